@@ -1,0 +1,78 @@
+# Every job of this repository. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+DATA_DIR ?= data
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format types contracts lock openapi conformance bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## start the gateway on 127.0.0.1:8080 with embedded state and the sandbox (PORT=9000 DATA_DIR=…)
+	@exec $(BIN)/image-gateway serve --dev --port $(PORT) --data-dir $(DATA_DIR)
+
+test: $(VENV)/.dev $(VENV)-sdk/new $(VENV)-sdk/old ## the whole suite, with branch coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100
+
+check: lint types contracts test ## what CI runs: lint, types, import contracts, tests
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## ruff: repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev ## import-linter: the arrows of ARCHITECTURE.md
+	$(BIN)/lint-imports
+
+openapi: $(VENV)/.dev ## write openapi/openapi.yaml from the application
+	$(BIN)/image-gateway openapi > openapi/openapi.yaml.new && mv openapi/openapi.yaml.new openapi/openapi.yaml
+
+conformance: $(VENV)/.dev ## write docs/conformance.md from what the vendors' simulators received
+	WRITE_CONFORMANCE=1 $(BIN)/pytest tests/e2e/test_conformance.py
+
+bench: $(VENV)/.dev ## CPU per call and peak memory, as in docs/benchmarks.md
+	$(BIN)/python -m tests.bench
+
+lock: $(VENV)/.dev ## resolve requirements/*.txt again
+	cd requirements && sh lock.sh ../$(BIN)/uv
+
+clean: ## remove the environments and every cache
+	rm -rf $(VENV) $(VENV)-sdk .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+
+# An environment is a directory plus a stamp that is newer than what it was made from. Debian ships python3 without venv;
+# there virtualenv, unpacked beside us, does the same job.
+define environment
+	@test -x $(1)/bin/pip || $(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1) && \
+		$(PYTHON) -m pip install --quiet --target .tools --require-hashes -r requirements/virtualenv.txt && \
+		PYTHONPATH=.tools $(PYTHON) -m virtualenv --quiet $(1); }
+	@$(1)/bin/pip install --quiet --require-hashes -r $(2)
+endef
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@echo "preparing $(VENV) ..."
+	$(call environment,$(VENV),requirements/run.txt)
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(call environment,$(VENV),requirements/dev.txt)
+	@touch $@
+
+# The vendors' SDKs, each generation in an environment of its own: they cannot live together, nor with ours.
+$(VENV)-sdk/%: requirements/sdk-%.txt
+	$(call environment,$@,$<)
+	@touch $@

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Resolves every requirements file for every platform, with hashes and without naming an index.
+set -eu
+uv=$1
+compile() {
+  out=$1
+  shift
+  "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command 'make lock' --output-file "$out" "$@"
+}
+compile run.txt ../pyproject.toml build.in --extra embedded
+compile dev.txt ../pyproject.toml build.in --extra embedded --group ../pyproject.toml:dev
+compile sdk-new.txt sdk-new.in
+compile sdk-old.txt sdk-old.in
+compile virtualenv.txt virtualenv.in

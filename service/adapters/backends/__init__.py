@@ -1,0 +1,1 @@
+"""What draws: the vendors behind one HTTP client, and the built-in sandbox."""

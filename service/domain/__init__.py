@@ -1,0 +1,1 @@
+"""Pure rules: standard library only; no await, clock, randomness, framework or JSON library."""

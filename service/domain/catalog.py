@@ -1,0 +1,202 @@
+"""What each model can do and which backends serve it. The facts are data (`config/models.yaml`); this is how they are read.
+
+Rule: a request is checked against its model before anything is fetched or bought. A field that the model lacks is refused
+by name with `UnknownParameter` or `InvalidValue`; an unknown or retired model is `ModelNotFound`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from service.domain import errors
+from service.domain.images import EXTENSIONS, Size, Spec, check_clashes, demands
+from service.domain.pricing import Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRule:
+    """Which sizes a model or a route draws. `choices`, where there are any, are the whole truth.
+
+    Edges and areas are in pixels; `max_ratio` is long edge over short edge.
+    """
+
+    choices: tuple[Size, ...] = ()
+    multiple_of: int = 1
+    min_edge: int = 1
+    max_edge: int = 1_000_000
+    max_ratio: int = 1_000_000
+    min_pixels: int = 1
+    max_pixels: int = 1_000_000_000_000
+
+    def complaint(self, size: Size) -> str | None:
+        """Why this size is refused, in the vendor's words where it has them, or None."""
+        if self.choices:
+            offered = ", ".join(str(choice) for choice in self.choices)
+            return None if size in self.choices else f"Invalid size '{size}'. Supported sizes are {offered} and auto."
+        long, short = max(size.width, size.height), min(size.width, size.height)
+        checks = (
+            (
+                size.width % self.multiple_of or size.height % self.multiple_of,
+                f"Invalid size '{size}'. Width and height must both be divisible by {self.multiple_of}.",
+            ),
+            (long > self.max_edge, f"The longest edge must be less than or equal to {self.max_edge}."),
+            (short < self.min_edge, f"The shortest edge must be at least {self.min_edge}."),
+            (
+                long > self.max_ratio * short,
+                f"Invalid size '{size}'. The long edge may be at most {self.max_ratio} times the short edge.",
+            ),
+            (
+                size.pixels < self.min_pixels,
+                f"Invalid size '{size}'. Requested resolution is below the current minimum pixel budget.",
+            ),
+            (
+                size.pixels > self.max_pixels,
+                f"Invalid size '{size}'. Requested resolution is above the current maximum pixel budget.",
+            ),
+        )
+        return next((message for broken, message in checks if broken), None)
+
+
+class SizeAs(StrEnum):
+    """How a route spells the size."""
+
+    PIXELS = "pixels"
+    ASPECT_RATIO = "aspect_ratio"
+
+
+class ReferencesAs(StrEnum):
+    """How a route spells the pictures that the caller brings."""
+
+    PARTS = "parts"
+    IMAGE_URL = "image_url"
+    REFERENCE_IMAGES = "reference_images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One way to a model: backend, the name it has there, what that way can carry, and its price."""
+
+    backend: str
+    model: str
+    carries: frozenset[str]
+    formats: frozenset[str]
+    price: Price
+    sizes: SizeRule | None = None
+    max_n: int = 10
+    max_references: int = 16
+    size_as: SizeAs = SizeAs.PIXELS
+    references_as: ReferencesAs = ReferencesAs.PARTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model as callers see it, whichever backend draws."""
+
+    id: str
+    owned_by: str
+    created: date
+    sizes: SizeRule
+    formats: tuple[str, ...]
+    fields: frozenset[str]
+    routes: tuple[Route, ...]
+    tiers: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    input_fidelity: tuple[str, ...] = ()
+    max_n: int = 10
+    max_references: int = 0
+    shutdown_date: date | None = None
+    successor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retired:
+    """A model that is gone, and what its users should ask for now."""
+
+    since: date
+    successor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All models, by name."""
+
+    default_model: str
+    models: Mapping[str, Model]
+    retired: Mapping[str, Retired] = field(default_factory=dict)
+
+    def find(self, name: str | None, today: date) -> Model:
+        """The model of that name or alias (None: the default), unless it is unknown or gone by `today`."""
+        wanted = name or self.default_model
+        model = self.models.get(wanted) or next((m for m in self.models.values() if wanted in m.aliases), None)
+        if model and not is_gone(model, today):
+            return model
+        since, successor = self._end_of(wanted, model)
+        if since is None:
+            text = f"The model '{wanted[:80]}' does not exist. GET /v1/models lists the models on offer."
+        else:
+            hint = f" Use '{successor}' instead." if successor else ""
+            text = f"The model '{wanted[:80]}' was shut down on {since}.{hint}"
+        raise errors.ModelNotFound(text, param="model")
+
+    def _end_of(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
+        if model:
+            return model.shutdown_date, model.successor
+        gone = self.retired.get(name)
+        return (gone.since, gone.successor) if gone else (None, None)
+
+    def alive(self, today: date) -> tuple[Model, ...]:
+        """Every model that can still be asked for."""
+        return tuple(model for model in self.models.values() if not is_gone(model, today))
+
+
+def is_gone(model: Model, today: date) -> bool:
+    """Has the vendor's announced end come?"""
+    return model.shutdown_date is not None and today >= model.shutdown_date
+
+
+def check(spec: Spec, model: Model) -> None:
+    """Raise the first reason why this model cannot honour this spec.
+
+    Raises:
+        UnknownParameter: a field of another vendor's API that this model does not have.
+        InvalidValue: everything else, with `param` naming the field.
+    """
+    check_clashes(spec)
+    for name in demands(spec):
+        if name not in model.fields:
+            raise unsupported(name, f"model '{model.id}'")
+    for param, complaint in _complaints(spec, model):
+        if complaint:
+            raise errors.InvalidValue(complaint, param=param, code="invalid_value")
+
+
+def unsupported(name: str, whom: str) -> errors.RequestError:
+    """The refusal of one field, in the words that OpenAI's clients already match on."""
+    if name in EXTENSIONS:
+        return errors.UnknownParameter(f"Unknown parameter: '{name}'. It is not supported by {whom}.", param=name)
+    text = "Transparent background is" if name == "background" else f"{name} is"
+    return errors.InvalidValue(f"{text} not supported by {whom}.", param=name, code="invalid_value")
+
+
+def _complaints(spec: Spec, model: Model) -> tuple[tuple[str, str | None], ...]:
+    return (
+        ("quality", _not_offered("quality", spec.tier, (*model.tiers, "auto"), model)),
+        ("output_format", _not_offered("output_format", spec.output_format, model.formats, model)),
+        ("input_fidelity", _not_offered("input_fidelity", spec.input_fidelity, model.input_fidelity, model)),
+        ("n", f"n must be between 1 and {model.max_n}." if not 1 <= spec.n <= model.max_n else None),
+        ("image", too_many_references(spec, model.max_references)),
+        ("size", model.sizes.complaint(spec.size) if spec.size else None),
+    )
+
+
+def _not_offered(name: str, value: str | None, offered: tuple[str, ...], model: Model) -> str | None:
+    if value is None or value in offered:
+        return None
+    return f"Invalid value '{value[:40]}' for {name}. Model '{model.id}' supports {', '.join(offered)}."
+
+
+def too_many_references(spec: Spec, limit: int) -> str | None:
+    """The complaint about more pictures than can be taken along, or None."""
+    count = len(spec.references)
+    return f"At most {limit} pictures can be given; got {count}." if count > limit else None

@@ -1,0 +1,144 @@
+"""Everything the gateway refuses or fails at, as one tree.
+
+Rule: a module raises the leaf that says what went wrong; only `api/errors.py` knows what that means over HTTP.
+Messages are for the caller: they name the field and never hold a secret, a prompt or picture bytes.
+
+    GatewayError
+    ├── RequestError              the caller can mend it
+    │   ├── MalformedBody
+    │   ├── UnknownParameter
+    │   ├── MissingParameter
+    │   ├── InvalidValue
+    │   ├── UnreadableFile
+    │   ├── UnreachableLink
+    │   ├── TooLarge
+    │   └── SlowBody
+    ├── AccessError
+    │   ├── NotAuthenticated
+    │   └── NotAllowed
+    ├── NotFoundError
+    │   ├── ModelNotFound
+    │   └── PictureNotFound
+    ├── StoreUnavailable          pictures cannot be kept or read just now
+    └── CallFailed                a backend was asked and did not deliver; carries the failure
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why a backend did not deliver. Whether money may have gone is in `MAY_BE_BILLED`."""
+
+    INVALID_REQUEST = "invalid_request"
+    MODERATION_BLOCKED = "moderation_blocked"
+    MODEL_NOT_FOUND = "model_not_found"
+    NOT_PERMITTED = "not_permitted"
+    AUTH_FAILED = "auth_failed"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    TIMED_OUT = "timed_out"
+    BROKEN_REPLY = "broken_reply"
+
+
+MAY_BE_BILLED = frozenset({FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY})
+"""The request went out and no verdict came back: it is never sent a second time by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds."""
+
+    kind: FailureKind
+    message: str
+    code: str | None = None
+    param: str | None = None
+    retry_after: float | None = None
+    moderation_details: Mapping[str, object] | None = None
+
+
+class GatewayError(Exception):
+    """The root. `message` is shown to the caller, `param` names the field, `code` refines the class's own code."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class RequestError(GatewayError):
+    """The request itself is at fault."""
+
+
+class MalformedBody(RequestError):
+    """The body is not what its content type says."""
+
+
+class UnknownParameter(RequestError):
+    """A field that this endpoint, model or backend does not know."""
+
+
+class MissingParameter(RequestError):
+    """A required field is absent."""
+
+
+class InvalidValue(RequestError):
+    """A known field has a value that cannot be honoured."""
+
+
+class UnreadableFile(RequestError):
+    """An uploaded or linked file is not a picture that can be used."""
+
+
+class UnreachableLink(RequestError):
+    """A linked picture may not be, or could not be, fetched."""
+
+
+class TooLarge(RequestError):
+    """A body, a part or a linked picture exceeds its limit."""
+
+
+class SlowBody(RequestError):
+    """The body did not arrive in time."""
+
+
+class AccessError(GatewayError):
+    """The caller may not do this."""
+
+
+class NotAuthenticated(AccessError):
+    """No key, or one that is not known."""
+
+
+class NotAllowed(AccessError):
+    """The key's team may not use this model or tier."""
+
+
+class NotFoundError(GatewayError):
+    """The thing asked for is not there."""
+
+
+class ModelNotFound(NotFoundError):
+    """The model is unknown, retired, or no backend that is on serves it."""
+
+
+class PictureNotFound(NotFoundError):
+    """No such picture, or its link has expired or was tampered with."""
+
+
+class StoreUnavailable(GatewayError):
+    """The picture store does not answer."""
+
+
+class CallFailed(GatewayError):
+    """A backend was asked and did not deliver."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message, param=failure.param, code=failure.code)
+        self.failure = failure

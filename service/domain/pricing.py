@@ -1,0 +1,68 @@
+"""Prices and the vendor's token arithmetic, in whole nano-USD.
+
+Rule: money is an `int` of nano-USD and never a float. Token counts come from the vendor's reply where there is one; the
+formula below is for quotes and for the sandbox. Prices are data with a source, the day it was read and an effective date.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from service.domain.images import Size
+
+NANO = 1_000_000_000
+TOKENS_PER_PARTIAL = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRates:
+    """Nano-USD per token."""
+
+    text_in: int
+    image_in: int
+    image_out: int
+    text_cached: int = 0
+    image_cached: int = 0
+    text_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """How many output tokens a picture takes: by tier a grid for the closed formula, or a table by size."""
+
+    grid: Mapping[str, int] = field(default_factory=dict)
+    table: Mapping[str, Mapping[Size, int]] = field(default_factory=dict)
+
+    def of(self, tier: str, size: Size) -> int | None:
+        """Output tokens of one picture, or None where nothing is known about this tier and size."""
+        if tier in self.grid:
+            return grid_tokens(self.grid[tier], size)
+        return self.table.get(tier, {}).get(size)
+
+
+def grid_tokens(grid: int, size: Size) -> int:
+    """Output tokens by the vendor's own calculator (contract of gpt-image-2 and 2.5; `docs/vendors.md`).
+
+    The grid is laid over the long edge, the short edge gets its share rounded half up, and the area adds its own factor.
+    """
+    long, short = max(size.width, size.height), min(size.width, size.height)
+    short_cells = (2 * grid * short + long) // (2 * long)
+    return -(-grid * short_cells * (2_000_000 + size.pixels) // 4_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a route costs from a day on. Exactly one of `tokens`, `per_image` and `per_megapixel` is the basis.
+
+    `per_image` and `per_megapixel` are nano-USD; beyond `default_steps` the megapixel price grows with the steps.
+    """
+
+    version: str
+    effective: date
+    source: str
+    read: date
+    rates: TokenRates | None = None
+    tokens: Tokens = field(default_factory=Tokens)
+    per_image: int | None = None
+    per_megapixel: int | None = None
+    default_steps: int | None = None

@@ -1,0 +1,71 @@
+"""Who may ask for what.
+
+Rule: a key is known by the SHA-256 digest of its text and belongs to one team; a team may use the models and tiers that
+its entry lists (none listed: all). Refusals are `NotAuthenticated` and `NotAllowed`.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.domain import errors
+from service.domain.catalog import Model
+from service.domain.images import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """A budget holder. Empty `models` or `tiers` mean no restriction."""
+
+    name: str
+    models: frozenset[str] = frozenset()
+    tiers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One credential of a team, known by its digest only. `id` is what logs show."""
+
+    id: str
+    team: Team
+    digest: str
+
+
+def digest_of(secret: str) -> str:
+    """The SHA-256 of a key's text, as 64 hex digits. Keys are random, so a slow hash would add nothing."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def authenticate(header: str | None, keys: Mapping[str, Key]) -> Key:
+    """The key behind an `Authorization: Bearer` header; `keys` is by digest.
+
+    The secret is hashed before it is looked up and the digests are compared in constant time, so the time taken says
+    nothing about how much of a guess was right.
+    """
+    scheme, _, secret = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise errors.NotAuthenticated("No API key was given. Send it as 'Authorization: Bearer <key>'.")
+    digest = digest_of(secret.strip())
+    key = keys.get(digest)
+    if not hmac.compare_digest(key.digest if key else "", digest) or key is None:
+        raise errors.NotAuthenticated("Incorrect API key provided.", code="invalid_api_key")
+    return key
+
+
+def authorize(team: Team, spec: Spec, model: Model) -> None:
+    """Raise `NotAllowed` unless the team may use the spec's model and tier.
+
+    A tier left to the vendor could turn out to be any of them, so a team bound to tiers has to name one.
+    """
+    if team.models and spec.model not in team.models:
+        raise errors.NotAllowed(f"Team '{team.name}' may not use the model '{spec.model}'.", param="model")
+    if not team.tiers or not model.tiers or spec.tier in team.tiers:
+        return
+    offered = ", ".join(sorted(team.tiers))
+    if spec.tier is None:
+        raise errors.NotAllowed(f"Team '{team.name}' has to name a quality: {offered}.", param="quality")
+    raise errors.NotAllowed(
+        f"Team '{team.name}' may not use the quality '{spec.tier}'; it may use {offered}.",
+        param="quality",
+    )

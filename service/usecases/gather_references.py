@@ -1,0 +1,88 @@
+"""Bring the caller's pictures together: fetch what is linked, look at every one before money is spent on it.
+
+Rule: a picture that no vendor would take is refused here with the name of its field. Links stay links only where every
+backend that may draw takes links itself and the operator allowed it.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from service.domain.errors import InvalidValue, UnreadableFile
+from service.domain.images import Reference, Spec
+from service.usecases.ports import Darkroom, LinkReader, Look
+
+MOST_AT_ONCE = 4
+MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture and what it turned out to be; a relayed link stays unseen."""
+
+    reference: Reference
+    look: Look | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatherReferences:
+    """The use case."""
+
+    darkroom: Darkroom
+    links: LinkReader
+
+    async def __call__(self, spec: Spec, *, relay: bool) -> Spec:
+        """The spec with every picture at hand and known for what it is. `relay`: leave links alone.
+
+        Raises:
+            RequestError: a picture cannot be fetched, read or used; `param` names it.
+        """
+        gate = asyncio.Semaphore(MOST_AT_ONCE)
+        overlays = [overlay for overlay in (spec.mask, spec.markup) if overlay]
+        brought = (*spec.references, *overlays)
+        seen = await asyncio.gather(*(self._see(reference, gate, relay=relay) for reference in brought))
+        for overlay in seen[len(spec.references) :]:
+            check_overlay(overlay, seen[0])
+        ready = {id(reference): now.reference for reference, now in zip(brought, seen, strict=True)}
+        return replace(
+            spec,
+            references=tuple(ready[id(reference)] for reference in spec.references),
+            mask=ready.get(id(spec.mask)),
+            markup=ready.get(id(spec.markup)),
+        )
+
+    async def _see(self, reference: Reference, gate: asyncio.Semaphore, *, relay: bool) -> Seen:
+        if relay and reference.content is None:
+            return Seen(reference)
+        async with gate:
+            fetched = reference if reference.content else await self.links.fetch(reference)
+            look = await self.darkroom.look(fetched)
+        if look.media_type not in MEDIA_TYPES:
+            raise unsupported_type(reference.param, look.media_type)
+        return Seen(replace(fetched, media_type=look.media_type), look)
+
+
+def unsupported_type(param: str, media_type: str) -> UnreadableFile:
+    """The refusal of a file that is not one of the three formats, in the vendor's words."""
+    return UnreadableFile(
+        f"Invalid file '{param}': unsupported mimetype ('{media_type}'). "
+        "Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'.",
+        param=param,
+        code="unsupported_file_mimetype",
+    )
+
+
+def check_overlay(overlay: Seen, first: Seen) -> None:
+    """Raise `InvalidValue` unless a mask or markup is a PNG with alpha, as large as the first picture.
+
+    A link that is relayed has not been looked at; its vendor will.
+    """
+    param, look = overlay.reference.param, overlay.look
+    if look is None:
+        return
+    if look.media_type != "image/png" or not look.alpha:
+        raise InvalidValue(f"{param} must be a PNG with an alpha channel.", param=param)
+    if first.look and look.size != first.look.size:
+        raise InvalidValue(
+            f"{param} is {look.size} but the first picture is {first.look.size}; they must be the same size.",
+            param=param,
+        )
