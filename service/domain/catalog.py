@@ -1,7 +1,7 @@
-"""What each model can do and which backends serve it. The facts are data (`config/models.yaml`); this is how they are read.
+"""What each model can do and which backends serve it; the facts are data (`config/models.yaml`).
 
-Rule: a request is checked against its model before anything is fetched or bought. A field that the model lacks is refused
-by name with `UnknownParameter` or `InvalidValue`; an unknown or retired model is `ModelNotFound`.
+Rule: a request is checked against its model before anything is fetched or bought. A field that the model lacks is
+refused by name with `UnknownParameter` or `InvalidValue`; an unknown or retired model is `ModelNotFound`.
 """
 
 from collections.abc import Mapping
@@ -75,13 +75,13 @@ class ReferencesAs(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One way to a model: backend, the name it has there, what that way can carry, and its price."""
+    """One way to a model: backend, the name it has there, what that way can carry, and its prices."""
 
     backend: str
     model: str
     carries: frozenset[str]
     formats: frozenset[str]
-    price: Price
+    prices: tuple[Price, ...]
     sizes: SizeRule | None = None
     max_n: int = 10
     max_references: int = 16

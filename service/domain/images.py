@@ -1,7 +1,8 @@
 """The canonical request: what picture is wanted, whatever the wire called it.
 
-Rule: two spellings of the same wish (field order, null, a default said aloud) are the same `Spec`; what is not a default
-is a *demand*, and a demand is honoured by a backend or refused by name, never dropped. Wrong values raise `InvalidValue`.
+Rule: two spellings of the same wish (field order, null, a default said aloud) are the same `Spec`; what is not a
+default is a *demand*, and a demand is honoured by a backend or refused by name, never dropped. Wrong values raise
+`InvalidValue`.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from service.domain import errors
 
-SIZE_PATTERN = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})")
+SIZE_PATTERN = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})", re.ASCII)
 FORMATS_WITH_ALPHA = frozenset({"png", "webp"})
 FORMATS_WITH_COMPRESSION = frozenset({"jpeg", "webp"})
 

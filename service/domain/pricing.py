@@ -1,10 +1,11 @@
 """Prices and the vendor's token arithmetic, in whole nano-USD.
 
 Rule: money is an `int` of nano-USD and never a float. Token counts come from the vendor's reply where there is one; the
-formula below is for quotes and for the sandbox. Prices are data with a source, the day it was read and an effective date.
+formula below is for quotes and for the sandbox. Prices are data with a source, the day it was read and an effective
+date.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -43,7 +44,7 @@ class Tokens:
 def grid_tokens(grid: int, size: Size) -> int:
     """Output tokens by the vendor's own calculator (contract of gpt-image-2 and 2.5; `docs/vendors.md`).
 
-    The grid is laid over the long edge, the short edge gets its share rounded half up, and the area adds its own factor.
+    The grid is laid over the long edge, the short edge gets its share rounded half up, and the area adds a factor.
     """
     long, short = max(size.width, size.height), min(size.width, size.height)
     short_cells = (2 * grid * short + long) // (2 * long)
@@ -66,3 +67,9 @@ class Price:
     per_image: int | None = None
     per_megapixel: int | None = None
     default_steps: int | None = None
+
+
+def in_force(prices: Iterable[Price], day: date) -> Price | None:
+    """The version that counts on a day: the latest one that has taken effect."""
+    begun = [price for price in prices if price.effective <= day]
+    return max(begun, key=lambda price: price.effective, default=None)

@@ -1,8 +1,8 @@
 """Make pictures: the one story that everything else serves.
 
 Rule: nothing is fetched before the request is known to be valid and allowed, and nothing is bought before a route is
-known to honour all of it. A call that may have been billed is never repeated. With several orders side by side, what was
-delivered is returned even if another order failed: a picture that was paid for is not thrown away.
+known to honour all of it. A call that may have been billed is never repeated. With several orders side by side, what
+was delivered is returned even if another order failed: a picture that was paid for is not thrown away.
 """
 
 import asyncio
@@ -16,11 +16,13 @@ from service.domain.catalog import Catalog, check
 from service.domain.errors import CallFailed, Failure, FailureKind, UnreadableFile
 from service.domain.images import Spec
 from service.domain.outcomes import Outcome, Purchase
-from service.domain.routing import Next, Plan, after, candidates, orders
+from service.domain.routing import Next, Plan, Transcode, after, candidates, orders
 from service.domain.teams import Team, authorize
 from service.usecases.events import AttemptFinished
 from service.usecases.gather_references import GatherReferences
 from service.usecases.ports import Backends, Darkroom, Observer, Order
+
+MENDED = frozenset({"png", "jpeg", "webp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +52,12 @@ class MakeImages:
         Raises:
             GatewayError: the request is invalid or not allowed, or no backend delivered (`CallFailed`).
         """
-        model = catalog.find(spec.model, self.now().date())
+        today = self.now().date()
+        model = catalog.find(spec.model, today)
         spec = replace(spec, model=model.id)
         authorize(team, spec, model)
         check(spec, model)
-        plans = candidates(spec, model, self.backends.keys())
+        plans = candidates(spec, model, self.backends.keys(), today)
         relay = all(self.backends[plan.route.backend].relays_links for plan in plans)
         spec = await self.gather(spec, relay=relay)
         return await self._buy(spec, plans, request_id)
@@ -74,12 +77,17 @@ class MakeImages:
 
     async def _carry_out(self, spec: Spec, plan: Plan, request_id: str) -> Outcome:
         """All orders of one plan side by side, joined into one outcome."""
-        placed = [Order(spec=part, route=plan.route, request_id=request_id) for part in orders(spec, plan)]
-        outcomes = await asyncio.gather(*(self._attempt(order) for order in placed))
+        placed = [
+            Order(spec=part, route=plan.route, price=plan.price, request_id=request_id) for part in orders(spec, plan)
+        ]
+        outcomes = await asyncio.gather(*(self._place(order, spec, plan) for order in placed))
         bought = [outcome for outcome in outcomes if isinstance(outcome, Purchase)]
-        if bought:
-            return await self._developed(join(bought), plan)
-        return worst([outcome for outcome in outcomes if isinstance(outcome, Failure)])
+        return join(bought) if bought else worst([outcome for outcome in outcomes if isinstance(outcome, Failure)])
+
+    async def _place(self, order: Order, spec: Spec, plan: Plan) -> Outcome:
+        """One order, developed by itself: a reply that cannot be read spoils no other one."""
+        outcome = await self._attempt(order)
+        return outcome if isinstance(outcome, Failure) else await self._developed(outcome, spec, plan)
 
     async def _attempt(self, order: Order) -> Outcome:
         started = self.elapsed()
@@ -95,20 +103,35 @@ class MakeImages:
         )
         return outcome
 
-    async def _developed(self, purchase: Purchase, plan: Plan) -> Outcome:
-        """The purchase in the format that was asked for, with its real size."""
+    async def _developed(self, purchase: Purchase, spec: Spec, plan: Plan) -> Outcome:
+        """The purchase in the format that was asked for, whatever the backend drew, and with its real size."""
         try:
-            if plan.transcode:
-                developed = [await self.darkroom.develop(picture, plan.transcode) for picture in purchase.pictures]
-                purchase = replace(
-                    purchase,
-                    pictures=tuple(developed),
-                    output_format=plan.transcode.output_format,
-                )
-            look = None if purchase.size else await self.darkroom.measure(purchase.pictures[0])
+            purchase = await self._measured(purchase)
+            transcode = plan.transcode or mend(purchase, spec)
+            if transcode is None:
+                return purchase
+            pictures = [await self.darkroom.develop(picture, transcode) for picture in purchase.pictures]
         except UnreadableFile:
             return Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply is not a picture.")
-        return replace(purchase, size=look.size) if look else purchase
+        return replace(purchase, pictures=tuple(pictures), output_format=transcode.output_format)
+
+    async def _measured(self, purchase: Purchase) -> Purchase:
+        """What the backend left unsaid, read from the first picture."""
+        if purchase.size and purchase.output_format:
+            return purchase
+        look = await self.darkroom.measure(purchase.pictures[0])
+        if look is None:
+            return purchase
+        return replace(purchase, size=look.size, output_format=look.media_type.removeprefix("image/"))
+
+
+def mend(purchase: Purchase, spec: Spec) -> Transcode | None:
+    """What it takes when a backend drew another format than it was asked for."""
+    drawn = purchase.output_format or spec.output_format
+    if drawn == spec.output_format or spec.output_format not in MENDED:
+        return None
+    quality = 100 if spec.output_compression is None else spec.output_compression
+    return Transcode(output_format=spec.output_format, quality=quality)
 
 
 def join(purchases: list[Purchase]) -> Purchase:

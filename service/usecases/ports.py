@@ -11,16 +11,18 @@ from typing import Protocol
 from service.domain.catalog import Route
 from service.domain.images import Reference, Size, Spec
 from service.domain.outcomes import Buffer, Outcome, Picture
+from service.domain.pricing import Price
 from service.domain.routing import Transcode
 from service.usecases.events import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One upstream call: what to draw, along which route, for which request."""
+    """One upstream call: what to draw, along which route, at which price, for which request."""
 
     spec: Spec
     route: Route
+    price: Price
     request_id: str
 
 
@@ -81,8 +83,8 @@ class StoredPicture:
 class PictureStore(Protocol):
     """Keeps pictures under names that cannot be guessed. Raises `StoreUnavailable` when it cannot."""
 
-    async def keep(self, name: str, picture: Picture, media_type: str) -> None:
-        """Store a picture; a name is written once."""
+    async def keep(self, name: str, picture: Picture) -> None:
+        """Store a picture under a name whose ending says its format; a name is written once."""
         ...
 
     async def read(self, name: str) -> StoredPicture:

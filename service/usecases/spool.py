@@ -1,7 +1,7 @@
 """Pictures on their way in: on disk from the first byte, gone with the last reference to them.
 
-Rule: what callers send is written to an unnamed temporary file as it arrives, hashed on the way and cut off at its limit
-(`TooLarge`). Nothing is left behind, not even by a killed process. Needs a writable temporary folder (`TMPDIR`).
+Rule: what callers send is written to an unnamed temporary file as it arrives, hashed on the way and cut off at its
+limit (`TooLarge`). Nothing is left behind, not even by a killed process. Needs a writable temporary folder (`TMPDIR`).
 """
 
 import hashlib
@@ -33,7 +33,9 @@ class Intake:
         if self.length > self.most:
             raise TooLarge(f"{self.param} is larger than {self.most} bytes.", param=self.param)
         self._digest.update(chunk)
-        self._file.write(chunk)
+        rest = memoryview(chunk)
+        while rest:  # a full disk takes a part and says nothing until it is asked for more
+            rest = rest[self._file.write(rest) :]
 
     def done(self) -> Reference:
         """The finished picture. Raises `UnreadableFile` if nothing came."""

@@ -1,0 +1,229 @@
+"""The command line: `image-gateway`, also `python -m service`.
+
+Rule: a command reads settings, calls one thing and prints. What is wrong with the settings is one line on standard
+error and exit code 2, never a traceback.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from service import __version__
+from service.adapters.backends.sandbox import FAULTS
+from service.adapters.embedded import EmbeddedError, embedded_valkey
+from service.adapters.telemetry import Telemetry, configure_logs
+from service.api.desk import Live
+from service.api.ops import openapi_yaml
+from service.app import Gateway, Plans, assemble, dev_key, kept_secret, now
+from service.domain.teams import digest_of
+from service.server import PortError, ServerSettings, listen, run
+from service.settings.files import SettingsError
+from service.settings.gateway import GatewaySettings, Pictures, Sandbox, Serving, read_gateway
+from service.settings.models import read_catalog
+from service.settings.teams import read_keys
+from service.usecases.events import Listening
+from service.usecases.ports import Observer
+
+MALLOC = {
+    "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_TRIM_THRESHOLD_": "536870912",
+    "MALLOC_MMAP_THRESHOLD_": "268435456",
+}
+"""glibc gives big blocks back to the kernel at once; a gateway of megabyte bodies gets the next one right after."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+KEY_PREFIX = "igw_"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+keys = typer.Typer(no_args_is_help=True, help="Make API keys.")
+app.add_typer(keys, name="keys")
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="IMAGE_GATEWAY_CONFIG", help="Folder with gateway.yaml, models.yaml, teams.yaml."),
+]
+
+
+def main() -> None:
+    """The console command."""
+    try:
+        app()
+    except (SettingsError, EmbeddedError, PortError) as wrong:
+        err.print(f"image-gateway: {escape(str(wrong))}", style="red")
+        sys.exit(2)
+
+
+@app.callback()
+def root() -> None:
+    """One OpenAI-compatible image API in front of several backends."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def config_folder(given: Path | None) -> Path:
+    """The folder that was named, else ./config, else the one that came with the package."""
+    shipped = Path(__file__).parent / "shipped"
+    return given or next((folder for folder in (Path("config"), shipped) if folder.is_dir()), Path("config"))
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", help="Port; 0 takes a free one.")] = 8080,
+    data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="Folder of the embedded state.")] = Path("data"),
+    dev: Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")] = False,  # noqa: FBT002
+) -> None:
+    """Run the gateway."""
+    with_malloc_settings()
+    configure_logs()
+    settings = read_gateway(config_folder(config) / "gateway.yaml", os.environ)
+    secret = None
+    if dev:
+        if host not in LOOPBACK:
+            raise SettingsError(f"--dev listens on loopback only, not on {host}: its key is printed")
+        settings, secret = dev_settings(settings), kept_secret(data_dir / "dev-key", KEY_PREFIX)
+    live = read_live(config_folder(config), secret)
+    listener = listen(host, port)
+    address = f"http://{'localhost' if ':' in host else host}:{listener.getsockname()[1]}"
+    with state_of(settings, data_dir) as (redis_url, data):
+        observe = Telemetry()
+        gateway = assemble(Plans(settings=settings, live=live, redis_url=redis_url, data=data, observe=observe))
+        serving = ServerSettings(
+            host=host,
+            port=port,
+            grace_seconds=settings.serving.grace_seconds,
+            drain_seconds=settings.serving.drain_seconds,
+        )
+        run(gateway, serving, listener, lambda: announce(gateway, address, secret, observe))
+
+
+def with_malloc_settings() -> None:
+    """Start this program again with glibc told to keep its memory, unless it is so already."""
+    if sys.platform == "linux" and not MALLOC.keys() & os.environ.keys():
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **MALLOC})  # noqa: S606 (ourselves)
+
+
+def dev_settings(settings: GatewaySettings) -> GatewaySettings:
+    """What `--dev` changes: the sandbox is on and obeys, pictures are kept, and nobody waits for a load balancer."""
+    return msgspec.structs.replace(
+        settings,
+        sandbox=Sandbox(
+            enabled=True,
+            delay_seconds=settings.sandbox.delay_seconds,
+            fail=settings.sandbox.fail,
+            obey_prompt=True,
+        ),
+        pictures=Pictures(link_seconds=settings.pictures.link_seconds, keep="all"),
+        serving=Serving(grace_seconds=0, drain_seconds=10),
+    )
+
+
+def read_live(config: Path, dev_secret: str | None) -> Live:
+    """Models and keys from the files, with the dev key where there is one."""
+    catalog = read_catalog(config / "models.yaml", now().date())
+    found = dict(read_keys(config / "teams.yaml", catalog))
+    if dev_secret:
+        key = dev_key(dev_secret)
+        found[key.digest] = key
+    if not found:
+        raise SettingsError(f"{config / 'teams.yaml'}: $.teams: no key; `image-gateway keys new` makes one")
+    return Live(catalog=catalog, keys=found)
+
+
+@contextmanager
+def state_of(settings: GatewaySettings, data: Path) -> Iterator[tuple[str, Path | None]]:
+    """The address of the state and, where it is embedded, the folder that everything else may use too."""
+    if settings.redis_url:
+        yield settings.redis_url, None
+    else:
+        with embedded_valkey(data / "valkey") as url:
+            yield url, data
+
+
+def announce(gateway: Gateway, address: str, secret: str | None, observe: Observer) -> None:
+    """Say where the gateway listens and, in dev, everything it takes to try it."""
+    observe(Listening(address=address, backends=gateway.backends))
+    if secret:
+        out.print(escape(WELCOME.format(address=address, secret=secret, pictures=gateway.pictures)))
+
+
+WELCOME = """
+The API for people: {address}/docs
+Key: {secret}
+Pictures land in {pictures}/ and, from the lines below, in ./fox.png
+
+curl -s {address}/v1/images/generations -H 'Authorization: Bearer {secret}' \
+-H 'Content-Type: application/json' \
+-d '{{"model":"gpt-image-2","prompt":"a red fox in the snow","size":"1024x1024","quality":"low"}}' \
+| python3 -c "import sys,json,base64; \
+open('fox.png','wb').write(base64.b64decode(json.load(sys.stdin)['data'][0]['b64_json']))"
+
+from openai import OpenAI  # pip install openai
+import base64
+client = OpenAI(base_url="{address}/v1", api_key="{secret}")
+reply = client.images.generate(model="gpt-image-2", prompt="a red fox in the snow", size="1024x1024", quality="low")
+open("fox.png", "wb").write(base64.b64decode(reply.data[0].b64_json))
+
+Stop with Ctrl-C.
+"""
+
+
+@keys.command("new")
+def new_key() -> None:
+    """Print a new key, once, and the digest that goes into teams.yaml."""
+    secret = KEY_PREFIX + secrets.token_urlsafe(32)
+    out.print(f"key:    {secret}", soft_wrap=True)
+    out.print(f"sha256: {digest_of(secret)}", soft_wrap=True)
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Read every settings file and say what is wrong, as a start would."""
+    folder = config_folder(config)
+    settings = read_gateway(folder / "gateway.yaml", os.environ)
+    catalog = read_catalog(folder / "models.yaml", now().date())
+    found = read_keys(folder / "teams.yaml", catalog)
+    on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
+    out.print(f"{folder}: {len(catalog.models)} models, {len(found)} keys; backends on: {', '.join(on) or 'none'}")
+
+
+@app.command()
+def faults() -> None:
+    """List the ways in which the sandbox can be told to fail."""
+    for name in FAULTS:
+        out.print(name)
+
+
+@app.command()
+def openapi(config: ConfigOption = None) -> None:
+    """Print the API as openapi.yaml."""
+    sys.stdout.buffer.write(openapi_yaml(document(config_folder(config), {})))
+
+
+def document(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    """The API's description. Nothing is connected to."""
+    settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
+    live = read_live(config, "openapi")
+    plans = Plans(settings=settings, live=live, redis_url="redis://localhost", data=None, observe=Telemetry())
+    schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
+    return schema
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What every vendor dialect has in common: how a call is described, and how a refusal is read and cleaned.
+
+Rule: dialects turn domain values into bytes and back, and do nothing else; `http.py` makes the call. What a vendor says
+in a refusal reaches callers only after `scrub`: no keys, account ids, addresses or base64.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from service.domain.errors import Failure, FailureKind
+from service.domain.images import Reference
+from service.domain.outcomes import Buffer, Outcome
+from service.usecases.ports import Order
+
+MOST_MESSAGE = 1000
+SECRETS = re.compile(
+    r"\b(?:sk|tgp|key|org|proj|req)[-_][\w*.-]{4,}"  # keys, account and request ids
+    r"|https?://\S+"
+    r"|[A-Za-z0-9+/=_-]{120,}",  # base64
+)
+BROKEN = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read.")
+
+File = tuple[str, tuple[str, BinaryIO, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One POST below the vendor's base address: JSON, or a form of text fields and files."""
+
+    path: str
+    json: bytes | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+
+
+class Dialect(Protocol):
+    """One vendor's wire format."""
+
+    def write(self, order: Order) -> Call:
+        """The call for an order. Reads the caller's pictures from disk."""
+        ...
+
+    def read(self, order: Order, body: bytearray) -> Outcome:
+        """What a 200 brought."""
+        ...
+
+    def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        """What any other status means."""
+        ...
+
+
+class Complaint(msgspec.Struct):
+    """The fields of an error envelope, as far as they are there and of the right type."""
+
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    param: str | None = None
+    moderation_details: dict[str, object] | None = None
+
+
+def read_complaint(body: bytes) -> Complaint:
+    """The error object of a refusal, nested or flat; whatever else came gives an empty one."""
+    try:
+        document = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Complaint()
+    nested = document.get("error", document)
+    found = {"message": nested} if isinstance(nested, str) else nested
+    if not isinstance(found, dict):
+        return Complaint()
+    texts = {name: value for name, value in found.items() if isinstance(value, str)}
+    details = found.get("moderation_details")
+    return Complaint(
+        message=texts.get("message", ""),
+        type=texts.get("type", ""),
+        code=texts.get("code", ""),
+        param=texts.get("param"),
+        moderation_details=details if isinstance(details, dict) else None,
+    )
+
+
+def scrub(message: str) -> str:
+    """The vendor's words without anything that belongs to the operator."""
+    return SECRETS.sub("[removed]", message[: 4 * MOST_MESSAGE])[:MOST_MESSAGE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """How one vendor's refusals are understood: by code (or type) first, then by status."""
+
+    codes: Mapping[str, FailureKind]
+    statuses: Mapping[int, FailureKind]
+    retry_headers: tuple[str, ...]
+
+    def kind(self, status: int, complaint: Complaint) -> FailureKind:
+        """The failure that this refusal is."""
+        named = self.codes.get(complaint.code) or self.codes.get(complaint.type)
+        if named:
+            return named
+        return self.statuses.get(status) or (
+            FailureKind.SERVER_ERROR if status >= 500 else FailureKind.INVALID_REQUEST  # noqa: PLR2004 (5xx)
+        )
+
+
+OWN_WORDS = {
+    FailureKind.AUTH_FAILED: "The gateway's own credentials were refused by its backend. The operator has to act.",
+    FailureKind.QUOTA_EXHAUSTED: "The gateway's account at its backend is out of credit or over its spending limit.",
+    FailureKind.SERVER_ERROR: "The backend failed.",
+    FailureKind.OVERLOADED: "The backend is overloaded.",
+    FailureKind.TIMED_OUT: "The backend did not answer in time.",
+}
+"""Failures that are not the caller's: the vendor's words are about the operator's account or machines."""
+
+
+def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+    """One refusal as a domain value. `headers` have lower-case names."""
+    complaint = read_complaint(body)
+    kind = refusals.kind(status, complaint)
+    words = OWN_WORDS.get(kind) or scrub(complaint.message) or f"The backend refused the request with status {status}."
+    return Failure(
+        kind=kind,
+        message=words,
+        code=scrub(complaint.code) or None,
+        param=scrub(complaint.param)[:80] if complaint.param else None,
+        retry_after=_retry_after(refusals.retry_headers, headers, complaint.message),
+        moderation_details=complaint.moderation_details if kind is FailureKind.MODERATION_BLOCKED else None,
+    )
+
+
+def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: str) -> float | None:
+    """Seconds until another try makes sense, from the first header that is a number, else from the text."""
+    for name in names:
+        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", headers.get(name, "")):
+            return float(headers[name]) / (1000 if name.endswith("-ms") else 1)
+    said = re.search(r"try again in (\d{1,6}(?:\.\d{1,6})?)s\b", message)
+    return float(said[1]) if said else None
+
+
+FILE_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+
+
+def picture_bytes(token: msgspec.Raw, *, escaped: bool) -> Buffer | None:
+    """The base64 inside a JSON string token, in place; None for null, an empty string or anything that is no string.
+
+    Some encoders escape slashes; only where the reply holds a backslash (`escaped`) are the bytes copied.
+    """
+    raw = memoryview(token)
+    if len(raw) <= len('""') or raw[0] != ord('"'):
+        return None
+    return bytes(raw[1:-1]).replace(b"\\/", b"/") if escaped else raw[1:-1]
+
+
+def open_picture(reference: Reference) -> BinaryIO:
+    """A reader for a picture at hand. Links are written as links and never come here."""
+    if reference.content is None:
+        raise ValueError(f"{reference.param} has not been fetched")
+    return reference.content.open()

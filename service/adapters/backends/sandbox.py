@@ -1,0 +1,241 @@
+"""A backend without a vendor: draws in this process, and fails in every way that a vendor can, on demand.
+
+Rule: whoever calls it cannot tell it from a vendor by anything but the picture: the same usage arithmetic, the same
+failures, read by the same code. It has no dependency that could fail; a caller's broken picture is the caller's fault.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import pybase64
+
+from service.adapters.backends.drawing import draw
+from service.adapters.backends.openai import read_failure
+from service.domain.errors import Failure, FailureKind, UnreadableFile
+from service.domain.images import Size, Spec, fingerprint
+from service.domain.outcomes import Outcome, Picture, Purchase, Usage
+from service.usecases.ports import Order
+
+SIZE = Size(1024, 1024)
+TIER = "medium"
+LETTERS_PER_TOKEN = 4
+TOKENS_PER_REFERENCE = 1450
+MOST_DELAY = 600.0
+SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+DIRECTIVE = re.compile(r"\[sandbox ([^\]=]{1,40})=([^\]]{0,60})\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A vendor's refusal as it comes over HTTP. `error` is what the envelope holds; headers have lower-case names."""
+
+    status: int
+    error: Mapping[str, object]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Fault = Refusal | Failure
+"""What can go wrong: a refusal that a vendor words, or a failure of the network, which no one words."""
+
+
+def _refusal(  # noqa: PLR0913 (the columns of the table below)
+    status: int,
+    code: str | None,
+    kind: str | None,
+    message: str,
+    *,
+    param: str | None = None,
+    retry_after: str | None = None,
+    **more: object,
+) -> Refusal:
+    error = {"message": message, "type": kind, "param": param, "code": code} | more
+    return Refusal(status=status, error=error, headers={"retry-after": retry_after} if retry_after else {})
+
+
+INVALID, USER, QUOTA = "invalid_request_error", "image_generation_user_error", "insufficient_quota"
+RATE = (
+    "Rate limit reached for gpt-image-2 (for limit gpt-image) in organization org-sandbox on input-images per min: "
+    "Limit 5, Used 5, Requested 1. Please try again in 12s."
+)
+BLOCKED = "Your request was rejected by the safety system. safety_violations=[violence]."
+DETAILS = {"moderation_stage": "input", "categories": ["violence"]}
+MIMETYPE = (
+    "Invalid file 'image[0]': unsupported mimetype ('application/octet-stream'). "
+    "Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'."
+)
+BACKGROUND = "Transparent background is not supported for this model."
+UNVERIFIED = "Your organization must be verified to use the model `gpt-image-2`."
+NO_CREDIT = "You exceeded your current quota, please check your plan and billing details."
+
+FAULTS: Mapping[str, Fault] = {
+    "unknown_parameter": _refusal(
+        400, "unknown_parameter", INVALID, "Unknown parameter: 'response_format'.", param="response_format"
+    ),
+    "invalid_value": _refusal(400, "invalid_value", INVALID, BACKGROUND, param="background"),
+    "moderation_blocked": _refusal(400, "moderation_blocked", USER, BLOCKED, moderation_details=DETAILS),
+    "content_policy_violation": _refusal(400, "content_policy_violation", None, BLOCKED),
+    "unsupported_file_mimetype": _refusal(400, "unsupported_file_mimetype", INVALID, MIMETYPE, param="image[0]"),
+    "invalid_api_key": _refusal(401, "invalid_api_key", INVALID, "Incorrect API key provided: sk-sand*******box."),
+    "organization_must_be_verified": _refusal(403, None, INVALID, UNVERIFIED),
+    "model_not_found": _refusal(
+        404, "model_not_found", INVALID, "The model does not exist or you do not have access to it.", param="model"
+    ),
+    "rate_limit_exceeded": _refusal(429, "rate_limit_exceeded", "input-images", RATE, retry_after="12"),
+    "slow_down": _refusal(429, "slow_down", None, "Slow down: the rate of requests rose too fast.", retry_after="20"),
+    "credit_balance_exhausted": _refusal(429, "credit_balance_exhausted", QUOTA, "The credit balance is exhausted."),
+    "organization_spend_limit_exceeded": _refusal(
+        429, "organization_spend_limit_exceeded", QUOTA, "The organization's spend limit is exceeded."
+    ),
+    "project_spend_limit_exceeded": _refusal(
+        429, "project_spend_limit_exceeded", QUOTA, "The project's spend limit is exceeded."
+    ),
+    "organization_usage_limit_exceeded": _refusal(
+        429, "organization_usage_limit_exceeded", QUOTA, "The organization's usage limit is exceeded."
+    ),
+    "insufficient_quota": _refusal(429, "insufficient_quota", QUOTA, NO_CREDIT),
+    "billing_hard_limit_reached": _refusal(
+        400, "billing_hard_limit_reached", INVALID, "Billing hard limit has been reached."
+    ),
+    "server_error": _refusal(500, "server_error", "server_error", "The server had an error. Please retry."),
+    "server_is_overloaded": _refusal(503, "server_is_overloaded", None, "Slow Down", retry_after="5"),
+    "timeout": Failure(kind=FailureKind.TIMED_OUT, message="The backend did not answer in time."),
+    "connection_refused": Failure(kind=FailureKind.UNREACHABLE, message="The backend cannot be reached."),
+    "broken_reply": Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read."),
+}
+"""Every failure by the name that settings and directives use. Sources: `docs/vendors.md`."""
+
+KNOWN_FAULTS = tuple(FAULTS)
+
+
+def failure_of(name: str) -> Failure:
+    """The failure of that name, read as a real one would be. Raises `ValueError` listing the known names."""
+    fault = FAULTS.get(name)
+    if fault is None:
+        raise ValueError(f"The sandbox knows no failure '{name}'. It knows {', '.join(KNOWN_FAULTS)}.")
+    if isinstance(fault, Failure):
+        return fault
+    return read_failure(fault.status, fault.headers, msgspec.json.encode({"error": fault.error}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """How the sandbox behaves.
+
+    Args:
+        delay_seconds: How long it waits before it draws or fails.
+        fail: The name of the failure that every request ends in, or None.
+        obey_prompt: Do directives such as `[sandbox delay=2.5]` or `[sandbox fail=slow_down]` in a prompt count?
+        threads: How many pictures are drawn at a time.
+
+    Raises:
+        ValueError: `fail` is not in `KNOWN_FAULTS`, or the delay is not from 0 to 600 seconds.
+    """
+
+    delay_seconds: float = 0.0
+    fail: str | None = None
+    obey_prompt: bool = False
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.fail is not None:
+            failure_of(self.fail)
+        if not 0 <= self.delay_seconds <= MOST_DELAY:
+            raise ValueError(f"The sandbox can wait 0 to {MOST_DELAY:.0f} seconds, not {self.delay_seconds}.")
+
+
+class SandboxBackend:
+    """Draws by itself. `sleep` waits a number of seconds."""
+
+    def __init__(self, settings: SandboxSettings, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._gate = asyncio.Semaphore(settings.threads)
+
+    @property
+    def relays_links(self) -> bool:
+        """No: it has to see the pictures."""
+        return False
+
+    async def buy(self, order: Order) -> Outcome:
+        """Wait, then fail or draw, as the settings and, where they count, the prompt's directives say."""
+        try:
+            settings = directed(self._settings, order.spec.prompt)
+        except ValueError as wrong:
+            return Failure(kind=FailureKind.INVALID_REQUEST, message=str(wrong), param="prompt", code="invalid_value")
+        await self._sleep(settings.delay_seconds)
+        if settings.fail is not None:
+            return failure_of(settings.fail)
+        try:
+            return await self._draw(order)
+        except UnreadableFile as broken:
+            return Failure(
+                kind=FailureKind.INVALID_REQUEST, message=broken.message, param=broken.param, code=broken.code
+            )
+
+    async def _draw(self, order: Order) -> Purchase:
+        spec, size = order.spec, order.spec.size or SIZE
+        tier = resolve_tier(order, size)
+        identity = fingerprint(spec)
+
+        async def picture(index: int) -> Picture:
+            async with self._gate:
+                return await asyncio.to_thread(_picture, spec, identity, index, size, tier)
+
+        return Purchase(
+            pictures=tuple(await asyncio.gather(*map(picture, range(spec.n)))),
+            size=size,
+            tier=tier,
+            background="transparent" if spec.background == "transparent" else "opaque",
+            output_format=spec.output_format,
+            usage=count(order, size, tier),
+        )
+
+
+def _picture(spec: Spec, identity: str, index: int, size: Size, tier: str | None) -> Picture:
+    return Picture(base64=pybase64.b64encode(draw(spec, identity, index, size, tier)))
+
+
+def directed(settings: SandboxSettings, prompt: str) -> SandboxSettings:
+    """The settings for one request. Raises `ValueError` naming a directive that cannot be followed."""
+    if not settings.obey_prompt:
+        return settings
+    for name, value in DIRECTIVE.findall(prompt):
+        if name not in DIRECTIVES:
+            raise ValueError(f"The sandbox knows no directive '{name}'. It knows {', '.join(DIRECTIVES)}.")
+        settings = DIRECTIVES[name](settings, value)
+    return settings
+
+
+def _delayed(settings: SandboxSettings, value: str) -> SandboxSettings:
+    if not SECONDS.fullmatch(value):
+        raise ValueError(f"The sandbox cannot wait '{value}' seconds.")
+    return replace(settings, delay_seconds=float(value))
+
+
+DIRECTIVES: Mapping[str, Callable[[SandboxSettings, str], SandboxSettings]] = {
+    "delay": _delayed,
+    "fail": lambda settings, value: replace(settings, fail=value),
+}
+
+
+def resolve_tier(order: Order, size: Size) -> str | None:
+    """The tier that was asked for, or the middle one where this route has tiers."""
+    known = order.price.tokens.of(TIER, size) is not None
+    return order.spec.tier or (TIER if known else None)
+
+
+def count(order: Order, size: Size, tier: str | None) -> Usage | None:
+    """Tokens by the vendor's formula: n pictures count as n runs. None where the route has no price by token."""
+    drawn = order.price.tokens.of(tier, size) if order.price.rates and tier else None
+    if drawn is None:
+        return None
+    spec = order.spec
+    words = max(1, -(-len(spec.prompt) // LETTERS_PER_TOKEN))
+    return Usage(
+        text_in=words * spec.n,
+        image_in=TOKENS_PER_REFERENCE * len(spec.references) * spec.n,
+        image_out=drawn * spec.n,
+    )

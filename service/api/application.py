@@ -1,0 +1,72 @@
+"""Puts routes, guards and error handling together into one ASGI application.
+
+Rule: this is the list of everything that is served. Whatever is not on it gets a 404 in the same envelope.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar.types import ASGIApp
+
+from service import __version__
+from service.api import images, models, ops, pictures
+from service.api.desk import Desk, needs_key
+from service.api.edge import Edge
+from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
+from service.domain.errors import GatewayError
+from service.usecases.ports import Observer
+
+DESCRIPTION = "One OpenAI-compatible image API in front of several backends. Point an OpenAI or Together SDK at it."
+
+
+def build(desk: Desk, observe: Observer, on_shutdown: Sequence[Callable[[], Awaitable[None]]] = ()) -> Litestar:
+    """The application, without its edge."""
+    return Litestar(
+        route_handlers=[
+            Router(
+                "/v1",
+                guards=[needs_key],
+                route_handlers=[
+                    images.generate,
+                    images.edit,
+                    images.variations,
+                    models.list_models,
+                    models.retrieve_model,
+                ],
+            ),
+            pictures.fetch_picture,
+            ops.live,
+            ops.ready,
+            ops.docs,
+            ops.openapi,
+        ],
+        exception_handlers={
+            GatewayError: on_gateway_error,
+            HTTPException: on_http_exception,
+            Exception: crash_reporter(observe),
+        },
+        state=State({"desk": desk}),
+        openapi_config=OpenAPIConfig(
+            title="Image gateway",
+            version=__version__,
+            description=DESCRIPTION,
+            license=License(name="Apache-2.0", identifier="Apache-2.0"),
+            components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+            security=[{"key": []}],
+            path="/openapi",
+            render_plugins=(),
+            enabled_endpoints=set(),
+        ),
+        on_shutdown=[*on_shutdown],
+        request_max_body_size=None,
+        logging_config=None,
+    )
+
+
+def edged(app: Litestar, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float]) -> ASGIApp:
+    """The application as a server runs it."""
+    return Edge(app, observe, mint, elapsed)

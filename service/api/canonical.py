@@ -1,0 +1,165 @@
+"""From the wire's words to the canonical spec.
+
+Rule: a default said aloud (`auto`, 100 % quality, null) is the same as nothing said; two fields that contradict each
+other are an `InvalidValue`. End users' ids are replaced by pseudonyms here, so that nothing further in knows them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import pybase64
+
+from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, ImageRef
+from service.domain.errors import InvalidValue, TooLarge, UnreachableLink, UnreadableFile
+from service.domain.images import Operation, Reference, Size, Spec
+from service.domain.teams import Team, pseudonym
+from service.usecases.spool import Intake
+
+T = TypeVar("T")
+
+MOST_DATA_URL = 20_971_520  # characters, as at the vendor
+MOST_LINK = 8_192
+
+
+def canonical(
+    body: GenerateBody | EditBody | EditForm,
+    team: Team,
+    *,
+    references: Sequence[Reference] = (),
+    mask: Reference | None = None,
+    markup: Reference | None = None,
+) -> Spec:
+    """The spec that a body asks for, with the pictures that came along."""
+    _refuse_streaming(body)
+    return Spec(
+        operation=Operation.GENERATE if isinstance(body, GenerateBody) else Operation.EDIT,
+        model=body.model or "",
+        prompt=body.prompt,
+        n=body.n or 1,
+        size=_size(body),
+        tier=_unless(body.quality, "auto"),
+        background=_unless(body.background, "auto"),
+        output_format=body.output_format or "png",
+        output_compression=_unless(body.output_compression, 100),
+        moderation=_unless(body.moderation, "auto"),
+        complexity=body.complexity,
+        frame_count=body.frame_count,
+        frame_duration_ms=body.frame_duration_ms,
+        svg=_given(body.svg) if body.svg else None,
+        references=tuple(references),
+        mask=mask,
+        markup=markup,
+        safety_identifier=pseudonym(team, body.safety_identifier) if body.safety_identifier else None,
+        user=pseudonym(team, body.user) if body.user else None,
+        **_particulars(body),
+    )
+
+
+def _particulars(body: GenerateBody | EditBody | EditForm) -> dict[str, Any]:
+    """The fields that only one of the two endpoints has."""
+    if not isinstance(body, GenerateBody):
+        return {"input_fidelity": body.input_fidelity}
+    return {
+        "seed": body.seed,
+        "steps": body.steps,
+        "guidance_scale": body.guidance_scale,
+        "negative_prompt": body.negative_prompt or None,
+        "image_loras": tuple(body.image_loras or ()) or None,
+        "disable_safety_checker": bool(body.disable_safety_checker),
+    }
+
+
+def _refuse_streaming(body: ImageFields) -> None:
+    if body.stream:
+        raise InvalidValue("Streaming is not offered by this gateway yet; leave stream out.", param="stream")
+    if body.partial_images:
+        raise InvalidValue(
+            "partial_images needs stream, which this gateway does not offer yet.", param="partial_images"
+        )
+
+
+def _unless(value: T | None, default: T) -> T | None:
+    return None if value == default else value
+
+
+def _given(options: msgspec.Struct) -> dict[str, object]:
+    """A struct's fields that are not null, as plain objects."""
+    found = {name: getattr(options, name) for name in options.__struct_fields__}
+    return {
+        name: _given(value) if isinstance(value, msgspec.Struct) else value
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def _size(body: ImageFields) -> Size | None:
+    size = Size.parse(body.size) if body.size and body.size != "auto" else None
+    if not isinstance(body, GenerateBody) or (body.width, body.height) == (None, None):
+        return size
+    if body.width is None or body.height is None:
+        missing = "width" if body.width is None else "height"
+        raise InvalidValue("width and height go together.", param=missing)
+    spelled = Size(body.width, body.height)
+    if size and size != spelled:
+        raise InvalidValue(f"size says {size} but width and height say {spelled}.", param="size")
+    return spelled
+
+
+def references_of_generation(body: GenerateBody, most_bytes: int) -> list[Reference]:
+    """The pictures of the fields `image_url` and `reference_images`."""
+    named = [("image_url", body.image_url)] if _is_given(body.image_url) else []
+    listed = [(f"reference_images[{index}]", token) for index, token in enumerate(body.reference_images or [])]
+    return [reference(token, name, most_bytes) for name, token in (*named, *listed)]
+
+
+def references_of_edit(body: EditBody, most_bytes: int) -> tuple[list[Reference], Reference | None]:
+    """The pictures and the mask of a JSON edit."""
+    images = [_of_ref(ref, f"images[{index}]", most_bytes) for index, ref in enumerate(body.images)]
+    return images, _of_ref(body.mask, "mask", most_bytes) if body.mask else None
+
+
+def _of_ref(ref: ImageRef, name: str, most_bytes: int) -> Reference:
+    if ref.file_id is not None:
+        text = "file_id is not offered by this gateway yet; send image_url, a data URL or an https address."
+        raise InvalidValue(text, param=f"{name}.file_id")
+    if not _is_given(ref.image_url):
+        raise InvalidValue(f"{name} needs an image_url.", param=f"{name}.image_url")
+    return reference(ref.image_url, f"{name}.image_url", most_bytes)
+
+
+def _is_given(token: msgspec.Raw) -> bool:
+    return bytes(memoryview(token)[:5]) != b"null"
+
+
+def reference(token: msgspec.Raw, name: str, most_bytes: int) -> Reference:
+    """A JSON string that is a data URL or an https address, as a reference. Base64 never becomes a Python string."""
+    raw = memoryview(token)
+    if bytes(raw[:6]) == b'"data:':
+        return _inline(raw, name, most_bytes)
+    try:
+        address = msgspec.json.decode(token, type=str)
+    except msgspec.ValidationError:
+        raise InvalidValue(f"{name} must be a string.", param=name) from None
+    if not address.startswith("https://") or len(address) > MOST_LINK:
+        raise UnreachableLink(f"{name} must be an https address or a data URL.", param=name)
+    return Reference(param=name, digest=hashlib.sha256(address.encode()).hexdigest(), link=address)
+
+
+def _inline(raw: memoryview, name: str, most_bytes: int) -> Reference:
+    if len(raw) > MOST_DATA_URL:
+        raise TooLarge(f"{name} is longer than {MOST_DATA_URL} characters.", param=name)
+    head, comma, _ = bytes(raw[:128]).partition(b",")
+    if not comma or not head.endswith(b";base64"):
+        raise UnreadableFile(f"{name} must be a data URL in base64.", param=name, code="invalid_base64_image")
+    base64 = raw[len(head) + 1 : -1]
+    if b"\\" in bytes(base64):
+        base64 = memoryview(bytes(base64).replace(b"\\/", b"/"))
+    try:
+        picture = pybase64.b64decode(base64, validate=True)
+    except ValueError:
+        raise UnreadableFile(f"{name} is not valid base64.", param=name, code="invalid_base64_image") from None
+    intake = Intake(name, most_bytes)
+    intake.write(picture)
+    return intake.done()

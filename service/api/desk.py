@@ -1,0 +1,75 @@
+"""What the handlers are given: use cases and values, put together by `app.py`.
+
+Rule: handlers take everything from the desk and nothing from modules. `Live` is the part that a reload replaces, as a
+whole, so that a request sees one version of it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from litestar.handlers import BaseRouteHandler
+
+from service.api.bodies import Limits
+from service.api.edge import Connection, Http, line_of
+from service.domain.catalog import Catalog
+from service.domain.errors import NotAuthenticated
+from service.domain.teams import Key, authenticate
+from service.usecases.keep_pictures import KeepPictures
+from service.usecases.make_images import MakeImages
+from service.usecases.ports import PictureStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """One version of models and teams. `keys` is by digest."""
+
+    catalog: Catalog
+    keys: Mapping[str, Key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """How pictures are handed out by address: `key` signs, `seconds` is how long a link is good."""
+
+    key: bytes
+    seconds: int
+    public_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well."""
+
+    make: MakeImages
+    keep: KeepPictures
+    live: Callable[[], Live]
+    store: PictureStore | None
+    limits: Limits
+    links: Links
+    now: Callable[[], datetime]
+    ready: Callable[[], Awaitable[Mapping[str, str]]]
+    log_prompts: bool
+
+
+def desk_of(request: Connection) -> Desk:
+    """The desk of the application that serves a request."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def needs_key(connection: Connection, handler: BaseRouteHandler) -> None:
+    """The guard of the data plane. Raises `NotAuthenticated`."""
+    del handler
+    line = line_of(connection.scope)
+    key = authenticate(connection.headers.get("authorization"), desk_of(connection).live().keys)
+    line.key = key
+    line.note(team=key.team.name, key=key.id)
+
+
+def key_of(request: Http) -> Key:
+    """Who asks, as the guard found out."""
+    key = line_of(request.scope).key
+    if key is None:
+        raise NotAuthenticated("This path needs an API key.")
+    return key

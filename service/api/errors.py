@@ -1,0 +1,172 @@
+"""Turns everything that can go wrong into `{"error": {...}}` with the right status and advice to retry.
+
+Rule: one row for every leaf of `domain/errors.py` and for every kind of failed call; a test proves it. The SDKs obey
+`x-should-retry`, so it is false wherever a second try would fail again or might buy a second picture. Nothing that is
+not written here or in a domain error reaches a caller.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import msgspec
+from litestar.exceptions import HTTPException
+from litestar.response.base import Response
+
+from service.api.edge import Http, line_of
+from service.domain import errors
+from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError
+from service.usecases.events import Crashed
+from service.usecases.ports import Observer
+
+MOST_RETRY_AFTER = 60  # the SDKs ignore more
+CLIENT_GONE = 499
+
+
+class ClientGone(errors.RequestError):
+    """The caller hung up before the body was complete. Nobody reads the answer; logs show 499 rather than 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one kind of error is over HTTP."""
+
+    status: int
+    type: str
+    code: str | None
+    retry: bool = False
+
+
+INVALID = "invalid_request_error"
+SERVER = "server_error"
+
+ROWS: Mapping[type[GatewayError], Row] = {
+    errors.MalformedBody: Row(400, INVALID, "invalid_json"),
+    errors.UnknownParameter: Row(400, INVALID, "unknown_parameter"),
+    errors.MissingParameter: Row(400, INVALID, "missing_required_parameter"),
+    errors.InvalidValue: Row(400, INVALID, "invalid_value"),
+    errors.UnreadableFile: Row(400, INVALID, "invalid_image"),
+    errors.UnreachableLink: Row(400, INVALID, "invalid_image_url"),
+    errors.TooLarge: Row(413, INVALID, "request_too_large"),
+    errors.SlowBody: Row(408, INVALID, "request_timeout", retry=True),
+    ClientGone: Row(CLIENT_GONE, INVALID, "client_closed_request"),
+    errors.NotAuthenticated: Row(401, INVALID, "invalid_api_key"),
+    errors.NotAllowed: Row(403, INVALID, "not_allowed"),
+    errors.ModelNotFound: Row(404, INVALID, "model_not_found"),
+    errors.PictureNotFound: Row(404, INVALID, "picture_not_found"),
+    errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),
+}
+
+FAILURES: Mapping[FailureKind, Row] = {
+    FailureKind.INVALID_REQUEST: Row(400, INVALID, "invalid_value"),
+    FailureKind.MODERATION_BLOCKED: Row(400, "image_generation_user_error", "moderation_blocked"),
+    FailureKind.MODEL_NOT_FOUND: Row(404, INVALID, "model_not_found"),
+    FailureKind.NOT_PERMITTED: Row(403, INVALID, "not_permitted"),
+    FailureKind.AUTH_FAILED: Row(502, SERVER, "upstream_auth_error"),
+    FailureKind.RATE_LIMITED: Row(429, "requests", "rate_limit_exceeded", retry=True),
+    FailureKind.QUOTA_EXHAUSTED: Row(429, "insufficient_quota", "insufficient_quota"),
+    FailureKind.OVERLOADED: Row(503, SERVER, "server_is_overloaded", retry=True),
+    FailureKind.SERVER_ERROR: Row(502, SERVER, "upstream_error", retry=True),
+    FailureKind.UNREACHABLE: Row(502, SERVER, "upstream_unreachable", retry=True),
+    FailureKind.BUSY: Row(503, SERVER, "gateway_busy", retry=True),
+    FailureKind.TIMED_OUT: Row(504, SERVER, "upstream_timeout"),
+    FailureKind.BROKEN_REPLY: Row(502, SERVER, "upstream_broken_reply"),
+}
+
+KEPT_CODES = frozenset(
+    {FailureKind.INVALID_REQUEST, FailureKind.NOT_PERMITTED, FailureKind.MODERATION_BLOCKED, FailureKind.RATE_LIMITED},
+)
+"""Where the vendor's own code tells the caller more than ours, and callers match on it."""
+
+STATUSES: Mapping[int, str] = {
+    400: "invalid_request",
+    401: "invalid_api_key",
+    404: "unknown_path",
+    405: "method_not_allowed",
+    413: "request_too_large",
+}
+
+OFFERED = (
+    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, GET /v1/models and GET /v1/models/{id}; "
+    "see /docs."
+)
+
+
+class ErrorBody(msgspec.Struct, omit_defaults=True):
+    """What went wrong. `param` names the field, `code` is stable, `message` is for people."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    moderation_details: Mapping[str, object] | None = None
+
+
+class ErrorReply(msgspec.Struct):
+    """The body of every reply that is not a success."""
+
+    error: ErrorBody
+
+
+def render(row: Row, body: ErrorBody, retry_after: float | None = None) -> Response[bytes]:
+    """The reply for an error."""
+    headers = {"x-should-retry": "true" if row.retry else "false"}
+    if retry_after is not None and row.retry:
+        headers["retry-after"] = str(min(ceil(retry_after), MOST_RETRY_AFTER))
+    if row.status == 401:  # noqa: PLR2004 (the one status that needs a challenge)
+        headers["www-authenticate"] = "Bearer"
+    content = msgspec.json.encode(ErrorReply(error=body))
+    return Response(content, status_code=row.status, media_type="application/json", headers=headers)
+
+
+def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
+    """An error of ours, by its row."""
+    if isinstance(error, CallFailed):
+        return on_failure(request, error.failure)
+    row = ROWS[type(error)]
+    code = error.code or row.code
+    line_of(request.scope).note(error=code)
+    return render(row, ErrorBody(message=error.message, type=row.type, param=error.param, code=code))
+
+
+def on_failure(request: Http, failure: Failure) -> Response[bytes]:
+    """A call that failed, by its kind."""
+    row = FAILURES[failure.kind]
+    code = failure.code if failure.code and failure.kind in KEPT_CODES else row.code
+    line_of(request.scope).note(error=code)
+    body = ErrorBody(
+        message=failure.message,
+        type=row.type,
+        param=failure.param,
+        code=code,
+        moderation_details=failure.moderation_details,
+    )
+    return render(row, body, failure.retry_after)
+
+
+def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
+    """What the framework refuses before a handler is reached."""
+    code = STATUSES.get(error.status_code, "invalid_request")
+    line_of(request.scope).note(error=code)
+    message = {
+        404: f"There is nothing at {request.method} {request.scope['path'][:200]}. {OFFERED}",
+        405: f"{request.method} is not allowed here. {OFFERED}",
+    }.get(error.status_code, error.detail)
+    row = Row(error.status_code, INVALID, code)
+    return render(row, ErrorBody(message=message, type=row.type, param=None, code=code))
+
+
+def crash_reporter(observe: Observer) -> Callable[[Http, Exception], Response[bytes]]:
+    """What remains is a mistake of ours: the caller gets an id, the log gets places in the code but no values."""
+
+    def on_crash(request: Http, error: Exception) -> Response[bytes]:
+        line = line_of(request.scope)
+        line.note(error="internal_error")
+        trace = tuple(f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__))
+        observe(Crashed(request_id=line.request_id, error=type(error).__name__, trace=trace))
+        message = f"The gateway failed. Its log has more under {line.request_id}."
+        row = Row(500, SERVER, "internal_error")
+        return render(row, ErrorBody(message=message, type=row.type, param=None, code=row.code))
+
+    return on_crash

@@ -1,0 +1,134 @@
+"""POST /v1/images/generations and /v1/images/edits: read, ask the use case, write.
+
+Rule: a handler decides nothing. The body's content type decides how an edit is read; anything but a form is read as
+JSON.
+"""
+
+from dataclasses import dataclass
+
+from litestar import post
+from litestar.exceptions import NotFoundException
+from litestar.openapi.spec import Operation
+from litestar.response.base import ASGIResponse
+
+from service.api.bodies import read_all
+from service.api.canonical import canonical, references_of_edit, references_of_generation
+from service.api.desk import Desk, desk_of, key_of
+from service.api.documents import edit_bodies, errors_of, generate_body, images_reply
+from service.api.edge import Http, line_of
+from service.api.multipart import read_form
+from service.api.replies import Linked, Segments, segments
+from service.api.schemas import EditBody, EditForm, GenerateBody, decode_form, decode_json
+from service.domain.images import Spec
+from service.domain.links import sign
+from service.domain.teams import Team
+from service.usecases.keep_pictures import file_names
+from service.usecases.make_images import Made
+
+
+@dataclass
+class GenerateOperation(Operation):
+    """Documents a body that is read by hand."""
+
+    def __post_init__(self) -> None:
+        """Put the body in."""
+        self.request_body = generate_body()
+
+
+@dataclass
+class EditOperation(Operation):
+    """Documents a body that is read by hand."""
+
+    def __post_init__(self) -> None:
+        """Put the bodies in."""
+        self.request_body = edit_bodies()
+
+
+@post(
+    "/images/generations",
+    status_code=200,
+    operation_class=GenerateOperation,
+    operation_id="createImage",
+    summary="Draw pictures from words",
+    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 502, 503, 504),
+)
+async def generate(request: Http) -> ASGIResponse:
+    """Draw `n` pictures of a prompt."""
+    desk, team = desk_of(request), key_of(request).team
+    raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
+    body = decode_json(raw, GenerateBody)
+    references = references_of_generation(body, desk.limits.most_picture_bytes)
+    del raw
+    spec = canonical(body, team, references=references)
+    return await _serve(request, desk, spec, linked=body.response_format == "url")
+
+
+@post(
+    "/images/edits",
+    status_code=200,
+    operation_class=EditOperation,
+    operation_id="createImageEdit",
+    summary="Draw pictures from pictures and words",
+    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 502, 503, 504),
+)
+async def edit(request: Http) -> ASGIResponse:
+    """Edit or combine up to 16 pictures, sent as a form or, as data URLs and https addresses, in JSON."""
+    desk, team = desk_of(request), key_of(request).team
+    is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
+    read = _read_form if is_form else _read_json
+    spec, response_format = await read(request, desk, team)
+    return await _serve(request, desk, spec, linked=response_format == "url")
+
+
+@post("/images/variations", include_in_schema=False)
+async def variations() -> None:
+    """Retired by the vendor; without this the path would look like a picture's, and the answer like a mistake."""
+    raise NotFoundException
+
+
+async def _read_form(request: Http, desk: Desk, team: Team) -> tuple[Spec, str | None]:
+    form = await read_form(request, desk.limits)
+    body = decode_form(form.texts, EditForm)
+    overlays = form.overlays
+    spec = canonical(body, team, references=form.images, mask=overlays.get("mask"), markup=overlays.get("markup"))
+    return spec, body.response_format
+
+
+async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, str | None]:
+    raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
+    body = decode_json(raw, EditBody)
+    references, mask = references_of_edit(body, desk.limits.most_picture_bytes)
+    return canonical(body, team, references=references, mask=mask), body.response_format
+
+
+async def _serve(request: Http, desk: Desk, spec: Spec, *, linked: bool) -> ASGIResponse:
+    line, team = line_of(request.scope), key_of(request).team
+    line.note(model=spec.model, tier=spec.tier, size=str(spec.size or "auto"), n=spec.n, references=_count(spec))
+    if desk.log_prompts:
+        line.note(prompt=spec.prompt)
+    desk.keep.check(linked=linked)
+    made = await desk.make(spec, team, desk.live().catalog, line.request_id)
+    line.note(model=made.spec.model, backend=made.plan.route.backend, delivered=len(made.purchase.pictures))
+    ids = await desk.keep(made, team, line.request_id, linked=linked)
+    urls = _urls(request, desk, made, ids) if linked else [None] * len(ids)
+    links = [Linked(id=picture, url=url) for picture, url in zip(ids, urls, strict=True)]
+    return Segments(segments(made, line.request_id, links), headers=_headers(made))
+
+
+def _count(spec: Spec) -> int | None:
+    return len(spec.references) or None
+
+
+def _headers(made: Made) -> dict[str, str]:
+    headers = {"x-gateway-backend": made.plan.route.backend, "cache-control": "no-store"}
+    delivered = len(made.purchase.pictures)
+    return headers | ({"x-gateway-partial": f"{delivered}/{made.spec.n}"} if delivered < made.spec.n else {})
+
+
+def _urls(request: Http, desk: Desk, made: Made, ids: tuple[str, ...]) -> list[str]:
+    root = (desk.links.public_url or str(request.base_url)).rstrip("/")
+    expires = int(desk.now().timestamp()) + desk.links.seconds
+    return [
+        f"{root}/v1/images/{name}?expires={expires}&signature={sign(desk.links.key, name, expires)}"
+        for name in file_names(made, ids)
+    ]

@@ -1,0 +1,184 @@
+"""GET /v1/models and /v1/models/{id}: what is on offer, what it can do and what it costs.
+
+Rule: a caller sees the models that are alive, that its team may use and that a backend which is on serves. The body is
+OpenAI's, with more in it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import msgspec
+from litestar import get
+
+from service.api.desk import Desk, desk_of, key_of
+from service.api.documents import errors_of
+from service.api.edge import Http
+from service.domain.catalog import Model, SizeRule
+from service.domain.errors import NotAllowed
+from service.domain.pricing import Price, in_force
+from service.domain.routing import SANDBOX
+from service.domain.teams import Team
+
+
+class SizesReply(msgspec.Struct, omit_defaults=True):
+    """Which sizes a model draws: a list, or a rule in pixels."""
+
+    choices: list[str] = []
+    multiple_of: int = 1
+    min_edge: int = 1
+    max_edge: int | None = None
+    max_ratio: int | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+class PriceReply(msgspec.Struct, omit_defaults=True):
+    """What a backend charges for a model, in US dollars."""
+
+    backend: str
+    version: str
+    source: str
+    read: str
+    per_million_tokens: Mapping[str, float] | None = None
+    per_image: float | None = None
+    per_megapixel: float | None = None
+    output_tokens_grid: Mapping[str, int] | None = None
+    output_tokens: Mapping[str, Mapping[str, int]] | None = None
+
+
+class Capabilities(msgspec.Struct):
+    """What a model can do."""
+
+    endpoints: list[str]
+    tiers: list[str]
+    formats: list[str]
+    sizes: SizesReply
+    fields: list[str]
+    max_n: int
+    max_references: int
+    input_fidelity: list[str]
+
+
+class ModelReply(msgspec.Struct, omit_defaults=True):
+    """One model. `shutdown_date` is the day from which it is refused."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    capabilities: Capabilities
+    backends: list[str]
+    prices: list[PriceReply]
+    aliases: list[str] = []
+    shutdown_date: str | None = None
+    successor: str | None = None
+
+
+class ModelsReply(msgspec.Struct):
+    """All models on offer."""
+
+    object: Literal["list"]
+    data: list[ModelReply]
+
+
+@get("/models", operation_id="listModels", summary="List the models on offer", responses=errors_of(401))
+async def list_models(request: Http) -> ModelsReply:
+    """Every model that the calling team can use now."""
+    desk, team = desk_of(request), key_of(request).team
+    today = desk.now().date()
+    alive = desk.live().catalog.alive(today)
+    offered = [model for model in alive if _may_use(team, model) and _backends(desk, model)]
+    return ModelsReply(object="list", data=[describe(desk, model, today) for model in offered])
+
+
+@get(
+    "/models/{model_id:path}",
+    operation_id="retrieveModel",
+    summary="Describe one model",
+    responses=errors_of(401, 403, 404),
+)
+async def retrieve_model(request: Http, model_id: str) -> ModelReply:
+    """One model, by id or alias."""
+    desk, team = desk_of(request), key_of(request).team
+    today = desk.now().date()
+    model = desk.live().catalog.find(str(model_id).lstrip("/"), today)
+    if not _may_use(team, model):
+        raise NotAllowed(f"Team '{team.name}' may not use the model '{model.id}'.", param="model")
+    return describe(desk, model, today)
+
+
+def _may_use(team: Team, model: Model) -> bool:
+    return not team.models or model.id in team.models
+
+
+def _backends(desk: Desk, model: Model) -> list[str]:
+    """Who would draw: the sandbox only where nobody else does."""
+    on = [route.backend for route in model.routes if route.backend in desk.make.backends]
+    return [backend for backend in on if backend != SANDBOX] or on
+
+
+def describe(desk: Desk, model: Model, today: date) -> ModelReply:
+    """A model as callers see it."""
+    backends = _backends(desk, model)
+    priced = [(route.backend, in_force(route.prices, today)) for route in model.routes if route.backend in backends]
+    return ModelReply(
+        id=model.id,
+        object="model",
+        created=int(datetime(model.created.year, model.created.month, model.created.day, tzinfo=UTC).timestamp()),
+        owned_by=model.owned_by,
+        capabilities=_capabilities(model),
+        backends=backends,
+        prices=[_price(backend, price) for backend, price in priced if price],
+        aliases=list(model.aliases),
+        shutdown_date=str(model.shutdown_date) if model.shutdown_date else None,
+        successor=model.successor,
+    )
+
+
+def _capabilities(model: Model) -> Capabilities:
+    endpoints = ["/v1/images/generations"] + (["/v1/images/edits"] if "image" in model.fields else [])
+    return Capabilities(
+        endpoints=endpoints,
+        tiers=list(model.tiers),
+        formats=list(model.formats),
+        sizes=_sizes(model.sizes),
+        fields=sorted(model.fields),
+        max_n=model.max_n,
+        max_references=model.max_references,
+        input_fidelity=list(model.input_fidelity),
+    )
+
+
+def _sizes(rule: SizeRule) -> SizesReply:
+    if rule.choices:
+        return SizesReply(choices=[str(choice) for choice in rule.choices])
+    return SizesReply(
+        multiple_of=rule.multiple_of,
+        min_edge=rule.min_edge,
+        max_edge=rule.max_edge,
+        max_ratio=rule.max_ratio,
+        min_pixels=rule.min_pixels,
+        max_pixels=rule.max_pixels,
+    )
+
+
+def _dollars(nano: int | None) -> float | None:
+    return None if nano is None else nano / 1_000_000_000
+
+
+def _price(backend: str, price: Price) -> PriceReply:
+    rates = price.rates
+    names = ("text_in", "text_cached", "image_in", "image_cached", "image_out", "text_out")
+    tokens = {tier: {str(size): count for size, count in row.items()} for tier, row in price.tokens.table.items()}
+    return PriceReply(
+        backend=backend,
+        version=price.version,
+        source=price.source,
+        read=str(price.read),
+        per_million_tokens={name: getattr(rates, name) / 1000 for name in names} if rates else None,
+        per_image=_dollars(price.per_image),
+        per_megapixel=_dollars(price.per_megapixel),
+        output_tokens_grid=price.tokens.grid or None,
+        output_tokens=tokens or None,
+    )

@@ -1,0 +1,105 @@
+"""Reads edit forms as they arrive: pictures go to disk, words stay small, the order of the parts does not matter.
+
+Rule: part names are `image`, `image[]`, `image[0]` ..., `mask` and `markup` for files; every other part is text and may
+stand once. A part's declared content type is ignored, because the SDKs send octet-stream; what a picture is, is seen
+later.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from service.api.bodies import Limits, chunks
+from service.api.edge import Http
+from service.domain.errors import InvalidValue, MalformedBody, TooLarge
+from service.domain.images import Reference
+from service.usecases.spool import Intake
+
+IMAGE = re.compile(r"image(\[\d{0,2}\])?")
+OVERLAYS = frozenset({"mask", "markup"})
+MOST_TEXT_BYTES = 262_144
+MOST_PARTS = 64
+
+
+@dataclass(slots=True)
+class Form:
+    """A form that has been received."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    images: list[Reference] = field(default_factory=list)
+    overlays: dict[str, Reference] = field(default_factory=dict)
+
+
+async def read_form(request: Http, limits: Limits) -> Form:
+    """Receive an edit form.
+
+    Raises:
+        RequestError: it is malformed, too large, too slow, or has a part that has no place in it.
+    """
+    _, options = parse_options_header(request.headers.get("content-type", ""))
+    receiver = _Receiver(limits.most_picture_bytes)
+    try:
+        with PushMultipartParser(options.get("boundary", ""), max_segment_count=MOST_PARTS) as parser:
+            async for chunk in chunks(request, limits.most_form_bytes, limits.idle_seconds):
+                for event in parser.parse(chunk):
+                    receiver.take(event)
+    except MultipartError as broken:
+        raise MalformedBody(f"The form cannot be read: {broken}.", code="invalid_form") from None
+    return receiver.form
+
+
+class _Receiver:
+    """Turns the parser's events into a form. Events: a segment begins, bytes arrive, None ends the segment."""
+
+    def __init__(self, most_picture_bytes: int) -> None:
+        self.form = Form()
+        self._most = most_picture_bytes
+        self._name = ""
+        self._intake: Intake | None = None
+        self._text = bytearray()
+
+    def take(self, event: MultipartSegment | bytearray | None) -> None:
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            self._end()
+        elif self._intake:
+            self._intake.write(event)
+        else:
+            self._add_text(event)
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        self._name = segment.name
+        self._text.clear()
+        self._intake = None
+        is_image, is_overlay = IMAGE.fullmatch(self._name), self._name in OVERLAYS
+        if not (is_image or is_overlay):
+            return
+        if segment.filename is None:
+            raise InvalidValue(f"'{self._name}' must be a file.", param=self._name)
+        if self._name in self.form.overlays:
+            raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
+        label = f"image[{len(self.form.images)}]" if is_image else self._name
+        self._intake = Intake(label, self._most)
+
+    def _add_text(self, chunk: bytes | bytearray) -> None:
+        self._text += chunk
+        if len(self._text) > MOST_TEXT_BYTES:
+            raise TooLarge(f"'{self._name[:80]}' is larger than {MOST_TEXT_BYTES} bytes.", param=self._name[:80])
+
+    def _end(self) -> None:
+        if self._intake is None:
+            self._end_text()
+        elif self._name in OVERLAYS:
+            self.form.overlays[self._name] = self._intake.done()
+        else:
+            self.form.images.append(self._intake.done())
+
+    def _end_text(self) -> None:
+        if self._name in self.form.texts:
+            raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
+        try:
+            self.form.texts[self._name] = self._text.decode()
+        except UnicodeDecodeError:
+            raise MalformedBody(f"'{self._name}' is not UTF-8 text.", param=self._name) from None

@@ -1,0 +1,171 @@
+"""The wire's request bodies, typed, and how a body becomes one.
+
+Rule: a field that is not declared here is `UnknownParameter`; a wrong type is `InvalidValue` and an absent required
+field is `MissingParameter`, each naming the field. null means "not given". Allowed tiers, formats and sizes are the
+catalog's business, so they are plain strings here.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from service.domain.errors import InvalidValue, MalformedBody, MissingParameter, RequestError, UnknownParameter
+
+T = TypeVar("T")
+
+Prompt = Annotated[str, Meta(min_length=1, max_length=32_000, description="What to draw.")]
+Address = Annotated[
+    msgspec.Raw,
+    Meta(description="An https address or a data URL.", extra_json_schema={"type": "string", "format": "uri"}),
+]
+
+
+def not_given() -> msgspec.Raw:
+    """What stands for an address that was left out."""
+    return msgspec.Raw(b"null")
+
+
+class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
+    """What every body shares: an unknown field is an error."""
+
+
+class Reasoning(Body, frozen=True, kw_only=True):
+    """How hard the author of an SVG thinks."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+
+
+class Svg(Body, frozen=True, kw_only=True):
+    """Options for output_format svg."""
+
+    model: str | None = None
+    reasoning: Reasoning | None = None
+
+
+class ImageFields(Body, frozen=True, kw_only=True):
+    """What generations and edits have in common."""
+
+    prompt: Prompt
+    model: Annotated[str, Meta(description="A model of GET /v1/models.")] | None = None
+    n: Annotated[int, Meta(ge=1, le=10, description="How many pictures.")] | None = None
+    size: Annotated[str, Meta(description="auto or WIDTHxHEIGHT in pixels.")] | None = None
+    quality: Annotated[str, Meta(description="auto or a tier of the model: low, medium, high, ...")] | None = None
+    background: Literal["transparent", "opaque", "auto"] | None = None
+    output_format: Annotated[str, Meta(description="png, jpeg or webp; some models also gif and svg.")] | None = None
+    output_compression: Annotated[int, Meta(ge=0, le=100, description="For jpeg and webp.")] | None = None
+    response_format: Annotated[
+        Literal["b64_json", "url", "base64"] | None,
+        Meta(description="url: an expiring address of this gateway. base64 is another word for b64_json."),
+    ] = None
+    moderation: Literal["auto", "low"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
+    frame_count: Annotated[int, Meta(ge=2, le=16, description="For gif.")] | None = None
+    frame_duration_ms: Annotated[int, Meta(ge=10, le=655_350, description="For gif.")] | None = None
+    svg: Svg | None = None
+    stream: Annotated[bool, Meta(description="Not offered yet; only false is accepted.")] | None = None
+    partial_images: Annotated[int, Meta(ge=0, le=3, description="Needs stream.")] | None = None
+    safety_identifier: Annotated[str, Meta(max_length=128, description="Your end user; passed on hashed.")] | None = (
+        None
+    )
+    user: Annotated[str, Meta(description="Deprecated: use safety_identifier.")] | None = None
+
+
+class GenerateBody(ImageFields, frozen=True, kw_only=True):
+    """The body of POST /v1/images/generations. Fields from `seed` on work with models that declare them."""
+
+    seed: int | None = None
+    steps: Annotated[int, Meta(ge=1, le=50)] | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str | None = None
+    width: Annotated[int, Meta(ge=1, description="With height, another way to say size.")] | None = None
+    height: Annotated[int, Meta(ge=1)] | None = None
+    image_url: Address = msgspec.field(default_factory=not_given)
+    reference_images: list[Address] | None = None
+    image_loras: list[dict[str, str | float]] | None = None
+    disable_safety_checker: bool | None = None
+
+
+class ImageRef(Body, frozen=True, kw_only=True):
+    """A picture: exactly one of the two. file_id is not offered yet."""
+
+    image_url: Address = msgspec.field(default_factory=not_given)
+    file_id: str | None = None
+
+
+class EditBody(ImageFields, frozen=True, kw_only=True):
+    """The JSON body of POST /v1/images/edits."""
+
+    images: Annotated[list[ImageRef], Meta(min_length=1, max_length=16)]
+    mask: ImageRef | None = None
+    input_fidelity: Literal["high", "low"] | None = None
+
+
+class EditForm(ImageFields, frozen=True, kw_only=True):
+    """The text parts of POST /v1/images/edits as a form; the pictures are files."""
+
+    input_fidelity: Literal["high", "low"] | None = None
+
+
+_MISSING = re.compile(r"Object missing required field `(?P<name>.+?)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+?)`")
+
+
+def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
+    """A JSON body as a struct."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as invalid:
+        raise explain(str(invalid)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
+        raise MalformedBody(f"The body is not valid JSON: {_first_words(broken)}.") from None
+
+
+def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
+    """A form's text parts as a struct: numbers and booleans are spelled out, nesting is in brackets."""
+    try:
+        return msgspec.convert(_nested(parts), kind, strict=False)
+    except msgspec.ValidationError as invalid:
+        raise explain(str(invalid)) from None
+
+
+def _nested(parts: Mapping[str, str]) -> dict[str, object]:
+    """`svg[reasoning][effort]` becomes an object in an object."""
+    root: dict[str, object] = {}
+    for name, value in parts.items():
+        *outer, last = re.findall(r"[^\[\]]+", name) or [name]
+        place = root
+        for step in outer:
+            inner = place.setdefault(step, {})
+            if not isinstance(inner, dict):
+                raise InvalidValue(f"'{step}' is both a value and an object.", param=step)
+            place = inner
+        place[last] = value
+    return root
+
+
+def _first_words(error: Exception) -> str:
+    """What is wrong with the JSON, without any of it."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(" (")[0]
+
+
+def explain(message: str) -> RequestError:
+    """Msgspec's verdict as an error that names the field."""
+    reason, _, place = message.partition(" - at `$")
+    path = place.rstrip("`").lstrip(".")
+    unknown, missing = _UNKNOWN.match(reason), _MISSING.match(reason)
+    if unknown:
+        name = _joined(path, unknown["name"])
+        return UnknownParameter(f"Unknown parameter: '{name}'.", param=name)
+    if missing:
+        name = _joined(path, missing["name"])
+        return MissingParameter(f"Missing required parameter: '{name}'.", param=name)
+    if not path:
+        return MalformedBody(f"The body must be a JSON object. {reason}.")
+    return InvalidValue(f"Invalid value for '{path}'. {reason}.", param=path)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

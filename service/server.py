@@ -1,0 +1,91 @@
+"""Runs a gateway: uvicorn, with a way out that loses nothing.
+
+Rule: told to go, a replica first says that it is not ready and serves on for a grace period, then stops accepting,
+finishes what is under way, cancels what takes too long, and exits with 0. Told twice, it skips the waiting. A port that
+is taken is a `PortError` before anything is started.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+
+from service.app import Drain, Gateway
+
+KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
+BACKLOG = 2048
+
+
+class PortError(Exception):
+    """The address cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where to listen and how to go. Times in seconds."""
+
+    host: str
+    port: int
+    grace_seconds: float
+    drain_seconds: float
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as taken:
+        listener.close()
+        raise PortError(f"Cannot listen on {host} port {port}: {taken}") from None
+    return listener
+
+
+def run(gateway: Gateway, settings: ServerSettings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until told to go. `on_ready` is called when requests are accepted."""
+    config = uvicorn.Config(
+        gateway.asgi,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+    )
+    DrainingServer(config, gateway.drain, settings.grace_seconds, on_ready).run(sockets=[listener])
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server with a grace period, and an exit code of 0 where it was asked to go."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, grace: float, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._grace = grace
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal: the first one begins the drain, another one ends the grace period."""
+        del sig, frame
+        loop = asyncio.get_running_loop()
+        grace = 0.0 if self._drain.begun else self._grace
+        self._drain.begun = True
+        loop.call_soon_threadsafe(loop.call_later, grace, self._stop_accepting)
+
+    def _stop_accepting(self) -> None:
+        self.should_exit = True

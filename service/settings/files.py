@@ -1,0 +1,82 @@
+"""Reads one YAML file strictly: YAML 1.2, no duplicate keys, no unknown keys, no numbers that are not.
+
+Fails with `SettingsError`, whose text is `file: place: reason`.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from service.domain.pricing import NANO
+
+T = TypeVar("T")
+ABSURD = Decimal(1_000_000)
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every part of a settings file shares: an unknown key is a mistake."""
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names file, place and reason."""
+
+
+class Place:
+    """Where in which file something stands, for the message when it is wrong."""
+
+    def __init__(self, file: Path, path: str = "$") -> None:
+        self._file = file
+        self._path = path
+
+    def __truediv__(self, name: str | int) -> "Place":
+        return Place(self._file, f"{self._path}[{name}]" if isinstance(name, int) else f"{self._path}.{name}")
+
+    def error(self, reason: str) -> SettingsError:
+        """What to raise."""
+        return SettingsError(f"{self._file}: {self._path}: {reason}")
+
+    def decode(self, value: object, kind: type[T]) -> T:
+        """The value as a struct, or the reason why not."""
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as invalid:
+            reason, _, inside = str(invalid).partition(" - at `$")
+            raise Place(self._file, self._path + inside.rstrip("`")).error(reason) from None
+
+    def table(self, value: object, kind: type[T]) -> dict[str, T]:
+        """A mapping of names to structs; each error names the entry it is in."""
+        entries = self.decode({} if value is None else value, dict[str, object])
+        return {name: (self / name).decode(entry, kind) for name, entry in entries.items()}
+
+    def dollars(self, amount: Decimal, per: int = 1) -> int:
+        """US dollars per `per` things as nano-USD for one of them; has to come out whole."""
+        if not amount.is_finite() or amount < 0 or amount > ABSURD:
+            raise self.error(f"{amount} is not an amount between 0 and {ABSURD} US dollars")
+        nano = amount * NANO / per
+        if nano != int(nano):
+            raise self.error(f"{amount} is finer than a billionth of a US dollar")
+        return int(nano)
+
+    def named(self, table: dict[str, T], name: str) -> T:
+        """An entry of another table of this file."""
+        if name not in table:
+            raise self.error(f"'{name}' is not defined; defined are {', '.join(sorted(table)) or 'none'}")
+        return table[name]
+
+
+def read_yaml(file: Path) -> object:
+    """The document in a file. Raises `SettingsError`."""
+    try:
+        return YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
+    except MarkedYAMLError as broken:
+        mark = broken.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        raise SettingsError(f"{file}: {place}: {broken.problem}") from None
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise SettingsError(f"{file}: cannot be read: {unreadable}") from None
+    except (YAMLError, ValueError) as wrong:  # a control character, a 30th of February
+        raise SettingsError(f"{file}: somewhere: {str(wrong).splitlines()[0]}") from None

@@ -1,0 +1,193 @@
+"""Reads `gateway.yaml` and the environment into one frozen value.
+
+Rule: the file says how, the environment says where and with which secret; a backend without its secret is off. Wrong
+values, of either origin, stop the start with `SettingsError`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from service.domain.routing import SANDBOX
+from service.settings.files import Entry, Place, SettingsError, read_yaml
+
+
+class Vendor(Entry, frozen=True):
+    """One backend over HTTP. Times in seconds. `api_key` is filled in from where the entry points to."""
+
+    dialect: Literal["openai", "together"]
+    base_url: str
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    deadline_seconds: float = 300.0
+    most_calls: int = 512
+    relay_image_urls: bool = False
+    proxy: str | None = None
+    ca_file: str | None = None
+    headers: dict[str, str] = {}
+
+
+class Sandbox(Entry, frozen=True):
+    """The built-in backend."""
+
+    enabled: bool = False
+    delay_seconds: float = 0.0
+    fail: str | None = None
+    obey_prompt: bool = False
+
+
+class Requests(Entry, frozen=True):
+    """What callers may send, in bytes, and how long a body may pause, in seconds."""
+
+    most_json_bytes: int = 67_108_864
+    most_form_bytes: int = 838_860_800
+    most_picture_bytes: int = 50_000_000
+    idle_seconds: float = 30.0
+
+
+class Links(Entry, frozen=True):
+    """How pictures given by address are fetched."""
+
+    seconds: float = 20.0
+    allow_networks: tuple[str, ...] = ()
+    allow_ports: tuple[int, ...] = (443,)
+    ca_file: str | None = None
+
+
+class Pictures(Entry, frozen=True):
+    """How pictures are handed out by address."""
+
+    link_seconds: int = 3600
+    keep: Literal["linked", "all"] = "linked"
+    public_url: str | None = None
+
+
+class Serving(Entry, frozen=True):
+    """How a replica goes: seconds of serving on while not ready, then seconds for what is still under way."""
+
+    grace_seconds: float = 5.0
+    drain_seconds: float = 310.0
+
+
+class Logs(Entry, frozen=True):
+    """What is written down about requests."""
+
+    prompts: bool = False
+
+
+class _File(Entry, frozen=True):
+    backends: dict[str, object] = {}
+    sandbox: Sandbox = Sandbox()
+    requests: Requests = Requests()
+    links: Links = Links()
+    pictures: Pictures = Pictures()
+    serving: Serving = Serving()
+    logs: Logs = Logs()
+
+
+class GatewaySettings(Entry, frozen=True):
+    """All of it. `api_keys` holds the secrets of the vendors that are on, by name."""
+
+    vendors: Mapping[str, Vendor]
+    api_keys: Mapping[str, str]
+    sandbox: Sandbox
+    requests: Requests
+    links: Links
+    pictures: Pictures
+    serving: Serving
+    logs: Logs
+    redis_url: str | None
+    storage_url: str | None
+    signing_key: bytes | None
+
+    def __repr__(self) -> str:
+        return f"GatewaySettings(vendors={sorted(self.vendors)}, on={sorted(self.api_keys)})"
+
+
+def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
+    """The settings of a file under an environment."""
+    top = Place(file)
+    found = top.decode(read_yaml(file) or {}, _File)
+    vendors = {
+        name: _vendor(top / "backends" / name, name, entry, environment)
+        for name, entry in (top / "backends").table(found.backends, Vendor).items()
+    }
+    secrets = {name: _secret(top / "backends" / name, vendor, environment) for name, vendor in vendors.items()}
+    _check_positive(top, found)
+    if found.pictures.public_url is not None:
+        _check_address(top / "pictures" / "public_url", found.pictures.public_url)
+    return GatewaySettings(
+        vendors=vendors,
+        api_keys={name: secret for name, secret in secrets.items() if secret},
+        sandbox=found.sandbox,
+        requests=found.requests,
+        links=found.links,
+        pictures=found.pictures,
+        serving=found.serving,
+        logs=found.logs,
+        redis_url=environment.get("REDIS_URL") or None,
+        storage_url=environment.get("STORAGE_URL") or None,
+        signing_key=_signing_key(environment),
+    )
+
+
+def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:
+    if name == SANDBOX:
+        raise place.error("the sandbox has a section of its own")
+    variable = f"{name.upper().replace('-', '_')}_BASE_URL"
+    chosen = environment.get(variable) or entry.base_url
+    _check_address(place / "base_url", chosen)
+    if not 0 < entry.deadline_seconds < float("inf") or entry.most_calls < 1:
+        raise place.error("deadline_seconds and most_calls must be positive")
+    trimmed = chosen.rstrip("/")
+    return msgspec.structs.replace(entry, base_url=trimmed if urlsplit(chosen).path.strip("/") else f"{trimmed}/v1")
+
+
+def _check_address(place: Place, text: str) -> None:
+    try:
+        address = urlsplit(text)
+        usable = address.scheme in {"http", "https"} and address.hostname and address.port != 0
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        usable = False
+    if not usable or "?" in text or "#" in text:
+        raise place.error(f"'{text}' is not an http or https address")
+
+
+def _secret(place: Place, entry: Vendor, environment: Mapping[str, str]) -> str | None:
+    if entry.api_key_file:
+        try:
+            return Path(entry.api_key_file).read_text("utf-8").strip() or None
+        except OSError as unreadable:
+            raise (place / "api_key_file").error(f"cannot be read: {unreadable.strerror}") from None
+        except UnicodeDecodeError:
+            raise (place / "api_key_file").error("cannot be read: not a text") from None
+    return environment.get(entry.api_key_env, "").strip() or None if entry.api_key_env else None
+
+
+def _check_positive(top: Place, found: _File) -> None:
+    for section in ("requests", "links", "pictures"):
+        entry = getattr(found, section)
+        for name in entry.__struct_fields__:
+            value = getattr(entry, name)
+            if isinstance(value, int | float) and not 0 < value < float("inf"):
+                raise (top / section / name).error(f"{value} is not a positive number")
+    may_be_zero = {
+        top / "sandbox" / "delay_seconds": found.sandbox.delay_seconds,
+        top / "serving" / "grace_seconds": found.serving.grace_seconds,
+        top / "serving" / "drain_seconds": found.serving.drain_seconds,
+    }
+    for place, seconds in may_be_zero.items():
+        if not 0 <= seconds < float("inf"):
+            raise place.error(f"{seconds} is not a number of seconds")
+
+
+def _signing_key(environment: Mapping[str, str]) -> bytes | None:
+    key = environment.get("URL_SIGNING_KEY")
+    if key is None:
+        return None
+    if len(key) < 32:  # noqa: PLR2004 (characters; half of them is 64 bits even in hex)
+        raise SettingsError("URL_SIGNING_KEY: must be at least 32 characters; `openssl rand -hex 32` makes one")
+    return key.encode()

@@ -1,0 +1,103 @@
+"""What every suite may ask for: the vendors as servers, gateways in front of them, and a real Redis.
+
+Rule: a server that cannot be started fails the run; nothing is skipped for want of one.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.gateway import GatewayProcess
+from tests.servers import real_redis
+from tests.simulators import openai, together
+from tests.simulators.server import Simulator
+
+CONFIG = Path(__file__).parent.parent / "config"
+
+
+@pytest.fixture(scope="session")
+def openai_server() -> Iterator[Simulator]:
+    with openai.simulator() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def together_server() -> Iterator[Simulator]:
+    with together.simulator() as server:
+        yield server
+
+
+@pytest.fixture
+def openai_sim(openai_server: Simulator) -> Iterator[Simulator]:
+    openai_server.reset()
+    yield openai_server
+    openai_server.reset()
+
+
+@pytest.fixture
+def together_sim(together_server: Simulator) -> Iterator[Simulator]:
+    together_server.reset()
+    yield together_server
+    together_server.reset()
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped settings, with the announced shutdowns put off: they must not end these tests."""
+    folder = tmp_path_factory.mktemp("settings") / "config"
+    shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
+    models = folder / "models.yaml"
+    models.write_text(models.read_text().replace("shutdown_date: 2026-12-01", "shutdown_date: 2999-12-01"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sandbox_gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[GatewayProcess]:
+    """A gateway with nothing but its sandbox."""
+    with GatewayProcess(tmp_path_factory.mktemp("sandbox"), {"IMAGE_GATEWAY_CONFIG": str(config)}) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def openai_gateway(
+    tmp_path_factory: pytest.TempPathFactory, config: Path, openai_server: Simulator
+) -> Iterator[GatewayProcess]:
+    """A gateway in front of OpenAI alone."""
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(config),
+        "OPENAI_API_KEY": "sk-operator",
+        "OPENAI_BASE_URL": openai_server.base_url,
+    }
+    with GatewayProcess(tmp_path_factory.mktemp("openai"), environment) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def together_gateway(
+    tmp_path_factory: pytest.TempPathFactory, config: Path, together_server: Simulator
+) -> Iterator[GatewayProcess]:
+    """A gateway in front of Together alone. Its address is given without /v1, as Together's newest SDK does."""
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(config),
+        "TOGETHER_API_KEY": "tgp-operator",
+        "TOGETHER_BASE_URL": together_server.url,
+    }
+    with GatewayProcess(tmp_path_factory.mktemp("together"), environment) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[httpx2.Client]:
+    """A client that finds every wait too long after a minute."""
+    with httpx2.Client(timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server of the Redis protocol."""
+    with real_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url

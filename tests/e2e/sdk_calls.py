@@ -1,0 +1,99 @@
+"""Calls a gateway with the vendors' SDKs. Run by the Python of an SDK's own environment; needs nothing but the SDKs.
+
+    python sdk_calls.py CALL BASE_URL KEY FOLDER MODEL
+
+Reads the pictures image-0.png ... and mask.png from FOLDER, writes what it got to out-0.png ... there, and prints one
+JSON object: what the SDK made of the reply.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import openai
+import together
+
+
+def openai_client(base: str, key: str) -> Any:
+    return openai.OpenAI(base_url=f"{base}/v1", api_key=key, max_retries=0)
+
+
+def together_client(base: str, key: str) -> Any:
+    """The newest SDK adds /v1 by itself and the old one does not; people write it for both, and that works too."""
+    return together.Together(base_url=f"{base}/v1", api_key=key)
+
+
+def generate(base: str, key: str, folder: Path, model: str) -> Any:
+    del folder
+    client = openai_client(base, key)
+    return client.images.generate(model=model, prompt="a red fox", size="1536x1024", quality="low", n=2)
+
+
+def generate_url(base: str, key: str, folder: Path, model: str) -> Any:
+    del folder
+    return openai_client(base, key).images.generate(model=model, prompt="a red fox", response_format="url")
+
+
+def edit_one(base: str, key: str, folder: Path, model: str) -> Any:
+    client = openai_client(base, key)
+    with (folder / "image-0.png").open("rb") as image:
+        return client.images.edit(model=model, prompt="add a fox", image=image)
+
+
+def edit_many(base: str, key: str, folder: Path, model: str) -> Any:
+    client = openai_client(base, key)
+    images = [(folder / f"image-{index}.png").read_bytes() for index in range(16)]
+    mask = (folder / "mask.png").read_bytes()
+    return client.images.edit(model=model, prompt="join them", image=images, mask=mask, size="1024x1024", n=1)
+
+
+def together_generate(base: str, key: str, folder: Path, model: str) -> Any:
+    del folder
+    images = together_client(base, key).images
+    return images.generate(model=model, prompt="a red fox", width=1024, height=1024, n=2, response_format="base64")
+
+
+def failing(base: str, key: str, folder: Path, model: str) -> Any:
+    """What a wrong size looks like to a caller of the SDK."""
+    del folder
+    try:
+        openai_client(base, key).images.generate(model=model, prompt="a red fox", size="1920x1080")
+    except openai.BadRequestError as error:
+        return {"code": error.code, "param": error.param, "request_id": error.request_id}
+    return {}
+
+
+def models(base: str, key: str, folder: Path, model: str) -> Any:
+    del folder
+    client = openai_client(base, key)
+    one = client.models.retrieve(model)
+    return {"ids": [found.id for found in client.models.list()], "one": one.id, "owned_by": one.owned_by}
+
+
+CALLS = {
+    call.__name__: call for call in (generate, generate_url, edit_one, edit_many, together_generate, failing, models)
+}
+
+
+def main(call: str, base: str, key: str, folder: str, model: str) -> None:
+    reply = CALLS[call](base, key, Path(folder), model)
+    if isinstance(reply, dict):
+        sys.stdout.write(json.dumps(reply))
+        return
+    for index, item in enumerate(reply.data):
+        if item.b64_json:
+            (Path(folder) / f"out-{index}.png").write_bytes(base64.b64decode(item.b64_json))
+    facts = {
+        "count": len(reply.data),
+        "urls": [item.url for item in reply.data if getattr(item, "url", None)],
+        "output_tokens": getattr(getattr(reply, "usage", None), "output_tokens", None),
+        "size": getattr(reply, "size", None),
+        "quality": getattr(reply, "quality", None),
+    }
+    sys.stdout.write(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,287 @@
+"""The surface as curl sees it: every refusal is one envelope with an id, and nobody else is disturbed."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from tests.e2e.pictures import data_url, opened, png
+from tests.gateway import GatewayProcess
+
+GENERATIONS = "/v1/images/generations"
+EDITS = "/v1/images/edits"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[GatewayProcess]:
+    """A sandbox gateway that takes little and waits briefly."""
+    folder = tmp_path_factory.mktemp("strict")
+    own = folder / "config"
+    own.mkdir()
+    for name in ("models.yaml", "teams.yaml"):
+        (own / name).write_text((config / name).read_text())
+    (own / "gateway.yaml").write_text(
+        "requests: {most_json_bytes: 200000, most_form_bytes: 400000, most_picture_bytes: 100000, idle_seconds: 0.3}\n"
+    )
+    with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own)}) as process:
+        yield process
+
+
+def envelope(reply: httpx2.Response) -> dict[str, object]:
+    """The error of a reply, after what every error has in common was checked."""
+    body = reply.json()
+    assert list(body) == ["error"]
+    error: dict[str, object] = body["error"]
+    assert {"message", "type", "param", "code"} <= error.keys()
+    assert re.fullmatch(r"req_[0-9a-f]{32}", reply.headers["x-request-id"])
+    assert reply.headers["x-should-retry"] in {"true", "false"}
+    return error
+
+
+def post(
+    http: httpx2.Client, gateway: GatewayProcess, body: bytes | object, path: str = GENERATIONS
+) -> httpx2.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return http.post(gateway.url + path, content=content, headers=gateway.headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        (b"", None, "invalid_json"),
+        (b"{", None, "invalid_json"),
+        (b"[]", None, "invalid_json"),
+        (b'"fox"', None, "invalid_json"),
+        (b'{"prompt":"\xff"}', None, "invalid_json"),
+        (b"\xff\xfe", None, "invalid_json"),
+        (b'{"prompt":"a fox","colour":"red"}', "colour", "unknown_parameter"),
+        (b"{}", "prompt", "missing_required_parameter"),
+        (b'{"prompt":null}', "prompt", "invalid_value"),
+        (b'{"prompt":5}', "prompt", "invalid_value"),
+        (b'{"prompt":"a fox","n":"2"}', "n", "invalid_value"),
+        (b'{"prompt":"a fox","n":0}', "n", "invalid_value"),
+        (b'{"prompt":"a fox","n":1e400}', "n", "invalid_value"),
+        (b'{"prompt":"a fox","size":"big"}', "size", "invalid_value"),
+        (b'{"prompt":"a fox","size":"99999999999x1"}', "size", "invalid_value"),
+        (b'{"prompt":"a fox","width":1024}', "height", "invalid_value"),
+        (b'{"prompt":"a fox","height":1024}', "width", "invalid_value"),
+        (b'{"prompt":"a fox","svg":{"colour":1}}', "svg.colour", "unknown_parameter"),
+        (b'{"prompt":"a fox","reference_images":[1]}', "reference_images[0]", "invalid_value"),
+        (b'{"prompt":"a fox","image_url":"http://example.com/a.png"}', "image_url", "invalid_image_url"),
+        (b'{"prompt":"a fox","image_url":"data:image/png,abc"}', "image_url", "invalid_base64_image"),
+        (b'{"prompt":"a fox","image_url":"data:image/png;base64,###"}', "image_url", "invalid_base64_image"),
+        (b'{"prompt":"a fox","image_url":"data:image/png;base64,"}', "image_url", "empty_image_file"),
+        (b'{"prompt":"a fox","image_url":"data:image/png;base64,AAAA"}', "image_url", "invalid_image"),
+    ],
+)
+def test_bad_json_is_named(http: httpx2.Client, gateway: GatewayProcess, body: bytes, param: str, code: str) -> None:
+    reply = post(http, gateway, body)
+    error = envelope(reply)
+    assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
+    assert reply.headers["x-should-retry"] == "false"
+
+
+def test_null_is_the_same_as_nothing(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    nulls = dict.fromkeys(("n", "size", "quality", "background", "output_format", "user", "svg", "stream", "image_url"))
+    reply = post(http, gateway, {"prompt": "a fox", **nulls})
+    assert reply.status_code == 200, reply.text
+
+
+@pytest.mark.parametrize("header", [None, "Basic Zm9v", "Bearer", "Bearer igw_wrong", "igw_wrong"])
+def test_wrong_keys_are_refused(http: httpx2.Client, gateway: GatewayProcess, header: str | None) -> None:
+    headers = {"authorization": header} if header else {}
+    reply = http.post(gateway.url + GENERATIONS, json={"prompt": "a fox"}, headers=headers)
+    assert (reply.status_code, envelope(reply)["code"]) == (401, "invalid_api_key")
+    assert reply.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("POST", "/v1/images/variations", 404, "unknown_path"),
+        ("POST", "/v1/chat/completions", 404, "unknown_path"),
+        ("GET", "/nowhere", 404, "unknown_path"),
+        ("GET", GENERATIONS, 405, "method_not_allowed"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+        ("GET", "/v1/models/gpt-5", 404, "model_not_found"),
+        ("GET", "/v1/models/dall-e-2", 404, "model_not_found"),
+        ("GET", "/v1/images/img_0.png", 404, "picture_not_found"),
+        ("GET", "/v1/images/img_0.png?expires=soon", 400, "invalid_request"),
+    ],
+)
+def test_paths_that_are_not_there(
+    http: httpx2.Client, gateway: GatewayProcess, method: str, path: str, status: int, code: str
+) -> None:
+    reply = http.request(method, gateway.url + path, headers=gateway.headers)
+    assert (reply.status_code, envelope(reply)["code"]) == (status, code)
+
+
+def test_a_404_says_what_is_offered(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    message = envelope(http.post(gateway.url + "/v1/images/variations", headers=gateway.headers))["message"]
+    assert "POST /v1/images/edits" in str(message)
+
+
+def test_bodies_have_limits(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    announced = post(http, gateway, b'{"prompt":"' + b"a" * 300_000 + b'"}')
+    assert (announced.status_code, envelope(announced)["code"]) == (413, "request_too_large")
+    streamed = http.post(gateway.url + GENERATIONS, content=iter([b" " * 150_000] * 2), headers=gateway.headers)
+    assert (streamed.status_code, envelope(streamed)["code"]) == (413, "request_too_large")
+
+
+def test_a_body_that_stops_arriving_is_given_up(gateway: GatewayProcess) -> None:
+    address = urlsplit(gateway.url)
+    assert address.hostname and address.port
+    with socket.create_connection((address.hostname, address.port), timeout=10) as caller:
+        head = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\ncontent-length: 99\r\n\r\n{{"
+        caller.sendall(head.encode())
+        assert caller.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_a_caller_who_hangs_up_in_mid_body_is_not_an_error_of_ours(gateway: GatewayProcess) -> None:
+    address = urlsplit(gateway.url)
+    assert address.hostname and address.port
+    with socket.create_connection((address.hostname, address.port), timeout=10) as caller:
+        head = f"POST {EDITS}?gone HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\ncontent-length: 99\r\n\r\n{{"
+        caller.sendall(head.encode())
+    assert gateway.await_logged("request", path=EDITS, error="client_closed_request")["status"] == 499
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    pieces = [b"--x\r\ncontent-disposition: form-data; " + head.encode() + b"\r\n\r\n" + body for head, body in parts]
+    return b"\r\n".join(pieces) + b"\r\n--x--\r\n"
+
+
+PROMPT = ('name="prompt"', b"a fox")
+IMAGE = ('name="image"; filename="upload"', png())
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "param", "code", "status"),
+    [
+        ("multipart/form-data", form(PROMPT, IMAGE), None, "invalid_form", 400),
+        (FORM, b"no form", None, "invalid_form", 400),
+        (FORM, form(PROMPT, IMAGE)[:-10], None, "invalid_form", 400),
+        (FORM, form(PROMPT), "image", "invalid_value", 400),
+        (FORM, form(IMAGE), "prompt", "missing_required_parameter", 400),
+        (FORM, form(PROMPT, PROMPT, IMAGE), "prompt", "invalid_value", 400),
+        (FORM, form(PROMPT, ('name="image"', b"https://example.com")), "image", "invalid_value", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="colour"', b"red")), "colour", "unknown_parameter", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="n"', b"two")), "n", "invalid_value", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="svg[model]"', b"x"), ('name="svg"', b"x")), "svg", "invalid_value", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="svg"', b"x"), ('name="svg[model]"', b"x")), "svg", "invalid_value", 400),
+        (FORM, form(('name="prompt"', b"\xff"), IMAGE), "prompt", "invalid_json", 400),
+        (FORM, form(PROMPT, ('name="image"; filename="a"', b"")), "image[0]", "empty_image_file", 400),
+        (FORM, form(PROMPT, ('name="image"; filename="a"', b"GIF89a, or so")), "image[0]", "invalid_image", 400),
+        (FORM, form(PROMPT, ('name="image"; filename="a"', png(kind="GIF"))), "image[0]", "unsupported_file_mimetype", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="mask"; filename="a"', png())), "mask", "invalid_value", 400),
+        (FORM, form(PROMPT, IMAGE, *[('name="mask"; filename="a"', png())] * 2), "mask", "invalid_value", 400),
+        (FORM, form(PROMPT, *[IMAGE] * 17), "image", "invalid_value", 400),
+        (FORM, form(PROMPT, ('name="image"; filename="a"', b"\x89PNG" + b"a" * 150_000)), "image[0]", "request_too_large", 413),
+        (FORM, form(('name="prompt"', b"a" * 300_000), IMAGE), "prompt", "request_too_large", 413),
+        (FORM, form(PROMPT, *[('name="image"; filename="a"', b"a" * 90_000)] * 5), None, "request_too_large", 413),
+    ],
+)  # fmt: skip
+def test_bad_forms_are_named(
+    http: httpx2.Client, gateway: GatewayProcess, content_type: str, body: bytes, param: str, code: str, status: int
+) -> None:
+    headers = gateway.headers | {"content-type": content_type}
+    reply = http.post(gateway.url + EDITS, content=body, headers=headers)
+    error = envelope(reply)
+    assert (reply.status_code, error["param"], error["code"]) == (status, param, code), error
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"images": []}, "images", "invalid_value"),
+        ({}, "images", "missing_required_parameter"),
+        ({"images": [{}]}, "images[0].image_url", "invalid_value"),
+        ({"images": [{"image_url": data_url(png())}], "mask": {"image_url": data_url(png())}}, "mask.image_url", "invalid_value"),
+        ({"images": [{"image_url": "https://127.0.0.1/a.png"}]}, "images[0].image_url", "invalid_image_url"),
+        ({"images": [{"image_url": "https://169.254.169.254/latest"}]}, "images[0].image_url", "invalid_image_url"),
+        ({"images": [{"image_url": "file:///etc/passwd"}]}, "images[0].image_url", "invalid_image_url"),
+        ({"images": [{"image_url": "https://x/" + "a" * 9000}]}, "images[0].image_url", "invalid_image_url"),
+        ({"images": [{"image_url": data_url(png()), "detail": "high"}]}, "images[0].detail", "unknown_parameter"),
+    ],
+)  # fmt: skip
+def test_bad_json_edits_are_named(
+    http: httpx2.Client, gateway: GatewayProcess, body: dict[str, object], param: str, code: str
+) -> None:
+    reply = post(http, gateway, {"prompt": "a fox"} | body, EDITS)
+    error = envelope(reply)
+    assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
+
+
+def test_files_may_come_before_words(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    body = form(IMAGE, ('name="n"', b"2"), ('name="stream"', b"false"), PROMPT)
+    reply = http.post(gateway.url + EDITS, content=body, headers=gateway.headers | {"content-type": FORM})
+    assert len(reply.json()["data"]) == 2
+
+
+def test_a_given_request_id_is_kept_if_it_is_harmless(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    kept = http.get(gateway.url + "/health/live", headers={"x-request-id": "ingress-42"})
+    assert kept.headers["x-request-id"] == "ingress-42"
+    replaced = http.get(gateway.url + "/health/live", headers={"x-request-id": "a b<script>"})
+    assert replaced.headers["x-request-id"].startswith("req_")
+
+
+def test_the_log_has_one_line_with_the_facts_and_nothing_private(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    body = {"prompt": "a secret fox", "quality": "low", "size": "1024x1024", "user": "alice@example.com"}
+    reply = post(http, gateway, body)
+    line = gateway.await_logged("request", request_id=reply.headers["x-request-id"])
+    facts = {"team": "dev", "key": "dev", "model": "gpt-image-2", "tier": "low", "size": "1024x1024", "n": 1}
+    assert facts | {"backend": "sandbox", "status": 200, "bytes": len(reply.content)} == {
+        name: line[name] for name in (*facts, "backend", "status", "bytes")
+    }
+    text = "".join(gateway.lines)
+    for private in ("secret fox", "alice@example.com", gateway.key.removeprefix("igw_")[:20] + "zz", "iVBOR"):
+        assert private not in text
+
+
+def test_addresses_expire_and_cannot_be_altered(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    item = post(http, gateway, {"prompt": "a fox", "response_format": "url"}).json()["data"][0]
+    assert opened(item, http).format == "PNG"
+    address = item["url"]
+    kept = gateway.data / "pictures" / f"{item['id']}.png"
+    assert kept.read_bytes() == http.get(address).content
+    for altered in (address[:-1] + "0", re.sub(r"expires=\d", "expires=9", address), address.replace("img_", "img_0")):
+        assert envelope(http.get(altered))["code"] == "picture_not_found" or altered == address
+    kept.unlink()
+    assert envelope(http.get(address))["code"] == "picture_not_found"
+
+
+def test_inline_pictures_are_kept_too_in_dev(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    item = post(http, gateway, {"prompt": "a fox"}).json()["data"][0]
+    assert (gateway.data / "pictures" / f"{item['id']}.png").exists()
+
+
+def test_the_model_list_says_what_each_can_do(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    models = {
+        model["id"]: model for model in http.get(gateway.url + "/v1/models", headers=gateway.headers).json()["data"]
+    }
+    sunburst = models["gpt-image-2.6-sunburst"]["capabilities"]
+    assert sunburst["tiers"] == ["low", "medium", "high", "xhigh", "max"]
+    assert sunburst["sizes"]["max_pixels"] == 8_294_400
+    old = models["gpt-image-1.5"]
+    assert (old["successor"], old["capabilities"]["sizes"]["choices"][0]) == ("gpt-image-2", "1024x1024")
+    price = models["gpt-image-2"]["prices"][0]
+    assert (price["backend"], price["per_million_tokens"]["image_out"]) == ("sandbox", 30)
+    by_alias = http.get(gateway.url + "/v1/models/openai/gpt-image-2", headers=gateway.headers).json()
+    assert by_alias == models["gpt-image-2"]
+
+
+def test_health_and_documents_need_no_key(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    for path in ("/health/live", "/health/ready"):
+        assert http.get(gateway.url + path).json() == {"status": "ok"}
+    page = http.get(gateway.url + "/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/v1/images/generations" in page.text
+    assert http.get(gateway.url + "/openapi.yaml").headers["content-type"].startswith("application/yaml")

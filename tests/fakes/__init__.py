@@ -1,0 +1,1 @@
+"""The ports in memory: small implementations that hold their promises, not mocks."""

@@ -1,0 +1,26 @@
+"""Backends that deliver what they are told to, in order, and remember what they were asked."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+from service.domain.outcomes import Outcome
+from service.usecases.ports import Order
+
+
+class FakeBackend:
+    """Answers with `outcomes`, one per order. `turns`: how many turns of the loop each answer takes."""
+
+    def __init__(self, *outcomes: Outcome, relays_links: bool = False, turns: Iterable[int] = ()) -> None:
+        self.relays_links = relays_links
+        self.orders: list[Order] = []
+        self._outcomes = deque(outcomes)
+        self._turns = deque(turns)
+
+    async def buy(self, order: Order) -> Outcome:
+        """The next outcome; to be asked more often than outcomes were given is an error of the test."""
+        self.orders.append(order)
+        outcome = self._outcomes.popleft()
+        for _ in range(self._turns.popleft() if self._turns else 0):
+            await asyncio.sleep(0)
+        return outcome

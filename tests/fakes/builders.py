@@ -1,0 +1,111 @@
+"""Values for tests: valid as they are, and different where a test says so."""
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from service.domain.catalog import Catalog, Model, Retired, Route, SizeRule
+from service.domain.errors import Failure, FailureKind
+from service.domain.images import DEMANDS, Operation, Reference, Size, Spec
+from service.domain.outcomes import Picture, Purchase
+from service.domain.pricing import Price
+from service.usecases.gather_references import GatherReferences
+from service.usecases.make_images import MakeImages
+from service.usecases.ports import Backend
+from tests.fakes.contents import MemoryContent
+from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.links import FakeLinks
+from tests.fakes.observer import Recorder
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+TODAY = NOW.date()
+SQUARE = Size(1024, 1024)
+ALL_FORMATS = ("png", "jpeg", "webp", "gif", "svg")
+FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, max_pixels=8_294_400)
+
+
+def spec(**changes: Any) -> Spec:
+    """A plain wish for one picture."""
+    return Spec(**{"operation": Operation.GENERATE, "model": "painter", "prompt": "a red fox", **changes})
+
+
+def edit(*references: Reference, **changes: Any) -> Spec:
+    """A plain wish to change a picture."""
+    return spec(operation=Operation.EDIT, references=references or (upload(),), **changes)
+
+
+def upload(body: bytes = b"a picture", param: str = "image") -> Reference:
+    """A picture that the caller uploaded; its digest is that of its bytes."""
+    return Reference(param=param, digest=hashlib.sha256(body).hexdigest(), content=MemoryContent(body))
+
+
+def linked(link: str = "https://pictures.test/fox.png", param: str = "image") -> Reference:
+    """A picture that the caller linked to."""
+    return Reference(param=param, digest=hashlib.sha256(link.encode()).hexdigest(), link=link)
+
+
+def price(**changes: Any) -> Price:
+    """A cent for a picture, since January."""
+    january = date(2026, 1, 1)
+    basis = {"version": "cent@2026-01-01", "effective": january, "source": "list", "read": january}
+    return Price(**{**basis, "per_image": 10_000_000, **changes})
+
+
+def route(**changes: Any) -> Route:
+    """A way to a backend that can do everything."""
+    able = {"carries": frozenset(DEMANDS), "formats": frozenset(ALL_FORMATS)}
+    return Route(**{"backend": "alpha", "model": "alpha/painter", "prices": (price(),), **able, **changes})
+
+
+def model(**changes: Any) -> Model:
+    """A model that can do everything, along one route."""
+    able = {
+        "sizes": FREE,
+        "formats": ALL_FORMATS,
+        "fields": frozenset(DEMANDS),
+        "tiers": ("low", "medium", "high"),
+        "input_fidelity": ("high", "low"),
+        "max_references": 16,
+    }
+    return Model(
+        **{"id": "painter", "owned_by": "us", "created": date(2026, 1, 1), "routes": (route(),), **able, **changes}
+    )
+
+
+def catalog(*models: Model, retired: Mapping[str, Retired] | None = None) -> Catalog:
+    """These models, or one; the first is the default."""
+    known = models or (model(),)
+    return Catalog(default_model=known[0].id, models={each.id: each for each in known}, retired=retired or {})
+
+
+def purchase(*pictures: str, **changes: Any) -> Purchase:
+    """Pictures that a backend delivered, named by their base64."""
+    drawn = tuple(Picture(base64=name.encode()) for name in pictures or ("fox",))
+    return Purchase(**{"pictures": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes})
+
+
+def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
+    """A call that brought nothing."""
+    return Failure(kind=kind, message=message)
+
+
+def story(
+    backends: Mapping[str, Backend],
+    *,
+    darkroom: FakeDarkroom | None = None,
+    links: FakeLinks | None = None,
+    observe: Recorder | None = None,
+    now: datetime = NOW,
+) -> MakeImages:
+    """The use case among fakes. Its stopwatch shows a second more at every glance."""
+    darkroom = darkroom or FakeDarkroom()
+    return MakeImages(
+        backends=backends,
+        darkroom=darkroom,
+        gather=GatherReferences(darkroom=darkroom, links=links or FakeLinks()),
+        observe=observe or Recorder(),
+        now=lambda: now,
+        elapsed=itertools.count().__next__,
+    )

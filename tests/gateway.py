@@ -1,0 +1,116 @@
+"""A gateway as users run it: a process of its own, started by the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+FOREIGN = ("OPENAI_", "TOGETHER_", "REDIS_URL", "STORAGE_URL", "URL_SIGNING_KEY", "IMAGE_GATEWAY_", "HTTP", "http")
+PATIENCE = 30
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This environment without anything that the gateway would read, plus what is given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | more
+
+
+class GatewayProcess:
+    """`image-gateway serve` between `__enter__` and `__exit__`, on a free port.
+
+    What it prints is in `lines`; log lines, decoded, in `logged()`.
+    """
+
+    def __init__(
+        self, data: Path, environment: Mapping[str, str] | None = None, options: Sequence[str] = ("--dev",)
+    ) -> None:
+        command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data), *options]
+        self.data = data
+        self.lines: list[str] = []
+        self._ended = False
+        self._heard = threading.Condition(threading.RLock())
+        self._child = subprocess.Popen(
+            command,
+            env=clean_environment(**(environment or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        return self._child.pid
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(next(line["address"] for line in self.logged() if line["event"] == "listening"))
+
+    @property
+    def key(self) -> str:
+        """The dev key."""
+        return (self.data / "dev-key").read_text().strip()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client sends to be let in."""
+        return {"authorization": f"Bearer {self.key}"}
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The log, line by line."""
+        with self._heard:
+            return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def await_logged(self, event: str, **facts: object) -> dict[str, Any]:
+        """Wait for a log line of that event with those facts."""
+        wanted = {"event": event, **facts}
+        with self._heard:
+            self._heard.wait_for(lambda: self._ended or self._find(wanted), PATIENCE)
+            found = self._find(wanted)
+        if found is None:
+            raise TimeoutError(f"no line {wanted} in:\n" + "".join(self.lines))
+        return found
+
+    def _find(self, wanted: Mapping[str, object]) -> dict[str, Any] | None:
+        return next((line for line in self.logged() if wanted.items() <= line.items()), None)
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        with self._child.stdout as output:
+            for line in output:
+                with self._heard:
+                    self.lines.append(line)
+                    self._heard.notify_all()
+        with self._heard:
+            self._ended = True
+            self._heard.notify_all()
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal."""
+        self._child.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit code, once it has gone."""
+        code = self._child.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def __enter__(self) -> Self:
+        self._reader.start()
+        self.await_logged("listening")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child.poll() is None:
+            self.signal()
+        self.wait()

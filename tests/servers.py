@@ -1,0 +1,44 @@
+"""Real servers for the suite: from containers where a Docker engine answers, else from wheels.
+
+Rule: one place decides. `TEST_SERVERS=containers` or `wheels` forces the choice; either way the tests get an address,
+and a missing server fails the run.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from testcontainers.community.redis import RedisContainer
+
+from service.adapters.embedded import embedded_valkey
+
+REDIS_IMAGE = os.environ.get("TEST_REDIS_IMAGE", "redis:7-alpine")
+DOCKER_ANSWERS_SECONDS = 5
+
+
+def docker_has(image: str) -> bool:
+    """Does an engine answer, and has it the image already? Nothing is pulled: registries are not everywhere."""
+    try:
+        found = subprocess.run(
+            ["docker", "image", "inspect", image],
+            capture_output=True,
+            timeout=DOCKER_ANSWERS_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return found.returncode == 0
+
+
+@contextmanager
+def real_redis(folder: Path) -> Iterator[str]:
+    """A Redis or Valkey server."""
+    choice = os.environ.get("TEST_SERVERS") or ("containers" if docker_has(REDIS_IMAGE) else "wheels")
+    if choice == "containers":
+        with RedisContainer(REDIS_IMAGE) as container:
+            yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}"
+    else:
+        with embedded_valkey(folder) as url:
+            yield url
