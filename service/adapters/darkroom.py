@@ -55,6 +55,7 @@ READERS: Mapping[bytes, Callable[[BinaryIO], ImageFile.ImageFile]] = {
 }
 
 SAVE: Mapping[str, Callable[[int], dict[str, object]]] = {
+    "png": lambda _: {},
     "jpeg": lambda quality: {"quality": max(quality, 1)},
     "webp": lambda quality: {"quality": quality},
 }
@@ -77,7 +78,7 @@ class PillowDarkroom:
             return await asyncio.to_thread(_measured, picture.base64)
 
     async def develop(self, picture: Picture, transcode: Transcode) -> Picture:
-        """The picture as jpeg (transparency becomes white) or webp. Raises `UnreadableFile`."""
+        """The picture as png, jpeg (transparency becomes white) or webp. Raises `UnreadableFile`."""
         async with self._gate:
             base64 = await asyncio.to_thread(_developed, picture.base64, transcode)
         return Picture(base64=base64, revised_prompt=picture.revised_prompt)
@@ -123,9 +124,8 @@ def look_at(reference: Reference) -> Look:
 def _look(file: BinaryIO, name: str) -> Look:
     with read_header(file, name) as image:
         width, height = (image.height, image.width) if _sideways(image) else image.size
-        return Look(
-            media_type=f"image/{str(image.format).lower()}", size=Size(width, height), alpha=image.has_transparency_data
-        )
+        media_type = f"image/{str(image.format).lower()}"
+        return Look(media_type=media_type, size=Size(width, height), alpha=image.has_transparency_data)
 
 
 def _sideways(image: ImageFile.ImageFile) -> bool:

@@ -178,8 +178,10 @@ class GuardedLinks:
         head = b""
         async for chunk in response.aiter_raw():
             intake.write(chunk)
-            if len(head) < ENOUGH <= len(head := head + chunk[:ENOUGH]):
-                media_type_of(param, head)
+            if len(head) < ENOUGH:
+                head += chunk[:ENOUGH]
+                if len(head) >= ENOUGH:
+                    media_type_of(param, head)
         return replace(intake.done(), media_type=media_type_of(param, head))
 
     async def close(self) -> None:

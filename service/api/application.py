@@ -10,7 +10,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme
-from litestar.types import ASGIApp
+from litestar.routes import BaseRoute
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service import __version__
 from service.api import images, models, ops, pictures
@@ -21,6 +22,15 @@ from service.domain.errors import GatewayError
 from service.usecases.ports import Observer
 
 DESCRIPTION = "One OpenAI-compatible image API in front of several backends. Point an OpenAI or Together SDK at it."
+
+
+class Unserved(Router):
+    """Takes the framework's own documentation routes and serves none of them; `ops.py` has ours."""
+
+    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
+        """Take nothing."""
+        del value
+        return []
 
 
 def build(desk: Desk, observe: Observer, on_shutdown: Sequence[Callable[[], Awaitable[None]]] = ()) -> Litestar:
@@ -57,9 +67,9 @@ def build(desk: Desk, observe: Observer, on_shutdown: Sequence[Callable[[], Awai
             license=License(name="Apache-2.0", identifier="Apache-2.0"),
             components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"key": []}],
-            path="/openapi",
+            use_handler_docstrings=True,
+            openapi_router=Unserved("/openapi", route_handlers=[]),
             render_plugins=(),
-            enabled_endpoints=set(),
         ),
         on_shutdown=[*on_shutdown],
         request_max_body_size=None,

@@ -3,6 +3,7 @@
 Rule: what is documented is made from the same structs that decode and encode.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,12 +23,11 @@ MEANINGS = {
     408: "The body arrived too slowly.",
     413: "The body or one of its pictures is too large.",
     429: "A rate limit or the backend's budget is used up; `x-should-retry` says whether waiting helps.",
+    500: "A mistake of the gateway's own; its log has more under the request's id.",
     502: "The backend failed or refused the gateway.",
     503: "The gateway or its backend is overloaded, or a part of it is down.",
     504: "The backend did not answer in time.",
 }
-
-Responses = Mapping[int, ResponseSpec]
 
 
 def errors_of(*statuses: int) -> dict[int, ResponseSpec]:
@@ -43,11 +43,10 @@ def images_reply() -> dict[int, ResponseSpec]:
 
 
 FILE = {"type": "string", "format": "binary"}
+FILES = {"type": "array", "items": FILE, "minItems": 1, "maxItems": 16}
 PARTS = {
-    "image": {
-        "description": "One to sixteen PNG, JPEG or WebP files. Also as `image[]`.",
-        "oneOf": [FILE, {"type": "array", "items": FILE, "minItems": 1, "maxItems": 16}],
-    },
+    "image": FILE | {"description": "A PNG, JPEG or WebP file. Several: repeat `image[]`."},
+    "image[]": FILES | {"description": "One to sixteen PNG, JPEG or WebP files."},
     "mask": FILE | {"description": "A PNG with alpha as large as the first picture; transparent is redrawn."},
     "markup": FILE | {"description": "A transparent PNG drawn over the first picture; not with mask."},
 }
@@ -62,7 +61,7 @@ def edit_bodies() -> RequestBody:
     """The two bodies of edits."""
     form = _schema(EditForm)
     form["properties"] |= PARTS
-    form["required"] = [*form["required"], "image"]
+    form["anyOf"] = [{"required": ["image"]}, {"required": ["image[]"]}]
     return RequestBody(
         required=True,
         content={"multipart/form-data": _media(form), "application/json": _media(_schema(EditBody))},
@@ -85,3 +84,37 @@ def _inlined(node: Any, components: Mapping[str, Any]) -> Any:  # noqa: ANN401 (
             return _inlined(components[node["$ref"]], components)
         return {key: _inlined(value, components) for key, value in node.items()}
     return [_inlined(item, components) for item in node] if isinstance(node, list) else node
+
+
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/svg+xml")
+HEADERS = {
+    "x-request-id": "The id of this request in the gateway's log.",
+    "x-should-retry": "On errors: whether another try can succeed without buying twice. The SDKs obey it.",
+    "retry-after": "On errors that pass: seconds to wait, at most 60.",
+    "x-gateway-backend": "On pictures: who drew them.",
+    "x-gateway-partial": "On pictures: delivered/wanted, where a part of a large order failed.",
+}
+OF_ERRORS = ("x-request-id", "x-should-retry", "retry-after")
+OF_PICTURES = ("x-request-id", "x-gateway-backend", "x-gateway-partial")
+
+
+def finished(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The framework's description with what it cannot say: reply headers, and the types that pictures have."""
+    document = cast("dict[str, Any]", copy.deepcopy(schema))
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _describe(operation)
+    return document
+
+
+def _describe(operation: dict[str, Any]) -> None:
+    is_picture = operation["operationId"] == "fetchPicture"
+    for status, response in operation["responses"].items():
+        draws = status == "200" and operation["operationId"].startswith("createImage")
+        names = OF_PICTURES if draws else OF_ERRORS if int(status) in MEANINGS else OF_ERRORS[:1]
+        response["headers"] = {
+            name: {"description": HEADERS[name], "schema": {"type": "string"}, "required": name == "x-request-id"}
+            for name in names
+        }
+        if is_picture and status == "200":
+            response["content"] = {kind: {"schema": FILE} for kind in PICTURE_TYPES}

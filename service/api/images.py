@@ -50,7 +50,7 @@ class EditOperation(Operation):
     operation_class=GenerateOperation,
     operation_id="createImage",
     summary="Draw pictures from words",
-    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 502, 503, 504),
+    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504),
 )
 async def generate(request: Http) -> ASGIResponse:
     """Draw `n` pictures of a prompt."""
@@ -69,7 +69,7 @@ async def generate(request: Http) -> ASGIResponse:
     operation_class=EditOperation,
     operation_id="createImageEdit",
     summary="Draw pictures from pictures and words",
-    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 502, 503, 504),
+    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504),
 )
 async def edit(request: Http) -> ASGIResponse:
     """Edit or combine up to 16 pictures, sent as a form or, as data URLs and https addresses, in JSON."""

@@ -6,10 +6,11 @@ OpenAI's, with more in it.
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import get
+from litestar.params import PathParameter
 
 from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import errors_of
@@ -82,7 +83,13 @@ class ModelsReply(msgspec.Struct):
     data: list[ModelReply]
 
 
-@get("/models", operation_id="listModels", summary="List the models on offer", responses=errors_of(401))
+@get(
+    "/models",
+    operation_id="listModels",
+    summary="List the models on offer",
+    responses=errors_of(401, 500),
+    response_description="The models.",
+)
 async def list_models(request: Http) -> ModelsReply:
     """Every model that the calling team can use now."""
     desk, team = desk_of(request), key_of(request).team
@@ -92,13 +99,17 @@ async def list_models(request: Http) -> ModelsReply:
     return ModelsReply(object="list", data=[describe(desk, model, today) for model in offered])
 
 
+ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are part of it.")]
+
+
 @get(
     "/models/{model_id:path}",
     operation_id="retrieveModel",
     summary="Describe one model",
-    responses=errors_of(401, 403, 404),
+    responses=errors_of(400, 401, 403, 404, 500),
+    response_description="The model.",
 )
-async def retrieve_model(request: Http, model_id: str) -> ModelReply:
+async def retrieve_model(request: Http, model_id: ModelId) -> ModelReply:
     """One model, by id or alias."""
     desk, team = desk_of(request), key_of(request).team
     today = desk.now().date()

@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
 from service.api.desk import desk_of
+from service.api.documents import finished
 from service.api.edge import Http
 
 _PAGES = Environment(
@@ -29,13 +31,28 @@ class Health(msgspec.Struct, omit_defaults=True):
     problems: Mapping[str, str] = {}
 
 
-@get("/health/live", operation_id="live", summary="Does the process answer?", security=[{}])
+@get(
+    "/health/live",
+    operation_id="isLive",
+    summary="Does the process answer?",
+    security=[{}],
+    response_description="It does.",
+)
 async def live() -> Health:
     """Always ok."""
     return Health(status="ok")
 
 
-@get("/health/ready", operation_id="ready", summary="Should it be sent requests?", security=[{}])
+@get(
+    "/health/ready",
+    operation_id="isReady",
+    summary="Should it be sent requests?",
+    security=[{}],
+    responses={
+        503: ResponseSpec(Health, generate_examples=False, description="It should not; `problems` says why."),
+    },
+    response_description="It should.",
+)
 async def ready(request: Http) -> Response[Health]:
     """200 with ok, or 503 with the parts that are not well."""
     problems = await desk_of(request).ready()
@@ -47,7 +64,7 @@ async def ready(request: Http) -> Response[Health]:
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: Http) -> Response[str]:
     """The API for people, as one page that needs nothing from elsewhere."""
-    page = _PAGES.get_template("docs.html").render(api=request.app.openapi_schema.to_schema())
+    page = _PAGES.get_template("docs.html").render(api=finished(request.app.openapi_schema.to_schema()))
     return Response(page, media_type="text/html")
 
 
@@ -59,4 +76,4 @@ def openapi(request: Http) -> Response[bytes]:
 
 def openapi_yaml(schema: Mapping[str, object]) -> bytes:
     """The document as it stands in `openapi/openapi.yaml`."""
-    return msgspec.yaml.encode(schema)
+    return msgspec.yaml.encode(finished(schema))

@@ -7,8 +7,7 @@ served so that a browser runs nothing in it.
 from typing import Annotated
 
 from litestar import get
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 
 from service.api.desk import desk_of
@@ -24,23 +23,24 @@ from service.domain.links import check_link
     summary="Fetch a picture by its signed address",
     security=[{}],
     media_type="image/png",
-    responses={200: ResponseSpec(bytes, generate_examples=False, media_type="image/png")} | errors_of(404, 503),
+    response_description="The picture.",
+    responses=errors_of(400, 404, 500, 503),
 )
 async def fetch_picture(
     request: Http,
-    name: str,
-    expires: Annotated[int, Parameter(description="Unix seconds.", required=False)] = 0,
-    signature: str = "",
+    name: Annotated[str, PathParameter(description="The picture's id and its format's ending.")],
+    expires: Annotated[str, QueryParameter(description="Unix seconds.")] = "",
+    signature: Annotated[str, QueryParameter(description="What makes the address good.")] = "",
 ) -> ASGIResponse:
     """The picture's bytes, as long as the link is good."""
     desk = desk_of(request)
     now = int(desk.now().timestamp())
-    check_link(desk.links.key, name, expires, signature, now)
+    until = check_link(desk.links.key, name, expires, signature, now)
     if desk.store is None:
         raise PictureNotFound("This gateway keeps no pictures.")
     picture = await desk.store.read(name)
     headers = {
-        "cache-control": f"private, max-age={expires - now}, immutable",
+        "cache-control": f"private, max-age={until - now}, immutable",
         "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
         "x-content-type-options": "nosniff",
     }

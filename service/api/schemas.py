@@ -19,7 +19,7 @@ T = TypeVar("T")
 Prompt = Annotated[str, Meta(min_length=1, max_length=32_000, description="What to draw.")]
 Address = Annotated[
     msgspec.Raw,
-    Meta(description="An https address or a data URL.", extra_json_schema={"type": "string", "format": "uri"}),
+    Meta(description="An https address or a data URL.", extra_json_schema={"type": ["string", "null"]}),
 ]
 
 

@@ -111,7 +111,9 @@ def test_wrong_keys_are_refused(http: httpx2.Client, gateway: GatewayProcess, he
         ("GET", "/v1/models/gpt-5", 404, "model_not_found"),
         ("GET", "/v1/models/dall-e-2", 404, "model_not_found"),
         ("GET", "/v1/images/img_0.png", 404, "picture_not_found"),
-        ("GET", "/v1/images/img_0.png?expires=soon", 400, "invalid_request"),
+        ("GET", "/v1/images/img_0.png?expires=soon", 404, "picture_not_found"),
+        ("GET", "/openapi/openapi.json", 404, "unknown_path"),
+        ("GET", "/openapi", 404, "unknown_path"),
     ],
 )
 def test_paths_that_are_not_there(

@@ -77,7 +77,7 @@ class HttpBackend:
         try:
             async with asyncio.timeout(self._settings.deadline):
                 return await self._exchange(order, call)
-        except (TimeoutError, httpx2.HTTPError) as error:
+        except (OSError, httpx2.HTTPError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
             return failure_of(error)
         finally:
             for _, (_, reader, _) in call.files:

@@ -95,7 +95,8 @@ def paint(scene: Scene, size: tuple[int, int]) -> Image.Image:
     half = (size[0] + 1) // 2, (size[1] + 1) // 2
     gradient = Image.new("RGB", (1, 2), scene.sky[0])
     gradient.putpixel((0, 1), scene.sky[1])
-    canvas = gradient.resize(half, Image.Resampling.BILINEAR, box=(0, 0.5, 1, 1.5))
+    column = gradient.resize((1, half[1]), Image.Resampling.BILINEAR, box=(0, 0.5, 1, 1.5))
+    canvas = column.resize(half, Image.Resampling.NEAREST)
     brush = ImageDraw.Draw(canvas, "RGBA")
     for disc in scene.discs:
         brush.circle((disc.x * half[0], disc.y * half[1]), disc.radius * min(half), (*disc.colour, disc.alpha))

@@ -86,13 +86,16 @@ class TogetherDialect:
         return Purchase(pictures=pictures, background="opaque")
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        """What any other status means."""
+        """What any other status means. Its codes are its own and mean nothing to OpenAI's clients, but for one."""
         found = failure(REFUSALS, status, headers, body)
-        if found.kind is FailureKind.MODERATION_BLOCKED:
-            return replace(found, moderation_details=FLAGGED)
-        if found.kind is FailureKind.INVALID_REQUEST and WITHDRAWN in found.message:
-            return replace(found, kind=FailureKind.MODEL_NOT_FOUND)
-        return found
+        match found.kind:
+            case FailureKind.NOT_PERMITTED:
+                return found
+            case FailureKind.MODERATION_BLOCKED:
+                return replace(found, code=None, moderation_details=FLAGGED)
+            case FailureKind.INVALID_REQUEST if WITHDRAWN in found.message:
+                return replace(found, code=None, kind=FailureKind.MODEL_NOT_FOUND)
+        return replace(found, code=None)
 
 
 def _size(spec: Spec, route: Route) -> dict[str, object]:

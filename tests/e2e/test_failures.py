@@ -1,0 +1,221 @@
+"""Every way in which a vendor can fail, as callers see it: the right status, honest advice to retry, and no secrets."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.pictures import opened, png
+from tests.gateway import GatewayProcess
+from tests.simulators import openai, together
+from tests.simulators.exchange import Fault
+from tests.simulators.server import Answer, Simulator
+
+Seen = tuple[int, str, str]
+INVALID, SERVER, QUOTA = "invalid_request_error", "server_error", "insufficient_quota"
+AUTH: Seen = (502, "upstream_auth_error", SERVER)
+SPENT: Seen = (429, "insufficient_quota", QUOTA)
+BLOCKED: Seen = (400, "moderation_blocked", "image_generation_user_error")
+BROKEN: Seen = (502, "upstream_broken_reply", SERVER)
+FAILED: Seen = (502, "upstream_error", SERVER)
+LIMITED: Seen = (429, "rate_limit_exceeded", "requests")
+
+OPENAI: Mapping[str, Seen] = {
+    "unknown_parameter": (400, "unknown_parameter", INVALID),
+    "invalid_value": (400, "invalid_value", INVALID),
+    "invalid_size": (400, "invalid_value", INVALID),
+    "moderation_blocked": BLOCKED,
+    "moderation_blocked_output": BLOCKED,
+    "content_policy_violation": (400, "content_policy_violation", "image_generation_user_error"),
+    "unsupported_file_mimetype": (400, "unsupported_file_mimetype", INVALID),
+    "invalid_image_file": (400, "invalid_image_file", INVALID),
+    "billing_hard_limit_reached": SPENT,
+    "invalid_api_key": AUTH,
+    "unverified_organization": AUTH,
+    "unsupported_country": AUTH,
+    "model_not_found": (404, "model_not_found", INVALID),
+    "rate_limit_requests": LIMITED,
+    "rate_limit_tokens": LIMITED,
+    "rate_limit_images": LIMITED,
+    "rate_limit_input_images": LIMITED,
+    "slow_down": (429, "slow_down", "requests"),
+    "credit_balance_exhausted": SPENT,
+    "organization_spend_limit_exceeded": SPENT,
+    "project_spend_limit_exceeded": SPENT,
+    "organization_usage_limit_exceeded": SPENT,
+    "insufficient_quota": SPENT,
+    "server_error": FAILED,
+    "server_error_without_code": FAILED,
+    "server_is_overloaded": (503, "server_is_overloaded", SERVER),
+    "bad_gateway_page": FAILED,
+    "no_pictures": BROKEN,
+    "picture_without_bytes": BROKEN,
+    "error_in_stream": BROKEN,
+}
+
+TOGETHER: Mapping[str, Seen] = {
+    "bad_parameter": (400, "invalid_value", INVALID),
+    "non_serverless": (404, "model_not_found", INVALID),
+    "invalid_api_key": AUTH,
+    "payment_required": SPENT,
+    "third_party_data_sharing_blocked": (403, "third_party_data_sharing_blocked", INVALID),
+    "model_not_found": (404, "model_not_found", INVALID),
+    "nsfw": BLOCKED,
+    "rate_limit_requests": LIMITED,
+    "rate_limit_tokens": LIMITED,
+    "server_error": FAILED,
+    "overloaded": (503, "server_is_overloaded", SERVER),
+    "bad_gateway_page": FAILED,
+    "no_pictures": BROKEN,
+}
+
+RETRIED = {LIMITED, FAILED, (429, "slow_down", "requests"), (503, "server_is_overloaded", SERVER)}
+SECRETS = re.compile(r"sk-|tgp-|org-|https?://|api\.openai|simulator|operator's key|Traceback")
+
+
+def call(http: httpx2.Client, gateway: GatewayProcess) -> httpx2.Response:
+    body = {"model": "gpt-image-2", "prompt": "a private fox"}
+    return http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+
+
+def check(reply: httpx2.Response, seen: Seen) -> None:
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["type"]) == seen, error
+    assert reply.headers["x-should-retry"] == ("true" if seen in RETRIED else "false")
+    assert not SECRETS.search(error["message"]), error
+    assert ("moderation_details" in error) == (error["code"] == "moderation_blocked")
+    assert int(reply.headers.get("retry-after", 0)) <= 60
+
+
+@pytest.mark.parametrize("name", sorted(openai.FAULTS))
+def test_openai(name: str, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client) -> None:
+    openai_sim.answer(openai.FAULTS[name])
+    check(call(http, openai_gateway), OPENAI[name])
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.mark.parametrize("name", sorted(together.FAULTS.keys() - {"lean_reply"}))
+def test_together(name: str, together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client) -> None:
+    together_sim.answer(together.FAULTS[name])
+    check(call(http, together_gateway), TOGETHER[name])
+    assert len(together_sim.requests) == 1
+
+
+def test_a_lean_reply_of_together_is_good_enough(
+    together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
+) -> None:
+    picture = base64.b64encode(png()).decode()
+    lean = json.dumps(
+        {"id": "x", "data": [{"index": 0, "type": None, "b64_json": picture}], "timings": {"inference": 1}}
+    )
+    together_sim.answer(Answer(status=200, body=lean.encode()))
+    reply = call(http, together_gateway)
+    assert reply.status_code == 200, reply.text
+    facts = {"object": "list", "model": "gpt-image-2", "size": "64x64", "output_format": "png", "background": "opaque"}
+    assert facts.items() <= reply.json().items()
+    assert "timings" not in reply.json()
+
+
+def test_a_vendor_that_draws_another_format_is_mended(
+    together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
+) -> None:
+    picture = base64.b64encode(png(kind="JPEG")).replace(b"/", b"\\/")
+    together_sim.answer(Answer(status=200, body=b'{"data":[{"index":0,"b64_json":"' + picture + b'"}]}'))
+    reply = call(http, together_gateway).json()
+    assert (reply["output_format"], opened(reply["data"][0], http).format) == ("png", "PNG")
+
+
+def test_what_is_no_picture_is_not_passed_off_as_one(
+    together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
+) -> None:
+    together_sim.answer(Answer(status=200, body=b'{"data":[{"index":0,"b64_json":"bm8gcGljdHVyZQ=="}]}'))
+    check(call(http, together_gateway), BROKEN)
+
+
+def test_the_wait_that_a_vendor_asks_for_is_handed_on(
+    openai_gateway: GatewayProcess,
+    together_gateway: GatewayProcess,
+    openai_sim: Simulator,
+    together_sim: Simulator,
+    http: httpx2.Client,
+) -> None:
+    limited = openai.FAULTS["rate_limit_images"]
+    openai_sim.answer(
+        Answer(status=429, body=limited.body), Answer(status=429, body=limited.body, headers={"retry-after": "900"})
+    )
+    assert call(http, openai_gateway).headers["retry-after"] == "12"
+    assert call(http, openai_gateway).headers["retry-after"] == "60"
+    together_sim.answer(Answer(status=429, body=b"{}", headers={"x-ratelimit-reset": "3.2"}))
+    assert call(http, together_gateway).headers["retry-after"] == "4"
+
+
+@pytest.mark.parametrize(
+    "fault", ["close_before_headers", "reset_before_headers", "close_mid_body", "garbage", "not_json", "empty_body", "cut_json"]
+)  # fmt: skip
+def test_a_call_that_breaks_is_not_repeated(
+    fault: Fault, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(fault=fault))
+    check(call(http, openai_gateway), BROKEN)
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.fixture(scope="module")
+def hasty_gateway(
+    tmp_path_factory: pytest.TempPathFactory, config: Path, openai_server: Simulator
+) -> Iterator[GatewayProcess]:
+    """A gateway that waits 0.3 s for OpenAI, makes two calls at a time, and has a backend nobody listens for."""
+    folder = tmp_path_factory.mktemp("hasty")
+    own = folder / "config"
+    own.mkdir()
+    (own / "teams.yaml").write_text((config / "teams.yaml").read_text())
+    models = (config / "models.yaml").read_text()
+    (own / "models.yaml").write_text(models.replace("backend: together", "backend: nobody"))
+    backends = {
+        "openai": {
+            "dialect": "openai",
+            "base_url": openai_server.base_url,
+            "api_key_env": "OPENAI_API_KEY",
+            "deadline_seconds": 0.3,
+        },
+        "nobody": {"dialect": "together", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "OPENAI_API_KEY"},
+    }
+    (own / "gateway.yaml").write_text(json.dumps({"backends": backends}))
+    environment = {"IMAGE_GATEWAY_CONFIG": str(own), "OPENAI_API_KEY": "sk-operator"}
+    with GatewayProcess(folder / "data", environment) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("fault", ["stall_before_headers", "stall_after_headers", "stall_mid_body"])
+def test_a_vendor_that_stalls_is_given_up_once(
+    fault: Fault, hasty_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(fault=fault))
+    check(call(http, hasty_gateway), (504, "upstream_timeout", SERVER))
+    assert len(openai_sim.requests) == 1
+
+
+def test_a_vendor_that_cannot_be_reached(hasty_gateway: GatewayProcess, http: httpx2.Client) -> None:
+    body = {"model": "black-forest-labs/FLUX.2-pro", "prompt": "a private fox"}
+    reply = http.post(f"{hasty_gateway.url}/v1/images/generations", json=body, headers=hasty_gateway.headers)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_unreachable")
+    assert reply.headers["x-should-retry"] == "true"
+
+
+def test_what_cost_nothing_is_tried_at_the_next_backend(
+    hasty_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    """OpenAI is out of credit, the next route cannot be reached: the caller hears of the first."""
+    openai_sim.answer(openai.FAULTS["insufficient_quota"])
+    check(call(http, hasty_gateway), SPENT)
+    hasty_gateway.await_logged("attempt failed", backend="nobody", model="openai/gpt-image-2", failure="unreachable")
+
+
+def test_nothing_private_is_logged(openai_gateway: GatewayProcess, hasty_gateway: GatewayProcess) -> None:
+    text = "".join(openai_gateway.lines + hasty_gateway.lines)
+    assert "private fox" not in text
+    assert "sk-" not in text

@@ -1,0 +1,59 @@
+"""Links to kept pictures: only ours, only unaltered, only in time."""
+
+import pytest
+
+from service.domain.errors import PictureNotFound
+from service.domain.links import NAME, check_link, picture_id, sign
+
+SECRET = b"k" * 32
+ID = picture_id("search", "0123456789abcdef" * 2)
+FILE = f"{ID}.png"
+EXPIRES = 1_795_003_600
+SIGNATURE = sign(SECRET, FILE, EXPIRES)
+
+
+def test_an_id_bears_its_teams_mark() -> None:
+    assert NAME.fullmatch(FILE)
+    assert ID.endswith("0123456789abcdef" * 2)
+    assert picture_id("search", "0" * 32)[:12] == ID[:12] != picture_id("ads", "0" * 32)[:12]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "svg"])
+@pytest.mark.parametrize("now", [0, EXPIRES - 1])
+def test_a_genuine_link_is_good_until_it_expires(ending: str, now: int) -> None:
+    name = f"{ID}.{ending}"
+
+    check_link(SECRET, name, EXPIRES, sign(SECRET, name, EXPIRES), now)
+
+
+@pytest.mark.parametrize(
+    ("secret", "name", "expires", "signature", "now"),
+    [
+        (SECRET, FILE, EXPIRES, SIGNATURE, EXPIRES),
+        (SECRET, FILE, EXPIRES, SIGNATURE, EXPIRES + 1),
+        (SECRET, FILE, EXPIRES + 1, SIGNATURE, 0),
+        (SECRET, FILE, 0, "", 0),
+        (SECRET, FILE.replace(".png", ".jpg"), EXPIRES, SIGNATURE, 0),
+        (SECRET, FILE[:-5] + "0.png", EXPIRES, SIGNATURE, 0),
+        (SECRET, FILE, EXPIRES, SIGNATURE[:-1], 0),
+        (SECRET, FILE, EXPIRES, SIGNATURE.upper(), 0),
+        (SECRET, FILE, EXPIRES, "", 0),
+        (SECRET, FILE, EXPIRES, "ü" * 64, 0),
+        (SECRET, FILE, EXPIRES, "\ud800", 0),
+        (SECRET, "\ud800", EXPIRES, SIGNATURE, 0),
+        (b"x" * 32, FILE, EXPIRES, SIGNATURE, 0),
+    ],
+)
+def test_a_link_that_is_altered_or_too_old_leads_nowhere(
+    secret: bytes, name: str, expires: int, signature: str, now: int
+) -> None:
+    with pytest.raises(PictureNotFound) as refused:
+        check_link(secret, name, expires, signature, now)
+
+    assert refused.value.message == "There is no such picture, or the link to it has expired."
+
+
+@pytest.mark.parametrize("name", ["", "../secret", "img_0.png", f"{ID}", f"{ID}.PNG", f"{FILE}\n", f"{ID}.html5"])
+def test_a_name_that_is_none_of_ours_leads_nowhere_even_signed(name: str) -> None:
+    with pytest.raises(PictureNotFound):
+        check_link(SECRET, name, EXPIRES, sign(SECRET, name, EXPIRES), 0)

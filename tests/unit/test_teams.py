@@ -1,0 +1,91 @@
+"""Who is asking, and what they may ask for."""
+
+import hashlib
+
+import pytest
+
+from service.domain.errors import NotAllowed, NotAuthenticated
+from service.domain.images import Spec
+from service.domain.teams import Key, Team, authenticate, authorize, digest_of, pseudonym
+from tests.fakes.builders import model, spec
+
+SEARCH = Team(name="search")
+KEY = Key(id="search-prod", team=SEARCH, digest=digest_of("sk-right"))
+KEYS = {KEY.digest: KEY}
+
+
+def test_a_digest_is_sha256() -> None:
+    assert digest_of("sk-right") == hashlib.sha256(b"sk-right").hexdigest()
+
+
+@pytest.mark.parametrize("header", ["Bearer sk-right", "bearer sk-right", "BEARER sk-right", "Bearer  sk-right "])
+def test_a_known_key_is_let_in(header: str) -> None:
+    assert authenticate(header, KEYS) is KEY
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic sk-right", "sk-right"])
+def test_without_a_key_nobody_is_let_in(header: str | None) -> None:
+    with pytest.raises(NotAuthenticated, match="No API key was given") as refused:
+        authenticate(header, KEYS)
+
+    assert refused.value.code is None
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-wrong", "SK-RIGHT", "sk-righ", "sk-right sk-right", KEY.digest, "search-prod", "ключ", "\xff"]
+)
+def test_a_wrong_key_is_refused_and_not_repeated(secret: str) -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        authenticate(f"Bearer {secret}", KEYS)
+
+    assert (refused.value.message, refused.value.code) == ("Incorrect API key provided.", "invalid_api_key")
+
+
+def test_a_key_filed_under_a_digest_that_is_not_its_own_opens_nothing() -> None:
+    with pytest.raises(NotAuthenticated):
+        authenticate("Bearer sk-other", {digest_of("sk-other"): KEY})
+
+
+BOUND = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"medium", "low"}))
+
+
+@pytest.mark.parametrize(
+    ("team", "wish"),
+    [
+        (SEARCH, spec()),
+        (SEARCH, spec(model="other", tier="high")),
+        (BOUND, spec(tier="low")),
+        (BOUND, spec(tier="medium")),
+    ],
+)
+def test_what_a_team_may_use_passes(team: Team, wish: Spec) -> None:
+    authorize(team, wish, model())
+
+
+def test_a_model_without_tiers_is_open_to_a_team_bound_to_tiers() -> None:
+    authorize(BOUND, spec(), model(tiers=()))
+
+
+@pytest.mark.parametrize(
+    ("wish", "param", "message"),
+    [
+        (spec(model="other", tier="low"), "model", "Team 'search' may not use the model 'other'."),
+        (spec(tier="high"), "quality", "Team 'search' may not use the quality 'high'; it may use low, medium."),
+        (spec(), "quality", "Team 'search' has to name a quality: low, medium."),
+    ],
+)
+def test_what_a_team_may_not_use_is_refused_by_name(wish: Spec, param: str, message: str) -> None:
+    with pytest.raises(NotAllowed) as refused:
+        authorize(BOUND, wish, model())
+
+    assert (refused.value.param, refused.value.message) == (param, message)
+
+
+def test_an_end_user_is_the_same_stranger_every_time() -> None:
+    stranger = pseudonym(SEARCH, "anna@example.com")
+
+    assert stranger == pseudonym(SEARCH, "anna@example.com")
+    assert len(stranger) == 32
+    assert "anna" not in stranger
+    assert stranger != pseudonym(SEARCH, "otto@example.com")
+    assert stranger != pseudonym(Team(name="ads"), "anna@example.com")
