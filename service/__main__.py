@@ -25,20 +25,13 @@ from service.api.desk import Live
 from service.api.ops import openapi_yaml
 from service.app import Gateway, Plans, assemble, dev_key, kept_secret, now
 from service.domain.teams import digest_of
-from service.server import PortError, ServerSettings, listen, run
+from service.server import PortError, ServerSettings, keep_memory, listen, run
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, Pictures, Sandbox, Serving, read_gateway
 from service.settings.models import read_catalog
 from service.settings.teams import read_keys
 from service.usecases.events import Listening
 from service.usecases.ports import Observer
-
-MALLOC = {
-    "MALLOC_TOP_PAD_": "67108864",
-    "MALLOC_TRIM_THRESHOLD_": "536870912",
-    "MALLOC_MMAP_THRESHOLD_": "268435456",
-}
-"""glibc gives big blocks back to the kernel at once; a gateway of megabyte bodies gets the next one right after."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEY_PREFIX = "igw_"
@@ -90,7 +83,7 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")] = False,  # noqa: FBT002
 ) -> None:
     """Run the gateway."""
-    with_malloc_settings()
+    keep_memory()
     configure_logs()
     settings = read_gateway(config_folder(config) / "gateway.yaml", os.environ)
     secret = None
@@ -111,12 +104,6 @@ def serve(
             drain_seconds=settings.serving.drain_seconds,
         )
         run(gateway, serving, listener, lambda: announce(gateway, address, secret, observe))
-
-
-def with_malloc_settings() -> None:
-    """Start this program again with glibc told to keep its memory, unless it is so already."""
-    if sys.platform == "linux" and not MALLOC.keys() & os.environ.keys():
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, **MALLOC})  # noqa: S606 (ourselves)
 
 
 def dev_settings(settings: GatewaySettings) -> GatewaySettings:

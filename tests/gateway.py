@@ -69,6 +69,11 @@ class GatewayProcess:
         with self._heard:
             return [json.loads(line) for line in self.lines if line.startswith("{")]
 
+    def await_printed(self, text: str) -> None:
+        """Wait for a line that contains a text."""
+        with self._heard:
+            self._heard.wait_for(lambda: self._ended or any(text in line for line in self.lines), PATIENCE)
+
     def await_logged(self, event: str, **facts: object) -> dict[str, Any]:
         """Wait for a log line of that event with those facts."""
         wanted = {"event": event, **facts}

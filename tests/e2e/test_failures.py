@@ -154,8 +154,9 @@ def test_the_wait_that_a_vendor_asks_for_is_handed_on(
 
 
 @pytest.mark.parametrize(
-    "fault", ["close_before_headers", "reset_before_headers", "close_mid_body", "garbage", "not_json", "empty_body", "cut_json"]
-)  # fmt: skip
+    "fault",
+    ["close_before_headers", "reset_before_headers", "close_mid_body", "garbage", "not_json", "empty_body", "cut_json"],
+)
 def test_a_call_that_breaks_is_not_repeated(
     fault: Fault, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:

@@ -135,21 +135,22 @@ def test_bodies_have_limits(http: httpx2.Client, gateway: GatewayProcess) -> Non
     assert (streamed.status_code, envelope(streamed)["code"]) == (413, "request_too_large")
 
 
+def half_a_request(gateway: GatewayProcess, path: str) -> socket.socket:
+    """A connection on which a body was announced and only begun."""
+    host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
+    caller = socket.create_connection((host, int(port)), timeout=10)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\ncontent-length: 99"
+    caller.sendall(f"{head}\r\n\r\n{{".encode())
+    return caller
+
+
 def test_a_body_that_stops_arriving_is_given_up(gateway: GatewayProcess) -> None:
-    address = urlsplit(gateway.url)
-    assert address.hostname and address.port
-    with socket.create_connection((address.hostname, address.port), timeout=10) as caller:
-        head = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\ncontent-length: 99\r\n\r\n{{"
-        caller.sendall(head.encode())
+    with half_a_request(gateway, GENERATIONS) as caller:
         assert caller.recv(4096).startswith(b"HTTP/1.1 408")
 
 
 def test_a_caller_who_hangs_up_in_mid_body_is_not_an_error_of_ours(gateway: GatewayProcess) -> None:
-    address = urlsplit(gateway.url)
-    assert address.hostname and address.port
-    with socket.create_connection((address.hostname, address.port), timeout=10) as caller:
-        head = f"POST {EDITS}?gone HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\ncontent-length: 99\r\n\r\n{{"
-        caller.sendall(head.encode())
+    half_a_request(gateway, EDITS).close()
     assert gateway.await_logged("request", path=EDITS, error="client_closed_request")["status"] == 499
 
 
@@ -182,15 +183,27 @@ IMAGE = ('name="image"; filename="upload"', png())
         (FORM, form(('name="prompt"', b"\xff"), IMAGE), "prompt", "invalid_json", 400),
         (FORM, form(PROMPT, ('name="image"; filename="a"', b"")), "image[0]", "empty_image_file", 400),
         (FORM, form(PROMPT, ('name="image"; filename="a"', b"GIF89a, or so")), "image[0]", "invalid_image", 400),
-        (FORM, form(PROMPT, ('name="image"; filename="a"', png(kind="GIF"))), "image[0]", "unsupported_file_mimetype", 400),
+        (
+            FORM,
+            form(PROMPT, ('name="image"; filename="a"', png(kind="GIF"))),
+            "image[0]",
+            "unsupported_file_mimetype",
+            400,
+        ),
         (FORM, form(PROMPT, IMAGE, ('name="mask"; filename="a"', png())), "mask", "invalid_value", 400),
         (FORM, form(PROMPT, IMAGE, *[('name="mask"; filename="a"', png())] * 2), "mask", "invalid_value", 400),
         (FORM, form(PROMPT, *[IMAGE] * 17), "image", "invalid_value", 400),
-        (FORM, form(PROMPT, ('name="image"; filename="a"', b"\x89PNG" + b"a" * 150_000)), "image[0]", "request_too_large", 413),
+        (
+            FORM,
+            form(PROMPT, ('name="image"; filename="a"', b"\x89PNG" + b"a" * 150_000)),
+            "image[0]",
+            "request_too_large",
+            413,
+        ),
         (FORM, form(('name="prompt"', b"a" * 300_000), IMAGE), "prompt", "request_too_large", 413),
         (FORM, form(PROMPT, *[('name="image"; filename="a"', b"a" * 90_000)] * 5), None, "request_too_large", 413),
     ],
-)  # fmt: skip
+)
 def test_bad_forms_are_named(
     http: httpx2.Client, gateway: GatewayProcess, content_type: str, body: bytes, param: str, code: str, status: int
 ) -> None:
@@ -206,14 +219,18 @@ def test_bad_forms_are_named(
         ({"images": []}, "images", "invalid_value"),
         ({}, "images", "missing_required_parameter"),
         ({"images": [{}]}, "images[0].image_url", "invalid_value"),
-        ({"images": [{"image_url": data_url(png())}], "mask": {"image_url": data_url(png())}}, "mask.image_url", "invalid_value"),
+        (
+            {"images": [{"image_url": data_url(png())}], "mask": {"image_url": data_url(png())}},
+            "mask.image_url",
+            "invalid_value",
+        ),
         ({"images": [{"image_url": "https://127.0.0.1/a.png"}]}, "images[0].image_url", "invalid_image_url"),
         ({"images": [{"image_url": "https://169.254.169.254/latest"}]}, "images[0].image_url", "invalid_image_url"),
         ({"images": [{"image_url": "file:///etc/passwd"}]}, "images[0].image_url", "invalid_image_url"),
         ({"images": [{"image_url": "https://x/" + "a" * 9000}]}, "images[0].image_url", "invalid_image_url"),
         ({"images": [{"image_url": data_url(png()), "detail": "high"}]}, "images[0].detail", "unknown_parameter"),
     ],
-)  # fmt: skip
+)
 def test_bad_json_edits_are_named(
     http: httpx2.Client, gateway: GatewayProcess, body: dict[str, object], param: str, code: str
 ) -> None:

@@ -82,4 +82,4 @@ def test_a_failure_that_says_little_says_none() -> None:
 
 
 def test_what_may_be_billed_is_what_went_out_without_a_verdict() -> None:
-    assert errors.MAY_BE_BILLED == {FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY}
+    assert set(errors.MAY_BE_BILLED) == {FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY}

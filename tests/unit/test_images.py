@@ -39,7 +39,7 @@ def test_a_size_is_read_and_written_the_same(text: str, width: int, height: int)
     "text",
     [
         *("", "auto", "1024", "1024x", "x1024", "0x16", "16x0", "016x16", "-16x16", "16.0x16", "1e3x16"),
-        *("1024X1024", "1024×1024", " 1024x1024", "1024x1024\n", "1024x1024x1", "1000000x1", "1٠24x1024"),
+        *("1024X1024", "1024*1024", " 1024x1024", "1024x1024\n", "1024x1024x1", "1000000x1", "1\u066024x1024"),
     ],
 )
 def test_what_is_no_size_is_refused_by_name(text: str) -> None:
@@ -178,7 +178,7 @@ MAYBE_NUMBER = st.none() | st.integers(0, 1000)
 OPTIONS = st.dictionaries(WORDS, WORDS | st.dictionaries(WORDS, WORDS, max_size=3), max_size=3)
 PICTURES = st.builds(Reference, param=st.sampled_from(["image", "mask"]), digest=WORDS)
 
-VALUES: Mapping[str, st.SearchStrategy[object]] = {
+VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "operation": st.sampled_from(Operation),
     "model": WORDS,
     "prompt": WORDS,
@@ -236,7 +236,7 @@ def turned(value: object) -> object:
     """The same value with every mapping in it the other way round."""
     match value:
         case Mapping():
-            return {key: turned(item) for key, item in reversed(value.items())}
+            return {key: turned(item) for key, item in reversed(list(value.items()))}
         case tuple():
             return tuple(turned(item) for item in value)
         case _:

@@ -83,7 +83,7 @@ def test_where_nobody_can_the_first_refusal_is_told() -> None:
         routes=(route(backend="alpha", carries=frozenset()), route(backend="beta", formats=frozenset({"gif"})))
     )
 
-    with pytest.raises(UnknownParameter, match="'seed'.*provider alpha"):
+    with pytest.raises(UnknownParameter, match=r"'seed'.*provider alpha"):
         candidates(spec(seed=1), unable, {"alpha", "beta"}, TODAY)
 
 

@@ -1,0 +1,247 @@
+"""The gateway as a process: how it starts, what stops it from starting, and how it goes."""
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from tests.e2e.pictures import opened
+from tests.gateway import GatewayProcess, clean_environment
+from tests.simulators.server import Answer, Simulator
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=cwd,
+        env=clean_environment(PYTHONPATH=str(ROOT), **environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path, config: Path) -> Path:
+    """A copy of the settings, to be spoiled."""
+    return shutil.copytree(config, tmp_path / "config")
+
+
+def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -> None:
+    with GatewayProcess(tmp_path / "data") as gateway:
+        gateway.await_printed("Stop with Ctrl-C.")
+        curl = next(line for line in gateway.lines if line.startswith("curl "))
+        assert f"Authorization: Bearer {gateway.key}" in curl
+        assert any(str(tmp_path / "data" / "pictures") in line for line in gateway.lines)
+        subprocess.run(["bash", "-c", curl], cwd=tmp_path, check=True, timeout=60, stderr=subprocess.DEVNULL)
+        first, last = (
+            next(index for index, line in enumerate(gateway.lines) if start in line)
+            for start in ("from openai import", 'open("fox.png", "wb")')
+        )
+        snippet = "".join(gateway.lines[first : last + 1])
+        from_curl = (tmp_path / "fox.png").read_bytes()
+        sdk = os.environ.get("SDK_ENVIRONMENTS", str(ROOT / ".venv-sdk"))
+        subprocess.run([f"{sdk}/new/bin/python", "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+    picture = opened({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
+    assert (picture.format, picture.size) == ("PNG", (1024, 1024))
+    assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same spec draws the same picture"
+
+
+def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, http: httpx2.Client) -> None:
+    body = {"prompt": "a fox", "response_format": "url"}
+    with GatewayProcess(tmp_path) as first:
+        key = first.key
+        reply = http.post(f"{first.url}/v1/images/generations", json=body, headers=first.headers).json()
+        path = reply["data"][0]["url"].removeprefix(first.url)
+    assert (tmp_path / "dev-key").stat().st_mode & 0o077 == 0
+    with GatewayProcess(tmp_path) as second:
+        assert second.key == key
+        assert http.get(second.url + path).status_code == 200
+
+
+def test_a_killed_gateway_leaves_nothing_running(tmp_path: Path) -> None:
+    gateway = GatewayProcess(tmp_path)
+    with gateway:
+        (valkey,) = psutil.Process(gateway.pid).children()
+        gateway.signal(signal.SIGKILL)
+        assert gateway.wait() == -signal.SIGKILL
+        valkey.wait(timeout=10)
+
+
+def test_told_to_go_it_finishes_what_it_has(
+    tmp_path: Path, settings: Path, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    """Readiness is red at once, new work is still taken in the grace period, and the exit code is 0."""
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
+    text = (settings / "gateway.yaml").read_text().replace("grace_seconds: 5", "grace_seconds: 2")
+    (settings / "gateway.yaml").write_text(text)
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(settings),
+        "OPENAI_API_KEY": "sk-x",
+        "OPENAI_BASE_URL": openai_sim.base_url,
+    }
+    openai_sim.answer(Answer(hold=True))
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        replies: list[httpx2.Response] = []
+        caller = threading.Thread(target=lambda: replies.append(generate(gateway, "first")))
+        caller.start()
+        openai_sim.await_in_flight(1)
+        gateway.signal()
+        ready = http.get(f"{gateway.url}/health/ready")
+        assert (ready.status_code, ready.json()["problems"]) == (503, {"gateway": "is shutting down"})
+        assert generate(gateway, "second").status_code == 200
+        openai_sim.release()
+        caller.join()
+        assert [reply.status_code for reply in replies] == [200]
+        assert gateway.wait() == 0
+
+
+SECRET = "igw_test"
+DIGEST = "9f545a8039ae478ce3dc0eeb52b988f1c2cd4a6bb9e1b7f84d79c5fe1d62ce86"
+
+
+def generate(gateway: GatewayProcess, prompt: str) -> httpx2.Response:
+    address, headers = f"{gateway.url}/v1/images/generations", {"authorization": f"Bearer {SECRET}"}
+    return httpx2.post(address, json={"prompt": prompt}, headers=headers, timeout=30, trust_env=False)
+
+
+def test_two_signals_end_the_grace_period(tmp_path: Path, settings: Path) -> None:
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
+    text = (settings / "gateway.yaml").read_text().replace("grace_seconds: 5", "grace_seconds: 3600")
+    (settings / "gateway.yaml").write_text(text)
+    environment = {"IMAGE_GATEWAY_CONFIG": str(settings), "OPENAI_API_KEY": "sk-x"}
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        gateway.signal()
+        gateway.signal(signal.SIGINT)
+        assert gateway.wait() == 0
+
+
+def test_not_ready_while_redis_is_away(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
+    with GatewayProcess(tmp_path, {"REDIS_URL": redis_url}) as gateway:
+        assert http.get(f"{gateway.url}/health/ready").status_code == 200
+        assert not psutil.Process(gateway.pid).children(), "no embedded server beside a given one"
+    with GatewayProcess(tmp_path, {"REDIS_URL": "redis://127.0.0.1:9"}) as gateway:
+        reply = http.get(f"{gateway.url}/health/ready")
+        assert (reply.status_code, reply.json()["status"]) == (503, "unavailable")
+        assert "does not answer" in reply.json()["problems"]["redis"]
+        assert http.get(f"{gateway.url}/health/live").status_code == 200
+
+
+def test_without_a_store_addresses_are_refused_before_anything_is_bought(
+    tmp_path: Path, redis_url: str, settings: Path, openai_sim: Simulator
+) -> None:
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(settings),
+        "REDIS_URL": redis_url,
+        "OPENAI_API_KEY": "sk-x",
+        "OPENAI_BASE_URL": openai_sim.base_url,
+    }
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        headers = {"authorization": f"Bearer {SECRET}"}
+        body = {"prompt": "a fox", "response_format": "url"}
+        reply = httpx2.post(f"{gateway.url}/v1/images/generations", json=body, headers=headers, trust_env=False)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "response_format")
+        assert httpx2.get(f"{gateway.url}/v1/images/img_x.png", trust_env=False).status_code == 404
+    assert openai_sim.requests == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("models.yaml", "default_model: x", r"config/models.yaml: \$: Object missing required field `sizes`"),
+        ("models.yaml", "a: 1\na: 2", r"config/models.yaml: line 2, column 1: found duplicate key"),
+        ("gateway.yaml", "colour: red", r"config/gateway.yaml: \$: Object contains unknown field `colour`"),
+        ("gateway.yaml", "sandbox: {fail: laziness}", r"gateway.yaml: \$.sandbox.fail: .*laziness"),
+        ("gateway.yaml", "links: {allow_networks: [10.0.0.0/99]}", r"gateway.yaml: \$.links: .*10.0.0.0/99"),
+        ("teams.yaml", "teams: {a: {tiers: [ultra]}}", r"config/teams.yaml: \$.teams.a.tiers: 'ultra' is not in"),
+    ],
+)
+def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, reason: str) -> None:
+    (settings / file).write_text(text)
+    done = command("serve", "--dev", "--port", "0", "--data-dir", str(settings), IMAGE_GATEWAY_CONFIG=str(settings))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search(reason, done.stderr), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "reason"),
+    [
+        ((), {}, "config/teams.yaml: $.teams: no key"),
+        (("--dev", "--host", "0.0.0.0"), {}, "--dev listens on loopback only"),  # noqa: S104 (refused)
+        (("--dev",), {"URL_SIGNING_KEY": "short"}, "URL_SIGNING_KEY: must be at least 32 characters"),
+        (("--dev",), {"STORAGE_URL": "s3://bucket"}, "STORAGE_URL: 's3' is not offered yet"),
+        (("--dev",), {"OPENAI_BASE_URL": "ftp://x"}, "'ftp://x' is not an http or https address"),
+        (
+            ("--dev",),
+            {"STORAGE_URL": "/tmp/x", "REDIS_URL": "redis://127.0.0.1:9"},  # noqa: S108 (not made)
+            "URL_SIGNING_KEY: needed with STORAGE_URL",
+        ),
+    ],
+)
+def test_a_wrong_start_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], reason: str
+) -> None:
+    done = command("serve", "--port", "0", "--data-dir", str(tmp_path), *arguments, **environment)
+    assert done.returncode == 2
+    assert reason in done.stderr
+
+
+def test_without_any_backend_it_does_not_start(tmp_path: Path, settings: Path) -> None:
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
+    done = command("serve", "--port", "0", "--data-dir", str(tmp_path), IMAGE_GATEWAY_CONFIG=str(settings))
+    assert (done.returncode, "No backend is on" in done.stderr) == (2, True)
+
+
+def test_a_taken_port_is_said_plainly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = command("serve", "--dev", "--port", port, "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert f"Cannot listen on 127.0.0.1 port {port}" in done.stderr
+    assert not list(tmp_path.glob("valkey")), "nothing was started"
+
+
+def test_a_new_key_is_printed_once_with_its_digest() -> None:
+    first, second = command("keys", "new").stdout, command("keys", "new").stdout
+    key = re.search(r"^key: +(igw_\S{43})$", first, re.MULTILINE)
+    digest = re.search(r"^sha256: ([0-9a-f]{64})$", first, re.MULTILINE)
+    assert first != second
+    assert key
+    assert digest
+    assert hashlib.sha256(key[1].encode()).hexdigest() == digest[1]
+
+
+def test_the_small_commands(settings: Path) -> None:
+    assert command("version").stdout == "0.1.0\n"
+    assert {"moderation_blocked", "slow_down", "server_error"} <= set(command("faults").stdout.split())
+    checked = command("check", IMAGE_GATEWAY_CONFIG=str(settings), OPENAI_API_KEY="sk-x").stdout
+    assert re.search(r"\d+ models, 0 keys; backends on: openai", checked)
+    assert "serve" in command("--help").stdout
+
+
+def test_it_finds_its_settings_wherever_it_is_started(tmp_path: Path) -> None:
+    """Outside the repository the settings come with the package, or the lack of them is said."""
+    done = command("check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "config/gateway.yaml: cannot be read" in done.stderr
+
+
+def test_the_published_description_is_the_applications() -> None:
+    published = (ROOT / "openapi" / "openapi.yaml").read_text()
+    assert command("openapi").stdout == published, "run `make openapi`"

@@ -1,0 +1,386 @@
+"""The one story: from a spec to pictures, along whichever backend may and can."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+import pytest
+
+from service.domain.errors import (
+    MAY_BE_BILLED,
+    CallFailed,
+    FailureKind,
+    GatewayError,
+    InvalidValue,
+    ModelNotFound,
+    NotAllowed,
+    UnreachableLink,
+)
+from service.domain.images import Size, Spec
+from service.domain.outcomes import Purchase, Usage
+from service.domain.routing import AFTER, Next, Transcode
+from service.domain.teams import Team
+from service.usecases.events import AttemptFinished
+from service.usecases.make_images import Made, join, mend, worst
+from service.usecases.ports import Look
+from tests.fakes.backends import FakeBackend
+from tests.fakes.builders import SQUARE, catalog, edit, failure, linked, model, purchase, route, spec, story
+from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.links import FakeLinks
+from tests.fakes.observer import Recorder
+
+TEAM = Team(name="search")
+TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta", model="beta/painter"))))
+FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4),)))
+ONWARDS = sorted(kind for kind, following in AFTER.items() if following is Next.NEXT_ROUTE)
+FINAL = sorted(kind for kind, following in AFTER.items() if following is Next.GIVE_UP)
+JPEG = Look(media_type="image/jpeg", size=Size(640, 480), alpha=False)
+
+
+def pictures(made: Made) -> list[bytes]:
+    return [bytes(picture.base64) for picture in made.purchase.pictures]
+
+
+async def test_a_wish_becomes_pictures() -> None:
+    alpha, bought = FakeBackend(purchase("fox")), purchase("fox")
+    wish = spec(tier="low", size=SQUARE)
+
+    made = await story({"alpha": alpha})(wish, TEAM, catalog(), "req_1")
+
+    assert (made.spec, made.purchase, made.created) == (wish, bought, 1_795_000_000)
+    (order,) = alpha.orders
+    assert (order.spec, order.route, order.price) == (wish, route(), route().prices[0])
+    assert (order.request_id, made.plan.route, made.plan.transcode) == ("req_1", route(), None)
+
+
+@pytest.mark.parametrize("asked", ["", "vendor/painter"])
+async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> None:
+    alpha = FakeBackend(purchase())
+
+    made = await story({"alpha": alpha})(spec(model=asked), TEAM, catalog(model(aliases=("vendor/painter",))), "req_1")
+
+    assert (made.spec.model, alpha.orders[0].spec.model) == ("painter", "painter")
+
+
+async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
+    team = Team(name="search", models=frozenset({"painter"}))
+
+    made = await story({"alpha": FakeBackend(purchase())})(
+        spec(model="vendor/painter"), team, catalog(model(aliases=("vendor/painter",))), "req_1"
+    )
+
+    assert made.spec.model == "painter"
+
+
+async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
+    now = datetime(2026, 11, 21, 10, 0, 0, 900_000, tzinfo=UTC)
+
+    made = await story({"alpha": FakeBackend(purchase(created=None))}, now=now)(spec(), TEAM, catalog(), "req_1")
+
+    assert made.created == 1_795_255_200
+
+
+@pytest.mark.parametrize(
+    ("wish", "team", "kind"),
+    [
+        (spec(model="nobody"), TEAM, ModelNotFound),
+        (spec(model="painter"), Team(name="search", models=frozenset({"other"})), NotAllowed),
+        (spec(tier="ultra"), TEAM, InvalidValue),
+        (spec(size=Size(1920, 1080)), TEAM, InvalidValue),
+        (edit(linked()), Team(name="search", tiers=frozenset({"low"})), NotAllowed),
+        (edit(linked(), output_format="jpeg", background="transparent"), TEAM, InvalidValue),
+        (edit(linked("https://gone.test/")), TEAM, UnreachableLink),
+    ],
+)
+async def test_what_is_wrong_is_found_before_anything_is_bought(
+    wish: Spec, team: Team, kind: type[GatewayError]
+) -> None:
+    alpha, observe = FakeBackend(), Recorder()
+
+    with pytest.raises(kind):
+        await story({"alpha": alpha}, observe=observe)(wish, team, catalog(), "req_1")
+
+    assert (alpha.orders, observe.events) == ([], [])
+
+
+@pytest.mark.parametrize("wish", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)])
+async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(wish: Spec) -> None:
+    links = FakeLinks({"https://pictures.test/fox.png": b"fox"})
+    known = catalog(model(routes=(route(carries=frozenset({"image", "quality"})),)))
+
+    with pytest.raises(GatewayError):
+        await story({"alpha": FakeBackend()}, links=links)(wish, TEAM, known, "req_1")
+
+    assert links.fetched == []
+
+
+async def test_without_a_backend_that_is_on_there_is_no_model() -> None:
+    with pytest.raises(ModelNotFound):
+        await story({})(spec(), TEAM, catalog(), "req_1")
+
+
+async def test_the_end_of_a_model_comes_with_its_day() -> None:
+    ending = catalog(model(shutdown_date=date(2026, 12, 1)))
+    eve, morning = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+
+    await story({"alpha": FakeBackend(purchase())}, now=eve)(spec(), TEAM, ending, "req_1")
+    with pytest.raises(ModelNotFound):
+        await story({"alpha": FakeBackend(purchase())}, now=morning)(spec(), TEAM, ending, "req_1")
+
+
+async def test_the_first_backend_of_the_catalog_draws() -> None:
+    alpha, beta = FakeBackend(purchase("a")), FakeBackend(purchase("b"))
+
+    made = await story({"beta": beta, "alpha": alpha})(spec(), TEAM, TWO_WAYS, "req_1")
+
+    assert (pictures(made), made.plan.route.backend, beta.orders) == ([b"a"], "alpha", [])
+
+
+@pytest.mark.parametrize("kind", ONWARDS)
+async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureKind) -> None:
+    alpha, beta = FakeBackend(failure(kind)), FakeBackend(purchase("b"))
+
+    made = await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+
+    assert (pictures(made), made.plan.route.model) == ([b"b"], "beta/painter")
+    assert (len(alpha.orders), len(beta.orders)) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", FINAL)
+async def test_after_a_final_failure_nobody_else_is_asked(kind: FailureKind) -> None:
+    alpha, beta = FakeBackend(failure(kind, "No.")), FakeBackend(purchase("b"))
+
+    with pytest.raises(CallFailed) as failed:
+        await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+
+    assert (failed.value.failure.kind, failed.value.message) == (kind, "No.")
+    assert (len(alpha.orders), len(beta.orders)) == (1, 0)
+
+
+async def test_where_all_fail_the_first_failure_is_told() -> None:
+    alpha = FakeBackend(failure(FailureKind.RATE_LIMITED, "first"))
+    beta = FakeBackend(failure(FailureKind.OVERLOADED, "second"))
+
+    with pytest.raises(CallFailed) as failed:
+        await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+
+    assert failed.value.failure == failure(FailureKind.RATE_LIMITED, "first")
+
+
+async def test_a_final_failure_counts_more_than_the_one_before() -> None:
+    alpha = FakeBackend(failure(FailureKind.RATE_LIMITED, "first"))
+    beta = FakeBackend(failure(FailureKind.TIMED_OUT, "second"))
+
+    with pytest.raises(CallFailed, match="second"):
+        await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+
+
+async def test_every_attempt_is_told() -> None:
+    observe = Recorder()
+    alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(purchase())
+
+    await story({"alpha": alpha, "beta": beta}, observe=observe)(spec(), TEAM, TWO_WAYS, "req_1")
+
+    assert observe.events == [
+        AttemptFinished(
+            request_id="req_1", backend="alpha", model="alpha/painter", seconds=1, failure=FailureKind.OVERLOADED
+        ),
+        AttemptFinished(request_id="req_1", backend="beta", model="beta/painter", seconds=1, failure=None),
+    ]
+
+
+def four_four_two(*, usages: tuple[Usage | None, ...]) -> list[Purchase]:
+    names = (("a", "b", "c", "d"), ("e", "f", "g", "h"), ("i", "j"))
+    return [purchase(*some, usage=usage) for some, usage in zip(names, usages, strict=True)]
+
+
+async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> None:
+    usage = Usage(text_in=10, image_out=100)
+    alpha = FakeBackend(*four_four_two(usages=(usage, usage, usage)), turns=[5, 3, 0])
+
+    made = await story({"alpha": alpha})(spec(n=10), TEAM, FOUR_AT_ONCE, "req_1")
+
+    assert [order.spec.n for order in alpha.orders] == [4, 4, 2]
+    assert pictures(made) == [name.encode() for name in "abcdefghij"]
+    assert made.purchase.usage == Usage(text_in=30, image_out=300)
+    assert (made.spec.n, made.purchase.size, made.purchase.created) == (10, SQUARE, 1_795_000_000)
+
+
+async def test_usage_that_is_known_in_part_is_not_known() -> None:
+    usage = Usage(text_in=10, image_out=100)
+    alpha = FakeBackend(*four_four_two(usages=(usage, None, usage)))
+
+    made = await story({"alpha": alpha})(spec(n=10), TEAM, FOUR_AT_ONCE, "req_1")
+
+    assert made.purchase.usage is None
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+async def test_what_was_delivered_is_returned_even_if_the_rest_failed(kind: FailureKind) -> None:
+    alpha, observe = FakeBackend(failure(kind), purchase("e", "f")), Recorder()
+
+    made = await story({"alpha": alpha}, observe=observe)(spec(n=6), TEAM, FOUR_AT_ONCE, "req_1")
+
+    assert pictures(made) == [b"e", b"f"]
+    assert [event.failure for event in observe.of(AttemptFinished)] == [kind, None]
+
+
+@pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
+async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind: FailureKind) -> None:
+    alpha = FakeBackend(failure(FailureKind.RATE_LIMITED), failure(kind, "billed?"))
+    beta = FakeBackend(purchase())
+    both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
+
+    with pytest.raises(CallFailed, match="billed"):
+        await story({"alpha": alpha, "beta": beta})(spec(n=5), TEAM, both, "req_1")
+
+    assert beta.orders == []
+
+
+async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_for_all() -> None:
+    alpha = FakeBackend(failure(FailureKind.RATE_LIMITED), failure(FailureKind.BUSY))
+    beta = FakeBackend(purchase("a", "b", "c", "d", "e"))
+    both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
+
+    made = await story({"alpha": alpha, "beta": beta})(spec(n=5), TEAM, both, "req_1")
+
+    assert (len(pictures(made)), beta.orders[0].spec.n) == (5, 5)
+
+
+PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"png"})),)))
+
+
+async def test_what_a_backend_cannot_write_is_developed_here() -> None:
+    alpha = FakeBackend(purchase("a", "b", usage=Usage(image_out=7)))
+    wish = spec(n=2, output_format="webp", output_compression=30)
+
+    made = await story({"alpha": alpha})(wish, TEAM, PNG_ONLY, "req_1")
+
+    assert (alpha.orders[0].spec.output_format, alpha.orders[0].spec.output_compression) == ("png", None)
+    assert pictures(made) == [b"webp@30:a", b"webp@30:b"]
+    assert (made.purchase.output_format, made.purchase.usage) == ("webp", Usage(image_out=7))
+    assert made.spec == wish
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "drawn", "found"),
+    [
+        ({"output_format": None, "size": None}, spec(), JPEG, b"png@100:fox"),
+        ({"output_format": "jpeg"}, spec(), None, b"png@100:fox"),
+        ({"output_format": "png"}, spec(output_format="webp"), None, b"webp@100:fox"),
+        ({"output_format": "png"}, spec(output_format="jpeg", output_compression=60), None, b"jpeg@60:fox"),
+        ({"output_format": "png"}, spec(output_format="gif"), None, b"fox"),
+        ({"output_format": "png"}, spec(output_format="svg"), None, b"fox"),
+        ({"output_format": "webp"}, spec(output_format="webp"), None, b"fox"),
+        ({"output_format": None, "size": None}, spec(output_format="svg"), None, b"fox"),
+    ],
+)
+async def test_a_picture_in_another_format_than_asked_for_is_mended(
+    changes: Mapping[str, object], asked: Spec, drawn: Look | None, found: bytes
+) -> None:
+    darkroom = FakeDarkroom(measures={b"fox": drawn})
+
+    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, TEAM, catalog(), "req_1")
+
+    assert pictures(made) == [found]
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "output_format"),
+    [
+        ({}, SQUARE, "png"),
+        ({"size": None}, Size(640, 480), "jpeg"),
+        ({"output_format": None}, Size(640, 480), "jpeg"),
+    ],
+)
+async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
+    changes: Mapping[str, object], size: Size, output_format: str
+) -> None:
+    darkroom = FakeDarkroom(measures={b"fox": JPEG})
+    asked = spec(output_format=output_format)
+
+    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, TEAM, catalog(), "req_1")
+
+    assert (made.purchase.size, made.purchase.output_format, pictures(made)) == (size, output_format, [b"fox"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"), [({"output_format": None}, catalog()), ({}, PNG_ONLY)], ids=["measured", "developed"]
+)
+async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
+    changes: Mapping[str, object], known: object
+) -> None:
+    darkroom = FakeDarkroom(broken={b"junk"})
+    alpha, beta = FakeBackend(purchase("junk", **changes)), FakeBackend(purchase())
+    routes = (route(carries=frozenset(), formats=frozenset({"png"})), route(backend="beta"))
+    both = catalog(model(routes=routes)) if known is PNG_ONLY else TWO_WAYS
+    asked = spec(output_format="webp") if known is PNG_ONLY else spec()
+
+    with pytest.raises(CallFailed, match="not a picture") as failed:
+        await story({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, TEAM, both, "req_1")
+
+    assert (failed.value.failure.kind, beta.orders) == (FailureKind.BROKEN_REPLY, [])
+
+
+async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
+    darkroom = FakeDarkroom(broken={b"junk"})
+    alpha = FakeBackend(purchase("junk", output_format=None), purchase("e", output_format=None))
+
+    made = await story({"alpha": alpha}, darkroom=darkroom)(spec(n=5), TEAM, FOUR_AT_ONCE, "req_1")
+
+    assert pictures(made) == [b"e"]
+
+
+@pytest.mark.parametrize(
+    ("alpha_relays", "beta_relays", "fetched"), [(True, True, 0), (True, False, 1), (False, True, 1), (False, False, 1)]
+)
+async def test_links_are_left_alone_only_where_every_candidate_takes_links(
+    alpha_relays: bool, beta_relays: bool, fetched: int
+) -> None:
+    alpha = FakeBackend(purchase(), relays_links=alpha_relays)
+    beta = FakeBackend(relays_links=beta_relays)
+    links = FakeLinks({"https://pictures.test/fox.png": b"fox"})
+
+    await story({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), TEAM, TWO_WAYS, "req_1")
+
+    (handed_over,) = alpha.orders[0].spec.references
+    assert len(links.fetched) == fetched
+    assert (handed_over.content is None) == (fetched == 0)
+
+
+async def test_a_backend_that_may_not_draw_has_no_say_about_links() -> None:
+    alpha = FakeBackend(purchase(), relays_links=True)
+    unable = catalog(model(routes=(route(backend="alpha"), route(backend="beta", carries=frozenset()))))
+    links = FakeLinks()
+
+    await story({"alpha": alpha, "beta": FakeBackend()}, links=links)(edit(linked()), TEAM, unable, "req_1")
+
+    assert links.fetched == []
+
+
+def test_mending_keeps_the_compression_that_was_asked_for() -> None:
+    drawn = purchase(output_format="png")
+
+    assert mend(drawn, spec(output_format="jpeg", output_compression=0)) == Transcode(output_format="jpeg", quality=0)
+    assert mend(drawn, spec(output_format="jpeg")) == Transcode(output_format="jpeg", quality=100)
+    assert mend(purchase(output_format=None), spec()) is None
+
+
+def test_joining_one_purchase_changes_nothing() -> None:
+    alone = purchase("a", "b", usage=Usage(image_out=3))
+
+    assert join([alone]) == alone
+
+
+@pytest.mark.parametrize(
+    ("kinds", "index"),
+    [
+        ([FailureKind.BUSY], 0),
+        ([FailureKind.BUSY, FailureKind.OVERLOADED], 0),
+        ([FailureKind.BUSY, FailureKind.INVALID_REQUEST, FailureKind.TIMED_OUT], 1),
+        ([FailureKind.BROKEN_REPLY, FailureKind.BUSY], 0),
+    ],
+)
+def test_of_several_failures_the_first_final_one_decides(kinds: list[FailureKind], index: int) -> None:
+    failures = [failure(kind) for kind in kinds]
+
+    assert worst(failures) is failures[index]
