@@ -7,7 +7,7 @@ callers see `StoreUnavailable` or `PictureNotFound` and never a path.
 from pathlib import Path
 
 import pybase64
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
 from service.domain.errors import PictureNotFound, StoreUnavailable
@@ -31,10 +31,12 @@ class FolderPictures:
         self._store = LocalStore(folder)
 
     async def keep(self, name: str, picture: Picture) -> None:
-        """Write a picture's bytes under its name."""
+        """Write a picture's bytes under its name; what stands there already stays."""
         try:
             body = pybase64.b64decode(picture.base64, validate=True)
             await self._store.put_async(name, body, mode="create")
+        except AlreadyExistsError:
+            return
         except (BaseError, OSError, ValueError):
             raise StoreUnavailable("The picture store did not take the picture. Ask for b64_json.") from None
 

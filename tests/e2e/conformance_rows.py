@@ -1,7 +1,8 @@
 """The rows: for each field and vendor what is sent to the gateway, and what the vendor must, or must not, receive."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx2
@@ -34,8 +35,8 @@ class Row:
     model: str = "gpt-image-2"
     parts: Sequence[str] = ()
     edit: bool = False
-    got: Json = field(default_factory=dict)
-    got_starting: Mapping[str, str] = field(default_factory=dict)
+    got: Json = dataclasses.field(default_factory=dict)
+    got_starting: Mapping[str, str] = dataclasses.field(default_factory=dict)
     not_got: Sequence[str] = ()
     got_parts: Sequence[str] = ()
     calls: int = 1

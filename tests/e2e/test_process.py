@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
@@ -21,9 +22,12 @@ from tests.gateway import GatewayProcess, clean_environment
 from tests.simulators.server import Answer, Simulator
 
 ROOT = Path(__file__).parents[2]
+NONE: Mapping[str, str] = {}
 
 
-def command(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] = NONE
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
         cwd=cwd,
@@ -173,7 +177,15 @@ def test_without_a_store_addresses_are_refused_before_anything_is_bought(
 )
 def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, reason: str) -> None:
     (settings / file).write_text(text)
-    done = command("serve", "--dev", "--port", "0", "--data-dir", str(settings), IMAGE_GATEWAY_CONFIG=str(settings))
+    done = command(
+        "serve",
+        "--dev",
+        "--port",
+        "0",
+        "--data-dir",
+        str(settings),
+        environment={"IMAGE_GATEWAY_CONFIG": str(settings)},
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert re.search(reason, done.stderr), done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -197,14 +209,16 @@ def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, rea
 def test_a_wrong_start_is_refused(
     tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], reason: str
 ) -> None:
-    done = command("serve", "--port", "0", "--data-dir", str(tmp_path), *arguments, **environment)
+    done = command("serve", "--port", "0", "--data-dir", str(tmp_path), *arguments, environment=environment)
     assert done.returncode == 2
     assert reason in done.stderr
 
 
 def test_without_any_backend_it_does_not_start(tmp_path: Path, settings: Path) -> None:
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
-    done = command("serve", "--port", "0", "--data-dir", str(tmp_path), IMAGE_GATEWAY_CONFIG=str(settings))
+    done = command(
+        "serve", "--port", "0", "--data-dir", str(tmp_path), environment={"IMAGE_GATEWAY_CONFIG": str(settings)}
+    )
     assert (done.returncode, "No backend is on" in done.stderr) == (2, True)
 
 
@@ -230,7 +244,7 @@ def test_a_new_key_is_printed_once_with_its_digest() -> None:
 def test_the_small_commands(settings: Path) -> None:
     assert command("version").stdout == "0.1.0\n"
     assert {"moderation_blocked", "slow_down", "server_error"} <= set(command("faults").stdout.split())
-    checked = command("check", IMAGE_GATEWAY_CONFIG=str(settings), OPENAI_API_KEY="sk-x").stdout
+    checked = command("check", environment={"IMAGE_GATEWAY_CONFIG": str(settings), "OPENAI_API_KEY": "sk-x"}).stdout
     assert re.search(r"\d+ models, 0 keys; backends on: openai", checked)
     assert "serve" in command("--help").stdout
 

@@ -17,6 +17,10 @@ class FakeBackend:
         self._outcomes = deque(outcomes)
         self._turns = deque(turns)
 
+    def tell(self, outcome: Outcome) -> None:
+        """Come to this outcome next."""
+        self._outcomes.appendleft(outcome)
+
     async def buy(self, order: Order) -> Outcome:
         """The next outcome; to be asked more often than outcomes were given is an error of the test."""
         self.orders.append(order)

@@ -1,0 +1,157 @@
+"""YAML read strictly: whatever is wrong is told with file, place and reason."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from service.settings.files import Entry, Place, SettingsError, read_yaml
+
+
+class Shelf(Entry, frozen=True):
+    """A part of a file."""
+
+    count: int
+    label: str = ""
+    inner: list[dict[str, int]] = []
+
+
+FILE = Path("shop.yaml")
+PLACE = Place(FILE) / "shelves" / 2
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("a: 1\na: 2\n", "line 2, column 1", 'found duplicate key "a"'),
+        ("a: {b: 1, b: 1}\n", "line 1, column 11", 'found duplicate key "b"'),
+        ("a: [1\n", "line 2, column 1", "expected ',' or ']'"),
+        ("a: *b\n", "line 1, column 4", "undefined alias 'b'"),
+        ("a: !!python/name:os.system\n", "line 1, column 4", "could not determine a constructor"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1", "but found another document"),
+        ("\ta: 1\n", "line 1, column 1", "cannot start any token"),
+        ("a: \x07\n", "somewhere", "unacceptable character #x0007"),
+        ("a: 2026-02-30\n", "somewhere", "day is out of range for month"),
+        ("a: !!int one\n", "somewhere", "invalid literal for int()"),
+    ],
+)
+def test_what_is_not_yaml_is_refused_with_its_place(tmp_path: Path, text: str, place: str, reason: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+
+    with pytest.raises(SettingsError) as refused:
+        read_yaml(file)
+
+    assert str(refused.value).startswith(f"{file}: {place}: ")
+    assert reason in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"missing\.yaml: cannot be read: .*No such file"):
+        read_yaml(tmp_path / "missing.yaml")
+
+
+def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "latin.yaml"
+    file.write_bytes(b"a: \xff")
+
+    with pytest.raises(SettingsError, match=r"latin\.yaml: cannot be read: 'utf-8' codec"):
+        read_yaml(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("a: yes\n", {"a": "yes"}),
+        ("a: 012\n", {"a": 12}),
+        ("a: true\n", {"a": True}),
+        ("a: &x {b: 1}\nc: {<<: *x, d: 2}\n", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
+    ],
+)
+def test_yaml_is_version_1_2(tmp_path: Path, text: str, value: object) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(text)
+
+    assert read_yaml(file) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ({"count": "1"}, "shop.yaml: $.shelves[2].count: Expected `int`, got `str`"),
+        ({"count": True}, "shop.yaml: $.shelves[2].count: Expected `int`, got `bool`"),
+        ({"count": 1.5}, "shop.yaml: $.shelves[2].count: Expected `int`, got `float`"),
+        ({}, "shop.yaml: $.shelves[2]: Object missing required field `count`"),
+        ({"count": 1, "cuont": 2}, "shop.yaml: $.shelves[2]: Object contains unknown field `cuont`"),
+        ({"count": 1, "inner": [{}, {"x": "y"}]}, "shop.yaml: $.shelves[2].inner[1][...]: Expected `int`, got `str`"),
+        (None, "shop.yaml: $.shelves[2]: Expected `object`, got `null`"),
+        ([], "shop.yaml: $.shelves[2]: Expected `object`, got `array`"),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_its_place(value: object, error: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        PLACE.decode(value, Shelf)
+
+    assert str(refused.value) == error
+
+
+def test_a_right_entry_is_decoded() -> None:
+    assert PLACE.decode({"count": 3, "label": "top"}, Shelf) == Shelf(count=3, label="top")
+
+
+def test_a_table_names_the_entry_that_is_wrong() -> None:
+    good = {"count": 1}
+
+    assert PLACE.table({"a": good, "b": good}, Shelf) == {"a": Shelf(count=1), "b": Shelf(count=1)}
+    assert PLACE.table(None, Shelf) == {}
+    with pytest.raises(SettingsError, match=r"shop\.yaml: \$\.shelves\[2\]\.b\.count: Expected `int`"):
+        PLACE.table({"a": good, "b": {"count": "x"}}, Shelf)
+    with pytest.raises(SettingsError, match=r"shop\.yaml: \$\.shelves\[2\]: Expected `str`, got `int`"):
+        PLACE.table({1: good}, Shelf)
+
+
+@pytest.mark.parametrize(
+    ("amount", "per", "nano"),
+    [
+        ("0", 1, 0),
+        ("0.053", 1, 53_000_000),
+        ("0.000000001", 1, 1),
+        ("30", 1_000_000, 30_000),
+        ("0.001", 1_000_000, 1),
+        ("1000000", 1, 1_000_000_000_000_000),
+    ],
+)
+def test_dollars_become_whole_nano_dollars(amount: str, per: int, nano: int) -> None:
+    assert PLACE.dollars(Decimal(amount), per) == nano
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [
+        ("NaN", "NaN is not an amount between 0 and 1000000 US dollars"),
+        ("sNaN", "sNaN is not an amount between 0 and 1000000 US dollars"),
+        ("Infinity", "Infinity is not an amount between 0 and 1000000 US dollars"),
+        ("-Infinity", "-Infinity is not an amount between 0 and 1000000 US dollars"),
+        ("-0.01", "-0.01 is not an amount between 0 and 1000000 US dollars"),
+        ("1000000.01", "1000000.01 is not an amount between 0 and 1000000 US dollars"),
+        ("1E+999999", "1E+999999 is not an amount between 0 and 1000000 US dollars"),
+        ("0.0000000001", "1E-10 is finer than a billionth of a US dollar"),
+    ],
+)
+def test_what_is_no_amount_is_refused(amount: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        PLACE.dollars(Decimal(amount))
+
+    assert str(refused.value) == f"shop.yaml: $.shelves[2]: {reason}"
+
+
+def test_a_name_has_to_be_defined() -> None:
+    assert PLACE.named({"b": 1, "a": 2}, "b") == 1
+    with pytest.raises(SettingsError) as refused:
+        PLACE.named({"b": 1, "a": 2}, "c")
+    with pytest.raises(SettingsError) as bare:
+        PLACE.named({}, "c")
+
+    assert str(refused.value) == "shop.yaml: $.shelves[2]: 'c' is not defined; defined are a, b"
+    assert str(bare.value) == "shop.yaml: $.shelves[2]: 'c' is not defined; defined are none"

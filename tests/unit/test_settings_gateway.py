@@ -1,0 +1,219 @@
+"""How the gateway runs: the file, the environment over it, and every value that neither may hold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from service.settings.files import SettingsError
+from service.settings.gateway import (
+    GatewaySettings,
+    Links,
+    Logs,
+    Pictures,
+    Requests,
+    Sandbox,
+    Serving,
+    Vendor,
+    read_gateway,
+)
+
+SHIPPED = Path(__file__).parents[2] / "config" / "gateway.yaml"
+NOTHING: Mapping[str, str] = {}
+
+
+def reading(folder: Path, text: str, environment: Mapping[str, str] = NOTHING) -> GatewaySettings:
+    file = folder / "gateway.yaml"
+    file.write_text(text)
+    return read_gateway(file, environment)
+
+
+def vendor(**entries: object) -> str:
+    """One backend, as text."""
+    pairs = {"dialect": "openai", "base_url": "https://draw.test/v1", **entries}
+    return "backends:\n  draw-house:\n" + "".join(f"    {name}: {value}\n" for name, value in pairs.items())
+
+
+def test_the_shipped_file_says_the_defaults() -> None:
+    settings = read_gateway(SHIPPED, NOTHING)
+
+    assert (settings.sandbox, settings.requests, settings.links) == (Sandbox(), Requests(), Links())
+    assert (settings.pictures, settings.serving, settings.logs) == (Pictures(), Serving(), Logs())
+    assert settings.vendors == {
+        "openai": Vendor(dialect="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"),
+        "together": Vendor(dialect="together", base_url="https://api.together.xyz/v1", api_key_env="TOGETHER_API_KEY"),
+    }
+    assert settings.api_keys == {}
+    assert (settings.redis_url, settings.storage_url, settings.signing_key) == (None, None, None)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n", "backends: {}\n"])
+def test_everything_may_be_left_out(tmp_path: Path, text: str) -> None:
+    settings = reading(tmp_path, text)
+
+    assert (settings.vendors, settings.requests, settings.sandbox) == ({}, Requests(), Sandbox())
+
+
+def test_the_environment_says_where_and_with_which_secret() -> None:
+    environment = {
+        "OPENAI_API_KEY": " sk-operator\n",
+        "TOGETHER_BASE_URL": "http://127.0.0.1:9000",
+        "REDIS_URL": "redis://cache:6379/0",
+        "STORAGE_URL": "file:///pictures",
+        "URL_SIGNING_KEY": "k" * 32,
+    }
+
+    settings = read_gateway(SHIPPED, environment)
+
+    assert settings.api_keys == {"openai": "sk-operator"}
+    assert settings.vendors["together"].base_url == "http://127.0.0.1:9000/v1"
+    assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
+    assert (settings.redis_url, settings.storage_url) == ("redis://cache:6379/0", "file:///pictures")
+    assert settings.signing_key == b"k" * 32
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_key_switches_nothing_on(empty: str) -> None:
+    assert read_gateway(SHIPPED, {"OPENAI_API_KEY": empty, "TOGETHER_API_KEY": empty}).api_keys == {}
+
+
+def test_an_empty_address_is_none() -> None:
+    settings = read_gateway(SHIPPED, {"REDIS_URL": "", "STORAGE_URL": "", "OPENAI_BASE_URL": ""})
+
+    assert (settings.redis_url, settings.storage_url) == (None, None)
+    assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://draw.test", "https://draw.test/v1"),
+        ("https://draw.test/", "https://draw.test/v1"),
+        ("https://draw.test/v1", "https://draw.test/v1"),
+        ("https://draw.test/v1/", "https://draw.test/v1"),
+        ("http://[::1]:8080/proxy/openai", "http://[::1]:8080/proxy/openai"),
+    ],
+)
+def test_a_base_url_ends_in_a_path_without_a_slash(tmp_path: Path, given: str, used: str) -> None:
+    in_file = reading(tmp_path, vendor(base_url=given))
+    in_environment = reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": given})
+
+    assert in_file.vendors["draw-house"].base_url == used
+    assert in_environment.vendors["draw-house"].base_url == used
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("sk-from-file\n")
+    text = vendor(api_key_file=secret, api_key_env="DRAW_KEY")
+
+    assert reading(tmp_path, text, {"DRAW_KEY": "sk-other"}).api_keys == {"draw-house": "sk-from-file"}
+    secret.write_text("\n")
+    assert reading(tmp_path, text).api_keys == {}
+
+
+def test_a_backend_without_a_way_to_a_secret_is_off(tmp_path: Path) -> None:
+    settings = reading(tmp_path, vendor())
+
+    assert (list(settings.vendors), settings.api_keys) == (["draw-house"], {})
+
+
+def test_settings_show_no_secret(tmp_path: Path) -> None:
+    environment = {"DRAW_KEY": "sk-secret", "URL_SIGNING_KEY": "sk-secret" * 4, "REDIS_URL": "redis://:sk-secret@r/0"}
+
+    settings = reading(tmp_path, vendor(api_key_env="DRAW_KEY"), environment)
+
+    assert repr(settings) == "GatewaySettings(vendors=['draw-house'], on=['draw-house'])"
+
+
+HOUSE = "$.backends.draw-house"
+
+WRONG_VENDORS: list[tuple[dict[str, object], str, str]] = [
+    ({"base_url": "ftp://draw.test"}, f"{HOUSE}.base_url", "'ftp://draw.test' is not an http or https address"),
+    ({"base_url": "draw.test/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "https://"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "https:///v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "'http://[::1'"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test:0/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test:99999/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test:https/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test/v1?key=1"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"base_url": "'https://draw.test/v1#top'"}, f"{HOUSE}.base_url", "is not an http or https address"),
+    ({"dialect": "french"}, f"{HOUSE}.dialect", "Invalid enum value 'french'"),
+    ({"api_key": "sk-secret"}, HOUSE, "Object contains unknown field `api_key`"),
+    ({"deadline_seconds": 0}, HOUSE, "deadline_seconds and most_calls must be positive"),
+    ({"deadline_seconds": -1}, HOUSE, "deadline_seconds and most_calls must be positive"),
+    ({"deadline_seconds": ".nan"}, HOUSE, "deadline_seconds and most_calls must be positive"),
+    ({"deadline_seconds": "1e309"}, HOUSE, "deadline_seconds and most_calls must be positive"),
+    ({"most_calls": 0}, HOUSE, "deadline_seconds and most_calls must be positive"),
+    ({"most_calls": 1.5}, f"{HOUSE}.most_calls", "Expected `int`, got `float`"),
+    ({"headers": "{x: 1}"}, f"{HOUSE}.headers[...]", "Expected `str`, got `int`"),
+    ({"relay_image_urls": "sometimes"}, f"{HOUSE}.relay_image_urls", "Expected `bool`, got `str`"),
+]
+
+WRONG_SECTIONS = [
+    ("backends: {sandbox: {dialect: openai, base_url: 'https://x.test'}}", "$.backends.sandbox", "section of its own"),
+    ("backends: {x: {dialect: openai}}", "$.backends.x", "Object missing required field `base_url`"),
+    ("backends: []", "$.backends", "Expected `object`, got `array`"),
+    ("requests: {most_json_bytes: 0}", "$.requests.most_json_bytes", "0 is not a positive number"),
+    ("requests: {most_form_bytes: -1}", "$.requests.most_form_bytes", "-1 is not a positive number"),
+    ("requests: {most_picture_bytes: 1.5}", "$.requests.most_picture_bytes", "Expected `int`, got `float`"),
+    ("requests: {idle_seconds: .nan}", "$.requests.idle_seconds", "nan is not a positive number"),
+    ("requests: {idle_seconds: 1e309}", "$.requests.idle_seconds", "inf is not a positive number"),
+    ("requests: {idle_second: 1}", "$.requests", "Object contains unknown field `idle_second`"),
+    ("links: {seconds: 0}", "$.links.seconds", "0.0 is not a positive number"),
+    ("links: {allow_ports: [https]}", "$.links.allow_ports[0]", "Expected `int`, got `str`"),
+    ("pictures: {link_seconds: 0}", "$.pictures.link_seconds", "0 is not a positive number"),
+    ("pictures: {keep: some}", "$.pictures.keep", "Invalid enum value 'some'"),
+    ("pictures: {public_url: images.test}", "$.pictures.public_url", "'images.test' is not an http or https address"),
+    ("sandbox: {delay_seconds: -1}", "$.sandbox.delay_seconds", "-1.0 is not a number of seconds"),
+    ("sandbox: {delay_seconds: .nan}", "$.sandbox.delay_seconds", "nan is not a number of seconds"),
+    ("serving: {grace_seconds: -1}", "$.serving.grace_seconds", "-1.0 is not a number of seconds"),
+    ("serving: {drain_seconds: .inf}", "$.serving.drain_seconds", "inf is not a number of seconds"),
+    ("logs: {prompts: maybe}", "$.logs.prompts", "Expected `bool`, got `str`"),
+    ("logs: {prompts: true, prompts: false}", "line 1, column 23", 'found duplicate key "prompts"'),
+    ("log: {}", "$", "Object contains unknown field `log`"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [(vendor(**entries), place, reason) for entries, place, reason in WRONG_VENDORS] + WRONG_SECTIONS,
+    ids=range(len(WRONG_VENDORS + WRONG_SECTIONS)),
+)
+def test_a_wrong_value_stops_the_start_with_its_place(tmp_path: Path, text: str, place: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        reading(tmp_path, text)
+
+    assert str(refused.value).startswith(f"{tmp_path / 'gateway.yaml'}: {place}: ")
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["serving: {grace_seconds: 0, drain_seconds: 0}", "pictures: {public_url: 'https://images.test'}"]
+)
+def test_what_is_unusual_but_right_is_accepted(tmp_path: Path, text: str) -> None:
+    assert reading(tmp_path, text).vendors == {}
+
+
+def test_a_wrong_address_in_the_environment_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\$\.backends\.draw-house\.base_url: 'nonsense' is not an http"):
+        reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": "nonsense"})
+
+
+@pytest.mark.parametrize(("body", "reason"), [(None, "No such file or directory"), (b"\xff\xfe", "not a text")])
+def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path, body: bytes | None, reason: str) -> None:
+    secret = tmp_path / "secret"
+    if body:
+        secret.write_bytes(body)
+
+    with pytest.raises(SettingsError) as refused:
+        reading(tmp_path, vendor(api_key_file=secret))
+
+    assert str(refused.value) == f"{tmp_path / 'gateway.yaml'}: {HOUSE}.api_key_file: cannot be read: {reason}"
+
+
+@pytest.mark.parametrize("key", ["", "k" * 31])
+def test_a_short_signing_key_stops_the_start(key: str) -> None:
+    with pytest.raises(SettingsError, match="URL_SIGNING_KEY: must be at least 32 characters"):
+        read_gateway(SHIPPED, {"URL_SIGNING_KEY": key})

@@ -1,0 +1,295 @@
+"""The catalog's file: read as it is meant, and refused with file, place and reason where it is wrong."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from service.domain.catalog import Catalog, ReferencesAs, SizeAs, SizeRule, check
+from service.domain.errors import InvalidValue, ModelNotFound
+from service.domain.images import DEMANDS, Size
+from service.domain.pricing import in_force
+from service.domain.routing import SANDBOX, candidates
+from service.domain.teams import Team
+from service.settings.files import SettingsError
+from service.settings.models import read_catalog
+from tests.fakes.backends import FakeBackend
+from tests.fakes.builders import SQUARE, TODAY, purchase, spec, story
+
+SHIPPED = Path(__file__).parents[2] / "config" / "models.yaml"
+
+YAML = """\
+default_model: painter
+sizes:
+  free: { multiple_of: 16, max_edge: 3840, min_pixels: 1024 }
+  classic: { choices: [1024x1024, 1536x1024] }
+carries:
+  all: [quality, image]
+  words: []
+prices:
+  tokens:
+    - effective: 2026-01-01
+      source: a list
+      read: 2026-11-20
+      per_million_tokens: { text_in: 5, image_in: 8, image_out: 30, text_cached: 1.25 }
+      grid: { low: 16 }
+      table: { high: { 1024x1024: 4160 } }
+    - { effective: 2027-01-01, source: a letter, read: 2026-11-20, per_image: 0.05 }
+  area:
+    - { effective: 2026-01-01, source: a list, read: 2026-11-20, per_megapixel: 0.03, default_steps: 28 }
+models:
+  painter:
+    owned_by: us
+    created: 2026-01-01
+    sizes: free
+    tiers: [low, high]
+    formats: [png, jpeg]
+    fields: [quality, image]
+    aliases: [artist]
+    max_references: 4
+    shutdown_date: 2027-06-01
+    successor: sketcher
+    routes:
+      - { backend: alpha, model: alpha/painter, carries: all, formats: [png, jpeg], price: tokens, max_n: 2 }
+      - { backend: beta, model: beta/painter, carries: words, formats: [png], price: area, sizes: classic, size_as: aspect_ratio, references_as: image_url }
+  sketcher:
+    owned_by: us
+    created: 2026-01-01
+    sizes: classic
+    formats: [png]
+    fields: []
+    routes:
+      - { backend: alpha, model: alpha/sketcher, carries: words, formats: [png], price: area }
+retired:
+  scribbler: { since: 2025-01-01, successor: painter }
+"""  # noqa: E501 (one line is one route)
+
+
+def reading(folder: Path, text: str) -> Catalog:
+    file = folder / "models.yaml"
+    file.write_text(text)
+    return read_catalog(file, TODAY)
+
+
+def test_a_model_is_read_with_all_that_it_refers_to(tmp_path: Path) -> None:
+    catalog = reading(tmp_path, YAML)
+    painter = catalog.models["painter"]
+
+    assert (catalog.default_model, list(catalog.models)) == ("painter", ["painter", "sketcher"])
+    assert (painter.id, painter.owned_by, painter.created) == ("painter", "us", date(2026, 1, 1))
+    assert painter.sizes == SizeRule(
+        multiple_of=16, max_edge=3840, min_pixels=1024, max_ratio=65_536, max_pixels=1_000_000_000
+    )
+    assert (painter.tiers, painter.formats, painter.aliases) == (("low", "high"), ("png", "jpeg"), ("artist",))
+    assert (painter.fields, painter.max_references) == (frozenset({"quality", "image"}), 4)
+    assert (painter.shutdown_date, painter.successor) == (date(2027, 6, 1), "sketcher")
+    assert catalog.models["sketcher"].sizes.choices == (Size(1024, 1024), Size(1536, 1024))
+    assert (catalog.retired["scribbler"].since, catalog.retired["scribbler"].successor) == (
+        date(2025, 1, 1),
+        "painter",
+    )
+
+
+def test_a_route_is_read_with_all_that_it_refers_to(tmp_path: Path) -> None:
+    alpha, beta, _ = reading(tmp_path, YAML).models["painter"].routes
+
+    assert (alpha.backend, alpha.model, alpha.max_n, alpha.sizes) == ("alpha", "alpha/painter", 2, None)
+    assert alpha.carries == {"quality", "image"}
+    assert alpha.formats == beta.formats | {"jpeg"} == {"png", "jpeg"}
+    assert (alpha.size_as, alpha.references_as) == (SizeAs.PIXELS, ReferencesAs.PARTS)
+    assert (beta.size_as, beta.references_as) == (SizeAs.ASPECT_RATIO, ReferencesAs.IMAGE_URL)
+    assert beta.sizes is not None
+    assert beta.sizes.choices == (Size(1024, 1024), Size(1536, 1024))
+
+
+def test_prices_are_read_in_nano_dollars_with_their_origin(tmp_path: Path) -> None:
+    alpha, beta, _ = reading(tmp_path, YAML).models["painter"].routes
+    tokens, letter = alpha.prices
+    (area,) = beta.prices
+
+    assert tokens.rates is not None
+    assert (tokens.rates.text_in, tokens.rates.image_out, tokens.rates.text_cached) == (5000, 30_000, 1250)
+    assert (tokens.tokens.of("low", SQUARE), tokens.tokens.of("high", SQUARE)) == (196, 4160)
+    assert (tokens.version, tokens.source, tokens.read) == ("tokens@2026-01-01", "a list", date(2026, 11, 20))
+    assert (letter.per_image, letter.per_megapixel, letter.rates) == (50_000_000, None, None)
+    assert (area.per_megapixel, area.default_steps, area.per_image) == (30_000_000, 28, None)
+    assert in_force(alpha.prices, date(2027, 1, 1)) is letter
+
+
+def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route(tmp_path: Path) -> None:
+    alpha, _, sandbox = reading(tmp_path, YAML).models["painter"].routes
+
+    assert (sandbox.backend, sandbox.model, sandbox.prices) == (SANDBOX, "painter", alpha.prices)
+    assert (sandbox.carries, sandbox.formats) == (frozenset(DEMANDS), alpha.formats)
+    assert sandbox.max_references == 4
+
+
+PRICES = "  area:\n    - { effective: 2026-01-01,"
+
+WRONG = [
+    ("default_model: painter", "default_model: nobody", "$.default_model", "'nobody' is not defined; defined are"),
+    ("default_model: painter", "default_model: artist", "$.default_model", "'artist' is not defined; defined are"),
+    ("default_model: painter\n", "", "$", "Object missing required field `default_model`"),
+    ("retired:", "retierd:", "$", "Object contains unknown field `retierd`"),
+    ("  words: []", "  words: []\n  words: []", "line 8, column 3", 'found duplicate key "words"'),
+    ("multiple_of: 16", "multiple_of: 0", "$.sizes.free.multiple_of", "0 is not at least 1"),
+    ("multiple_of: 16", "min_edge: -1", "$.sizes.free.min_edge", "-1 is not at least 1"),
+    ("max_edge: 3840", "max_edge: 0", "$.sizes.free.max_edge", "0 is not at least 1"),
+    ("max_edge: 3840", "max_ratio: 0", "$.sizes.free.max_ratio", "0 is not at least 1"),
+    ("max_edge: 3840", "max_edge: .nan", "$.sizes.free.max_edge", "Expected `int`, got `float`"),
+    ("max_edge: 3840", "max_egde: 3840", "$.sizes.free", "Object contains unknown field `max_egde`"),
+    ("min_pixels: 1024", "min_pixels: 0", "$.sizes.free.min_pixels", "0 is not at least 1"),
+    ("min_pixels: 1024", "max_pixels: 0", "$.sizes.free.max_pixels", "0 is not at least 1"),
+    ("[1024x1024, 1536x1024]", "[1024]", "$.sizes.classic.choices[0]", "Expected `str`, got `int`"),
+    ("[1024x1024, 1536x1024]", "[wide]", "$.sizes.classic.choices", "Invalid size 'wide'."),
+    ("all: [quality, image]", "all: [qualty]", "$.carries.all", "unknown field 'qualty'; known are background, "),
+    ("all: [quality, image]", "all: quality", "$.carries.all", "Expected `array`, got `str`"),
+    ("text_in: 5", "text_in: .nan", "$.prices.tokens[0].per_million_tokens.text_in", "NaN is not an amount"),
+    ("text_in: 5", "text_in: -5", "$.prices.tokens[0].per_million_tokens.text_in", "-5 is not an amount"),
+    ("text_in: 5", "text_in: 0.0001", "$.prices.tokens[0].per_million_tokens.text_in", "0.0001 is finer than"),
+    ("text_in: 5", "txt_in: 5", "$.prices.tokens[0].per_million_tokens", "unknown field `txt_in`"),
+    ("text_in: 5, ", "", "$.prices.tokens[0].per_million_tokens", "missing required field `text_in`"),
+    ("grid: { low: 16 }", "grid: { low: 0 }", "$.prices.tokens[0].grid.low", "0 is not at least 1"),
+    ("grid: { low: 16 }", "grid: { low: 1.5 }", "$.prices.tokens[0].grid[...]", "Expected `int`, got `float`"),
+    ("1024x1024: 4160", "1024x1024: -1", "$.prices.tokens[0].table.high.1024x1024", "-1 is not at least 1"),
+    ("1024x1024: 4160", "square: 4160", "$.prices.tokens[0].table.high", "Invalid size 'square'."),
+    ("per_image: 0.05", "per_image: -0.05", "$.prices.tokens[1].per_image", "-0.05 is not an amount"),
+    ("per_image: 0.05", "per_image: 1e309", "$.prices.tokens[1].per_image", "Infinity is not an amount"),
+    ("per_image: 0.05", "per_image: .inf", "$.prices.tokens[1].per_image", "Infinity is not an amount"),
+    ("per_image: 0.05", "per_image: .nan", "$.prices.tokens[1].per_image", "NaN is not an amount"),
+    ("per_image: 0.05", "per_image: 1000001", "$.prices.tokens[1].per_image", "1000001 is not an amount"),
+    ("per_image: 0.05", "per_image: cheap", "$.prices.tokens[1].per_image", "Invalid decimal string"),
+    ("per_image: 0.05", "per_image: true", "$.prices.tokens[1].per_image", "Expected `decimal | null`, got"),
+    (", per_image: 0.05", "", "$.prices.tokens[1]", "exactly one of per_million_tokens, per_image and per_megapixel"),
+    ("per_image: 0.05", "per_image: 1, per_megapixel: 1", "$.prices.tokens[1]", "exactly one of per_million_tokens"),
+    ("per_megapixel: 0.03", "per_megapixel: -1", "$.prices.area[0].per_megapixel", "-1 is not an amount"),
+    ("default_steps: 28", "default_steps: 0", "$.prices.area[0].default_steps", "0 is not at least 1"),
+    ("effective: 2027-01-01", "effective: 2026-01-01", "$.prices.tokens", "two versions take effect on the same day"),
+    ("effective: 2027-01-01", "effective: soon", "$.prices.tokens[1].effective", "Invalid RFC3339"),
+    ("effective: 2027-01-01", "effective: 2027-02-29", "somewhere", "day is out of range for month"),
+    ("source: a letter, ", "", "$.prices.tokens[1]", "Object missing required field `source`"),
+    (PRICES, PRICES.replace("2026", "2027"), "$.prices.area", "no version is in effect yet"),
+    ("words: []\nprices:", "words: []\nprices:\n  gratis: []", "$.prices.gratis", "no version is in effect yet"),
+    ("price: tokens", "price: token", "$.models.painter.routes[0].price", "'token' is not defined; defined are area"),
+    (", price: tokens", "", "$.models.painter.routes[0]", "Object missing required field `price`"),
+    ("carries: all", "carries: al", "$.models.painter.routes[0].carries", "'al' is not defined; defined are all"),
+    ("sizes: classic, ", "sizes: x, ", "$.models.painter.routes[1].sizes", "'x' is not defined; defined are classic"),
+    ("sizes: free", "sizes: fre", "$.models.painter.sizes", "'fre' is not defined; defined are classic, free"),
+    ("backend: beta", "backend: sandbox", "$.models.painter.routes[1].backend", "every model has a sandbox route"),
+    ("max_n: 2", "max_n: 0", "$.models.painter.routes[0].max_n", "0 is not at least 1"),
+    ("max_n: 2", "max_n: 1e309", "$.models.painter.routes[0].max_n", "Expected `int`, got `float`"),
+    ("max_n: 2", "max_references: -1", "$.models.painter.routes[0].max_references", "-1 is not at least 0"),
+    ("size_as: aspect_ratio", "size_as: inches", "$.models.painter.routes[1].size_as", "Invalid enum value 'inches'"),
+    ("as: image_url", "as: post", "$.models.painter.routes[1].references_as", "Invalid enum value 'post'"),
+    ("fields: [quality, image]", "fields: [style]", "$.models.painter.fields", "unknown field 'style'; known are"),
+    ("max_references: 4", "max_references: -1", "$.models.painter.max_references", "-1 is not at least 0"),
+    ("max_references: 4", "max_n: 0", "$.models.painter.max_n", "0 is not at least 1"),
+    ("tiers: [low, high]", "tiers: low", "$.models.painter.tiers", "Expected `array`, got `str`"),
+    ("tiers: [low, high]", "teirs: [low]", "$.models.painter", "Object contains unknown field `teirs`"),
+    ("[artist]", "[sketcher]", "$.models.painter.aliases", "'sketcher' is taken by another model"),
+    ("fields: []", "fields: []\n    aliases: [artist]", "$.models.sketcher.aliases", "'artist' is taken by another"),
+    ("successor: sketcher", "successor: drawer", "$.models.painter.successor", "'drawer' is not defined"),
+    ("successor: painter", "successor: artist", "$.retired.scribbler.successor", "'artist' is not defined"),
+    ("since: 2025-01-01, ", "", "$.retired.scribbler", "Object missing required field `since`"),
+    (
+        YAML[YAML.index("      - { backend: alpha, model: alpha/sk") :],
+        "      []\n",
+        "$.models.sketcher.routes",
+        "one route",
+    ),
+    (YAML, "", "$", "Expected `object`, got `null`"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "place", "reason"), WRONG, ids=range(len(WRONG)))
+def test_a_wrong_value_stops_the_start_with_its_place(
+    tmp_path: Path, right: str, wrong: str, place: str, reason: str
+) -> None:
+    assert YAML.count(right) == 1
+
+    with pytest.raises(SettingsError) as refused:
+        reading(tmp_path, YAML.replace(right, wrong))
+
+    assert str(refused.value).startswith(f"{tmp_path / 'models.yaml'}: {place}: ")
+    assert reason in str(refused.value)
+
+
+def test_the_shipped_file_is_accepted() -> None:
+    catalog = read_catalog(SHIPPED, TODAY)
+
+    assert catalog.find(None, TODAY).id == "gpt-image-2"
+    assert {model.id for model in catalog.alive(TODAY)} == set(catalog.models)
+    for model in catalog.models.values():
+        backends = {route.backend for route in model.routes}
+        plans = candidates(spec(model=model.id), model, backends, TODAY)
+        assert SANDBOX not in {plan.route.backend for plan in plans}
+        assert candidates(spec(model=model.id), model, {SANDBOX}, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("name", "successor"),
+    [
+        ("gpt-image-1.5", "gpt-image-2"),
+        ("openai/gpt-image-1.5", "gpt-image-2"),
+        ("gpt-image-1-mini", "gpt-image-2.5-flare"),
+        ("chatgpt-image-latest", "gpt-image-2"),
+    ],
+)
+def test_models_that_end_in_december_serve_until_then_and_name_their_successor(name: str, successor: str) -> None:
+    eve, end = date(2026, 11, 30), date(2026, 12, 1)
+
+    assert read_catalog(SHIPPED, eve).find(name, eve).successor == successor
+    with pytest.raises(ModelNotFound) as refused:
+        read_catalog(SHIPPED, end).find(name, end)
+
+    assert refused.value.message == f"The model '{name}' was shut down on 2026-12-01. Use '{successor}' instead."
+
+
+@pytest.mark.parametrize("name", ["gpt-image-1", "dall-e-2", "dall-e-3"])
+def test_models_that_are_gone_name_their_successor(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=r"was shut down on 2026-.* Use 'gpt-image-2' instead\."):
+        read_catalog(SHIPPED, TODAY).find(name, TODAY)
+
+
+def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Path) -> None:
+    shipped = SHIPPED.read_text("utf-8")
+    price = """
+  gpt-image-3:
+    - effective: 2026-11-20
+      source: https://example.com/prices
+      read: 2026-11-20
+      per_million_tokens: { text_in: 5, image_in: 8, image_out: 30 }
+      grid: { low: 16, ultra: 128 }
+"""
+    newest = """
+  gpt-image-3:
+    owned_by: openai
+    created: 2026-11-20
+    sizes: free
+    tiers: [low, ultra]
+    formats: [png, jpeg, webp]
+    fields: [quality]
+    routes:
+      - { backend: openai, model: gpt-image-3, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-3 }
+"""
+    edited = shipped.replace("\nprices:\n", f"\nprices:{price}").replace("\nmodels:\n", f"\nmodels:{newest}")
+
+    catalog = reading(tmp_path, edited)
+    wish = spec(model="gpt-image-3", tier="ultra", size=SQUARE)
+    model = catalog.find("gpt-image-3", TODAY)
+    check(wish, model)
+    (plan,) = candidates(wish, model, {"openai", SANDBOX}, TODAY)
+
+    assert (plan.route.model, plan.price.version) == ("gpt-image-3", "gpt-image-3@2026-11-20")
+    assert plan.price.tokens.of("ultra", SQUARE) == 12_487
+    with pytest.raises(InvalidValue, match="'ultra'"):
+        check(spec(tier="ultra"), catalog.find("gpt-image-2", TODAY))
+
+
+async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
+    edited = YAML.replace("tiers: [low, high]", "tiers: [low, high, ultra]")
+    alpha, team = FakeBackend(purchase()), Team(name="search", tiers=frozenset({"ultra"}))
+
+    made = await story({"alpha": alpha})(spec(tier="ultra", size=SQUARE), team, reading(tmp_path, edited), "req_1")
+
+    assert (made.plan.route.model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])
