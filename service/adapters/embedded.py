@@ -21,6 +21,7 @@ import redis
 
 START_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
+STOP_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
 MOST_SOCKET_FOLDER = 90  # bytes; the kernel takes 107 for the whole path
 MOST_MEMORY = "512mb"
@@ -48,8 +49,7 @@ def embedded_valkey(folder: Path) -> Iterator[str]:
             _wait_until_ready(server, socket, folder)
             yield f"unix://{quote(str(socket))}"
         finally:
-            server.terminate()
-            server.wait()
+            _stop(server)
 
 
 @contextmanager
@@ -87,6 +87,16 @@ def _command(folder: Path, socket: Path) -> Iterator[str]:
 def _die_with_parent() -> None:
     """Runs in the child: ask the kernel for a signal when the parent is gone, however it went."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Ask it to write its last and go; one that does not listen is ended."""
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], socket: Path, folder: Path) -> None:

@@ -72,6 +72,8 @@ async def test_a_store_that_is_down_says_so_and_nothing_else(broken_store: Pictu
 
 
 async def test_what_is_not_base64_is_not_kept(tmp_path: Path) -> None:
+    store = FolderPictures(tmp_path)
     with pytest.raises(StoreUnavailable):
-        await FolderPictures(tmp_path).keep(f"{NAME}.png", Picture(base64=b"###"))
-    assert not list(tmp_path.iterdir())
+        await store.keep(f"{NAME}.png", Picture(base64=b"###"))
+    with pytest.raises(PictureNotFound):
+        await store.read(f"{NAME}.png")

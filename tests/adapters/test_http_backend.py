@@ -1,0 +1,144 @@
+"""The one HTTP client: what it sends, what it makes of the network, and that nothing leaks."""
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trustme
+
+from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.openai import OpenAIDialect
+from service.domain.errors import Failure, FailureKind
+from service.domain.images import Reference, Size, Spec
+from service.domain.outcomes import Purchase
+from service.usecases.ports import Order
+from service.usecases.spool import Intake
+from tests.e2e.pictures import png
+from tests.fakes.builders import edit, linked, price, route, spec
+from tests.simulators.server import Answer, Defaults, Simulator
+
+
+def order(wanted: Spec | None = None) -> Order:
+    return Order(
+        spec=wanted or spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
+    )
+
+
+@asynccontextmanager
+async def backend(base_url: str, **more: object) -> AsyncIterator[HttpBackend]:
+    settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
+    made = HttpBackend(settings, OpenAIDialect())
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def kind_of(made: HttpBackend) -> FailureKind:
+    outcome = await made.buy(order())
+    assert isinstance(outcome, Failure), outcome
+    return outcome.kind
+
+
+def uploaded(body: bytes, param: str) -> Reference:
+    intake = Intake(param, 10_000_000)
+    intake.write(body)
+    reference = intake.done()
+    return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")
+
+
+async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim: Simulator) -> None:
+    async with backend(openai_sim.base_url, headers={"openai-organization": "org-1"}) as made:
+        assert isinstance(await made.buy(order()), Purchase)
+    (received,) = openai_sim.requests
+    wanted = {"authorization": "Bearer sk-operator", "openai-organization": "org-1", "accept-encoding": "identity"}
+    assert wanted.items() <= dict(received.headers).items()
+    assert "sk-operator" not in repr(HttpSettings(base_url="x", api_key="sk-operator"))
+
+
+async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
+    body = png((900, 900)) + bytes(3_000_000)
+    async with backend(openai_sim.base_url) as made:
+        outcome = await made.buy(order(edit(uploaded(body, "image[0]"), uploaded(body[:-1], "image[1]"))))
+    assert isinstance(outcome, Purchase), outcome
+    digests = [file.sha256 for file in openai_sim.requests[0].files]
+    assert digests == [hashlib.sha256(sent).hexdigest() for sent in (body, body[:-1])]
+
+
+async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
+    wanted = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
+    async with backend(openai_sim.base_url, relays_links=True) as made:
+        assert made.relays_links
+        assert isinstance(await made.buy(order(wanted)), Purchase)
+    fields = openai_sim.requests[0].fields
+    assert fields["images"] == [{"image_url": "https://pictures.test/a.png"}]
+    assert fields["mask"] == {"image_url": "https://pictures.test/m.png"}
+
+
+async def test_a_reply_beyond_its_limit_is_not_read_to_the_end(openai_sim: Simulator) -> None:
+    openai_sim.defaults = Defaults(picture_bytes=500_000)
+    async with backend(openai_sim.base_url, most_bytes=100_000) as made:
+        assert await kind_of(made) is FailureKind.BROKEN_REPLY
+
+
+async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulator) -> None:
+    openai_sim.answer(Answer(hold=True))
+    async with backend(openai_sim.base_url, most_calls=1, pool_seconds=0.05) as made:
+        first = asyncio.create_task(made.buy(order()))
+        await asyncio.to_thread(openai_sim.await_in_flight, 1)
+        assert await kind_of(made) is FailureKind.BUSY
+        openai_sim.release()
+        assert isinstance(await first, Purchase)
+        assert isinstance(await made.buy(order()), Purchase)
+
+
+async def test_calls_that_are_cancelled_leak_no_connection(openai_sim: Simulator) -> None:
+    async with backend(openai_sim.base_url, most_calls=2, pool_seconds=5) as made:
+        for _ in range(10):
+            openai_sim.answer(Answer(hold=True), Answer(hold=True))
+            calls = [asyncio.create_task(made.buy(order())) for _ in range(2)]
+            await asyncio.to_thread(openai_sim.await_in_flight, 2)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            openai_sim.reset()
+        outcomes = await asyncio.gather(*(made.buy(order()) for _ in range(4)))
+        assert all(isinstance(outcome, Purchase) for outcome in outcomes)
+
+
+async def test_a_proxy_is_used_and_its_refusal_is_not_a_sent_call(openai_sim: Simulator) -> None:
+    """The simulator plays a proxy: it is asked for the vendor's address and answers with a 404 of its own."""
+    async with backend("http://vendor.invalid/v1", proxy=openai_sim.url) as made:
+        outcome = await made.buy(order())
+    assert openai_sim.requests, outcome
+    assert dict(openai_sim.requests[0].headers)["host"] == "vendor.invalid"
+
+
+async def test_a_proxy_that_is_away(openai_sim: Simulator) -> None:
+    async with backend(openai_sim.base_url, proxy="http://127.0.0.1:9") as made:
+        assert await kind_of(made) is FailureKind.UNREACHABLE
+
+
+async def test_certificates_are_checked_against_the_given_authority(tmp_path: Path) -> None:
+    """A TLS server that answers nothing useful: what counts is whether the handshake is accepted."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    async with server:
+        address = f"https://localhost:{server.sockets[0].getsockname()[1]}/v1"
+        async with backend(address, ca_file=str(tmp_path / "ca.pem")) as trusting:
+            assert await kind_of(trusting) is FailureKind.SERVER_ERROR
+        async with backend(address) as doubting:
+            assert await kind_of(doubting) is FailureKind.UNREACHABLE

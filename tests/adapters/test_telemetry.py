@@ -1,0 +1,86 @@
+"""What is written down: every event, in JSON where it is for machines, readable where it is for people."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from service.adapters.telemetry import Telemetry, configure_logs
+from service.domain.errors import FailureKind
+from service.usecases.events import AttemptFinished, Crashed, Event, Listening, RequestFinished, StoreFailed
+
+
+class Terminal(io.StringIO):
+    """A stream that a person reads."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers, logging.root.level = handlers, level
+
+
+def request(path: str = "/v1/models") -> RequestFinished:
+    return RequestFinished(
+        request_id="req_1",
+        method="GET",
+        path=path,
+        status=200,
+        milliseconds=1.26,
+        bytes_out=7,
+        facts={"team": "search"},
+    )
+
+
+def attempt(failure: FailureKind | None) -> AttemptFinished:
+    return AttemptFinished(request_id="req_1", backend="openai", model="m", seconds=0.5, failure=failure)
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (request(), {"event": "request", "status": 200, "ms": 1.3, "bytes": 7, "team": "search", "level": "info"}),
+        (attempt(FailureKind.BUSY), {"event": "attempt failed", "failure": "busy", "ms": 500.0, "level": "warning"}),
+        (Listening(address="http://x", backends=("sandbox",)), {"event": "listening", "backends": ["sandbox"]}),
+        (StoreFailed(request_id="req_1", reason="full"), {"event": "picture not kept", "reason": "full"}),
+        (Crashed(request_id="req_1", error="KeyError", trace=("a.py:1 f",)), {"event": "crash", "trace": ["a.py:1 f"]}),
+    ],
+)
+def test_each_event_is_one_line_of_json(event: Event, line: dict[str, object]) -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+    Telemetry()(event)
+    (written,) = stream.getvalue().splitlines()
+    assert line.items() <= json.loads(written).items()
+
+
+@pytest.mark.parametrize("event", [request("/health/ready"), attempt(None)])
+def test_what_happens_all_the_time_is_not_written(event: Event) -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+    Telemetry()(event)
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_gets_words(capsys: pytest.CaptureFixture[str]) -> None:
+    del capsys
+    stream = Terminal()
+    configure_logs(stream)
+    Telemetry()(request())
+    assert "request" in stream.getvalue()
+    assert "{" not in stream.getvalue()
+
+
+def test_the_servers_own_warnings_have_the_same_form() -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+    logging.getLogger("uvicorn.error").warning("Exceeded limit")
+    assert json.loads(stream.getvalue())["event"] == "Exceeded limit"

@@ -1,0 +1,101 @@
+"""What is measured: the gateway, the gateway without its allocator settings, and the floor, before one upstream.
+
+Rule: everything runs as a process of its own and without coverage; the gateway runs as in production, with one team,
+and keeps only pictures that are asked for by address.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.domain.teams import digest_of
+from tests.bench.load import Ask, form_ask, json_ask
+from tests.bench.measure import Child
+from tests.gateway import GatewayProcess
+from tests.simulators.pictures import Sketch, drawn
+
+CONFIG = Path(__file__).parents[2] / "config"
+KEY = "igw_bench"
+TEAMS = f"teams: {{bench: {{keys: [{{id: bench, sha256: {digest_of(KEY)}}}]}}}}"
+REFERENCES = 16
+REFERENCE_BYTES = 3_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A process that answers."""
+
+    name: str
+    pid: int
+    url: str
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A place for data and settings, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        shutil.copytree(CONFIG, Path(name) / "config")
+        (Path(name) / "config" / "teams.yaml").write_text(TEAMS)
+        yield Path(name)
+
+
+def environment(place: Path, upstream: str) -> dict[str, str]:
+    """What the gateway is told."""
+    return {
+        "IMAGE_GATEWAY_CONFIG": str(place / "config"),
+        "OPENAI_API_KEY": "sk-bench",
+        "OPENAI_BASE_URL": upstream,
+        "COVERAGE_PROCESS_CONFIG": "",
+    }
+
+
+@contextmanager
+def gateway(upstream: str) -> Iterator[Target]:
+    """The product."""
+    with folder() as place, GatewayProcess(place / "data", environment(place, upstream), options=()) as process:
+        yield Target("gateway", process.pid, process.url)
+
+
+@contextmanager
+def untuned(upstream: str) -> Iterator[Target]:
+    """The product without its allocator settings."""
+    with folder() as place:
+        arguments = ("serve", "--port", "0", "--data-dir", str(place / "data"))
+        with Child("tests.bench.untuned", *arguments, environment=environment(place, upstream)) as process:
+            yield Target("untuned", process.pid, process.url)
+
+
+@contextmanager
+def floor(upstream: str) -> Iterator[Target]:
+    """The smallest relay."""
+    with Child("tests.bench.floor", upstream) as process:
+        yield Target("floor", process.pid, process.url)
+
+
+@contextmanager
+def all_targets() -> Iterator[dict[str, Target]]:
+    """One of each, before one upstream."""
+    with ExitStack() as stack:
+        upstream = stack.enter_context(Child("tests.bench.upstream")).url
+        started = [stack.enter_context(start(upstream)) for start in (gateway, untuned, floor)]
+        yield {target.name: target for target in started}
+
+
+def generation(picture_bytes: int, **more: object) -> Ask:
+    """A generation whose picture will have that many bytes."""
+    document = {"model": "gpt-image-2", "prompt": f"a picture of {picture_bytes} bytes", "quality": "low", **more}
+    return json_ask("/v1/images/generations", KEY, document)
+
+
+def edit(picture_bytes: int) -> Ask:
+    """An edit of 16 pictures of 3 MB."""
+    fields = {"model": "gpt-image-2", "prompt": f"a picture of {picture_bytes} bytes", "quality": "low"}
+    return form_ask("/v1/images/edits", KEY, fields, [reference(index) for index in range(REFERENCES)])
+
+
+def reference(index: int) -> bytes:
+    """A PNG of 3 MB, most of it noise behind the picture."""
+    return drawn(Sketch(size=(64, 64), index=index, length=REFERENCE_BYTES))
