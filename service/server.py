@@ -55,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
 def keep_memory() -> None:
     """Tell glibc to keep big blocks instead of giving them back: a gateway of megabyte bodies gets the next one soon.
 
-    A 2 MB body costs an eighth of the CPU (`docs/benchmarks.md`). Other C libraries are left as they are.
+    What it saves is in `docs/benchmarks.md`. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -139,9 +139,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--rounds", type=int, default=5, help="of the CPU figures")
     parser.add_argument("--peaks", type=int, default=3, help="fresh gateways for each memory figure")
+    parser.add_argument("--case", default="", help="only the CPU figures whose name contains this")
     options = parser.parse_args()
     if options.rounds:
-        wanted = cases()
+        wanted = [case for case in cases() if options.case in case.name]
         with all_targets() as targets:
             cpu_table(wanted, asyncio.run(rounds(wanted, targets, options.rounds)))
     if options.peaks:

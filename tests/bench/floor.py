@@ -27,12 +27,13 @@ class Relay:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Pass one call on."""
-        body, more = b"", True
+        body, more = bytearray(), True
         while more:
             message = await receive()
-            body, more = body + message["body"], message["more_body"]
+            body += message["body"]
+            more = message["more_body"]
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
-        reply = await self._client.post(scope["path"], content=body, headers=headers)
+        reply = await self._client.post(scope["path"], content=bytes(body), headers=headers)
         length = str(len(reply.content)).encode()
         raw = [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": reply.status_code, "headers": raw})

@@ -1,0 +1,29 @@
+"""How much memory the gateway takes when many large pictures are under way at once: the bound of docs/benchmarks.md."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench.load import Ask, storm
+from tests.bench.measure import MEGABYTE, Child, peak_bytes
+from tests.bench.targets import Target, edit, gateway, generation
+
+MOST = 300 * MEGABYTE
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    with Child("tests.bench.upstream") as upstream, gateway(upstream.url) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("ask", "at_once", "count"),
+    [(generation(2 * MEGABYTE), 32, 96), (edit(1000), 16, 16)],
+    ids=["32 replies of 2 MB", "16 edits of 16 x 3 MB"],
+)
+async def test_many_large_pictures_at_once_stay_within_bounds(
+    target: Target, ask: Ask, at_once: int, count: int
+) -> None:
+    await storm(target.url, ask, count=count, at_once=at_once)
+    assert peak_bytes(target.pid) < MOST
