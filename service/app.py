@@ -204,7 +204,7 @@ def _links(settings: GatewaySettings) -> GuardedLinks:
 def _folder(settings: GatewaySettings, data: Path | None) -> Path | None:
     """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
     if settings.storage_url is None:
-        return data / "pictures" if data else None
+        return data.resolve() / "pictures" if data else None
     address = urlsplit(settings.storage_url)
     if address.scheme not in {"", "file"}:
         raise SettingsError(f"STORAGE_URL: '{address.scheme}' is not offered yet; give a folder.")

@@ -161,7 +161,7 @@ def test_type_grows_with_the_room_and_long_words_end_in_an_ellipsis() -> None:
     assert short.words == ("Fox",)
     assert long.words[-1].endswith(ELLIPSIS)
     assert long.panel[3] <= 600
-    assert letter("x" * 60, (), (0, 0, 600, 600)).words == ("x" * 20, "x" * 20, "x" * 20)
+    assert letter("x" * 60, (), (0, 0, 600, 600)).words == ("x" * 40, "x" * 20)
     assert letter("words", ("a caption",), (5, 5, 6, 6)).words[-1]
 
 

@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
 
 MOST_LETTERS = 4000
-LONGEST_WORD = 20
+LONGEST_WORD = 40
 FONT_SHARES = (0.085, 0.066, 0.05, 0.039, 0.03, 0.024)
 SMALLEST_FONT = 8.0
 NARROW = 0.35
