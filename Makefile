@@ -1,5 +1,6 @@
 # Every job of this repository. `make help` lists them.
 PYTHON ?= python3
+PYTHON313 ?= python3.13
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
@@ -7,7 +8,7 @@ DATA_DIR ?= data
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types contracts lock openapi conformance bench clean
+.PHONY: help run test check verify lint format types contracts lock openapi conformance bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,12 +16,15 @@ help: ## list the targets
 run: $(VENV)/.run ## start the gateway on 127.0.0.1:8080 with embedded state and the sandbox (PORT=9000 DATA_DIR=…)
 	@exec $(BIN)/image-gateway serve --dev --port $(PORT) --data-dir $(DATA_DIR)
 
-test: $(VENV)/.dev $(VENV)-sdk/new $(VENV)-sdk/old ## the whole suite, with branch coverage
+test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old ## the whole suite, with branch coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100
+
+verify: check ## the long way: everything again on Python 3.13 (PYTHON313=/path/to/it)
+	$(MAKE) test VENV=.venv-3.13 PYTHON=$(PYTHON313)
 
 check: lint types contracts test ## what CI runs: lint, types, import contracts, tests
 
@@ -51,7 +55,7 @@ lock: $(VENV)/.dev ## resolve requirements/*.txt again
 	cd requirements && sh lock.sh ../$(BIN)/uv
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) $(VENV)-sdk .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.13 .venv-sdk .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # An environment is a directory plus a stamp that is newer than what it was made from. Debian ships python3 without venv;
 # there virtualenv, unpacked beside us, does the same job.
@@ -73,6 +77,6 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@touch $@
 
 # The vendors' SDKs, each generation in an environment of its own: they cannot live together, nor with ours.
-$(VENV)-sdk/%: requirements/sdk-%.txt
+.venv-sdk/%: requirements/sdk-%.txt
 	$(call environment,$@,$<)
 	@touch $@

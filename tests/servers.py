@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from testcontainers.community.redis import RedisContainer
+from testcontainers.core.config import testcontainers_config
 
 from service.adapters.embedded import embedded_valkey
 
 REDIS_IMAGE = os.environ.get("TEST_REDIS_IMAGE", "redis:7-alpine")
 DOCKER_ANSWERS_SECONDS = 5
+
+testcontainers_config.ryuk_disabled = True  # its image would have to be pulled; our containers end with their block
 
 
 def docker_has(image: str) -> bool:
