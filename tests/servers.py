@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from testcontainers.community.redis import RedisContainer
-from testcontainers.core.config import testcontainers_config
+from testcontainers.core.config import ConnectionMode, testcontainers_config
 
 from service.adapters.embedded import embedded_valkey
 
@@ -19,6 +19,7 @@ REDIS_IMAGE = os.environ.get("TEST_REDIS_IMAGE", "redis:7-alpine")
 DOCKER_ANSWERS_SECONDS = 5
 
 testcontainers_config.ryuk_disabled = True  # its image would have to be pulled; our containers end with their block
+testcontainers_config.connection_mode_override = ConnectionMode.docker_host  # published ports are on this machine
 
 
 def docker_has(image: str) -> bool:
