@@ -8,8 +8,8 @@ compile() {
   "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command 'make lock' --output-file "$out" "$@"
 }
-compile run.txt ../pyproject.toml build.in --extra embedded
-compile dev.txt ../pyproject.toml build.in --extra embedded --group ../pyproject.toml:dev
+compile run.txt ../pyproject.toml build.in --extra embedded --extra export
+compile dev.txt ../pyproject.toml build.in --extra embedded --extra export --group ../pyproject.toml:dev
 compile sdk-new.txt sdk-new.in
 compile sdk-old.txt sdk-old.in
 compile virtualenv.txt virtualenv.in

@@ -55,7 +55,11 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.NotAllowed: Row(403, INVALID, "not_allowed"),
     errors.ModelNotFound: Row(404, INVALID, "model_not_found"),
     errors.PictureNotFound: Row(404, INVALID, "picture_not_found"),
+    errors.KeyNotFound: Row(404, INVALID, "key_not_found"),
+    errors.LimitExceeded: Row(429, "requests", "rate_limit_exceeded", retry=True),
     errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),
+    errors.StateUnavailable: Row(503, SERVER, "state_unavailable", retry=True),
+    errors.BooksUnavailable: Row(503, SERVER, "ledger_unavailable", retry=True),
 }
 
 FAILURES: Mapping[FailureKind, Row] = {

@@ -18,14 +18,20 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   └── NotAllowed
     ├── NotFoundError
     │   ├── ModelNotFound
-    │   └── PictureNotFound
+    │   ├── PictureNotFound
+    │   └── KeyNotFound
+    ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
+    ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
+    ├── BooksUnavailable          the ledger of record cannot be reached
     └── CallFailed                a backend was asked and did not deliver; carries the failure
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from service.domain.limits import Standing
 
 
 class FailureKind(StrEnum):
@@ -132,8 +138,28 @@ class PictureNotFound(NotFoundError):
     """No such picture, or its link has expired or was tampered with."""
 
 
+class KeyNotFound(NotFoundError):
+    """No issued key has that id."""
+
+
 class StoreUnavailable(GatewayError):
     """The picture store does not answer."""
+
+
+class LimitExceeded(GatewayError):
+    """A limit has no room for the request. Nothing was held."""
+
+    def __init__(self, message: str, standing: Standing) -> None:
+        super().__init__(message)
+        self.standing = standing
+
+
+class StateUnavailable(GatewayError):
+    """The state of quotas and holds does not answer, or is not complete yet."""
+
+
+class BooksUnavailable(GatewayError):
+    """The ledger of record does not answer."""
 
 
 class CallFailed(GatewayError):

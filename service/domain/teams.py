@@ -7,20 +7,25 @@ its entry lists (none listed: all). Refusals are `NotAuthenticated` and `NotAllo
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from service.domain import errors
 from service.domain.catalog import Model
 from service.domain.images import Spec
+from service.domain.limits import NO_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """A budget holder. Empty `models` or `tiers` mean no restriction."""
+    """A budget holder. Empty `models` or `tiers` mean no restriction; limits hold side by side."""
 
     name: str
     models: frozenset[str] = frozenset()
     tiers: frozenset[str] = frozenset()
+    limits: Limits = NO_LIMITS
+    limits_by_tier: Mapping[str, Limits] = field(default_factory=dict)
+    limits_by_model: Mapping[str, Limits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,8 @@ class Key:
     id: str
     team: Team
     digest: str
+    limits: Limits = NO_LIMITS
+    expires: datetime | None = None
 
 
 def digest_of(secret: str) -> str:
