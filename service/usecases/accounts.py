@@ -1,7 +1,7 @@
 """The ports of money: quotas and holds, the books, and keys that are issued while running.
 
-Rule: as in `ports.py`: domain types only, each with a fake, one suite on both. `Ledger` is fast, shared and may be lost;
-`Books` are slow, append-only and the truth; the counters of the one can be rebuilt from the other.
+Rule: as in `ports.py`: domain types only, each with a fake, one suite on both. `Ledger` is fast, shared and may be
+lost; `Books` are slow, append-only and the truth; the counters of the one can be rebuilt from the other.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -23,6 +23,14 @@ class Waiting:
 
     ticket: str
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """The state that a hold is in after a post, and the entry's place in the queue if this call put it there."""
+
+    state: HoldState
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +136,10 @@ class Ledger(Protocol):
         """Mark pending holds as sent. Raises `StateUnavailable` also when one is not pending any more."""
         ...
 
-    async def post(self, entry: Entry) -> HoldState:
+    async def post(self, entry: Entry) -> Posted:
         """End a sent hold with what it cost and put its entry on the way to the books; counters are set right.
 
-        Returns the state the hold is in now. A hold that the store has lost is counted and booked all the same.
+        A hold that the store has lost is counted and booked all the same; one that ended before stays as it is.
         """
         ...
 
@@ -168,6 +176,10 @@ class Ledger(Protocol):
 
         Returns False, with nothing done, if anything was posted since the audit.
         """
+        ...
+
+    async def announce(self, teams: Collection[str]) -> Collection[str]:
+        """Make teams known to every replica, and learn which are: all that were ever announced."""
         ...
 
     async def lead(self, owner: str, seconds: float) -> bool:
