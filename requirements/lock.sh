@@ -12,4 +12,5 @@ compile run.txt ../pyproject.toml build.in --extra embedded --extra export
 compile dev.txt ../pyproject.toml build.in --extra embedded --extra export --group ../pyproject.toml:dev
 compile sdk-new.txt sdk-new.in
 compile sdk-old.txt sdk-old.in
+compile focus.txt focus.in --override focus-override.in
 compile virtualenv.txt virtualenv.in

@@ -4,55 +4,51 @@ Rule: a command reads settings, calls one thing and prints. What is wrong with t
 error and exit code 2, never a traceback.
 """
 
+import asyncio
 import os
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from service import __version__
 from service.adapters.backends.sandbox import FAULTS
 from service.adapters.embedded import EmbeddedError, embedded_valkey
+from service.adapters.sql.engine import SchemaError
+from service.adapters.sql.migrate import migrate
 from service.adapters.telemetry import Telemetry, configure_logs
-from service.api.desk import Live
 from service.api.ops import openapi_yaml
-from service.app import Gateway, Plans, assemble, dev_key, kept_secret, now
-from service.domain.teams import digest_of
+from service.app import KEY_PREFIX, Gateway, Plans, Stores, assemble, dev_key, kept_secret, now
+from service.commands.keys import keys
+from service.commands.terminal import ConfigOption, config_folder, err, out
+from service.commands.usage import usage
 from service.server import PortError, ServerSettings, keep_memory, listen, run
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, Pictures, Sandbox, Serving, read_gateway
+from service.settings.known import Files
 from service.settings.models import read_catalog
-from service.settings.teams import read_keys
+from service.settings.teams import read_teams
 from service.usecases.events import Listening
 from service.usecases.ports import Observer
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-KEY_PREFIX = "igw_"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-keys = typer.Typer(no_args_is_help=True, help="Make API keys.")
 app.add_typer(keys, name="keys")
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", envvar="IMAGE_GATEWAY_CONFIG", help="Folder with gateway.yaml, models.yaml, teams.yaml."),
-]
+app.add_typer(usage, name="usage")
 
 
 def main() -> None:
     """The console command."""
     try:
         app()
-    except (SettingsError, EmbeddedError, PortError) as wrong:
+    except (SettingsError, EmbeddedError, PortError, SchemaError) as wrong:
         err.print(f"image-gateway: {escape(str(wrong))}", style="red")
         sys.exit(2)
 
@@ -66,12 +62,6 @@ def root() -> None:
 def version() -> None:
     """Print the version."""
     out.print(__version__)
-
-
-def config_folder(given: Path | None) -> Path:
-    """The folder that was named, else ./config, else the one that came with the package."""
-    shipped = Path(__file__).parent / "shipped"
-    return given or next((folder for folder in (Path("config"), shipped) if folder.is_dir()), Path("config"))
 
 
 @app.command()
@@ -91,12 +81,15 @@ def serve(
         if host not in LOOPBACK:
             raise SettingsError(f"--dev listens on loopback only, not on {host}: its key is printed")
         settings, secret = dev_settings(settings), kept_secret(data_dir / "dev-key", KEY_PREFIX)
-    live = read_live(config_folder(config), secret)
+    files = Files(folder=config_folder(config), today=today, extra=dev_key(secret) if secret else None)
+    if not files.read().roster.teams:
+        raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
     listener = listen(host, port)
     address = f"http://{'localhost' if ':' in host else host}:{listener.getsockname()[1]}"
-    with state_of(settings, data_dir) as (redis_url, data):
+    with state_of(settings, data_dir) as stores:
+        asyncio.run(migrate(stores.database_url))
         observe = Telemetry()
-        gateway = assemble(Plans(settings=settings, live=live, redis_url=redis_url, data=data, observe=observe))
+        gateway = assemble(Plans(settings=settings, files=files, stores=stores, observe=observe))
         serving = ServerSettings(
             host=host,
             port=port,
@@ -121,26 +114,22 @@ def dev_settings(settings: GatewaySettings) -> GatewaySettings:
     )
 
 
-def read_live(config: Path, dev_secret: str | None) -> Live:
-    """Models and keys from the files, with the dev key where there is one."""
-    catalog = read_catalog(config / "models.yaml", now().date())
-    found = dict(read_keys(config / "teams.yaml", catalog))
-    if dev_secret:
-        key = dev_key(dev_secret)
-        found[key.digest] = key
-    if not found:
-        raise SettingsError(f"{config / 'teams.yaml'}: $.teams: no key; `image-gateway keys new` makes one")
-    return Live(catalog=catalog, keys=found)
+def today() -> date:
+    """Today, in UTC."""
+    return now().date()
 
 
 @contextmanager
-def state_of(settings: GatewaySettings, data: Path) -> Iterator[tuple[str, Path | None]]:
-    """The address of the state and, where it is embedded, the folder that everything else may use too."""
-    if settings.redis_url:
-        yield settings.redis_url, None
+def state_of(settings: GatewaySettings, data: Path) -> Iterator[Stores]:
+    """Where the state is; what is embedded is in the data folder, for one replica."""
+    if settings.redis_url and settings.database_url:
+        yield Stores(redis_url=settings.redis_url, database_url=settings.database_url, data=None)
+    elif settings.redis_url:
+        raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     else:
         with embedded_valkey(data / "valkey") as url:
-            yield url, data
+            ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
+            yield Stores(redis_url=url, database_url=ledger, data=data)
 
 
 def announce(gateway: Gateway, address: str, secret: str | None, observe: Observer) -> None:
@@ -171,23 +160,16 @@ Stop with Ctrl-C.
 """
 
 
-@keys.command("new")
-def new_key() -> None:
-    """Print a new key, once, and the digest that goes into teams.yaml."""
-    secret = KEY_PREFIX + secrets.token_urlsafe(32)
-    out.print(f"key:    {secret}", soft_wrap=True)
-    out.print(f"sha256: {digest_of(secret)}", soft_wrap=True)
-
-
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Read every settings file and say what is wrong, as a start would."""
     folder = config_folder(config)
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", now().date())
-    found = read_keys(folder / "teams.yaml", catalog)
+    found = read_teams(folder / "teams.yaml", catalog)
     on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
-    out.print(f"{folder}: {len(catalog.models)} models, {len(found)} keys; backends on: {', '.join(on) or 'none'}")
+    counts = f"{len(catalog.models)} models, {len(found.teams)} teams, {len(found.keys)} keys"
+    out.print(f"{folder}: {counts}; backends on: {', '.join(on) or 'none'}")
 
 
 @app.command()
@@ -206,8 +188,12 @@ def openapi(config: ConfigOption = None) -> None:
 def document(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
     """The API's description. Nothing is connected to."""
     settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
-    live = read_live(config, "openapi")
-    plans = Plans(settings=settings, live=live, redis_url="redis://localhost", data=None, observe=Telemetry())
+    plans = Plans(
+        settings=settings,
+        files=Files(folder=config, today=today),
+        stores=Stores(redis_url="redis://localhost", database_url="sqlite:///ledger.db", data=None),
+        observe=Telemetry(),
+    )
     schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
     return schema
 

@@ -4,13 +4,16 @@ Rule: settings go in, a runnable application comes out; nothing is looked up any
 start with `SettingsError`.
 """
 
+import asyncio
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from litestar import Litestar
@@ -22,22 +25,46 @@ from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.sandbox import SandboxBackend, SandboxSettings
 from service.adapters.backends.together import TogetherDialect
 from service.adapters.darkroom import PillowDarkroom
+from service.adapters.exports import formats
 from service.adapters.links import GuardedLinks, LinkSettings
 from service.adapters.pictures import FolderPictures
+from service.adapters.redis.ledger import RedisLedger
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import Database, connect
+from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.state import State
 from service.api.application import build, edged
 from service.api.bodies import Limits
-from service.api.desk import Desk, Links, Live
+from service.api.desk import Desk, Links
+from service.api.errors import crashed
 from service.domain.routing import SANDBOX
 from service.domain.teams import Key, Team, digest_of
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
+from service.settings.known import Files
+from service.usecases.buy_pictures import BuyPictures
+from service.usecases.develop import Develop
+from service.usecases.export_usage import ExportUsage
 from service.usecases.gather_references import GatherReferences
+from service.usecases.hold_money import HoldMoney
+from service.usecases.issue_keys import IssueKeys
+from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.keep_pictures import KeepPictures
+from service.usecases.know_callers import KnowCallers
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import Backend, Backends, Observer, PictureStore
+from service.usecases.report_usage import ReportUsage
 
+KEY_PREFIX = "igw_"
 DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": TogetherDialect}
+
+
+class Closing(Protocol):
+    """A part with connections."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
 
 
 @dataclass(slots=True)
@@ -68,28 +95,48 @@ def mint() -> str:
     return secrets.token_hex(16)
 
 
+def new_secret() -> str:
+    """The text of a new key."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where everything that lasts is. `data` is the folder for what has no address of its own, if there is one."""
+
+    redis_url: str
+    database_url: str
+    data: Path | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """All that a gateway is made from. `data` is the folder for what has no address of its own, if there is one."""
+    """All that a gateway is made from."""
 
     settings: GatewaySettings
-    live: Live
-    redis_url: str
-    data: Path | None
+    files: Files
+    stores: Stores
     observe: Observer
 
 
 def assemble(plans: Plans) -> Gateway:
     """Put a gateway together. Connects to nothing yet."""
-    settings = plans.settings
+    settings, observe = plans.settings, plans.observe
     vendors = {name: _vendor(settings, name) for name in settings.api_keys}
     backends: Backends = {**vendors, **_sandbox(settings)}
     if not backends:
         raise SettingsError(
             "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
         )
-    links, state, drain = _links(settings), State(plans.redis_url), Drain()
-    folder = _folder(settings, plans.data)
+    links, state, drain = _links(settings), State(plans.stores.redis_url), Drain()
+    accounts = _accounts(plans)
+    callers = KnowCallers(
+        known=plans.files.read(),
+        read=plans.files.again,
+        stamp=plans.files.stamp,
+        key_store=accounts.key_store,
+        observe=observe,
+    )
 
     async def problems() -> Mapping[str, str]:
         if drain.begun:
@@ -97,47 +144,117 @@ def assemble(plans: Plans) -> Gateway:
         problem = await state.problem()
         return {"redis": problem} if problem else {}
 
-    async def close() -> None:
-        closing: tuple[HttpBackend | GuardedLinks | State, ...] = (*vendors.values(), links, state)
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        await callers.refresh()
+        async with background(observe, accounts.keep.run, callers.run):
+            yield
+        await accounts.keep.close()
+        closing: tuple[Closing, ...] = (*vendors.values(), links, state, accounts.ledger, accounts.database)
         for part in closing:
             await part.close()
 
-    app = build(_desk(plans, backends, links, folder, problems), plans.observe, [close])
+    make = _make(plans, backends, links, accounts)
+    app = build(_desk(plans, make, accounts, callers, problems), observe, running)
     return Gateway(
-        asgi=edged(app, plans.observe, mint, time.monotonic),
+        asgi=edged(app, observe, mint, time.monotonic),
         litestar=app,
         drain=drain,
         backends=tuple(backends),
-        pictures=folder,
+        pictures=_folder(plans),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Everything about money."""
+
+    ledger: RedisLedger
+    database: Database
+    books: SqlBooks
+    key_store: SqlKeyStore
+    keep: KeepBooks
+    hold: HoldMoney
+
+
+def _accounts(plans: Plans) -> Accounts:
+    entry, observe = plans.settings.ledger, plans.observe
+    ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds)
+    database = connect(plans.stores.database_url)
+    books = SqlBooks(database)
+    pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
+    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)
+    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
+    return Accounts(
+        ledger=ledger, database=database, books=books, key_store=SqlKeyStore(database), keep=keep, hold=hold
+    )
+
+
+@asynccontextmanager
+async def background(observe: Observer, *stories: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Stories that go on for the length of a block. One that crashes is told and begins again."""
+    tasks = [asyncio.create_task(_ever(observe, story)) for story in stories]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ever(observe: Observer, story: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await story()
+        except Exception as error:  # noqa: BLE001 (whatever it is, what runs behind the requests must go on)
+            observe(crashed("background", error))
+            await asyncio.sleep(1)
+
+
+def _make(plans: Plans, backends: Backends, links: GuardedLinks, accounts: Accounts) -> MakeImages:
+    darkroom = PillowDarkroom()
+    return MakeImages(
+        backends=backends,
+        gather=GatherReferences(darkroom=darkroom, links=links),
+        buy=BuyPictures(
+            backends=backends,
+            develop=Develop(darkroom=darkroom),
+            hold=accounts.hold,
+            observe=plans.observe,
+            mint=mint,
+            elapsed=time.monotonic,
+        ),
+        now=now,
     )
 
 
 def _desk(
     plans: Plans,
-    backends: Backends,
-    links: GuardedLinks,
-    folder: Path | None,
+    make: MakeImages,
+    accounts: Accounts,
+    callers: KnowCallers,
     problems: Callable[[], Awaitable[Mapping[str, str]]],
 ) -> Desk:
-    settings, observe = plans.settings, plans.observe
-    darkroom = PillowDarkroom()
-    gather = GatherReferences(darkroom=darkroom, links=links)
+    settings, folder = plans.settings, _folder(plans)
     store: PictureStore | None = FolderPictures(folder) if folder else None
     return Desk(
-        make=MakeImages(
-            backends=backends,
-            darkroom=darkroom,
-            gather=gather,
-            observe=observe,
-            now=now,
-            elapsed=time.monotonic,
-        ),
-        keep=KeepPictures(store=store, mint=mint, observe=observe, keep_all=settings.pictures.keep == "all"),
-        live=lambda: plans.live,
+        make=make,
+        keep=KeepPictures(store=store, mint=mint, observe=plans.observe, keep_all=settings.pictures.keep == "all"),
+        live=callers.live,
         store=store,
+        ledger=accounts.ledger,
+        books=accounts.books,
+        key_store=accounts.key_store,
+        issue=IssueKeys(
+            store=accounts.key_store, teams=lambda: callers.live().teams, now=now, secret=new_secret, mint=mint
+        ),
+        report=ReportUsage(books=accounts.books),
+        export=ExportUsage(books=accounts.books, formats=formats()),
+        admin=settings.admin_digest,
+        tags=settings.tags,
         limits=_limits(settings),
         links=Links(
-            key=signing_key(settings, plans.data),
+            key=signing_key(settings, plans.stores.data),
             seconds=settings.pictures.link_seconds,
             public_url=settings.pictures.public_url,
         ),
@@ -201,8 +318,9 @@ def _links(settings: GatewaySettings) -> GuardedLinks:
         raise SettingsError(f"gateway.yaml: $.links: {wrong}") from None
 
 
-def _folder(settings: GatewaySettings, data: Path | None) -> Path | None:
+def _folder(plans: Plans) -> Path | None:
     """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
+    settings, data = plans.settings, plans.stores.data
     if settings.storage_url is None:
         return data.resolve() / "pictures" if data else None
     address = urlsplit(settings.storage_url)

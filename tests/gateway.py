@@ -11,7 +11,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-FOREIGN = ("OPENAI_", "TOGETHER_", "REDIS_URL", "STORAGE_URL", "URL_SIGNING_KEY", "IMAGE_GATEWAY_", "HTTP", "http")
+FOREIGN = (
+    "OPENAI_",
+    "TOGETHER_",
+    "REDIS_URL",
+    "DATABASE_URL",
+    "STORAGE_URL",
+    "URL_SIGNING_KEY",
+    "ADMIN_API_KEY",
+    "DATA_DIR",
+    "IMAGE_GATEWAY_",
+    "HTTP",
+    "http",
+)
 PATIENCE = 30
 
 

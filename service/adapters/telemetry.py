@@ -6,14 +6,42 @@ verdicts; no secrets, no picture bytes, and no prompts unless the operator asked
 
 import logging
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from service.usecases.events import AttemptFinished, Crashed, Event, Listening, RequestFinished, StoreFailed
+from service.usecases.events import (
+    AttemptFinished,
+    BooksBehind,
+    BooksCaughtUp,
+    CountersRebuilt,
+    Crashed,
+    Event,
+    HoldExpired,
+    Listening,
+    QuoteExceeded,
+    RequestFinished,
+    SettingsReloaded,
+    SettlementDelayed,
+    StoreFailed,
+)
 
 QUIET_PATHS = ("/health/",)
+PLAIN: Mapping[type, tuple[int, str]] = {
+    Listening: (logging.INFO, "listening"),
+    StoreFailed: (logging.WARNING, "picture not kept"),
+    SettlementDelayed: (logging.WARNING, "settlement delayed"),
+    HoldExpired: (logging.WARNING, "hold expired"),
+    QuoteExceeded: (logging.ERROR, "quote exceeded"),
+    CountersRebuilt: (logging.INFO, "counters rebuilt"),
+    BooksBehind: (logging.ERROR, "ledger behind"),
+    BooksCaughtUp: (logging.INFO, "ledger caught up"),
+    Crashed: (logging.ERROR, "crash"),
+}
+"""Events that are written down as they are."""
 
 
 def configure_logs(stream: TextIO = sys.stdout) -> None:
@@ -49,12 +77,11 @@ class Telemetry:
                 self._request(event)
             case AttemptFinished():
                 self._attempt(event)
-            case Listening():
-                self._log.info("listening", address=event.address, backends=event.backends)
-            case StoreFailed():
-                self._log.warning("picture not kept", request_id=event.request_id, reason=event.reason)
-            case Crashed():
-                self._log.error("crash", request_id=event.request_id, error=event.error, trace=event.trace)
+            case SettingsReloaded():
+                self._reloaded(event)
+            case _:
+                level, name = PLAIN[type(event)]
+                self._log.log(level, name, **asdict(event))
 
     def _request(self, event: RequestFinished) -> None:
         if event.path.startswith(QUIET_PATHS):
@@ -81,3 +108,9 @@ class Telemetry:
             ms=round(event.seconds * 1000, 1),
             failure=event.failure.value,
         )
+
+    def _reloaded(self, event: SettingsReloaded) -> None:
+        if event.problem is None:
+            self._log.info("settings reloaded")
+        else:
+            self._log.error("settings refused", problem=event.problem)

@@ -3,7 +3,8 @@
 Rule: this is the list of everything that is served. Whatever is not on it gets a 404 in the same envelope.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -14,12 +15,15 @@ from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service import __version__
-from service.api import images, models, ops, pictures
+from service.api import admin, images, models, ops, oversight, pictures, usage
+from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Edge
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
 from service.domain.errors import GatewayError
 from service.usecases.ports import Observer
+
+Running = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 DESCRIPTION = "One OpenAI-compatible image API in front of several backends. Point an OpenAI or Together SDK at it."
 
@@ -33,8 +37,8 @@ class Unserved(Router):
         return []
 
 
-def build(desk: Desk, observe: Observer, on_shutdown: Sequence[Callable[[], Awaitable[None]]] = ()) -> Litestar:
-    """The application, without its edge."""
+def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
+    """The application, without its edge. `running` surrounds the time in which it serves."""
     return Litestar(
         route_handlers=[
             Router(
@@ -46,6 +50,26 @@ def build(desk: Desk, observe: Observer, on_shutdown: Sequence[Callable[[], Awai
                     images.variations,
                     models.list_models,
                     models.retrieve_model,
+                    usage.own_usage,
+                ],
+            ),
+            Router(
+                "/admin/v1",
+                guards=[needs_admin],
+                security=[{"adminKey": []}],
+                tags=["Admin"],
+                route_handlers=[
+                    admin.issue_key,
+                    admin.list_keys,
+                    admin.retrieve_key,
+                    admin.change_key,
+                    admin.revoke_key,
+                    admin.rotate_key,
+                    admin.list_records,
+                    oversight.list_teams,
+                    oversight.retrieve_team,
+                    oversight.usage_of_teams,
+                    oversight.export_usage,
                 ],
             ),
             pictures.fetch_picture,
@@ -65,13 +89,15 @@ def build(desk: Desk, observe: Observer, on_shutdown: Sequence[Callable[[], Awai
             version=__version__,
             description=DESCRIPTION,
             license=License(name="Apache-2.0", identifier="Apache-2.0"),
-            components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+            components=Components(
+                security_schemes={name: SecurityScheme(type="http", scheme="bearer") for name in ("key", "adminKey")},
+            ),
             security=[{"key": []}],
             use_handler_docstrings=True,
             openapi_router=Unserved("/openapi", route_handlers=[]),
             render_plugins=(),
         ),
-        on_shutdown=[*on_shutdown],
+        lifespan=[running],
         request_max_body_size=None,
         logging_config=None,
     )

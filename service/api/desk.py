@@ -1,7 +1,7 @@
 """What the handlers are given: use cases and values, put together by `app.py`.
 
-Rule: handlers take everything from the desk and nothing from modules. `Live` is the part that a reload replaces, as a
-whole, so that a request sees one version of it.
+Rule: handlers take everything from the desk and nothing from modules. `live` gives the part that a reload replaces, as
+a whole, so that a request sees one version of it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,20 +12,16 @@ from litestar.handlers import BaseRouteHandler
 
 from service.api.bodies import Limits
 from service.api.edge import Connection, Http, line_of
-from service.domain.catalog import Catalog
 from service.domain.errors import NotAuthenticated
 from service.domain.teams import Key, authenticate
+from service.usecases.accounts import Books, KeyStore, Ledger
+from service.usecases.export_usage import ExportUsage
+from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_pictures import KeepPictures
+from service.usecases.know_callers import Live
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import PictureStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """One version of models and teams. `keys` is by digest."""
-
-    catalog: Catalog
-    keys: Mapping[str, Key]
+from service.usecases.report_usage import ReportUsage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +35,23 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well."""
+    """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well.
+
+    `admin` is the digest of the admin key, if there is one.
+    """
 
     make: MakeImages
     keep: KeepPictures
     live: Callable[[], Live]
     store: PictureStore | None
+    ledger: Ledger
+    books: Books
+    key_store: KeyStore
+    issue: IssueKeys
+    report: ReportUsage
+    export: ExportUsage
+    admin: str | None
+    tags: frozenset[str]
     limits: Limits
     links: Links
     now: Callable[[], datetime]
@@ -61,8 +68,8 @@ def desk_of(request: Connection) -> Desk:
 def needs_key(connection: Connection, handler: BaseRouteHandler) -> None:
     """The guard of the data plane. Raises `NotAuthenticated`."""
     del handler
-    line = line_of(connection.scope)
-    key = authenticate(connection.headers.get("authorization"), desk_of(connection).live().keys)
+    line, desk = line_of(connection.scope), desk_of(connection)
+    key = authenticate(connection.headers.get("authorization"), desk.live().keys, desk.now())
     line.key = key
     line.note(team=key.team.name, key=key.id)
 

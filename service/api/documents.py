@@ -54,7 +54,12 @@ PARTS = {
 
 def generate_body() -> RequestBody:
     """The body of generations."""
-    return RequestBody(required=True, content={"application/json": _media(_schema(GenerateBody))})
+    return json_body(GenerateBody)
+
+
+def json_body(kind: type[msgspec.Struct]) -> RequestBody:
+    """A body that is one struct."""
+    return RequestBody(required=True, content={"application/json": _media(_schema(kind))})
 
 
 def edit_bodies() -> RequestBody:

@@ -29,11 +29,12 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 @dataclass(slots=True)
 class Line:
-    """What is known about a request while it is served; handlers add facts to it."""
+    """What is known about a request while it is served: facts for the log, headers for the reply whatever it is."""
 
     request_id: str
     key: Key | None = None
     facts: dict[str, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     status: int = GONE
     bytes_out: int = 0
 
@@ -74,7 +75,8 @@ class Edge:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 line.status = message["status"]
-                message["headers"] = [*message["headers"], header]
+                told = [(name.encode(), value.encode()) for name, value in line.headers.items()]
+                message["headers"] = [*message["headers"], header, *told]
             elif message["type"] == "http.response.body":
                 line.bytes_out += len(message["body"])
             await send(message)

@@ -7,7 +7,8 @@ not written here or in a domain error reaches a caller.
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from math import ceil
 
 import msgspec
@@ -15,11 +16,14 @@ from litestar.exceptions import HTTPException
 from litestar.response.base import Response
 
 from service.api.edge import Http, line_of
+from service.api.limits import amount, is_money, limit_headers, resets_at, source
 from service.domain import errors
-from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError
+from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError, LimitExceeded
+from service.domain.limits import RATES
 from service.usecases.events import Crashed
 from service.usecases.ports import Observer
 
+AWAY, AWAY_SECONDS = 503, 2  # a part that is down is asked again soon
 MOST_RETRY_AFTER = 60  # the SDKs ignore more
 CLIENT_GONE = 499
 
@@ -56,11 +60,15 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.ModelNotFound: Row(404, INVALID, "model_not_found"),
     errors.PictureNotFound: Row(404, INVALID, "picture_not_found"),
     errors.KeyNotFound: Row(404, INVALID, "key_not_found"),
+    errors.TeamNotFound: Row(404, INVALID, "team_not_found"),
     errors.LimitExceeded: Row(429, "requests", "rate_limit_exceeded", retry=True),
     errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),
     errors.StateUnavailable: Row(503, SERVER, "state_unavailable", retry=True),
     errors.BooksUnavailable: Row(503, SERVER, "ledger_unavailable", retry=True),
 }
+
+USED_UP = Row(429, "insufficient_quota", "insufficient_quota")
+CROWDED_SECONDS = 2  # until one of several pictures at a time may be done
 
 FAILURES: Mapping[FailureKind, Row] = {
     FailureKind.INVALID_REQUEST: Row(400, INVALID, "invalid_value"),
@@ -92,19 +100,27 @@ STATUSES: Mapping[int, str] = {
 }
 
 OFFERED = (
-    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, GET /v1/models and GET /v1/models/{id}; "
-    "see /docs."
+    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, GET /v1/models, GET /v1/models/{id} and "
+    "GET /v1/usage; see /docs."
 )
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
-    """What went wrong. `param` names the field, `code` is stable, `message` is for people."""
+    """What went wrong. `param` names the field, `code` is stable, `message` is for people.
+
+    A limit that is used up adds which it is, how much of it there is and was used (US dollars, or a count), and when
+    all of it is there again.
+    """
 
     message: str
     type: str
     param: str | None
     code: str | None
     moderation_details: Mapping[str, object] | None = None
+    limit_source: str | None = None
+    limit: float | int | None = None
+    spent: float | int | None = None
+    resets_at: str | None = None
 
 
 class ErrorReply(msgspec.Struct):
@@ -128,10 +144,34 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
     """An error of ours, by its row."""
     if isinstance(error, CallFailed):
         return on_failure(request, error.failure)
+    if isinstance(error, LimitExceeded):
+        return on_limit(request, error)
     row = ROWS[type(error)]
     code = error.code or row.code
     line_of(request.scope).note(error=code)
-    return render(row, ErrorBody(message=error.message, type=row.type, param=error.param, code=code))
+    body = ErrorBody(message=error.message, type=row.type, param=error.param, code=code)
+    return render(row, body, AWAY_SECONDS if row.status == AWAY else None)
+
+
+def on_limit(request: Http, error: LimitExceeded) -> Response[bytes]:
+    """A limit without room: waiting helps where it is a rate, a budget needs a person."""
+    standing = error.standing
+    never = standing.limit.measure in RATES and standing.wait is None
+    row = USED_UP if is_money(error) else replace(ROWS[LimitExceeded], retry=not never)
+    line = line_of(request.scope)
+    line.note(error=row.code, limit=source(standing))
+    line.headers |= limit_headers([standing])
+    body = ErrorBody(
+        message=error.message,
+        type=row.type,
+        param=None,
+        code=row.code,
+        limit_source=source(standing),
+        limit=amount(standing, standing.limit.most),
+        spent=amount(standing, standing.used),
+        resets_at=resets_at(standing, datetime.now(UTC)),
+    )
+    return render(row, body, standing.wait or CROWDED_SECONDS)
 
 
 def on_failure(request: Http, failure: Failure) -> Response[bytes]:
@@ -161,14 +201,19 @@ def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
     return render(row, ErrorBody(message=message, type=row.type, param=None, code=code))
 
 
+def crashed(request_id: str, error: Exception) -> Crashed:
+    """What is told of a mistake of ours: places in the code, no values."""
+    trace = tuple(f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__))
+    return Crashed(request_id=request_id, error=type(error).__name__, trace=trace)
+
+
 def crash_reporter(observe: Observer) -> Callable[[Http, Exception], Response[bytes]]:
     """What remains is a mistake of ours: the caller gets an id, the log gets places in the code but no values."""
 
     def on_crash(request: Http, error: Exception) -> Response[bytes]:
         line = line_of(request.scope)
         line.note(error="internal_error")
-        trace = tuple(f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__))
-        observe(Crashed(request_id=line.request_id, error=type(error).__name__, trace=trace))
+        observe(crashed(line.request_id, error))
         message = f"The gateway failed. Its log has more under {line.request_id}."
         row = Row(500, SERVER, "internal_error")
         return render(row, ErrorBody(message=message, type=row.type, param=None, code=row.code))

@@ -16,11 +16,16 @@ from service.api.canonical import canonical, references_of_edit, references_of_g
 from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import edit_bodies, errors_of, generate_body, images_reply
 from service.api.edge import Http, line_of
+from service.api.limits import limit_headers
 from service.api.multipart import read_form
 from service.api.replies import Linked, Segments, segments
 from service.api.schemas import EditBody, EditForm, GenerateBody, decode_form, decode_json
+from service.api.tags import HEADER, read_tags
+from service.domain.booking import Caller
 from service.domain.images import Spec
+from service.domain.ledger import Admission
 from service.domain.links import sign
+from service.domain.pricing import NANO
 from service.domain.teams import Team
 from service.usecases.keep_pictures import file_names
 from service.usecases.make_images import Made
@@ -102,14 +107,20 @@ async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, str |
 
 
 async def _serve(request: Http, desk: Desk, spec: Spec, *, linked: bool) -> ASGIResponse:
-    line, team = line_of(request.scope), key_of(request).team
+    line, key = line_of(request.scope), key_of(request)
     line.note(model=spec.model, tier=spec.tier, size=str(spec.size or "auto"), n=spec.n, references=_count(spec))
     if desk.log_prompts:
         line.note(prompt=spec.prompt)
     desk.keep.check(linked=linked)
-    made = await desk.make(spec, team, desk.live().catalog, line.request_id)
+    caller = Caller(key=key, request_id=line.request_id, tags=read_tags(request.headers.get(HEADER), desk.tags))
+
+    def admitted(admission: Admission) -> None:
+        line.headers |= limit_headers(admission.standings)
+
+    made = await desk.make(spec, caller, desk.live().catalog, admitted)
     line.note(model=made.spec.model, backend=made.plan.route.backend, delivered=len(made.purchase.pictures))
-    ids = await desk.keep(made, team, line.request_id, linked=linked)
+    line.note(cost_usd=made.cost / NANO)
+    ids = await desk.keep(made, key.team, line.request_id, linked=linked)
     urls = _urls(request, desk, made, ids) if linked else [None] * len(ids)
     links = [Linked(id=picture, url=url) for picture, url in zip(ids, urls, strict=True)]
     return Segments(segments(made, line.request_id, links), headers=_headers(made))
@@ -120,7 +131,11 @@ def _count(spec: Spec) -> int | None:
 
 
 def _headers(made: Made) -> dict[str, str]:
-    headers = {"x-gateway-backend": made.plan.route.backend, "cache-control": "no-store"}
+    headers = {
+        "x-gateway-backend": made.plan.route.backend,
+        "x-gateway-cost-usd": f"{made.cost / NANO:.9f}",
+        "cache-control": "no-store",
+    }
     delivered = len(made.purchase.pictures)
     return headers | ({"x-gateway-partial": f"{delivered}/{made.spec.n}"} if delivered < made.spec.n else {})
 

@@ -35,7 +35,7 @@ class SizesReply(msgspec.Struct, omit_defaults=True):
 
 
 class PriceReply(msgspec.Struct, omit_defaults=True):
-    """What a backend charges for a model, in US dollars."""
+    """What a backend charges for a model, in US dollars. If it is approximate, the backend may charge otherwise."""
 
     backend: str
     version: str
@@ -44,6 +44,8 @@ class PriceReply(msgspec.Struct, omit_defaults=True):
     per_million_tokens: Mapping[str, float] | None = None
     per_image: float | None = None
     per_megapixel: float | None = None
+    default_steps: int | None = None
+    approximate: bool = False
     output_tokens_grid: Mapping[str, int] | None = None
     output_tokens: Mapping[str, Mapping[str, int]] | None = None
 
@@ -190,6 +192,8 @@ def _price(backend: str, price: Price) -> PriceReply:
         per_million_tokens={name: getattr(rates, name) / 1000 for name in names} if rates else None,
         per_image=_dollars(price.per_image),
         per_megapixel=_dollars(price.per_megapixel),
+        default_steps=price.default_steps,
+        approximate=price.approximate,
         output_tokens_grid=price.tokens.grid or None,
         output_tokens=tokens or None,
     )

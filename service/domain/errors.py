@@ -19,7 +19,8 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     ├── NotFoundError
     │   ├── ModelNotFound
     │   ├── PictureNotFound
-    │   └── KeyNotFound
+    │   ├── KeyNotFound
+    │   └── TeamNotFound
     ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
     ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
@@ -140,6 +141,10 @@ class PictureNotFound(NotFoundError):
 
 class KeyNotFound(NotFoundError):
     """No issued key has that id."""
+
+
+class TeamNotFound(NotFoundError):
+    """The settings have no team of that name."""
 
 
 class StoreUnavailable(GatewayError):

@@ -15,12 +15,17 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as the vendor counted them, summed over all pictures of the call."""
+    """Tokens as the vendor counted them, summed over all pictures of the call.
+
+    `text_cached` and `image_cached` are the parts of `text_in` and `image_in` that the vendor had at hand already.
+    """
 
     text_in: int = 0
     image_in: int = 0
     image_out: int = 0
     text_out: int = 0
+    text_cached: int = 0
+    image_cached: int = 0
 
     @property
     def tokens_in(self) -> int:
@@ -38,6 +43,8 @@ class Usage:
             image_in=self.image_in + other.image_in,
             image_out=self.image_out + other.image_out,
             text_out=self.text_out + other.text_out,
+            text_cached=self.text_cached + other.text_cached,
+            image_cached=self.image_cached + other.image_cached,
         )
 
 

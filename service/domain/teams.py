@@ -39,13 +39,21 @@ class Key:
     expires: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """Teams by name, and keys by digest."""
+
+    teams: Mapping[str, Team]
+    keys: Mapping[str, Key]
+
+
 def digest_of(secret: str) -> str:
     """The SHA-256 of a key's text, as 64 hex digits. Keys are random, so a slow hash would add nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def authenticate(header: str | None, keys: Mapping[str, Key]) -> Key:
-    """The key behind an `Authorization: Bearer` header; `keys` is by digest.
+def authenticate(header: str | None, keys: Mapping[str, Key], now: datetime) -> Key:
+    """The key behind an `Authorization: Bearer` header, if it is good at `now`; `keys` is by digest.
 
     The secret is hashed before it is looked up and the digests are compared in constant time, so the time taken says
     nothing about how much of a guess was right.
@@ -57,6 +65,8 @@ def authenticate(header: str | None, keys: Mapping[str, Key]) -> Key:
     key = keys.get(digest)
     if not hmac.compare_digest(key.digest if key else "", digest) or key is None:
         raise errors.NotAuthenticated("Incorrect API key provided.", code="invalid_api_key")
+    if key.expires and now >= key.expires:
+        raise errors.NotAuthenticated("This API key has expired.", code="invalid_api_key")
     return key
 
 

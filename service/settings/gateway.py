@@ -4,7 +4,8 @@ Rule: the file says how, the environment says where and with which secret; a bac
 values, of either origin, stop the start with `SettingsError`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -12,7 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from service.domain.routing import SANDBOX
+from service.settings.admin import read_admin_digest
 from service.settings.files import Entry, Place, SettingsError, read_yaml
+
+TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class Vendor(Entry, frozen=True):
@@ -72,6 +76,14 @@ class Serving(Entry, frozen=True):
     drain_seconds: float = 310.0
 
 
+class Ledger(Entry, frozen=True):
+    """How holds and entries are looked after, in seconds: `lease` is how long a hold outlives its replica."""
+
+    lease_seconds: float = 60.0
+    write_seconds: float = 0.2
+    sweep_seconds: float = 5.0
+
+
 class Logs(Entry, frozen=True):
     """What is written down about requests."""
 
@@ -85,6 +97,8 @@ class _File(Entry, frozen=True):
     links: Links = Links()
     pictures: Pictures = Pictures()
     serving: Serving = Serving()
+    ledger: Ledger = Ledger()
+    tags: frozenset[str] = frozenset()
     logs: Logs = Logs()
 
 
@@ -98,10 +112,14 @@ class GatewaySettings(Entry, frozen=True):
     links: Links
     pictures: Pictures
     serving: Serving
+    ledger: Ledger
+    tags: frozenset[str]
     logs: Logs
     redis_url: str | None
+    database_url: str | None
     storage_url: str | None
     signing_key: bytes | None
+    admin_digest: str | None
 
     def __repr__(self) -> str:
         return f"GatewaySettings(vendors={sorted(self.vendors)}, on={sorted(self.api_keys)})"
@@ -127,10 +145,14 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         links=found.links,
         pictures=found.pictures,
         serving=found.serving,
+        ledger=found.ledger,
+        tags=_tags(top / "tags", found.tags),
         logs=found.logs,
         redis_url=environment.get("REDIS_URL") or None,
+        database_url=environment.get("DATABASE_URL") or None,
         storage_url=environment.get("STORAGE_URL") or None,
         signing_key=_signing_key(environment),
+        admin_digest=read_admin_digest(environment, _taken(secrets.values(), environment)),
     )
 
 
@@ -168,7 +190,7 @@ def _secret(place: Place, entry: Vendor, environment: Mapping[str, str]) -> str 
 
 
 def _check_positive(top: Place, found: _File) -> None:
-    for section in ("requests", "links", "pictures"):
+    for section in ("requests", "links", "pictures", "ledger"):
         entry = getattr(found, section)
         for name in entry.__struct_fields__:
             value = getattr(entry, name)
@@ -182,6 +204,18 @@ def _check_positive(top: Place, found: _File) -> None:
     for place, seconds in may_be_zero.items():
         if not 0 <= seconds < float("inf"):
             raise place.error(f"{seconds} is not a number of seconds")
+
+
+def _tags(place: Place, names: frozenset[str]) -> frozenset[str]:
+    wrong = sorted(name for name in names if not TAG.fullmatch(name))
+    if wrong:
+        raise place.error(f"'{wrong[0]}' is not a tag: 1 to 32 lower-case letters, digits and _ -")
+    return names
+
+
+def _taken(secrets: Iterable[str | None], environment: Mapping[str, str]) -> frozenset[str]:
+    """Secrets that have a job already."""
+    return frozenset(secret for secret in (*secrets, environment.get("URL_SIGNING_KEY")) if secret)
 
 
 def _signing_key(environment: Mapping[str, str]) -> bytes | None:

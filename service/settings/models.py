@@ -1,14 +1,13 @@
 """Reads `models.yaml` into the catalog.
 
-Rule: whatever a request could trip over later is refused now: a route without a price in effect, a field no dialect
-knows, a name that is not defined. Fails with `SettingsError`.
+Rule: whatever a request could trip over later is refused now: a route without a price in effect, a price that leaves
+something unpriced that its model offers, a field no dialect knows, a name that is not defined. Fails with
+`SettingsError`.
 """
 
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-
-import msgspec
 
 from service.domain.catalog import Catalog, Model, ReferencesAs, Retired, Route, SizeAs, SizeRule
 from service.domain.errors import InvalidValue
@@ -18,6 +17,18 @@ from service.domain.routing import SANDBOX
 from service.settings.files import Entry, Place, read_yaml
 
 MILLION = 1_000_000
+ABSURD_COUNT = 1_000_000
+
+BELONGS = {
+    "grid": "per_million_tokens",
+    "table": "per_million_tokens",
+    "image_in_per_reference": "per_million_tokens",
+    "text_out_per_image": "per_million_tokens",
+    "default_steps": "per_megapixel",
+}
+"""Key of a price → the basis without which it means nothing."""
+
+BROUGHT = frozenset({"image", "reference_images", "mask", "markup"})
 
 
 class _File(Entry, frozen=True):
@@ -43,8 +54,8 @@ class _Rates(Entry, frozen=True):
     text_in: Decimal
     image_in: Decimal
     image_out: Decimal
-    text_cached: Decimal = Decimal(0)
-    image_cached: Decimal = Decimal(0)
+    text_cached: Decimal | None = None
+    image_cached: Decimal | None = None
     text_out: Decimal = Decimal(0)
 
 
@@ -58,6 +69,9 @@ class _Price(Entry, frozen=True):
     per_image: Decimal | None = None
     per_megapixel: Decimal | None = None
     default_steps: int | None = None
+    image_in_per_reference: int | None = None
+    text_out_per_image: int | None = None
+    approximate: bool = False
 
 
 class _Route(Entry, frozen=True):
@@ -147,7 +161,7 @@ class _Reader:
         routes = [self._route(place / "routes" / index, route) for index, route in enumerate(entry.routes)]
         if not routes:
             raise (place / "routes").error("a model needs at least one route")
-        return Model(
+        model = Model(
             id=name,
             owned_by=entry.owned_by,
             created=entry.created,
@@ -163,6 +177,8 @@ class _Reader:
             shutdown_date=entry.shutdown_date,
             successor=entry.successor,
         )
+        _check_prices(place, model)
+        return model
 
     def _route(self, place: Place, entry: _Route) -> Route:
         if entry.backend == SANDBOX:
@@ -237,6 +253,11 @@ def _price(place: Place, name: str, entry: _Price) -> Price:
     bases = (entry.per_million_tokens, entry.per_image, entry.per_megapixel)
     if sum(basis is not None for basis in bases) != 1:
         raise place.error("exactly one of per_million_tokens, per_image and per_megapixel is needed")
+    for key, basis in BELONGS.items():
+        if getattr(entry, key) and getattr(entry, basis) is None:
+            raise (place / key).error(f"goes with {basis} only")
+    if entry.approximate and entry.per_million_tokens:
+        raise (place / "approximate").error("the vendor counts tokens, so what they cost is known")
     return Price(
         version=f"{name}@{entry.effective}",
         effective=entry.effective,
@@ -246,28 +267,92 @@ def _price(place: Place, name: str, entry: _Price) -> Price:
         tokens=_tokens(place, entry),
         per_image=None if entry.per_image is None else (place / "per_image").dollars(entry.per_image),
         per_megapixel=None if entry.per_megapixel is None else (place / "per_megapixel").dollars(entry.per_megapixel),
-        default_steps=None if entry.default_steps is None else _count(place / "default_steps", entry.default_steps),
+        default_steps=_tally(place / "default_steps", entry.default_steps),
+        approximate=entry.approximate,
     )
 
 
 def _rates(place: Place, entry: _Rates | None) -> TokenRates | None:
+    """Rates per token; what was at hand already costs the full rate where the vendor says nothing else."""
     if entry is None:
         return None
-    names = msgspec.structs.fields(_Rates)
-    return TokenRates(
-        **{field.name: (place / field.name).dollars(getattr(entry, field.name), per=MILLION) for field in names},
-    )
+    dollars = {
+        "text_in": entry.text_in,
+        "image_in": entry.image_in,
+        "image_out": entry.image_out,
+        "text_cached": entry.text_in if entry.text_cached is None else entry.text_cached,
+        "image_cached": entry.image_in if entry.image_cached is None else entry.image_cached,
+        "text_out": entry.text_out,
+    }
+    return TokenRates(**{name: (place / name).dollars(amount, per=MILLION) for name, amount in dollars.items()})
 
 
 def _tokens(place: Place, entry: _Price) -> Tokens:
+    twice = sorted(entry.grid.keys() & entry.table.keys())
+    if twice:
+        raise (place / "table" / twice[0]).error("this tier has a grid already")
+    if entry.per_million_tokens and entry.per_million_tokens.text_out and not entry.text_out_per_image:
+        raise (place / "text_out_per_image").error("text_out has a price, so its tokens need a bound of at least 1")
     return Tokens(
-        grid={tier: _count(place / "grid" / tier, cells) for tier, cells in entry.grid.items()},
+        grid={tier: _tallied(place / "grid" / tier, cells) for tier, cells in entry.grid.items()},
         table={tier: _by_size(place / "table" / tier, counts) for tier, counts in entry.table.items()},
+        image_in_per_reference=_tally(place / "image_in_per_reference", entry.image_in_per_reference) or 0,
+        text_out_per_image=_tally(place / "text_out_per_image", entry.text_out_per_image) or 0,
     )
 
 
 def _by_size(place: Place, counts: dict[str, int]) -> dict[Size, int]:
+    if not counts:
+        raise place.error("a table needs at least one size")
     try:
-        return {Size.parse(size): _count(place / size, count) for size, count in counts.items()}
+        return {Size.parse(size): _tallied(place / size, count) for size, count in counts.items()}
     except InvalidValue as invalid:
         raise place.error(invalid.message) from None
+
+
+def _tallied(place: Place, number: int) -> int:
+    if number > ABSURD_COUNT:
+        raise place.error(f"{number} is more than {ABSURD_COUNT}")
+    return _count(place, number)
+
+
+def _tally(place: Place, number: int | None) -> int | None:
+    return None if number is None else _tallied(place, number)
+
+
+def _check_prices(place: Place, model: Model) -> None:
+    """No route may sell what its price says nothing about. The sandbox has the prices of the first route."""
+    *real, sandbox = model.routes
+    for index, route in (*enumerate(real), (0, sandbox)):
+        for price in route.prices:
+            gap = _gap(model, route, price)
+            if gap:
+                raise (place / "routes" / index / "price").error(f"'{price.version}' has no {gap}")
+
+
+def _gap(model: Model, route: Route, price: Price) -> str | None:
+    """What the model offers along a route and the price does not cover, or None."""
+    fields, tokens = model.fields & route.carries, price.tokens
+    if price.rates is None:
+        stepped = price.per_megapixel is not None and "steps" in fields
+        return "default_steps, and the route carries steps" if stepped and not price.default_steps else None
+    unpriced = [tier for tier in model.tiers if tier not in tokens.tiers]
+    if unpriced or not tokens.tiers:
+        return f"grid and no table for the tier '{unpriced[0]}'" if unpriced else "grid and no table"
+    if fields & BROUGHT and not tokens.image_in_per_reference:
+        return "image_in_per_reference, and the route carries pictures"
+    return _gap_in_table(model, (route.sizes or model.sizes).choices, tokens)
+
+
+def _gap_in_table(model: Model, choices: tuple[Size, ...], tokens: Tokens) -> str | None:
+    """A table bounds nothing but the sizes that it lists."""
+    for tier in model.tiers or sorted(tokens.table):
+        row = tokens.table.get(tier)
+        if row is None:
+            continue
+        if not choices:
+            return f"grid for the tier '{tier}': a table needs sizes with choices"
+        missing = [size for size in choices if size not in row]
+        if missing:
+            return f"tokens for the tier '{tier}' at {missing[0]}"
+    return None

@@ -27,10 +27,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """The state that a hold is in after a post, and the entry's place in the queue if this call put it there."""
+    """The state that a hold is in after a post; and if this call put the entry on its way, its place in the queue.
+
+    `held_at` and `posted_at` are then the entry's own, by the clock of the store.
+    """
 
     state: HoldState
     ticket: str | None = None
+    held_at: int = 0
+    posted_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

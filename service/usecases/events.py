@@ -58,4 +58,73 @@ class Listening:
     backends: tuple[str, ...]
 
 
-Event = Listening | AttemptFinished | StoreFailed | RequestFinished | Crashed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementDelayed:
+    """A hold could not be ended because the store does not answer; it is tried again."""
+
+    hold_id: str
+    team: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteExceeded:
+    """A purchase cost more than the worst case that was held for it, in nano-USD. The price entry needs a look."""
+
+    request_id: str
+    model: str
+    backend: str
+    quote: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldExpired:
+    """Nobody came back for a hold. `booked`: at its quote, because its vendor may have been called."""
+
+    team: str
+    booked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountersRebuilt:
+    """A team's counters were made again from the books."""
+
+    team: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksBehind:
+    """The books do not answer; `waiting` entries of this replica wait in the store's queue."""
+
+    waiting: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksCaughtUp:
+    """The books answer again."""
+
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsReloaded:
+    """A changed settings file is in force (`problem` is None), or was refused and the old one stays."""
+
+    problem: str | None
+
+
+Event = (
+    Listening
+    | AttemptFinished
+    | StoreFailed
+    | RequestFinished
+    | Crashed
+    | SettlementDelayed
+    | QuoteExceeded
+    | HoldExpired
+    | CountersRebuilt
+    | BooksBehind
+    | BooksCaughtUp
+    | SettingsReloaded
+)

@@ -61,6 +61,11 @@ class GatherReferences:
         return Seen(replace(fetched, media_type=look.media_type), look)
 
 
+def has_links(spec: Spec) -> bool:
+    """Is there a picture that has to be fetched?"""
+    return any(brought and brought.content is None for brought in (*spec.references, spec.mask, spec.markup))
+
+
 def unsupported_type(param: str, media_type: str) -> UnreadableFile:
     """The refusal of a file that is not one of the three formats, in the vendor's words."""
     return UnreadableFile(

@@ -6,22 +6,32 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from service.domain.booking import Caller
 from service.domain.catalog import Catalog, Model, Retired, Route, SizeRule
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import DEMANDS, Operation, Reference, Size, Spec
+from service.domain.ledger import Basis, Entry, Status
 from service.domain.outcomes import Picture, Purchase
 from service.domain.pricing import Price
+from service.domain.teams import Key, Team, digest_of
+from service.usecases.buy_pictures import BuyPictures
+from service.usecases.develop import Develop
 from service.usecases.gather_references import GatherReferences
+from service.usecases.hold_money import HoldMoney
+from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import Backend
+from tests.fakes.books import FakeBooks
 from tests.fakes.contents import MemoryContent
 from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.ledger import FakeLedger
 from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 SQUARE = Size(1024, 1024)
+KEY = Key(id="search-1", team=Team(name="search"), digest=digest_of("igw_search"))
 ALL_FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, max_pixels=8_294_400)
 
@@ -91,21 +101,65 @@ def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
     return Failure(kind=kind, message=message)
 
 
+def accounts(
+    ledger: FakeLedger | None = None,
+    books: FakeBooks | None = None,
+    observe: Recorder | None = None,
+    pace: Pace | None = None,
+) -> HoldMoney:
+    """The stories of money among fakes; `keep` is the one that goes on behind."""
+    ledger, books, observe = ledger or FakeLedger(counted=True), books or FakeBooks(), observe or Recorder()
+    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner="replica-1", pace=pace or Pace())
+    return HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
+
+
 def story(
     backends: Mapping[str, Backend],
     *,
     darkroom: FakeDarkroom | None = None,
     links: FakeLinks | None = None,
     observe: Recorder | None = None,
+    hold: HoldMoney | None = None,
     now: datetime = NOW,
 ) -> MakeImages:
     """The use case among fakes. Its stopwatch shows a second more at every glance."""
-    darkroom = darkroom or FakeDarkroom()
-    return MakeImages(
+    darkroom, observe, numbers = darkroom or FakeDarkroom(), observe or Recorder(), itertools.count(1)
+    buy = BuyPictures(
         backends=backends,
-        darkroom=darkroom,
-        gather=GatherReferences(darkroom=darkroom, links=links or FakeLinks()),
-        observe=observe or Recorder(),
-        now=lambda: now,
+        develop=Develop(darkroom=darkroom),
+        hold=hold or accounts(observe=observe),
+        observe=observe,
+        mint=lambda: f"hold-{next(numbers)}",
         elapsed=itertools.count().__next__,
     )
+    gather = GatherReferences(darkroom=darkroom, links=links or FakeLinks())
+    return MakeImages(backends=backends, gather=gather, buy=buy, now=lambda: now)
+
+
+def entry(**changes: Any) -> Entry:
+    """A cent for a picture, booked at noon."""
+    at = int(NOW.timestamp()) * 1_000_000
+    basis = {
+        "hold_id": "hold-1",
+        "request_id": "req_1",
+        "team": "search",
+        "key": "search-1",
+        "operation": "generate",
+        "model": "painter",
+        "backend": "alpha",
+        "upstream_model": "alpha/painter",
+        "price_version": "cent@2026-01-01",
+        "output_format": "png",
+        "n": 1,
+        "cost": 10_000_000,
+        "basis": Basis.TABLE,
+        "status": Status.DELIVERED,
+        "held_at": at,
+        "posted_at": at + 5_000_000,
+    }
+    return Entry(**{**basis, **changes})
+
+
+def caller(**changes: Any) -> Caller:
+    """A request with the key of a team without limits."""
+    return Caller(**{"key": KEY, "request_id": "req_1", **changes})

@@ -36,9 +36,9 @@ SVG_MODEL = "gpt-5"
 _numbers = itertools.count(1)
 
 
-def simulator(*, defaults: Defaults | None = None, port: int = 0) -> Simulator:
+def simulator(*, defaults: Defaults | None = None, port: int = 0, remember: int = 10_000) -> Simulator:
     """An OpenAI to be used as a context manager."""
-    return Simulator(respond, defaults=defaults, port=port)
+    return Simulator(respond, defaults=defaults, port=port, remember=remember)
 
 
 def respond(request: Recorded, defaults: Defaults) -> Reply:

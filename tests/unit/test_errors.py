@@ -10,7 +10,7 @@ import pytest
 
 import service
 from service.domain import errors
-from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError
+from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError, LimitExceeded
 from tests.fakes.builders import failure
 
 SOURCE = Path(service.__file__).parent
@@ -57,7 +57,10 @@ def test_every_kind_of_failure_comes_from_somewhere(kind: FailureKind) -> None:
     assert kind.name in names_used((SOURCE / "adapters").rglob("*.py"), called=False)
 
 
-@pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf is not CallFailed], ids=lambda leaf: leaf.__name__)
+WITH_MORE = frozenset({CallFailed, LimitExceeded})
+
+
+@pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf not in WITH_MORE], ids=lambda leaf: leaf.__name__)
 def test_every_leaf_carries_what_the_caller_is_told(leaf: type[GatewayError]) -> None:
     refused = leaf("It is wrong.", param="size", code="refined")
 

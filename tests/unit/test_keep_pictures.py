@@ -22,7 +22,7 @@ TWO = purchase("Zm94", "b3ds")  # fox and owl
 
 def made(bought: Purchase = TWO, output_format: str = "png") -> Made:
     plan = Plan(route=route(), price=price())
-    return Made(spec=spec(output_format=output_format), plan=plan, purchase=bought, created=0)
+    return Made(spec=spec(output_format=output_format), plan=plan, purchase=bought, created=0, cost=0)
 
 
 def keeping(store: FakePictures | None, *, keep_all: bool = False, observe: Recorder | None = None) -> KeepPictures:

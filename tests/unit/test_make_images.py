@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
+from service.domain.booking import Caller
 from service.domain.errors import (
     MAY_BE_BILLED,
     CallFailed,
@@ -18,22 +20,28 @@ from service.domain.errors import (
 from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase, Usage
 from service.domain.routing import AFTER, Next, Transcode
-from service.domain.teams import Team
+from service.domain.teams import Key, Team
+from service.usecases.buy_pictures import join, worst
+from service.usecases.develop import mend
 from service.usecases.events import AttemptFinished
-from service.usecases.make_images import Made, join, mend, worst
+from service.usecases.make_images import Made
 from service.usecases.ports import Look
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import SQUARE, catalog, edit, failure, linked, model, purchase, route, spec, story
+from tests.fakes.builders import SQUARE, caller, catalog, edit, failure, linked, model, purchase, route, spec, story
 from tests.fakes.darkroom import FakeDarkroom
 from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
 
-TEAM = Team(name="search")
 TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta", model="beta/painter"))))
 FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4),)))
 ONWARDS = sorted(kind for kind, following in AFTER.items() if following is Next.NEXT_ROUTE)
 FINAL = sorted(kind for kind, following in AFTER.items() if following is Next.GIVE_UP)
 JPEG = Look(media_type="image/jpeg", size=Size(640, 480), alpha=False)
+
+
+def of(**rights: Any) -> Caller:
+    """Somebody of a team with these rights."""
+    return caller(key=Key(id="search-1", team=Team(name="search", **rights), digest="d"))
 
 
 def pictures(made: Made) -> list[bytes]:
@@ -44,7 +52,7 @@ async def test_a_wish_becomes_pictures() -> None:
     alpha, bought = FakeBackend(purchase("fox")), purchase("fox")
     wish = spec(tier="low", size=SQUARE)
 
-    made = await story({"alpha": alpha})(wish, TEAM, catalog(), "req_1")
+    made = await story({"alpha": alpha})(wish, caller(), catalog())
 
     assert (made.spec, made.purchase, made.created) == (wish, bought, 1_795_000_000)
     (order,) = alpha.orders
@@ -56,16 +64,16 @@ async def test_a_wish_becomes_pictures() -> None:
 async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> None:
     alpha = FakeBackend(purchase())
 
-    made = await story({"alpha": alpha})(spec(model=asked), TEAM, catalog(model(aliases=("vendor/painter",))), "req_1")
+    made = await story({"alpha": alpha})(spec(model=asked), caller(), catalog(model(aliases=("vendor/painter",))))
 
     assert (made.spec.model, alpha.orders[0].spec.model) == ("painter", "painter")
 
 
 async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
-    team = Team(name="search", models=frozenset({"painter"}))
+    painters = of(models=frozenset({"painter"}))
 
     made = await story({"alpha": FakeBackend(purchase())})(
-        spec(model="vendor/painter"), team, catalog(model(aliases=("vendor/painter",))), "req_1"
+        spec(model="vendor/painter"), painters, catalog(model(aliases=("vendor/painter",)))
     )
 
     assert made.spec.model == "painter"
@@ -74,30 +82,30 @@ async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
 async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
     now = datetime(2026, 11, 21, 10, 0, 0, 900_000, tzinfo=UTC)
 
-    made = await story({"alpha": FakeBackend(purchase(created=None))}, now=now)(spec(), TEAM, catalog(), "req_1")
+    made = await story({"alpha": FakeBackend(purchase(created=None))}, now=now)(spec(), caller(), catalog())
 
     assert made.created == 1_795_255_200
 
 
 @pytest.mark.parametrize(
-    ("wish", "team", "kind"),
+    ("wish", "who", "kind"),
     [
-        (spec(model="nobody"), TEAM, ModelNotFound),
-        (spec(model="painter"), Team(name="search", models=frozenset({"other"})), NotAllowed),
-        (spec(tier="ultra"), TEAM, InvalidValue),
-        (spec(size=Size(1920, 1080)), TEAM, InvalidValue),
-        (edit(linked()), Team(name="search", tiers=frozenset({"low"})), NotAllowed),
-        (edit(linked(), output_format="jpeg", background="transparent"), TEAM, InvalidValue),
-        (edit(linked("https://gone.test/")), TEAM, UnreachableLink),
+        (spec(model="nobody"), caller(), ModelNotFound),
+        (spec(model="painter"), of(models=frozenset({"other"})), NotAllowed),
+        (spec(tier="ultra"), caller(), InvalidValue),
+        (spec(size=Size(1920, 1080)), caller(), InvalidValue),
+        (edit(linked()), of(tiers=frozenset({"low"})), NotAllowed),
+        (edit(linked(), output_format="jpeg", background="transparent"), caller(), InvalidValue),
+        (edit(linked("https://gone.test/")), caller(), UnreachableLink),
     ],
 )
 async def test_what_is_wrong_is_found_before_anything_is_bought(
-    wish: Spec, team: Team, kind: type[GatewayError]
+    wish: Spec, who: Caller, kind: type[GatewayError]
 ) -> None:
     alpha, observe = FakeBackend(), Recorder()
 
     with pytest.raises(kind):
-        await story({"alpha": alpha}, observe=observe)(wish, team, catalog(), "req_1")
+        await story({"alpha": alpha}, observe=observe)(wish, who, catalog())
 
     assert (alpha.orders, observe.events) == ([], [])
 
@@ -108,29 +116,29 @@ async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(wish: Spec) 
     known = catalog(model(routes=(route(carries=frozenset({"image", "quality"})),)))
 
     with pytest.raises(GatewayError):
-        await story({"alpha": FakeBackend()}, links=links)(wish, TEAM, known, "req_1")
+        await story({"alpha": FakeBackend()}, links=links)(wish, caller(), known)
 
     assert links.fetched == []
 
 
 async def test_without_a_backend_that_is_on_there_is_no_model() -> None:
     with pytest.raises(ModelNotFound):
-        await story({})(spec(), TEAM, catalog(), "req_1")
+        await story({})(spec(), caller(), catalog())
 
 
 async def test_the_end_of_a_model_comes_with_its_day() -> None:
     ending = catalog(model(shutdown_date=date(2026, 12, 1)))
     eve, morning = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 
-    await story({"alpha": FakeBackend(purchase())}, now=eve)(spec(), TEAM, ending, "req_1")
+    await story({"alpha": FakeBackend(purchase())}, now=eve)(spec(), caller(), ending)
     with pytest.raises(ModelNotFound):
-        await story({"alpha": FakeBackend(purchase())}, now=morning)(spec(), TEAM, ending, "req_1")
+        await story({"alpha": FakeBackend(purchase())}, now=morning)(spec(), caller(), ending)
 
 
 async def test_the_first_backend_of_the_catalog_draws() -> None:
     alpha, beta = FakeBackend(purchase("a")), FakeBackend(purchase("b"))
 
-    made = await story({"beta": beta, "alpha": alpha})(spec(), TEAM, TWO_WAYS, "req_1")
+    made = await story({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
     assert (pictures(made), made.plan.route.backend, beta.orders) == ([b"a"], "alpha", [])
 
@@ -139,7 +147,7 @@ async def test_the_first_backend_of_the_catalog_draws() -> None:
 async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureKind) -> None:
     alpha, beta = FakeBackend(failure(kind)), FakeBackend(purchase("b"))
 
-    made = await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+    made = await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert (pictures(made), made.plan.route.model) == ([b"b"], "beta/painter")
     assert (len(alpha.orders), len(beta.orders)) == (1, 1)
@@ -150,7 +158,7 @@ async def test_after_a_final_failure_nobody_else_is_asked(kind: FailureKind) -> 
     alpha, beta = FakeBackend(failure(kind, "No.")), FakeBackend(purchase("b"))
 
     with pytest.raises(CallFailed) as failed:
-        await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+        await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert (failed.value.failure.kind, failed.value.message) == (kind, "No.")
     assert (len(alpha.orders), len(beta.orders)) == (1, 0)
@@ -161,7 +169,7 @@ async def test_where_all_fail_the_first_failure_is_told() -> None:
     beta = FakeBackend(failure(FailureKind.OVERLOADED, "second"))
 
     with pytest.raises(CallFailed) as failed:
-        await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+        await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert failed.value.failure == failure(FailureKind.RATE_LIMITED, "first")
 
@@ -171,14 +179,14 @@ async def test_a_final_failure_counts_more_than_the_one_before() -> None:
     beta = FakeBackend(failure(FailureKind.TIMED_OUT, "second"))
 
     with pytest.raises(CallFailed, match="second"):
-        await story({"alpha": alpha, "beta": beta})(spec(), TEAM, TWO_WAYS, "req_1")
+        await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
 
 async def test_every_attempt_is_told() -> None:
     observe = Recorder()
     alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(purchase())
 
-    await story({"alpha": alpha, "beta": beta}, observe=observe)(spec(), TEAM, TWO_WAYS, "req_1")
+    await story({"alpha": alpha, "beta": beta}, observe=observe)(spec(), caller(), TWO_WAYS)
 
     assert observe.events == [
         AttemptFinished(
@@ -197,7 +205,7 @@ async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> 
     usage = Usage(text_in=10, image_out=100)
     alpha = FakeBackend(*four_four_two(usages=(usage, usage, usage)), turns=[5, 3, 0])
 
-    made = await story({"alpha": alpha})(spec(n=10), TEAM, FOUR_AT_ONCE, "req_1")
+    made = await story({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert [order.spec.n for order in alpha.orders] == [4, 4, 2]
     assert pictures(made) == [name.encode() for name in "abcdefghij"]
@@ -209,7 +217,7 @@ async def test_usage_that_is_known_in_part_is_not_known() -> None:
     usage = Usage(text_in=10, image_out=100)
     alpha = FakeBackend(*four_four_two(usages=(usage, None, usage)))
 
-    made = await story({"alpha": alpha})(spec(n=10), TEAM, FOUR_AT_ONCE, "req_1")
+    made = await story({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert made.purchase.usage is None
 
@@ -218,7 +226,7 @@ async def test_usage_that_is_known_in_part_is_not_known() -> None:
 async def test_what_was_delivered_is_returned_even_if_the_rest_failed(kind: FailureKind) -> None:
     alpha, observe = FakeBackend(failure(kind), purchase("e", "f")), Recorder()
 
-    made = await story({"alpha": alpha}, observe=observe)(spec(n=6), TEAM, FOUR_AT_ONCE, "req_1")
+    made = await story({"alpha": alpha}, observe=observe)(spec(n=6), caller(), FOUR_AT_ONCE)
 
     assert pictures(made) == [b"e", b"f"]
     assert [event.failure for event in observe.of(AttemptFinished)] == [kind, None]
@@ -231,7 +239,7 @@ async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind:
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
 
     with pytest.raises(CallFailed, match="billed"):
-        await story({"alpha": alpha, "beta": beta})(spec(n=5), TEAM, both, "req_1")
+        await story({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
     assert beta.orders == []
 
@@ -241,7 +249,7 @@ async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_fo
     beta = FakeBackend(purchase("a", "b", "c", "d", "e"))
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
 
-    made = await story({"alpha": alpha, "beta": beta})(spec(n=5), TEAM, both, "req_1")
+    made = await story({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
     assert (len(pictures(made)), beta.orders[0].spec.n) == (5, 5)
 
@@ -253,7 +261,7 @@ async def test_what_a_backend_cannot_write_is_developed_here() -> None:
     alpha = FakeBackend(purchase("a", "b", usage=Usage(image_out=7)))
     wish = spec(n=2, output_format="webp", output_compression=30)
 
-    made = await story({"alpha": alpha})(wish, TEAM, PNG_ONLY, "req_1")
+    made = await story({"alpha": alpha})(wish, caller(), PNG_ONLY)
 
     assert (alpha.orders[0].spec.output_format, alpha.orders[0].spec.output_compression) == ("png", None)
     assert pictures(made) == [b"webp@30:a", b"webp@30:b"]
@@ -279,7 +287,7 @@ async def test_a_picture_in_another_format_than_asked_for_is_mended(
 ) -> None:
     darkroom = FakeDarkroom(measures={b"fox": drawn})
 
-    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, TEAM, catalog(), "req_1")
+    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
 
     assert pictures(made) == [found]
 
@@ -298,7 +306,7 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
     darkroom = FakeDarkroom(measures={b"fox": JPEG})
     asked = spec(output_format=output_format)
 
-    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, TEAM, catalog(), "req_1")
+    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
 
     assert (made.purchase.size, made.purchase.output_format, pictures(made)) == (size, output_format, [b"fox"])
 
@@ -316,7 +324,7 @@ async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     asked = spec(output_format="webp") if known is PNG_ONLY else spec()
 
     with pytest.raises(CallFailed, match="not a picture") as failed:
-        await story({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, TEAM, both, "req_1")
+        await story({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, caller(), both)
 
     assert (failed.value.failure.kind, beta.orders) == (FailureKind.BROKEN_REPLY, [])
 
@@ -325,7 +333,7 @@ async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
     darkroom = FakeDarkroom(broken={b"junk"})
     alpha = FakeBackend(purchase("junk", output_format=None), purchase("e", output_format=None))
 
-    made = await story({"alpha": alpha}, darkroom=darkroom)(spec(n=5), TEAM, FOUR_AT_ONCE, "req_1")
+    made = await story({"alpha": alpha}, darkroom=darkroom)(spec(n=5), caller(), FOUR_AT_ONCE)
 
     assert pictures(made) == [b"e"]
 
@@ -340,7 +348,7 @@ async def test_links_are_left_alone_only_where_every_candidate_takes_links(
     beta = FakeBackend(relays_links=beta_relays)
     links = FakeLinks({"https://pictures.test/fox.png": b"fox"})
 
-    await story({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), TEAM, TWO_WAYS, "req_1")
+    await story({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), caller(), TWO_WAYS)
 
     (handed_over,) = alpha.orders[0].spec.references
     assert len(links.fetched) == fetched
@@ -352,7 +360,7 @@ async def test_a_backend_that_may_not_draw_has_no_say_about_links() -> None:
     unable = catalog(model(routes=(route(backend="alpha"), route(backend="beta", carries=frozenset()))))
     links = FakeLinks()
 
-    await story({"alpha": alpha, "beta": FakeBackend()}, links=links)(edit(linked()), TEAM, unable, "req_1")
+    await story({"alpha": alpha, "beta": FakeBackend()}, links=links)(edit(linked()), caller(), unable)
 
     assert links.fetched == []
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain.catalog import Catalog
 from service.domain.images import Size
-from service.domain.pricing import Price, TokenRates, Tokens, grid_tokens, in_force
+from service.domain.pricing import Price, TokenRates, Tokens, grid_bound, grid_tokens, in_force
 from service.settings.models import read_catalog
 from tests.fakes.builders import SQUARE, TODAY, price
 
@@ -115,6 +115,79 @@ def test_the_guides_dollars_for_1_5_follow_from_its_tokens(
 
 
 @pytest.mark.parametrize(
+    ("tier", "size", "ten_thousandths"),
+    [
+        ("low", "1024x1024", 22),
+        ("medium", "1024x1024", 84),
+        ("high", "1024x1024", 333),
+    ],
+)
+def test_1_mini_is_billed_by_its_tokens_and_not_by_the_guides_table(
+    shipped: Catalog, tier: str, size: str, ten_thousandths: int
+) -> None:
+    rates, counts = openai_price(shipped, "gpt-image-1-mini")
+    tokens = counts.of(tier, Size.parse(size))
+
+    assert tokens is not None
+    assert abs(tokens * rates.image_out - ten_thousandths * 100_000) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("tier", "size", "thousandths"),
+    [
+        ("low", "1024x1024", 6),
+        ("low", "1024x1536", 5),
+        ("low", "1536x1024", 5),
+        ("medium", "1024x1024", 53),
+        ("medium", "1024x1536", 41),
+        ("medium", "1536x1024", 41),
+        ("high", "1024x1024", 211),
+        ("high", "1024x1536", 165),
+        ("high", "1536x1024", 165),
+    ],
+)
+def test_the_guides_dollars_for_2_follow_from_the_formula(
+    shipped: Catalog, tier: str, size: str, thousandths: int
+) -> None:
+    rates, counts = openai_price(shipped, "gpt-image-2")
+    tokens = counts.of(tier, Size.parse(size))
+
+    assert tokens is not None
+    assert abs(tokens * rates.image_out - thousandths * 1_000_000) <= 500_000
+
+
+@pytest.mark.parametrize("name", ["gpt-image-1.5", "chatgpt-image-latest", "gpt-image-1-mini"])
+@pytest.mark.parametrize(
+    ("width", "height"), [(512, 512), (2048, 512), (511, 2048), (64, 64), (2048, 2048), (20_000, 300), (2049, 511)]
+)
+def test_a_reference_to_an_older_model_takes_no_more_than_its_bound(
+    shipped: Catalog, name: str, width: int, height: int
+) -> None:
+    """The vendor scales down to fit 2048x2048, then to a short side of 512, and counts tiles of 512."""
+    _, counts = openai_price(shipped, name)
+    fit = min(1.0, 2048 / max(width, height))
+    short = min(width, height) * fit
+    scale = fit * min(1.0, 512 / short)
+    tiles = -(-round(width * scale) // 512) * -(-round(height * scale) // 512)
+
+    assert 65 + 129 * tiles + max(4160, 6240) <= counts.image_in_per_reference
+
+
+@pytest.mark.parametrize("name", ["gpt-image-2", "gpt-image-2.5-flare", "gpt-image-2.6-sunburst"])
+def test_a_reference_to_a_newer_model_takes_no_more_than_was_ever_seen(shipped: Catalog, name: str) -> None:
+    _, counts = openai_price(shipped, name)
+
+    assert counts.image_in_per_reference == 2200
+    assert max(1450, 1840, 2200) <= counts.image_in_per_reference
+
+
+def test_what_1_5_writes_beside_a_picture_is_bounded_above_what_was_seen(shipped: Catalog) -> None:
+    _, counts = openai_price(shipped, "gpt-image-1.5")
+
+    assert counts.text_out_per_image >= 209
+
+
+@pytest.mark.parametrize(
     ("name", "rates"),
     [
         ("gpt-image-2", (5000, 1250, 8000, 2000, 30_000, 0)),
@@ -138,19 +211,6 @@ def test_tokens_cost_what_the_vendor_charges(shipped: Catalog, name: str, rates:
     )
 
 
-@pytest.mark.parametrize(
-    ("tier", "size", "text_in", "image_in", "nano"),
-    [("medium", "1024x1024", 40, 0, 52_880_000), ("high", "3840x2160", 228, 1450, 413_000_000)],
-)
-def test_worked_examples_come_out_to_the_nano_dollar(
-    shipped: Catalog, tier: str, size: str, text_in: int, image_in: int, nano: int
-) -> None:
-    rates, counts = openai_price(shipped, "gpt-image-2")
-    tokens = counts.of(tier, Size.parse(size)) or 0
-
-    assert text_in * rates.text_in + image_in * rates.image_in + tokens * rates.image_out == nano
-
-
 def test_the_newest_family_is_quoted_at_four_times_the_tokens_where_the_vendor_is_silent() -> None:
     for older, newer in ((16, 32), (24, 48)):
         assert grid_tokens(newer, SQUARE) >= 4 * grid_tokens(older, SQUARE) - 4
@@ -168,6 +228,30 @@ def test_turning_a_picture_does_not_change_its_price(grid: int, width: int, heig
 def test_a_square_fills_the_whole_grid(grid: int, edge: int) -> None:
     assert (grid_tokens(grid, Size(edge, edge)) - 1) * 4_000_000 < grid * grid * (2_000_000 + edge * edge)
     assert grid_tokens(grid, Size(edge, edge)) * 4_000_000 >= grid * grid * (2_000_000 + edge * edge)
+
+
+@given(grid=st.integers(1, 200), width=EDGES, height=EDGES, spare=st.integers(0, 1_000_000))
+def test_no_shape_takes_more_than_the_bound_of_its_area(grid: int, width: int, height: int, spare: int) -> None:
+    assert grid_tokens(grid, Size(width, height)) <= grid_bound(grid, width * height + spare)
+
+
+@given(grid=st.integers(1, 200), edge=EDGES)
+def test_a_square_reaches_the_bound_of_its_area(grid: int, edge: int) -> None:
+    assert grid_tokens(grid, Size(edge, edge)) == grid_bound(grid, edge * edge)
+
+
+@given(grid=st.integers(1, 200), width=EDGES, height=EDGES, frames=st.integers(2, 16))
+def test_frames_one_by_one_take_no_less_than_any_sheet_of_them(grid: int, width: int, height: int, frames: int) -> None:
+    assert frames * grid_bound(grid, width * height) >= grid_bound(grid, frames * width * height)
+
+
+def test_a_bound_is_known_by_grid_or_table_or_not_at_all() -> None:
+    known = Tokens(grid={"low": 16}, table={"high": {SQUARE: 5, Size(16, 16): 7}})
+
+    assert (known.most("low", SQUARE.pixels), known.most("high", SQUARE.pixels)) == (196, 7)
+    assert known.tiers == {"low", "high"}
+    with pytest.raises(ValueError, match="empty"):
+        known.most("ultra", SQUARE.pixels)
 
 
 @pytest.mark.parametrize(

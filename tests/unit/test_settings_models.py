@@ -1,74 +1,23 @@
 """The catalog's file: read as it is meant, and refused with file, place and reason where it is wrong."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from service.domain.catalog import Catalog, ReferencesAs, SizeAs, SizeRule, check
+from service.domain.catalog import ReferencesAs, SizeAs, SizeRule, check
 from service.domain.errors import InvalidValue, ModelNotFound
 from service.domain.images import DEMANDS, Size
-from service.domain.pricing import in_force
 from service.domain.routing import SANDBOX, candidates
 from service.domain.teams import Team
 from service.settings.files import SettingsError
 from service.settings.models import read_catalog
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import SQUARE, TODAY, purchase, spec, story
+from tests.fakes.builders import KEY, SQUARE, TODAY, caller, purchase, spec, story
+from tests.fakes.models_yaml import YAML, reading
 
 SHIPPED = Path(__file__).parents[2] / "config" / "models.yaml"
-
-YAML = """\
-default_model: painter
-sizes:
-  free: { multiple_of: 16, max_edge: 3840, min_pixels: 1024 }
-  classic: { choices: [1024x1024, 1536x1024] }
-carries:
-  all: [quality, image]
-  words: []
-prices:
-  tokens:
-    - effective: 2026-01-01
-      source: a list
-      read: 2026-11-20
-      per_million_tokens: { text_in: 5, image_in: 8, image_out: 30, text_cached: 1.25 }
-      grid: { low: 16 }
-      table: { high: { 1024x1024: 4160 } }
-    - { effective: 2027-01-01, source: a letter, read: 2026-11-20, per_image: 0.05 }
-  area:
-    - { effective: 2026-01-01, source: a list, read: 2026-11-20, per_megapixel: 0.03, default_steps: 28 }
-models:
-  painter:
-    owned_by: us
-    created: 2026-01-01
-    sizes: free
-    tiers: [low, high]
-    formats: [png, jpeg]
-    fields: [quality, image]
-    aliases: [artist]
-    max_references: 4
-    shutdown_date: 2027-06-01
-    successor: sketcher
-    routes:
-      - { backend: alpha, model: alpha/painter, carries: all, formats: [png, jpeg], price: tokens, max_n: 2 }
-      - { backend: beta, model: beta/painter, carries: words, formats: [png], price: area, sizes: classic, size_as: aspect_ratio, references_as: image_url }
-  sketcher:
-    owned_by: us
-    created: 2026-01-01
-    sizes: classic
-    formats: [png]
-    fields: []
-    routes:
-      - { backend: alpha, model: alpha/sketcher, carries: words, formats: [png], price: area }
-retired:
-  scribbler: { since: 2025-01-01, successor: painter }
-"""  # noqa: E501 (one line is one route)
-
-
-def reading(folder: Path, text: str) -> Catalog:
-    file = folder / "models.yaml"
-    file.write_text(text)
-    return read_catalog(file, TODAY)
 
 
 def test_a_model_is_read_with_all_that_it_refers_to(tmp_path: Path) -> None:
@@ -102,20 +51,6 @@ def test_a_route_is_read_with_all_that_it_refers_to(tmp_path: Path) -> None:
     assert beta.sizes.choices == (Size(1024, 1024), Size(1536, 1024))
 
 
-def test_prices_are_read_in_nano_dollars_with_their_origin(tmp_path: Path) -> None:
-    alpha, beta, _ = reading(tmp_path, YAML).models["painter"].routes
-    tokens, letter = alpha.prices
-    (area,) = beta.prices
-
-    assert tokens.rates is not None
-    assert (tokens.rates.text_in, tokens.rates.image_out, tokens.rates.text_cached) == (5000, 30_000, 1250)
-    assert (tokens.tokens.of("low", SQUARE), tokens.tokens.of("high", SQUARE)) == (196, 4160)
-    assert (tokens.version, tokens.source, tokens.read) == ("tokens@2026-01-01", "a list", date(2026, 11, 20))
-    assert (letter.per_image, letter.per_megapixel, letter.rates) == (50_000_000, None, None)
-    assert (area.per_megapixel, area.default_steps, area.per_image) == (30_000_000, 28, None)
-    assert in_force(alpha.prices, date(2027, 1, 1)) is letter
-
-
 def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route(tmp_path: Path) -> None:
     alpha, _, sandbox = reading(tmp_path, YAML).models["painter"].routes
 
@@ -123,8 +58,6 @@ def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route
     assert (sandbox.carries, sandbox.formats) == (frozenset(DEMANDS), alpha.formats)
     assert sandbox.max_references == 4
 
-
-PRICES = "  area:\n    - { effective: 2026-01-01,"
 
 WRONG = [
     ("default_model: painter", "default_model: nobody", "$.default_model", "'nobody' is not defined; defined are"),
@@ -144,33 +77,7 @@ WRONG = [
     ("[1024x1024, 1536x1024]", "[wide]", "$.sizes.classic.choices", "Invalid size 'wide'."),
     ("all: [quality, image]", "all: [qualty]", "$.carries.all", "unknown field 'qualty'; known are background, "),
     ("all: [quality, image]", "all: quality", "$.carries.all", "Expected `array`, got `str`"),
-    ("text_in: 5", "text_in: .nan", "$.prices.tokens[0].per_million_tokens.text_in", "NaN is not an amount"),
-    ("text_in: 5", "text_in: -5", "$.prices.tokens[0].per_million_tokens.text_in", "-5 is not an amount"),
-    ("text_in: 5", "text_in: 0.0001", "$.prices.tokens[0].per_million_tokens.text_in", "0.0001 is finer than"),
-    ("text_in: 5", "txt_in: 5", "$.prices.tokens[0].per_million_tokens", "unknown field `txt_in`"),
-    ("text_in: 5, ", "", "$.prices.tokens[0].per_million_tokens", "missing required field `text_in`"),
-    ("grid: { low: 16 }", "grid: { low: 0 }", "$.prices.tokens[0].grid.low", "0 is not at least 1"),
-    ("grid: { low: 16 }", "grid: { low: 1.5 }", "$.prices.tokens[0].grid[...]", "Expected `int`, got `float`"),
-    ("1024x1024: 4160", "1024x1024: -1", "$.prices.tokens[0].table.high.1024x1024", "-1 is not at least 1"),
-    ("1024x1024: 4160", "square: 4160", "$.prices.tokens[0].table.high", "Invalid size 'square'."),
-    ("per_image: 0.05", "per_image: -0.05", "$.prices.tokens[1].per_image", "-0.05 is not an amount"),
-    ("per_image: 0.05", "per_image: 1e309", "$.prices.tokens[1].per_image", "Infinity is not an amount"),
-    ("per_image: 0.05", "per_image: .inf", "$.prices.tokens[1].per_image", "Infinity is not an amount"),
-    ("per_image: 0.05", "per_image: .nan", "$.prices.tokens[1].per_image", "NaN is not an amount"),
-    ("per_image: 0.05", "per_image: 1000001", "$.prices.tokens[1].per_image", "1000001 is not an amount"),
-    ("per_image: 0.05", "per_image: cheap", "$.prices.tokens[1].per_image", "Invalid decimal string"),
-    ("per_image: 0.05", "per_image: true", "$.prices.tokens[1].per_image", "Expected `decimal | null`, got"),
-    (", per_image: 0.05", "", "$.prices.tokens[1]", "exactly one of per_million_tokens, per_image and per_megapixel"),
-    ("per_image: 0.05", "per_image: 1, per_megapixel: 1", "$.prices.tokens[1]", "exactly one of per_million_tokens"),
-    ("per_megapixel: 0.03", "per_megapixel: -1", "$.prices.area[0].per_megapixel", "-1 is not an amount"),
-    ("default_steps: 28", "default_steps: 0", "$.prices.area[0].default_steps", "0 is not at least 1"),
-    ("effective: 2027-01-01", "effective: 2026-01-01", "$.prices.tokens", "two versions take effect on the same day"),
-    ("effective: 2027-01-01", "effective: soon", "$.prices.tokens[1].effective", "Invalid RFC3339"),
-    ("effective: 2027-01-01", "effective: 2027-02-29", "somewhere", "day is out of range for month"),
-    ("source: a letter, ", "", "$.prices.tokens[1]", "Object missing required field `source`"),
-    (PRICES, PRICES.replace("2026", "2027"), "$.prices.area", "no version is in effect yet"),
-    ("words: []\nprices:", "words: []\nprices:\n  gratis: []", "$.prices.gratis", "no version is in effect yet"),
-    ("price: tokens", "price: token", "$.models.painter.routes[0].price", "'token' is not defined; defined are area"),
+    ("price: tokens", "price: token", "$.models.painter.routes[0].price", "'token' is not defined; defined are area, "),
     (", price: tokens", "", "$.models.painter.routes[0]", "Object missing required field `price`"),
     ("carries: all", "carries: al", "$.models.painter.routes[0].carries", "'al' is not defined; defined are all"),
     ("sizes: classic, ", "sizes: x, ", "$.models.painter.routes[1].sizes", "'x' is not defined; defined are classic"),
@@ -287,9 +194,10 @@ def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Pa
 
 
 async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
-    edited = YAML.replace("tiers: [low, high]", "tiers: [low, high, ultra]")
-    alpha, team = FakeBackend(purchase()), Team(name="search", tiers=frozenset({"ultra"}))
+    edited = YAML.replace("tiers: [low, high]", "tiers: [low, high, ultra]").replace("high: 96", "high: 96, ultra: 128")
+    alpha, key = FakeBackend(purchase()), replace(KEY, team=Team(name="search", tiers=frozenset({"ultra"})))
+    wish = spec(tier="ultra", size=SQUARE)
 
-    made = await story({"alpha": alpha})(spec(tier="ultra", size=SQUARE), team, reading(tmp_path, edited), "req_1")
+    made = await story({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
 
     assert (made.plan.route.model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])

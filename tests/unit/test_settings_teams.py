@@ -1,14 +1,14 @@
 """Teams and the digests of their keys, and every mistake that can be made with them."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from service.domain.teams import Key, Team, digest_of
+from service.domain.limits import Limits
+from service.domain.teams import Key, Roster, Team, digest_of
 from service.settings.files import SettingsError
 from service.settings.models import read_catalog
-from service.settings.teams import read_keys
+from service.settings.teams import read_teams
 from tests.fakes.builders import TODAY, catalog, model
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -29,28 +29,77 @@ teams:
 """
 
 
-def reading(folder: Path, text: str) -> Mapping[str, Key]:
+def reading(folder: Path, text: str) -> Roster:
     file = folder / "teams.yaml"
     file.write_text(text)
-    return read_keys(file, CATALOG)
+    return read_teams(file, CATALOG)
 
 
 def test_keys_are_found_by_digest_and_know_their_team(tmp_path: Path) -> None:
     search = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"low", "xhigh"}))
 
-    assert reading(tmp_path, YAML) == {
-        ONE: Key(id="search-1", team=search, digest=ONE),
-        TWO: Key(id="ads-1", team=Team(name="ads.eu_2"), digest=TWO),
-    }
+    ads, idle = Team(name="ads.eu_2"), Team(name="idle")
+    assert reading(tmp_path, YAML) == Roster(
+        teams={"search": search, "ads.eu_2": ads, "idle": idle},
+        keys={ONE: Key(id="search-1", team=search, digest=ONE), TWO: Key(id="ads-1", team=ads, digest=TWO)},
+    )
+
+
+LIMITED = f"""\
+teams:
+  search:
+    limits: {{ requests_per_minute: 600, usd_per_day: 0.5 }}
+    limits_by_tier: {{ low: {{ usd_per_day: 20, concurrent_images: 2 }} }}
+    limits_by_model: {{ painter: {{ images_per_minute: 6, usd_per_month: 1e3 }} }}
+    keys:
+      - {{ id: search-1, sha256: "{ONE}", limits: {{ usd_per_day: 0 }} }}
+"""
+
+
+def test_limits_are_read_in_counts_and_nano_dollars(tmp_path: Path) -> None:
+    roster = reading(tmp_path, LIMITED)
+
+    team = roster.teams["search"]
+    assert team.limits == Limits(requests_per_minute=600, usd_per_day=500_000_000)
+    assert team.limits_by_tier == {"low": Limits(usd_per_day=20_000_000_000, concurrent_images=2)}
+    assert team.limits_by_model == {"painter": Limits(images_per_minute=6, usd_per_month=1_000_000_000_000)}
+    assert roster.keys[ONE].limits == Limits(usd_per_day=0)
+
+
+AMOUNT = "is not an amount between 0 and 1000000 US dollars"
+WRONG_LIMITS = [
+    ("usd_per_day: 0.5", "usd_per_day: -1", "$.teams.search.limits.usd_per_day", f"-1 {AMOUNT}"),
+    ("usd_per_day: 0.5", "usd_per_day: .nan", "$.teams.search.limits.usd_per_day", f"NaN {AMOUNT}"),
+    ("usd_per_day: 0.5", "usd_per_day: 1e309", "$.teams.search.limits.usd_per_day", f"Infinity {AMOUNT}"),
+    ("usd_per_day: 0.5", "usd_per_day: 1e-10", "$.teams.search.limits.usd_per_day", "finer than a billionth"),
+    ("usd_per_day: 0.5", "usd: 1", "$.teams.search.limits", "unknown field `usd`"),
+    ("600", "0", "$.teams.search.limits.requests_per_minute", "0 is not a number between 1 and 1000000"),
+    ("600", "-5", "$.teams.search.limits.requests_per_minute", "-5 is not a number between 1 and 1000000"),
+    ("600", "1.5", "$.teams.search.limits.requests_per_minute", "Expected `int | null`, got `float`"),
+    ("{ low:", "{ ultra:", "$.teams.search.limits_by_tier", "'ultra' is not in models.yaml"),
+    ("usd_per_day: 20", "usd_per_day: -20", "$.teams.search.limits_by_tier.low.usd_per_day", f"-20 {AMOUNT}"),
+    ("{ painter:", "{ drawer:", "$.teams.search.limits_by_model", "'drawer' is not in models.yaml"),
+    ("6, usd", "0, usd", "$.teams.search.limits_by_model.painter.images_per_minute", "0 is not a number"),
+    ("usd_per_day: 0 ", "usd_per_day: .inf ", "$.teams.search.keys[0].limits.usd_per_day", f"Infinity {AMOUNT}"),
+]
+
+
+@pytest.mark.parametrize(("good", "bad", "place", "reason"), WRONG_LIMITS)
+def test_a_wrong_limit_stops_the_start(tmp_path: Path, good: str, bad: str, place: str, reason: str) -> None:
+    assert good in LIMITED
+    with pytest.raises(SettingsError) as refused:
+        reading(tmp_path, LIMITED.replace(good, bad, 1))
+    assert str(refused.value).startswith(f"{tmp_path / 'teams.yaml'}: {place}: ")
+    assert reason in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["{}\n", "teams: {}\n", "teams: {idle: {}}\n"])
 def test_there_may_be_no_keys(tmp_path: Path, text: str) -> None:
-    assert reading(tmp_path, text) == {}
+    assert reading(tmp_path, text).keys == {}
 
 
 def test_the_shipped_file_is_accepted() -> None:
-    assert read_keys(CONFIG / "teams.yaml", read_catalog(CONFIG / "models.yaml", TODAY)) == {}
+    assert read_teams(CONFIG / "teams.yaml", read_catalog(CONFIG / "models.yaml", TODAY)) == Roster(teams={}, keys={})
 
 
 NAMED = "is 1 to 63 letters, digits, dots, dashes and underscores"

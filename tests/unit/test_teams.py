@@ -1,13 +1,15 @@
 """Who is asking, and what they may ask for."""
 
 import hashlib
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from service.domain.errors import NotAllowed, NotAuthenticated
 from service.domain.images import Spec
 from service.domain.teams import Key, Team, authenticate, authorize, digest_of, pseudonym
-from tests.fakes.builders import model, spec
+from tests.fakes.builders import NOW, model, spec
 
 SEARCH = Team(name="search")
 KEY = Key(id="search-prod", team=SEARCH, digest=digest_of("sk-right"))
@@ -20,13 +22,13 @@ def test_a_digest_is_sha256() -> None:
 
 @pytest.mark.parametrize("header", ["Bearer sk-right", "bearer sk-right", "BEARER sk-right", "Bearer  sk-right "])
 def test_a_known_key_is_let_in(header: str) -> None:
-    assert authenticate(header, KEYS) is KEY
+    assert authenticate(header, KEYS, NOW) is KEY
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic sk-right", "sk-right"])
 def test_without_a_key_nobody_is_let_in(header: str | None) -> None:
     with pytest.raises(NotAuthenticated, match="No API key was given") as refused:
-        authenticate(header, KEYS)
+        authenticate(header, KEYS, NOW)
 
     assert refused.value.code is None
 
@@ -36,14 +38,21 @@ def test_without_a_key_nobody_is_let_in(header: str | None) -> None:
 )
 def test_a_wrong_key_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(NotAuthenticated) as refused:
-        authenticate(f"Bearer {secret}", KEYS)
+        authenticate(f"Bearer {secret}", KEYS, NOW)
 
     assert (refused.value.message, refused.value.code) == ("Incorrect API key provided.", "invalid_api_key")
 
 
 def test_a_key_filed_under_a_digest_that_is_not_its_own_opens_nothing() -> None:
     with pytest.raises(NotAuthenticated):
-        authenticate("Bearer sk-other", {digest_of("sk-other"): KEY})
+        authenticate("Bearer sk-other", {digest_of("sk-other"): KEY}, NOW)
+
+
+def test_a_key_is_good_until_it_expires() -> None:
+    ending = replace(KEY, expires=NOW)
+    assert authenticate("Bearer sk-right", {KEY.digest: ending}, NOW - timedelta(seconds=1)) is ending
+    with pytest.raises(NotAuthenticated, match="has expired"):
+        authenticate("Bearer sk-right", {KEY.digest: ending}, NOW)
 
 
 BOUND = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"medium", "low"}))

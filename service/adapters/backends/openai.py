@@ -5,6 +5,7 @@ Rule: only what the canonical spec holds is written, and only what is not a defa
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 
 import msgspec
 
@@ -73,6 +74,12 @@ REFUSALS = Refusals(
 class _Details(msgspec.Struct):
     text_tokens: int = 0
     image_tokens: int = 0
+    cached_tokens: int | None = None
+
+
+class _Cached(msgspec.Struct):
+    cached_text_tokens: int = 0
+    cached_image_tokens: int = 0
 
 
 class _Usage(msgspec.Struct):
@@ -80,6 +87,8 @@ class _Usage(msgspec.Struct):
     output_tokens: int
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    cached_tokens: int | None = None
+    cached_tokens_details: _Cached | None = None
 
 
 class _Item(msgspec.Struct):
@@ -196,13 +205,28 @@ def _size(text: str | None) -> Size | None:
 
 
 def _usage(usage: _Usage | None) -> Usage | None:
-    """The vendor's count. Where it gives no detail, input is text and output is picture."""
+    """The vendor's count, or None where it is negative. Without details, input is text and output is picture."""
     if usage is None:
         return None
     given, made = usage.input_tokens_details, usage.output_tokens_details
-    return Usage(
-        text_in=given.text_tokens if given else usage.input_tokens,
+    text_in = given.text_tokens if given else usage.input_tokens
+    text_cached, image_cached = _cached(usage, text_in)
+    counted = Usage(
+        text_in=text_in,
         image_in=given.image_tokens if given else 0,
         image_out=usage.output_tokens - (made.text_tokens if made else 0),
         text_out=made.text_tokens if made else 0,
+        text_cached=text_cached,
+        image_cached=image_cached,
     )
+    return counted if min(astuple(counted)) >= 0 else None
+
+
+def _cached(usage: _Usage, text_in: int) -> tuple[int, int]:
+    """Cached text and cached pictures. A bare total is text first: that saves less, so the cost is never too low."""
+    if usage.cached_tokens_details:
+        return usage.cached_tokens_details.cached_text_tokens, usage.cached_tokens_details.cached_image_tokens
+    given = usage.input_tokens_details
+    total = usage.cached_tokens or (given.cached_tokens if given else None) or 0
+    text = min(total, text_in)
+    return text, total - text

@@ -1,0 +1,128 @@
+"""Entries as a dataset of FOCUS 1.2, the FinOps Open Cost and Usage Specification, in CSV.
+
+Rule: one charge for each entry that was, or may have been, billed by a vendor; cache hits are no charges and are left
+out, so that the sum of BilledCost is what the vendors are owed. The vendor is provider, publisher and invoice issuer
+under the name that `gateway.yaml` gives its backend; the team is the sub-account. What one call costs is known and what
+one token of it cost is not, so the pricing unit is the request and its unit price is the cost. Prices without discounts
+are all there are: list, contracted, effective and billed cost are one number. A null is an empty field, moments are
+whole seconds, and what FOCUS has no column for follows under `x_`.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from service.adapters.exports.csv import Columns, Value, dollars, lines, tags_json
+from service.domain.ledger import Basis, Entry
+from service.domain.spans import moment, month_of
+
+
+def _null(_: Entry) -> Value:
+    """What does not exist here: regions, commitments, invoices."""
+    return None
+
+
+def _cost(entry: Entry) -> Value:
+    return dollars(entry.cost)
+
+
+def _at(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _begin(entry: Entry) -> datetime:
+    return moment(entry.held_at).replace(microsecond=0)
+
+
+def _sku(entry: Entry) -> str:
+    return f"{entry.backend}/{entry.upstream_model}"
+
+
+def _description(entry: Entry) -> str:
+    number = "1 image" if entry.n == 1 else f"{entry.n} images"
+    return ", ".join(part for part in (entry.operation, number, entry.model, entry.resolved_tier, entry.size) if part)
+
+
+STANDARD: Columns = {
+    "BilledCost": _cost,
+    "BillingAccountId": lambda entry: entry.backend,
+    "BillingAccountName": lambda entry: entry.backend,
+    "BillingCurrency": lambda _: "USD",
+    "BillingPeriodEnd": lambda entry: _at(month_of(_begin(entry))[1]),
+    "BillingPeriodStart": lambda entry: _at(month_of(_begin(entry))[0]),
+    "ChargeCategory": lambda _: "Usage",
+    "ChargeClass": _null,
+    "ChargeDescription": _description,
+    "ChargeFrequency": lambda _: "Usage-Based",
+    "ChargePeriodEnd": lambda entry: _at(_begin(entry) + timedelta(seconds=1)),
+    "ChargePeriodStart": lambda entry: _at(_begin(entry)),
+    "CommitmentDiscountCategory": _null,
+    "CommitmentDiscountId": _null,
+    "CommitmentDiscountName": _null,
+    "CommitmentDiscountStatus": _null,
+    "CommitmentDiscountType": _null,
+    "ConsumedQuantity": lambda entry: Decimal(f"{entry.n}.0"),
+    "ConsumedUnit": lambda _: "Images",
+    "ContractedCost": _cost,
+    "ContractedUnitPrice": _cost,
+    "EffectiveCost": _cost,
+    "InvoiceId": _null,
+    "InvoiceIssuerName": lambda entry: entry.backend,
+    "ListCost": _cost,
+    "ListUnitPrice": _cost,
+    "PricingCategory": lambda _: "Standard",
+    "PricingQuantity": lambda _: Decimal("1.0"),
+    "PricingUnit": lambda _: "Requests",
+    "ProviderName": lambda entry: entry.backend,
+    "PublisherName": lambda entry: entry.backend,
+    "RegionId": _null,
+    "RegionName": _null,
+    "ResourceId": _sku,
+    "ResourceName": lambda entry: entry.model,
+    "ResourceType": lambda _: "Model",
+    "ServiceCategory": lambda _: "AI and Machine Learning",
+    "ServiceName": lambda _: "Image Generation",
+    "ServiceSubcategory": lambda _: "Generative AI",
+    "SkuId": _sku,
+    "SkuMeter": lambda _: "Images",
+    "SkuPriceDetails": _null,
+    "SkuPriceId": _sku,
+    "SubAccountId": lambda entry: entry.team,
+    "SubAccountName": lambda entry: entry.team,
+    "Tags": tags_json,
+}
+"""In alphabetical order."""
+
+OWN: Columns = {
+    "x_CostBasis": lambda entry: entry.basis.value,
+    "x_HoldId": lambda entry: entry.hold_id,
+    "x_Key": lambda entry: entry.key,
+    "x_Model": lambda entry: entry.model,
+    "x_Operation": lambda entry: entry.operation,
+    "x_PriceVersion": lambda entry: entry.price_version,
+    "x_RequestId": lambda entry: entry.request_id,
+    "x_RequestedTier": lambda entry: entry.tier,
+    "x_Size": lambda entry: entry.size,
+    "x_Status": lambda entry: entry.status.value,
+    "x_Team": lambda entry: entry.team,
+    "x_Tier": lambda entry: entry.resolved_tier,
+    "x_TokensIn": lambda entry: entry.text_in + entry.image_in,
+    "x_TokensOut": lambda entry: entry.text_out + entry.image_out,
+}
+
+
+class FocusFormat:
+    """Entries as charges."""
+
+    media_type = "text/csv; header=present"
+    ending = "csv"
+
+    def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
+        """The file, piece by piece."""
+        return lines(_charges(entries), {**STANDARD, **OWN})
+
+
+async def _charges(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:
+    async for entry in entries:
+        if entry.basis is not Basis.CACHE:
+            yield entry

@@ -1,0 +1,126 @@
+-- Hold all claims, as one request, or none.
+-- KEYS: as in the prelude. ARGV: state, lease in microseconds, number of limits, scope + measure + most of each, then the
+-- claims: id, quote, images, scopes (lines), cost, booked scopes (lines), entry.
+-- Reply: 'lost' | 'over' (a hold of that id has ended) | 'full', now, place of the limit, asked, used, resets, wait (-1: no
+-- end known) | 'held', now, held_at, then used + resets of every limit. Times are microseconds.
+
+local FIRST_LIMIT = 4
+local state, lease, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local first_claim = FIRST_LIMIT + 3 * count
+
+-- What is asked of every scope.
+local function sum_up()
+  local asked = {}
+  for claim = first_claim, #ARGV, CLAIM do
+    for _, scope in ipairs(lines(ARGV[claim + 3])) do
+      local sums = asked[scope] or { requests = 1, images = 0, quote = 0 }
+      sums.quote = sums.quote + tonumber(ARGV[claim + 1])
+      sums.images = sums.images + tonumber(ARGV[claim + 2])
+      asked[scope] = sums
+    end
+  end
+  return asked
+end
+
+-- The limit's value with the amount in it, or nothing and the wait until there is room.
+local function take(limit, amount)
+  if not limit.rate then
+    local after = limit.value + amount
+    if after > limit.most then
+      return nil, -1
+    end
+    return after
+  end
+  if amount > limit.most then
+    return nil, -1
+  end
+  local after = limit.value
+  if amount > 0 then
+    after = after + math.floor(amount * MINUTE / limit.most)
+  end
+  if after - now > MINUTE then
+    return nil, after - now - MINUTE
+  end
+  return after
+end
+
+-- The fields of rates as they are to be, or nothing and the refusal.
+local function take_all(limits, asked)
+  local writes = {}
+  for place, limit in ipairs(limits) do
+    local amount = (asked[limit.scope] or { requests = 0, images = 0, quote = 0 })[limit.asks]
+    local after, wait = take(limit, amount)
+    if not after then
+      local used, resets = standing(limit)
+      return nil, { 'full', now, place - 1, amount, used, resets, wait }
+    end
+    limit.value = after
+    if limit.rate then
+      writes[#writes + 1] = limit.field
+      writes[#writes + 1] = whole(after)
+    end
+  end
+  return writes
+end
+
+-- When the holds were made, if they are there already; whether any has ended or only some of them are there.
+local function found_again()
+  local held_at, there, claims, over = nil, 0, 0, false
+  for claim = first_claim, #ARGV, CLAIM do
+    claims = claims + 1
+    local hold = find(ARGV[claim])
+    if hold.state then
+      there = there + 1
+      over = over or not hold.open
+      held_at = held_at or hold.held_at
+    end
+  end
+  return held_at, over or (there > 0 and there < claims)
+end
+
+-- Once a day: drop the fields of windows that are over and of rates that are whole. Days of late posts are kept a while.
+local function clean(today)
+  local oldest_day = today - 2
+  local oldest_month = string.format('%04d%02d', civil(today - 31))
+  local old = {}
+  local fields = redis.call('HGETALL', KEYS[1])
+  for place = 1, #fields, 2 do
+    local field, value = fields[place], tonumber(fields[place + 1])
+    local day, month = string.match(field, '^day:(%d+):'), string.match(field, '^month:(%d+):')
+    local idle = (string.sub(field, 1, 5) == 'rate:' and value < now) or (string.sub(field, 1, 5) == 'open:' and value == 0)
+    if (day and tonumber(day) < oldest_day) or (month and month < oldest_month) or idle then
+      old[#old + 1] = field
+    end
+  end
+  in_chunks('HDEL', KEYS[1], old)
+end
+
+local limits = limits_from(FIRST_LIMIT, count)
+local ready, cleaned = read(limits)
+if not ready then
+  return { 'lost' }
+end
+local held_at, over = found_again()
+if over then
+  return { 'over' }
+end
+if held_at then
+  return with_standings({ 'held', now, held_at }, limits)
+end
+local writes, refusal = take_all(limits, sum_up())
+if not writes then
+  return refusal
+end
+local today = math.floor(now / DAY)
+if cleaned ~= whole(today) then
+  clean(today)
+  writes[#writes + 1] = 'today'
+  writes[#writes + 1] = whole(today)
+end
+local amounts = {}
+for claim = first_claim, #ARGV, CLAIM do
+  set_aside(amounts, now, lines(ARGV[claim + 3]), tonumber(ARGV[claim + 1]), tonumber(ARGV[claim + 2]), 1)
+  put(claim, state, now, now + lease)
+end
+shift(amounts, writes)
+return with_standings({ 'held', now, now }, limits)

@@ -1,0 +1,54 @@
+-- Set the counters of a day and a month to what the books say plus the open holds, and vouch for them from now on.
+-- KEYS: as in the prelude. ARGV: version of the audit, time of the books' sums, number of scopes in the day, scope + nano-USD
+-- of each, number of scopes in the month, scope + nano-USD of each, then ids of holds that the books have settled.
+-- Reply: 1, or 0 with nothing done: something was booked since the audit, or the day is over.
+
+local at, place = tonumber(ARGV[2]), 3
+local day, month = windows(at)
+local server = run_id()
+if ARGV[1] ~= server .. ':' .. (redis.call('HGET', KEYS[1], 'version') or '0') or day ~= windows(now) then
+  return 0
+end
+
+-- Read a number of scopes and their sums from ARGV.
+local function take_sums(amounts, window)
+  local last = place + 2 * tonumber(ARGV[place])
+  for scope = place + 1, last, 2 do
+    add(amounts, window .. ARGV[scope], tonumber(ARGV[scope + 1]))
+  end
+  place = last + 1
+end
+
+local function begins(field, start)
+  return string.sub(field, 1, #start) == start
+end
+
+local amounts = {}
+take_sums(amounts, day)
+take_sums(amounts, month)
+for settled = place, #ARGV do
+  if find(ARGV[settled]).open then
+    finish(ARGV[settled], 'posted')
+  end
+end
+for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local hold = find(id)
+  if hold.open then
+    local set = {}
+    set_aside(set, hold.held_at, hold.scopes, hold.quote, hold.images, 1)
+    for field, amount in pairs(set) do
+      if begins(field, day) or begins(field, month) or begins(field, 'open:') then
+        add(amounts, field, amount)
+      end
+    end
+  end
+end
+local stale = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if begins(field, day) or begins(field, month) or begins(field, 'open:') then
+    stale[#stale + 1] = field
+  end
+end
+in_chunks('HDEL', KEYS[1], stale)
+shift(amounts, { 'ready', server })
+return 1

@@ -1,0 +1,1 @@
+"""The ledger of record, issued keys and the audit trail, in SQLite or PostgreSQL."""

@@ -1,0 +1,122 @@
+"""The ledger of record in SQL.
+
+Rule: entries are only ever added, in one transaction for each call, and one that is there already is left as it is; so
+whoever is not sure that a write arrived writes it again. Reading never keeps a connection while the caller thinks.
+When the database does not answer, every verb raises `BooksUnavailable`.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select, tuple_
+
+from service.adapters.sql.engine import Database
+from service.adapters.sql.schema import DAY_MICROSECONDS
+from service.adapters.sql.schema import entries as table
+from service.adapters.sql.usage import SUMS, usage_statement
+from service.domain.ledger import Basis, Entry, Status
+from service.domain.limits import TEAM
+from service.usecases.accounts import Span, Spent, UsageQuery, UsageRow
+
+MOST_LISTED = 500
+CHUNK = 500
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIELDS = tuple(field.name for field in fields(Entry))
+
+
+class SqlBooks:
+    """The books in a database that was brought up to date by `migrate`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Add entries. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
+        if not entries:
+            return
+        rows = [_row(entry) for entry in sorted(entries, key=attrgetter("hold_id"))]
+        insert = self._database.insert(table).on_conflict_do_nothing(index_elements=[table.c.hold_id])
+        async with self._database.transaction() as connection:
+            await connection.execute(insert, rows)
+
+    async def spent(self, team: str, at: int) -> Spent:
+        """Sums by scope, all from one statement and so from one moment."""
+        today = at // DAY_MICROSECONDS
+        by_day, by_month = Counter[str](), Counter[str]()
+        for day, key, model, tier, cost in await self._rows(_spent_statement(team, at)):
+            for scope in (TEAM, f"key:{key}", f"model:{model}", *([f"tier:{tier}"] if tier else [])):
+                by_month[scope] += int(cost)
+                by_day[scope] += int(cost) if day == today else 0
+        return Spent(at=at, day=+by_day, month=by_month)
+
+    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+        """Those of the holds that have an entry."""
+        wanted, found = list(hold_ids), set[str]()
+        for start in range(0, len(wanted), MOST_LISTED):
+            listed = table.c.hold_id.in_(wanted[start : start + MOST_LISTED])
+            found.update(row.hold_id for row in await self._rows(select(table.c.hold_id).where(listed)))
+        return found
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        """Sums by group. Raises `InvalidValue` for a group that there is not."""
+        found = await self._rows(usage_statement(query, self._database.kind))
+        rows = [_usage_row(row, len(query.by)) for row in found if row.entries]
+        return sorted(rows, key=lambda row: [(value is not None, value or "") for value in row.group])
+
+    async def entries(self, span: Span) -> AsyncIterator[Entry]:
+        """Every entry of a span, by time and then hold id; each chunk is a transaction of its own."""
+        place = tuple_(table.c.held_at, table.c.hold_id)
+        statement = _span_statement(span)
+        chunk = await self._rows(statement.where(table.c.held_at >= span.since))
+        while chunk:
+            for row in chunk:
+                yield _entry(row)
+            last = chunk[-1]
+            full = len(chunk) == CHUNK
+            chunk = await self._rows(statement.where(place > (last.held_at, last.hold_id))) if full else ()
+
+    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        async with self._database.transaction() as connection:
+            return (await connection.execute(statement)).all()
+
+
+def _spent_statement(team: str, at: int) -> Select[*tuple[Any, ...]]:
+    """By day and by what scopes are made of. Days are listed, so that the index finds those of one team."""
+    c = table.c
+    groups = (c.day, c.key, c.model, c.resolved_tier)
+    where = (c.team == team, c.day.in_(_days_of_month(at)), c.cost != 0)
+    return select(*groups, func.sum(c.cost)).where(*where).group_by(*groups)
+
+
+def _days_of_month(at: int) -> range:
+    """The days, counted from 1970, of the UTC month that contains `at`."""
+    first = (EPOCH + timedelta(microseconds=at)).replace(day=1)
+    after = (first + timedelta(days=31)).replace(day=1)
+    return range((first - EPOCH).days, (after - EPOCH).days)
+
+
+def _span_statement(span: Span) -> Select[*tuple[Any, ...]]:
+    statement = select(*(table.c[name] for name in FIELDS)).where(table.c.held_at < span.until)
+    if span.team is not None:
+        statement = statement.where(table.c.team == span.team)
+    return statement.order_by(table.c.held_at, table.c.hold_id).limit(CHUNK)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    row = {name: getattr(entry, name) for name in FIELDS}
+    return row | {"basis": entry.basis.value, "status": entry.status.value, "tags": dict(entry.tags)}
+
+
+def _entry(row: Row[*tuple[Any, ...]]) -> Entry:
+    known = dict(zip(FIELDS, row, strict=True))
+    return Entry(**known | {"basis": Basis(row.basis), "status": Status(row.status)})
+
+
+def _usage_row(row: Row[*tuple[Any, ...]], names: int) -> UsageRow:
+    """PostgreSQL adds whole numbers up to decimals."""
+    sums = {name: int(value) for name, value in zip(SUMS, row[names:], strict=True)}
+    return UsageRow(group=tuple(row[:names]), **sums)

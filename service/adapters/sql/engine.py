@@ -1,0 +1,178 @@
+"""The connections to the database that `DATABASE_URL` names: a SQLite file or a PostgreSQL server.
+
+Rule: one small pool, one transaction at a time per connection, and nobody waits for ever: whatever is wrong with the
+database is `BooksUnavailable`. A pooled connection is tried before it is used, so a server that was restarted is found
+again by the next call; a cancelled caller's connection is closed, not returned. What our own SQL gets wrong (a broken
+rule of the schema, a statement that it does not know) is not hidden behind that error.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from sqlalchemy import URL, Pool, Table, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from service.domain.errors import BooksUnavailable
+
+MOST_CONNECTIONS = 5
+CONNECT_SECONDS: Final = 2.0
+CHECKOUT_SECONDS: Final = 3.0
+STATEMENT_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 5.0
+DEADLINE_SECONDS: Final = 15.0
+"""A PostgreSQL that neither answers nor hangs up, once a statement is on its way; it ends its own statements sooner."""
+
+OURS = (IntegrityError, ProgrammingError, NotSupportedError)
+"""What the database says about our statements rather than about itself."""
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+UNREADABLE = "DATABASE_URL cannot be read. Signs such as / and @ in a password have to be written as %2F and %40."
+
+
+class SchemaError(Exception):
+    """The database cannot be used as it is, or is not one that we know. Says so in one line, without a password."""
+
+
+class Database:
+    """The pool. Nothing is opened before it is needed."""
+
+    def __init__(self, url: str, *, pool: type[Pool] | None = None, patient: bool = False) -> None:
+        """Raises `SchemaError` for an address that is not understood. A `patient` one has no time limits."""
+        self.kind = kind_of(url)
+        self.shown = shown(url)
+        self.insert = _insert_of(self.kind)
+        self._limited = self.kind == POSTGRESQL and not patient
+        self._engine = _sqlite(url, pool) if self.kind == SQLITE else _postgresql(url, pool, patient=patient)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """All that is done inside is committed together, or not at all."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with (
+                asyncio.timeout(CHECKOUT_SECONDS if self._limited else None) as deadline,
+                self._engine.begin() as connection,
+            ):
+                deadline.reschedule(loop.time() + DEADLINE_SECONDS if self._limited else None)
+                yield connection
+        except OURS:
+            raise
+        except (DBAPIError, PoolTimeout, OSError) as error:  # the built-in TimeoutError is an OSError
+            raise BooksUnavailable("The ledger of record does not answer.") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def connect(url: str) -> Database:
+    """The database behind a `DATABASE_URL`. Nothing is opened yet."""
+    return Database(url)
+
+
+def kind_of(url: str) -> str:
+    """`sqlite` or `postgresql`, by the scheme of an address."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme in {"postgres", POSTGRESQL}:
+        return POSTGRESQL
+    if scheme == SQLITE:
+        return SQLITE
+    raise SchemaError("DATABASE_URL has to begin with sqlite:/// or postgresql://.")
+
+
+def shown(url: str) -> str:
+    """What a message may say about an address: nothing that could be part of a password."""
+    if kind_of(url) == SQLITE:
+        return f"SQLite file {file_of(url)}"
+    try:
+        return f"PostgreSQL at {urlsplit(url).hostname or 'a local socket'}"
+    except ValueError:
+        raise SchemaError(UNREADABLE) from None
+
+
+def file_of(url: str) -> Path:
+    """The file of `sqlite:///relative/path` or `sqlite:////absolute/path`."""
+    path = url.partition(":///")[2]
+    if not path or path == ":memory:":
+        raise SchemaError("DATABASE_URL has to name a file: sqlite:///path. What is kept in memory is lost.")
+    return Path(path)
+
+
+def _insert_of(kind: str) -> Callable[[Table], Any]:
+    """Both know `ON CONFLICT`, each by itself. Only the one that is used is imported."""
+    if kind == SQLITE:
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert
+
+
+def _sqlite(url: str, pool: type[Pool] | None) -> AsyncEngine:
+    """A file that has to be there: `migrate` makes it, and an accident does not make a second, empty one."""
+    where = URL.create(
+        "sqlite+aiosqlite", database=f"file:{quote(str(file_of(url)))}", query={"mode": "rw", "uri": "true"}
+    )
+    options = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0, "pool_timeout": BUSY_SECONDS} if pool is None else {}
+    engine = create_async_engine(
+        where,
+        poolclass=pool,
+        hide_parameters=True,
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        connect_args={"timeout": BUSY_SECONDS},
+        **options,
+    )
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (whatever the driver gives)
+    """FULL: what was committed is on the disk, also after a power cut; in WAL mode that is one sync per commit."""
+    cursor = connection.cursor()
+    for setting in ("synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _postgresql(url: str, pool: type[Pool] | None, *, patient: bool) -> AsyncEngine:
+    """The driver reads the address by itself: it knows `sslmode`, `host` and what else libpq allows there."""
+    settings = {
+        "application_name": "image-gateway",
+        "jit": "off",  # compiling a sum takes longer than adding it up
+        "statement_timeout": "0" if patient else f"{STATEMENT_SECONDS * 1000:.0f}",
+        "idle_in_transaction_session_timeout": "0" if patient else f"{DEADLINE_SECONDS * 1000:.0f}",
+    }
+    options = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True} if pool is None else {}
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=partial(_asyncpg, POSTGRESQL + url[url.index("://") :], settings),
+        poolclass=pool,
+        hide_parameters=True,
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        **options,
+    )
+
+
+async def _asyncpg(dsn: str, settings: dict[str, str]) -> Any:  # noqa: ANN401 (SQLAlchemy's adapter takes what it gets)
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 (a gateway with a SQLite file does without)
+
+    try:
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+    except ValueError:  # its message may quote a part of the password
+        raise SchemaError(UNREADABLE) from None
+
+
+def _dumps(tags: object) -> str:
+    """Names as themselves, not as escapes: SQLite compares them byte by byte."""
+    return msgspec.json.encode(tags).decode()

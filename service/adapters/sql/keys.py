@@ -1,0 +1,99 @@
+"""Keys that were issued while running, and who did what: the admin's side of the books.
+
+Rule: a change and its audit record are one transaction. Keys are known by their digests; nothing here could be used to
+call the gateway. When the database does not answer, every verb raises `BooksUnavailable`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from service.adapters.sql.engine import Database
+from service.adapters.sql.schema import audit
+from service.adapters.sql.schema import keys as table
+from service.domain.errors import InvalidValue, KeyNotFound
+from service.usecases.accounts import AuditRecord, IssuedKey
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMES = frozenset({"created_at", "expires_at", "revoked_at", "at"})
+
+
+class SqlKeyStore:
+    """Issued keys and the audit trail, in the database that holds the books."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, key: IssuedKey, record: AuditRecord) -> None:
+        """Keep a new key. Raises `InvalidValue` if its id is taken, or its digest."""
+        added = self._database.insert(table).on_conflict_do_nothing(index_elements=[table.c.id])
+        try:
+            async with self._database.transaction() as connection:
+                if (await connection.execute(added, _row(key))).rowcount == 0:
+                    raise InvalidValue(f"There is a key '{key.id}' already.", param="id")
+                await connection.execute(insert(audit), _row(record))
+        except IntegrityError:
+            raise _digest_taken() from None
+
+    async def change(self, key: IssuedKey, record: AuditRecord) -> None:
+        """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
+        changed = update(table).where(table.c.id == key.id).values(**_row(key))
+        try:
+            async with self._database.transaction() as connection:
+                if (await connection.execute(changed)).rowcount == 0:
+                    raise _unknown(key.id)
+                await connection.execute(insert(audit), _row(record))
+        except IntegrityError:
+            raise _digest_taken() from None
+
+    async def find(self, key_id: str) -> IssuedKey:
+        """One key. Raises `KeyNotFound`."""
+        found = await self._rows(select(table).where(table.c.id == key_id))
+        if not found:
+            raise _unknown(key_id)
+        return IssuedKey(**_values(found[0]))
+
+    async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
+        """All keys or a team's, oldest first."""
+        statement = select(table).order_by(table.c.created_at, table.c.id)
+        if team is not None:
+            statement = statement.where(table.c.team == team)
+        return [IssuedKey(**_values(row)) for row in await self._rows(statement)]
+
+    async def records(self, most: int) -> Sequence[AuditRecord]:
+        """The audit trail, newest first."""
+        columns = [column for column in audit.c if column is not audit.c.id]
+        found = await self._rows(select(*columns).order_by(audit.c.id.desc()).limit(most))
+        return [AuditRecord(**_values(row)) for row in found]
+
+    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        async with self._database.transaction() as connection:
+            return (await connection.execute(statement)).all()
+
+
+def _unknown(key_id: str) -> KeyNotFound:
+    return KeyNotFound(f"There is no key '{key_id}'.")
+
+
+def _digest_taken() -> InvalidValue:
+    return InvalidValue("This secret was issued already.", param="digest")
+
+
+def _row(value: IssuedKey | AuditRecord) -> dict[str, Any]:
+    """Times as microseconds since 1970."""
+    return {
+        name: (one - EPOCH) // timedelta(microseconds=1) if isinstance(one, datetime) else one
+        for name, one in asdict(value).items()
+    }
+
+
+def _values(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Microseconds since 1970 as times."""
+    return {
+        name: EPOCH + timedelta(microseconds=one) if name in TIMES and one is not None else one
+        for name, one in row._mapping.items()  # noqa: SLF001 (the documented name, underscored against clashes)
+    }

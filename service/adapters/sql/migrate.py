@@ -1,0 +1,136 @@
+"""Brings the tables of a database up to what this version of the gateway needs.
+
+Rule: any number of replicas may start at once; one of them does it, in one transaction, and the others wait for it. A
+database at the right revision costs one SELECT, and Alembic is not even imported. A database that a newer version has
+changed is refused. What stops a start is a `SchemaError`, or `BooksUnavailable` where there is no answer; both say in
+one line what is wrong, without a password.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, NullPool, inspect, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.sql.engine import SQLITE, Database, SchemaError, file_of, kind_of
+from service.domain.errors import BooksUnavailable
+
+HEAD = "0001"
+"""The revision that this version needs: the newest one in `migrations/versions`."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+VERSIONS = "alembic_version"
+LOCK = 0x696D_6761_7465_7761  # "imgatewa": every replica has to ask for the same number
+LOCK_SECONDS = 60
+WAL_TRIES = 100
+WAL_PAUSE_SECONDS = 0.05
+
+
+async def migrate(url: str) -> None:
+    """Bring the database up to date; a SQLite file is made if it is not there."""
+    if kind_of(url) == SQLITE:
+        _make_file(file_of(url))
+    async with _opened(url) as database:
+        if await _revision(database) == HEAD:
+            return
+        if database.kind == SQLITE:
+            await _write_ahead(database)
+        async with database.transaction() as connection:
+            await _wait_for_turn(connection, database.kind)
+            await connection.run_sync(_upgrade)
+
+
+async def check(url: str) -> None:
+    """Raise `SchemaError` unless the database is up to date. Changes nothing."""
+    async with _opened(url) as database:
+        found = await _revision(database)
+        if found != HEAD:
+            raise SchemaError(f"The {database.shown} is at revision {found}; this gateway needs {HEAD}.")
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Database]:
+    """A database without time limits of its own, whose errors say which one it is and what is wrong with it."""
+    database = Database(url, pool=NullPool, patient=True)
+    try:
+        yield database
+    except BooksUnavailable as error:
+        raise BooksUnavailable(f"The {database.shown} does not answer ({_reason(error.__cause__)}).") from None
+    except SQLAlchemyError as error:
+        raise SchemaError(f"The {database.shown} could not be brought up to date ({_reason(error)}).") from None
+    finally:
+        await database.close()
+
+
+def _reason(error: BaseException | None) -> str:
+    """One line, from the database itself and not from its library, which would add the statement."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    first = str(said).strip().partition("\n")[0]
+    return first or type(said).__name__
+
+
+def _make_file(path: Path) -> None:
+    """For this user's eyes only; what SQLite puts beside it gets the same mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise SchemaError(f"The SQLite file {path} cannot be opened ({error.strerror}).") from None
+
+
+async def _revision(database: Database) -> str | None:
+    async with database.transaction() as connection:
+        return await connection.run_sync(_read_revision)
+
+
+def _read_revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSIONS):
+        return None
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSIONS}"))  # noqa: S608 (our own name)
+    return found
+
+
+async def _write_ahead(database: Database) -> None:
+    """Readers and the one writer no longer wait for each other. SQLite does not queue for this switch: it is tried."""
+    for left in reversed(range(WAL_TRIES)):
+        try:
+            async with database.transaction() as connection:
+                mode = await connection.scalar(text("PRAGMA journal_mode = WAL"))
+        except BooksUnavailable:
+            if not left:
+                raise
+            await asyncio.sleep(WAL_PAUSE_SECONDS)
+        else:
+            if mode != "wal":
+                raise SchemaError(f"The {database.shown} is on a file system that cannot share it.")
+            return
+
+
+async def _wait_for_turn(connection: AsyncConnection, kind: str) -> None:
+    """One at a time; the turn ends with the transaction, also when its owner is killed."""
+    if kind == SQLITE:
+        await connection.execute(text(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}"))
+        await connection.execute(text("BEGIN IMMEDIATE"))
+    else:
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+
+
+def _upgrade(connection: Connection) -> None:
+    """Alembic looks again at what there is: by now another replica may have done it."""
+    from alembic import command  # noqa: PLC0415 (100 ms that a start without anything to do saves)
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    for found in MigrationContext.configure(connection).get_current_heads():
+        if found not in known:
+            raise SchemaError(f"The database is at revision {found}, made by a newer gateway; this one needs {HEAD}.")
+    command.upgrade(config, "head")

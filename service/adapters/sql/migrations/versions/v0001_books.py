@@ -1,0 +1,109 @@
+"""The ledger, issued keys and the audit trail; the ledger and the trail are only ever added to."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+BIG = sa.BigInteger()
+
+APPEND_ONLY = ("entries", "audit")
+
+
+def upgrade() -> None:
+    """Make everything."""
+    _make_entries()
+    _make_keys()
+    if op.get_bind().dialect.name == "postgresql":
+        _refuse_changes_in_postgresql()
+    else:
+        _refuse_changes_in_sqlite()
+
+
+def _make_entries() -> None:
+    op.create_table(
+        "entries",
+        sa.Column("hold_id", TEXT, primary_key=True),
+        sa.Column("request_id", TEXT, nullable=False),
+        sa.Column("team", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("operation", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.Column("backend", TEXT, nullable=False),
+        sa.Column("upstream_model", TEXT, nullable=False),
+        sa.Column("price_version", TEXT, nullable=False),
+        sa.Column("output_format", TEXT, nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("cost", BIG, nullable=False),
+        sa.Column("basis", TEXT, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("tier", TEXT),
+        sa.Column("resolved_tier", TEXT),
+        sa.Column("size", TEXT),
+        sa.Column("text_in", BIG, nullable=False),
+        sa.Column("image_in", BIG, nullable=False),
+        sa.Column("text_cached", BIG, nullable=False),
+        sa.Column("image_cached", BIG, nullable=False),
+        sa.Column("text_out", BIG, nullable=False),
+        sa.Column("image_out", BIG, nullable=False),
+        sa.Column("saved", BIG, nullable=False),
+        sa.Column("cache", TEXT, nullable=False),
+        sa.Column("tags", sa.JSON, nullable=False),
+        sa.Column("held_at", BIG, nullable=False),
+        sa.Column("posted_at", BIG, nullable=False),
+        sa.Column("day", sa.Integer, sa.Computed("held_at / 86400000000", persisted=True), nullable=False),
+    )
+    op.create_index("entries_time", "entries", ["held_at", "hold_id"])
+    ordered = ["day", "team", "resolved_tier", "model", "key"]
+    summed = ["held_at", "basis", "n", "cost", "saved", "text_in", "image_in", "text_out", "image_out"]
+    op.create_index("entries_sums", "entries", [*ordered, *summed])
+
+
+def _make_keys() -> None:
+    op.create_table(
+        "keys",
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("team", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("note", TEXT, nullable=False),
+        sa.Column("created_at", BIG, nullable=False),
+        sa.Column("expires_at", BIG),
+        sa.Column("revoked_at", BIG),
+        sa.UniqueConstraint("digest", name="keys_digest"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("actor", TEXT, nullable=False),
+        sa.Column("action", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=False),
+        sa.Column("request_id", TEXT, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def _refuse_changes_in_sqlite() -> None:
+    for table in APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
+
+
+def _refuse_changes_in_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$"
+    )
+    for table in APPEND_ONLY:
+        for verbs, each in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+            op.execute(
+                f"CREATE TRIGGER {table}_append_only_{each.lower()} BEFORE {verbs} ON {table} "
+                f"FOR EACH {each} EXECUTE FUNCTION append_only()"
+            )

@@ -1,0 +1,74 @@
+"""The tables, as the migrations leave them; a test holds the two together.
+
+Rule: `entries` and `audit` are only ever added to, triggers refuse everything else. Times are microseconds since 1970,
+money is nano-USD. Text is compared byte by byte on both databases, so that order does not depend on a locale.
+"""
+
+from sqlalchemy import JSON, BigInteger, Column, Computed, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy.types import TypeEngine
+
+DAY_MICROSECONDS = 86_400_000_000
+
+TEXT: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
+BIG: TypeEngine[int] = BigInteger()
+NUMBER: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows in this type only
+
+metadata = MetaData()
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("hold_id", TEXT, primary_key=True),
+    *(
+        Column(name, TEXT, nullable=False)
+        for name in ("request_id", "team", "key", "operation", "model", "backend", "upstream_model", "price_version")
+    ),
+    Column("output_format", TEXT, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("cost", BIG, nullable=False),
+    Column("basis", TEXT, nullable=False),
+    Column("status", TEXT, nullable=False),
+    *(Column(name, TEXT) for name in ("tier", "resolved_tier", "size")),
+    *(
+        Column(name, BIG, nullable=False)
+        for name in ("text_in", "image_in", "text_cached", "image_cached", "text_out", "image_out", "saved")
+    ),
+    Column("cache", TEXT, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("held_at", BIG, nullable=False),
+    Column("posted_at", BIG, nullable=False),
+    Column("day", Integer, Computed(f"held_at / {DAY_MICROSECONDS}", persisted=True), nullable=False),
+)
+
+COVERED = ("day", "team", "resolved_tier", "model", "key")
+"""What the index `entries_sums` is ordered by: sums over a beginning of it need no sorting."""
+
+Index("entries_time", entries.c.held_at, entries.c.hold_id)
+Index(
+    "entries_sums",
+    *(entries.c[name] for name in COVERED),
+    *(entries.c[name] for name in ("held_at", "basis", "n", "cost", "saved")),
+    *(entries.c[name] for name in ("text_in", "image_in", "text_out", "image_out")),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("team", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False),
+    Column("note", TEXT, nullable=False),
+    Column("created_at", BIG, nullable=False),
+    Column("expires_at", BIG),
+    Column("revoked_at", BIG),
+    UniqueConstraint("digest", name="keys_digest"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
+    Column("at", BIG, nullable=False),
+    *(Column(name, TEXT, nullable=False) for name in ("actor", "action", "subject", "detail", "request_id")),
+    sqlite_autoincrement=True,
+)

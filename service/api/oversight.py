@@ -1,0 +1,202 @@
+"""/admin/v1/teams, /admin/v1/usage and /admin/v1/export: how the teams stand, what they used, and the ledger as a file.
+
+Rule: what the settings say, how the limits stand and what the books say are put side by side and not reconciled: each
+is the truth about itself. A file is sent as it is made; one that breaks off is not a file, and the connection says so.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
+from litestar.response import Stream
+
+from service.api.admin import KeyReply, key_reply
+from service.api.desk import Desk, desk_of
+from service.api.documents import errors_of
+from service.api.edge import Http
+from service.api.queries import GroupBy, OfTeam, Since, Until, check_known, groups_of, span_of
+from service.api.usage import LimitReply, Sums, UsageReply, limit_reply, usage_reply
+from service.domain.errors import InvalidValue, MissingParameter, TeamNotFound
+from service.domain.ledger import all_limits
+from service.domain.limits import Limit, Limits, Measure
+from service.domain.pricing import NANO
+from service.domain.spans import parse_span
+from service.domain.teams import Key, Team
+from service.usecases.accounts import Span
+
+MONEY_FIELDS = frozenset({Measure.DAY.value, Measure.MONTH.value})
+LimitsReply = Mapping[str, float | int]
+
+
+class TeamReply(msgspec.Struct):
+    """What the settings say about a team. Empty `models` or `tiers`: all of them. Money is US dollars."""
+
+    object: Literal["team"]
+    name: str
+    models: list[str]
+    tiers: list[str]
+    limits: LimitsReply
+    limits_by_tier: Mapping[str, LimitsReply]
+    limits_by_model: Mapping[str, LimitsReply]
+
+
+class FileKeyReply(msgspec.Struct):
+    """A key of teams.yaml."""
+
+    id: str
+    limits: LimitsReply
+
+
+class TeamStateReply(TeamReply):
+    """A team with its keys, how its limits stand, and what it used in the current UTC month."""
+
+    standings: list[LimitReply]
+    keys: list[KeyReply]
+    keys_in_file: list[FileKeyReply]
+    this_month: Sums
+
+
+class TeamsReply(msgspec.Struct):
+    """All teams."""
+
+    object: Literal["list"]
+    data: list[TeamReply]
+
+
+@get(
+    "/teams",
+    operation_id="listTeams",
+    summary="List the teams",
+    responses=errors_of(400, 401, 404, 500),
+    response_description="The teams.",
+)
+async def list_teams(request: Http) -> TeamsReply:
+    """Every team of teams.yaml, as it is in force now."""
+    check_known(request)
+    teams = desk_of(request).live().teams
+    return TeamsReply(object="list", data=[TeamReply(**_team(teams[name])) for name in sorted(teams)])
+
+
+@get(
+    "/teams/{team:str}",
+    operation_id="retrieveTeam",
+    summary="Say how a team stands",
+    responses=errors_of(400, 401, 404, 500, 503),
+    response_description="The team.",
+)
+async def retrieve_team(
+    request: Http, team: Annotated[str, PathParameter(description="A team of teams.yaml.")]
+) -> TeamStateReply:
+    """Its settings, limits, keys and spend."""
+    check_known(request)
+    desk = desk_of(request)
+    live = desk.live()
+    found = live.teams.get(team)
+    if found is None:
+        raise TeamNotFound("There is no such team.", param="team")
+    issued = await desk.issue.list(team)
+    keys = [key for key in live.keys.values() if key.team.name == team]
+    in_file = {key.id for key in keys} - {key.id for key in issued}
+    since, until = parse_span(None, None, desk.now())
+    month = await desk.report(Span(since=since, until=until, team=team))
+    standings = await desk.ledger.standings(team, _limits_of(found, keys))
+    return TeamStateReply(
+        **_team(found),
+        standings=[limit_reply(standing, desk.now()) for standing in standings],
+        keys=[key_reply(desk, key) for key in issued],
+        keys_in_file=[FileKeyReply(id=key.id, limits=_limits(key.limits)) for key in keys if key.id in in_file],
+        this_month=usage_reply(Span(since=since, until=until, team=team), month).total,
+    )
+
+
+@get(
+    "/usage",
+    operation_id="getUsageOfTeams",
+    summary="Say what the teams have used",
+    responses=errors_of(400, 401, 404, 500, 503),
+    response_description="Sums by group and in total.",
+)
+async def usage_of_teams(
+    request: Http, since: Since = None, until: Until = None, group_by: GroupBy = None, team: OfTeam = None
+) -> UsageReply:
+    """Spend and pictures of one team or of all."""
+    check_known(request, "since", "until", "group_by", "team")
+    desk = desk_of(request)
+    span, by = span_of(desk, since, until, team), groups_of(group_by)
+    usage = await desk.report(span, by)
+    if not usage.total.entries:
+        await _check_team(desk, team)
+    return usage_reply(span, usage)
+
+
+@get(
+    "/export",
+    operation_id="exportUsage",
+    summary="Download the ledger",
+    responses={
+        200: ResponseSpec(
+            bytes,
+            generate_examples=False,
+            description="The file: CSV, Parquet, or FOCUS 1.2 in CSV.",
+            media_type="application/octet-stream",
+        ),
+    }
+    | errors_of(400, 401, 404, 500, 503),
+)
+async def export_usage(
+    request: Http,
+    file_format: Annotated[str, QueryParameter(name="format", description="csv, parquet or focus.")] = "",
+    since: Since = None,
+    until: Until = None,
+    team: OfTeam = None,
+) -> Stream:
+    """Every entry of a span."""
+    check_known(request, "format", "since", "until", "team")
+    if not file_format:
+        raise MissingParameter("Missing required parameter: 'format'.", param="format")
+    desk = desk_of(request)
+    span = span_of(desk, since, until, team)
+    await _check_team(desk, team)
+    export = await desk.export(file_format, span)
+    headers = {"content-disposition": f'attachment; filename="{export.name}"', "cache-control": "no-store"}
+    return Stream(export.chunks, media_type=export.media_type, headers=headers)
+
+
+async def _check_team(desk: Desk, team: str | None) -> None:
+    """Raise unless the team is, or ever was, one: those that left the settings have a past."""
+    if team is None or team in desk.live().teams:
+        return
+    since, until = parse_span("1970-01-01", None, desk.now())
+    if not (await desk.report(Span(since=since, until=until, team=team))).total.entries:
+        raise InvalidValue("There is no such team.", param="team")
+
+
+def _limits_of(team: Team, keys: list[Key]) -> tuple[Limit, ...]:
+    """Every limit of a team and of its keys, each once."""
+    nobody = Key(id="", team=team, digest="")
+    return tuple(dict.fromkeys(limit for key in (nobody, *keys) for limit in all_limits(key)))
+
+
+def _team(team: Team) -> dict[str, Any]:
+    return {
+        "object": "team",
+        "name": team.name,
+        "models": sorted(team.models),
+        "tiers": sorted(team.tiers),
+        "limits": _limits(team.limits),
+        "limits_by_tier": {name: _limits(limits) for name, limits in team.limits_by_tier.items()},
+        "limits_by_model": {name: _limits(limits) for name, limits in team.limits_by_model.items()},
+    }
+
+
+def _limits(limits: Limits) -> dict[str, float | int]:
+    """The numbers that are set."""
+    numbers = {measure.value: getattr(limits, measure.value) for measure in Measure}
+    return {
+        name: number / NANO if name in MONEY_FIELDS else number
+        for name, number in numbers.items()
+        if number is not None
+    }

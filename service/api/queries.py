@@ -1,0 +1,48 @@
+"""What may stand behind the question mark, and how a span and groups are read from it.
+
+Rule: no parameter is dropped in silence. One that an endpoint does not know is `UnknownParameter`, one that is given
+twice or cannot be read is `InvalidValue`; both name it.
+"""
+
+from typing import Annotated
+
+from litestar.params import QueryParameter
+
+from service.api.desk import Desk
+from service.api.edge import Http
+from service.domain.errors import InvalidValue, UnknownParameter
+from service.domain.spans import SHOWN, parse_groups, parse_span
+from service.usecases.accounts import GROUPS, Span
+
+Since = Annotated[
+    str | None,
+    QueryParameter(description="A date (its first instant in UTC) or an RFC 3339 date-time; without it, the month's."),
+]
+Until = Annotated[str | None, QueryParameter(description="The end, which does not belong to it; without it, now.")]
+GroupBy = Annotated[
+    str | None,
+    QueryParameter(description=f"Names separated by commas: {', '.join(sorted(GROUPS))} or tag:<name>."),
+]
+OfTeam = Annotated[str | None, QueryParameter(description="One team; without it, all of them.")]
+
+
+def check_known(request: Http, *known: str) -> None:
+    """Raise unless every parameter is known and given once."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            offered = ", ".join(known) or "none"
+            raise UnknownParameter(f"Unknown parameter: '{name[:SHOWN]}'; known are {offered}.", param=name[:SHOWN])
+        if given.count(name) > 1:
+            raise InvalidValue(f"'{name}' is given more than once.", param=name)
+
+
+def span_of(desk: Desk, since: str | None, until: str | None, team: str | None) -> Span:
+    """The span that was asked for."""
+    begin, end = parse_span(since, until, desk.now())
+    return Span(since=begin, until=end, team=team)
+
+
+def groups_of(group_by: str | None) -> tuple[str, ...]:
+    """The groups that were asked for."""
+    return parse_groups(group_by, GROUPS)

@@ -1,0 +1,78 @@
+"""What the commands share: where they print, which database they open, and who sits at the terminal.
+
+Rule: `DATABASE_URL` says where the ledger is; without it, it is the file in the data folder. It is brought up to date
+before it is used, as at a start of the gateway.
+"""
+
+import asyncio
+import getpass
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from service.adapters.sql.engine import Database, connect
+from service.adapters.sql.migrate import migrate
+from service.domain.errors import GatewayError
+from service.usecases.issue_keys import Actor
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="IMAGE_GATEWAY_CONFIG", help="Folder with gateway.yaml, models.yaml, teams.yaml."),
+]
+DataOption = Annotated[
+    Path,
+    typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded state; DATABASE_URL comes before it."),
+]
+TeamOption = Annotated[str | None, typer.Option("--team", help="One team; without it, all of them.")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="A date, or a date-time such as 2026-11-01T12:00:00Z; else the month's.")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", help="The end, which does not belong to it; else now.")]
+
+
+def config_folder(given: Path | None) -> Path:
+    """The folder that was named, else ./config, else the one that came with the package."""
+    shipped = Path(__file__).parents[1] / "shipped"
+    return given or next((folder for folder in (Path("config"), shipped) if folder.is_dir()), Path("config"))
+
+
+def database_url(data_dir: Path) -> str:
+    """Where the ledger is."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
+
+
+def actor() -> Actor:
+    """Who sits at the terminal, as far as the system knows."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's number without a name
+        user = str(os.getuid())
+    return Actor(name=f"cli:{user}", request_id=f"cli_{secrets.token_hex(16)}")
+
+
+def told(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
+    """Run a story on the database. What it refuses is told in one line."""
+    try:
+        asyncio.run(_on_database(story, database_url(data_dir)))
+    except GatewayError as wrong:
+        place = f"{wrong.param}: " if wrong.param else ""
+        err.print(f"image-gateway: {escape(place + wrong.message)}", style="red")
+        raise typer.Exit(2) from None
+
+
+async def _on_database(story: Callable[[Database], Awaitable[None]], url: str) -> None:
+    await migrate(url)
+    database = connect(url)
+    try:
+        await story(database)
+    finally:
+        await database.close()

@@ -1,0 +1,119 @@
+"""`image-gateway usage`: what was used, as a table with bars, and `usage export`: the ledger as a file.
+
+Rule: numbers are the books' own, to the last digit. A file is complete or not there: it gets its name when its last
+byte is written.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.bar import Bar
+from rich.markup import escape
+from rich.table import Table
+
+from service.adapters.exports import formats
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import Database
+from service.app import now
+from service.commands.terminal import DataOption, SinceOption, TeamOption, UntilOption, out, told
+from service.domain.refusals import dollars
+from service.domain.spans import moment, parse_groups, parse_span
+from service.usecases.accounts import GROUPS, Span, UsageRow
+from service.usecases.export_usage import ExportUsage
+from service.usecases.report_usage import ReportUsage, Usage
+
+usage = typer.Typer(invoke_without_command=True, help="Say what was used, and export the ledger.")
+
+DATA = Path("data")
+BAR_WIDTH = 24
+SUMS = ("calls", "images", "cost", "saved", "uncertain")
+
+
+@usage.callback()
+def report(  # noqa: PLR0913, PLR0917 (a command's options)
+    context: typer.Context,
+    by: Annotated[str, typer.Option("--by", help="Names such as team,tier,day,tag:project.")] = "team",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    team: TeamOption = None,
+    data_dir: DataOption = DATA,
+) -> None:
+    """Print what was used; without a span, in this month."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def story(database: Database) -> None:
+        groups = parse_groups(by, GROUPS, "by")
+        span = _span(since, until, team)
+        found = await ReportUsage(books=SqlBooks(database))(span, groups)
+        out.print(f"{moment(span.since):%Y-%m-%d %H:%M} to {moment(span.until):%Y-%m-%d %H:%M} UTC")
+        out.print(drawn(found))
+
+    told(story, data_dir)
+
+
+@usage.command("export")
+def export(  # noqa: PLR0913, PLR0917 (a command's options)
+    file_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(formats())}.")],
+    output: Annotated[Path, typer.Option("--output", help="The file; - is standard output.")] = Path("-"),
+    since: SinceOption = None,
+    until: UntilOption = None,
+    team: TeamOption = None,
+    data_dir: DataOption = DATA,
+) -> None:
+    """Write every entry of a span into a file."""
+
+    async def story(database: Database) -> None:
+        exporting = ExportUsage(books=SqlBooks(database), formats=formats())
+        made = await exporting(file_format, _span(since, until, team))
+        await _written(made.chunks, output)
+
+    told(story, data_dir)
+
+
+def drawn(found: Usage) -> Table:
+    """A table with a bar for the cost of each row."""
+    table = Table(box=None, pad_edge=False)
+    for name in found.by:
+        table.add_column(name)
+    for name in SUMS:
+        table.add_column(name, justify="right")
+    table.add_column("", width=BAR_WIDTH)
+    most = max((row.cost for row in found.rows), default=0)
+    for row in found.rows:
+        bar = Bar(size=most or 1, begin=0, end=row.cost, width=BAR_WIDTH)
+        table.add_row(*(escape(value or "-") for value in row.group), *_sums(row), bar)
+    table.add_section()
+    table.add_row(*["total", *[""] * (len(found.by) - 1)], *_sums(found.total), "", style="bold")
+    return table
+
+
+def _sums(row: UsageRow) -> tuple[str, ...]:
+    money = (dollars(nano) for nano in (row.cost, row.saved, row.uncertain))
+    return f"{row.entries:,}", f"{row.images:,}", *money
+
+
+def _span(since: str | None, until: str | None, team: str | None) -> Span:
+    begin, end = parse_span(since, until, now())
+    return Span(since=begin, until=end, team=team)
+
+
+async def _written(chunks: AsyncIterator[bytes], output: Path) -> None:
+    if output == Path("-"):
+        async for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        return
+    growing = output.with_name(f".{output.name}.part")
+    try:
+        with growing.open("wb") as file:
+            async for chunk in chunks:
+                file.write(chunk)
+        growing.replace(output)
+    except OSError as refused:
+        raise typer.BadParameter(f"{output} cannot be written: {refused.strerror}") from None
+    finally:
+        growing.unlink(missing_ok=True)

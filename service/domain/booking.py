@@ -1,0 +1,85 @@
+"""From orders to claims, and from outcomes to entries: what is written down about an attempt, and at what cost.
+
+Rule: the claim already holds the entry for the worst case, at the quote and unconfirmed; whatever is learned later
+replaces parts of it. Pure; raises nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from service.domain.catalog import Model
+from service.domain.images import Spec
+from service.domain.ledger import Basis, Claim, Entry, Status, scopes_of
+from service.domain.outcomes import Purchase, Usage
+from service.domain.quotes import Charge, quote
+from service.domain.routing import Plan
+from service.domain.teams import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, in which request, and under which tags the cost is to be found."""
+
+    key: Key
+    request_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller) -> Claim:
+    """The hold that one order needs."""
+    worst = quote(spec, model, plan.route, plan.price)
+    entry = Entry(
+        hold_id=hold_id,
+        request_id=caller.request_id,
+        team=caller.key.team.name,
+        key=caller.key.id,
+        tags=caller.tags,
+        operation=spec.operation.value,
+        model=model.id,
+        backend=plan.route.backend,
+        upstream_model=plan.route.model,
+        price_version=plan.price.version,
+        output_format=plan.transcode.output_format if plan.transcode else spec.output_format,
+        n=spec.n,
+        tier=spec.tier,
+        resolved_tier=resolved_tier(spec, model),
+        size=str(spec.size) if spec.size else None,
+        cost=worst,
+        basis=Basis.UNCONFIRMED,
+        status=Status.LOST,
+    )
+    return Claim(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes_of(caller.key, spec, model), entry=entry)
+
+
+def delivered(claim: Claim, held_at: int, purchase: Purchase, charge: Charge, model: Model) -> Entry:
+    """The entry of an order that brought pictures."""
+    drawn = purchase.tier if purchase.tier in model.tiers else None
+    usage = purchase.usage or Usage()
+    return replace(
+        claim.entry,
+        held_at=held_at,
+        status=Status.DELIVERED,
+        cost=charge.nano,
+        basis=charge.basis,
+        n=len(purchase.pictures),
+        resolved_tier=drawn or claim.entry.resolved_tier,
+        size=str(purchase.size) if purchase.size else claim.entry.size,
+        text_in=usage.text_in,
+        image_in=usage.image_in,
+        text_cached=usage.text_cached,
+        image_cached=usage.image_cached,
+        text_out=usage.text_out,
+        image_out=usage.image_out,
+    )
+
+
+def undelivered(claim: Claim, held_at: int) -> Entry:
+    """The entry of an order that brought nothing and may have been billed: at the quote."""
+    return replace(claim.entry, held_at=held_at, status=Status.FAILED)
+
+
+def resolved_tier(spec: Spec, model: Model) -> str | None:
+    """The tier that a cost is booked under until the vendor says which it drew: the one asked for, else the dearest."""
+    if spec.tier in model.tiers:
+        return spec.tier
+    return model.tiers[-1] if model.tiers else None

@@ -1,0 +1,160 @@
+"""What one order can cost at most, and what it did cost, in whole nano-USD.
+
+Rule: a quote is never below what the vendor can bill for the order, so that what is held covers what will be posted;
+what is left open (tier, size, frames) is quoted at the dearest that it can turn out to be. A cost is the vendor's own
+count where it gave one; what it did not say is estimated, marked so, and never zero. Tokens are counted exactly;
+fractions of a nano-dollar, which only areas have, are rounded up for each picture. A price without a tier to go by is
+a `ValueError`; settings let none in.
+
+The bound rests on what is known of the vendors (`docs/vendors.md`). Three things are not: how a gif is billed (here
+each frame as a picture), which tokens the model takes that writes an svg (here the dearest tier stands for them, and
+a purchase that had some is booked at no less than the quote), and what an `approximate` price turns out to be.
+"""
+
+from dataclasses import dataclass, replace
+
+from service.domain.catalog import Model, Route, SizeAs, SizeRule
+from service.domain.images import Spec
+from service.domain.ledger import Basis
+from service.domain.outcomes import Purchase, Usage
+from service.domain.pricing import TOKENS_PER_PARTIAL, Price, TokenRates, Tokens
+
+TEXT_OVERHEAD = 64
+"""Text tokens that a vendor may put around a prompt, and again around each picture that is sent along."""
+
+BYTES_PER_TOKEN = 4
+MOST_FRAMES = 16
+MEGAPIXEL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What an order cost, and what that rests on."""
+
+    nano: int
+    basis: Basis
+
+
+def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 0) -> int:
+    """An upper bound of what an order can cost along a route. `partials` are previews per picture.
+
+    It is linear in n, so the orders that one request is split into are quoted at what the request is.
+    """
+    spec = _said(spec, route)
+    rule = route.sizes or model.sizes
+    if price.rates is None:
+        return spec.n * _flat(spec, rule, price)
+    drawn = _drawn(spec, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
+    text = _bytes(spec) + TEXT_OVERHEAD * (1 + _brought(spec))
+    return spec.n * _run(spec, price.rates, price.tokens, text=text, drawn=drawn)
+
+
+def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchase) -> Charge:
+    """What an order came to. A size that the vendor left unsaid is best measured before this is asked."""
+    rule = route.sizes or model.sizes
+    drawn = _delivered(_said(spec, route), purchase, price)
+    if price.rates is None:
+        certain = not price.approximate and (price.per_image is not None or drawn.size is not None)
+        return Charge(nano=drawn.n * _flat(drawn, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED)
+    if purchase.usage is None or not purchase.usage.tokens_out:
+        text = -(-_bytes(spec) // BYTES_PER_TOKEN)
+        tokens = _drawn(drawn, model, rule, price.tokens)
+        run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
+        return Charge(nano=drawn.n * run, basis=Basis.ESTIMATED)
+    metered = _metered(purchase.usage, price.rates)
+    if purchase.svg_usage is None:
+        return Charge(nano=metered, basis=Basis.USAGE)
+    return Charge(nano=max(metered, quote(spec, model, route, price)), basis=Basis.ESTIMATED)
+
+
+def _said(spec: Spec, route: Route) -> Spec:
+    """The spec as the vendor learns it: told a mere ratio, it draws what size it likes."""
+    return replace(spec, size=None) if route.size_as is SizeAs.ASPECT_RATIO else spec
+
+
+def _delivered(spec: Spec, purchase: Purchase, price: Price) -> Spec:
+    """What was drawn, as far as the vendor said, else as far as it was asked for."""
+    return replace(
+        spec,
+        n=max(1, len(purchase.pictures)),
+        tier=purchase.tier if purchase.tier in price.tokens.tiers else spec.tier,
+        size=purchase.size or spec.size,
+    )
+
+
+def _bytes(spec: Spec) -> int:
+    """A prompt's length in UTF-8. No byte-level encoding makes more tokens than that."""
+    return len(spec.prompt.encode("utf-8", "surrogatepass"))
+
+
+def _brought(spec: Spec) -> int:
+    """How many pictures the caller sends along."""
+    return len(spec.references) + sum(overlay is not None for overlay in (spec.mask, spec.markup))
+
+
+def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, drawn: int) -> int:
+    """One picture by token prices. What goes in goes in for every picture again; cached or not is not known yet."""
+    return (
+        text * max(rates.text_in, rates.text_cached)
+        + _brought(spec) * tokens.image_in_per_reference * max(rates.image_in, rates.image_cached)
+        + drawn * rates.image_out
+        + tokens.text_out_per_image * rates.text_out
+    )
+
+
+def _metered(usage: Usage, rates: TokenRates) -> int:
+    """The vendor's count at its prices."""
+    text_cached = min(usage.text_cached, usage.text_in)
+    image_cached = min(usage.image_cached, usage.image_in)
+    return (
+        (usage.text_in - text_cached) * rates.text_in
+        + text_cached * rates.text_cached
+        + (usage.image_in - image_cached) * rates.image_in
+        + image_cached * rates.image_cached
+        + usage.image_out * rates.image_out
+        + usage.text_out * rates.text_out
+    )
+
+
+def _drawn(spec: Spec, model: Model, rule: SizeRule, tokens: Tokens) -> int:
+    """The most output tokens that one picture can take, previews aside."""
+    return max(_of_tier(tier, spec, rule, tokens) for tier in _tiers(spec, model, tokens))
+
+
+def _tiers(spec: Spec, model: Model, tokens: Tokens) -> frozenset[str]:
+    """The tiers that may be drawn: the one that was asked for, else any of the model's."""
+    if spec.tier is not None and spec.tier in tokens.tiers and spec.output_format != "svg":
+        return frozenset({spec.tier})
+    return tokens.tiers & frozenset(model.tiers) or tokens.tiers
+
+
+def _of_tier(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> int:
+    """The same for one tier.
+
+    A gif counts frame by frame, each as though it were square. That also covers a vendor that bills one sheet with all
+    frames on it: k * (2,000,000 + area) is more than 2,000,000 + k * area, and no sheet takes more than a square one.
+    """
+    sizes = (spec.size,) if spec.size else rule.choices
+    if spec.output_format == "gif":
+        return (spec.frame_count or MOST_FRAMES) * tokens.most(tier, _most_pixels(spec, rule))
+    if not sizes:
+        return tokens.most(tier, _most_pixels(spec, rule))
+    return max(tokens.of(tier, size) or tokens.most(tier, size.pixels) for size in sizes)
+
+
+def _flat(spec: Spec, rule: SizeRule, price: Price) -> int:
+    """One picture by a price for pictures or for their area."""
+    if price.per_megapixel is None:
+        return price.per_image or 0
+    usual = price.default_steps or spec.steps or 1
+    steps = max(spec.steps or 0, usual)
+    return -(-_most_pixels(spec, rule) * price.per_megapixel * steps // (MEGAPIXEL * usual))
+
+
+def _most_pixels(spec: Spec, rule: SizeRule) -> int:
+    """The largest area that may be drawn."""
+    if spec.size:
+        return spec.size.pixels
+    if rule.choices:
+        return max(choice.pixels for choice in rule.choices)
+    return min(rule.max_pixels, rule.max_edge**2)

@@ -1,0 +1,77 @@
+"""What a caller is told when a limit has no room, and when there will be room again.
+
+Rule: whoever keeps the counters, the words are the same; they name the limit, its scope and the way out. Times are
+microseconds since 1970, UTC; money is nano-USD and is written to its last digit. Pure.
+"""
+
+import math
+from datetime import UTC, datetime
+
+from service.domain.errors import LimitExceeded
+from service.domain.limits import MONEY, RATES, TEAM, Measure, Standing
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+CENT_DIGITS, NANO_DIGITS = 2, 9
+
+
+def refusal(team: str, standing: Standing, asked: int, at: int) -> LimitExceeded:
+    """The error for a claim of `asked` on a limit that stands like this at that time."""
+    limit = standing.limit
+    if limit.measure in MONEY:
+        sentence = _of_money(team, standing, asked, at)
+    elif limit.measure in RATES:
+        sentence = _of_rate(team, standing, asked)
+    else:
+        sentence = _of_images_at_once(team, standing, asked)
+    return LimitExceeded(sentence, standing)
+
+
+def window_ends(measure: Measure, at: int) -> int:
+    """When the UTC day or month that contains `at` is over."""
+    if measure is Measure.DAY:
+        return (at // DAY + 1) * DAY
+    first = datetime.fromtimestamp(at // SECOND, UTC).replace(day=1, hour=0, minute=0, second=0)
+    year, month = divmod(first.year * 12 + first.month, 12)
+    return int(first.replace(year=year, month=month + 1).timestamp()) * SECOND
+
+
+def dollars(nanos: int) -> str:
+    """Nano-USD as dollars: two decimals, and more only where the amount has more."""
+    whole, rest = divmod(nanos, 10**NANO_DIGITS)
+    decimals = f"{rest:0{NANO_DIGITS}d}"
+    return f"${whole}.{decimals[:CENT_DIGITS]}{decimals[CENT_DIGITS:].rstrip('0')}"
+
+
+def _of_money(team: str, standing: Standing, asked: int, at: int) -> str:
+    limit = standing.limit
+    period = "day" if limit.measure is Measure.DAY else "month"
+    spent = f"Team '{team}' has used {dollars(standing.used)} of {dollars(limit.most)} per {period}{_scope(standing)}"
+    if standing.wait is None:
+        return f"{spent}; this request may cost up to {dollars(asked)}, which is more than the whole limit."
+    ends = datetime.fromtimestamp(window_ends(limit.measure, at) // SECOND, UTC)
+    return f"{spent}; this request may cost up to {dollars(asked)}. The limit resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
+
+
+def _of_rate(team: str, standing: Standing, asked: int) -> str:
+    limit = standing.limit
+    thing = "request" if limit.measure is Measure.REQUESTS else "image"
+    allowed = f"Team '{team}' may make {_count(limit.most, thing)} per minute{_scope(standing)}"
+    if standing.wait is None:
+        return f"{allowed}; this request asks for {_count(asked, thing)}."
+    return f"{allowed}; try again in {_count(max(1, math.ceil(standing.wait)), 'second')}."
+
+
+def _of_images_at_once(team: str, standing: Standing, asked: int) -> str:
+    allowed = f"Team '{team}' may have {_count(standing.limit.most, 'image')} made at the same time{_scope(standing)}"
+    busy = f"{standing.used} {'is' if standing.used == 1 else 'are'} being made"
+    return f"{allowed}; {busy}, and this request asks for {_count(asked, 'image')}."
+
+
+def _scope(standing: Standing) -> str:
+    scope = standing.limit.scope
+    return "" if scope == TEAM else f" (scope {scope})"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,56 @@
+"""The two files that may change while the gateway runs, `models.yaml` and `teams.yaml`, read together.
+
+Rule: together, because the one names what the other defines. Fails with `SettingsError` at the start; later a wrong
+file is told in words and the version before stays.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from service.domain.teams import Key, Roster
+from service.settings.files import SettingsError
+from service.settings.models import read_catalog
+from service.settings.teams import read_teams
+from service.usecases.know_callers import Known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Where they are; `extra` is a key that no file has, that of `serve --dev`."""
+
+    folder: Path
+    today: Callable[[], date]
+    extra: Key | None = None
+
+    def read(self) -> Known:
+        """Both files. Raises `SettingsError`."""
+        catalog = read_catalog(self.folder / "models.yaml", self.today())
+        roster = read_teams(self.folder / "teams.yaml", catalog)
+        if self.extra:
+            team = self.extra.team
+            roster = Roster(
+                teams={**roster.teams, team.name: roster.teams.get(team.name, team)},
+                keys={**roster.keys, self.extra.digest: replace(self.extra, team=roster.teams.get(team.name, team))},
+            )
+        return Known(catalog=catalog, roster=roster)
+
+    def again(self) -> Known | str:
+        """Both files, or what is wrong with them."""
+        try:
+            return self.read()
+        except SettingsError as wrong:
+            return str(wrong)
+
+    def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """Something that changes when one of the files does, also by way of a link to another file."""
+        return tuple(_stamp(self.folder / name) for name in ("models.yaml", "teams.yaml"))
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

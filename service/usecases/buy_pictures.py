@@ -1,0 +1,154 @@
+"""Buy pictures along one route: hold their worst price, call the backend once for each order, book what it came to.
+
+Rule: an order has one hold, one call and at most one entry. It is booked as soon as the vendor has answered, before
+anything else can go wrong. With several orders side by side, what was delivered is kept even if another one failed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+
+from service.domain.booking import Caller, claim, delivered, undelivered
+from service.domain.catalog import Model
+from service.domain.errors import MAY_BE_BILLED, Failure
+from service.domain.images import Spec
+from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_of
+from service.domain.limits import RATES
+from service.domain.outcomes import Outcome, Purchase
+from service.domain.quotes import cost
+from service.domain.routing import Next, Plan, after, orders
+from service.usecases.develop import Develop
+from service.usecases.events import AttemptFinished, QuoteExceeded
+from service.usecases.hold_money import Held, HoldMoney
+from service.usecases.ports import Backends, Observer, Order
+
+Bring = Callable[[Spec], Awaitable[Spec]]
+"""Fetches what a spec only links to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is wanted, of which model, by whom. `admitted` is told how the caller's limits stand."""
+
+    spec: Spec
+    model: Model
+    caller: Caller
+    admitted: Callable[[Admission], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What orders along one route came to: pictures or a failure, and what was booked for it in nano-USD."""
+
+    outcome: Outcome
+    cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuyPictures:
+    """The use case. `mint` gives 32 random hex digits, `elapsed` monotonic seconds."""
+
+    backends: Backends
+    develop: Develop
+    hold: HoldMoney
+    observe: Observer
+    mint: Callable[[], str]
+    elapsed: Callable[[], float]
+
+    async def __call__(self, wish: Wish, plan: Plan, bring: Bring | None, *, first: bool) -> tuple[Spec, Bought]:
+        """Place every order of a plan; gives the spec, with what `bring` brought, and what came of it.
+
+        Only the first plan of a request counts against its rates.
+
+        Raises:
+            LimitExceeded, StateUnavailable: nothing was bought.
+            RequestError: what had to be brought could not be; nothing was bought.
+        """
+        parts = orders(wish.spec, plan)
+        claims = [claim(self.mint(), part, plan, wish.model, wish.caller) for part in parts]
+        limits = limits_of(wish.caller.key, claims[0].scopes)
+        counted = limits if first else tuple(limit for limit in limits if limit.measure not in RATES)
+        state = HoldState.PENDING if bring else HoldState.SENT
+        async with self.hold(wish.caller.key.team.name, claims, counted, state) as held:
+            if first:
+                wish.admitted(held.admission)
+            spec = await bring(wish.spec) if bring else wish.spec
+            await held.send()
+            placed = zip(claims, orders(spec, plan), strict=True)
+            found = await asyncio.gather(*(self._place(held, one, part, wish, plan) for one, part in placed))
+        return spec, combine(found)
+
+    async def _place(self, held: Held, claim: Claim, part: Spec, wish: Wish, plan: Plan) -> Bought:
+        """One order, booked and developed by itself: a reply that cannot be read spoils no other one."""
+        order = Order(spec=part, route=plan.route, price=plan.price, request_id=wish.caller.request_id)
+        outcome = await self._attempt(order)
+        if isinstance(outcome, Failure):
+            return Bought(outcome, await self._book_failure(held, claim, outcome))
+        measured = await self.develop.measured(outcome)
+        lost = isinstance(measured, Failure)
+        entry = self._entry(held, claim, order, wish.model, outcome if isinstance(measured, Failure) else measured)
+        await held.post(replace(entry, status=Status.FAILED) if lost else entry)
+        finished = measured if isinstance(measured, Failure) else await self.develop(measured, wish.spec, plan)
+        return Bought(finished, entry.cost)
+
+    async def _attempt(self, order: Order) -> Outcome:
+        started = self.elapsed()
+        outcome = await self.backends[order.route.backend].buy(order)
+        self.observe(
+            AttemptFinished(
+                request_id=order.request_id,
+                backend=order.route.backend,
+                model=order.route.model,
+                seconds=self.elapsed() - started,
+                failure=outcome.kind if isinstance(outcome, Failure) else None,
+            ),
+        )
+        return outcome
+
+    async def _book_failure(self, held: Held, claim: Claim, failure: Failure) -> int:
+        if failure.kind in MAY_BE_BILLED:
+            await held.post(undelivered(claim, held.admission.held_at))
+            return claim.quote
+        await held.void(claim.hold_id)
+        return 0
+
+    def _entry(self, held: Held, claim: Claim, order: Order, model: Model, purchase: Purchase) -> Entry:
+        charge = cost(order.spec, model, order.route, order.price, purchase)
+        if charge.nano > claim.quote:
+            self.observe(
+                QuoteExceeded(
+                    request_id=order.request_id,
+                    model=model.id,
+                    backend=order.route.backend,
+                    quote=claim.quote,
+                    cost=charge.nano,
+                ),
+            )
+        return delivered(claim, held.admission.held_at, purchase, charge, model)
+
+
+def combine(found: Sequence[Bought]) -> Bought:
+    """Several orders as one: the pictures, if there are any, else the failure that decides what happens next."""
+    spent = sum(each.cost for each in found)
+    bought = [each.outcome for each in found if isinstance(each.outcome, Purchase)]
+    if bought:
+        return Bought(join(bought), spent)
+    return Bought(worst([each.outcome for each in found if isinstance(each.outcome, Failure)]), spent)
+
+
+def join(purchases: list[Purchase]) -> Purchase:
+    """Several purchases of the same thing as one: pictures in order, usage summed where all of them have it."""
+    first, *_ = purchases
+    usages = [purchase.usage for purchase in purchases if purchase.usage]
+    return replace(
+        first,
+        pictures=tuple(picture for purchase in purchases for picture in purchase.pictures),
+        usage=reduce(add, usages) if len(usages) == len(purchases) else None,
+    )
+
+
+def worst(failures: list[Failure]) -> Failure:
+    """Of several failures the one that must decide what happens next: one that forbids going on, if there is one."""
+    return next((failure for failure in failures if after(failure) is Next.GIVE_UP), failures[0])

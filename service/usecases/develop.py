@@ -1,0 +1,55 @@
+"""Develop what was bought: into the format that was asked for, whatever the backend drew, and with its real size.
+
+Rule: a purchase that needs nothing is passed on untouched. Bytes that are no picture make the purchase a
+`BROKEN_REPLY`; it stays paid for.
+"""
+
+from dataclasses import dataclass, replace
+
+from service.domain.errors import Failure, FailureKind, UnreadableFile
+from service.domain.images import Spec
+from service.domain.outcomes import Outcome, Purchase
+from service.domain.routing import Plan, Transcode
+from service.usecases.ports import Darkroom
+
+MENDED = frozenset({"png", "jpeg", "webp"})
+UNREADABLE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply is not a picture.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Develop:
+    """The use case."""
+
+    darkroom: Darkroom
+
+    async def __call__(self, purchase: Purchase, spec: Spec, plan: Plan) -> Outcome:
+        """The purchase as the caller wants it, or why it cannot be."""
+        transcode = plan.transcode or mend(purchase, spec)
+        if transcode is None:
+            return purchase
+        try:
+            pictures = [await self.darkroom.develop(picture, transcode) for picture in purchase.pictures]
+        except UnreadableFile:
+            return UNREADABLE
+        return replace(purchase, pictures=tuple(pictures), output_format=transcode.output_format)
+
+    async def measured(self, purchase: Purchase) -> Outcome:
+        """The purchase with what the backend left unsaid, read from the first picture."""
+        if purchase.size and purchase.output_format:
+            return purchase
+        try:
+            look = await self.darkroom.measure(purchase.pictures[0])
+        except UnreadableFile:
+            return UNREADABLE
+        if look is None:
+            return purchase
+        return replace(purchase, size=look.size, output_format=look.media_type.removeprefix("image/"))
+
+
+def mend(purchase: Purchase, spec: Spec) -> Transcode | None:
+    """What it takes when a backend drew another format than it was asked for."""
+    drawn = purchase.output_format or spec.output_format
+    if drawn == spec.output_format or spec.output_format not in MENDED:
+        return None
+    quality = 100 if spec.output_compression is None else spec.output_compression
+    return Transcode(output_format=spec.output_format, quality=quality)

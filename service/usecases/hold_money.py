@@ -1,0 +1,116 @@
+"""Set money and quota aside before a vendor is called, and make sure that every hold comes to its end.
+
+Rule: all claims of a request are held or none. Leaving the block voids what was never sent and keeps what was: nobody
+knows whether it was billed, so it is booked when its lease is over. Counters that are not those of the books are
+rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.domain.errors import BooksUnavailable, StateUnavailable
+from service.domain.ledger import Admission, Claim, Entry, HoldState
+from service.domain.limits import Limit
+from service.usecases.accounts import Books, CountersLost, Ledger
+from service.usecases.events import CountersRebuilt
+from service.usecases.keep_books import KeepBooks
+from service.usecases.ports import Observer
+
+REBUILD_TRIES = 5
+
+
+@dataclass(slots=True)
+class Held:
+    """Claims that are held. Each ends by `post` or `void`, or is left to its lease."""
+
+    team: str
+    admission: Admission
+    keep: KeepBooks
+    ledger: Ledger
+    open: dict[str, HoldState]
+
+    async def send(self) -> None:
+        """From here on a vendor may be called for these holds."""
+        pending = [hold_id for hold_id, state in self.open.items() if state is HoldState.PENDING]
+        if pending:
+            await self.ledger.send(self.team, pending)
+            self.open |= dict.fromkeys(pending, HoldState.SENT)
+
+    async def post(self, entry: Entry) -> None:
+        """It was billed, or may have been."""
+        del self.open[entry.hold_id]
+        await self.keep.post(entry)
+
+    async def void(self, hold_id: str) -> None:
+        """It was certainly not billed."""
+        del self.open[hold_id]
+        await self.keep.void(self.team, hold_id)
+
+
+@dataclass(slots=True, kw_only=True)
+class HoldMoney:
+    """The use case."""
+
+    ledger: Ledger
+    books: Books
+    keep: KeepBooks
+    observe: Observer
+    _rebuilding: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def __call__(
+        self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState
+    ) -> AsyncIterator[Held]:
+        """Hold claims for the length of a block. `state` is SENT where the vendor is called at once, else PENDING.
+
+        Raises:
+            LimitExceeded: a limit has no room.
+            StateUnavailable: nothing can be held just now.
+        """
+        await self.keep.introduce(team)
+        ids = [claim.hold_id for claim in claims]
+        try:
+            admission = await self._admit(team, claims, limits, state)
+        except (StateUnavailable, asyncio.CancelledError):
+            self.keep.release_later(team, ids)
+            raise
+        self.keep.watch(claims, admission.held_at)
+        held = Held(team, admission, self.keep, self.ledger, dict.fromkeys(ids, state))
+        try:
+            yield held
+        finally:
+            for hold_id in [hold_id for hold_id, left in held.open.items() if left is HoldState.PENDING]:
+                await held.void(hold_id)
+            self.keep.leave(held.open)
+
+    async def _admit(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState) -> Admission:
+        try:
+            return await self.ledger.hold(team, claims, limits, state=state)
+        except CountersLost:
+            await self.rebuild(team)
+        try:
+            return await self.ledger.hold(team, claims, limits, state=state)
+        except CountersLost:
+            raise StateUnavailable("The gateway's counters were lost again while they were rebuilt.") from None
+
+    async def rebuild(self, team: str) -> None:
+        """Make the counters what the books and the open holds say. Raises `StateUnavailable`."""
+        async with self._rebuilding.setdefault(team, asyncio.Lock()):
+            for _ in range(REBUILD_TRIES):
+                if await self._rebuilt(team):
+                    self.observe(CountersRebuilt(team=team))
+                    return
+        raise StateUnavailable("The gateway's counters are being rebuilt.")
+
+    async def _rebuilt(self, team: str) -> bool:
+        audit = await self.ledger.audit(team)
+        try:
+            await self.keep.write()
+            await self.keep.drain(team)
+            spent = await self.books.spent(team, audit.at)
+            settled = await self.books.settled(audit.open_holds)
+        except BooksUnavailable:
+            raise StateUnavailable("The gateway's counters cannot be rebuilt: the ledger does not answer.") from None
+        return await self.ledger.rebuild(team, audit, spent, settled)

@@ -1,0 +1,139 @@
+"""Issue keys while running, replace them, and end them.
+
+Rule: a secret is shown once, by the call that makes it; only its digest is kept. Whoever does something is written
+down with it, in one transaction. A key that has ended stays on the list and cannot be brought back. What cannot be done
+is an `InvalidValue` that names the parameter, a key that is not there is `KeyNotFound`; the store may raise
+`BooksUnavailable`, and then nothing was done.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from service.domain.errors import InvalidValue
+from service.domain.teams import digest_of
+from service.usecases.accounts import AuditRecord, IssuedKey, KeyStore
+
+MOST_NOTE = 200
+MOST_OVERLAP = 90 * 24 * 3600
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does it, and in which request."""
+
+    name: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key with its secret, which nobody can say again."""
+
+    key: IssuedKey
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueKeys:
+    """The use case. `teams` are the names that the settings define, `secret` and `mint` make unguessable texts."""
+
+    store: KeyStore
+    teams: Callable[[], Collection[str]]
+    now: Callable[[], datetime]
+    secret: Callable[[], str]
+    mint: Callable[[], str]
+
+    async def issue(self, actor: Actor, team: str, note: str = "", expires: datetime | None = None) -> NewKey:
+        """A new key for a team."""
+        _check_note(note)
+        self._check_expiry(expires)
+        new = self._new(team, note, expires)
+        await self.store.add(new.key, self._record(actor, "issue", new.key, _until(new.key)))
+        return new
+
+    async def rotate(
+        self, actor: Actor, key_id: str, overlap: float = DAY, expires: datetime | None = None
+    ) -> tuple[NewKey, IssuedKey]:
+        """A new key for the same team, and the old one, which ends after `overlap` seconds at the latest."""
+        if not 0 <= overlap <= MOST_OVERLAP:
+            raise InvalidValue(f"The overlap is 0 to {MOST_OVERLAP} seconds.", param="overlap_seconds")
+        self._check_expiry(expires)
+        old = await self._usable(key_id)
+        end = self.now() + timedelta(seconds=overlap)
+        new = self._new(old.team, old.note, expires)
+        await self.store.add(new.key, self._record(actor, "rotate", new.key, f"replaces {old.id}; {_until(new.key)}"))
+        ending = replace(old, expires_at=min(end, old.expires_at or end))
+        detail = f"replaced by {new.key.id}; {_until(ending)}"
+        await self.store.change(ending, self._record(actor, "expire", ending, detail))
+        return new, ending
+
+    async def expire(self, actor: Actor, key_id: str, at: datetime | None) -> IssuedKey:
+        """Let a key end at a moment to come; None lets it go on."""
+        self._check_expiry(at)
+        changed = replace(await self._usable(key_id), expires_at=at)
+        await self.store.change(changed, self._record(actor, "expire", changed, _until(changed)))
+        return changed
+
+    async def revoke(self, actor: Actor, key_id: str) -> IssuedKey:
+        """End a key at once, for good. One that was revoked before stays as it is."""
+        key = await self.store.find(key_id)
+        changed = replace(key, revoked_at=key.revoked_at or self.now())
+        detail = "was revoked before" if key.revoked_at else "from now on"
+        await self.store.change(changed, self._record(actor, "revoke", changed, detail))
+        return changed
+
+    async def list(self, team: str | None = None) -> Sequence[IssuedKey]:
+        """Every key that was ever issued, or those of a team."""
+        return await self.store.keys(team)
+
+    def state(self, key: IssuedKey) -> str:
+        """What has become of a key: active, expired or revoked."""
+        if key.revoked_at:
+            return "revoked"
+        return "expired" if key.expires_at and key.expires_at <= self.now() else "active"
+
+    async def _usable(self, key_id: str) -> IssuedKey:
+        key = await self.store.find(key_id)
+        state = self.state(key)
+        if state != "active":
+            raise InvalidValue(f"Key '{key.id}' is {state}; issue a new one.", param="key_id")
+        return key
+
+    def _new(self, team: str, note: str, expires: datetime | None) -> NewKey:
+        if team not in self.teams():
+            raise InvalidValue("There is no such team in teams.yaml.", param="team")
+        secret = self.secret()
+        key = IssuedKey(
+            id=f"key_{self.mint()[:16]}",
+            team=team,
+            digest=digest_of(secret),
+            note=note,
+            created_at=self.now(),
+            expires_at=expires,
+        )
+        return NewKey(key=key, secret=secret)
+
+    def _check_expiry(self, at: datetime | None) -> None:
+        if at is not None and at <= self.now():
+            raise InvalidValue("The end of a key has to lie in the future; revoke ends it now.", param="expires_at")
+
+    def _record(self, actor: Actor, action: str, key: IssuedKey, detail: str) -> AuditRecord:
+        return AuditRecord(
+            at=self.now(),
+            actor=actor.name,
+            action=f"key.{action}",
+            subject=key.id,
+            detail=f"team {key.team}; {detail}",
+            request_id=actor.request_id,
+        )
+
+
+def _check_note(note: str) -> None:
+    if len(note) > MOST_NOTE or not note.isprintable():
+        raise InvalidValue(f"A note is one line of at most {MOST_NOTE} characters.", param="note")
+
+
+def _until(key: IssuedKey) -> str:
+    return f"until {key.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if key.expires_at else "without end"

@@ -1,0 +1,186 @@
+"""Settle holds, and bring their entries to the books: what goes on behind the requests of one replica.
+
+Rule: what is owed is noted before it is tried and forgotten only when it is done, so that neither a cancelled request
+nor a store that is away loses it. An entry is in the store's queue before it is in memory here, and leaves the queue
+after it is in the books; writing it twice changes nothing. When the store or the books are down, everything waits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from service.domain.errors import BooksUnavailable, StateUnavailable
+from service.domain.ledger import Claim, Entry, HoldState
+from service.usecases.accounts import Books, Ledger, Waiting
+from service.usecases.events import BooksBehind, BooksCaughtUp, HoldExpired, SettlementDelayed
+from service.usecases.ports import Observer
+
+BATCH = 500
+MOST_IN_MEMORY = 20_000  # beyond that the store's queue alone has them, and the leader writes them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds between rounds, and how long a hold lives without a sign of its replica."""
+
+    write: float = 0.2
+    sweep: float = 5.0
+    lease: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A hold that is to be voided."""
+
+    team: str
+    hold_id: str
+
+
+@dataclass(slots=True, kw_only=True)
+class KeepBooks:
+    """The use case. `owner` names this replica among its peers."""
+
+    ledger: Ledger
+    books: Books
+    observe: Observer
+    owner: str
+    pace: Pace
+    _open: dict[str, Claim] = field(default_factory=dict)
+    _owed: dict[str, Entry | Release] = field(default_factory=dict)
+    _queue: list[Waiting] = field(default_factory=list)
+    _teams: set[str] = field(default_factory=set)
+    _behind: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def introduce(self, team: str) -> None:
+        """Before a team's first hold: let the sweeper of all replicas know of it."""
+        if team not in self._teams:
+            await self.ledger.announce([team])
+            self._teams.add(team)
+
+    def watch(self, claims: Iterable[Claim], held_at: int) -> None:
+        """Look after holds that were made at `held_at`: they are extended until they are settled or left."""
+        for claim in claims:
+            self._open[claim.hold_id] = replace(claim, entry=replace(claim.entry, held_at=held_at))
+
+    def leave(self, hold_ids: Iterable[str]) -> None:
+        """Look after these holds no longer; what was sent will be booked at its quote when its lease is over."""
+        for hold_id in hold_ids:
+            self._open.pop(hold_id, None)
+
+    def release_later(self, team: str, hold_ids: Iterable[str]) -> None:
+        """Void holds of which nobody knows whether they were made, as soon as the store answers."""
+        self._owed |= {hold_id: Release(team, hold_id) for hold_id in hold_ids}
+
+    async def post(self, entry: Entry) -> None:
+        """End a hold with an entry, now or as soon as the store answers."""
+        self._owed[entry.hold_id] = entry
+        await self._settle(entry)
+
+    async def void(self, team: str, hold_id: str) -> None:
+        """End a hold that was not billed, now or as soon as the store answers."""
+        release = Release(team, hold_id)
+        self._owed[hold_id] = release
+        await self._settle(release)
+
+    async def _settle(self, owed: Entry | Release) -> None:
+        try:
+            if isinstance(owed, Entry):
+                posted = await self.ledger.post(owed)
+                if posted.ticket and len(self._queue) < MOST_IN_MEMORY:
+                    entry = replace(owed, held_at=posted.held_at, posted_at=posted.posted_at)
+                    self._queue.append(Waiting(ticket=posted.ticket, entry=entry))
+                    self._wake.set()
+            else:
+                await self.ledger.void(owed.team, owed.hold_id)
+        except StateUnavailable:
+            self.observe(SettlementDelayed(hold_id=owed.hold_id, team=owed.team))
+            return
+        self._owed.pop(owed.hold_id, None)
+        self._open.pop(owed.hold_id, None)
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        async with asyncio.TaskGroup() as rounds:
+            rounds.create_task(self._write_when_woken())
+            rounds.create_task(self._every(self.pace.lease / 3, self.extend))
+            rounds.create_task(self._every(self.pace.sweep, self.sweep))
+
+    async def _write_when_woken(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(self.pace.write)
+            self._wake.clear()
+            await self.write()
+
+    async def _every(self, seconds: float, story: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await story()
+            except (StateUnavailable, BooksUnavailable):
+                continue  # whoever asks next will be told; the next round tries again
+
+    async def extend(self) -> None:
+        """Try again what is owed, and give every open hold of this replica a new lease."""
+        for owed in [*self._owed.values()]:
+            await self._settle(owed)
+        by_team = sorted(self._open.values(), key=_team_of)
+        for team, claims in groupby(by_team, _team_of):
+            await self.ledger.extend(team, [*claims])
+        if self._queue:
+            await self.write()
+
+    async def write(self) -> None:
+        """Bring entries from memory to the books, and take them off the store's queue."""
+        while self._queue:
+            batch = self._queue[:BATCH]
+            if not await self._written(batch):
+                return
+            del self._queue[: len(batch)]
+
+    async def _written(self, batch: Sequence[Waiting]) -> bool:
+        try:
+            await self.books.write([waiting.entry for waiting in batch])
+        except BooksUnavailable as down:
+            if not self._behind:
+                self.observe(BooksBehind(waiting=len(self._queue), reason=down.message))
+            self._behind = True
+            return False
+        if self._behind:
+            self.observe(BooksCaughtUp(waiting=len(self._queue)))
+        self._behind = False
+        by_team = sorted(batch, key=lambda waiting: waiting.entry.team)
+        for team, mine in groupby(by_team, lambda waiting: waiting.entry.team):
+            try:
+                await self.ledger.written(team, [waiting.ticket for waiting in mine])
+            except StateUnavailable:
+                continue  # they stay in the queue and are written again, to no effect
+        return True
+
+    async def sweep(self) -> None:
+        """As the one replica that does it: end holds that nobody looks after, and write what others left behind."""
+        teams = await self.ledger.announce(self._teams)
+        if not await self.ledger.lead(self.owner, 3 * self.pace.sweep):
+            return
+        for team in teams:
+            for state in await self.ledger.sweep(team):
+                self.observe(HoldExpired(team=team, booked=state is HoldState.EXPIRED))
+            await self.drain(team)
+
+    async def drain(self, team: str) -> None:
+        """Write everything of a team that is on its way to the books. Raises `BooksUnavailable`."""
+        while found := await self.ledger.waiting(team, BATCH):
+            await self.books.write([waiting.entry for waiting in found])
+            await self.ledger.written(team, [waiting.ticket for waiting in found])
+
+    async def close(self) -> None:
+        """Before this replica goes: settle and write what is left, once."""
+        for owed in [*self._owed.values()]:
+            await self._settle(owed)
+        await self.write()
+
+
+def _team_of(claim: Claim) -> str:
+    return claim.entry.team

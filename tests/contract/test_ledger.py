@@ -1,0 +1,339 @@
+"""The ledger port: in memory, on one server, and on a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+
+from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.ledger import HoldState, Status
+from service.domain.limits import TEAM, Limit, Measure
+from service.usecases.accounts import CountersLost, Posted, Spent
+from tests.cluster import valkey_cluster
+from tests.contract.ledgers import CENT, HIGH, KEY, LOW, SCOPES, Stage, stage_on
+
+PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
+DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
+ROOM = (20, 20, 20, 100 * CENT, 100 * CENT)  # of rates so little that nothing comes back during a test
+LONG_AGO = 1_000_000_000_000_000  # 2001
+
+
+@pytest.fixture(scope="module")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@pytest.fixture(params=["fake", "server", "cluster"])
+async def new(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """A team that the store has never seen."""
+    url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
+    async with stage_on(request.param, request.getfixturevalue(url) if url else "") as stage:
+        yield stage
+
+
+@pytest.fixture
+async def stage(new: Stage) -> Stage:
+    """A team that has spent nothing."""
+    assert await new.rebuild()
+    return new
+
+
+async def test_counters_that_were_never_counted_are_not_believed(new: Stage) -> None:
+    with pytest.raises(CountersLost):
+        await new.ledger.hold(new.team, [new.claim()], [], state=PENDING)
+    with pytest.raises(CountersLost):
+        await new.ledger.standings(new.team, [])
+    assert await new.rebuild({TEAM: 3}, {TEAM: 40})
+    assert (await new.used(), await new.used(Measure.MONTH)) == (3, 40)
+
+
+async def test_a_hold_counts_in_every_scope_and_measure(stage: Stage) -> None:
+    limits = [Limit(scope, measure, most) for scope in SCOPES for measure, most in zip(Measure, ROOM, strict=True)]
+    admission = await stage.ledger.hold(stage.team, [stage.claim(images=3)], limits, state=PENDING)
+    assert [standing.limit for standing in admission.standings] == limits
+    assert [standing.used for standing in admission.standings] == [1, 3, 3, 20 * CENT, 20 * CENT] * 4
+    assert admission.standings[3].remaining == 80 * CENT
+    assert admission.held_at > LONG_AGO
+    assert await stage.used(scope=LOW) == 0
+
+
+async def test_many_claims_are_one_request(stage: Stage) -> None:
+    limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
+    claims = [stage.claim(images=2), stage.claim(scopes=(TEAM, LOW))]
+    admission = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
+    assert [standing.used for standing in admission.standings] == [1, 3, 3, 40 * CENT, 40 * CENT]
+    assert (await stage.used(scope=HIGH), await stage.used(scope=LOW)) == (20 * CENT, 20 * CENT)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "wait"),
+    [
+        (Limit(HIGH, Measure.REQUESTS, 1), 1, 60),
+        (Limit(KEY, Measure.IMAGES, 3), 2, 20),
+        (Limit(KEY, Measure.CONCURRENT, 3), 2, None),
+        (Limit(TEAM, Measure.DAY, 39 * CENT), 20 * CENT, "window"),
+        (Limit(HIGH, Measure.MONTH, 39 * CENT), 20 * CENT, "window"),
+    ],
+)
+async def test_a_limit_without_room_refuses_and_nothing_is_held(
+    stage: Stage, limit: Limit, used: int, wait: float | str | None
+) -> None:
+    others = [Limit(LOW, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
+    claims = [stage.claim(images=2, scopes=(*SCOPES, LOW)) for _ in range(2)]
+    before = await stage.ledger.hold(stage.team, claims[:1], [*others, limit], state=SENT)
+    with pytest.raises(LimitExceeded, match=f"Team '{stage.team}'") as refused:
+        await stage.ledger.hold(stage.team, claims[1:], [*others, limit], state=SENT)
+    standing = refused.value.standing
+    assert (standing.limit, standing.used) == (limit, used)
+    assert standing.wait == (standing.resets_in if wait == "window" else wait and pytest.approx(wait, abs=2))
+    after = await stage.ledger.standings(stage.team, [*others, limit])
+    assert [each.used for each in after] == [each.used for each in before.standings]
+
+
+@pytest.mark.parametrize("measure", Measure)
+async def test_what_never_fits_is_refused_without_a_time(stage: Stage, measure: Measure) -> None:
+    huge = stage.claim(images=5, quote=5)
+    most = 0 if measure is Measure.REQUESTS else 4
+    with pytest.raises(LimitExceeded) as refused:
+        await stage.ledger.hold(stage.team, [huge], [Limit(TEAM, measure, most)], state=PENDING)
+    assert (refused.value.standing.used, refused.value.standing.wait) == (0, None)
+
+
+async def test_the_last_of_a_limit_can_be_used(stage: Stage) -> None:
+    limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, (1, 3, 3, 7, 7), strict=True)]
+    admission = await stage.ledger.hold(stage.team, [stage.claim(images=3, quote=7)], limits, state=PENDING)
+    assert [standing.remaining for standing in admission.standings] == [0, 0, 0, 0, 0]
+
+
+async def test_what_asks_for_nothing_of_a_limit_passes_it(stage: Stage) -> None:
+    limits = [Limit(TEAM, Measure.IMAGES, 0), Limit(LOW, Measure.REQUESTS, 0), Limit(LOW, Measure.DAY, 0)]
+    admission = await stage.ledger.hold(stage.team, [stage.claim(images=0)], limits, state=PENDING)
+    assert [standing.used for standing in admission.standings] == [0, 0, 0]
+
+
+async def test_a_repeated_hold_is_not_counted_twice(stage: Stage) -> None:
+    claims, limits = [stage.claim(), stage.claim()], [DAILY, Limit(TEAM, Measure.REQUESTS, 1)]
+    first = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
+    again = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
+    assert again.held_at == first.held_at
+    assert [standing.used for standing in again.standings] == [40 * CENT, 1]
+
+
+async def test_a_hold_that_has_ended_is_not_made_again(stage: Stage) -> None:
+    over, there = stage.claim(), stage.claim()
+    await stage.ledger.hold(stage.team, [over], [], state=SENT)
+    await stage.ledger.hold(stage.team, [there], [], state=SENT)
+    await stage.ledger.void(stage.team, over.hold_id)
+    for claims in ([over], [over, there], [there, stage.claim()]):
+        with pytest.raises(StateUnavailable):
+            await stage.ledger.hold(stage.team, claims, [], state=SENT)
+    assert await stage.used() == 20 * CENT
+
+
+async def test_pending_holds_are_sent_all_or_none(stage: Stage) -> None:
+    one, other, over = stage.claim(), stage.claim(), stage.claim()
+    await stage.ledger.hold(stage.team, [one, other, over], [], state=PENDING)
+    await stage.ledger.void(stage.team, over.hold_id)
+    for wrong in (over.hold_id, "never held"):
+        with pytest.raises(StateUnavailable):
+            await stage.ledger.send(stage.team, [one.hold_id, wrong])
+    assert await stage.ledger.post(one.entry) == Posted(state=PENDING)
+    for _ in range(2):
+        await stage.ledger.send(stage.team, [one.hold_id, other.hold_id])
+    assert (await stage.ledger.post(one.entry)).state is POSTED
+
+
+async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: Stage) -> None:
+    claim = stage.claim(scopes=(*SCOPES, LOW))
+    admission = await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
+    cost = replace(claim.entry, cost=7 * CENT, resolved_tier="low", status=Status.DELIVERED)
+    posted = await stage.ledger.post(cost)
+    assert (posted.state, posted.held_at) == (POSTED, admission.held_at)
+    assert await stage.ledger.post(cost) == Posted(state=POSTED)
+    for measure in (Measure.DAY, Measure.MONTH):
+        assert [await stage.used(measure, scope) for scope in (*SCOPES, LOW)] == [*[7 * CENT] * 3, 0, 7 * CENT]
+    assert [await stage.used(Measure.CONCURRENT, scope) for scope in SCOPES] == [0, 0, 0, 0]
+    (waiting,) = await stage.ledger.waiting(stage.team, 10)
+    assert waiting.ticket == posted.ticket
+    assert waiting.entry == replace(cost, held_at=posted.held_at, posted_at=posted.posted_at)
+    assert posted.posted_at >= posted.held_at
+
+
+@pytest.mark.parametrize("state", [PENDING, SENT])
+async def test_a_voided_hold_leaves_no_trace(stage: Stage, state: HoldState) -> None:
+    claim = stage.claim()
+    await stage.ledger.hold(stage.team, [claim], [], state=state)
+    assert [await stage.ledger.void(stage.team, claim.hold_id) for _ in range(2)] == [VOIDED, VOIDED]
+    assert await stage.ledger.post(claim.entry) == Posted(state=VOIDED)
+    assert (await stage.used(), await stage.used(Measure.CONCURRENT), await stage.entries()) == (0, 0, [])
+
+
+async def test_what_was_posted_is_not_voided(stage: Stage) -> None:
+    claim = stage.claim()
+    await stage.ledger.hold(stage.team, [claim], [], state=SENT)
+    await stage.ledger.post(claim.entry)
+    assert await stage.ledger.void(stage.team, claim.hold_id) is POSTED
+    assert await stage.used() == 20 * CENT
+
+
+async def test_a_hold_that_was_lost_is_booked_all_the_same(stage: Stage) -> None:
+    claim = stage.claim()
+    posted = await stage.ledger.post(claim.entry)
+    assert (posted.state, await stage.ledger.post(claim.entry)) == (POSTED, Posted(state=POSTED))
+    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (20 * CENT, 0)
+    old = stage.claim()
+    await stage.ledger.post(replace(old.entry, held_at=LONG_AGO))
+    assert await stage.used() == 20 * CENT
+    assert [entry.held_at for entry in await stage.entries()] == [posted.held_at, LONG_AGO]
+
+
+async def test_a_hold_that_was_lost_and_voided_stays_voided(stage: Stage) -> None:
+    claim = stage.claim()
+    assert await stage.ledger.void(stage.team, claim.hold_id) is VOIDED
+    await stage.ledger.extend(stage.team, [claim])
+    assert (await stage.used(), (await stage.ledger.audit(stage.team)).open_holds) == (0, ())
+
+
+async def test_holds_whose_lease_is_over_are_ended(stage: Stage) -> None:
+    alive, pending, sent = stage.claim(), stage.claim(), stage.claim()
+    await stage.ledger.hold(stage.team, [alive], [], state=SENT)
+    brief = stage.store.leasing(0)
+    await brief.hold(stage.team, [pending], [], state=PENDING)
+    await brief.hold(stage.team, [sent], [], state=SENT)
+    assert [await brief.sweep(stage.team) for _ in range(2)] == [(VOIDED, EXPIRED), ()]
+    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 1)
+    (entry,) = await stage.entries()
+    assert replace(entry, held_at=0, posted_at=0) == sent.entry
+    assert entry.posted_at >= entry.held_at > LONG_AGO
+    assert await stage.ledger.post(replace(sent.entry, cost=1)) == Posted(state=EXPIRED)
+    assert await stage.ledger.post(pending.entry) == Posted(state=VOIDED)
+    assert (await stage.used(), len(await stage.entries())) == (40 * CENT, 1)
+
+
+async def test_a_sweep_ends_a_hundred_holds_at_most(stage: Stage) -> None:
+    brief = stage.store.leasing(-1)
+    await brief.hold(stage.team, [stage.claim() for _ in range(101)], [], state=PENDING)
+    assert [len(await brief.sweep(stage.team)) for _ in range(3)] == [100, 1, 0]
+    assert await stage.used() == 0
+
+
+async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: Stage) -> None:
+    held, lost, over, old = (stage.claim() for _ in range(4))
+    old = replace(old, entry=replace(old.entry, held_at=LONG_AGO))
+    await stage.store.leasing(0).hold(stage.team, [held, over], [], state=PENDING)
+    await stage.ledger.void(stage.team, over.hold_id)
+    lasting = stage.store.leasing(60)
+    for _ in range(2):
+        await lasting.extend(stage.team, [held, lost, over, old])
+    assert await lasting.sweep(stage.team) == ()
+    assert {*(await lasting.audit(stage.team)).open_holds} == {held.hold_id, lost.hold_id, old.hold_id}
+    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 3)
+    states = [(await lasting.post(claim.entry)).state for claim in (held, lost, over, old)]
+    assert states == [PENDING, POSTED, VOIDED, POSTED]
+    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 1)
+
+
+async def test_entries_wait_in_order_until_they_are_written(stage: Stage) -> None:
+    posted = [await stage.ledger.post(stage.claim().entry) for _ in range(3)]
+    tickets = [each.ticket or "" for each in posted]
+    assert [each.ticket for each in await stage.ledger.waiting(stage.team, 2)] == tickets[:2]
+    assert [await stage.ledger.written(stage.team, tickets[:2]) for _ in range(2)] == [2, 0]
+    assert await stage.ledger.written(stage.team, []) == 0
+    assert [each.ticket for each in await stage.ledger.waiting(stage.team, 9)] == tickets[2:]
+
+
+async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Stage) -> None:
+    limits = [Limit(TEAM, Measure.REQUESTS, 9)]
+    pending, sent, settled = stage.claim(), stage.claim(images=2), stage.claim()
+    for claim, state in ((pending, PENDING), (sent, SENT), (settled, SENT)):
+        await stage.ledger.hold(stage.team, [claim], limits, state=state)
+    await stage.store.restart(stage.team)
+    with pytest.raises(CountersLost):
+        await stage.ledger.hold(stage.team, [pending], limits, state=PENDING)
+    audit = await stage.ledger.audit(stage.team)
+    assert {*audit.open_holds} == {pending.hold_id, sent.hold_id, settled.hold_id}
+    spent = Spent(at=audit.at, day={TEAM: 5 * CENT, LOW: 1}, month={TEAM: 6 * CENT})
+    for _ in range(2):
+        assert await stage.ledger.rebuild(stage.team, audit, spent, [settled.hold_id, "unheard of"])
+    days = [await stage.used(Measure.DAY, scope) for scope in (TEAM, KEY, LOW)]
+    assert days == [45 * CENT, 40 * CENT, 1]
+    assert (await stage.used(Measure.MONTH), await stage.used(Measure.CONCURRENT)) == (46 * CENT, 3)
+    assert (await stage.standing(limits[0])).used == 3
+    assert await stage.ledger.post(settled.entry) == Posted(state=POSTED)
+    assert await stage.ledger.post(pending.entry) == Posted(state=PENDING)
+
+
+async def test_a_rebuild_from_old_sums_does_nothing(stage: Stage) -> None:
+    audit = await stage.ledger.audit(stage.team)
+    spent = Spent(at=audit.at, day={TEAM: 9}, month={TEAM: 9})
+    assert not await stage.ledger.rebuild(stage.team, audit, replace(spent, at=LONG_AGO), ())
+    await stage.ledger.post(stage.claim(quote=1).entry)
+    assert not await stage.ledger.rebuild(stage.team, audit, spent, ())
+    assert await stage.used() == 1
+    before = await stage.ledger.audit(stage.team)
+    brief = stage.store.leasing(0)
+    await brief.hold(stage.team, [stage.claim(quote=1)], [], state=SENT)
+    assert await brief.sweep(stage.team) == (EXPIRED,)
+    assert not await stage.ledger.rebuild(stage.team, before, spent, ())
+
+
+async def test_an_emptied_store_admits_nobody_until_it_is_rebuilt(stage: Stage) -> None:
+    claim = stage.claim()
+    await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
+    await stage.store.empty(stage.team)
+    with pytest.raises(CountersLost):
+        await stage.ledger.hold(stage.team, [stage.claim()], [DAILY], state=SENT)
+    await stage.ledger.extend(stage.team, [claim])
+    assert await stage.rebuild({TEAM: 15 * CENT})
+    with pytest.raises(LimitExceeded):
+        await stage.ledger.hold(stage.team, [stage.claim()], [DAILY], state=SENT)
+    await stage.ledger.post(replace(claim.entry, cost=CENT))
+    assert await stage.used() == 16 * CENT
+
+
+async def test_large_sums_and_many_scopes_are_exact(stage: Stage) -> None:
+    most = 9_007_199_254_740_991
+    sums = {f"key:{number}": number for number in range(2_500)} | {TEAM: most - 3}
+    assert await stage.rebuild(sums)
+    limits = [Limit(TEAM, Measure.DAY, most), Limit("key:2499", Measure.MONTH, most)]
+    admission = await stage.ledger.hold(stage.team, [stage.claim(quote=2, scopes=(TEAM,))], limits, state=SENT)
+    assert [standing.used for standing in admission.standings] == [most - 1, 2_499]
+    with pytest.raises(LimitExceeded) as refused:
+        await stage.ledger.hold(stage.team, [stage.claim(quote=2)], limits, state=SENT)
+    assert refused.value.standing.remaining == 1
+
+
+async def test_however_many_race_a_budget_is_not_overshot(stage: Stage) -> None:
+    ledgers = [stage.ledger, stage.store.leasing(60), stage.store.leasing(60)]
+
+    async def buy(number: int) -> bool:
+        claim, ledger = stage.claim(), ledgers[number % 3]
+        try:
+            await ledger.hold(stage.team, [claim], [Limit(TEAM, Measure.DAY, 210 * CENT)], state=SENT)
+        except LimitExceeded:
+            return False
+        if number % 4 == 0:
+            await ledger.void(stage.team, claim.hold_id)
+            return False
+        await ledger.post(claim.entry)
+        return True
+
+    bought = await asyncio.gather(*map(buy, range(60)))
+    bought += await asyncio.gather(*map(buy, range(1, 60, 2)))
+    assert sum(bought) == 10
+    assert (await stage.used(), len(await stage.entries())) == (200 * CENT, 10)
+
+
+async def test_teams_are_announced_to_everybody(stage: Stage) -> None:
+    other = f"{stage.team}-2"
+    assert {stage.team} <= {*await stage.ledger.announce([stage.team])}
+    assert {stage.team, other} <= {*await stage.ledger.announce([other])}
+    assert {stage.team, other} <= {*await stage.ledger.announce([])}
+
+
+async def test_one_leads_at_a_time(stage: Stage) -> None:
+    assert await stage.ledger.lead(stage.team, 60)
+    assert not await stage.ledger.lead("another", 60)
+    assert await stage.ledger.lead(stage.team, 0)  # at once over

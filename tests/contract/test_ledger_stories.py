@@ -1,0 +1,207 @@
+"""Any sequence of verbs, on the fake and on the real ledger: the counters are the entries plus the open holds.
+
+The expected state of every hold comes from the table `LIFE` alone. A lease here is over at once, so that a sweep ends
+whatever is open; a restart or a loss is followed by a rebuild from what the books then say.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.ledger import LIFE, Claim, Entry, HoldState, Verb, scopes_posted
+from service.domain.limits import TEAM, Limit, Measure
+from service.usecases.accounts import Spent
+from tests.contract.ledgers import HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
+
+HOLDS = 6
+BUDGET = Limit(TEAM, Measure.DAY, 100)
+WATCHED = (TEAM, KEY, HIGH, LOW)
+
+VERBS = ("hold", "hold", "hold_sent", "send", "post", "post", "void", "extend", "sweep", "drain", "restart", "lose")
+STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, HOLDS - 1), st.integers(0, 40)), max_size=40)
+
+
+@dataclass
+class Story:
+    """What should be so."""
+
+    stage: Stage
+    claims: dict[int, Claim] = field(default_factory=dict)
+    states: dict[str, HoldState] = field(default_factory=dict)
+    booked: dict[str, Entry] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+
+    def expected(self, scope: str) -> int:
+        """Entries plus open holds."""
+        entries = sum(entry.cost for entry in self.booked.values() if scope in scopes_posted(entry))
+        return entries + sum(claim.quote for claim in self.open() if scope in claim.scopes)
+
+    def open(self) -> list[Claim]:
+        ends = (HoldState.PENDING, HoldState.SENT)
+        return [claim for claim in self.claims.values() if self.states.get(claim.hold_id) in ends]
+
+    def happens(self, verb: Verb, claim: Claim, entry: Entry | None = None) -> HoldState | None:
+        """Go on in the life of a hold; what is not in the table does not happen."""
+        before = self.states.get(claim.hold_id)
+        if before is None:
+            return None
+        after = LIFE.get((before, verb), before)
+        self.states[claim.hold_id] = after
+        if before is HoldState.SENT and after in (HoldState.POSTED, HoldState.EXPIRED):
+            self.booked[claim.hold_id] = entry or claim.entry
+        return after
+
+    async def hold(self, place: int, quote: int, state: HoldState = HoldState.PENDING) -> None:
+        known = self.claims.get(place)
+        if known is None or known.hold_id not in self.states:
+            known = self.stage.claim(quote=quote, images=1 + quote % 3, scopes=(*SCOPES, LOW))
+            if self.expected(TEAM) + quote > BUDGET.most:
+                with pytest.raises(LimitExceeded):
+                    await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)
+                return
+            await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)
+            self.claims[place], self.states[known.hold_id] = known, state
+        elif known in self.open():
+            await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)
+        else:
+            with pytest.raises(StateUnavailable):
+                await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)
+            del self.claims[place]
+
+    async def hold_sent(self, place: int, quote: int) -> None:
+        await self.hold(place, quote, HoldState.SENT)
+
+    async def send(self, place: int, _: int) -> None:
+        if claim := self.claims.get(place):
+            if claim in self.open():
+                await self.stage.ledger.send(self.stage.team, [claim.hold_id])
+            self.happens(Verb.SEND, claim)
+
+    async def post(self, place: int, cost: int) -> None:
+        if claim := self.claims.get(place):
+            entry = replace(claim.entry, cost=min(cost, claim.quote), resolved_tier="low" if cost % 2 else "high")
+            posted = await self.stage.ledger.post(entry)
+            news = claim.hold_id not in self.booked
+            assert posted.state is self.happens(Verb.POST, claim, entry)
+            assert bool(posted.ticket) == (news and claim.hold_id in self.booked)
+
+    async def void(self, place: int, _: int) -> None:
+        if claim := self.claims.get(place):
+            assert await self.stage.ledger.void(self.stage.team, claim.hold_id) is self.happens(Verb.VOID, claim)
+
+    async def extend(self, *_: int) -> None:
+        await self.stage.ledger.extend(self.stage.team, [*self.claims.values()])
+
+    async def sweep(self, *_: int) -> None:
+        swept = await self.stage.ledger.sweep(self.stage.team)
+        assert Counter(swept) == Counter(self.happens(Verb.EXPIRE, claim) for claim in self.open())
+
+    async def drain(self, *_: int) -> None:
+        waiting = await self.stage.ledger.waiting(self.stage.team, 1000)
+        assert await self.stage.ledger.written(self.stage.team, [each.ticket for each in waiting]) == len(waiting)
+        self.written |= {each.entry.hold_id for each in waiting}
+
+    async def restart(self, *_: int) -> None:
+        await self.stage.store.restart(self.stage.team)
+        await self.rebuild()
+
+    async def lose(self, *_: int) -> None:
+        """The store is emptied; whoever has called a vendor puts its hold back."""
+        await self.drain()
+        await self.stage.store.empty(self.stage.team)
+        self.claims = {place: claim for place, claim in self.claims.items() if claim in self.open()}
+        sent = [claim for claim in self.open() if self.states[claim.hold_id] is HoldState.SENT]
+        await self.stage.ledger.extend(self.stage.team, sent)
+        self.claims = {place: claim for place, claim in self.claims.items() if claim in sent}
+        await self.rebuild()
+
+    async def rebuild(self) -> None:
+        await self.drain()
+        audit = await self.stage.ledger.audit(self.stage.team)
+        sums: Counter[str] = Counter()
+        for entry in self.booked.values():
+            sums.update(dict.fromkeys(scopes_posted(entry), entry.cost))
+        spent = Spent(at=audit.at, day=sums, month=sums)
+        assert await self.stage.ledger.rebuild(self.stage.team, audit, spent, [*self.booked])
+
+    async def check(self) -> None:
+        """Counters are entries plus open holds, the budget holds, and what needs an entry has one."""
+        limits = [Limit(scope, measure, BUDGET.most) for measure in (Measure.DAY, Measure.MONTH) for scope in WATCHED]
+        at_once = Limit(MODEL, Measure.CONCURRENT, 100)
+        *money, images = await self.stage.ledger.standings(self.stage.team, [*limits, at_once])
+        assert [standing.used for standing in money] == [self.expected(limit.scope) for limit in limits]
+        assert images.used == sum(claim.images for claim in self.open())
+        assert money[0].used <= BUDGET.most
+        waiting = [each.entry.hold_id for each in await self.stage.ledger.waiting(self.stage.team, 1000)]
+        assert sorted([*waiting, *self.written]) == sorted(self.booked)
+        assert {*(await self.stage.ledger.audit(self.stage.team)).open_holds} == {each.hold_id for each in self.open()}
+
+
+async def told(kind: str, url: str, steps: list[tuple[str, int, int]]) -> None:
+    async with stage_on(kind, url) as stage:
+        stage.store.leasing(0)
+        story = Story(replace(stage, ledger=stage.store.leasing(0)))
+        assert await stage.rebuild()
+        for verb, place, number in steps:
+            act: Callable[[int, int], Coroutine[Any, Any, None]] = getattr(story, verb)
+            await act(place, number)
+            await story.check()
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=STEPS)
+async def test_the_counters_are_right_in_memory(steps: list[tuple[str, int, int]]) -> None:
+    await told("fake", "", steps)
+
+
+@settings(max_examples=50, deadline=None)
+@given(steps=STEPS)
+async def test_the_counters_are_right_on_a_server(redis_url: str, steps: list[tuple[str, int, int]]) -> None:
+    await told("server", redis_url, steps)
+
+
+RATED = st.lists(
+    st.tuples(st.sampled_from(("hold", "hold", "post", "void")), st.integers(0, 9), st.integers(0, 4)), max_size=25
+)
+ALL_LIMITS = tuple(
+    Limit(scope, measure, most)
+    for scope in (TEAM, HIGH)
+    for measure, most in zip(Measure, (9, 12, 5, 110, 130), strict=True)
+)
+
+
+async def outcomes(stage: Stage, steps: list[tuple[str, int, int]]) -> list[object]:
+    """Everything that verbs answer, as far as it does not depend on the time."""
+    told: list[object] = []
+    claims = {number: stage.claim(hold_id=f"h{number}", quote=3 * number + 5) for number in range(10)}
+    for verb, number, images in steps:
+        claim = replace(claims[number], images=images)
+        try:
+            match verb:
+                case "hold":
+                    admission = await stage.ledger.hold(stage.team, [claim], ALL_LIMITS, state=HoldState.SENT)
+                    told.append([(standing.limit, standing.used) for standing in admission.standings])
+                case "post":
+                    told.append((await stage.ledger.post(replace(claim.entry, cost=number))).state)
+                case _:
+                    told.append(await stage.ledger.void(stage.team, claim.hold_id))
+        except LimitExceeded as refused:
+            told.append((refused.standing.limit, refused.standing.used, refused.standing.wait is None))
+        except StateUnavailable as refused:
+            told.append(refused.message)
+    return told
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=RATED)
+async def test_the_fake_and_a_server_answer_alike(redis_url: str, steps: list[tuple[str, int, int]]) -> None:
+    async with stage_on("fake", "") as fake, stage_on("server", redis_url) as real:
+        assert await fake.rebuild()
+        assert await real.rebuild()
+        assert await outcomes(fake, steps) == await outcomes(real, steps)

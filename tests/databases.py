@@ -1,0 +1,95 @@
+"""New databases for tests, of each kind that the gateway runs on. A plugin: tests name its fixtures.
+
+Rule: a server is started once, and only if a test needs it; tables are made once for each kind. After that SQLite's
+file is copied, and PostgreSQL's tables are emptied, which only a superuser can bring their triggers to allow.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+
+from service.adapters.sql.migrate import migrate
+from tests.postgres import WheelPostgres, real_postgres, wheel_postgres
+
+NUMBERS = count(1)
+EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit"
+
+NewDatabase = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL."""
+    with real_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def wheel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WheelPostgres]:
+    """A real PostgreSQL that may be stopped and frozen, as long as it is left running."""
+    with wheel_postgres(tmp_path_factory.mktemp("wheel")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def empty_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    """Makes databases without tables."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/data/books.db"
+        server = request.getfixturevalue("postgres_url")
+        name = f"books_{next(NUMBERS)}"
+        asyncio.run(told(server, f"CREATE DATABASE {name}"))
+        return at_path(server, name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory, empty_database: NewDatabase) -> NewDatabase:
+    """Gives databases with tables and nothing in them; that of PostgreSQL is always the same one."""
+    migrated: dict[str, str] = {}
+
+    def make(kind: str) -> str:
+        if kind not in migrated:
+            migrated[kind] = empty_database(kind)
+            asyncio.run(migrate(migrated[kind]))
+        if kind == "sqlite":
+            copy = tmp_path_factory.mktemp("sqlite") / "books.db"
+            shutil.copyfile(migrated[kind].removeprefix("sqlite:///"), copy)
+            return f"sqlite:///{copy}"
+        asyncio.run(told(migrated[kind], EMPTY))
+        return migrated[kind]
+
+    return make
+
+
+@pytest.fixture
+def absent_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
+    """Addresses where there is nothing."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path}/nothing.db"
+        return at_path(request.getfixturevalue("postgres_url"), "nothing")
+
+    return make
+
+
+def at_path(server: str, name: str) -> str:
+    """The address of another database in the same server."""
+    return str(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
+
+
+async def told(url: str, statement: str) -> None:
+    """Have a server of PostgreSQL do something."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()

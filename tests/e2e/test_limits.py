@@ -1,0 +1,170 @@
+"""Limits as callers meet them: refused with what they need to know, told on every reply, changed while running."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.domain.teams import digest_of
+from tests.gateway import GatewayProcess
+from tests.simulators.server import Answer, Simulator
+
+CENT = 0.00622  # the worst price of the small picture below; it costs a little less
+
+
+def team(name: str, limits: str) -> str:
+    return f"  {name}: {{{limits}, keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n"
+
+
+TEAMS = "teams:\n" + "".join(
+    (
+        team("free", "limits: {}"),
+        team("slow", "limits: {requests_per_minute: 2, images_per_minute: 100}"),
+        team("few", "limits: {images_per_minute: 3}"),
+        team("poor", f"limits: {{usd_per_day: {CENT * 1.5}}}"),
+        team("broke", "limits: {usd_per_month: 0}"),
+        team("careful", f"limits_by_tier: {{high: {{usd_per_day: {CENT}, concurrent_images: 2}}}}"),
+        team("single", "limits: {concurrent_images: 1}"),
+        team("modelled", "limits_by_model: {gpt-image-2: {requests_per_minute: 1}}"),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Path:
+    folder = tmp_path_factory.mktemp("limits") / "config"
+    shutil.copytree(config, folder)
+    (folder / "teams.yaml").write_text(TEAMS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    tmp_path_factory: pytest.TempPathFactory, settings: Path, openai_server: Simulator
+) -> Iterator[GatewayProcess]:
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(settings),
+        "OPENAI_API_KEY": "sk-operator",
+        "OPENAI_BASE_URL": openai_server.base_url,
+    }
+    with GatewayProcess(tmp_path_factory.mktemp("state"), environment) as process:
+        yield process
+
+
+class Caller:
+    """Somebody with the key of a team."""
+
+    def __init__(self, http: httpx2.Client, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    def ask(self, who: str, headers: dict[str, str] | None = None, **changes: Any) -> httpx2.Response:
+        wish = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024", **changes}
+        given = {"authorization": f"Bearer igw_{who}", **(headers or {})}
+        return self._http.post(f"{self._url}/v1/images/generations", json=wish, headers=given)
+
+
+@pytest.fixture
+def caller(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulator) -> Caller:
+    del openai_sim  # forgets what the test before made it say
+    return Caller(http, gateway.url)
+
+
+def refused(reply: httpx2.Response) -> dict[str, Any]:
+    assert reply.status_code == 429, reply.text
+    error: dict[str, Any] = reply.json()["error"]
+    return error
+
+
+def test_the_cost_of_a_picture_is_told(caller: Caller) -> None:
+    reply = caller.ask("free", n=2)
+    usage = reply.json()["usage"]
+    tokens = usage["input_tokens_details"]["text_tokens"] * 5 + usage["output_tokens"] * 30
+    assert reply.headers["x-gateway-cost-usd"] == f"{tokens / 1_000_000:.9f}"
+    assert not [name for name in reply.headers if "ratelimit" in name]
+
+
+def test_too_many_requests_wait(caller: Caller) -> None:
+    first = caller.ask("slow", n=2)
+    assert first.headers["ratelimit-policy"] == '"images";q=100;w=60, "requests";q=2;w=60'
+    assert first.headers["x-ratelimit-remaining-requests"] == "1"
+    assert first.headers["x-ratelimit-remaining-images"] == "98"
+    assert caller.ask("slow").status_code == 200
+    third = caller.ask("slow")
+    error = refused(third)
+    assert (error["type"], error["code"]) == ("requests", "rate_limit_exceeded")
+    assert (error["limit_source"], error["limit"], error["spent"]) == ("team requests_per_minute", 2, 2)
+    assert third.headers["x-should-retry"] == "true"
+    assert 0 < int(third.headers["retry-after"]) <= 30
+    assert third.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+def test_more_pictures_than_ever_fit_are_not_worth_a_retry(caller: Caller) -> None:
+    reply = caller.ask("few", n=4)
+    assert refused(reply)["limit_source"] == "team images_per_minute"
+    assert reply.headers["x-should-retry"] == "false"
+    assert "retry-after" not in reply.headers
+    assert caller.ask("few", n=3).status_code == 200
+
+
+def test_a_budget_is_not_overshot_and_needs_a_person(caller: Caller) -> None:
+    assert caller.ask("poor").status_code == 200
+    reply = caller.ask("poor")
+    error = refused(reply)
+    assert (error["type"], error["code"]) == ("insufficient_quota", "insufficient_quota")
+    assert (error["limit_source"], error["limit"]) == ("team usd_per_day", CENT * 1.5)
+    assert error["spent"] == pytest.approx(float(caller.ask("free").headers["x-gateway-cost-usd"]))
+    assert error["resets_at"].endswith("T00:00:00Z")
+    assert reply.headers["x-should-retry"] == "false"
+
+
+def test_a_budget_of_nothing_buys_nothing(caller: Caller, openai_sim: Simulator) -> None:
+    assert refused(caller.ask("broke"))["limit_source"] == "team usd_per_month"
+    assert openai_sim.requests == []
+
+
+def test_a_limit_of_a_tier_holds_for_the_tier(caller: Caller) -> None:
+    assert refused(caller.ask("careful", quality="high"))["limit_source"] == "tier:high usd_per_day"
+    assert refused(caller.ask("careful", quality="auto"))["limit_source"] == "tier:high usd_per_day"
+    assert caller.ask("careful").status_code == 200
+
+
+def test_a_limit_of_a_model_holds_for_the_model(caller: Caller) -> None:
+    assert caller.ask("modelled").status_code == 200
+    assert refused(caller.ask("modelled"))["limit_source"] == "model:gpt-image-2 requests_per_minute"
+    assert caller.ask("modelled", model="gpt-image-2.5-flare").status_code == 200
+
+
+def test_what_was_not_billed_is_given_back(caller: Caller, openai_sim: Simulator) -> None:
+    openai_sim.answer(Answer(status=500, body=b"{}"), Answer(status=429, body=b"{}"))
+    assert caller.ask("single").status_code == 502
+    assert caller.ask("single").status_code == 429
+    assert caller.ask("single").status_code == 200
+    assert refused(caller.ask("single", n=2))["limit_source"] == "team concurrent_images"
+
+
+@pytest.mark.parametrize("tags", ["project=search", "project=search,env=prod"])
+def test_tags_are_taken(caller: Caller, tags: str) -> None:
+    assert caller.ask("free", {"x-gateway-tags": tags}).status_code == 200
+
+
+def test_a_tag_that_is_not_allowed_is_refused(caller: Caller, openai_sim: Simulator) -> None:
+    reply = caller.ask("free", {"x-gateway-tags": "cost-center=7"})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "x-gateway-tags")
+    assert openai_sim.requests == []
+
+
+def test_limits_change_while_it_runs_and_wrong_ones_do_not(
+    caller: Caller, gateway: GatewayProcess, settings: Path
+) -> None:
+    assert caller.ask("free").status_code == 200
+    (settings / "teams.yaml").write_text(TEAMS.replace("free: {limits: {}", "free: {limits: {usd_per_day: 0}"))
+    gateway.await_logged("settings reloaded")
+    assert refused(caller.ask("free"))["limit_source"] == "team usd_per_day"
+    (settings / "teams.yaml").write_text("teams: {free: {limits: {usd_per_day: -1}}}")
+    told = gateway.await_logged("settings refused")
+    assert "$.teams.free.limits.usd_per_day: -1 is not an amount" in told["problem"]
+    assert refused(caller.ask("free"))["limit_source"] == "team usd_per_day"

@@ -1,0 +1,34 @@
+"""The short form of `python -m tests.chaos`: the same rounds, fewer of them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.rounds import BUDGET, Harm, crash_store, harm_parts, kill_gateways, race, wipe_store
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+def test_a_budget_is_never_overshot_and_can_be_used(place: Path) -> None:
+    for found in race(place, 2):
+        assert found.admitted > 0
+        assert found.posted <= found.used <= BUDGET
+        assert found.used >= 0.95 * BUDGET
+
+
+def test_a_killed_gateway_loses_no_call(place: Path) -> None:
+    found = kill_gateways(place, 4)
+    assert found.calls > 0
+    assert found.clean, found
+
+
+@pytest.mark.parametrize("harm", [crash_store, wipe_store])
+def test_a_store_that_comes_back_poorer_loses_no_call(place: Path, harm: Harm) -> None:
+    found = harm_parts(place, 2, harm)
+    assert found.calls > 0
+    assert found.clean, found

@@ -1,0 +1,121 @@
+"""The books in memory, and entries to put into them."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.domain.errors import BooksUnavailable, InvalidValue
+from service.domain.ledger import Basis, Entry, Status, scopes_posted
+from service.usecases.accounts import GROUPS, Span, Spent, UsageQuery, UsageRow
+
+UNCERTAIN = frozenset({Basis.ESTIMATED, Basis.UNCONFIRMED})
+
+
+def booked(hold_id: str, **changes: Any) -> Entry:
+    """An entry: one picture for $0.041 in November 2026, unless said otherwise."""
+    usual: dict[str, Any] = {
+        "hold_id": hold_id,
+        "request_id": f"req_{hold_id}",
+        "team": "design",
+        "key": "design-1",
+        "operation": "generation",
+        "model": "gpt-image-2",
+        "backend": "openai",
+        "upstream_model": "gpt-image-2-2026-04-21",
+        "price_version": "2026-10-01",
+        "output_format": "png",
+        "n": 1,
+        "cost": 41_000_000,
+        "basis": Basis.USAGE,
+        "status": Status.DELIVERED,
+        "resolved_tier": "medium",
+        "held_at": 1_794_700_800_000_000,  # 2026-11-15T00:00:00Z
+        "posted_at": 1_794_700_809_000_000,
+    }
+    return Entry(**usual | changes)
+
+
+class FakeBooks:
+    """Keeps entries by hold id; once `down` is set, it is unavailable."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Entry] = {}
+        self.down = False
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Keep those that are new."""
+        self._answer()
+        for entry in entries:
+            self.kept.setdefault(entry.hold_id, entry)
+
+    async def spent(self, team: str, at: int) -> Spent:
+        """Add up what is in the same day, and in the same month."""
+        self._answer()
+        found: dict[str, Counter[str]] = {"%Y-%m-%d": Counter(), "%Y-%m": Counter()}
+        for entry in self.kept.values():
+            for pattern, sums in found.items():
+                if entry.team == team and utc(entry.held_at, pattern) == utc(at, pattern):
+                    sums.update(dict.fromkeys(scopes_posted(entry), entry.cost))
+        return Spent(at=at, day=+found["%Y-%m-%d"], month=+found["%Y-%m"])
+
+    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+        """Those that are kept."""
+        self._answer()
+        return self.kept.keys() & set(hold_ids)
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        """Group, then add up."""
+        self._answer()
+        groups: defaultdict[tuple[str | None, ...], list[Entry]] = defaultdict(list)
+        for name in query.by:
+            if name not in GROUPS and not re.fullmatch(r"tag:[\w.-]{1,64}", name, re.ASCII):
+                raise InvalidValue(f"Usage cannot be grouped by '{name}'.", param="group_by")
+        for entry in self._within(query.span):
+            groups[tuple(grouped(entry, name) for name in query.by)].append(entry)
+        in_order = sorted(groups, key=lambda group: [(value is not None, value or "") for value in group])
+        return [summed(group, groups[group]) for group in in_order]
+
+    async def entries(self, span: Span) -> AsyncIterator[Entry]:
+        """Those of a span, in order."""
+        self._answer()
+        for entry in sorted(self._within(span), key=lambda entry: (entry.held_at, entry.hold_id)):
+            yield entry
+
+    def _answer(self) -> None:
+        if self.down:
+            raise BooksUnavailable("The ledger of record does not answer.")
+
+    def _within(self, span: Span) -> list[Entry]:
+        mine = [entry for entry in self.kept.values() if span.team in {None, entry.team}]
+        return [entry for entry in mine if span.since <= entry.held_at < span.until]
+
+
+def utc(at: int, pattern: str) -> str:
+    """Microseconds since 1970 in words."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).strftime(pattern)
+
+
+def grouped(entry: Entry, name: str) -> str | None:
+    """What an entry is counted under."""
+    if name.startswith("tag:"):
+        return entry.tags.get(name.removeprefix("tag:"))
+    if name in {"day", "month"}:
+        return utc(entry.held_at, "%Y-%m-%d" if name == "day" else "%Y-%m")
+    found: str | None = entry.resolved_tier if name == "tier" else getattr(entry, name)
+    return found
+
+
+def summed(group: tuple[str | None, ...], entries: Sequence[Entry]) -> UsageRow:
+    """One row."""
+    return UsageRow(
+        group=group,
+        entries=len(entries),
+        images=sum(entry.n for entry in entries),
+        cost=sum(entry.cost for entry in entries),
+        saved=sum(entry.saved for entry in entries),
+        uncertain=sum(entry.cost for entry in entries if entry.basis in UNCERTAIN),
+        tokens_in=sum(entry.text_in + entry.image_in for entry in entries),
+        tokens_out=sum(entry.text_out + entry.image_out for entry in entries),
+    )

@@ -1,0 +1,294 @@
+"""Quotas and holds in memory, by the same rules as the real ones and by a clock that tests set."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from service.domain.errors import StateUnavailable
+from service.domain.ledger import LIFE, Admission, Claim, Entry, HoldState, Verb, scopes_posted
+from service.domain.limits import MONEY, RATES, Limit, Measure, Standing
+from service.domain.refusals import SECOND, refusal, window_ends
+from service.usecases.accounts import Audit, CountersLost, Posted, Spent, Waiting
+
+NOW = 1_795_262_400 * SECOND  # 2026-11-21T12:00:00Z
+MINUTE = 60 * SECOND
+MOST_SWEPT = 100
+TOMBSTONE = 3600 * SECOND
+Window = tuple[Measure, int]  # money of a day or month that is over at that time
+
+
+@dataclass(slots=True)
+class Hold:
+    """A claim that is held."""
+
+    claim: Claim
+    state: HoldState
+    held_at: int
+    lease_end: int
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Everything known about one team. `counted_in` is the run of the store that the counters are of.
+
+    `holds` are open; `ended` are the states of those that were, and when they ended.
+    """
+
+    counted_in: int | None = None
+    version: int = 0
+    money: Counter[tuple[Window, str]] = field(default_factory=Counter)
+    arrivals: dict[tuple[Measure, str], int] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    ended: dict[str, tuple[HoldState, int]] = field(default_factory=dict)
+    outbox: dict[str, Entry] = field(default_factory=dict)
+
+    def state(self, name: str) -> HoldState | None:
+        """Where a hold is in its life; None where nothing is known of it."""
+        if name in self.holds:
+            return self.holds[name].state
+        return self.ended[name][0] if name in self.ended else None
+
+    def by_lease(self) -> list[str]:
+        """Open holds, the one whose lease ends first in front."""
+        return sorted(self.holds, key=lambda name: (self.holds[name].lease_end, name))
+
+    def spend(self, at: int, scopes: Sequence[str], nanos: int) -> None:
+        """Count money in the windows of that time."""
+        for window in windows(at):
+            for scope in scopes:
+                self.money[window, scope] += nanos
+
+
+def windows(at: int) -> tuple[Window, Window]:
+    """The day and the month of a time."""
+    return (Measure.DAY, window_ends(Measure.DAY, at)), (Measure.MONTH, window_ends(Measure.MONTH, at))
+
+
+class FakeLedger:
+    """The port in memory. `now` is its clock; while `down` it is unavailable.
+
+    A hold that nobody extends is swept after `lease_seconds`. With `counted` the counters of a team that it never saw
+    are taken to be right; otherwise they have to be rebuilt first, as in a new store.
+    """
+
+    def __init__(self, *, lease_seconds: float = 60.0, now: int = NOW, counted: bool = False) -> None:
+        self.now = now
+        self.down = False
+        self.lease_seconds = lease_seconds
+        self._counted = counted
+        self._run = 0
+        self._tickets = 0
+        self._teams: dict[str, Accounts] = {}
+        self._announced: set[str] = set()
+        self._leader: tuple[str, int] | None = None
+
+    def forget(self) -> None:
+        """The store is emptied."""
+        self._teams.clear()
+        self._announced.clear()
+        self._leader = None
+        self._counted = False
+
+    def restart(self) -> None:
+        """The store comes back with what it wrote down; its counters are not believed any more."""
+        self._run += 1
+
+    async def hold(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], *, state: HoldState) -> Admission:
+        """All or none."""
+        mine = self._counted_team(team)
+        names = [claim.hold_id for claim in claims]
+        if names and mine.holds.keys() >= {*names}:
+            return self._admission(mine, mine.holds[names[0]].held_at, limits)
+        if any(mine.state(name) for name in names):
+            raise StateUnavailable("A hold of this request has ended already.")
+        arrivals = [self._take(team, mine, limit, asked_of(claims, limit)) for limit in limits]
+        mine.arrivals |= {key: arrival for key, arrival in arrivals if arrival is not None}
+        for claim in claims:
+            self._put(mine, claim, state, self.now)
+        return self._admission(mine, self.now, limits)
+
+    async def send(self, team: str, hold_ids: Sequence[str]) -> None:
+        """All or none."""
+        mine = self._team(team)
+        if not mine.holds.keys() >= {*hold_ids}:
+            raise StateUnavailable("A hold of this request has ended already.")
+        for hold_id in hold_ids:
+            hold = mine.holds[hold_id]
+            hold.state = LIFE.get((hold.state, Verb.SEND), hold.state)
+
+    async def post(self, entry: Entry) -> Posted:
+        """A lost hold is booked all the same."""
+        mine = self._team(entry.team)
+        state, hold = mine.state(entry.hold_id), mine.holds.get(entry.hold_id)
+        if state and (state, Verb.POST) not in LIFE:
+            return Posted(state=state)
+        held_at = hold.held_at if hold else entry.held_at or self.now
+        self._end(mine, entry.hold_id, HoldState.POSTED)
+        ticket = self._book(mine, entry, held_at)
+        return Posted(state=HoldState.POSTED, ticket=ticket, held_at=held_at, posted_at=self.now)
+
+    async def void(self, team: str, hold_id: str) -> HoldState:
+        """A lost hold is remembered as voided."""
+        mine = self._team(team)
+        state = mine.state(hold_id)
+        if state and (state, Verb.VOID) not in LIFE:
+            return state
+        self._end(mine, hold_id, HoldState.VOIDED)
+        return HoldState.VOIDED
+
+    async def extend(self, team: str, claims: Sequence[Claim]) -> None:
+        """A lost hold is put back as sent."""
+        mine = self._team(team)
+        for claim in claims:
+            if claim.hold_id in mine.holds:
+                mine.holds[claim.hold_id].lease_end = self.now + round(self.lease_seconds * SECOND)
+            elif not mine.state(claim.hold_id):
+                self._put(mine, claim, HoldState.SENT, claim.entry.held_at or self.now)
+
+    async def sweep(self, team: str) -> Sequence[HoldState]:
+        """A pending hold is voided, a sent one booked."""
+        mine = self._team(team)
+        over = [name for name in mine.by_lease() if mine.holds[name].lease_end <= self.now]
+        return tuple(self._expire(mine, name) for name in over[:MOST_SWEPT])
+
+    async def standings(self, team: str, limits: Sequence[Limit]) -> Sequence[Standing]:
+        """How limits stand."""
+        mine = self._counted_team(team)
+        return tuple(self._standing(mine, limit) for limit in limits)
+
+    async def waiting(self, team: str, most: int) -> Sequence[Waiting]:
+        """Oldest first."""
+        queue = [*self._team(team).outbox.items()][:most]
+        return tuple(Waiting(ticket=ticket, entry=entry) for ticket, entry in queue)
+
+    async def written(self, team: str, tickets: Sequence[str]) -> int:
+        """How many were still waiting."""
+        mine = self._team(team)
+        return sum(mine.outbox.pop(ticket, None) is not None for ticket in tickets)
+
+    async def audit(self, team: str) -> Audit:
+        """The open holds, by the end of their lease."""
+        mine = self._team(team)
+        return Audit(version=self._version(mine), at=self.now, open_holds=tuple(mine.by_lease()))
+
+    async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
+        """False if anything was posted since, or the day is over."""
+        mine = self._team(team)
+        if audit.version != self._version(mine) or windows(spent.at) != windows(self.now):
+            return False
+        for name in mine.holds.keys() & {*settled}:
+            self._end(mine, name, HoldState.POSTED)
+        mine.money = Counter({key: nanos for key, nanos in mine.money.items() if key[0] not in windows(self.now)})
+        for window, sums in zip(windows(self.now), (spent.day, spent.month), strict=True):
+            mine.money.update({(window, scope): nanos for scope, nanos in sums.items()})
+            for hold in mine.holds.values():
+                if window in windows(hold.held_at):
+                    mine.money.update({(window, scope): hold.claim.quote for scope in hold.claim.scopes})
+        mine.counted_in = self._run
+        return True
+
+    async def announce(self, teams: Collection[str]) -> Collection[str]:
+        """All that were ever announced."""
+        self._answer()
+        self._announced |= {*teams}
+        return frozenset(self._announced)
+
+    async def lead(self, owner: str, seconds: float) -> bool:
+        """One at a time."""
+        self._answer()
+        if self._leader and self._leader[0] != owner and self._leader[1] > self.now:
+            return False
+        self._leader = owner, self.now + round(seconds * SECOND)
+        return True
+
+    def _answer(self) -> None:
+        if self.down:
+            raise StateUnavailable("The gateway's state does not answer.")
+
+    def _team(self, team: str) -> Accounts:
+        self._answer()
+        fresh = Accounts(counted_in=self._run if self._counted else None)
+        mine = self._teams.setdefault(team, fresh)
+        mine.ended = {name: ended for name, ended in mine.ended.items() if ended[1] + TOMBSTONE > self.now}
+        return mine
+
+    def _counted_team(self, team: str) -> Accounts:
+        mine = self._team(team)
+        if mine.counted_in != self._run:
+            raise CountersLost
+        return mine
+
+    def _version(self, mine: Accounts) -> str:
+        return f"{self._run}:{mine.version}"
+
+    def _put(self, mine: Accounts, claim: Claim, state: HoldState, held_at: int) -> None:
+        mine.holds[claim.hold_id] = Hold(claim, state, held_at, self.now + round(self.lease_seconds * SECOND))
+        mine.spend(held_at, claim.scopes, claim.quote)
+
+    def _end(self, mine: Accounts, name: str, state: HoldState) -> None:
+        """Give back what was set aside, if it is known, and remember how the hold ended."""
+        hold = mine.holds.pop(name, None)
+        if hold:
+            mine.spend(hold.held_at, hold.claim.scopes, -hold.claim.quote)
+        mine.ended[name] = state, self.now
+
+    def _book(self, mine: Accounts, entry: Entry, held_at: int) -> str:
+        self._tickets += 1
+        mine.version += 1
+        mine.spend(held_at, scopes_posted(entry), entry.cost)
+        mine.outbox[f"{self._tickets}-0"] = replace(entry, held_at=held_at, posted_at=self.now)
+        return f"{self._tickets}-0"
+
+    def _expire(self, mine: Accounts, name: str) -> HoldState:
+        hold = mine.holds[name]
+        state = LIFE[hold.state, Verb.EXPIRE]
+        self._end(mine, name, state)
+        if state is HoldState.EXPIRED:
+            self._book(mine, hold.claim.entry, hold.held_at)
+        return state
+
+    def _admission(self, mine: Accounts, held_at: int, limits: Sequence[Limit]) -> Admission:
+        return Admission(held_at=held_at, standings=tuple(self._standing(mine, limit) for limit in limits))
+
+    def _arrival(self, mine: Accounts, limit: Limit) -> int:
+        return max(self.now, mine.arrivals.get((limit.measure, limit.scope), 0))
+
+    def _used(self, mine: Accounts, limit: Limit) -> int:
+        if limit.measure in RATES:
+            return limit.most - (self.now + MINUTE - self._arrival(mine, limit)) * limit.most // MINUTE
+        if limit.measure is Measure.CONCURRENT:
+            claims = [hold.claim for hold in mine.holds.values()]
+            return sum(claim.images for claim in claims if limit.scope in claim.scopes)
+        return mine.money[(limit.measure, window_ends(limit.measure, self.now)), limit.scope]
+
+    def _standing(self, mine: Accounts, limit: Limit) -> Standing:
+        resets = 0
+        if limit.measure in RATES:
+            resets = self._arrival(mine, limit) - self.now
+        elif limit.measure in MONEY:
+            resets = window_ends(limit.measure, self.now) - self.now
+        return Standing(limit=limit, used=self._used(mine, limit), resets_in=resets / SECOND)
+
+    def _take(self, team: str, mine: Accounts, limit: Limit, asked: int) -> tuple[tuple[Measure, str], int | None]:
+        """A rate's new time of arrival; None for what is not a rate. Raises where there is no room."""
+        standing, key = self._standing(mine, limit), (limit.measure, limit.scope)
+        if limit.measure not in RATES:
+            if standing.used + asked > limit.most:
+                sure = limit.measure in MONEY and asked <= limit.most
+                raise refusal(team, replace(standing, wait=standing.resets_in if sure else None), asked, self.now)
+            return key, None
+        if asked > limit.most:
+            raise refusal(team, standing, asked, self.now)
+        arrival = self._arrival(mine, limit) + (asked * MINUTE // limit.most if asked else 0)
+        late = arrival - self.now - MINUTE
+        if late > 0:
+            raise refusal(team, replace(standing, wait=late / SECOND), asked, self.now)
+        return key, arrival
+
+
+def asked_of(claims: Sequence[Claim], limit: Limit) -> int:
+    """How much of a limit claims want, as one request."""
+    mine = [claim for claim in claims if limit.scope in claim.scopes]
+    if limit.measure is Measure.REQUESTS:
+        return min(1, len(mine))
+    return sum(claim.quote if limit.measure in MONEY else claim.images for claim in mine)

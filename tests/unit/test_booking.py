@@ -1,0 +1,67 @@
+"""From orders to claims, and from outcomes to entries."""
+
+import pytest
+
+from service.domain.booking import claim, delivered, resolved_tier, undelivered
+from service.domain.images import Size
+from service.domain.ledger import Basis, Status
+from service.domain.outcomes import Usage
+from service.domain.quotes import Charge
+from service.domain.routing import Plan, Transcode
+from tests.fakes.builders import SQUARE, caller, model, price, purchase, route, spec
+
+PLAN = Plan(route=route(), price=price())
+CHARGE = Charge(nano=7, basis=Basis.USAGE)
+USAGE = Usage(text_in=1, image_in=2, text_cached=3, image_cached=4, text_out=5, image_out=6)
+
+
+def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
+    wanted = claim("h1", spec(n=3, tier="low", size=SQUARE), PLAN, model(), caller(tags={"env": "ci"}))
+
+    assert (wanted.hold_id, wanted.quote, wanted.images) == ("h1", 30_000_000, 3)
+    assert wanted.scopes == ("team", "key:search-1", "model:painter", "tier:low")
+    booked = wanted.entry
+    assert (booked.cost, booked.basis, booked.status) == (30_000_000, Basis.UNCONFIRMED, Status.LOST)
+    assert (booked.team, booked.key, booked.request_id, booked.tags) == ("search", "search-1", "req_1", {"env": "ci"})
+    assert (booked.backend, booked.upstream_model, booked.price_version) == ("alpha", "alpha/painter", price().version)
+    assert (booked.tier, booked.resolved_tier, booked.size, booked.n) == ("low", "low", "1024x1024", 3)
+
+
+def test_the_format_is_the_one_that_is_delivered() -> None:
+    developed = Plan(route=route(), price=price(), transcode=Transcode(output_format="webp", quality=80))
+    assert claim("h1", spec(output_format="png"), developed, model(), caller()).entry.output_format == "webp"
+    assert claim("h1", spec(output_format="jpeg"), PLAN, model(), caller()).entry.output_format == "jpeg"
+
+
+@pytest.mark.parametrize(
+    ("tier", "tiers", "resolved"),
+    [("low", ("low", "high"), "low"), (None, ("low", "high"), "high"), (None, (), None), ("auto", ("low",), "low")],
+)
+def test_a_tier_left_open_is_booked_as_the_dearest(tier: str | None, tiers: tuple[str, ...], resolved: str) -> None:
+    assert resolved_tier(spec(tier=tier), model(tiers=tiers)) == resolved
+
+
+def test_a_delivery_is_booked_as_it_was_drawn() -> None:
+    wanted = claim("h1", spec(n=2), PLAN, model(), caller())
+    bought = purchase("a", tier="medium", size=Size(640, 480), usage=USAGE)
+
+    booked = delivered(wanted, 99, bought, CHARGE, model())
+
+    assert (booked.cost, booked.basis, booked.status, booked.held_at) == (7, Basis.USAGE, Status.DELIVERED, 99)
+    assert (booked.n, booked.tier, booked.resolved_tier, booked.size) == (1, None, "medium", "640x480")
+    assert (booked.text_in, booked.image_in, booked.text_cached) == (1, 2, 3)
+    assert (booked.image_cached, booked.text_out, booked.image_out) == (4, 5, 6)
+
+
+@pytest.mark.parametrize("said", [None, "ultra"])
+def test_what_the_vendor_did_not_say_stays_what_was_asked_for(said: str | None) -> None:
+    wanted = claim("h1", spec(tier="low", size=SQUARE), PLAN, model(), caller())
+    booked = delivered(wanted, 99, purchase("a", tier=said, size=None), CHARGE, model())
+    assert (booked.resolved_tier, booked.size, booked.image_out) == ("low", "1024x1024", 0)
+
+
+def test_what_may_have_been_billed_is_booked_at_the_quote() -> None:
+    wanted = claim("h1", spec(), PLAN, model(), caller())
+    booked = undelivered(wanted, 99)
+    assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, Status.FAILED)
+    assert booked.held_at == 99

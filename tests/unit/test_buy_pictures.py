@@ -1,0 +1,157 @@
+"""What is held before a call, and what is booked after it, for everything that a call can come to."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.booking import Caller
+from service.domain.errors import MAY_BE_BILLED, CallFailed, FailureKind, LimitExceeded, UnreachableLink
+from service.domain.images import Size
+from service.domain.ledger import Admission, Basis, Entry, Status
+from service.domain.limits import Limit, Limits, Measure
+from service.domain.outcomes import Usage
+from service.domain.pricing import TokenRates, Tokens
+from service.domain.teams import Team
+from service.usecases.accounts import Span
+from service.usecases.events import QuoteExceeded
+from tests.fakes.backends import FakeBackend
+from tests.fakes.books import FakeBooks
+from tests.fakes.builders import (
+    KEY,
+    SQUARE,
+    accounts,
+    caller,
+    catalog,
+    edit,
+    failure,
+    linked,
+    model,
+    price,
+    purchase,
+    route,
+    spec,
+    story,
+)
+from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.links import FakeLinks
+from tests.fakes.observer import Recorder
+
+CENT = 10_000_000
+TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta", prices=(price(per_image=3 * CENT),)))))
+FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4),)))
+
+
+def limited(**limits: int) -> Caller:
+    return caller(key=replace(KEY, team=Team(name="search", limits=Limits(**limits))))
+
+
+class Scene:
+    """A use case with books that can be looked into."""
+
+    def __init__(self, **backends: FakeBackend) -> None:
+        self.ledger, self.books, self.observe = FakeLedger(counted=True), FakeBooks(), Recorder()
+        self.links = FakeLinks()
+        self.hold = accounts(self.ledger, self.books, self.observe)
+        self.make = story(
+            backends, observe=self.observe, hold=self.hold, links=self.links, darkroom=FakeDarkroom(broken=[b"garbage"])
+        )
+
+    async def booked(self) -> list[Entry]:
+        await self.hold.keep.write()
+        return [entry async for entry in self.books.entries(Span(since=0, until=2**62))]
+
+
+async def test_a_delivery_is_booked_at_what_it_cost() -> None:
+    scene = Scene(alpha=FakeBackend(purchase("a", "b")))
+    made = await scene.make(spec(n=2), caller(tags={"env": "ci"}), catalog())
+    (entry,) = await scene.booked()
+    assert (made.cost, entry.cost, entry.basis, entry.status) == (2 * CENT, 2 * CENT, Basis.TABLE, Status.DELIVERED)
+    assert (entry.n, entry.tags, entry.request_id) == (2, {"env": "ci"}, "req_1")
+
+
+@pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
+async def test_what_may_have_been_billed_is_booked_at_the_quote(kind: FailureKind) -> None:
+    scene = Scene(alpha=FakeBackend(failure(kind)))
+    with pytest.raises(CallFailed):
+        await scene.make(spec(n=2), caller(), catalog())
+    (entry,) = await scene.booked()
+    assert (entry.cost, entry.basis, entry.status) == (2 * CENT, Basis.UNCONFIRMED, Status.FAILED)
+
+
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - MAY_BE_BILLED))
+async def test_what_was_certainly_not_billed_costs_nothing(kind: FailureKind) -> None:
+    scene = Scene(alpha=FakeBackend(failure(kind)))
+    with pytest.raises(CallFailed):
+        await scene.make(spec(), limited(usd_per_day=CENT), catalog())
+    assert await scene.booked() == []
+    again = Scene(alpha=FakeBackend(purchase("a")))
+    assert (await again.make(spec(), limited(usd_per_day=CENT), catalog())).cost == CENT
+
+
+async def test_each_order_has_an_entry_of_its_own() -> None:
+    outcomes = (purchase("a", "b", "c", "d"), failure(FailureKind.TIMED_OUT), failure(FailureKind.OVERLOADED))
+    scene = Scene(alpha=FakeBackend(*outcomes))
+    made = await scene.make(spec(n=10), caller(), FOUR_AT_ONCE)
+    assert [(entry.n, entry.cost, entry.status) for entry in await scene.booked()] == [
+        (4, 4 * CENT, Status.DELIVERED),
+        (4, 4 * CENT, Status.FAILED),
+    ]
+    assert made.cost == 8 * CENT
+
+
+async def test_a_delivery_that_is_no_picture_is_paid_for() -> None:
+    scene = Scene(alpha=FakeBackend(purchase("garbage", size=None)))
+    with pytest.raises(CallFailed):
+        await scene.make(spec(), caller(), catalog())
+    (entry,) = await scene.booked()
+    assert (entry.cost, entry.status) == (CENT, Status.FAILED)
+
+
+async def test_the_next_route_is_held_at_its_own_price_and_is_no_second_request() -> None:
+    told: list[Admission] = []
+    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend(purchase("a")))
+    who = limited(usd_per_day=3 * CENT, requests_per_minute=1, concurrent_images=1)
+    made = await scene.make(spec(), who, TWO_WAYS, told.append)
+    assert made.cost == 3 * CENT
+    assert [entry.backend for entry in await scene.booked()] == ["beta"]
+    assert len(told) == 1
+
+
+async def test_a_route_that_is_too_dear_is_not_gone_down() -> None:
+    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend())
+    with pytest.raises(LimitExceeded):
+        await scene.make(spec(), limited(usd_per_day=2 * CENT), TWO_WAYS)
+    assert await scene.booked() == []
+
+
+async def test_nothing_is_fetched_for_who_may_not_draw() -> None:
+    scene = Scene(alpha=FakeBackend())
+    with pytest.raises(LimitExceeded):
+        await scene.make(edit(linked()), limited(usd_per_day=0), catalog())
+    assert scene.links.fetched == []
+
+
+async def test_what_cannot_be_fetched_gives_the_hold_back() -> None:
+    scene = Scene(alpha=FakeBackend())
+    with pytest.raises(UnreachableLink):
+        await scene.make(edit(linked("https://gone.test/")), limited(usd_per_day=CENT), catalog())
+    (standing,) = await scene.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
+    assert standing.used == 0
+
+
+async def test_a_price_that_was_too_low_is_told() -> None:
+    dear = price(per_image=None, rates=TokenRates(text_in=1, image_in=1, image_out=1), tokens=Tokens(grid={"low": 16}))
+    known = catalog(model(tiers=("low",), routes=(route(prices=(dear,)),)))
+    bought = purchase("a", usage=Usage(image_out=10**6))
+    scene = Scene(alpha=FakeBackend(bought))
+    made = await scene.make(spec(tier="low", size=SQUARE), caller(), known)
+    assert made.cost == 10**6
+    assert [event.cost for event in scene.observe.events if isinstance(event, QuoteExceeded)] == [10**6]
+
+
+async def test_the_drawn_size_and_tier_are_booked() -> None:
+    scene = Scene(alpha=FakeBackend(purchase("a", tier="medium", size=Size(640, 480))))
+    await scene.make(spec(), caller(), catalog())
+    (entry,) = await scene.booked()
+    assert (entry.tier, entry.resolved_tier, entry.size) == (None, "medium", "640x480")

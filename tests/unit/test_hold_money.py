@@ -1,0 +1,295 @@
+"""Money is set aside before a call and settled after it, whatever happens in between."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+import pytest
+
+from service.domain.booking import claim, undelivered
+from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.ledger import Admission, Claim, Entry, HoldState, Status
+from service.domain.limits import Limit, Measure
+from service.domain.routing import Plan
+from service.usecases import keep_books
+from service.usecases.accounts import Audit, Span, Spent
+from service.usecases.events import BooksBehind, BooksCaughtUp, CountersRebuilt, HoldExpired, SettlementDelayed
+from service.usecases.hold_money import Held, HoldMoney
+from service.usecases.keep_books import Pace
+from tests.fakes.books import FakeBooks
+from tests.fakes.builders import accounts, caller, model, price, route, spec
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.observer import Recorder
+
+CENT = 10_000_000
+DAY = Limit("team", Measure.DAY, 3 * CENT)
+EVER = Span(since=0, until=2**62)
+PLAN = Plan(route=route(), price=price())
+
+
+def wanted(hold_id: str) -> Claim:
+    return claim(hold_id, spec(), PLAN, model(), caller())
+
+
+async def used(ledger: FakeLedger) -> int:
+    (standing,) = await ledger.standings("search", [DAY])
+    return standing.used
+
+
+async def booked(books: FakeBooks) -> list[Entry]:
+    return [entry async for entry in books.entries(EVER)]
+
+
+def paid(held: Held, name: str) -> Entry:
+    return undelivered(wanted(name), held.admission.held_at)
+
+
+async def test_what_was_sent_and_posted_is_booked() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        assert await used(ledger) == 2 * CENT
+        await held.post(paid(held, "a"))
+        await held.void("b")
+    await money.keep.write()
+    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert await used(ledger) == CENT
+    assert not await ledger.waiting("search", 9)
+
+
+async def test_what_was_never_sent_is_given_back() -> None:
+    ledger = FakeLedger(counted=True)
+    with pytest.raises(ValueError, match="a link that is gone"):
+        async with accounts(ledger)("search", [wanted("a")], [DAY], HoldState.PENDING):
+            raise ValueError("a link that is gone")
+    assert await used(ledger) == 0
+
+
+async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None:
+    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
+    money = accounts(ledger, books, observe)
+    async with money("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
+        await held.send()
+        await held.send()
+    ledger.now += 61_000_000
+    await money.keep.sweep()
+    (entry,) = await booked(books)
+    assert (entry.status, entry.cost) == (Status.LOST, CENT)
+    assert observe.events == [HoldExpired(team="search", booked=True)]
+    assert await used(ledger) == CENT
+
+
+async def test_a_call_that_goes_on_keeps_its_hold() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+        for _ in range(5):
+            ledger.now += 40_000_000
+            await money.keep.extend()
+            await money.keep.sweep()
+        await held.void("a")
+    assert (await used(ledger), await booked(books)) == (0, [])
+
+
+async def test_a_limit_without_room_holds_nothing() -> None:
+    ledger = FakeLedger(counted=True)
+    with pytest.raises(LimitExceeded):
+        async with accounts(ledger)("search", [wanted(str(n)) for n in range(4)], [DAY], HoldState.SENT):
+            raise AssertionError("it was admitted")
+    assert await used(ledger) == 0
+
+
+async def test_a_store_that_is_away_admits_nobody() -> None:
+    ledger = FakeLedger(counted=True)
+    ledger.down = True
+    with pytest.raises(StateUnavailable):
+        async with accounts(ledger)("search", [wanted("a")], [DAY], HoldState.SENT):
+            raise AssertionError("it was admitted")
+
+
+class Mumbling(FakeLedger):
+    """Does what it is asked; while it `mumbles`, nobody hears that it did."""
+
+    mumbles = False
+
+    async def hold(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], *, state: HoldState) -> Admission:
+        admission = await super().hold(team, claims, limits, state=state)
+        if self.mumbles:
+            raise StateUnavailable("The gateway's state does not answer.")
+        return admission
+
+
+async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later() -> None:
+    ledger = Mumbling(counted=True)
+    money = accounts(ledger)
+    ledger.mumbles = True
+    with pytest.raises(StateUnavailable):
+        async with money("search", [wanted("a")], [DAY], HoldState.SENT):
+            raise AssertionError("it was admitted")
+    assert await used(ledger) == CENT
+    await money.keep.extend()
+    assert await used(ledger) == 0
+
+
+async def test_a_settlement_waits_for_the_store() -> None:
+    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
+    money = accounts(ledger, books, observe)
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        ledger.down = True
+        await held.post(paid(held, "a"))
+        await held.void("b")
+    assert [type(event) for event in observe.events] == [SettlementDelayed, SettlementDelayed]
+    ledger.down = False
+    await money.keep.close()
+    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert await used(ledger) == CENT
+
+
+async def test_entries_wait_for_the_books() -> None:
+    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
+    money = accounts(ledger, books, observe)
+    books.down = True
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+        await held.post(paid(held, "b"))
+    await money.keep.write()
+    await money.keep.write()
+    assert len(await ledger.waiting("search", 9)) == 2
+    books.down = False
+    await money.keep.extend()
+    assert len(await booked(books)) == 2
+    assert not await ledger.waiting("search", 9)
+    assert [type(event) for event in observe.events] == [BooksBehind, BooksCaughtUp]
+
+
+async def test_what_another_replica_left_behind_is_written_by_the_leader() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    gone, here = accounts(ledger, books), accounts(ledger, books)
+    async with gone("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+    await here.keep.sweep()
+    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    await gone.keep.write()
+    assert len(await booked(books)) == 1
+
+
+async def test_one_replica_sweeps() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    other = accounts(ledger, books)
+    assert await ledger.lead("somebody else", 60)
+    async with other("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+    await other.keep.sweep()
+    assert not await booked(books)
+
+
+async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
+    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
+    money = accounts(ledger, books, observe)
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+        await held.post(paid(held, "b"))
+    await money.keep.write()
+    ledger.forget()
+    found = await asyncio.gather(*(enter(money, name) for name in "cdef"))
+    assert sorted(found) == [False, False, False, True]
+    assert await used(ledger) == 3 * CENT
+    assert CountersRebuilt(team="search") in observe.events
+
+
+async def enter(money: HoldMoney, name: str) -> bool:
+    try:
+        async with money("search", [wanted(name)], [DAY], HoldState.SENT):
+            return True
+    except LimitExceeded:
+        return False
+
+
+async def test_without_the_books_lost_counters_admit_nobody() -> None:
+    ledger, books = FakeLedger(), FakeBooks()
+    books.down = True
+    with pytest.raises(StateUnavailable, match="the ledger does not answer"):
+        await accounts(ledger, books).rebuild("search")
+
+
+async def until(reached: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await reached():  # noqa: ASYNC110 (fakes tell nobody)
+            await asyncio.sleep(0.001)
+
+
+async def test_behind_the_requests_entries_are_written_and_leases_extended() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books, pace=Pace(write=0.0, sweep=0.002, lease=0.003))
+    behind = asyncio.create_task(money.keep.run())
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+
+        async def one_is_booked() -> bool:
+            return len(await booked(books)) == 1
+
+        await until(one_is_booked)
+        books.down = ledger.down = True
+        await asyncio.sleep(0.01)
+        books.down = ledger.down = False
+        await held.post(paid(held, "b"))
+
+        async def both_are_booked() -> bool:
+            return len(await booked(books)) == 2
+
+        await until(both_are_booked)
+    behind.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await behind
+
+
+async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_back() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+    ledger.down = True
+    await money.keep.write()
+    ledger.down = False
+    assert len(await booked(books)) == 1
+    assert len(await ledger.waiting("search", 9)) == 1
+    await money.keep.sweep()
+    assert not await ledger.waiting("search", 9)
+
+
+async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep_books, "MOST_IN_MEMORY", 0)
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+    await money.keep.write()
+    assert not await booked(books)
+    await money.keep.sweep()
+    assert len(await booked(books)) == 1
+
+
+class Forgetful(FakeLedger):
+    """Loses its counters again and again."""
+
+    async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
+        done = await super().rebuild(team, audit, spent, settled)
+        self.restart()
+        return done
+
+
+async def test_a_store_that_loses_its_counters_again_admits_nobody() -> None:
+    with pytest.raises(StateUnavailable, match="lost again"):
+        async with accounts(Forgetful())("search", [wanted("a")], [DAY], HoldState.SENT):
+            raise AssertionError("it was admitted")
+
+
+class Restless(FakeLedger):
+    """Is posted to at every moment."""
+
+    async def rebuild(self, *_: object) -> bool:
+        return False
+
+
+async def test_a_rebuild_that_never_succeeds_is_given_up() -> None:
+    with pytest.raises(StateUnavailable, match="being rebuilt"):
+        await accounts(Restless()).rebuild("search")

@@ -1,0 +1,142 @@
+"""Models, teams and keys that change while the gateway runs."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.domain.teams import Key, Roster, Team
+from service.settings.known import Files
+from service.usecases.accounts import AuditRecord, IssuedKey
+from service.usecases.events import SettingsReloaded
+from service.usecases.know_callers import KnowCallers, Known
+from tests.fakes.builders import KEY, NOW, TODAY, catalog
+from tests.fakes.keys import FakeKeyStore
+from tests.fakes.observer import Recorder
+
+SEARCH = KEY.team
+ISSUED = IssuedKey(id="k1", team="search", digest="d1", note="", created_at=NOW, expires_at=NOW)
+RECORD = AuditRecord(at=NOW, actor="me", action="key.issue", subject="k1", detail="", request_id="")
+
+
+def known(*teams: Team, keys: tuple[Key, ...] = ()) -> Known:
+    roster = Roster(teams={team.name: team for team in teams}, keys={key.digest: key for key in keys})
+    return Known(catalog=catalog(), roster=roster)
+
+
+class Shelf:
+    """What the files say, and when that changed."""
+
+    def __init__(self, found: Known | str) -> None:
+        self.found = found
+        self.version = 0
+        self.reads = 0
+
+    def put(self, found: Known | str) -> None:
+        self.found = found
+        self.version += 1
+
+    def read(self) -> Known | str:
+        self.reads += 1
+        return self.found
+
+    def stamp(self) -> int:
+        return self.version
+
+
+def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> KnowCallers:
+    assert isinstance(shelf.found, Known)
+    return KnowCallers(known=shelf.found, read=shelf.read, stamp=shelf.stamp, key_store=store, observe=observe)
+
+
+async def test_keys_of_files_and_issued_ones_let_in() -> None:
+    store = FakeKeyStore()
+    await store.add(ISSUED, RECORD)
+    story = callers(Shelf(known(SEARCH, keys=(KEY,))), store, Recorder())
+    assert set(story.live().keys) == {KEY.digest}
+    await story.refresh()
+    assert story.live().keys == {KEY.digest: KEY, "d1": Key(id="k1", team=SEARCH, digest="d1", expires=NOW)}
+
+
+@pytest.mark.parametrize("gone", [replace(ISSUED, revoked_at=NOW), replace(ISSUED, team="nobody")])
+async def test_a_revoked_key_and_one_without_a_team_let_nobody_in(gone: IssuedKey) -> None:
+    store = FakeKeyStore()
+    await store.add(gone, RECORD)
+    story = callers(Shelf(known(SEARCH)), store, Recorder())
+    await story.refresh()
+    assert story.live().keys == {}
+
+
+async def test_while_the_store_is_away_the_keys_known_last_count() -> None:
+    store = FakeKeyStore()
+    await store.add(ISSUED, RECORD)
+    story = callers(Shelf(known(SEARCH)), store, Recorder())
+    await story.refresh()
+    store.down = True
+    await story.refresh()
+    assert set(story.live().keys) == {"d1"}
+
+
+async def test_a_changed_file_is_in_force_and_a_wrong_one_is_not() -> None:
+    observe, shelf = Recorder(), Shelf(known(SEARCH))
+    story = callers(shelf, FakeKeyStore(), observe)
+    await story.refresh()
+    assert shelf.reads == 0
+    shelf.put(known(SEARCH, Team(name="ads")))
+    await story.refresh()
+    assert set(story.live().teams) == {"search", "ads"}
+    shelf.put("teams.yaml: $.teams: wrong")
+    await story.refresh()
+    await story.refresh()
+    assert set(story.live().teams) == {"search", "ads"}
+    assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem="teams.yaml: $.teams: wrong")]
+
+
+async def test_it_looks_again_and_again() -> None:
+    observe, shelf = Recorder(), Shelf(known(SEARCH))
+    story = replace(callers(shelf, FakeKeyStore(), observe), seconds=0.0)
+    looking = asyncio.create_task(story.run())
+    shelf.put(known(SEARCH, Team(name="ads")))
+    async with asyncio.timeout(10):
+        while "ads" not in story.live().teams:  # noqa: ASYNC110 (there is nothing to be told by)
+            await asyncio.sleep(0)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+
+
+def files(folder: Path, extra: Key | None = None, teams: str = "teams: {search: {}}") -> Files:
+    (folder / "models.yaml").write_text((Path(__file__).parents[2] / "config" / "models.yaml").read_text())
+    (folder / "teams.yaml").write_text(teams)
+    return Files(folder=folder, today=lambda: TODAY, extra=extra)
+
+
+def test_files_are_read_together(tmp_path: Path) -> None:
+    found = files(tmp_path).again()
+    assert isinstance(found, Known)
+    assert set(found.roster.teams) == {"search"}
+
+
+@pytest.mark.parametrize("name", ["search", "dev"])
+def test_the_dev_key_is_of_the_team_of_that_name(tmp_path: Path, name: str) -> None:
+    extra = Key(id="dev", team=Team(name=name), digest="d")
+    found = files(tmp_path, extra, "teams: {search: {limits: {usd_per_day: 1}}}").read()
+    assert set(found.roster.teams) == {"search", name}
+    assert found.roster.keys["d"].team is found.roster.teams[name]
+
+
+def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
+    reading = files(tmp_path)
+    (tmp_path / "teams.yaml").write_text("teams: {search: {limits: {usd_per_day: -1}}}")
+    assert "$.teams.search.limits.usd_per_day: -1 is not an amount" in str(reading.again())
+
+
+def test_the_stamp_changes_with_a_file_and_when_it_goes(tmp_path: Path) -> None:
+    reading = files(tmp_path)
+    stamps = [reading.stamp()]
+    (tmp_path / "teams.yaml").write_text("teams: {search: {}, ads: {}}")
+    stamps.append(reading.stamp())
+    (tmp_path / "teams.yaml").unlink()
+    stamps.append(reading.stamp())
+    assert len(set(stamps)) == 3

@@ -1,0 +1,92 @@
+"""The life of a hold as a table, the scopes of a request, and the limits that apply to it."""
+
+import itertools
+
+import pytest
+
+from service.domain.ledger import LIFE, HoldState, Verb, all_limits, limits_of, scopes_of, scopes_posted
+from service.domain.limits import Limit, Limits, Measure, Standing
+from service.domain.teams import Key, Team
+from tests.fakes.builders import entry, model, spec
+
+TEAM = Team(
+    name="search",
+    limits=Limits(requests_per_minute=600, usd_per_day=50),
+    limits_by_tier={"high": Limits(usd_per_day=20, concurrent_images=2), "low": Limits(images_per_minute=9)},
+    limits_by_model={"painter": Limits(usd_per_month=7), "sketcher": Limits(usd_per_month=8)},
+)
+KEY = Key(id="ci", team=TEAM, digest="d", limits=Limits(images_per_minute=3))
+
+ENDED = {HoldState.POSTED, HoldState.VOIDED, HoldState.EXPIRED}
+
+
+def test_a_hold_ends_once() -> None:
+    for state, verb in itertools.product(HoldState, Verb):
+        assert (
+            (state, verb) in LIFE
+            or state in ENDED
+            or (state, verb)
+            in {
+                (HoldState.PENDING, Verb.POST),  # what was never sent cannot have cost anything
+                (HoldState.SENT, Verb.SEND),
+            }
+        )
+    assert not [state for state, _ in LIFE if state in ENDED]
+
+
+def test_what_was_sent_is_never_forgotten_by_itself() -> None:
+    assert LIFE[HoldState.SENT, Verb.EXPIRE] is HoldState.EXPIRED
+    assert LIFE[HoldState.PENDING, Verb.EXPIRE] is HoldState.VOIDED
+
+
+@pytest.mark.parametrize(
+    ("tier", "tiers", "scopes"),
+    [
+        ("high", ("low", "high"), ("tier:high",)),
+        (None, ("low", "high"), ("tier:low", "tier:high")),
+        ("auto", ("low", "high"), ("tier:low", "tier:high")),
+        (None, (), ()),
+    ],
+)
+def test_a_tier_left_to_the_vendor_is_held_in_all_of_them(
+    tier: str | None, tiers: tuple[str, ...], scopes: tuple[str, ...]
+) -> None:
+    found = scopes_of(KEY, spec(tier=tier), model(tiers=tiers))
+    assert found == ("team", "key:ci", "model:painter", *scopes)
+
+
+def test_a_cost_counts_in_the_tier_that_was_drawn() -> None:
+    assert scopes_posted(entry(key="ci", model="painter", resolved_tier="low")) == (
+        "team",
+        "key:ci",
+        "model:painter",
+        "tier:low",
+    )
+    assert scopes_posted(entry(key="ci", model="painter", resolved_tier=None)) == ("team", "key:ci", "model:painter")
+
+
+def test_every_limit_that_applies_applies() -> None:
+    assert limits_of(KEY, scopes_of(KEY, spec(tier="high"), model())) == (
+        Limit("team", Measure.REQUESTS, 600),
+        Limit("team", Measure.DAY, 50),
+        Limit("key:ci", Measure.IMAGES, 3),
+        Limit("model:painter", Measure.MONTH, 7),
+        Limit("tier:high", Measure.CONCURRENT, 2),
+        Limit("tier:high", Measure.DAY, 20),
+    )
+
+
+def test_a_tier_or_model_without_an_entry_has_no_limit_of_its_own() -> None:
+    assert limits_of(KEY, ("model:other", "tier:max")) == ()
+
+
+def test_all_limits_of_a_key_are_listed() -> None:
+    found = all_limits(KEY)
+    assert Limit("model:sketcher", Measure.MONTH, 8) in found
+    assert Limit("tier:low", Measure.IMAGES, 9) in found
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize(("used", "remaining"), [(0, 5), (3, 2), (5, 0), (7, 0)])
+def test_what_is_left_is_never_negative(used: int, remaining: int) -> None:
+    assert Standing(limit=Limit("team", Measure.DAY, 5), used=used, resets_in=1).remaining == remaining

@@ -1,0 +1,115 @@
+"""The words of a refusal, and when windows end."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from service.domain.limits import TEAM, Limit, Measure, Standing
+from service.domain.refusals import SECOND, dollars, refusal, window_ends
+
+CENT = 10_000_000
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * SECOND)
+
+
+NOON = at("2026-11-21T12:00:00")
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "wait", "asked", "words"),
+    [
+        (
+            Limit(TEAM, Measure.DAY, 5_000 * CENT),
+            4_990 * CENT,
+            43_200,
+            21 * CENT,
+            ("Team 'search' has used $49.90 of $50.00 per day; this request may cost up to $0.21. "
+            "The limit resets at 2026-11-22T00:00:00Z."),
+        ),
+        (
+            Limit("tier:high", Measure.MONTH, 5_000 * CENT),
+            4_999_999_999 * 10,
+            777_600,
+            CENT // 4,
+            ("Team 'search' has used $49.99999999 of $50.00 per month (scope tier:high); "
+            "this request may cost up to $0.0025. The limit resets at 2026-12-01T00:00:00Z."),
+        ),
+        (
+            Limit("key:k1", Measure.DAY, 10 * CENT),
+            0,
+            None,
+            21 * CENT,
+            ("Team 'search' has used $0.00 of $0.10 per day (scope key:k1); this request may cost up to $0.21, "
+            "which is more than the whole limit."),
+        ),
+        (
+            Limit("tier:high", Measure.REQUESTS, 600),
+            600,
+            1.2,
+            1,
+            "Team 'search' may make 600 requests per minute (scope tier:high); try again in 2 seconds.",
+        ),
+        (
+            Limit(TEAM, Measure.REQUESTS, 1),
+            1,
+            0.0001,
+            1,
+            "Team 'search' may make 1 request per minute; try again in 1 second.",
+        ),
+        (
+            Limit(TEAM, Measure.IMAGES, 4),
+            0,
+            None,
+            5,
+            "Team 'search' may make 4 images per minute; this request asks for 5 images.",
+        ),
+        (
+            Limit("model:painter", Measure.CONCURRENT, 2),
+            1,
+            None,
+            2,
+            ("Team 'search' may have 2 images made at the same time (scope model:painter); 1 is being made, "
+            "and this request asks for 2 images."),
+        ),
+        (
+            Limit(TEAM, Measure.CONCURRENT, 1),
+            0,
+            None,
+            2,
+            ("Team 'search' may have 1 image made at the same time; 0 are being made, "
+            "and this request asks for 2 images."),
+        ),
+    ],
+)
+def test_a_refusal_names_the_limit_and_the_way_out(
+    limit: Limit, used: int, wait: float | None, asked: int, words: str
+) -> None:
+    standing = Standing(limit=limit, used=used, resets_in=1, wait=wait)
+    error = refusal("search", standing, asked, NOON)
+    assert error.message == words
+    assert error.standing is standing
+
+
+@pytest.mark.parametrize(
+    ("measure", "now", "end"),
+    [
+        (Measure.DAY, "2026-11-21T00:00:00", "2026-11-22T00:00:00"),
+        (Measure.DAY, "2026-12-31T23:59:59.999999", "2027-01-01T00:00:00"),
+        (Measure.MONTH, "2026-11-21T12:00:00", "2026-12-01T00:00:00"),
+        (Measure.MONTH, "2026-12-31T23:59:59.999999", "2027-01-01T00:00:00"),
+        (Measure.MONTH, "2028-02-29T12:00:00", "2028-03-01T00:00:00"),
+        (Measure.MONTH, "2026-01-31T12:00:00", "2026-02-01T00:00:00"),
+    ],
+)
+def test_windows_end_by_the_utc_calendar(measure: Measure, now: str, end: str) -> None:
+    assert window_ends(measure, at(now)) == at(end)
+
+
+@pytest.mark.parametrize(
+    ("nanos", "text"),
+    [(0, "$0.00"), (1, "$0.000000001"), (25_000, "$0.000025"), (413_000_000, "$0.413"), (10**15, "$1000000.00")],
+)
+def test_dollars_are_written_to_the_last_digit(nanos: int, text: str) -> None:
+    assert dollars(nanos) == text

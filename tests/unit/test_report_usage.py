@@ -1,0 +1,103 @@
+"""What was used: the books' sums, and a total that is theirs; and the same entries as a file."""
+
+import pytest
+
+from service.adapters.exports import formats
+from service.domain.errors import BooksUnavailable, InvalidValue
+from service.domain.ledger import Basis
+from service.domain.spans import parse_span
+from service.usecases.accounts import Span, UsageRow
+from service.usecases.export_usage import ExportUsage
+from service.usecases.report_usage import ReportUsage
+from tests.fakes.books import FakeBooks, booked
+from tests.fakes.builders import NOW
+from tests.fakes.entries import joined
+
+SINCE, UNTIL = parse_span("2026-11-01", "2026-12-01", NOW)
+NOVEMBER = Span(since=SINCE, until=UNTIL)
+
+
+@pytest.fixture
+async def books() -> FakeBooks:
+    books = FakeBooks()
+    await books.write(
+        [
+            booked("a", team="ads", cost=10, n=2, text_in=3, image_in=4, image_out=5),
+            booked("b", team="search", cost=20, basis=Basis.UNCONFIRMED, resolved_tier="high"),
+            booked("c", team="search", cost=0, saved=30, basis=Basis.CACHE, tags={"project": "fox"}),
+            booked("d", team="search", cost=1000, held_at=UNTIL),
+        ]
+    )
+    return books
+
+
+async def test_without_groups_everything_is_one_row(books: FakeBooks) -> None:
+    found = await ReportUsage(books=books)(NOVEMBER)
+
+    assert found.by == ()
+    assert found.total == UsageRow(
+        group=(), entries=3, images=4, cost=30, saved=30, uncertain=20, tokens_in=7, tokens_out=5
+    )
+
+
+async def test_rows_add_up_to_the_total(books: FakeBooks) -> None:
+    found = await ReportUsage(books=books)(NOVEMBER, ("team", "tag:project"))
+
+    assert [(row.group, row.cost) for row in found.rows] == [
+        (("ads", None), 10),
+        (("search", None), 20),
+        (("search", "fox"), 0),
+    ]
+    assert found.total.cost == 30
+    assert found.total.group == ()
+
+
+async def test_a_team_sees_its_own(books: FakeBooks) -> None:
+    found = await ReportUsage(books=books)(Span(since=SINCE, until=UNTIL, team="ads"), ("day",))
+
+    assert [(row.group, row.entries) for row in found.rows] == [(("2026-11-15",), 1)]
+
+
+async def test_nothing_is_nothing() -> None:
+    found = await ReportUsage(books=FakeBooks())(NOVEMBER, ("team",))
+
+    assert (found.rows, found.total.entries, found.total.cost) == ((), 0, 0)
+
+
+async def test_every_entry_of_a_span_is_exported(books: FakeBooks) -> None:
+    export = await ExportUsage(books=books, formats=formats())("csv", NOVEMBER)
+
+    lines = (await joined(export.chunks)).decode().splitlines()
+    assert export.name == "usage-20261101T000000Z-20261201T000000Z.csv"
+    assert export.media_type.startswith("text/csv")
+    assert [line.split(",")[0] for line in lines] == ["hold_id", "a", "b", "c"]
+
+
+async def test_a_file_is_named_after_what_is_in_it(books: FakeBooks) -> None:
+    exporting = ExportUsage(books=books, formats=formats())
+    of_ads = Span(since=SINCE, until=UNTIL, team="ads")
+
+    assert (await exporting("focus", of_ads)).name == "focus-ads-20261101T000000Z-20261201T000000Z.csv"
+    assert (await exporting("parquet", of_ads)).name == "usage-ads-20261101T000000Z-20261201T000000Z.parquet"
+
+
+async def test_an_empty_span_is_an_empty_file(books: FakeBooks) -> None:
+    export = await ExportUsage(books=books, formats=formats())("csv", Span(since=0, until=1))
+
+    assert (await joined(export.chunks)).count(b"\r\n") == 1
+
+
+async def test_other_formats_are_refused(books: FakeBooks) -> None:
+    with pytest.raises(InvalidValue, match="'xlsx' is not offered here; offered are csv, focus, parquet") as refused:
+        await ExportUsage(books=books, formats=formats())("xlsx", NOVEMBER)
+
+    assert refused.value.param == "format"
+
+
+async def test_books_that_are_away_are_an_error_and_not_half_a_file(books: FakeBooks) -> None:
+    books.down = True
+
+    with pytest.raises(BooksUnavailable):
+        await ExportUsage(books=books, formats=formats())("csv", NOVEMBER)
+    with pytest.raises(BooksUnavailable):
+        await ReportUsage(books=books)(NOVEMBER)
