@@ -53,6 +53,7 @@ from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import KnowCallers
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import Backend, Backends, Observer, PictureStore
+from service.usecases.read_limits import ReadLimits
 from service.usecases.report_usage import ReportUsage
 
 KEY_PREFIX = "igw_"
@@ -250,6 +251,7 @@ def _desk(
         ),
         report=ReportUsage(books=accounts.books),
         export=ExportUsage(books=accounts.books, formats=formats()),
+        standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
         admin=settings.admin_digest,
         tags=settings.tags,
         limits=_limits(settings),

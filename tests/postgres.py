@@ -6,6 +6,7 @@ server listens on a unix socket only, and can be stopped, started and frozen: ou
 
 import os
 import signal
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,11 @@ class WheelPostgres:
 
 @contextmanager
 def wheel_postgres(folder: Path) -> Iterator[WheelPostgres]:
-    """A server from the wheel, with its files in `folder`."""
-    with get_server(folder.resolve() / "postgres", cleanup_mode="delete") as server:
-        yield WheelPostgres(server)
+    """A server from the wheel, with its files in `folder`.
+
+    Root's server runs as another user, who may not enter the private folders of pytest, so its files go elsewhere.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-") as other:
+        place = Path(other) if os.geteuid() == 0 else folder.resolve()
+        with get_server(place / "server", cleanup_mode="delete") as server:
+            yield WheelPostgres(server)

@@ -5,7 +5,6 @@ short timeouts. `redis+cluster://` and `rediss+cluster://` name one node of a cl
 Whoever uses the connection decides what an unreachable server means; `UNREACHABLE` is how that shows.
 """
 
-import asyncio
 from typing import Any
 
 import redis.asyncio as redis
@@ -14,7 +13,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
-PATIENCE_SECONDS = 0.12  # for a whole call: waiting for a connection, making it, asking
+from service.adapters.patience import MOST_SECONDS, Patience
+
+PATIENCE_SECONDS = 0.1  # quiet seconds for a whole call: waiting for a connection, making it, asking
 MOST_CONNECTIONS = 16  # to one server; more do not make it faster, and a burst has to make them all at once
 CLUSTER = "+cluster"
 
@@ -23,15 +24,16 @@ Client = redis.Redis | redis.RedisCluster
 UNREACHABLE = (redis.RedisError, RedisClusterException, OSError, TimeoutError)
 
 
-def connect(url: str, patience: float = PATIENCE_SECONDS) -> Client:
+def connect(url: str) -> Client:
     """A client of the server, or of the cluster, at that address. It connects when it is first used.
 
     Nothing is said on a new connection that is not needed (a client's name, an offer to be told of maintenance): with
-    it a connection costs 2 ms of CPU, without it 0.4, and a cold burst has to be over before anybody's patience is.
+    it a connection costs 2 ms of CPU, without it 0.4. The client's own timeouts are by the wall clock and so generous:
+    whoever asks brings `Patience`.
     """
     plain: dict[str, Any] = {
-        "socket_timeout": patience,
-        "socket_connect_timeout": patience,
+        "socket_timeout": MOST_SECONDS,
+        "socket_connect_timeout": MOST_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
@@ -43,7 +45,7 @@ def connect(url: str, patience: float = PATIENCE_SECONDS) -> Client:
         node = f"{scheme.removesuffix(CLUSTER)}://{address}"
         most = 2 * MOST_CONNECTIONS
         return redis.RedisCluster.from_url(node, max_connections=most, reinitialize_steps=0, **plain)
-    pool = redis.BlockingConnectionPool.from_url(url, max_connections=MOST_CONNECTIONS, timeout=patience, **plain)
+    pool = redis.BlockingConnectionPool.from_url(url, max_connections=MOST_CONNECTIONS, timeout=MOST_SECONDS, **plain)
     return redis.Redis(connection_pool=pool)
 
 
@@ -66,7 +68,7 @@ class State:
     async def problem(self) -> str | None:
         """What is wrong with the server, or None. Never raises."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with Patience(PATIENCE_SECONDS):
                 await self._client.ping()
         except UNREACHABLE as error:
             return f"does not answer ({type(error).__name__})"

@@ -21,6 +21,7 @@ from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import Live
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import PictureStore
+from service.usecases.read_limits import ReadLimits
 from service.usecases.report_usage import ReportUsage
 
 
@@ -50,6 +51,7 @@ class Desk:
     issue: IssueKeys
     report: ReportUsage
     export: ExportUsage
+    standings: ReadLimits
     admin: str | None
     tags: frozenset[str]
     limits: Limits

@@ -19,7 +19,7 @@ MEANINGS = {
     400: "The request cannot be honoured; `param` names the field.",
     401: "No key, or one that is not known.",
     403: "The key's team may not do this.",
-    404: "No such model, picture or path.",
+    404: "No such model, picture, key, team or path.",
     408: "The body arrived too slowly.",
     413: "The body or one of its pictures is too large.",
     429: "A rate limit or the backend's budget is used up; `x-should-retry` says whether waiting helps.",

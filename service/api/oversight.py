@@ -102,7 +102,7 @@ async def retrieve_team(
     in_file = {key.id for key in keys} - {key.id for key in issued}
     since, until = parse_span(None, None, desk.now())
     month = await desk.report(Span(since=since, until=until, team=team))
-    standings = await desk.ledger.standings(team, _limits_of(found, keys))
+    standings = await desk.standings(team, _limits_of(found, keys))
     return TeamStateReply(
         **_team(found),
         standings=[limit_reply(standing, desk.now()) for standing in standings],

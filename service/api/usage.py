@@ -83,7 +83,7 @@ async def own_usage(request: Http, since: Since = None, until: Until = None, gro
     desk, key = desk_of(request), key_of(request)
     span, by = span_of(desk, since, until, key.team.name), groups_of(group_by)
     usage = await desk.report(span, by)
-    standings = await desk.ledger.standings(key.team.name, all_limits(key))
+    standings = await desk.standings(key.team.name, all_limits(key))
     return OwnUsageReply(
         **msgspec.structs.asdict(usage_reply(span, usage)),
         limits=[limit_reply(standing, desk.now()) for standing in standings],

@@ -19,6 +19,7 @@ from service.commands.terminal import (
     DataOption,
     TeamOption,
     actor,
+    add_column,
     config_folder,
     out,
     told,
@@ -34,6 +35,7 @@ keys = typer.Typer(no_args_is_help=True, help="Make, issue, replace and end API 
 
 DATA = Path("data")
 NEVER = "never"
+COLUMNS = ("id", "team", "state", "created", "expires", "note")
 KeyId = Annotated[str, typer.Argument(help="The id of an issued key.")]
 ExpiresOption = Annotated[str | None, typer.Option("--expires", help="A date or date-time; without it, no end.")]
 
@@ -69,9 +71,12 @@ def list_keys(team: TeamOption = None, data_dir: DataOption = DATA) -> None:
 
     async def story(database: Database) -> None:
         issue = _issuing(database, None, data_dir)
-        table = Table("id", "team", "state", "created", "expires", "note", box=None, pad_edge=False)
-        for key in await issue.list(team):
-            table.add_row(*(escape(text) for text in _cells(issue, key)))
+        lines = [_cells(issue, key) for key in await issue.list(team)]
+        table = Table(box=None, pad_edge=False)
+        for at, name in enumerate(COLUMNS):
+            add_column(table, name, [line[at] for line in lines])
+        for line in lines:
+            table.add_row(*(escape(text) for text in line))
         out.print(table)
 
     told(story, data_dir)

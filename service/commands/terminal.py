@@ -8,13 +8,14 @@ import asyncio
 import getpass
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.migrate import migrate
@@ -57,6 +58,12 @@ def actor() -> Actor:
     except (OSError, KeyError):  # a container's number without a name
         user = str(os.getuid())
     return Actor(name=f"cli:{user}", request_id=f"cli_{secrets.token_hex(16)}")
+
+
+def add_column(table: Table, name: str, cells: Iterable[str], *, right: bool = False) -> None:
+    """A column that is never cut off, also where the window is too narrow for it."""
+    widest = max(len(text) for text in (name, *cells))
+    table.add_column(name, min_width=widest, no_wrap=True, justify="right" if right else "left")
 
 
 def told(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:

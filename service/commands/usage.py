@@ -18,7 +18,8 @@ from service.adapters.exports import formats
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database
 from service.app import now
-from service.commands.terminal import DataOption, SinceOption, TeamOption, UntilOption, out, told
+from service.commands.terminal import DataOption, SinceOption, TeamOption, UntilOption, add_column, out, told
+from service.domain.errors import InvalidValue
 from service.domain.refusals import dollars
 from service.domain.spans import moment, parse_groups, parse_span
 from service.usecases.accounts import GROUPS, Span, UsageRow
@@ -75,19 +76,17 @@ def export(  # noqa: PLR0913, PLR0917 (a command's options)
 
 
 def drawn(found: Usage) -> Table:
-    """A table with a bar for the cost of each row."""
-    table = Table(box=None, pad_edge=False)
-    for name in found.by:
-        table.add_column(name)
-    for name in SUMS:
-        table.add_column(name, justify="right")
-    table.add_column("", width=BAR_WIDTH)
+    """A table with a bar for the cost of each row. Numbers are never cut off, also where the window is too narrow."""
     most = max((row.cost for row in found.rows), default=0)
-    for row in found.rows:
-        bar = Bar(size=most or 1, begin=0, end=row.cost, width=BAR_WIDTH)
-        table.add_row(*(escape(value or "-") for value in row.group), *_sums(row), bar)
-    table.add_section()
-    table.add_row(*["total", *[""] * (len(found.by) - 1)], *_sums(found.total), "", style="bold")
+    total = ("total", *[""] * (len(found.by) - 1), *_sums(found.total))
+    lines = [(*(value or "-" for value in row.group), *_sums(row)) for row in found.rows]
+    table = Table(box=None, pad_edge=False)
+    for at, name in enumerate((*found.by, *SUMS)):
+        add_column(table, name, [line[at] for line in (*lines, total)], right=at >= len(found.by))
+    table.add_column("", width=BAR_WIDTH)
+    for row, line in zip(found.rows, lines, strict=True):
+        table.add_row(*(escape(text) for text in line), Bar(size=most or 1, begin=0, end=row.cost, width=BAR_WIDTH))
+    table.add_row(*total, "", style="bold")
     return table
 
 
@@ -114,6 +113,6 @@ async def _written(chunks: AsyncIterator[bytes], output: Path) -> None:
                 file.write(chunk)
         growing.replace(output)
     except OSError as refused:
-        raise typer.BadParameter(f"{output} cannot be written: {refused.strerror}") from None
+        raise InvalidValue(f"{output} cannot be written: {refused.strerror}.", param="output") from None
     finally:
         growing.unlink(missing_ok=True)

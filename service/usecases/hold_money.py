@@ -6,6 +6,7 @@ rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from service.usecases.events import CountersRebuilt
 from service.usecases.keep_books import KeepBooks
 from service.usecases.ports import Observer
 
-REBUILD_TRIES = 5
+MOST_REBUILDS = 5
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class HoldMoney:
     keep: KeepBooks
     observe: Observer
     _rebuilding: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _rebuilds: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def __call__(
@@ -86,23 +88,25 @@ class HoldMoney:
             self.keep.leave(held.open)
 
     async def _admit(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState) -> Admission:
-        try:
-            return await self.ledger.hold(team, claims, limits, state=state)
-        except CountersLost:
-            await self.rebuild(team)
-        try:
-            return await self.ledger.hold(team, claims, limits, state=state)
-        except CountersLost:
-            raise StateUnavailable("The gateway's counters were lost again while they were rebuilt.") from None
-
-    async def rebuild(self, team: str) -> None:
-        """Make the counters what the books and the open holds say. Raises `StateUnavailable`."""
-        async with self._rebuilding.setdefault(team, asyncio.Lock()):
-            for _ in range(REBUILD_TRIES):
-                if await self._rebuilt(team):
-                    self.observe(CountersRebuilt(team=team))
-                    return
+        for _ in range(MOST_REBUILDS):
+            rebuilds = self._rebuilds[team]
+            try:
+                return await self.ledger.hold(team, claims, limits, state=state)
+            except CountersLost:
+                await self.rebuild(team, rebuilds)
         raise StateUnavailable("The gateway's counters are being rebuilt.")
+
+    async def rebuild(self, team: str, seen: int | None = None) -> None:
+        """Make the counters what the books and the open holds say, unless that was done since `seen`.
+
+        Another replica may be doing the same, and then admit; what it posts meanwhile makes this one futile, not wrong.
+        """
+        async with self._rebuilding.setdefault(team, asyncio.Lock()):
+            if seen is not None and self._rebuilds[team] != seen:
+                return
+            if await self._rebuilt(team):
+                self.observe(CountersRebuilt(team=team))
+            self._rebuilds[team] += 1
 
     async def _rebuilt(self, team: str) -> bool:
         audit = await self.ledger.audit(team)

@@ -16,10 +16,11 @@ import redis
 from service.adapters.embedded import embedded_valkey
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.script import SCRIPTS
-from service.adapters.state import Client, State, connect, disconnect
+from service.adapters.state import PATIENCE_SECONDS, Client, State, connect, disconnect
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import HoldState
 from service.domain.limits import TEAM, Limit, Measure
+from service.domain.refusals import SECOND
 from service.usecases.accounts import Audit, CountersLost, Ledger, Posted, Spent
 from tests.cluster import valkey_cluster
 from tests.contract.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
@@ -33,7 +34,7 @@ plain = Stage(FakeStore(), "search", RedisLedger("unix:///nowhere"))  # only to 
 
 
 @asynccontextmanager
-async def ledger_at(url: str, patience: float = 0.12) -> AsyncIterator[RedisLedger]:
+async def ledger_at(url: str, patience: float = PATIENCE_SECONDS) -> AsyncIterator[RedisLedger]:
     ledger = RedisLedger(url, patience_seconds=patience)
     try:
         yield ledger
@@ -43,7 +44,7 @@ async def ledger_at(url: str, patience: float = 0.12) -> AsyncIterator[RedisLedg
 
 @asynccontextmanager
 async def client_at(url: str) -> AsyncIterator[Client]:
-    client = connect(url, PATIENCE)
+    client = connect(url)
     try:
         yield client
     finally:
@@ -233,6 +234,17 @@ async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
         await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
         assert {*await client.hkeys(key)} == {*before, recent.encode()}
         assert await stage.used() == 60 * CENT
+
+
+async def test_a_rebuild_leaves_other_windows_alone(redis_url: str) -> None:
+    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+        lost = stage.claim()
+        await stage.ledger.extend(stage.team, [replace(lost, entry=replace(lost.entry, held_at=SECOND))])
+        for _ in range(2):
+            assert await stage.rebuild()
+        found = await client.hmget(f"igw:{{{stage.team}}}:state", ["day:0:team", "month:197001:team", "open:team"])
+        assert [int(each or 0) for each in found] == [20 * CENT, 20 * CENT, 1]
+        assert await stage.used() == 0
 
 
 async def test_the_calendar_of_the_scripts_is_ours(redis_url: str) -> None:

@@ -30,13 +30,14 @@ def races(rounds: int) -> bool:
     """Print the race for a budget."""
     with folder() as place:
         found = race(place, rounds)
-    print("\n| rounds | budget, $ | admitted of 256 | posted by the burst, $ | most ever posted, $ | usable, least |")
-    print("|---|---|---|---|---|---|")
+    print("\n| rounds | budget, $ | admitted of 256 | told 503 | posted, $ | most ever posted, $ | usable, least |")
+    print("|---|---|---|---|---|---|---|")
     admitted = f"{min(each.admitted for each in found)} to {max(each.admitted for each in found)}"
+    away = sum(each.turned_away for each in found)
     median = statistics.median(each.posted for each in found)
     most, least = max(each.used for each in found), min(each.used for each in found)
     dollars = [f"{nano / 10**9:.4f}" for nano in (BUDGET, median, most)]
-    print(f"| {rounds} | {dollars[0]} | {admitted} | {dollars[1]} | {dollars[2]} | {least / BUDGET:.1%} |")
+    print(f"| {rounds} | {dollars[0]} | {admitted} | {away} | {dollars[1]} | {dollars[2]} | {least / BUDGET:.1%} |")
     return most <= BUDGET and least >= 0.95 * BUDGET
 
 

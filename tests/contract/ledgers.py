@@ -63,13 +63,13 @@ class RealStore:
         return self.opened[-1]
 
     async def empty(self, team: str) -> None:
-        client = connect(self.url, PATIENCE)
+        client = connect(self.url)
         async for key in client.scan_iter(match=f"igw:{{{team}}}:*"):
             await client.delete(key)
         await disconnect(client)
 
     async def restart(self, team: str) -> None:
-        client = connect(self.url, PATIENCE)
+        client = connect(self.url)
         await client.execute_command("HSET", f"igw:{{{team}}}:state", "ready", "0" * 40)
         await disconnect(client)
 

@@ -107,6 +107,19 @@ async def test_the_last_of_a_limit_can_be_used(stage: Stage) -> None:
     assert [standing.remaining for standing in admission.standings] == [0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("images", [1, 3])
+async def test_a_rate_admits_its_burst_and_no_more(stage: Stage, images: int) -> None:
+    limit, admitted = Limit(TEAM, Measure.IMAGES, 20), 0
+    for _ in range(24):
+        try:
+            await stage.ledger.hold(stage.team, [stage.claim(images=images)], [limit], state=SENT)
+        except LimitExceeded:
+            continue
+        admitted += images
+    assert admitted == 20 // images * images
+    assert (await stage.standing(limit)).used == admitted
+
+
 async def test_what_asks_for_nothing_of_a_limit_passes_it(stage: Stage) -> None:
     limits = [Limit(TEAM, Measure.IMAGES, 0), Limit(LOW, Measure.REQUESTS, 0), Limit(LOW, Measure.DAY, 0)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=0)], limits, state=PENDING)

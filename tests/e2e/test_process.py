@@ -23,6 +23,7 @@ from tests.simulators.server import Answer, Simulator
 
 ROOT = Path(__file__).parents[2]
 NONE: Mapping[str, str] = {}
+AWAY = {"REDIS_URL": "redis://127.0.0.1:9"}
 
 
 def command(
@@ -135,10 +136,12 @@ def test_two_signals_end_the_grace_period(tmp_path: Path, settings: Path) -> Non
 
 
 def test_not_ready_while_redis_is_away(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
-    with GatewayProcess(tmp_path, {"REDIS_URL": redis_url}) as gateway:
+    with GatewayProcess(
+        tmp_path, {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db"}
+    ) as gateway:
         assert http.get(f"{gateway.url}/health/ready").status_code == 200
         assert not psutil.Process(gateway.pid).children(), "no embedded server beside a given one"
-    with GatewayProcess(tmp_path, {"REDIS_URL": "redis://127.0.0.1:9"}) as gateway:
+    with GatewayProcess(tmp_path, AWAY | {"DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db"}) as gateway:
         reply = http.get(f"{gateway.url}/health/ready")
         assert (reply.status_code, reply.json()["status"]) == (503, "unavailable")
         assert "does not answer" in reply.json()["problems"]["redis"]
@@ -152,6 +155,7 @@ def test_without_a_store_addresses_are_refused_before_anything_is_bought(
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(settings),
         "REDIS_URL": redis_url,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db",
         "OPENAI_API_KEY": "sk-x",
         "OPENAI_BASE_URL": openai_sim.base_url,
     }
@@ -194,14 +198,16 @@ def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, rea
 @pytest.mark.parametrize(
     ("arguments", "environment", "reason"),
     [
-        ((), {}, "config/teams.yaml: $.teams: no key"),
+        ((), {}, "config/teams.yaml: $.teams: no team"),
+        (("--dev",), AWAY, "DATABASE_URL: needed with REDIS_URL"),
+        (("--dev",), {"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL has to begin with"),
         (("--dev", "--host", "0.0.0.0"), {}, "--dev listens on loopback only"),  # noqa: S104 (refused)
         (("--dev",), {"URL_SIGNING_KEY": "short"}, "URL_SIGNING_KEY: must be at least 32 characters"),
         (("--dev",), {"STORAGE_URL": "s3://bucket"}, "STORAGE_URL: 's3' is not offered yet"),
         (("--dev",), {"OPENAI_BASE_URL": "ftp://x"}, "'ftp://x' is not an http or https address"),
         (
             ("--dev",),
-            {"STORAGE_URL": "/tmp/x", "REDIS_URL": "redis://127.0.0.1:9"},  # noqa: S108 (not made)
+            AWAY | {"STORAGE_URL": "/tmp/x", "DATABASE_URL": "sqlite:////tmp/x/ledger.db"},  # noqa: S108 (not made)
             "URL_SIGNING_KEY: needed with STORAGE_URL",
         ),
     ],
@@ -245,7 +251,7 @@ def test_the_small_commands(settings: Path) -> None:
     assert command("version").stdout == "0.1.0\n"
     assert {"moderation_blocked", "slow_down", "server_error"} <= set(command("faults").stdout.split())
     checked = command("check", environment={"IMAGE_GATEWAY_CONFIG": str(settings), "OPENAI_API_KEY": "sk-x"}).stdout
-    assert re.search(r"\d+ models, 0 keys; backends on: openai", checked)
+    assert re.search(r"\d+ models, 0 teams, 0 keys; backends on: openai", checked)
     assert "serve" in command("--help").stdout
 
 

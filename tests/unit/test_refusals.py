@@ -25,24 +25,30 @@ NOON = at("2026-11-21T12:00:00")
             4_990 * CENT,
             43_200,
             21 * CENT,
-            ("Team 'search' has used $49.90 of $50.00 per day; this request may cost up to $0.21. "
-            "The limit resets at 2026-11-22T00:00:00Z."),
+            (
+                "Team 'search' has used $49.90 of $50.00 per day; this request may cost up to $0.21. "
+                "The limit resets at 2026-11-22T00:00:00Z."
+            ),
         ),
         (
             Limit("tier:high", Measure.MONTH, 5_000 * CENT),
             4_999_999_999 * 10,
             777_600,
             CENT // 4,
-            ("Team 'search' has used $49.99999999 of $50.00 per month (scope tier:high); "
-            "this request may cost up to $0.0025. The limit resets at 2026-12-01T00:00:00Z."),
+            (
+                "Team 'search' has used $49.99999999 of $50.00 per month (scope tier:high); "
+                "this request may cost up to $0.0025. The limit resets at 2026-12-01T00:00:00Z."
+            ),
         ),
         (
             Limit("key:k1", Measure.DAY, 10 * CENT),
             0,
             None,
             21 * CENT,
-            ("Team 'search' has used $0.00 of $0.10 per day (scope key:k1); this request may cost up to $0.21, "
-            "which is more than the whole limit."),
+            (
+                "Team 'search' has used $0.00 of $0.10 per day (scope key:k1); this request may cost up to $0.21, "
+                "which is more than the whole limit."
+            ),
         ),
         (
             Limit("tier:high", Measure.REQUESTS, 600),
@@ -70,16 +76,20 @@ NOON = at("2026-11-21T12:00:00")
             1,
             None,
             2,
-            ("Team 'search' may have 2 images made at the same time (scope model:painter); 1 is being made, "
-            "and this request asks for 2 images."),
+            (
+                "Team 'search' may have 2 images made at the same time (scope model:painter); 1 is being made, "
+                "and this request asks for 2 images."
+            ),
         ),
         (
             Limit(TEAM, Measure.CONCURRENT, 1),
             0,
             None,
             2,
-            ("Team 'search' may have 1 image made at the same time; 0 are being made, "
-            "and this request asks for 2 images."),
+            (
+                "Team 'search' may have 1 image made at the same time; 0 are being made, "
+                "and this request asks for 2 images."
+            ),
         ),
     ],
 )

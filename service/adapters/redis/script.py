@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from service.adapters.patience import Patience
 from service.adapters.state import MOST_CONNECTIONS, UNREACHABLE, connect, disconnect
 from service.domain.errors import StateUnavailable
 
@@ -40,14 +41,14 @@ class Line:
     """The way to the server: at most as many calls at a time as there are connections."""
 
     def __init__(self, url: str, patience: float) -> None:
-        self._client = connect(url, patience)
+        self._client = connect(url)
         self._patience = patience
         self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
 
     async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply is what its script says)
         """The script's reply."""
         try:
-            async with asyncio.timeout(self._patience), self._turns:
+            async with Patience(self._patience), self._turns:
                 await self._client.initialize()  # of a cluster that is not known yet, the client asks any node at all
                 try:
                     return await self._client.execute_command("EVALSHA", script.digest, len(keys), *keys, *arguments)

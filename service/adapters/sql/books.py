@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, tuple_
+from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.sql.engine import Database
+from service.adapters.sql.engine import Database, Question
 from service.adapters.sql.schema import DAY_MICROSECONDS
 from service.adapters.sql.schema import entries as table
 from service.adapters.sql.usage import SUMS, usage_statement
@@ -40,14 +41,17 @@ class SqlBooks:
             return
         rows = [_row(entry) for entry in sorted(entries, key=attrgetter("hold_id"))]
         insert = self._database.insert(table).on_conflict_do_nothing(index_elements=[table.c.hold_id])
-        async with self._database.transaction() as connection:
+
+        async def add(connection: AsyncConnection) -> None:
             await connection.execute(insert, rows)
+
+        await self._database.together(add)
 
     async def spent(self, team: str, at: int) -> Spent:
         """Sums by scope, all from one statement and so from one moment."""
         today = at // DAY_MICROSECONDS
         by_day, by_month = Counter[str](), Counter[str]()
-        for day, key, model, tier, cost in await self._rows(_spent_statement(team, at)):
+        for day, key, model, tier, cost in await self._database.rows(_spent_statement(team, at)):
             for scope in (TEAM, f"key:{key}", f"model:{model}", *([f"tier:{tier}"] if tier else [])):
                 by_month[scope] += int(cost)
                 by_day[scope] += int(cost) if day == today else 0
@@ -58,12 +62,12 @@ class SqlBooks:
         wanted, found = list(hold_ids), set[str]()
         for start in range(0, len(wanted), MOST_LISTED):
             listed = table.c.hold_id.in_(wanted[start : start + MOST_LISTED])
-            found.update(row.hold_id for row in await self._rows(select(table.c.hold_id).where(listed)))
+            found.update(row.hold_id for row in await self._database.rows(select(table.c.hold_id).where(listed)))
         return found
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
         """Sums by group. Raises `InvalidValue` for a group that there is not."""
-        found = await self._rows(usage_statement(query, self._database.kind))
+        found = await self._database.rows(usage_statement(query, self._database.kind))
         rows = [_usage_row(row, len(query.by)) for row in found if row.entries]
         return sorted(rows, key=lambda row: [(value is not None, value or "") for value in row.group])
 
@@ -71,20 +75,16 @@ class SqlBooks:
         """Every entry of a span, by time and then hold id; each chunk is a transaction of its own."""
         place = tuple_(table.c.held_at, table.c.hold_id)
         statement = _span_statement(span)
-        chunk = await self._rows(statement.where(table.c.held_at >= span.since))
+        chunk = await self._database.rows(statement.where(table.c.held_at >= span.since))
         while chunk:
             for row in chunk:
                 yield _entry(row)
             last = chunk[-1]
             full = len(chunk) == CHUNK
-            chunk = await self._rows(statement.where(place > (last.held_at, last.hold_id))) if full else ()
-
-    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
-        async with self._database.transaction() as connection:
-            return (await connection.execute(statement)).all()
+            chunk = await self._database.rows(statement.where(place > (last.held_at, last.hold_id))) if full else ()
 
 
-def _spent_statement(team: str, at: int) -> Select[*tuple[Any, ...]]:
+def _spent_statement(team: str, at: int) -> Question:
     """By day and by what scopes are made of. Days are listed, so that the index finds those of one team."""
     c = table.c
     groups = (c.day, c.key, c.model, c.resolved_tier)
@@ -99,7 +99,7 @@ def _days_of_month(at: int) -> range:
     return range((first - EPOCH).days, (after - EPOCH).days)
 
 
-def _span_statement(span: Span) -> Select[*tuple[Any, ...]]:
+def _span_statement(span: Span) -> Question:
     statement = select(*(table.c[name] for name in FIELDS)).where(table.c.held_at < span.until)
     if span.team is not None:
         statement = statement.where(table.c.team == span.team)

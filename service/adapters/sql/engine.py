@@ -2,25 +2,30 @@
 
 Rule: one small pool, one transaction at a time per connection, and nobody waits for ever: whatever is wrong with the
 database is `BooksUnavailable`. A pooled connection is tried before it is used, so a server that was restarted is found
-again by the next call; a cancelled caller's connection is closed, not returned. What our own SQL gets wrong (a broken
-rule of the schema, a statement that it does not know) is not hidden behind that error.
+again by the next call. A caller that goes away interrupts nothing: its transaction is finished behind it. What our own
+SQL gets wrong (a rule of the schema, a word that is not known) is not hidden as an outage.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from errno import ENOENT
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from sqlalchemy import URL, Pool, Table, event
+from sqlalchemy import URL, Pool, Row, Select, Table, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service.domain.errors import BooksUnavailable
+
+T = TypeVar("T")
+Question = Select[*tuple[Any, ...]]
+Rows = Sequence[Row[*tuple[Any, ...]]]
 
 MOST_CONNECTIONS = 5
 CONNECT_SECONDS: Final = 2.0
@@ -49,12 +54,31 @@ class Database:
         self.kind = kind_of(url)
         self.shown = shown(url)
         self.insert = _insert_of(self.kind)
+        self._running: set[asyncio.Task[Any]] = set()
         self._limited = self.kind == POSTGRESQL and not patient
         self._engine = _sqlite(url, pool) if self.kind == SQLITE else _postgresql(url, pool, patient=patient)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """All that is done inside is committed together, or not at all."""
+    async def rows(self, statement: Question) -> Rows:
+        """The answer to one question."""
+
+        async def ask(connection: AsyncConnection) -> Rows:
+            return (await connection.execute(statement)).all()
+
+        return await self.together(ask)
+
+    async def together(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        """All that is done by `work` is committed together, or not at all."""
+        task = asyncio.create_task(self._transaction(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Let what is running end, then close every connection."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._engine.dispose()
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with (
@@ -62,15 +86,11 @@ class Database:
                 self._engine.begin() as connection,
             ):
                 deadline.reschedule(loop.time() + DEADLINE_SECONDS if self._limited else None)
-                yield connection
+                return await work(connection)
         except OURS:
             raise
         except (DBAPIError, PoolTimeout, OSError) as error:  # the built-in TimeoutError is an OSError
             raise BooksUnavailable("The ledger of record does not answer.") from error
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._engine.dispose()
 
 
 def connect(url: str) -> Database:
@@ -132,8 +152,15 @@ def _sqlite(url: str, pool: type[Pool] | None) -> AsyncEngine:
         connect_args={"timeout": BUSY_SECONDS},
         **options,
     )
+    event.listen(engine.sync_engine, "do_connect", partial(_look_for, file_of(url)))
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
+
+
+def _look_for(path: Path, *_: object) -> None:
+    """Opening would fail as well, but leave a thread behind that nobody waits for."""
+    if not path.is_file():
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (whatever the driver gives)

@@ -9,13 +9,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Executable, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.engine import Database
 from service.adapters.sql.schema import audit
 from service.adapters.sql.schema import keys as table
-from service.domain.errors import InvalidValue, KeyNotFound
+from service.domain.errors import GatewayError, InvalidValue, KeyNotFound
 from service.usecases.accounts import AuditRecord, IssuedKey
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,29 +31,17 @@ class SqlKeyStore:
 
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
         """Keep a new key. Raises `InvalidValue` if its id is taken, or its digest."""
-        added = self._database.insert(table).on_conflict_do_nothing(index_elements=[table.c.id])
-        try:
-            async with self._database.transaction() as connection:
-                if (await connection.execute(added, _row(key))).rowcount == 0:
-                    raise InvalidValue(f"There is a key '{key.id}' already.", param="id")
-                await connection.execute(insert(audit), _row(record))
-        except IntegrityError:
-            raise _digest_taken() from None
+        added = self._database.insert(table).values(_row(key)).on_conflict_do_nothing(index_elements=[table.c.id])
+        await self._recorded(added, record, InvalidValue(f"There is a key '{key.id}' already.", param="id"))
 
     async def change(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
-        changed = update(table).where(table.c.id == key.id).values(**_row(key))
-        try:
-            async with self._database.transaction() as connection:
-                if (await connection.execute(changed)).rowcount == 0:
-                    raise _unknown(key.id)
-                await connection.execute(insert(audit), _row(record))
-        except IntegrityError:
-            raise _digest_taken() from None
+        changed = update(table).where(table.c.id == key.id).values(_row(key))
+        await self._recorded(changed, record, _unknown(key.id))
 
     async def find(self, key_id: str) -> IssuedKey:
         """One key. Raises `KeyNotFound`."""
-        found = await self._rows(select(table).where(table.c.id == key_id))
+        found = await self._database.rows(select(table).where(table.c.id == key_id))
         if not found:
             raise _unknown(key_id)
         return IssuedKey(**_values(found[0]))
@@ -62,25 +51,30 @@ class SqlKeyStore:
         statement = select(table).order_by(table.c.created_at, table.c.id)
         if team is not None:
             statement = statement.where(table.c.team == team)
-        return [IssuedKey(**_values(row)) for row in await self._rows(statement)]
+        return [IssuedKey(**_values(row)) for row in await self._database.rows(statement)]
 
     async def records(self, most: int) -> Sequence[AuditRecord]:
         """The audit trail, newest first."""
         columns = [column for column in audit.c if column is not audit.c.id]
-        found = await self._rows(select(*columns).order_by(audit.c.id.desc()).limit(most))
+        found = await self._database.rows(select(*columns).order_by(audit.c.id.desc()).limit(most))
         return [AuditRecord(**_values(row)) for row in found]
 
-    async def _rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
-        async with self._database.transaction() as connection:
-            return (await connection.execute(statement)).all()
+    async def _recorded(self, change: Executable, record: AuditRecord, otherwise: GatewayError) -> None:
+        """Make a change of one key and write its record; raise instead if there is nothing that it changes."""
+
+        async def both(connection: AsyncConnection) -> None:
+            if (await connection.execute(change)).rowcount == 0:
+                raise otherwise
+            await connection.execute(insert(audit).values(_row(record)))
+
+        try:
+            await self._database.together(both)
+        except IntegrityError:
+            raise InvalidValue("This secret was issued already.", param="digest") from None
 
 
 def _unknown(key_id: str) -> KeyNotFound:
     return KeyNotFound(f"There is no key '{key_id}'.")
-
-
-def _digest_taken() -> InvalidValue:
-    return InvalidValue("This secret was issued already.", param="digest")
 
 
 def _row(value: IssuedKey | AuditRecord) -> dict[str, Any]:

@@ -39,9 +39,7 @@ async def migrate(url: str) -> None:
             return
         if database.kind == SQLITE:
             await _write_ahead(database)
-        async with database.transaction() as connection:
-            await _wait_for_turn(connection, database.kind)
-            await connection.run_sync(_upgrade)
+        await database.together(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
 
 
 async def check(url: str) -> None:
@@ -83,8 +81,7 @@ def _make_file(path: Path) -> None:
 
 
 async def _revision(database: Database) -> str | None:
-    async with database.transaction() as connection:
-        return await connection.run_sync(_read_revision)
+    return await database.together(lambda connection: connection.run_sync(_read_revision))
 
 
 def _read_revision(connection: Connection) -> str | None:
@@ -98,8 +95,7 @@ async def _write_ahead(database: Database) -> None:
     """Readers and the one writer no longer wait for each other. SQLite does not queue for this switch: it is tried."""
     for left in reversed(range(WAL_TRIES)):
         try:
-            async with database.transaction() as connection:
-                mode = await connection.scalar(text("PRAGMA journal_mode = WAL"))
+            mode = await database.together(lambda connection: connection.scalar(text("PRAGMA journal_mode = WAL")))
         except BooksUnavailable:
             if not left:
                 raise
@@ -110,14 +106,18 @@ async def _write_ahead(database: Database) -> None:
             return
 
 
-async def _wait_for_turn(connection: AsyncConnection, kind: str) -> None:
-    """One at a time; the turn ends with the transaction, also when its owner is killed."""
-    if kind == SQLITE:
-        await connection.execute(text(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}"))
-        await connection.execute(text("BEGIN IMMEDIATE"))
-    else:
-        await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-        await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+async def _upgrade_in_sqlite(connection: AsyncConnection) -> None:
+    """One at a time; a turn ends with its transaction, also when its owner is killed."""
+    await connection.execute(text(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}"))
+    await connection.execute(text("BEGIN IMMEDIATE"))
+    await connection.run_sync(_upgrade)
+
+
+async def _upgrade_in_postgresql(connection: AsyncConnection) -> None:
+    """Likewise."""
+    await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+    await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+    await connection.run_sync(_upgrade)
 
 
 def _upgrade(connection: Connection) -> None:

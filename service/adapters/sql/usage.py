@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Select, Subquery, Text, case, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, DateTime, Subquery, Text, case, cast, func, literal_column, select
 
-from service.adapters.sql.engine import POSTGRESQL, SQLITE
+from service.adapters.sql.engine import POSTGRESQL, SQLITE, Question
 from service.adapters.sql.schema import COVERED, DAY_MICROSECONDS, entries
 from service.domain.errors import InvalidValue
 from service.domain.ledger import Basis
@@ -25,7 +25,7 @@ COLUMN_OF = {"tier": "resolved_tier", "month": "day"}
 CALENDAR = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}
 
 
-def usage_statement(query: UsageQuery, kind: str) -> Select[*tuple[Any, ...]]:
+def usage_statement(query: UsageQuery, kind: str) -> Question:
     """Rows of one value for each name of `query.by`, then one for each of `SUMS`."""
     columns = _columns(query.by)
     covered = kind == SQLITE and set(columns) <= set(COVERED)

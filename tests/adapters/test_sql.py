@@ -1,0 +1,337 @@
+"""What only a real database can show: migrations, several processes, crashes and outages."""
+
+import asyncio
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import CHECKOUT_SECONDS, MOST_CONNECTIONS, Database, SchemaError, connect
+from service.adapters.sql.migrate import HEAD, MIGRATIONS, check, migrate
+from service.adapters.sql.schema import metadata
+from service.domain.errors import BooksUnavailable
+from service.usecases.accounts import Span, UsageQuery
+from tests.fakes.books import booked
+from tests.postgres import WheelPostgres
+
+pytest_plugins = ["tests.databases"]
+
+NewDatabase = Callable[[str], str]
+EVER = Span(since=0, until=2**62)
+SOON = 2 * CHECKOUT_SECONDS
+
+MIGRATE = "import asyncio, sys; from service.adapters.sql.migrate import migrate; asyncio.run(migrate(sys.argv[1]))"
+WRITE = """
+import asyncio, sys
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import connect
+from tests.fakes.books import booked
+
+async def main(url, name, most):
+    database = connect(url)
+    for number in range(int(most)):
+        await SqlBooks(database).write([booked(f"{name}-{number}"), booked(f"shared-{number}")])
+        print(number, flush=True)
+    await database.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def started(program: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def database(kind: str, new_database: NewDatabase) -> AsyncIterator[Database]:
+    found = connect(await asyncio.to_thread(new_database, kind))
+    yield found
+    await found.close()
+
+
+async def test_the_tables_are_those_that_the_code_knows(database: Database) -> None:
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert await database.together(lambda connection: connection.run_sync(differences)) == []
+
+
+def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+@pytest.mark.parametrize("table", ["entries", "audit"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET request_id = 'x'", "DELETE FROM {}"])
+async def test_what_is_written_stays_as_it_is(database: Database, table: str, statement: str) -> None:
+    await SqlBooks(database).write([booked("a")])
+    await database.together(
+        lambda connection: connection.execute(
+            text(
+                "INSERT INTO audit (at, actor, action, subject, detail, request_id) VALUES (1, 'a', 'b', 'c', 'd', 'e')"
+            )
+        )
+    )
+    with pytest.raises(IntegrityError, match=f"{table} is append-only"):
+        await database.together(lambda connection: connection.execute(text(statement.format(table))))
+    assert await database.together(lambda connection: connection.scalar(text(f"SELECT count(*) FROM {table}"))) == 1  # noqa: S608
+
+
+async def test_nor_can_it_be_truncated(new_database: NewDatabase) -> None:
+    database = connect(await asyncio.to_thread(new_database, "postgresql"))
+    with pytest.raises(IntegrityError, match="append-only"):
+        await database.together(lambda connection: connection.execute(text("TRUNCATE entries")))
+    await database.close()
+
+
+def test_replicas_that_start_at_once_make_the_tables_once(kind: str, empty_database: NewDatabase) -> None:
+    url = empty_database(kind)
+    replicas = [started(MIGRATE, url) for _ in range(4)]
+    assert [replica.wait(60) for replica in replicas] == [0] * 4
+    for replica in replicas:
+        replica.communicate()
+    asyncio.run(check(url))
+
+
+def test_a_database_that_is_up_to_date_does_not_need_alembic(kind: str, new_database: NewDatabase) -> None:
+    program = f"import service.adapters.sql.keys; {MIGRATE}; sys.exit('alembic' in sys.modules)"
+    with started(program, new_database(kind)) as replica:
+        assert replica.wait(60) == 0
+
+
+async def test_a_database_that_a_newer_gateway_changed_is_refused(kind: str, empty_database: NewDatabase) -> None:
+    url = await asyncio.to_thread(empty_database, kind)
+    await migrate(url)
+    database = connect(url)
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    await database.together(lambda connection: connection.execute(newer))
+    with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
+        await migrate(url)
+    with pytest.raises(SchemaError, match="is at revision 9999; this gateway needs"):
+        await check(url)
+    await database.close()
+
+
+async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database: NewDatabase) -> None:
+    url = await asyncio.to_thread(empty_database, kind)
+    if kind == "sqlite":
+        path = Path(url.removeprefix("sqlite:///"))
+        path.parent.mkdir()
+        path.touch()
+    database = connect(url)
+    await database.together(lambda connection: connection.execute(text("CREATE TABLE keys (theirs TEXT)")))
+    with pytest.raises(SchemaError, match="could not be brought up to date .*already exists") as refused:
+        await migrate(url)
+    assert "\n" not in str(refused.value)
+    found = await database.together(lambda connection: connection.run_sync(tables_in))
+    assert found == {"keys"}
+    await database.close()
+
+
+def tables_in(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://u:geheim@host/db", "has to begin with"),
+        ("sqlite://", "has to name a file"),
+        ("sqlite:///:memory:", "has to name a file"),
+        ("sqlite:////proc/nothing/geheim-not/books.db", "cannot be opened"),
+        ("postgresql://u:geheim/x@host/db", "cannot be read"),
+        ("postgresql://u:[geheim@host/db", "cannot be read"),
+        ("postgresql://u:geheim@localhost/db?sslmode=geheim", "cannot be read"),
+    ],
+)
+async def test_an_address_that_cannot_be_used_is_refused_in_one_line(url: str, says: str) -> None:
+    with pytest.raises(SchemaError, match=says) as refused:
+        await migrate(url)
+    assert "\n" not in str(refused.value)
+    assert "geheim@" not in str(refused.value) + repr(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+async def test_where_nobody_answers_the_message_says_so_without_the_password(scheme: str) -> None:
+    url = f"{scheme}://user:geheim@localhost:1/db?sslmode=disable"
+    for verb in (migrate, check):
+        with pytest.raises(BooksUnavailable) as told:
+            await verb(url)
+        assert told.value.message.startswith("The PostgreSQL at localhost does not answer (")
+        assert not any(secret in told.value.message for secret in ("geheim", "\n"))
+
+
+async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    not_sqlite = tmp_path / "books.db"
+    not_sqlite.write_text("this is a letter, and much too long to be mistaken for an empty database " * 20)
+    with pytest.raises(BooksUnavailable, match="SQLite file .* does not answer .file is not a database"):
+        await migrate(f"sqlite:///{not_sqlite}")
+
+
+async def test_sqlite_is_set_up_to_survive_and_to_be_shared(empty_database: NewDatabase) -> None:
+    url = empty_database("sqlite")
+    await migrate(url)
+    database, path = connect(url), Path(url.removeprefix("sqlite:///"))
+    await SqlBooks(database).write([booked("a")])
+
+    async def found(connection: AsyncConnection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [await connection.scalar(text(f"PRAGMA {name}")) for name in names]
+
+    assert await database.together(found) == ["wal", 2, 1, 5000]
+    modes = {beside.name: stat.S_IMODE(beside.stat().st_mode) for beside in path.parent.iterdir()}
+    assert modes == {"books.db": 0o600, "books.db-wal": 0o600, "books.db-shm": 0o600}
+    await database.close()
+
+
+async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) -> None:
+    database = connect(await asyncio.to_thread(new_database, "postgresql"))
+
+    async def settings(connection: AsyncConnection) -> list[object]:
+        names = ("statement_timeout", "idle_in_transaction_session_timeout", "application_name")
+        return [await connection.scalar(text(f"SHOW {name}")) for name in names]
+
+    assert await database.together(settings) == ["10s", "15s", "image-gateway"]
+    await database.close()
+
+
+def test_processes_write_to_one_database_at_once(kind: str, new_database: NewDatabase) -> None:
+    url = new_database(kind)
+    writers = [started(WRITE, url, name, "40") for name in "abc"]
+    for writer in writers:
+        writer.communicate(timeout=60)
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert asyncio.run(count(url)) == 4 * 40
+
+
+async def count(url: str) -> int:
+    database = connect(url)
+    found = len([entry async for entry in SqlBooks(database).entries(EVER)])
+    await database.close()
+    return found
+
+
+def test_what_was_written_survives_the_writer(kind: str, new_database: NewDatabase) -> None:
+    url = new_database(kind)
+    with started(WRITE, url, "a", "100000") as writer:
+        assert writer.stdout
+        said = [int(writer.stdout.readline()) for _ in range(30)]
+        writer.kill()
+        said += [int(line) for line in writer.stdout if line.endswith("\n")]
+    assert count_after_crash(url) >= 2 * len(said)
+
+
+def count_after_crash(url: str) -> int:
+    found = asyncio.run(count(url))
+    assert found % 2 == 0
+    return found
+
+
+async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
+    url = await asyncio.to_thread(new_database, "sqlite")
+    one, other = connect(url), connect(url)
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow(connection: AsyncConnection) -> None:
+        await connection.execute(text("BEGIN IMMEDIATE"))
+        begun.set()
+        await let_go.wait()
+
+    holding = asyncio.create_task(one.together(slow))
+    await begun.wait()
+    waiting = asyncio.create_task(SqlBooks(other).write([booked("a")]))
+    assert await SqlBooks(other).settled(["a"]) == set()
+    assert not waiting.done()
+    let_go.set()
+    await asyncio.gather(holding, waiting)
+    assert await SqlBooks(other).settled(["a"]) == {"a"}
+    await asyncio.gather(one.close(), other.close())
+
+
+async def test_a_caller_that_goes_away_leaves_the_connection_to_others(database: Database) -> None:
+    books = SqlBooks(database)
+    for turns in range(40):
+        callers = [asyncio.create_task(books.write([booked(f"h{turns}")])) for _ in range(MOST_CONNECTIONS)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+    everyone = [books.usage(UsageQuery(span=EVER)) for _ in range(3 * MOST_CONNECTIONS)]
+    assert len({rows[0].entries for rows in await asyncio.gather(*everyone)}) <= MOST_CONNECTIONS
+
+
+@pytest.fixture
+async def outage(wheel_server: WheelPostgres) -> AsyncIterator[SqlBooks]:
+    """Books in the server that can be stopped, with warm connections."""
+    await migrate(wheel_server.url)
+    database = connect(wheel_server.url)
+    books = SqlBooks(database)
+    await asyncio.gather(*(books.settled(["a"]) for _ in range(MOST_CONNECTIONS)))
+    yield books
+    await database.close()
+
+
+async def test_a_postgresql_that_stops_is_told_at_once_and_found_again(
+    outage: SqlBooks, wheel_server: WheelPostgres
+) -> None:
+    wheel_server.stop()
+    begun = time.monotonic()
+    with pytest.raises(BooksUnavailable):
+        await outage.write([booked("while it was away")])
+    assert time.monotonic() - begun < SOON
+    await asyncio.to_thread(wheel_server.start)
+    await asyncio.gather(*(outage.write([booked("back")]) for _ in range(2 * MOST_CONNECTIONS)))
+    assert await outage.settled(["back"]) == {"back"}
+
+
+async def test_a_postgresql_that_is_restarted_between_calls_is_not_noticed(
+    outage: SqlBooks, wheel_server: WheelPostgres
+) -> None:
+    wheel_server.stop()
+    wheel_server.start()
+    await asyncio.gather(*(outage.write([booked("after")]) for _ in range(2 * MOST_CONNECTIONS)))
+
+
+async def test_a_postgresql_that_stops_in_the_middle_is_told(outage: SqlBooks, wheel_server: WheelPostgres) -> None:
+    locker = await asyncpg.connect(wheel_server.url)
+    await locker.execute("BEGIN; LOCK TABLE entries")
+    writing = asyncio.create_task(outage.write([booked("middle")]))
+    while not await locker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        await asyncio.sleep(0)
+    wheel_server.stop()
+    with pytest.raises(BooksUnavailable):
+        await writing
+    wheel_server.start()
+    await outage.write([booked("middle")])
+    locker.terminate()
+
+
+async def test_a_postgresql_that_hangs_is_told_in_time(outage: SqlBooks, wheel_server: WheelPostgres) -> None:
+    cold = connect(wheel_server.url)
+    with wheel_server.frozen():
+        begun = time.monotonic()
+        told = await asyncio.gather(
+            outage.write([booked("warm")]), SqlBooks(cold).write([booked("cold")]), return_exceptions=True
+        )
+        assert [type(one) for one in told] == [BooksUnavailable] * 2
+        assert time.monotonic() - begun < SOON
+    await asyncio.gather(outage.write([booked("warm")]), SqlBooks(cold).write([booked("cold")]))
+    await cold.close()
+    assert len(asyncio.all_tasks()) == 1

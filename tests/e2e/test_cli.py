@@ -1,0 +1,273 @@
+"""The command line of platform teams: the same as the admin API, at a terminal, on the ledger itself."""
+
+import asyncio
+import csv
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import httpx2
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner, Result
+
+from service.__main__ import app
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import connect
+from service.adapters.sql.keys import SqlKeyStore
+from service.adapters.sql.migrate import migrate
+from service.domain.ledger import Basis, Entry
+from service.domain.teams import digest_of
+from service.usecases.accounts import AuditRecord, IssuedKey
+from tests.fakes.builders import entry
+from tests.focus import failed
+from tests.gateway import PATIENCE, GatewayProcess, clean_environment
+
+TEAMS = f"teams: {{search: {{keys: [{{id: search-1, sha256: {digest_of('igw_search')}}}]}}, ads: {{}}}}\n"
+NOVEMBER = ("--since", "2026-11-01", "--until", "2026-12-01")
+SECRET = re.compile(r"igw_[A-Za-z0-9_-]{43}")
+KEY_ID = re.compile(r"key_[0-9a-f]{16}")
+
+
+class Terminal:
+    """Somebody at a terminal, with a data folder and settings of their own."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        self.data = folder / "data"
+        self.url = f"sqlite:///{self.data / 'ledger.db'}"
+        settings = folder / "config"
+        shutil.copytree(config, settings)
+        (settings / "teams.yaml").write_text(TEAMS)
+        self._environment = {
+            "DATA_DIR": str(self.data),
+            "IMAGE_GATEWAY_CONFIG": str(settings),
+            "DATABASE_URL": None,
+            "COLUMNS": "70",
+        }
+
+    def run(self, *words: str) -> Result:
+        """What comes of a command."""
+        return CliRunner().invoke(app, words, env=self._environment)
+
+    def says(self, *words: str) -> str:
+        """What a command prints that works."""
+        result = self.run(*words)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def refuses(self, *words: str) -> str:
+        """What a command says that does not."""
+        result = self.run(*words)
+        assert (result.exit_code, result.stdout) == (2, ""), result.output
+        return result.stderr
+
+    def issued(self, team: str = "search", *more: str) -> tuple[str, str]:
+        """The id and the secret of a new key."""
+        said = self.says("keys", "issue", team, *more)
+        return KEY_ID.findall(said)[0], SECRET.findall(said)[0]
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Put entries into the books."""
+
+        async def story() -> None:
+            await migrate(self.url)
+            database = connect(self.url)
+            await SqlBooks(database).write(list(entries))
+            await database.close()
+
+        asyncio.run(story())
+
+    def kept(self) -> tuple[list[IssuedKey], list[AuditRecord]]:
+        """Every key and every record, newest first."""
+
+        async def story() -> tuple[list[IssuedKey], list[AuditRecord]]:
+            database = connect(self.url)
+            store = SqlKeyStore(database)
+            found = list(await store.keys()), list(await store.records(100))
+            await database.close()
+            return found
+
+        return asyncio.run(story())
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, config: Path) -> Terminal:
+    return Terminal(tmp_path, config)
+
+
+def booked() -> list[Entry]:
+    """Three entries of two teams."""
+    return [
+        entry(hold_id="a", team="ads", cost=1_000_000_001, resolved_tier="high", n=2),
+        entry(hold_id="b", team="search", cost=250_000_000, resolved_tier="low", basis=Basis.UNCONFIRMED),
+        entry(hold_id="c", team="search", cost=250_000_000, resolved_tier="high", tags={"project": "fox"}),
+    ]
+
+
+def test_a_new_key_is_printed_with_its_digest(terminal: Terminal) -> None:
+    said = terminal.says("keys", "new")
+
+    assert f"sha256: {digest_of(SECRET.findall(said)[0])}" in said
+    assert not terminal.data.exists()
+
+
+def test_a_key_is_issued_before_the_gateway_ever_ran(terminal: Terminal) -> None:
+    key_id, secret = terminal.issued("search", "--note", "the crawler", "--expires", "2999-01-01")
+
+    ((key,), (record,)) = terminal.kept()
+    assert (key.id, key.team, key.note, key.digest) == (key_id, "search", "the crawler", digest_of(secret))
+    assert record.actor.startswith("cli:")
+    assert re.fullmatch(r"cli_[0-9a-f]{32}", record.request_id)
+    assert (record.action, record.subject) == ("key.issue", key_id)
+
+
+def test_keys_are_listed_with_what_became_of_them(terminal: Terminal) -> None:
+    first, _ = terminal.issued("search", "--note", "[bold]crawler[/]")
+    second, _ = terminal.issued("ads")
+    terminal.says("keys", "revoke", second)
+
+    lines = {line.split()[0]: line for line in terminal.says("keys", "list").splitlines()[1:]}
+    of_search = terminal.says("keys", "list", "--team", "search")
+
+    assert "active" in lines[first]
+    assert "[bold]crawler[/]" in lines[first]
+    assert "revoked" in lines[second]
+    assert second not in of_search
+
+
+def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
+    key_id, _ = terminal.issued()
+
+    rotated = terminal.says("keys", "rotate", key_id, "--overlap", "3600")
+    new_id = KEY_ID.findall(rotated)[0]
+    moved = terminal.says("keys", "expire", new_id, "--at", "2999-01-01T12:00:00Z")
+    endless = terminal.says("keys", "expire", new_id, "--at", "never")
+    revoked = terminal.says("keys", "revoke", new_id)
+
+    assert new_id != key_id
+    assert SECRET.search(rotated)
+    assert f"{key_id} ends at 20" in rotated
+    assert moved == f"{new_id} ends at 2999-01-01T12:00:00Z\n"
+    assert endless == f"{new_id} ends at never\n"
+    assert revoked.startswith(f"{new_id} was revoked at 20")
+    assert [record.action for record in terminal.kept()[1]] == [
+        "key.revoke",
+        "key.expire",
+        "key.expire",
+        "key.expire",
+        "key.rotate",
+        "key.issue",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["keys", "issue", "nobody"], "team: There is no such team"),
+        (["keys", "issue", "ads", "--expires", "soon"], "expires: 'soon' is not a date"),
+        (["keys", "issue", "ads", "--expires", "2020-01-01"], "expires_at: The end of a key has to lie in the future"),
+        (["keys", "issue", "ads", "--note", "a" * 201], "note: A note is one line"),
+        (["keys", "rotate", "key_0"], "There is no key 'key_0'"),
+        (["keys", "expire", "key_0", "--at", "never"], "There is no key 'key_0'"),
+        (["keys", "revoke", "key_0"], "There is no key 'key_0'"),
+        (["usage", "--by", "colour"], "by: 'colour' is none of"),
+        (["usage", "--by", ""], "by: '' is none of"),
+        (["usage", "--since", "yesterday"], "since: 'yesterday' is not a date"),
+        (["usage", "--since", "2026-11-02", "--until", "2026-11-01"], "since: since (2026-11-02T00:00:00Z)"),
+        (["usage", "export", "--format", "xlsx"], "format: 'xlsx' is not offered here; offered are csv, focus"),
+        (["usage", "export", "--format", "csv", "--until", "x"], "until: 'x' is not a date"),
+        (["usage", "export", "--format", "csv", "--output", "/nowhere/a.csv"], "output: /nowhere/a.csv cannot be"),
+    ],
+)
+def test_what_is_wrong_is_one_line(terminal: Terminal, words: list[str], reason: str) -> None:
+    said = terminal.refuses(*words)
+
+    assert said.startswith(f"image-gateway: {reason}")
+    assert said.count("\n") == 1
+
+
+def test_usage_is_a_table_with_bars(terminal: Terminal) -> None:
+    terminal.write(booked())
+
+    header, ads, search, total = terminal.says("usage", "--by", "team", *NOVEMBER).splitlines()[1:]
+
+    assert header.split() == ["team", "calls", "images", "cost", "saved", "uncertain"]
+    assert ads.split()[:6] == ["ads", "1", "2", "$1.000000001", "$0.00", "$0.00"]
+    assert search.split()[:6] == ["search", "2", "2", "$0.50", "$0.00", "$0.25"]
+    assert total.split() == ["total", "3", "4", "$1.500000001", "$0.00", "$0.25"]
+    assert ads.count("█") == pytest.approx(2 * search.count("█"), abs=1)
+
+
+def test_usage_is_grouped_as_is_said(terminal: Terminal) -> None:
+    terminal.write(booked())
+
+    lines = terminal.says("usage", "--by", "tier,tag:project", "--team", "search", *NOVEMBER).splitlines()[2:]
+
+    assert [line.split()[:4] for line in lines] == [
+        ["high", "fox", "1", "1"],
+        ["low", "-", "1", "1"],
+        ["total", "2", "2", "$0.50"],
+    ]
+
+
+def test_usage_of_nothing_is_a_total_of_nothing(terminal: Terminal) -> None:
+    assert terminal.says("usage").splitlines()[-1].split() == ["total", "0", "0", "$0.00", "$0.00", "$0.00"]
+
+
+def test_the_ledger_is_exported(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.write(booked())
+
+    for kind in ("csv", "parquet", "focus"):
+        said = terminal.says("usage", "export", "--format", kind, "--output", str(tmp_path / f"{kind}.out"), *NOVEMBER)
+        assert said == ""
+    streamed = terminal.run("usage", "export", "--format", "csv", *NOVEMBER)
+
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "csv.out").read_text(), newline="")))
+    assert sum(Decimal(row["cost_usd"]) for row in rows) == Decimal("1.500000001")
+    assert parquet.read_table(tmp_path / "parquet.out").num_rows == 3
+    assert streamed.stdout_bytes == (tmp_path / "csv.out").read_bytes()
+    assert failed((tmp_path / "focus.out").rename(tmp_path / "focus.csv")) == []
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_the_commands_and_the_gateway_share_the_ledger(
+    sandbox_gateway: GatewayProcess, http: httpx2.Client, config: Path
+) -> None:
+    """Issued at a terminal, a key works on the gateway that runs on the same data folder."""
+    environment = clean_environment(DATA_DIR=str(sandbox_gateway.data), IMAGE_GATEWAY_CONFIG=str(config))
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "keys", "issue", "dev"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    headers = {"authorization": f"Bearer {SECRET.findall(done.stdout)[0]}"}
+    looks = (http.get(f"{sandbox_gateway.url}/v1/usage", headers=headers).status_code for _ in range(100_000))
+
+    assert next(status for status in looks if status != 401) == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("short", "must have at least 32 characters"), ("changeme" * 5, "is well known"), ("a1" * 32, "is well known")],
+)
+def test_an_admin_key_that_could_be_guessed_stops_the_start(tmp_path: Path, key: str, reason: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
+        env=clean_environment(ADMIN_API_KEY=key),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"image-gateway: ADMIN_API_KEY: {reason}")
+    assert key not in done.stderr
