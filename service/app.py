@@ -50,7 +50,7 @@ from service.usecases.hold_money import HoldMoney
 from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.keep_pictures import KeepPictures
-from service.usecases.know_callers import KnowCallers
+from service.usecases.know_callers import KnowCallers, Known
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import Backend, Backends, Observer, PictureStore
 from service.usecases.read_limits import ReadLimits
@@ -132,7 +132,7 @@ def assemble(plans: Plans) -> Gateway:
     links, state, drain = _links(settings), State(plans.stores.redis_url), Drain()
     accounts = _accounts(plans)
     callers = KnowCallers(
-        known=plans.files.read(),
+        known=_known(plans),
         read=plans.files.again,
         stamp=plans.files.stamp,
         key_store=accounts.key_store,
@@ -227,6 +227,14 @@ def _make(plans: Plans, backends: Backends, links: GuardedLinks, accounts: Accou
         ),
         now=now,
     )
+
+
+def _known(plans: Plans) -> Known:
+    """What the files say, as long as nobody's key opens two doors."""
+    known = plans.files.read()
+    if plans.settings.admin_digest in known.roster.keys:
+        raise SettingsError("ADMIN_API_KEY: is the key of a team as well; `openssl rand -hex 32` makes another")
+    return known
 
 
 def _desk(

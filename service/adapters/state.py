@@ -15,7 +15,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from service.adapters.patience import MOST_SECONDS, Patience
 
-PATIENCE_SECONDS = 0.1  # quiet seconds for a whole call: waiting for a connection, making it, asking
+PATIENCE_SECONDS = 0.08  # quiet seconds for a whole call: waiting for a connection, making it, asking
 MOST_CONNECTIONS = 16  # to one server; more do not make it faster, and a burst has to make them all at once
 CLUSTER = "+cluster"
 

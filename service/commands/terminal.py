@@ -5,7 +5,6 @@ before it is used, as at a start of the gateway.
 """
 
 import asyncio
-import getpass
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
@@ -52,11 +51,8 @@ def database_url(data_dir: Path) -> str:
 
 
 def actor() -> Actor:
-    """Who sits at the terminal, as far as the system knows."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's number without a name
-        user = str(os.getuid())
+    """Who sits at the terminal, by name or, as in a container, by number."""
+    user = os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
     return Actor(name=f"cli:{user}", request_id=f"cli_{secrets.token_hex(16)}")
 
 

@@ -1,11 +1,13 @@
 """What only a real database can show: migrations, several processes, crashes and outages."""
 
 import asyncio
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
@@ -102,8 +104,8 @@ async def test_nor_can_it_be_truncated(new_database: NewDatabase) -> None:
 
 def test_replicas_that_start_at_once_make_the_tables_once(kind: str, empty_database: NewDatabase) -> None:
     url = empty_database(kind)
-    replicas = [started(MIGRATE, url) for _ in range(4)]
-    assert [replica.wait(60) for replica in replicas] == [0] * 4
+    replicas = [started(MIGRATE, url) for _ in range(3)]
+    assert [replica.wait(60) for replica in replicas] == [0] * 3
     for replica in replicas:
         replica.communicate()
     asyncio.run(check(url))
@@ -131,17 +133,21 @@ async def test_a_database_that_a_newer_gateway_changed_is_refused(kind: str, emp
 async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database: NewDatabase) -> None:
     url = await asyncio.to_thread(empty_database, kind)
     if kind == "sqlite":
-        path = Path(url.removeprefix("sqlite:///"))
-        path.parent.mkdir()
-        path.touch()
+        await asyncio.to_thread(make_empty, url.removeprefix("sqlite:///"))
     database = connect(url)
     await database.together(lambda connection: connection.execute(text("CREATE TABLE keys (theirs TEXT)")))
-    with pytest.raises(SchemaError, match="could not be brought up to date .*already exists") as refused:
+    with pytest.raises(SchemaError, match=r"could not be brought up to date .*already exists") as refused:
         await migrate(url)
     assert "\n" not in str(refused.value)
     found = await database.together(lambda connection: connection.run_sync(tables_in))
     assert found == {"keys"}
     await database.close()
+
+
+def make_empty(file: str) -> None:
+    path = Path(file)
+    path.parent.mkdir()
+    path.touch()
 
 
 def tables_in(connection: Connection) -> set[str]:
@@ -180,7 +186,7 @@ async def test_where_nobody_answers_the_message_says_so_without_the_password(sch
 async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     not_sqlite = tmp_path / "books.db"
     not_sqlite.write_text("this is a letter, and much too long to be mistaken for an empty database " * 20)
-    with pytest.raises(BooksUnavailable, match="SQLite file .* does not answer .file is not a database"):
+    with pytest.raises(BooksUnavailable, match=r"SQLite file .* does not answer \(file is not a database\)"):
         await migrate(f"sqlite:///{not_sqlite}")
 
 
@@ -200,6 +206,20 @@ async def test_sqlite_is_set_up_to_survive_and_to_be_shared(empty_database: NewD
     await database.close()
 
 
+async def test_a_reader_of_a_new_file_puts_its_migration_off(empty_database: NewDatabase) -> None:
+    url = empty_database("sqlite")
+    file = url.removeprefix("sqlite:///")
+    make_empty(file)
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM sqlite_master")
+        migrating = asyncio.create_task(migrate(url))
+        await asyncio.wait([migrating], timeout=0.3)
+        assert not migrating.done()
+    await migrating
+    await check(url)
+
+
 async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) -> None:
     database = connect(await asyncio.to_thread(new_database, "postgresql"))
 
@@ -213,11 +233,11 @@ async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) ->
 
 def test_processes_write_to_one_database_at_once(kind: str, new_database: NewDatabase) -> None:
     url = new_database(kind)
-    writers = [started(WRITE, url, name, "40") for name in "abc"]
+    writers = [started(WRITE, url, name, "40") for name in "ab"]
     for writer in writers:
         writer.communicate(timeout=60)
-    assert [writer.returncode for writer in writers] == [0, 0, 0]
-    assert asyncio.run(count(url)) == 4 * 40
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert asyncio.run(count(url)) == 3 * 40
 
 
 async def count(url: str) -> int:
@@ -314,7 +334,7 @@ async def test_a_postgresql_that_stops_in_the_middle_is_told(outage: SqlBooks, w
     await locker.execute("BEGIN; LOCK TABLE entries")
     writing = asyncio.create_task(outage.write([booked("middle")]))
     while not await locker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0)
+        pass  # each question lets the writer go on
     wheel_server.stop()
     with pytest.raises(BooksUnavailable):
         await writing

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.rounds import BUDGET, Harm, Toll, crash_store, harm_parts, kill_gateways, race, wipe_store
+from tests.chaos.rounds import BUDGET, Harm, Toll, crash_store, harm_parts, kill_gateways, race, waits, wipe_store
 from tests.chaos.site import Site
 from tests.postgres import wheel_postgres
 
@@ -82,6 +82,15 @@ def tolls(kills: int, harms: int, away: float) -> bool:
     return all(clean)
 
 
+def delays(requests: int) -> bool:
+    """Print how soon callers are told that the store does not answer."""
+    with folder() as place:
+        found = waits(place, requests)
+    median, late = statistics.median(found), found[int(len(found) * 0.99)]
+    print(f"\nUntil 503 `state_unavailable`, {len(found)} requests: median {median:.0f} ms, p99 {late:.0f} ms")
+    return median < 150
+
+
 def main() -> None:
     """Do harm and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
@@ -90,7 +99,7 @@ def main() -> None:
     parser.add_argument("--harms", type=int, default=20, help="times that the store is killed, and wiped")
     parser.add_argument("--away", type=float, default=30, help="seconds without PostgreSQL")
     options = parser.parse_args()
-    clean = [races(options.races), tolls(options.kills, options.harms, options.away)]
+    clean = [races(options.races), delays(100), tolls(options.kills, options.harms, options.away)]
     sys.exit(0 if all(clean) else 1)
 
 

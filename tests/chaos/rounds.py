@@ -7,14 +7,17 @@ saw.
 import asyncio
 import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
+
 from service.domain.ledger import Basis, Entry
-from tests.chaos.site import Answered, Site, ask_all, site
+from tests.chaos.site import Answered, Site, ask, ask_all, site
 
 BUDGET = 500_000_000
 GATEWAYS = 4
@@ -153,6 +156,27 @@ async def _under_load(place: Site, urls: Sequence[str], rounds: int, harm: Harm,
         await asyncio.to_thread(harm, place)
         answers += await load
     return answers
+
+
+def waits(folder: Path, requests: int) -> list[float]:
+    """Milliseconds until a request is told that the store does not answer: while it hangs, and once it is gone."""
+    with site(folder, teams=1, limits=FREE) as place, place.gateway() as gateway:
+        asyncio.run(_timed(place, gateway.url, 1, 200))
+        with place.store.frozen():
+            hanging = asyncio.run(_timed(place, gateway.url, requests, 503))
+        place.store.kill()
+        return sorted(hanging + asyncio.run(_timed(place, gateway.url, requests, 503)))
+
+
+async def _timed(place: Site, url: str, requests: int, status: int) -> list[float]:
+    found = []
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
+        for number in range(requests):
+            began = time.monotonic()
+            answer = await ask(client, url, place.teams[0], f"wait-{number}")
+            found.append((time.monotonic() - began) * 1000)
+            assert answer.status == status, answer
+    return found
 
 
 def crash_store(place: Site) -> None:

@@ -6,6 +6,7 @@ no round has to wait for a window to pass.
 
 import asyncio
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -81,6 +82,15 @@ class Valkey:
         """End it without a word."""
         self._server.kill()
         self._server.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Neither answer nor hang up."""
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def wipe(self) -> None:
         """Forget everything."""

@@ -337,7 +337,7 @@ query = some.builds(
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_sql_agrees_with_the_fake(kind: str, new_database: Callable[[str], str]) -> None:
-    @settings(max_examples=30, deadline=None, database=None)
+    @settings(max_examples=25, deadline=None, database=None)
     @given(some.lists(some.lists(entry, max_size=12), max_size=3), some.lists(query, min_size=1, max_size=5))
     def agrees(batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
         asyncio.run(compared(new_database(kind), batches, queries))

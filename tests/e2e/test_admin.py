@@ -33,13 +33,18 @@ teams:
   painters:
     keys: [{{id: painters-1, sha256: {digest_of("igw_painters")}}}]
 """
+LEAVERS = f"""
+  leavers:
+    keys: [{{id: leavers-1, sha256: {digest_of("igw_leavers")}}}]
+"""
 
 
 class Site:
     """A gateway, and the two kinds of people who call it."""
 
-    def __init__(self, http: httpx2.Client, gateway: GatewayProcess) -> None:
+    def __init__(self, http: httpx2.Client, gateway: GatewayProcess, config: Path) -> None:
         self.gateway = gateway
+        self.config = config
         self._http = http
 
     def admin(self, method: str, path: str, body: object = None, **params: str) -> httpx2.Response:
@@ -102,10 +107,10 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
 def site(tmp_path_factory: pytest.TempPathFactory, config: Path, http: httpx2.Client) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("admin")
     shutil.copytree(config, folder / "config")
-    (folder / "config" / "teams.yaml").write_text(TEAMS)
+    (folder / "config" / "teams.yaml").write_text(TEAMS + LEAVERS)
     environment = {"IMAGE_GATEWAY_CONFIG": str(folder / "config"), "ADMIN_API_KEY": ADMIN}
     with GatewayProcess(folder / "data", environment) as gateway:
-        yield Site(http, gateway)
+        yield Site(http, gateway, folder / "config")
 
 
 def test_an_issued_key_works_within_seconds(site: Site) -> None:
@@ -240,7 +245,8 @@ def test_teams_are_shown_as_they_stand(site: Site) -> None:
     names = [team["name"] for team in site.told("/teams")["data"]]
     search = site.told("/teams/search")
 
-    assert names == ["ads", "dev", "painters", "search"]
+    assert {"ads", "dev", "painters", "search"} <= {*names}
+    assert names == sorted(names)
     assert search["limits"] == {"images_per_minute": 1000, "usd_per_day": 50}
     assert search["limits_by_tier"] == {"high": {"concurrent_images": 4, "usd_per_day": 20}}
     assert search["limits_by_model"] == {"gpt-image-2": {"usd_per_month": 500}}
@@ -292,6 +298,28 @@ def test_one_team_can_be_exported(site: Site) -> None:
     rows = list(csv.DictReader(io.StringIO(exported(site, "csv", team="ads").decode(), newline="")))
 
     assert {row["team"] for row in rows} == {"ads"}
+
+
+def test_a_team_that_left_keeps_its_past(site: Site) -> None:
+    secret = site.issue("leavers")["secret"]
+    assert within(PATIENCE, lambda: site.status(secret) == 200)
+    site.draw("igw_leavers", quality="low")
+    assert within(PATIENCE, lambda: site.told("/usage", team="leavers")["total"]["entries"] == 1)
+
+    (site.config / "teams.yaml").write_text(TEAMS)
+
+    assert within(PATIENCE, lambda: site.admin("GET", "/teams/leavers").status_code == 404)
+    assert site.status(secret) == 401
+    assert site.told("/usage", team="leavers")["total"]["entries"] == 1
+    assert exported(site, "csv", team="leavers").count(b"\r\n") == 2
+    assert len(site.told("/keys", team="leavers")["data"]) == 1
+    assert site.admin("POST", "/keys", {"team": "leavers"}).json()["error"]["param"] == "team"
+
+
+def test_a_parameter_that_is_given_twice_is_named(site: Site) -> None:
+    reply = site.admin("GET", "/usage?since=2026-11-01&since=2026-11-02")
+
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "since")
 
 
 BAD = [

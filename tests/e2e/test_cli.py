@@ -31,6 +31,7 @@ from tests.gateway import PATIENCE, GatewayProcess, clean_environment
 TEAMS = f"teams: {{search: {{keys: [{{id: search-1, sha256: {digest_of('igw_search')}}}]}}, ads: {{}}}}\n"
 NOVEMBER = ("--since", "2026-11-01", "--until", "2026-12-01")
 SECRET = re.compile(r"igw_[A-Za-z0-9_-]{43}")
+DEV = "igw_f3a91c5e7b2d48066c9e1f07a5d3b84290cd6e15"
 KEY_ID = re.compile(r"key_[0-9a-f]{16}")
 
 
@@ -47,6 +48,7 @@ class Terminal:
             "DATA_DIR": str(self.data),
             "IMAGE_GATEWAY_CONFIG": str(settings),
             "DATABASE_URL": None,
+            "LOGNAME": "ada",
             "COLUMNS": "70",
         }
 
@@ -121,7 +123,7 @@ def test_a_key_is_issued_before_the_gateway_ever_ran(terminal: Terminal) -> None
 
     ((key,), (record,)) = terminal.kept()
     assert (key.id, key.team, key.note, key.digest) == (key_id, "search", "the crawler", digest_of(secret))
-    assert record.actor.startswith("cli:")
+    assert record.actor == "cli:ada"
     assert re.fullmatch(r"cli_[0-9a-f]{32}", record.request_id)
     assert (record.action, record.subject) == ("key.issue", key_id)
 
@@ -256,9 +258,16 @@ def test_the_commands_and_the_gateway_share_the_ledger(
 
 @pytest.mark.parametrize(
     ("key", "reason"),
-    [("short", "must have at least 32 characters"), ("changeme" * 5, "is well known"), ("a1" * 32, "is well known")],
+    [
+        ("short", "must have at least 32 characters"),
+        ("changeme" * 5, "is well known"),
+        ("a1" * 32, "is well known"),
+        (DEV, "is the key of a team as well"),
+    ],
 )
-def test_an_admin_key_that_could_be_guessed_stops_the_start(tmp_path: Path, key: str, reason: str) -> None:
+def test_an_admin_key_that_others_have_or_could_guess_stops_the_start(tmp_path: Path, key: str, reason: str) -> None:
+    (tmp_path / "dev-key").write_text(DEV)
+
     done = subprocess.run(
         [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
         env=clean_environment(ADMIN_API_KEY=key),

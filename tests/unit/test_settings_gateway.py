@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.teams import digest_of
 from service.settings.files import SettingsError
 from service.settings.gateway import (
     GatewaySettings,
@@ -20,6 +21,7 @@ from service.settings.gateway import (
 
 SHIPPED = Path(__file__).parents[2] / "config" / "gateway.yaml"
 NOTHING: Mapping[str, str] = {}
+ADMIN = "f3a91c5e7b2d48066c9e1f07a5d3b84290cd6e15"
 
 
 def reading(folder: Path, text: str, environment: Mapping[str, str] = NOTHING) -> GatewaySettings:
@@ -217,3 +219,16 @@ def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path, body: byte
 def test_a_short_signing_key_stops_the_start(key: str) -> None:
     with pytest.raises(SettingsError, match="URL_SIGNING_KEY: must be at least 32 characters"):
         read_gateway(SHIPPED, {"URL_SIGNING_KEY": key})
+
+
+def test_the_admin_key_is_known_by_its_digest() -> None:
+    settings = read_gateway(SHIPPED, {"ADMIN_API_KEY": ADMIN})
+
+    assert settings.admin_digest == digest_of(ADMIN)
+    assert ADMIN not in repr(settings)
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "URL_SIGNING_KEY"])
+def test_a_secret_that_has_a_job_is_no_admin_key(variable: str) -> None:
+    with pytest.raises(SettingsError, match="ADMIN_API_KEY: is already the key of something else"):
+        read_gateway(SHIPPED, {"ADMIN_API_KEY": ADMIN, variable: ADMIN})

@@ -8,6 +8,7 @@ SQL gets wrong (a rule of the schema, a word that is not known) is not hidden as
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from errno import ENOENT
 from functools import partial
@@ -34,9 +35,6 @@ STATEMENT_SECONDS: Final = 10.0
 BUSY_SECONDS: Final = 5.0
 DEADLINE_SECONDS: Final = 15.0
 """A PostgreSQL that neither answers nor hangs up, once a statement is on its way; it ends its own statements sooner."""
-
-OURS = (IntegrityError, ProgrammingError, NotSupportedError)
-"""What the database says about our statements rather than about itself."""
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 UNREADABLE = "DATABASE_URL cannot be read. Signs such as / and @ in a password have to be written as %2F and %40."
@@ -87,10 +85,17 @@ class Database:
             ):
                 deadline.reschedule(loop.time() + DEADLINE_SECONDS if self._limited else None)
                 return await work(connection)
-        except OURS:
-            raise
         except (DBAPIError, PoolTimeout, OSError) as error:  # the built-in TimeoutError is an OSError
+            if _is_ours(error):
+                raise
             raise BooksUnavailable("The ledger of record does not answer.") from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Is it about our statement rather than about the database? SQLite has one code for all such errors."""
+    if isinstance(error, IntegrityError | ProgrammingError | NotSupportedError):
+        return True
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 def connect(url: str) -> Database:

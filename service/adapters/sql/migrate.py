@@ -93,16 +93,15 @@ def _read_revision(connection: Connection) -> str | None:
 
 async def _write_ahead(database: Database) -> None:
     """Readers and the one writer no longer wait for each other. SQLite does not queue for this switch: it is tried."""
+    switch = text("PRAGMA journal_mode = WAL")
     for left in reversed(range(WAL_TRIES)):
         try:
-            mode = await database.together(lambda connection: connection.scalar(text("PRAGMA journal_mode = WAL")))
+            await database.together(lambda connection: connection.execute(switch))
         except BooksUnavailable:
             if not left:
                 raise
             await asyncio.sleep(WAL_PAUSE_SECONDS)
         else:
-            if mode != "wal":
-                raise SchemaError(f"The {database.shown} is on a file system that cannot share it.")
             return
 
 

@@ -1,0 +1,102 @@
+"""The ports of buying once: flights that several callers may wait for, and results kept for whoever asks again.
+
+Rule: `Flights` decide who buys, are shared by all replicas, and are part of the state: without them nobody is admitted.
+`Results` only spare a purchase: a store that is away, full or returns nonsense is a miss, never an error.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from service.domain.errors import Failure
+from service.domain.outcomes import Purchase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What was bought, as it is kept for others: enough to answer, and to say what was saved.
+
+    `created` is in Unix seconds, `kept_at` in microseconds since 1970, `cost` in nano-USD.
+    """
+
+    model: str
+    backend: str
+    upstream_model: str
+    price_version: str
+    purchase: Purchase
+    created: int
+    cost: int
+    kept_at: int
+
+
+class Seat(StrEnum):
+    """What a caller is on a flight."""
+
+    LEAD = "lead"  # buys, and lands the flight
+    WAIT = "wait"  # somebody else is buying
+    LANDED = "landed"  # there is a result, or a failure that is the caller's too
+    LOST = "lost"  # the leader went away after the vendor was asked; nobody knows what became of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boarding:
+    """The seat; on a landed flight the failure it came to, if it was one."""
+
+    seat: Seat
+    failure: Failure | None = None
+
+
+class Flights(Protocol):
+    """Purchases under way, by name. `owner` is the replica and request that asks. May raise `StateUnavailable`.
+
+    A flight whose leader shows no sign of life for the lease is led by the next who boards, unless it was sent: then it
+    is LOST for as long as it would have been remembered.
+    """
+
+    async def board(self, team: str, flight: str, owner: str) -> Boarding:
+        """Take a seat; asking again tells how it stands. The leader, asking again, still leads."""
+        ...
+
+    async def sent(self, team: str, flight: str, owner: str) -> None:
+        """The vendor is about to be asked: from here on nobody else may lead. Raises if it is not led by `owner`."""
+        ...
+
+    async def extend(self, team: str, flight: str, owner: str) -> None:
+        """The leader is alive."""
+        ...
+
+    async def land(self, team: str, flight: str, owner: str, failure: Failure | None, seconds: float) -> None:
+        """It is over, with a result (that is in `Results`) or a failure; remembered for so many seconds."""
+        ...
+
+    async def leave(self, team: str, flight: str, owner: str) -> None:
+        """The leader bought nothing and others may: the flight is as if it had never been."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultStats:
+    """What is kept: how many results, of how many bytes."""
+
+    results: int
+    size: int
+
+
+class Results(Protocol):
+    """Results by team and name. Raises nothing."""
+
+    async def get(self, team: str, name: str) -> Result | None:
+        """The result of that name, whole and unharmed, or None."""
+        ...
+
+    async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
+        """Keep a result for so many seconds. False if it is too large or the store is away."""
+        ...
+
+    async def purge(self, team: str | None, model: str | None) -> int | None:
+        """Forget the results of a team, of a model, of both or all. How many; None if the store is away."""
+        ...
+
+    async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
+        """Count the same."""
+        ...
