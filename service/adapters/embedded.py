@@ -6,6 +6,7 @@ says what to do.
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -35,7 +36,7 @@ class EmbeddedError(Exception):
 def embedded_valkey(folder: Path) -> Iterator[str]:
     """Run a server with its files in `folder`; gives its `unix://` address."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _socket_folder(folder) as sockets:
+    with _alone(folder), _socket_folder(folder) as sockets:
         socket = sockets / "valkey.sock"
         server = subprocess.Popen(  # noqa: S603 (our own binary, our own arguments)
             [*_command(folder, socket)],
@@ -50,6 +51,17 @@ def embedded_valkey(folder: Path) -> Iterator[str]:
             yield f"unix://{quote(str(socket))}"
         finally:
             _stop(server)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two servers on the same files would ruin them. The lock goes with its holder, however that ends."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EmbeddedError(f"Another gateway is using {folder.resolve()}; give this one a --data-dir.") from None
+        yield
 
 
 @contextmanager

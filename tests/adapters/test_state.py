@@ -48,6 +48,17 @@ def test_a_server_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pyt
     assert not server.is_running()
 
 
+def test_a_folder_is_used_by_one_at_a_time(tmp_path: Path) -> None:
+    with (
+        embedded_valkey(tmp_path),
+        pytest.raises(EmbeddedError, match="Another gateway is using"),
+        embedded_valkey(tmp_path),
+    ):
+        raise AssertionError("it started")
+    with embedded_valkey(tmp_path) as url:
+        assert url
+
+
 def test_what_was_written_outlives_the_server(tmp_path: Path) -> None:
     for expected in (None, b"1"):
         with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as client:

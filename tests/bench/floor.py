@@ -44,7 +44,6 @@ def main(upstream: str) -> None:
     """Listen on a free port, say where, and serve until told to stop."""
     keep_memory()
     listener = listen("127.0.0.1", 0)
-    listener.listen(BACKLOG)
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     config = uvicorn.Config(

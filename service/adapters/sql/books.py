@@ -85,18 +85,19 @@ class SqlBooks:
 
 
 def _spent_statement(team: str, at: int) -> Question:
-    """By day and by what scopes are made of. Days are listed, so that the index finds those of one team."""
+    """By day and by what scopes are made of."""
     c = table.c
+    since, until = _month(at)
     groups = (c.day, c.key, c.model, c.resolved_tier)
-    where = (c.team == team, c.day.in_(_days_of_month(at)), c.cost != 0)
+    where = (c.team == team, c.held_at >= since, c.held_at < until, c.cost != 0)
     return select(*groups, func.sum(c.cost)).where(*where).group_by(*groups)
 
 
-def _days_of_month(at: int) -> range:
-    """The days, counted from 1970, of the UTC month that contains `at`."""
-    first = (EPOCH + timedelta(microseconds=at)).replace(day=1)
+def _month(at: int) -> tuple[int, int]:
+    """The first moment of the UTC month that contains `at`, and that of the next."""
+    first = (EPOCH + timedelta(microseconds=at)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     after = (first + timedelta(days=31)).replace(day=1)
-    return range((first - EPOCH).days, (after - EPOCH).days)
+    return (first - EPOCH) // timedelta(microseconds=1), (after - EPOCH) // timedelta(microseconds=1)
 
 
 def _span_statement(span: Span) -> Question:

@@ -1,24 +1,23 @@
 """The question of `usage`, as one statement.
 
-Rule: SQLite sorts what it groups, which costs more than all else; so a question about the columns that the index
-`entries_sums` begins with is answered from that index alone, in its order: first sums of each day, then sums of those.
-PostgreSQL groups by hashing and reads the entries themselves. One team's entries are found by the index on both. Pure.
+Rule: on SQLite, what `daily` can answer is read from there, and only what a span has of its first and last day is read
+from the entries. Everything else, and everything on PostgreSQL, is summed up from the entries themselves. Pure.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Subquery, Text, case, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, DateTime, Text, case, cast, func, literal_column, select, union_all
+from sqlalchemy.sql.selectable import Subquery
 
 from service.adapters.sql.engine import POSTGRESQL, SQLITE, Question
-from service.adapters.sql.schema import COVERED, DAY_MICROSECONDS, entries
+from service.adapters.sql.schema import DAY_MICROSECONDS, daily, entries
 from service.domain.errors import InvalidValue
 from service.domain.ledger import Basis
 from service.usecases.accounts import GROUPS, Span, UsageQuery
 
 TAG = re.compile(r"tag:([A-Za-z0-9_.-]{1,64})")
-MOST_LISTED_DAYS = 400
 UNCERTAIN = (Basis.ESTIMATED.value, Basis.UNCONFIRMED.value)
 SUMS = ("entries", "images", "cost", "saved", "uncertain", "tokens_in", "tokens_out")
 COLUMN_OF = {"tier": "resolved_tier", "month": "day"}
@@ -27,36 +26,43 @@ CALENDAR = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}
 
 def usage_statement(query: UsageQuery, kind: str) -> Question:
     """Rows of one value for each name of `query.by`, then one for each of `SUMS`."""
-    columns = _columns(query.by)
-    covered = kind == SQLITE and set(columns) <= set(COVERED)
-    if covered:
-        depth = max((COVERED.index(name) + 1 for name in columns), default=0)
-        columns = {name: entries.c[name] for name in COVERED[:depth]}
-    days = _sums_of(columns, _within(query.span, covered=covered))
-    groups = [_shown(name, days, kind).label(f"group_{at}") for at, name in enumerate(query.by)]
-    sums = [func.sum(days.c[f"sum_{name}"]).label(name) for name in SUMS]
+    names = dict.fromkeys(COLUMN_OF.get(name, name) for name in query.by if _known(name))
+    parts = union_all(*_parts(tuple(names), query.span, kind)).subquery()
+    groups = [_shown(name, parts, kind).label(f"group_{at}") for at, name in enumerate(query.by)]
+    sums = [func.sum(parts.c[f"sum_{name}"]).label(name) for name in SUMS]
     return select(*groups, *sums).group_by(*groups)
 
 
-def _columns(by: tuple[str, ...]) -> dict[str, ColumnElement[Any]]:
-    """What the entries have to be grouped by first."""
-    return {COLUMN_OF.get(name, name): _column(name) for name in by}
+def _known(name: str) -> bool:
+    """True, or `InvalidValue`."""
+    if name in GROUPS or TAG.fullmatch(name):
+        return True
+    offered = ", ".join(sorted(GROUPS))
+    raise InvalidValue(f"Usage cannot be grouped by '{name}'; it can by {offered} and tag:<name>.", param="group_by")
 
 
-def _column(name: str) -> ColumnElement[Any]:
-    tag = TAG.fullmatch(name)
-    if tag:
-        value: ColumnElement[str] = entries.c.tags[tag[1]].as_string()
-        return value
-    if name not in GROUPS:
-        offered = ", ".join(sorted(GROUPS))
-        raise InvalidValue(
-            f"Usage cannot be grouped by '{name}'; it can by {offered} and tag:<name>.", param="group_by"
-        )
-    return entries.c[COLUMN_OF.get(name, name)]
+def _parts(names: tuple[str, ...], span: Span, kind: str) -> Iterator[Question]:
+    """Sums that cover the span once."""
+    first, after = -(-span.since // DAY_MICROSECONDS), span.until // DAY_MICROSECONDS
+    if kind != SQLITE or first >= after or not {*names} <= {*daily.primary_key.columns.keys()}:
+        yield _from_entries(names, span.since, span.until, span.team)
+        return
+    yield _from_daily(names, first, after, span.team)
+    if span.since < first * DAY_MICROSECONDS:
+        yield _from_entries(names, span.since, first * DAY_MICROSECONDS, span.team)
+    if after * DAY_MICROSECONDS < span.until:
+        yield _from_entries(names, after * DAY_MICROSECONDS, span.until, span.team)
 
 
-def _sums_of(columns: Mapping[str, ColumnElement[Any]], where: list[ColumnElement[bool]]) -> Subquery:
+def _from_daily(names: tuple[str, ...], first: int, after: int, team: str | None) -> Question:
+    columns = [func.nullif(daily.c[name], "") if name == "resolved_tier" else daily.c[name] for name in names]
+    groups = [column.label(name) for name, column in zip(names, columns, strict=True)]
+    statement = select(*groups, *(daily.c[name].label(f"sum_{name}") for name in SUMS))
+    statement = statement.where(daily.c.day >= first, daily.c.day < after)
+    return statement if team is None else statement.where(daily.c.team == team)
+
+
+def _from_entries(names: tuple[str, ...], since: int, until: int, team: str | None) -> Question:
     c = entries.c
     sums = {
         "entries": func.count(),
@@ -67,29 +73,23 @@ def _sums_of(columns: Mapping[str, ColumnElement[Any]], where: list[ColumnElemen
         "tokens_in": func.sum(c.text_in + c.image_in),
         "tokens_out": func.sum(c.text_out + c.image_out),
     }
-    labelled = [column.label(name) for name, column in columns.items()]
-    counted = [value.label(f"sum_{name}") for name, value in sums.items()]
-    return select(*labelled, *counted).where(*where).group_by(*labelled).subquery()
+    groups = [_column(name).label(name) for name in names]
+    statement = select(*groups, *(sums[name].label(f"sum_{name}") for name in SUMS)).group_by(*groups)
+    statement = statement.where(c.held_at >= since, c.held_at < until)
+    return statement if team is None else statement.where(c.team == team)
 
 
-def _within(span: Span, *, covered: bool) -> list[ColumnElement[bool]]:
-    """The entries of a span. `held_at + 0` is of no use to an index, so that the index on days is taken."""
-    c = entries.c
-    first, last = span.since // DAY_MICROSECONDS, (span.until - 1) // DAY_MICROSECONDS
-    exactly = [c.held_at + 0 >= span.since, c.held_at + 0 < span.until]
-    if span.team is not None and last - first < MOST_LISTED_DAYS:
-        return [c.team == span.team, c.day.in_(range(first, last + 1)), *exactly]
-    team = [c.team == span.team] if span.team is not None else []
-    if covered:
-        return [*team, c.day.between(first, last), *exactly]
-    return [*team, c.held_at >= span.since, c.held_at < span.until]
+def _column(name: str) -> ColumnElement[Any]:
+    tag = TAG.fullmatch(name)
+    column: ColumnElement[Any] = entries.c.tags[tag[1]].as_string() if tag else entries.c[name]
+    return column
 
 
-def _shown(name: str, days: Subquery, kind: str) -> ColumnElement[Any]:
+def _shown(name: str, parts: Subquery, kind: str) -> ColumnElement[Any]:
+    """A group as it is told. Days are numbers until then."""
     if name not in CALENDAR:
-        return days.c[COLUMN_OF.get(name, name)]
+        return parts.c[COLUMN_OF.get(name, name)]
     sqlite, postgresql = (literal_column(f"'{pattern}'", Text()) for pattern in CALENDAR[name])
     if kind == POSTGRESQL:
-        date = cast(func.date("1970-01-01") + days.c.day, DateTime)
-        return func.to_char(date, postgresql)
-    return func.strftime(sqlite, days.c.day * 86_400, "unixepoch")
+        return func.to_char(cast(func.date("1970-01-01") + parts.c.day, DateTime), postgresql)
+    return func.strftime(sqlite, parts.c.day * 86_400, "unixepoch")

@@ -20,6 +20,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         _refuse_changes_in_postgresql()
     else:
+        _make_daily()
         _refuse_changes_in_sqlite()
 
 
@@ -57,9 +58,7 @@ def _make_entries() -> None:
         sa.Column("day", sa.Integer, sa.Computed("held_at / 86400000000", persisted=True), nullable=False),
     )
     op.create_index("entries_time", "entries", ["held_at", "hold_id"])
-    ordered = ["day", "team", "resolved_tier", "model", "key"]
-    summed = ["held_at", "basis", "n", "cost", "saved", "text_in", "image_in", "text_out", "image_out"]
-    op.create_index("entries_sums", "entries", [*ordered, *summed])
+    op.create_index("entries_team", "entries", ["team", "held_at"])
 
 
 def _make_keys() -> None:
@@ -85,6 +84,44 @@ def _make_keys() -> None:
         sa.Column("request_id", TEXT, nullable=False),
         sqlite_autoincrement=True,
     )
+
+
+def _make_daily() -> None:
+    """Sums of the entries, added to by whoever adds an entry, in the same transaction."""
+    op.create_table(
+        "daily",
+        sa.Column("day", sa.Integer, primary_key=True),
+        sa.Column("team", TEXT, primary_key=True),
+        sa.Column("resolved_tier", TEXT, primary_key=True),
+        sa.Column("model", TEXT, primary_key=True),
+        sa.Column("key", TEXT, primary_key=True),
+        sa.Column("entries", BIG, nullable=False),
+        sa.Column("images", BIG, nullable=False),
+        sa.Column("cost", BIG, nullable=False),
+        sa.Column("saved", BIG, nullable=False),
+        sa.Column("uncertain", BIG, nullable=False),
+        sa.Column("tokens_in", BIG, nullable=False),
+        sa.Column("tokens_out", BIG, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.execute("""
+        CREATE TRIGGER entries_daily AFTER INSERT ON entries BEGIN
+            INSERT INTO daily VALUES (
+                NEW.held_at / 86400000000, NEW.team, coalesce(NEW.resolved_tier, ''), NEW.model, NEW.key,
+                1, NEW.n, NEW.cost, NEW.saved,
+                CASE WHEN NEW.basis IN ('estimated', 'unconfirmed') THEN NEW.cost ELSE 0 END,
+                NEW.text_in + NEW.image_in, NEW.text_out + NEW.image_out
+            )
+            ON CONFLICT (day, team, resolved_tier, model, key) DO UPDATE SET
+                entries = entries + 1,
+                images = images + excluded.images,
+                cost = cost + excluded.cost,
+                saved = saved + excluded.saved,
+                uncertain = uncertain + excluded.uncertain,
+                tokens_in = tokens_in + excluded.tokens_in,
+                tokens_out = tokens_out + excluded.tokens_out;
+        END
+    """)
 
 
 def _refuse_changes_in_sqlite() -> None:

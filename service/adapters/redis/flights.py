@@ -1,0 +1,95 @@
+"""Flights in Redis or Valkey, a single server or a cluster.
+
+Rule: who buys is decided by a script, at once and by the server's clock; every flight goes by itself, `memory_seconds`
+after its leader's last sign of life or when its landing is to be forgotten. A server that refuses, hangs, is full,
+loading or read-only is `StateUnavailable` within 150 ms, and so is a failure that a newer replica spelled in a way that
+this one cannot read. A store that was emptied has no flights.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from service.adapters.redis.script import SCRIPTS, Argument, Line, Script
+from service.adapters.state import PATIENCE_SECONDS
+from service.domain.errors import Failure, StateUnavailable
+from service.usecases.flights import Boarding, Seat
+
+LEASE_SECONDS = 30.0
+MEMORY_SECONDS = 600.0
+MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
+
+_decoder = msgspec.json.Decoder(Failure)
+
+
+def _load(verb: str) -> Script:
+    """The script of that verb, behind the prelude of flights."""
+    parts = (SCRIPTS / "flights" / f"{part}.lua" for part in ("prelude", verb))
+    text = "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+_BOARD, _SENT, _EXTEND, _LAND, _LEAVE = map(_load, ("board", "sent", "extend", "land", "leave"))
+
+
+class RedisFlights:
+    """The port `Flights`. A leader that shows no sign of life for `lease_seconds` has gone away.
+
+    A flight that was sent and then lost is LOST for `memory_seconds` after the last sign of life. `patience_seconds` is
+    how long the server may take to answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        memory_seconds: float = MEMORY_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._line = Line(url, patience_seconds)
+        lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
+        self._life = lease, _milliseconds(memory)
+
+    async def board(self, team: str, flight: str, owner: str) -> Boarding:
+        """Take a seat."""
+        seat, *failure = await self._of_flight(_BOARD, team, flight, owner, *self._life)
+        return Boarding(seat=Seat(seat.decode()), failure=_failure(*failure))
+
+    async def sent(self, team: str, flight: str, owner: str) -> None:
+        """From here on nobody else may lead."""
+        if not await self._of_flight(_SENT, team, flight, owner, *self._life):
+            raise StateUnavailable("This purchase is not led by this request any more.")
+
+    async def extend(self, team: str, flight: str, owner: str) -> None:
+        """The leader is alive; nothing if it does not lead."""
+        await self._of_flight(_EXTEND, team, flight, owner, *self._life)
+
+    async def land(self, team: str, flight: str, owner: str, failure: Failure | None, seconds: float) -> None:
+        """It is over; nothing if it was not led by `owner`."""
+        spelled = msgspec.json.encode(failure) if failure else b""
+        await self._of_flight(_LAND, team, flight, owner, spelled, _milliseconds(seconds))
+
+    async def leave(self, team: str, flight: str, owner: str) -> None:
+        """Others may buy; nothing if it is not led by `owner`."""
+        await self._of_flight(_LEAVE, team, flight, owner)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._line.close()
+
+    async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Line`)
+        return await self._line.run(script, (f"igw:{{{team}}}:flight:{flight}",), *arguments)
+
+
+def _milliseconds(seconds: float) -> int:
+    """For PEXPIRE, which forgets at once what has no time left."""
+    return max(0, round(seconds * MILLISECONDS))
+
+
+def _failure(spelled: bytes = b"") -> Failure | None:
+    try:
+        return _decoder.decode(spelled) if spelled else None
+    except msgspec.MsgspecError:
+        raise StateUnavailable("The gateway's state holds a failure that cannot be read.") from None

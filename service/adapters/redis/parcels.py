@@ -1,0 +1,143 @@
+"""Results as they lie in the cache: one string each, with the pictures as raw bytes.
+
+    magic and version (4) | crc-32 (4) | length of model (2) | length of sheet (4) | model | sheet | pictures
+
+Rule: what comes out is what went in, or nothing. The checksum covers all that follows it and the key under which the
+parcel lies, so that one which was cut off, altered, written by another version or put under another key is None. The
+sheet is everything but model and pictures, in MessagePack; the model stands where the first `HEAD_BYTES` show it. A
+result that cannot be spelled (a picture that is not base64) is not packed.
+"""
+
+import struct
+import zlib
+from typing import Any
+
+import msgspec
+import pybase64
+
+from service.domain.images import Size
+from service.domain.outcomes import Picture, Purchase, Usage
+from service.usecases.flights import Result
+
+MAGIC = b"igr\x01"
+HEAD_BYTES = 512
+
+_FRAME = struct.Struct(">4sIHI")
+_SEALED = 8  # where that begins which the checksum covers
+_LENGTHS = struct.Struct(">HI")
+
+
+class _Sheet(msgspec.Struct, array_like=True, kw_only=True):
+    backend: str
+    upstream_model: str
+    price_version: str
+    created: int
+    cost: int
+    kept_at: int
+    pictures: list[tuple[int, str | None]]  # length and revised prompt
+    vendor_created: int | None
+    size: Size | None
+    tier: str | None
+    background: str | None
+    output_format: str | None
+    usage: Usage | None
+    svg_usage: dict[str, Any] | None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Sheet)
+
+
+def packed(result: Result, key: str) -> bytes | None:
+    """The parcel that lies under `key`."""
+    try:
+        bodies = [pybase64.b64decode(picture.base64, validate=True) for picture in result.purchase.pictures]
+        model, sheet = result.model.encode(), _encoder.encode(_sheet(result, bodies))
+        front = b"".join((_LENGTHS.pack(len(model), len(sheet)), model, sheet))
+    except (ValueError, TypeError, OverflowError, struct.error):
+        return None
+    return sealed(key, front, *bodies)
+
+
+def sealed(key: str, *parts: bytes) -> bytes:
+    """Parts behind magic, version and checksum."""
+    checksum = zlib.crc32(key.encode())
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join((MAGIC, checksum.to_bytes(4, "big"), *parts))
+
+
+def unpacked(parcel: bytes, key: str) -> Result | None:
+    """What was packed, if every byte of it is here and right."""
+    view = memoryview(parcel)
+    if len(view) < _FRAME.size:
+        return None
+    magic, checksum, of_model, of_sheet = _FRAME.unpack_from(view)
+    if magic != MAGIC or checksum != zlib.crc32(view[_SEALED:], zlib.crc32(key.encode())):
+        return None
+    sheet_at, bodies_at = _FRAME.size + of_model, _FRAME.size + of_model + of_sheet
+    try:
+        model, sheet = str(view[_FRAME.size : sheet_at], "utf-8"), _decoder.decode(view[sheet_at:bodies_at])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    bodies = view[bodies_at:]
+    if sum(length for length, _ in sheet.pictures) != len(bodies):
+        return None
+    return _result(model, sheet, bodies)
+
+
+def model_of(head: object) -> str | None:
+    """Which model a parcel is of, by its first `HEAD_BYTES`; None if that is not a parcel of this version."""
+    if not isinstance(head, bytes) or len(head) < _FRAME.size or head[: len(MAGIC)] != MAGIC:
+        return None
+    of_model = _FRAME.unpack_from(head)[2]
+    return head[_FRAME.size : _FRAME.size + of_model].decode(errors="replace")
+
+
+def _sheet(result: Result, bodies: list[bytes]) -> _Sheet:
+    bought = result.purchase
+    prompts = (picture.revised_prompt for picture in bought.pictures)
+    return _Sheet(
+        backend=result.backend,
+        upstream_model=result.upstream_model,
+        price_version=result.price_version,
+        created=result.created,
+        cost=result.cost,
+        kept_at=result.kept_at,
+        pictures=[*zip(map(len, bodies), prompts, strict=True)],
+        vendor_created=bought.created,
+        size=bought.size,
+        tier=bought.tier,
+        background=bought.background,
+        output_format=bought.output_format,
+        usage=bought.usage,
+        svg_usage=None if bought.svg_usage is None else dict(bought.svg_usage),
+    )
+
+
+def _result(model: str, sheet: _Sheet, bodies: memoryview) -> Result:
+    pictures, start = [], 0
+    for length, prompt in sheet.pictures:
+        base64 = pybase64.b64encode(bodies[start : start + length])
+        pictures.append(Picture(base64=base64, revised_prompt=prompt))
+        start += length
+    purchase = Purchase(
+        pictures=tuple(pictures),
+        created=sheet.vendor_created,
+        size=sheet.size,
+        tier=sheet.tier,
+        background=sheet.background,
+        output_format=sheet.output_format,
+        usage=sheet.usage,
+        svg_usage=sheet.svg_usage,
+    )
+    return Result(
+        model=model,
+        backend=sheet.backend,
+        upstream_model=sheet.upstream_model,
+        price_version=sheet.price_version,
+        purchase=purchase,
+        created=sheet.created,
+        cost=sheet.cost,
+        kept_at=sheet.kept_at,
+    )

@@ -1,0 +1,154 @@
+"""Results in Redis or Valkey, a single server or a cluster: the cache of pictures that were paid for.
+
+Rule: it only ever spares a purchase. A server that refuses, hangs, is full or holds nonsense is a miss within 150 ms,
+and is then left alone for a second; nothing is raised. A result is one string, `igw:result:<team>:<name>`, with a time
+to live, so that a server that evicts such keys may; without a hash tag, so that the nodes of a cluster share a team's.
+Teams have no colon in their names; their results, and those of a model, are found by scanning.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from service.adapters.patience import Patience
+from service.adapters.pause import Pause
+from service.adapters.redis.parcels import HEAD_BYTES, model_of, packed, unpacked
+from service.adapters.redis.script import Argument
+from service.adapters.state import MOST_CONNECTIONS, PATIENCE_SECONDS, UNREACHABLE, connect, disconnect
+from service.usecases.flights import Result, ResultStats
+
+MOST_BYTES = 16_000_000
+PAUSE_SECONDS = 1.0
+PAGE = 200  # keys looked at in one round trip of a purge or a count
+PAGE_PATIENCE_SECONDS = 1.0
+THREAD_BYTES = 4_000_000  # below, packing takes less than 2 ms, and a thread would cost a tenth of that
+
+AWAY = (*UNREACHABLE, RuntimeError)  # the last is what uvloop raises for a transport that was closed meanwhile
+
+_GLOB = re.compile(r"[*?\[\]\\]")
+
+
+class RedisResults:
+    """The port `Results`. A result of more than `most_bytes` is not kept, and not read.
+
+    `patience_seconds` is how long the server may take to answer; `now` is the clock of the pause after it did not.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        most_bytes: int = MOST_BYTES,
+        patience_seconds: float = PATIENCE_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = connect(url)
+        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._patience = patience_seconds
+        self._most = most_bytes
+        self._pause = Pause(PAUSE_SECONDS, now)
+
+    async def get(self, team: str, name: str) -> Result | None:
+        """The result, or None. One byte beyond the cap is asked for, so that what is larger shows."""
+        key = _key(team, name)
+        parcel = await self._ask("GETRANGE", key, 0, self._most)
+        if not isinstance(parcel, bytes) or len(parcel) > self._most:
+            return None
+        if len(parcel) < THREAD_BYTES:
+            return unpacked(parcel, key)
+        return await asyncio.to_thread(unpacked, parcel, key)
+
+    async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
+        """Keep a result."""
+        key, milliseconds = _key(team, name), round(seconds * 1000)
+        size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
+        if milliseconds <= 0 or size > self._most or self._pause.is_on():
+            return False
+        parcel = packed(result, key) if size < THREAD_BYTES else await asyncio.to_thread(packed, result, key)
+        if parcel is None or len(parcel) > self._most:
+            return False
+        return bool(await self._try("SET", key, parcel, "PX", milliseconds))
+
+    async def purge(self, team: str | None, model: str | None) -> int | None:
+        """Forget; how many. A server that goes away in between has forgotten some."""
+        gone = 0
+        try:
+            async for page in self._pages(team, model):
+                gone += sum(await self._each(page, "UNLINK"))
+        except AWAY:
+            return None
+        return gone
+
+    async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
+        """Count. A scan may come by a key twice."""
+        sizes: dict[bytes, int] = {}
+        try:
+            async for page in self._pages(team, model):
+                lengths = await self._each(page, "STRLEN")
+                sizes |= {key: length for key, length in zip(page, lengths, strict=True) if isinstance(length, int)}
+        except AWAY:
+            return None
+        return ResultStats(results=len(sizes), size=sum(sizes.values()))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await disconnect(self._client)
+
+    async def _ask(self, *command: Argument) -> object:
+        """What the server says; None if it says nothing good, or is not asked because it said nothing just now."""
+        return None if self._pause.is_on() else await self._try(*command)
+
+    async def _try(self, *command: Argument) -> object:
+        try:
+            async with Patience(self._patience), self._turns:
+                await self._client.initialize()  # of a cluster that is not known yet, the client asks any node at all
+                reply: object = await self._client.execute_command(*command)
+        except ResponseError:
+            reply = None
+        except AWAY:
+            self._pause.begin()
+            return None
+        self._pause.end()
+        return reply
+
+    async def _pages(self, team: str | None, model: str | None) -> AsyncIterator[list[bytes]]:
+        """The keys of a team's results, of a model's, of both or all, some at a time."""
+        of_team = "" if team is None else _GLOB.sub(r"\\\g<0>", team) + ":"
+        async with Patience(PAGE_PATIENCE_SECONDS):
+            await self._client.initialize()
+        keys = self._client.scan_iter(match=f"igw:result:{of_team}*", count=PAGE)
+        while page := await self._page(keys):
+            if model is None:
+                yield page
+            else:
+                heads = await self._each(page, "GETRANGE", 0, HEAD_BYTES - 1)
+                yield [key for key, head in zip(page, heads, strict=True) if model_of(head) == model]
+
+    async def _page(self, keys: AsyncIterator[bytes]) -> list[bytes]:
+        """The next keys; none at the end."""
+        page = []
+        async with Patience(PAGE_PATIENCE_SECONDS):
+            async for key in keys:
+                page.append(key)
+                if len(page) == PAGE:
+                    break
+        return page
+
+    async def _each(self, keys: Sequence[bytes], command: str, *arguments: Argument) -> list[Any]:
+        """What the server says of every key; of one that is something else than a string, the error."""
+        async with Patience(PAGE_PATIENCE_SECONDS), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.execute_command(command, key, *arguments)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, AWAY) and not isinstance(reply, ResponseError):
+                raise reply
+        return replies
+
+
+def _key(team: str, name: str) -> str:
+    return f"igw:result:{team}:{name}"
