@@ -8,7 +8,7 @@ DATA_DIR ?= data
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock openapi conformance bench clean
+.PHONY: help run test check verify lint format types contracts lock openapi conformance bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,9 @@ test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-focus ## the whole suite, w
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100
 
-verify: check ## the long way: everything again on Python 3.13 (PYTHON313=/path/to/it)
+verify: check ## the long way: everything again on Python 3.13 (PYTHON313=/path/to/it), then chaos
 	$(MAKE) test VENV=.venv-3.13 PYTHON=$(PYTHON313)
+	$(MAKE) chaos
 
 check: lint types contracts test ## what CI runs: lint, types, import contracts, tests
 
@@ -50,6 +51,9 @@ conformance: $(VENV)/.dev ## write docs/conformance.md from what the vendors' si
 
 bench: $(VENV)/.dev ## CPU per call and peak memory, as in docs/benchmarks.md
 	$(BIN)/python -m tests.bench
+
+chaos: $(VENV)/.dev ## kill things under load, as in docs/reliability.md; half an hour (ARGS="--kills 20 ...")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: $(VENV)/.dev ## resolve requirements/*.txt again
 	cd requirements && sh lock.sh ../$(BIN)/uv

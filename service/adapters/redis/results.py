@@ -139,13 +139,13 @@ class RedisResults:
         return page
 
     async def _each(self, keys: Sequence[bytes], command: str, *arguments: Argument) -> list[Any]:
-        """What the server says of every key; of one that is something else than a string, the error."""
+        """What the server says of every key; of one that is no string, the error."""
         async with Patience(PAGE_PATIENCE_SECONDS), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.execute_command(command, key, *arguments)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         for reply in replies:
-            if isinstance(reply, AWAY) and not isinstance(reply, ResponseError):
+            if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
                 raise reply
         return replies
 

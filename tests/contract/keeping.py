@@ -1,0 +1,64 @@
+"""Results to keep, and stores to run one suite on: the fake, a single server and a cluster."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pybase64
+
+from service.adapters.redis.results import RedisResults
+from service.domain.images import Size
+from service.domain.outcomes import Picture, Purchase, Usage
+from service.usecases.flights import Result, Results
+from tests.fakes.results import FakeResults
+
+PATIENCE = 10  # here it is shown what comes out, not how soon
+MOST_BYTES = 6_000_000  # more than is packed without a thread
+PIXELS = bytes(range(256)) * 16
+
+
+def picture(pixels: bytes = PIXELS, prompt: str | None = None) -> Picture:
+    return Picture(base64=pybase64.b64encode(pixels), revised_prompt=prompt)
+
+
+def purchase(**changes: Any) -> Purchase:
+    """With everything that a vendor can say."""
+    plain = {
+        "pictures": (picture(prompt="a fox, “quick” 🦊"), picture(PIXELS[::-1])),
+        "created": 1_795_262_400,
+        "size": Size(1536, 1024),
+        "tier": "xhigh",
+        "background": "transparent",
+        "output_format": "webp",
+        "usage": Usage(text_in=12, image_in=345, image_out=6789, text_out=1, text_cached=10, image_cached=300),
+        "svg_usage": {"reasoning": {"effort": "high", "tokens": 12, "share": 0.1 + 0.2}, "paths": [1, None, True, "é"]},
+    }
+    return Purchase(**{**plain, **changes})
+
+
+def result(**changes: Any) -> Result:
+    plain = {
+        "model": "black-forest-labs/FLUX.2-pro",
+        "backend": "together",
+        "upstream_model": "black-forest-labs/FLUX.2-pro",
+        "price_version": "together@2026-10-01",
+        "purchase": purchase(),
+        "created": 1_795_262_401,
+        "cost": 123_456_789_012,
+        "kept_at": 1_795_262_402_123_456,
+    }
+    return Result(**{**plain, **changes})
+
+
+@asynccontextmanager
+async def results_on(kind: str, url: str) -> AsyncIterator[Results]:
+    """An empty store: the fake, or on the server at an address."""
+    if kind == "fake":
+        yield FakeResults(most_bytes=MOST_BYTES)
+        return
+    results = RedisResults(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
+    try:
+        assert await results.purge(None, None) is not None
+        yield results
+    finally:
+        await results.close()

@@ -1,0 +1,235 @@
+"""The port of flights: in memory, on one server, and on a cluster."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.adapters.redis.flights import RedisFlights
+from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.usecases.flights import Boarding, Flights, Seat
+from tests.cluster import valkey_cluster
+from tests.contract.flying import LEASE, OVER, Airport, airport_on
+from tests.fakes.flights import FakeFlights
+
+LEAD, WAIT, LANDED, LOST = (Boarding(seat=seat) for seat in Seat)
+BLOCKED = Failure(
+    kind=FailureKind.MODERATION_BLOCKED,
+    message="Refusé: “no” 🦊",
+    code="moderation_blocked",
+    param="prompt",
+    retry_after=0.1 + 0.2,
+    moderation_details={"stage": "input", "scores": [0.25, 1, None], "flags": {"violence": True}},
+)
+FAILURES = [BLOCKED, *(Failure(kind=kind, message=kind.value) for kind in FailureKind)]
+RACERS, REPLICAS = 64, 4
+
+
+@pytest.fixture(scope="module")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@pytest.fixture(params=["fake", "server", "cluster"])
+async def airport(request: pytest.FixtureRequest) -> AsyncIterator[Airport]:
+    url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
+    async with airport_on(request.param, request.getfixturevalue(url) if url else "") as airport:
+        yield airport
+
+
+async def test_the_first_leads_and_the_others_wait(airport: Airport) -> None:
+    assert await airport.board("one") == LEAD
+    assert await airport.board("two") == WAIT
+    assert await airport.board("one") == LEAD
+    assert await replace(airport, flight="f2").board("two") == LEAD
+    assert await replace(airport, team=f"{airport.team}-2").board("two") == LEAD
+    assert await replace(airport, team="_shared", flight=airport.team).board("two") == LEAD
+
+
+async def test_of_many_at_once_on_several_replicas_one_leads(airport: Airport) -> None:
+    leases = [LEASE + number % REPLICAS for number in range(RACERS)]
+    seats = await asyncio.gather(*(airport.board(f"owner-{number}", lease) for number, lease in enumerate(leases)))
+    assert Counter(each.seat for each in seats) == {Seat.LEAD: 1, Seat.WAIT: RACERS - 1}
+
+
+async def test_of_many_who_find_the_leader_gone_one_leads(airport: Airport) -> None:
+    await airport.board("gone", OVER)
+    seats = await asyncio.gather(*(airport.board(f"owner-{number}") for number in range(RACERS)))
+    assert Counter(each.seat for each in seats) == {Seat.LEAD: 1, Seat.WAIT: RACERS - 1}
+
+
+async def test_a_flight_that_was_sent_is_led_by_nobody_else(airport: Airport) -> None:
+    await airport.board("one")
+    for _ in range(2):
+        await airport.sent("one")
+        assert await airport.board("two") == WAIT
+        assert await airport.board("one") == LEAD
+
+
+@pytest.mark.parametrize("failure", [None, *FAILURES])
+async def test_a_landing_is_told_to_everybody(airport: Airport, failure: Failure | None) -> None:
+    await airport.board("one")
+    await airport.sent("one")
+    for _ in range(2):
+        await airport.land("one", failure)
+    for owner in ("one", "two"):
+        assert await airport.board(owner) == Boarding(seat=Seat.LANDED, failure=failure)
+
+
+async def test_a_landing_is_the_end(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.land("one", BLOCKED)
+    await airport.extend("one", OVER)
+    await airport.leave("one")
+    await airport.land("two")
+    with pytest.raises(StateUnavailable, match="not led"):
+        await airport.sent("one")
+    assert await airport.board("two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+    await airport.land("one")
+    assert await airport.board("two") == LANDED
+
+
+async def test_a_landing_for_no_time_at_all_is_forgotten(airport: Airport) -> None:
+    for seconds in (0, -1):
+        assert await airport.board("one") == LEAD
+        await airport.land("one", BLOCKED, seconds=seconds)
+    assert await airport.board("two") == LEAD
+
+
+async def test_what_the_leader_leaves_is_as_if_it_had_never_been(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.sent("one")
+    for _ in range(2):
+        await airport.leave("one")
+    assert await airport.board("two", OVER) == LEAD
+    assert await airport.board("one") == LEAD
+
+
+async def test_a_silent_leader_is_replaced_before_it_has_sent(airport: Airport) -> None:
+    await airport.board("one", OVER)
+    assert await airport.board("two") == LEAD
+    assert await airport.board("one") == WAIT
+    with pytest.raises(StateUnavailable, match="not led"):
+        await airport.sent("one")
+    await airport.extend("one")
+    await airport.leave("one")
+    await airport.land("one", BLOCKED)
+    assert await airport.board("two") == LEAD
+    assert await airport.board("three") == WAIT
+
+
+async def test_a_silent_leader_that_nobody_replaced_goes_on(airport: Airport) -> None:
+    await airport.board("one", OVER)
+    await airport.extend("one")
+    assert await airport.board("two") == WAIT
+    await airport.extend("one", OVER)
+    await airport.sent("one")
+    assert await airport.board("two") == WAIT
+
+
+async def test_a_sent_flight_whose_leader_is_silent_is_lost(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.sent("one", OVER)
+    for owner in ("two", "two", "three"):
+        assert await airport.board(owner) == LOST
+    for act in (airport.extend, airport.leave, airport.land):
+        await act("two")
+    assert await airport.board("two") == LOST
+
+
+@pytest.mark.parametrize("sign", ["extend", "board", "sent"])
+async def test_a_lost_flight_is_found_when_its_leader_speaks(airport: Airport, sign: str) -> None:
+    await airport.board("one")
+    await airport.sent("one", OVER)
+    await getattr(airport, sign)("one")
+    assert await airport.board("two") == WAIT
+    await airport.sent("one", OVER)
+    await airport.land("one", BLOCKED)
+    assert await airport.board("two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+
+
+async def test_without_a_flight_there_is_nothing_to_lead(airport: Airport) -> None:
+    with pytest.raises(StateUnavailable, match="not led"):
+        await airport.sent("one")
+    for act in (airport.extend, airport.leave, airport.land):
+        await act("one")
+    assert await airport.board("two") == LEAD
+
+
+async def test_a_store_that_was_emptied_has_no_flights(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.sent("one")
+    await airport.sky.empty(airport.team)
+    await airport.extend("one")
+    with pytest.raises(StateUnavailable, match="not led"):
+        await airport.sent("one")
+    assert await airport.board("two") == LEAD
+
+
+@pytest.mark.parametrize("kind", ["fake", "server", "cluster"])
+async def test_without_the_store_nobody_is_admitted(kind: str) -> None:
+    scheme = "redis+cluster" if kind == "cluster" else "redis"
+    flights: Flights = FakeFlights() if kind == "fake" else RedisFlights(f"{scheme}://127.0.0.1:9")
+    if isinstance(flights, FakeFlights):
+        flights.down = True
+    for call in (flights.board, flights.sent, flights.extend, flights.leave):
+        with pytest.raises(StateUnavailable, match="does not answer"):
+            await call("search", "f1", "one")
+    with pytest.raises(StateUnavailable, match="does not answer"):
+        await flights.land("search", "f1", "one", None, 1)
+    if isinstance(flights, RedisFlights):
+        await flights.close()
+
+
+VERBS = ("board", "board", "sent", "extend", "land", "fail", "forget", "leave")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(VERBS), st.sampled_from(["one", "two", "three"]), st.sampled_from([LEASE, OVER])),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_any_story_goes_as_it_does_in_memory(
+    kind: str, redis_url: str, cluster_url: str, steps: list[tuple[str, str, float]]
+) -> None:
+    asyncio.run(compare(kind, cluster_url if kind == "cluster" else redis_url, steps))
+
+
+async def compare(kind: str, url: str, steps: list[tuple[str, str, float]]) -> None:
+    async with airport_on("fake", "") as fake, airport_on(kind, url) as real:
+        for step in steps:
+            assert await told(real, *step) == await told(fake, *step)
+
+
+async def told(airport: Airport, verb: str, owner: str, lease: float) -> Boarding | str | None:
+    match verb:
+        case "board":
+            return await airport.board(owner, lease)
+        case "sent":
+            try:
+                await airport.sent(owner, lease)
+            except StateUnavailable as error:
+                return error.message
+        case "extend":
+            await airport.extend(owner, lease)
+        case "leave":
+            await airport.leave(owner)
+        case _:
+            await airport.land(owner, BLOCKED if verb == "fail" else None, 0 if verb == "forget" else 60)
+    return None
+
+
+async def test_in_memory_time_goes_on_when_told() -> None:
+    flights = FakeFlights(lease_seconds=30, memory_seconds=600)
+    await flights.board("search", "f1", "one")
+    await flights.sent("search", "f1", "one")
+    for seconds, seat in ((29, WAIT), (1, LOST), (569, LOST), (1, LEAD)):
+        flights.now += seconds * 1_000_000
+        assert await flights.board("search", "f1", "two") == seat

@@ -1,0 +1,217 @@
+"""The port of results: in memory, on one server, and on a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.adapters.redis.results import RedisResults
+from service.domain.images import Size
+from service.domain.outcomes import Picture, Purchase, Usage
+from service.usecases.flights import Result, Results, ResultStats
+from tests.cluster import valkey_cluster
+from tests.contract.keeping import MOST_BYTES, PIXELS, picture, purchase, result, results_on
+from tests.fakes.results import FakeResults
+
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@pytest.fixture(params=["fake", "server", "cluster"])
+async def results(request: pytest.FixtureRequest) -> AsyncIterator[Results]:
+    url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
+    async with results_on(request.param, request.getfixturevalue(url) if url else "") as results:
+        yield results
+
+
+BARE = Purchase(pictures=(picture(),))
+PURCHASES = {
+    "full": purchase(),
+    "bare": BARE,
+    "ten": purchase(pictures=tuple(picture(PIXELS[:size], f"prompt {size}") for size in range(1, 11))),
+    "large": Purchase(pictures=(picture(PIXELS * 1200),)),
+    "nothing counted": purchase(usage=Usage(), svg_usage={}),
+}
+
+
+@pytest.mark.parametrize("name", PURCHASES)
+async def test_what_comes_out_is_what_went_in(results: Results, name: str) -> None:
+    kept = result(purchase=PURCHASES[name])
+    assert await results.get("search", "r1") is None
+    assert await results.put("search", "r1", kept, DAY)
+    for _ in range(2):
+        assert await results.get("search", "r1") == kept
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+async def test_base64_is_kept_from_whatever_it_lies_in(
+    results: Results, kind: type[bytearray] | type[memoryview]
+) -> None:
+    buffer = kind(picture().base64)
+    assert await results.put("search", "r1", result(purchase=Purchase(pictures=(Picture(base64=buffer),))), DAY)
+    if isinstance(buffer, bytearray):
+        buffer[:] = b"A" * len(buffer)
+    found = await results.get("search", "r1")
+    assert found
+    assert found.purchase == BARE
+    assert type(found.purchase.pictures[0].base64) is bytes
+
+
+async def test_teams_and_names_are_apart_and_the_last_one_counts(results: Results) -> None:
+    others = {("search", "r2"): 2, ("ads", "r1"): 3, ("_shared", "r1"): 4, ("search", "r1"): 5}
+    await results.put("search", "r1", result(cost=1), DAY)
+    for (team, name), cost in others.items():
+        assert await results.put(team, name, result(cost=cost), DAY)
+    for (team, name), cost in others.items():
+        assert await results.get(team, name) == result(cost=cost)
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+async def test_nothing_is_kept_for_no_time(results: Results, seconds: float) -> None:
+    assert not await results.put("search", "r1", result(), seconds)
+    assert await results.get("search", "r1") is None
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+async def test_nothing_is_kept_that_is_too_large(results: Results, pictures: int) -> None:
+    large = picture(b"\0" * (MOST_BYTES // pictures + 1))
+    assert not await results.put("search", "r1", result(purchase=Purchase(pictures=(large,) * pictures)), DAY)
+    assert await results.stats(None, None) == ResultStats(results=0, size=0)
+
+
+@pytest.mark.parametrize("base64", [b"AAA", b"AAAA\n", b"AA=A", b"A-A_", "AAAé".encode()])
+async def test_nothing_is_kept_that_is_not_base64(results: Results, base64: bytes) -> None:
+    spoilt = result(purchase=Purchase(pictures=(picture(), Picture(base64=base64))))
+    assert not await results.put("search", "r1", spoilt, DAY)
+    assert await results.get("search", "r1") is None
+
+
+MODELS = ("flux.2/pro", "flux.2/pro[max]", "flux?2/*")
+TEAMS = ("search", "search-2", "_shared")
+
+
+@pytest.fixture
+async def stocked(results: Results) -> Results:
+    """Two results of every team and model, of 4 KB."""
+    for team in TEAMS:
+        for model in MODELS:
+            for number in range(2):
+                kept = result(model=model, purchase=BARE)
+                assert await results.put(team, f"{model}:{number}", kept, DAY)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("team", "model", "count"),
+    [
+        (None, None, 18),
+        ("search", None, 6),
+        ("_shared", None, 6),
+        (None, "flux?2/*", 6),
+        ("search", "flux.2/pro", 2),
+        ("search-2", "flux.2/pro[max]", 2),
+        ("search", "flux.2/pr", 0),
+        ("sear", None, 0),
+        ("*", None, 0),
+        ("search*", "flux.2/pro", 0),
+        ("[s]earch", None, 0),
+    ],
+)
+async def test_what_is_forgotten_is_what_was_meant(
+    stocked: Results, team: str | None, model: str | None, count: int
+) -> None:
+    stats = await stocked.stats(team, model)
+    assert stats
+    assert stats.results == count
+    assert count * len(PIXELS) <= stats.size <= count * (len(PIXELS) + 500)
+    assert await stocked.purge(team, model) == count
+    assert await stocked.stats(team, model) == ResultStats(results=0, size=0)
+    for each in TEAMS:
+        for known in MODELS:
+            gone = (team or each, model or known) == (each, known)
+            assert (await stocked.get(each, f"{known}:1") is None) == gone
+    assert await stocked.purge(None, None) == 18 - count
+
+
+async def test_hundreds_of_results_are_counted_and_forgotten(results: Results) -> None:
+    kept = [result(model=MODELS[number % 2], purchase=BARE) for number in range(700)]
+    assert all(await asyncio.gather(*(results.put("search", f"r{n}", each, DAY) for n, each in enumerate(kept))))
+    assert await results.purge("search", MODELS[0]) == 350
+    stats = await results.stats("search", None)
+    assert stats
+    assert stats.results == 350
+
+
+@pytest.mark.parametrize("kind", ["fake", "server", "cluster"])
+async def test_without_the_store_everything_is_a_miss(kind: str) -> None:
+    scheme = "redis+cluster" if kind == "cluster" else "redis"
+    results: Results = FakeResults() if kind == "fake" else RedisResults(f"{scheme}://127.0.0.1:9")
+    if isinstance(results, FakeResults):
+        await results.put("search", "r1", result(), DAY)
+        results.down = True
+    assert await results.get("search", "r1") is None
+    assert not await results.put("search", "r1", result(), DAY)
+    assert await results.purge(None, None) is None
+    assert await results.stats("search", "painter") is None
+    if isinstance(results, RedisResults):
+        await results.close()
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+COUNTS = st.integers(0, 2**53)
+SAID = st.none() | TEXTS
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+PURCHASED = st.builds(
+    Purchase,
+    pictures=st.lists(st.builds(picture, st.binary(min_size=1, max_size=200), SAID), max_size=4).map(tuple),
+    created=st.none() | COUNTS,
+    size=st.none() | st.builds(Size, st.integers(1, 999_999), st.integers(1, 999_999)),
+    tier=SAID,
+    background=SAID,
+    output_format=SAID,
+    usage=st.none() | st.builds(Usage, **dict.fromkeys(Usage.__dataclass_fields__, COUNTS)),
+    svg_usage=st.none() | st.dictionaries(TEXTS, JSON, max_size=3),
+)
+RESULTS = st.builds(
+    Result,
+    model=TEXTS,
+    backend=TEXTS,
+    upstream_model=TEXTS,
+    price_version=TEXTS,
+    purchase=PURCHASED,
+    created=COUNTS,
+    cost=COUNTS,
+    kept_at=COUNTS,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(kept=RESULTS)
+def test_any_result_survives(redis_url: str, kept: Result) -> None:
+    async def kept_and_found() -> Result | None:
+        async with results_on("server", redis_url) as results:
+            assert await results.put("search", "r1", kept, DAY)
+            return await results.get("search", "r1")
+
+    assert asyncio.run(kept_and_found()) == kept
+
+
+async def test_in_memory_time_goes_on_when_told() -> None:
+    results = FakeResults()
+    await results.put("search", "r1", result(), 60)
+    results.now += 59_999_999
+    assert await results.get("search", "r1") == result()
+    results.now += 1
+    assert await results.get("search", "r1") is None
+    assert await results.purge(None, None) == 0
