@@ -227,7 +227,7 @@ class KeyStore(Protocol):
         ...
 
     async def change(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Replace what is known about a key with the same id. Raises `KeyNotFound`."""
+        """Replace what is known about a key with the same id; once revoked it stays so. Raises `KeyNotFound`."""
         ...
 
     async def find(self, key_id: str) -> IssuedKey:

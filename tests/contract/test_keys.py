@@ -59,6 +59,13 @@ async def test_a_key_is_changed_as_a_whole(store: KeyStore) -> None:
     assert await store.find("key_1") == changed
 
 
+async def test_a_revoked_key_stays_revoked(store: KeyStore) -> None:
+    await store.add(issued("key_1"), done("issue"))
+    await store.change(issued("key_1", revoked_at=NOW), done("revoke"))
+    await store.change(issued("key_1", expires_at=NOW), done("expire"))
+    assert (await store.find("key_1")).revoked_at == NOW
+
+
 async def test_every_change_is_on_record_newest_first(store: KeyStore) -> None:
     key = issued("key_1")
     await store.add(key, done("issue"))

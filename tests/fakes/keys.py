@@ -1,6 +1,7 @@
 """Issued keys in memory."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from service.domain.errors import BooksUnavailable, InvalidValue, KeyNotFound
 from service.usecases.accounts import AuditRecord, IssuedKey
@@ -23,8 +24,8 @@ class FakeKeyStore:
 
     async def change(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace a key."""
-        await self.find(key.id)
-        self._keep(key, record)
+        before = await self.find(key.id)
+        self._keep(replace(key, revoked_at=before.revoked_at or key.revoked_at), record)
 
     async def find(self, key_id: str) -> IssuedKey:
         """One key."""

@@ -39,7 +39,11 @@ def test_without_a_key_there_is_none() -> None:
     assert read_admin_digest({}) is None
 
 
-@pytest.mark.parametrize("key", [GOOD, f" {GOOD}\n", secrets.token_urlsafe(32), secrets.token_hex(16)])
+@pytest.mark.parametrize(
+    "key",
+    [GOOD, f" {GOOD}\n", secrets.token_urlsafe(32), secrets.token_hex(16)],
+    ids=["long", "padded", "urlsafe", "hex"],
+)
 def test_a_good_key_is_known_by_its_digest(key: str) -> None:
     assert read_admin_digest({"ADMIN_API_KEY": key, "ADMIN_API_KEY_FILE": ""}) == digest_of(key.strip())
 

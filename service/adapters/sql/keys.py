@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Executable, Row, insert, select, update
+from sqlalchemy import Executable, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +36,9 @@ class SqlKeyStore:
 
     async def change(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
-        changed = update(table).where(table.c.id == key.id).values(_row(key))
+        row = _row(key)
+        row["revoked_at"] = func.coalesce(table.c.revoked_at, row["revoked_at"])  # also against who read it before
+        changed = update(table).where(table.c.id == key.id).values(row)
         await self._recorded(changed, record, _unknown(key.id))
 
     async def find(self, key_id: str) -> IssuedKey:
