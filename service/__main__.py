@@ -19,20 +19,21 @@ from rich.markup import escape
 
 from service import __version__
 from service.adapters.backends.sandbox import FAULTS
-from service.adapters.embedded import EmbeddedError, embedded_valkey
+from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey
 from service.adapters.sql.engine import SchemaError
 from service.adapters.sql.migrate import migrate
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.api.ops import openapi_yaml
-from service.app import KEY_PREFIX, Gateway, Plans, Stores, assemble, dev_key, kept_secret, now
+from service.app import KEY_PREFIX, Gateway, Plans, Stores, assemble, dev_key, now
 from service.commands.keys import keys
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
 from service.server import PortError, ServerSettings, keep_memory, listen, run
 from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings, Pictures, Sandbox, Serving, read_gateway
+from service.settings.gateway import GatewaySettings, Sandbox, Serving, read_gateway
 from service.settings.known import Files
 from service.settings.models import read_catalog
+from service.settings.secrets import kept_secret
 from service.settings.teams import read_teams
 from service.usecases.events import Listening
 from service.usecases.ports import Observer
@@ -109,7 +110,7 @@ def dev_settings(settings: GatewaySettings) -> GatewaySettings:
             fail=settings.sandbox.fail,
             obey_prompt=True,
         ),
-        pictures=Pictures(link_seconds=settings.pictures.link_seconds, keep="all"),
+        pictures=msgspec.structs.replace(settings.pictures, keep="all"),
         serving=Serving(grace_seconds=0, drain_seconds=10),
     )
 
@@ -123,13 +124,23 @@ def today() -> date:
 def state_of(settings: GatewaySettings, data: Path) -> Iterator[Stores]:
     """Where the state is; what is embedded is in the data folder, for one replica."""
     if settings.redis_url and settings.database_url:
-        yield Stores(redis_url=settings.redis_url, database_url=settings.database_url, data=None)
+        cache_url = settings.cache_redis_url or settings.redis_url
+        yield Stores(redis_url=settings.redis_url, cache_url=cache_url, database_url=settings.database_url, data=None)
     elif settings.redis_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     else:
-        with embedded_valkey(data / "valkey") as url:
+        with embedded_valkey(data / "valkey") as url, _cache_of(settings, data) as cache_url:
             ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
-            yield Stores(redis_url=url, database_url=ledger, data=data)
+            yield Stores(redis_url=url, cache_url=cache_url, database_url=ledger, data=data)
+
+
+@contextmanager
+def _cache_of(settings: GatewaySettings, data: Path) -> Iterator[str]:
+    if settings.cache_redis_url:
+        yield settings.cache_redis_url
+    else:
+        with embedded_valkey(data / "cache", CACHE) as url:
+            yield url
 
 
 def announce(gateway: Gateway, address: str, secret: str | None, observe: Observer) -> None:
@@ -191,7 +202,9 @@ def document(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
     plans = Plans(
         settings=settings,
         files=Files(folder=config, today=today),
-        stores=Stores(redis_url="redis://localhost", database_url="sqlite:///ledger.db", data=None),
+        stores=Stores(
+            redis_url="redis://localhost", cache_url="redis://localhost", database_url="sqlite:///ledger.db", data=None
+        ),
         observe=Telemetry(),
     )
     schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()

@@ -5,7 +5,6 @@ start with `SettingsError`.
 """
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,21 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from service.adapters.backends.dialect import Dialect
-from service.adapters.backends.http import HttpBackend, HttpSettings
-from service.adapters.backends.openai import OpenAIDialect
-from service.adapters.backends.sandbox import SandboxBackend, SandboxSettings
-from service.adapters.backends.together import TogetherDialect
 from service.adapters.darkroom import PillowDarkroom
 from service.adapters.exports import formats
-from service.adapters.links import GuardedLinks, LinkSettings
-from service.adapters.pictures import FolderPictures
+from service.adapters.links import GuardedLinks
+from service.adapters.pictures import FolderPictures, bucket_pictures
+from service.adapters.redis.flights import RedisFlights
 from service.adapters.redis.ledger import RedisLedger
+from service.adapters.redis.results import RedisResults
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
@@ -37,27 +32,33 @@ from service.api.application import build, edged
 from service.api.bodies import Limits
 from service.api.desk import Desk, Links
 from service.api.errors import crashed
-from service.domain.routing import SANDBOX
 from service.domain.teams import Key, Team, digest_of
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.known import Files
+from service.settings.secrets import signing_key
+from service.settings.storage import Bucket, Folder, Storage
+from service.sources import links_of, sandbox, vendor
+from service.usecases.buy_once import BuyOnce, Policy
 from service.usecases.buy_pictures import BuyPictures
 from service.usecases.develop import Develop
 from service.usecases.export_usage import ExportUsage
+from service.usecases.forget_pictures import ForgetPictures
 from service.usecases.gather_references import GatherReferences
 from service.usecases.hold_money import HoldMoney
 from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_books import KeepBooks, Pace
+from service.usecases.keep_files import KeepFiles
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import KnowCallers, Known
 from service.usecases.make_images import MakeImages
-from service.usecases.ports import Backend, Backends, Observer, PictureStore
+from service.usecases.ports import Backends, Observer, PictureStore
 from service.usecases.read_limits import ReadLimits
+from service.usecases.read_pictures import ReadPictures
+from service.usecases.recall_pictures import RecallPictures
 from service.usecases.report_usage import ReportUsage
 
 KEY_PREFIX = "igw_"
-DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": TogetherDialect}
 
 
 class Closing(Protocol):
@@ -77,13 +78,13 @@ class Drain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A gateway that a server can run. `backends` are the names of those that are on."""
+    """A gateway that a server can run. `backends` are the names of those that are on, `pictures` is where they go."""
 
     asgi: ASGIApp
     litestar: Litestar
     drain: Drain
     backends: tuple[str, ...]
-    pictures: Path | None
+    pictures: Storage | None
 
 
 def now() -> datetime:
@@ -106,6 +107,7 @@ class Stores:
     """Where everything that lasts is. `data` is the folder for what has no address of its own, if there is one."""
 
     redis_url: str
+    cache_url: str
     database_url: str
     data: Path | None
 
@@ -123,14 +125,14 @@ class Plans:
 def assemble(plans: Plans) -> Gateway:
     """Put a gateway together. Connects to nothing yet."""
     settings, observe = plans.settings, plans.observe
-    vendors = {name: _vendor(settings, name) for name in settings.api_keys}
-    backends: Backends = {**vendors, **_sandbox(settings)}
+    vendors = {name: vendor(settings, name) for name in settings.api_keys}
+    backends: Backends = {**vendors, **sandbox(settings)}
     if not backends:
         raise SettingsError(
             "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
         )
-    links, state, drain = _links(settings), State(plans.stores.redis_url), Drain()
-    accounts = _accounts(plans)
+    links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
+    accounts, album = _accounts(plans), _album(plans)
     callers = KnowCallers(
         known=_known(plans),
         read=plans.files.again,
@@ -148,21 +150,22 @@ def assemble(plans: Plans) -> Gateway:
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         await callers.refresh()
-        async with background(observe, accounts.keep.run, callers.run):
+        async with background(observe, accounts.keep.run, callers.run, *album.stories(plans)):
             yield
         await accounts.keep.close()
-        closing: tuple[Closing, ...] = (*vendors.values(), links, state, accounts.ledger, accounts.database)
+        closing: tuple[Closing, ...] = (*vendors.values(), links, state, *accounts.parts())
         for part in closing:
             await part.close()
 
-    make = _make(plans, backends, links, accounts)
-    app = build(_desk(plans, make, accounts, callers, problems), observe, running)
+    parts = Parts(accounts=accounts, album=album, callers=callers)
+    make = _make(plans, backends, links, parts)
+    app = build(_desk(plans, parts, make, problems), observe, running)
     return Gateway(
         asgi=edged(app, observe, mint, time.monotonic),
         litestar=app,
         drain=drain,
         backends=tuple(backends),
-        pictures=_folder(plans),
+        pictures=_storage(plans),
     )
 
 
@@ -176,6 +179,12 @@ class Accounts:
     key_store: SqlKeyStore
     keep: KeepBooks
     hold: HoldMoney
+    flights: RedisFlights
+    results: RedisResults
+
+    def parts(self) -> tuple[Closing, ...]:
+        """What has connections."""
+        return self.ledger, self.flights, self.results, self.database
 
 
 def _accounts(plans: Plans) -> Accounts:
@@ -187,7 +196,14 @@ def _accounts(plans: Plans) -> Accounts:
     keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)
     hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
     return Accounts(
-        ledger=ledger, database=database, books=books, key_store=SqlKeyStore(database), keep=keep, hold=hold
+        ledger=ledger,
+        database=database,
+        books=books,
+        key_store=SqlKeyStore(database),
+        keep=keep,
+        hold=hold,
+        flights=RedisFlights(plans.stores.redis_url, lease_seconds=entry.lease_seconds),
+        results=RedisResults(plans.stores.cache_url, most_bytes=plans.settings.cache.most_bytes),
     )
 
 
@@ -212,18 +228,68 @@ async def _ever(observe: Observer, story: Callable[[], Awaitable[None]]) -> None
             await asyncio.sleep(1)
 
 
-def _make(plans: Plans, backends: Backends, links: GuardedLinks, accounts: Accounts) -> MakeImages:
-    darkroom = PillowDarkroom()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Album:
+    """Everything about kept pictures."""
+
+    store: PictureStore | None
+    darkroom: PillowDarkroom
+    pictures: ReadPictures
+
+    def stories(self, plans: Plans) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What goes on behind the requests."""
+        if self.store is None:
+            return ()
+        entry = plans.settings.pictures
+        forget = ForgetPictures(
+            store=self.store,
+            observe=plans.observe,
+            now=now,
+            keep_seconds=entry.keep_seconds,
+            sweep_seconds=entry.sweep_seconds,
+        )
+        return (forget.run,)
+
+
+def _album(plans: Plans) -> Album:
+    store = _store(_storage(plans))
+    pictures = ReadPictures(store=store, keep_seconds=plans.settings.pictures.keep_seconds, now=now)
+    return Album(store=store, darkroom=PillowDarkroom(), pictures=pictures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the use cases share."""
+
+    accounts: Accounts
+    album: Album
+    callers: KnowCallers
+
+
+def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -> MakeImages:
+    darkroom, most = parts.album.darkroom, plans.settings.requests.most_picture_bytes
+    cache = plans.settings.cache
     return MakeImages(
         backends=backends,
-        gather=GatherReferences(darkroom=darkroom, links=links),
+        gather=GatherReferences(
+            darkroom=darkroom, links=links, kept=RecallPictures(pictures=parts.album.pictures, most_bytes=most)
+        ),
         buy=BuyPictures(
             backends=backends,
             develop=Develop(darkroom=darkroom),
-            hold=accounts.hold,
+            hold=parts.accounts.hold,
             observe=plans.observe,
             mint=mint,
             elapsed=time.monotonic,
+        ),
+        once=BuyOnce(
+            results=parts.accounts.results,
+            flights=parts.accounts.flights,
+            hold=parts.accounts.hold,
+            policy=Policy(seconds=cache.seconds, shared=cache.shared),
+            mint=mint,
+            now=now,
+            lease=plans.settings.ledger.lease_seconds,
         ),
         now=now,
     )
@@ -237,20 +303,16 @@ def _known(plans: Plans) -> Known:
     return known
 
 
-def _desk(
-    plans: Plans,
-    make: MakeImages,
-    accounts: Accounts,
-    callers: KnowCallers,
-    problems: Callable[[], Awaitable[Mapping[str, str]]],
-) -> Desk:
-    settings, folder = plans.settings, _folder(plans)
-    store: PictureStore | None = FolderPictures(folder) if folder else None
+def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], Awaitable[Mapping[str, str]]]) -> Desk:
+    settings, accounts, album, callers = plans.settings, parts.accounts, parts.album, parts.callers
     return Desk(
         make=make,
-        keep=KeepPictures(store=store, mint=mint, observe=plans.observe, keep_all=settings.pictures.keep == "all"),
+        keep=KeepPictures(
+            store=album.store, mint=mint, observe=plans.observe, keep_all=settings.pictures.keep == "all"
+        ),
         live=callers.live,
-        store=store,
+        pictures=album.pictures,
+        files=KeepFiles(pictures=album.pictures, darkroom=album.darkroom, mint=mint),
         ledger=accounts.ledger,
         books=accounts.books,
         key_store=accounts.key_store,
@@ -284,82 +346,19 @@ def _limits(settings: GatewaySettings) -> Limits:
     )
 
 
-def _vendor(settings: GatewaySettings, name: str) -> HttpBackend:
-    vendor = settings.vendors[name]
-    return HttpBackend(
-        HttpSettings(
-            base_url=vendor.base_url,
-            api_key=settings.api_keys[name],
-            headers=vendor.headers,
-            deadline=vendor.deadline_seconds,
-            most_calls=vendor.most_calls,
-            proxy=vendor.proxy,
-            ca_file=vendor.ca_file,
-            relays_links=vendor.relay_image_urls,
-        ),
-        DIALECTS[vendor.dialect](),
-    )
-
-
-def _sandbox(settings: GatewaySettings) -> dict[str, Backend]:
-    entry = settings.sandbox
-    if not entry.enabled:
-        return {}
-    try:
-        chosen = SandboxSettings(delay_seconds=entry.delay_seconds, fail=entry.fail, obey_prompt=entry.obey_prompt)
-        return {SANDBOX: SandboxBackend(chosen)}
-    except ValueError as wrong:
-        raise SettingsError(f"gateway.yaml: $.sandbox.fail: {wrong}") from None
-
-
-def _links(settings: GatewaySettings) -> GuardedLinks:
-    entry = settings.links
-    try:
-        return GuardedLinks(
-            LinkSettings(
-                most_bytes=settings.requests.most_picture_bytes,
-                seconds=entry.seconds,
-                allow_networks=entry.allow_networks,
-                allow_ports=entry.allow_ports,
-                ca_file=entry.ca_file,
-            ),
-        )
-    except (ValueError, OSError) as wrong:
-        raise SettingsError(f"gateway.yaml: $.links: {wrong}") from None
-
-
-def _folder(plans: Plans) -> Path | None:
+def _storage(plans: Plans) -> Storage | None:
     """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
-    settings, data = plans.settings, plans.stores.data
-    if settings.storage_url is None:
-        return data.resolve() / "pictures" if data else None
-    address = urlsplit(settings.storage_url)
-    if address.scheme not in {"", "file"}:
-        raise SettingsError(f"STORAGE_URL: '{address.scheme}' is not offered yet; give a folder.")
-    return Path(unquote(address.path))
+    data = plans.stores.data
+    return plans.settings.storage or (Folder(data.resolve() / "pictures") if data else None)
 
 
-def signing_key(settings: GatewaySettings, data: Path | None) -> bytes:
-    """The key that picture links are signed with: given, or made once and kept in the data folder."""
-    if settings.signing_key:
-        return settings.signing_key
-    if data is None:
-        if settings.storage_url:
-            raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
-        return secrets.token_bytes(32)
-    return kept_secret(data / "signing-key").encode()
-
-
-def kept_secret(file: Path, prefix: str = "") -> str:
-    """A secret that is made at the first start and read at the next; only its owner may read it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+def _store(storage: Storage | None) -> PictureStore | None:
+    if isinstance(storage, Bucket):
+        return bucket_pictures(storage.name, storage.prefix, storage.endpoint)
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text("utf-8").strip()
-    with os.fdopen(descriptor, "w") as new:
-        new.write(secret := prefix + secrets.token_urlsafe(32))
-    return secret
+        return FolderPictures(storage.path) if storage else None
+    except OSError as unusable:
+        raise SettingsError(f"STORAGE_URL: the folder for pictures cannot be made: {unusable.strerror}") from None
 
 
 def dev_key(secret: str) -> Key:

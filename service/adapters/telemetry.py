@@ -22,6 +22,7 @@ from service.usecases.events import (
     Event,
     HoldExpired,
     Listening,
+    PicturesForgotten,
     QuoteExceeded,
     RequestFinished,
     SettingsReloaded,
@@ -33,6 +34,7 @@ QUIET_PATHS = ("/health/",)
 PLAIN: Mapping[type, tuple[int, str]] = {
     Listening: (logging.INFO, "listening"),
     StoreFailed: (logging.WARNING, "picture not kept"),
+    PicturesForgotten: (logging.INFO, "pictures forgotten"),
     SettlementDelayed: (logging.WARNING, "settlement delayed"),
     HoldExpired: (logging.WARNING, "hold expired"),
     QuoteExceeded: (logging.ERROR, "quote exceeded"),

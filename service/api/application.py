@@ -15,7 +15,7 @@ from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service import __version__
-from service.api import admin, images, models, ops, oversight, pictures, usage
+from service.api import admin, files, images, models, ops, oversight, pictures, usage
 from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Edge
@@ -51,6 +51,10 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
                     models.list_models,
                     models.retrieve_model,
                     usage.own_usage,
+                    files.create_file,
+                    files.retrieve_file,
+                    files.download_file,
+                    files.delete_file,
                 ],
             ),
             Router(
@@ -73,6 +77,7 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
                 ],
             ),
             pictures.fetch_picture,
+            pictures.ask_for_picture,
             ops.live,
             ops.ready,
             ops.docs,

@@ -14,6 +14,7 @@ import pybase64
 from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, ImageRef
 from service.domain.errors import InvalidValue, TooLarge, UnreachableLink, UnreadableFile
 from service.domain.images import Operation, Reference, Size, Spec
+from service.domain.kept import owned_name
 from service.domain.teams import Team, pseudonym
 from service.usecases.spool import Intake
 
@@ -114,18 +115,18 @@ def references_of_generation(body: GenerateBody, most_bytes: int) -> list[Refere
     return [reference(token, name, most_bytes) for name, token in (*named, *listed)]
 
 
-def references_of_edit(body: EditBody, most_bytes: int) -> tuple[list[Reference], Reference | None]:
+def references_of_edit(body: EditBody, team: Team, most_bytes: int) -> tuple[list[Reference], Reference | None]:
     """The pictures and the mask of a JSON edit."""
-    images = [_of_ref(ref, f"images[{index}]", most_bytes) for index, ref in enumerate(body.images)]
-    return images, _of_ref(body.mask, "mask", most_bytes) if body.mask else None
+    images = [_of_ref(ref, team, f"images[{index}]", most_bytes) for index, ref in enumerate(body.images)]
+    return images, _of_ref(body.mask, team, "mask", most_bytes) if body.mask else None
 
 
-def _of_ref(ref: ImageRef, name: str, most_bytes: int) -> Reference:
+def _of_ref(ref: ImageRef, team: Team, name: str, most_bytes: int) -> Reference:
+    if (ref.file_id is not None) == _is_given(ref.image_url):
+        raise InvalidValue(f"{name} needs either an image_url or a file_id.", param=f"{name}.image_url")
     if ref.file_id is not None:
-        text = "file_id is not offered by this gateway yet; send image_url, a data URL or an https address."
-        raise InvalidValue(text, param=f"{name}.file_id")
-    if not _is_given(ref.image_url):
-        raise InvalidValue(f"{name} needs an image_url.", param=f"{name}.image_url")
+        kept, digest = owned_name(team.name, ref.file_id), hashlib.sha256(ref.file_id.encode()).hexdigest()
+        return Reference(param=f"{name}.file_id", digest=digest, kept=kept or "")
     return reference(ref.image_url, f"{name}.image_url", most_bytes)
 
 

@@ -17,11 +17,12 @@ from service.domain.teams import Key, authenticate
 from service.usecases.accounts import Books, KeyStore, Ledger
 from service.usecases.export_usage import ExportUsage
 from service.usecases.issue_keys import IssueKeys
+from service.usecases.keep_files import KeepFiles
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import Live
 from service.usecases.make_images import MakeImages
-from service.usecases.ports import PictureStore
 from service.usecases.read_limits import ReadLimits
+from service.usecases.read_pictures import ReadPictures
 from service.usecases.report_usage import ReportUsage
 
 
@@ -44,7 +45,8 @@ class Desk:
     make: MakeImages
     keep: KeepPictures
     live: Callable[[], Live]
-    store: PictureStore | None
+    pictures: ReadPictures
+    files: KeepFiles
     ledger: Ledger
     books: Books
     key_store: KeyStore

@@ -13,15 +13,16 @@ from litestar.openapi.spec import OpenAPIMediaType, RequestBody, Schema
 
 from service.api.errors import ErrorReply
 from service.api.replies import ImagesReply
-from service.api.schemas import EditBody, EditForm, GenerateBody
+from service.api.schemas import EditBody, EditForm, FileForm, GenerateBody
 
 MEANINGS = {
     400: "The request cannot be honoured; `param` names the field.",
     401: "No key, or one that is not known.",
     403: "The key's team may not do this.",
-    404: "No such model, picture, key, team or path.",
+    404: "No such model, picture, file, key, team or path.",
     408: "The body arrived too slowly.",
     413: "The body or one of its pictures is too large.",
+    416: "The picture has no such part; `content-range` says how long it is.",
     429: "A rate limit or the backend's budget is used up; `x-should-retry` says whether waiting helps.",
     500: "A mistake of the gateway's own; its log has more under the request's id.",
     502: "The backend failed or refused the gateway.",
@@ -73,6 +74,14 @@ def edit_bodies() -> RequestBody:
     )
 
 
+def file_body() -> RequestBody:
+    """The body of an upload."""
+    form = _schema(FileForm)
+    form["properties"] |= {"file": FILE | {"description": "A PNG, JPEG or WebP file."}}
+    form["required"] = [*form["required"], "file"]
+    return RequestBody(required=True, content={"multipart/form-data": _media(form)})
+
+
 def _media(schema: dict[str, Any]) -> OpenAPIMediaType:
     return OpenAPIMediaType(schema=cast("Schema", schema))
 
@@ -91,6 +100,10 @@ def _inlined(node: Any, components: Mapping[str, Any]) -> Any:  # noqa: ANN401 (
     return [_inlined(item, components) for item in node] if isinstance(node, list) else node
 
 
+PICTURE_STATUSES = {
+    206: ResponseSpec(bytes, generate_examples=False, description="The part that `Range` asked for.", media_type="*/*"),
+    304: ResponseSpec(None, generate_examples=False, description="The copy that `If-None-Match` names is good."),
+}
 PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/svg+xml")
 HEADERS = {
     "x-request-id": "The id of this request in the gateway's log.",
@@ -99,6 +112,7 @@ HEADERS = {
     "x-gateway-backend": "On pictures: who drew them.",
     "x-gateway-partial": "On pictures: delivered/wanted, where a part of a large order failed.",
 }
+PICTURE_OPERATIONS = ("fetchPicture", "downloadFile")
 OF_ERRORS = ("x-request-id", "x-should-retry", "retry-after")
 OF_PICTURES = ("x-request-id", "x-gateway-backend", "x-gateway-partial")
 
@@ -113,7 +127,7 @@ def finished(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe(operation: dict[str, Any]) -> None:
-    is_picture = operation["operationId"] == "fetchPicture"
+    is_picture = operation["operationId"] in PICTURE_OPERATIONS
     for status, response in operation["responses"].items():
         draws = status == "200" and operation["operationId"].startswith("createImage")
         names = OF_PICTURES if draws else OF_ERRORS if int(status) in MEANINGS else OF_ERRORS[:1]
@@ -121,5 +135,5 @@ def _describe(operation: dict[str, Any]) -> None:
             name: {"description": HEADERS[name], "schema": {"type": "string"}, "required": name == "x-request-id"}
             for name in names
         }
-        if is_picture and status == "200":
+        if is_picture and status in {"200", "206"}:
             response["content"] = {kind: {"schema": FILE} for kind in PICTURE_TYPES}

@@ -53,6 +53,7 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.UnreadableFile: Row(400, INVALID, "invalid_image"),
     errors.UnreachableLink: Row(400, INVALID, "invalid_image_url"),
     errors.TooLarge: Row(413, INVALID, "request_too_large"),
+    errors.RangeNotSatisfiable: Row(416, INVALID, "range_not_satisfiable"),
     errors.SlowBody: Row(408, INVALID, "request_timeout", retry=True),
     ClientGone: Row(CLIENT_GONE, INVALID, "client_closed_request"),
     errors.NotAuthenticated: Row(401, INVALID, "invalid_api_key"),
@@ -61,6 +62,8 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.PictureNotFound: Row(404, INVALID, "picture_not_found"),
     errors.KeyNotFound: Row(404, INVALID, "key_not_found"),
     errors.TeamNotFound: Row(404, INVALID, "team_not_found"),
+    errors.NotCached: Row(504, INVALID, "not_cached"),
+    errors.FlightLost: Row(503, SERVER, "purchase_unconfirmed", retry=True),
     errors.LimitExceeded: Row(429, "requests", "rate_limit_exceeded", retry=True),
     errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),
     errors.StateUnavailable: Row(503, SERVER, "state_unavailable", retry=True),
@@ -100,8 +103,8 @@ STATUSES: Mapping[int, str] = {
 }
 
 OFFERED = (
-    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, GET /v1/models, GET /v1/models/{id} and "
-    "GET /v1/usage; see /docs."
+    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, POST /v1/files, GET /v1/models, "
+    "GET /v1/models/{id} and GET /v1/usage; see /docs."
 )
 
 

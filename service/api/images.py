@@ -17,18 +17,19 @@ from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import edit_bodies, errors_of, generate_body, images_reply
 from service.api.edge import Http, line_of
 from service.api.limits import limit_headers
-from service.api.multipart import read_form
+from service.api.multipart import EDIT, read_form
 from service.api.replies import Linked, Segments, segments
 from service.api.schemas import EditBody, EditForm, GenerateBody, decode_form, decode_json
 from service.api.tags import HEADER, read_tags
 from service.domain.booking import Caller
 from service.domain.images import Spec
+from service.domain.kept import name_of
 from service.domain.ledger import Admission
 from service.domain.links import sign
 from service.domain.pricing import NANO
 from service.domain.teams import Team
-from service.usecases.keep_pictures import file_names
-from service.usecases.make_images import Made
+from service.domain.terms import CACHE_CONTROL, VARIANT, read_terms
+from service.usecases.buy_once import Share, Source
 
 
 @dataclass
@@ -77,7 +78,7 @@ async def generate(request: Http) -> ASGIResponse:
     responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504),
 )
 async def edit(request: Http) -> ASGIResponse:
-    """Edit or combine up to 16 pictures, sent as a form or, as data URLs and https addresses, in JSON."""
+    """Edit or combine up to 16 pictures, sent as a form or, as ids, data URLs and https addresses, in JSON."""
     desk, team = desk_of(request), key_of(request).team
     is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
     read = _read_form if is_form else _read_json
@@ -92,17 +93,17 @@ async def variations() -> None:
 
 
 async def _read_form(request: Http, desk: Desk, team: Team) -> tuple[Spec, str | None]:
-    form = await read_form(request, desk.limits)
+    form = await read_form(request, desk.limits, EDIT)
     body = decode_form(form.texts, EditForm)
-    overlays = form.overlays
-    spec = canonical(body, team, references=form.images, mask=overlays.get("mask"), markup=overlays.get("markup"))
+    single = form.single
+    spec = canonical(body, team, references=form.images, mask=single.get("mask"), markup=single.get("markup"))
     return spec, body.response_format
 
 
 async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, str | None]:
     raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
     body = decode_json(raw, EditBody)
-    references, mask = references_of_edit(body, desk.limits.most_picture_bytes)
+    references, mask = references_of_edit(body, team, desk.limits.most_picture_bytes)
     return canonical(body, team, references=references, mask=mask), body.response_format
 
 
@@ -117,22 +118,27 @@ async def _serve(request: Http, desk: Desk, spec: Spec, *, linked: bool) -> ASGI
     def admitted(admission: Admission) -> None:
         line.headers |= limit_headers(admission.standings)
 
-    made = await desk.make(spec, caller, desk.live().catalog, admitted)
-    line.note(model=made.spec.model, backend=made.plan.route.backend, delivered=len(made.purchase.pictures))
-    line.note(cost_usd=made.cost / NANO)
+    terms = read_terms(request.headers.get(CACHE_CONTROL), request.headers.get(VARIANT))
+    share = await desk.make(spec, caller, desk.live().catalog, terms, admitted)
+    made = share.made
+    line.note(model=made.spec.model, backend=made.backend, delivered=len(made.purchase.pictures))
+    line.note(cost_usd=made.cost / NANO, cache=share.source.value)
     ids = await desk.keep(made, key.team, line.request_id, linked=linked)
-    urls = _urls(request, desk, made, ids) if linked else [None] * len(ids)
+    urls = _urls(request, desk, ids) if linked else [None] * len(ids)
     links = [Linked(id=picture, url=url) for picture, url in zip(ids, urls, strict=True)]
-    return Segments(segments(made, line.request_id, links), headers=_headers(made))
+    return Segments(segments(made, line.request_id, links), headers=_headers(share))
 
 
 def _count(spec: Spec) -> int | None:
     return len(spec.references) or None
 
 
-def _headers(made: Made) -> dict[str, str]:
+def _headers(share: Share) -> dict[str, str]:
+    made = share.made
     headers = {
-        "x-gateway-backend": made.plan.route.backend,
+        "x-gateway-backend": made.backend,
+        "x-gateway-cache": share.source.value,
+        **({"age": str(share.age)} if share.source is Source.HIT else {}),
         "x-gateway-cost-usd": f"{made.cost / NANO:.9f}",
         "cache-control": "no-store",
     }
@@ -140,10 +146,10 @@ def _headers(made: Made) -> dict[str, str]:
     return headers | ({"x-gateway-partial": f"{delivered}/{made.spec.n}"} if delivered < made.spec.n else {})
 
 
-def _urls(request: Http, desk: Desk, made: Made, ids: tuple[str, ...]) -> list[str]:
+def _urls(request: Http, desk: Desk, ids: tuple[str, ...]) -> list[str]:
     root = (desk.links.public_url or str(request.base_url)).rstrip("/")
     expires = int(desk.now().timestamp()) + desk.links.seconds
     return [
         f"{root}/v1/images/{name}?expires={expires}&signature={sign(desk.links.key, name, expires)}"
-        for name in file_names(made, ids)
+        for name in map(name_of, ids)
     ]

@@ -1,8 +1,8 @@
-"""Reads edit forms as they arrive: pictures go to disk, words stay small, the order of the parts does not matter.
+"""Reads forms as they arrive: pictures go to disk, words stay small, the order of the parts does not matter.
 
-Rule: part names are `image`, `image[]`, `image[0]` ..., `mask` and `markup` for files; every other part is text and may
-stand once. A part's declared content type is ignored, because the SDKs send octet-stream; what a picture is, is seen
-later.
+Rule: which parts are files is said by `Parts` (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`);
+every other part is text and may stand once. A part's declared content type is ignored, because the SDKs send
+octet-stream; what a picture is, is seen later.
 """
 
 import re
@@ -16,29 +16,40 @@ from service.domain.errors import InvalidValue, MalformedBody, TooLarge
 from service.domain.images import Reference
 from service.usecases.spool import Intake
 
-IMAGE = re.compile(r"image(\[\d{0,2}\])?")
-OVERLAYS = frozenset({"mask", "markup"})
 MOST_TEXT_BYTES = 262_144
 MOST_PARTS = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which parts are files: `images` may come several times, `single` once."""
+
+    images: re.Pattern[str]
+    single: frozenset[str]
+
+
+EDIT = Parts(re.compile(r"image(\[\d{0,2}\])?"), frozenset({"mask", "markup"}))
+FILE = Parts(re.compile(r"(?!)"), frozenset({"file"}))
+
+
 @dataclass(slots=True)
 class Form:
-    """A form that has been received."""
+    """A form that has been received. `filenames` are what the caller called the single files."""
 
     texts: dict[str, str] = field(default_factory=dict)
     images: list[Reference] = field(default_factory=list)
-    overlays: dict[str, Reference] = field(default_factory=dict)
+    single: dict[str, Reference] = field(default_factory=dict)
+    filenames: dict[str, str] = field(default_factory=dict)
 
 
-async def read_form(request: Http, limits: Limits) -> Form:
-    """Receive an edit form.
+async def read_form(request: Http, limits: Limits, parts: Parts) -> Form:
+    """Receive a form.
 
     Raises:
         RequestError: it is malformed, too large, too slow, or has a part that has no place in it.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
-    receiver = _Receiver(limits.most_picture_bytes)
+    receiver = _Receiver(parts, limits.most_picture_bytes)
     try:
         with PushMultipartParser(options.get("boundary", ""), max_segment_count=MOST_PARTS) as parser:
             async for chunk in chunks(request, limits.most_form_bytes, limits.idle_seconds):
@@ -52,8 +63,9 @@ async def read_form(request: Http, limits: Limits) -> Form:
 class _Receiver:
     """Turns the parser's events into a form. Events: a segment begins, bytes arrive, None ends the segment."""
 
-    def __init__(self, most_picture_bytes: int) -> None:
+    def __init__(self, parts: Parts, most_picture_bytes: int) -> None:
         self.form = Form()
+        self._parts = parts
         self._most = most_picture_bytes
         self._name = ""
         self._intake: Intake | None = None
@@ -73,13 +85,14 @@ class _Receiver:
         self._name = segment.name
         self._text.clear()
         self._intake = None
-        is_image, is_overlay = IMAGE.fullmatch(self._name), self._name in OVERLAYS
-        if not (is_image or is_overlay):
+        is_image, is_single = self._parts.images.fullmatch(self._name), self._name in self._parts.single
+        if not (is_image or is_single):
             return
         if segment.filename is None:
             raise InvalidValue(f"'{self._name}' must be a file.", param=self._name)
-        if self._name in self.form.overlays:
+        if self._name in self.form.single:
             raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
+        self.form.filenames[self._name] = segment.filename
         label = f"image[{len(self.form.images)}]" if is_image else self._name
         self._intake = Intake(label, self._most)
 
@@ -91,8 +104,8 @@ class _Receiver:
     def _end(self) -> None:
         if self._intake is None:
             self._end_text()
-        elif self._name in OVERLAYS:
-            self.form.overlays[self._name] = self._intake.done()
+        elif self._name in self._parts.single:
+            self.form.single[self._name] = self._intake.done()
         else:
             self.form.images.append(self._intake.done())
 

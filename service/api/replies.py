@@ -14,7 +14,7 @@ from litestar.types import HTTPResponseBodyEvent, Receive, Send
 from msgspec import Meta
 
 from service.domain.outcomes import Buffer, Picture, Usage
-from service.usecases.make_images import Made
+from service.usecases.buy_pictures import Made
 
 SvgUsage = Mapping[str, object]
 

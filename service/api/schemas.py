@@ -89,10 +89,12 @@ class GenerateBody(ImageFields, frozen=True, kw_only=True):
 
 
 class ImageRef(Body, frozen=True, kw_only=True):
-    """A picture: exactly one of the two. file_id is not offered yet."""
+    """A picture: exactly one of the two."""
 
     image_url: Address = msgspec.field(default_factory=not_given)
-    file_id: str | None = None
+    file_id: Annotated[
+        str | None, Meta(description="The id of a picture that this gateway drew for you, or of POST /v1/files.")
+    ] = None
 
 
 class EditBody(ImageFields, frozen=True, kw_only=True):
@@ -107,6 +109,12 @@ class EditForm(ImageFields, frozen=True, kw_only=True):
     """The text parts of POST /v1/images/edits as a form; the pictures are files."""
 
     input_fidelity: Literal["high", "low"] | None = None
+
+
+class FileForm(Body, frozen=True, kw_only=True):
+    """The text parts of POST /v1/files; the picture is the file."""
+
+    purpose: Annotated[Literal["vision"], Meta(description="Files are pictures here.")]
 
 
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+?)`")

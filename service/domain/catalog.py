@@ -107,6 +107,7 @@ class Model:
     max_references: int = 0
     shutdown_date: date | None = None
     successor: str | None = None
+    cache_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

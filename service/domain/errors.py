@@ -12,6 +12,7 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   ├── UnreadableFile
     │   ├── UnreachableLink
     │   ├── TooLarge
+    │   ├── RangeNotSatisfiable
     │   └── SlowBody
     ├── AccessError
     │   ├── NotAuthenticated
@@ -21,6 +22,8 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   ├── PictureNotFound
     │   ├── KeyNotFound
     │   └── TeamNotFound
+    ├── NotCached                 only what is kept was asked for, and nothing is
+    ├── FlightLost                nobody knows what became of a purchase of the very same
     ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
     ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
@@ -111,6 +114,10 @@ class TooLarge(RequestError):
     """A body, a part or a linked picture exceeds its limit."""
 
 
+class RangeNotSatisfiable(RequestError):
+    """A part was asked for that a picture does not have."""
+
+
 class SlowBody(RequestError):
     """The body did not arrive in time."""
 
@@ -149,6 +156,14 @@ class TeamNotFound(NotFoundError):
 
 class StoreUnavailable(GatewayError):
     """The picture store does not answer."""
+
+
+class NotCached(GatewayError):
+    """The caller forbade to buy, and nothing is kept."""
+
+
+class FlightLost(GatewayError):
+    """Whoever bought the very same went away after the vendor was asked; it is not bought again."""
 
 
 class LimitExceeded(GatewayError):

@@ -76,9 +76,10 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A picture that the caller brings: uploaded, inlined, or linked. `param` is what the caller called it.
+    """A picture that the caller brings: uploaded, inlined, linked, or kept. `param` is what the caller called it.
 
     `digest` stands for the bytes (for a link that is relayed, for its address), so it is what identity rests on.
+    `kept` is its name in the picture store; it is empty where an id leads nowhere.
     """
 
     param: str = field(compare=False)
@@ -86,6 +87,7 @@ class Reference:
     media_type: str = ""
     content: Content | None = field(default=None, compare=False, repr=False)
     link: str | None = field(default=None, repr=False)
+    kept: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

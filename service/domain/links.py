@@ -6,16 +6,11 @@ says which.
 
 import hashlib
 import hmac
-import re
 
 from service.domain.errors import PictureNotFound
+from service.domain.kept import is_name
 
-NAME = re.compile(r"img_[0-9a-f]{40}\.[a-z]{3,4}")
-
-
-def picture_id(team: str, random: str) -> str:
-    """A picture's id: its team's mark, then 32 random hex digits."""
-    return f"img_{hashlib.sha256(team.encode()).hexdigest()[:8]}{random}"
+NOWHERE = "There is no such picture, or the link to it has expired."
 
 
 def sign(key: bytes, name: str, expires: int | str) -> str:
@@ -26,6 +21,6 @@ def sign(key: bytes, name: str, expires: int | str) -> str:
 def check_link(key: bytes, name: str, expires: str, signature: str, now: int) -> int:
     """Until when a link is good, in Unix seconds. Raises `PictureNotFound` unless it is ours and good at `now`."""
     genuine = hmac.compare_digest(sign(key, name, expires).encode(), signature.encode())
-    if not genuine or not NAME.fullmatch(name) or now >= int(expires):
-        raise PictureNotFound("There is no such picture, or the link to it has expired.")
+    if not genuine or not is_name(name) or now >= int(expires):
+        raise PictureNotFound(NOWHERE)
     return int(expires)

@@ -18,7 +18,10 @@ from service.domain.limits import NO_LIMITS, Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """A budget holder. Empty `models` or `tiers` mean no restriction; limits hold side by side."""
+    """A budget holder. Empty `models` or `tiers` mean no restriction; limits hold side by side.
+
+    `cache_seconds` is how long results are kept for it; None leaves that to the model and the gateway, 0 is never.
+    """
 
     name: str
     models: frozenset[str] = frozenset()
@@ -26,6 +29,7 @@ class Team:
     limits: Limits = NO_LIMITS
     limits_by_tier: Mapping[str, Limits] = field(default_factory=dict)
     limits_by_model: Mapping[str, Limits] = field(default_factory=dict)
+    cache_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,19 @@ Fails with `SettingsError`, whose text is `file: place: reason`.
 
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from service.domain.pricing import NANO
 
 T = TypeVar("T")
+CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
+"""How long results are kept; 0 is not at all, None leaves it to who is asked next."""
+
 ABSURD = Decimal(1_000_000)
 
 

@@ -7,14 +7,16 @@ values, of either origin, stop the start with `SettingsError`.
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Meta
 
 from service.domain.routing import SANDBOX
 from service.settings.admin import read_admin_digest
 from service.settings.files import Entry, Place, SettingsError, read_yaml
+from service.settings.storage import Storage, read_storage
 
 TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -62,10 +64,12 @@ class Links(Entry, frozen=True):
 
 
 class Pictures(Entry, frozen=True):
-    """How pictures are handed out by address."""
+    """How pictures are kept, and handed out by address. Times in seconds."""
 
     link_seconds: int = 3600
-    keep: Literal["linked", "all"] = "linked"
+    keep: Literal["linked", "all"] = "all"
+    keep_seconds: int = 2_592_000
+    sweep_seconds: float = 600.0
     public_url: str | None = None
 
 
@@ -84,6 +88,14 @@ class Ledger(Entry, frozen=True):
     sweep_seconds: float = 5.0
 
 
+class Cache(Entry, frozen=True):
+    """What is kept for whoever asks the same again: for how many seconds (0: nothing), at most so large, for whom."""
+
+    seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 3600
+    most_bytes: Annotated[int, Meta(ge=1, le=268_435_456)] = 16_777_216
+    shared: bool = False
+
+
 class Logs(Entry, frozen=True):
     """What is written down about requests."""
 
@@ -99,6 +111,7 @@ class _File(Entry, frozen=True):
     serving: Serving = Serving()
     ledger: Ledger = Ledger()
     tags: frozenset[str] = frozenset()
+    cache: Cache = Cache()
     logs: Logs = Logs()
 
 
@@ -114,10 +127,12 @@ class GatewaySettings(Entry, frozen=True):
     serving: Serving
     ledger: Ledger
     tags: frozenset[str]
+    cache: Cache
     logs: Logs
     redis_url: str | None
+    cache_redis_url: str | None
     database_url: str | None
-    storage_url: str | None
+    storage: Storage | None
     signing_key: bytes | None
     admin_digest: str | None
 
@@ -135,6 +150,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     }
     secrets = {name: _secret(top / "backends" / name, vendor, environment) for name, vendor in vendors.items()}
     _check_positive(top, found)
+    _check_pictures(top / "pictures", found.pictures)
     if found.pictures.public_url is not None:
         _check_address(top / "pictures" / "public_url", found.pictures.public_url)
     return GatewaySettings(
@@ -147,10 +163,12 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         serving=found.serving,
         ledger=found.ledger,
         tags=_tags(top / "tags", found.tags),
+        cache=found.cache,
         logs=found.logs,
         redis_url=environment.get("REDIS_URL") or None,
+        cache_redis_url=environment.get("CACHE_REDIS_URL") or None,
         database_url=environment.get("DATABASE_URL") or None,
-        storage_url=environment.get("STORAGE_URL") or None,
+        storage=read_storage(environment),
         signing_key=_signing_key(environment),
         admin_digest=read_admin_digest(environment, _taken(secrets.values(), environment)),
     )
@@ -204,6 +222,11 @@ def _check_positive(top: Place, found: _File) -> None:
     for place, seconds in may_be_zero.items():
         if not 0 <= seconds < float("inf"):
             raise place.error(f"{seconds} is not a number of seconds")
+
+
+def _check_pictures(place: Place, entry: Pictures) -> None:
+    if entry.keep_seconds < entry.link_seconds:
+        raise (place / "keep_seconds").error(f"{entry.keep_seconds} is less than link_seconds")
 
 
 def _tags(place: Place, names: frozenset[str]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from service.domain.errors import InvalidValue
 from service.domain.images import DEMANDS, Size
 from service.domain.pricing import Price, TokenRates, Tokens, in_force
 from service.domain.routing import SANDBOX
-from service.settings.files import Entry, Place, read_yaml
+from service.settings.files import CacheSeconds, Entry, Place, read_yaml
 
 MILLION = 1_000_000
 ABSURD_COUNT = 1_000_000
@@ -101,6 +101,7 @@ class _Model(Entry, frozen=True):
     max_references: int = 0
     shutdown_date: date | None = None
     successor: str | None = None
+    cache_seconds: CacheSeconds = None
 
 
 class _Retired(Entry, frozen=True):
@@ -176,6 +177,7 @@ class _Reader:
             max_references=_count(place / "max_references", entry.max_references, least=0),
             shutdown_date=entry.shutdown_date,
             successor=entry.successor,
+            cache_seconds=entry.cache_seconds,
         )
         _check_prices(place, model)
         return model

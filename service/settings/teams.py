@@ -12,7 +12,7 @@ from pathlib import Path
 from service.domain.catalog import Catalog
 from service.domain.limits import NO_LIMITS, Limits
 from service.domain.teams import Key, Roster, Team
-from service.settings.files import Entry, Place, read_yaml
+from service.settings.files import CacheSeconds, Entry, Place, read_yaml
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_COUNT = 1_000_000
@@ -43,6 +43,7 @@ class _Team(Entry, frozen=True):
     limits: _Limits = _Limits()
     limits_by_tier: dict[str, object] = {}
     limits_by_model: dict[str, object] = {}
+    cache_seconds: CacheSeconds = None
     keys: list[_Key] = []
 
 
@@ -74,6 +75,7 @@ def _team(place: Place, name: str, entry: _Team, catalog: Catalog) -> Team:
         limits=_limits(place / "limits", entry.limits),
         limits_by_tier=_limits_by(place / "limits_by_tier", entry.limits_by_tier, tiers),
         limits_by_model=_limits_by(place / "limits_by_model", entry.limits_by_model, catalog.models),
+        cache_seconds=entry.cache_seconds,
     )
 
 

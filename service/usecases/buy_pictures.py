@@ -12,7 +12,7 @@ from operator import add
 
 from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
-from service.domain.errors import MAY_BE_BILLED, Failure
+from service.domain.errors import MAY_BE_BILLED, Failure, GatewayError
 from service.domain.images import Spec
 from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_of
 from service.domain.limits import RATES
@@ -28,6 +28,14 @@ Bring = Callable[[Spec], Awaitable[Spec]]
 """Fetches what a spec only links to."""
 
 
+Depart = Callable[[], Awaitable[None]]
+"""Is awaited when everything is held and the vendor is about to be asked."""
+
+
+async def nothing() -> None:
+    """Nobody has to be told that the vendor is asked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What is wanted, of which model, by whom. `admitted` is told how the caller's limits stand."""
@@ -36,6 +44,23 @@ class Wish:
     model: Model
     caller: Caller
     admitted: Callable[[Admission], None]
+    depart: Depart = nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A served request: what was wanted, who drew it, what was delivered and what it cost in nano-USD.
+
+    `created` is in Unix seconds.
+    """
+
+    spec: Spec
+    backend: str
+    upstream_model: str
+    price_version: str
+    purchase: Purchase
+    created: int
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +101,11 @@ class BuyPictures:
                 wish.admitted(held.admission)
             spec = await bring(wish.spec) if bring else wish.spec
             await held.send()
+            try:
+                await wish.depart()
+            except GatewayError:
+                await held.release()
+                raise
             placed = zip(claims, orders(spec, plan), strict=True)
             found = await asyncio.gather(*(self._place(held, one, part, wish, plan) for one, part in placed))
         return spec, combine(found)

@@ -29,6 +29,13 @@ class StoreFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PicturesForgotten:
+    """That many kept pictures were old enough to be deleted."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFinished:
     """One HTTP request is answered. `facts` are what handlers noted about it, ready to be written down."""
 
@@ -118,6 +125,7 @@ Event = (
     Listening
     | AttemptFinished
     | StoreFailed
+    | PicturesForgotten
     | RequestFinished
     | Crashed
     | SettlementDelayed

@@ -1,4 +1,4 @@
-"""Bring the caller's pictures together: fetch what is linked, look at every one before money is spent on it.
+"""Bring the caller's pictures together: fetch what is linked or kept, look at every one before money is spent on it.
 
 Rule: a picture that no vendor would take is refused here with the name of its field. Links stay links only where every
 backend that may draw takes links itself and the operator allowed it.
@@ -25,10 +25,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatherReferences:
-    """The use case."""
+    """The use case. `kept` reads pictures that the gateway keeps."""
 
     darkroom: Darkroom
     links: LinkReader
+    kept: LinkReader
 
     async def __call__(self, spec: Spec, *, relay: bool) -> Spec:
         """The spec with every picture at hand and known for what it is. `relay`: leave links alone.
@@ -51,19 +52,29 @@ class GatherReferences:
         )
 
     async def _see(self, reference: Reference, gate: asyncio.Semaphore, *, relay: bool) -> Seen:
-        if relay and reference.content is None:
+        if relay and is_link(reference):
             return Seen(reference)
         async with gate:
-            fetched = reference if reference.content else await self.links.fetch(reference)
+            fetched = await self._fetched(reference)
             look = await self.darkroom.look(fetched)
         if look.media_type not in MEDIA_TYPES:
             raise unsupported_type(reference.param, look.media_type)
         return Seen(replace(fetched, media_type=look.media_type), look)
 
+    async def _fetched(self, reference: Reference) -> Reference:
+        if reference.content:
+            return reference
+        return await (self.links if is_link(reference) else self.kept).fetch(reference)
+
 
 def has_links(spec: Spec) -> bool:
-    """Is there a picture that has to be fetched?"""
-    return any(brought and brought.content is None for brought in (*spec.references, spec.mask, spec.markup))
+    """Is there a picture that has to be fetched from elsewhere? Those that are kept are near."""
+    return any(brought and is_link(brought) for brought in (*spec.references, spec.mask, spec.markup))
+
+
+def is_link(reference: Reference) -> bool:
+    """Is a picture known by its address only?"""
+    return reference.content is None and reference.link is not None
 
 
 def unsupported_type(param: str, media_type: str) -> UnreadableFile:

@@ -39,6 +39,11 @@ class Held:
             await self.ledger.send(self.team, pending)
             self.open |= dict.fromkeys(pending, HoldState.SENT)
 
+    async def release(self) -> None:
+        """Nobody was asked for any of it."""
+        for hold_id in [*self.open]:
+            await self.void(hold_id)
+
     async def post(self, entry: Entry) -> None:
         """It was billed, or may have been."""
         del self.open[entry.hold_id]

@@ -1,20 +1,22 @@
-"""Keep pictures where they can be fetched by address.
+"""Keep pictures where they can be fetched by address, and taken up again by their ids.
 
-Rule: a caller who asked for addresses gets them or a clear error; a picture that goes out inline is kept as well where
-the operator wants it, and if that fails the caller does not notice.
+Rule: a caller who asked for addresses gets them or a clear error; a picture that goes out inline is kept as well unless
+the operator does not want it, and if that fails the caller does not notice.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.domain.errors import InvalidValue, StoreUnavailable
-from service.domain.links import picture_id
-from service.domain.teams import Team
-from service.usecases.events import StoreFailed
-from service.usecases.make_images import Made
-from service.usecases.ports import Observer, PictureStore
+import pybase64
 
-ENDINGS = {"jpeg": "jpg"}
+from service.domain.errors import InvalidValue, StoreUnavailable
+from service.domain.kept import name_of, new_id
+from service.domain.outcomes import Picture
+from service.domain.teams import Team
+from service.usecases.buy_pictures import Made
+from service.usecases.events import StoreFailed
+from service.usecases.ports import Observer, PictureStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +42,26 @@ class KeepPictures:
         Raises:
             StoreUnavailable: `linked` and the store does not take them.
         """
-        ids = tuple(picture_id(team.name, self.mint()) for _ in made.purchase.pictures)
+        drawn = made.purchase.output_format or made.spec.output_format
+        ids = tuple(new_id(team.name, drawn, self.mint()) for _ in made.purchase.pictures)
         if self.store is None or not (linked or self.keep_all):
             return ids
-        try:
-            for name, picture in zip(file_names(made, ids), made.purchase.pictures, strict=True):
-                await self.store.keep(name, picture)
-        except StoreUnavailable as failed:
-            if linked:
-                raise
+        pairs = zip(ids, made.purchase.pictures, strict=True)
+        found = await asyncio.gather(*(_keep(self.store, *pair) for pair in pairs))
+        failed = next((each for each in found if each), None)
+        if failed and linked:
+            raise failed
+        if failed:
             self.observe(StoreFailed(request_id=request_id, reason=failed.message))
         return ids
 
 
-def file_names(made: Made, ids: tuple[str, ...]) -> tuple[str, ...]:
-    """What the pictures are called in the store and in links: id and ending."""
-    drawn = made.purchase.output_format or made.spec.output_format
-    return tuple(f"{picture}.{ENDINGS.get(drawn, drawn)}" for picture in ids)
+async def _keep(store: PictureStore, picture_id: str, picture: Picture) -> StoreUnavailable | None:
+    """Keep one picture, or say why not."""
+    try:
+        await store.keep(name_of(picture_id), pybase64.b64decode(picture.base64, validate=True))
+    except StoreUnavailable as failed:
+        return failed
+    except ValueError:
+        return StoreUnavailable("The backend's picture cannot be decoded, so it cannot be kept.")
+    return None

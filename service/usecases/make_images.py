@@ -17,23 +17,11 @@ from service.domain.ledger import Admission
 from service.domain.outcomes import Purchase
 from service.domain.routing import Next, Plan, after, candidates
 from service.domain.teams import authorize
-from service.usecases.buy_pictures import Bring, BuyPictures, Wish
+from service.domain.terms import Terms
+from service.usecases.buy_once import BuyOnce, Share
+from service.usecases.buy_pictures import Bring, BuyPictures, Depart, Made, Wish
 from service.usecases.gather_references import GatherReferences, has_links
 from service.usecases.ports import Backends
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A served request: what was wanted, how it was drawn, what was delivered and what it cost in nano-USD.
-
-    `created` is in Unix seconds.
-    """
-
-    spec: Spec
-    plan: Plan
-    purchase: Purchase
-    created: int
-    cost: int
 
 
 def nobody(admission: Admission) -> None:
@@ -47,11 +35,17 @@ class MakeImages:
     backends: Backends
     gather: GatherReferences
     buy: BuyPictures
+    once: BuyOnce
     now: Callable[[], datetime]
 
     async def __call__(
-        self, spec: Spec, caller: Caller, catalog: Catalog, admitted: Callable[[Admission], None] = nobody
-    ) -> Made:
+        self,
+        spec: Spec,
+        caller: Caller,
+        catalog: Catalog,
+        terms: Terms,
+        admitted: Callable[[Admission], None] = nobody,
+    ) -> Share:
         """Draw what the spec asks for. `admitted` is told how the caller's limits stand, before anything is bought.
 
         Raises:
@@ -66,18 +60,28 @@ class MakeImages:
         relay = all(self.backends[plan.route.backend].relays_links for plan in plans)
         bring: Bring = partial(self.gather, relay=relay)
         wish = Wish(spec=spec, model=model, caller=caller, admitted=admitted)
-        if has_links(spec) and not relay:  # fetching takes a while, and is for those who may draw: hold first
-            return await self._buy(wish, plans, bring)
-        return await self._buy(replace(wish, spec=await bring(spec)), plans, None)
+        if has_links(spec):
+            terms = replace(terms, share=terms.share and not relay)  # what lies behind a relayed link may change
+            if not relay and not self.once.shares(wish, terms):
+                return await self.once(wish, terms, partial(self._buy, wish, plans, bring))
+        wish = replace(wish, spec=await bring(spec))
+        return await self.once(wish, terms, partial(self._buy, wish, plans, None))
 
-    async def _buy(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None) -> Made:
+    async def _buy(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None, depart: Depart) -> Made:
         """Go down the candidates until one delivers, or until going on would be wrong."""
-        failures: list[Failure] = []
+        wish, failures = replace(wish, depart=depart), list[Failure]()
         for plan in plans:
             spec, bought = await self.buy(wish, plan, bring, first=not failures)
             if isinstance(bought.outcome, Purchase):
-                created = bought.outcome.created or int(self.now().timestamp())
-                return Made(spec=spec, plan=plan, purchase=bought.outcome, created=created, cost=bought.cost)
+                return Made(
+                    spec=spec,
+                    backend=plan.route.backend,
+                    upstream_model=plan.route.model,
+                    price_version=plan.price.version,
+                    purchase=bought.outcome,
+                    created=bought.outcome.created or int(self.now().timestamp()),
+                    cost=bought.cost,
+                )
             failures.append(bought.outcome)
             if after(bought.outcome) is Next.GIVE_UP:
                 raise CallFailed(bought.outcome)

@@ -4,14 +4,16 @@ Rule: a port speaks domain types only. A port that cannot do its work raises a `
 its failures, because they are decided upon and not only reported.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.catalog import Route
 from service.domain.images import Reference, Size, Spec
+from service.domain.kept import Kept
 from service.domain.outcomes import Buffer, Outcome, Picture
 from service.domain.pricing import Price
+from service.domain.ranges import Part
 from service.domain.routing import Transcode
 from service.usecases.events import Event
 
@@ -74,21 +76,33 @@ class LinkReader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPicture:
-    """A kept picture: raw bytes and their media type."""
+    """A kept picture, or a part of it: raw bytes, piece by piece; reading them can raise `StoreUnavailable`."""
 
-    media_type: str
-    body: Buffer
+    kept: Kept
+    pieces: AsyncIterator[Buffer]
 
 
 class PictureStore(Protocol):
-    """Keeps pictures under names that cannot be guessed. Raises `StoreUnavailable` when it cannot."""
+    """Keeps pictures under names that cannot be guessed. Raises `StoreUnavailable` when it cannot, within seconds."""
 
-    async def keep(self, name: str, picture: Picture) -> None:
-        """Store a picture under a name whose ending says its format; a name is written once."""
+    async def keep(self, name: str, body: Buffer) -> None:
+        """Store bytes under a name; a name is written once, and what stands there already stays."""
         ...
 
-    async def read(self, name: str) -> StoredPicture:
-        """The picture of that name. Raises `PictureNotFound`."""
+    async def find(self, name: str) -> Kept:
+        """What is known of the picture of that name. Raises `PictureNotFound`."""
+        ...
+
+    async def read(self, name: str, part: Part | None = None) -> StoredPicture:
+        """The picture of that name, or a part that it is known to have. Raises `PictureNotFound`."""
+        ...
+
+    def listed(self) -> AsyncIterator[Sequence[Kept]]:
+        """Everything that is there, in batches, also what was never finished and what is not ours."""
+        ...
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Delete; what is not there any more is deleted."""
         ...
 
 

@@ -39,6 +39,9 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         shutil.copytree(CONFIG, Path(name) / "config")
         (Path(name) / "config" / "teams.yaml").write_text(TEAMS)
+        settings = Path(name) / "config" / "gateway.yaml"
+        without_cache = settings.read_text().replace("  seconds: 3600 #", "  seconds: 0 #")
+        settings.write_text(without_cache.replace("  keep: all ", "  keep: linked "))
         yield Path(name)
 
 

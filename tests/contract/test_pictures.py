@@ -1,79 +1,205 @@
-"""The picture store: in memory and in a folder."""
+"""The picture store: in memory, in a folder, and in a bucket."""
 
-import base64
+import os
 import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from service.adapters.pictures import FolderPictures
+from service.adapters.pictures import FolderPictures, bucket_pictures
 from service.domain.errors import PictureNotFound, StoreUnavailable
-from service.domain.outcomes import Picture
-from service.usecases.ports import PictureStore
+from service.domain.kept import forgettable, name_of, new_id
+from service.domain.ranges import Part
+from service.usecases.ports import PictureStore, StoredPicture
 from tests.fakes.pictures import FakePictures
+from tests.objects import CREDENTIALS, ObjectServer
 
-NAME = "img_" + "0" * 40
+NAME = name_of(new_id("search", "png", "0" * 32))
+OTHER = name_of(new_id("search", "jpeg", "1" * 32))
+KINDS = ["fake", "folder", "bucket"]
 
-
-@pytest.fixture(params=["fake", "folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> PictureStore:
-    return FakePictures() if request.param == "fake" else FolderPictures(tmp_path / "new" / "pictures")
-
-
-def picture(body: bytes = b"picture") -> Picture:
-    return Picture(base64=base64.b64encode(body))
+Open = Callable[[str], PictureStore]
 
 
-@pytest.mark.parametrize(
-    ("ending", "media_type"),
-    [
-        ("png", "image/png"),
-        ("jpg", "image/jpeg"),
-        ("webp", "image/webp"),
-        ("gif", "image/gif"),
-        ("svg", "image/svg+xml"),
-    ],
-)
-async def test_what_was_kept_is_read(store: PictureStore, ending: str, media_type: str) -> None:
-    await store.keep(f"{NAME}.{ending}", picture())
-    found = await store.read(f"{NAME}.{ending}")
-    assert (found.media_type, bytes(found.body)) == (media_type, b"picture")
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    def open_store(kind: str) -> PictureStore:
+        if kind == "fake":
+            return FakePictures()
+        if kind == "folder":
+            return FolderPictures(tmp_path / "new" / "pictures")
+        request.getfixturevalue("credentials")
+        objects: ObjectServer = request.getfixturevalue("objects")
+        return bucket_pictures(objects.new_bucket(), "of/ours", objects.url)
+
+    return open_store
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, opened: Open) -> PictureStore:
+    return opened(request.param)
+
+
+async def body(picture: StoredPicture) -> bytes:
+    return b"".join([bytes(piece) async for piece in picture.pieces])
+
+
+async def names(store: PictureStore) -> list[str]:
+    return sorted([kept.name async for batch in store.listed() for kept in batch])
+
+
+@pytest.mark.parametrize("content", [b"picture", b"", bytes(range(256)) * 12_000], ids=["small", "empty", "large"])
+async def test_what_was_kept_is_read(store: PictureStore, content: bytes) -> None:
+    await store.keep(NAME, memoryview(content))
+
+    picture = await store.read(NAME)
+
+    assert await body(picture) == content
+    assert (picture.kept.name, picture.kept.length) == (NAME, len(content))
+    assert await store.find(NAME) == picture.kept
+
+
+async def test_it_is_known_when_it_was_kept(opened: Open) -> None:
+    for kind in ("folder", "bucket"):
+        store = opened(kind)
+        await store.keep(NAME, b"picture")
+        found = await store.find(NAME)
+        assert abs(found.at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 async def test_a_name_is_written_once(store: PictureStore) -> None:
-    await store.keep(f"{NAME}.png", picture(b"first"))
-    await store.keep(f"{NAME}.png", picture(b"second"))
-    assert bytes((await store.read(f"{NAME}.png")).body) == b"first"
+    await store.keep(NAME, b"first")
+    await store.keep(NAME, b"second")
+    assert await body(await store.read(NAME)) == b"first"
+
+
+@pytest.mark.parametrize("part", [Part(0, 1), Part(2, 5), Part(6, 7), Part(0, 7)])
+async def test_a_part_is_read(store: PictureStore, part: Part) -> None:
+    await store.keep(NAME, b"picture")
+
+    picture = await store.read(NAME, part)
+
+    assert await body(picture) == b"picture"[part.start : part.end]
+    assert picture.kept.length == 7
 
 
 async def test_what_was_not_kept_is_not_found(store: PictureStore) -> None:
+    for ask in (store.read, store.find):
+        with pytest.raises(PictureNotFound):
+            await ask(NAME)
+
+
+async def test_everything_is_listed_and_what_is_forgotten_is_not(store: PictureStore) -> None:
+    assert await names(store) == []
+    for name in (NAME, OTHER, f"{OTHER}.name"):
+        await store.keep(name, b"picture")
+
+    await store.forget([NAME, f"{OTHER}.name", name_of(new_id("search", "png", "9" * 32))])
+
+    assert await names(store) == [OTHER]
     with pytest.raises(PictureNotFound):
-        await store.read(f"{NAME}.png")
+        await store.find(NAME)
+    await store.forget([NAME])
 
 
-@pytest.fixture(params=["fake", "folder"])
-def broken_store(request: pytest.FixtureRequest, tmp_path: Path) -> PictureStore:
-    if request.param == "fake":
-        fake = FakePictures()
-        fake.down = True
-        return fake
-    store = FolderPictures(tmp_path / "pictures")
-    (tmp_path / "pictures").rmdir()
-    (tmp_path / "pictures").write_text("a file where a folder should be")
-    return store
+async def test_listing_comes_in_batches(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.adapters.pictures.BATCH", 2)
+    for kind in ("folder", "bucket"):
+        store = opened(kind)
+        for index in range(5):
+            await store.keep(name_of(new_id("search", "png", f"{index:032x}")), b"picture")
+        assert sorted([len(batch) async for batch in store.listed()]) == [1, 2, 2]
 
 
-async def test_a_store_that_is_down_says_so_and_nothing_else(broken_store: PictureStore, tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable) as kept:
-        await broken_store.keep(f"{NAME}.png", picture())
-    with pytest.raises(StoreUnavailable) as read:
-        await broken_store.read(f"{NAME}.png")
-    assert not re.search(re.escape(str(tmp_path)), kept.value.message + read.value.message)
+@pytest.fixture(params=[*KINDS, "no bucket", "nobody there"])
+def broken_store(
+    request: pytest.FixtureRequest, tmp_path: Path, credentials: None, objects: ObjectServer
+) -> Iterator[PictureStore]:
+    del credentials
+    match request.param:
+        case "fake":
+            fake = FakePictures()
+            fake.down = True
+            yield fake
+        case "folder":
+            store = FolderPictures(tmp_path / "pictures")
+            (tmp_path / "pictures").rmdir()
+            (tmp_path / "pictures").write_text("a file where a folder should be")
+            yield store
+        case "bucket":
+            store_there = bucket_pictures(objects.new_bucket(), "", objects.url, patience=0.2)
+            with objects.frozen():
+                yield store_there
+        case "no bucket":
+            yield bucket_pictures("pictures-that-are-not", "", objects.url)
+        case _:
+            yield bucket_pictures("pictures", "", "http://127.0.0.1:9")
 
 
-async def test_what_is_not_base64_is_not_kept(tmp_path: Path) -> None:
+async def test_a_store_that_is_down_says_so_and_nothing_else(
+    broken_store: PictureStore, tmp_path: Path, objects: ObjectServer
+) -> None:
+    for asked in (broken_store.keep(NAME, b"picture"), broken_store.forget([NAME]), names(broken_store)):
+        with pytest.raises(StoreUnavailable) as failed:
+            await asked
+        assert not re.search(f"{tmp_path}|{objects.url}|img_", failed.value.message)
+
+
+async def test_a_store_that_hangs_is_left_alone_for_a_while(credentials: None, objects: ObjectServer) -> None:
+    del credentials
+    store = bucket_pictures(objects.new_bucket(), "", objects.url, patience=0.2)
+    await store.keep(NAME, b"picture")
+    with objects.frozen():
+        for ask in (store.find, store.read):
+            with pytest.raises(StoreUnavailable):
+                await ask(NAME)
+        began = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(StoreUnavailable):
+                await store.keep(NAME, b"picture")
+    assert time.monotonic() - began < 0.2
+
+
+async def test_a_store_that_hangs_in_the_middle_of_a_picture_says_so(credentials: None, objects: ObjectServer) -> None:
+    del credentials
+    store = bucket_pictures(objects.new_bucket(), "", objects.url, patience=0.5)
+    await store.keep(NAME, bytes(32_000_000))
+    picture = await store.read(NAME)
+    with objects.frozen(), pytest.raises(StoreUnavailable):
+        await body(picture)
+
+
+async def test_a_bucket_knows_the_media_type(credentials: None, objects: ObjectServer) -> None:
+    del credentials
+    bucket = objects.new_bucket()
+    await bucket_pictures(bucket, "of/ours", objects.url).keep(OTHER, b"picture")
+    seen = objects.client().get_object(Bucket=bucket, Key=f"of/ours/{OTHER}")
+    assert (seen["ContentType"], seen["Body"].read()) == ("image/jpeg", b"picture")
+
+
+async def test_a_folder_shows_what_was_never_finished_and_keeps_what_is_not_ours(tmp_path: Path) -> None:
     store = FolderPictures(tmp_path)
-    with pytest.raises(StoreUnavailable):
-        await store.keep(f"{NAME}.png", Picture(base64=b"###"))
-    with pytest.raises(PictureNotFound):
-        await store.read(f"{NAME}.png")
+    await store.keep(NAME, b"picture")
+    for name in (f"{NAME}#1", f"{OTHER}#23", "notes.txt", "img_holiday.png"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "notes.txt")
+    old = datetime.now(UTC) - timedelta(hours=2)
+    for name in (NAME, f"{NAME}#1", "notes.txt", "img_holiday.png"):
+        os.utime(tmp_path / name, (old.timestamp(), old.timestamp()))
+
+    async for batch in store.listed():
+        await store.forget(forgettable(batch, datetime.now(UTC), 86_400))
+
+    assert sorted(os.listdir(tmp_path)) == sorted(  # noqa: PTH208 (a folder in a test blocks nobody)
+        [NAME, f"{OTHER}#23", "notes.txt", "img_holiday.png", "folder", "link"]
+    )

@@ -25,7 +25,10 @@ PICTURE = data_url(png())
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One case. `got` is what the vendor must receive; with REJECT it must receive nothing at all."""
+    """One case. `got` is what the vendor must receive; with REJECT it must receive nothing at all.
+
+    `files` are brought before, and named by their ids.
+    """
 
     vendor: str = ""
     field: str
@@ -34,6 +37,7 @@ class Row:
     send: Json
     model: str = "gpt-image-2"
     parts: Sequence[str] = ()
+    files: int = 0
     edit: bool = False
     got: Json = dataclasses.field(default_factory=dict)
     got_starting: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -53,11 +57,20 @@ class Row:
     def send_to(self, http: httpx2.Client, gateway: GatewayProcess) -> httpx2.Response:
         operation = "edits" if self.parts or self.edit else "generations"
         body = {"model": self.model, "prompt": "a fox"} | dict(self.send)
+        if self.files:
+            body["images"] = [{"file_id": brought(http, gateway)} for _ in range(self.files)]
         address = f"{gateway.url}/v1/images/{operation}"
         if not self.parts:
             return http.post(address, json=body, headers=gateway.headers)
         files = [(part, ("upload", mask() if part in OVERLAYS else png(), OCTETS)) for part in self.parts]
         return http.post(address, data=body, files=files, headers=gateway.headers)
+
+
+def brought(http: httpx2.Client, gateway: GatewayProcess) -> str:
+    """The id of a file."""
+    files = {"file": ("upload", png(), OCTETS)}
+    reply = http.post(f"{gateway.url}/v1/files", data={"purpose": "vision"}, files=files, headers=gateway.headers)
+    return str(reply.json()["id"])
 
 
 OVERLAYS = {"mask", "markup"}
@@ -95,7 +108,12 @@ SHARED = (
         model="gpt-image-2.5-flare",
     ),
     reject(
-        "images[].file_id", "not offered yet", {"images": [{"file_id": "file-1"}]}, edit=True, param="images[0].file_id"
+        "images[].file_id",
+        "unknown, of another team, or forgotten",
+        {"images": [{"file_id": "file-1"}]},
+        edit=True,
+        param="images[0].file_id",
+        code="file_not_found",
     ),
     reject("width, height", "against size", {"width": 1024, "height": 1024, "size": "1536x1024"}, param="size"),
     reject("disable_safety_checker", "left to the operator", {"disable_safety_checker": True}, **UNKNOWN),
@@ -251,6 +269,15 @@ OPENAI = (
         got_parts=["image[]"] * 2,
     ),
     Row(
+        field="edits: images[].file_id",
+        verdict="MAP",
+        what="kept bytes become a file",
+        send={},
+        files=2,
+        edit=True,
+        got_parts=["image[]"] * 2,
+    ),
+    Row(
         field="width, height",
         verdict="MAP",
         what="to size",
@@ -380,6 +407,15 @@ TOGETHER = (
         verdict="MAP",
         what="a data URL",
         send={"images": [{"image_url": PICTURE}]},
+        edit=True,
+        got={"image_url": PICTURE},
+    ),
+    Row(
+        field="edits: images[].file_id",
+        verdict="MAP",
+        what="kept bytes become a data URL",
+        send={},
+        files=1,
         edit=True,
         got={"image_url": PICTURE},
     ),

@@ -72,8 +72,33 @@ def models(base: str, key: str, folder: Path, model: str) -> Any:
     return {"ids": [found.id for found in client.models.list()], "one": one.id, "owned_by": one.owned_by}
 
 
+def files(base: str, key: str, folder: Path, model: str) -> Any:
+    """A picture is brought once, edited by its id, fetched again and deleted."""
+    client = openai_client(base, key)
+    with (folder / "image-0.png").open("rb") as image:
+        file = client.files.create(file=image, purpose="vision")
+    body = {"model": model, "prompt": "add a fox", "images": [{"file_id": file.id}]}
+    edited = client.post("/images/edits", cast_to=openai.types.ImagesResponse, body=body)
+    content = client.files.content(file.id).read()
+    known = client.files.retrieve(file.id)
+    gone = client.files.delete(file.id)
+    try:
+        client.files.retrieve(file.id)
+    except openai.NotFoundError as error:
+        code = error.code
+    return {
+        "filename": known.filename,
+        "same": known == file,
+        "edited": len(edited.data),
+        "fetched": content == (folder / "image-0.png").read_bytes(),
+        "deleted": gone.deleted,
+        "code": code,
+    }
+
+
 CALLS = {
-    call.__name__: call for call in (generate, generate_url, edit_one, edit_many, together_generate, failing, models)
+    call.__name__: call
+    for call in (generate, generate_url, edit_one, edit_many, together_generate, failing, models, files)
 }
 
 

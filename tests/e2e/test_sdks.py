@@ -127,3 +127,19 @@ def test_models_are_listed_and_described(sdk: str, sandbox_gateway: GatewayProce
     answer = run(sdk, "models", sandbox_gateway, folder, "black-forest-labs/FLUX.2-pro")
     assert {"gpt-image-2", "gpt-image-2.6-flare", "black-forest-labs/FLUX.2-pro"} <= set(answer["ids"])
     assert (answer["one"], answer["owned_by"]) == ("black-forest-labs/FLUX.2-pro", "black-forest-labs")
+
+
+def test_files_are_brought_edited_and_deleted(
+    sdk: str, openai_gateway: GatewayProcess, openai_sim: Simulator, folder: Path
+) -> None:
+    answer = run(sdk, "files", openai_gateway, folder)
+    assert answer == {
+        "filename": "image-0.png",
+        "same": True,
+        "edited": 1,
+        "fetched": True,
+        "deleted": True,
+        "code": "file_not_found",
+    }
+    (received,) = openai_sim.requests
+    assert [file.body for file in received.files] == [(folder / "image-0.png").read_bytes()]

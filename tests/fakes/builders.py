@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,23 +10,27 @@ from service.domain.booking import Caller
 from service.domain.catalog import Catalog, Model, Retired, Route, SizeRule
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import DEMANDS, Operation, Reference, Size, Spec
-from service.domain.ledger import Basis, Entry, Status
+from service.domain.ledger import Admission, Basis, Entry, Status
 from service.domain.outcomes import Picture, Purchase
 from service.domain.pricing import Price
 from service.domain.teams import Key, Team, digest_of
-from service.usecases.buy_pictures import BuyPictures
+from service.domain.terms import Terms
+from service.usecases.buy_once import BuyOnce, Policy
+from service.usecases.buy_pictures import BuyPictures, Made
 from service.usecases.develop import Develop
 from service.usecases.gather_references import GatherReferences
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
-from service.usecases.make_images import MakeImages
+from service.usecases.make_images import MakeImages, nobody
 from service.usecases.ports import Backend
 from tests.fakes.books import FakeBooks
 from tests.fakes.contents import MemoryContent
 from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.flights import FakeFlights
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
+from tests.fakes.results import FakeResults
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
@@ -113,6 +117,33 @@ def accounts(
     return HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
 
 
+class Alone:
+    """The use case for somebody who shares with nobody."""
+
+    def __init__(self, make: MakeImages) -> None:
+        self._make = make
+
+    async def __call__(
+        self, spec: Spec, caller: Caller, catalog: Catalog, admitted: Callable[[Admission], None] = nobody
+    ) -> Made:
+        return (await self._make(spec, caller, catalog, Terms(share=False), admitted)).made
+
+
+def once(hold: HoldMoney, **changes: Any) -> BuyOnce:
+    """Buying once among fakes; results are kept for an hour."""
+    numbers = itertools.count(1)
+    parts = {
+        "results": FakeResults(),
+        "flights": FakeFlights(),
+        "hold": hold,
+        "policy": Policy(seconds=3600, shared=False),
+        "mint": lambda: f"owner-{next(numbers)}",
+        "now": lambda: NOW,
+        "lease": 30.0,
+    }
+    return BuyOnce(**{**parts, **changes})
+
+
 def story(
     backends: Mapping[str, Backend],
     *,
@@ -121,19 +152,20 @@ def story(
     observe: Recorder | None = None,
     hold: HoldMoney | None = None,
     now: datetime = NOW,
-) -> MakeImages:
+) -> Alone:
     """The use case among fakes. Its stopwatch shows a second more at every glance."""
     darkroom, observe, numbers = darkroom or FakeDarkroom(), observe or Recorder(), itertools.count(1)
+    hold = hold or accounts(observe=observe)
     buy = BuyPictures(
         backends=backends,
         develop=Develop(darkroom=darkroom),
-        hold=hold or accounts(observe=observe),
+        hold=hold,
         observe=observe,
         mint=lambda: f"hold-{next(numbers)}",
         elapsed=itertools.count().__next__,
     )
-    gather = GatherReferences(darkroom=darkroom, links=links or FakeLinks())
-    return MakeImages(backends=backends, gather=gather, buy=buy, now=lambda: now)
+    gather = GatherReferences(darkroom=darkroom, links=links or FakeLinks(), kept=FakeLinks())
+    return Alone(MakeImages(backends=backends, gather=gather, buy=buy, now=lambda: now, once=once(hold)))
 
 
 def entry(**changes: Any) -> Entry:

@@ -1,39 +1,66 @@
 """A picture store in memory."""
 
-import base64
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 
 from service.domain.errors import PictureNotFound, StoreUnavailable
-from service.domain.outcomes import Picture
+from service.domain.kept import Kept
+from service.domain.outcomes import Buffer
+from service.domain.ranges import Part
 from service.usecases.ports import StoredPicture
 
-MEDIA_TYPES = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "svg": "image/svg+xml",
-}
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class FakePictures:
-    """Keeps at most `room` pictures; beyond that, and once `down` is set, it is unavailable."""
+    """Keeps at most `room` pictures; beyond that, and once `down` is set, it is unavailable.
+
+    What is kept from now on was written at `now`.
+    """
 
     def __init__(self, room: int = 1000) -> None:
-        self.kept: dict[str, StoredPicture] = {}
+        self.kept: dict[str, bytes] = {}
+        self.written: dict[str, datetime] = {}
+        self.now = NOON
         self.down = False
         self._room = room
 
-    async def keep(self, name: str, picture: Picture) -> None:
+    async def keep(self, name: str, body: Buffer) -> None:
         """Store under a name, once."""
-        if self.down or len(self.kept) >= self._room:
-            raise StoreUnavailable("The picture store does not answer.")
-        body = base64.b64decode(bytes(picture.base64))
-        self.kept.setdefault(name, StoredPicture(media_type=MEDIA_TYPES[name.rpartition(".")[2]], body=body))
+        self._check(full=len(self.kept) >= self._room)
+        self.written.setdefault(name, self.now)
+        self.kept.setdefault(name, bytes(body))
 
-    async def read(self, name: str) -> StoredPicture:
-        """What was stored under that name."""
-        if self.down:
-            raise StoreUnavailable("The picture store does not answer.")
+    async def find(self, name: str) -> Kept:
+        """What is known of it."""
+        self._check()
         if name not in self.kept:
-            raise PictureNotFound("There is no such picture.")
-        return self.kept[name]
+            raise PictureNotFound("There is no such picture, or the link to it has expired.")
+        return Kept(name=name, length=len(self.kept[name]), at=self.written[name])
+
+    async def read(self, name: str, part: Part | None = None) -> StoredPicture:
+        """What was stored under that name, a byte at a time."""
+        kept = await self.find(name)
+        body = self.kept[name][part.start : part.end] if part else self.kept[name]
+        return StoredPicture(kept=kept, pieces=self._pieces(body))
+
+    async def _pieces(self, body: bytes) -> AsyncIterator[Buffer]:
+        for byte in body:
+            self._check()
+            yield bytes([byte])
+
+    async def listed(self) -> AsyncIterator[Sequence[Kept]]:
+        """One by one."""
+        self._check()
+        for name in list(self.kept):
+            yield [await self.find(name)]
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Delete."""
+        self._check()
+        for name in names:
+            self.kept.pop(name, None)
+
+    def _check(self, *, full: bool = False) -> None:
+        if self.down or full:
+            raise StoreUnavailable("The picture store does not answer.")

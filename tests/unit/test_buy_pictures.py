@@ -5,15 +5,26 @@ from dataclasses import replace
 import pytest
 
 from service.domain.booking import Caller
-from service.domain.errors import MAY_BE_BILLED, CallFailed, FailureKind, LimitExceeded, UnreachableLink
+from service.domain.errors import (
+    MAY_BE_BILLED,
+    CallFailed,
+    FailureKind,
+    LimitExceeded,
+    StateUnavailable,
+    UnreachableLink,
+)
 from service.domain.images import Size
 from service.domain.ledger import Admission, Basis, Entry, Status
 from service.domain.limits import Limit, Limits, Measure
 from service.domain.outcomes import Usage
 from service.domain.pricing import TokenRates, Tokens
+from service.domain.routing import Plan
 from service.domain.teams import Team
 from service.usecases.accounts import Span
+from service.usecases.buy_pictures import BuyPictures, Wish
+from service.usecases.develop import Develop
 from service.usecases.events import QuoteExceeded
+from service.usecases.make_images import nobody
 from tests.fakes.backends import FakeBackend
 from tests.fakes.books import FakeBooks
 from tests.fakes.builders import (
@@ -44,6 +55,17 @@ FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4),)))
 
 def limited(**limits: int) -> Caller:
     return caller(key=replace(KEY, team=Team(name="search", limits=Limits(**limits))))
+
+
+def buying(scene: "Scene") -> BuyPictures:
+    return BuyPictures(
+        backends={"alpha": FakeBackend()},
+        develop=Develop(darkroom=FakeDarkroom()),
+        hold=scene.hold,
+        observe=scene.observe,
+        mint=lambda: "hold-1",
+        elapsed=lambda: 0.0,
+    )
 
 
 class Scene:
@@ -155,3 +177,17 @@ async def test_the_drawn_size_and_tier_are_booked() -> None:
     await scene.make(spec(), caller(), catalog())
     (entry,) = await scene.booked()
     assert (entry.tier, entry.resolved_tier, entry.size) == (None, "medium", "640x480")
+
+
+async def test_when_the_vendor_may_not_be_asked_the_hold_is_given_back() -> None:
+    async def refuse() -> None:
+        raise StateUnavailable("The gateway's state does not answer.")
+
+    scene = Scene(alpha=FakeBackend())
+    plan = Plan(route=route(), price=price())
+    asked = Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody, depart=refuse)
+    with pytest.raises(StateUnavailable):
+        await buying(scene)(asked, plan, None, first=True)
+    (standing,) = await scene.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
+    assert standing.used == 0
+    assert await scene.booked() == []

@@ -1,22 +1,40 @@
 """Callers' pictures: fetched, looked at, and refused before they cost anything."""
 
+from datetime import timedelta
+
 import pytest
 
-from service.domain.errors import InvalidValue, UnreachableLink, UnreadableFile
-from service.domain.images import Reference, Size
-from service.usecases.gather_references import MOST_AT_ONCE, GatherReferences
+from service.domain.errors import InvalidValue, StoreUnavailable, TooLarge, UnreachableLink, UnreadableFile
+from service.domain.images import Reference, Size, fingerprint
+from service.domain.kept import name_of, new_id
+from service.usecases.gather_references import MOST_AT_ONCE, GatherReferences, has_links
 from service.usecases.ports import Look
+from service.usecases.read_pictures import ReadPictures
+from service.usecases.recall_pictures import RecallPictures
 from tests.fakes.builders import edit, linked, spec, upload
 from tests.fakes.darkroom import FakeDarkroom
 from tests.fakes.links import FakeLinks
+from tests.fakes.pictures import NOON, FakePictures
 
 LINK = "https://pictures.test/fox.png"
 MASK = upload(b"mask", "mask")
+NAME = name_of(new_id("search", "png", "0" * 32))
 JPEG = Look(media_type="image/jpeg", size=Size(1024, 1024), alpha=False)
 
 
-def gathering(darkroom: FakeDarkroom | None = None, links: FakeLinks | None = None) -> GatherReferences:
-    return GatherReferences(darkroom=darkroom or FakeDarkroom(), links=links or FakeLinks({LINK: b"fox"}))
+def gathering(
+    darkroom: FakeDarkroom | None = None, links: FakeLinks | None = None, store: FakePictures | None = None
+) -> GatherReferences:
+    pictures = ReadPictures(store=store or FakePictures(), keep_seconds=60, now=lambda: NOON)
+    return GatherReferences(
+        darkroom=darkroom or FakeDarkroom(),
+        links=links or FakeLinks({LINK: b"fox"}),
+        kept=RecallPictures(pictures=pictures, most_bytes=10),
+    )
+
+
+def kept(name: str = NAME, param: str = "images[0].file_id") -> Reference:
+    return Reference(param=param, digest="of the id", kept=name)
 
 
 async def test_without_pictures_there_is_nothing_to_do() -> None:
@@ -172,3 +190,52 @@ async def test_where_a_link_is_relayed_its_vendor_compares(first: Reference, mas
 async def test_a_seen_overlay_has_to_be_right_even_over_a_relayed_picture() -> None:
     with pytest.raises(InvalidValue, match="alpha channel"):
         await gathering(FakeDarkroom(looks={MASK.digest: JPEG}))(edit(linked(LINK), mask=MASK), relay=True)
+
+
+@pytest.mark.parametrize("relay", [True, False])
+async def test_a_kept_picture_is_known_by_its_bytes_as_if_it_had_been_sent(relay: bool) -> None:
+    store = FakePictures()
+    await store.keep(NAME, b"fox")
+    wish = edit(kept(), kept(), mask=kept(param="mask.file_id"))
+
+    ready = await gathering(store=store)(wish, relay=relay)
+
+    sent = edit(upload(b"fox"), upload(b"fox"), mask=upload(b"fox", "mask"))
+    assert fingerprint(ready) == fingerprint(sent)
+    assert all(found.content and found.content.open().read() == b"fox" for found in ready.references)
+    assert [found.param for found in ready.references] == ["images[0].file_id"] * 2
+    assert not has_links(wish)
+
+
+@pytest.mark.parametrize("late", [60, 61])
+async def test_what_was_forgotten_what_never_was_and_what_is_anothers_are_one_refusal(late: int) -> None:
+    store = FakePictures()
+    store.now = NOON - timedelta(seconds=late)
+    await store.keep(NAME, b"fox")
+    told = []
+
+    for name in (NAME, name_of(new_id("search", "png", "1" * 32)), "", "../../etc/passwd"):
+        with pytest.raises(InvalidValue) as refused:
+            await gathering(store=store)(edit(upload(), kept(name)), relay=False)
+        told.append((refused.value.message, refused.value.param, refused.value.code))
+
+    text = "images[0].file_id: there is no such file, or it is not kept any more."
+    assert set(told) == {(text, "images[0].file_id", "file_not_found")}
+
+
+async def test_a_kept_picture_may_not_be_larger_than_one_that_is_sent() -> None:
+    store = FakePictures()
+    await store.keep(NAME, b"a" * 11)
+
+    with pytest.raises(TooLarge) as refused:
+        await gathering(store=store)(edit(kept()), relay=False)
+
+    assert refused.value.param == "images[0].file_id"
+
+
+async def test_a_store_that_is_down_is_not_the_callers_mistake() -> None:
+    store = FakePictures()
+    store.down = True
+
+    with pytest.raises(StoreUnavailable):
+        await gathering(store=store)(edit(kept()), relay=False)

@@ -1,18 +1,17 @@
-"""Pictures at an address: kept when they must be, and when the operator wants them."""
+"""Pictures that go out: kept when they must be, and unless the operator does not want them."""
 
 import itertools
 
 import pytest
 
 from service.domain.errors import InvalidValue, PictureNotFound, StoreUnavailable
-from service.domain.links import NAME
+from service.domain.kept import is_name, name_of
 from service.domain.outcomes import Purchase
-from service.domain.routing import Plan
 from service.domain.teams import Team
+from service.usecases.buy_pictures import Made
 from service.usecases.events import StoreFailed
-from service.usecases.keep_pictures import KeepPictures, file_names
-from service.usecases.make_images import Made
-from tests.fakes.builders import price, purchase, route, spec
+from service.usecases.keep_pictures import KeepPictures
+from tests.fakes.builders import purchase, spec
 from tests.fakes.observer import Recorder
 from tests.fakes.pictures import FakePictures
 
@@ -21,8 +20,15 @@ TWO = purchase("Zm94", "b3ds")  # fox and owl
 
 
 def made(bought: Purchase = TWO, output_format: str = "png") -> Made:
-    plan = Plan(route=route(), price=price())
-    return Made(spec=spec(output_format=output_format), plan=plan, purchase=bought, created=0, cost=0)
+    return Made(
+        spec=spec(output_format=output_format),
+        backend="alpha",
+        upstream_model="alpha/painter",
+        price_version="1",
+        purchase=bought,
+        created=0,
+        cost=0,
+    )
 
 
 def keeping(store: FakePictures | None, *, keep_all: bool = False, observe: Recorder | None = None) -> KeepPictures:
@@ -37,12 +43,8 @@ async def test_what_was_asked_for_by_address_is_kept() -> None:
 
     ids = await keeping(store)(made(), TEAM, "req_1", linked=True)
 
-    assert [(name, picture.body) for name, picture in store.kept.items()] == [
-        (f"{ids[0]}.png", b"fox"),
-        (f"{ids[1]}.png", b"owl"),
-    ]
-    assert all(NAME.fullmatch(name) for name in store.kept)
-    assert (await store.read(f"{ids[1]}.png")).media_type == "image/png"
+    assert store.kept == {f"{ids[0]}.png": b"fox", f"{ids[1]}.png": b"owl"}
+    assert all(is_name(name) for name in store.kept)
 
 
 @pytest.mark.parametrize(("keep_all", "count"), [(False, 0), (True, 2)])
@@ -58,7 +60,7 @@ async def test_without_a_store_pictures_have_ids_all_the_same() -> None:
     ids = await keeping(None, keep_all=True)(made(), TEAM, "req_1", linked=False)
 
     assert len(set(ids)) == 2
-    assert all(NAME.fullmatch(f"{each}.png") for each in ids)
+    assert all(is_name(f"{each}.png") for each in ids)
 
 
 async def test_addresses_need_a_store() -> None:
@@ -112,9 +114,23 @@ async def test_what_was_not_kept_is_not_found() -> None:
         (None, "jpeg", "jpg"),
         (None, "svg", "svg"),
         ("gif", "gif", "gif"),
+        ("avif", "png", "bin"),
     ],
 )
-def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: str, ending: str) -> None:
-    bought = purchase(output_format=drawn)
+async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: str, ending: str) -> None:
+    bought = purchase("Zm94", output_format=drawn)
 
-    assert file_names(made(bought, wanted), ("img_1",)) == (f"img_1.{ending}",)
+    (picture,) = await keeping(None)(made(bought, wanted), TEAM, "req_1", linked=False)
+
+    assert name_of(picture) == f"{picture}.{ending}"
+
+
+async def test_what_cannot_be_decoded_is_not_kept() -> None:
+    store, observe = FakePictures(), Recorder()
+
+    with pytest.raises(StoreUnavailable, match="cannot be decoded"):
+        await keeping(store)(made(purchase("###")), TEAM, "req_1", linked=True)
+    await keeping(store, keep_all=True, observe=observe)(made(purchase("###")), TEAM, "req_1", linked=False)
+
+    assert store.kept == {}
+    assert len(observe.events) == 1

@@ -21,10 +21,9 @@ from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase, Usage
 from service.domain.routing import AFTER, Next, Transcode
 from service.domain.teams import Key, Team
-from service.usecases.buy_pictures import join, worst
+from service.usecases.buy_pictures import Made, join, worst
 from service.usecases.develop import mend
 from service.usecases.events import AttemptFinished
-from service.usecases.make_images import Made
 from service.usecases.ports import Look
 from tests.fakes.backends import FakeBackend
 from tests.fakes.builders import SQUARE, caller, catalog, edit, failure, linked, model, purchase, route, spec, story
@@ -57,7 +56,7 @@ async def test_a_wish_becomes_pictures() -> None:
     assert (made.spec, made.purchase, made.created) == (wish, bought, 1_795_000_000)
     (order,) = alpha.orders
     assert (order.spec, order.route, order.price) == (wish, route(), route().prices[0])
-    assert (order.request_id, made.plan.route, made.plan.transcode) == ("req_1", route(), None)
+    assert (order.request_id, made.upstream_model) == ("req_1", "alpha/painter")
 
 
 @pytest.mark.parametrize("asked", ["", "vendor/painter"])
@@ -140,7 +139,7 @@ async def test_the_first_backend_of_the_catalog_draws() -> None:
 
     made = await story({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.plan.route.backend, beta.orders) == ([b"a"], "alpha", [])
+    assert (pictures(made), made.backend, beta.orders) == ([b"a"], "alpha", [])
 
 
 @pytest.mark.parametrize("kind", ONWARDS)
@@ -149,7 +148,7 @@ async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureK
 
     made = await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.plan.route.model) == ([b"b"], "beta/painter")
+    assert (pictures(made), made.upstream_model) == ([b"b"], "beta/painter")
     assert (len(alpha.orders), len(beta.orders)) == (1, 1)
 
 

@@ -18,6 +18,7 @@ from service.settings.gateway import (
     Vendor,
     read_gateway,
 )
+from service.settings.storage import Folder
 
 SHIPPED = Path(__file__).parents[2] / "config" / "gateway.yaml"
 NOTHING: Mapping[str, str] = {}
@@ -46,7 +47,7 @@ def test_the_shipped_file_says_the_defaults() -> None:
         "together": Vendor(dialect="together", base_url="https://api.together.xyz/v1", api_key_env="TOGETHER_API_KEY"),
     }
     assert settings.api_keys == {}
-    assert (settings.redis_url, settings.storage_url, settings.signing_key) == (None, None, None)
+    assert (settings.redis_url, settings.storage, settings.signing_key) == (None, None, None)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n", "backends: {}\n"])
@@ -70,7 +71,7 @@ def test_the_environment_says_where_and_with_which_secret() -> None:
     assert settings.api_keys == {"openai": "sk-operator"}
     assert settings.vendors["together"].base_url == "http://127.0.0.1:9000/v1"
     assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
-    assert (settings.redis_url, settings.storage_url) == ("redis://cache:6379/0", "file:///pictures")
+    assert (settings.redis_url, settings.storage) == ("redis://cache:6379/0", Folder(Path("/pictures")))
     assert settings.signing_key == b"k" * 32
 
 
@@ -82,7 +83,7 @@ def test_an_empty_key_switches_nothing_on(empty: str) -> None:
 def test_an_empty_address_is_none() -> None:
     settings = read_gateway(SHIPPED, {"REDIS_URL": "", "STORAGE_URL": "", "OPENAI_BASE_URL": ""})
 
-    assert (settings.redis_url, settings.storage_url) == (None, None)
+    assert (settings.redis_url, settings.storage) == (None, None)
     assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
 
 
@@ -166,6 +167,8 @@ WRONG_SECTIONS = [
     ("links: {seconds: 0}", "$.links.seconds", "0.0 is not a positive number"),
     ("links: {allow_ports: [https]}", "$.links.allow_ports[0]", "Expected `int`, got `str`"),
     ("pictures: {link_seconds: 0}", "$.pictures.link_seconds", "0 is not a positive number"),
+    ("pictures: {keep_seconds: 3599}", "$.pictures.keep_seconds", "3599 is less than link_seconds"),
+    ("pictures: {sweep_seconds: 0}", "$.pictures.sweep_seconds", "0.0 is not a positive number"),
     ("pictures: {keep: some}", "$.pictures.keep", "Invalid enum value 'some'"),
     ("pictures: {public_url: images.test}", "$.pictures.public_url", "'images.test' is not an http or https address"),
     ("sandbox: {delay_seconds: -1}", "$.sandbox.delay_seconds", "-1.0 is not a number of seconds"),

@@ -200,4 +200,4 @@ async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
 
     made = await story({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
 
-    assert (made.plan.route.model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])
+    assert (made.upstream_model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])

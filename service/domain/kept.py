@@ -1,0 +1,108 @@
+"""What kept pictures are called, whose they are, and when they are forgotten.
+
+Rule: an id is its team's mark, a letter for the format, and 32 random hex digits; everything else follows from it, so
+that a picture is found by its id in one read. Nothing here trusts an id or a name: what is not of our making, or of
+another team, is None, False or left alone.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+DRAWN = "img_"
+LABEL = ".name"
+BROUGHT = "file-"
+
+ID = re.compile(r"(?:img_|file-)(?P<mark>[0-9a-f]{8})(?P<letter>[pjwgsx])[0-9a-f]{32}")
+STORED = re.compile(rf"{ID.pattern}\.[a-z]{{3,4}}(?:\.name)?(?P<unfinished>#\d+)?")
+"""Everything that the gateway writes into a store, and what an interrupted write leaves in a folder."""
+
+LETTERS: Mapping[str, str] = {"png": "p", "jpeg": "j", "webp": "w", "gif": "g", "svg": "s"}
+UNKNOWN = "x"
+FORMS: Mapping[str, tuple[str, str]] = {
+    "p": ("png", "image/png"),
+    "j": ("jpg", "image/jpeg"),
+    "w": ("webp", "image/webp"),
+    "g": ("gif", "image/gif"),
+    "s": ("svg", "image/svg+xml"),
+    UNKNOWN: ("bin", "application/octet-stream"),
+}
+"""Letter → ending and media type."""
+
+UNFINISHED_SECONDS = 3600  # no write takes that long
+MOST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Something in the store: its name there, its length in bytes, and when it was written."""
+
+    name: str
+    length: int
+    at: datetime
+
+
+def new_id(team: str, output_format: str, random: str, kind: str = DRAWN) -> str:
+    """An id for a picture of that team. `random`: 32 hex digits; `kind`: what the id begins with."""
+    return f"{kind}{_mark(team)}{LETTERS.get(output_format, UNKNOWN)}{random}"
+
+
+def _mark(team: str) -> str:
+    return hashlib.sha256(team.encode()).hexdigest()[:8]
+
+
+def name_of(picture: str) -> str:
+    """What the picture of an id is called in the store and in links."""
+    return f"{picture}.{FORMS[_letter(picture)][0]}"
+
+
+def media_type_of(name: str) -> str:
+    """The media type of the picture of that name."""
+    return FORMS[_letter(name)][1]
+
+
+def _letter(picture: str) -> str:
+    found = ID.match(picture)
+    return found["letter"] if found else UNKNOWN
+
+
+def is_name(name: str) -> bool:
+    """Is it a name that a picture of ours can have?"""
+    picture = name.partition(".")[0]
+    return ID.fullmatch(picture) is not None and name == name_of(picture)
+
+
+def owned_name(team: str, picture: str) -> str | None:
+    """The name of a picture, if its id is of that team."""
+    found = ID.fullmatch(picture)
+    return name_of(picture) if found and found["mark"] == _mark(team) else None
+
+
+def label_name(name: str) -> str:
+    """Where the store has what the caller called a picture that was brought."""
+    return f"{name}{LABEL}"
+
+
+def label(filename: str) -> str:
+    """What a caller called a file: the last part of a path, without what cannot be printed."""
+    last = re.split(r"[/\\]", filename)[-1]
+    return "".join(each for each in last if each.isprintable())[:MOST_NAME]
+
+
+def is_old(kept: Kept, now: datetime, seconds: float) -> bool:
+    """Has it been kept for that long?"""
+    return (now - kept.at).total_seconds() >= seconds
+
+
+def forgettable(listed: Iterable[Kept], now: datetime, keep_seconds: float) -> list[str]:
+    """The names of what is to be deleted: ours, and too old. Writes that never ended go after an hour."""
+    return [kept.name for kept in listed if is_old(kept, now, _allowed(kept.name, keep_seconds))]
+
+
+def _allowed(name: str, keep_seconds: float) -> float:
+    found = STORED.fullmatch(name)
+    if found is None:
+        return float("inf")
+    return min(keep_seconds, UNFINISHED_SECONDS) if found["unfinished"] else keep_seconds

@@ -1,0 +1,35 @@
+"""Secrets that the gateway makes itself, and keeps in its data folder.
+
+Rule: made at the first start and read at every other; only their owner may read them. Where there is no data folder
+they have to be given, or last as long as the process.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from service.settings.files import SettingsError
+from service.settings.gateway import GatewaySettings
+
+
+def signing_key(settings: GatewaySettings, data: Path | None) -> bytes:
+    """The key that picture links are signed with: given, or made once and kept in the data folder."""
+    if settings.signing_key:
+        return settings.signing_key
+    if data is None:
+        if settings.storage:
+            raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
+        return secrets.token_bytes(32)
+    return kept_secret(data / "signing-key").encode()
+
+
+def kept_secret(file: Path, prefix: str = "") -> str:
+    """A secret that is made at the first start and read at the next; only its owner may read it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_text("utf-8").strip()
+    with os.fdopen(descriptor, "w") as new:
+        new.write(secret := prefix + secrets.token_urlsafe(32))
+    return secret

@@ -1,0 +1,66 @@
+"""What pictures come from: the vendors, the sandbox and the links of callers, made from the settings.
+
+Rule: only `app.py` calls this. What cannot work stops the start with `SettingsError`.
+"""
+
+from collections.abc import Mapping
+
+from service.adapters.backends.dialect import Dialect
+from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.openai import OpenAIDialect
+from service.adapters.backends.sandbox import SandboxBackend, SandboxSettings
+from service.adapters.backends.together import TogetherDialect
+from service.adapters.links import GuardedLinks, LinkSettings
+from service.domain.routing import SANDBOX
+from service.settings.files import SettingsError
+from service.settings.gateway import GatewaySettings
+from service.usecases.ports import Backend
+
+DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": TogetherDialect}
+
+
+def vendor(settings: GatewaySettings, name: str) -> HttpBackend:
+    """A vendor that is on, behind its dialect."""
+    entry = settings.vendors[name]
+    return HttpBackend(
+        HttpSettings(
+            base_url=entry.base_url,
+            api_key=settings.api_keys[name],
+            headers=entry.headers,
+            deadline=entry.deadline_seconds,
+            most_calls=entry.most_calls,
+            proxy=entry.proxy,
+            ca_file=entry.ca_file,
+            relays_links=entry.relay_image_urls,
+        ),
+        DIALECTS[entry.dialect](),
+    )
+
+
+def sandbox(settings: GatewaySettings) -> dict[str, Backend]:
+    """The sandbox, if it is on. Raises `SettingsError` for a way to fail that it does not know."""
+    entry = settings.sandbox
+    if not entry.enabled:
+        return {}
+    try:
+        chosen = SandboxSettings(delay_seconds=entry.delay_seconds, fail=entry.fail, obey_prompt=entry.obey_prompt)
+        return {SANDBOX: SandboxBackend(chosen)}
+    except ValueError as wrong:
+        raise SettingsError(f"gateway.yaml: $.sandbox.fail: {wrong}") from None
+
+
+def links_of(settings: GatewaySettings) -> GuardedLinks:
+    """What fetches callers' pictures. Raises `SettingsError` for networks or files that are none."""
+    entry = settings.links
+    try:
+        return GuardedLinks(
+            LinkSettings(
+                most_bytes=settings.requests.most_picture_bytes,
+                seconds=entry.seconds,
+                allow_networks=entry.allow_networks,
+                allow_ports=entry.allow_ports,
+                ca_file=entry.ca_file,
+            ),
+        )
+    except (ValueError, OSError) as wrong:
+        raise SettingsError(f"gateway.yaml: $.links: {wrong}") from None

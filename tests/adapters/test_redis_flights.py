@@ -1,0 +1,154 @@
+"""The real flights where a fake cannot follow: servers that hang, forget or hold nonsense; how long keys live."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import pytest
+import redis
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.redis.flights import RedisFlights
+from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
+from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.usecases.flights import Boarding, Seat
+from tests.contract.flying import PATIENCE
+from tests.stopped import stopped
+
+SOON_SECONDS = 0.15
+BLOCKED = Failure(kind=FailureKind.MODERATION_BLOCKED, message="No.")
+KEY = "igw:{search}:flight:f1"
+
+
+@asynccontextmanager
+async def flights_at(url: str, patience: float = PATIENCE, memory: float = 600.0) -> AsyncIterator[RedisFlights]:
+    flights = RedisFlights(url, lease_seconds=30, memory_seconds=memory, patience_seconds=patience)
+    try:
+        yield flights
+    finally:
+        await flights.close()
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    client = connect(redis_url)
+    try:
+        await client.delete(KEY)
+        yield client
+    finally:
+        await disconnect(client)
+
+
+def every_verb(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
+    return [
+        lambda: flights.board("search", "f1", "one"),
+        lambda: flights.sent("search", "f1", "one"),
+        lambda: flights.extend("search", "f1", "one"),
+        lambda: flights.land("search", "f1", "one", BLOCKED, 60),
+        lambda: flights.leave("search", "f1", "one"),
+    ]
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    with pytest.raises(StateUnavailable, match="does not answer"):
+        await call()
+    return time.perf_counter() - began
+
+
+async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url:
+        async with flights_at(url, PATIENCE_SECONDS) as flights:
+            with stopped(tmp_path):
+                seconds = [await refused(call) for call in every_verb(flights)]
+            assert median(seconds) < SOON_SECONDS
+        async with flights_at(url) as flights:
+            assert (await flights.board("search", "f2", "one")).seat is Seat.LEAD
+
+
+async def test_a_server_that_was_killed_remembers_what_was_sent(tmp_path: Path) -> None:
+    for seat in (Seat.LEAD, Seat.WAIT):
+        with embedded_valkey(tmp_path) as url:
+            async with flights_at(url) as flights:
+                assert (await flights.board("search", "f1", seat.value)).seat is seat
+                if seat is Seat.LEAD:
+                    await flights.sent("search", "f1", seat.value)
+
+
+async def test_every_flight_goes_by_itself(redis_url: str, client: Client) -> None:
+    async with flights_at(redis_url, memory=600) as flights, flights_at(redis_url, memory=1) as forgetful:
+        for verb, seconds in zip(every_verb(flights), (600, 600, 600, 60, 0), strict=True):
+            await verb()
+            if seconds:
+                assert seconds * 1000 - 1000 < await client.pttl(KEY) <= seconds * 1000
+        await client.delete(KEY)
+        await forgetful.board("search", "f1", "one")
+        assert 29_000 < await client.pttl(KEY) <= 30_000
+        for _ in range(2):
+            await flights.board("search", "f1", "one")
+            assert 599_000 < await client.pttl(KEY) <= 600_000
+            await forgetful.board("search", "f1", "two")
+            assert 599_000 < await client.pttl(KEY) <= 600_000
+
+
+async def test_every_verb_is_one_round_trip(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+        async with flights_at(url) as flights:
+            for turn in range(2):
+                for verb in every_verb(flights)[:-1]:
+                    await verb()
+                await flights.board("search", "f2", "one")
+                await flights.leave("search", "f2", "one")
+                if not turn:
+                    admin.config_resetstat()
+                    admin.delete(KEY)
+            calls = {name: told["calls"] for name, told in admin.info("commandstats").items() if "eval" in name}
+    assert calls == {"cmdstat_evalsha": 6}
+
+
+async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: str, client: Client) -> None:
+    async with flights_at(redis_url) as flights:
+        for _ in range(2):
+            await client.execute_command("SCRIPT", "FLUSH")
+            assert (await flights.board("search", "f1", "one")).seat is Seat.LEAD
+
+
+@pytest.mark.parametrize("spelled", ["{", '{"kind":"tomorrow","message":""}', "[]"])
+async def test_a_failure_that_cannot_be_read_is_no_result(redis_url: str, client: Client, spelled: str) -> None:
+    async with flights_at(redis_url) as flights:
+        await flights.board("search", "f1", "one")
+        await flights.land("search", "f1", "one", BLOCKED, 60)
+        await client.execute_command("HSET", KEY, "failure", spelled)
+        with pytest.raises(StateUnavailable, match="cannot be read"):
+            await flights.board("search", "f1", "two")
+
+
+async def test_a_failure_of_a_newer_replica_is_read_as_far_as_it_is_known(redis_url: str, client: Client) -> None:
+    spelled = '{"kind":"moderation_blocked","message":"No.","weather":"fine"}'
+    async with flights_at(redis_url) as flights:
+        await flights.board("search", "f1", "one")
+        await flights.land("search", "f1", "one", None, 60)
+        await client.execute_command("HSET", KEY, "failure", spelled)
+        assert await flights.board("search", "f1", "two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+
+
+async def test_something_else_under_the_key_is_unavailable(redis_url: str, client: Client) -> None:
+    await client.set(KEY, "a string")
+    async with flights_at(redis_url) as flights:
+        for call in every_verb(flights):
+            await refused(call)
+
+
+async def test_a_leader_that_is_cancelled_while_it_boards_can_board_again(redis_url: str, client: Client) -> None:
+    async with flights_at(redis_url) as flights:
+        for turn in range(20):
+            await client.delete(KEY)
+            boarding = asyncio.create_task(flights.board("search", "f1", "one"))
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            boarding.cancel()
+            await asyncio.gather(boarding, return_exceptions=True)
+            assert (await flights.board("search", "f1", "one")).seat is Seat.LEAD

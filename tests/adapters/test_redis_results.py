@@ -1,0 +1,271 @@
+"""The real results where a fake cannot follow: servers that hang, refuse or fill up; values that were harmed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import pytest
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.redis.parcels import MAGIC
+from service.adapters.redis.results import PAUSE_SECONDS, RedisResults
+from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
+from service.usecases.flights import Result, ResultStats
+from tests.cluster import valkey_cluster
+from tests.contract.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
+from tests.stopped import stopped
+
+SOON_SECONDS = 0.15
+AT_ONCE_SECONDS = 0.02
+KEY = "igw:result:search:r1"
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def results_at(
+    url: str, patience: float = PATIENCE, clock: Clock | None = None, most_bytes: int = MOST_BYTES
+) -> AsyncIterator[RedisResults]:
+    results = RedisResults(url, most_bytes=most_bytes, patience_seconds=patience, now=clock or time.monotonic)
+    try:
+        yield results
+    finally:
+        await results.close()
+
+
+@asynccontextmanager
+async def client_at(url: str) -> AsyncIterator[Client]:
+    client = connect(url)
+    try:
+        yield client
+    finally:
+        await disconnect(client)
+
+
+async def timed(call: Callable[[], Awaitable[object]], comes_to: object) -> float:
+    """How many seconds it took to come to that."""
+    began = time.perf_counter()
+    assert await call() == comes_to
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm: bool) -> None:
+    clock, kept = Clock(), result()
+    with embedded_valkey(tmp_path) as url:
+        async with results_at(url, PATIENCE_SECONDS, clock) as results:
+            if warm:
+                assert await results.put("search", "r1", kept, 60)
+            first, skipped = [], []
+            with stopped(tmp_path):
+                for call, comes_to in ((lambda: results.get("search", "r1"), None), (put(results, kept), False)) * 5:
+                    first.append(await timed(call, comes_to))
+                    skipped += [await timed(call, comes_to) for _ in range(20)]
+                    clock.now += PAUSE_SECONDS
+            assert PATIENCE_SECONDS <= median(first) < SOON_SECONDS
+            assert median(skipped) < AT_ONCE_SECONDS
+        async with results_at(url, PATIENCE, clock) as results:
+            assert await results.put("search", "r1", kept, 60)
+            assert await results.get("search", "r1") == kept
+
+
+def put(results: RedisResults, kept: Result) -> Callable[[], Awaitable[bool]]:
+    return lambda: results.put("search", "r1", kept, 60)
+
+
+async def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url:
+        async with results_at(url, PATIENCE_SECONDS, Clock()) as results:
+            with stopped(tmp_path):
+                calls = (timed(lambda: results.get("search", "r1"), None) for _ in range(100))
+                crowd = await asyncio.gather(*calls)
+            assert median(crowd) < 2 * SOON_SECONDS  # a hundred at once, on the machine that measures
+
+
+async def test_a_server_that_came_back_is_found_by_one_who_asks_for_all(tmp_path: Path) -> None:
+    clock, kept = Clock(), result()
+    async with results_at(f"unix://{tmp_path}/valkey.sock", PATIENCE, clock) as results:
+        assert await results.get("search", "r1") is None
+        with embedded_valkey(tmp_path):
+            assert not await results.put("search", "r1", kept, 60)
+            clock.now += PAUSE_SECONDS
+            assert await results.put("search", "r1", kept, 60)
+            assert await results.get("search", "r1") == kept
+        assert await results.get("search", "r1") is None
+        clock.now += PAUSE_SECONDS
+        with embedded_valkey(tmp_path):
+            assert await results.get("search", "r1") == kept
+
+
+async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
+    """Calls are given up at any moment; those that come after on the same connections are answered for themselves."""
+    with embedded_valkey(tmp_path) as url:
+        async with results_at(url) as results:
+            for number in range(30):
+                await results.put("search", f"r{number}", result(cost=number), 60)
+            for turn in range(40):
+                calls = [asyncio.create_task(results.get("search", f"r{number}")) for number in range(30)]
+                for _ in range(turn):
+                    await asyncio.sleep(0)
+                for call in calls[:: 1 + turn % 3]:
+                    call.cancel()
+                for number, answer in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
+                    assert isinstance(answer, asyncio.CancelledError) or answer == result(cost=number)
+
+
+async def test_purges_and_counts_say_that_a_server_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.adapters.redis.results.PAGE_PATIENCE_SECONDS", PATIENCE_SECONDS)
+    with embedded_valkey(tmp_path) as url:
+        async with results_at(url) as results:
+            with stopped(tmp_path):
+                assert await results.purge(None, None) is None
+                assert await results.stats(None, "painter") is None
+
+
+async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(tmp_path: Path) -> None:
+    kept = result()
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+        async with results_at(url, clock=Clock()) as results:
+            assert await results.put("search", "r1", kept, 60)
+            admin.config_set("maxmemory-policy", "noeviction")
+            admin.config_set("maxmemory", "1")
+            assert not await results.put("search", "r2", kept, 60)
+            assert await results.get("search", "r1") == kept
+            admin.config_set("maxmemory", "0")
+            admin.execute_command("REPLICAOF", "127.0.0.1", "9")
+            assert not await results.put("search", "r2", kept, 60)
+            assert await results.purge("search", None) is None
+            admin.execute_command("REPLICAOF", "NO", "ONE")
+            assert await results.put("search", "r2", kept, 60)
+
+
+async def test_a_server_that_is_full_may_evict_results(tmp_path: Path) -> None:
+    bulky = result(purchase=purchase(pictures=(picture(b"\0" * 1_000_000),)))
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+        admin.config_set("maxmemory", str(admin.info("memory")["used_memory"] + 4_000_000))
+        admin.config_set("maxmemory-policy", "volatile-lru")
+        async with results_at(url) as results:
+            for number in range(20):
+                assert await results.put("search", f"r{number}", bulky, 60)
+            stats = await results.stats("search", None)
+            assert stats
+            assert 0 < stats.results < 5
+
+
+async def test_what_is_kept_goes_by_itself(redis_url: str) -> None:
+    async with results_at(redis_url) as results, client_at(redis_url) as client:
+        await results.put("search", "r1", result(), 60)
+        assert 59_000 < await client.pttl(KEY) <= 60_000
+        await results.put("search", "r1", result(), 0.5)
+        assert 0 < await client.pttl(KEY) <= 500
+
+
+@pytest.mark.parametrize("url", ["redis_url", "cluster"])
+async def test_something_else_under_the_key_is_a_miss(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if url == "cluster":
+        with valkey_cluster(tmp_path) as address:
+            await something_else(address)
+    else:
+        await something_else(request.getfixturevalue(url))
+
+
+async def something_else(url: str) -> None:
+    async with results_at(url, clock=Clock()) as results, client_at(url) as client:
+        await results.purge(None, None)
+        await client.lpush(KEY, "a list")
+        assert await results.get("search", "r1") is None
+        assert await results.stats("search", None) == ResultStats(results=0, size=0)
+        assert await results.purge("search", "painter") == 0
+        assert await results.put("search", "r1", result(), 60)
+        assert await results.get("search", "r1") == result()
+        await client.delete(KEY)
+        await client.lpush(KEY, "a list")
+        assert await results.purge("search", None) == 1
+        assert not await client.exists(KEY)
+
+
+async def test_a_result_lies_where_it_was_put(redis_url: str) -> None:
+    """A value that got under another key, such as another team's, is a miss."""
+    async with results_at(redis_url) as results, client_at(redis_url) as client:
+        await results.put("search", "r1", result(), 60)
+        await client.execute_command("COPY", KEY, "igw:result:ads:r1", "REPLACE")
+        assert await results.get("ads", "r1") is None
+        assert await results.get("search", "r1") == result()
+
+
+async def test_what_is_larger_than_the_cap_is_neither_kept_nor_read(redis_url: str) -> None:
+    kept = result()
+    async with results_at(redis_url) as results, client_at(redis_url) as client:
+        await results.put("search", "r1", kept, 60)
+        size = await client.strlen(KEY)
+        async with results_at(redis_url, most_bytes=size) as just:
+            assert await just.get("search", "r1") == kept
+            assert await just.put("search", "r1", kept, 60)
+        async with results_at(redis_url, most_bytes=size - 1) as small:
+            assert await small.get("search", "r1") is None
+            assert not await small.put("search", "r1", kept, 60)
+        assert await results.get("search", "r1") == kept
+
+
+@settings(max_examples=80, deadline=None)
+@given(place=st.integers(0, 10**6), flip=st.integers(1, 255), length=st.integers(0, 10**6))
+def test_a_value_that_was_harmed_is_a_miss(redis_url: str, place: int, flip: int, length: int) -> None:
+    async def check() -> None:
+        async with results_at(redis_url) as results, client_at(redis_url) as client:
+            assert await results.put("search", "r1", result(), 60)
+            whole: bytes = await client.execute_command("GET", KEY)
+            at = place % len(whole)
+            flipped = whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
+            newer = MAGIC[:-1] + bytes([MAGIC[-1] + 1]) + whole[len(MAGIC) :]
+            for harmed in (flipped, whole[: length % len(whole)], whole + b"\0", newer):
+                await client.set(KEY, harmed)
+                assert await results.get("search", "r1") is None
+
+    asyncio.run(check())
+
+
+async def test_a_hit_and_a_miss_are_one_command_and_a_scan_never_blocks(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+        async with results_at(url) as results:
+            await results.put("search", "r1", result(), 60)
+            admin.config_resetstat()
+            await results.get("search", "r1")
+            await results.get("search", "r2")
+            await results.purge("search", "painter")
+            calls = {name: told["calls"] for name, told in admin.info("commandstats").items()}
+    assert calls == {"cmdstat_config|resetstat": 1, "cmdstat_getrange": 3, "cmdstat_scan": 1}
+
+
+async def test_a_cluster_of_which_a_node_hangs_serves_what_the_others_have(tmp_path: Path) -> None:
+    names = [f"r{number}" for number in range(30)]
+    with valkey_cluster(tmp_path) as url:
+        async with results_at(url) as results:
+            assert all([await results.put("search", name, result(), 60) for name in names])
+            stats = await results.stats("search", None)
+            assert stats
+            assert stats.results == len(names)
+            hits = [name for name in names if await results.get("search", name)]
+            assert hits == names
+        clock = Clock()
+        async with results_at(url, PATIENCE_SECONDS, clock) as results:
+            await results.stats("search", None)
+            with stopped(tmp_path / "node-0"):
+                found = []
+                for name in names:
+                    found.append(await results.get("search", name) is not None)
+                    clock.now += PAUSE_SECONDS
+            assert 0 < sum(found) < len(names)

@@ -1,0 +1,390 @@
+"""Pictures that are kept: fetched by address, taken up again by their ids, and forgotten in time."""
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.domain.kept import name_of, new_id
+from service.domain.teams import digest_of
+from tests.e2e.pictures import data_url, mask, png
+from tests.gateway import GatewayProcess, clean_environment
+from tests.objects import ObjectServer
+from tests.simulators.server import Simulator
+
+OTHERS = {"authorization": "Bearer igw_others"}
+TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {digest_of('igw_others')}}}]}}}}"
+SIZES = ("1024x1024", "1536x1024", "1024x1536", "1152x896", "896x1152")
+FORMATS = ("png", "jpeg", "png", "webp", "png")
+
+
+def settings(folder: Path, config: Path, gateway: str) -> str:
+    """Settings of one's own: the shipped models, another team, and what a test needs."""
+    folder.mkdir()
+    (folder / "models.yaml").write_text((config / "models.yaml").read_text())
+    (folder / "teams.yaml").write_text(TEAMS)
+    (folder / "gateway.yaml").write_text(gateway)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def bucket_gateway(
+    tmp_path_factory: pytest.TempPathFactory, config: Path, objects: ObjectServer
+) -> Iterator[GatewayProcess]:
+    """A sandbox gateway that keeps its pictures in a bucket."""
+    folder = tmp_path_factory.mktemp("bucket")
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": settings(folder / "config", config, "{}"),
+        "STORAGE_URL": f"s3://{objects.new_bucket()}/of/ours",
+        "URL_SIGNING_KEY": "k" * 32,
+        **objects.environment(),
+    }
+    with GatewayProcess(folder / "data", environment) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def gateway(request: pytest.FixtureRequest) -> GatewayProcess:
+    name = "sandbox_gateway" if request.param == "folder" else "bucket_gateway"
+    found: GatewayProcess = request.getfixturevalue(name)
+    return found
+
+
+def drawn(http: httpx2.Client, gateway: GatewayProcess, **fields: object) -> dict[str, Any]:
+    """A new picture."""
+    body = {"prompt": "a fox", **fields}
+    reply = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+    assert reply.status_code == 200, reply.text
+    item: dict[str, Any] = reply.json()["data"][0]
+    return item
+
+
+def edit(
+    http: httpx2.Client, gateway: GatewayProcess, headers: Mapping[str, str] | None = None, **fields: object
+) -> httpx2.Response:
+    return http.post(
+        f"{gateway.url}/v1/images/edits", json={"prompt": "at night", **fields}, headers=headers or gateway.headers
+    )
+
+
+def picture_of(item: Mapping[str, Any]) -> bytes:
+    return base64.b64decode(item["b64_json"])
+
+
+def conversation(http: httpx2.Client, gateway: GatewayProcess) -> list[bytes]:
+    """Five turns, each on the picture of the turn before: the pictures, first to last."""
+    item = drawn(http, gateway, size=SIZES[0])
+    pictures = [picture_of(item)]
+    for size, form in zip(SIZES[1:], FORMATS[1:], strict=True):
+        reply = edit(http, gateway, images=[{"file_id": item["id"]}], size=size, output_format=form)
+        assert reply.status_code == 200, reply.text
+        item = reply.json()["data"][0]
+        pictures.append(picture_of(item))
+    assert len(set(pictures)) == len(SIZES)
+    return pictures
+
+
+def test_a_conversation_through_openai(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator
+) -> None:
+    pictures = conversation(http, openai_gateway)
+
+    _, *edits = openai_sim.requests
+    assert [[file.sha256 for file in received.files] for received in edits] == [
+        [hashlib.sha256(picture).hexdigest()] for picture in pictures[:-1]
+    ]
+    assert [received.files[0].content_type for received in edits] == [f"image/{form}" for form in FORMATS[:-1]]
+    assert {received.files[0].part_name for received in edits} == {"image"}
+
+
+def test_a_conversation_through_together(
+    http: httpx2.Client, together_gateway: GatewayProcess, together_sim: Simulator
+) -> None:
+    pictures = conversation(http, together_gateway)
+
+    _, *edits = together_sim.requests
+    assert [received.fields["image_url"] for received in edits] == [
+        data_url(picture, f"image/{form}") for picture, form in zip(pictures[:-1], FORMATS[:-1], strict=True)
+    ]
+
+
+def test_a_conversation_with_the_sandbox(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    assert len(conversation(http, gateway)) == 5
+
+
+def test_a_file_is_a_reference_and_a_mask(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator
+) -> None:
+    one, overlay = (upload(http, openai_gateway, body).json()["id"] for body in (png(), mask()))
+
+    reply = edit(http, openai_gateway, images=[{"file_id": one}] * 2, mask={"file_id": overlay})
+
+    assert reply.status_code == 200, reply.text
+    (received,) = openai_sim.requests
+    assert [(file.part_name, file.body) for file in received.files] == [
+        ("image[]", png()),
+        ("image[]", png()),
+        ("mask", mask()),
+    ]
+
+
+def upload(
+    http: httpx2.Client, gateway: GatewayProcess, body: bytes, purpose: str = "vision", name: str = "fox.png"
+) -> httpx2.Response:
+    return http.post(
+        f"{gateway.url}/v1/files",
+        data={"purpose": purpose},
+        files={"file": (name, body, "application/octet-stream")},
+        headers=gateway.headers,
+    )
+
+
+def test_a_file_is_brought_described_fetched_and_deleted(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    reply = upload(http, gateway, png(), name="ein Fuchs.png")
+    assert reply.status_code == 200, reply.text
+    file = reply.json()
+    address = f"{gateway.url}/v1/files/{file['id']}"
+    assert abs(file["created_at"] - datetime.now(UTC).timestamp()) < 60
+    assert file == {
+        "id": file["id"],
+        "object": "file",
+        "bytes": len(png()),
+        "created_at": file["created_at"],
+        "filename": "ein Fuchs.png",
+        "purpose": "vision",
+        "status": "processed",
+        "expires_at": file["created_at"] + 2_592_000,
+    }
+    assert http.get(address, headers=gateway.headers).json() == file
+    content = http.get(f"{address}/content", headers=gateway.headers)
+    assert (content.content, content.headers["content-type"]) == (png(), "image/png")
+    gone = http.delete(address, headers=gateway.headers)
+    assert (gone.status_code, gone.json()) == (200, {"id": file["id"], "object": "file", "deleted": True})
+    for again in (http.get(address, headers=gateway.headers), http.delete(address, headers=gateway.headers)):
+        assert (again.status_code, again.json()["error"]["code"]) == (404, "file_not_found")
+    assert edit(http, gateway, images=[{"file_id": file["id"]}]).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("purpose", "body", "param", "code", "status"),
+    [
+        ("assistants", png(), "purpose", "invalid_value", 400),
+        ("vision", b"", "file", "empty_image_file", 400),
+        ("vision", b"not a picture", "file", "invalid_image", 400),
+        ("vision", png(kind="GIF"), "file", "unsupported_file_mimetype", 400),
+    ],
+)
+def test_what_is_not_a_picture_is_not_kept(
+    http: httpx2.Client,
+    sandbox_gateway: GatewayProcess,
+    purpose: str,
+    body: bytes,
+    param: str,
+    code: str,
+    status: int,
+) -> None:
+    reply = upload(http, sandbox_gateway, body, purpose)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (status, param, code), error
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "param", "code"),
+    [
+        ({}, {"file": png()}, "purpose", "missing_required_parameter"),
+        ({"purpose": "vision"}, {"other": b"x"}, "other", "unknown_parameter"),
+        ({"purpose": "vision", "expires_after[seconds]": "60"}, {"file": png()}, "expires_after", "unknown_parameter"),
+    ],
+)
+def test_a_form_that_is_no_upload_is_refused_by_name(
+    http: httpx2.Client,
+    sandbox_gateway: GatewayProcess,
+    fields: dict[str, str],
+    files: dict[str, bytes],
+    param: str,
+    code: str,
+) -> None:
+    address = f"{sandbox_gateway.url}/v1/files"
+    reply = http.post(address, data=fields, files=files, headers=sandbox_gateway.headers)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
+
+
+def test_an_upload_needs_a_file_and_a_key(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    address = f"{sandbox_gateway.url}/v1/files"
+    form = b'--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nvision\r\n--x--\r\n'
+    headers = sandbox_gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
+    error = http.post(address, content=form, headers=headers).json()["error"]
+    assert (error["param"], error["code"]) == ("file", "missing_required_parameter")
+    assert http.post(address, content=form, headers={"content-type": headers["content-type"]}).status_code == 401
+
+
+def test_another_team_reaches_nothing(http: httpx2.Client, bucket_gateway: GatewayProcess) -> None:
+    gateway = bucket_gateway
+    ours = (drawn(http, gateway)["id"], upload(http, gateway, png()).json()["id"])
+    never = (new_id("others", "png", "0" * 32), "file-1", "../x", "")
+    told = []
+    for each in (*ours, *never):
+        reply = edit(http, gateway, OTHERS, images=[{"image_url": data_url(png())}, {"file_id": each}])
+        told.append((reply.status_code, reply.text))
+    assert len(set(told)) == 1
+    assert told[0][0] == 400
+    assert '"param":"images[1].file_id"' in told[0][1]
+
+    refusals = {
+        (reply.status_code, reply.text)
+        for each in (*ours, *never[:2])
+        for path in (f"/v1/files/{each}", f"/v1/files/{each}/content")
+        for method in ("GET", "DELETE")
+        if not (method == "DELETE" and path.endswith("content"))
+        for reply in [http.request(method, gateway.url + path, headers=OTHERS)]
+    }
+    assert [status for status, _ in refusals] == [404]
+    for each in ours:
+        assert http.get(f"{gateway.url}/v1/files/{each}", headers=gateway.headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("ref", "param"),
+    [
+        ({}, "images[0].image_url"),
+        ({"image_url": data_url(png()), "file_id": "file-1"}, "images[0].image_url"),
+        ({"file_id": "file-1"}, "images[0].file_id"),
+        ({"file_id": 7}, "images[0].file_id"),
+    ],
+)
+def test_a_reference_is_one_thing(
+    http: httpx2.Client, sandbox_gateway: GatewayProcess, ref: dict[str, object], param: str
+) -> None:
+    reply = edit(http, sandbox_gateway, images=[ref])
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param), reply.text
+
+
+def test_a_picture_is_fetched_whole_in_parts_or_not_again(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    address = drawn(http, gateway, response_format="url")["url"]
+    whole = http.get(address)
+    body, tag = whole.content, whole.headers["etag"]
+    assert whole.headers["content-type"] == "image/png"
+    assert whole.headers["accept-ranges"] == "bytes"
+    assert re.fullmatch(r'"[^"]+"', tag)
+    assert len(body) == int(whole.headers["content-length"])
+
+    def asked(**headers: str) -> httpx2.Response:
+        return http.get(address, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    for header, start, end in (("bytes=0-99", 0, 100), ("bytes=100-", 100, len(body)), ("bytes=-7", -7, len(body))):
+        part = asked(range=header)
+        first = start % len(body)
+        assert (part.status_code, part.content) == (206, body[start:end])
+        assert part.headers["content-range"] == f"bytes {first}-{end - 1}/{len(body)}"
+        assert (part.headers["etag"], part.headers["content-type"]) == (tag, "image/png")
+    beyond = asked(range=f"bytes={len(body)}-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(body)}")
+    assert beyond.json()["error"]["code"] == "range_not_satisfiable"
+    for ignored in (asked(range="bytes=0-1,5-6"), asked(range="bytes=0-9", if_range='"another"')):
+        assert (ignored.status_code, ignored.content) == (200, body)
+        assert "content-range" not in ignored.headers
+    assert asked(range="bytes=0-9", if_range=tag).status_code == 206
+
+    known = asked(if_none_match=tag)
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag)
+    assert asked(if_none_match='"another"').status_code == 200
+
+    head = http.head(address)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(body)))
+    assert (head.headers["etag"], head.headers["content-type"]) == (tag, "image/png")
+    assert http.head(address + "0").status_code == 404
+
+
+def test_a_deleted_picture_is_not_confirmed(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    item = drawn(http, gateway, response_format="url")
+    tag = http.get(item["url"]).headers["etag"]
+    http.delete(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
+    for reply in (http.get(item["url"], headers={"if-none-match": tag}), http.get(item["url"])):
+        assert (reply.status_code, reply.json()["error"]["code"]) == (404, "picture_not_found")
+
+
+def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
+    own = settings(tmp_path / "config", config, "pictures: {keep_seconds: 86400, sweep_seconds: 0.05}")
+    album = tmp_path / "album"
+    album.mkdir()
+    old, new, unfinished = (name_of(new_id("dev", "png", digit * 32)) for digit in "012")
+    unfinished += "#1"
+    for name, hours in ((old, 25), (new, 23), (unfinished, 2), ("notes.txt", 1000)):
+        (album / name).write_bytes(png())
+        at = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
+        os.utime(album / name, (at, at))
+    environment = {"IMAGE_GATEWAY_CONFIG": own, "STORAGE_URL": album.as_uri(), "URL_SIGNING_KEY": "k" * 32}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        gateway.await_logged("pictures forgotten", count=2)
+        known = edit(http, gateway, images=[{"file_id": new.removesuffix(".png")}])
+        gone = edit(http, gateway, images=[{"file_id": old.removesuffix(".png")}])
+    assert (known.status_code, gone.status_code) == (200, 400)
+    left = {each.name for each in album.iterdir()}
+    assert {new, "notes.txt"} < left
+    assert not {old, unfinished} & left
+
+
+def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
+    environment = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        item = drawn(http, gateway)
+        body = {"prompt": "a fox", "response_format": "url"}
+        linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+        again = edit(http, gateway, images=[{"file_id": item["id"]}])
+        brought = upload(http, gateway, png())
+        described = http.get(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
+    params = [reply.json()["error"]["param"] for reply in (linked, again, brought)]
+    assert [reply.status_code for reply in (linked, again, brought, described)] == [400, 400, 400, 404]
+    assert params == ["response_format", "images[0].file_id", "file"]
+
+
+def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
+    http: httpx2.Client, bucket_gateway: GatewayProcess, objects: ObjectServer
+) -> None:
+    with objects.frozen():
+        inline = drawn(http, bucket_gateway)
+        body = {"prompt": "a fox", "response_format": "url"}
+        linked = http.post(f"{bucket_gateway.url}/v1/images/generations", json=body, headers=bucket_gateway.headers)
+    assert picture_of(inline).startswith(b"\x89PNG")
+    assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")
+    bucket_gateway.await_logged("picture not kept")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("gs://album", "STORAGE_URL: 'gs' is not offered"),
+        ("s3://key:secret@album", "STORAGE_URL: holds more than bucket and prefix"),
+        ("/dev/null/album", "STORAGE_URL: the folder for pictures cannot be made"),
+        ("s3://album", "URL_SIGNING_KEY: needed with STORAGE_URL"),
+    ],
+)
+def test_storage_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, config: Path, redis_url: str, url: str, reason: str
+) -> None:
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(config),
+        "STORAGE_URL": url,
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/books.db",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+    assert "secret" not in done.stderr

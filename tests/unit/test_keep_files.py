@@ -1,0 +1,133 @@
+"""Files that callers bring: pictures only, and each team its own."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+
+from service.domain.errors import InvalidValue, PictureNotFound, StoreUnavailable, UnreadableFile
+from service.domain.images import Reference, Size
+from service.domain.kept import BROUGHT, DRAWN, name_of, new_id
+from service.domain.teams import Team
+from service.usecases.keep_files import KeepFiles
+from service.usecases.ports import Look
+from service.usecases.read_pictures import ReadPictures
+from tests.fakes.builders import upload
+from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.pictures import NOON, FakePictures
+
+TEAM, OTHERS = Team(name="search"), Team(name="ads")
+FOX = upload(b"fox", "file")
+WEBP = Look(media_type="image/webp", size=Size(1, 1), alpha=False)
+GIF = Look(media_type="image/gif", size=Size(1, 1), alpha=False)
+
+
+class Stage:
+    """The story among fakes, and a clock."""
+
+    def __init__(self, look: Look | None = None, *, stored: bool = True) -> None:
+        self.store, self.now, numbers = FakePictures(), NOON, itertools.count()
+        self.pictures = ReadPictures(store=self.store if stored else None, keep_seconds=60, now=lambda: self.now)
+        self.files = KeepFiles(
+            pictures=self.pictures,
+            darkroom=FakeDarkroom(looks={FOX.digest: look} if look else {}),
+            mint=lambda: f"{next(numbers):032x}",
+        )
+
+
+@pytest.mark.parametrize(("look", "ending"), [(None, "png"), (WEBP, "webp")])
+async def test_a_picture_that_is_brought_is_kept_with_its_name(look: Look | None, ending: str) -> None:
+    stage = Stage(look)
+
+    file = await stage.files.add(FOX, "/home/ann/fox.png", TEAM)
+
+    assert file.id.startswith(BROUGHT)
+    assert (file.filename, file.kept.length, file.kept.at) == ("fox.png", 3, NOON)
+    assert file.expires_at == int(NOON.timestamp()) + 60
+    assert stage.store.kept == {f"{file.id}.{ending}.name": b"fox.png", f"{file.id}.{ending}": b"fox"}
+    assert await stage.files.describe(file.id, TEAM) == file
+
+
+async def test_a_drawn_picture_is_a_file_too() -> None:
+    stage, picture = Stage(), new_id("search", "png", "0" * 32, DRAWN)
+    await stage.store.keep(name_of(picture), b"fox")
+
+    assert (await stage.files.describe(picture, TEAM)).filename == name_of(picture)
+    await stage.files.forget(picture, TEAM)
+
+    assert stage.store.kept == {}
+
+
+async def test_a_file_that_is_deleted_is_gone_with_its_name() -> None:
+    stage = Stage()
+    file = await stage.files.add(FOX, "fox.png", TEAM)
+
+    await stage.files.forget(file.id, TEAM)
+
+    assert stage.store.kept == {}
+    with pytest.raises(PictureNotFound):
+        await stage.files.forget(file.id, TEAM)
+
+
+async def test_another_team_knows_nothing_of_it() -> None:
+    stage = Stage()
+    file = await stage.files.add(FOX, "fox.png", TEAM)
+
+    for ask in (stage.files.describe, stage.files.forget):
+        with pytest.raises(PictureNotFound):
+            await ask(file.id, OTHERS)
+    with pytest.raises(PictureNotFound):
+        stage.files.name(file.id, OTHERS)
+
+    assert len(stage.store.kept) == 2
+
+
+async def test_what_is_too_old_is_not_there_even_if_it_was_not_deleted_yet() -> None:
+    stage = Stage()
+    file = await stage.files.add(FOX, "fox.png", TEAM)
+    stage.now += timedelta(seconds=60)
+
+    with pytest.raises(PictureNotFound):
+        await stage.files.describe(file.id, TEAM)
+    with pytest.raises(PictureNotFound):
+        await stage.pictures.read(file.kept.name)
+
+
+@pytest.mark.parametrize(
+    ("look", "reference", "code"),
+    [
+        (GIF, FOX, "unsupported_file_mimetype"),
+        (None, Reference(param="file", digest="", kept=""), "empty_image_file"),
+    ],
+)
+async def test_only_pictures_that_can_be_edited_are_kept(look: Look | None, reference: Reference, code: str) -> None:
+    stage = Stage(look)
+
+    with pytest.raises(UnreadableFile) as refused:
+        await stage.files.add(reference, "fox.gif", TEAM)
+
+    assert (refused.value.param, refused.value.code, stage.store.kept) == ("file", code, {})
+
+
+async def test_without_a_store_there_is_nothing_to_bring_or_to_find() -> None:
+    stage = Stage(stored=False)
+
+    with pytest.raises(InvalidValue, match="no picture store") as refused:
+        await stage.files.add(FOX, "fox.png", TEAM)
+    with pytest.raises(PictureNotFound):
+        await stage.files.describe(new_id("search", "png", "0" * 32), TEAM)
+
+    assert refused.value.param == "file"
+
+
+async def test_a_store_that_is_down_says_so() -> None:
+    stage = Stage()
+    stage.store.down = True
+
+    with pytest.raises(StoreUnavailable):
+        await stage.files.add(FOX, "fox.png", TEAM)
+
+
+async def test_what_is_no_name_is_not_looked_for() -> None:
+    with pytest.raises(PictureNotFound):
+        await Stage().pictures.read("../secret")

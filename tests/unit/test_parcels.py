@@ -1,0 +1,110 @@
+"""Parcels that were harmed on their way."""
+
+import msgspec
+import pybase64
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.adapters.redis.parcels import HEAD_BYTES, MAGIC, model_of, packed, sealed, unpacked
+from service.domain.outcomes import Picture, Purchase
+from tests.contract.keeping import picture, purchase, result
+
+KEY = "igw:result:search:r1"
+KEPT = result(purchase=purchase(pictures=(picture(b"fox" * 100, "a fox"), picture(b"owl" * 100))))
+
+
+def parcel() -> bytes:
+    """A good one."""
+    spelled = packed(KEPT, KEY)
+    assert spelled
+    return spelled
+
+
+def test_one_that_is_whole_is_read() -> None:
+    assert unpacked(parcel(), KEY) == KEPT
+
+
+def test_every_byte_counts() -> None:
+    for place in range(len(parcel())):
+        for flip in (1, 0x80, 0xFF):
+            spoilt = bytearray(parcel())
+            spoilt[place] ^= flip
+            assert unpacked(bytes(spoilt), KEY) is None
+
+
+def test_every_truncation_is_a_miss() -> None:
+    whole = parcel()
+    for length in range(len(whole)):
+        assert unpacked(whole[:length], KEY) is None
+        assert unpacked(whole[len(whole) - length :], KEY) is None
+
+
+@settings(max_examples=300)
+@given(start=st.integers(0, 500), cut=st.integers(0, 50), put=st.binary(max_size=50))
+def test_whatever_is_written_into_it_is_a_miss_or_the_same(start: int, cut: int, put: bytes) -> None:
+    spoilt = parcel()[:start] + put + parcel()[start + cut :]
+    assert unpacked(spoilt, KEY) == (KEPT if spoilt == parcel() else None)
+
+
+@given(st.binary(max_size=300))
+def test_anything_else_is_a_miss(junk: bytes) -> None:
+    assert unpacked(junk, KEY) is None
+    assert unpacked(MAGIC + junk, KEY) is None
+
+
+@pytest.mark.parametrize("key", ["igw:result:search:r2", "igw:result:ads:r1", ""])
+def test_under_another_key_it_is_a_miss(key: str) -> None:
+    assert unpacked(parcel(), key) is None
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b"",
+        b"\x00\x00\x00\x00\x00",
+        b"\x00\x00\x00\x00\x00\x00",
+        b"\x00\x01\x00\x00\x00\x01\xff\x90",
+        b"\xff\xff\xff\xff\xff\xffpainter",
+        b"\x00\x00\x00\x00\x00\x05" + msgspec.msgpack.encode(["a", "b", 1]),
+    ],
+)
+def test_one_that_is_sealed_well_and_makes_no_sense_is_a_miss(inside: bytes) -> None:
+    assert unpacked(sealed(KEY, inside), KEY) is None
+
+
+def test_pictures_that_are_longer_or_shorter_than_they_should_be_are_a_miss() -> None:
+    inside = parcel()[8:]
+    assert unpacked(sealed(KEY, inside), KEY) == KEPT
+    for other in (inside[:-1], inside + b"x"):
+        assert unpacked(sealed(KEY, other), KEY) is None
+
+
+def test_its_beginning_says_of_which_model_it_is() -> None:
+    assert model_of(parcel()[:HEAD_BYTES]) == KEPT.model
+    for other in (None, b"", b"igr", b"x" * HEAD_BYTES, parcel()[1:]):
+        assert model_of(other) is None
+
+
+@pytest.mark.parametrize(
+    "unspeakable",
+    [
+        result(model="x" * 70_000),
+        result(model="\ud800"),
+        result(cost=2**70),
+        result(purchase=purchase(svg_usage={"set": object()})),
+        result(purchase=purchase(svg_usage={"huge": 2**70})),
+        result(purchase=Purchase(pictures=(Picture(base64=b"no base64"),))),
+    ],
+)
+def test_what_cannot_be_spelled_is_not_packed(unspeakable: object) -> None:
+    assert packed(unspeakable, KEY) is None  # type: ignore[arg-type] # (a list of them is of objects)
+
+
+def test_pictures_come_out_as_bytes_of_canonical_base64() -> None:
+    loose = pybase64.b64encode(b"fo")[:-2] + b"9="  # the last digit has bits that say nothing
+    spelled = packed(result(purchase=Purchase(pictures=(Picture(base64=loose),))), KEY)
+    assert spelled
+    found = unpacked(spelled, KEY)
+    assert found
+    assert found.purchase.pictures[0].base64 == pybase64.b64encode(b"fo")

@@ -1,0 +1,29 @@
+"""Leaving a part alone after it failed."""
+
+from service.adapters.pause import Pause
+
+
+def test_nobody_asks_until_the_pause_is_over_and_then_one() -> None:
+    now = 100.0
+    pause = Pause(1.0, lambda: now)
+    assert not pause.is_on()
+    pause.begin()
+    assert pause.is_on()
+    now += 1
+    assert not pause.is_on()
+    assert pause.is_on()
+    pause.end()
+    assert not pause.is_on()
+    assert not pause.is_on()
+
+
+def test_a_second_failure_is_a_second_pause() -> None:
+    now = 100.0
+    pause = Pause(1.0, lambda: now)
+    pause.begin()
+    now += 1
+    assert not pause.is_on()
+    now += 0.5
+    pause.begin()
+    now += 0.75
+    assert pause.is_on()
