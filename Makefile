@@ -18,7 +18,7 @@ run: $(VENV)/.run ## start the gateway on 127.0.0.1:8080 with embedded state and
 
 test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-focus ## the whole suite, with branch coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadscope $(ARGS)
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100

@@ -5,7 +5,6 @@ served so that a browser runs nothing in it. A store that fails in the middle of
 length was announced, so that nobody takes a part for the whole.
 """
 
-from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from litestar import get, route
@@ -16,11 +15,12 @@ from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.desk import desk_of
 from service.api.documents import PICTURE_STATUSES, errors_of
-from service.api.edge import Http, line_of
+from service.api.edge import Http, Line, line_of
+from service.domain.errors import StoreUnavailable
 from service.domain.kept import media_type_of
 from service.domain.links import check_link
-from service.domain.outcomes import Buffer
-from service.domain.ranges import has_copy, read_range
+from service.domain.ranges import Part, has_copy, read_range
+from service.usecases.ports import StoredPicture
 from service.usecases.read_pictures import ReadPictures
 
 PATH = "/v1/images/{name:str}"
@@ -28,7 +28,7 @@ Name = Annotated[str, PathParameter(description="The picture's id and its format
 Expires = Annotated[str, QueryParameter(description="Unix seconds.")]
 Signature = Annotated[str, QueryParameter(description="What makes the address good.")]
 
-NOT_MODIFIED, PARTIAL = 304, 206
+WHOLE, PARTIAL, NOT_MODIFIED = 200, 206, 304
 HARMLESS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
@@ -38,20 +38,32 @@ HARMLESS = {
 class Streamed(ASGIResponse):
     """A reply that is sent piece by piece as the pieces come."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_line", "_pieces")
 
-    def __init__(
-        self, pieces: AsyncIterator[Buffer], *, length: int, status: int, media_type: str, headers: dict[str, str]
-    ) -> None:
-        super().__init__(content_length=length, headers=headers, media_type=media_type, status_code=status)
-        self._pieces = pieces
+    def __init__(self, line: Line, picture: StoredPicture, part: Part | None, headers: dict[str, str]) -> None:
+        kept = picture.kept
+        super().__init__(
+            content_length=part.length if part else kept.length,
+            headers=headers,
+            media_type=media_type_of(kept.name),
+            status_code=PARTIAL if part else WHOLE,
+        )
+        self._line = line
+        self._pieces = picture.pieces
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send the pieces; the store is asked for the next one when the last one is on its way."""
+        """Send the pieces; the store is asked for the next one when the last one is on its way.
+
+        A server that finds a reply unfinished hangs up.
+        """
         del receive
-        async for piece in self._pieces:
-            event = {"type": "http.response.body", "body": piece, "more_body": True}
-            await send(cast("HTTPResponseBodyEvent", event))
+        try:
+            async for piece in self._pieces:
+                event = {"type": "http.response.body", "body": piece, "more_body": True}
+                await send(cast("HTTPResponseBodyEvent", event))
+        except StoreUnavailable:
+            self._line.note(error="storage_unavailable")
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -100,26 +112,14 @@ async def sent(request: Http, pictures: ReadPictures, name: str, headers: dict[s
         return ASGIResponse(headers=headers | told, is_head_response=True)
     wanted = request.headers.get("range")
     if wanted and request.headers.get("if-range", etag) == etag:
-        return await _part(request, pictures, name, wanted, headers)
-    return await _whole(pictures, name, headers)
+        return await _part(line_of(request.scope), pictures, name, wanted, headers)
+    return Streamed(line_of(request.scope), await pictures.read(name), None, headers)
 
 
-async def _whole(pictures: ReadPictures, name: str, headers: dict[str, str]) -> ASGIResponse:
-    picture = await pictures.read(name)
-    return Streamed(
-        picture.pieces, length=picture.kept.length, status=200, media_type=media_type_of(name), headers=headers
-    )
-
-
-async def _part(request: Http, pictures: ReadPictures, name: str, wanted: str, headers: dict[str, str]) -> ASGIResponse:
+async def _part(line: Line, pictures: ReadPictures, name: str, wanted: str, headers: dict[str, str]) -> ASGIResponse:
     length = (await pictures.find(name)).length
-    line = line_of(request.scope)
-    line.headers |= {"content-range": f"bytes */{length}"}  # goes out with a refusal
+    line.headers["content-range"] = f"bytes */{length}"  # goes out with a refusal
     part = read_range(wanted, length)
     del line.headers["content-range"]
-    if part is None:
-        return await _whole(pictures, name, headers)
-    picture = await pictures.read(name, part)
-    headers = headers | {"content-range": f"bytes {part.start}-{part.end - 1}/{length}"}
-    media_type = media_type_of(name)
-    return Streamed(picture.pieces, length=part.length, status=PARTIAL, media_type=media_type, headers=headers)
+    told = {"content-range": f"bytes {part.start}-{part.end - 1}/{length}"} if part else {}
+    return Streamed(line, await pictures.read(name, part), part, headers | told)

@@ -1,50 +1,40 @@
 """Pictures that are kept: fetched by address, taken up again by their ids, and forgotten in time."""
 
-import base64
 import hashlib
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-from service.domain.kept import name_of, new_id
-from service.domain.teams import digest_of
+from service.domain.kept import new_id
+from tests.e2e.album import OTHERS, drawn, edit, picture_of, settings, upload
 from tests.e2e.pictures import data_url, mask, png
-from tests.gateway import GatewayProcess, clean_environment
+from tests.gateway import GatewayProcess
 from tests.objects import ObjectServer
 from tests.simulators.server import Simulator
 
-OTHERS = {"authorization": "Bearer igw_others"}
-TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {digest_of('igw_others')}}}]}}}}"
 SIZES = ("1024x1024", "1536x1024", "1024x1536", "1152x896", "896x1152")
 FORMATS = ("png", "jpeg", "png", "webp", "png")
 
 
-def settings(folder: Path, config: Path, gateway: str) -> str:
-    """Settings of one's own: the shipped models, another team, and what a test needs."""
-    folder.mkdir()
-    (folder / "models.yaml").write_text((config / "models.yaml").read_text())
-    (folder / "teams.yaml").write_text(TEAMS)
-    (folder / "gateway.yaml").write_text(gateway)
-    return str(folder)
+@pytest.fixture(scope="module")
+def bucket(objects: ObjectServer) -> str:
+    """Where that gateway keeps them."""
+    return objects.new_bucket()
 
 
 @pytest.fixture(scope="module")
 def bucket_gateway(
-    tmp_path_factory: pytest.TempPathFactory, config: Path, objects: ObjectServer
+    tmp_path_factory: pytest.TempPathFactory, config: Path, objects: ObjectServer, bucket: str
 ) -> Iterator[GatewayProcess]:
     """A sandbox gateway that keeps its pictures in a bucket."""
     folder = tmp_path_factory.mktemp("bucket")
     environment = {
         "IMAGE_GATEWAY_CONFIG": settings(folder / "config", config, "{}"),
-        "STORAGE_URL": f"s3://{objects.new_bucket()}/of/ours",
+        "STORAGE_URL": f"s3://{bucket}/of/ours",
         "URL_SIGNING_KEY": "k" * 32,
         **objects.environment(),
     }
@@ -57,27 +47,6 @@ def gateway(request: pytest.FixtureRequest) -> GatewayProcess:
     name = "sandbox_gateway" if request.param == "folder" else "bucket_gateway"
     found: GatewayProcess = request.getfixturevalue(name)
     return found
-
-
-def drawn(http: httpx2.Client, gateway: GatewayProcess, **fields: object) -> dict[str, Any]:
-    """A new picture."""
-    body = {"prompt": "a fox", **fields}
-    reply = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
-    assert reply.status_code == 200, reply.text
-    item: dict[str, Any] = reply.json()["data"][0]
-    return item
-
-
-def edit(
-    http: httpx2.Client, gateway: GatewayProcess, headers: Mapping[str, str] | None = None, **fields: object
-) -> httpx2.Response:
-    return http.post(
-        f"{gateway.url}/v1/images/edits", json={"prompt": "at night", **fields}, headers=headers or gateway.headers
-    )
-
-
-def picture_of(item: Mapping[str, Any]) -> bytes:
-    return base64.b64decode(item["b64_json"])
 
 
 def conversation(http: httpx2.Client, gateway: GatewayProcess) -> list[bytes]:
@@ -135,17 +104,6 @@ def test_a_file_is_a_reference_and_a_mask(
         ("image[]", png()),
         ("mask", mask()),
     ]
-
-
-def upload(
-    http: httpx2.Client, gateway: GatewayProcess, body: bytes, purpose: str = "vision", name: str = "fox.png"
-) -> httpx2.Response:
-    return http.post(
-        f"{gateway.url}/v1/files",
-        data={"purpose": purpose},
-        files={"file": (name, body, "application/octet-stream")},
-        headers=gateway.headers,
-    )
 
 
 def test_a_file_is_brought_described_fetched_and_deleted(http: httpx2.Client, gateway: GatewayProcess) -> None:
@@ -311,80 +269,3 @@ def test_a_deleted_picture_is_not_confirmed(http: httpx2.Client, gateway: Gatewa
     http.delete(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
     for reply in (http.get(item["url"], headers={"if-none-match": tag}), http.get(item["url"])):
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "picture_not_found")
-
-
-def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
-    own = settings(tmp_path / "config", config, "pictures: {keep_seconds: 86400, sweep_seconds: 0.05}")
-    album = tmp_path / "album"
-    album.mkdir()
-    old, new, unfinished = (name_of(new_id("dev", "png", digit * 32)) for digit in "012")
-    unfinished += "#1"
-    for name, hours in ((old, 25), (new, 23), (unfinished, 2), ("notes.txt", 1000)):
-        (album / name).write_bytes(png())
-        at = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
-        os.utime(album / name, (at, at))
-    environment = {"IMAGE_GATEWAY_CONFIG": own, "STORAGE_URL": album.as_uri(), "URL_SIGNING_KEY": "k" * 32}
-    with GatewayProcess(tmp_path / "data", environment) as gateway:
-        gateway.await_logged("pictures forgotten", count=2)
-        known = edit(http, gateway, images=[{"file_id": new.removesuffix(".png")}])
-        gone = edit(http, gateway, images=[{"file_id": old.removesuffix(".png")}])
-    assert (known.status_code, gone.status_code) == (200, 400)
-    left = {each.name for each in album.iterdir()}
-    assert {new, "notes.txt"} < left
-    assert not {old, unfinished} & left
-
-
-def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
-    environment = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}
-    with GatewayProcess(tmp_path / "data", environment) as gateway:
-        item = drawn(http, gateway)
-        body = {"prompt": "a fox", "response_format": "url"}
-        linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
-        again = edit(http, gateway, images=[{"file_id": item["id"]}])
-        brought = upload(http, gateway, png())
-        described = http.get(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
-    params = [reply.json()["error"]["param"] for reply in (linked, again, brought)]
-    assert [reply.status_code for reply in (linked, again, brought, described)] == [400, 400, 400, 404]
-    assert params == ["response_format", "images[0].file_id", "file"]
-
-
-def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
-    http: httpx2.Client, bucket_gateway: GatewayProcess, objects: ObjectServer
-) -> None:
-    with objects.frozen():
-        inline = drawn(http, bucket_gateway)
-        body = {"prompt": "a fox", "response_format": "url"}
-        linked = http.post(f"{bucket_gateway.url}/v1/images/generations", json=body, headers=bucket_gateway.headers)
-    assert picture_of(inline).startswith(b"\x89PNG")
-    assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")
-    bucket_gateway.await_logged("picture not kept")
-
-
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("gs://album", "STORAGE_URL: 'gs' is not offered"),
-        ("s3://key:secret@album", "STORAGE_URL: holds more than bucket and prefix"),
-        ("/dev/null/album", "STORAGE_URL: the folder for pictures cannot be made"),
-        ("s3://album", "URL_SIGNING_KEY: needed with STORAGE_URL"),
-    ],
-)
-def test_storage_that_cannot_be_used_stops_the_start(
-    tmp_path: Path, config: Path, redis_url: str, url: str, reason: str
-) -> None:
-    environment = {
-        "IMAGE_GATEWAY_CONFIG": str(config),
-        "STORAGE_URL": url,
-        "REDIS_URL": redis_url,
-        "DATABASE_URL": f"sqlite:///{tmp_path}/books.db",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
-        env=clean_environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
-    assert "secret" not in done.stderr

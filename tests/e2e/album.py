@@ -1,0 +1,55 @@
+"""What tests of kept pictures have in common: settings, and the calls that callers make."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from service.domain.teams import digest_of
+from tests.gateway import GatewayProcess
+
+OTHERS = {"authorization": "Bearer igw_others"}
+TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {digest_of('igw_others')}}}]}}}}"
+
+
+def settings(folder: Path, config: Path, gateway: str) -> str:
+    """Settings of one's own: the shipped models, another team, and what a test needs."""
+    folder.mkdir()
+    (folder / "models.yaml").write_text((config / "models.yaml").read_text())
+    (folder / "teams.yaml").write_text(TEAMS)
+    (folder / "gateway.yaml").write_text(gateway)
+    return str(folder)
+
+
+def drawn(http: httpx2.Client, gateway: GatewayProcess, **fields: object) -> dict[str, Any]:
+    """A new picture."""
+    body = {"prompt": "a fox", **fields}
+    reply = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+    assert reply.status_code == 200, reply.text
+    item: dict[str, Any] = reply.json()["data"][0]
+    return item
+
+
+def edit(
+    http: httpx2.Client, gateway: GatewayProcess, headers: Mapping[str, str] | None = None, **fields: object
+) -> httpx2.Response:
+    return http.post(
+        f"{gateway.url}/v1/images/edits", json={"prompt": "at night", **fields}, headers=headers or gateway.headers
+    )
+
+
+def picture_of(item: Mapping[str, Any]) -> bytes:
+    return base64.b64decode(item["b64_json"])
+
+
+def upload(
+    http: httpx2.Client, gateway: GatewayProcess, body: bytes, purpose: str = "vision", name: str = "fox.png"
+) -> httpx2.Response:
+    return http.post(
+        f"{gateway.url}/v1/files",
+        data={"purpose": purpose},
+        files={"file": (name, body, "application/octet-stream")},
+        headers=gateway.headers,
+    )

@@ -1,0 +1,102 @@
+"""Where pictures are kept: in time they go; without a place there are none; a wrong place stops the start."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from service.domain.kept import name_of, new_id
+from tests.e2e.album import drawn, edit, picture_of, settings, upload
+from tests.e2e.pictures import png
+from tests.gateway import GatewayProcess, clean_environment
+from tests.objects import ObjectServer
+
+
+def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
+    own = settings(tmp_path / "config", config, "pictures: {keep_seconds: 86400, sweep_seconds: 0.05}")
+    album = tmp_path / "album"
+    album.mkdir()
+    old, new, unfinished = (name_of(new_id("dev", "png", digit * 32)) for digit in "012")
+    unfinished += "#1"
+    for name, hours in ((old, 25), (new, 23), (unfinished, 2), ("notes.txt", 1000)):
+        (album / name).write_bytes(png())
+        at = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
+        os.utime(album / name, (at, at))
+    environment = {"IMAGE_GATEWAY_CONFIG": own, "STORAGE_URL": album.as_uri(), "URL_SIGNING_KEY": "k" * 32}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        gateway.await_logged("pictures forgotten", count=2)
+        known = edit(http, gateway, images=[{"file_id": new.removesuffix(".png")}])
+        gone = edit(http, gateway, images=[{"file_id": old.removesuffix(".png")}])
+    assert (known.status_code, gone.status_code) == (200, 400)
+    left = {each.name for each in album.iterdir()}
+    assert {new, "notes.txt"} < left
+    assert not {old, unfinished} & left
+
+
+def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
+    environment = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        item = drawn(http, gateway)
+        body = {"prompt": "a fox", "response_format": "url"}
+        linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+        again = edit(http, gateway, images=[{"file_id": item["id"]}])
+        brought = upload(http, gateway, png())
+        described = http.get(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
+    params = [reply.json()["error"]["param"] for reply in (linked, again, brought)]
+    assert [reply.status_code for reply in (linked, again, brought, described)] == [400, 400, 400, 404]
+    assert params == ["response_format", "images[0].file_id", "file"]
+
+
+def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
+    tmp_path: Path, http: httpx2.Client, objects: ObjectServer
+) -> None:
+    bucket, picture = objects.new_bucket(), new_id("dev", "png", "7" * 32)
+    objects.client().put_object(Bucket=bucket, Key=name_of(picture), Body=bytes(64_000_000))
+    environment = {"STORAGE_URL": f"s3://{bucket}", "URL_SIGNING_KEY": "k" * 32, **objects.environment()}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        address = f"{gateway.url}/v1/files/{picture}/content"
+        with http.stream("GET", address, headers=gateway.headers) as begun, objects.frozen():
+            with pytest.raises(httpx2.RemoteProtocolError):
+                begun.read()
+            inline = drawn(http, gateway)
+            body = {"prompt": "a fox", "response_format": "url"}
+            linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+        gateway.await_logged("request", path=f"/v1/files/{picture}/content", error="storage_unavailable")
+        gateway.await_logged("picture not kept")
+    assert begun.status_code == 200
+    assert picture_of(inline).startswith(b"\x89PNG")
+    assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("gs://album", "STORAGE_URL: 'gs' is not offered"),
+        ("s3://key:secret@album", "STORAGE_URL: holds more than bucket and prefix"),
+        ("/dev/null/album", "STORAGE_URL: the folder for pictures cannot be made"),
+        ("s3://album", "URL_SIGNING_KEY: needed with STORAGE_URL"),
+    ],
+)
+def test_storage_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, config: Path, redis_url: str, url: str, reason: str
+) -> None:
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(config),
+        "STORAGE_URL": url,
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/books.db",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+    assert "secret" not in done.stderr
