@@ -3,7 +3,7 @@
 Rule: identical requests of a scope have one name. A result that is kept is a hit; a purchase under way is joined,
 in this replica without asking anybody, across replicas by the flight of that name; otherwise the caller leads. A
 purchase lives in a task of its own: a caller who hangs up does not end it. A leader that fails in a way that would
-meet everybody lands its failure; one that was refused before it bought leaves, and the next may lead. What became of
+meet everybody lands its failure; one that bought nothing leaves, and the next may lead. What became of
 a leader that went away after its vendor was asked nobody knows, and nobody buys it again: `FlightLost`.
 """
 
@@ -19,6 +19,7 @@ from service.domain.booking import resolved_tier
 from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, NotCached, StateUnavailable
 from service.domain.images import fingerprint
 from service.domain.ledger import Basis, Claim, Entry, HoldState, Status, limits_of, scopes_of
+from service.domain.routing import Next, after
 from service.domain.terms import Terms
 from service.usecases.buy_pictures import Depart, Made, Wish, nothing
 from service.usecases.flights import Flights, Result, Results, Seat
@@ -174,11 +175,14 @@ class BuyOnce:
             await self.results.put(scope, name, result, self.seconds(wish))
             await self._land(scope, name, owner, None)
         except CallFailed as failed:
-            await self._land(scope, name, owner, failed.failure)
+            if after(failed.failure) is Next.GIVE_UP:
+                await self._land(scope, name, owner, failed.failure)
+            else:
+                await self._leave(scope, name, owner)
             raise
         except GatewayError:
             if not sent:
-                await self.flights.leave(scope, name, owner)
+                await self._leave(scope, name, owner)
             raise
         finally:
             beat.cancel()
@@ -188,6 +192,11 @@ class BuyOnce:
         """Tell the other replicas. Without the store they find out when the lease is over; the caller is served."""
         with suppress(StateUnavailable):
             await self.flights.land(scope, name, owner, failure, REMEMBERED_SECONDS)
+
+    async def _leave(self, scope: str, name: str, owner: str) -> None:
+        """Nothing was bought, and whoever asks next may have more luck."""
+        with suppress(StateUnavailable):
+            await self.flights.leave(scope, name, owner)
 
     async def _anew(self, scope: str, name: str, wish: Wish, buy: Buy) -> Made:
         """A purchase of its own, whose result is kept in place of the older one."""

@@ -51,6 +51,7 @@ class KeepBooks:
     _queue: list[Waiting] = field(default_factory=list)
     _teams: set[str] = field(default_factory=set)
     _behind: bool = False
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def introduce(self, team: str) -> None:
@@ -134,11 +135,12 @@ class KeepBooks:
 
     async def write(self) -> None:
         """Bring entries from memory to the books, and take them off the store's queue."""
-        while self._queue:
-            batch = self._queue[:BATCH]
-            if not await self._written(batch):
-                return
-            del self._queue[: len(batch)]
+        async with self._writing:  # two at a time would strike off what only one of them has written
+            while self._queue:
+                batch = self._queue[:BATCH]
+                if not await self._written(batch):
+                    return
+                del self._queue[: len(batch)]
 
     async def _written(self, batch: Sequence[Waiting]) -> bool:
         try:

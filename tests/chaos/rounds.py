@@ -131,7 +131,8 @@ async def _kill_gateways(place: Site, rounds: int) -> list[Answered]:
         gateway = await asyncio.to_thread(place.gateway().__enter__)
         names = [f"round-{number}-{index}" for index in range(200)]
         load = asyncio.create_task(ask_all([gateway.url], team, names, at_once=16))
-        await asyncio.sleep(moments.uniform(0.02, 0.4))
+        await asyncio.to_thread(place.vendor.await_requests, len(place.vendor.requests) + 1)
+        await asyncio.sleep(moments.uniform(0.0, 0.3))
         gateway.signal(9)
         answers += await load
         await asyncio.to_thread(gateway.wait)

@@ -181,11 +181,11 @@ def hasty_gateway(
             "dialect": "openai",
             "base_url": openai_server.base_url,
             "api_key_env": "OPENAI_API_KEY",
-            "deadline_seconds": 0.3,
+            "deadline_seconds": 1.5,
         },
         "nobody": {"dialect": "together", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "OPENAI_API_KEY"},
     }
-    (own / "gateway.yaml").write_text(json.dumps({"backends": backends}))
+    (own / "gateway.yaml").write_text(json.dumps({"backends": backends, "cache": {"seconds": 0}}))
     environment = {"IMAGE_GATEWAY_CONFIG": str(own), "OPENAI_API_KEY": "sk-operator"}
     with GatewayProcess(folder / "data", environment) as gateway:
         yield gateway

@@ -270,3 +270,12 @@ async def test_a_store_that_goes_away_does_not_cost_the_picture() -> None:
     scene.flights.down = True
     scene.vendor.gate.set()
     assert (await asking).source is Source.MISS
+
+
+async def test_after_a_failure_that_cost_nothing_the_next_may_try() -> None:
+    scene = Scene()
+    scene.vendor.answers = [CallFailed(failure(FailureKind.OVERLOADED))]
+    with pytest.raises(CallFailed):
+        await scene.replica()(wish(), TERMS, scene.vendor.buy)
+    assert (await scene.replica()(wish(), TERMS, scene.vendor.buy)).source is Source.MISS
+    assert scene.vendor.calls == 2

@@ -295,3 +295,35 @@ async def test_a_rebuild_that_never_succeeds_is_given_up() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
         async with accounts(Restless())("search", [wanted("a")], [DAY], HoldState.SENT):
             raise AssertionError("it was admitted")
+
+
+class Slow(FakeBooks):
+    """Takes its time over every batch: until somebody opens the next gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
+        self.batches = 0
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        self.batches += 1
+        await self.gates[self.batches - 1].wait()
+        await super().write(entries)
+
+
+async def test_two_who_write_at_once_lose_nothing() -> None:
+    ledger, books = FakeLedger(counted=True), Slow()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+        first, second = (asyncio.create_task(money.keep.write()) for _ in range(2))
+        await asyncio.sleep(0)
+        books.gates[0].set()
+        await first
+        await held.post(paid(held, "b"))
+        ledger.forget()
+        for gate in books.gates:
+            gate.set()
+        await second
+        await money.keep.write()
+    assert {entry.hold_id for entry in await booked(books)} == {"a", "b"}
