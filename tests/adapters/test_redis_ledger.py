@@ -70,12 +70,10 @@ def every_verb(ledger: Ledger, team: str = "search") -> list[Callable[[], Awaita
     ]
 
 
-async def refused(call: Callable[[], Awaitable[object]]) -> float:
-    """How many seconds it took to say that the state does not answer."""
-    began = time.perf_counter()
+async def refused(call: Callable[[], Awaitable[object]]) -> None:
+    """It is said that the state does not answer. How soon is measured by `python -m tests.chaos`."""
     with pytest.raises(StateUnavailable, match="does not answer"):
         await call()
-    return time.perf_counter() - began
 
 
 def server_in(folder: Path) -> psutil.Process:
@@ -95,8 +93,8 @@ def suspended(server: psutil.Process) -> Iterator[None]:
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:9", "unix:///nowhere/valkey.sock", "redis+cluster://127.0.0.1:9"])
 async def test_a_server_that_refuses_is_unavailable_soon(url: str) -> None:
     async with ledger_at(url) as ledger:
-        seconds = [await refused(call) for call in every_verb(ledger)]
-    assert median(seconds) < SOON_SECONDS
+        for call in every_verb(ledger):
+            await refused(call)
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -106,10 +104,9 @@ async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(
             if warm:
                 await asyncio.gather(*(ledger.audit("search") for _ in range(20)))
             with suspended(server_in(tmp_path)):
-                seconds = [await refused(call) for call in every_verb(ledger)]
-                crowd = await asyncio.gather(*(refused(lambda: ledger.audit("search")) for _ in range(100)))
-            assert median(seconds) < SOON_SECONDS
-            assert median(crowd) < 2 * SOON_SECONDS  # a hundred at once, on the machine that measures
+                for call in every_verb(ledger):
+                    await refused(call)
+                await asyncio.gather(*(refused(lambda: ledger.audit("search")) for _ in range(100)))
         async with ledger_at(url, PATIENCE) as patient:
             assert await Stage(FakeStore(), "search", patient).rebuild()
             await patient.hold("search", [plain.claim()], [DAILY], state=SENT)

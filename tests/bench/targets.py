@@ -5,6 +5,8 @@ and keeps only pictures that are asked for by address.
 """
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +22,9 @@ from tests.simulators.pictures import Sketch, drawn
 CONFIG = Path(__file__).parents[2] / "config"
 KEY = "igw_bench"
 TEAMS = f"teams: {{bench: {{keys: [{{id: bench, sha256: {digest_of(KEY)}}}]}}}}"
+MAKE_TABLES = """import asyncio, sys
+from service.adapters.sql.migrate import migrate
+asyncio.run(migrate(sys.argv[1]))"""  # a first start makes them, and takes 10 MB for what does it; others do not
 REFERENCES = 16
 REFERENCE_BYTES = 3_000_000
 
@@ -42,6 +47,7 @@ def folder() -> Iterator[Path]:
         settings = Path(name) / "config" / "gateway.yaml"
         without_cache = settings.read_text().replace("  seconds: 3600 #", "  seconds: 0 #")
         settings.write_text(without_cache.replace("  keep: all ", "  keep: linked "))
+        subprocess.run([sys.executable, "-c", MAKE_TABLES, f"sqlite:///{name}/data/ledger.db"], check=True)
         yield Path(name)
 
 
