@@ -1,13 +1,11 @@
 """The real ledger where a fake cannot follow: servers that hang, refuse, restart or fill up; keys; the calendar."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
 
 import psutil
 import pytest
@@ -25,7 +23,6 @@ from service.usecases.accounts import Audit, CountersLost, Ledger, Posted, Spent
 from tests.cluster import valkey_cluster
 from tests.contract.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
 
-SOON_SECONDS = 0.15
 SENT = HoldState.SENT
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
 NOTHING = Spent(at=0, day={}, month={})
@@ -272,19 +269,16 @@ async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hang
             runs = {stage.team: (await ledger.audit(stage.team)).version.split(":")[0] for stage in stages}
             assert len({*runs.values()}) == 3
             with suspended(server_in(tmp_path / "node-0")):
-                answers = await asyncio.gather(*(busy_for(ledger, team) for team in runs))
-            hung = {run for run, (down, _) in zip(runs.values(), answers, strict=True) if down}
-            assert len(hung) == 1
-            assert median(seconds for _, seconds in answers) < SOON_SECONDS
+                down = await asyncio.gather(*(is_down(ledger, team) for team in runs))
+            assert len({run for run, hangs in zip(runs.values(), down, strict=True) if hangs}) == 1
 
 
-async def busy_for(ledger: Ledger, team: str) -> tuple[bool, float]:
-    began = time.perf_counter()
+async def is_down(ledger: Ledger, team: str) -> bool:
     try:
         await ledger.audit(team)
     except StateUnavailable:
-        return True, time.perf_counter() - began
-    return False, time.perf_counter() - began
+        return True
+    return False
 
 
 async def test_the_state_of_a_cluster_has_a_problem_or_none(tmp_path: Path) -> None:
