@@ -164,7 +164,7 @@ async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: 
             admin.execute_command("REPLICAOF", "NO", "ONE")
             admin.config_set("busy-reply-threshold", "1")
             running = asyncio.create_task(asyncio.to_thread(forever, url))
-            while not (await busy_for(ledger, "search"))[0]:
+            while not await is_down(ledger, "search"):
                 assert not running.done()
             admin.execute_command("SCRIPT", "KILL")
             await running
