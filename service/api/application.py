@@ -3,7 +3,7 @@
 Rule: this is the list of everything that is served. Whatever is not on it gets a 404 in the same envelope.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from litestar import Litestar, Router
@@ -28,6 +28,21 @@ Running = Callable[[Litestar], AbstractAsyncContextManager[None]]
 DESCRIPTION = "One OpenAI-compatible image API in front of several backends. Point an OpenAI or Together SDK at it."
 
 
+DATA_PLANE: Sequence[ControllerRouterHandler] = (
+    images.generate,
+    images.edit,
+    images.variations,
+    models.list_models,
+    models.retrieve_model,
+    usage.own_usage,
+    files.create_file,
+    files.retrieve_file,
+    files.download_file,
+    files.delete_file,
+)
+"""What a team's key opens."""
+
+
 class Unserved(Router):
     """Takes the framework's own documentation routes and serves none of them; `ops.py` has ours."""
 
@@ -44,18 +59,7 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
             Router(
                 "/v1",
                 guards=[needs_key],
-                route_handlers=[
-                    images.generate,
-                    images.edit,
-                    images.variations,
-                    models.list_models,
-                    models.retrieve_model,
-                    usage.own_usage,
-                    files.create_file,
-                    files.retrieve_file,
-                    files.download_file,
-                    files.delete_file,
-                ],
+                route_handlers=DATA_PLANE,
             ),
             Router(
                 "/admin/v1",
