@@ -6,12 +6,11 @@ loading or read-only is `StateUnavailable` within 150 ms, and so is a failure th
 this one cannot read. A store that was emptied has no flights.
 """
 
-import hashlib
 from typing import Any
 
 import msgspec
 
-from service.adapters.redis.script import SCRIPTS, Argument, Line, Script
+from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import Failure, StateUnavailable
 from service.usecases.flights import Boarding, Seat
@@ -23,14 +22,9 @@ MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
 _decoder = msgspec.json.Decoder(Failure)
 
 
-def _load(verb: str) -> Script:
-    """The script of that verb, behind the prelude of flights."""
-    parts = (SCRIPTS / "flights" / f"{part}.lua" for part in ("prelude", verb))
-    text = "\n".join(part.read_text(encoding="utf-8") for part in parts)
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-_BOARD, _SENT, _EXTEND, _LAND, _LEAVE = map(_load, ("board", "sent", "extend", "land", "leave"))
+_BOARD, _SENT, _EXTEND, _LAND, _LEAVE = (
+    load(verb, SCRIPTS / "flights") for verb in ("board", "sent", "extend", "land", "leave")
+)
 
 
 class RedisFlights:

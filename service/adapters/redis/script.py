@@ -31,9 +31,9 @@ class Script:
     digest: str
 
 
-def load(name: str) -> Script:
-    """The script of that name, behind the prelude."""
-    text = "\n".join((SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+def load(name: str, folder: Path = SCRIPTS) -> Script:
+    """The script of that name, behind its folder's prelude."""
+    text = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
