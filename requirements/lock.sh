@@ -1,7 +1,9 @@
 #!/bin/sh
 # Resolves every requirements file for every platform, with hashes and without naming an index.
+#     lock.sh UV NODE_ENVIRONMENT
 set -eu
 uv=$1
+node=$2/bin
 compile() {
   out=$1
   shift
@@ -12,5 +14,8 @@ compile run.txt ../pyproject.toml build.in --extra embedded --extra export
 compile dev.txt ../pyproject.toml build.in --extra embedded --extra export --group ../pyproject.toml:dev
 compile sdk-new.txt sdk-new.in
 compile sdk-old.txt sdk-old.in
+compile sdk-js.txt sdk-js.in
 compile focus.txt focus.in --override focus-override.in
 compile virtualenv.txt virtualenv.in
+"$node/node" "$node/npm" install --prefix ../tests/sdk_js --package-lock-only --ignore-scripts --loglevel error \
+  --omit-lockfile-registry-resolved

@@ -24,10 +24,12 @@ from service.adapters.sql.engine import SchemaError
 from service.adapters.sql.migrate import migrate
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.api.ops import openapi_yaml
-from service.app import KEY_PREFIX, Gateway, Plans, Stores, assemble, dev_key, now
+from service.app import Gateway, assemble, dev_key
+from service.commands.cache import cache
 from service.commands.keys import keys
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
+from service.parts import KEY_PREFIX, Plans, Stores, now
 from service.server import PortError, ServerSettings, keep_memory, listen, run
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, Sandbox, Serving, read_gateway
@@ -43,6 +45,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
+app.add_typer(cache, name="cache")
 
 
 def main() -> None:

@@ -5,68 +5,47 @@ start with `SettingsError`.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Protocol
 
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from service.adapters.darkroom import PillowDarkroom
 from service.adapters.exports import formats
 from service.adapters.links import GuardedLinks
-from service.adapters.pictures import FolderPictures, bucket_pictures
-from service.adapters.redis.flights import RedisFlights
-from service.adapters.redis.ledger import RedisLedger
-from service.adapters.redis.results import RedisResults
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import Database, connect
-from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.state import State
 from service.api.application import build, edged
 from service.api.bodies import Limits
 from service.api.desk import Desk, Links
 from service.api.errors import crashed
 from service.domain.teams import Key, Team, digest_of
+from service.parts import Accounts, Album, Closing, Plans, accounts_of, album_of, mint, new_secret, now, storage_of
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
-from service.settings.known import Files
 from service.settings.secrets import signing_key
-from service.settings.storage import Bucket, Folder, Storage
+from service.settings.storage import Storage
 from service.sources import links_of, sandbox, vendor
+from service.usecases.answer_once import AnswerOnce, Replays
 from service.usecases.buy_once import BuyOnce, Policy
 from service.usecases.buy_pictures import BuyPictures
+from service.usecases.detached import Detached
 from service.usecases.develop import Develop
 from service.usecases.export_usage import ExportUsage
-from service.usecases.forget_pictures import ForgetPictures
+from service.usecases.fly import Fly
 from service.usecases.gather_references import GatherReferences
-from service.usecases.hold_money import HoldMoney
 from service.usecases.issue_keys import IssueKeys
-from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.keep_files import KeepFiles
-from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import KnowCallers, Known
 from service.usecases.make_images import MakeImages
-from service.usecases.ports import Backends, Observer, PictureStore
+from service.usecases.ports import Backends, Observer
 from service.usecases.read_limits import ReadLimits
-from service.usecases.read_pictures import ReadPictures
 from service.usecases.recall_pictures import RecallPictures
 from service.usecases.report_usage import ReportUsage
-
-KEY_PREFIX = "igw_"
-
-
-class Closing(Protocol):
-    """A part with connections."""
-
-    async def close(self) -> None:
-        """Close them."""
-        ...
+from service.usecases.serve_kept import ServeKept
+from service.usecases.tend_results import CountResults, PurgeResults
+from service.usecases.warn_of_eviction import WarnOfEviction
 
 
 @dataclass(slots=True)
@@ -87,41 +66,6 @@ class Gateway:
     pictures: Storage | None
 
 
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
-
-
-def mint() -> str:
-    """32 random hex digits."""
-    return secrets.token_hex(16)
-
-
-def new_secret() -> str:
-    """The text of a new key."""
-    return KEY_PREFIX + secrets.token_urlsafe(32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """Where everything that lasts is. `data` is the folder for what has no address of its own, if there is one."""
-
-    redis_url: str
-    cache_url: str
-    database_url: str
-    data: Path | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plans:
-    """All that a gateway is made from."""
-
-    settings: GatewaySettings
-    files: Files
-    stores: Stores
-    observe: Observer
-
-
 def assemble(plans: Plans) -> Gateway:
     """Put a gateway together. Connects to nothing yet."""
     settings, observe = plans.settings, plans.observe
@@ -132,7 +76,7 @@ def assemble(plans: Plans) -> Gateway:
             "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
         )
     links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
-    accounts, album = _accounts(plans), _album(plans)
+    accounts, album, detached = accounts_of(plans), album_of(plans), Detached()
     callers = KnowCallers(
         known=_known(plans),
         read=plans.files.again,
@@ -140,6 +84,8 @@ def assemble(plans: Plans) -> Gateway:
         key_store=accounts.key_store,
         observe=observe,
     )
+
+    warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
     async def problems() -> Mapping[str, str]:
         if drain.begun:
@@ -150,14 +96,15 @@ def assemble(plans: Plans) -> Gateway:
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         await callers.refresh()
-        async with background(observe, accounts.keep.run, callers.run, *album.stories(plans)):
+        async with background(observe, accounts.keep.run, callers.run, warn.run, *album.stories(plans)):
             yield
+            await detached.close()
         await accounts.keep.close()
         closing: tuple[Closing, ...] = (*vendors.values(), links, state, *accounts.parts())
         for part in closing:
             await part.close()
 
-    parts = Parts(accounts=accounts, album=album, callers=callers)
+    parts = Parts(accounts=accounts, album=album, callers=callers, detached=detached)
     make = _make(plans, backends, links, parts)
     app = build(_desk(plans, parts, make, problems), observe, running)
     return Gateway(
@@ -165,45 +112,7 @@ def assemble(plans: Plans) -> Gateway:
         litestar=app,
         drain=drain,
         backends=tuple(backends),
-        pictures=_storage(plans),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accounts:
-    """Everything about money."""
-
-    ledger: RedisLedger
-    database: Database
-    books: SqlBooks
-    key_store: SqlKeyStore
-    keep: KeepBooks
-    hold: HoldMoney
-    flights: RedisFlights
-    results: RedisResults
-
-    def parts(self) -> tuple[Closing, ...]:
-        """What has connections."""
-        return self.ledger, self.flights, self.results, self.database
-
-
-def _accounts(plans: Plans) -> Accounts:
-    entry, observe = plans.settings.ledger, plans.observe
-    ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds)
-    database = connect(plans.stores.database_url)
-    books = SqlBooks(database)
-    pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
-    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)
-    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
-    return Accounts(
-        ledger=ledger,
-        database=database,
-        books=books,
-        key_store=SqlKeyStore(database),
-        keep=keep,
-        hold=hold,
-        flights=RedisFlights(plans.stores.redis_url, lease_seconds=entry.lease_seconds),
-        results=RedisResults(plans.stores.cache_url, most_bytes=plans.settings.cache.most_bytes),
+        pictures=storage_of(plans),
     )
 
 
@@ -229,67 +138,50 @@ async def _ever(observe: Observer, story: Callable[[], Awaitable[None]]) -> None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Album:
-    """Everything about kept pictures."""
-
-    store: PictureStore | None
-    darkroom: PillowDarkroom
-    pictures: ReadPictures
-
-    def stories(self, plans: Plans) -> tuple[Callable[[], Awaitable[None]], ...]:
-        """What goes on behind the requests."""
-        if self.store is None:
-            return ()
-        entry = plans.settings.pictures
-        forget = ForgetPictures(
-            store=self.store,
-            observe=plans.observe,
-            now=now,
-            keep_seconds=entry.keep_seconds,
-            sweep_seconds=entry.sweep_seconds,
-        )
-        return (forget.run,)
-
-
-def _album(plans: Plans) -> Album:
-    store = _store(_storage(plans))
-    pictures = ReadPictures(store=store, keep_seconds=plans.settings.pictures.keep_seconds, now=now)
-    return Album(store=store, darkroom=PillowDarkroom(), pictures=pictures)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the use cases share."""
 
     accounts: Accounts
     album: Album
     callers: KnowCallers
+    detached: Detached
 
 
 def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -> MakeImages:
-    darkroom, most = parts.album.darkroom, plans.settings.requests.most_picture_bytes
-    cache = plans.settings.cache
+    accounts, album, settings = parts.accounts, parts.album, plans.settings
+    darkroom, most = album.darkroom, settings.requests.most_picture_bytes
+    fly, detached = Fly(flights=accounts.flights, mint=mint, lease=settings.ledger.lease_seconds), parts.detached
+    serve = ServeKept(hold=accounts.hold, keep=album.keep, pictures=album.pictures, mint=mint, now=now)
     return MakeImages(
         backends=backends,
         gather=GatherReferences(
-            darkroom=darkroom, links=links, kept=RecallPictures(pictures=parts.album.pictures, most_bytes=most)
+            darkroom=darkroom, links=links, kept=RecallPictures(pictures=album.pictures, most_bytes=most)
         ),
         buy=BuyPictures(
             backends=backends,
             develop=Develop(darkroom=darkroom),
-            hold=parts.accounts.hold,
+            hold=accounts.hold,
             observe=plans.observe,
             mint=mint,
             elapsed=time.monotonic,
         ),
+        answer=AnswerOnce(
+            fly=fly,
+            detached=detached,
+            results=accounts.results,
+            serve=serve,
+            replays=Replays(seconds=settings.purchases.key_seconds, waits=settings.purchases.key_in_use == "wait"),
+        ),
         once=BuyOnce(
-            results=parts.accounts.results,
-            flights=parts.accounts.flights,
-            hold=parts.accounts.hold,
-            policy=Policy(seconds=cache.seconds, shared=cache.shared),
+            results=accounts.results,
+            flights=accounts.flights,
+            fly=fly,
+            detached=detached,
+            keep=album.keep,
+            serve=serve,
+            policy=Policy(seconds=settings.cache.seconds, shared=settings.cache.shared),
             mint=mint,
             now=now,
-            lease=plans.settings.ledger.lease_seconds,
         ),
         now=now,
     )
@@ -307,9 +199,7 @@ def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], A
     settings, accounts, album, callers = plans.settings, parts.accounts, parts.album, parts.callers
     return Desk(
         make=make,
-        keep=KeepPictures(
-            store=album.store, mint=mint, observe=plans.observe, keep_all=settings.pictures.keep == "all"
-        ),
+        keep=album.keep,
         live=callers.live,
         pictures=album.pictures,
         files=KeepFiles(pictures=album.pictures, darkroom=album.darkroom, mint=mint),
@@ -322,6 +212,11 @@ def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], A
         report=ReportUsage(books=accounts.books),
         export=ExportUsage(books=accounts.books, formats=formats()),
         standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        purge=PurgeResults(
+            count=CountResults(results=accounts.results, live=callers.live, shared=settings.cache.shared),
+            key_store=accounts.key_store,
+            now=now,
+        ),
         admin=settings.admin_digest,
         tags=settings.tags,
         limits=_limits(settings),
@@ -344,21 +239,6 @@ def _limits(settings: GatewaySettings) -> Limits:
         most_picture_bytes=entry.most_picture_bytes,
         idle_seconds=entry.idle_seconds,
     )
-
-
-def _storage(plans: Plans) -> Storage | None:
-    """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
-    data = plans.stores.data
-    return plans.settings.storage or (Folder(data.resolve() / "pictures") if data else None)
-
-
-def _store(storage: Storage | None) -> PictureStore | None:
-    if isinstance(storage, Bucket):
-        return bucket_pictures(storage.name, storage.prefix, storage.endpoint)
-    try:
-        return FolderPictures(storage.path) if storage else None
-    except OSError as unusable:
-        raise SettingsError(f"STORAGE_URL: the folder for pictures cannot be made: {unusable.strerror}") from None
 
 
 def dev_key(secret: str) -> Key:

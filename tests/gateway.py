@@ -15,6 +15,7 @@ FOREIGN = (
     "OPENAI_",
     "TOGETHER_",
     "REDIS_URL",
+    "CACHE_REDIS_URL",
     "DATABASE_URL",
     "STORAGE_URL",
     "AWS_",

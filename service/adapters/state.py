@@ -5,7 +5,9 @@ short timeouts. `redis+cluster://` and `rediss+cluster://` name one node of a cl
 Whoever uses the connection decides what an unreachable server means; `UNREACHABLE` is how that shows.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -14,10 +16,13 @@ from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.adapters.patience import MOST_SECONDS, Patience
+from service.usecases.warn_of_eviction import Memory
 
 PATIENCE_SECONDS = 0.08  # quiet seconds for a whole call: waiting for a connection, making it, asking
+UNHURRIED_SECONDS = 1.0  # for a question that nobody waits for
 MOST_CONNECTIONS = 16  # to one server; more do not make it faster, and a burst has to make them all at once
 CLUSTER = "+cluster"
+PORT = 6379
 
 Client = redis.Redis | redis.RedisCluster
 
@@ -63,6 +68,7 @@ class State:
     """The server that quotas, holds, flights and the cache live in."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._client = connect(url)
 
     async def problem(self) -> str | None:
@@ -74,6 +80,47 @@ class State:
             return f"does not answer ({type(error).__name__})"
         return None
 
+    def serves(self, url: str) -> bool:
+        """Is it the server of that address as well? Its databases share one memory, whoever logs in."""
+        return _place(self._url) == _place(url)
+
+    async def memory(self) -> Sequence[Memory]:
+        """How every server that answers (a cluster's primaries) treats its memory. Never raises.
+
+        `INFO` rather than `CONFIG GET`, which managed servers forbid.
+        """
+        try:
+            async with Patience(UNHURRIED_SECONDS):
+                await self._client.initialize()
+        except UNREACHABLE:
+            return []
+        nodes = [] if isinstance(self._client, redis.Redis) else self._client.get_primaries()
+        told = [await self._info({"target_nodes": node}) for node in nodes] or [await self._info({})]
+        return [memory for memory in map(memory_of, told) if memory]
+
+    async def _info(self, where: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a server says about its memory; nothing, if it says nothing."""
+        try:
+            async with Patience(UNHURRIED_SECONDS):
+                told: Mapping[str, Any] = await self._client.info("memory", **where)
+        except UNREACHABLE:
+            return {}
+        return told
+
     async def close(self) -> None:
         """Close every connection."""
         await disconnect(self._client)
+
+
+def memory_of(told: Mapping[str, Any]) -> Memory | None:
+    """What `INFO memory` comes to; None for a server that does not say."""
+    match told:
+        case {"maxmemory": int(most), "maxmemory_policy": str(policy)}:
+            return Memory(most_bytes=most, policy=policy)
+        case _:
+            return None
+
+
+def _place(url: str) -> tuple[str | None, int | None, str]:
+    found = urlsplit(url)
+    return (found.hostname, found.port or PORT, "") if found.hostname else (None, None, found.path)

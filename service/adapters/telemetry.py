@@ -28,6 +28,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreUnsafe,
 )
 
 QUIET_PATHS = ("/health/",)
@@ -41,6 +42,7 @@ PLAIN: Mapping[type, tuple[int, str]] = {
     CountersRebuilt: (logging.INFO, "counters rebuilt"),
     BooksBehind: (logging.ERROR, "ledger behind"),
     BooksCaughtUp: (logging.INFO, "ledger caught up"),
+    StoreUnsafe: (logging.WARNING, "store unsafe"),
     Crashed: (logging.ERROR, "crash"),
 }
 """Events that are written down as they are."""

@@ -15,7 +15,7 @@ from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service import __version__
-from service.api import admin, files, images, models, ops, oversight, pictures, usage
+from service.api import admin, cache, files, images, models, ops, oversight, pictures, usage
 from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Edge
@@ -78,6 +78,8 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
                     oversight.retrieve_team,
                     oversight.usage_of_teams,
                     oversight.export_usage,
+                    cache.cache_stats,
+                    cache.purge_cache,
                 ],
             ),
             pictures.fetch_picture,

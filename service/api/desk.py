@@ -24,6 +24,7 @@ from service.usecases.make_images import MakeImages
 from service.usecases.read_limits import ReadLimits
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.report_usage import ReportUsage
+from service.usecases.tend_results import PurgeResults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class Desk:
     report: ReportUsage
     export: ExportUsage
     standings: ReadLimits
+    purge: PurgeResults
     admin: str | None
     tags: frozenset[str]
     limits: Limits

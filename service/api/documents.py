@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Parameter, Reference, RequestBody, Schema
 
 from service.api.errors import ErrorReply
 from service.api.replies import ImagesReply
@@ -21,8 +21,11 @@ MEANINGS = {
     403: "The key's team may not do this.",
     404: "No such model, picture, file, key, team or path.",
     408: "The body arrived too slowly.",
+    409: "The request with this Idempotency-Key is still under way, and the operator wants nobody to wait.",
+    410: "What this request bought is not kept any more; it is not bought again.",
     413: "The body or one of its pictures is too large.",
     416: "The picture has no such part; `content-range` says how long it is.",
+    422: "This Idempotency-Key came with another request before.",
     429: "A rate limit or the backend's budget is used up; `x-should-retry` says whether waiting helps.",
     500: "A mistake of the gateway's own; its log has more under the request's id.",
     502: "The backend failed or refused the gateway.",
@@ -36,6 +39,37 @@ def errors_of(*statuses: int) -> dict[int, ResponseSpec]:
     return {
         status: ResponseSpec(ErrorReply, generate_examples=False, description=MEANINGS[status]) for status in statuses
     }
+
+
+def refusals() -> dict[int, ResponseSpec]:
+    """The documented errors of the image endpoints."""
+    return errors_of(400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503, 504)
+
+
+TERMS: Mapping[str, tuple[str, str]] = {
+    "Idempotency-Key": (
+        "Your name for this intention. The same key and request get the same answer for a day, whatever happens.",
+        "8e03978e-40d5-43dd-bc93-6894a57f9324",
+    ),
+    "Cache-Control": ("no-store, no-cache, max-age=N or only-if-cached: may the answer be an older one?", "no-cache"),
+    "x-gateway-variant": ("A whole number: another sample of the same prompt.", "2"),
+    "x-gateway-tags": ("Names under which the cost is to be found.", "project=search,env=prod"),
+}
+"""Header → what it says, and an example."""
+
+
+def terms_of_a_request() -> list[Parameter | Reference]:
+    """The documented headers of the image endpoints."""
+    return [
+        Parameter(
+            name=name,
+            param_in="header",
+            description=description,
+            example=example,
+            schema=Schema(type=OpenAPIType.STRING),
+        )
+        for name, (description, example) in TERMS.items()
+    ]
 
 
 def images_reply() -> dict[int, ResponseSpec]:

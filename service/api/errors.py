@@ -18,7 +18,7 @@ from litestar.response.base import Response
 from service.api.edge import Http, line_of
 from service.api.limits import amount, is_money, limit_headers, resets_at, source
 from service.domain import errors
-from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError, LimitExceeded
+from service.domain.errors import CallFailed, CallReplayed, Failure, FailureKind, GatewayError, LimitExceeded
 from service.domain.limits import RATES
 from service.usecases.events import Crashed
 from service.usecases.ports import Observer
@@ -26,6 +26,7 @@ from service.usecases.ports import Observer
 AWAY, AWAY_SECONDS = 503, 2  # a part that is down is asked again soon
 MOST_RETRY_AFTER = 60  # the SDKs ignore more
 CLIENT_GONE = 499
+REPLAYED = {"idempotent-replayed": "true"}
 
 
 class ClientGone(errors.RequestError):
@@ -63,6 +64,9 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.KeyNotFound: Row(404, INVALID, "key_not_found"),
     errors.TeamNotFound: Row(404, INVALID, "team_not_found"),
     errors.NotCached: Row(504, INVALID, "not_cached"),
+    errors.KeyReused: Row(422, INVALID, "idempotency_key_reused"),
+    errors.KeyInUse: Row(409, INVALID, "idempotency_key_in_use", retry=True),
+    errors.NotKeptAnyMore: Row(410, INVALID, "result_not_kept"),
     errors.FlightLost: Row(503, SERVER, "purchase_unconfirmed", retry=True),
     errors.LimitExceeded: Row(429, "requests", "rate_limit_exceeded", retry=True),
     errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),
@@ -145,6 +149,8 @@ def render(row: Row, body: ErrorBody, retry_after: float | None = None) -> Respo
 
 def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
     """An error of ours, by its row."""
+    if isinstance(error, CallReplayed):
+        line_of(request.scope).headers |= REPLAYED
     if isinstance(error, CallFailed):
         return on_failure(request, error.failure)
     if isinstance(error, LimitExceeded):

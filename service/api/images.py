@@ -14,8 +14,9 @@ from litestar.response.base import ASGIResponse
 from service.api.bodies import read_all
 from service.api.canonical import canonical, references_of_edit, references_of_generation
 from service.api.desk import Desk, desk_of, key_of
-from service.api.documents import edit_bodies, errors_of, generate_body, images_reply
+from service.api.documents import edit_bodies, generate_body, images_reply, refusals, terms_of_a_request
 from service.api.edge import Http, line_of
+from service.api.errors import REPLAYED
 from service.api.limits import limit_headers
 from service.api.multipart import EDIT, read_form
 from service.api.replies import Linked, Segments, segments
@@ -28,26 +29,29 @@ from service.domain.ledger import Admission
 from service.domain.links import sign
 from service.domain.pricing import NANO
 from service.domain.teams import Team
-from service.domain.terms import CACHE_CONTROL, VARIANT, read_terms
-from service.usecases.buy_once import Share, Source
+from service.domain.terms import read_terms
+from service.usecases.make_images import Asked
+from service.usecases.share import Share, Source
 
 
 @dataclass
 class GenerateOperation(Operation):
-    """Documents a body that is read by hand."""
+    """Documents a body and headers that are read by hand."""
 
     def __post_init__(self) -> None:
-        """Put the body in."""
+        """Put the body and headers in."""
         self.request_body = generate_body()
+        self.parameters = terms_of_a_request()
 
 
 @dataclass
 class EditOperation(Operation):
-    """Documents a body that is read by hand."""
+    """Documents a body and headers that are read by hand."""
 
     def __post_init__(self) -> None:
-        """Put the bodies in."""
+        """Put the bodies and headers in."""
         self.request_body = edit_bodies()
+        self.parameters = terms_of_a_request()
 
 
 @post(
@@ -56,7 +60,7 @@ class EditOperation(Operation):
     operation_class=GenerateOperation,
     operation_id="createImage",
     summary="Draw pictures from words",
-    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504),
+    responses=images_reply() | refusals(),
 )
 async def generate(request: Http) -> ASGIResponse:
     """Draw `n` pictures of a prompt."""
@@ -75,7 +79,7 @@ async def generate(request: Http) -> ASGIResponse:
     operation_class=EditOperation,
     operation_id="createImageEdit",
     summary="Draw pictures from pictures and words",
-    responses=images_reply() | errors_of(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504),
+    responses=images_reply() | refusals(),
 )
 async def edit(request: Http) -> ASGIResponse:
     """Edit or combine up to 16 pictures, sent as a form or, as ids, data URLs and https addresses, in JSON."""
@@ -118,15 +122,22 @@ async def _serve(request: Http, desk: Desk, spec: Spec, *, linked: bool) -> ASGI
     def admitted(admission: Admission) -> None:
         line.headers |= limit_headers(admission.standings)
 
-    terms = read_terms(request.headers.get(CACHE_CONTROL), request.headers.get(VARIANT))
-    share = await desk.make(spec, caller, desk.live().catalog, terms, admitted)
-    made = share.made
-    line.note(model=made.spec.model, backend=made.backend, delivered=len(made.purchase.pictures))
-    line.note(cost_usd=made.cost / NANO, cache=share.source.value)
-    ids = await desk.keep(made, key.team, line.request_id, linked=linked)
-    urls = _urls(request, desk, ids) if linked else [None] * len(ids)
-    links = [Linked(id=picture, url=url) for picture, url in zip(ids, urls, strict=True)]
-    return Segments(segments(made, line.request_id, links), headers=_headers(share))
+    share = await desk.make(
+        Asked(
+            spec=spec,
+            caller=caller,
+            catalog=desk.live().catalog,
+            terms=read_terms(request.headers),
+            linked=linked,
+            admitted=admitted,
+        )
+    )
+    result = share.result
+    line.note(model=result.model, backend=result.backend, delivered=len(result.purchase.pictures))
+    line.note(cost_usd=share.cost / NANO, cache=share.source.value)
+    urls = _urls(request, desk, share) if linked else [None] * len(result.ids)
+    links = [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)]
+    return Segments(segments(share, links), headers=_headers(share))
 
 
 def _count(spec: Spec) -> int | None:
@@ -134,22 +145,22 @@ def _count(spec: Spec) -> int | None:
 
 
 def _headers(share: Share) -> dict[str, str]:
-    made = share.made
     headers = {
-        "x-gateway-backend": made.backend,
+        "x-gateway-backend": share.result.backend,
         "x-gateway-cache": share.source.value,
         **({"age": str(share.age)} if share.source is Source.HIT else {}),
-        "x-gateway-cost-usd": f"{made.cost / NANO:.9f}",
+        **(REPLAYED if share.source is Source.REPLAYED else {}),
+        "x-gateway-cost-usd": f"{share.cost / NANO:.9f}",
         "cache-control": "no-store",
     }
-    delivered = len(made.purchase.pictures)
-    return headers | ({"x-gateway-partial": f"{delivered}/{made.spec.n}"} if delivered < made.spec.n else {})
+    delivered, wanted = len(share.result.purchase.pictures), share.spec.n
+    return headers | ({"x-gateway-partial": f"{delivered}/{wanted}"} if delivered < wanted else {})
 
 
-def _urls(request: Http, desk: Desk, ids: tuple[str, ...]) -> list[str]:
+def _urls(request: Http, desk: Desk, share: Share) -> list[str]:
     root = (desk.links.public_url or str(request.base_url)).rstrip("/")
-    expires = int(desk.now().timestamp()) + desk.links.seconds
+    expires = share.at + desk.links.seconds
     return [
         f"{root}/v1/images/{name}?expires={expires}&signature={sign(desk.links.key, name, expires)}"
-        for name in map(name_of, ids)
+        for name in map(name_of, share.result.ids)
     ]

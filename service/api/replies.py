@@ -14,7 +14,7 @@ from litestar.types import HTTPResponseBodyEvent, Receive, Send
 from msgspec import Meta
 
 from service.domain.outcomes import Buffer, Picture, Usage
-from service.usecases.buy_pictures import Made
+from service.usecases.share import Share
 
 SvgUsage = Mapping[str, object]
 
@@ -90,17 +90,17 @@ class Linked:
     url: str | None = None
 
 
-def segments(made: Made, request_id: str, links: Sequence[Linked]) -> list[Buffer]:
+def segments(share: Share, links: Sequence[Linked]) -> list[Buffer]:
     """The body: everything but the pictures as JSON, cut open where they belong."""
-    purchase = made.purchase
+    purchase = share.result.purchase
     reply = ImagesReply(
-        created=made.created,
-        id=request_id,
+        created=share.result.created,
+        id=share.request_id,
         object="list",
-        model=made.spec.model,
+        model=share.result.model,
         data=[],
         background=purchase.background,
-        output_format=purchase.output_format or made.spec.output_format,
+        output_format=purchase.output_format or share.spec.output_format,
         quality=purchase.tier,
         size=str(purchase.size) if purchase.size else None,
         usage=usage_reply(purchase.usage) if purchase.usage else None,

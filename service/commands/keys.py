@@ -3,6 +3,7 @@
 Rule: a secret is printed once, by the command that makes it. Running gateways learn of a change within seconds.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,6 @@ from rich.table import Table
 
 from service.adapters.sql.engine import Database
 from service.adapters.sql.keys import SqlKeyStore
-from service.app import mint, new_secret, now
 from service.commands.terminal import (
     ConfigOption,
     DataOption,
@@ -21,13 +21,14 @@ from service.commands.terminal import (
     actor,
     add_column,
     config_folder,
+    known_teams,
     out,
     told,
 )
 from service.domain.spans import parse_moment
 from service.domain.teams import digest_of
+from service.parts import mint, new_secret, now
 from service.settings.models import read_catalog
-from service.settings.teams import read_teams
 from service.usecases.accounts import IssuedKey
 from service.usecases.issue_keys import DAY, IssueKeys, NewKey
 
@@ -138,12 +139,9 @@ def _issuing(database: Database, config: Path | None, data_dir: Path) -> IssueKe
     )
 
 
-def _teams(config: Path | None, data_dir: Path) -> frozenset[str]:
-    """The teams of the settings, and that of `serve --dev` where it was started in this data folder."""
+def _teams(config: Path | None, data_dir: Path) -> Collection[str]:
     folder = config_folder(config)
-    catalog = read_catalog(folder / "models.yaml", now().date())
-    named = frozenset(read_teams(folder / "teams.yaml", catalog).teams)
-    return named | ({"dev"} if (data_dir / "dev-key").exists() else set())
+    return known_teams(folder, read_catalog(folder / "models.yaml", now().date()), data_dir)
 
 
 def _print_new(new: NewKey) -> None:

@@ -7,9 +7,10 @@ before it is used, as at a start of the gateway.
 import asyncio
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,7 +19,10 @@ from rich.table import Table
 
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.migrate import migrate
+from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError
+from service.domain.teams import Team
+from service.settings.teams import read_teams
 from service.usecases.issue_keys import Actor
 
 out = Console(highlight=False, soft_wrap=True)
@@ -50,6 +54,12 @@ def database_url(data_dir: Path) -> str:
     return os.environ.get("DATABASE_URL") or f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
 
 
+def known_teams(folder: Path, catalog: Catalog, data_dir: Path) -> Mapping[str, Team]:
+    """The teams of the settings, and that of `serve --dev` where it was started in this data folder."""
+    dev = {"dev": Team(name="dev")} if (data_dir / "dev-key").exists() else {}
+    return {**read_teams(folder / "teams.yaml", catalog).teams, **dev}
+
+
 def actor() -> Actor:
     """Who sits at the terminal, by name or, as in a container, by number."""
     user = os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
@@ -64,18 +74,31 @@ def add_column(table: Table, name: str, cells: Iterable[str], *, right: bool = F
 
 def told(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
     """Run a story on the database. What it refuses is told in one line."""
+    tell(_on_database(story, data_dir))
+
+
+def tell(story: Coroutine[Any, Any, None]) -> None:
+    """Run a story. What it refuses is told in one line."""
     try:
-        asyncio.run(_on_database(story, database_url(data_dir)))
+        asyncio.run(story)
     except GatewayError as wrong:
         place = f"{wrong.param}: " if wrong.param else ""
         err.print(f"image-gateway: {escape(place + wrong.message)}", style="red")
         raise typer.Exit(2) from None
 
 
-async def _on_database(story: Callable[[Database], Awaitable[None]], url: str) -> None:
+async def _on_database(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
+    async with ledger(data_dir) as database:
+        await story(database)
+
+
+@asynccontextmanager
+async def ledger(data_dir: Path) -> AsyncIterator[Database]:
+    """The database, brought up to date; a file that is not there is made."""
+    url = database_url(data_dir)
     await migrate(url)
     database = connect(url)
     try:
-        await story(database)
+        yield database
     finally:
         await database.close()

@@ -17,11 +17,11 @@ from rich.table import Table
 from service.adapters.exports import formats
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database
-from service.app import now
 from service.commands.terminal import DataOption, SinceOption, TeamOption, UntilOption, add_column, out, told
 from service.domain.errors import InvalidValue
 from service.domain.refusals import dollars
 from service.domain.spans import moment, parse_groups, parse_span
+from service.parts import now
 from service.usecases.accounts import GROUPS, Span, UsageRow
 from service.usecases.export_usage import ExportUsage
 from service.usecases.report_usage import ReportUsage, Usage

@@ -23,12 +23,17 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   ├── KeyNotFound
     │   └── TeamNotFound
     ├── NotCached                 only what is kept was asked for, and nothing is
+    ├── ReplayError               an Idempotency-Key cannot be honoured
+    │   ├── KeyReused             it was another request's
+    │   ├── KeyInUse              its request is under way, and the operator wants nobody to wait
+    │   └── NotKeptAnyMore        its request was served, and the pictures are gone
     ├── FlightLost                nobody knows what became of a purchase of the very same
     ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
     ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
     ├── BooksUnavailable          the ledger of record cannot be reached
     └── CallFailed                a backend was asked and did not deliver; carries the failure
+        └── CallReplayed          and the caller hears it again, under the same Idempotency-Key
 """
 
 from collections.abc import Mapping
@@ -162,6 +167,22 @@ class NotCached(GatewayError):
     """The caller forbade to buy, and nothing is kept."""
 
 
+class ReplayError(GatewayError):
+    """A request came again and cannot be answered as the first time."""
+
+
+class KeyReused(ReplayError):
+    """The same Idempotency-Key came with another request."""
+
+
+class KeyInUse(ReplayError):
+    """The request with this Idempotency-Key is still under way."""
+
+
+class NotKeptAnyMore(ReplayError):
+    """What was bought is not kept any more, and it is not bought again."""
+
+
 class FlightLost(GatewayError):
     """Whoever bought the very same went away after the vendor was asked; it is not bought again."""
 
@@ -188,3 +209,7 @@ class CallFailed(GatewayError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message, param=failure.param, code=failure.code)
         self.failure = failure
+
+
+class CallReplayed(CallFailed):
+    """It failed the first time that the caller came with this Idempotency-Key, and is not tried again."""

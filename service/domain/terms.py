@@ -1,36 +1,52 @@
-"""On which terms a request may share what was bought for another: from its headers and from what the operator allows.
+"""On which terms a request may share what was bought before: from its headers and from what the operator allows.
 
 Rule: by default an identical request of the same team gets what was bought before, for a while; a caller may ask for a
 purchase of its own (`no-store`), a newer one (`no-cache`, `max-age`), another sample (`x-gateway-variant`), or nothing
-that costs (`only-if-cached`). What cannot be understood is an `InvalidValue` that names the header.
+that costs (`only-if-cached`). A request that comes again, as its `Idempotency-Key` says or an SDK that counts its
+tries, is no second wish. What cannot be understood is an `InvalidValue` that names the header.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from service.domain.errors import InvalidValue
 
-CACHE_CONTROL, VARIANT = "cache-control", "x-gateway-variant"
+CACHE_CONTROL, VARIANT, IDEMPOTENCY_KEY = "cache-control", "x-gateway-variant", "idempotency-key"
+RETRY_COUNT = "x-stainless-retry-count"  # both vendors' SDKs send it: 0, then 1, 2 with the identical body
 MOST_VARIANT = 1_000_000
 MOST_AGE = 365 * 24 * 3600
+MOST_TRIES = 1000
+MOST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """`share`: take part at all; `max_age`: how old a result may be, in seconds (None: any age); `only`: do not buy.
 
-    `variant` tells samples of the same prompt apart.
+    `variant` tells samples of the same prompt apart. `key` is the caller's name for this intention. `tries` is how
+    often the caller's SDK has asked before; None where no SDK counts, so that nobody will ask again by itself.
     """
 
     share: bool = True
     max_age: int | None = None
     only: bool = False
     variant: int = 0
+    key: str | None = field(default=None, repr=False)
+    tries: int | None = None
+
+    @property
+    def again(self) -> bool:
+        """Has this very request been sent before?"""
+        return bool(self.tries)
 
 
-def read_terms(cache_control: str | None, variant: str | None) -> Terms:
-    """The terms of a request's headers. Directives that are not about this are left alone, as HTTP has it."""
+def read_terms(headers: Mapping[str, str]) -> Terms:
+    """The terms of a request's headers, whose names are in lower case.
+
+    Directives that are not about this are left alone, as HTTP has it.
+    """
     share, only, max_age = True, False, None
-    for part in (cache_control or "").lower().split(","):
+    for part in headers.get(CACHE_CONTROL, "").lower().split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name == "no-store":
             share = False
@@ -42,8 +58,30 @@ def read_terms(cache_control: str | None, variant: str | None) -> Terms:
             max_age = _whole(CACHE_CONTROL, "max-age", value.strip('"'), MOST_AGE)
     if only and not share:
         raise InvalidValue("no-store and only-if-cached exclude each other.", param=CACHE_CONTROL)
-    number = 0 if variant is None else _whole(VARIANT, VARIANT, variant.strip(), MOST_VARIANT)
-    return Terms(share=share, max_age=max_age, only=only, variant=number)
+    return Terms(
+        share=share,
+        max_age=max_age,
+        only=only,
+        variant=_number(headers, VARIANT, MOST_VARIANT) or 0,
+        key=_key(headers.get(IDEMPOTENCY_KEY)),
+        tries=_number(headers, RETRY_COUNT, MOST_TRIES),
+    )
+
+
+def _key(text: str | None) -> str | None:
+    """The key, with or without the quotes in which the IETF's draft puts it."""
+    if text is None:
+        return None
+    key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if not 0 < len(key) <= MOST_KEY or not key.isascii() or not key.isprintable():
+        message = f"Idempotency-Key is 1 to {MOST_KEY} printable ASCII characters."
+        raise InvalidValue(message, param=IDEMPOTENCY_KEY)
+    return key
+
+
+def _number(headers: Mapping[str, str], name: str, most: int) -> int | None:
+    text = headers.get(name)
+    return None if text is None else _whole(name, name, text.strip(), most)
 
 
 def _whole(header: str, name: str, text: str, most: int) -> int:

@@ -96,6 +96,14 @@ class Cache(Entry, frozen=True):
     shared: bool = False
 
 
+class Purchases(Entry, frozen=True):
+    """How one intention is bought once. `key_seconds` is how long an Idempotency-Key is remembered."""
+
+    key_seconds: Annotated[int, Meta(ge=60, le=2_592_000)] = 86_400
+    key_in_use: Literal["wait", "refuse"] = "wait"
+    in_doubt: Literal["refuse", "buy"] = "refuse"
+
+
 class Logs(Entry, frozen=True):
     """What is written down about requests."""
 
@@ -112,6 +120,7 @@ class _File(Entry, frozen=True):
     ledger: Ledger = Ledger()
     tags: frozenset[str] = frozenset()
     cache: Cache = Cache()
+    purchases: Purchases = Purchases()
     logs: Logs = Logs()
 
 
@@ -128,6 +137,7 @@ class GatewaySettings(Entry, frozen=True):
     ledger: Ledger
     tags: frozenset[str]
     cache: Cache
+    purchases: Purchases
     logs: Logs
     redis_url: str | None
     cache_redis_url: str | None
@@ -164,6 +174,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         ledger=found.ledger,
         tags=_tags(top / "tags", found.tags),
         cache=found.cache,
+        purchases=found.purchases,
         logs=found.logs,
         redis_url=environment.get("REDIS_URL") or None,
         cache_redis_url=environment.get("CACHE_REDIS_URL") or None,

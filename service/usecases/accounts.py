@@ -111,7 +111,7 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """Who did what to which key or team, when. `detail` is for people and holds no secret."""
+    """Who did what to which key, team or store, when. `detail` is for people and holds no secret."""
 
     at: datetime
     actor: str
@@ -228,6 +228,10 @@ class KeyStore(Protocol):
 
     async def change(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace what is known about a key with the same id; once revoked it stays so. Raises `KeyNotFound`."""
+        ...
+
+    async def note(self, record: AuditRecord) -> None:
+        """Write down what was done to something that is no key."""
         ...
 
     async def find(self, key_id: str) -> IssuedKey:

@@ -36,14 +36,28 @@ async def nothing() -> None:
     """Nobody has to be told that the vendor is asked."""
 
 
+def together(*departs: Depart) -> Depart:
+    """Tells all of them, one after another."""
+
+    async def depart() -> None:
+        for each in departs:
+            await each()
+
+    return depart
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is wanted, of which model, by whom. `admitted` is told how the caller's limits stand."""
+    """What is wanted, of which model, by whom; `linked` if the pictures are wanted by address.
+
+    `admitted` is told how the caller's limits stand.
+    """
 
     spec: Spec
     model: Model
     caller: Caller
     admitted: Callable[[Admission], None]
+    linked: bool = False
     depart: Depart = nothing
 
 

@@ -121,6 +121,15 @@ class SettingsReloaded:
     problem: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUnsafe:
+    """The server that a variable names is set up so that it may lose or refuse what it must not."""
+
+    store: str
+    problem: str
+    advice: str
+
+
 Event = (
     Listening
     | AttemptFinished
@@ -135,4 +144,5 @@ Event = (
     | BooksBehind
     | BooksCaughtUp
     | SettingsReloaded
+    | StoreUnsafe
 )

@@ -4,7 +4,7 @@ Rule: `Flights` decide who buys, are shared by all replicas, and are part of the
 `Results` only spare a purchase: a store that is away, full or returns nonsense is a miss, never an error.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,7 +16,8 @@ from service.domain.outcomes import Purchase
 class Result:
     """What was bought, as it is kept for others: enough to answer, and to say what was saved.
 
-    `created` is in Unix seconds, `kept_at` in microseconds since 1970, `cost` in nano-USD.
+    `created` is in Unix seconds, `kept_at` in microseconds since 1970, `cost` in nano-USD. `ids` are those of the
+    pictures; `stored` says whether the picture store has them. `request_id` is of the request that it was bought for.
     """
 
     model: str
@@ -27,6 +28,15 @@ class Result:
     created: int
     cost: int
     kept_at: int
+    ids: tuple[str, ...]
+    stored: bool
+    request_id: str
+
+
+def hollow(result: Result) -> Result:
+    """The same without the pictures themselves."""
+    pictures = tuple(replace(picture, base64=b"") for picture in result.purchase.pictures)
+    return replace(result, purchase=replace(result.purchase, pictures=pictures))
 
 
 class Seat(StrEnum):
@@ -40,21 +50,46 @@ class Seat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boarding:
-    """The seat; on a landed flight the failure it came to, if it was one."""
+    """The seat, and the leader's mark; of a landed flight the failure or the hollow result that it came to."""
 
     seat: Seat
+    mark: str = ""
     failure: Failure | None = None
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """How a flight ends: with a failure, or with a result, of which only the hollow form is kept here.
+
+    It is told to everybody for `seconds`, and to those who ask again for `again_seconds`.
+    """
+
+    failure: Failure | None = None
+    result: Result | None = None
+    seconds: float
+    again_seconds: float
 
 
 class Flights(Protocol):
     """Purchases under way, by name. `owner` is the replica and request that asks. May raise `StateUnavailable`.
 
     A flight whose leader shows no sign of life for the lease is led by the next who boards, unless it was sent: then it
-    is LOST for as long as it would have been remembered.
+    is LOST for as long as it would have been remembered, or, where the operator prefers that, led all the same.
     """
 
-    async def board(self, team: str, flight: str, owner: str) -> Boarding:
-        """Take a seat; asking again tells how it stands. The leader, asking again, still leads."""
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", *, again: bool = False) -> Boarding:
+        """Take a seat; asking again tells how it stands. The leader, asking again, still leads.
+
+        `mark` is kept with a flight that is led; `again`: what landed counts for as long as it is remembered.
+        """
+        ...
+
+    async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
+        """Which flight a wish goes by: the last one that was named for it if it is made `again`, else this one.
+
+        Remembered for so many seconds.
+        """
         ...
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
@@ -65,8 +100,8 @@ class Flights(Protocol):
         """The leader is alive."""
         ...
 
-    async def land(self, team: str, flight: str, owner: str, failure: Failure | None, seconds: float) -> None:
-        """It is over, with a result (that is in `Results`) or a failure; remembered for so many seconds."""
+    async def land(self, team: str, flight: str, owner: str, landing: Landing) -> None:
+        """It is over."""
         ...
 
     async def leave(self, team: str, flight: str, owner: str) -> None:

@@ -1,32 +1,45 @@
 """Keep pictures where they can be fetched by address, and taken up again by their ids.
 
-Rule: a caller who asked for addresses gets them or a clear error; a picture that goes out inline is kept as well unless
-the operator does not want it, and if that fails the caller does not notice.
+Rule: every picture that is delivered has an id of its team. It is kept where its caller wants an address, and inline
+pictures as well unless the operator does not want them. A store that fails is told to the observer and remembered with
+the result; only who wants an address gets to know.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pybase64
 
-from service.domain.errors import InvalidValue, StoreUnavailable
-from service.domain.kept import name_of, new_id
-from service.domain.outcomes import Picture
-from service.domain.teams import Team
-from service.usecases.buy_pictures import Made
+from service.domain.errors import InvalidValue, PictureNotFound, StoreUnavailable
+from service.domain.kept import name_of, new_id, owned_name
+from service.domain.outcomes import Picture, Purchase
+from service.usecases.buy_pictures import Wish
 from service.usecases.events import StoreFailed
+from service.usecases.flights import Result
 from service.usecases.ports import Observer, PictureStore
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """The ids of pictures, and whether all of them lie in the store."""
+
+    ids: tuple[str, ...]
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepPictures:
-    """The use case. `mint` gives 32 random hex digits; `keep_all` keeps inline pictures too."""
+    """The use case. `mint` gives 32 random hex digits; `keep_all` keeps inline pictures too.
+
+    Ids of results that are older than `fresh_seconds` are not handed out again: their pictures are about to go.
+    """
 
     store: PictureStore | None
     mint: Callable[[], str]
     observe: Observer
     keep_all: bool
+    fresh_seconds: float
 
     def check(self, *, linked: bool) -> None:
         """Raise `InvalidValue` if addresses are asked for and there is nowhere to keep pictures."""
@@ -36,28 +49,47 @@ class KeepPictures:
                 param="response_format",
             )
 
-    async def __call__(self, made: Made, team: Team, request_id: str, *, linked: bool) -> tuple[str, ...]:
-        """The ids of the pictures, all kept if `linked`.
+    async def __call__(self, purchase: Purchase, wish: Wish) -> Keeping:
+        """Keep what was bought, under new ids."""
+        drawn = purchase.output_format or wish.spec.output_format
+        team = wish.caller.key.team.name
+        return await self._kept(purchase, tuple(new_id(team, drawn, self.mint()) for _ in purchase.pictures), wish)
 
-        Raises:
-            StoreUnavailable: `linked` and the store does not take them.
-        """
-        drawn = made.purchase.output_format or made.spec.output_format
-        ids = tuple(new_id(team.name, drawn, self.mint()) for _ in made.purchase.pictures)
-        if self.store is None or not (linked or self.keep_all):
-            return ids
-        pairs = zip(ids, made.purchase.pictures, strict=True)
-        found = await asyncio.gather(*(_keep(self.store, *pair) for pair in pairs))
-        failed = next((each for each in found if each), None)
-        if failed and linked:
-            raise failed
+    async def again(self, result: Result, wish: Wish, age: int) -> Keeping:
+        """The same for a result that is `age` seconds old: under its ids, if they are this team's to use."""
+        team = wish.caller.key.team.name
+        if age >= self.fresh_seconds or not all(owned_name(team, picture) for picture in result.ids):
+            return await self(result.purchase, wish)
+        if not wish.linked or (result.stored and await self._are_there(result.ids)):
+            return Keeping(result.ids, result.stored)
+        return await self._kept(result.purchase, result.ids, wish)
+
+    async def _are_there(self, ids: Sequence[str]) -> bool:
+        """Has nobody deleted them? A store that does not answer has what it took."""
+        try:
+            await asyncio.gather(*(self.store.find(name_of(picture)) for picture in ids if self.store))
+        except PictureNotFound:
+            return False
+        except StoreUnavailable:
+            return True
+        return True
+
+    async def _kept(self, purchase: Purchase, ids: tuple[str, ...], wish: Wish) -> Keeping:
+        if self.store is None or not (wish.linked or self.keep_all):
+            return Keeping(ids, stored=False)
+        failed = await _keep_each(self.store, ids, purchase.pictures)
         if failed:
-            self.observe(StoreFailed(request_id=request_id, reason=failed.message))
-        return ids
+            self.observe(StoreFailed(request_id=wish.caller.request_id, reason=failed.message))
+        return Keeping(ids, stored=failed is None)
+
+
+async def _keep_each(store: PictureStore, ids: Sequence[str], pictures: Sequence[Picture]) -> StoreUnavailable | None:
+    """Keep all of them; why one could not be."""
+    found = await asyncio.gather(*(_keep(store, *pair) for pair in zip(ids, pictures, strict=True)))
+    return next((each for each in found if each), None)
 
 
 async def _keep(store: PictureStore, picture_id: str, picture: Picture) -> StoreUnavailable | None:
-    """Keep one picture, or say why not."""
     try:
         await store.keep(name_of(picture_id), pybase64.b64decode(picture.base64, validate=True))
     except StoreUnavailable as failed:

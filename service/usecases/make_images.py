@@ -11,21 +11,39 @@ from functools import partial
 
 from service.domain.booking import Caller
 from service.domain.catalog import Catalog, check
-from service.domain.errors import CallFailed, Failure
+from service.domain.errors import CallFailed, Failure, StoreUnavailable
 from service.domain.images import Spec
 from service.domain.ledger import Admission
 from service.domain.outcomes import Purchase
 from service.domain.routing import Next, Plan, after, candidates
 from service.domain.teams import authorize
 from service.domain.terms import Terms
-from service.usecases.buy_once import BuyOnce, Share
-from service.usecases.buy_pictures import Bring, BuyPictures, Depart, Made, Wish
+from service.usecases.answer_once import AnswerOnce
+from service.usecases.buy_once import BuyOnce
+from service.usecases.buy_pictures import Bring, BuyPictures, Depart, Made, Wish, together
 from service.usecases.gather_references import GatherReferences, has_links
 from service.usecases.ports import Backends
+from service.usecases.share import Share
 
 
 def nobody(admission: Admission) -> None:
     """Is told how limits stand, and does not care."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one caller asks for, of what there is, on which terms.
+
+    `admitted` is told how the caller's limits stand, before anything is bought. With `linked`, all pictures of the
+    share are in the store.
+    """
+
+    spec: Spec
+    caller: Caller
+    catalog: Catalog
+    terms: Terms
+    linked: bool = False
+    admitted: Callable[[Admission], None] = nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,41 +53,43 @@ class MakeImages:
     backends: Backends
     gather: GatherReferences
     buy: BuyPictures
+    answer: AnswerOnce
     once: BuyOnce
     now: Callable[[], datetime]
 
-    async def __call__(
-        self,
-        spec: Spec,
-        caller: Caller,
-        catalog: Catalog,
-        terms: Terms,
-        admitted: Callable[[Admission], None] = nobody,
-    ) -> Share:
-        """Draw what the spec asks for. `admitted` is told how the caller's limits stand, before anything is bought.
+    async def __call__(self, asked: Asked) -> Share:
+        """Draw what is asked for.
 
         Raises:
+            StoreUnavailable: the pictures were bought, are `linked`, and the store does not take them.
             GatewayError: the request is invalid, not allowed or over a limit, or no backend delivered (`CallFailed`).
         """
         today = self.now().date()
-        model = catalog.find(spec.model, today)
-        spec = replace(spec, model=model.id)
-        authorize(caller.key.team, spec, model)
+        model = asked.catalog.find(asked.spec.model, today)
+        spec = replace(asked.spec, model=model.id)
+        authorize(asked.caller.key.team, spec, model)
         check(spec, model)
         plans = candidates(spec, model, self.backends.keys(), today)
+        wish = Wish(spec=spec, model=model, caller=asked.caller, admitted=asked.admitted, linked=asked.linked)
+        share = await self.answer(wish, asked.terms, partial(self._once, plans, asked.terms))
+        if asked.linked and not share.result.stored:
+            raise StoreUnavailable("The pictures were made, but there is no place to keep them just now.")
+        return share
+
+    async def _once(self, plans: tuple[Plan, ...], terms: Terms, wish: Wish) -> Share:
+        """Bring what the request only links to, before or after it is admitted, and buy."""
         relay = all(self.backends[plan.route.backend].relays_links for plan in plans)
         bring: Bring = partial(self.gather, relay=relay)
-        wish = Wish(spec=spec, model=model, caller=caller, admitted=admitted)
-        if has_links(spec):
+        if has_links(wish.spec):
             terms = replace(terms, share=terms.share and not relay)  # what lies behind a relayed link may change
             if not relay and not self.once.shares(wish, terms):
                 return await self.once(wish, terms, partial(self._buy, wish, plans, bring))
-        wish = replace(wish, spec=await bring(spec))
+        wish = replace(wish, spec=await bring(wish.spec))
         return await self.once(wish, terms, partial(self._buy, wish, plans, None))
 
     async def _buy(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None, depart: Depart) -> Made:
         """Go down the candidates until one delivers, or until going on would be wrong."""
-        wish, failures = replace(wish, depart=depart), list[Failure]()
+        wish, failures = replace(wish, depart=together(wish.depart, depart)), list[Failure]()
         for plan in plans:
             spec, bought = await self.buy(wish, plan, bring, first=not failures)
             if isinstance(bought.outcome, Purchase):

@@ -14,12 +14,14 @@ from service.adapters.embedded import embedded_valkey
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.usecases.flights import Boarding, Seat
-from tests.contract.flying import PATIENCE
+from service.usecases.flights import Boarding, Landing, Seat
+from tests.contract.flying import BROUGHT, PATIENCE
+from tests.contract.keeping import result
 from tests.stopped import stopped
 
 SOON_SECONDS = 0.15
 BLOCKED = Failure(kind=FailureKind.MODERATION_BLOCKED, message="No.")
+FAILED = Landing(failure=BLOCKED, seconds=60, again_seconds=0)
 KEY = "igw:{search}:flight:f1"
 
 
@@ -47,7 +49,7 @@ def every_verb(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
         lambda: flights.board("search", "f1", "one"),
         lambda: flights.sent("search", "f1", "one"),
         lambda: flights.extend("search", "f1", "one"),
-        lambda: flights.land("search", "f1", "one", BLOCKED, 60),
+        lambda: flights.land("search", "f1", "one", FAILED),
         lambda: flights.leave("search", "f1", "one"),
     ]
 
@@ -120,17 +122,37 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: st
 async def test_a_failure_that_cannot_be_read_is_no_result(redis_url: str, client: Client, spelled: str) -> None:
     async with flights_at(redis_url) as flights:
         await flights.board("search", "f1", "one")
-        await flights.land("search", "f1", "one", BLOCKED, 60)
+        await flights.land("search", "f1", "one", FAILED)
         await client.execute_command("HSET", KEY, "failure", spelled)
         with pytest.raises(StateUnavailable, match="cannot be read"):
             await flights.board("search", "f1", "two")
+
+
+@pytest.mark.parametrize("spelled", [b"igr", b"igr\x03" + bytes(40)])
+async def test_a_result_that_cannot_be_read_is_none(redis_url: str, client: Client, spelled: bytes) -> None:
+    async with flights_at(redis_url) as flights:
+        await flights.board("search", "f1", "one")
+        await flights.land("search", "f1", "one", Landing(result=BROUGHT, seconds=60, again_seconds=0))
+        await client.execute_command("HSET", KEY, "result", spelled)
+        with pytest.raises(StateUnavailable, match="cannot be read"):
+            await flights.board("search", "f1", "two")
+
+
+async def test_a_result_that_cannot_be_spelled_does_not_land(redis_url: str, client: Client) -> None:
+    await client.delete(KEY)
+    async with flights_at(redis_url) as flights:
+        await flights.board("search", "f1", "one")
+        with pytest.raises(StateUnavailable, match="cannot be spelled"):
+            await flights.land(
+                "search", "f1", "one", Landing(result=result(model="m" * 70_000), seconds=60, again_seconds=0)
+            )
 
 
 async def test_a_failure_of_a_newer_replica_is_read_as_far_as_it_is_known(redis_url: str, client: Client) -> None:
     spelled = '{"kind":"moderation_blocked","message":"No.","weather":"fine"}'
     async with flights_at(redis_url) as flights:
         await flights.board("search", "f1", "one")
-        await flights.land("search", "f1", "one", None, 60)
+        await flights.land("search", "f1", "one", FAILED)
         await client.execute_command("HSET", KEY, "failure", spelled)
         assert await flights.board("search", "f1", "two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
 

@@ -2,17 +2,22 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import pytest
 import redis
 
 from service.adapters import embedded
-from service.adapters.embedded import EmbeddedError, embedded_valkey
-from service.adapters.state import State
+from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey, running_valkey
+from service.adapters.state import State, memory_of
+from service.usecases.warn_of_eviction import Memory
+from tests.cluster import NODES, valkey_cluster
+from tests.stopped import stopped
 
 
 async def test_a_server_that_is_well_has_no_problem(redis_url: str) -> None:
@@ -38,6 +43,69 @@ async def test_a_server_that_hangs_is_a_problem_soon(tmp_path: Path) -> None:
         assert "does not answer" in str(problem)
         assert await state.problem() is None
         await state.close()
+
+
+MEGABYTES = 64 << 20
+EVICTS = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
+EVICTING = Memory(most_bytes=MEGABYTES, policy="allkeys-lru")
+
+
+async def test_a_server_says_how_it_treats_its_memory(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path, EVICTS) as url:
+        state = State(url)
+        assert await state.memory() == [EVICTING]
+        await state.close()
+
+
+async def test_who_may_not_ask_for_settings_is_told_all_the_same(tmp_path: Path) -> None:
+    """As with managed servers, which forbid `CONFIG`."""
+    with embedded_valkey(tmp_path, EVICTS) as url, redis.Redis.from_url(url) as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-config")
+        state = State(url)
+        assert await state.memory() == [EVICTING]
+        admin.execute_command("ACL", "SETUSER", "default", "-info")
+        assert await state.memory() == []
+        await state.close()
+
+
+@pytest.mark.parametrize("told", [{}, {"maxmemory": 1}, {"maxmemory_policy": "allkeys-lru"}, {"maxmemory": "n/a"}])
+def test_a_server_that_does_not_say_is_no_finding(told: dict[str, object]) -> None:
+    assert memory_of(told) is None
+
+
+async def test_of_a_cluster_every_primary_that_answers_says_it(tmp_path: Path) -> None:
+    with valkey_cluster(tmp_path) as url:
+        state = State(url)
+        assert await state.memory() == [Memory(most_bytes=0, policy="noeviction")] * NODES
+        with stopped(tmp_path / "node-1"):
+            assert len(await state.memory()) == NODES - 1
+        await state.close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+async def test_a_server_that_is_away_says_nothing_of_its_memory(scheme: str) -> None:
+    state = State(f"{scheme}://127.0.0.1:9")
+    assert await state.memory() == []
+    await state.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("redis://h", "redis://h:6379/1", True),
+        ("redis://h/0", "rediss://ada:secret@H:6379/2?socket_timeout=1", True),
+        ("redis+cluster://h:7000", "redis+cluster://h:7000", True),
+        ("redis://h", "redis://h:6380", False),
+        ("redis://h", "redis://g", False),
+        ("unix:///data/valkey/valkey.sock", "unix:///data/valkey/valkey.sock?db=1", True),
+        ("unix:///data/valkey/valkey.sock", "unix:///data/cache/valkey.sock", False),
+        ("redis://h", "unix:///data/cache/valkey.sock", False),
+    ],
+)
+async def test_databases_of_one_server_share_its_memory(one: str, other: str, same: bool) -> None:
+    state = State(one)
+    assert state.serves(other) is same
+    await state.close()
 
 
 def test_a_server_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +139,39 @@ def test_a_folder_with_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
     with embedded_valkey(folder) as url, redis.Redis.from_url(url) as client:
         assert client.ping()
     assert (folder / "appendonlydir").is_dir()
+
+
+@pytest.mark.parametrize("name", ["short", "long" * 30])
+def test_a_server_that_runs_is_found_by_its_folder(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    for _ in range(2):
+        assert running_valkey(folder) is None
+        with embedded_valkey(folder, CACHE) as url:
+            assert running_valkey(folder) == url
+    assert running_valkey(folder) is None
+
+
+@pytest.mark.parametrize("name", ["short", "long" * 30])
+def test_what_a_killed_server_left_is_no_server_and_no_obstacle(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    with embedded_valkey(folder, CACHE) as url:
+        place = Path(unquote(url.removeprefix("unix://")))
+    place.parent.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(place))
+    if place.parent != folder:
+        (folder / place.name).symlink_to(place)
+    assert running_valkey(folder) is None
+    with embedded_valkey(folder, CACHE) as again:
+        assert running_valkey(folder) == again
+
+
+def test_what_is_no_server_is_said(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "valkey.sock"))
+        with pytest.raises(EmbeddedError, match=r"valkey\.sock cannot be used"):
+            running_valkey(tmp_path)
 
 
 def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import structlog
 
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.domain.errors import FailureKind
-from service.usecases.events import AttemptFinished, Crashed, Event, Listening, RequestFinished, StoreFailed
+from service.usecases.events import (
+    AttemptFinished,
+    Crashed,
+    Event,
+    Listening,
+    RequestFinished,
+    StoreFailed,
+    StoreUnsafe,
+)
 
 
 class Terminal(io.StringIO):
@@ -51,6 +59,10 @@ def attempt(failure: FailureKind | None) -> AttemptFinished:
         (attempt(FailureKind.BUSY), {"event": "attempt failed", "failure": "busy", "ms": 500.0, "level": "warning"}),
         (Listening(address="http://x", backends=("sandbox",)), {"event": "listening", "backends": ["sandbox"]}),
         (StoreFailed(request_id="req_1", reason="full"), {"event": "picture not kept", "reason": "full"}),
+        (
+            StoreUnsafe(store="REDIS_URL", problem="drops", advice="set"),
+            {"event": "store unsafe", "store": "REDIS_URL", "problem": "drops", "advice": "set", "level": "warning"},
+        ),
         (Crashed(request_id="req_1", error="KeyError", trace=("a.py:1 f",)), {"event": "crash", "trace": ["a.py:1 f"]}),
     ],
 )

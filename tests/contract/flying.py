@@ -9,7 +9,8 @@ from typing import Protocol
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.state import connect, disconnect
 from service.domain.errors import Failure
-from service.usecases.flights import Boarding, Flights
+from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, hollow
+from tests.contract.keeping import result
 from tests.fakes.flights import FakeFlights
 
 PATIENCE = 10  # here it is shown what comes out, not how soon
@@ -17,11 +18,19 @@ LEASE = 60.0
 OVER = 0.0  # a lease that is over when it begins
 
 
+BROUGHT = result()
+LANDED = Boarding(seat=Seat.LANDED, result=hollow(BROUGHT))
+
+
 class Sky(Protocol):
     """What keeps the flights."""
 
     def leasing(self, seconds: float) -> Flights:
         """Flights whose leaders may be silent for so long."""
+        ...
+
+    def daring(self) -> Flights:
+        """Flights that may be led again when they are lost."""
         ...
 
     async def empty(self, team: str) -> None:
@@ -37,6 +46,10 @@ class FakeSky:
         self.fake.lease_seconds = seconds
         return self.fake
 
+    def daring(self) -> Flights:
+        self.fake.lost_are_led = True
+        return self.leasing(LEASE)
+
     async def empty(self, team: str) -> None:  # noqa: ARG002 (in memory there is one team at a time)
         self.fake.forget()
 
@@ -50,6 +63,10 @@ class RealSky:
         if seconds not in self.opened:
             self.opened[seconds] = RedisFlights(self.url, lease_seconds=seconds, patience_seconds=PATIENCE)
         return self.opened[seconds]
+
+    def daring(self) -> Flights:
+        self.opened[-1] = RedisFlights(self.url, lease_seconds=LEASE, patience_seconds=PATIENCE, lost_are_led=True)
+        return self.opened[-1]
 
     async def empty(self, team: str) -> None:
         client = connect(self.url)
@@ -70,8 +87,11 @@ class Airport:
     team: str
     flight: str = "f1"
 
-    async def board(self, owner: str, lease: float = LEASE) -> Boarding:
-        return await self.sky.leasing(lease).board(self.team, self.flight, owner)
+    async def board(self, owner: str, lease: float = LEASE, *, mark: str = "", again: bool = False) -> Boarding:
+        return await self.sky.leasing(lease).board(self.team, self.flight, owner, mark, again=again)
+
+    async def follow(self, flight: str, seconds: float = 60, *, again: bool) -> str:
+        return await self.sky.leasing(LEASE).follow(self.team, "a fox", flight, seconds, again=again)
 
     async def sent(self, owner: str, lease: float = LEASE) -> None:
         await self.sky.leasing(lease).sent(self.team, self.flight, owner)
@@ -79,8 +99,22 @@ class Airport:
     async def extend(self, owner: str, lease: float = LEASE) -> None:
         await self.sky.leasing(lease).extend(self.team, self.flight, owner)
 
-    async def land(self, owner: str, failure: Failure | None = None, seconds: float = 60) -> None:
-        await self.sky.leasing(LEASE).land(self.team, self.flight, owner, failure, seconds)
+    async def land(
+        self,
+        owner: str,
+        failure: Failure | None = None,
+        seconds: float = 60,
+        *,
+        again_seconds: float = 0,
+        result: Result | None = None,
+    ) -> None:
+        landing = Landing(
+            failure=failure,
+            result=result or (None if failure else BROUGHT),
+            seconds=seconds,
+            again_seconds=again_seconds,
+        )
+        await self.sky.leasing(LEASE).land(self.team, self.flight, owner, landing)
 
     async def leave(self, owner: str) -> None:
         await self.sky.leasing(LEASE).leave(self.team, self.flight, owner)

@@ -46,6 +46,9 @@ def result(**changes: Any) -> Result:
         "created": 1_795_262_401,
         "cost": 123_456_789_012,
         "kept_at": 1_795_262_402_123_456,
+        "ids": ("img_1", "img_2"),
+        "stored": True,
+        "request_id": "req_1",
     }
     return Result(**{**plain, **changes})
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.usecases.flights import Boarding, Flights, Seat
+from service.usecases.flights import Boarding, Flights, Landing, Seat
 from tests.cluster import valkey_cluster
-from tests.contract.flying import LEASE, OVER, Airport, airport_on
+from tests.contract.flying import BROUGHT, LANDED, LEASE, OVER, Airport, airport_on
 from tests.fakes.flights import FakeFlights
 
-LEAD, WAIT, LANDED, LOST = (Boarding(seat=seat) for seat in Seat)
+LEAD, WAIT, _, LOST = (Boarding(seat=seat) for seat in Seat)
 BLOCKED = Failure(
     kind=FailureKind.MODERATION_BLOCKED,
     message="Refusé: “no” 🦊",
@@ -78,7 +78,8 @@ async def test_a_landing_is_told_to_everybody(airport: Airport, failure: Failure
     for _ in range(2):
         await airport.land("one", failure)
     for owner in ("one", "two"):
-        assert await airport.board(owner) == Boarding(seat=Seat.LANDED, failure=failure)
+        told = Boarding(seat=Seat.LANDED, failure=failure) if failure else LANDED
+        assert await airport.board(owner) == told
 
 
 async def test_a_landing_is_the_end(airport: Airport) -> None:
@@ -92,6 +93,46 @@ async def test_a_landing_is_the_end(airport: Airport) -> None:
     assert await airport.board("two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
     await airport.land("one")
     assert await airport.board("two") == LANDED
+
+
+async def test_a_landing_is_told_longer_to_who_asks_again(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.land("one", BLOCKED, 0, again_seconds=60)
+    assert await airport.board("two", again=True) == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+    assert await airport.board("two") == LEAD
+    assert await airport.board("three", again=True) == WAIT
+    await airport.land("two", seconds=0, again_seconds=60)
+    assert await airport.board("three", again=True) == LANDED
+
+
+async def test_a_flight_bears_the_mark_of_who_leads_it(airport: Airport) -> None:
+    assert await airport.board("one", mark="a") == replace(LEAD, mark="a")
+    assert await airport.board("one", mark="b") == replace(LEAD, mark="a")
+    assert await airport.board("two", mark="b") == replace(WAIT, mark="a")
+    await airport.sent("one")
+    await airport.land("one")
+    assert await airport.board("two", mark="b") == replace(LANDED, mark="a")
+    await airport.land("one", seconds=0, again_seconds=60)
+    assert await airport.board("two", OVER, mark="b") == replace(LEAD, mark="b")
+    await airport.sent("two", OVER)
+    assert await airport.board("one", mark="c") == replace(LOST, mark="b")
+
+
+async def test_a_lost_flight_is_led_again_where_the_operator_wants_it(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.sent("one", OVER)
+    daring = airport.sky.daring()
+    assert await daring.board(airport.team, airport.flight, "two") == LEAD
+    assert await daring.board(airport.team, airport.flight, "three") == WAIT
+
+
+async def test_a_wish_that_is_made_again_goes_by_the_flight_that_was_named_last(airport: Airport) -> None:
+    assert await airport.follow("f1", again=True) == "f1"
+    assert await airport.follow("f2", again=False) == "f2"
+    assert [await airport.follow("f3", again=True) for _ in range(2)] == ["f2", "f2"]
+    assert await replace(airport, team=f"{airport.team}-2").follow("f4", again=True) == "f4"
+    assert await airport.follow("f5", 0, again=False) == "f5"
+    assert await airport.follow("f6", again=True) == "f6"
 
 
 async def test_a_landing_for_no_time_at_all_is_forgotten(airport: Airport) -> None:
@@ -181,12 +222,14 @@ async def test_without_the_store_nobody_is_admitted(kind: str) -> None:
         with pytest.raises(StateUnavailable, match="does not answer"):
             await call("search", "f1", "one")
     with pytest.raises(StateUnavailable, match="does not answer"):
-        await flights.land("search", "f1", "one", None, 1)
+        await flights.land("search", "f1", "one", Landing(result=BROUGHT, seconds=1, again_seconds=1))
+    with pytest.raises(StateUnavailable, match="does not answer"):
+        await flights.follow("search", "a fox", "f1", 1, again=True)
     if isinstance(flights, RedisFlights):
         await flights.close()
 
 
-VERBS = ("board", "board", "sent", "extend", "land", "fail", "forget", "leave")
+VERBS = ("board", "board", "again", "sent", "extend", "land", "fail", "forget", "hide", "leave")
 STEPS = st.lists(
     st.tuples(st.sampled_from(VERBS), st.sampled_from(["one", "two", "three"]), st.sampled_from([LEASE, OVER])),
     max_size=30,
@@ -211,7 +254,9 @@ async def compare(kind: str, url: str, steps: list[tuple[str, str, float]]) -> N
 async def told(airport: Airport, verb: str, owner: str, lease: float) -> Boarding | str | None:
     match verb:
         case "board":
-            return await airport.board(owner, lease)
+            return await airport.board(owner, lease, mark=owner)
+        case "again":
+            return await airport.board(owner, lease, mark=owner, again=True)
         case "sent":
             try:
                 await airport.sent(owner, lease)
@@ -222,7 +267,12 @@ async def told(airport: Airport, verb: str, owner: str, lease: float) -> Boardin
         case "leave":
             await airport.leave(owner)
         case _:
-            await airport.land(owner, BLOCKED if verb == "fail" else None, 0 if verb == "forget" else 60)
+            await airport.land(
+                owner,
+                BLOCKED if verb == "fail" else None,
+                0 if verb in {"forget", "hide"} else 60,
+                again_seconds=60 if verb == "hide" else 0,
+            )
     return None
 
 

@@ -75,6 +75,13 @@ async def test_every_change_is_on_record_newest_first(store: KeyStore) -> None:
     assert await store.records(1) == [done("change 2")]
 
 
+async def test_what_was_done_to_something_else_is_on_record_too(store: KeyStore) -> None:
+    await store.add(issued("key_1"), done("issue"))
+    await store.note(done("purge", "cache"))
+    assert await store.records(10) == [done("purge", "cache"), done("issue")]
+    assert await store.keys() == [issued("key_1")]
+
+
 async def test_what_is_refused_changes_nothing_and_is_not_on_record(store: KeyStore) -> None:
     first, second = issued("key_1"), issued("key_2")
     await store.add(first, done("issue"))
@@ -133,6 +140,7 @@ async def test_a_store_that_is_down_says_so_and_nothing_else(no_store: KeyStore)
     verbs: list[Coroutine[Any, Any, object]] = [
         no_store.add(issued("key_1"), done("issue")),
         no_store.change(issued("key_1"), done("revoke")),
+        no_store.note(done("purge")),
         no_store.find("key_1"),
         no_store.keys(),
         no_store.records(1),

@@ -410,7 +410,7 @@ def test_what_is_not_there_is_said(site: Site, method: str, path: str, status: i
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
 
 
-PATHS = ["/keys", "/keys/key_0", "/teams", "/teams/ads", "/usage", "/export?format=csv", "/audit"]
+PATHS = ["/keys", "/keys/key_0", "/teams", "/teams/ads", "/usage", "/export?format=csv", "/audit", "/cache"]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,62 +1,29 @@
 """Bought once: across processes, for SDKs that lose patience, and when whoever buys is killed."""
 
 import asyncio
-import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import httpx2
 import pytest
 
-from service.domain.teams import digest_of
+from service.adapters.embedded import CACHE, embedded_valkey
 from tests.chaos.site import await_true
+from tests.e2e.replicas import PATH, Start, ask, change, wish
 from tests.e2e.test_sdks import SDKS
 from tests.gateway import GatewayProcess
 from tests.simulators.server import Answer, Simulator
+from tests.stopped import stopped
 
 pytest_plugins = ["tests.databases"]
 
-ROOT = Path(__file__).parents[2]
-TEAMS = "teams:\n" + "".join(
-    f"  {name}: {{keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
-)
-PATH = "/v1/images/generations"
+SOON_SECONDS = 0.15
+MINE: tuple[dict[str, Any], ...] = ({"cache_control": "no-store"}, {"x_gateway_variant": "2"})
 
 
-@pytest.fixture
-def start(
-    tmp_path: Path, redis_url: str, new_database: Callable[[str], str], openai_sim: Simulator
-) -> Callable[[], GatewayProcess]:
-    """Replicas on the same stores, with the shipped settings."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "config" / "teams.yaml").write_text(TEAMS)
-    settings = tmp_path / "config" / "gateway.yaml"
-    settings.write_text(settings.read_text().replace("lease_seconds: 60", "lease_seconds: 2"))
-    environment = {
-        "IMAGE_GATEWAY_CONFIG": str(tmp_path / "config"),
-        "OPENAI_API_KEY": "sk-operator",
-        "OPENAI_BASE_URL": openai_sim.base_url,
-        "REDIS_URL": redis_url,
-        "DATABASE_URL": new_database("sqlite"),
-    }
-    return lambda: GatewayProcess(tmp_path / "data", environment, options=())
-
-
-def wish(prompt: str) -> dict[str, str]:
-    return {"prompt": prompt, "quality": "low", "size": "1024x1024"}
-
-
-def ask(
-    http: httpx2.Client, gateway: GatewayProcess, prompt: str, who: str = "search", **headers: str
-) -> httpx2.Response:
-    given = {"authorization": f"Bearer igw_{who}", **{name.replace("_", "-"): text for name, text in headers.items()}}
-    return http.post(gateway.url + PATH, json=wish(prompt), headers=given)
-
-
-def test_the_same_is_bought_once(
-    start: Callable[[], GatewayProcess], http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
-) -> None:
+def test_the_same_is_bought_once(start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path) -> None:
     fox = f"a fox {tmp_path}"
     with start() as gateway:
         first, second = ask(http, gateway, fox), ask(http, gateway, fox)
@@ -66,7 +33,7 @@ def test_the_same_is_bought_once(
         assert first.json()["data"][0]["b64_json"] == second.json()["data"][0]["b64_json"]
         assert first.json()["usage"] == second.json()["usage"]
         assert len(openai_sim.requests) == 1
-        for number, headers in enumerate(({"cache_control": "no-store"}, {"x_gateway_variant": "2"}), start=2):
+        for number, headers in enumerate(MINE, start=2):
             assert ask(http, gateway, fox, **headers).headers["x-gateway-cache"] in {"bypass", "miss"}
             assert len(openai_sim.requests) == number
         assert ask(http, gateway, fox, who="ads").headers["x-gateway-cache"] == "miss"
@@ -82,7 +49,7 @@ def test_the_same_is_bought_once(
 
 
 def test_sixty_four_at_once_on_two_processes_are_one_purchase(
-    start: Callable[[], GatewayProcess], openai_sim: Simulator, tmp_path: Path
+    start: Start, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     async def storm(urls: list[str]) -> list[httpx2.Response]:
         headers = {"authorization": "Bearer igw_search"}
@@ -104,7 +71,7 @@ def test_sixty_four_at_once_on_two_processes_are_one_purchase(
 
 
 def test_what_a_killed_process_was_buying_is_not_bought_again(
-    start: Callable[[], GatewayProcess], http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     prompt = f"a crow {tmp_path}"
     openai_sim.answer(Answer(hold=True))
@@ -126,18 +93,20 @@ def test_what_a_killed_process_was_buying_is_not_bought_again(
     assert len(openai_sim.requests) == 1
 
 
+@pytest.mark.parametrize("cache_control", ["", "no-store", "no-cache"])
 def test_an_sdk_that_loses_patience_gets_the_picture_that_was_bought(
-    start: Callable[[], GatewayProcess], openai_sim: Simulator, tmp_path: Path
+    start: Start, openai_sim: Simulator, tmp_path: Path, cache_control: str
 ) -> None:
     openai_sim.answer(Answer(delay=2.5))
     with start() as gateway:
         script = (
             "import sys\nfrom openai import OpenAI\n"
             "client = OpenAI(base_url=sys.argv[1], api_key='igw_search', timeout=1, max_retries=3)\n"
-            "reply = client.images.generate(prompt=sys.argv[2], quality='low', size='1024x1024')\n"
+            "reply = client.images.generate(prompt=sys.argv[2], quality='low', size='1024x1024', "
+            "extra_headers={'cache-control': sys.argv[3]})\n"
             "print(len(reply.data[0].b64_json))\n"
         )
-        arguments = [f"{gateway.url}/v1", f"a hare {tmp_path}"]
+        arguments = [f"{gateway.url}/v1", f"a hare {tmp_path}", cache_control]
         done = subprocess.run(
             [f"{SDKS}/new/bin/python", "-c", script, *arguments],
             capture_output=True,
@@ -147,4 +116,86 @@ def test_an_sdk_that_loses_patience_gets_the_picture_that_was_bought(
         )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 100
+    assert len(openai_sim.requests) == 1
+
+
+def test_a_cache_that_hangs_costs_little_and_no_picture(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache"
+    with embedded_valkey(folder, CACHE) as url, start(CACHE_REDIS_URL=url) as gateway:
+        assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "miss"
+        assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "hit"
+        with stopped(folder):
+            replies = [ask(http, gateway, f"jay {number} {tmp_path}") for number in range(20)]
+        assert {(reply.status_code, reply.headers["x-gateway-cache"]) for reply in replies} == {(200, "miss")}
+        assert len(openai_sim.requests) == 21
+        assert median(reply.elapsed.total_seconds() for reply in replies) < SOON_SECONDS
+
+
+def test_told_to_go_it_finishes_what_it_is_buying_and_takes_nothing_new(
+    start: Start, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0.2")
+    openai_sim.answer(Answer(hold=True))
+
+    async def leave(gateway: GatewayProcess) -> httpx2.Response:
+        headers = {"authorization": "Bearer igw_search"}
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+            asking = asyncio.create_task(
+                client.post(gateway.url + PATH, json=wish(f"a heron {tmp_path}"), headers=headers)
+            )
+            await asyncio.to_thread(openai_sim.await_requests, 1)
+            ready = await client.get(f"{gateway.url}/health/ready")
+            gateway.signal()
+            gone = await until_refused(client, f"{gateway.url}/health/ready")
+            openai_sim.release(1)
+            assert (ready.status_code, gone) == (200, True)
+            return await asking
+
+    with start() as gateway:
+        reply = asyncio.run(leave(gateway))
+        assert gateway.wait() == 0
+    assert (reply.status_code, len(openai_sim.requests)) == (200, 1)
+
+
+async def until_refused(client: httpx2.AsyncClient, address: str) -> bool:
+    """Ask until nobody takes the call; on the way there it must be said that it is not ready."""
+    said = set()
+    while True:
+        try:
+            said.add((await client.get(address)).status_code)
+        except httpx2.ConnectError:
+            return 503 in said
+
+
+def test_what_was_not_finished_in_time_is_handed_over_as_sent(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0")
+    change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
+    openai_sim.answer(Answer(hold=True))
+
+    async def leave(gateway: GatewayProcess) -> None:
+        headers = {"authorization": "Bearer igw_search"}
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+            asking = asyncio.create_task(
+                client.post(gateway.url + PATH, json=wish(f"a stork {tmp_path}"), headers=headers)
+            )
+            await asyncio.to_thread(openai_sim.await_requests, 1)
+            gateway.signal()
+            assert (await asking).status_code == 500
+
+    with start() as gateway:
+        asyncio.run(leave(gateway))
+        assert gateway.wait() == 0
+    with start() as other:
+        reply = ask(http, other, f"a stork {tmp_path}")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (503, "purchase_unconfirmed")
+
+        def booked() -> bool:
+            usage = http.get(f"{other.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"})
+            return any(row["group"]["basis"] == "unconfirmed" for row in usage.json()["data"])
+
+        await_true(booked)
     assert len(openai_sim.requests) == 1

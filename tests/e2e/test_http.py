@@ -276,10 +276,12 @@ def test_addresses_expire_and_cannot_be_altered(http: httpx2.Client, gateway: Ga
         assert envelope(http.get(altered))["code"] == "picture_not_found"
     kept.unlink()
     assert envelope(http.get(address))["code"] == "picture_not_found"
+    again = post(http, gateway, {"prompt": "a fox", "response_format": "url"})
+    assert (again.headers["x-gateway-cache"], opened(again.json()["data"][0], http).format) == ("hit", "PNG")
 
 
 def test_inline_pictures_are_kept_too_in_dev(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    item = post(http, gateway, {"prompt": "a fox"}).json()["data"][0]
+    item = post(http, gateway, {"prompt": "a fox to keep"}).json()["data"][0]
     assert (gateway.data / "pictures" / f"{item['id']}.png").exists()
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import itertools
+import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,14 +17,21 @@ from service.domain.outcomes import Picture, Purchase
 from service.domain.pricing import Price
 from service.domain.teams import Key, Team, digest_of
 from service.domain.terms import Terms
+from service.usecases.answer_once import AnswerOnce, Replays
 from service.usecases.buy_once import BuyOnce, Policy
 from service.usecases.buy_pictures import BuyPictures, Made
+from service.usecases.detached import Detached
 from service.usecases.develop import Develop
+from service.usecases.flights import Result
+from service.usecases.fly import Fly
 from service.usecases.gather_references import GatherReferences
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
-from service.usecases.make_images import MakeImages, nobody
-from service.usecases.ports import Backend
+from service.usecases.keep_pictures import KeepPictures
+from service.usecases.make_images import Asked, MakeImages, nobody
+from service.usecases.ports import Backend, PictureStore
+from service.usecases.read_pictures import ReadPictures
+from service.usecases.serve_kept import ServeKept
 from tests.fakes.books import FakeBooks
 from tests.fakes.contents import MemoryContent
 from tests.fakes.darkroom import FakeDarkroom
@@ -37,6 +46,7 @@ TODAY = NOW.date()
 SQUARE = Size(1024, 1024)
 KEY = Key(id="search-1", team=Team(name="search"), digest=digest_of("igw_search"))
 ALL_FORMATS = ("png", "jpeg", "webp", "gif", "svg")
+POLICY, REPLAYS = Policy(seconds=3600, shared=False), Replays(seconds=86_400, waits=True)
 FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, max_pixels=8_294_400)
 
 
@@ -100,6 +110,24 @@ def purchase(*pictures: str, **changes: Any) -> Purchase:
     return Purchase(**{"pictures": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes})
 
 
+def result(**changes: Any) -> Result:
+    """What was bought a cent ago, as it is kept."""
+    plain = {
+        "model": "painter",
+        "backend": "alpha",
+        "upstream_model": "alpha/painter",
+        "price_version": "cent@2026-01-01",
+        "purchase": purchase("Zm94"),
+        "created": 1_795_000_000,
+        "cost": 10_000_000,
+        "kept_at": int(NOW.timestamp()) * 1_000_000,
+        "ids": ("img_1",),
+        "stored": False,
+        "request_id": "req_0",
+    }
+    return Result(**{**plain, **changes})
+
+
 def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
     """A call that brought nothing."""
     return Failure(kind=kind, message=message)
@@ -126,22 +154,63 @@ class Alone:
     async def __call__(
         self, spec: Spec, caller: Caller, catalog: Catalog, admitted: Callable[[Admission], None] = nobody
     ) -> Made:
-        return (await self._make(spec, caller, catalog, Terms(share=False), admitted)).made
+        terms = Terms(share=False)
+        share = await self._make(Asked(spec=spec, caller=caller, catalog=catalog, terms=terms, admitted=admitted))
+        return Made(
+            spec=share.spec,
+            backend=share.result.backend,
+            upstream_model=share.result.upstream_model,
+            price_version=share.result.price_version,
+            purchase=share.result.purchase,
+            created=share.result.created,
+            cost=share.cost,
+        )
 
 
-def once(hold: HoldMoney, **changes: Any) -> BuyOnce:
-    """Buying once among fakes; results are kept for an hour."""
-    numbers = itertools.count(1)
-    parts = {
-        "results": FakeResults(),
-        "flights": FakeFlights(),
-        "hold": hold,
-        "policy": Policy(seconds=3600, shared=False),
-        "mint": lambda: f"owner-{next(numbers)}",
-        "now": lambda: NOW,
-        "lease": 30.0,
-    }
-    return BuyOnce(**{**parts, **changes})
+@dataclass(slots=True, kw_only=True)
+class Counter:
+    """The parts that a replica buys, keeps and serves with, among fakes; results are kept for an hour."""
+
+    hold: HoldMoney
+    flights: FakeFlights = field(default_factory=FakeFlights)
+    results: FakeResults = field(default_factory=FakeResults)
+    store: PictureStore | None = None
+    keep_all: bool = False
+    lease: float = 30.0
+    now: Callable[[], datetime] = lambda: NOW
+    policy: Policy = POLICY
+    replays: Replays = REPLAYS
+    mint: Callable[[], str] = lambda: uuid.uuid4().hex
+
+    def fly(self) -> Fly:
+        return Fly(flights=self.flights, mint=self.mint, lease=self.lease)
+
+    def keep(self) -> KeepPictures:
+        return KeepPictures(
+            store=self.store, mint=self.mint, observe=Recorder(), keep_all=self.keep_all, fresh_seconds=86_400
+        )
+
+    def serve(self) -> ServeKept:
+        pictures = ReadPictures(store=self.store, keep_seconds=1e9, now=self.now)
+        return ServeKept(hold=self.hold, keep=self.keep(), pictures=pictures, mint=self.mint, now=self.now)
+
+    def once(self) -> BuyOnce:
+        return BuyOnce(
+            results=self.results,
+            flights=self.flights,
+            fly=self.fly(),
+            detached=Detached(),
+            keep=self.keep(),
+            serve=self.serve(),
+            policy=self.policy,
+            mint=self.mint,
+            now=self.now,
+        )
+
+    def answer(self) -> AnswerOnce:
+        return AnswerOnce(
+            fly=self.fly(), detached=Detached(), results=self.results, serve=self.serve(), replays=self.replays
+        )
 
 
 def story(
@@ -165,7 +234,17 @@ def story(
         elapsed=itertools.count().__next__,
     )
     gather = GatherReferences(darkroom=darkroom, links=links or FakeLinks(), kept=FakeLinks())
-    return Alone(MakeImages(backends=backends, gather=gather, buy=buy, now=lambda: now, once=once(hold)))
+    counter = Counter(hold=hold, now=lambda: now)
+    return Alone(
+        MakeImages(
+            backends=backends,
+            gather=gather,
+            buy=buy,
+            answer=counter.answer(),
+            once=counter.once(),
+            now=lambda: now,
+        )
+    )
 
 
 def entry(**changes: Any) -> Entry:

@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass
 
-from service.domain.errors import Failure, StateUnavailable
+from service.domain.errors import StateUnavailable
 from service.domain.refusals import SECOND
-from service.usecases.flights import Boarding, Seat
+from service.usecases.flights import Boarding, Landing, Seat, hollow
 from tests.fakes.ledger import NOW
 
 
 @dataclass(slots=True)
 class Flight:
-    """One purchase. Times are microseconds since 1970; at `gone` nothing is known of it any more."""
+    """One purchase. Times are microseconds since 1970; at `gone` nothing is known of it any more.
+
+    Once it has landed, `lease_end` is how long everybody is told.
+    """
 
     owner: str
-    lease_end: int
-    gone: int
+    mark: str
+    lease_end: int = 0
+    gone: int = 2**62
     is_sent: bool = False
     landing: Boarding | None = None
 
@@ -25,31 +29,50 @@ class FakeFlights:
     A leader is away after `lease_seconds` without a sign of life, and forgotten after `memory_seconds`.
     """
 
-    def __init__(self, *, lease_seconds: float = 30.0, memory_seconds: float = 600.0, now: int = NOW) -> None:
+    def __init__(
+        self,
+        *,
+        lease_seconds: float = 30.0,
+        memory_seconds: float = 600.0,
+        lost_are_led: bool = False,
+        now: int = NOW,
+    ) -> None:
         self.now = now
         self.down = False
+        self.lost_are_led = lost_are_led
         self.lease_seconds = lease_seconds
         self.memory_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
+        self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
 
     def forget(self) -> None:
         """The store is emptied."""
         self._flights.clear()
+        self._wishes.clear()
 
-    async def board(self, team: str, flight: str, owner: str) -> Boarding:
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", *, again: bool = False) -> Boarding:
         """Take a seat."""
         found = self._find(team, flight)
-        if found is None:
-            found = self._flights[team, flight] = Flight(owner, 0, 0)
-        if found.landing:
+        if found and found.landing and (again or self.now < found.lease_end):
             return found.landing
-        if found.owner != owner and self.now < found.lease_end:
-            return Boarding(seat=Seat.WAIT)
-        if found.owner != owner and found.is_sent:
-            return Boarding(seat=Seat.LOST)
-        found.owner = owner
+        if found and not found.landing and found.owner != owner:
+            if self.now < found.lease_end:
+                return Boarding(seat=Seat.WAIT, mark=found.mark)
+            if found.is_sent and not self.lost_are_led:
+                return Boarding(seat=Seat.LOST, mark=found.mark)
+        if found is None or found.landing or found.owner != owner:
+            found = self._flights[team, flight] = Flight(owner, mark)
         self._show_life(found)
-        return Boarding(seat=Seat.LEAD)
+        return Boarding(seat=Seat.LEAD, mark=found.mark)
+
+    async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
+        """Which flight a wish goes by."""
+        self._find(team, flight)
+        named, gone = self._wishes.get((team, wish), ("", 0))
+        if again and self.now < gone:
+            return named
+        self._wishes[team, wish] = flight, self.now + round(seconds * SECOND)
+        return flight
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
         """Raises if it is not led by `owner`."""
@@ -65,12 +88,14 @@ class FakeFlights:
         if found:
             self._show_life(found)
 
-    async def land(self, team: str, flight: str, owner: str, failure: Failure | None, seconds: float) -> None:
+    async def land(self, team: str, flight: str, owner: str, landing: Landing) -> None:
         """Nothing if it was not led by `owner`, who may land it again."""
         found = self._find(team, flight)
         if found and found.owner == owner:
-            found.landing = Boarding(seat=Seat.LANDED, failure=failure)
-            found.gone = self.now + round(seconds * SECOND)
+            brought = hollow(landing.result) if landing.result else None
+            found.landing = Boarding(seat=Seat.LANDED, mark=found.mark, failure=landing.failure, result=brought)
+            found.lease_end = self.now + round(landing.seconds * SECOND)
+            found.gone = self.now + round(max(landing.seconds, landing.again_seconds) * SECOND)
 
     async def leave(self, team: str, flight: str, owner: str) -> None:
         """Nothing if it is not led by `owner`."""

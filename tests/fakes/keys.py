@@ -27,6 +27,11 @@ class FakeKeyStore:
         before = await self.find(key.id)
         self._keep(replace(key, revoked_at=before.revoked_at or key.revoked_at), record)
 
+    async def note(self, record: AuditRecord) -> None:
+        """Write a record of its own."""
+        self._answer()
+        self.audit.append(record)
+
     async def find(self, key_id: str) -> IssuedKey:
         """One key."""
         self._answer()

@@ -1,7 +1,6 @@
 """The same picture is bought once, whoever asks for it and whatever happens to who buys it."""
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,20 +9,29 @@ from typing import Any
 import pytest
 
 from service.domain.booking import Caller
-from service.domain.errors import CallFailed, FailureKind, FlightLost, LimitExceeded, NotCached, StateUnavailable
+from service.domain.errors import (
+    CallFailed,
+    FailureKind,
+    FlightLost,
+    LimitExceeded,
+    NotCached,
+    NotKeptAnyMore,
+    StateUnavailable,
+)
 from service.domain.ledger import Basis, Entry
 from service.domain.limits import Limit, Limits, Measure, Standing
 from service.domain.teams import Team
 from service.domain.terms import Terms
 from service.usecases.accounts import Span
-from service.usecases.buy_once import SHARED, BuyOnce, Share, Source
+from service.usecases.buy_once import SHARED, BuyOnce
 from service.usecases.buy_pictures import Depart, Made, Wish
 from service.usecases.make_images import nobody
+from service.usecases.share import Share, Source
 from tests.fakes.books import FakeBooks
-from tests.fakes.builders import KEY, NOW, accounts, caller, failure, model, once, purchase, spec
+from tests.fakes.builders import KEY, NOW, POLICY, Counter, accounts, caller, failure, model, purchase, spec
 from tests.fakes.flights import FakeFlights
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.results import FakeResults
+from tests.fakes.pictures import FakePictures
 
 CENT = 10_000_000
 TERMS = Terms()
@@ -57,7 +65,7 @@ class Vendor:
             backend="alpha",
             upstream_model="alpha/painter",
             price_version="1",
-            purchase=purchase(f"picture{number}", tier="low"),
+            purchase=purchase(f"fox{number}", tier="low"),
             created=7,
             cost=CENT,
         )
@@ -69,12 +77,12 @@ class Scene:
     def __init__(self, **changes: Any) -> None:
         self.ledger, self.books = FakeLedger(counted=True), FakeBooks()
         self.hold = accounts(self.ledger, self.books)
-        self.flights, self.results, self.vendor = FakeFlights(), FakeResults(), Vendor()
-        self.changes, self.ids = changes, itertools.count(1)
+        self.vendor = Vendor()
+        self.parts = Counter(hold=self.hold, **changes)
+        self.flights, self.results = self.parts.flights, self.parts.results
 
     def replica(self, **changes: Any) -> BuyOnce:
-        parts = {"flights": self.flights, "results": self.results, "mint": lambda: f"id-{next(self.ids)}"}
-        return once(self.hold, **{**parts, **self.changes, **changes})
+        return replace(self.parts, **changes).once()
 
     async def booked(self) -> list[Entry]:
         await self.hold.keep.write()
@@ -82,7 +90,7 @@ class Scene:
 
 
 def drawn(share: Share) -> bytes:
-    return bytes(share.made.purchase.pictures[0].base64)
+    return bytes(share.result.purchase.pictures[0].base64)
 
 
 async def waiting(reached: Callable[[], bool]) -> None:
@@ -98,8 +106,8 @@ async def test_who_asks_again_gets_what_was_bought_and_pays_nothing() -> None:
     later = scene.replica(now=lambda: NOW + timedelta(seconds=90))
     second = await later(wish(), TERMS, scene.vendor.buy)
     assert (first.source, second.source, second.age) == (Source.MISS, Source.HIT, 90)
-    assert (drawn(first), drawn(second), scene.vendor.calls) == (b"picture1", b"picture1", 1)
-    assert (second.made.cost, second.made.created, second.made.backend) == (0, 7, "alpha")
+    assert (drawn(first), drawn(second), scene.vendor.calls) == (b"fox1", b"fox1", 1)
+    assert (second.cost, second.result.created, second.result.backend) == (0, 7, "alpha")
     (entry,) = await scene.booked()
     assert (entry.cost, entry.saved, entry.basis, entry.cache) == (0, CENT, Basis.CACHE, "hit")
     assert (entry.resolved_tier, entry.size, entry.n) == ("low", "1024x1024", 1)
@@ -111,7 +119,7 @@ async def test_who_asks_for_another_one_gets_another_one(terms: Terms) -> None:
     replica = scene.replica()
     await replica(wish(), TERMS, scene.vendor.buy)
     share = await replica(wish(), terms, scene.vendor.buy)
-    assert (drawn(share), scene.vendor.calls) == (b"picture2", 2)
+    assert (drawn(share), scene.vendor.calls) == (b"fox2", 2)
 
 
 async def test_a_newer_one_takes_the_place_of_the_older() -> None:
@@ -119,7 +127,7 @@ async def test_a_newer_one_takes_the_place_of_the_older() -> None:
     replica = scene.replica()
     for terms in (TERMS, Terms(max_age=0), TERMS):
         share = await replica(wish(), terms, scene.vendor.buy)
-    assert drawn(share) == b"picture2"
+    assert drawn(share) == b"fox2"
 
 
 async def test_what_is_too_old_is_bought_again() -> None:
@@ -140,7 +148,7 @@ async def test_another_team_and_another_wish_are_not_the_same() -> None:
 
 
 async def test_teams_share_where_the_operator_says_so() -> None:
-    scene = Scene(policy=replace(once(accounts()).policy, shared=True))
+    scene = Scene(policy=replace(POLICY, shared=True))
     stranger = caller(key=replace(KEY, team=Team(name="ads")))
     await scene.replica()(wish(), TERMS, scene.vendor.buy)
     assert (await scene.replica()(wish(stranger), TERMS, scene.vendor.buy)).source is Source.HIT
@@ -188,7 +196,7 @@ async def test_sixty_four_who_ask_at_once_on_two_replicas_buy_once() -> None:
     await waiting(lambda: scene.vendor.calls == 1)
     scene.vendor.gate.set()
     shares = await asyncio.gather(*asking)
-    assert {drawn(share) for share in shares} == {b"picture1"}
+    assert {drawn(share) for share in shares} == {b"fox1"}
     assert sorted(share.source for share in shares) == [Source.JOINED] * 63 + [Source.MISS]
     assert scene.vendor.calls == 1
     assert {entry.cost for entry in await scene.booked()} == {0}
@@ -225,7 +233,7 @@ async def test_a_caller_who_hangs_up_does_not_waste_the_picture() -> None:
     gone.cancel()
     scene.vendor.gate.set()
     share = await replica(wish(), TERMS, scene.vendor.buy)
-    assert (drawn(share), scene.vendor.calls) == (b"picture1", 1)
+    assert (drawn(share), scene.vendor.calls) == (b"fox1", 1)
 
 
 async def test_a_purchase_in_doubt_is_not_made_again() -> None:
@@ -244,7 +252,7 @@ async def test_what_could_not_be_kept_is_bought_by_each_replica_for_itself() -> 
     scene.results.down = True
     await scene.replica()(wish(), TERMS, scene.vendor.buy)
     share = await scene.replica()(wish(), TERMS, scene.vendor.buy)
-    assert (drawn(share), scene.vendor.calls) == (b"picture2", 2)
+    assert (drawn(share), scene.vendor.calls) == (b"fox2", 2)
 
 
 async def test_a_leader_shows_that_it_lives() -> None:
@@ -279,3 +287,127 @@ async def test_after_a_failure_that_cost_nothing_the_next_may_try() -> None:
         await scene.replica()(wish(), TERMS, scene.vendor.buy)
     assert (await scene.replica()(wish(), TERMS, scene.vendor.buy)).source is Source.MISS
     assert scene.vendor.calls == 2
+
+
+def tried(times: int, **more: Any) -> Terms:
+    """An SDK's request, after so many tries."""
+    return Terms(tries=times, **more)
+
+
+ALONE = [{"share": False}, {"max_age": 0}]
+
+
+@pytest.mark.parametrize("alone", ALONE)
+@pytest.mark.parametrize("store", [None, FakePictures()])
+async def test_an_sdk_that_asks_again_gets_what_its_first_try_bought(
+    alone: dict[str, Any], store: FakePictures | None
+) -> None:
+    scene = Scene(store=store, keep_all=True)
+    first = await scene.replica()(wish(), tried(0, **alone), scene.vendor.buy)
+    again = await scene.replica()(wish(), tried(1, **alone), scene.vendor.buy)
+    assert (drawn(again), again.result.ids, scene.vendor.calls) == (b"fox1", first.result.ids, 1)
+    assert (first.source, again.source, again.cost) == (
+        Source.MISS if "max_age" in alone else Source.BYPASS,
+        Source.JOINED,
+        0,
+    )
+
+
+@pytest.mark.parametrize("alone", ALONE)
+async def test_an_sdk_that_asks_again_waits_for_what_its_first_try_is_buying(alone: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.vendor.gate.clear()
+    first = asyncio.create_task(scene.replica()(wish(), tried(0, **alone), scene.vendor.buy))
+    await waiting(lambda: scene.vendor.calls == 1)
+    first.cancel()
+    again = asyncio.create_task(scene.replica()(wish(), tried(1, **alone), scene.vendor.buy))
+    await asyncio.sleep(0.01)
+    scene.vendor.gate.set()
+    assert (drawn(await again), scene.vendor.calls) == (b"fox1", 1)
+
+
+@pytest.mark.parametrize("alone", ALONE)
+async def test_two_who_share_with_nobody_are_two_purchases(alone: dict[str, Any]) -> None:
+    scene = Scene()
+    for _ in range(2):
+        await scene.replica()(wish(), tried(0, **alone), scene.vendor.buy)
+    again = await scene.replica()(wish(), tried(2, **alone), scene.vendor.buy)
+    assert (drawn(again), scene.vendor.calls) == (b"fox2", 2)
+    stranger = caller(key=replace(KEY, id="search-2"))
+    await scene.replica()(wish(stranger), tried(2, **alone), scene.vendor.buy)
+    assert scene.vendor.calls == 3
+
+
+async def test_who_was_never_heard_of_and_says_that_it_asks_again_buys() -> None:
+    scene = Scene()
+    share = await scene.replica()(wish(), tried(1, share=False), scene.vendor.buy)
+    assert (share.source, scene.vendor.calls) == (Source.BYPASS, 1)
+
+
+@pytest.mark.parametrize("terms", [{}, {"share": False}])
+async def test_what_may_have_been_billed_is_not_bought_again_for_an_sdk(terms: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.vendor.answers = [CallFailed(failure(FailureKind.TIMED_OUT))]
+    with pytest.raises(CallFailed):
+        await scene.replica()(wish(), tried(0, **terms), scene.vendor.buy)
+    scene.flights.now += 60_000_000
+    with pytest.raises(CallFailed):
+        await scene.replica()(wish(), tried(1, **terms), scene.vendor.buy)
+    assert scene.vendor.calls == 1
+    await scene.replica()(wish(), tried(0, **terms), scene.vendor.buy)
+    assert scene.vendor.calls == 2
+
+
+@pytest.mark.parametrize("terms", [{}, {"share": False}])
+async def test_what_is_nowhere_any_more_is_not_bought_again_for_an_sdk(terms: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.results.down = True
+    await scene.replica()(wish(), tried(0, **terms), scene.vendor.buy)
+    with pytest.raises(NotKeptAnyMore):
+        await scene.replica()(wish(), tried(1, **terms), scene.vendor.buy)
+    assert scene.vendor.calls == 1
+
+
+async def test_what_the_cache_lost_is_found_in_the_store() -> None:
+    store = FakePictures()
+    scene = Scene(store=store, keep_all=True)
+    scene.results.down = True
+    await scene.replica()(wish(), tried(0), scene.vendor.buy)
+    assert drawn(await scene.replica()(wish(), tried(1), scene.vendor.buy)) == b"fox1"
+    store.kept.clear()
+    with pytest.raises(NotKeptAnyMore):
+        await scene.replica()(wish(), tried(1), scene.vendor.buy)
+
+
+async def test_a_hit_shows_the_ids_of_the_first_and_an_answer_of_its_own() -> None:
+    scene = Scene(store=FakePictures(), keep_all=True)
+    first = await scene.replica()(wish(), TERMS, scene.vendor.buy)
+    hit = await scene.replica()(wish(caller(request_id="req_2")), TERMS, scene.vendor.buy)
+    assert (hit.result.ids, hit.result.stored) == (first.result.ids, True)
+    assert (first.request_id, hit.request_id) == ("req_1", "req_2")
+
+
+async def test_where_the_operator_dares_a_purchase_in_doubt_is_made_again() -> None:
+    scene = Scene(flights=FakeFlights(lost_are_led=True))
+    scene.vendor.answers = [StateUnavailable("the books of the vendor burn")]
+    with pytest.raises(StateUnavailable):
+        await scene.replica()(wish(), TERMS, scene.vendor.buy)
+    scene.flights.now += 31_000_000
+    assert (await scene.replica()(wish(), TERMS, scene.vendor.buy)).source is Source.MISS
+
+
+async def test_a_leader_whose_store_hiccups_goes_on_to_show_that_it_lives() -> None:
+    scene = Scene()
+    scene.vendor.gate.clear()
+    leading = asyncio.create_task(scene.replica(lease=0.003)(wish(), TERMS, scene.vendor.buy))
+    await waiting(lambda: scene.vendor.calls == 1)
+    scene.flights.down = True
+    await asyncio.sleep(0.01)
+    scene.flights.down = False
+    scene.flights.now += 29_000_000
+    await asyncio.sleep(0.02)
+    scene.flights.now += 29_000_000
+    other = asyncio.create_task(scene.replica()(wish(), TERMS, scene.vendor.buy))
+    await asyncio.sleep(0.01)
+    scene.vendor.gate.set()
+    assert ((await leading).source, (await other).source) == (Source.MISS, Source.JOINED)

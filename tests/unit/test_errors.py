@@ -10,7 +10,7 @@ import pytest
 
 import service
 from service.domain import errors
-from service.domain.errors import CallFailed, Failure, FailureKind, GatewayError, LimitExceeded
+from service.domain.errors import CallFailed, CallReplayed, Failure, FailureKind, GatewayError, LimitExceeded
 from tests.fakes.builders import failure
 
 SOURCE = Path(service.__file__).parent
@@ -57,7 +57,7 @@ def test_every_kind_of_failure_comes_from_somewhere(kind: FailureKind) -> None:
     assert kind.name in names_used((SOURCE / "adapters").rglob("*.py"), called=False)
 
 
-WITH_MORE = frozenset({CallFailed, LimitExceeded})
+WITH_MORE = frozenset({CallReplayed, LimitExceeded})
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf not in WITH_MORE], ids=lambda leaf: leaf.__name__)

@@ -1,17 +1,20 @@
 """Pictures that go out: kept when they must be, and unless the operator does not want them."""
 
+import hashlib
 import itertools
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from service.domain.errors import InvalidValue, PictureNotFound, StoreUnavailable
+from service.domain.errors import InvalidValue, PictureNotFound
 from service.domain.kept import is_name, name_of
-from service.domain.outcomes import Purchase
 from service.domain.teams import Team
-from service.usecases.buy_pictures import Made
+from service.usecases.buy_pictures import Wish
 from service.usecases.events import StoreFailed
-from service.usecases.keep_pictures import KeepPictures
-from tests.fakes.builders import purchase, spec
+from service.usecases.keep_pictures import Keeping, KeepPictures
+from service.usecases.make_images import nobody
+from tests.fakes.builders import KEY, caller, model, purchase, result, spec
 from tests.fakes.observer import Recorder
 from tests.fakes.pictures import FakePictures
 
@@ -19,29 +22,26 @@ TEAM = Team(name="search")
 TWO = purchase("Zm94", "b3ds")  # fox and owl
 
 
-def made(bought: Purchase = TWO, output_format: str = "png") -> Made:
-    return Made(
-        spec=spec(output_format=output_format),
-        backend="alpha",
-        upstream_model="alpha/painter",
-        price_version="1",
-        purchase=bought,
-        created=0,
-        cost=0,
-    )
+def wish(*, linked: bool = False, team: str = "search", **changes: Any) -> Wish:
+    who = caller(key=replace(KEY, team=Team(name=team)))
+    return Wish(spec=spec(**changes), model=model(), caller=who, admitted=nobody, linked=linked)
 
 
 def keeping(store: FakePictures | None, *, keep_all: bool = False, observe: Recorder | None = None) -> KeepPictures:
     numbers = itertools.count(1)
     return KeepPictures(
-        store=store, mint=lambda: f"{next(numbers):032x}", observe=observe or Recorder(), keep_all=keep_all
+        store=store,
+        mint=lambda: f"{next(numbers) + 9:032x}",
+        observe=observe or Recorder(),
+        keep_all=keep_all,
+        fresh_seconds=60,
     )
 
 
 async def test_what_was_asked_for_by_address_is_kept() -> None:
     store = FakePictures()
 
-    ids = await keeping(store)(made(), TEAM, "req_1", linked=True)
+    ids = (await keeping(store)(TWO, wish(linked=True))).ids
 
     assert store.kept == {f"{ids[0]}.png": b"fox", f"{ids[1]}.png": b"owl"}
     assert all(is_name(name) for name in store.kept)
@@ -51,13 +51,13 @@ async def test_what_was_asked_for_by_address_is_kept() -> None:
 async def test_what_goes_out_inline_is_kept_where_the_operator_wants_it(keep_all: bool, count: int) -> None:
     store = FakePictures()
 
-    ids = await keeping(store, keep_all=keep_all)(made(), TEAM, "req_1", linked=False)
+    found = await keeping(store, keep_all=keep_all)(TWO, wish())
 
-    assert (len(ids), len(store.kept)) == (2, count)
+    assert (len(found.ids), len(store.kept), found.stored) == (2, count, keep_all)
 
 
 async def test_without_a_store_pictures_have_ids_all_the_same() -> None:
-    ids = await keeping(None, keep_all=True)(made(), TEAM, "req_1", linked=False)
+    ids = (await keeping(None, keep_all=True)(TWO, wish())).ids
 
     assert len(set(ids)) == 2
     assert all(is_name(f"{each}.png") for each in ids)
@@ -76,30 +76,61 @@ def test_everything_else_needs_none(store: FakePictures | None, linked: bool) ->
 
 
 @pytest.mark.parametrize("room", [0, 1])
-async def test_a_store_that_fails_is_an_error_for_who_asked_for_addresses(room: int) -> None:
+@pytest.mark.parametrize("linked", [True, False])
+async def test_a_store_that_fails_is_told_and_remembered(room: int, linked: bool) -> None:
     observe = Recorder()
 
-    with pytest.raises(StoreUnavailable):
-        await keeping(FakePictures(room), keep_all=True, observe=observe)(made(), TEAM, "req_1", linked=True)
+    found = await keeping(FakePictures(room), keep_all=True, observe=observe)(TWO, wish(linked=linked))
 
-    assert observe.events == []
+    assert (len(found.ids), found.stored) == (2, False)
+    assert [type(event) for event in observe.events] == [StoreFailed]
 
 
-async def test_a_store_that_fails_is_not_noticed_by_who_gets_the_picture_inline() -> None:
-    observe, store = Recorder(), FakePictures()
-    store.down = True
+KEPT = Keeping((f"img_{hashlib.sha256(b'search').hexdigest()[:8]}p{1:032x}",), stored=True)
 
-    ids = await keeping(store, keep_all=True, observe=observe)(made(), TEAM, "req_1", linked=False)
 
-    assert len(ids) == 2
-    assert observe.events == [StoreFailed(request_id="req_1", reason="The picture store does not answer.")]
-    with pytest.raises(StoreUnavailable):
-        await store.read(f"{ids[0]}.png")
+@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("down", [True, False])
+async def test_what_lies_in_the_store_keeps_its_ids(linked: bool, down: bool) -> None:
+    store = FakePictures()
+    await store.keep(f"{KEPT.ids[0]}.png", b"fox")
+    store.down = down
+    kept = result(ids=KEPT.ids, stored=True)
+
+    assert await keeping(store, keep_all=True).again(kept, wish(linked=linked), age=59) == KEPT
+
+
+async def test_what_somebody_deleted_is_kept_again_when_an_address_is_wanted() -> None:
+    store = FakePictures()
+    kept = result(ids=KEPT.ids, stored=True)
+
+    assert await keeping(store).again(kept, wish(linked=True), age=0) == KEPT
+    assert store.kept == {f"{KEPT.ids[0]}.png": b"fox"}
+
+
+@pytest.mark.parametrize(("age", "team"), [(60, "search"), (0, "ads")])
+async def test_what_is_about_to_go_or_is_of_another_team_gets_new_ids(age: int, team: str) -> None:
+    store = FakePictures()
+    kept = result(ids=KEPT.ids, stored=True)
+
+    found = await keeping(store, keep_all=True).again(kept, wish(team=team), age)
+
+    assert found.stored
+    assert store.kept == {f"{found.ids[0]}.png": b"fox"}
+
+
+@pytest.mark.parametrize("linked", [True, False])
+async def test_what_was_not_kept_is_when_an_address_is_wanted(linked: bool) -> None:
+    store = FakePictures()
+    kept = result(ids=KEPT.ids)
+
+    assert await keeping(store).again(kept, wish(linked=linked), age=0) == replace(KEPT, stored=linked)
+    assert store.kept == ({f"{KEPT.ids[0]}.png": b"fox"} if linked else {})
 
 
 async def test_what_was_not_kept_is_not_found() -> None:
     store = FakePictures()
-    (first, _) = await keeping(store)(made(), TEAM, "req_1", linked=False)
+    first, _ = (await keeping(store)(TWO, wish())).ids
 
     with pytest.raises(PictureNotFound):
         await store.read(f"{first}.png")
@@ -120,7 +151,7 @@ async def test_what_was_not_kept_is_not_found() -> None:
 async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: str, ending: str) -> None:
     bought = purchase("Zm94", output_format=drawn)
 
-    (picture,) = await keeping(None)(made(bought, wanted), TEAM, "req_1", linked=False)
+    (picture,) = (await keeping(None)(bought, wish(output_format=wanted))).ids
 
     assert name_of(picture) == f"{picture}.{ending}"
 
@@ -128,9 +159,7 @@ async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: s
 async def test_what_cannot_be_decoded_is_not_kept() -> None:
     store, observe = FakePictures(), Recorder()
 
-    with pytest.raises(StoreUnavailable, match="cannot be decoded"):
-        await keeping(store)(made(purchase("###")), TEAM, "req_1", linked=True)
-    await keeping(store, keep_all=True, observe=observe)(made(purchase("###")), TEAM, "req_1", linked=False)
+    assert not (await keeping(store, observe=observe)(purchase("###"), wish(linked=True))).stored
 
     assert store.kept == {}
     assert len(observe.events) == 1

@@ -21,29 +21,46 @@ from service.domain.terms import Terms, read_terms
     ],
 )
 def test_cache_control_is_read(header: str | None, terms: Terms) -> None:
-    assert read_terms(header, None) == terms
+    assert read_terms({} if header is None else {"cache-control": header}) == terms
 
 
 @pytest.mark.parametrize(
-    ("header", "variant", "param"),
+    ("name", "text"),
     [
-        ("max-age", None, "cache-control"),
-        ("max-age=-1", None, "cache-control"),
-        ("max-age=1.5", None, "cache-control"),
-        ("max-age=99999999999", None, "cache-control"),
-        ("max-age=²", None, "cache-control"),
-        ("no-store, only-if-cached", None, "cache-control"),
-        (None, "", "x-gateway-variant"),
-        (None, "-1", "x-gateway-variant"),
-        (None, "two", "x-gateway-variant"),
-        (None, "1000001", "x-gateway-variant"),
+        ("cache-control", "max-age"),
+        ("cache-control", "max-age=-1"),
+        ("cache-control", "max-age=1.5"),
+        ("cache-control", "max-age=99999999999"),
+        ("cache-control", "max-age=²"),
+        ("cache-control", "no-store, only-if-cached"),
+        ("x-gateway-variant", ""),
+        ("x-gateway-variant", "-1"),
+        ("x-gateway-variant", "two"),
+        ("x-gateway-variant", "1000001"),
+        ("x-stainless-retry-count", "many"),
+        ("idempotency-key", ""),
+        ("idempotency-key", '""'),
+        ("idempotency-key", "k" * 256),
+        ("idempotency-key", "clé"),
+        ("idempotency-key", "a\tb"),
     ],
 )
-def test_what_cannot_be_understood_is_refused(header: str | None, variant: str | None, param: str) -> None:
+def test_what_cannot_be_understood_is_refused(name: str, text: str) -> None:
     with pytest.raises(InvalidValue) as refused:
-        read_terms(header, variant)
-    assert refused.value.param == param
+        read_terms({name: text})
+    assert refused.value.param == name
 
 
 def test_a_variant_is_a_number() -> None:
-    assert read_terms(None, " 7 ").variant == 7
+    assert read_terms({"x-gateway-variant": " 7 "}).variant == 7
+
+
+@pytest.mark.parametrize(("text", "key"), [("a b", "a b"), ('"8e03"', "8e03"), ('"', '"'), ("k" * 255, "k" * 255)])
+def test_a_key_is_taken_with_or_without_quotes(text: str, key: str) -> None:
+    assert read_terms({"idempotency-key": text}).key == key
+
+
+@pytest.mark.parametrize(("text", "tries", "again"), [(None, None, False), ("0", 0, False), ("2", 2, True)])
+def test_a_request_that_was_sent_before_says_so(text: str | None, tries: int | None, again: bool) -> None:
+    terms = read_terms({} if text is None else {"x-stainless-retry-count": text})
+    assert (terms.tries, terms.again) == (tries, again)

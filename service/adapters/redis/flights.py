@@ -2,7 +2,7 @@
 
 Rule: who buys is decided by a script, at once and by the server's clock; every flight goes by itself, `memory_seconds`
 after its leader's last sign of life or when its landing is to be forgotten. A server that refuses, hangs, is full,
-loading or read-only is `StateUnavailable` within 150 ms, and so is a failure that a newer replica spelled in a way that
+loading or read-only is `StateUnavailable` within 150 ms, and so is a landing that a newer replica spelled in a way that
 this one cannot read. A store that was emptied has no flights.
 """
 
@@ -10,28 +10,30 @@ from typing import Any
 
 import msgspec
 
+from service.adapters.redis.parcels import packed, unpacked
 from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import Failure, StateUnavailable
-from service.usecases.flights import Boarding, Seat
+from service.usecases.flights import Boarding, Landing, Result, Seat, hollow
 
 LEASE_SECONDS = 30.0
 MEMORY_SECONDS = 600.0
 MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
+UNREADABLE = "The gateway's state holds a landing that cannot be read."
 
 _decoder = msgspec.json.Decoder(Failure)
 
 
-_BOARD, _SENT, _EXTEND, _LAND, _LEAVE = (
-    load(verb, SCRIPTS / "flights") for verb in ("board", "sent", "extend", "land", "leave")
+_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE = (
+    load(verb, SCRIPTS / "flights") for verb in ("board", "follow", "sent", "extend", "land", "leave")
 )
 
 
 class RedisFlights:
     """The port `Flights`. A leader that shows no sign of life for `lease_seconds` has gone away.
 
-    A flight that was sent and then lost is LOST for `memory_seconds` after the last sign of life. `patience_seconds` is
-    how long the server may take to answer.
+    A flight that was sent and then lost is LOST for `memory_seconds` after the last sign of life, or led by the next if
+    the `lost_are_led`. `patience_seconds` is how long the server may take to answer.
     """
 
     def __init__(
@@ -41,15 +43,30 @@ class RedisFlights:
         lease_seconds: float = LEASE_SECONDS,
         memory_seconds: float = MEMORY_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
+        lost_are_led: bool = False,
     ) -> None:
         self._line = Line(url, patience_seconds)
         lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
         self._life = lease, _milliseconds(memory)
+        self._lost_are_led = lost_are_led
 
-    async def board(self, team: str, flight: str, owner: str) -> Boarding:
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", *, again: bool = False) -> Boarding:
         """Take a seat."""
-        seat, *failure = await self._of_flight(_BOARD, team, flight, owner, *self._life)
-        return Boarding(seat=Seat(seat.decode()), failure=_failure(*failure))
+        wanted = owner, *self._life, mark, int(again), int(self._lost_are_led)
+        seat, led_as, *landing = await self._of_flight(_BOARD, team, flight, *wanted)
+        failure, result = landing or (b"", b"")
+        return Boarding(
+            seat=Seat(seat.decode()),
+            mark=led_as.decode(),
+            failure=_failure(failure) if failure else None,
+            result=_result(result, flight) if result else None,
+        )
+
+    async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
+        """Which flight a wish goes by."""
+        keys = (f"igw:{{{team}}}:wish:{wish}",)
+        name: bytes = await self._line.run(_FOLLOW, keys, flight, int(again), _milliseconds(seconds))
+        return name.decode()
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
         """From here on nobody else may lead."""
@@ -60,10 +77,12 @@ class RedisFlights:
         """The leader is alive; nothing if it does not lead."""
         await self._of_flight(_EXTEND, team, flight, owner, *self._life)
 
-    async def land(self, team: str, flight: str, owner: str, failure: Failure | None, seconds: float) -> None:
+    async def land(self, team: str, flight: str, owner: str, landing: Landing) -> None:
         """It is over; nothing if it was not led by `owner`."""
-        spelled = msgspec.json.encode(failure) if failure else b""
-        await self._of_flight(_LAND, team, flight, owner, spelled, _milliseconds(seconds))
+        failure = msgspec.json.encode(landing.failure) if landing.failure else b""
+        result = _spelled(landing.result, flight) if landing.result else b""
+        everybody, again = _milliseconds(landing.seconds), _milliseconds(landing.again_seconds)
+        await self._of_flight(_LAND, team, flight, owner, failure, result, everybody * 1000, max(everybody, again))
 
     async def leave(self, team: str, flight: str, owner: str) -> None:
         """Others may buy; nothing if it is not led by `owner`."""
@@ -82,8 +101,22 @@ def _milliseconds(seconds: float) -> int:
     return max(0, round(seconds * MILLISECONDS))
 
 
-def _failure(spelled: bytes = b"") -> Failure | None:
+def _failure(spelled: bytes) -> Failure:
     try:
-        return _decoder.decode(spelled) if spelled else None
+        return _decoder.decode(spelled)
     except msgspec.MsgspecError:
-        raise StateUnavailable("The gateway's state holds a failure that cannot be read.") from None
+        raise StateUnavailable(UNREADABLE) from None
+
+
+def _spelled(result: Result, flight: str) -> bytes:
+    parcel = packed(hollow(result), flight)
+    if parcel is None:
+        raise StateUnavailable("A result cannot be spelled, so the gateway's state cannot hold it.")
+    return parcel
+
+
+def _result(spelled: bytes, flight: str) -> Result:
+    found = unpacked(spelled, flight)
+    if found is None:
+        raise StateUnavailable(UNREADABLE)
+    return found

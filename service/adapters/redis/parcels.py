@@ -1,4 +1,4 @@
-"""Results as they lie in the cache: one string each, with the pictures as raw bytes.
+"""Results as they lie in Redis: one string each, with the pictures as raw bytes.
 
     magic and version (4) | crc-32 (4) | length of model (2) | length of sheet (4) | model | sheet | pictures
 
@@ -19,7 +19,7 @@ from service.domain.images import Size
 from service.domain.outcomes import Picture, Purchase, Usage
 from service.usecases.flights import Result
 
-MAGIC = b"igr\x01"
+MAGIC = b"igr\x02"
 HEAD_BYTES = 512
 
 _FRAME = struct.Struct(">4sIHI")
@@ -34,6 +34,9 @@ class _Sheet(msgspec.Struct, array_like=True, kw_only=True):
     created: int
     cost: int
     kept_at: int
+    ids: tuple[str, ...]
+    stored: bool
+    request_id: str
     pictures: list[tuple[int, str | None]]  # length and revised prompt
     vendor_created: int | None
     size: Size | None
@@ -104,6 +107,9 @@ def _sheet(result: Result, bodies: list[bytes]) -> _Sheet:
         created=result.created,
         cost=result.cost,
         kept_at=result.kept_at,
+        ids=result.ids,
+        stored=result.stored,
+        request_id=result.request_id,
         pictures=[*zip(map(len, bodies), prompts, strict=True)],
         vendor_created=bought.created,
         size=bought.size,
@@ -140,4 +146,7 @@ def _result(model: str, sheet: _Sheet, bodies: memoryview) -> Result:
         created=sheet.created,
         cost=sheet.cost,
         kept_at=sheet.kept_at,
+        ids=sheet.ids,
+        stored=sheet.stored,
+        request_id=sheet.request_id,
     )

@@ -41,6 +41,14 @@ class SqlKeyStore:
         changed = update(table).where(table.c.id == key.id).values(row)
         await self._recorded(changed, record, _unknown(key.id))
 
+    async def note(self, record: AuditRecord) -> None:
+        """Write a record of its own."""
+
+        async def write(connection: AsyncConnection) -> None:
+            await connection.execute(insert(audit).values(_row(record)))
+
+        await self._database.together(write)
+
     async def find(self, key_id: str) -> IssuedKey:
         """One key. Raises `KeyNotFound`."""
         found = await self._database.rows(select(table).where(table.c.id == key_id))

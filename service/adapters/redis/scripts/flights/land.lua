@@ -1,10 +1,13 @@
 -- The flight is over. Whoever landed it may say so again.
--- KEYS: as in the prelude. ARGV: owner, failure or '', milliseconds to remember it for. Reply: 1, or 0 with nothing done.
+-- KEYS: as in the prelude. ARGV: owner, failure or '', hollow result or '', microseconds for which everybody is told,
+-- milliseconds to remember it for. Reply: 1, or 0 with nothing done.
 
 if not flight.own then
   return 0
 end
+local lease = string.format('%.0f', now + tonumber(ARGV[4]))
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'state', 'landed', 'owner', ARGV[1], 'failure', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'landed', 'owner', ARGV[1], 'mark', flight.mark, 'lease', lease,
+  'failure', ARGV[2], 'result', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1

@@ -1,14 +1,15 @@
 -- Stands before every script of a flight: the clock, and how a flight is read and written.
 --
--- KEYS[1] igw:{team}:flight:<name>  hash: state (open, sent, landed), owner, lease (its end, microseconds since 1970), and
--- of a landed flight that failed its failure. Every write says when the key goes by itself.
+-- KEYS[1] igw:{team}:flight:<name>  hash: state (open, sent, landed), owner, mark, lease (its end, microseconds since
+-- 1970; of a landed flight, how long everybody is told), and of a landed flight its failure or its hollow result. Every
+-- write says when the key goes by itself.
 -- ARGV[1] is always the owner that asks. Numbers are written with '%.0f': Lua would round them otherwise.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
-local found = redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease', 'failure')
-local flight = { state = found[1] or nil, own = found[2] == ARGV[1], lease = tonumber(found[3]), failure = found[4] or '' }
+local found = redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease', 'mark')
+local flight = { state = found[1] or nil, own = found[2] == ARGV[1], lease = tonumber(found[3]), mark = found[4] or '' }
 
 -- Is it under way, and is the owner its leader?
 local function led()

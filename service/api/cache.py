@@ -1,0 +1,68 @@
+"""/admin/v1/cache: how much is kept for whoever asks the same again, and forgetting it.
+
+Rule: only results are forgotten. Money, holds and purchases under way stay as they are; kept pictures have ids of their
+own and stay too. While the cache does not answer this is a 503, not a nothing.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import delete, get
+from litestar.params import QueryParameter
+
+from service.api.admin import actor_of
+from service.api.desk import desk_of
+from service.api.documents import errors_of
+from service.api.edge import Http, line_of
+from service.api.queries import OfTeam, check_known
+
+OfModel = Annotated[str | None, QueryParameter(description="One model, by name or alias; without it, all of them.")]
+
+
+class CacheReply(msgspec.Struct):
+    """What is kept for a team, of a model, of both or in all. `bytes` is what it takes in the store."""
+
+    object: Literal["cache"]
+    team: str | None
+    model: str | None
+    results: int
+    bytes: int
+
+
+class PurgedReply(msgspec.Struct):
+    """How many results were forgotten."""
+
+    object: Literal["cache"]
+    team: str | None
+    model: str | None
+    purged: int
+
+
+@get(
+    "/cache",
+    operation_id="getCache",
+    summary="Say how much is kept",
+    responses=errors_of(400, 401, 404, 500, 503),
+    response_description="How many results, of how many bytes.",
+)
+async def cache_stats(request: Http, team: OfTeam = None, model: OfModel = None) -> CacheReply:
+    """Count what is kept for whoever asks the same again. Looks through the whole store, bit by bit."""
+    check_known(request, "team", "model")
+    found = await desk_of(request).purge.count(team, model)
+    return CacheReply(object="cache", team=team, model=model, results=found.results, bytes=found.size)
+
+
+@delete(
+    "/cache",
+    operation_id="purgeCache",
+    summary="Forget what is kept",
+    status_code=200,
+    responses=errors_of(400, 401, 404, 500, 503),
+    response_description="How many results were forgotten.",
+)
+async def purge_cache(request: Http, team: OfTeam = None, model: OfModel = None) -> PurgedReply:
+    """Forget results, so that the same is bought again; without team and model, all of them."""
+    check_known(request, "team", "model")
+    purged = await desk_of(request).purge(actor_of(request), team, model)
+    line_of(request.scope).note(purged=purged)
+    return PurgedReply(object="cache", team=team, model=model, purged=purged)

@@ -1,0 +1,112 @@
+"""`image-gateway cache`: how much is kept for whoever asks the same again, and forgetting it.
+
+Rule: it talks to the store that the gateway uses: `CACHE_REDIS_URL`, else `REDIS_URL`, else the server that a running
+gateway has in the data folder. That one keeps nothing longer than its gateway runs, so without a gateway there is no
+cache, which is said and not counted as none. Counting needs the store only; forgetting is written down in the ledger.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from service.adapters.embedded import running_valkey
+from service.adapters.redis.results import RedisResults
+from service.adapters.sql.keys import SqlKeyStore
+from service.commands.terminal import (
+    ConfigOption,
+    DataOption,
+    TeamOption,
+    actor,
+    add_column,
+    config_folder,
+    known_teams,
+    ledger,
+    out,
+    tell,
+)
+from service.domain.errors import InvalidValue, StateUnavailable
+from service.parts import now
+from service.settings.gateway import read_gateway
+from service.settings.models import read_catalog
+from service.usecases.flights import ResultStats
+from service.usecases.know_callers import Live
+from service.usecases.tend_results import CountResults, PurgeResults
+
+cache = typer.Typer(no_args_is_help=True, help="Count and forget the results that are kept.")
+
+DATA = Path("data")
+ALL = "all"
+COLUMNS = ("team", "model", "results", "bytes")
+ModelOption = Annotated[str | None, typer.Option("--model", help="One model, by name or alias; without it, all.")]
+
+
+@cache.command("stats")
+def stats(
+    team: TeamOption = None, model: ModelOption = None, config: ConfigOption = None, data_dir: DataOption = DATA
+) -> None:
+    """Say how many results are kept, and how many bytes they take."""
+
+    async def story() -> None:
+        async with _count(config, data_dir) as count:
+            out.print(_table(team, model, await count(team, model)))
+
+    tell(story())
+
+
+@cache.command("purge")
+def purge(
+    team: TeamOption = None, model: ModelOption = None, config: ConfigOption = None, data_dir: DataOption = DATA
+) -> None:
+    """Forget results, so that the same is bought again; without --team and --model, all of them."""
+
+    async def story() -> None:
+        async with _count(config, data_dir) as count, ledger(data_dir) as database:
+            forget = PurgeResults(count=count, key_store=SqlKeyStore(database), now=now)
+            gone = await forget(actor(), team, model)
+            out.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
+
+    tell(story())
+
+
+@asynccontextmanager
+async def _count(config: Path | None, data_dir: Path) -> AsyncIterator[CountResults]:
+    """The use case on the gateway's store."""
+    folder = config_folder(config)
+    settings = read_gateway(folder / "gateway.yaml", os.environ)
+    catalog = read_catalog(folder / "models.yaml", now().date())
+    live = Live(catalog=catalog, teams=known_teams(folder, catalog, data_dir), keys={})
+    results = _results(data_dir)
+    try:
+        yield CountResults(results=results, live=lambda: live, shared=settings.cache.shared)
+    finally:
+        await results.close()
+
+
+def _results(data_dir: Path) -> RedisResults:
+    name = next((each for each in ("CACHE_REDIS_URL", "REDIS_URL") if os.environ.get(each)), None)
+    url = os.environ[name] if name else running_valkey(data_dir / "cache")
+    if url is None:
+        raise StateUnavailable(
+            f"No gateway is running on {data_dir.resolve()}, so nothing is kept there. "
+            "Name its --data-dir, or set CACHE_REDIS_URL or REDIS_URL as it has them."
+        )
+    try:
+        return RedisResults(url)
+    except ValueError:
+        raise InvalidValue("is not an address of a Redis or Valkey.", param=name) from None
+
+
+def _table(team: str | None, model: str | None, found: ResultStats) -> Table:
+    """One line: each count looks through the whole store, so that one for every team would do it as often."""
+    line = (team or ALL, model or ALL, f"{found.results:,}", f"{found.size:,}")
+    table = Table(box=None, pad_edge=False)
+    for name, cell in zip(COLUMNS, line, strict=True):
+        add_column(table, name, [cell], right=name in {"results", "bytes"})
+    table.add_row(*map(escape, line))
+    return table

@@ -1,0 +1,174 @@
+"""What the composition is made of: where everything lasting is, and the parts about money and about pictures.
+
+Rule: made from `Plans`, connected to nothing yet. What cannot work stops the start with `SettingsError`.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from service.adapters.darkroom import PillowDarkroom
+from service.adapters.pictures import FolderPictures, bucket_pictures
+from service.adapters.redis.flights import RedisFlights
+from service.adapters.redis.ledger import RedisLedger
+from service.adapters.redis.results import RedisResults
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import Database, connect
+from service.adapters.sql.keys import SqlKeyStore
+from service.settings.files import SettingsError
+from service.settings.gateway import GatewaySettings
+from service.settings.known import Files
+from service.settings.storage import Bucket, Folder, Storage
+from service.usecases.forget_pictures import ForgetPictures
+from service.usecases.hold_money import HoldMoney
+from service.usecases.keep_books import KeepBooks, Pace
+from service.usecases.keep_pictures import KeepPictures
+from service.usecases.ports import Observer, PictureStore
+from service.usecases.read_pictures import ReadPictures
+
+KEY_PREFIX = "igw_"
+
+
+class Closing(Protocol):
+    """A part with connections."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def mint() -> str:
+    """32 random hex digits."""
+    return secrets.token_hex(16)
+
+
+def new_secret() -> str:
+    """The text of a new key."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where everything that lasts is. `data` is the folder for what has no address of its own, if there is one."""
+
+    redis_url: str
+    cache_url: str
+    database_url: str
+    data: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """All that a gateway is made from."""
+
+    settings: GatewaySettings
+    files: Files
+    stores: Stores
+    observe: Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Everything about money."""
+
+    ledger: RedisLedger
+    database: Database
+    books: SqlBooks
+    key_store: SqlKeyStore
+    keep: KeepBooks
+    hold: HoldMoney
+    flights: RedisFlights
+    results: RedisResults
+
+    def parts(self) -> tuple[Closing, ...]:
+        """What has connections."""
+        return self.ledger, self.flights, self.results, self.database
+
+
+def accounts_of(plans: Plans) -> Accounts:
+    """The parts about money."""
+    entry, observe = plans.settings.ledger, plans.observe
+    ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds)
+    database = connect(plans.stores.database_url)
+    books = SqlBooks(database)
+    pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
+    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)
+    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
+    return Accounts(
+        ledger=ledger,
+        database=database,
+        books=books,
+        key_store=SqlKeyStore(database),
+        keep=keep,
+        hold=hold,
+        flights=RedisFlights(
+            plans.stores.redis_url,
+            lease_seconds=entry.lease_seconds,
+            lost_are_led=plans.settings.purchases.in_doubt == "buy",
+        ),
+        results=RedisResults(plans.stores.cache_url, most_bytes=plans.settings.cache.most_bytes),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Album:
+    """Everything about kept pictures."""
+
+    store: PictureStore | None
+    darkroom: PillowDarkroom
+    pictures: ReadPictures
+    keep: KeepPictures
+
+    def stories(self, plans: Plans) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What goes on behind the requests."""
+        if self.store is None:
+            return ()
+        entry = plans.settings.pictures
+        forget = ForgetPictures(
+            store=self.store,
+            observe=plans.observe,
+            now=now,
+            keep_seconds=entry.keep_seconds,
+            sweep_seconds=entry.sweep_seconds,
+        )
+        return (forget.run,)
+
+
+def album_of(plans: Plans) -> Album:
+    """The parts about pictures."""
+    store, entry = _store(storage_of(plans)), plans.settings.pictures
+    return Album(
+        store=store,
+        darkroom=PillowDarkroom(),
+        pictures=ReadPictures(store=store, keep_seconds=entry.keep_seconds, now=now),
+        keep=KeepPictures(
+            store=store,
+            mint=mint,
+            observe=plans.observe,
+            keep_all=entry.keep == "all",
+            fresh_seconds=entry.keep_seconds - entry.link_seconds,
+        ),
+    )
+
+
+def storage_of(plans: Plans) -> Storage | None:
+    """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
+    data = plans.stores.data
+    return plans.settings.storage or (Folder(data.resolve() / "pictures") if data else None)
+
+
+def _store(storage: Storage | None) -> PictureStore | None:
+    if isinstance(storage, Bucket):
+        return bucket_pictures(storage.name, storage.prefix, storage.endpoint)
+    try:
+        return FolderPictures(storage.path) if storage else None
+    except OSError as unusable:
+        raise SettingsError(f"STORAGE_URL: the folder for pictures cannot be made: {unusable.strerror}") from None

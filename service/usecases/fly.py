@@ -1,0 +1,134 @@
+"""Fly: lead a purchase that others may wait for, or wait for who leads it.
+
+Rule: a flight has one leader, who shows that it lives for as long as it takes. What it brings, or a failure that is
+everybody's, is landed; a leader that bought nothing leaves, and the next may lead. What became of a leader that went
+away after its vendor was asked nobody knows: `FlightLost`. A store that goes away once the vendor was asked costs
+nobody the picture; the others find out when the lease is over.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, KeyInUse, KeyReused, StateUnavailable
+from service.usecases.buy_pictures import Depart
+from service.usecases.flights import Boarding, Flights, Landing, Result, Seat
+
+PAUSES = (0.02, 0.05, 0.1, 0.2)  # seconds between looks at a flight of another replica
+
+Lead = Callable[[Depart], Awaitable[Result]]
+"""Makes the purchase; awaits its argument just before the vendor is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flight:
+    """Which flight, and on which terms.
+
+    One that bears another `mark` is not the caller's. Who comes `again` is told what landed for `again_seconds`,
+    anybody else for `seconds`. `lands` says which failures are everybody's. Without `waits` nobody waits for another.
+    """
+
+    team: str
+    name: str
+    lands: Callable[[Failure], bool]
+    seconds: float
+    again_seconds: float
+    again: bool = False
+    mark: str = ""
+    waits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Flown:
+    """What a flight brought; what another replica brought is hollow."""
+
+    result: Result
+    led: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fly:
+    """The use case. `mint` gives an owner of a flight; one that is silent for `lease` seconds is taken for gone."""
+
+    flights: Flights
+    mint: Callable[[], str]
+    lease: float
+
+    async def __call__(self, flight: Flight, lead: Lead) -> Flown:
+        """Lead the flight of that name, or wait for who leads it in another replica.
+
+        Raises:
+            FlightLost: a purchase of it is in doubt.
+            KeyReused: it bears another mark.
+            KeyInUse: somebody else leads, and `flight` does not wait.
+            CallFailed: the failure that it landed with.
+            GatewayError: what `lead` raises.
+        """
+        owner, looks = self.mint(), 0
+        while True:
+            boarding = await self.flights.board(flight.team, flight.name, owner, flight.mark, again=flight.again)
+            check_mark(flight, boarding)
+            match boarding.seat:
+                case Seat.LEAD:
+                    return Flown(await self._led(flight, owner, lead), led=True)
+                case Seat.LANDED if boarding.failure:
+                    raise CallFailed(boarding.failure)
+                case Seat.LANDED if boarding.result:
+                    return Flown(boarding.result, led=False)
+                case Seat.LANDED | Seat.LOST:
+                    raise FlightLost("A purchase of this very picture is in doubt. Ask again in some minutes.")
+                case _ if not flight.waits:
+                    raise KeyInUse("The request with this Idempotency-Key is still under way.")
+                case _:
+                    await asyncio.sleep(PAUSES[min(looks, len(PAUSES) - 1)])
+                    looks += 1
+
+    async def _led(self, flight: Flight, owner: str, lead: Lead) -> Result:
+        sent = False
+
+        async def depart() -> None:
+            nonlocal sent
+            await self.flights.sent(flight.team, flight.name, owner)
+            sent = True
+
+        beat = asyncio.create_task(self._beat(flight, owner))
+        try:
+            result = await lead(depart)
+            await self._land(flight, owner, result=result)
+        except CallFailed as failed:
+            if flight.lands(failed.failure):
+                await self._land(flight, owner, failure=failed.failure)
+            else:
+                await self._leave(flight, owner)
+            raise
+        except GatewayError:
+            if not sent:
+                await self._leave(flight, owner)
+            raise
+        finally:
+            beat.cancel()
+        return result
+
+    async def _land(
+        self, flight: Flight, owner: str, result: Result | None = None, failure: Failure | None = None
+    ) -> None:
+        landing = Landing(failure=failure, result=result, seconds=flight.seconds, again_seconds=flight.again_seconds)
+        with suppress(StateUnavailable):  # the others find out when the lease is over; the caller is served
+            await self.flights.land(flight.team, flight.name, owner, landing)
+
+    async def _leave(self, flight: Flight, owner: str) -> None:
+        with suppress(StateUnavailable):
+            await self.flights.leave(flight.team, flight.name, owner)
+
+    async def _beat(self, flight: Flight, owner: str) -> None:
+        while True:
+            await asyncio.sleep(self.lease / 3)
+            with suppress(StateUnavailable):  # it may be back before the lease is over
+                await self.flights.extend(flight.team, flight.name, owner)
+
+
+def check_mark(flight: Flight, boarding: Boarding) -> None:
+    """Raise `KeyReused` if the flight is that of another request."""
+    if boarding.mark != flight.mark:
+        raise KeyReused("This Idempotency-Key came with another request before. A new request needs a new key.")

@@ -1,0 +1,90 @@
+"""Say how much is kept for whoever asks the same again, and forget it: the operator's side of the cache.
+
+Rule: a team or model that neither the settings know nor anything is kept for is a slip of the pen, told as
+`InvalidValue`; those that left the settings can be named for as long as something of theirs is kept. A store that does
+not answer is `StateUnavailable`. Who forgets is written down first, because one that goes away in between has forgotten
+some: while the record cannot be written (`BooksUnavailable`) nothing is forgotten.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.catalog import Catalog
+from service.domain.errors import InvalidValue, StateUnavailable
+from service.usecases.accounts import AuditRecord, KeyStore
+from service.usecases.flights import Results, ResultStats
+from service.usecases.issue_keys import Actor
+from service.usecases.know_callers import Live
+
+AWAY = "The cache does not answer."
+SHARED = "Teams share what is kept (cache.shared in gateway.yaml), so it cannot be chosen by team."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountResults:
+    """The use case that looks. `live` gives teams and models; `shared`: what is kept belongs to no team."""
+
+    results: Results
+    live: Callable[[], Live]
+    shared: bool
+
+    async def __call__(self, team: str | None, model: str | None) -> ResultStats:
+        """What is kept for a team, of a model (or alias), of both or in all."""
+        return await self._stats(team, await self.model_of(team, model))
+
+    async def model_of(self, team: str | None, model: str | None) -> str | None:
+        """The id of the model that is meant. Raises `InvalidValue` for a team or model that is none."""
+        live = self.live()
+        if team is not None and self.shared:
+            raise InvalidValue(SHARED, param="team")
+        if not (team in {None, *live.teams} or await self._is_kept(team, None)):
+            raise InvalidValue("There is no such team, nor is anything kept for it.", param="team")
+        found = _id_of(model, live.catalog)
+        if not (found in {None, *live.catalog.models, *live.catalog.retired} or await self._is_kept(None, found)):
+            raise InvalidValue("There is no such model, nor is anything kept of it.", param="model")
+        return found
+
+    async def _is_kept(self, team: str | None, model: str | None) -> bool:
+        return (await self._stats(team, model)).results > 0
+
+    async def _stats(self, team: str | None, model: str | None) -> ResultStats:
+        found = await self.results.stats(team, model)
+        if found is None:
+            raise StateUnavailable(AWAY)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeResults:
+    """The use case that forgets. `now` gives an aware UTC time."""
+
+    count: CountResults
+    key_store: KeyStore
+    now: Callable[[], datetime]
+
+    async def __call__(self, actor: Actor, team: str | None, model: str | None) -> int:
+        """Forget what is kept for a team, of a model (or alias), of both or in all. How many."""
+        found = await self.count.model_of(team, model)
+        await self.key_store.note(self._record(actor, team, found))
+        gone = await self.count.results.purge(team, found)
+        if gone is None:
+            raise StateUnavailable(AWAY)
+        return gone
+
+    def _record(self, actor: Actor, team: str | None, model: str | None) -> AuditRecord:
+        whose = "every team" if team is None else f"team {team}"
+        which = "every model" if model is None else f"model {model}"
+        return AuditRecord(
+            at=self.now(),
+            actor=actor.name,
+            action="cache.purge",
+            subject="cache",
+            detail=f"{whose}; {which}",
+            request_id=actor.request_id,
+        )
+
+
+def _id_of(model: str | None, catalog: Catalog) -> str | None:
+    """The name under which results of a model are kept, also where an alias is asked for."""
+    return next((each.id for each in catalog.models.values() if model in each.aliases), model)

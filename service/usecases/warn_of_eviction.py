@@ -1,0 +1,82 @@
+"""Warn of a store that may drop money to make room: what goes on behind the requests.
+
+Rule: it only tells. The start does not wait for it, and a store that is away or does not say is no finding: readiness
+has told that already. It looks again and again, because a failover may bring another server with other settings, and
+tells what it found once, until that is gone and comes back.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from service.usecases.events import StoreUnsafe
+from service.usecases.ports import Observer
+
+STATE, CACHE = "REDIS_URL", "CACHE_REDIS_URL"
+NEVER = "noeviction"
+SOME = "volatile-"
+EVICTS_ALL = "to make room it drops anything: counters, open holds, entries on their way to the books"
+EVICTS_SOME = (
+    "to make room it drops flights and ended holds, which have a time to live: what was bought may be bought again"
+)
+CROWDED = (
+    "results are kept there too and its memory is bounded: when they fill it, nobody is admitted or money is dropped"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """How a server treats its memory: how many bytes it may use (0: no bound), and what it does when they are used."""
+
+    most_bytes: int
+    policy: str
+
+
+@dataclass(slots=True, kw_only=True)
+class WarnOfEviction:
+    """The use case. `memory` asks every server of money (none: no answer); `shared`: results are kept there too."""
+
+    memory: Callable[[], Awaitable[Sequence[Memory]]]
+    shared: bool
+    observe: Observer
+    seconds: float = 60.0
+    _told: Sequence[StoreUnsafe] = field(default=())
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self.seconds)
+
+    async def look(self) -> None:
+        """Ask once; tell what was not told before."""
+        servers = await self.memory()
+        if not servers:
+            return
+        found = doubts(servers, shared=self.shared)
+        for doubt in found:
+            if doubt not in self._told:
+                self.observe(doubt)
+        self._told = found
+
+
+def doubts(servers: Iterable[Memory], *, shared: bool) -> Sequence[StoreUnsafe]:
+    """What is wrong with the servers of money, each thing once.
+
+    A server without a bound evicts nothing, whatever its policy. Nor is it a finding that results are kept there: they
+    go by their time to live, one server for everything is how small sites begin, and a warning at each of their starts
+    would teach to overlook it. Under a bound it is one: results fill what was given to money, and refuse it or push it
+    out.
+    """
+    bounded = [server for server in servers if server.most_bytes > 0]
+    found = [_eviction(server.policy) for server in bounded if server.policy != NEVER]
+    if bounded and shared:
+        found.append(StoreUnsafe(store=STATE, problem=CROWDED, advice=f"set {CACHE} to a server of its own"))
+    return tuple(dict.fromkeys(found))
+
+
+def _eviction(policy: str) -> StoreUnsafe:
+    drops = EVICTS_SOME if policy.startswith(SOME) else EVICTS_ALL
+    return StoreUnsafe(
+        store=STATE, problem=f"maxmemory-policy {policy}: {drops}", advice=f"set maxmemory-policy {NEVER}"
+    )

@@ -1,0 +1,32 @@
+"""What several end-to-end tests start."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.replicas import TEAMS, Start
+from tests.gateway import GatewayProcess
+from tests.simulators.server import Simulator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def start(tmp_path: Path, redis_url: str, new_database: Callable[[str], str], openai_sim: Simulator) -> Start:
+    """Starts a replica, with more in its environment if that is said."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "teams.yaml").write_text(TEAMS)
+    settings = tmp_path / "config" / "gateway.yaml"
+    settings.write_text(settings.read_text().replace("lease_seconds: 60", "lease_seconds: 2"))
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(tmp_path / "config"),
+        "OPENAI_API_KEY": "sk-operator",
+        "OPENAI_BASE_URL": openai_sim.base_url,
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": new_database("sqlite"),
+        "STORAGE_URL": str(tmp_path / "pictures"),
+        "URL_SIGNING_KEY": "0123456789abcdef" * 2,
+    }
+    return lambda **more: GatewayProcess(tmp_path / "data", environment | more, options=())

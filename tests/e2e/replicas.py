@@ -1,0 +1,40 @@
+"""Replicas on the same stores, with the shipped settings: cache, keys and all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+
+from service.domain.teams import digest_of
+from tests.gateway import GatewayProcess
+
+TEAMS = "teams:\n" + "".join(
+    f"  {name}: {{keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
+)
+PATH = "/v1/images/generations"
+
+Start = Callable[..., GatewayProcess]
+
+
+def change(tmp_path: Path, was: str, becomes: str) -> None:
+    """Change a line of gateway.yaml."""
+    settings = tmp_path / "config" / "gateway.yaml"
+    text = settings.read_text()
+    assert was in text
+    settings.write_text(text.replace(was, becomes))
+
+
+def wish(prompt: str) -> dict[str, str]:
+    return {"prompt": prompt, "quality": "low", "size": "1024x1024"}
+
+
+def ask(
+    http: httpx2.Client,
+    gateway: GatewayProcess,
+    prompt: str,
+    who: str = "search",
+    more: dict[str, object] | None = None,
+    **headers: str,
+) -> httpx2.Response:
+    given = {"authorization": f"Bearer igw_{who}", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    return http.post(gateway.url + PATH, json=wish(prompt) | (more or {}), headers=given)

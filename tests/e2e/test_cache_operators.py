@@ -1,0 +1,275 @@
+"""Operators and the cache: counted and forgotten over HTTP and at a terminal, and warned of a store that may evict."""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import redis
+from typer.testing import CliRunner, Result
+
+from service.__main__ import app
+from service.adapters.embedded import embedded_valkey
+from service.domain.teams import digest_of
+from tests.chaos.site import await_true
+from tests.gateway import GatewayProcess
+
+pytest_plugins = ["tests.databases"]
+
+ADMIN = secrets.token_hex(32)
+TEAMS = "teams:\n" + "".join(
+    f"  {name}: {{keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
+)
+LRU = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
+BOUNDED = {"maxmemory": "64mb", "maxmemory-policy": "noeviction"}
+EVICTS = "maxmemory-policy allkeys-lru: to make room it drops anything"
+CROWDED = "results are kept there too and its memory is bounded"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, config: Path) -> str:
+    """The settings of the other tests, with the cache on, and two teams."""
+    folder = tmp_path / "config"
+    shutil.copytree(config, folder)
+    (folder / "teams.yaml").write_text(TEAMS)
+    gateway = folder / "gateway.yaml"
+    gateway.write_text(gateway.read_text().replace("  seconds: 0 #", "  seconds: 3600 #"))
+    return str(folder)
+
+
+def said(environment: Mapping[str, str], *words: str) -> Result:
+    """What comes of `image-gateway cache` at a terminal."""
+    nothing = dict.fromkeys(("CACHE_REDIS_URL", "REDIS_URL", "DATABASE_URL"))
+    return CliRunner().invoke(app, ["cache", *words], env={**nothing, **environment, "LOGNAME": "ada"})
+
+
+class Site:
+    """A gateway with its sandbox and the stores that an environment names, and who asks it."""
+
+    def __init__(self, http: httpx2.Client, gateway: GatewayProcess, environment: dict[str, str]) -> None:
+        self.gateway = gateway
+        self._http = http
+        self.environment = environment
+
+    def draw(self, prompt: str, who: str = "search", model: str = "gpt-image-2") -> str:
+        """Ask for a picture; what the cache had to do with it."""
+        reply = self._http.post(
+            f"{self.gateway.url}/v1/images/generations",
+            json={"prompt": prompt, "model": model, "size": "1024x1024", "quality": "low"},
+            headers={"authorization": f"Bearer igw_{who}"},
+        )
+        assert reply.status_code == 200, reply.text
+        return str(reply.headers["x-gateway-cache"])
+
+    def fill(self) -> None:
+        """Two results of search and one of ads, of two models."""
+        for prompt, who, model in (("a", "search", "gpt-image-2"), ("b", "search", "gpt-image-1.5"), ("a", "ads", "")):
+            assert self.draw(prompt, who, model or "gpt-image-2") == "miss"
+
+    def admin(self, method: str, path: str = "/cache", **params: str) -> httpx2.Response:
+        """Call the admin API."""
+        return self._http.request(
+            method,
+            f"{self.gateway.url}/admin/v1{path}",
+            params=params or None,
+            headers={"authorization": f"Bearer {ADMIN}"},
+        )
+
+    def asked(self, method: str, **params: str) -> Any:
+        """What the admin API says of the cache."""
+        reply = self.admin(method, **params)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def says(self, *words: str) -> str:
+        """What `image-gateway cache` prints when it works."""
+        result = said(self.environment, *words)
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+        return result.stdout
+
+    def counted(self, *words: str) -> list[str]:
+        """The cells of `stats`."""
+        header, line = self.says("stats", *words).splitlines()
+        assert header.split() == ["team", "model", "results", "bytes"]
+        return line.split()
+
+
+@pytest.fixture(params=["embedded", "servers"])
+def site(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    settings: str,
+    new_database: Callable[[str], str],
+    http: httpx2.Client,
+) -> Iterator[Site]:
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": settings,
+        "ADMIN_API_KEY": ADMIN,
+        "DATA_DIR": str(tmp_path / "data"),
+    }
+    with ExitStack() as stack:
+        if request.param == "servers":
+            environment["REDIS_URL"] = stack.enter_context(embedded_valkey(tmp_path / "state"))
+            environment["CACHE_REDIS_URL"] = stack.enter_context(embedded_valkey(tmp_path / "results"))
+            environment["DATABASE_URL"] = new_database("sqlite")
+        gateway = stack.enter_context(GatewayProcess(tmp_path / "data", environment))
+        yield Site(http, gateway, environment)
+
+
+def test_what_is_kept_is_counted_and_forgotten_over_http(site: Site) -> None:
+    site.fill()
+
+    every = site.asked("GET")
+    assert (every["object"], every["team"], every["model"], every["results"]) == ("cache", None, None, 3)
+    assert every["bytes"] > 3000
+    assert site.asked("GET", team="search")["results"] == 2
+    assert site.asked("GET", model="gpt-image-2")["results"] == 2
+    purged = site.asked("DELETE", team="search", model="gpt-image-2")
+    assert purged == {"object": "cache", "team": "search", "model": "gpt-image-2", "purged": 1}
+    assert [site.draw("a", "ads"), site.draw("b", model="gpt-image-1.5")] == ["hit", "hit"]
+    assert site.draw("a") != "hit"
+    left = site.asked("GET")["results"]
+    assert left >= 2
+    assert site.asked("DELETE")["purged"] == left
+    assert (site.asked("GET")["results"], site.asked("GET")["bytes"]) == (0, 0)
+    records = site.admin("GET", "/audit").json()["data"]
+    assert [(each["actor"], each["action"], each["subject"], each["detail"]) for each in records] == [
+        ("admin", "cache.purge", "cache", "every team; every model"),
+        ("admin", "cache.purge", "cache", "team search; model gpt-image-2"),
+    ]
+    site.gateway.await_logged("request", path="/admin/v1/cache", method="DELETE", actor="admin", purged=left)
+
+
+def test_what_is_kept_is_counted_and_forgotten_at_a_terminal(site: Site) -> None:
+    site.fill()
+
+    every, of_team = site.counted(), site.counted("--team", "search", "--model", "gpt-image-1.5")
+    assert every[:3] == ["all", "all", "3"]
+    assert int(every[3].replace(",", "")) == site.asked("GET")["bytes"]
+    assert of_team[:3] == ["search", "gpt-image-1.5", "1"]
+    assert site.says("purge", "--team", "ads") == "forgot 1 result\n"
+    assert site.counted("--team", "dev") == ["dev", "all", "0", "0"]
+    assert (site.draw("a"), site.counted("--team", "ads")[2]) == ("hit", "0")
+    assert site.says("purge") == "forgot 2 results\n"
+    assert site.draw("a") != "hit"
+    site.says("purge")
+    assert site.says("purge") == "forgot 0 results\n"
+    record = site.admin("GET", "/audit", limit="4").json()["data"][3]
+    assert (record["actor"], record["action"], record["detail"]) == ("cli:ada", "cache.purge", "team ads; every model")
+
+
+@pytest.mark.parametrize("site", ["embedded"], indirect=True)
+def test_a_name_or_parameter_that_is_not_known_is_named(site: Site) -> None:
+    for method in ("GET", "DELETE"):
+        for name, code in (("team", "invalid_value"), ("model", "invalid_value"), ("tier", "unknown_parameter")):
+            reply = site.admin(method, **{name: "nobody"})
+            error = reply.json()["error"]
+            assert (reply.status_code, error["param"], error["code"]) == (400, name, code)
+    for word in ("stats", "purge"):
+        for name in ("team", "model"):
+            result = said(site.environment, word, f"--{name}", "nobody")
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert result.stderr.startswith(f"image-gateway: {name}: There is no such {name}")
+    assert site.admin("GET", "/audit").json()["data"] == []
+
+
+@pytest.mark.parametrize("site", ["embedded"], indirect=True)
+def test_without_a_gateway_there_is_no_embedded_cache(site: Site, tmp_path: Path) -> None:
+    site.gateway.signal()
+    assert site.gateway.wait() == 0
+
+    for word in ("stats", "purge"):
+        result = said(site.environment, word)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert result.stderr.startswith(
+            f"image-gateway: No gateway is running on {tmp_path / 'data'}, so nothing is kept"
+        )
+
+
+def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+
+    result = said({"IMAGE_GATEWAY_CONFIG": str(config)}, "purge", "--data-dir", str(elsewhere))
+
+    assert (result.exit_code, elsewhere.exists()) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "complaint"),
+    [
+        ("CACHE_REDIS_URL", "redis://127.0.0.1:9", "The cache does not answer."),
+        ("REDIS_URL", "redis://127.0.0.1:9", "The cache does not answer."),
+        ("CACHE_REDIS_URL", "127.0.0.1:9", "CACHE_REDIS_URL: is not an address of a Redis or Valkey."),
+    ],
+)
+def test_a_cache_that_is_away_is_said_at_a_terminal(
+    tmp_path: Path, config: Path, variable: str, url: str, complaint: str
+) -> None:
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(config),
+        "DATA_DIR": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db",
+        variable: url,
+    }
+    for word in ("stats", "purge"):
+        result = said(environment, word)
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"image-gateway: {complaint}\n")
+
+
+def test_a_cache_that_is_away_is_a_503(
+    tmp_path: Path, settings: str, new_database: Callable[[str], str], http: httpx2.Client
+) -> None:
+    with embedded_valkey(tmp_path / "state") as url:
+        environment = {
+            "IMAGE_GATEWAY_CONFIG": settings,
+            "ADMIN_API_KEY": ADMIN,
+            "REDIS_URL": url,
+            "CACHE_REDIS_URL": "redis://127.0.0.1:9",
+            "DATABASE_URL": new_database("sqlite"),
+        }
+        with GatewayProcess(tmp_path / "data", environment) as gateway:
+            for method in ("GET", "DELETE"):
+                reply = Site(http, gateway, {}).admin(method)
+                assert (reply.status_code, reply.json()["error"]["code"]) == (503, "state_unavailable")
+                assert reply.headers["x-should-retry"] == "true"
+
+
+WARNED = [
+    (LRU, True, [EVICTS]),
+    (LRU, False, [EVICTS, CROWDED]),
+    (BOUNDED, False, [CROWDED]),
+    (BOUNDED, True, []),
+]
+
+
+@pytest.mark.parametrize(("options", "apart", "problems"), WARNED, ids=["evicts", "both", "crowded", "safe"])
+def test_a_store_of_money_that_may_evict_is_warned_of(
+    tmp_path: Path,
+    settings: str,
+    new_database: Callable[[str], str],
+    options: dict[str, str],
+    apart: bool,
+    problems: list[str],
+) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(embedded_valkey(tmp_path / "state", options))
+        results = stack.enter_context(embedded_valkey(tmp_path / "results", LRU)) if apart else f"{url}?db=1"
+        environment = {
+            "IMAGE_GATEWAY_CONFIG": settings,
+            "REDIS_URL": url,
+            "CACHE_REDIS_URL": results,
+            "DATABASE_URL": new_database("sqlite"),
+        }
+        store = stack.enter_context(redis.Redis.from_url(url))
+        gateway = stack.enter_context(GatewayProcess(tmp_path / "data", environment))
+        await_true(lambda: any(client["cmd"] == "info" for client in store.client_list()))
+        gateway.signal()
+        assert gateway.wait() == 0
+    lines = [line for line in gateway.logged() if line["event"] == "store unsafe"]
+    assert [line["problem"].split(":")[0] for line in lines] == [problem.split(":")[0] for problem in problems]
+    assert {(line["level"], line["store"]) for line in lines} <= {("warning", "REDIS_URL")}
+    assert all("CACHE_REDIS_URL" in line["advice"] or "noeviction" in line["advice"] for line in lines)

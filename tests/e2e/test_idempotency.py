@@ -1,0 +1,105 @@
+"""An Idempotency-Key over HTTP: the same answer to the last byte, on every replica, for its team alone."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.simulators.server import Answer, Simulator
+
+pytest_plugins = ["tests.databases"]
+
+NO_STORE: dict[str, Any] = {"cache_control": "no-store"}
+
+
+def test_the_answer_is_the_same_to_the_last_byte(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "  # public_url: https://images.example.com ", "  public_url: https://images.example.com ")
+    bodies: list[dict[str, object]] = [{}, {"response_format": "url"}, {"n": 2, "background": "opaque"}]
+    wishes = [(more, headers) for more in bodies for headers in ({}, NO_STORE)]
+    with start() as one, start() as two:
+        for number, (more, headers) in enumerate(wishes):
+            fox, key = f"fox {number} {tmp_path}", f"{tmp_path.name}-{number}"
+            first = ask(http, one, fox, more=more, idempotency_key=key, **headers)
+            again = [ask(http, each, fox, more=more, idempotency_key=key, **headers) for each in (one, two)]
+            assert first.status_code == 200
+            assert first.headers["x-gateway-cache"] != "replayed"
+            assert "idempotent-replayed" not in first.headers
+            for reply in again:
+                assert (reply.status_code, reply.content) == (200, first.content)
+                assert (reply.headers["idempotent-replayed"], reply.headers["x-gateway-cache"]) == ("true", "replayed")
+                assert float(reply.headers["x-gateway-cost-usd"]) == 0
+                assert reply.headers["x-request-id"] != first.headers["x-request-id"]
+    assert len(openai_sim.requests) == len(wishes)
+
+
+def test_without_a_picture_store_the_answer_is_in_redis(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "keep: all ", "keep: linked ")
+    with start() as gateway:
+        first, again = (
+            ask(http, gateway, f"a fox {tmp_path}", idempotency_key=f"{tmp_path.name}-linked", **NO_STORE)
+            for _ in range(2)
+        )
+    assert again.content == first.content
+    assert len(openai_sim.requests) == 1
+
+
+def test_a_key_is_for_one_request_of_one_team(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    key = f"{tmp_path.name}-one"
+    with start() as gateway:
+        ask(http, gateway, f"a fox {tmp_path}", idempotency_key=key)
+        other = ask(http, gateway, f"an owl {tmp_path}", idempotency_key=key)
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+        assert other.headers["x-should-retry"] == "false"
+        assert ask(http, gateway, f"an owl {tmp_path}", who="ads", idempotency_key=key).status_code == 200
+        wrong = ask(http, gateway, f"a fox {tmp_path}", idempotency_key="")
+        assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "idempotency-key")
+    assert len(openai_sim.requests) == 2
+
+
+def test_a_failure_that_may_have_cost_money_is_told_again(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    openai_sim.answer(Answer(fault="close_mid_body"), Answer(status=503, body=b"{}"))
+    key = f"{tmp_path.name}-cut"
+    with start() as gateway:
+        first, again = (ask(http, gateway, f"a fox {tmp_path}", idempotency_key=key) for _ in range(2))
+        free, after = (ask(http, gateway, f"an owl {tmp_path}", idempotency_key=f"{key}-503") for _ in range(2))
+    assert (first.status_code, again.status_code) == (502, 502)
+    assert again.json() == first.json()
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    assert (free.status_code, after.status_code) == (503, 200)
+    assert "idempotent-replayed" not in after.headers
+
+
+@pytest.mark.parametrize(("setting", "status"), [("wait", 200), ("refuse", 409)])
+def test_while_the_first_is_under_way(
+    start: Start, openai_sim: Simulator, tmp_path: Path, setting: str, status: int
+) -> None:
+    change(tmp_path, "key_in_use: wait ", f"key_in_use: {setting} ")
+    openai_sim.answer(Answer(hold=True))
+    headers = {"authorization": "Bearer igw_search", "idempotency-key": f"{tmp_path.name}-{setting}"}
+
+    async def story(urls: list[str]) -> list[httpx2.Response]:
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+            first = asyncio.create_task(client.post(urls[0] + PATH, json=wish(f"a fox {tmp_path}"), headers=headers))
+            await asyncio.to_thread(openai_sim.await_requests, 1)
+            second = asyncio.create_task(client.post(urls[1] + PATH, json=wish(f"a fox {tmp_path}"), headers=headers))
+            await asyncio.wait([second], timeout=0.5)
+            openai_sim.release(1)
+            return [await first, await second]
+
+    with start() as one, start() as two:
+        first, second = asyncio.run(story([one.url, two.url]))
+    assert (first.status_code, second.status_code) == (200, status)
+    if status == 409:
+        assert (second.json()["error"]["code"], second.headers["x-should-retry"]) == ("idempotency_key_in_use", "true")
+    assert len(openai_sim.requests) == 1

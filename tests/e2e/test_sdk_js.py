@@ -1,0 +1,145 @@
+"""OpenAI's SDK for JavaScript against every backend, as tests/e2e/test_sdks.py does with the ones for Python."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.pictures import mask, png
+from tests.e2e.sdk_js import ROOT, File, Files, Told, call, digest, through
+from tests.gateway import GatewayProcess
+from tests.simulators.openai import FAULTS
+from tests.simulators.pictures import Sketch, encoded
+from tests.simulators.server import Answer, Simulator
+
+FLUX = "black-forest-labs/FLUX.2-pro"
+FOX = {"model": "gpt-image-2", "prompt": "a red fox", "size": "1536x1024", "quality": "low", "n": 2}
+EDIT = {"model": "gpt-image-2", "prompt": "add a fox", "size": "1024x1024"}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Three pictures and a mask."""
+    paths = [tmp_path / f"image-{index}.png" for index in range(3)]
+    for index, path in enumerate(paths):
+        path.write_bytes(png(color=(index * 80, 80, 200)))
+    (tmp_path / "mask.png").write_bytes(mask())
+    return [*paths, tmp_path / "mask.png"]
+
+
+def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
+    """What a simulator draws."""
+    return [digest(encoded(Sketch(size=size, index=index))) for index in range(count)]
+
+
+def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayProcess, http: httpx2.Client) -> None:
+    told = through(sandbox_gateway, "generate", FOX)
+    url = f"{sandbox_gateway.url}/v1/images/generations"
+    plain = http.post(url, json=FOX, headers=sandbox_gateway.headers).json()
+    assert told.pictures == [digest(item["b64_json"]) for item in plain["data"]]
+    assert {**told.result, "created": 0, "data": 0, "id": 0} == {**plain, "created": 0, "data": 0, "id": 0}
+    assert told.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_edits_on_the_sandbox(sandbox_gateway: GatewayProcess, files: list[Path], count: int) -> None:
+    told = through(sandbox_gateway, "edit", EDIT, files={"image": files[:count] if count > 1 else files[0]})
+    assert (len(told.pictures), told.result["size"]) == (1, "1024x1024")
+
+
+def test_it_generates_through_openai(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
+    told = through(openai_gateway, "generate", FOX)
+    assert told.pictures == vendors((1536, 1024), 2)
+    assert told.result["usage"]["output_tokens"] == 316
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "as read from disk"])
+@pytest.mark.parametrize(("count", "part"), [(1, "image"), (3, "image[]")])
+def test_it_edits_through_openai(
+    openai_gateway: GatewayProcess, openai_sim: Simulator, files: list[Path], count: int, part: str, *, typed: bool
+) -> None:
+    brought: list[File] = [(path, "image/png") for path in files] if typed else [*files]
+    image = brought[:count] if count > 1 else brought[0]
+    told = through(openai_gateway, "edit", EDIT, files={"image": image, "mask": brought[-1]})
+    assert told.pictures == vendors((1024, 1024))
+    (received,) = openai_sim.requests
+    assert [file.part_name for file in received.files] == [part] * count + ["mask"]
+    assert {file.content_type for file in received.files} == {"image/png"}
+    assert [file.body for file in received.files] == [path.read_bytes() for path in [*files[:count], files[-1]]]
+
+
+def test_it_generates_through_together(together_gateway: GatewayProcess, together_sim: Simulator) -> None:
+    params = {"model": FLUX, "prompt": "a red fox", "size": "1024x768", "n": 2}
+    assert through(together_gateway, "generate", params).pictures == vendors((1024, 768), 2)
+    (received,) = together_sim.requests
+    assert (received.fields["width"], received.fields["height"], received.fields["n"]) == (1024, 768, 2)
+
+
+@pytest.mark.parametrize(("count", "model"), [(1, "gpt-image-2"), (3, FLUX)])
+def test_it_edits_through_together(
+    together_gateway: GatewayProcess, together_sim: Simulator, files: list[Path], count: int, model: str
+) -> None:
+    image = files[:count] if count > 1 else files[0]
+    told = through(together_gateway, "edit", EDIT | {"model": model}, files={"image": image})
+    assert told.pictures == vendors((1024, 1024))
+    (received,) = together_sim.requests
+    assert len(received.fields.get("reference_images") or [received.fields["image_url"]]) == count
+
+
+def refused(told: Told) -> tuple[object, ...]:
+    assert told.error["request_id"] == told.headers["x-request-id"]
+    return tuple(told.error.get(name) for name in ("class", "status", "type", "code", "param"))
+
+
+def test_a_wrong_size_is_a_bad_request_that_names_it(sandbox_gateway: GatewayProcess) -> None:
+    told = through(sandbox_gateway, "generate", FOX | {"size": "1920x1080"})
+    assert refused(told) == ("BadRequestError", 400, "invalid_request_error", "invalid_value", "size")
+    assert "1920x1080" in told.error["message"]
+
+
+def test_a_wrong_key_is_an_authentication_error(sandbox_gateway: GatewayProcess) -> None:
+    told = call(f"{sandbox_gateway.url}/v1", "igw_nobody", "generate", FOX)
+    assert refused(told) == ("AuthenticationError", 401, "invalid_request_error", "invalid_api_key", None)
+
+
+@pytest.mark.parametrize("operation", ["generate", "edit"])
+def test_losing_patience_it_gets_the_picture_that_was_bought(
+    tmp_path: Path, openai_sim: Simulator, files: list[Path], operation: str
+) -> None:
+    """With the settings as they are shipped. The SDK repeats a form only if it has its pictures in memory."""
+    openai_sim.answer(Answer(delay=1.5))
+    pictures: Files = {"image": [(path, "image/png") for path in files[:2]]} if operation == "edit" else {}
+    environment = {"OPENAI_API_KEY": "sk-operator", "OPENAI_BASE_URL": openai_sim.base_url}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        told = through(gateway, operation, EDIT, files=pictures, client={"timeout": 1000, "maxRetries": 2})
+    assert told.error == {}
+    assert told.pictures == vendors((1024, 1024))
+    assert told.headers["x-gateway-cache"] in {"joined", "hit"}
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.mark.parametrize("operation", ["generate", "edit"])
+def test_it_counts_its_tries_and_names_no_intention(openai_sim: Simulator, files: list[Path], operation: str) -> None:
+    """What the gateway recognises a retry by; straight to the vendor's simulator, which writes it down."""
+    overloaded = replace(FAULTS["server_is_overloaded"], headers={"retry-after-ms": "1"})
+    openai_sim.answer(overloaded, overloaded)
+    pictures: Files = {"image": [(files[0], "image/png")]} if operation == "edit" else {}
+    options = {"maxRetries": 2, "timeout": 20_000}
+    told = call(openai_sim.base_url, "sk-caller", operation, EDIT, files=pictures, request=options)
+    assert told.pictures == vendors((1024, 1024))
+    tries = openai_sim.requests
+    assert [each.headers["x-stainless-retry-count"] for each in tries] == ["0", "1", "2"]
+    assert {each.headers["x-stainless-timeout"] for each in tries} == {"20"}
+    assert not any("idempotency-key" in each.headers for each in tries)
+    assert all((each.fields, each.files) == (tries[0].fields, tries[0].files) for each in tries)
+
+
+def test_its_lock_pins_every_package_and_names_no_registry() -> None:
+    text = (ROOT / "tests" / "sdk_js" / "package-lock.json").read_text()
+    packages = {name: package for name, package in json.loads(text)["packages"].items() if name}
+    assert "node_modules/openai" in packages
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert "://" not in text

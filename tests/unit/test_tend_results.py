@@ -1,0 +1,122 @@
+"""The operator's side of the cache: counted and forgotten by team and model, and who forgot is written down."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from service.domain.catalog import Retired
+from service.domain.errors import BooksUnavailable, InvalidValue, StateUnavailable
+from service.usecases.issue_keys import Actor
+from service.usecases.know_callers import Live
+from service.usecases.tend_results import CountResults, PurgeResults
+from tests.contract.keeping import result
+from tests.fakes.builders import KEY, NOW, TODAY, catalog, model
+from tests.fakes.keys import FakeKeyStore
+from tests.fakes.results import FakeResults
+
+ADMIN = Actor(name="admin", request_id="req_1")
+LIVE = Live(
+    catalog=catalog(
+        model(id="painter", aliases=("old-painter",)),
+        model(id="etcher"),
+        retired={"dauber": Retired(since=TODAY, successor="painter")},
+    ),
+    teams={"search": KEY.team, "ads": KEY.team},
+    keys={},
+)
+
+
+class Desk:
+    """The use cases on fakes."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self.results, self.store = FakeResults(), FakeKeyStore()
+        self.count = CountResults(results=self.results, live=lambda: LIVE, shared=shared)
+        self.purge = PurgeResults(count=self.count, key_store=self.store, now=lambda: NOW)
+
+    async def fill(self) -> None:
+        """One result each of painter for search and ads, of etcher for search, and of and for who left the settings."""
+        places = (("search", "painter"), ("search", "etcher"), ("ads", "painter"), ("leavers", "gone"))
+        for number, (team, of) in enumerate(places):
+            await self.results.put(team, f"r{number}", replace(result(), model=of), 60)
+
+    async def left(self) -> int:
+        return (await self.count(None, None)).results
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.fill()
+    return desk
+
+
+CHOICES = [
+    (None, None, 4, "every team; every model"),
+    ("search", None, 2, "team search; every model"),
+    (None, "painter", 2, "every team; model painter"),
+    (None, "old-painter", 2, "every team; model painter"),
+    ("search", "etcher", 1, "team search; model etcher"),
+    ("ads", "etcher", 0, "team ads; model etcher"),
+    ("leavers", None, 1, "team leavers; every model"),
+    (None, "gone", 1, "every team; model gone"),
+    (None, "dauber", 0, "every team; model dauber"),
+]
+
+
+@pytest.mark.parametrize(("team", "of", "number", "detail"), CHOICES)
+async def test_what_is_counted_is_what_is_forgotten(
+    desk: Desk, team: str | None, of: str | None, number: int, detail: str
+) -> None:
+    stats = await desk.count(team, of)
+
+    assert stats.results == number
+    assert (stats.size > 0) == (number > 0)
+    assert await desk.purge(ADMIN, team, of) == number
+    assert await desk.left() == 4 - number
+    (record,) = desk.store.audit
+    assert (record.at, record.actor, record.request_id) == (NOW, "admin", "req_1")
+    assert (record.action, record.subject, record.detail) == ("cache.purge", "cache", detail)
+
+
+@pytest.mark.parametrize(
+    ("team", "of", "param"), [("nobody", None, "team"), ("", None, "team"), (None, "", "model"), ("ads", "x", "model")]
+)
+async def test_a_slip_of_the_pen_is_told_and_nothing_is_forgotten(
+    desk: Desk, team: str | None, of: str | None, param: str
+) -> None:
+    ways: list[Callable[[], Awaitable[object]]] = [lambda: desk.count(team, of), lambda: desk.purge(ADMIN, team, of)]
+    for way in ways:
+        with pytest.raises(InvalidValue) as told:
+            await way()
+        assert told.value.param == param
+    assert (await desk.left(), desk.store.audit) == (4, [])
+
+
+async def test_where_teams_share_there_is_nothing_of_one_team() -> None:
+    desk = Desk(shared=True)
+    await desk.results.put("_shared", "r1", replace(result(), model="painter"), 60)
+
+    with pytest.raises(InvalidValue, match="Teams share"):
+        await desk.purge(ADMIN, "search", None)
+
+    assert (await desk.count(None, "painter")).results == 1
+    assert await desk.purge(ADMIN, None, None) == 1
+
+
+async def test_a_cache_that_is_away_is_not_empty(desk: Desk) -> None:
+    desk.results.down = True
+
+    for way in (desk.count("search", None), desk.purge(ADMIN, None, None)):
+        with pytest.raises(StateUnavailable, match="The cache does not answer"):
+            await way
+
+
+async def test_what_cannot_be_written_down_is_not_done(desk: Desk) -> None:
+    desk.store.down = True
+
+    with pytest.raises(BooksUnavailable):
+        await desk.purge(ADMIN, "search", None)
+
+    assert await desk.left() == 4

@@ -1,0 +1,96 @@
+"""Servers of money that may drop or refuse it: told once, with what to set, and again when it comes back."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from service.usecases.events import StoreUnsafe
+from service.usecases.warn_of_eviction import Memory, WarnOfEviction, doubts
+from tests.fakes.observer import Recorder
+
+MEGABYTES = 64_000_000
+SAFE = Memory(most_bytes=MEGABYTES, policy="noeviction")
+EVICTS = Memory(most_bytes=MEGABYTES, policy="allkeys-lru")
+BOUNDLESS = Memory(most_bytes=0, policy="allkeys-lru")
+
+
+def told(*servers: Memory, shared: bool = False) -> list[tuple[str, str]]:
+    """The beginning of each problem, and what to set."""
+    return [(each.problem.split(":")[0], each.advice) for each in doubts(servers, shared=shared)]
+
+
+SET_POLICY = "set maxmemory-policy noeviction"
+SET_URL = "set CACHE_REDIS_URL to a server of its own"
+CROWDED = ("results are kept there too and its memory is bounded", SET_URL)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-lru", "volatile-ttl", "yet-another"])
+def test_a_bounded_server_that_evicts_is_unsafe(policy: str) -> None:
+    assert told(Memory(most_bytes=1, policy=policy)) == [(f"maxmemory-policy {policy}", SET_POLICY)]
+
+
+def test_it_is_said_what_is_dropped() -> None:
+    (anything,) = doubts([EVICTS], shared=False)
+    (some,) = doubts([Memory(most_bytes=1, policy="volatile-lfu")], shared=False)
+
+    assert "drops anything" in anything.problem
+    assert "drops flights and ended holds" in some.problem
+    assert {anything.store, some.store} == {"REDIS_URL"}
+
+
+@pytest.mark.parametrize("servers", [[SAFE], [BOUNDLESS], [SAFE, BOUNDLESS], []])
+def test_a_server_that_evicts_nothing_is_safe(servers: list[Memory]) -> None:
+    assert told(*servers) == []
+
+
+def test_results_beside_money_matter_under_a_bound() -> None:
+    assert told(SAFE, shared=True) == [CROWDED]
+    assert told(EVICTS, shared=True) == [("maxmemory-policy allkeys-lru", SET_POLICY), CROWDED]
+    assert told(BOUNDLESS, shared=True) == []
+
+
+def test_of_a_cluster_any_server_counts_and_each_thing_is_said_once() -> None:
+    assert told(SAFE, EVICTS, EVICTS) == [("maxmemory-policy allkeys-lru", SET_POLICY)]
+
+
+class Watch:
+    """The use case, and what the servers say at each look."""
+
+    def __init__(self, *looks: Sequence[Memory]) -> None:
+        self._looks = list(looks)
+        self.observe = Recorder()
+        self.warn = WarnOfEviction(memory=self._memory, shared=False, observe=self.observe, seconds=0.001)
+
+    async def _memory(self) -> Sequence[Memory]:
+        return self._looks.pop(0)
+
+    async def look(self) -> int:
+        """How many lines there are after another look."""
+        await self.warn.look()
+        return len(self.observe.of(StoreUnsafe))
+
+
+async def test_what_stays_wrong_is_told_once_and_again_when_it_comes_back() -> None:
+    looks: list[Sequence[Memory]] = [[], [EVICTS], [EVICTS], [], [EVICTS], [SAFE], [EVICTS]]
+    watch = Watch(*looks)
+
+    assert [await watch.look() for _ in looks] == [0, 1, 1, 1, 1, 1, 2]
+
+
+async def test_it_goes_on_until_it_is_cancelled() -> None:
+    seen = asyncio.Event()
+    looks = iter([[], [EVICTS]])
+
+    async def memory() -> Sequence[Memory]:
+        return next(looks, [])
+
+    def observe(event: object) -> None:
+        assert isinstance(event, StoreUnsafe)
+        seen.set()
+
+    running = asyncio.create_task(WarnOfEviction(memory=memory, shared=False, observe=observe, seconds=0.001).run())
+    await asyncio.wait_for(seen.wait(), 10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
