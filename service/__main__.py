@@ -32,7 +32,7 @@ from service.commands.usage import usage
 from service.parts import KEY_PREFIX, Plans, Stores, now
 from service.server import PortError, ServerSettings, keep_memory, listen, run
 from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings, Sandbox, Serving, read_gateway
+from service.settings.gateway import GatewaySettings, Sandbox, read_gateway
 from service.settings.known import Files
 from service.settings.models import read_catalog
 from service.settings.secrets import kept_secret
@@ -114,7 +114,7 @@ def dev_settings(settings: GatewaySettings) -> GatewaySettings:
             obey_prompt=True,
         ),
         pictures=msgspec.structs.replace(settings.pictures, keep="all"),
-        serving=Serving(grace_seconds=0, drain_seconds=10),
+        serving=msgspec.structs.replace(settings.serving, grace_seconds=0, drain_seconds=10),
     )
 
 

@@ -225,6 +225,7 @@ def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], A
             seconds=settings.pictures.link_seconds,
             public_url=settings.pictures.public_url,
         ),
+        keepalive_seconds=settings.serving.keepalive_seconds,
         now=now,
         ready=problems,
         log_prompts=settings.logs.prompts,

@@ -20,21 +20,22 @@ DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": To
 
 
 def vendor(settings: GatewaySettings, name: str) -> HttpBackend:
-    """A vendor that is on, behind its dialect."""
+    """A vendor that is on, behind its dialect. Raises `SettingsError` for a proxy or a file that cannot be used."""
     entry = settings.vendors[name]
-    return HttpBackend(
-        HttpSettings(
-            base_url=entry.base_url,
-            api_key=settings.api_keys[name],
-            headers=entry.headers,
-            deadline=entry.deadline_seconds,
-            most_calls=entry.most_calls,
-            proxy=entry.proxy,
-            ca_file=entry.ca_file,
-            relays_links=entry.relay_image_urls,
-        ),
-        DIALECTS[entry.dialect](),
+    chosen = HttpSettings(
+        base_url=entry.base_url,
+        api_key=settings.api_keys[name],
+        headers=entry.headers,
+        deadline=entry.deadline_seconds,
+        most_calls=entry.most_calls,
+        proxy=entry.proxy,
+        ca_file=entry.ca_file,
+        relays_links=entry.relay_image_urls,
     )
+    try:
+        return HttpBackend(chosen, DIALECTS[entry.dialect]())
+    except (ValueError, OSError) as wrong:
+        raise SettingsError(f"gateway.yaml: $.backends.{name}: {wrong}") from None
 
 
 def sandbox(settings: GatewaySettings) -> dict[str, Backend]:

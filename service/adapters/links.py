@@ -8,13 +8,17 @@ Whatever the network does is an `UnreachableLink` whose message tells nothing of
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote, urljoin
 
-import httpx2
+import aiohttp
+from yarl import URL
 
 from service.domain.addresses import Address, is_plain_name, literal, networks, refused
 from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
@@ -23,10 +27,12 @@ from service.domain.sniff import ENOUGH, sniff
 from service.usecases.spool import Intake
 
 OK = 200
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HTTPS_PORT = 443
 MOST_REDIRECTS = 3
 MOST_ADDRESSES = 4
 CONNECT_SECONDS = 5.0
+MOST_HEADER_BYTES = 65_536
 FAILED = "failed_to_download_image"
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 HEADERS = {
@@ -35,6 +41,8 @@ HEADERS = {
     "connection": "close",
     "user-agent": "image-gateway",
 }
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+AS_WRITTEN = "%!$&'()*+,;=:@/?[]\\^|~"  # stays in a path or query: who signed a link may have signed its spelling
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From host name and port to IP addresses. Raises `OSError` or `ValueError` where there are none."""
@@ -61,8 +69,39 @@ async def ask_system(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An https address. `text` is all of it as it was given.
+
+    `host` is a lower-case ASCII name or an IP address, `authority` is host and port as a header tells them, `target` is
+    path and query as they go over the wire.
+    """
+
+    text: str
+    host: str
+    port: int
+    authority: str
+    target: str
+
+    @staticmethod
+    def read(text: str) -> "Link":
+        """A link from its text. Raises `ValueError` for what is not https, has a user name, or cannot be read."""
+        url = URL(text)
+        host, port, authority = url.raw_host, url.port, url.host_port_subcomponent
+        named = url.raw_user is not None or url.raw_password is not None
+        if url.scheme != "https" or not host or port is None or not authority or named or CONTROLS.search(text):
+            raise ValueError(text)
+        target = quote(URL(text, encoded=True).raw_path_qs, safe=AS_WRITTEN)
+        return Link(text=text, host=host, port=port, authority=authority, target=target)
+
+    def at(self, address: Address) -> URL:
+        """Where to ask for it, by address."""
+        place = f"[{address}]" if ":" in str(address) else str(address)
+        return URL(f"https://{place}:{self.port}{self.target}", encoded=True)
+
+
 class GuardedLinks:
-    """A `LinkReader`. Build once: reading the system's certificates takes 0.2 s.
+    """A `LinkReader`. Build once: reading the system's certificates takes 0.2 s. It connects with its first link.
 
     Raises:
         ValueError: `allow_networks` holds something that is not a network; the message names it.
@@ -73,15 +112,10 @@ class GuardedLinks:
         self._settings = settings
         self._resolve = resolve
         self._allowed = networks(settings.allow_networks)
-        trust = httpx2.create_ssl_context(trust_env=False)
+        self._trust = system_trust()
         if settings.ca_file:
-            trust.load_verify_locations(settings.ca_file)
-        # The transport below httpx2's client: the client would keep cookies and log every address.
-        self._transport = httpx2.AsyncHTTPTransport(
-            verify=trust,
-            trust_env=False,
-            limits=httpx2.Limits(max_keepalive_connections=0),
-        )
+            self._trust.load_verify_locations(settings.ca_file)
+        self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, reference: Reference) -> Reference:
         """The picture behind a link, on disk; its digest is that of its bytes, and the link is gone.
@@ -94,48 +128,46 @@ class GuardedLinks:
         try:
             async with asyncio.timeout(self._settings.seconds):
                 return await self._follow(reference)
+        except aiohttp.ClientError:
+            raise failed(reference.param, "its host did not answer, or not with valid https") from None
         except TimeoutError:
             raise failed(reference.param, f"it took longer than {self._settings.seconds:g} seconds") from None
-        except (httpx2.HTTPError, ssl.SSLError):
-            raise failed(reference.param, "its host did not answer, or not with valid https") from None
 
     async def _follow(self, reference: Reference) -> Reference:
-        url = self._check(reference.param, "", reference.link or "")
+        link = self._check(reference.param, "", reference.link or "")
         for _ in range(MOST_REDIRECTS + 1):
-            response = await self._open(reference.param, url)
-            try:
-                if not response.has_redirect_location:
+            async with await self._open(reference.param, link) as response:
+                target = response.headers.get("location")
+                if target is None or response.status not in REDIRECTS:
                     return await self._receive(reference.param, response)
-                url = self._check(reference.param, url, response.headers["location"])
-            finally:
-                await response.aclose()
+                link = self._check(reference.param, link.text, target)
         raise failed(reference.param, f"it redirects more than {MOST_REDIRECTS} times")
 
-    def _check(self, param: str, start: httpx2.URL | str, link: str) -> httpx2.URL:
-        """The address that a link means when it stands at `start`. Raises `UnreachableLink` unless its form is good."""
-        with suppress(httpx2.InvalidURL, ValueError):
-            url = httpx2.URL(start).join(link)
-            if url.scheme == "https" and not url.userinfo and port_of(url) in self._settings.allow_ports:
-                return url
+    def _check(self, param: str, start: str, text: str) -> Link:
+        """What a link means when it stands at `start`. Raises `UnreachableLink` unless its form is good."""
+        with suppress(ValueError):
+            link = Link.read(urljoin(start, text))
+            if link.port in self._settings.allow_ports:
+                return link
         ports = " or ".join(map(str, self._settings.allow_ports))
-        text = f"{param} must lead to an https address without user name or password, on port {ports}."
-        raise UnreachableLink(text, param=param)
+        wanted = f"{param} must lead to an https address without user name or password, on port {ports}."
+        raise UnreachableLink(wanted, param=param)
 
-    async def _open(self, param: str, url: httpx2.URL) -> httpx2.Response:
+    async def _open(self, param: str, link: Link) -> aiohttp.ClientResponse:
         """The answer of the first of the host's addresses that can be connected to."""
-        *others, last = (await self._addresses(param, url))[:MOST_ADDRESSES]
+        *others, last = (await self._addresses(param, link))[:MOST_ADDRESSES]
         for address in others:
-            with suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
-                return await self._ask(url, address)
-        return await self._ask(url, last)
+            with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                return await self._ask(link, address)
+        return await self._ask(link, last)
 
-    async def _addresses(self, param: str, url: httpx2.URL) -> list[Address]:
+    async def _addresses(self, param: str, link: Link) -> list[Address]:
         """Where a host may be dialled. Unknown hosts and forbidden ones get the same answer: names inside stay secret.
 
         Raises:
             UnreachableLink: there is no such host, or one of its addresses is refused.
         """
-        found = await self._lookup(url)
+        found = await self._lookup(link)
         permitted = [address for address in found if address and not refused(address, self._allowed)]
         if not found or len(permitted) < len(found):
             text = (
@@ -145,38 +177,48 @@ class GuardedLinks:
             raise UnreachableLink(text, param=param)
         return permitted
 
-    async def _lookup(self, url: httpx2.URL) -> list[Address | None]:
+    async def _lookup(self, link: Link) -> list[Address | None]:
         """All of a host's addresses; None stands for one that cannot be read."""
-        host = url.raw_host.decode()
-        if address := literal(host):
+        if address := literal(link.host):
             return [address]
-        if not is_plain_name(host):
+        if not is_plain_name(link.host):
             return []
         try:
-            texts = await self._resolve(host, port_of(url))
+            texts = await self._resolve(link.host, link.port)
         except (OSError, ValueError):
             return []
         return [literal(text) for text in texts]
 
-    async def _ask(self, url: httpx2.URL, address: Address) -> httpx2.Response:
-        """Dial an address and ask it for what the URL's own host would be asked for."""
-        request = httpx2.Request(
-            "GET",
-            url.copy_with(host=str(address)),
-            headers={"host": url.netloc.decode(), **HEADERS},
-            extensions={"sni_hostname": url.raw_host.decode(), "timeout": {"connect": CONNECT_SECONDS}},
+    async def _ask(self, link: Link, address: Address) -> aiohttp.ClientResponse:
+        """Dial an address and ask it for what the link's own host would be asked for."""
+        return await self._client().get(
+            link.at(address),
+            headers={"host": link.authority, **HEADERS},
+            server_hostname=link.host,
+            allow_redirects=False,
         )
-        return await self._transport.handle_async_request(request)
 
-    async def _receive(self, param: str, response: httpx2.Response) -> Reference:
+    def _client(self) -> aiohttp.ClientSession:
+        """What dials; the library makes it in a running loop only."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, force_close=True),
+                timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_field_size=MOST_HEADER_BYTES,
+            )
+        return self._session
+
+    async def _receive(self, param: str, response: aiohttp.ClientResponse) -> Reference:
         """The picture in an answer. What it is shows in its first bytes, whatever its headers say."""
-        if response.status_code != OK:
-            raise failed(param, f"its host answered with status {response.status_code}")
+        if response.status != OK:
+            raise failed(param, f"its host answered with status {response.status}")
         intake = Intake(param, self._settings.most_bytes)
-        if int(response.headers.get("content-length", 0)) > intake.most:
+        if (response.content_length or 0) > intake.most:
             raise TooLarge(f"{param} is larger than {intake.most} bytes.", param=param)
         head = b""
-        async for chunk in response.aiter_raw():
+        async for chunk in response.content.iter_any():
             intake.write(chunk)
             if len(head) < ENOUGH:
                 head += chunk[:ENOUGH]
@@ -186,12 +228,18 @@ class GuardedLinks:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._transport.aclose()
+        if self._session:
+            await self._session.close()
 
 
-def port_of(url: httpx2.URL) -> int:
-    """The port that a checked address leads to; 0 is a port of its own, and not one to dial."""
-    return HTTPS_PORT if url.port is None else url.port
+def system_trust() -> ssl.SSLContext:
+    """The system's certificates where OpenSSL was built to find them: `SSL_CERT_FILE` is for the vendors."""
+    trust, built = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.get_default_verify_paths()
+    file = built.openssl_cafile if Path(built.openssl_cafile).is_file() else None
+    folder = built.openssl_capath if Path(built.openssl_capath).is_dir() else None
+    if file or folder:
+        trust.load_verify_locations(file, folder)
+    return trust
 
 
 def media_type_of(param: str, head: bytes) -> str:

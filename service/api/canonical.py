@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 MOST_DATA_URL = 20_971_520  # characters, as at the vendor
 MOST_LINK = 8_192
+UNSTREAMED = frozenset({"gif", "svg"})
 
 
 def canonical(
@@ -33,7 +34,7 @@ def canonical(
     markup: Reference | None = None,
 ) -> Spec:
     """The spec that a body asks for, with the pictures that came along."""
-    _refuse_streaming(body)
+    _check_streaming(body)
     return Spec(
         operation=Operation.GENERATE if isinstance(body, GenerateBody) else Operation.EDIT,
         model=body.model or "",
@@ -72,13 +73,13 @@ def _particulars(body: GenerateBody | EditBody | EditForm) -> dict[str, Any]:
     }
 
 
-def _refuse_streaming(body: ImageFields) -> None:
-    if body.stream:
-        raise InvalidValue("Streaming is not offered by this gateway yet; leave stream out.", param="stream")
-    if body.partial_images:
-        raise InvalidValue(
-            "partial_images needs stream, which this gateway does not offer yet.", param="partial_images"
-        )
+def _check_streaming(body: ImageFields) -> None:
+    if body.partial_images and not body.stream:
+        raise InvalidValue("partial_images needs stream to be true.", param="partial_images")
+    if body.stream and body.output_format in UNSTREAMED:
+        raise InvalidValue(f"output_format {body.output_format} cannot be streamed.", param="stream")
+    if body.stream and body.response_format == "url":
+        raise InvalidValue("response_format url cannot be streamed: events hold pictures.", param="response_format")
 
 
 def _unless(value: T | None, default: T) -> T | None:

@@ -60,6 +60,7 @@ class Desk:
     tags: frozenset[str]
     limits: Limits
     links: Links
+    keepalive_seconds: float
     now: Callable[[], datetime]
     ready: Callable[[], Awaitable[Mapping[str, str]]]
     log_prompts: bool

@@ -53,6 +53,10 @@ TERMS: Mapping[str, tuple[str, str]] = {
     ),
     "Cache-Control": ("no-store, no-cache, max-age=N or only-if-cached: may the answer be an older one?", "no-cache"),
     "x-gateway-variant": ("A whole number: another sample of the same prompt.", "2"),
+    "x-gateway-keepalive": (
+        "true: the JSON answer begins when the backend is asked, and a later failure is an error in a 200.",
+        "true",
+    ),
     "x-gateway-tags": ("Names under which the cost is to be found.", "project=search,env=prod"),
 }
 """Header → what it says, and an example."""
@@ -146,6 +150,16 @@ HEADERS = {
     "x-gateway-backend": "On pictures: who drew them.",
     "x-gateway-partial": "On pictures: delivered/wanted, where a part of a large order failed.",
 }
+EVENTS = {
+    "type": "string",
+    "description": "With `stream`: `image_generation.partial_image` (`image_edit.…`) up to `partial_images` times, "
+    "then `.completed` with `usage`, once for each picture; what fails after the first is an event `error`.",
+    "example": "event: image_generation.completed\ndata: "
+    '{"type":"image_generation.completed","b64_json":"iVBORw0KGgo=","created_at":1795262402,"size":"1024x1024",'
+    '"quality":"low","background":"opaque","output_format":"png","usage":{"input_tokens":9,"input_tokens_details":'
+    '{"text_tokens":9,"image_tokens":0},"output_tokens":208,"output_tokens_details":{"text_tokens":0,"image_tokens":208},'
+    '"total_tokens":217},"id":"img_24193290p00000000000000000000000000000001","index":0}\n\n',
+}
 PICTURE_OPERATIONS = ("fetchPicture", "downloadFile")
 OF_ERRORS = ("x-request-id", "x-should-retry", "retry-after")
 OF_PICTURES = ("x-request-id", "x-gateway-backend", "x-gateway-partial")
@@ -169,5 +183,7 @@ def _describe(operation: dict[str, Any]) -> None:
             name: {"description": HEADERS[name], "schema": {"type": "string"}, "required": name == "x-request-id"}
             for name in names
         }
+        if draws:
+            response["content"]["text/event-stream"] = {"schema": EVENTS}
         if is_picture and status in {"200", "206"}:
             response["content"] = {kind: {"schema": FILE} for kind in PICTURE_TYPES}

@@ -4,38 +4,46 @@ Rule: a handler decides nothing. The body's content type decides how an edit is 
 JSON.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 from litestar import post
 from litestar.exceptions import NotFoundException
-from litestar.openapi.spec import Operation
+from litestar.openapi import spec as openapi
 from litestar.response.base import ASGIResponse
 
 from service.api.bodies import read_all
 from service.api.canonical import canonical, references_of_edit, references_of_generation
 from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import edit_bodies, generate_body, images_reply, refusals, terms_of_a_request
-from service.api.edge import Http, line_of
+from service.api.edge import Http, Line, line_of
 from service.api.errors import REPLAYED
+from service.api.keepalive import read_keepalive
 from service.api.limits import limit_headers
 from service.api.multipart import EDIT, read_form
 from service.api.replies import Linked, Segments, segments
-from service.api.schemas import EditBody, EditForm, GenerateBody, decode_form, decode_json
+from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, decode_form, decode_json
+from service.api.streams import STREAM_HEADERS, Flow, Watched, spaced, streamed
 from service.api.tags import HEADER, read_tags
 from service.domain.booking import Caller
-from service.domain.images import Spec
+from service.domain.images import Operation, Spec
 from service.domain.kept import name_of
 from service.domain.ledger import Admission
 from service.domain.links import sign
+from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
 from service.domain.teams import Team
 from service.domain.terms import read_terms
 from service.usecases.make_images import Asked
 from service.usecases.share import Share, Source
 
+EVENTS: Mapping[Operation, str] = {Operation.GENERATE: "image_generation", Operation.EDIT: "image_edit"}
+"""What the names of events begin with."""
+
 
 @dataclass
-class GenerateOperation(Operation):
+class GenerateOperation(openapi.Operation):
     """Documents a body and headers that are read by hand."""
 
     def __post_init__(self) -> None:
@@ -45,7 +53,7 @@ class GenerateOperation(Operation):
 
 
 @dataclass
-class EditOperation(Operation):
+class EditOperation(openapi.Operation):
     """Documents a body and headers that are read by hand."""
 
     def __post_init__(self) -> None:
@@ -63,14 +71,13 @@ class EditOperation(Operation):
     responses=images_reply() | refusals(),
 )
 async def generate(request: Http) -> ASGIResponse:
-    """Draw `n` pictures of a prompt."""
+    """Draw `n` pictures of a prompt. With `stream` the answer is server-sent events."""
     desk, team = desk_of(request), key_of(request).team
     raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
     body = decode_json(raw, GenerateBody)
     references = references_of_generation(body, desk.limits.most_picture_bytes)
     del raw
-    spec = canonical(body, team, references=references)
-    return await _serve(request, desk, spec, linked=body.response_format == "url")
+    return await _serve(request, desk, canonical(body, team, references=references), body)
 
 
 @post(
@@ -82,12 +89,15 @@ async def generate(request: Http) -> ASGIResponse:
     responses=images_reply() | refusals(),
 )
 async def edit(request: Http) -> ASGIResponse:
-    """Edit or combine up to 16 pictures, sent as a form or, as ids, data URLs and https addresses, in JSON."""
+    """Edit or combine up to 16 pictures, sent as a form or, as ids, data URLs and https addresses, in JSON.
+
+    With `stream` the answer is server-sent events.
+    """
     desk, team = desk_of(request), key_of(request).team
     is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
     read = _read_form if is_form else _read_json
-    spec, response_format = await read(request, desk, team)
-    return await _serve(request, desk, spec, linked=response_format == "url")
+    spec, body = await read(request, desk, team)
+    return await _serve(request, desk, spec, body)
 
 
 @post("/images/variations", include_in_schema=False)
@@ -96,48 +106,73 @@ async def variations() -> None:
     raise NotFoundException
 
 
-async def _read_form(request: Http, desk: Desk, team: Team) -> tuple[Spec, str | None]:
+async def _read_form(request: Http, desk: Desk, team: Team) -> tuple[Spec, ImageFields]:
     form = await read_form(request, desk.limits, EDIT)
     body = decode_form(form.texts, EditForm)
     single = form.single
     spec = canonical(body, team, references=form.images, mask=single.get("mask"), markup=single.get("markup"))
-    return spec, body.response_format
+    return spec, body
 
 
-async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, str | None]:
+async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, ImageFields]:
     raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
     body = decode_json(raw, EditBody)
     references, mask = references_of_edit(body, team, desk.limits.most_picture_bytes)
-    return canonical(body, team, references=references, mask=mask), body.response_format
+    return canonical(body, team, references=references, mask=mask), body
 
 
-async def _serve(request: Http, desk: Desk, spec: Spec, *, linked: bool) -> ASGIResponse:
+async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> ASGIResponse:
     line, key = line_of(request.scope), key_of(request)
     line.note(model=spec.model, tier=spec.tier, size=str(spec.size or "auto"), n=spec.n, references=_count(spec))
+    line.note(stream=body.stream)
     if desk.log_prompts:
         line.note(prompt=spec.prompt)
+    linked = body.response_format == "url"
     desk.keep.check(linked=linked)
     caller = Caller(key=key, request_id=line.request_id, tags=read_tags(request.headers.get(HEADER), desk.tags))
 
     def admitted(admission: Admission) -> None:
         line.headers |= limit_headers(admission.standings)
 
-    share = await desk.make(
-        Asked(
-            spec=spec,
-            caller=caller,
-            catalog=desk.live().catalog,
-            terms=read_terms(request.headers),
-            linked=linked,
-            admitted=admitted,
-        )
+    asked = Asked(
+        spec=spec,
+        caller=caller,
+        catalog=desk.live().catalog,
+        terms=read_terms(request.headers),
+        linked=linked,
+        admitted=admitted,
+        partials=body.partial_images or 0,
     )
+    if body.stream:
+        return await streamed(request, _watched(desk, asked), EVENTS[spec.operation], partial(_finish, line))
+    write = partial(_written, request, desk, linked=linked)
+    if not read_keepalive(request.headers, key.team):
+        share = await desk.make(asked)
+        return Segments(write(share), headers=_finish(line, share))
+    watched = _watched(desk, asked)
+    await watched.begun()
+    if watched.share.done():
+        share = watched.share.result()
+        return Segments(write(share), headers=_finish(line, share))
+    return Flow(spaced(request, watched, write, desk.keepalive_seconds), "application/json", dict(STREAM_HEADERS))
+
+
+def _watched(desk: Desk, asked: Asked) -> Watched:
+    return Watched(lambda show, depart: desk.make(replace(asked, show=show, depart=depart)), desk.keepalive_seconds)
+
+
+def _finish(line: Line, share: Share) -> dict[str, str]:
+    """Note what came of it for the log, and say it in headers, if they have not gone out yet."""
     result = share.result
     line.note(model=result.model, backend=result.backend, delivered=len(result.purchase.pictures))
     line.note(cost_usd=share.cost / NANO, cache=share.source.value)
+    return _headers(share)
+
+
+def _written(request: Http, desk: Desk, share: Share, *, linked: bool) -> list[Buffer]:
+    result = share.result
     urls = _urls(request, desk, share) if linked else [None] * len(result.ids)
-    links = [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)]
-    return Segments(segments(share, links), headers=_headers(share))
+    return segments(share, [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)])
 
 
 def _count(spec: Spec) -> int | None:

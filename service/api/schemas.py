@@ -65,8 +65,13 @@ class ImageFields(Body, frozen=True, kw_only=True):
     frame_count: Annotated[int, Meta(ge=2, le=16, description="For gif.")] | None = None
     frame_duration_ms: Annotated[int, Meta(ge=10, le=655_350, description="For gif.")] | None = None
     svg: Svg | None = None
-    stream: Annotated[bool, Meta(description="Not offered yet; only false is accepted.")] | None = None
-    partial_images: Annotated[int, Meta(ge=0, le=3, description="Needs stream.")] | None = None
+    stream: Annotated[bool, Meta(description="Answer with server-sent events; not for gif and svg.")] | None = None
+    partial_images: (
+        Annotated[
+            int, Meta(ge=0, le=3, description="Previews of one picture, where its backend has them. Needs stream.")
+        ]
+        | None
+    ) = None
     safety_identifier: Annotated[str, Meta(max_length=128, description="Your end user; passed on hashed.")] | None = (
         None
     )

@@ -25,9 +25,9 @@ class Caller:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller) -> Claim:
-    """The hold that one order needs."""
-    worst = quote(spec, model, plan.route, plan.price)
+def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0) -> Claim:  # noqa: PLR0913, PLR0917 (all that a hold is about)
+    """The hold that one order needs, with so many previews."""
+    worst = quote(spec, model, plan.route, plan.price, partials)
     entry = Entry(
         hold_id=hold_id,
         request_id=caller.request_id,

@@ -67,7 +67,10 @@ MAY_BE_BILLED = frozenset({FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds."""
+    """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds.
+
+    `drawn`: previews had come before it failed, and nobody says whether they are paid for.
+    """
 
     kind: FailureKind
     message: str
@@ -75,6 +78,12 @@ class Failure:
     param: str | None = None
     retry_after: float | None = None
     moderation_details: Mapping[str, object] | None = None
+    drawn: bool = False
+
+    @property
+    def may_be_billed(self) -> bool:
+        """May money have gone?"""
+        return self.drawn or self.kind in MAY_BE_BILLED
 
 
 class GatewayError(Exception):

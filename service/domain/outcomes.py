@@ -70,4 +70,17 @@ class Purchase:
     svg_usage: Mapping[str, object] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """A preview on the way to a picture: what the vendor said of it, in its own words. `created` is in Unix seconds."""
+
+    base64: Buffer = field(repr=False)
+    index: int
+    created: int | None = None
+    size: str | None = None
+    tier: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+
+
 Outcome = Purchase | Failure

@@ -125,4 +125,4 @@ AFTER = {
 
 def after(failure: Failure) -> Next:
     """The decision for one failure."""
-    return AFTER[failure.kind]
+    return Next.GIVE_UP if failure.drawn else AFTER[failure.kind]

@@ -21,6 +21,7 @@ class Team:
     """A budget holder. Empty `models` or `tiers` mean no restriction; limits hold side by side.
 
     `cache_seconds` is how long results are kept for it; None leaves that to the model and the gateway, 0 is never.
+    With `keepalive`, its JSON answers begin before they are known.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Team:
     limits_by_tier: Mapping[str, Limits] = field(default_factory=dict)
     limits_by_model: Mapping[str, Limits] = field(default_factory=dict)
     cache_seconds: int | None = None
+    keepalive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,10 +74,14 @@ class Pictures(Entry, frozen=True):
 
 
 class Serving(Entry, frozen=True):
-    """How a replica goes: seconds of serving on while not ready, then seconds for what is still under way."""
+    """How a replica goes: seconds of serving on while not ready, then seconds for what is still under way.
+
+    `keepalive_seconds` is how long a stream, or an answer behind spaces, may be silent.
+    """
 
     grace_seconds: float = 5.0
     drain_seconds: float = 310.0
+    keepalive_seconds: float = 15.0
 
 
 class Ledger(Entry, frozen=True):
@@ -225,6 +229,10 @@ def _check_positive(top: Place, found: _File) -> None:
             value = getattr(entry, name)
             if isinstance(value, int | float) and not 0 < value < float("inf"):
                 raise (top / section / name).error(f"{value} is not a positive number")
+    if not 0 < found.serving.keepalive_seconds < float("inf"):
+        raise (top / "serving" / "keepalive_seconds").error(
+            f"{found.serving.keepalive_seconds} is not a positive number"
+        )
     may_be_zero = {
         top / "sandbox" / "delay_seconds": found.sandbox.delay_seconds,
         top / "serving" / "grace_seconds": found.serving.grace_seconds,

@@ -44,6 +44,7 @@ class _Team(Entry, frozen=True):
     limits_by_tier: dict[str, object] = {}
     limits_by_model: dict[str, object] = {}
     cache_seconds: CacheSeconds = None
+    keepalive: bool = False
     keys: list[_Key] = []
 
 
@@ -76,6 +77,7 @@ def _team(place: Place, name: str, entry: _Team, catalog: Catalog) -> Team:
         limits_by_tier=_limits_by(place / "limits_by_tier", entry.limits_by_tier, tiers),
         limits_by_model=_limits_by(place / "limits_by_model", entry.limits_by_model, catalog.models),
         cache_seconds=entry.cache_seconds,
+        keepalive=entry.keepalive,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from service.domain.errors import MAY_BE_BILLED, CallFailed, CallReplayed, Failure
+from service.domain.errors import CallFailed, CallReplayed, Failure
 from service.domain.images import fingerprint
 from service.domain.terms import Terms
 from service.usecases.buy_once import gone
@@ -99,4 +99,4 @@ def digest(wish: Wish, terms: Terms) -> str:
 
 def may_be_billed(failure: Failure) -> bool:
     """Only what may have cost money must not be tried again under the same key."""
-    return failure.kind in MAY_BE_BILLED
+    return failure.may_be_billed

@@ -12,7 +12,7 @@ from operator import add
 
 from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
-from service.domain.errors import MAY_BE_BILLED, Failure, GatewayError
+from service.domain.errors import Failure, GatewayError
 from service.domain.images import Spec
 from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_of
 from service.domain.limits import RATES
@@ -22,7 +22,7 @@ from service.domain.routing import Next, Plan, after, orders
 from service.usecases.develop import Develop
 from service.usecases.events import AttemptFinished, QuoteExceeded
 from service.usecases.hold_money import Held, HoldMoney
-from service.usecases.ports import Backends, Observer, Order
+from service.usecases.ports import Backends, Observer, Order, Show, unseen
 
 Bring = Callable[[Spec], Awaitable[Spec]]
 """Fetches what a spec only links to."""
@@ -50,7 +50,7 @@ def together(*departs: Depart) -> Depart:
 class Wish:
     """What is wanted, of which model, by whom; `linked` if the pictures are wanted by address.
 
-    `admitted` is told how the caller's limits stand.
+    `admitted` is told how the caller's limits stand. So many `partials` are wanted on the way, and shown.
     """
 
     spec: Spec
@@ -59,6 +59,8 @@ class Wish:
     admitted: Callable[[Admission], None]
     linked: bool = False
     depart: Depart = nothing
+    partials: int = 0
+    show: Show = unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class BuyPictures:
             RequestError: what had to be brought could not be; nothing was bought.
         """
         parts = orders(wish.spec, plan)
-        claims = [claim(self.mint(), part, plan, wish.model, wish.caller) for part in parts]
+        claims = [claim(self.mint(), part, plan, wish.model, wish.caller, partials(wish, plan)) for part in parts]
         limits = limits_of(wish.caller.key, claims[0].scopes)
         counted = limits if first else tuple(limit for limit in limits if limit.measure not in RATES)
         state = HoldState.PENDING if bring else HoldState.SENT
@@ -126,7 +128,14 @@ class BuyPictures:
 
     async def _place(self, held: Held, claim: Claim, part: Spec, wish: Wish, plan: Plan) -> Bought:
         """One order, booked and developed by itself: a reply that cannot be read spoils no other one."""
-        order = Order(spec=part, route=plan.route, price=plan.price, request_id=wish.caller.request_id)
+        order = Order(
+            spec=part,
+            route=plan.route,
+            price=plan.price,
+            request_id=wish.caller.request_id,
+            partials=partials(wish, plan),
+            show=wish.show,
+        )
         outcome = await self._attempt(order)
         if isinstance(outcome, Failure):
             return Bought(outcome, await self._book_failure(held, claim, outcome))
@@ -152,7 +161,7 @@ class BuyPictures:
         return outcome
 
     async def _book_failure(self, held: Held, claim: Claim, failure: Failure) -> int:
-        if failure.kind in MAY_BE_BILLED:
+        if failure.may_be_billed:
             await held.post(undelivered(claim, held.admission.held_at))
             return claim.quote
         await held.void(claim.hold_id)
@@ -171,6 +180,11 @@ class BuyPictures:
                 ),
             )
         return delivered(claim, held.admission.held_at, purchase, charge, model)
+
+
+def partials(wish: Wish, plan: Plan) -> int:
+    """How many previews the backend is asked for: of one picture only, and none that would have to be developed."""
+    return wish.partials if wish.spec.n == 1 and plan.transcode is None else 0
 
 
 def combine(found: Sequence[Bought]) -> Bought:

@@ -20,9 +20,9 @@ from service.domain.teams import authorize
 from service.domain.terms import Terms
 from service.usecases.answer_once import AnswerOnce
 from service.usecases.buy_once import BuyOnce
-from service.usecases.buy_pictures import Bring, BuyPictures, Depart, Made, Wish, together
+from service.usecases.buy_pictures import Bring, BuyPictures, Depart, Made, Wish, nothing, together
 from service.usecases.gather_references import GatherReferences, has_links
-from service.usecases.ports import Backends
+from service.usecases.ports import Backends, Show, unseen
 from service.usecases.share import Share
 
 
@@ -34,8 +34,9 @@ def nobody(admission: Admission) -> None:
 class Asked:
     """What one caller asks for, of what there is, on which terms.
 
-    `admitted` is told how the caller's limits stand, before anything is bought. With `linked`, all pictures of the
-    share are in the store.
+    `admitted` is told how the caller's limits stand, before anything is bought; `depart` that the vendor is about to be
+    asked. With `linked`, all pictures of the share are in the store. So many `partials` are wanted on the way, if the
+    picture is bought for this caller and the backend has them, and shown.
     """
 
     spec: Spec
@@ -44,6 +45,9 @@ class Asked:
     terms: Terms
     linked: bool = False
     admitted: Callable[[Admission], None] = nobody
+    depart: Depart = nothing
+    partials: int = 0
+    show: Show = unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,16 @@ class MakeImages:
         authorize(asked.caller.key.team, spec, model)
         check(spec, model)
         plans = candidates(spec, model, self.backends.keys(), today)
-        wish = Wish(spec=spec, model=model, caller=asked.caller, admitted=asked.admitted, linked=asked.linked)
+        wish = Wish(
+            spec=spec,
+            model=model,
+            caller=asked.caller,
+            admitted=asked.admitted,
+            linked=asked.linked,
+            depart=asked.depart,
+            partials=asked.partials,
+            show=asked.show,
+        )
         share = await self.answer(wish, asked.terms, partial(self._once, plans, asked.terms))
         if asked.linked and not share.result.stored:
             raise StoreUnavailable("The pictures were made, but there is no place to keep them just now.")

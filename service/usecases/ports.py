@@ -4,28 +4,40 @@ Rule: a port speaks domain types only. A port that cannot do its work raises a `
 its failures, because they are decided upon and not only reported.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.catalog import Route
 from service.domain.images import Reference, Size, Spec
 from service.domain.kept import Kept
-from service.domain.outcomes import Buffer, Outcome, Picture
+from service.domain.outcomes import Buffer, Outcome, Partial, Picture
 from service.domain.pricing import Price
 from service.domain.ranges import Part
 from service.domain.routing import Transcode
 from service.usecases.events import Event
 
+Show = Callable[[Partial], Awaitable[None]]
+"""Is shown a preview; may take its time, which holds the backend up, but not for long. Raises nothing."""
+
+
+async def unseen(partial: Partial) -> None:
+    """Nobody looks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One upstream call: what to draw, along which route, at which price, for which request."""
+    """One upstream call: what to draw, along which route, at which price, for which request.
+
+    Up to so many `partials` are shown on the way; a backend that has none shows none.
+    """
 
     spec: Spec
     route: Route
     price: Price
     request_id: str
+    partials: int = 0
+    show: Show = unseen
 
 
 class Backend(Protocol):

@@ -12,10 +12,10 @@ import trustme
 from service.adapters.backends.http import HttpBackend, HttpSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Reference, Size, Spec
+from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase
 from service.usecases.ports import Order
-from service.usecases.spool import Intake
+from tests.adapters.vendor_host import uploaded
 from tests.e2e.pictures import png
 from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
@@ -43,13 +43,6 @@ async def kind_of(made: HttpBackend) -> FailureKind:
     return outcome.kind
 
 
-def uploaded(body: bytes, param: str) -> Reference:
-    intake = Intake(param, 10_000_000)
-    intake.write(body)
-    reference = intake.done()
-    return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")
-
-
 async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url, headers={"openai-organization": "org-1"}) as made:
         assert isinstance(await made.buy(order()), Purchase)
@@ -64,8 +57,12 @@ async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url) as made:
         outcome = await made.buy(order(edit(uploaded(body, "image[0]"), uploaded(body[:-1], "image[1]"))))
     assert isinstance(outcome, Purchase), outcome
-    digests = [file.sha256 for file in openai_sim.requests[0].files]
-    assert digests == [hashlib.sha256(sent).hexdigest() for sent in (body, body[:-1])]
+    (received,) = openai_sim.requests
+    assert [file.sha256 for file in received.files] == [hashlib.sha256(sent).hexdigest() for sent in (body, body[:-1])]
+    named = [(file.part_name, file.filename, file.content_type) for file in received.files]
+    assert named == [("image[]", f"image-{index}.png", "image/png") for index in range(2)]
+    assert received.headers["content-length"] == str(received.raw_length)
+    assert "transfer-encoding" not in received.headers
 
 
 async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
+from service.adapters.links import Link
 from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
 from tests.adapters.link_host import (
     JPEG,
@@ -47,6 +49,38 @@ async def test_fetches_a_picture(host: Host, body: bytes, media_type: str) -> No
     assert (got.param, got.media_type, got.digest, got.link) == (PARAM, media_type, sha256(body).hexdigest(), None)
     assert got.content
     assert got.content.open().read() == body
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("/a%2Fb/%7ec?sig=%3d%2f+%7E&date=2026-11-21%20x", "/a%2Fb/%7ec?sig=%3d%2f+%7E&date=2026-11-21%20x"),
+        ("/a b/ü?q=ü y", "/a%20b/%C3%BC?q=%C3%BC%20y"),
+        ("/%zz?%", "/%zz?%"),
+        ("?x", "/?x"),
+        ("", "/"),
+    ],
+)
+async def test_an_address_is_asked_for_as_it_was_written(host: Host, given: str, sent: str) -> None:
+    """Who signed it may have signed its spelling."""
+    host.says[sent] = reply(PNG)
+    async with reader(host) as links:
+        assert (await links.fetch(to(host.link(given)))).content
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "authority"),
+    [
+        ("https://[::1]:8443/x", "::1", "[::1]:8443"),
+        ("https://PICTURES.example:443/x", "pictures.example", "pictures.example"),
+        ("https://bücher.example/x", "xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_a_host_goes_by_its_plain_name(text: str, name: str, authority: str) -> None:
+    link = Link.read(text)
+    assert (link.host, link.authority) == (name, authority)
+    dialled = link.at(IPv6Address("2606:4700::1"))
+    assert (dialled.raw_host, dialled.port, dialled.raw_path_qs) == ("2606:4700::1", link.port, "/x")
 
 
 async def test_the_next_address_is_tried(host: Host) -> None:
@@ -149,9 +183,19 @@ async def test_nothing_came(host: Host) -> None:
         assert isinstance(await refusal(links, host.link("/a")), UnreadableFile)
 
 
-@pytest.mark.parametrize("status", ["204 No Content", "206 Partial", "304 Not Modified", "404 Not Found", "500 Oh"])
-async def test_only_200_is_a_picture(host: Host, status: str) -> None:
-    host.says["/a"] = reply(PNG, status=status)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        ("204 No Content", b""),
+        ("206 Partial", PNG),
+        ("302 Found", PNG),
+        ("304 Not Modified", b""),
+        ("404 Not Found", PNG),
+        ("500 Oh", PNG),
+    ],
+)
+async def test_only_200_is_a_picture(host: Host, status: str, body: bytes) -> None:
+    host.says["/a"] = reply(body, status=status)
     async with reader(host) as links:
         error = await refusal(links, host.link("/a"))
     assert isinstance(error, UnreachableLink)
@@ -169,9 +213,20 @@ async def test_only_200_is_a_picture(host: Host, status: str) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n" + PNG,
         b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n" + PNG,
         b"HTTP/1.1 200 OK\r\nx: " + bytes(200_000),
+        reply(PNG, status="204 No Content"),
         break_tls,
     ],
-    ids=["nothing", "half a line", "not http", "cut off", "negative length", "two lengths", "endless header", "no TLS"],
+    ids=[
+        "nothing",
+        "half a line",
+        "not http",
+        "cut off",
+        "negative length",
+        "two lengths",
+        "endless header",
+        "a body where none may be",
+        "no TLS",
+    ],
 )
 async def test_a_broken_host(host: Host, said: bytes | Script) -> None:
     host.says["/a"] = said

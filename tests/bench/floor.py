@@ -8,10 +8,9 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx2
+import aiohttp
 import uvicorn
 
-from service.adapters.backends.http import KEPT_ALIVE
 from service.server import BACKLOG, KEEP_ALIVE_SECONDS, keep_memory, listen
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -22,8 +21,8 @@ class Relay:
     """An ASGI application in front of one address."""
 
     def __init__(self, upstream: str) -> None:
-        limits = httpx2.Limits(max_connections=512, max_keepalive_connections=KEPT_ALIVE)
-        self._client = httpx2.AsyncClient(base_url=upstream, limits=limits, timeout=60)
+        self._upstream = upstream
+        self._client: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Pass one call on."""
@@ -33,11 +32,12 @@ class Relay:
             body += message["body"]
             more = message["more_body"]
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
-        reply = await self._client.post(scope["path"], content=bytes(body), headers=headers)
-        length = str(len(reply.content)).encode()
-        raw = [(b"content-type", b"application/json"), (b"content-length", length)]
-        await send({"type": "http.response.start", "status": reply.status_code, "headers": raw})
-        await send({"type": "http.response.body", "body": reply.content})
+        self._client = self._client or aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        async with self._client.post(self._upstream + scope["path"], data=body, headers=headers) as reply:
+            content = await reply.read()
+        raw = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+        await send({"type": "http.response.body", "body": content})
 
 
 def main(upstream: str) -> None:

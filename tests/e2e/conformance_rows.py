@@ -45,6 +45,7 @@ class Row:
     got_parts: Sequence[str] = ()
     calls: int = 1
     pictures: int = 1
+    previews: int = 0
     drawn: str = "PNG"
     param: str | None = None
     code: str = "invalid_value"
@@ -97,8 +98,25 @@ SHARED = (
     reject("output_format", "gif on a model without it", {"output_format": "gif"}),
     reject("output_compression", "with png", {"output_compression": 50}),
     reject("background", "transparent with jpeg", {"background": "transparent", "output_format": "jpeg"}),
-    reject("stream", "not offered yet", {"stream": True}),
-    reject("partial_images", "not offered yet", {"partial_images": 2}),
+    reject("stream", "with gif", {"stream": True, "output_format": "gif"}),
+    reject("response_format", "url, with stream", {"stream": True, "response_format": "url"}),
+    reject("partial_images", "without stream", {"partial_images": 2}),
+    Row(
+        field="stream",
+        verdict="EMUL",
+        what="without previews: the answer is streamed, the call is not",
+        send={"stream": True},
+        not_got=["stream", "partial_images"],
+    ),
+    Row(
+        field="stream",
+        verdict="EMUL",
+        what="several pictures: an event for each, no previews",
+        send={"stream": True, "partial_images": 3, "n": 2},
+        got={"n": 2},
+        not_got=["stream", "partial_images"],
+        pictures=2,
+    ),
     reject("input_fidelity", "on a model that is always faithful", {"input_fidelity": "high"}, parts=["image"]),
     reject(
         "markup",
@@ -121,6 +139,14 @@ SHARED = (
 
 OPENAI = (
     *SHARED,
+    Row(
+        field="partial_images",
+        verdict="PASS",
+        what="of one picture",
+        send={"stream": True, "partial_images": 2},
+        got={"stream": True, "partial_images": 2},
+        previews=2,
+    ),
     Row(field="model", verdict="PASS", what="by its id", send={}, got={"model": "gpt-image-2"}),
     Row(
         field="model",
@@ -295,6 +321,13 @@ OPENAI = (
 )
 
 TOGETHER = (
+    Row(
+        field="partial_images",
+        verdict="DROP",
+        what="there are none: fewer may always come",
+        send={"stream": True, "partial_images": 2},
+        not_got=["stream", "partial_images"],
+    ),
     *(row for row in SHARED if row.model == "gpt-image-2"),
     Row(field="model", verdict="MAP", what="to the name it has there", send={}, got={"model": "openai/gpt-image-2"}),
     Row(

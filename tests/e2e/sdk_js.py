@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.gateway import GatewayProcess, clean_environment
 
@@ -32,7 +33,8 @@ class Told:
     """What the SDK handed over. Of base64 there is the digest and the length, as `digest` says it.
 
     `headers` are the answer's x-*, if there was one; `result` is that of a call without `stream`, `events` those of a
-    call with it, which `ended` if the SDK came to the stream's end; `error` is what the SDK threw.
+    call with it, which `ended` if the SDK came to the stream's end; `error` is what the SDK threw. `classes` are those of
+    the events, where the language has any.
     """
 
     headers: Mapping[str, str]
@@ -40,11 +42,21 @@ class Told:
     events: Sequence[Mapping[str, Any]]
     ended: bool
     error: Mapping[str, Any]
+    classes: Sequence[str] = ()
 
     @property
     def pictures(self) -> list[Any]:
         """The pictures of a result, as `digest` says them."""
         return [item["b64_json"] for item in self.result["data"]]
+
+
+Line = Mapping[str, Any]
+Heard = Callable[[Line], object]
+"""Is given each line that a runner prints, as soon as it is printed."""
+
+
+def unheard(line: Line) -> None:
+    """Nobody listens."""
 
 
 def digest(base64: str | bytes) -> dict[str, object]:
@@ -67,6 +79,7 @@ def call(
     files: Files | None = None,
     client: Mapping[str, Any] | None = None,
     request: Mapping[str, Any] | None = None,
+    heard: Heard = unheard,
 ) -> Told:
     """One call of `client.images`: `generate` or `edit`. The client does not repeat it, unless `maxRetries` says so."""
     asked = {
@@ -80,30 +93,46 @@ def call(
         "request": request or {},
         "seconds": SECONDS,
     }
-    done = subprocess.run(
+    lines = []
+    with tempfile.TemporaryFile("w+") as said, _runner(base_url, key, said) as runner:
+        assert runner.stdin
+        assert runner.stdout
+        json.dump(asked, runner.stdin)
+        runner.stdin.close()
+        for line in map(json.loads, runner.stdout):
+            lines.append(line)
+            heard(line)
+        said.seek(0)
+        assert runner.wait() == 0, said.read()
+    return told_by(lines)
+
+
+def _runner(base_url: str, key: str, said: IO[str]) -> subprocess.Popen[str]:
+    """It ends by itself, after so many seconds at the latest."""
+    return subprocess.Popen(
         [str(SDK / "bin" / "node"), str(RUNNER)],
-        input=json.dumps(asked),
         cwd=SDK,
         env=clean_environment(OPENAI_BASE_URL=base_url, OPENAI_API_KEY=key),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
         text=True,
-        timeout=SECONDS + 10,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return _told([json.loads(line) for line in done.stdout.splitlines()])
 
 
 def _named(file: File) -> str | dict[str, str]:
     return str(file) if isinstance(file, Path) else {"path": str(file[0]), "type": file[1]}
 
 
-def _told(lines: Sequence[Mapping[str, Any]]) -> Told:
+def told_by(lines: Sequence[Line]) -> Told:
+    """What the lines of one call say."""
     last = {line["what"]: line for line in lines}
+    events = [line for line in lines if line["what"] == "event"]
     return Told(
         headers=last.get("headers", {}).get("headers", {}),
         result=last.get("result", {}).get("result", {}),
-        events=[line["event"] for line in lines if line["what"] == "event"],
+        events=[line["event"] for line in events],
         ended="end" in last,
         error=last.get("error", {}).get("error", {}),
+        classes=[line["type"] for line in events if "type" in line],
     )

@@ -3,6 +3,7 @@
 `make conformance` writes `docs/conformance.md` from this table; the last test fails when the two differ.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -37,7 +38,15 @@ def check(row: Row, reply: httpx2.Response, vendor: Simulator, http: httpx2.Clie
         return
     assert reply.status_code == 200, reply.text
     check_received(row, vendor.requests)
-    check_pictures(row, reply.json(), http)
+    check_pictures(row, streamed(row, reply) if "stream" in row.send else reply.json(), http)
+
+
+def streamed(row: Row, reply: httpx2.Response) -> dict[str, object]:
+    """What came in events, as it would have come at once."""
+    events = [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: ")]
+    finished = [event for event in events if event["type"] == "image_generation.completed"]
+    assert len(events) - len(finished) == row.previews
+    return {"data": [event | {"type": "b64_json"} for event in finished], "size": finished[0]["size"]}
 
 
 def check_received(row: Row, received: list[Recorded]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Reference
-from service.domain.outcomes import Buffer, Outcome
+from service.domain.outcomes import Buffer, Outcome, Partial
 from service.usecases.ports import Order
 
 MOST_MESSAGE = 1000
@@ -38,7 +38,7 @@ class Call:
 
 
 class Dialect(Protocol):
-    """One vendor's wire format."""
+    """One vendor's wire format. A dialect without events answers orders with partials as if they had none."""
 
     def write(self, order: Order) -> Call:
         """The call for an order. Reads the caller's pictures from disk."""
@@ -46,6 +46,10 @@ class Dialect(Protocol):
 
     def read(self, order: Order, body: bytearray) -> Outcome:
         """What a 200 brought."""
+        ...
+
+    def read_event(self, order: Order, event: bytes) -> Partial | Outcome | None:
+        """What the data of one server-sent event brought; None if nothing that matters."""
         ...
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:

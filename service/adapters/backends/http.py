@@ -1,31 +1,46 @@
 """The only module that calls backends over HTTP: one pooled client for each, one attempt for each order.
 
-Rule: a call is made once; nothing is retried here, because the SDKs, the router and the ledger each need to know. What
-went wrong before the request was on its way is `UNREACHABLE` or `BUSY` (certainly not billed); what went wrong after is
-`TIMED_OUT` or `BROKEN_REPLY` (may be billed). Never raises for what a vendor or the network does.
+Rule: a call is made once; nothing is retried or redirected here, because the SDKs, the router and the ledger each need
+to know. What went wrong before the first byte of the request was `UNREACHABLE` or `BUSY` (certainly not billed); what
+went wrong after is `TIMED_OUT` or `BROKEN_REPLY` (may be billed). Never raises for what a vendor or the network does.
 """
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx2
+import aiohttp
 
 from service.adapters.backends.dialect import BROKEN, Call, Dialect
+from service.adapters.backends.events import Events
+from service.adapters.backends.sending import Body
 from service.domain.errors import Failure, FailureKind
-from service.domain.outcomes import Outcome
+from service.domain.outcomes import Outcome, Partial
 from service.usecases.ports import Order
 
 OK = 200
-KEPT_ALIVE = 32  # more costs CPU on every call: the pool is scanned
+EVENTS = "text/event-stream"
+KEPT_ALIVE_SECONDS = 5.0  # shorter than vendors keep theirs: no call may meet a connection that is being closed
+MOST_HEADER_BYTES = 65_536
+BUFFERED = 1 << 16  # bytes of a reply that may wait to be read; twice that pauses the reading
+
+BUSY = Failure(kind=FailureKind.BUSY, message="Too many calls to the backend are under way.", retry_after=1)
+UNREACHABLE = Failure(kind=FailureKind.UNREACHABLE, message="The backend could not be reached.")
+PROXY_REFUSED = Failure(kind=FailureKind.UNREACHABLE, message="The proxy to the backend refused.")
+TIMED_OUT = Failure(kind=FailureKind.TIMED_OUT, message="The backend did not answer in time.")
+TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply is too large.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
     """How to reach one vendor. Times are seconds; `deadline` covers the whole call, `most_bytes` bounds its reply.
 
-    `proxy` and `ca_file` default to what the environment says (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`).
+    `write_seconds` is how long a vendor may take less than 64 KB of a request. `proxy` and `ca_file` default to
+    what the environment says (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`).
     """
 
     base_url: str
@@ -42,98 +57,165 @@ class HttpSettings:
     relays_links: bool = False
 
 
+class CallFailed(Exception):
+    """A call that brought no reply, or not all of it. `failure` is what that means for the money."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 class HttpBackend:
-    """A vendor behind its dialect. Build once: the first client of a process takes 0.2 s to read the certificates."""
+    """A vendor behind its dialect. It connects with its first call.
+
+    Raises:
+        ValueError: `base_url` holds a user name, or the proxy is not an http or https address.
+        OSError: `ca_file` cannot be read.
+    """
 
     def __init__(self, settings: HttpSettings, dialect: Dialect) -> None:
         self.relays_links = settings.relays_links
         self._settings = settings
         self._dialect = dialect
-        self._client = httpx2.AsyncClient(
-            base_url=settings.base_url,
-            headers={
-                **settings.headers,
-                "authorization": f"Bearer {settings.api_key}",
-                "accept": "application/json",
-                "accept-encoding": "identity",
-                "user-agent": "image-gateway",
-            },
-            timeout=httpx2.Timeout(
-                settings.deadline,
-                connect=settings.connect_seconds,
-                write=settings.write_seconds,
-                pool=settings.pool_seconds,
-            ),
-            limits=httpx2.Limits(max_connections=settings.most_calls, max_keepalive_connections=KEPT_ALIVE),
-            proxy=settings.proxy,
-            verify=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True,
-            follow_redirects=False,
-        )
+        self._proxy = proxy_of(settings)
+        # True stands for the client's own context, which was made of the system's certificates when it was imported.
+        self._trust = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
+        self._places = asyncio.Semaphore(settings.most_calls)
+        self._session: aiohttp.ClientSession | None = None
 
     async def buy(self, order: Order) -> Outcome:
         """Make the call, once."""
+        try:
+            async with self._answered(order) as response:
+                if response.status == OK and response.content_type == EVENTS:
+                    return await self._streamed(order, response)
+                body = await self._read(response)
+        except CallFailed as failed:
+            return failed.failure
+        if body is None:
+            return TOO_LARGE
+        if response.status == OK:
+            return self._dialect.read(order, body)
+        return self._dialect.read_failure(response.status, response.headers, bytes(body))
+
+    @asynccontextmanager
+    async def _answered(self, order: Order) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A call whose reply has begun. The block reads it; leaving the block ends the call, read or not.
+
+        Raises:
+            CallFailed: it could not be made, or broke off before the block was left.
+        """
         write = self._dialect.write
         call = await asyncio.to_thread(write, order) if order.spec.references else write(order)
-        try:
-            async with asyncio.timeout(self._settings.deadline):
-                return await self._exchange(order, call)
-        except (OSError, httpx2.HTTPError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
-            return failure_of(error)
-        finally:
+        with ExitStack() as readers:
             for _, (_, reader, _) in call.files:
-                reader.close()
+                readers.enter_context(reader)
+            body = Body(call, self._settings.write_seconds)
+            try:
+                async with asyncio.timeout(self._settings.deadline), self._place(), self._post(call, body) as response:
+                    yield response
+            except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
+                raise CallFailed(failure_of(error, begun=body.begun)) from error
 
-    async def _exchange(self, order: Order, call: Call) -> Outcome:
-        request = self._client.build_request(
-            "POST",
-            call.path,
-            content=call.json,
-            data=call.fields or None,
-            files=call.files or None,
-            headers={"content-type": "application/json"} if call.json else {},
-        )
-        response = await self._client.send(request, stream=True)
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the calls that may be under way at a time. Raises `CallFailed` if none becomes free soon."""
         try:
-            body = await self._read(response)
+            async with asyncio.timeout(self._settings.pool_seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            raise CallFailed(BUSY) from None
+        try:
+            yield
         finally:
-            await response.aclose()
-        if body is None:
-            return Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply is too large.")
-        if response.status_code == OK:
-            return self._dialect.read(order, body)
-        return self._dialect.read_failure(response.status_code, response.headers, bytes(body))
+            self._places.release()
 
-    async def _read(self, response: httpx2.Response) -> bytearray | None:
-        """The body in one growing buffer, so that it is in memory once; None if it is longer than allowed."""
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > self._settings.most_bytes:
+    def _post(self, call: Call, body: Body) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """The exchange. The client repeats some requests on a fresh connection, but never a POST."""
+        url = self._settings.base_url + call.path
+        return self._client().post(url, data=body, proxy=self._proxy, allow_redirects=False)
+
+    def _client(self) -> aiohttp.ClientSession:
+        """The connections; the library makes them in a running loop only."""
+        if self._session is None:
+            settings = self._settings
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, keepalive_timeout=KEPT_ALIVE_SECONDS),
+                timeout=aiohttp.ClientTimeout(connect=settings.connect_seconds),
+                headers={
+                    **settings.headers,
+                    "authorization": f"Bearer {settings.api_key}",
+                    "accept": "application/json",
+                    "accept-encoding": "identity",
+                    "user-agent": "image-gateway",
+                },
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=BUFFERED,
+                max_field_size=MOST_HEADER_BYTES,
+            )
+        return self._session
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytearray | None:
+        """The body in one buffer of its announced length, so that it is in memory once; None if it is too long."""
+        announced, most, end = response.content_length or 0, self._settings.most_bytes, 0
+        if announced > most:
+            return None
+        body = bytearray(announced)
+        async for chunk in response.content.iter_any():
+            start, end = end, end + len(chunk)
+            if end > most:
                 return None
+            body[start:end] = chunk
+        del body[end:]
         return body
+
+    async def _streamed(self, order: Order, response: aiohttp.ClientResponse) -> Outcome:
+        """Show each preview as soon as it is whole; what comes after the picture is not waited for."""
+        events, shown = Events(), False
+        try:
+            async for piece in response.content.iter_any():
+                for event in events.feed(piece):
+                    found = self._dialect.read_event(order, event)
+                    if isinstance(found, Partial):
+                        shown = True
+                        await order.show(found)
+                    elif found is not None:
+                        return replace(found, drawn=True) if isinstance(found, Failure) and shown else found
+                if events.waiting > self._settings.most_bytes:
+                    return TOO_LARGE
+        except aiohttp.ClientPayloadError:
+            return BROKEN
+        return BROKEN  # it ended without the picture
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        if self._session:
+            await self._session.close()
 
 
-BEFORE_SENDING = {
-    httpx2.PoolTimeout: Failure(
-        kind=FailureKind.BUSY,
-        message="Too many calls to the backend are under way.",
-        retry_after=1,
-    ),
-    httpx2.ConnectTimeout: Failure(kind=FailureKind.UNREACHABLE, message="The backend could not be reached."),
-    httpx2.ConnectError: Failure(kind=FailureKind.UNREACHABLE, message="The backend could not be reached."),
-    httpx2.ProxyError: Failure(kind=FailureKind.UNREACHABLE, message="The proxy to the backend refused."),
-}
+def failure_of(error: Exception, *, begun: bool) -> Failure:
+    """What an exception of the client means for the money: begun to be sent or not, answered or not."""
+    if not begun:
+        return PROXY_REFUSED if isinstance(error, aiohttp.ClientHttpProxyError) else UNREACHABLE
+    return TIMED_OUT if isinstance(error, TimeoutError) else BROKEN
 
 
-def failure_of(error: Exception) -> Failure:
-    """What an exception of the client means for the money: sent or not, answered or not."""
-    for kind, failure in BEFORE_SENDING.items():
-        if isinstance(error, kind):
-            return failure
-    if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
-        return Failure(kind=FailureKind.TIMED_OUT, message="The backend did not answer in time.")
-    return BROKEN
+def proxy_of(settings: HttpSettings) -> str | None:
+    """The proxy to a vendor: the given one, else what the environment says now. Raises `ValueError`."""
+    vendor = urlsplit(settings.base_url)
+    if vendor.username is not None:
+        raise ValueError("base_url must not hold a user name or password")
+    found = settings.proxy or environment_proxy(vendor.scheme, vendor.netloc)
+    if found and (urlsplit(found).scheme not in {"http", "https"} or not urlsplit(found).hostname):
+        raise ValueError("the proxy must be an http or https address")
+    return found
+
+
+def environment_proxy(scheme: str, host: str) -> str | None:
+    """What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say about a host."""
+    if proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    found = proxies.get(scheme) or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"

@@ -21,7 +21,7 @@ from service.adapters.backends.dialect import (
 )
 from service.domain.errors import Failure, FailureKind, InvalidValue
 from service.domain.images import Operation, Reference, Size, Spec
-from service.domain.outcomes import Outcome, Picture, Purchase, Usage
+from service.domain.outcomes import Buffer, Outcome, Partial, Picture, Purchase, Usage
 from service.usecases.ports import Order
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
@@ -107,7 +107,24 @@ class _Reply(msgspec.Struct):
     svg_usage: dict[str, object] | None = None
 
 
+class _Event(msgspec.Struct):
+    """One server-sent event, of any kind."""
+
+    type: str = ""
+    b64_json: msgspec.Raw = msgspec.Raw(b"null")
+    partial_image_index: int = 0
+    created_at: int | None = None
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    usage: _Usage | None = None
+    error: object = None
+
+
 _DECODER = msgspec.json.Decoder(_Reply)
+_EVENT_DECODER = msgspec.json.Decoder(_Event)
+OK_SO_FAR = 500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
 
 
 class OpenAIDialect:
@@ -119,6 +136,8 @@ class OpenAIDialect:
         wanted = {"model": order.route.model} | {
             name: value for name, write in FIELDS.items() if (value := write(spec)) is not None
         }
+        if order.partials:
+            wanted |= {"stream": True, "partial_images": order.partials}
         if spec.operation is Operation.GENERATE:
             return Call(path="/images/generations", json=msgspec.json.encode(wanted))
         brought = (*spec.references, *filter(None, (spec.mask, spec.markup)))
@@ -149,9 +168,49 @@ class OpenAIDialect:
             svg_usage=reply.svg_usage,
         )
 
+    def read_event(self, order: Order, event: bytes) -> Partial | Outcome | None:
+        """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
+        del order
+        try:
+            found = _EVENT_DECODER.decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return BROKEN
+        if found.error is not None or found.type == "error":
+            return read_failure(OK_SO_FAR, {}, event)
+        base64 = picture_bytes(found.b64_json, escaped=b"\\" in event)
+        if found.type.endswith(".partial_image") and base64:
+            return _partial(found, base64)
+        if found.type.endswith(".completed"):
+            return _completed(found, base64) if base64 else BROKEN
+        return None
+
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What any other status means."""
         return read_failure(status, headers, body)
+
+
+def _partial(event: _Event, base64: Buffer) -> Partial:
+    return Partial(
+        base64=base64,
+        index=event.partial_image_index,
+        created=event.created_at,
+        size=event.size,
+        tier=event.quality,
+        background=event.background,
+        output_format=event.output_format,
+    )
+
+
+def _completed(event: _Event, base64: Buffer) -> Purchase:
+    return Purchase(
+        pictures=(Picture(base64=base64),),
+        created=event.created_at,
+        size=_size(event.size),
+        tier=_said(event.quality),
+        background=_said(event.background),
+        output_format=event.output_format,
+        usage=_usage(event.usage),
+    )
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
@@ -166,11 +225,12 @@ def _links(spec: Spec) -> dict[str, object]:
 
 
 def _flat(fields: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """A form's text parts; nested objects in brackets, as `svg[reasoning][effort]`."""
+    """A form's text parts; nested objects in brackets, as `svg[reasoning][effort]`, truth in JSON's words."""
     flat = []
     for name, value in fields.items():
         key = f"{prefix}[{name}]" if prefix else name
-        flat += _flat(value, key) if isinstance(value, Mapping) else [(key, str(value))]
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        flat += _flat(value, key) if isinstance(value, Mapping) else [(key, text)]
     return flat
 
 

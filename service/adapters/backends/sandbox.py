@@ -14,9 +14,11 @@ import pybase64
 
 from service.adapters.backends.drawing import draw
 from service.adapters.backends.openai import read_failure
+from service.adapters.backends.preview import preview
 from service.domain.errors import Failure, FailureKind, UnreadableFile
 from service.domain.images import Size, Spec, fingerprint
-from service.domain.outcomes import Outcome, Picture, Purchase, Usage
+from service.domain.outcomes import Outcome, Partial, Picture, Purchase, Usage
+from service.domain.pricing import TOKENS_PER_PARTIAL
 from service.usecases.ports import Order
 
 SIZE = Size(1024, 1024)
@@ -165,15 +167,33 @@ class SandboxBackend:
             settings = directed(self._settings, order.spec.prompt)
         except ValueError as wrong:
             return Failure(kind=FailureKind.INVALID_REQUEST, message=str(wrong), param="prompt", code="invalid_value")
-        await self._sleep(settings.delay_seconds)
+        pause = settings.delay_seconds / (order.partials + 1)
+        await self._sleep(pause)
         if settings.fail is not None:
             return failure_of(settings.fail)
         try:
-            return await self._draw(order)
+            purchase = await self._draw(order)
         except UnreadableFile as broken:
             return Failure(
                 kind=FailureKind.INVALID_REQUEST, message=broken.message, param=broken.param, code=broken.code
             )
+
+        for index in range(order.partials):
+            await order.show(await self._preview(purchase, index))
+            await self._sleep(pause)
+        return purchase
+
+    async def _preview(self, purchase: Purchase, index: int) -> Partial:
+        async with self._gate:
+            base64 = await asyncio.to_thread(_preview, purchase.pictures[0], index)
+        return Partial(
+            base64=base64,
+            index=index,
+            size=str(purchase.size),
+            tier=purchase.tier,
+            background=purchase.background,
+            output_format=purchase.output_format,
+        )
 
     async def _draw(self, order: Order) -> Purchase:
         spec, size = order.spec, order.spec.size or SIZE
@@ -196,6 +216,10 @@ class SandboxBackend:
 
 def _picture(spec: Spec, identity: str, index: int, size: Size, tier: str | None) -> Picture:
     return Picture(base64=pybase64.b64encode(draw(spec, identity, index, size, tier)))
+
+
+def _preview(picture: Picture, index: int) -> bytes:
+    return pybase64.b64encode(preview(pybase64.b64decode(picture.base64), index))
 
 
 def directed(settings: SandboxSettings, prompt: str) -> SandboxSettings:
@@ -237,5 +261,5 @@ def count(order: Order, size: Size, tier: str | None) -> Usage | None:
     return Usage(
         text_in=words * spec.n,
         image_in=TOKENS_PER_REFERENCE * len(spec.references) * spec.n,
-        image_out=drawn * spec.n,
+        image_out=drawn * spec.n + TOKENS_PER_PARTIAL * order.partials,
     )

@@ -15,7 +15,7 @@ from service.adapters.backends.dialect import BROKEN, Call, Refusals, failure, o
 from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Reference, Spec
-from service.domain.outcomes import Outcome, Picture, Purchase
+from service.domain.outcomes import Outcome, Partial, Picture, Purchase
 from service.usecases.ports import Order
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
@@ -84,6 +84,11 @@ class TogetherDialect:
         if not pictures or len(pictures) < len(found):
             return BROKEN
         return Purchase(pictures=pictures, background="opaque")
+
+    def read_event(self, order: Order, event: bytes) -> Partial | Outcome | None:
+        """Nothing: pictures are never streamed here."""
+        del order, event
+        return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What any other status means. Its codes are its own and mean nothing to OpenAI's clients, but for one."""

@@ -1,0 +1,23 @@
+"""`x-gateway-keepalive`: may the answer begin before it is known?
+
+Rule: the request says so, else its team's entry. An answer that has begun has the status 200, so a caller who wants
+this has to look for an error in the body. What is neither true nor false is an `InvalidValue`.
+"""
+
+from collections.abc import Mapping
+
+from service.domain.errors import InvalidValue
+from service.domain.teams import Team
+
+HEADER = "x-gateway-keepalive"
+WORDS = {"true": True, "false": False}
+
+
+def read_keepalive(headers: Mapping[str, str], team: Team) -> bool:
+    """What the headers of a request say, whose names are in lower case."""
+    said = headers.get(HEADER)
+    if said is None:
+        return team.keepalive
+    if said.strip().lower() not in WORDS:
+        raise InvalidValue(f"{HEADER} is true or false; got '{said[:20]}'.", param=HEADER)
+    return WORDS[said.strip().lower()]

@@ -1,0 +1,315 @@
+"""What the one HTTP client makes of networks, proxies and vendors that misbehave: sent or not, and never twice."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from service.adapters.backends.http import BUSY, PROXY_REFUSED, TIMED_OUT, UNREACHABLE, HttpBackend, HttpSettings
+from service.adapters.backends.openai import OpenAIDialect
+from service.domain.errors import Failure, FailureKind
+from service.domain.images import Size
+from service.domain.outcomes import Outcome, Purchase
+from service.usecases.ports import Order
+from tests.adapters.vendor_host import Say, hang_up, heads, nothing, says, uploaded, vendor_host, whole
+from tests.fakes.builders import edit, price, route, spec
+from tests.simulators.server import Answer, Simulator
+
+REPLY = b'{"created":1,"data":[{"b64_json":"AAAA"}]}'
+REFUSAL = b'{"error":{"message":"Too big.","type":"invalid_request_error","code":"too_big","param":null}}'
+GENERATION = Order(
+    spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
+)
+BIG = Order(  # more than the network takes unread
+    spec=edit(uploaded(bytes(20_000_000), "image")), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
+)
+
+
+def head(*lines: str, status: str = "200 OK") -> bytes:
+    return "\r\n".join((f"HTTP/1.1 {status}", *lines, "", "")).encode()
+
+
+async def bought(base_url: str, order: Order = GENERATION, **more: object) -> Outcome:
+    settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
+    made = HttpBackend(settings, OpenAIDialect())
+    try:
+        return await made.buy(order)
+    finally:
+        await made.close()
+
+
+def kind_of(outcome: Outcome) -> FailureKind:
+    assert isinstance(outcome, Failure), outcome
+    return outcome.kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head(f"content-length: {len(REPLY)}") + REPLY,
+        head("transfer-encoding: chunked")
+        + b"9\r\n"
+        + REPLY[:9]
+        + b"\r\n%x\r\n" % (len(REPLY) - 9)
+        + REPLY[9:]
+        + b"\r\n0\r\n\r\n",
+        head("connection: close") + REPLY,
+        head(status="100 Continue") + head(f"content-length: {len(REPLY)}") + REPLY,
+        head(f"content-length: {len(REPLY)}", "x-policy: " + "y" * 20_000) + REPLY,
+    ],
+    ids=["length", "chunks", "until the end", "after a 100", "long header"],
+)
+async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
+    async with vendor_host(says(answer)) as host:
+        assert isinstance(await bought(f"http://{host}"), Purchase)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        head("content-length: 1000") + REPLY,
+        head("content-length: -1") + REPLY,
+        head("content-length: 1", "content-length: 2") + REPLY,
+        head("transfer-encoding: chunked") + b"9\r\n" + REPLY[:9] + b"\r\n",
+        head("transfer-encoding: chunked") + b"nine\r\n" + REPLY,
+        head("x: " + "y" * 200_000),
+    ],
+    ids=[
+        "nothing",
+        "half a line",
+        "not http",
+        "cut off",
+        "negative length",
+        "two lengths",
+        "chunks that end early",
+        "bad chunks",
+        "endless header",
+    ],
+)
+async def test_a_reply_that_is_none_may_be_billed(answer: bytes) -> None:
+    async with vendor_host(says(answer)) as host:
+        assert kind_of(await bought(f"http://{host}")) is FailureKind.BROKEN_REPLY
+
+
+@pytest.mark.parametrize("framing", ["connection: close", "transfer-encoding: chunked"])
+async def test_a_reply_of_no_announced_length_is_not_read_beyond_its_limit(framing: str) -> None:
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole(reader)
+        writer.write(head(framing))
+        while True:
+            writer.write(b"3e8\r\n" + bytes(1000) + b"\r\n")
+            await writer.drain()
+
+    async with vendor_host(pour) as host:
+        outcome = await bought(f"http://{host}", most_bytes=100_000)
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.message) == (FailureKind.BROKEN_REPLY, "The backend's reply is too large.")
+
+
+async def test_a_vendor_that_does_not_take_a_form_is_given_up_in_time() -> None:
+    async with vendor_host(nothing) as host:
+        assert await bought(f"http://{host}", BIG, write_seconds=0.2) == TIMED_OUT
+
+
+async def test_nor_when_the_form_goes_out_over_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(trust)
+    async with vendor_host(nothing, trust) as host:
+        outcome = await bought(f"https://{host}", BIG, write_seconds=0.2, ca_file=str(tmp_path / "ca.pem"))
+    assert outcome == TIMED_OUT
+
+
+async def test_a_vendor_that_takes_everything_and_is_silent() -> None:
+    async def keep(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await whole(reader)
+        await asyncio.Event().wait()
+
+    async with vendor_host(keep) as host:
+        assert await bought(f"http://{host}", deadline=0.2) == TIMED_OUT
+
+
+async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heads(reader)
+        writer.write(head(f"content-length: {len(REFUSAL)}", "connection: close", status="413 Too Large") + REFUSAL)
+        await writer.drain()
+        while await reader.read(1 << 20):
+            pass
+
+    async with vendor_host(refuse) as host:
+        outcome = await bought(f"http://{host}", BIG)
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.code) == (FailureKind.INVALID_REQUEST, "too_big")
+
+
+async def test_a_redirect_is_an_answer_like_any_other(openai_sim: Simulator) -> None:
+    openai_sim.answer(Answer(status=307, headers={"location": "/v1/images/generations"}, body=b"{}"))
+    assert kind_of(await bought(openai_sim.base_url)) is FailureKind.INVALID_REQUEST
+    assert len(openai_sim.requests) == 1
+
+
+async def test_no_cookie_is_kept(openai_sim: Simulator) -> None:
+    openai_sim.answer(Answer(headers={"set-cookie": "seen=1; path=/"}))
+    made = HttpBackend(HttpSettings(base_url=openai_sim.base_url, api_key="sk-operator"), OpenAIDialect())
+    assert isinstance(await made.buy(GENERATION), Purchase)
+    assert isinstance(await made.buy(GENERATION), Purchase)
+    await made.close()
+    assert all("cookie" not in request.headers for request in openai_sim.requests)
+
+
+async def test_a_kept_connection_that_ends_is_not_tried_again() -> None:
+    """The vendor answers one call and hangs up in the middle of the next, on the same connection."""
+    heard: list[str] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await whole(reader))
+        writer.write(head(f"content-length: {len(REPLY)}") + REPLY)
+        heard.append(await whole(reader))
+
+    async with vendor_host(once) as host:
+        made = HttpBackend(HttpSettings(base_url=f"http://{host}", api_key="sk-operator"), OpenAIDialect())
+        assert isinstance(await made.buy(GENERATION), Purchase)
+        assert kind_of(await made.buy(GENERATION)) is FailureKind.BROKEN_REPLY
+        await made.close()
+    assert len(heard) == 2
+
+
+@asynccontextmanager
+async def closed_port() -> AsyncIterator[str]:
+    async with vendor_host(nothing) as host:
+        pass
+    yield host
+
+
+@pytest.mark.parametrize(
+    ("say", "failure"),
+    [
+        (nothing, UNREACHABLE),
+        (hang_up, UNREACHABLE),
+        (says(b""), UNREACHABLE),
+    ],
+    ids=["silent", "gone after hello", "no TLS"],
+)
+async def test_a_handshake_that_fails_was_no_call(say: Say, failure: Failure) -> None:
+    async with vendor_host(say) as host:
+        assert await bought(f"https://{host}", connect_seconds=0.2) == failure
+
+
+async def test_a_name_that_does_not_exist_or_a_port_that_is_closed() -> None:
+    assert await bought("http://vendor.invalid") == UNREACHABLE
+    async with closed_port() as host:
+        assert await bought(f"http://{host}") == UNREACHABLE
+
+
+async def test_a_deadline_that_passes_before_anything_is_sent() -> None:
+    async with vendor_host(nothing) as host:
+        assert await bought(f"https://{host}", deadline=0.2, connect_seconds=30) == UNREACHABLE
+
+
+def answers(status: str) -> Say:
+    """A proxy's answer to CONNECT."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heads(reader)
+        writer.write(head("content-length: 0", status=status))
+        await writer.drain()
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("say", "failure"),
+    [
+        (answers("407 Proxy Authentication Required"), PROXY_REFUSED),
+        (answers("502 Bad Gateway"), PROXY_REFUSED),
+        (answers("200 OK"), UNREACHABLE),
+        (hang_up, UNREACHABLE),
+        (nothing, UNREACHABLE),
+    ],
+    ids=["wants a password", "finds nobody", "ends the tunnel", "hangs up", "is silent"],
+)
+async def test_a_tunnel_that_fails_was_no_call(say: Say, failure: Failure) -> None:
+    async with vendor_host(say) as proxy:
+        outcome = await bought("https://vendor.invalid/v1", proxy=f"http://{proxy}", connect_seconds=0.3)
+    assert outcome == failure
+
+
+async def test_a_tunnel_is_asked_for_with_the_password_in_the_proxys_address() -> None:
+    heard: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await heads(reader))
+        writer.write(head("content-length: 0", status="407 No"))
+
+    async with vendor_host(refuse) as proxy:
+        await bought("https://vendor.invalid/v1", proxy=f"http://user:pass@{proxy}")
+    assert heard[0].startswith("CONNECT vendor.invalid:443 HTTP/1.1\r\n")
+    assert "proxy-authorization: basic dxnlcjpwyxnz" in heard[0].lower()
+    assert "sk-operator" not in heard[0]
+
+
+PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_used"),
+    [
+        ({"HTTP_PROXY": "http://{}"}, True),
+        ({"http_proxy": "{}"}, True),
+        ({"ALL_PROXY": "http://{}"}, True),
+        ({"HTTPS_PROXY": "http://127.0.0.1:9"}, False),
+        ({"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}, False),
+        ({"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "*"}, False),
+    ],
+)
+async def test_the_environment_names_a_proxy(
+    environment: dict[str, str], is_used: bool, openai_sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is used it plays along and answers; where it is not, the vendor itself does."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    async with vendor_host(says(head(f"content-length: {len(REPLY)}") + REPLY)) as proxy:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.format(proxy))
+        assert isinstance(await bought(openai_sim.base_url), Purchase)
+    assert len(openai_sim.requests) == (0 if is_used else 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"proxy": "socks5://127.0.0.1:1"}, "the proxy must be"),
+        ({"proxy": "http://"}, "the proxy must be"),
+        ({"base_url": "https://user:secret@vendor.test/v1"}, "user name"),
+    ],
+)
+def test_what_cannot_be_used_stops_the_start(settings: dict[str, str], words: str) -> None:
+    given = {"base_url": "https://vendor.test/v1", "api_key": "sk-operator"} | settings
+    with pytest.raises(ValueError, match=words) as caught:
+        HttpBackend(HttpSettings(**given), OpenAIDialect())  # type: ignore[arg-type]
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_backend_that_was_never_used_closes() -> None:
+    made = HttpBackend(HttpSettings(base_url="https://vendor.test/v1", api_key="sk-operator"), OpenAIDialect())
+    await made.close()
+
+
+async def test_places_are_given_back_whatever_became_of_a_call() -> None:
+    async with vendor_host(says(b"")) as host:
+        made = HttpBackend(
+            HttpSettings(base_url=f"http://{host}", api_key="sk-operator", most_calls=1, pool_seconds=0.05),
+            OpenAIDialect(),
+        )
+        for _ in range(3):
+            assert await made.buy(GENERATION) != BUSY
+        await made.close()

@@ -1,0 +1,80 @@
+"""A vendor that says exactly the bytes a test gives it, and is deaf where a test wants that."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from service.domain.images import Reference
+from service.usecases.spool import Intake
+
+Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""What a vendor does with a connection. When it is done the connection is closed."""
+
+
+def uploaded(body: bytes, param: str) -> Reference:
+    """A picture as a caller brings it: in an unnamed file."""
+    intake = Intake(param, 100_000_000)
+    intake.write(body)
+    reference = intake.done()
+    return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")
+
+
+async def heads(reader: asyncio.StreamReader) -> str:
+    """The header of the next request, without its body."""
+    return (await reader.readuntil(b"\r\n\r\n")).decode()
+
+
+async def whole(reader: asyncio.StreamReader) -> str:
+    """The header of the next request, once its body is there too. Bodies have a content-length."""
+    head = await heads(reader)
+    length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length: "))
+    await reader.readexactly(int(length.removeprefix("content-length: ")))
+    return head
+
+
+def says(answer: bytes) -> Say:
+    """Take the whole request, answer, hang up."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole(reader)
+        writer.write(answer)
+        await writer.drain()
+
+    return say
+
+
+async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Read no more than the network brings by itself, for ever."""
+    reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 (a vendor that is deaf)
+    await asyncio.Event().wait()
+
+
+async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Read what a proxy is asked, and go."""
+    await heads(reader)
+
+
+@asynccontextmanager
+async def vendor_host(say: Say, trust: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Its host and port on loopback."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                await say(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.create_task(serve(reader, writer)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=trust) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)

@@ -1,0 +1,224 @@
+"""Streams that go wrong: what the caller sees, what is booked, and that nothing is left behind."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import psutil
+import pytest
+
+from tests.chaos.site import await_true
+from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.gateway import GatewayProcess
+from tests.simulators.openai_faults import FAULTS
+from tests.simulators.server import Answer, Simulator
+
+pytest_plugins = ["tests.databases"]
+
+KEY = {"authorization": "Bearer igw_search"}
+STREAM: dict[str, object] = {"stream": True, "partial_images": 2}
+EVENT = "text/event-stream"
+PARTIAL = (
+    b'event: image_generation.partial_image\ndata: {"type":"image_generation.partial_image","b64_json":"AAAA",'
+    b'"created_at":1,"size":"1024x1024","quality":"low","background":"opaque","output_format":"png",'
+    b'"partial_image_index":0}\n\n'
+)
+REPEATS = 200
+POOLED = 10  # connections to stores that may have been opened meanwhile, and are used again
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A stream to its end: the types of its events, and the error, if there was one."""
+
+    status: int
+    types: Sequence[str]
+    error: dict[str, Any] | None
+    raw: str
+
+
+def heard(reply: httpx2.Response) -> Heard:
+    frames = [frame for frame in reply.text.split("\n\n") if frame]
+    data = [json.loads(line[6:]) for frame in frames for line in frame.split("\n") if line.startswith("data: ")]
+    types = [each["type"].split(".")[-1] for each in data if "type" in each]
+    return Heard(reply.status_code, types, next((each["error"] for each in data if "error" in each), None), reply.text)
+
+
+def answer(body: bytes) -> Answer:
+    return Answer(status=200, headers={"content-type": EVENT}, body=body)
+
+
+@pytest.fixture
+def gateway(start: Start, tmp_path: Path) -> Iterator[GatewayProcess]:
+    change(tmp_path, "deadline_seconds: 300 #", "deadline_seconds: 1.5 #")
+    change(tmp_path, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
+    with start() as gateway:
+        yield gateway
+
+
+def rows(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
+    reply = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers=KEY)
+    return {row["group"]["basis"]: row for row in reply.json()["data"]}
+
+
+def booked_unconfirmed(http: httpx2.Client, gateway: GatewayProcess) -> int:
+    entries: int = rows(http, gateway).get("unconfirmed", {"entries": 0})["entries"]
+    return entries
+
+
+CUT_SHORT: dict[str, tuple[Answer, list[str], str]] = {
+    "it dies after one preview": (Answer(fault="close_mid_body"), ["partial_image"], "upstream_broken_reply"),
+    "it sends an error": (FAULTS["error_in_stream"], ["partial_image"], "moderation_blocked"),
+    "it sends garbage": (answer(PARTIAL + b"data: {no json\n\n"), ["partial_image"], "upstream_broken_reply"),
+    "it ends without the picture": (answer(PARTIAL), ["partial_image"], "upstream_broken_reply"),
+    "it stalls": (Answer(fault="stall_mid_body"), ["partial_image"], "upstream_timeout"),
+}
+
+
+def test_an_upstream_that_fails_after_a_preview_ends_the_stream_with_an_error_and_is_booked(
+    gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    for number, (name, (told, types, code)) in enumerate(CUT_SHORT.items(), start=1):
+        openai_sim.answer(told)
+        found = heard(ask(http, gateway, f"{name} {tmp_path}", more=STREAM))
+        assert (found.status, found.types, found.error and found.error["code"]) == (200, types, code), name
+        assert found.error is not None
+        assert found.error.keys() >= {"message", "type", "param", "code"}
+        assert (": nothing yet" in found.raw) == (name == "it stalls")
+        await_true(lambda: booked_unconfirmed(http, gateway) == len(openai_sim.requests))
+        assert len(openai_sim.requests) == number
+    assert rows(http, gateway).keys() == {"unconfirmed"}
+    assert rows(http, gateway)["unconfirmed"]["cost_usd"] > 0
+
+
+BEFORE: dict[str, tuple[Answer, int, str]] = {
+    "a refusal": (FAULTS["moderation_blocked"], 400, "moderation_blocked"),
+    "a page": (Answer(fault="not_json"), 502, "upstream_broken_reply"),
+    "a stream of nothing": (answer(b""), 502, "upstream_broken_reply"),
+    "a stream of comments": (answer(b": hello\n\n"), 502, "upstream_broken_reply"),
+    "an error event": (answer(b'data: {"error":{"message":"No.","code":"server_error"}}\n\n'), 502, "upstream_error"),
+}
+
+
+def test_what_fails_before_the_first_event_is_a_status(
+    gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    for name, (told, status, code) in BEFORE.items():
+        openai_sim.answer(told)
+        reply = ask(http, gateway, f"{name} {tmp_path}", more=STREAM)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), name
+        assert reply.headers["content-type"] == "application/json"
+
+
+def test_an_upstream_that_does_not_stream_is_streamed_all_the_same(
+    gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    plain = ask(http, gateway, f"plain {tmp_path}", cache_control="no-store")
+    openai_sim.answer(Answer(status=200, headers={"content-type": "application/json"}, body=plain.content))
+    found = heard(ask(http, gateway, f"plain {tmp_path}", more=STREAM))
+    assert (found.status, found.types, found.error) == (200, ["completed"], None)
+    await_true(lambda: rows(http, gateway).get("usage", {}).get("entries") == 2)
+
+
+def test_a_caller_who_leaves_after_a_preview_loses_nothing(
+    gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    openai_sim.answer(Answer(fault="hold_mid_body"))
+    body = wish(f"left {tmp_path}") | STREAM
+    with http.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
+        assert next(reply.iter_lines()) == "event: image_generation.partial_image"
+    openai_sim.release(1)
+    await_true(lambda: rows(http, gateway).get("usage", {}).get("entries") == 1)
+    again = heard(ask(http, gateway, f"left {tmp_path}", more=STREAM))
+    assert (again.types, len(openai_sim.requests)) == (["completed"], 1)
+
+
+def test_told_to_go_it_finishes_its_streams(start: Start, openai_sim: Simulator, tmp_path: Path) -> None:
+    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0")
+    openai_sim.answer(Answer(fault="hold_mid_body"))
+
+    async def story(gateway: GatewayProcess) -> Heard:
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+            body = wish(f"draining {tmp_path}") | STREAM
+            async with client.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
+                pieces = reply.aiter_raw()
+                first = await anext(pieces)
+                gateway.signal()
+                openai_sim.release(1)
+                text = first + b"".join([piece async for piece in pieces])
+        return heard(httpx2.Response(reply.status_code, content=text))
+
+    with start() as gateway:
+        found = asyncio.run(story(gateway))
+        assert gateway.wait() == 0
+    assert (found.types, found.error) == (["partial_image", "partial_image", "completed"], None)
+
+
+def test_told_to_go_at_once_it_cuts_them_and_books_what_was_sent(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0")
+    change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
+    openai_sim.answer(Answer(fault="hold_mid_body"))
+    with start() as gateway:
+        body = wish(f"cut {tmp_path}") | STREAM
+        with http.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
+            lines = reply.iter_lines()
+            assert next(lines) == "event: image_generation.partial_image"
+            gateway.signal()
+            with pytest.raises(httpx2.RemoteProtocolError):
+                list(lines)
+        assert gateway.wait() == 0
+    with start() as other:
+        await_true(lambda: rows(http, other).get("unconfirmed", {}).get("entries") == 1)
+
+
+def test_nothing_is_left_behind_by_two_hundred_of_each(
+    gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    endings = {
+        "finished": Answer(),
+        "left": Answer(),
+        "cut": Answer(fault="close_mid_body"),
+        "error": FAULTS["error_in_stream"],
+    }
+    process = psutil.Process(gateway.pid)
+
+    async def one(client: httpx2.AsyncClient, name: str, number: int) -> None:
+        openai_sim.answer(endings[name])
+        body = wish(f"{name} {number} {tmp_path}") | STREAM
+        async with client.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
+            async for _ in reply.aiter_lines():
+                if name == "left":
+                    break
+
+    async def all_of(name: str, numbers: range) -> None:
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+            for number in numbers:
+                await one(client, name, number)
+
+    for name in endings:
+        asyncio.run(all_of(name, range(5)))
+    idle = process.num_fds()
+    for name in endings:
+        asyncio.run(all_of(name, range(5, 5 + REPEATS)))
+    vendor = urlsplit(openai_sim.url).port
+    await_true(
+        lambda: (
+            vendor
+            not in {each.raddr.port for each in process.net_connections() if each.status == psutil.CONN_ESTABLISHED}
+        )
+    )
+    assert process.num_fds() <= idle + POOLED
+
+    def settled() -> bool:
+        entries: int = sum(row["entries"] for row in rows(http, gateway).values())
+        return entries == len(openai_sim.requests)
+
+    await_true(settled)
+    assert not [line for line in gateway.logged() if line["event"] == "crashed"]
