@@ -170,6 +170,7 @@ def _finish(line: Line, share: Share) -> dict[str, str]:
 
 
 def _written(request: Http, desk: Desk, share: Share, *, linked: bool) -> list[Buffer]:
+    _finish(line_of(request.scope), share)  # where headers have gone out, the log is told all the same
     result = share.result
     urls = _urls(request, desk, share) if linked else [None] * len(result.ids)
     return segments(share, [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)])

@@ -23,6 +23,9 @@ from service.usecases.ports import Show
 from service.usecases.share import Share
 
 SLOW_SECONDS: Final = 5.0  # how long a preview waits for a reader before it is left out
+SLICE: Final = (
+    1 << 17
+)  # bytes of a picture that go out at a time: the server copies each, and waits for room between them
 NOTHING_YET, SPACE = b": nothing yet\n\n", b" "
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 UNSAID = "auto"
@@ -141,7 +144,9 @@ class Flow(ASGIResponse):
 
     async def _send(self, send: Send) -> None:
         async for piece in self._pieces:
-            await send(_body(piece, more=True))
+            for start in range(0, len(piece), SLICE):
+                await send(_body(memoryview(piece)[start : start + SLICE], more=True))
+            del piece  # megabytes, which would be kept until the next piece is there
         await send(_body(b"", more=False))
 
 
@@ -184,17 +189,18 @@ async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
     request: Http,
     watched: Watched,
     kind: str,
-    first: Sequence[Partial | None],
+    first: list[Partial | None],
     moments: AsyncGenerator[Partial | None, None],
     finish: Callable[[Share], dict[str, str]],
 ) -> Pieces:
     try:
-        for moment in first:
-            for piece in _moment(kind, moment):
+        while first:
+            for piece in _moment(kind, first.pop()):
                 yield piece
         async for moment in moments:
             for piece in _moment(kind, moment):
                 yield piece
+            del moment, piece  # megabytes, which would be kept until the next event is there
         share = await watched.share
         finish(share)
         for index in range(len(share.result.purchase.pictures)):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.patience import outwaited
 from tests.chaos.rounds import BUDGET, Harm, Toll, crash_store, harm_parts, kill_gateways, race, waits, wipe_store
 from tests.chaos.site import Site
 from tests.postgres import wheel_postgres
@@ -91,6 +92,18 @@ def delays(requests: int) -> bool:
     return median < 150
 
 
+def patience(seconds: float) -> bool:
+    """Print what callers get from a vendor that takes longer than they wait."""
+    with folder() as place:
+        found = outwaited(place, seconds)
+    print("\n| `x-gateway-keepalive` | pictures | after, s | tries | calls | booked, $ |\n|---|---|---|---|---|---|")
+    for each in found:
+        said = str(each.keepalive).lower()
+        numbers = f"{each.pictures} | {each.seconds:.0f} | {each.tries} | {each.calls} | {each.cost / 10**9:.4f}"
+        print(f"| {said} | {numbers} |", flush=True)
+    return all(each.clean for each in found)
+
+
 def main() -> None:
     """Do harm and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
@@ -98,8 +111,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="gateways to kill")
     parser.add_argument("--harms", type=int, default=20, help="times that the store is killed, and wiped")
     parser.add_argument("--away", type=float, default=30, help="seconds without PostgreSQL")
+    parser.add_argument("--slow", type=float, default=75, help="seconds that the slow vendor takes")
+    parser.add_argument("--patience", action="store_true", help="the slow vendor only")
     options = parser.parse_args()
-    clean = [races(options.races), delays(100), tolls(options.kills, options.harms, options.away)]
+    clean = [patience(options.slow)]
+    if not options.patience:
+        clean += [races(options.races), delays(100), tolls(options.kills, options.harms, options.away)]
     sys.exit(0 if all(clean) else 1)
 
 

@@ -33,8 +33,8 @@ class Told:
     """What the SDK handed over. Of base64 there is the digest and the length, as `digest` says it.
 
     `headers` are the answer's x-*, if there was one; `result` is that of a call without `stream`, `events` those of a
-    call with it, which `ended` if the SDK came to the stream's end; `error` is what the SDK threw. `classes` are those of
-    the events, where the language has any.
+    call with it, which `ended` if the SDK came to the stream's end; `error` is what the SDK threw. `classes` are those
+    of the events, where the language has any.
     """
 
     headers: Mapping[str, str]

@@ -1,8 +1,8 @@
 """Calls through the vendors' SDKs for Python, and through any SDK: the tests' end of `sdk_runner.py`.
 
-Rule: one process serves many calls, one after another, because starting one takes longer than a call. Its environment has
-no address or key; every call brings its own. An error of a call is part of the answer; a runner that breaks, or says
-nothing for too long, is an `AssertionError`.
+Rule: one process serves many calls, one after another, because starting one takes longer than a call. Its environment
+has no address or key; every call brings its own. An error of a call is part of the answer; a runner that breaks, or
+takes too long, is an `AssertionError`.
 """
 
 import json
@@ -76,6 +76,8 @@ def sdk(name: str) -> Iterator[Sdk]:
         text=True,
     )
     with runner:
+        assert runner.stdout
+        assert json.loads(runner.stdout.readline()) == {"what": "ready"}
         yield _Python(runner)
         assert runner.stdin
         runner.stdin.close()

@@ -11,9 +11,9 @@ One line of JSON comes in for each call:
     client      options of the client: base_url, api_key, timeout (in seconds), max_retries
     headers     of this call alone
 
-One line of JSON comes out for each thing that the SDK handed over: "headers" (the answer's x-*, where the SDK shows
-them), "result", "event" with its class for each event of a stream and "end" after the last, or "error" with what the
-SDK raised; then "done". Base64 is told by its length and digest.
+"ready" comes out once the SDKs are there. Then comes one line of JSON for each thing that an SDK handed over: "headers"
+(the answer's x-*, where the SDK shows them), "result", "event" with its class for each event of a stream and "end"
+after the last, or "error" with what the SDK raised; then "done". Base64 is told by its length and digest.
 """
 
 import hashlib
@@ -87,6 +87,7 @@ def failed(error: Exception) -> None:
 
 
 def main() -> None:
+    print_line("ready")
     for line in sys.stdin:
         try:
             perform(json.loads(line))

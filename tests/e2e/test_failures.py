@@ -54,7 +54,7 @@ OPENAI: Mapping[str, Seen] = {
     "bad_gateway_page": FAILED,
     "no_pictures": BROKEN,
     "picture_without_bytes": BROKEN,
-    "error_in_stream": BROKEN,
+    "error_in_stream": BLOCKED,
 }
 
 TOGETHER: Mapping[str, Seen] = {

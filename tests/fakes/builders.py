@@ -152,10 +152,18 @@ class Alone:
         self._make = make
 
     async def __call__(
-        self, spec: Spec, caller: Caller, catalog: Catalog, admitted: Callable[[Admission], None] = nobody
+        self,
+        spec: Spec,
+        caller: Caller,
+        catalog: Catalog,
+        admitted: Callable[[Admission], None] = nobody,
+        *,
+        linked: bool = False,
     ) -> Made:
         terms = Terms(share=False)
-        share = await self._make(Asked(spec=spec, caller=caller, catalog=catalog, terms=terms, admitted=admitted))
+        share = await self._make(
+            Asked(spec=spec, caller=caller, catalog=catalog, terms=terms, admitted=admitted, linked=linked)
+        )
         return Made(
             spec=share.spec,
             backend=share.result.backend,

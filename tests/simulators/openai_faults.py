@@ -91,7 +91,9 @@ def _broken_stream() -> Answer:
     partial = {"type": "image_generation.partial_image", "b64_json": "AAAA", "created_at": 1_795_218_140}
     look = {"size": "1024x1024", "quality": "high", "background": "opaque", "output_format": "png"}
     first = msgspec.json.encode({**partial, **look, "partial_image_index": 0})
-    error = envelope(BLOCKED.format("violence"), kind=USER_ERROR, code="moderation_blocked")
+    details = {"moderation_stage": "output", "categories": ["violence"]}
+    message = BLOCKED.format("violence")
+    error = envelope(message, kind=USER_ERROR, code="moderation_blocked", moderation_details=details)
     body = b"event: image_generation.partial_image\ndata: %s\n\nevent: error\ndata: %s\n\n" % (first, error)
     return Answer(status=200, headers={"content-type": "text/event-stream"}, body=body)
 

@@ -161,6 +161,23 @@ async def test_what_is_in_doubt_is_not_tried_again() -> None:
     await leading
 
 
+async def test_what_lies_in_the_picture_store_is_not_kept_a_second_time() -> None:
+    store = FakePictures()
+    scene = Scene(store=store)
+    name = new_id("search", "png", "0" * 32)
+    await store.keep(f"{name}.png", b"fox")
+
+    async def story(wish: Wish) -> Share:
+        return bought(result(ids=(name,), stored=True), wish, Source.MISS)
+
+    first = await scene.parts.answer()(wish(), TERMS, story)
+    again = await scene.ask(wish())
+    assert again.result.purchase == first.result.purchase
+    stats = await scene.parts.results.stats(None, None)
+    assert stats is not None
+    assert stats.results == 0
+
+
 @pytest.mark.parametrize("store", [None, FakePictures()])
 async def test_what_is_nowhere_any_more_is_said(store: FakePictures | None) -> None:
     scene = Scene(store=store)

@@ -15,6 +15,7 @@ from service.domain.errors import (
     InvalidValue,
     ModelNotFound,
     NotAllowed,
+    StoreUnavailable,
     UnreachableLink,
 )
 from service.domain.images import Size, Spec
@@ -57,6 +58,13 @@ async def test_a_wish_becomes_pictures() -> None:
     (order,) = alpha.orders
     assert (order.spec, order.route, order.price) == (wish, route(), route().prices[0])
     assert (order.request_id, made.upstream_model) == ("req_1", "alpha/painter")
+
+
+async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
+    alpha = FakeBackend(purchase("fox"))
+    with pytest.raises(StoreUnavailable, match="were made"):
+        await story({"alpha": alpha})(spec(), caller(), catalog(), linked=True)
+    assert len(alpha.orders) == 1
 
 
 @pytest.mark.parametrize("asked", ["", "vendor/painter"])

@@ -43,9 +43,9 @@ class Collector:
 
 async def sent(body: Body) -> list[bytes]:
     writer = Collector()
-    assert not body.begun
+    begun = [body.begun]
     await body.write(cast("AbstractStreamWriter", writer))
-    assert body.begun
+    assert [*begun, body.begun] == [False, True]
     assert body.size == sum(map(len, writer.pieces))
     return writer.pieces
 

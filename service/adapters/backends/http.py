@@ -182,6 +182,7 @@ class HttpBackend:
                         await order.show(found)
                     elif found is not None:
                         return replace(found, drawn=True) if isinstance(found, Failure) and shown else found
+                    del event, found  # megabytes, which would be kept until the next event is whole
                 if events.waiting > self._settings.most_bytes:
                     return TOO_LARGE
         except aiohttp.ClientPayloadError:

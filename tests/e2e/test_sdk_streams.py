@@ -1,0 +1,350 @@
+"""Streams, and answers that begin before they are known, as callers of the vendors' SDKs meet them."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.domain.teams import digest_of
+from tests.chaos.site import await_true
+from tests.e2e.pictures import png
+from tests.e2e.replicas import PATH, change
+from tests.e2e.sdk_js import Line, Told, digest
+from tests.e2e.sdk_py import JAVASCRIPT, PYTHONS, Call, Patience, Sdk, sdk
+from tests.gateway import GatewayProcess
+from tests.simulators.openai_faults import FAULTS
+from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
+from tests.simulators.pictures import Sketch, encoded
+from tests.simulators.server import Answer, Simulator
+
+ROOT = Path(__file__).parents[2]
+TEAMS = "teams:\n" + "".join(
+    f"  {name}: {{{more}keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n"
+    for name, more in {"search": "", "patient": "keepalive: true, "}.items()
+)
+KINDS = {"generate": ("image_generation", "ImageGen"), "edit": ("image_edit", "ImageEdit")}
+LOOK = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}
+DRAWN = picture_tokens(TWO, "low", "1024x1024")
+USD_PER_TOKEN = {"text_tokens": 5e-6, "image_tokens": 8e-6, "drawn": 30e-6}
+SHORT = Patience(seconds=1.2)
+SLOW = Answer(delay=2.0)
+ASKS_TO_WAIT = {"x-gateway-keepalive": "true"}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) -> Iterator[GatewayProcess]:
+    """In front of OpenAI, with the shipped settings but for the seconds between signs of life."""
+    folder = tmp_path_factory.mktemp("streams")
+    shutil.copytree(ROOT / "config", folder / "config")
+    (folder / "config" / "teams.yaml").write_text(TEAMS)
+    change(folder, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
+    change(folder, "grace_seconds: 5", "grace_seconds: 0")
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(folder / "config"),
+        "OPENAI_API_KEY": "sk-operator",
+        "OPENAI_BASE_URL": openai_server.base_url,
+    }
+    with GatewayProcess(folder / "data", environment, options=()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=[*PYTHONS, JAVASCRIPT])
+def any_sdk(request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    with sdk(request.param) as called:
+        yield called
+
+
+@pytest.fixture(scope="module", params=PYTHONS)
+def python_sdk(request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    with sdk(request.param) as called:
+        yield called
+
+
+@dataclass(frozen=True, slots=True)
+class Fox:
+    """Asks for a fox of its own, under a tag of its own."""
+
+    url: str
+    folder: Path
+    key: str = "igw_search"
+
+    def __call__(self, operation: str = "generate", patience: Patience | None = None, **params: Any) -> Call:
+        picture = self.folder / "image.png"
+        picture.write_bytes(png())
+        wish = {"model": "gpt-image-2", "prompt": self.prompt, "size": "1024x1024", "quality": "low"}
+        return Call(
+            url=self.url,
+            key=self.key,
+            operation=operation,
+            params=wish | params,
+            files={"image": picture} if operation == "edit" else {},
+            headers={"x-gateway-tags": f"project={self.folder.name}"},
+            patience=patience or Patience(),
+        )
+
+    @property
+    def prompt(self) -> str:
+        return f"a red fox {self.folder.name}"
+
+    def booked(self, http: httpx2.Client, calls: int = 1) -> Mapping[str, Any]:
+        """What so many calls come to in the books, once they are there."""
+
+        def row() -> dict[str, Any]:
+            url = f"{self.url}/v1/usage?group_by=tag:project"
+            rows = http.get(url, headers={"authorization": f"Bearer {self.key}"}).json()["data"]
+            return next((row for row in rows if row["group"]["tag:project"] == self.folder.name), {"entries": 0})
+
+        await_true(lambda: row()["entries"] >= calls)
+        return row()
+
+
+@pytest.fixture
+def fox(gateway: GatewayProcess, tmp_path: Path) -> Fox:
+    return Fox(gateway.url, tmp_path)
+
+
+def drawn(size: tuple[int, int] = (1024, 1024), index: int = 0) -> dict[str, object]:
+    """What a simulator draws."""
+    return digest(encoded(Sketch(size=size, index=index)))
+
+
+def types(told: Told) -> list[str]:
+    assert told.error == {}
+    assert told.ended
+    return [event["type"] for event in told.events]
+
+
+def names(kind: str, partials: int, pictures: int = 1) -> list[str]:
+    return [f"{kind}.partial_image"] * partials + [f"{kind}.completed"] * pictures
+
+
+def price(usage: Mapping[str, Any]) -> float:
+    """What gpt-image-2 costs by its price list."""
+    brought = sum(count * USD_PER_TOKEN[kind] for kind, count in usage["input_tokens_details"].items())
+    return float(brought + usage["output_tokens"] * USD_PER_TOKEN["drawn"])
+
+
+@pytest.mark.parametrize("operation", KINDS)
+def test_previews_come_and_then_the_picture(
+    any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, operation: str
+) -> None:
+    kind, typed = KINDS[operation]
+    cost = 0.0
+    for partials in range(4):
+        told = any_sdk(fox(operation, stream=True, partial_images=partials, prompt=f"{partials} {fox.prompt}"))
+        assert types(told) == names(kind, partials)
+        classes = [f"{typed}PartialImageEvent"] * partials + [f"{typed}CompletedEvent"]
+        assert list(told.classes) in ([], classes)  # JavaScript has no classes of events
+        assert [event["b64_json"] for event in told.events] == [drawn()] * (partials + 1)
+        assert [event.get("partial_image_index") for event in told.events] == [*range(partials), None]
+        assert all(LOOK.items() <= event.items() and event["created_at"] > 0 for event in told.events)
+        usage = told.events[-1]["usage"]
+        assert usage["output_tokens"] == DRAWN + partials * PARTIAL_TOKENS
+        assert usage["input_tokens_details"]["image_tokens"] == (REFERENCE_TOKENS if operation == "edit" else 0)
+        assert len(openai_sim.requests) == partials + 1
+        cost += price(usage)
+        booked = fox.booked(http, partials + 1)
+        assert (booked["entries"], booked["images"], booked["uncertain_usd"]) == (partials + 1, partials + 1, 0)
+        assert booked["cost_usd"] == pytest.approx(cost)
+
+
+def test_a_preview_is_handed_over_before_the_next_one_is_there(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    openai_sim.answer(Answer(fault="hold_mid_body"))
+    seen: list[Line] = []
+
+    def heard(line: Line) -> None:
+        seen.append(line)
+        if [each["what"] for each in seen].count("event") == 2:
+            openai_sim.release(1)
+
+    assert types(any_sdk(fox(stream=True, partial_images=3), heard)) == names("image_generation", 3)
+
+
+def test_what_is_kept_is_streamed_without_previews(
+    any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator
+) -> None:
+    bought, kept = (any_sdk(fox(stream=True, partial_images=2)) for _ in range(2))
+    assert types(bought) == names("image_generation", 2)
+    assert types(kept) == names("image_generation", 0)
+    assert kept.events[0]["b64_json"] == bought.events[-1]["b64_json"]
+    assert (kept.headers["x-gateway-cache"], float(kept.headers["x-gateway-cost-usd"])) == ("hit", 0)
+    assert len(openai_sim.requests) == 1
+    assert fox.booked(http, 2)["cost_usd"] == pytest.approx(price(bought.events[-1]["usage"]))
+
+
+@pytest.mark.parametrize("operation", KINDS)
+def test_two_pictures_are_two_events_and_no_previews(
+    any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, operation: str
+) -> None:
+    streamed = any_sdk(fox(operation, stream=True, partial_images=3, n=2))
+    whole = any_sdk(fox(operation, n=2))
+    assert types(streamed) == names(KINDS[operation][0], 0, 2)
+    assert [event["b64_json"] for event in streamed.events] == [drawn(), drawn(index=1)] == whole.pictures
+    for count in ("input_tokens", "output_tokens", "total_tokens"):
+        assert sum(event["usage"][count] for event in streamed.events) == whole.result["usage"][count]
+    assert whole.headers["x-gateway-cache"] == "hit"
+    assert len(openai_sim.requests) == 1
+    booked = fox.booked(http, 2)
+    assert booked["cost_usd"] == booked["saved_usd"] == pytest.approx(price(whole.result["usage"]))
+
+
+@pytest.mark.parametrize("operation", KINDS)
+def test_together_streams_one_picture(
+    any_sdk: Sdk,
+    together_gateway: GatewayProcess,
+    http: httpx2.Client,
+    together_sim: Simulator,
+    tmp_path: Path,
+    operation: str,
+) -> None:
+    fox = Fox(together_gateway.url, tmp_path, together_gateway.key)
+    call = fox(operation, stream=True, partial_images=3, model="black-forest-labs/FLUX.2-pro", size="1024x768")
+    told = any_sdk(replace(call, params={name: value for name, value in call.params.items() if name != "quality"}))
+    assert types(told) == names(KINDS[operation][0], 0)
+    (event,) = told.events
+    assert (event["b64_json"], event["usage"]) == (drawn((1024, 768)), None)
+    assert (event["size"], event["quality"], event["background"]) == ("1024x768", "auto", "opaque")
+    assert len(together_sim.requests) == 1
+    assert fox.booked(http)["cost_usd"] == pytest.approx(0.03 * 1024 * 768 / 1e6)
+
+
+@pytest.mark.parametrize("operation", KINDS)
+def test_the_sandbox_streams_previews_of_what_it_draws(
+    any_sdk: Sdk, sandbox_gateway: GatewayProcess, tmp_path: Path, operation: str
+) -> None:
+    fox = Fox(sandbox_gateway.url, tmp_path, sandbox_gateway.key)
+    told, whole = any_sdk(fox(operation, stream=True, partial_images=3)), any_sdk(fox(operation))
+    assert types(told) == names(KINDS[operation][0], 3)
+    assert all(LOOK.items() <= event.items() for event in told.events)
+    assert [told.events[-1]["b64_json"]] == whole.pictures
+    assert len({event["b64_json"]["sha256"] for event in told.events}) == 4
+    usage = [answer["usage"]["output_tokens"] for answer in (told.events[-1], whole.result)]
+    assert usage == [DRAWN + 3 * PARTIAL_TOKENS, DRAWN]
+
+
+IMPOSSIBLE: Sequence[tuple[dict[str, Any], str]] = [
+    ({"stream": True, "output_format": "gif", "model": "gpt-image-2.6-flare"}, "stream"),
+    ({"stream": True, "output_format": "svg", "model": "gpt-image-2.6-flare"}, "stream"),
+    ({"stream": True, "response_format": "url"}, "response_format"),
+    ({"partial_images": 2}, "partial_images"),
+    ({"stream": True, "partial_images": 4}, "partial_images"),
+]
+
+
+def test_what_cannot_be_streamed_is_a_bad_request(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    for params, param in IMPOSSIBLE:
+        told = any_sdk(fox(**params))
+        facts = [told.error.get(name) for name in ("class", "status", "type", "param")]
+        assert facts == ["BadRequestError", 400, "invalid_request_error", param], params
+    assert openai_sim.requests == []
+
+
+def test_what_fails_before_the_first_event_has_its_class(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    classes = {"rate_limit_images": ("RateLimitError", 429), "moderation_blocked": ("BadRequestError", 400)}
+    for fault, (name, status) in classes.items():
+        openai_sim.answer(FAULTS[fault])
+        told = any_sdk(fox(stream=True, partial_images=2, prompt=f"{fault} {fox.prompt}"))
+        assert (told.error["class"], told.error["status"], told.events) == (name, status, [])
+        assert told.error["request_id"] == told.headers["x-request-id"]
+
+
+def test_what_fails_after_a_preview_is_raised_while_it_is_read(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    openai_sim.answer(FAULTS["error_in_stream"])
+    told = any_sdk(fox(stream=True, partial_images=2))
+    assert [event["type"] for event in told.events] == names("image_generation", 1, 0)
+    assert (told.error["class"], told.error["code"], told.ended) == ("APIError", "moderation_blocked", False)
+    assert len(openai_sim.requests) == 1
+
+
+def test_a_stream_outlasts_its_clients_patience(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    openai_sim.answer(SLOW)
+    assert types(any_sdk(fox(patience=SHORT, stream=True, partial_images=1))) == names("image_generation", 1)
+    assert len(openai_sim.requests) == 1
+
+
+CLIENTS = ("openai", "together")
+
+
+def asked(call: Call, client: str) -> Call:
+    """The same through the other vendor's SDK, whose pictures have a width and a height."""
+    if client == "openai":
+        return call
+    params = {name: call.params[name] for name in ("model", "prompt")}
+    return replace(call, sdk=client, params=params | {"width": 1024, "height": 1024, "response_format": "base64"})
+
+
+@pytest.mark.parametrize(("client", "team"), [*((client, "search") for client in CLIENTS), ("together", "patient")])
+def test_a_kept_alive_answer_outlasts_its_clients_patience(
+    python_sdk: Sdk, gateway: GatewayProcess, tmp_path: Path, openai_sim: Simulator, client: str, team: str
+) -> None:
+    """Asked for by a header, or for the whole team."""
+    openai_sim.answer(SLOW)
+    call = asked(Fox(gateway.url, tmp_path, f"igw_{team}")(patience=SHORT), client)
+    told = python_sdk(replace(call, headers=ASKS_TO_WAIT if team == "search" else {}))
+    assert told.error == {}
+    assert told.pictures == [drawn()]
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_without_it_a_client_that_asks_again_gets_what_it_bought(
+    python_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, client: str
+) -> None:
+    openai_sim.answer(SLOW)
+    told = python_sdk(asked(fox(patience=replace(SHORT, retries=2)), client))
+    assert told.error == {}
+    assert told.pictures == [drawn()]
+    assert len(openai_sim.requests) == 1
+    booked = fox.booked(http, 2)
+    assert booked["cost_usd"] == booked["saved_usd"] > 0
+
+
+def test_an_answer_behind_spaces_is_logged_like_any_other(
+    fox: Fox, gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator
+) -> None:
+    headers = ASKS_TO_WAIT | {"authorization": f"Bearer {fox.key}"}
+    reply = http.post(fox.url + PATH, json={"prompt": fox.prompt}, headers=headers)
+    assert "content-length" not in reply.headers
+    line = gateway.await_logged("request", request_id=reply.headers["x-request-id"])
+    assert (line["status"], line["backend"], line["cache"], line["delivered"]) == (200, "openai", "miss", 1)
+    assert line["cost_usd"] == pytest.approx(price(reply.json()["usage"]))
+    assert len(openai_sim.requests) == 1
+
+
+def test_a_failure_behind_spaces_is_an_envelope(fox: Fox, http: httpx2.Client, openai_sim: Simulator) -> None:
+    openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=1.0))
+    headers = ASKS_TO_WAIT | {"authorization": f"Bearer {fox.key}"}
+    reply = http.post(fox.url + PATH, json={"prompt": fox.prompt}, headers=headers)
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
+    assert reply.content.startswith(b"  ")
+    assert reply.json()["error"]["code"] == "moderation_blocked"
+
+
+def test_what_is_refused_unbought_has_its_status(fox: Fox, http: httpx2.Client, openai_sim: Simulator) -> None:
+    headers = ASKS_TO_WAIT | {"authorization": f"Bearer {fox.key}"}
+    wrong: dict[str, Any] = {"json": {"prompt": fox.prompt, "size": "1x1"}, "headers": headers}
+    unclear = {"json": {"prompt": fox.prompt}, "headers": headers | {"x-gateway-keepalive": "1"}}
+    for request, param in ((wrong, "size"), (unclear, "x-gateway-keepalive")):
+        reply = http.post(fox.url + PATH, **request)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+    assert openai_sim.requests == []
+
+
+def answered_without_pictures(told: Told) -> None:
+    assert told.error == {}
+    assert told.result.get("data") is None
+    assert told.result["error"]["code"] == "moderation_blocked"
+
+
+def test_openais_sdks_take_it_for_an_answer_without_pictures(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=0.7))
+    answered_without_pictures(any_sdk(replace(fox(), headers=ASKS_TO_WAIT)))
+
+
+def test_togethers_sdks_do_so_too(python_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+    openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=0.7))
+    answered_without_pictures(python_sdk(replace(asked(fox(), "together"), headers=ASKS_TO_WAIT)))
