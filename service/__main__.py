@@ -26,6 +26,7 @@ from service.adapters.telemetry import Telemetry, configure_logs
 from service.api.ops import openapi_yaml
 from service.app import Gateway, assemble, dev_key
 from service.commands.cache import cache
+from service.commands.explain import explain
 from service.commands.keys import keys
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
@@ -46,6 +47,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
 app.add_typer(cache, name="cache")
+app.command()(explain)
 
 
 def main() -> None:
@@ -85,7 +87,8 @@ def serve(
         if host not in LOOPBACK:
             raise SettingsError(f"--dev listens on loopback only, not on {host}: its key is printed")
         settings, secret = dev_settings(settings), kept_secret(data_dir / "dev-key", KEY_PREFIX)
-    files = Files(folder=config_folder(config), today=today, extra=dev_key(secret) if secret else None)
+    extra = dev_key(secret) if secret else None
+    files = Files(folder=config_folder(config), today=today, backends=settings.backends, extra=extra)
     if not files.read().roster.teams:
         raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
     listener = listen(host, port)
@@ -180,7 +183,7 @@ def check(config: ConfigOption = None) -> None:
     folder = config_folder(config)
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", now().date())
-    found = read_teams(folder / "teams.yaml", catalog)
+    found = read_teams(folder / "teams.yaml", catalog, settings.backends)
     on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
     counts = f"{len(catalog.models)} models, {len(found.teams)} teams, {len(found.keys)} keys"
     out.print(f"{folder}: {counts}; backends on: {', '.join(on) or 'none'}")
@@ -204,7 +207,7 @@ def document(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
     settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
     plans = Plans(
         settings=settings,
-        files=Files(folder=config, today=today),
+        files=Files(folder=config, today=today, backends=settings.backends),
         stores=Stores(
             redis_url="redis://localhost", cache_url="redis://localhost", database_url="sqlite:///ledger.db", data=None
         ),

@@ -148,6 +148,7 @@ HEADERS = {
     "x-should-retry": "On errors: whether another try can succeed without buying twice. The SDKs obey it.",
     "retry-after": "On errors that pass: seconds to wait, at most 60.",
     "x-gateway-backend": "On pictures: who drew them.",
+    "x-gateway-route-notes": "On pictures: what the gateway did for the backend, such as `transcoded=webp, n=3 calls`.",
     "x-gateway-partial": "On pictures: delivered/wanted, where a part of a large order failed.",
 }
 EVENTS = {
@@ -162,7 +163,7 @@ EVENTS = {
 }
 PICTURE_OPERATIONS = ("fetchPicture", "downloadFile")
 OF_ERRORS = ("x-request-id", "x-should-retry", "retry-after")
-OF_PICTURES = ("x-request-id", "x-gateway-backend", "x-gateway-partial")
+OF_PICTURES = ("x-request-id", "x-gateway-backend", "x-gateway-route-notes", "x-gateway-partial")
 
 
 def finished(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,6 +188,7 @@ def _headers(share: Share) -> dict[str, str]:
         **(REPLAYED if share.source is Source.REPLAYED else {}),
         "x-gateway-cost-usd": f"{share.cost / NANO:.9f}",
         "cache-control": "no-store",
+        **({"x-gateway-route-notes": ", ".join(share.notes)} if share.notes else {}),
     }
     delivered, wanted = len(share.result.purchase.pictures), share.spec.n
     return headers | ({"x-gateway-partial": f"{delivered}/{wanted}"} if delivered < wanted else {})

@@ -17,8 +17,8 @@ from service.api.documents import errors_of
 from service.api.edge import Http
 from service.domain.catalog import Model, SizeRule
 from service.domain.errors import NotAllowed
-from service.domain.pricing import Price, in_force
-from service.domain.routing import SANDBOX
+from service.domain.pricing import Price
+from service.domain.routing import serving
 from service.domain.teams import Team
 
 
@@ -97,8 +97,8 @@ async def list_models(request: Http) -> ModelsReply:
     desk, team = desk_of(request), key_of(request).team
     today = desk.now().date()
     alive = desk.live().catalog.alive(today)
-    offered = [model for model in alive if _may_use(team, model) and _backends(desk, model)]
-    return ModelsReply(object="list", data=[describe(desk, model, today) for model in offered])
+    seen = [describe(desk, model, team, today) for model in alive if _may_use(team, model)]
+    return ModelsReply(object="list", data=[model for model in seen if model.backends])
 
 
 ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are part of it.")]
@@ -118,31 +118,24 @@ async def retrieve_model(request: Http, model_id: ModelId) -> ModelReply:
     model = desk.live().catalog.find(str(model_id).lstrip("/"), today)
     if not _may_use(team, model):
         raise NotAllowed(f"Team '{team.name}' may not use the model '{model.id}'.", param="model")
-    return describe(desk, model, today)
+    return describe(desk, model, team, today)
 
 
 def _may_use(team: Team, model: Model) -> bool:
     return not team.models or model.id in team.models
 
 
-def _backends(desk: Desk, model: Model) -> list[str]:
-    """Who would draw: the sandbox only where nobody else does."""
-    on = [route.backend for route in model.routes if route.backend in desk.make.backends]
-    return [backend for backend in on if backend != SANDBOX] or on
-
-
-def describe(desk: Desk, model: Model, today: date) -> ModelReply:
-    """A model as callers see it."""
-    backends = _backends(desk, model)
-    priced = [(route.backend, in_force(route.prices, today)) for route in model.routes if route.backend in backends]
+def describe(desk: Desk, model: Model, team: Team, today: date) -> ModelReply:
+    """A model as a team's callers see it, with the backends that would draw for them."""
+    priced = serving(model, desk.make.backends.keys(), today, team)
     return ModelReply(
         id=model.id,
         object="model",
         created=int(datetime(model.created.year, model.created.month, model.created.day, tzinfo=UTC).timestamp()),
         owned_by=model.owned_by,
         capabilities=_capabilities(model),
-        backends=backends,
-        prices=[_price(backend, price) for backend, price in priced if price],
+        backends=list(dict.fromkeys(route.backend for route, _ in priced)),
+        prices=[_price(route.backend, price) for route, price in priced],
         aliases=list(model.aliases),
         shutdown_date=str(model.shutdown_date) if model.shutdown_date else None,
         successor=model.successor,

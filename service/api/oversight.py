@@ -32,12 +32,14 @@ LimitsReply = Mapping[str, float | int]
 
 
 class TeamReply(msgspec.Struct):
-    """What the settings say about a team. Empty `models` or `tiers`: all of them. Money is US dollars."""
+    """What the settings say about a team. Empty `models`, `tiers` or `backends`: all of them. Money is US dollars."""
 
     object: Literal["team"]
     name: str
     models: list[str]
     tiers: list[str]
+    backends: list[str]
+    barred_backends: list[str]
     limits: LimitsReply
     limits_by_tier: Mapping[str, LimitsReply]
     limits_by_model: Mapping[str, LimitsReply]
@@ -186,6 +188,8 @@ def _team(team: Team) -> dict[str, Any]:
         "name": team.name,
         "models": sorted(team.models),
         "tiers": sorted(team.tiers),
+        "backends": sorted(team.backends),
+        "barred_backends": sorted(team.barred_backends),
         "limits": _limits(team.limits),
         "limits_by_tier": {name: _limits(limits) for name, limits in team.limits_by_tier.items()},
         "limits_by_model": {name: _limits(limits) for name, limits in team.limits_by_model.items()},

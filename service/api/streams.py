@@ -73,6 +73,7 @@ class Watched:
         self._seconds = seconds
         self._left = False
         self.share: asyncio.Task[Share] = asyncio.ensure_future(_awaited(begin(self._show, self._depart)))
+        self.share.add_done_callback(_heard)
 
     async def _show(self, partial: Partial) -> None:
         if not self._left:
@@ -112,6 +113,12 @@ class Watched:
         """Nobody waits any more. What is being bought is bought to the end."""
         self._left = True
         self.share.cancel()
+
+
+def _heard(share: asyncio.Task[Share]) -> None:
+    """Its failure may have nobody left to be told to."""
+    if not share.cancelled():
+        share.exception()
 
 
 async def _awaited(story: Awaitable[Share]) -> Share:

@@ -7,8 +7,8 @@ before it is used, as at a start of the gateway.
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from service.adapters.sql.migrate import migrate
 from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError
 from service.domain.teams import Team
+from service.settings.gateway import backend_names
 from service.settings.teams import read_teams
 from service.usecases.issue_keys import Actor
 
@@ -57,7 +58,8 @@ def database_url(data_dir: Path) -> str:
 def known_teams(folder: Path, catalog: Catalog, data_dir: Path) -> Mapping[str, Team]:
     """The teams of the settings, and that of `serve --dev` where it was started in this data folder."""
     dev = {"dev": Team(name="dev")} if (data_dir / "dev-key").exists() else {}
-    return {**read_teams(folder / "teams.yaml", catalog).teams, **dev}
+    backends = backend_names(folder / "gateway.yaml")
+    return {**read_teams(folder / "teams.yaml", catalog, backends).teams, **dev}
 
 
 def actor() -> Actor:
@@ -79,8 +81,15 @@ def told(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
 
 def tell(story: Coroutine[Any, Any, None]) -> None:
     """Run a story. What it refuses is told in one line."""
-    try:
+    with refusing():
         asyncio.run(story)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is refused inside is told in one line, with exit code 2."""
+    try:
+        yield
     except GatewayError as wrong:
         place = f"{wrong.param}: " if wrong.param else ""
         err.print(f"image-gateway: {escape(place + wrong.message)}", style="red")

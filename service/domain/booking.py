@@ -42,7 +42,7 @@ def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, pa
         output_format=plan.transcode.output_format if plan.transcode else spec.output_format,
         n=spec.n,
         tier=spec.tier,
-        resolved_tier=resolved_tier(spec, model),
+        resolved_tier=plan.route.delivers or resolved_tier(spec, model),
         size=str(spec.size) if spec.size else None,
         cost=worst,
         basis=Basis.UNCONFIRMED,

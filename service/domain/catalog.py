@@ -73,9 +73,21 @@ class ReferencesAs(StrEnum):
     REFERENCE_IMAGES = "reference_images"
 
 
+class Policy(StrEnum):
+    """In which order a model's routes are asked."""
+
+    PRIORITY = "priority"  # as the catalog lists them
+    WEIGHTED = "weighted"  # by lot, in proportion to their weights
+    CHEAPEST = "cheapest"  # by what this very request may cost at most
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One way to a model: backend, the name it has there, what that way can carry, and its prices."""
+    """One way to a model: backend, the name it has there, what that way can carry, and its prices.
+
+    `delivers` is the one tier of a way that cannot be told a tier. `weight` counts where the policy is weighted; with 0
+    it is asked only behind the others.
+    """
 
     backend: str
     model: str
@@ -87,6 +99,8 @@ class Route:
     max_references: int = 16
     size_as: SizeAs = SizeAs.PIXELS
     references_as: ReferencesAs = ReferencesAs.PARTS
+    weight: int = 1
+    delivers: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +122,7 @@ class Model:
     shutdown_date: date | None = None
     successor: str | None = None
     cache_seconds: int | None = None
+    policy: Policy = Policy.PRIORITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,7 +145,7 @@ class NotAuthenticated(AccessError):
 
 
 class NotAllowed(AccessError):
-    """The key's team may not use this model or tier."""
+    """The key's team may not use this model, tier or backend."""
 
 
 class NotFoundError(GatewayError):

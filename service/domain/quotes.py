@@ -68,8 +68,9 @@ def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchas
 
 
 def _said(spec: Spec, route: Route) -> Spec:
-    """The spec as the vendor learns it: told a mere ratio, it draws what size it likes."""
-    return replace(spec, size=None) if route.size_as is SizeAs.ASPECT_RATIO else spec
+    """The spec as the vendor takes it: told a mere ratio it draws what size it likes, and some have but one tier."""
+    size = None if route.size_as is SizeAs.ASPECT_RATIO else spec.size
+    return replace(spec, size=size, tier=route.delivers or spec.tier)
 
 
 def _delivered(spec: Spec, purchase: Purchase, price: Price) -> Spec:

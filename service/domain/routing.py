@@ -1,20 +1,24 @@
-"""Which backends may draw a spec, how, and what to do after each outcome.
+"""Which backends may draw a spec, how, in which order they are asked, and what to do after each outcome.
 
-Rule: a backend is a candidate only if it can honour every demand, natively or through an emulation that loses nothing.
-A built-in sandbox never stands in for a real backend that serves the model: nobody gets a drawn placeholder by
-accident.
+Rule: a backend is a candidate only if the team may use it and it can honour every demand, natively or through an
+emulation that loses nothing. A built-in sandbox never stands in for a real backend that serves the model, unless the
+team names it: nobody gets a drawn placeholder by accident. Chance comes from outside, as a number.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from hashlib import sha256
+from itertools import accumulate
 
 from service.domain import errors
-from service.domain.catalog import Model, Route, too_many_references, unsupported
+from service.domain.catalog import Model, Policy, Route, too_many_references, unsupported
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Spec, demands
 from service.domain.pricing import Price, in_force
+from service.domain.quotes import quote
+from service.domain.teams import ANYBODY, Team, may_ask
 
 SANDBOX = "sandbox"
 TRANSCODED = frozenset({"jpeg", "webp"})
@@ -38,38 +42,94 @@ class Plan:
     transcode: Transcode | None = None
 
 
-def candidates(spec: Spec, model: Model, backends_on: Collection[str], today: date) -> tuple[Plan, ...]:
-    """Plans for every route that can honour the spec and has a price, in the order of the catalog.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Out:
+    """A route that is no candidate, and the error that says why."""
 
-    Raises:
-        ModelNotFound: no backend that is on serves this model.
-        RequestError: some do, but none can honour the whole request; it names the field.
-    """
-    priced = [(route, in_force(route.prices, today)) for route in model.routes if route.backend in backends_on]
-    on = [(route, price) for route, price in priced if price]
-    real = [(route, price) for route, price in on if route.backend != SANDBOX]
-    if not on:
-        raise errors.ModelNotFound(f"No backend that is switched on serves the model '{model.id}'.", param="model")
-    plans, refusals = [], []
-    for route, price in real or on:
-        refused = refusal(spec, route)
-        if refused:
-            refusals.append(refused)
+    route: Route
+    why: errors.GatewayError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Who may draw a request and who may not, both in the order of the catalog."""
+
+    plans: tuple[Plan, ...]
+    out: tuple[Out, ...]
+
+
+def candidates(spec: Spec, model: Model, backends_on: Collection[str], today: date, team: Team = ANYBODY) -> Candidates:
+    """A plan for every route that is on, has a price, may be used and can honour the spec; why not, for the others."""
+    serves = [route for route, _ in serving(model, backends_on, today, team)]
+    plans, out = [], []
+    for route in model.routes:
+        price = _price(route, backends_on, today)
+        if price is None:
+            out.append(Out(route=route, why=_absent(route, on=route.backend in backends_on)))
+            continue
+        why = refusal(spec, route) if route in serves else _barred(route, team)
+        if why:
+            out.append(Out(route=route, why=why))
         else:
             plans.append(plan(spec, route, price))
-    if not plans:
-        raise refusals[0]
-    return tuple(plans)
+    return Candidates(plans=tuple(plans), out=tuple(out))
+
+
+def drawable(spec: Spec, model: Model, found: Candidates) -> tuple[Plan, ...]:
+    """The plans, if there are any.
+
+    Raises:
+        RequestError: nobody can honour the whole request; it names the field.
+        NotAllowed: somebody could whom the team may not use.
+        ModelNotFound: no backend that is on serves this model.
+    """
+    if found.plans:
+        return found.plans
+    barred = [each for each in found.out if isinstance(each.why, errors.NotAllowed)]
+    refused = [each.why for each in found.out if isinstance(each.why, errors.RequestError)]
+    if refused and all(refusal(spec, each.route) for each in barred):
+        raise refused[0]
+    if barred:
+        raise errors.NotAllowed(f"{barred[0].why.message[:-1]}, and no other one can draw this.", param="model")
+    raise errors.ModelNotFound(f"No backend that is switched on serves the model '{model.id}'.", param="model")
+
+
+def serving(
+    model: Model, backends_on: Collection[str], today: date, team: Team = ANYBODY
+) -> tuple[tuple[Route, Price], ...]:
+    """The routes, with their prices, along which a team's requests for a model may go."""
+    priced = [(route, price) for route in model.routes if (price := _price(route, backends_on, today))]
+    allowed = [(route, price) for route, price in priced if may_ask(team, route.backend)]
+    rivals = allowed if SANDBOX in team.backends else priced
+    real = any(route.backend != SANDBOX for route, _ in rivals)
+    return tuple((route, price) for route, price in allowed if not real or route.backend != SANDBOX)
+
+
+def _price(route: Route, backends_on: Collection[str], today: date) -> Price | None:
+    return in_force(route.prices, today) if route.backend in backends_on else None
+
+
+def _absent(route: Route, *, on: bool) -> errors.ModelNotFound:
+    text = "has no price that is in effect" if on else "is not switched on"
+    return errors.ModelNotFound(f"The backend '{route.backend}' {text}.", param="model")
+
+
+def _barred(route: Route, team: Team) -> errors.GatewayError:
+    if may_ask(team, route.backend):
+        return errors.ModelNotFound(
+            "The sandbox stands in only where no other backend serves the model.", param="model"
+        )
+    return errors.NotAllowed(f"Team '{team.name}' may not use the backend '{route.backend}'.", param="model")
 
 
 def refusal(spec: Spec, route: Route) -> errors.RequestError | None:
     """Why this route cannot honour the spec, or None."""
     whom = f"provider {route.backend}"
-    developed_here = "png" in route.formats
     for name in demands(spec):
-        if name not in route.carries and not (developed_here and name in EMULATED):
-            return unsupported(name, whom)
-    if spec.output_format not in route.formats and not (developed_here and spec.output_format in TRANSCODED):
+        if name not in route.carries and not _without(name, spec, route):
+            value = f" with the value '{spec.tier}'" if name == "quality" and route.delivers else ""
+            return unsupported(name, whom + value)
+    if spec.output_format not in route.formats and not ("png" in route.formats and spec.output_format in TRANSCODED):
         return unsupported("output_format", f"{whom} with the value '{spec.output_format}'")
     crowd = too_many_references(spec, route.max_references)
     if crowd:
@@ -78,6 +138,13 @@ def refusal(spec: Spec, route: Route) -> errors.RequestError | None:
     if complaint:
         return errors.InvalidValue(f"{complaint[:-1]} with {whom}.", param="size", code="invalid_value")
     return None
+
+
+def _without(name: str, spec: Spec, route: Route) -> bool:
+    """Is this demand honoured although the route does not carry the field?"""
+    if name == "quality":
+        return spec.tier == route.delivers
+    return name in EMULATED and "png" in route.formats
 
 
 def plan(spec: Spec, route: Route, price: Price) -> Plan:
@@ -90,12 +157,59 @@ def plan(spec: Spec, route: Route, price: Price) -> Plan:
     return Plan(route=route, price=price, transcode=Transcode(output_format=spec.output_format, quality=quality))
 
 
-def orders(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
-    """What to ask of the route: one order, or several side by side where it draws fewer at a time than are wanted."""
-    asked = replace(spec, output_format="png", output_compression=None) if plan.transcode else spec
+def split(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
+    """The spec, or several side by side where the route draws fewer at a time than are wanted."""
     whole, rest = divmod(spec.n, plan.route.max_n)
     counts = [plan.route.max_n] * whole + [rest] * bool(rest)
-    return tuple(replace(asked, n=count) for count in counts)
+    return tuple(replace(spec, n=count) for count in counts)
+
+
+def orders(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
+    """What is asked of the route, order by order: no tier where it has but that one, png where it is developed here."""
+    asked = replace(spec, tier=None) if spec.tier == plan.route.delivers else spec
+    if plan.transcode:
+        asked = replace(asked, output_format="png", output_compression=None)
+    return split(asked, plan)
+
+
+def previews(spec: Spec, plan: Plan, wanted: int) -> int:
+    """How many previews the route is asked for: of one picture only, and none that would have to be developed."""
+    return wanted if spec.n == 1 and plan.transcode is None else 0
+
+
+def worst_price(spec: Spec, model: Model, plan: Plan, partials: int) -> int:
+    """What a request with so many previews can cost at most along a plan, in nano-USD."""
+    return quote(spec, model, plan.route, plan.price, previews(spec, plan, partials))
+
+
+def ordered(plans: Sequence[Plan], spec: Spec, model: Model, number: int, partials: int = 0) -> tuple[Plan, ...]:
+    """The plans in the order in which they are asked. `number`: where there are lots, it decides."""
+    match model.policy:
+        case Policy.CHEAPEST:
+            return tuple(sorted(plans, key=lambda each: worst_price(spec, model, each, partials)))
+        case Policy.WEIGHTED:
+            return tuple(plans[place] for place in drawn([each.route.weight for each in plans], number))
+        case _:
+            return tuple(plans)
+
+
+def drawn(weights: Sequence[int], number: int) -> tuple[int, ...]:
+    """The places of the weights in the order in which a number, which is not negative, draws them.
+
+    Of as many numbers in a row as the weights are together, each place comes first as often as its weight says; with
+    the quotient the rest is drawn likewise. Places without weight come last, as they stand.
+    """
+    left, order = [place for place, weight in enumerate(weights) if weight], list[int]()
+    while left:
+        ends = tuple(accumulate(weights[place] for place in left))
+        number, mark = divmod(number, ends[-1])
+        order.append(left.pop(next(at for at, end in enumerate(ends) if mark < end)))
+    return (*order, *(place for place, weight in enumerate(weights) if not weight))
+
+
+def lot(request_id: str) -> int:
+    """A request's number: as good as random, and the same wherever it is asked for."""
+    return int.from_bytes(sha256(request_id.encode()).digest())
 
 
 class Next(StrEnum):

@@ -1,7 +1,8 @@
 """Who may ask for what.
 
-Rule: a key is known by the SHA-256 digest of its text and belongs to one team; a team may use the models and tiers that
-its entry lists (none listed: all). Refusals are `NotAuthenticated` and `NotAllowed`.
+Rule: a key is known by the SHA-256 digest of its text and belongs to one team; a team may use the models, tiers and
+backends that its entry lists (none listed: all), but no backend that it is barred from. Refusals are `NotAuthenticated`
+and `NotAllowed`.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from service.domain.limits import NO_LIMITS, Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """A budget holder. Empty `models` or `tiers` mean no restriction; limits hold side by side.
+    """A budget holder. Empty `models`, `tiers` or `backends` mean no restriction; limits hold side by side.
 
     `cache_seconds` is how long results are kept for it; None leaves that to the model and the gateway, 0 is never.
     With `keepalive`, its JSON answers begin before they are known.
@@ -32,6 +33,12 @@ class Team:
     limits_by_model: Mapping[str, Limits] = field(default_factory=dict)
     cache_seconds: int | None = None
     keepalive: bool = False
+    backends: frozenset[str] = frozenset()
+    barred_backends: frozenset[str] = frozenset()
+
+
+ANYBODY = Team(name="anybody")
+"""A team that may do everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,11 @@ def authorize(team: Team, spec: Spec, model: Model) -> None:
         f"Team '{team.name}' may not use the quality '{spec.tier}'; it may use {offered}.",
         param="quality",
     )
+
+
+def may_ask(team: Team, backend: str) -> bool:
+    """May what the team asks for go to this backend?"""
+    return backend not in team.barred_backends and (not team.backends or backend in team.backends)
 
 
 def pseudonym(team: Team, user: str) -> str:

@@ -153,6 +153,11 @@ class GatewaySettings(Entry, frozen=True):
     def __repr__(self) -> str:
         return f"GatewaySettings(vendors={sorted(self.vendors)}, on={sorted(self.api_keys)})"
 
+    @property
+    def backends(self) -> frozenset[str]:
+        """The names of all backends, on or off."""
+        return frozenset({*self.vendors, SANDBOX})
+
 
 def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     """The settings of a file under an environment."""
@@ -187,6 +192,11 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         signing_key=_signing_key(environment),
         admin_digest=read_admin_digest(environment, _taken(secrets.values(), environment)),
     )
+
+
+def backend_names(file: Path) -> frozenset[str]:
+    """The names of all backends in a file, on or off, whatever else is wrong with it or with the environment."""
+    return frozenset({*Place(file).decode(read_yaml(file) or {}, _File).backends, SANDBOX})
 
 
 def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:

@@ -4,7 +4,7 @@ Rule: together, because the one names what the other defines. Fails with `Settin
 file is told in words and the version before stays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -18,16 +18,17 @@ from service.usecases.know_callers import Known
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Where they are; `extra` is a key that no file has, that of `serve --dev`."""
+    """Where they are, and the names of the backends; `extra` is a key that no file has, that of `serve --dev`."""
 
     folder: Path
     today: Callable[[], date]
+    backends: Collection[str]
     extra: Key | None = None
 
     def read(self) -> Known:
         """Both files. Raises `SettingsError`."""
         catalog = read_catalog(self.folder / "models.yaml", self.today())
-        roster = read_teams(self.folder / "teams.yaml", catalog)
+        roster = read_teams(self.folder / "teams.yaml", catalog, self.backends)
         if self.extra:
             team = self.extra.team
             roster = Roster(

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from service.domain.catalog import Catalog, Model, ReferencesAs, Retired, Route, SizeAs, SizeRule
+from service.domain.catalog import Catalog, Model, Policy, ReferencesAs, Retired, Route, SizeAs, SizeRule
 from service.domain.errors import InvalidValue
 from service.domain.images import DEMANDS, Size
 from service.domain.pricing import Price, TokenRates, Tokens, in_force
@@ -18,6 +18,7 @@ from service.settings.files import CacheSeconds, Entry, Place, read_yaml
 
 MILLION = 1_000_000
 ABSURD_COUNT = 1_000_000
+MOST_WEIGHT = 1_000_000
 
 BELONGS = {
     "grid": "per_million_tokens",
@@ -85,6 +86,8 @@ class _Route(Entry, frozen=True):
     max_references: int = 16
     size_as: SizeAs = SizeAs.PIXELS
     references_as: ReferencesAs = ReferencesAs.PARTS
+    weight: int = 1
+    delivers: str | None = None
 
 
 class _Model(Entry, frozen=True):
@@ -102,6 +105,7 @@ class _Model(Entry, frozen=True):
     shutdown_date: date | None = None
     successor: str | None = None
     cache_seconds: CacheSeconds = None
+    policy: Policy = Policy.PRIORITY
 
 
 class _Retired(Entry, frozen=True):
@@ -159,9 +163,11 @@ class _Reader:
 
     def model(self, name: str, entry: _Model) -> Model:
         place = self._models / name
-        routes = [self._route(place / "routes" / index, route) for index, route in enumerate(entry.routes)]
+        routes = [self._route(place / "routes" / index, route, entry.tiers) for index, route in enumerate(entry.routes)]
         if not routes:
             raise (place / "routes").error("a model needs at least one route")
+        if entry.policy is Policy.WEIGHTED and not any(route.weight for route in routes):
+            raise (place / "routes").error("policy weighted needs a route with a weight above 0")
         model = Model(
             id=name,
             owned_by=entry.owned_by,
@@ -178,17 +184,20 @@ class _Reader:
             shutdown_date=entry.shutdown_date,
             successor=entry.successor,
             cache_seconds=entry.cache_seconds,
+            policy=entry.policy,
         )
         _check_prices(place, model)
         return model
 
-    def _route(self, place: Place, entry: _Route) -> Route:
+    def _route(self, place: Place, entry: _Route, tiers: tuple[str, ...]) -> Route:
         if entry.backend == SANDBOX:
             raise (place / "backend").error("every model has a sandbox route already")
+        carries = (place / "carries").named(self._carries, entry.carries)
+        _check_delivers(place / "delivers", entry.delivers, carries, tiers)
         return Route(
             backend=entry.backend,
             model=entry.model,
-            carries=(place / "carries").named(self._carries, entry.carries),
+            carries=carries,
             formats=entry.formats,
             prices=(place / "price").named(self._prices, entry.price),
             sizes=(place / "sizes").named(self._sizes, entry.sizes) if entry.sizes else None,
@@ -196,7 +205,22 @@ class _Reader:
             max_references=_count(place / "max_references", entry.max_references, least=0),
             size_as=entry.size_as,
             references_as=entry.references_as,
+            weight=_between(place / "weight", entry.weight),
+            delivers=entry.delivers,
         )
+
+
+def _check_delivers(place: Place, tier: str | None, carries: frozenset[str], tiers: tuple[str, ...]) -> None:
+    if tier is not None and tier not in tiers:
+        raise place.error(f"'{tier}' is no tier of the model; it has {', '.join(tiers) or 'none'}")
+    if tier is not None and "quality" in carries:
+        raise place.error("the route carries quality, so it delivers what is asked for")
+
+
+def _between(place: Place, weight: int) -> int:
+    if not 0 <= weight <= MOST_WEIGHT:
+        raise place.error(f"{weight} is not a weight between 0 and {MOST_WEIGHT}")
+    return weight
 
 
 def _sandbox(name: str, entry: _Model, first: Route) -> Route:

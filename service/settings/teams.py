@@ -1,11 +1,11 @@
 """Reads `teams.yaml`: teams, what they may use and how much of it, and the digests of their keys.
 
-Rule: a team that names a model or tier the catalog lacks, a limit that is no number, or a key that stands
-twice, is a mistake and stops the start. Fails with `SettingsError`.
+Rule: a team that names a model or tier the catalog lacks, a backend that nobody defined, a limit that is no number, or
+a key that stands twice, is a mistake and stops the start. Fails with `SettingsError`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -45,17 +45,20 @@ class _Team(Entry, frozen=True):
     limits_by_model: dict[str, object] = {}
     cache_seconds: CacheSeconds = None
     keepalive: bool = False
+    backends: frozenset[str] = frozenset()
+    barred_backends: frozenset[str] = frozenset()
     keys: list[_Key] = []
 
 
-def read_teams(file: Path, catalog: Catalog) -> Roster:
-    """Every team and key in a file."""
+def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roster:
+    """Every team and key in a file; `backends` are those of gateway.yaml and the sandbox, on or off."""
     top = Place(file)
     entries = (top / "teams").table(top.decode(read_yaml(file), _File).teams, _Team)
     teams: dict[str, Team] = {}
     keys: dict[str, Key] = {}
     for name, entry in entries.items():
         place = top / "teams" / name
+        _check_backends(place, entry, backends)
         teams[name] = _team(place, name, entry, catalog)
         for index, key in enumerate(entry.keys):
             limits = _limits(place / "keys" / index / "limits", key.limits)
@@ -78,7 +81,16 @@ def _team(place: Place, name: str, entry: _Team, catalog: Catalog) -> Team:
         limits_by_model=_limits_by(place / "limits_by_model", entry.limits_by_model, catalog.models),
         cache_seconds=entry.cache_seconds,
         keepalive=entry.keepalive,
+        backends=entry.backends,
+        barred_backends=entry.barred_backends,
     )
+
+
+def _check_backends(place: Place, entry: _Team, known: Collection[str]) -> None:
+    _check_known(place / "backends", entry.backends, known, "gateway.yaml")
+    _check_known(place / "barred_backends", entry.barred_backends, known, "gateway.yaml")
+    if entry.backends and entry.backends <= entry.barred_backends:
+        raise (place / "barred_backends").error("nothing is left of backends")
 
 
 def _limits_by(place: Place, entries: Mapping[str, object], known: Iterable[str]) -> Mapping[str, Limits]:
@@ -100,10 +112,10 @@ def _limits(place: Place, entry: _Limits) -> Limits:
     return Limits(**numbers) if numbers else NO_LIMITS
 
 
-def _check_known(place: Place, named: Iterable[str], known: Iterable[str]) -> None:
+def _check_known(place: Place, named: Iterable[str], known: Iterable[str], where: str = "models.yaml") -> None:
     unknown = sorted(set(named) - set(known))
     if unknown:
-        raise place.error(f"'{unknown[0]}' is not in models.yaml")
+        raise place.error(f"'{unknown[0]}' is not in {where}")
 
 
 def _add(place: Place, keys: dict[str, Key], key: Key) -> None:

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 
 from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, NotCached, NotKeptAnyMore
 from service.domain.images import fingerprint
 from service.domain.routing import Next, after
+from service.domain.teams import Team
 from service.domain.terms import Terms
 from service.usecases.buy_pictures import Depart, Made, Wish, nothing
 from service.usecases.detached import Detached
@@ -91,7 +93,8 @@ class BuyOnce:
 
     async def _joined(self, scope: str, name: str, wish: Wish, terms: Terms, buy: Buy) -> Share:
         """Join who is buying it in this replica, or be that one."""
-        while flight := self._here.get((scope, name)):
+        place = (scope, name)
+        while flight := self._under_way(place):
             try:
                 flown = await asyncio.shield(flight)
             except (CallFailed, FlightLost, NotKeptAnyMore):
@@ -99,12 +102,23 @@ class BuyOnce:
             except GatewayError:
                 continue  # the leader was refused, which need not mean that this caller is
             return await self.serve(wish, flown.result, Source.JOINED)
-        flight = self._here[scope, name] = self.detached.begin(self._flown(scope, name, wish, terms, buy))
-        flight.add_done_callback(lambda _: self._here.pop((scope, name), None))
+        flight = self._here[place] = self.detached.begin(self._flown(scope, name, wish, terms, buy))
+        flight.add_done_callback(partial(self._forget, place))
         flown = await asyncio.shield(flight)
         if flown.led:
             return bought(flown.result, wish, Source.MISS)
         return await self.serve(wish, flown.result, Source.JOINED)
+
+    def _under_way(self, place: tuple[str, str]) -> asyncio.Task[Flown] | None:
+        """Who is buying it in this replica, unless that came to nothing at this very moment."""
+        flight = self._here.get(place)
+        if flight and flight.done() and (flight.cancelled() or flight.exception()):
+            return None
+        return flight
+
+    def _forget(self, place: tuple[str, str], flight: asyncio.Task[Flown]) -> None:
+        if self._here.get(place) is flight:
+            del self._here[place]
 
     async def _flown(self, scope: str, name: str, wish: Wish, terms: Terms, buy: Buy) -> Flown:
         """Lead the flight of that name, or have what another replica brought."""
@@ -193,13 +207,21 @@ class BuyOnce:
             ids=keeping.ids,
             stored=keeping.stored,
             request_id=wish.caller.request_id,
+            notes=made.notes,
         )
 
 
 def place_of(wish: Wish, terms: Terms, *, shared: bool) -> tuple[str, str]:
     """Scope and name of a wish: the same for two wishes that the same picture serves, and for no others."""
-    scope = SHARED if shared else wish.caller.key.team.name
-    return scope, sha256(f"{fingerprint(wish.spec)}\n{terms.variant}".encode()).hexdigest()
+    team = wish.caller.key.team
+    scope = SHARED if shared else team.name
+    return scope, sha256(f"{fingerprint(wish.spec)}\n{terms.variant}{_bounds(team)}".encode()).hexdigest()
+
+
+def _bounds(team: Team) -> str:
+    """Who may not use every backend is not served with what one of the others drew for somebody else."""
+    bounds = (sorted(team.backends), sorted(team.barred_backends))
+    return f"\n{bounds}" if any(bounds) else ""
 
 
 def is_final(failure: Failure) -> bool:

@@ -16,10 +16,10 @@ from service.domain.errors import Failure, GatewayError
 from service.domain.images import Spec
 from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_of
 from service.domain.limits import RATES
-from service.domain.outcomes import Outcome, Purchase
+from service.domain.outcomes import Outcome, Partial, Purchase
 from service.domain.quotes import cost
-from service.domain.routing import Next, Plan, after, orders
-from service.usecases.develop import Develop
+from service.domain.routing import Next, Plan, Transcode, after, orders, previews, split
+from service.usecases.develop import Develop, needed
 from service.usecases.events import AttemptFinished, QuoteExceeded
 from service.usecases.hold_money import Held, HoldMoney
 from service.usecases.ports import Backends, Observer, Order, Show, unseen
@@ -67,7 +67,7 @@ class Wish:
 class Made:
     """A served request: what was wanted, who drew it, what was delivered and what it cost in nano-USD.
 
-    `created` is in Unix seconds.
+    `created` is in Unix seconds; `notes` say what was emulated.
     """
 
     spec: Spec
@@ -77,14 +77,33 @@ class Made:
     purchase: Purchase
     created: int
     cost: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What orders along one route came to: pictures or a failure, and what was booked for it in nano-USD."""
+    """What orders along one route came to: pictures or a failure, and what was booked for it in nano-USD.
+
+    `transcode` is what was done with the pictures here; so many `previews` were shown.
+    """
 
     outcome: Outcome
     cost: int
+    transcode: Transcode | None = None
+    previews: int = 0
+
+
+@dataclass(slots=True)
+class Counted:
+    """Shows previews, and counts them."""
+
+    show: Show
+    shown: int = 0
+
+    async def __call__(self, partial: Partial) -> None:
+        """Show one."""
+        self.shown += 1
+        await self.show(partial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +126,8 @@ class BuyPictures:
             LimitExceeded, StateUnavailable: nothing was bought.
             RequestError: what had to be brought could not be; nothing was bought.
         """
-        parts = orders(wish.spec, plan)
-        claims = [claim(self.mint(), part, plan, wish.model, wish.caller, partials(wish, plan)) for part in parts]
+        parts, partials = split(wish.spec, plan), previews(wish.spec, plan, wish.partials)
+        claims = [claim(self.mint(), part, plan, wish.model, wish.caller, partials) for part in parts]
         limits = limits_of(wish.caller.key, claims[0].scopes)
         counted = limits if first else tuple(limit for limit in limits if limit.measure not in RATES)
         state = HoldState.PENDING if bring else HoldState.SENT
@@ -128,23 +147,28 @@ class BuyPictures:
 
     async def _place(self, held: Held, claim: Claim, part: Spec, wish: Wish, plan: Plan) -> Bought:
         """One order, booked and developed by itself: a reply that cannot be read spoils no other one."""
+        show = Counted(wish.show)
         order = Order(
             spec=part,
             route=plan.route,
             price=plan.price,
             request_id=wish.caller.request_id,
-            partials=partials(wish, plan),
-            show=wish.show,
+            partials=previews(wish.spec, plan, wish.partials),
+            show=show,
         )
         outcome = await self._attempt(order)
         if isinstance(outcome, Failure):
             return Bought(outcome, await self._book_failure(held, claim, outcome))
+        outcome = replace(outcome, tier=outcome.tier or plan.route.delivers)
         measured = await self.develop.measured(outcome)
-        lost = isinstance(measured, Failure)
-        entry = self._entry(held, claim, order, wish.model, outcome if isinstance(measured, Failure) else measured)
-        await held.post(replace(entry, status=Status.FAILED) if lost else entry)
-        finished = measured if isinstance(measured, Failure) else await self.develop(measured, wish.spec, plan)
-        return Bought(finished, entry.cost)
+        if isinstance(measured, Failure):
+            entry = self._entry(held, claim, order, wish.model, outcome)
+            await held.post(replace(entry, status=Status.FAILED))
+            return Bought(measured, entry.cost)
+        entry = self._entry(held, claim, order, wish.model, measured)
+        await held.post(entry)
+        finished = await self.develop(measured, wish.spec, plan)
+        return Bought(finished, entry.cost, needed(measured, wish.spec, plan), show.shown)
 
     async def _attempt(self, order: Order) -> Outcome:
         started = self.elapsed()
@@ -182,17 +206,13 @@ class BuyPictures:
         return delivered(claim, held.admission.held_at, purchase, charge, model)
 
 
-def partials(wish: Wish, plan: Plan) -> int:
-    """How many previews the backend is asked for: of one picture only, and none that would have to be developed."""
-    return wish.partials if wish.spec.n == 1 and plan.transcode is None else 0
-
-
 def combine(found: Sequence[Bought]) -> Bought:
     """Several orders as one: the pictures, if there are any, else the failure that decides what happens next."""
-    spent = sum(each.cost for each in found)
+    spent, shown = sum(each.cost for each in found), sum(each.previews for each in found)
     bought = [each.outcome for each in found if isinstance(each.outcome, Purchase)]
     if bought:
-        return Bought(join(bought), spent)
+        transcode = next((each.transcode for each in found if each.transcode), None)
+        return Bought(join(bought), spent, transcode, shown)
     return Bought(worst([each.outcome for each in found if isinstance(each.outcome, Failure)]), spent)
 
 

@@ -24,7 +24,7 @@ class Develop:
 
     async def __call__(self, purchase: Purchase, spec: Spec, plan: Plan) -> Outcome:
         """The purchase as the caller wants it, or why it cannot be."""
-        transcode = plan.transcode or mend(purchase, spec)
+        transcode = needed(purchase, spec, plan)
         if transcode is None:
             return purchase
         try:
@@ -44,6 +44,11 @@ class Develop:
         if look is None:
             return purchase
         return replace(purchase, size=look.size, output_format=look.media_type.removeprefix("image/"))
+
+
+def needed(purchase: Purchase, spec: Spec, plan: Plan) -> Transcode | None:
+    """What is to be done with the pictures here, if anything: as it was planned, or because it turned out so."""
+    return plan.transcode or mend(purchase, spec)
 
 
 def mend(purchase: Purchase, spec: Spec) -> Transcode | None:

@@ -18,6 +18,7 @@ class Result:
 
     `created` is in Unix seconds, `kept_at` in microseconds since 1970, `cost` in nano-USD. `ids` are those of the
     pictures; `stored` says whether the picture store has them. `request_id` is of the request that it was bought for.
+    `notes` are for that request only and are not kept.
     """
 
     model: str
@@ -31,6 +32,7 @@ class Result:
     ids: tuple[str, ...]
     stored: bool
     request_id: str
+    notes: tuple[str, ...] = ()
 
 
 def hollow(result: Result) -> Result:

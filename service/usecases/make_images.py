@@ -14,8 +14,9 @@ from service.domain.catalog import Catalog, check
 from service.domain.errors import CallFailed, Failure, StoreUnavailable
 from service.domain.images import Spec
 from service.domain.ledger import Admission
+from service.domain.notes import Served, notes
 from service.domain.outcomes import Purchase
-from service.domain.routing import Next, Plan, after, candidates
+from service.domain.routing import Next, Plan, after, candidates, drawable, lot, ordered
 from service.domain.teams import authorize
 from service.domain.terms import Terms
 from service.usecases.answer_once import AnswerOnce
@@ -71,9 +72,11 @@ class MakeImages:
         today = self.now().date()
         model = asked.catalog.find(asked.spec.model, today)
         spec = replace(asked.spec, model=model.id)
-        authorize(asked.caller.key.team, spec, model)
+        team, number = asked.caller.key.team, lot(asked.caller.request_id)
+        authorize(team, spec, model)
         check(spec, model)
-        plans = candidates(spec, model, self.backends.keys(), today)
+        found = candidates(spec, model, self.backends.keys(), today, team)
+        plans = ordered(drawable(spec, model, found), spec, model, number, asked.partials)
         wish = Wish(
             spec=spec,
             model=model,
@@ -114,6 +117,15 @@ class MakeImages:
                     purchase=bought.outcome,
                     created=bought.outcome.created or int(self.now().timestamp()),
                     cost=bought.cost,
+                    notes=notes(
+                        Served(
+                            spec=spec,
+                            plan=plan,
+                            transcode=bought.transcode,
+                            partials=wish.partials,
+                            shown=bought.previews,
+                        )
+                    ),
                 )
             failures.append(bought.outcome)
             if after(bought.outcome) is Next.GIVE_UP:

@@ -28,7 +28,8 @@ class Source(StrEnum):
 class Share:
     """What the caller gets. `cost` is in nano-USD, `age` in seconds.
 
-    `request_id` is the id that the answer shows; its addresses are good from `at`, in Unix seconds.
+    `request_id` is the id that the answer shows; its addresses are good from `at`, in Unix seconds. `notes` say what
+    was emulated, where it was bought for this caller.
     """
 
     result: Result
@@ -38,6 +39,7 @@ class Share:
     at: int
     request_id: str
     age: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def bought(result: Result, wish: Wish, source: Source) -> Share:
@@ -49,4 +51,5 @@ def bought(result: Result, wish: Wish, source: Source) -> Share:
         cost=result.cost,
         at=result.kept_at // MICROSECONDS,
         request_id=wish.caller.request_id,
+        notes=result.notes,
     )

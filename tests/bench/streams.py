@@ -7,6 +7,7 @@ figure. Prints a row of docs/benchmarks.md for each number of streams.
 import argparse
 import asyncio
 import sys
+import time
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ class Reader(asyncio.Protocol):
         self._ask = ask
         self._tail = b""
         self.length = 0
+        self.first = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,6 +36,7 @@ class Reader(asyncio.Protocol):
         transport.writelines(self._ask)
 
     def data_received(self, data: bytes) -> None:
+        self.first = self.first or time.perf_counter()
         self.length += len(data)
         self._tail = (self._tail + data[-len(END) :])[-len(END) :]
         if self._tail == END:
@@ -75,13 +78,45 @@ def climb(count: int, picture_bytes: int) -> tuple[float, float, float]:
         return idle / MEGABYTE, peak_bytes(target.pid) / MEGABYTE, cpu
 
 
+def firsts(picture_bytes: int, count: int) -> tuple[list[float], list[float]]:
+    """Milliseconds until the first byte of an answer, straight from the vendor and through the gateway, by turns."""
+    straight: list[float] = []
+    through: list[float] = []
+    with (
+        Child("tests.bench.streaming", str(picture_bytes), str(EVENTS), "0") as upstream,
+        gateway(upstream.url) as target,
+    ):
+        for number in range(count):
+            for url, found in ((upstream.url, straight), (target.url, through)):
+                one = asyncio.run(first(url, picture_bytes))
+                if number:  # the first calls open connections
+                    found.append(one)
+    return straight, through
+
+
+async def first(url: str, picture_bytes: int) -> float:
+    """Milliseconds until the first byte."""
+    address, reader = urlsplit(url), Reader(generation(picture_bytes, stream=True, partial_images=EVENTS - 1))
+    began = time.perf_counter()
+    await asyncio.get_running_loop().create_connection(partial(keep, reader), str(address.hostname), address.port or 80)
+    await reader.done
+    return (reader.first - began) * 1000
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.streams")
     parser.add_argument("--streams", type=int, nargs="*", default=[50, 500])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--bytes", type=int, default=2 * MEGABYTE, help="of each picture")
+    parser.add_argument("--firsts", type=int, default=100, help="calls for the time to the first byte; 0: not measured")
     options = parser.parse_args()
+    if options.firsts:
+        print("| picture | first byte from the vendor, ms | through the gateway, ms |\n|---|---|---|")
+        for length in (100_000, options.bytes):
+            straight, through = firsts(length, options.firsts)
+            print(f"| {length} bytes | {Spread(straight)} | {Spread(through)} |")
+        print()
     print(
         f"| streams at once, {EVENTS} events of {options.bytes} bytes each | idle, MB | peak, MB | CPU, ms per stream |"
     )

@@ -159,7 +159,8 @@ def site(
     (folder / "config" / "teams.yaml").write_text(f"teams:\n{listed}\n")
     settings = (folder / "config" / "gateway.yaml").read_text()
     before, _, after = settings.partition("\nledger:\n")
-    (folder / "config" / "gateway.yaml").write_text(before + SETTINGS + after[after.index("\n\n") :])
+    text = before + SETTINGS + after[after.index("\n\n") :]
+    (folder / "config" / "gateway.yaml").write_text(text.replace("grace_seconds: 5", "grace_seconds: 0"))
     with ExitStack() as stack:
         store = stack.enter_context(Valkey(folder / "valkey"))
         vendor = stack.enter_context(openai.simulator(defaults=Defaults(delay=delay), remember=1_000_000))

@@ -19,7 +19,8 @@ def start(tmp_path: Path, redis_url: str, new_database: Callable[[str], str], op
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config" / "teams.yaml").write_text(TEAMS)
     settings = tmp_path / "config" / "gateway.yaml"
-    settings.write_text(settings.read_text().replace("lease_seconds: 60", "lease_seconds: 2"))
+    quick = settings.read_text().replace("lease_seconds: 60", "lease_seconds: 2")
+    settings.write_text(quick.replace("grace_seconds: 5", "grace_seconds: 0"))
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(tmp_path / "config"),
         "OPENAI_API_KEY": "sk-operator",

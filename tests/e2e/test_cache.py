@@ -136,7 +136,7 @@ def test_a_cache_that_hangs_costs_little_and_no_picture(
 def test_told_to_go_it_finishes_what_it_is_buying_and_takes_nothing_new(
     start: Start, openai_sim: Simulator, tmp_path: Path
 ) -> None:
-    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0.2")
+    change(tmp_path, "grace_seconds: 0", "grace_seconds: 0.2")
     openai_sim.answer(Answer(hold=True))
 
     async def leave(gateway: GatewayProcess) -> httpx2.Response:
@@ -172,7 +172,6 @@ async def until_refused(client: httpx2.AsyncClient, address: str) -> bool:
 def test_what_was_not_finished_in_time_is_handed_over_as_sent(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
-    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0")
     change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
     openai_sim.answer(Answer(hold=True))
 

@@ -139,7 +139,6 @@ def test_a_caller_who_leaves_after_a_preview_loses_nothing(
 
 
 def test_told_to_go_it_finishes_its_streams(start: Start, openai_sim: Simulator, tmp_path: Path) -> None:
-    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0")
     openai_sim.answer(Answer(fault="hold_mid_body"))
 
     async def story(gateway: GatewayProcess) -> Heard:
@@ -162,7 +161,6 @@ def test_told_to_go_it_finishes_its_streams(start: Start, openai_sim: Simulator,
 def test_told_to_go_at_once_it_cuts_them_and_books_what_was_sent(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
-    change(tmp_path, "grace_seconds: 5", "grace_seconds: 0")
     change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
     openai_sim.answer(Answer(fault="hold_mid_body"))
     with start() as gateway:

@@ -172,6 +172,7 @@ class Alone:
             purchase=share.result.purchase,
             created=share.result.created,
             cost=share.cost,
+            notes=share.notes,
         )
 
 
@@ -230,6 +231,20 @@ def story(
     hold: HoldMoney | None = None,
     now: datetime = NOW,
 ) -> Alone:
+    """The use case among fakes, for somebody who shares with nobody."""
+    return Alone(maker(backends, darkroom=darkroom, links=links, observe=observe, hold=hold, now=now))
+
+
+def maker(
+    backends: Mapping[str, Backend],
+    *,
+    darkroom: FakeDarkroom | None = None,
+    links: FakeLinks | None = None,
+    observe: Recorder | None = None,
+    hold: HoldMoney | None = None,
+    now: datetime = NOW,
+    policy: Policy = POLICY,
+) -> MakeImages:
     """The use case among fakes. Its stopwatch shows a second more at every glance."""
     darkroom, observe, numbers = darkroom or FakeDarkroom(), observe or Recorder(), itertools.count(1)
     hold = hold or accounts(observe=observe)
@@ -242,16 +257,14 @@ def story(
         elapsed=itertools.count().__next__,
     )
     gather = GatherReferences(darkroom=darkroom, links=links or FakeLinks(), kept=FakeLinks())
-    counter = Counter(hold=hold, now=lambda: now)
-    return Alone(
-        MakeImages(
-            backends=backends,
-            gather=gather,
-            buy=buy,
-            answer=counter.answer(),
-            once=counter.once(),
-            now=lambda: now,
-        )
+    counter = Counter(hold=hold, now=lambda: now, policy=policy)
+    return MakeImages(
+        backends=backends,
+        gather=gather,
+        buy=buy,
+        answer=counter.answer(),
+        once=counter.once(),
+        now=lambda: now,
     )
 
 

@@ -224,6 +224,30 @@ async def test_who_waited_for_somebody_who_was_refused_buys() -> None:
     assert scene.vendor.calls == 1
 
 
+async def test_who_comes_at_the_very_moment_of_a_refusal_buys() -> None:
+    scene = Scene()
+    replica, moment = scene.replica(), asyncio.Event()
+
+    async def refused(depart: Depart) -> Made:
+        del depart
+        await moment.wait()
+        raise FULL
+
+    async def at_that_moment() -> Share:
+        await moment.wait()
+        return await replica(wish(), TERMS, scene.vendor.buy)
+
+    leading = asyncio.create_task(replica(wish(), TERMS, refused))
+    await asyncio.sleep(0.01)
+    coming = [asyncio.create_task(at_that_moment()) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    moment.set()
+    with pytest.raises(LimitExceeded):
+        await leading
+    assert sorted([(await each).source for each in coming]) == [Source.JOINED, Source.MISS]
+    assert scene.vendor.calls == 1
+
+
 async def test_a_caller_who_hangs_up_does_not_waste_the_picture() -> None:
     scene = Scene()
     replica = scene.replica()

@@ -109,7 +109,7 @@ async def test_it_looks_again_and_again() -> None:
 def files(folder: Path, extra: Key | None = None, teams: str = "teams: {search: {}}") -> Files:
     (folder / "models.yaml").write_text((Path(__file__).parents[2] / "config" / "models.yaml").read_text())
     (folder / "teams.yaml").write_text(teams)
-    return Files(folder=folder, today=lambda: TODAY, extra=extra)
+    return Files(folder=folder, today=lambda: TODAY, backends=("alpha",), extra=extra)
 
 
 def test_files_are_read_together(tmp_path: Path) -> None:
@@ -130,6 +130,11 @@ def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
     reading = files(tmp_path)
     (tmp_path / "teams.yaml").write_text("teams: {search: {limits: {usd_per_day: -1}}}")
     assert "$.teams.search.limits.usd_per_day: -1 is not an amount" in str(reading.again())
+
+
+def test_the_backends_that_teams_may_name_are_those_of_the_start(tmp_path: Path) -> None:
+    assert isinstance(files(tmp_path, teams="teams: {search: {backends: [alpha]}}").again(), Known)
+    assert "'beta' is not in gateway.yaml" in str(files(tmp_path, teams="teams: {search: {backends: [beta]}}").again())
 
 
 def test_the_stamp_changes_with_a_file_and_when_it_goes(tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def test_a_quote_grows_with_everything_that_is_asked_for(wish: Spec, paid: Price
 @given(wish=WISHES, most=st.integers(1, 10))
 def test_orders_side_by_side_are_quoted_at_what_the_request_is(wish: Spec, most: int) -> None:
     painter = replace(PAINTER, routes=(route(prices=(BY_GRID,), max_n=most),))
-    (plan,) = candidates(wish, painter, {"alpha"}, TODAY)
+    (plan,) = candidates(wish, painter, {"alpha"}, TODAY).plans
     parts = [quote(order, painter, plan.route, plan.price) for order in orders(wish, plan)]
 
     assert sum(parts) == quote(wish, painter, plan.route, plan.price)

@@ -1,18 +1,41 @@
 """Who may draw, how, and what follows a failure."""
 
+from collections.abc import Collection
 from datetime import date
 
 import pytest
 
-from service.domain.catalog import Route, SizeRule
-from service.domain.errors import MAY_BE_BILLED, FailureKind, InvalidValue, ModelNotFound, UnknownParameter
+from service.domain.catalog import Model, Route, SizeRule
+from service.domain.errors import (
+    MAY_BE_BILLED,
+    FailureKind,
+    InvalidValue,
+    ModelNotFound,
+    UnknownParameter,
+)
 from service.domain.images import DEMANDS, Size, Spec
-from service.domain.routing import AFTER, SANDBOX, Next, Plan, Transcode, after, candidates, orders, plan, refusal
+from service.domain.routing import (
+    AFTER,
+    SANDBOX,
+    Next,
+    Plan,
+    Transcode,
+    after,
+    candidates,
+    drawable,
+    orders,
+    plan,
+    refusal,
+)
 from tests.fakes.builders import TODAY, edit, failure, model, price, route, spec, upload
 
 ALPHA, BETA = route(backend="alpha"), route(backend="beta")
 BOX = route(backend=SANDBOX)
 EVERYWHERE = model(routes=(ALPHA, BETA, BOX))
+
+
+def chosen(wish: Spec, asked: Model, on: Collection[str], today: date) -> tuple[Plan, ...]:
+    return drawable(wish, asked, candidates(wish, asked, on, today))
 
 
 def backends_of(plans: tuple[Plan, ...]) -> list[str]:
@@ -33,14 +56,14 @@ def backends_of(plans: tuple[Plan, ...]) -> list[str]:
 def test_real_backends_come_in_the_order_of_the_catalog_and_the_sandbox_only_alone(
     on: set[str], found: list[str]
 ) -> None:
-    assert backends_of(candidates(spec(), EVERYWHERE, on, TODAY)) == found
+    assert backends_of(chosen(spec(), EVERYWHERE, on, TODAY)) == found
 
 
 def test_the_sandbox_does_not_stand_in_for_a_real_backend_that_refuses() -> None:
     unable = model(routes=(route(carries=frozenset()), BOX))
 
     with pytest.raises(InvalidValue) as refused:
-        candidates(spec(tier="low"), unable, {"alpha", SANDBOX}, TODAY)
+        chosen(spec(tier="low"), unable, {"alpha", SANDBOX}, TODAY)
 
     assert (refused.value.param, refused.value.message) == ("quality", "quality is not supported by provider alpha.")
 
@@ -48,7 +71,7 @@ def test_the_sandbox_does_not_stand_in_for_a_real_backend_that_refuses() -> None
 @pytest.mark.parametrize("on", [set(), {"gamma"}])
 def test_without_a_backend_the_model_is_not_found(on: set[str]) -> None:
     with pytest.raises(ModelNotFound, match="No backend that is switched on serves the model 'painter'") as refused:
-        candidates(spec(), EVERYWHERE, on, TODAY)
+        chosen(spec(), EVERYWHERE, on, TODAY)
 
     assert refused.value.param == "model"
 
@@ -57,25 +80,25 @@ def test_a_route_without_a_price_in_effect_is_not_there() -> None:
     tomorrow = route(backend="alpha", prices=(price(effective=date(2026, 11, 22)),))
     catalogued = model(routes=(tomorrow, BETA, BOX))
 
-    assert backends_of(candidates(spec(), catalogued, {"alpha", "beta"}, TODAY)) == ["beta"]
-    assert backends_of(candidates(spec(), catalogued, {"alpha", "beta"}, date(2026, 11, 22))) == ["alpha", "beta"]
-    assert backends_of(candidates(spec(), catalogued, {"alpha", SANDBOX}, TODAY)) == [SANDBOX]
+    assert backends_of(chosen(spec(), catalogued, {"alpha", "beta"}, TODAY)) == ["beta"]
+    assert backends_of(chosen(spec(), catalogued, {"alpha", "beta"}, date(2026, 11, 22))) == ["alpha", "beta"]
+    assert backends_of(chosen(spec(), catalogued, {"alpha", SANDBOX}, TODAY)) == [SANDBOX]
     with pytest.raises(ModelNotFound):
-        candidates(spec(), catalogued, {"alpha"}, TODAY)
+        chosen(spec(), catalogued, {"alpha"}, TODAY)
 
 
 def test_a_plan_has_the_price_of_the_day() -> None:
     old, new = price(version="old"), price(version="new", effective=date(2026, 11, 22))
     repriced = model(routes=(route(prices=(old, new)),))
 
-    assert [each.price for each in candidates(spec(), repriced, {"alpha"}, TODAY)] == [old]
-    assert [each.price for each in candidates(spec(), repriced, {"alpha"}, date(2026, 11, 22))] == [new]
+    assert [each.price for each in chosen(spec(), repriced, {"alpha"}, TODAY)] == [old]
+    assert [each.price for each in chosen(spec(), repriced, {"alpha"}, date(2026, 11, 22))] == [new]
 
 
 def test_backends_that_cannot_honour_all_of_it_are_passed_over() -> None:
     mixed = model(routes=(route(backend="alpha", carries=frozenset()), BETA))
 
-    assert backends_of(candidates(spec(tier="low"), mixed, {"alpha", "beta"}, TODAY)) == ["beta"]
+    assert backends_of(chosen(spec(tier="low"), mixed, {"alpha", "beta"}, TODAY)) == ["beta"]
 
 
 def test_where_nobody_can_the_first_refusal_is_told() -> None:
@@ -84,7 +107,7 @@ def test_where_nobody_can_the_first_refusal_is_told() -> None:
     )
 
     with pytest.raises(UnknownParameter, match=r"'seed'.*provider alpha"):
-        candidates(spec(seed=1), unable, {"alpha", "beta"}, TODAY)
+        chosen(spec(seed=1), unable, {"alpha", "beta"}, TODAY)
 
 
 @pytest.mark.parametrize("name", sorted(DEMANDS.keys() - {"output_compression"}))

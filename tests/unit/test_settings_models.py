@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.catalog import ReferencesAs, SizeAs, SizeRule, check
+from service.domain.catalog import Policy, ReferencesAs, SizeAs, SizeRule, check
 from service.domain.errors import InvalidValue, ModelNotFound
 from service.domain.images import DEMANDS, Size
 from service.domain.routing import SANDBOX, candidates
@@ -49,6 +49,73 @@ def test_a_route_is_read_with_all_that_it_refers_to(tmp_path: Path) -> None:
     assert (beta.size_as, beta.references_as) == (SizeAs.ASPECT_RATIO, ReferencesAs.IMAGE_URL)
     assert beta.sizes is not None
     assert beta.sizes.choices == (Size(1024, 1024), Size(1536, 1024))
+
+
+def test_how_a_model_is_routed_is_read(tmp_path: Path) -> None:
+    edited = YAML.replace("max_n: 2 }", "max_n: 2, weight: 3 }").replace(
+        "sizes: classic, size_as", "sizes: classic, delivers: high, size_as"
+    )
+    models = reading(
+        tmp_path, edited.replace("    tiers: [low, high]", "    tiers: [low, high]\n    policy: weighted")
+    ).models
+    alpha, beta, _ = models["painter"].routes
+
+    assert (models["painter"].policy, models["sketcher"].policy) == (Policy.WEIGHTED, Policy.PRIORITY)
+    assert (alpha.weight, beta.weight, alpha.delivers, beta.delivers) == (3, 1, None, "high")
+
+
+LAST = "sizes: classic, size_as"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "place", "reason"),
+    [
+        ("max_n: 2 }", "max_n: 2, weight: -1 }", "routes[0].weight", "-1 is not a weight between 0 and 1000000"),
+        ("max_n: 2 }", "max_n: 2, weight: 1000001 }", "routes[0].weight", "1000001 is not a weight between"),
+        ("max_n: 2 }", "max_n: 2, weight: 0.5 }", "routes[0].weight", "Expected `int`, got `float`"),
+        ("max_n: 2 }", "max_n: 2, delivers: low }", "routes[0].delivers", "the route carries quality"),
+        (LAST, f"delivers: ultra, {LAST}", "routes[1].delivers", "'ultra' is no tier of the model; it has low, high"),
+        ("tiers: [low, high]", "policy: dearest", "policy", "Invalid enum value 'dearest'"),
+        ("fields: []", "fields: []\n    policy: fair", "policy", "Invalid enum value 'fair'"),
+    ],
+)
+def test_a_wrong_way_to_route_stops_the_start(tmp_path: Path, right: str, wrong: str, place: str, reason: str) -> None:
+    model = "sketcher" if right == "fields: []" else "painter"
+    assert YAML.count(right) == 1
+
+    with pytest.raises(SettingsError) as refused:
+        reading(tmp_path, YAML.replace(right, wrong))
+
+    assert str(refused.value).startswith(f"{tmp_path / 'models.yaml'}: $.models.{model}.{place}: ")
+    assert reason in str(refused.value)
+
+
+def test_a_model_without_tiers_delivers_none(tmp_path: Path) -> None:
+    untiered = YAML.replace("    tiers: [fine]\n", "").replace("price: listed", "price: listed, delivers: fine")
+
+    with pytest.raises(
+        SettingsError, match=r"sketcher\.routes\[0\]\.delivers: 'fine' is no tier of the model; it has none"
+    ):
+        reading(tmp_path, untiered)
+
+
+def test_somebody_has_to_have_a_weight(tmp_path: Path) -> None:
+    weighted = YAML.replace("fields: []", "fields: []\n    policy: weighted")
+
+    assert reading(tmp_path, weighted).models["sketcher"].policy is Policy.WEIGHTED
+    with pytest.raises(
+        SettingsError, match=r"\$\.models\.sketcher\.routes: policy weighted needs a route with a weight"
+    ):
+        reading(tmp_path, weighted.replace("price: listed", "price: listed, weight: 0"))
+
+
+def test_a_route_may_lead_to_a_backend_that_is_off_or_that_nobody_knows(tmp_path: Path) -> None:
+    painter = reading(tmp_path, YAML).models["painter"]
+
+    found = candidates(spec(), painter, {"beta"}, TODAY)
+
+    assert [plan.route.backend for plan in found.plans] == ["beta"]
+    assert found.out[0].why.message == "The backend 'alpha' is not switched on."
 
 
 def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route(tmp_path: Path) -> None:
@@ -128,9 +195,9 @@ def test_the_shipped_file_is_accepted() -> None:
     assert {model.id for model in catalog.alive(TODAY)} == set(catalog.models)
     for model in catalog.models.values():
         backends = {route.backend for route in model.routes}
-        plans = candidates(spec(model=model.id), model, backends, TODAY)
+        plans = candidates(spec(model=model.id), model, backends, TODAY).plans
         assert SANDBOX not in {plan.route.backend for plan in plans}
-        assert candidates(spec(model=model.id), model, {SANDBOX}, TODAY)
+        assert candidates(spec(model=model.id), model, {SANDBOX}, TODAY).plans
 
 
 @pytest.mark.parametrize(
@@ -185,7 +252,7 @@ def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Pa
     wish = spec(model="gpt-image-3", tier="ultra", size=SQUARE)
     model = catalog.find("gpt-image-3", TODAY)
     check(wish, model)
-    (plan,) = candidates(wish, model, {"openai", SANDBOX}, TODAY)
+    (plan,) = candidates(wish, model, {"openai", SANDBOX}, TODAY).plans
 
     assert (plan.route.model, plan.price.version) == ("gpt-image-3", "gpt-image-3@2026-11-20")
     assert plan.price.tokens.of("ultra", SQUARE) == 12_487

@@ -32,7 +32,7 @@ teams:
 def reading(folder: Path, text: str) -> Roster:
     file = folder / "teams.yaml"
     file.write_text(text)
-    return read_teams(file, CATALOG)
+    return read_teams(file, CATALOG, {"alpha", "beta", "sandbox"})
 
 
 def test_keys_are_found_by_digest_and_know_their_team(tmp_path: Path) -> None:
@@ -43,6 +43,16 @@ def test_keys_are_found_by_digest_and_know_their_team(tmp_path: Path) -> None:
         teams={"search": search, "ads.eu_2": ads, "idle": idle},
         keys={ONE: Key(id="search-1", team=search, digest=ONE), TWO: Key(id="ads-1", team=ads, digest=TWO)},
     )
+
+
+def test_a_team_is_pinned_to_backends_and_barred_from_others(tmp_path: Path) -> None:
+    bound = reading(
+        tmp_path, "teams: {search: {backends: [alpha, sandbox], barred_backends: [beta, sandbox]}, ads: {}}"
+    )
+
+    assert bound.teams["search"].backends == {"alpha", "sandbox"}
+    assert bound.teams["search"].barred_backends == {"beta", "sandbox"}
+    assert bound.teams["ads"] == Team(name="ads")
 
 
 LIMITED = f"""\
@@ -99,7 +109,9 @@ def test_there_may_be_no_keys(tmp_path: Path, text: str) -> None:
 
 
 def test_the_shipped_file_is_accepted() -> None:
-    assert read_teams(CONFIG / "teams.yaml", read_catalog(CONFIG / "models.yaml", TODAY)) == Roster(teams={}, keys={})
+    catalog = read_catalog(CONFIG / "models.yaml", TODAY)
+
+    assert read_teams(CONFIG / "teams.yaml", catalog, ()) == Roster(teams={}, keys={})
 
 
 NAMED = "is 1 to 63 letters, digits, dots, dashes and underscores"
@@ -110,6 +122,20 @@ WRONG = [
     ("models: [painter]", "model: painter", "$.teams.search", "Object contains unknown field `model`"),
     ("models: [painter]", "models: painter", "$.teams.search.models", "Expected `array`, got `str`"),
     ("tiers: [low, xhigh]", "tiers: [ultra]", "$.teams.search.tiers", "'ultra' is not in models.yaml"),
+    ("tiers: [low, xhigh]", "backends: [gamma]", "$.teams.search.backends", "'gamma' is not in gateway.yaml"),
+    ("tiers: [low, xhigh]", "backends: alpha", "$.teams.search.backends", "Expected `array`, got `str`"),
+    (
+        "tiers: [low, xhigh]",
+        "barred_backends: [beta, gamma]",
+        "$.teams.search.barred_backends",
+        "'gamma' is not in gateway.yaml",
+    ),
+    (
+        "tiers: [low, xhigh]",
+        "backends: [beta]\n    barred_backends: [alpha, beta]",
+        "$.teams.search.barred_backends",
+        "nothing is left of backends",
+    ),
     ("search-1", "ads-1", "$.teams.ads.eu_2.keys[0]", "key 'ads-1' stands twice"),
     (TWO, ONE, "$.teams.ads.eu_2.keys[0]", "key 'ads-1' stands twice"),
     (ONE, ONE[:-1], "$.teams.search.keys[0].sha256", "not a SHA-256 digest: 64 lower-case hex digits"),

@@ -1,0 +1,133 @@
+"""`image-gateway explain`: who would draw a request, in which order, for how much, and why nobody else.
+
+Rule: decides with the code that serves, and connects to nothing: neither vendors nor stores are asked, links are not
+fetched and limits are not looked at. A request that would be refused is refused here, with exit code 2.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from service.api.canonical import canonical, references_of_edit, references_of_generation
+from service.api.schemas import EditBody, GenerateBody, decode_json
+from service.commands.terminal import ConfigOption, add_column, config_folder, out, refusing
+from service.domain.catalog import Model, Policy, check
+from service.domain.errors import InvalidValue, TeamNotFound
+from service.domain.images import Spec
+from service.domain.notes import expected, notes
+from service.domain.refusals import dollars
+from service.domain.routing import SANDBOX, Candidates, Plan, candidates, drawable, lot, ordered, worst_price
+from service.domain.teams import ANYBODY, Team, authorize
+from service.parts import now
+from service.settings.gateway import GatewaySettings, read_gateway
+from service.settings.models import read_catalog
+from service.settings.teams import read_teams
+
+WIDEST = 10_000  # a table is as wide as it has to be: one that has to fit a window loses its narrow columns
+
+
+def explain(  # noqa: PLR0913, PLR0917 (a command's options)
+    request: Annotated[Path, typer.Argument(help="The body of a request, in JSON; - is standard input.")],
+    team: Annotated[str | None, typer.Option("--team", help="Who asks; without it, somebody who may do all.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="It is one for /v1/images/edits.")] = False,  # noqa: FBT002
+    everything: Annotated[bool, typer.Option("--all", help="As though every vendor's key were there.")] = False,  # noqa: FBT002
+    request_id: Annotated[str, typer.Option("--request-id", help="Draws the lots of a weighted model.")] = "req_0",
+    config: ConfigOption = None,
+) -> None:
+    """Print the candidates for a request in the order in which they would be asked."""
+    folder, today = config_folder(config), now().date()
+    settings = read_gateway(folder / "gateway.yaml", os.environ)
+    catalog = read_catalog(folder / "models.yaml", today)
+    teams = read_teams(folder / "teams.yaml", catalog, settings.backends).teams
+    with refusing():
+        who = known(teams.get(team)) if team else ANYBODY
+        wish, partials = read_wish(read(request), who, settings.requests.most_picture_bytes, edit=edit)
+        model = catalog.find(wish.model, today)
+        spec = replace(wish, model=model.id)
+        authorize(who, spec, model)
+        check(spec, model)
+        found = candidates(spec, model, backends_on(settings, everything=everything), today, who)
+        plans = ordered(found.plans, spec, model, lot(request_id), partials)
+        out.print(escape(f"{model.id} by {model.policy.value}{_of_lots(model, request_id)}"))
+        show(asked(plans, spec, model, partials))
+        show(not_asked(found))
+        drawable(spec, model, found)
+
+
+def read(file: Path) -> bytes:
+    """A file, or standard input."""
+    try:
+        return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
+    except OSError as unreadable:
+        raise InvalidValue(f"{file} cannot be read: {unreadable.strerror}.", param="request") from None
+
+
+def known(team: Team | None) -> Team:
+    """A team of teams.yaml. Raises `TeamNotFound`."""
+    if team is None:
+        raise TeamNotFound("There is no such team.", param="team")
+    return team
+
+
+def read_wish(raw: bytes, team: Team, most_bytes: int, *, edit: bool) -> tuple[Spec, int]:
+    """What a body asks for, and how many previews. Raises `RequestError`."""
+    if edit:
+        change = decode_json(raw, EditBody)
+        references, mask = references_of_edit(change, team, most_bytes)
+        return canonical(change, team, references=references, mask=mask), change.partial_images or 0
+    body = decode_json(raw, GenerateBody)
+    references = references_of_generation(body, most_bytes)
+    return canonical(body, team, references=references), body.partial_images or 0
+
+
+def backends_on(settings: GatewaySettings, *, everything: bool) -> frozenset[str]:
+    """Those whose key is there, or all; the sandbox if it is enabled."""
+    on = settings.vendors if everything else settings.api_keys
+    return frozenset({*on, *((SANDBOX,) if settings.sandbox.enabled else ())})
+
+
+def _of_lots(model: Model, request_id: str) -> str:
+    return f"; lots are those of request {request_id}" if model.policy is Policy.WEIGHTED else ""
+
+
+Rows = list[tuple[str, ...]]
+"""A table: its header, then its rows."""
+
+
+def asked(plans: Iterable[Plan], spec: Spec, model: Model, partials: int) -> Rows:
+    """Who is asked: place, backend, name of the model there, most that it can cost, price, and notes."""
+    rows: Rows = [("", "backend", "model", "at most", "price", "notes")]
+    for place, plan in enumerate(plans, start=1):
+        most = dollars(worst_price(spec, model, plan, partials))
+        told = [f"weight={plan.route.weight}"] if model.policy is Policy.WEIGHTED else []
+        told += notes(expected(spec, plan, partials))
+        route = plan.route
+        rows.append((str(place), route.backend, route.model, most, plan.price.version, ", ".join(told)))
+    return rows
+
+
+def not_asked(found: Candidates) -> Rows:
+    """Who is not, and why."""
+    rows: Rows = [("not asked", "model", "because")]
+    return rows + [(each.route.backend, each.route.model, each.why.message) for each in found.out]
+
+
+def show(rows: Rows) -> None:
+    """Print a table that has rows; nothing in it is cut off."""
+    header, *lines = rows
+    if not lines:
+        return
+    table = Table(box=None, pad_edge=False)
+    for at, name in enumerate(header):
+        add_column(table, name, [line[at] for line in lines], right=name == "at most")
+    for line in lines:
+        table.add_row(*(escape(text) for text in line))
+    table.width = out.measure(table, options=out.options.update(width=WIDEST)).maximum
+    out.print(table)

@@ -1,0 +1,196 @@
+"""`image-gateway explain`: the same decisions as the gateway's, without a gateway."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.__main__ import app
+from tests.e2e.pictures import data_url, png
+
+TEAMS = """\
+teams:
+  pinned: {backends: [together]}
+  cheap: {tiers: [low]}
+"""
+FOX = {"model": "gpt-image-2", "prompt": "a red fox", "size": "1024x1024"}
+SANDBOX_WAITS = "The sandbox stands in only where no other backend serves the model."
+
+
+class Terminal:
+    """Somebody with settings of their own, and the keys of whichever vendors."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        self.folder = folder
+        self.settings = folder / "config"
+        shutil.copytree(config, self.settings)
+        (self.settings / "teams.yaml").write_text(TEAMS)
+
+    def explain(self, body: Any, *options: str, **keys: str) -> Result:
+        """What comes of it."""
+        file = self.folder / "request.json"
+        file.write_text(body if isinstance(body, str) else json.dumps(body))
+        return self.run(str(file), *options, **keys)
+
+    def run(self, *words: str, stdin: str | None = None, **keys: str) -> Result:
+        """The command itself."""
+        environment = {
+            "IMAGE_GATEWAY_CONFIG": str(self.settings),
+            "OPENAI_API_KEY": None,
+            "TOGETHER_API_KEY": None,
+            "COLUMNS": "70",
+            **keys,
+        }
+        return CliRunner().invoke(app, ["explain", *words], env=environment, input=stdin)
+
+    def says(self, body: Any, *options: str, **keys: str) -> list[str]:
+        """What it prints if it works, line by line, with single spaces."""
+        result = self.explain(body, *options, **keys)
+        assert result.exit_code == 0, result.output
+        return [" ".join(line.split()) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, config: Path) -> Terminal:
+    return Terminal(tmp_path, config)
+
+
+def test_candidates_are_listed_with_their_quotes_and_the_others_with_reasons(terminal: Terminal) -> None:
+    assert terminal.says(FOX, "--all") == [
+        "gpt-image-2 by priority",
+        "backend model at most price notes",
+        "1 openai gpt-image-2 $0.211085 gpt-image-2@2026-04-21",
+        "2 together openai/gpt-image-2 $0.053 together/openai/gpt-image-2@2026-04-21",
+        "not asked model because",
+        "sandbox gpt-image-2 The backend 'sandbox' is not switched on.",
+    ]
+
+
+def test_what_a_backend_cannot_honour_and_what_is_emulated_is_said(terminal: Terminal) -> None:
+    high = terminal.says(FOX | {"quality": "high", "n": 2}, "--all")
+    webp = terminal.says(FOX | {"output_format": "webp", "n": 9, "model": "openai/gpt-image-2"}, "--all")
+
+    assert high[2] == "1 openai gpt-image-2 $0.42217 gpt-image-2@2026-04-21"
+    assert high[4] == "together openai/gpt-image-2 quality is not supported by provider together."
+    assert webp[3].endswith("$0.477 together/openai/gpt-image-2@2026-04-21 transcoded=webp, n=3 calls")
+
+
+def test_previews_are_part_of_the_quote(terminal: Terminal) -> None:
+    said = terminal.says(FOX | {"stream": True, "partial_images": 2}, "--all")
+
+    assert said[2].split()[3] == "$0.217085"
+
+
+def test_only_what_has_a_key_is_on(terminal: Terminal) -> None:
+    said = terminal.says(FOX, TOGETHER_API_KEY="tgp-operator")
+
+    assert said[2].startswith("1 together ")
+    assert said[4] == "openai gpt-image-2 The backend 'openai' is not switched on."
+
+
+def test_the_sandbox_is_on_where_it_is_enabled(terminal: Terminal) -> None:
+    gateway = terminal.settings / "gateway.yaml"
+    gateway.write_text(gateway.read_text().replace("enabled: false", "enabled: true"))
+
+    assert terminal.says(FOX)[2].startswith("1 sandbox gpt-image-2 ")
+    assert terminal.says(FOX, "--all")[-1] == f"sandbox gpt-image-2 {SANDBOX_WAITS}"
+
+
+def test_a_team_is_held_to_its_backends(terminal: Terminal) -> None:
+    said = terminal.says(FOX, "--all", "--team", "pinned")
+
+    assert said[2].startswith("1 together ")
+    assert said[4] == "openai gpt-image-2 Team 'pinned' may not use the backend 'openai'."
+
+
+def route_by(terminal: Terminal, policy: str) -> None:
+    models, head = terminal.settings / "models.yaml", "  gpt-image-2: &gpt-image-2\n"
+    models.write_text(models.read_text().replace(head, f"{head}    policy: {policy}\n"))
+
+
+def test_lots_and_weights_are_said(terminal: Terminal) -> None:
+    route_by(terminal, "weighted")
+
+    said = [terminal.says(FOX, "--all", "--request-id", f"req_{number}") for number in range(8)]
+
+    assert said[7][0] == "gpt-image-2 by weighted; lots are those of request req_7"
+    assert said[7][2].endswith(" weight=1")
+    assert {lines[2].split()[1] for lines in said} == {"openai", "together"}
+
+
+def test_cheapest_is_by_the_quotes_of_the_request(terminal: Terminal) -> None:
+    route_by(terminal, "cheapest")
+
+    said = terminal.says(FOX, "--all")
+
+    assert [line.split()[1] for line in said[2:4]] == ["together", "openai"]
+
+
+def test_an_edit_is_one_where_it_is_said(terminal: Terminal) -> None:
+    change = {"prompt": "at night", "images": [{"image_url": data_url(png())}, {"file_id": "img_1"}]}
+
+    said = terminal.says(change, "--edit", "--all")
+
+    assert said[2].startswith("1 openai gpt-image-2 ")
+    assert said[4] == ("together openai/gpt-image-2 At most 1 pictures can be given; got 2 with provider together.")
+
+
+def test_nothing_is_cut_off_where_the_window_is_narrow(terminal: Terminal) -> None:
+    assert terminal.says(FOX, "--all", COLUMNS="10") == terminal.says(FOX, "--all", COLUMNS="200")
+
+
+def test_a_body_comes_from_standard_input(terminal: Terminal) -> None:
+    result = terminal.run("-", "--all", stdin=json.dumps(FOX))
+
+    assert (result.exit_code, result.stdout.split()[0]) == (0, "gpt-image-2")
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "reason"),
+    [
+        ("{", ["--all"], "The body is not valid JSON"),
+        ({"model": "gpt-image-2"}, ["--all"], "prompt: Missing required parameter: 'prompt'."),
+        (FOX | {"images": []}, ["--all"], "images: Unknown parameter: 'images'."),
+        (FOX, ["--all", "--edit"], "images: Missing required parameter: 'images'."),
+        (FOX | {"model": "gpt-image-9"}, ["--all"], "model: The model 'gpt-image-9' does not exist."),
+        (FOX | {"quality": "ultra"}, ["--all"], "quality: Invalid value 'ultra' for quality."),
+        (FOX, ["--all", "--team", "ghosts"], "team: There is no such team."),
+        (FOX, ["--all", "--team", "cheap"], "quality: Team 'cheap' has to name a quality: low."),
+    ],
+)
+def test_a_request_that_is_wrong_is_one_line(terminal: Terminal, body: Any, options: list[str], reason: str) -> None:
+    result = terminal.explain(body, *options)
+
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.startswith(f"image-gateway: {reason}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_one_line(terminal: Terminal) -> None:
+    result = terminal.run(str(terminal.folder / "nothing.json"))
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "nothing.json cannot be read: No such file or directory." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "reason"),
+    [
+        (FOX, [], "model: No backend that is switched on serves the model 'gpt-image-2'."),
+        (
+            FOX | {"quality": "high"},
+            ["--all", "--team", "pinned"],
+            "model: Team 'pinned' may not use the backend 'openai', and no other one can draw this.",
+        ),
+    ],
+)
+def test_where_nobody_is_left_it_says_why_and_fails(
+    terminal: Terminal, body: Any, options: list[str], reason: str
+) -> None:
+    result = terminal.explain(body, *options)
+
+    assert (result.exit_code, result.stderr) == (2, f"image-gateway: {reason}\n")
+    assert result.stdout.splitlines()[1].split() == ["not", "asked", "model", "because"]

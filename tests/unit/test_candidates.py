@@ -1,0 +1,133 @@
+"""Who a team's request may go to, what the others are out for, and routes that have but one tier."""
+
+from collections.abc import Collection
+from datetime import date
+
+import pytest
+
+from service.domain.errors import GatewayError, InvalidValue, ModelNotFound, NotAllowed, UnknownParameter
+from service.domain.images import DEMANDS
+from service.domain.routing import SANDBOX, Plan, candidates, drawable, orders, plan, refusal, serving, split
+from service.domain.teams import Team
+from tests.fakes.builders import TODAY, model, price, route, spec
+
+ALPHA, BETA = route(backend="alpha"), route(backend="beta")
+BOX = route(backend=SANDBOX)
+EVERYWHERE = model(routes=(ALPHA, BETA, BOX))
+
+
+def backends_of(plans: tuple[Plan, ...]) -> list[str]:
+    return [each.route.backend for each in plans]
+
+
+def team(*backends: str, barred: Collection[str] = ()) -> Team:
+    return Team(name="search", backends=frozenset(backends), barred_backends=frozenset(barred))
+
+
+ALL = {"alpha", "beta", SANDBOX}
+MAY_USE = [
+    (ALL, team(), ["alpha", "beta"]),
+    (ALL, team("alpha"), ["alpha"]),
+    (ALL, team("beta"), ["beta"]),
+    (ALL, team("beta", "alpha"), ["alpha", "beta"]),
+    (ALL, team(barred={"alpha"}), ["beta"]),
+    (ALL, team(barred={SANDBOX}), ["alpha", "beta"]),
+    (ALL, team("alpha", "beta", barred={"beta"}), ["alpha"]),
+    (ALL, team(SANDBOX), [SANDBOX]),
+    (ALL, team(SANDBOX, "alpha"), ["alpha"]),
+    (ALL, team(SANDBOX, "alpha", barred={"alpha"}), [SANDBOX]),
+    ({SANDBOX, "beta"}, team(SANDBOX, "alpha"), [SANDBOX]),
+    ({SANDBOX}, team(), [SANDBOX]),
+    ({SANDBOX}, team(SANDBOX), [SANDBOX]),
+    ({SANDBOX}, team("alpha"), []),
+    ({SANDBOX}, team(barred={SANDBOX}), []),
+    (ALL, team(barred={"alpha", "beta"}), []),
+    ({"beta"}, team("alpha"), []),
+    ({"alpha", SANDBOX}, team("beta"), []),
+    ({"alpha", SANDBOX}, team(barred={"alpha"}), []),
+    (set(), team("alpha"), []),
+]
+
+
+@pytest.mark.parametrize(("on", "who", "backends"), MAY_USE)
+def test_a_team_is_served_by_the_backends_that_it_may_use(on: set[str], who: Team, backends: list[str]) -> None:
+    looked = candidates(spec(), EVERYWHERE, on, TODAY, who)
+
+    assert backends_of(looked.plans) == backends
+    assert [route.backend for route, _ in serving(EVERYWHERE, on, TODAY, who)] == backends
+    assert len(looked.plans) + len(looked.out) == len(EVERYWHERE.routes)
+
+
+@pytest.mark.parametrize(("on", "who"), [(on, who) for on, who, backends in MAY_USE if on and not backends])
+def test_who_may_use_none_of_the_backends_is_told_so(on: set[str], who: Team) -> None:
+    with pytest.raises(NotAllowed) as refused:
+        drawable(spec(), EVERYWHERE, candidates(spec(), EVERYWHERE, on, TODAY, who))
+
+    assert refused.value.param == "model"
+    assert refused.value.message.startswith("Team 'search' may not use the backend '")
+    assert refused.value.message.endswith("', and no other one can draw this.")
+
+
+SEEDLESS = frozenset(DEMANDS) - {"seed"}
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "kind", "message"),
+    [
+        (SEEDLESS, frozenset(DEMANDS), NotAllowed, "may not use the backend 'beta'"),
+        (SEEDLESS, SEEDLESS, UnknownParameter, "'seed'. It is not supported by provider alpha"),
+    ],
+)
+def test_a_bar_is_told_only_where_it_is_what_stands_in_the_way(
+    alpha: frozenset[str], beta: frozenset[str], kind: type[GatewayError], message: str
+) -> None:
+    asked = model(routes=(route(backend="alpha", carries=alpha), route(backend="beta", carries=beta)))
+
+    looked = candidates(spec(seed=1), asked, {"alpha", "beta"}, TODAY, team("alpha"))
+
+    with pytest.raises(kind) as refused:
+        drawable(spec(seed=1), asked, looked)
+
+    assert message in refused.value.message
+
+
+def test_every_route_that_is_out_says_why() -> None:
+    later = route(backend="delta", prices=(price(effective=date(2026, 11, 22)),))
+    unable = route(backend="epsilon", carries=frozenset())
+    asked = model(routes=(ALPHA, BETA, route(backend="gamma"), later, unable, BOX))
+
+    looked = candidates(
+        spec(tier="low"), asked, {"alpha", "gamma", "delta", "epsilon", SANDBOX}, TODAY, team(barred={"gamma"})
+    )
+
+    assert backends_of(looked.plans) == ["alpha"]
+    assert [(out.route.backend, type(out.why), out.why.message) for out in looked.out] == [
+        ("beta", ModelNotFound, "The backend 'beta' is not switched on."),
+        ("gamma", NotAllowed, "Team 'search' may not use the backend 'gamma'."),
+        ("delta", ModelNotFound, "The backend 'delta' has no price that is in effect."),
+        ("epsilon", InvalidValue, "quality is not supported by provider epsilon."),
+        (SANDBOX, ModelNotFound, "The sandbox stands in only where no other backend serves the model."),
+    ]
+
+
+MEDIUM = route(carries=frozenset({"seed"}), delivers="medium", max_n=2)
+
+
+def test_a_tier_that_a_route_delivers_may_be_asked_for_and_no_other() -> None:
+    assert refusal(spec(tier="medium"), MEDIUM) is None
+    assert refusal(spec(), MEDIUM) is None
+    for tier in ("low", "high"):
+        refused = refusal(spec(tier=tier), MEDIUM)
+        assert isinstance(refused, InvalidValue)
+        assert (refused.param, refused.message) == (
+            "quality",
+            f"quality is not supported by provider alpha with the value '{tier}'.",
+        )
+
+
+def test_the_tier_that_a_route_delivers_is_not_sent_and_not_forgotten() -> None:
+    wish = spec(tier="medium", n=3, seed=1)
+    going = plan(wish, MEDIUM, price())
+
+    assert orders(wish, going) == (spec(n=2, seed=1), spec(n=1, seed=1))
+    assert split(wish, going) == (spec(tier="medium", n=2, seed=1), spec(tier="medium", n=1, seed=1))

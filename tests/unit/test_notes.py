@@ -1,0 +1,73 @@
+"""What is noted about a reply: each kind of emulation, and nothing where there was none."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.catalog import Route, SizeAs
+from service.domain.images import Spec
+from service.domain.notes import NOTES, Served, expected, notes
+from service.domain.routing import Transcode, plan
+from tests.fakes.builders import SQUARE, price, route, spec
+
+ABLE = route()
+PNG = route(formats=frozenset({"png"}), carries=frozenset())
+MEDIUM = route(carries=frozenset(), delivers="medium")
+RATIO = route(size_as=SizeAs.ASPECT_RATIO)
+FOUR = route(max_n=4)
+WEBP = Transcode(output_format="webp", quality=100)
+
+
+def served(wish: Spec, along: Route, **changes: Any) -> Served:
+    going = plan(wish, along, price())
+    return Served(**{"spec": wish, "plan": going, "transcode": None, "partials": 0, "shown": 0, **changes})
+
+
+ROWS = [
+    ("transcoded", served(spec(), ABLE, transcode=WEBP), "transcoded=webp"),
+    ("transcoded", served(spec(), ABLE), None),
+    ("partials", served(spec(), ABLE, partials=2), "partials=none"),
+    ("partials", served(spec(), ABLE, partials=2, shown=1), None),
+    ("partials", served(spec(), ABLE), None),
+    ("tier", served(spec(tier="medium"), MEDIUM), "tier=medium by route"),
+    ("tier", served(spec(), MEDIUM), None),
+    ("tier", served(spec(tier="medium"), ABLE), None),
+    ("tier", served(spec(), ABLE), None),
+    ("size", served(spec(size=SQUARE), RATIO), "size=1:1 by ratio"),
+    ("size", served(spec(), RATIO), None),
+    ("size", served(spec(size=SQUARE), ABLE), None),
+    ("n", served(spec(n=10), FOUR), "n=3 calls"),
+    ("n", served(spec(n=5), FOUR), "n=2 calls"),
+    ("n", served(spec(n=4), FOUR), None),
+]
+
+
+@pytest.mark.parametrize(("name", "case", "said"), ROWS, ids=range(len(ROWS)))
+def test_each_row_says_what_was_done_or_nothing(name: str, case: Served, said: str | None) -> None:
+    told = notes(case)
+
+    assert told == ((said,) if said else ())
+    assert said is None or said.startswith(f"{name}=")
+
+
+def test_every_row_is_shown() -> None:
+    assert {name for name, _, said in ROWS if said} == set(NOTES)
+    assert {name for name, _, said in ROWS if not said} == set(NOTES)
+
+
+def test_all_that_was_done_is_said_in_the_order_of_the_table() -> None:
+    everything = route(carries=frozenset(), delivers="medium", size_as=SizeAs.ASPECT_RATIO, max_n=4)
+    wish = spec(tier="medium", size=SQUARE, n=10, output_format="webp")
+
+    told = notes(served(wish, everything, transcode=WEBP, partials=3))
+
+    assert told == ("transcoded=webp", "partials=none", "tier=medium by route", "size=1:1 by ratio", "n=3 calls")
+    assert [each.partition("=")[0] for each in told] == list(NOTES)
+
+
+def test_what_is_expected_is_what_can_be_known_before() -> None:
+    wish = spec(output_format="webp", n=1)
+
+    assert notes(expected(wish, plan(wish, PNG, price()), 0)) == ("transcoded=webp",)
+    assert notes(expected(wish, plan(wish, PNG, price()), 2)) == ("transcoded=webp", "partials=none")
+    assert notes(expected(wish, plan(wish, ABLE, price()), 2)) == ()
