@@ -3,6 +3,9 @@
 Rule: a deadline by the wall clock takes a burst of requests for a server that hangs: the answer is there, but the loop
 has not come to it. Here only slices count whose timer was on time, that is, in which the loop was free to take the
 answer. Ends with `TimeoutError`, at the latest after `MOST_SECONDS` whatever happens.
+
+A cancellation is never lost: what waits for the other part may turn it into an error of its own (a connection that was
+closed, a time that was up), and whoever handles such errors would go on as if nobody had asked it to end.
 """
 
 import asyncio
@@ -17,14 +20,15 @@ MOST_SECONDS = 5.0
 class Patience:
     """`async with Patience(0.1):` raises `TimeoutError` once the block has waited so many quiet seconds."""
 
-    __slots__ = ("_due", "_end", "_left", "_loop", "_timeout", "_timer")
+    __slots__ = ("_asked", "_due", "_end", "_left", "_loop", "_task", "_timeout", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._left = seconds
         self._timeout = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._asked = self._asks()
         self._end = self._loop.time() + MOST_SECONDS
         await self._timeout.__aenter__()
         self._arm()
@@ -34,7 +38,18 @@ class Patience:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, trace)
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            error = late
+            if self._asks() == self._asked:
+                raise
+        if not isinstance(error, asyncio.CancelledError) and self._asks() > self._asked:
+            raise asyncio.CancelledError from error
+
+    def _asks(self) -> int:
+        """How often the task has been asked to end."""
+        return self._task.cancelling() if self._task else 0
 
     def _arm(self) -> None:
         self._due = self._loop.time() + min(SLICE_SECONDS, self._left)

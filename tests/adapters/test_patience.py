@@ -82,3 +82,58 @@ async def test_an_error_inside_comes_out() -> None:
     with pytest.raises(KeyError):
         async with Patience(10):
             raise KeyError
+
+
+@pytest.mark.parametrize("error", [None, OSError("the connection was closed"), TimeoutError("too late")])
+async def test_who_is_asked_to_end_ends_whatever_becomes_of_that_inside(error: Exception | None) -> None:
+    waiting = asyncio.Event()
+
+    async def swallow() -> None:
+        async with Patience(60):
+            waiting.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if error:
+                    raise error from None
+
+    task = asyncio.create_task(swallow())
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_who_is_asked_to_end_when_its_time_is_up_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "MOST_SECONDS", 0.0)
+    tasks = [asyncio.create_task(_wait()) for _ in range(20)]
+    await asyncio.sleep(patience.SLICE_SECONDS)
+    busy(0.01)
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(end) for end in ends} <= {asyncio.CancelledError, TimeoutError}
+
+
+async def _wait() -> None:
+    async with Patience(60):
+        await asyncio.Event().wait()
+
+
+async def test_who_was_asked_to_end_before_may_still_clear_up() -> None:
+    cleared = asyncio.Event()
+
+    async def clear_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            async with Patience(60):
+                await asyncio.sleep(0)
+            cleared.set()
+
+    task = asyncio.create_task(clear_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cleared.is_set()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
 
@@ -174,3 +174,22 @@ async def test_a_leader_that_is_cancelled_while_it_boards_can_board_again(redis_
             boarding.cancel()
             await asyncio.gather(boarding, return_exceptions=True)
             assert (await flights.board("search", "f1", "one")).seat is Seat.LEAD
+
+
+async def test_who_is_asked_to_end_while_it_asks_the_store_ends(redis_url: str) -> None:
+    """The client lets some cancellations go under; a leader's signs of life went on for ever then."""
+
+    async def show_life(flights: RedisFlights, number: int) -> None:
+        while True:
+            await asyncio.sleep(0)
+            with suppress(StateUnavailable):
+                await flights.extend("search", f"f{number}", "one")
+
+    async with flights_at(redis_url, PATIENCE_SECONDS) as flights:
+        for _ in range(5):
+            leaders = [asyncio.create_task(show_life(flights, number)) for number in range(150)]
+            await asyncio.sleep(0.05)
+            for leader in leaders:
+                leader.cancel()
+            async with asyncio.timeout(30):
+                await asyncio.wait(leaders)
