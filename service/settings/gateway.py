@@ -18,6 +18,7 @@ from service.settings.admin import read_admin_digest
 from service.settings.files import Entry, Place, SettingsError, read_yaml
 from service.settings.storage import Storage, read_storage
 
+STORES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
@@ -185,8 +186,8 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         cache=found.cache,
         purchases=found.purchases,
         logs=found.logs,
-        redis_url=environment.get("REDIS_URL") or None,
-        cache_redis_url=environment.get("CACHE_REDIS_URL") or None,
+        redis_url=_store(environment, "REDIS_URL"),
+        cache_redis_url=_store(environment, "CACHE_REDIS_URL"),
         database_url=environment.get("DATABASE_URL") or None,
         storage=read_storage(environment),
         signing_key=_signing_key(environment),
@@ -197,6 +198,23 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
 def backend_names(file: Path) -> frozenset[str]:
     """The names of all backends in a file, on or off, whatever else is wrong with it or with the environment."""
     return frozenset({*Place(file).decode(read_yaml(file) or {}, _File).backends, SANDBOX})
+
+
+def _store(environment: Mapping[str, str], name: str) -> str | None:
+    """The address of a server of Redis's protocol. A wrong one is not repeated: it may hold a password."""
+    text = environment.get(name)
+    if not text:
+        return None
+    try:
+        address = urlsplit(text)
+        usable = address.scheme in STORES and bool(address.hostname or address.path) and address.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise SettingsError(
+            f"{name}: not an address such as redis://host:6379/0; it begins with one of {', '.join(STORES)}"
+        )
+    return text
 
 
 def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:

@@ -235,3 +235,16 @@ def test_the_admin_key_is_known_by_its_digest() -> None:
 def test_a_secret_that_has_a_job_is_no_admin_key(variable: str) -> None:
     with pytest.raises(SettingsError, match="ADMIN_API_KEY: is already the key of something else"):
         read_gateway(SHIPPED, {"ADMIN_API_KEY": ADMIN, variable: ADMIN})
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "CACHE_REDIS_URL"])
+@pytest.mark.parametrize("url", ["localhost:6379", "http://cache:6379", "redis://:hush@", "redis://:hush@cache:six"])
+def test_what_is_no_address_of_a_store_is_refused_and_not_repeated(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: not an address") as refused:
+        read_gateway(SHIPPED, {name: url})
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["unix:///run/valkey.sock", "rediss://cache", "redis+cluster://one:7000"])
+def test_every_kind_of_store_is_taken(url: str) -> None:
+    assert read_gateway(SHIPPED, {"REDIS_URL": url}).redis_url == url
