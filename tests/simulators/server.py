@@ -288,6 +288,7 @@ def _config(app: Callable[[Message, Receive, Send], Awaitable[None]]) -> uvicorn
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=60,  # as vendors have it; who reuses a connection must be the one who gives it up
     )
 
 

@@ -24,7 +24,9 @@ from service.usecases.ports import Order
 
 OK = 200
 EVENTS = "text/event-stream"
-KEPT_ALIVE_SECONDS = 5.0  # shorter than vendors keep theirs: no call may meet a connection that is being closed
+KEPT_ALIVE_SECONDS = (
+    3.0  # shorter than servers keep theirs (uvicorn: 5): no call may meet one that is just being closed
+)
 MOST_HEADER_BYTES = 65_536
 BUFFERED = 1 << 16  # bytes of a reply that may wait to be read; twice that pauses the reading
 
