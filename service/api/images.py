@@ -148,12 +148,12 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
     write = partial(_written, request, desk, linked=linked)
     if not read_keepalive(request.headers, key.team):
         share = await desk.make(asked)
-        return Segments(write(share), headers=_finish(line, share))
+        return Segments(write(share), headers=_headers(share))
     watched = _watched(desk, asked)
     await watched.begun()
     if watched.share.done():
         share = watched.share.result()
-        return Segments(write(share), headers=_finish(line, share))
+        return Segments(write(share), headers=_headers(share))
     return Flow(spaced(request, watched, write, desk.keepalive_seconds), "application/json", dict(STREAM_HEADERS))
 
 
@@ -170,7 +170,7 @@ def _finish(line: Line, share: Share) -> dict[str, str]:
 
 
 def _written(request: Http, desk: Desk, share: Share, *, linked: bool) -> list[Buffer]:
-    _finish(line_of(request.scope), share)  # where headers have gone out, the log is told all the same
+    _finish(line_of(request.scope), share)
     result = share.result
     urls = _urls(request, desk, share) if linked else [None] * len(result.ids)
     return segments(share, [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)])
