@@ -96,7 +96,8 @@ class Accounts:
 def accounts_of(plans: Plans) -> Accounts:
     """The parts about money."""
     entry, observe = plans.settings.ledger, plans.observe
-    ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds)
+    patience = plans.settings.state.answer_seconds
+    ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds, patience_seconds=patience)
     database = connect(plans.stores.database_url)
     books = SqlBooks(database)
     pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
@@ -112,9 +113,12 @@ def accounts_of(plans: Plans) -> Accounts:
         flights=RedisFlights(
             plans.stores.redis_url,
             lease_seconds=entry.lease_seconds,
+            patience_seconds=patience,
             lost_are_led=plans.settings.purchases.in_doubt == "buy",
         ),
-        results=RedisResults(plans.stores.cache_url, most_bytes=plans.settings.cache.most_bytes),
+        results=RedisResults(
+            plans.stores.cache_url, most_bytes=plans.settings.cache.most_bytes, patience_seconds=patience
+        ),
     )
 
 

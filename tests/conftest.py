@@ -10,17 +10,17 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.gateway import GatewayProcess
+from tests.gateway import GatewayProcess, patient
 from tests.objects import ObjectServer, object_server
 from tests.servers import real_redis
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
 
 
-def without_cache(folder: Path) -> None:
+def for_tests(folder: Path) -> None:
     """Most tests ask for the same fox again and again, and want a new one each time."""
     gateway = folder / "gateway.yaml"
-    gateway.write_text(gateway.read_text().replace("  seconds: 3600 #", "  seconds: 0 #"))
+    gateway.write_text(patient(gateway.read_text()).replace("  seconds: 3600 #", "  seconds: 0 #"))
 
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -59,7 +59,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     models = folder / "models.yaml"
     models.write_text(models.read_text().replace("shutdown_date: 2026-12-01", "shutdown_date: 2999-12-01"))
-    without_cache(folder)
+    for_tests(folder)
     return folder
 
 

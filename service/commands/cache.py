@@ -30,7 +30,7 @@ from service.commands.terminal import (
     out,
     tell,
 )
-from service.domain.errors import InvalidValue, StateUnavailable
+from service.domain.errors import StateUnavailable
 from service.parts import now
 from service.settings.gateway import read_gateway
 from service.settings.models import read_catalog
@@ -96,10 +96,7 @@ def _results(data_dir: Path) -> RedisResults:
             f"No gateway is running on {data_dir.resolve()}, so nothing is kept there. "
             "Name its --data-dir, or set CACHE_REDIS_URL or REDIS_URL as it has them."
         )
-    try:
-        return RedisResults(url)
-    except ValueError:
-        raise InvalidValue("is not an address of a Redis or Valkey.", param=name) from None
+    return RedisResults(url)
 
 
 def _table(team: str | None, model: str | None, found: ResultStats) -> Table:

@@ -109,6 +109,12 @@ class Purchases(Entry, frozen=True):
     in_doubt: Literal["refuse", "buy"] = "refuse"
 
 
+class State(Entry, frozen=True):
+    """The server of quotas, holds, flights and the cache: for how many quiet seconds it may not answer."""
+
+    answer_seconds: Annotated[float, Meta(gt=0, le=5)] = 0.08
+
+
 class Logs(Entry, frozen=True):
     """What is written down about requests."""
 
@@ -126,6 +132,7 @@ class _File(Entry, frozen=True):
     tags: frozenset[str] = frozenset()
     cache: Cache = Cache()
     purchases: Purchases = Purchases()
+    state: State = State()
     logs: Logs = Logs()
 
 
@@ -143,6 +150,7 @@ class GatewaySettings(Entry, frozen=True):
     tags: frozenset[str]
     cache: Cache
     purchases: Purchases
+    state: State
     logs: Logs
     redis_url: str | None
     cache_redis_url: str | None
@@ -185,6 +193,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         tags=_tags(top / "tags", found.tags),
         cache=found.cache,
         purchases=found.purchases,
+        state=found.state,
         logs=found.logs,
         redis_url=_store(environment, "REDIS_URL"),
         cache_redis_url=_store(environment, "CACHE_REDIS_URL"),

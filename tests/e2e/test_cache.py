@@ -123,6 +123,7 @@ def test_a_cache_that_hangs_costs_little_and_no_picture(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     folder = tmp_path / "cache"
+    change(tmp_path, "answer_seconds: 2 #", "answer_seconds: 0.08 #")
     with embedded_valkey(folder, CACHE) as url, start(CACHE_REDIS_URL=url) as gateway:
         assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "miss"
         assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "hit"

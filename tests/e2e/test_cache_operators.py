@@ -199,25 +199,23 @@ def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: 
 
 
 @pytest.mark.parametrize(
-    ("variable", "url", "complaint"),
-    [
-        ("CACHE_REDIS_URL", "redis://127.0.0.1:9", "The cache does not answer."),
-        ("REDIS_URL", "redis://127.0.0.1:9", "The cache does not answer."),
-        ("CACHE_REDIS_URL", "127.0.0.1:9", "CACHE_REDIS_URL: is not an address of a Redis or Valkey."),
-    ],
+    "variable",
+    ["CACHE_REDIS_URL", "REDIS_URL"],
 )
-def test_a_cache_that_is_away_is_said_at_a_terminal(
-    tmp_path: Path, config: Path, variable: str, url: str, complaint: str
-) -> None:
+def test_a_cache_that_is_away_is_said_at_a_terminal(tmp_path: Path, config: Path, variable: str) -> None:
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(config),
         "DATA_DIR": str(tmp_path),
         "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db",
-        variable: url,
+        variable: "redis://127.0.0.1:9",
     }
     for word in ("stats", "purge"):
         result = said(environment, word)
-        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"image-gateway: {complaint}\n")
+        assert (result.exit_code, result.stdout, result.stderr) == (
+            2,
+            "",
+            "image-gateway: The cache does not answer.\n",
+        )
 
 
 def test_a_cache_that_is_away_is_a_503(

@@ -164,6 +164,8 @@ WRONG_SECTIONS = [
     ("requests: {idle_seconds: .nan}", "$.requests.idle_seconds", "nan is not a positive number"),
     ("requests: {idle_seconds: 1e309}", "$.requests.idle_seconds", "inf is not a positive number"),
     ("requests: {idle_second: 1}", "$.requests", "Object contains unknown field `idle_second`"),
+    ("state: {answer_seconds: .nan}", "$.state.answer_seconds", "> 0"),
+    ("state: {answer_seconds: 0}", "$.state.answer_seconds", "> 0"),
     ("links: {seconds: 0}", "$.links.seconds", "0.0 is not a positive number"),
     ("links: {allow_ports: [https]}", "$.links.allow_ports[0]", "Expected `int`, got `str`"),
     ("pictures: {link_seconds: 0}", "$.pictures.link_seconds", "0 is not a positive number"),
