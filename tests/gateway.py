@@ -35,7 +35,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def patient(settings: str) -> str:
-    """Settings for tests, whose stores share a busy machine: one that is not run for a tenth of a second does not hang."""
+    """Settings for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang."""
     return settings.replace("answer_seconds: 0.08 #", "answer_seconds: 2 #")
 
 

@@ -89,6 +89,7 @@ FAILURES: Mapping[FailureKind, Row] = {
     FailureKind.SERVER_ERROR: Row(502, SERVER, "upstream_error", retry=True),
     FailureKind.UNREACHABLE: Row(502, SERVER, "upstream_unreachable", retry=True),
     FailureKind.BUSY: Row(503, SERVER, "gateway_busy", retry=True),
+    FailureKind.SET_ASIDE: Row(503, SERVER, "backend_set_aside", retry=True),
     FailureKind.TIMED_OUT: Row(504, SERVER, "upstream_timeout"),
     FailureKind.BROKEN_REPLY: Row(502, SERVER, "upstream_broken_reply"),
 }

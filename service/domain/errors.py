@@ -57,6 +57,7 @@ class FailureKind(StrEnum):
     SERVER_ERROR = "server_error"
     UNREACHABLE = "unreachable"
     BUSY = "busy"
+    SET_ASIDE = "set_aside"
     TIMED_OUT = "timed_out"
     BROKEN_REPLY = "broken_reply"
 
@@ -69,7 +70,8 @@ MAY_BE_BILLED = frozenset({FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY})
 class Failure:
     """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds.
 
-    `drawn`: previews had come before it failed, and nobody says whether they are paid for.
+    `drawn`: previews had come before it failed, and nobody says whether they are paid for. `asked`: the vendor was
+    called; if not, the gateway knew better.
     """
 
     kind: FailureKind
@@ -79,6 +81,7 @@ class Failure:
     retry_after: float | None = None
     moderation_details: Mapping[str, object] | None = None
     drawn: bool = False
+    asked: bool = True
 
     @property
     def may_be_billed(self) -> bool:

@@ -231,6 +231,7 @@ AFTER = {
     FailureKind.SERVER_ERROR: Next.NEXT_ROUTE,
     FailureKind.UNREACHABLE: Next.NEXT_ROUTE,
     FailureKind.BUSY: Next.NEXT_ROUTE,
+    FailureKind.SET_ASIDE: Next.NEXT_ROUTE,
     FailureKind.TIMED_OUT: Next.GIVE_UP,
     FailureKind.BROKEN_REPLY: Next.GIVE_UP,
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.catalog import Route
+from service.domain.headroom import Headroom
 from service.domain.images import Reference, Size, Spec
 from service.domain.kept import Kept
 from service.domain.outcomes import Buffer, Outcome, Partial, Picture
@@ -21,6 +22,14 @@ Show = Callable[[Partial], Awaitable[None]]
 """Is shown a preview; may take its time, which holds the backend up, but not for long. Raises nothing."""
 
 
+Hear = Callable[[Sequence[Headroom]], None]
+"""Is told what a vendor said about its limits. Neither raises nor waits."""
+
+
+def unheard(headrooms: Sequence[Headroom]) -> None:
+    """Nobody listens."""
+
+
 async def unseen(partial: Partial) -> None:
     """Nobody looks."""
 
@@ -29,7 +38,8 @@ async def unseen(partial: Partial) -> None:
 class Order:
     """One upstream call: what to draw, along which route, at which price, for which request.
 
-    Up to so many `partials` are shown on the way; a backend that has none shows none.
+    Up to so many `partials` are shown on the way; a backend that has none shows none. What it says about its limits,
+    with an answer or a refusal, is `heard`.
     """
 
     spec: Spec
@@ -38,6 +48,7 @@ class Order:
     request_id: str
     partials: int = 0
     show: Show = unseen
+    heard: Hear = unheard
 
 
 class Backend(Protocol):
