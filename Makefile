@@ -8,7 +8,7 @@ DATA_DIR ?= data
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock openapi conformance bench chaos clean
+.PHONY: help run test check verify lint format types contracts lock openapi metrics conformance faults bench chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,13 +46,19 @@ contracts: $(VENV)/.dev ## import-linter: the arrows of ARCHITECTURE.md
 openapi: $(VENV)/.dev ## write openapi/openapi.yaml from the application
 	$(BIN)/image-gateway openapi > openapi/openapi.yaml.new && mv openapi/openapi.yaml.new openapi/openapi.yaml
 
+metrics: $(VENV)/.dev ## write docs/metrics.md from the declarations
+	$(BIN)/image-gateway metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+
 conformance: $(VENV)/.dev ## write docs/conformance.md from what the vendors' simulators received
 	WRITE_CONFORMANCE=1 $(BIN)/pytest tests/e2e/test_conformance.py
+
+faults: $(VENV)/.dev ## put vendors that misbehave to a gateway; write what came of it to docs/reliability.md
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.dev ## CPU per call and peak memory, as in docs/benchmarks.md
 	$(BIN)/python -m tests.bench
 
-chaos: $(VENV)/.dev ## kill things under load, as in docs/reliability.md; half an hour (ARGS="--kills 20 ...")
+chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors, as in docs/reliability.md; 40 minutes (ARGS="--kills 20 ...")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: $(VENV)/.dev .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again

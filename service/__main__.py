@@ -6,11 +6,13 @@ error and exit code 2, never a traceback.
 
 import asyncio
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
+from socket import socket
 from typing import Annotated
 
 import msgspec
@@ -20,6 +22,9 @@ from rich.markup import escape
 from service import __version__
 from service.adapters.backends.sandbox import FAULTS
 from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey
+from service.adapters.metrics.expose import PATH, Exposition, exposed, process_registry
+from service.adapters.metrics.observe import Metrics
+from service.adapters.observers import Observers
 from service.adapters.sql.engine import SchemaError
 from service.adapters.sql.migrate import migrate
 from service.adapters.telemetry import Telemetry, configure_logs
@@ -28,6 +33,7 @@ from service.app import Gateway, assemble, dev_key
 from service.commands.cache import cache
 from service.commands.explain import explain
 from service.commands.keys import keys
+from service.commands.metrics import metrics as print_metrics
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
 from service.parts import KEY_PREFIX, Plans, Stores, now
@@ -35,6 +41,7 @@ from service.server import PortError, ServerSettings, keep_memory, listen, run
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, Sandbox, read_gateway
 from service.settings.known import Files
+from service.settings.metrics import Metrics as MetricsSettings
 from service.settings.models import read_catalog
 from service.settings.secrets import kept_secret
 from service.settings.teams import read_teams
@@ -48,6 +55,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
 app.add_typer(cache, name="cache")
 app.command()(explain)
+app.command("metrics")(print_metrics)
 
 
 def main() -> None:
@@ -91,19 +99,35 @@ def serve(
     files = Files(folder=config_folder(config), today=today, backends=settings.backends, extra=extra)
     if not files.read().roster.teams:
         raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
-    listener = listen(host, port)
-    address = f"http://{'localhost' if ':' in host else host}:{listener.getsockname()[1]}"
-    with state_of(settings, data_dir) as stores:
+    listener, aside = listen(host, port), _aside(settings.metrics, host)
+    address = address_of(listener)
+    metrics = Metrics(version=__version__, python=platform.python_version())
+    tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(), metrics)
+    with state_of(settings, data_dir) as stores, exposed(tell, aside) if aside else nullcontext():
         asyncio.run(migrate(stores.database_url))
-        observe = Telemetry()
-        gateway = assemble(Plans(settings=settings, files=files, stores=stores, observe=observe))
+        plans = Plans(settings=settings, files=files, stores=stores, observe=observe, tell=None if aside else tell)
+        gateway = assemble(plans)
         serving = ServerSettings(
             host=host,
             port=port,
             grace_seconds=settings.serving.grace_seconds,
             drain_seconds=settings.serving.drain_seconds,
         )
-        run(gateway, serving, listener, lambda: announce(gateway, address, secret, observe))
+        listening = Listening(
+            address=address, backends=gateway.backends, metrics=(address_of(aside) if aside else address) + PATH
+        )
+        run(gateway, serving, listener, lambda: announce(listening, gateway, secret, observe))
+
+
+def _aside(settings: MetricsSettings, host: str) -> socket | None:
+    """A port for metrics alone, if they have one."""
+    return None if settings.port is None else listen(settings.host or host, settings.port)
+
+
+def address_of(listener: socket) -> str:
+    """Where it listens, for people."""
+    host, port, *_ = listener.getsockname()
+    return f"http://{'localhost' if ':' in host else host}:{port}"
 
 
 def dev_settings(settings: GatewaySettings) -> GatewaySettings:
@@ -149,11 +173,11 @@ def _cache_of(settings: GatewaySettings, data: Path) -> Iterator[str]:
             yield url
 
 
-def announce(gateway: Gateway, address: str, secret: str | None, observe: Observer) -> None:
+def announce(listening: Listening, gateway: Gateway, secret: str | None, observe: Observer) -> None:
     """Say where the gateway listens and, in dev, everything it takes to try it."""
-    observe(Listening(address=address, backends=gateway.backends))
+    observe(listening)
     if secret:
-        out.print(escape(WELCOME.format(address=address, secret=secret, pictures=gateway.pictures)))
+        out.print(escape(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.pictures)))
 
 
 WELCOME = """

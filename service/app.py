@@ -20,8 +20,23 @@ from service.api.application import build, edged
 from service.api.bodies import Limits
 from service.api.desk import Desk, Links
 from service.api.errors import crashed
+from service.api.scrape import Scraped
 from service.domain.teams import Key, Team, digest_of
-from service.parts import Accounts, Album, Closing, Plans, accounts_of, album_of, mint, new_secret, now, storage_of
+from service.parts import (
+    Accounts,
+    Album,
+    Closing,
+    Plans,
+    accounts_of,
+    album_of,
+    asking_after,
+    mint,
+    new_secret,
+    now,
+    storage_of,
+    turns_of,
+    turnstile_of,
+)
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.secrets import signing_key
@@ -44,8 +59,12 @@ from service.usecases.read_limits import ReadLimits
 from service.usecases.recall_pictures import RecallPictures
 from service.usecases.report_usage import ReportUsage
 from service.usecases.serve_kept import ServeKept
+from service.usecases.take_readings import TakeReadings
+from service.usecases.take_turns import TakeTurns
 from service.usecases.tend_results import CountResults, PurgeResults
+from service.usecases.try_backends import Persistence, TryBackends
 from service.usecases.warn_of_eviction import WarnOfEviction
+from service.usecases.watch_loop import WatchLoop
 
 
 @dataclass(slots=True)
@@ -76,6 +95,8 @@ def assemble(plans: Plans) -> Gateway:
             "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
         )
     links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
+    turnstile = turnstile_of(plans)
+    turns = turns_of(plans, turnstile)
     accounts, album, detached = accounts_of(plans), album_of(plans), Detached()
     callers = KnowCallers(
         known=_known(plans),
@@ -87,6 +108,10 @@ def assemble(plans: Plans) -> Gateway:
 
     warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
+    readings, loop = _readings(plans, accounts, callers), _loop(plans)
+    tending = (turns.run, *asking_after(plans, turns, vendors), *album.stories(plans))
+    stories = (accounts.keep.run, callers.run, warn.run, readings.run, loop.run, *tending)
+
     async def problems() -> Mapping[str, str]:
         if drain.begun:
             return {"gateway": "is shutting down"}
@@ -96,19 +121,21 @@ def assemble(plans: Plans) -> Gateway:
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         await callers.refresh()
-        async with background(observe, accounts.keep.run, callers.run, warn.run, *album.stories(plans)):
+        async with background(observe, *stories):
             yield
             await detached.close()
         await accounts.keep.close()
-        closing: tuple[Closing, ...] = (*vendors.values(), links, state, *accounts.parts())
+        await turns.close()
+        closing: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts())
         for part in closing:
             await part.close()
 
-    parts = Parts(accounts=accounts, album=album, callers=callers, detached=detached)
+    parts = Parts(accounts=accounts, album=album, callers=callers, detached=detached, turns=turns)
     make = _make(plans, backends, links, parts)
     app = build(_desk(plans, parts, make, problems), observe, running)
+    asgi = edged(app, observe, mint, time.monotonic)
     return Gateway(
-        asgi=edged(app, observe, mint, time.monotonic),
+        asgi=Scraped(asgi, plans.tell) if plans.tell else asgi,
         litestar=app,
         drain=drain,
         backends=tuple(backends),
@@ -145,26 +172,21 @@ class Parts:
     album: Album
     callers: KnowCallers
     detached: Detached
+    turns: TakeTurns
 
 
 def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -> MakeImages:
     accounts, album, settings = parts.accounts, parts.album, plans.settings
     darkroom, most = album.darkroom, settings.requests.most_picture_bytes
-    fly, detached = Fly(flights=accounts.flights, mint=mint, lease=settings.ledger.lease_seconds), parts.detached
+    lease, detached = settings.ledger.lease_seconds, parts.detached
+    fly = Fly(flights=accounts.flights, mint=mint, lease=lease, observe=plans.observe)
     serve = ServeKept(hold=accounts.hold, keep=album.keep, pictures=album.pictures, mint=mint, now=now)
     return MakeImages(
         backends=backends,
         gather=GatherReferences(
             darkroom=darkroom, links=links, kept=RecallPictures(pictures=album.pictures, most_bytes=most)
         ),
-        buy=BuyPictures(
-            backends=backends,
-            develop=Develop(darkroom=darkroom),
-            hold=accounts.hold,
-            observe=plans.observe,
-            mint=mint,
-            elapsed=time.monotonic,
-        ),
+        draw=_draw(plans, backends, parts),
         answer=AnswerOnce(
             fly=fly,
             detached=detached,
@@ -185,6 +207,41 @@ def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -
         ),
         now=now,
     )
+
+
+def _draw(plans: Plans, backends: Backends, parts: Parts) -> TryBackends:
+    entry = plans.settings.routing
+    return TryBackends(
+        buy=BuyPictures(
+            backends=backends,
+            develop=Develop(darkroom=parts.album.darkroom),
+            hold=parts.accounts.hold,
+            turns=parts.turns,
+            observe=plans.observe,
+            mint=mint,
+            elapsed=time.monotonic,
+        ),
+        turns=parts.turns,
+        persistence=Persistence(wait_seconds=entry.wait_seconds, some=entry.partial_failure == "return"),
+        sleep=asyncio.sleep,
+        now=now,
+    )
+
+
+def _readings(plans: Plans, accounts: Accounts, callers: KnowCallers) -> TakeReadings:
+    return TakeReadings(
+        live=callers.live,
+        backlog=accounts.keep.backlog,
+        standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        observe=plans.observe,
+        now=now,
+        sleep=asyncio.sleep,
+        seconds=plans.settings.metrics.read_seconds,
+    )
+
+
+def _loop(plans: Plans) -> WatchLoop:
+    return WatchLoop(observe=plans.observe, elapsed=time.monotonic, sleep=asyncio.sleep)
 
 
 def _known(plans: Plans) -> Known:
@@ -212,6 +269,7 @@ def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], A
         report=ReportUsage(books=accounts.books),
         export=ExportUsage(books=accounts.books, formats=formats()),
         standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        backends=parts.turns.standings,
         purge=PurgeResults(
             count=CountResults(results=accounts.results, live=callers.live, shared=settings.cache.shared),
             key_store=accounts.key_store,

@@ -4,32 +4,42 @@ Rule: made from `Plans`, connected to nothing yet. What cannot work stops the st
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import structs
 
 from service.adapters.darkroom import PillowDarkroom
 from service.adapters.pictures import FolderPictures, bucket_pictures
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.results import RedisResults
+from service.adapters.redis.turnstile import RedisTurnstile
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
+from service.api.scrape import Tell
+from service.domain.health import Rules
 from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings
+from service.settings.gateway import GatewaySettings, Vendor
 from service.settings.known import Files
 from service.settings.storage import Bucket, Folder, Storage
+from service.usecases.ask_after import AskAfter, Probed
 from service.usecases.forget_pictures import ForgetPictures
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.ports import Observer, PictureStore
 from service.usecases.read_pictures import ReadPictures
+from service.usecases.take_turns import Account, TakeTurns
+from service.usecases.turnstile import Caps
 
 KEY_PREFIX = "igw_"
+LOST_SECONDS = 30.0  # beyond its deadline, until a call is taken for lost
 
 
 class Closing(Protocol):
@@ -67,12 +77,13 @@ class Stores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """All that a gateway is made from."""
+    """All that a gateway is made from. `tell` tells metrics, where they are on the gateway's own port."""
 
     settings: GatewaySettings
     files: Files
     stores: Stores
     observe: Observer
+    tell: Tell | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +128,10 @@ def accounts_of(plans: Plans) -> Accounts:
             lost_are_led=plans.settings.purchases.in_doubt == "buy",
         ),
         results=RedisResults(
-            plans.stores.cache_url, most_bytes=plans.settings.cache.most_bytes, patience_seconds=patience
+            plans.stores.cache_url,
+            most_bytes=plans.settings.cache.most_bytes,
+            patience_seconds=patience,
+            observe=observe,
         ),
     )
 
@@ -161,6 +175,38 @@ def album_of(plans: Plans) -> Album:
             fresh_seconds=entry.keep_seconds - entry.link_seconds,
         ),
     )
+
+
+def turnstile_of(plans: Plans) -> RedisTurnstile:
+    """What replicas share about backends."""
+    return RedisTurnstile(plans.stores.redis_url, patience_seconds=plans.settings.state.answer_seconds)
+
+
+def turns_of(plans: Plans, turnstile: RedisTurnstile) -> TakeTurns:
+    """Whose turn it is at the vendors that are on. The sandbox has no account."""
+    vendors, rules = plans.settings.vendors, structs.asdict(plans.settings.health)
+    del rules["probe"]
+    return TakeTurns(
+        turnstile=turnstile,
+        accounts={name: _account(vendors[name]) for name in plans.settings.api_keys},
+        rules=Rules(**rules),
+        observe=plans.observe,
+        mint=mint,
+        elapsed=time.monotonic,
+    )
+
+
+def asking_after(
+    plans: Plans, turns: TakeTurns, vendors: Mapping[str, Probed]
+) -> tuple[Callable[[], Awaitable[None]], ...]:
+    """What goes on behind the requests where vendors that are set aside are asked for something free."""
+    entry = plans.settings.health
+    return (AskAfter(turns=turns, backends=vendors, seconds=entry.open_seconds).run,) if entry.probe else ()
+
+
+def _account(vendor: Vendor) -> Account:
+    caps = Caps(**structs.asdict(vendor.account))
+    return Account(caps=caps, lease=vendor.deadline_seconds + LOST_SECONDS)
 
 
 def storage_of(plans: Plans) -> Storage | None:

@@ -27,6 +27,7 @@ def vendor(settings: GatewaySettings, name: str) -> HttpBackend:
         api_key=settings.api_keys[name],
         headers=entry.headers,
         deadline=entry.deadline_seconds,
+        connect_seconds=entry.connect_seconds,
         most_calls=entry.most_calls,
         proxy=entry.proxy,
         ca_file=entry.ca_file,

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.gateway import GatewayProcess, patient
+from tests.gateway import GatewayProcess, calm
 from tests.objects import ObjectServer, object_server
 from tests.servers import real_redis
 from tests.simulators import openai, together
@@ -20,7 +20,7 @@ from tests.simulators.server import Simulator
 def for_tests(folder: Path) -> None:
     """Most tests ask for the same fox again and again, and want a new one each time."""
     gateway = folder / "gateway.yaml"
-    gateway.write_text(patient(gateway.read_text()).replace("  seconds: 3600 #", "  seconds: 0 #"))
+    gateway.write_text(calm(gateway.read_text()).replace("  seconds: 3600 #", "  seconds: 0 #"))
 
 
 CONFIG = Path(__file__).parent.parent / "config"

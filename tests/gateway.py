@@ -23,6 +23,7 @@ FOREIGN = (
     "ADMIN_API_KEY",
     "DATA_DIR",
     "IMAGE_GATEWAY_",
+    "METRICS_",
     "HTTP",
     "http",
 )
@@ -34,9 +35,28 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | more
 
 
+CALM = {
+    "wait_seconds: 10 #": "wait_seconds: 0 #",
+    "consecutive: 5 #": "consecutive: 1000 #",
+    "least_calls: 10\n": "least_calls: 1000\n",
+    "  open_seconds: 5 #": "  open_seconds: 0.001 #",
+    "most_open_seconds: 60 #": "most_open_seconds: 0.001 #",
+    "most_blocked_seconds: 3600 #": "most_blocked_seconds: 0.001 #",
+}
+
+
 def patient(settings: str) -> str:
-    """Settings for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang."""
+    """gateway.yaml for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang."""
     return settings.replace("answer_seconds: 0.08 #", "answer_seconds: 2 #")
+
+
+def calm(settings: str) -> str:
+    """The same for tests that make a vendor fail again and again, and mean each time by itself."""
+    settings = patient(settings)
+    for was, becomes in CALM.items():
+        assert was in settings, was
+        settings = settings.replace(was, becomes)
+    return settings
 
 
 class GatewayProcess:

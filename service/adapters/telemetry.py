@@ -13,17 +13,27 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from service.domain.health import State
 from service.usecases.events import (
     AttemptFinished,
     BooksBehind,
     BooksCaughtUp,
+    BreakerChanged,
+    CacheFailed,
     CountersRebuilt,
     Crashed,
+    EntriesWritten,
+    EntryPosted,
     Event,
+    FlightTaken,
+    HeadroomHeard,
     HoldExpired,
+    HoldVoided,
     Listening,
+    LoopLagged,
     PicturesForgotten,
     QuoteExceeded,
+    ReadingsTaken,
     RequestFinished,
     SettingsReloaded,
     SettlementDelayed,
@@ -46,6 +56,11 @@ PLAIN: Mapping[type, tuple[int, str]] = {
     Crashed: (logging.ERROR, "crash"),
 }
 """Events that are written down as they are."""
+
+UNTOLD = frozenset(
+    {EntryPosted, HoldVoided, EntriesWritten, FlightTaken, CacheFailed, ReadingsTaken, LoopLagged, HeadroomHeard},
+)
+"""Events that are for counting."""
 
 
 def configure_logs(stream: TextIO = sys.stdout) -> None:
@@ -83,6 +98,11 @@ class Telemetry:
                 self._attempt(event)
             case SettingsReloaded():
                 self._reloaded(event)
+            case BreakerChanged():
+                level = logging.WARNING if event.state is State.OPEN else logging.INFO
+                self._log.log(level, "breaker", **asdict(event))
+            case _ if type(event) in UNTOLD:
+                return
             case _:
                 level, name = PLAIN[type(event)]
                 self._log.log(level, name, **asdict(event))

@@ -15,11 +15,12 @@ from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service import __version__
-from service.api import admin, cache, files, images, models, ops, oversight, pictures, usage
+from service.api import admin, backends, cache, files, images, models, ops, oversight, pictures, usage
 from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Edge
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
+from service.api.verdicts import judged
 from service.domain.errors import GatewayError
 from service.usecases.ports import Observer
 
@@ -78,6 +79,7 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
                     oversight.retrieve_team,
                     oversight.usage_of_teams,
                     oversight.export_usage,
+                    backends.list_backends,
                     cache.cache_stats,
                     cache.purge_cache,
                 ],
@@ -90,9 +92,9 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
             ops.openapi,
         ],
         exception_handlers={
-            GatewayError: on_gateway_error,
-            HTTPException: on_http_exception,
-            Exception: crash_reporter(observe),
+            GatewayError: judged(on_gateway_error),
+            HTTPException: judged(on_http_exception),
+            Exception: judged(crash_reporter(observe)),
         },
         state=State({"desk": desk}),
         openapi_config=OpenAPIConfig(

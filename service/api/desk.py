@@ -4,7 +4,7 @@ Rule: handlers take everything from the desk and nothing from modules. `live` gi
 a whole, so that a request sees one version of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,7 @@ from service.usecases.read_limits import ReadLimits
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.report_usage import ReportUsage
 from service.usecases.tend_results import PurgeResults
+from service.usecases.watch import BackendStanding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Desk:
     report: ReportUsage
     export: ExportUsage
     standings: ReadLimits
+    backends: Callable[[], Sequence[BackendStanding]]
     purge: PurgeResults
     admin: str | None
     tags: frozenset[str]

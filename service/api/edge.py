@@ -7,6 +7,7 @@ neither routes nor bodies. An answer that never started is reported as status 49
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
 
 from litestar import Request
@@ -14,6 +15,8 @@ from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from service.domain.limits import Limit
+from service.domain.marks import UNMARKED, Marks, Operation, Verdict
 from service.domain.teams import Key
 from service.usecases.events import RequestFinished
 from service.usecases.ports import Observer
@@ -21,6 +24,20 @@ from service.usecases.ports import Observer
 SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 KEY = "image_gateway"
 GONE = 499
+PLACES: tuple[tuple[str, Operation], ...] = (
+    ("/v1/images/generations", Operation.GENERATE),
+    ("/v1/images/edits", Operation.EDIT),
+    ("/v1/images", Operation.PICTURES),
+    ("/v1/models", Operation.MODELS),
+    ("/v1/files", Operation.FILES),
+    ("/v1/usage", Operation.USAGE),
+    ("/admin", Operation.ADMIN),
+    ("/docs", Operation.DOCS),
+    ("/openapi.yaml", Operation.DOCS),
+    ("/health", Operation.HEALTH),
+)
+"""What the templates of our own routes begin with, and what is asked for there."""
+
 DOUBLED = "/v1/v1/"  # what Together's Python SDK from 2.1 asks for when its base_url ends in /v1
 
 Http = Request[Any, Any, Any]
@@ -29,10 +46,20 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 @dataclass(slots=True)
 class Line:
-    """What is known about a request while it is served: facts for the log, headers for the reply whatever it is."""
+    """What is known about a request while it is served: facts for the log, headers for the reply whatever it is.
+
+    `began` and `elapsed` are monotonic seconds; `previewed` is how long after the one its first preview was there.
+    `refused` is the limit that had no room for it.
+    """
 
     request_id: str
+    began: float
+    elapsed: Callable[[], float]
     key: Key | None = None
+    marks: Marks = UNMARKED
+    verdict: Verdict = Verdict.SERVED
+    refused: Limit | None = None
+    previewed: float | None = None
     facts: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = GONE
@@ -41,6 +68,11 @@ class Line:
     def note(self, **facts: object) -> None:
         """Add facts for the log; what is None is left out."""
         self.facts |= {name: fact for name, fact in facts.items() if fact is not None}
+
+    def preview(self) -> None:
+        """A preview goes out."""
+        if self.previewed is None:
+            self.previewed = self.elapsed() - self.began
 
 
 def line_of(scope: Scope) -> Line:
@@ -65,11 +97,11 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        line = Line(request_id=_given_id(scope) or f"req_{self._mint()}")
+        request_id = _given_id(scope) or f"req_{self._mint()}"
+        line = Line(request_id=request_id, began=self._elapsed(), elapsed=self._elapsed)
         if scope["path"].startswith(DOUBLED):
             scope["path"] = scope["path"].removeprefix("/v1")
         scope[KEY] = line  # type: ignore[literal-required]  # our own entry in the ASGI scope
-        started = self._elapsed()
         header = (b"x-request-id", line.request_id.encode())
 
         async def counted(message: Message) -> None:
@@ -90,11 +122,23 @@ class Edge:
                     method=scope["method"],
                     path=scope["path"],
                     status=line.status,
-                    milliseconds=(self._elapsed() - started) * 1000,
+                    milliseconds=(self._elapsed() - line.began) * 1000,
                     bytes_out=line.bytes_out,
                     facts=line.facts,
+                    team=line.key.team.name if line.key else "",
+                    operation=operation_of(scope.get("path_template")),
+                    verdict=Verdict.CLIENT_GONE if line.status == GONE else line.verdict,
+                    marks=line.marks,
+                    refused=line.refused,
+                    previewed=line.previewed,
                 ),
             )
+
+
+@cache  # of our own routes only, so it stays small
+def operation_of(template: str | None) -> Operation:
+    """What a route of ours is for; None is no route."""
+    return next((operation for place, operation in PLACES if (template or "").startswith(place)), Operation.UNKNOWN)
 
 
 def _given_id(scope: HTTPScope) -> str | None:

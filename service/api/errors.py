@@ -75,6 +75,9 @@ ROWS: Mapping[type[GatewayError], Row] = {
 }
 
 USED_UP = Row(429, "insufficient_quota", "insufficient_quota")
+MAYBE_BILLED = (
+    "It may have to be paid for, and is booked. It was not tried again; whoever sends the request again buys it again."
+)
 CROWDED_SECONDS = 2  # until one of several pictures at a time may be done
 
 FAILURES: Mapping[FailureKind, Row] = {
@@ -83,6 +86,7 @@ FAILURES: Mapping[FailureKind, Row] = {
     FailureKind.MODEL_NOT_FOUND: Row(404, INVALID, "model_not_found"),
     FailureKind.NOT_PERMITTED: Row(403, INVALID, "not_permitted"),
     FailureKind.AUTH_FAILED: Row(502, SERVER, "upstream_auth_error"),
+    FailureKind.FORBIDDEN: Row(502, SERVER, "upstream_auth_error"),
     FailureKind.RATE_LIMITED: Row(429, "requests", "rate_limit_exceeded", retry=True),
     FailureKind.QUOTA_EXHAUSTED: Row(429, "insufficient_quota", "insufficient_quota"),
     FailureKind.OVERLOADED: Row(503, SERVER, "server_is_overloaded", retry=True),
@@ -117,7 +121,7 @@ class ErrorBody(msgspec.Struct, omit_defaults=True):
     """What went wrong. `param` names the field, `code` is stable, `message` is for people.
 
     A limit that is used up adds which it is, how much of it there is and was used (US dollars, or a count), and when
-    all of it is there again.
+    all of it is there again. `may_be_billed` is there, and true, where the vendor may want money for what failed.
     """
 
     message: str
@@ -125,6 +129,7 @@ class ErrorBody(msgspec.Struct, omit_defaults=True):
     param: str | None
     code: str | None
     moderation_details: Mapping[str, object] | None = None
+    may_be_billed: bool | None = None
     limit_source: str | None = None
     limit: float | int | None = None
     spent: float | int | None = None
@@ -189,14 +194,16 @@ def on_failure(request: Http, failure: Failure) -> Response[bytes]:
     row = FAILURES[failure.kind]
     code = failure.code if failure.code and failure.kind in KEPT_CODES else row.code
     line_of(request.scope).note(error=code)
+    billed = failure.may_be_billed
     body = ErrorBody(
-        message=failure.message,
+        message=f"{failure.message} {MAYBE_BILLED}" if billed else failure.message,
         type=row.type,
         param=failure.param,
         code=code,
         moderation_details=failure.moderation_details,
+        may_be_billed=billed or None,
     )
-    return render(row, body, failure.retry_after)
+    return render(replace(row, retry=row.retry and not billed), body, failure.retry_after)
 
 
 def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:

@@ -31,6 +31,7 @@ from service.domain.images import Operation, Spec
 from service.domain.kept import name_of
 from service.domain.ledger import Admission
 from service.domain.links import sign
+from service.domain.marks import Verdict, marks_of
 from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
 from service.domain.teams import Team
@@ -122,7 +123,8 @@ async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, Image
 
 
 async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> ASGIResponse:
-    line, key = line_of(request.scope), key_of(request)
+    line, key, catalog = line_of(request.scope), key_of(request), desk.live().catalog
+    line.marks, line.verdict = marks_of(spec, catalog), Verdict.CLIENT_GONE  # until it is answered
     line.note(model=spec.model, tier=spec.tier, size=str(spec.size or "auto"), n=spec.n, references=_count(spec))
     line.note(stream=body.stream)
     if desk.log_prompts:
@@ -137,7 +139,7 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
     asked = Asked(
         spec=spec,
         caller=caller,
-        catalog=desk.live().catalog,
+        catalog=catalog,
         terms=read_terms(request.headers),
         linked=linked,
         admitted=admitted,
@@ -166,6 +168,8 @@ def _finish(line: Line, share: Share) -> dict[str, str]:
     result = share.result
     line.note(model=result.model, backend=result.backend, delivered=len(result.purchase.pictures))
     line.note(cost_usd=share.cost / NANO, cache=share.source.value)
+    line.marks = replace(line.marks, backend=result.backend, cache=share.source.value)
+    line.verdict = Verdict.SERVED
     return _headers(share)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from litestar.response.base import ASGIResponse, Response
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
-from service.api.edge import Http
+from service.api.edge import Http, Line, line_of
 from service.api.replies import UsageReply, usage_reply
 from service.domain.errors import GatewayError
 from service.domain.outcomes import Buffer, Partial, Picture, Usage
@@ -200,12 +200,13 @@ async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
     moments: AsyncGenerator[Partial | None, None],
     finish: Callable[[Share], dict[str, str]],
 ) -> Pieces:
+    line = line_of(request.scope)
     try:
         while first:
-            for piece in _moment(kind, first.pop()):
+            for piece in _moment(line, kind, first.pop()):
                 yield piece
         async for moment in moments:
-            for piece in _moment(kind, moment):
+            for piece in _moment(line, kind, moment):
                 yield piece
             del moment, piece  # megabytes, which would be kept until the next event is there
         share = await watched.share
@@ -220,8 +221,11 @@ async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
         await moments.aclose()
 
 
-def _moment(kind: str, moment: Partial | None) -> Sequence[Buffer]:
-    return [NOTHING_YET] if moment is None else preview(kind, moment)
+def _moment(line: Line, kind: str, moment: Partial | None) -> Sequence[Buffer]:
+    if moment is None:
+        return [NOTHING_YET]
+    line.preview()
+    return preview(kind, moment)
 
 
 def preview(kind: str, partial: Partial) -> Sequence[Buffer]:

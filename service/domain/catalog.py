@@ -143,8 +143,7 @@ class Catalog:
 
     def find(self, name: str | None, today: date) -> Model:
         """The model of that name or alias (None: the default), unless it is unknown or gone by `today`."""
-        wanted = name or self.default_model
-        model = self.models.get(wanted) or next((m for m in self.models.values() if wanted in m.aliases), None)
+        wanted, model = name or self.default_model, self.named(name)
         if model and not is_gone(model, today):
             return model
         since, successor = self._end_of(wanted, model)
@@ -154,6 +153,11 @@ class Catalog:
             hint = f" Use '{successor}' instead." if successor else ""
             text = f"The model '{wanted[:80]}' was shut down on {since}.{hint}"
         raise errors.ModelNotFound(text, param="model")
+
+    def named(self, name: str | None) -> Model | None:
+        """The model of that name or alias (None: the default), gone or not; None if it is unknown."""
+        wanted = name or self.default_model
+        return self.models.get(wanted) or next((m for m in self.models.values() if wanted in m.aliases), None)
 
     def _end_of(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
         if model:

@@ -51,6 +51,7 @@ class FailureKind(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     NOT_PERMITTED = "not_permitted"
     AUTH_FAILED = "auth_failed"
+    FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXHAUSTED = "quota_exhausted"
     OVERLOADED = "overloaded"
@@ -70,8 +71,8 @@ MAY_BE_BILLED = frozenset({FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY})
 class Failure:
     """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds.
 
-    `drawn`: previews had come before it failed, and nobody says whether they are paid for. `asked`: the vendor was
-    called; if not, the gateway knew better.
+    `drawn`: something had come before it failed, previews or others of several pictures, and may have to be paid for.
+    `asked`: the vendor was called; if not, the gateway knew better.
     """
 
     kind: FailureKind

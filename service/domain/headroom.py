@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
-    """What is left of a vendor's limit on `measure` (requests, images or tokens), and when all of it is back.
+    """What is left of a vendor's limit on `measure` (requests, images or tokens), and when there is more.
 
     `resets` is in seconds from now; `limit` and `left` are counts.
     """

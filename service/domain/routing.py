@@ -213,10 +213,15 @@ def lot(request_id: str) -> int:
 
 
 class Next(StrEnum):
-    """What to do after a failure."""
+    """What to do after a failure.
+
+    GIVE_UP: tell the caller. NEXT_ROUTE: the same call would fail again, another route may do. LATER: another route, or
+    the same one after a while.
+    """
 
     GIVE_UP = "give_up"
     NEXT_ROUTE = "next_route"
+    LATER = "later"
 
 
 AFTER = {
@@ -225,13 +230,14 @@ AFTER = {
     FailureKind.MODEL_NOT_FOUND: Next.NEXT_ROUTE,
     FailureKind.NOT_PERMITTED: Next.NEXT_ROUTE,
     FailureKind.AUTH_FAILED: Next.NEXT_ROUTE,
-    FailureKind.RATE_LIMITED: Next.NEXT_ROUTE,
+    FailureKind.FORBIDDEN: Next.NEXT_ROUTE,
+    FailureKind.RATE_LIMITED: Next.LATER,
     FailureKind.QUOTA_EXHAUSTED: Next.NEXT_ROUTE,
-    FailureKind.OVERLOADED: Next.NEXT_ROUTE,
-    FailureKind.SERVER_ERROR: Next.NEXT_ROUTE,
-    FailureKind.UNREACHABLE: Next.NEXT_ROUTE,
-    FailureKind.BUSY: Next.NEXT_ROUTE,
-    FailureKind.SET_ASIDE: Next.NEXT_ROUTE,
+    FailureKind.OVERLOADED: Next.LATER,
+    FailureKind.SERVER_ERROR: Next.LATER,
+    FailureKind.UNREACHABLE: Next.LATER,
+    FailureKind.BUSY: Next.LATER,
+    FailureKind.SET_ASIDE: Next.LATER,
     FailureKind.TIMED_OUT: Next.GIVE_UP,
     FailureKind.BROKEN_REPLY: Next.GIVE_UP,
 }

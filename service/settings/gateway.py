@@ -16,6 +16,8 @@ from msgspec import Meta
 from service.domain.routing import SANDBOX
 from service.settings.admin import read_admin_digest
 from service.settings.files import Entry, Place, SettingsError, read_yaml
+from service.settings.health import Account, Health, check_health
+from service.settings.metrics import Metrics, read_metrics
 from service.settings.storage import Storage, read_storage
 
 STORES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
@@ -30,11 +32,13 @@ class Vendor(Entry, frozen=True):
     api_key_env: str | None = None
     api_key_file: str | None = None
     deadline_seconds: float = 300.0
+    connect_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
     most_calls: int = 512
     relay_image_urls: bool = False
     proxy: str | None = None
     ca_file: str | None = None
     headers: dict[str, str] = {}
+    account: Account = Account()
 
 
 class Sandbox(Entry, frozen=True):
@@ -109,6 +113,13 @@ class Purchases(Entry, frozen=True):
     in_doubt: Literal["refuse", "buy"] = "refuse"
 
 
+class Routing(Entry, frozen=True):
+    """How hard a request tries: seconds that it waits for backends in all, and what of several pictures is enough."""
+
+    wait_seconds: Annotated[float, Meta(ge=0, le=300)] = 10.0
+    partial_failure: Literal["fail", "return"] = "fail"
+
+
 class State(Entry, frozen=True):
     """The server of quotas, holds, flights and the cache: for how many quiet seconds it may not answer."""
 
@@ -132,8 +143,11 @@ class _File(Entry, frozen=True):
     tags: frozenset[str] = frozenset()
     cache: Cache = Cache()
     purchases: Purchases = Purchases()
+    routing: Routing = Routing()
+    health: Health = Health()
     state: State = State()
     logs: Logs = Logs()
+    metrics: Metrics = Metrics()
 
 
 class GatewaySettings(Entry, frozen=True):
@@ -150,8 +164,11 @@ class GatewaySettings(Entry, frozen=True):
     tags: frozenset[str]
     cache: Cache
     purchases: Purchases
+    routing: Routing
+    health: Health
     state: State
     logs: Logs
+    metrics: Metrics
     redis_url: str | None
     cache_redis_url: str | None
     database_url: str | None
@@ -179,6 +196,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     secrets = {name: _secret(top / "backends" / name, vendor, environment) for name, vendor in vendors.items()}
     _check_positive(top, found)
     _check_pictures(top / "pictures", found.pictures)
+    check_health(top / "health", found.health)
     if found.pictures.public_url is not None:
         _check_address(top / "pictures" / "public_url", found.pictures.public_url)
     return GatewaySettings(
@@ -193,8 +211,11 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         tags=_tags(top / "tags", found.tags),
         cache=found.cache,
         purchases=found.purchases,
+        routing=found.routing,
+        health=found.health,
         state=found.state,
         logs=found.logs,
+        metrics=read_metrics(top / "metrics", found.metrics, environment),
         redis_url=_store(environment, "REDIS_URL"),
         cache_redis_url=_store(environment, "CACHE_REDIS_URL"),
         database_url=environment.get("DATABASE_URL") or None,

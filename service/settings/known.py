@@ -4,6 +4,7 @@ Rule: together, because the one names what the other defines. Fails with `Settin
 file is told in words and the version before stays.
 """
 
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,6 +15,8 @@ from service.settings.files import SettingsError
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
 from service.usecases.know_callers import Known
+
+NAMES = ("models.yaml", "teams.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,14 @@ class Files:
                 teams={**roster.teams, team.name: roster.teams.get(team.name, team)},
                 keys={**roster.keys, self.extra.digest: replace(self.extra, team=roster.teams.get(team.name, team))},
             )
-        return Known(catalog=catalog, roster=roster)
+        return Known(catalog=catalog, roster=roster, version=self._version())
+
+    def _version(self) -> str:
+        """12 hex digits of what both files say."""
+        digest = hashlib.sha256()
+        for name in NAMES:
+            digest.update((self.folder / name).read_bytes())
+        return digest.hexdigest()[:12]
 
     def again(self) -> Known | str:
         """Both files, or what is wrong with them."""
@@ -46,7 +56,7 @@ class Files:
 
     def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
         """Something that changes when one of the files does, also by way of a link to another file."""
-        return tuple(_stamp(self.folder / name) for name in ("models.yaml", "teams.yaml"))
+        return tuple(_stamp(self.folder / name) for name in NAMES)
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:

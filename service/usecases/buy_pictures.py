@@ -1,18 +1,19 @@
 """Buy pictures along one route: hold their worst price, call the backend once for each order, book what it came to.
 
 Rule: an order has one hold, one call and at most one entry. It is booked as soon as the vendor has answered, before
-anything else can go wrong. With several orders side by side, what was delivered is kept even if another one failed.
+anything else can go wrong, and by itself: of several orders side by side one may fail and the others not. Who is not
+given a turn at the backend has asked nobody, and gives the money back.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
+from functools import partial, reduce
 
 from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
-from service.domain.errors import Failure, GatewayError
+from service.domain.errors import Failure
 from service.domain.images import Spec
 from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_of
 from service.domain.limits import RATES
@@ -23,6 +24,9 @@ from service.usecases.develop import Develop, needed
 from service.usecases.events import AttemptFinished, QuoteExceeded
 from service.usecases.hold_money import Held, HoldMoney
 from service.usecases.ports import Backends, Observer, Order, Show, unseen
+from service.usecases.turns import Turn, Turns
+
+SEVERITY = {Next.LATER: 0, Next.NEXT_ROUTE: 1, Next.GIVE_UP: 2}
 
 Bring = Callable[[Spec], Awaitable[Spec]]
 """Fetches what a spec only links to."""
@@ -80,17 +84,28 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bought:
-    """What orders along one route came to: pictures or a failure, and what was booked for it in nano-USD.
+    """What orders came to: pictures, a failure, or with several orders both; and what was booked, in nano-USD.
 
     `transcode` is what was done with the pictures here; so many `previews` were shown.
     """
 
-    outcome: Outcome
-    cost: int
+    purchase: Purchase | None = None
+    failure: Failure | None = None
+    cost: int = 0
     transcode: Transcode | None = None
     previews: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """What orders that are placed side by side have in common."""
+
+    held: Held
+    turn: Turn
+    wish: Wish
+    plan: Plan
 
 
 @dataclass(slots=True)
@@ -113,6 +128,7 @@ class BuyPictures:
     backends: Backends
     develop: Develop
     hold: HoldMoney
+    turns: Turns
     observe: Observer
     mint: Callable[[], str]
     elapsed: Callable[[], float]
@@ -134,19 +150,26 @@ class BuyPictures:
         async with self.hold(wish.caller.key.team.name, claims, counted, state) as held:
             if first:
                 wish.admitted(held.admission)
-            spec = await bring(wish.spec) if bring else wish.spec
-            await held.send()
-            try:
-                await wish.depart()
-            except GatewayError:
+            async with unsent(held):
+                spec = await bring(wish.spec) if bring else wish.spec
+                turn = await self.turns.take(plan.route, len(parts), spec.n)
+            if isinstance(turn, Failure):
                 await held.release()
-                raise
-            placed = zip(claims, orders(spec, plan), strict=True)
-            found = await asyncio.gather(*(self._place(held, one, part, wish, plan) for one, part in placed))
-        return spec, combine(found)
+                return spec, Bought(failure=turn)
+            try:
+                async with unsent(held):
+                    await held.send()
+                    await wish.depart()
+                placing = Placing(held=held, turn=turn, wish=wish, plan=plan)
+                placed = zip(claims, orders(spec, plan), strict=True)
+                found = await asyncio.gather(*(self._place(placing, *each) for each in placed))
+            finally:
+                await self.turns.leave(turn)
+        return spec, reduce(combined, found)
 
-    async def _place(self, held: Held, claim: Claim, part: Spec, wish: Wish, plan: Plan) -> Bought:
+    async def _place(self, placing: Placing, claim: Claim, part: Spec) -> Bought:
         """One order, booked and developed by itself: a reply that cannot be read spoils no other one."""
+        held, wish, plan = placing.held, placing.wish, placing.plan
         show = Counted(wish.show)
         order = Order(
             spec=part,
@@ -155,20 +178,25 @@ class BuyPictures:
             request_id=wish.caller.request_id,
             partials=previews(wish.spec, plan, wish.partials),
             show=show,
+            heard=partial(self.turns.heard, plan.route),
         )
         outcome = await self._attempt(order)
+        self.turns.told(placing.turn, outcome)
         if isinstance(outcome, Failure):
-            return Bought(outcome, await self._book_failure(held, claim, outcome))
+            return Bought(failure=outcome, cost=await self._book_failure(held, claim, outcome))
         outcome = replace(outcome, tier=outcome.tier or plan.route.delivers)
         measured = await self.develop.measured(outcome)
         if isinstance(measured, Failure):
             entry = self._entry(held, claim, order, wish.model, outcome)
             await held.post(replace(entry, status=Status.FAILED))
-            return Bought(measured, entry.cost)
+            return Bought(failure=measured, cost=entry.cost)
         entry = self._entry(held, claim, order, wish.model, measured)
         await held.post(entry)
         finished = await self.develop(measured, wish.spec, plan)
-        return Bought(finished, entry.cost, needed(measured, wish.spec, plan), show.shown)
+        if isinstance(finished, Failure):
+            return Bought(failure=finished, cost=entry.cost)
+        transcode = needed(measured, wish.spec, plan)
+        return Bought(purchase=finished, cost=entry.cost, transcode=transcode, previews=show.shown)
 
     async def _attempt(self, order: Order) -> Outcome:
         started = self.elapsed()
@@ -206,27 +234,35 @@ class BuyPictures:
         return delivered(claim, held.admission.held_at, purchase, charge, model)
 
 
-def combine(found: Sequence[Bought]) -> Bought:
-    """Several orders as one: the pictures, if there are any, else the failure that decides what happens next."""
-    spent, shown = sum(each.cost for each in found), sum(each.previews for each in found)
-    bought = [each.outcome for each in found if isinstance(each.outcome, Purchase)]
-    if bought:
-        transcode = next((each.transcode for each in found if each.transcode), None)
-        return Bought(join(bought), spent, transcode, shown)
-    return Bought(worst([each.outcome for each in found if isinstance(each.outcome, Failure)]), spent)
+@asynccontextmanager
+async def unsent(held: Held) -> AsyncIterator[None]:
+    """As long as nobody was asked, whatever goes wrong gives the money back."""
+    try:
+        yield
+    except BaseException:
+        await held.release()
+        raise
 
 
-def join(purchases: list[Purchase]) -> Purchase:
-    """Several purchases of the same thing as one: pictures in order, usage summed where all of them have it."""
-    first, *_ = purchases
-    usages = [purchase.usage for purchase in purchases if purchase.usage]
-    return replace(
-        first,
-        pictures=tuple(picture for purchase in purchases for picture in purchase.pictures),
-        usage=reduce(add, usages) if len(usages) == len(purchases) else None,
+def combined(one: Bought, other: Bought) -> Bought:
+    """What two orders came to together: the pictures of both, and of two failures the worse."""
+    return Bought(
+        purchase=join(one.purchase, other.purchase)
+        if one.purchase and other.purchase
+        else one.purchase or other.purchase,
+        failure=worse(one.failure, other.failure) if one.failure and other.failure else one.failure or other.failure,
+        cost=one.cost + other.cost,
+        transcode=one.transcode or other.transcode,
+        previews=one.previews + other.previews,
     )
 
 
-def worst(failures: list[Failure]) -> Failure:
-    """Of several failures the one that must decide what happens next: one that forbids going on, if there is one."""
-    return next((failure for failure in failures if after(failure) is Next.GIVE_UP), failures[0])
+def join(one: Purchase, other: Purchase) -> Purchase:
+    """Two purchases of the same thing as one: pictures in order, usage summed where both have it."""
+    usage = one.usage + other.usage if one.usage and other.usage else None
+    return replace(one, pictures=one.pictures + other.pictures, usage=usage)
+
+
+def worse(one: Failure, other: Failure) -> Failure:
+    """Of two failures the one that must decide what happens next."""
+    return max(one, other, key=lambda failure: SEVERITY[after(failure)])

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.domain.errors import FailureKind
+from service.domain.health import State
+from service.domain.ledger import Entry
+from service.domain.limits import Limit
+from service.domain.marks import UNMARKED, Marks, Operation, Verdict
+from service.domain.readings import Readings
+from service.usecases.flights import Seat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,11 @@ class PicturesForgotten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFinished:
-    """One HTTP request is answered. `facts` are what handlers noted about it, ready to be written down."""
+    """One HTTP request is answered. `facts` are what handlers noted about it, ready to be written down.
+
+    The rest is for counting, and holds no word of a caller's. `refused` is the limit that had no room for it,
+    `previewed` how many seconds after it came its first preview went out.
+    """
 
     request_id: str
     method: str
@@ -46,6 +56,12 @@ class RequestFinished:
     milliseconds: float
     bytes_out: int
     facts: Mapping[str, object]
+    team: str = ""
+    operation: Operation = Operation.UNKNOWN
+    verdict: Verdict = Verdict.SERVED
+    marks: Marks = UNMARKED
+    refused: Limit | None = None
+    previewed: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +75,11 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """The gateway accepts requests at `address`; `backends` are those that are on."""
+    """The gateway accepts requests at `address`; `backends` are those that are on, metrics are at `metrics`."""
 
     address: str
     backends: tuple[str, ...]
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +102,20 @@ class QuoteExceeded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPosted:
+    """A hold has ended with this entry, which is on its way to the books. Told once for each entry."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldVoided:
+    """A hold has ended with nothing: it was certainly not billed."""
+
+    team: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldExpired:
     """Nobody came back for a hold. `booked`: at its quote, because its vendor may have been called."""
 
@@ -97,6 +128,13 @@ class CountersRebuilt:
     """A team's counters were made again from the books."""
 
     team: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntriesWritten:
+    """That many entries are in the books."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +153,18 @@ class BooksCaughtUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlightTaken:
+    """A request led a purchase, joined that of another replica, or found out that nobody knows what became of it."""
+
+    seat: Seat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFailed:
+    """The store of results did not answer; it is taken for a miss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsReloaded:
     """A changed settings file is in force (`problem` is None), or was refused and the old one stays."""
 
@@ -130,6 +180,41 @@ class StoreUnsafe:
     advice: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChanged:
+    """A backend was set aside for so many seconds because of `reason`, may be tried again, or is well (None)."""
+
+    backend: str
+    state: State
+    reason: FailureKind | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadroomHeard:
+    """A vendor said how much is left of a limit of its account; what it did not say is None."""
+
+    backend: str
+    model: str
+    measure: str
+    left: int
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingsTaken:
+    """This is how things stand."""
+
+    readings: Readings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopLagged:
+    """A timer of the event loop fired so many seconds late."""
+
+    seconds: float
+
+
 Event = (
     Listening
     | AttemptFinished
@@ -139,10 +224,19 @@ Event = (
     | Crashed
     | SettlementDelayed
     | QuoteExceeded
+    | EntryPosted
+    | HoldVoided
     | HoldExpired
     | CountersRebuilt
+    | EntriesWritten
     | BooksBehind
     | BooksCaughtUp
     | SettingsReloaded
     | StoreUnsafe
+    | BreakerChanged
+    | HeadroomHeard
+    | FlightTaken
+    | CacheFailed
+    | ReadingsTaken
+    | LoopLagged
 )

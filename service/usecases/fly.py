@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, KeyInUse, KeyReused, StateUnavailable
 from service.usecases.buy_pictures import Depart
+from service.usecases.events import FlightTaken
 from service.usecases.flights import Boarding, Flights, Landing, Result, Seat
+from service.usecases.ports import Observer, unobserved
 
 PAUSES = (0.02, 0.05, 0.1, 0.2)  # seconds between looks at a flight of another replica
 
@@ -54,6 +56,7 @@ class Fly:
     flights: Flights
     mint: Callable[[], str]
     lease: float
+    observe: Observer = unobserved
 
     async def __call__(self, flight: Flight, lead: Lead) -> Flown:
         """Lead the flight of that name, or wait for who leads it in another replica.
@@ -69,6 +72,8 @@ class Fly:
         while True:
             boarding = await self.flights.board(flight.team, flight.name, owner, flight.mark, again=flight.again)
             check_mark(flight, boarding)
+            if boarding.seat is not Seat.WAIT:
+                self.observe(FlightTaken(seat=boarding.seat))
             match boarding.seat:
                 case Seat.LEAD:
                     return Flown(await self._led(flight, owner, lead), led=True)

@@ -3,17 +3,29 @@
 Rule: what is owed is noted before it is tried and forgotten only when it is done, so that neither a cancelled request
 nor a store that is away loses it. An entry is in the store's queue before it is in memory here, and leaves the queue
 after it is in the books; writing it twice changes nothing. When the store or the books are down, everything waits.
+Each entry is told of once, by whoever ended its hold, or for one that expired, by whoever takes it off the queue.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from service.domain.errors import BooksUnavailable, StateUnavailable
-from service.domain.ledger import Claim, Entry, HoldState
+from service.domain.ledger import Claim, Entry, HoldState, Status
+from service.domain.readings import Backlog
+from service.domain.refusals import SECOND
 from service.usecases.accounts import Books, Ledger, Waiting
-from service.usecases.events import BooksBehind, BooksCaughtUp, HoldExpired, SettlementDelayed
+from service.usecases.events import (
+    BooksBehind,
+    BooksCaughtUp,
+    EntriesWritten,
+    EntryPosted,
+    HoldExpired,
+    HoldVoided,
+    SettlementDelayed,
+)
 from service.usecases.ports import Observer
 
 BATCH = 500
@@ -93,13 +105,23 @@ class KeepBooks:
                     entry = replace(owed, held_at=posted.held_at, posted_at=posted.posted_at)
                     self._queue.append(Waiting(ticket=posted.ticket, entry=entry))
                     self._wake.set()
+                state = posted.state
             else:
-                await self.ledger.void(owed.team, owed.hold_id)
+                state = await self.ledger.void(owed.team, owed.hold_id)
         except StateUnavailable:
             self.observe(SettlementDelayed(hold_id=owed.hold_id, team=owed.team))
             return
-        self._owed.pop(owed.hold_id, None)
+        if self._owed.pop(owed.hold_id, None):  # a retry may have been told already
+            self._tell(owed, state)
         self._open.pop(owed.hold_id, None)
+
+    def _tell(self, owed: Entry | Release, state: HoldState) -> None:
+        """Say how a hold ended, if this is how it did."""
+        match owed, state:
+            case Entry(), HoldState.POSTED:
+                self.observe(EntryPosted(entry=owed))
+            case Release(), HoldState.VOIDED:
+                self.observe(HoldVoided(team=owed.team))
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -153,6 +175,7 @@ class KeepBooks:
         if self._behind:
             self.observe(BooksCaughtUp(waiting=len(self._queue)))
         self._behind = False
+        self.observe(EntriesWritten(count=len(batch)))
         by_team = sorted(batch, key=lambda waiting: waiting.entry.team)
         for team, mine in groupby(by_team, lambda waiting: waiting.entry.team):
             try:
@@ -175,7 +198,20 @@ class KeepBooks:
         """Write everything of a team that is on its way to the books. Raises `BooksUnavailable`."""
         while found := await self.ledger.waiting(team, BATCH):
             await self.books.write([waiting.entry for waiting in found])
+            self.observe(EntriesWritten(count=len(found)))
+            for each in found:
+                if each.entry.status is Status.LOST and await self.ledger.written(team, [each.ticket]):
+                    self.observe(EntryPosted(entry=each.entry))
             await self.ledger.written(team, [waiting.ticket for waiting in found])
+
+    def backlog(self) -> Backlog:
+        """What is under way, and what waits."""
+        holds, held = Counter[str](), Counter[str]()
+        for claim in self._open.values():
+            holds[claim.entry.team] += 1
+            held[claim.entry.team] += claim.quote
+        oldest = self._queue[0].entry.posted_at / SECOND if self._queue else None
+        return Backlog(holds=holds, held=held, waiting=len(self._queue), oldest=oldest, owed=len(self._owed))
 
     async def close(self) -> None:
         """Before this replica goes: settle and write what is left, once."""

@@ -19,19 +19,21 @@ from service.usecases.ports import Observer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the settings files say."""
+    """What the settings files say. `version` is another one as soon as they say it in other words."""
 
     catalog: Catalog
     roster: Roster
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """One version of models, teams and keys. `keys` is by digest."""
+    """One version of models, teams and keys. `keys` is by digest, `version` that of the files."""
 
     catalog: Catalog
     teams: Mapping[str, Team]
     keys: Mapping[str, Key]
+    version: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,4 +94,4 @@ def merge(known: Known, issued: Iterable[IssuedKey]) -> Live:
         for key in issued
         if key.team in teams and key.revoked_at is None
     }
-    return Live(catalog=known.catalog, teams=teams, keys={**keys, **known.roster.keys})
+    return Live(catalog=known.catalog, teams=teams, keys={**keys, **known.roster.keys}, version=known.version)

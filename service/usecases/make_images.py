@@ -11,20 +11,19 @@ from functools import partial
 
 from service.domain.booking import Caller
 from service.domain.catalog import Catalog, check
-from service.domain.errors import CallFailed, Failure, StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.domain.images import Spec
 from service.domain.ledger import Admission
-from service.domain.notes import Served, notes
-from service.domain.outcomes import Purchase
-from service.domain.routing import Next, Plan, after, candidates, drawable, lot, ordered
+from service.domain.routing import Plan, candidates, drawable, lot, ordered
 from service.domain.teams import authorize
 from service.domain.terms import Terms
 from service.usecases.answer_once import AnswerOnce
 from service.usecases.buy_once import BuyOnce
-from service.usecases.buy_pictures import Bring, BuyPictures, Depart, Made, Wish, nothing, together
+from service.usecases.buy_pictures import Bring, Depart, Made, Wish, nothing, together
 from service.usecases.gather_references import GatherReferences, has_links
 from service.usecases.ports import Backends, Show, unseen
 from service.usecases.share import Share
+from service.usecases.try_backends import TryBackends
 
 
 def nobody(admission: Admission) -> None:
@@ -57,7 +56,7 @@ class MakeImages:
 
     backends: Backends
     gather: GatherReferences
-    buy: BuyPictures
+    draw: TryBackends
     answer: AnswerOnce
     once: BuyOnce
     now: Callable[[], datetime]
@@ -99,36 +98,9 @@ class MakeImages:
         if has_links(wish.spec):
             terms = replace(terms, share=terms.share and not relay)  # what lies behind a relayed link may change
             if not relay and not self.once.shares(wish, terms):
-                return await self.once(wish, terms, partial(self._buy, wish, plans, bring))
+                return await self.once(wish, terms, partial(self._draw, wish, plans, bring))
         wish = replace(wish, spec=await bring(wish.spec))
-        return await self.once(wish, terms, partial(self._buy, wish, plans, None))
+        return await self.once(wish, terms, partial(self._draw, wish, plans, None))
 
-    async def _buy(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None, depart: Depart) -> Made:
-        """Go down the candidates until one delivers, or until going on would be wrong."""
-        wish, failures = replace(wish, depart=together(wish.depart, depart)), list[Failure]()
-        for plan in plans:
-            spec, bought = await self.buy(wish, plan, bring, first=not failures)
-            if isinstance(bought.outcome, Purchase):
-                return Made(
-                    spec=spec,
-                    backend=plan.route.backend,
-                    upstream_model=plan.route.model,
-                    price_version=plan.price.version,
-                    purchase=bought.outcome,
-                    created=bought.outcome.created or int(self.now().timestamp()),
-                    cost=bought.cost,
-                    notes=notes(
-                        Served(
-                            spec=spec,
-                            plan=plan,
-                            transcode=bought.transcode,
-                            partials=wish.partials,
-                            shown=bought.previews,
-                        )
-                    ),
-                )
-            failures.append(bought.outcome)
-            if after(bought.outcome) is Next.GIVE_UP:
-                raise CallFailed(bought.outcome)
-            wish, bring = replace(wish, spec=spec), None
-        raise CallFailed(failures[0])
+    async def _draw(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None, depart: Depart) -> Made:
+        return await self.draw(replace(wish, depart=together(wish.depart, depart)), plans, bring)

@@ -137,4 +137,8 @@ class Observer(Protocol):
         ...
 
 
+def unobserved(event: Event) -> None:
+    """Nobody is told."""
+
+
 Backends = Mapping[str, Backend]

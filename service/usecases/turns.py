@@ -31,8 +31,16 @@ class Turns(Protocol):
         """What this replica knows to be in the way just now: no call, no waiting, nothing is taken."""
         ...
 
+    def streak(self, route: Route) -> int:
+        """How many calls in a row failed there, as far as this replica knows."""
+        ...
+
     async def take(self, route: Route, calls: int, pictures: int) -> Turn | Failure:
-        """Leave for all the calls, or what is in the way. A turn is given back with `leave`."""
+        """Leave for all the calls, or what is in the way. A turn is given back with `leave`.
+
+        Raises:
+            StateUnavailable: nobody can say what the account can take.
+        """
         ...
 
     def heard(self, route: Route, headrooms: Sequence[Headroom]) -> None:

@@ -10,10 +10,13 @@ import structlog
 
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.domain.errors import FailureKind
+from service.domain.health import State
 from service.usecases.events import (
     AttemptFinished,
+    BreakerChanged,
     Crashed,
     Event,
+    HeadroomHeard,
     Listening,
     RequestFinished,
     StoreFailed,
@@ -52,6 +55,9 @@ def attempt(failure: FailureKind | None) -> AttemptFinished:
     return AttemptFinished(request_id="req_1", backend="openai", model="m", seconds=0.5, failure=failure)
 
 
+HEADROOM = HeadroomHeard(backend="openai", model="m", measure="images", left=1, limit=None)
+
+
 @pytest.mark.parametrize(
     ("event", "line"),
     [
@@ -62,6 +68,14 @@ def attempt(failure: FailureKind | None) -> AttemptFinished:
         (
             StoreUnsafe(store="REDIS_URL", problem="drops", advice="set"),
             {"event": "store unsafe", "store": "REDIS_URL", "problem": "drops", "advice": "set", "level": "warning"},
+        ),
+        (
+            BreakerChanged(backend="openai", state=State.OPEN, reason=FailureKind.AUTH_FAILED, seconds=60.0),
+            {"event": "breaker", "backend": "openai", "state": "open", "reason": "auth_failed", "level": "warning"},
+        ),
+        (
+            BreakerChanged(backend="openai", state=State.CLOSED, reason=None, seconds=0.0),
+            {"event": "breaker", "state": "closed", "reason": None, "level": "info"},
         ),
         (Crashed(request_id="req_1", error="KeyError", trace=("a.py:1 f",)), {"event": "crash", "trace": ["a.py:1 f"]}),
     ],
@@ -74,7 +88,7 @@ def test_each_event_is_one_line_of_json(event: Event, line: dict[str, object]) -
     assert line.items() <= json.loads(written).items()
 
 
-@pytest.mark.parametrize("event", [request("/health/ready"), attempt(None)])
+@pytest.mark.parametrize("event", [request("/health/ready"), attempt(None), HEADROOM])
 def test_what_happens_all_the_time_is_not_written(event: Event) -> None:
     stream = io.StringIO()
     configure_logs(stream)

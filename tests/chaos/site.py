@@ -121,8 +121,8 @@ class Site:
     teams: Sequence[str]
     gateways: list[GatewayProcess] = field(default_factory=list)
 
-    def gateway(self) -> GatewayProcess:
-        """One more replica, not started yet."""
+    def gateway(self, **more: str) -> GatewayProcess:
+        """One more replica, not started yet, with more in its environment if that is said."""
         environment = {
             "IMAGE_GATEWAY_CONFIG": str(self.folder / "config"),
             "OPENAI_API_KEY": "sk-operator",
@@ -130,7 +130,7 @@ class Site:
             "REDIS_URL": self.store.url,
             "DATABASE_URL": self.database_url,
         }
-        return GatewayProcess(self.folder / "data", environment, options=())
+        return GatewayProcess(self.folder / "data", environment | more, options=())
 
     async def booked(self, team: str) -> list[Entry]:
         """The entries of a team."""

@@ -341,6 +341,7 @@ BAD = [
     ("GET", "/export", {"format": "csv", "group_by": "team"}, None, "group_by", "unknown_parameter"),
     ("GET", "/keys", {"team": "nobody"}, None, "team", "invalid_value"),
     ("GET", "/teams", {"team": "ads"}, None, "team", "unknown_parameter"),
+    ("GET", "/backends", {"name": "openai"}, None, "name", "unknown_parameter"),
     ("GET", "/audit", {"limit": "0"}, None, "limit", "invalid_value"),
     ("GET", "/audit", {"limit": "1001"}, None, "limit", "invalid_value"),
     ("GET", "/audit", {"limit": "many"}, None, "limit", "invalid_value"),
@@ -410,7 +411,17 @@ def test_what_is_not_there_is_said(site: Site, method: str, path: str, status: i
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
 
 
-PATHS = ["/keys", "/keys/key_0", "/teams", "/teams/ads", "/usage", "/export?format=csv", "/audit", "/cache"]
+PATHS = [
+    "/keys",
+    "/keys/key_0",
+    "/teams",
+    "/teams/ads",
+    "/usage",
+    "/export?format=csv",
+    "/audit",
+    "/cache",
+    "/backends",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -422,6 +433,10 @@ def test_only_the_admin_key_opens_the_admin_paths(site: Site, path: str, header:
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
     assert reply.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_sandbox_has_no_account_that_could_be_unwell(site: Site) -> None:
+    assert site.told("/backends") == {"object": "list", "data": []}
 
 
 def test_the_admin_key_opens_nothing_else(site: Site) -> None:

@@ -22,6 +22,7 @@ SPENT: Seen = (429, "insufficient_quota", QUOTA)
 BLOCKED: Seen = (400, "moderation_blocked", "image_generation_user_error")
 BROKEN: Seen = (502, "upstream_broken_reply", SERVER)
 FAILED: Seen = (502, "upstream_error", SERVER)
+AWAY: Seen = (502, "upstream_unreachable", SERVER)
 LIMITED: Seen = (429, "rate_limit_exceeded", "requests")
 
 OPENAI: Mapping[str, Seen] = {
@@ -73,7 +74,7 @@ TOGETHER: Mapping[str, Seen] = {
     "no_pictures": BROKEN,
 }
 
-RETRIED = {LIMITED, FAILED, (429, "slow_down", "requests"), (503, "server_is_overloaded", SERVER)}
+RETRIED = {LIMITED, FAILED, AWAY, (429, "slow_down", "requests"), (503, "server_is_overloaded", SERVER)}
 SECRETS = re.compile(r"sk-|tgp-|org-|https?://|api\.openai|simulator|operator's key|Traceback")
 
 
@@ -210,9 +211,9 @@ def test_a_vendor_that_cannot_be_reached(hasty_gateway: GatewayProcess, http: ht
 def test_what_cost_nothing_is_tried_at_the_next_backend(
     hasty_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
-    """OpenAI is out of credit, the next route cannot be reached: the caller hears of the first."""
+    """OpenAI is out of credit, the next route cannot be reached: the caller hears of what passes."""
     openai_sim.answer(openai.FAULTS["insufficient_quota"])
-    check(call(http, hasty_gateway), SPENT)
+    check(call(http, hasty_gateway), AWAY)
     hasty_gateway.await_logged("attempt failed", backend="nobody", model="openai/gpt-image-2", failure="unreachable")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.rounds import BUDGET, Harm, crash_store, harm_parts, kill_gateways, race, wipe_store
+from tests.chaos.storm import SHORT, storm
 
 
 @pytest.fixture
@@ -32,3 +33,9 @@ def test_a_store_that_comes_back_poorer_loses_no_call(place: Path, harm: Harm) -
     found = harm_parts(place, 2, harm)
     assert found.calls > 0
     assert found.clean, found
+
+
+def test_a_storm_at_the_vendors_costs_nobody_twice_and_loses_nothing(place: Path) -> None:
+    wake = storm(place, SHORT)
+    assert wake.entries > 0
+    assert (wake.doubled, wake.lost, wake.sure, wake.avoidable) == ([], [], [], [])

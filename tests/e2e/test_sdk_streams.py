@@ -15,7 +15,7 @@ from tests.e2e.pictures import png
 from tests.e2e.replicas import PATH, change
 from tests.e2e.sdk_js import Line, Told, digest
 from tests.e2e.sdk_py import JAVASCRIPT, PYTHONS, Call, Patience, Sdk, sdk
-from tests.gateway import GatewayProcess
+from tests.gateway import GatewayProcess, calm
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
 from tests.simulators.pictures import Sketch, encoded
@@ -41,6 +41,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) 
     folder = tmp_path_factory.mktemp("streams")
     shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config" / "teams.yaml").write_text(TEAMS)
+    settings = folder / "config" / "gateway.yaml"
+    settings.write_text(calm(settings.read_text()))
     change(folder, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
     change(folder, "grace_seconds: 5", "grace_seconds: 0")
     environment = {

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -32,6 +32,7 @@ from service.usecases.make_images import Asked, MakeImages, nobody
 from service.usecases.ports import Backend, PictureStore
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.serve_kept import ServeKept
+from service.usecases.try_backends import Persistence, TryBackends
 from tests.fakes.books import FakeBooks
 from tests.fakes.contents import MemoryContent
 from tests.fakes.darkroom import FakeDarkroom
@@ -40,12 +41,14 @@ from tests.fakes.ledger import FakeLedger
 from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
 from tests.fakes.results import FakeResults
+from tests.fakes.turns import FakeTurns
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 SQUARE = Size(1024, 1024)
 KEY = Key(id="search-1", team=Team(name="search"), digest=digest_of("igw_search"))
 ALL_FORMATS = ("png", "jpeg", "webp", "gif", "svg")
+PATIENT = Persistence(wait_seconds=10)
 POLICY, REPLAYS = Policy(seconds=3600, shared=False), Replays(seconds=86_400, waits=True)
 FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, max_pixels=8_294_400)
 
@@ -145,6 +148,10 @@ def accounts(
     return HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
 
 
+async def at_once(seconds: float) -> None:
+    """What is waited for has come."""
+
+
 class Alone:
     """The use case for somebody who shares with nobody."""
 
@@ -222,17 +229,9 @@ class Counter:
         )
 
 
-def story(
-    backends: Mapping[str, Backend],
-    *,
-    darkroom: FakeDarkroom | None = None,
-    links: FakeLinks | None = None,
-    observe: Recorder | None = None,
-    hold: HoldMoney | None = None,
-    now: datetime = NOW,
-) -> Alone:
+def story(backends: Mapping[str, Backend], **parts: Any) -> Alone:
     """The use case among fakes, for somebody who shares with nobody."""
-    return Alone(maker(backends, darkroom=darkroom, links=links, observe=observe, hold=hold, now=now))
+    return Alone(maker(backends, **parts))
 
 
 def maker(
@@ -244,14 +243,18 @@ def maker(
     hold: HoldMoney | None = None,
     now: datetime = NOW,
     policy: Policy = POLICY,
+    turns: FakeTurns | None = None,
+    persistence: Persistence = PATIENT,
+    sleep: Callable[[float], Awaitable[None]] = at_once,
 ) -> MakeImages:
     """The use case among fakes. Its stopwatch shows a second more at every glance."""
     darkroom, observe, numbers = darkroom or FakeDarkroom(), observe or Recorder(), itertools.count(1)
-    hold = hold or accounts(observe=observe)
+    hold, turns = hold or accounts(observe=observe), turns or FakeTurns()
     buy = BuyPictures(
         backends=backends,
         develop=Develop(darkroom=darkroom),
         hold=hold,
+        turns=turns,
         observe=observe,
         mint=lambda: f"hold-{next(numbers)}",
         elapsed=itertools.count().__next__,
@@ -261,7 +264,7 @@ def maker(
     return MakeImages(
         backends=backends,
         gather=gather,
-        buy=buy,
+        draw=TryBackends(buy=buy, turns=turns, persistence=persistence, sleep=sleep, now=lambda: now),
         answer=counter.answer(),
         once=counter.once(),
         now=lambda: now,

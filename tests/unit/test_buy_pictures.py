@@ -8,6 +8,7 @@ from service.domain.booking import Caller
 from service.domain.errors import (
     MAY_BE_BILLED,
     CallFailed,
+    Failure,
     FailureKind,
     LimitExceeded,
     StateUnavailable,
@@ -21,7 +22,7 @@ from service.domain.pricing import TokenRates, Tokens
 from service.domain.routing import Plan
 from service.domain.teams import Team
 from service.usecases.accounts import Span
-from service.usecases.buy_pictures import BuyPictures, Wish
+from service.usecases.buy_pictures import Bought, BuyPictures, Wish
 from service.usecases.develop import Develop
 from service.usecases.events import QuoteExceeded
 from service.usecases.make_images import nobody
@@ -47,6 +48,7 @@ from tests.fakes.darkroom import FakeDarkroom
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
+from tests.fakes.turns import FakeTurns
 
 CENT = 10_000_000
 TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta", prices=(price(per_image=3 * CENT),)))))
@@ -62,6 +64,7 @@ def buying(scene: "Scene") -> BuyPictures:
         backends={"alpha": FakeBackend()},
         develop=Develop(darkroom=FakeDarkroom()),
         hold=scene.hold,
+        turns=scene.turns,
         observe=scene.observe,
         mint=lambda: "hold-1",
         elapsed=lambda: 0.0,
@@ -73,10 +76,15 @@ class Scene:
 
     def __init__(self, **backends: FakeBackend) -> None:
         self.ledger, self.books, self.observe = FakeLedger(counted=True), FakeBooks(), Recorder()
-        self.links = FakeLinks()
+        self.links, self.turns = FakeLinks(), FakeTurns()
         self.hold = accounts(self.ledger, self.books, self.observe)
         self.make = story(
-            backends, observe=self.observe, hold=self.hold, links=self.links, darkroom=FakeDarkroom(broken=[b"garbage"])
+            backends,
+            observe=self.observe,
+            hold=self.hold,
+            links=self.links,
+            turns=self.turns,
+            darkroom=FakeDarkroom(broken=[b"garbage"]),
         )
 
     async def booked(self) -> list[Entry]:
@@ -103,7 +111,7 @@ async def test_what_may_have_been_billed_is_booked_at_the_quote(kind: FailureKin
 
 @pytest.mark.parametrize("kind", sorted(set(FailureKind) - MAY_BE_BILLED))
 async def test_what_was_certainly_not_billed_costs_nothing(kind: FailureKind) -> None:
-    scene = Scene(alpha=FakeBackend(failure(kind)))
+    scene = Scene(alpha=FakeBackend(failure(kind), failure(kind)))
     with pytest.raises(CallFailed):
         await scene.make(spec(), limited(usd_per_day=CENT), catalog())
     assert await scene.booked() == []
@@ -114,12 +122,12 @@ async def test_what_was_certainly_not_billed_costs_nothing(kind: FailureKind) ->
 async def test_each_order_has_an_entry_of_its_own() -> None:
     outcomes = (purchase("a", "b", "c", "d"), failure(FailureKind.TIMED_OUT), failure(FailureKind.OVERLOADED))
     scene = Scene(alpha=FakeBackend(*outcomes))
-    made = await scene.make(spec(n=10), caller(), FOUR_AT_ONCE)
+    with pytest.raises(CallFailed):
+        await scene.make(spec(n=10), caller(), FOUR_AT_ONCE)
     assert [(entry.n, entry.cost, entry.status) for entry in await scene.booked()] == [
         (4, 4 * CENT, Status.DELIVERED),
         (4, 4 * CENT, Status.FAILED),
     ]
-    assert made.cost == 8 * CENT
 
 
 async def test_a_delivery_that_is_no_picture_is_paid_for() -> None:
@@ -191,3 +199,31 @@ async def test_when_the_vendor_may_not_be_asked_the_hold_is_given_back() -> None
     (standing,) = await scene.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
     assert standing.used == 0
     assert await scene.booked() == []
+    assert scene.turns.out == set()
+
+
+@pytest.mark.parametrize("refusal", [failure(FailureKind.BUSY), StateUnavailable("The gateway's state is away.")])
+async def test_who_gets_no_turn_asks_nobody_and_holds_nothing(refusal: Failure | StateUnavailable) -> None:
+    scene, told = Scene(), list[str]()
+    scene.turns.refusals.append(refusal)
+
+    async def depart() -> None:
+        told.append("departed")
+
+    asked = Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody, depart=depart)
+    if isinstance(refusal, Failure):
+        _, bought = await buying(scene)(asked, Plan(route=route(), price=price()), None, first=True)
+        assert bought == Bought(failure=refusal)
+    else:
+        with pytest.raises(StateUnavailable):
+            await buying(scene)(asked, Plan(route=route(), price=price()), None, first=True)
+    (standing,) = await scene.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
+    assert (standing.used, told, await scene.booked()) == (0, [], [])
+
+
+async def test_a_turn_is_for_all_calls_of_a_plan_and_is_told_what_each_came_to() -> None:
+    outcomes = purchase("a", "b", "c", "d"), purchase("e", "f", "g", "h"), purchase("i", "j")
+    scene = Scene(alpha=FakeBackend(*outcomes))
+    await scene.make(spec(n=10), caller(), FOUR_AT_ONCE)
+    assert (scene.turns.taken, scene.turns.out) == ([("alpha", 3, 10)], set())
+    assert scene.turns.outcomes == [("turn-1", outcome) for outcome in outcomes]

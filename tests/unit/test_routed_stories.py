@@ -124,7 +124,7 @@ NOTED = catalog(
         (spec(n=10), [purchase(*"abcd"), purchase(*"efgh"), purchase(*"ij")], ("n=3 calls",)),
         (
             spec(n=5, output_format="jpeg"),
-            [failure(FailureKind.BUSY), purchase("e")],
+            [failure(FailureKind.BUSY), purchase("e"), purchase("a", "b", "c", "d")],
             ("transcoded=jpeg", "n=2 calls"),
         ),
     ],
@@ -211,7 +211,7 @@ async def test_a_bound_team_is_served_by_whom_it_may_use(bounds: dict[str, Any],
 
 
 async def test_a_bound_team_is_not_served_by_another_when_its_own_fails() -> None:
-    alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend()
+    alpha, beta = FakeBackend(*[failure(FailureKind.OVERLOADED)] * 2), FakeBackend()
 
     with pytest.raises(Exception, match="It did not work"):
         await story({"alpha": alpha, "beta": beta})(spec(), of(backends=frozenset({"alpha"})), TWO_WAYS)

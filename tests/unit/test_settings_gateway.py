@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.health import Rules
 from service.domain.teams import digest_of
 from service.settings.files import SettingsError
 from service.settings.gateway import (
@@ -13,11 +14,13 @@ from service.settings.gateway import (
     Logs,
     Pictures,
     Requests,
+    Routing,
     Sandbox,
     Serving,
     Vendor,
     read_gateway,
 )
+from service.settings.health import Account, Health
 from service.settings.storage import Folder
 
 SHIPPED = Path(__file__).parents[2] / "config" / "gateway.yaml"
@@ -42,6 +45,7 @@ def test_the_shipped_file_says_the_defaults() -> None:
 
     assert (settings.sandbox, settings.requests, settings.links) == (Sandbox(), Requests(), Links())
     assert (settings.pictures, settings.serving, settings.logs) == (Pictures(), Serving(), Logs())
+    assert (settings.health, settings.routing) == (Health(), Routing())
     assert settings.vendors == {
         "openai": Vendor(dialect="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"),
         "together": Vendor(dialect="together", base_url="https://api.together.xyz/v1", api_key_env="TOGETHER_API_KEY"),
@@ -150,6 +154,14 @@ WRONG_VENDORS: list[tuple[dict[str, object], str, str]] = [
     ({"deadline_seconds": "1e309"}, HOUSE, "deadline_seconds and most_calls must be positive"),
     ({"most_calls": 0}, HOUSE, "deadline_seconds and most_calls must be positive"),
     ({"most_calls": 1.5}, f"{HOUSE}.most_calls", "Expected `int`, got `float`"),
+    ({"connect_seconds": 0}, f"{HOUSE}.connect_seconds", "Expected `float` > 0"),
+    ({"connect_seconds": ".nan"}, f"{HOUSE}.connect_seconds", "Expected `float` > 0"),
+    ({"connect_seconds": 61}, f"{HOUSE}.connect_seconds", "Expected `float` <= 60"),
+    ({"account": "{concurrent: 0}"}, f"{HOUSE}.account.concurrent", "Expected `int` >= 1"),
+    ({"account": "{requests_per_minute: -1}"}, f"{HOUSE}.account.requests_per_minute", "Expected `int` >= 1"),
+    ({"account": "{images_per_minute: 1.5}"}, f"{HOUSE}.account.images_per_minute", "got `float`"),
+    ({"account": "{images_per_minute: 1000001}"}, f"{HOUSE}.account.images_per_minute", "<= 1000000"),
+    ({"account": "{tokens_per_minute: 1}"}, f"{HOUSE}.account", "unknown field `tokens_per_minute`"),
     ({"headers": "{x: 1}"}, f"{HOUSE}.headers[...]", "Expected `str`, got `int`"),
     ({"relay_image_urls": "sometimes"}, f"{HOUSE}.relay_image_urls", "Expected `bool`, got `str`"),
 ]
@@ -177,6 +189,17 @@ WRONG_SECTIONS = [
     ("sandbox: {delay_seconds: .nan}", "$.sandbox.delay_seconds", "nan is not a number of seconds"),
     ("serving: {grace_seconds: -1}", "$.serving.grace_seconds", "-1.0 is not a number of seconds"),
     ("serving: {drain_seconds: .inf}", "$.serving.drain_seconds", "inf is not a number of seconds"),
+    ("health: {consecutive: 0}", "$.health.consecutive", "Expected `int` >= 1"),
+    ("health: {least_calls: 1.5}", "$.health.least_calls", "got `float`"),
+    ("health: {ratio: 0}", "$.health.ratio", "Expected `float` > 0"),
+    ("health: {ratio: 1.01}", "$.health.ratio", "Expected `float` <= 1"),
+    ("health: {window_seconds: .nan}", "$.health.window_seconds", "Expected `float` > 0"),
+    ("health: {window_seconds: 86401}", "$.health.window_seconds", "Expected `float` <= 86400"),
+    ("health: {open_seconds: 0}", "$.health.open_seconds", "Expected `float` > 0"),
+    ("health: {open_seconds: 61}", "$.health.open_seconds", "61.0 is more than most_open_seconds"),
+    ("health: {most_open_seconds: 4}", "$.health.open_seconds", "5.0 is more than most_open_seconds"),
+    ("health: {most_blocked_seconds: .inf}", "$.health.most_blocked_seconds", "Expected `float` <= 86400"),
+    ("health: {probe: 1}", "$.health.probe", "Expected `bool`"),
     ("logs: {prompts: maybe}", "$.logs.prompts", "Expected `bool`, got `str`"),
     ("logs: {prompts: true, prompts: false}", "line 1, column 23", 'found duplicate key "prompts"'),
     ("log: {}", "$", "Object contains unknown field `log`"),
@@ -201,6 +224,21 @@ def test_a_wrong_value_stops_the_start_with_its_place(tmp_path: Path, text: str,
 )
 def test_what_is_unusual_but_right_is_accepted(tmp_path: Path, text: str) -> None:
     assert reading(tmp_path, text).vendors == {}
+
+
+def test_an_account_may_have_caps(tmp_path: Path) -> None:
+    settings = reading(tmp_path, vendor(account="{concurrent: 20, images_per_minute: 250}", connect_seconds=2))
+
+    house = settings.vendors["draw-house"]
+    assert (house.account, house.connect_seconds) == (Account(concurrent=20, images_per_minute=250), 2)
+
+
+def test_health_is_by_the_rules_of_the_domain() -> None:
+    rules = Rules()
+    assert {name: getattr(Health(), name) for name in Rules.__dataclass_fields__} == {
+        name: getattr(rules, name) for name in Rules.__dataclass_fields__
+    }
+    assert {*Health.__struct_fields__} == {*Rules.__dataclass_fields__, "probe"}
 
 
 def test_a_wrong_address_in_the_environment_stops_the_start(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ in a refusal reaches callers only after `scrub`: no keys, account ids, addresses
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 import msgspec
 
 from service.domain.errors import Failure, FailureKind
+from service.domain.headroom import Headroom
 from service.domain.images import Reference
 from service.domain.outcomes import Buffer, Outcome, Partial
 from service.usecases.ports import Order
@@ -37,6 +38,20 @@ class Call:
     files: tuple[File, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """A limit of a vendor, and the headers that hold it, what is left of it and when there is more.
+
+    With `evenly`, that is how long until all of it is back, a piece at a time.
+    """
+
+    measure: str
+    limit: str
+    left: str
+    resets: str
+    evenly: bool = False
+
+
 class Dialect(Protocol):
     """One vendor's wire format. A dialect without events answers orders with partials as if they had none."""
 
@@ -52,9 +67,45 @@ class Dialect(Protocol):
         """What the data of one server-sent event brought; None if nothing that matters."""
         ...
 
+    @property
+    def limits(self) -> Sequence[Limited]:
+        """In which headers the vendor says what is left of its limits."""
+        ...
+
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What any other status means."""
         ...
+
+
+SECONDS: Mapping[str, float] = {"h": 3600, "m": 60, "s": 1, "ms": 0.001, "": 1}
+DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,9})?(?:h|ms|m|s))+|\d{1,6}(?:\.\d{1,9})?", re.ASCII)
+
+
+def headrooms(limits: Sequence[Limited], headers: Mapping[str, str]) -> tuple[Headroom, ...]:
+    """What headers say about limits. A limit of nothing is none."""
+    found = (_headroom(limited, headers) for limited in limits)
+    return tuple(headroom for headroom in found if headroom)
+
+
+def _headroom(limited: Limited, headers: Mapping[str, str]) -> Headroom | None:
+    left, limit = _count(headers.get(limited.left, "")), _count(headers.get(limited.limit, ""))
+    if left is None or limit == 0:
+        return None
+    resets = seconds(headers.get(limited.resets, ""))
+    if resets and limit and limited.evenly:
+        resets /= limit - left if left < limit else 1
+    return Headroom(measure=limited.measure, left=left, limit=limit, resets=resets)
+
+
+def _count(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None
+
+
+def seconds(text: str) -> float | None:
+    """What `1s`, `6m0s`, `120ms` or `1.5` comes to."""
+    if not DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|m|s|)", text))
 
 
 class Complaint(msgspec.Struct):
@@ -113,6 +164,7 @@ class Refusals:
 
 OWN_WORDS = {
     FailureKind.AUTH_FAILED: "The gateway's own credentials were refused by its backend. The operator has to act.",
+    FailureKind.FORBIDDEN: "The gateway's account may not do this at its backend. The operator has to act.",
     FailureKind.QUOTA_EXHAUSTED: "The gateway's account at its backend is out of credit or over its spending limit.",
     FailureKind.SERVER_ERROR: "The backend failed.",
     FailureKind.OVERLOADED: "The backend is overloaded.",

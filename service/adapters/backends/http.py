@@ -15,14 +15,15 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from service.adapters.backends.dialect import BROKEN, Call, Dialect
+from service.adapters.backends.dialect import BROKEN, Call, Dialect, headrooms
 from service.adapters.backends.events import Events
 from service.adapters.backends.sending import Body
 from service.domain.errors import Failure, FailureKind
 from service.domain.outcomes import Outcome, Partial
 from service.usecases.ports import Order
 
-OK = 200
+OK, FORBIDDEN = 200, 403
+MODELS = "/models"
 EVENTS = "text/event-stream"
 KEPT_ALIVE_SECONDS = (
     3.0  # shorter than servers keep theirs (uvicorn: 5): no call may meet one that is just being closed
@@ -30,9 +31,12 @@ KEPT_ALIVE_SECONDS = (
 MOST_HEADER_BYTES = 65_536
 BUFFERED = 1 << 16  # bytes of a reply that may wait to be read; twice that pauses the reading
 
-BUSY = Failure(kind=FailureKind.BUSY, message="Too many calls to the backend are under way.", retry_after=1)
+BUSY = Failure(
+    kind=FailureKind.BUSY, message="Too many calls to the backend are under way.", retry_after=1, asked=False
+)
 UNREACHABLE = Failure(kind=FailureKind.UNREACHABLE, message="The backend could not be reached.")
 PROXY_REFUSED = Failure(kind=FailureKind.UNREACHABLE, message="The proxy to the backend refused.")
+NOT_PERMITTED = Failure(kind=FailureKind.NOT_PERMITTED, message="The list of models is not for this key.")
 TIMED_OUT = Failure(kind=FailureKind.TIMED_OUT, message="The backend did not answer in time.")
 TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply is too large.")
 
@@ -52,6 +56,7 @@ class HttpSettings:
     connect_seconds: float = 5.0
     write_seconds: float = 60.0
     pool_seconds: float = 2.0
+    well_seconds: float = 10.0
     most_calls: int = 512
     most_bytes: int = 268_435_456
     proxy: str | None = None
@@ -89,6 +94,7 @@ class HttpBackend:
         """Make the call, once."""
         try:
             async with self._answered(order) as response:
+                order.heard(headrooms(self._dialect.limits, response.headers))
                 if response.status == OK and response.content_type == EVENTS:
                     return await self._streamed(order, response)
                 body = await self._read(response)
@@ -99,6 +105,24 @@ class HttpBackend:
         if response.status == OK:
             return self._dialect.read(order, body)
         return self._dialect.read_failure(response.status, response.headers, bytes(body))
+
+    async def well(self) -> Failure | None:
+        """Ask for the list of models, which is free; what is wrong with the vendor or the account, if anything.
+
+        Keys may be good for pictures alone, so that this list is forbidden to them: that is nothing wrong.
+        """
+        url = self._settings.base_url + MODELS
+        try:
+            async with (
+                asyncio.timeout(self._settings.well_seconds),
+                self._client().get(url, proxy=self._proxy, allow_redirects=False) as response,
+            ):
+                if response.status in {OK, FORBIDDEN}:
+                    return None if response.status == OK else NOT_PERMITTED
+                body = await self._read(response)
+        except (OSError, aiohttp.ClientError) as error:
+            return failure_of(error, begun=False)
+        return self._dialect.read_failure(response.status, response.headers, bytes(body or b""))
 
     @asynccontextmanager
     async def _answered(self, order: Order) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -14,6 +14,7 @@ from service.adapters.backends.dialect import (
     FILE_ENDINGS,
     Call,
     File,
+    Limited,
     Refusals,
     failure,
     open_picture,
@@ -60,7 +61,7 @@ REFUSALS = Refusals(
     },
     statuses={
         401: FailureKind.AUTH_FAILED,
-        403: FailureKind.AUTH_FAILED,
+        403: FailureKind.FORBIDDEN,
         404: FailureKind.MODEL_NOT_FOUND,
         408: FailureKind.TIMED_OUT,
         429: FailureKind.RATE_LIMITED,
@@ -127,8 +128,17 @@ _EVENT_DECODER = msgspec.json.Decoder(_Event)
 OK_SO_FAR = 500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
 
 
+RATE = "x-ratelimit"
+LIMITS = tuple(
+    Limited(name, f"{RATE}-limit-{name}", f"{RATE}-remaining-{name}", f"{RATE}-reset-{name}", evenly=True)
+    for name in ("requests", "images", "tokens")
+)
+
+
 class OpenAIDialect:
     """The vendor whose API the gateway's own follows."""
+
+    limits = LIMITS
 
     def write(self, order: Order) -> Call:
         """The call for an order. Reads the caller's pictures from disk."""

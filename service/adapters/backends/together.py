@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 import pybase64
 
-from service.adapters.backends.dialect import BROKEN, Call, Refusals, failure, open_picture, picture_bytes
+from service.adapters.backends.dialect import BROKEN, Call, Limited, Refusals, failure, open_picture, picture_bytes
 from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Reference, Spec
@@ -35,7 +35,7 @@ REFUSALS = Refusals(
     statuses={
         401: FailureKind.AUTH_FAILED,
         402: FailureKind.QUOTA_EXHAUSTED,
-        403: FailureKind.AUTH_FAILED,
+        403: FailureKind.FORBIDDEN,
         404: FailureKind.MODEL_NOT_FOUND,
         408: FailureKind.TIMED_OUT,
         422: FailureKind.MODERATION_BLOCKED,
@@ -60,8 +60,16 @@ class _Reply(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Reply)
 
 
+LIMITS = (
+    Limited("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+    Limited("tokens", "x-tokenlimit-limit", "x-tokenlimit-remaining", "x-ratelimit-reset"),
+)
+
+
 class TogetherDialect:
     """A vendor of many models behind one endpoint."""
+
+    limits = LIMITS
 
     def write(self, order: Order) -> Call:
         """The call for an order. Reads the caller's pictures from disk."""

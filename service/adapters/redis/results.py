@@ -19,7 +19,9 @@ from service.adapters.pause import Pause
 from service.adapters.redis.parcels import HEAD_BYTES, model_of, packed, unpacked
 from service.adapters.redis.script import Argument
 from service.adapters.state import MOST_CONNECTIONS, PATIENCE_SECONDS, UNREACHABLE, connect, disconnect
+from service.usecases.events import CacheFailed
 from service.usecases.flights import Result, ResultStats
+from service.usecases.ports import Observer, unobserved
 
 MOST_BYTES = 16_000_000
 PAUSE_SECONDS = 1.0
@@ -35,7 +37,8 @@ _GLOB = re.compile(r"[*?\[\]\\]")
 class RedisResults:
     """The port `Results`. A result of more than `most_bytes` is not kept, and not read.
 
-    `patience_seconds` is how long the server may take to answer; `now` is the clock of the pause after it did not.
+    `patience_seconds` is how long the server may take to answer; `now` is the clock of the pause after it did not, of
+    which `observe` is told.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class RedisResults:
         most_bytes: int = MOST_BYTES,
         patience_seconds: float = PATIENCE_SECONDS,
         now: Callable[[], float] = time.monotonic,
+        observe: Observer = unobserved,
     ) -> None:
         self._client = connect(url)
         self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
         self._patience = patience_seconds
         self._most = most_bytes
         self._pause = Pause(PAUSE_SECONDS, now)
+        self._observe = observe
 
     async def get(self, team: str, name: str) -> Result | None:
         """The result, or None. One byte beyond the cap is asked for, so that what is larger shows."""
@@ -111,6 +116,7 @@ class RedisResults:
             reply = None
         except AWAY:
             self._pause.begin()
+            self._observe(CacheFailed())
             return None
         self._pause.end()
         return reply

@@ -1,0 +1,86 @@
+"""Tells metrics to whoever scrapes: as Prometheus text or OpenMetrics, whichever is asked for.
+
+Rule: a scrape reads memory only. The families come first, then what prometheus-client knows of the process, from a
+registry of our own. On a port of its own a thread answers, so also while the event loop is held up.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
+from threading import Thread
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from service.adapters.metrics.families import told
+from service.adapters.metrics.observe import Metrics
+
+PATH = "/metrics"
+OPENMETRICS = "application/openmetrics-text"
+IDLE_SECONDS = 75.0
+GOING_SECONDS = 0.1  # between looks whether the port is to be closed
+
+
+def process_registry() -> CollectorRegistry:
+    """What is known of this process and its Python."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+class Exposition:
+    """What a scrape is told."""
+
+    def __init__(self, metrics: Metrics, registry: CollectorRegistry) -> None:
+        self._metrics = metrics
+        self._registry = registry
+
+    def __call__(self, accept: str) -> tuple[bytes, str]:
+        """The text, and its media type, for an `Accept` header."""
+        encode, media_type = choose_encoder(accept)
+        ours = told(self._metrics.families(), openmetrics=media_type.startswith(OPENMETRICS))
+        return ours.encode() + encode(self._registry), media_type
+
+
+@contextmanager
+def exposed(tell: Exposition, listener: socket) -> Iterator[None]:
+    """Answer scrapes on a port of their own for the length of a block."""
+
+    class Scraped(BaseHTTPRequestHandler):
+        """One connection."""
+
+        timeout = IDLE_SECONDS
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            """The metrics, and nothing else."""
+            if self.path.partition("?")[0] != PATH:
+                self.send_error(404)
+                return
+            body, media_type = tell(self.headers.get("accept", ""))
+            self.send_response(200)
+            self.send_header("content-type", media_type)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def version_string(self) -> str:
+            """Who answers; which Python is nobody's business."""
+            return "image-gateway"
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the standard library's name)
+            """Write nothing down."""
+
+    server = ThreadingHTTPServer(listener.getsockname()[:2], Scraped, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    thread = Thread(target=server.serve_forever, args=(GOING_SECONDS,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

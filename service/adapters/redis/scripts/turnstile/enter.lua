@@ -1,0 +1,68 @@
+-- Take calls and pictures of an account, all or none.
+-- KEYS: as in the prelude. ARGV: name of the turn, calls, pictures, lease in microseconds, then the caps, '' for none:
+-- calls under way, requests a minute, images a minute.
+-- Reply: nothing if they were taken, else the cap and the microseconds until there may be room (-1: never).
+
+local calls, lease = tonumber(ARGV[2]), tonumber(ARGV[4])
+local concurrent = tonumber(ARGV[5])
+
+-- Is there no room for more calls under way? The wait for it.
+local function crowded()
+  if calls > concurrent then
+    return -1
+  end
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', whole(now))
+  if redis.call('ZCARD', KEYS[4]) + calls > concurrent then
+    return 0
+  end
+end
+
+-- What a rate stands at with the amount in it, or nothing and the wait for it.
+local function passed(rate)
+  if rate.amount > rate.most then
+    return nil, -1
+  end
+  local stands = math.max(tonumber(redis.call('HGET', KEYS[5], rate.field) or '0'), now)
+  local after = stands + math.floor(rate.amount * MINUTE / rate.most)
+  if after - now > MINUTE then
+    return nil, after - now - MINUTE
+  end
+  return after
+end
+
+local wait = concurrent and crowded()
+if wait then
+  return { 'concurrent', wait }
+end
+
+local rates = {
+  { field = 'requests', amount = calls, most = tonumber(ARGV[6]) },
+  { field = 'images', amount = tonumber(ARGV[3]), most = tonumber(ARGV[7]) },
+}
+local full
+for _, rate in ipairs(rates) do
+  if rate.most then
+    rate.after, wait = passed(rate)
+    if wait and (not full or wait == -1 or (full[2] ~= -1 and wait > full[2])) then
+      full = { rate.field .. '_per_minute', wait }
+    end
+  end
+end
+if full then
+  return full
+end
+
+for _, rate in ipairs(rates) do
+  if rate.after then
+    redis.call('HSET', KEYS[5], rate.field, whole(rate.after))
+    redis.call('PEXPIRE', KEYS[5], MINUTE / 1000)
+  end
+end
+if concurrent then
+  for number = 1, calls do
+    redis.call('ZADD', KEYS[4], whole(now + lease), ARGV[1] .. ':' .. number)
+  end
+  local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')
+  expire(KEYS[4], tonumber(last[2]), 0)
+end
+return {}

@@ -1,0 +1,9 @@
+-- Become the one that finds out whether the vendor is back.
+-- KEYS: as in the prelude. ARGV: name of the turn, version of the breaker that it goes by.
+-- Reply: 1, or 0 with nothing done: somebody else is, or the breaker has changed.
+
+local version = redis.call('HGET', KEYS[1], 'version')
+if version and version ~= ARGV[2] then
+  return 0
+end
+return redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', PROBE_MS) and 1 or 0

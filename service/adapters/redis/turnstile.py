@@ -1,0 +1,90 @@
+"""What replicas share about backends, in Redis or Valkey, a single server or a cluster.
+
+Rule: a verb is one script on keys of one slot, decided at once and by the server's clock; every key goes by itself. A
+server that refuses, hangs, is full, loading or read-only is `StateUnavailable` within 150 ms, and so is a reason that a
+newer replica gave and this one does not know. A store that was emptied knows nothing, and is told again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
+from service.adapters.state import PATIENCE_SECONDS
+from service.domain.errors import FailureKind, StateUnavailable
+from service.domain.refusals import SECOND
+from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening
+
+NEVER = -1
+KEYS = ("health", "blocked", "probe", "calls", "rates")
+
+_EXCHANGE, _PROBE, _ENTER, _LEAVE = (
+    load(verb, SCRIPTS / "turnstile") for verb in ("exchange", "probe", "enter", "leave")
+)
+
+
+class RedisTurnstile:
+    """The port `Turnstile`. `patience_seconds` is how long the server may take to answer."""
+
+    def __init__(self, url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._line = Line(url, patience_seconds)
+
+    async def exchange(self, backend: str, news: News) -> Shared:
+        """Tell and hear."""
+        reply = await self._of_backend(_EXCHANGE, backend, *_spelled_change(news.change), *_spelled_rest(news))
+        taken, version, reason, left, row, *pairs = reply
+        models = zip(pairs[::2], pairs[1::2], strict=True)
+        return Shared(
+            version=version,
+            opening=_opening(reason.decode(), left, row) if reason else None,
+            blocked={model.decode(): seconds / SECOND for model, seconds in models},
+            taken=bool(taken),
+        )
+
+    async def probe(self, backend: str, name: str, version: int) -> bool:
+        """Become the one that probes."""
+        return bool(await self._of_backend(_PROBE, backend, name, version))
+
+    async def enter(self, backend: str, party: Party, caps: Caps) -> Full | None:
+        """Take calls and pictures of the account, all or none."""
+        most = (caps.concurrent, caps.requests_per_minute, caps.images_per_minute)
+        spelled = (party.name, party.calls, party.pictures, round(party.lease * SECOND))
+        match await self._of_backend(_ENTER, backend, *spelled, *("" if cap is None else cap for cap in most)):
+            case [bytes(cap), int(wait)]:
+                return Full(cap=Cap(cap.decode()), wait=None if wait == NEVER else wait / SECOND)
+            case _:
+                return None
+
+    async def leave(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+        """Turns are over."""
+        spelled: Iterable[Argument] = chain.from_iterable(turns)
+        await self._of_backend(_LEAVE, backend, *spelled)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._line.close()
+
+    async def _of_backend(self, script: Script, backend: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Line`)
+        return await self._line.run(script, tuple(f"igw:turn:{{{backend}}}:{key}" for key in KEYS), *arguments)
+
+
+def _spelled_change(change: Change | None) -> tuple[Argument, ...]:
+    if change is None:
+        return ("", 0, "", 0, 0)
+    if change.opening is None:
+        return ("close", change.base, "", 0, 0)
+    opening = change.opening
+    return ("open", change.base, opening.reason.value, round(opening.seconds * SECOND), opening.in_a_row)
+
+
+def _spelled_rest(news: News) -> Iterator[Argument]:
+    yield news.probe
+    for model, seconds in news.blocked.items():
+        yield from (model, round(seconds * SECOND))
+
+
+def _opening(reason: str, left: int, row: int) -> SharedOpening:
+    try:
+        return SharedOpening(reason=FailureKind(reason), seconds=left / SECOND, in_a_row=row)
+    except ValueError:
+        raise StateUnavailable("The gateway's state holds a reason that cannot be read.") from None

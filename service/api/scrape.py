@@ -1,0 +1,37 @@
+"""GET /metrics, outside of everything else.
+
+Rule: needs no key, is no request to be counted or logged, and is not in the API's description. Where metrics have a
+port of their own this is not there, and the path is a 404 like any other.
+"""
+
+from collections.abc import Callable
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+
+PATH = "/metrics"
+
+Tell = Callable[[str], tuple[bytes, str]]
+"""The metrics for an `Accept` header, and their media type."""
+
+
+class Scraped:
+    """Wraps the edge."""
+
+    def __init__(self, app: ASGIApp, tell: Tell) -> None:
+        self._app = app
+        self._tell = tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == ScopeType.HTTP and scope["path"] == PATH and scope["method"] == "GET":
+            await self._told(scope, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _told(self, scope: Scope, send: Send) -> None:
+        accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+        body, media_type = self._tell(accept)
+        headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send(HTTPResponseStartEvent(type="http.response.start", status=200, headers=headers))
+        await send(HTTPResponseBodyEvent(type="http.response.body", body=body, more_body=False))

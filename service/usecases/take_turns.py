@@ -1,0 +1,234 @@
+"""Give turns at backends: the breakers, limits and caps of vendors' accounts, for all replicas together.
+
+Rule: who is well and has no caps is given a turn from memory. What changes here is told to the other replicas at once,
+and what changed there is heard once a second; while the store is away each replica goes on by itself, and says
+nothing. Only a cap cannot be kept without the store: then there is no turn (`StateUnavailable`). A turn that is given
+back is given back in the background, again and again until the store has it.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from service.domain.catalog import Route
+from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.domain.headroom import Headroom
+from service.domain.health import Rules, State, peace_after, peace_for
+from service.domain.outcomes import Outcome
+from service.usecases.events import HeadroomHeard
+from service.usecases.ports import Observer
+from service.usecases.turns import Turn
+from service.usecases.turnstile import Cap, Caps, Full, Party, Turnstile
+from service.usecases.watch import ELSEWHERE, PROBED, PROBED_SECONDS, BackendStanding, Watch, unasked
+
+CROWDED = FailureKind.BUSY, 1.0  # seconds until one of the calls under way may be over
+LIMITED = FailureKind.RATE_LIMITED, 0.0
+FULL = "The gateway's account at the backend has no room for this just now."
+NEVER = "The gateway's account at the backend never has room for so much at a time."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A vendor's account: its caps, and how many seconds a call takes at most before it is taken for lost."""
+
+    caps: Caps = field(default_factory=Caps)
+    lease: float = 330.0
+
+
+@dataclass(slots=True, kw_only=True)
+class TakeTurns:
+    """The use case, and the port `Turns`. A backend that has no account here is never in the way.
+
+    `mint` gives 32 random hex digits, `elapsed` monotonic seconds; the others are heard every `seconds`.
+    """
+
+    turnstile: Turnstile
+    accounts: Mapping[str, Account]
+    rules: Rules
+    observe: Observer
+    mint: Callable[[], str]
+    elapsed: Callable[[], float]
+    seconds: float = 1.0
+    _watches: Mapping[str, Watch] = field(init=False)
+    _shared: set[str] = field(default_factory=set)
+    _left: Mapping[str, list[tuple[str, int]]] = field(init=False)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Everybody is well from now on."""
+        self._watches = {
+            name: Watch(backend=name, rules=self.rules, observe=self.observe, elapsed=self.elapsed)
+            for name in self.accounts
+        }
+        self._left = {name: [] for name in self.accounts}
+
+    def hindrance(self, route: Route) -> Failure | None:
+        """What is in the way of a route, as far as this replica knows."""
+        watch = self._watches.get(route.backend)
+        return watch.hindrance(route.model) if watch else None
+
+    def streak(self, route: Route) -> int:
+        """How many calls in a row failed at a route's backend."""
+        watch = self._watches.get(route.backend)
+        return watch.health.streak if watch else 0
+
+    async def take(self, route: Route, calls: int, pictures: int) -> Turn | Failure:
+        """Leave for all the calls, or what is in the way.
+
+        Raises:
+            StateUnavailable: the account has caps, and nobody can say what was taken of them.
+        """
+        watch = self._watches.get(route.backend)
+        if watch is None:
+            return Turn(name=self.mint(), route=route, calls=calls)
+        found = watch.hindrance(route.model)
+        turn, caps = Turn(name=self.mint(), route=route, calls=calls, era=watch.health.era), self._caps(route)
+        if found or (watch.state is State.CLOSED and not caps.any):
+            return found or turn
+        admitted = False
+        try:
+            found = await self._probe(watch, turn) or await self._enter(turn, pictures)
+            admitted = found is None
+        finally:
+            if not admitted:
+                self._give_back(turn)
+        return found or turn
+
+    def heard(self, route: Route, headrooms: Sequence[Headroom]) -> None:
+        """What the vendor said about its limits."""
+        for each in headrooms:
+            self.observe(
+                HeadroomHeard(
+                    backend=route.backend, model=route.model, measure=each.measure, left=each.left, limit=each.limit
+                )
+            )
+        watch = self._watches.get(route.backend)
+        if watch and headrooms:
+            watch.leave_in_peace(route.model, max(peace_for(each) for each in headrooms))
+            self._wake_for(watch)
+
+    def told(self, turn: Turn, outcome: Outcome) -> None:
+        """What came of one call."""
+        watch = self._watches.get(turn.route.backend)
+        if watch:
+            watch.told(outcome, turn.era)
+            watch.leave_in_peace(turn.route.model, peace_after(outcome))
+            self._wake_for(watch)
+
+    async def leave(self, turn: Turn) -> None:
+        """The calls are over."""
+        self._give_back(turn)
+
+    def asked_after(self, backend: str, failure: Failure | None) -> None:
+        """What came of asking a backend for something free."""
+        watch = self._watches[backend]
+        watch.asked_after(failure)
+        self._wake_for(watch)
+
+    def unwell(self) -> tuple[str, ...]:
+        """The backends whose breaker is not closed."""
+        return tuple(name for name, watch in self._watches.items() if watch.state is not State.CLOSED)
+
+    def standings(self) -> tuple[BackendStanding, ...]:
+        """How the backends stand, as this replica sees it."""
+        return tuple(self._watches[name].standing() for name in sorted(self._watches))
+
+    async def run(self) -> None:
+        """Tell and hear until cancelled: everything once a second, and what is new at once."""
+        while True:
+            await self.exchange()
+            await self._news_for(self.seconds)
+
+    async def exchange(self, *, only_news: bool = False) -> None:
+        """Tell and hear once, then give back what was left. What the store does not take is told next time.
+
+        In this order: whoever probes next has to find what the last probe came to.
+        """
+        self._woken.clear()
+        asked = [watch for watch in self._watches.values() if watch.has_news or not only_news]
+        left = {name: tuple(turns) for name, turns in self._left.items() if turns}
+        await asyncio.gather(*map(self._exchange, asked))
+        await asyncio.gather(*(self._return(name, turns) for name, turns in left.items()))
+
+    async def close(self) -> None:
+        """Give back what was left a moment ago. The leases of what cannot be given back end by themselves."""
+        await self.exchange(only_news=True)
+
+    async def _probe(self, watch: Watch, turn: Turn) -> Failure | None:
+        """Be the one that finds out, if somebody has to. Without the store this replica's own probe will do."""
+        if watch.state is not State.HALF_OPEN:
+            return None
+        watch.probed_by(turn.name, self.accounts[watch.backend].lease)
+        self._shared.add(turn.name)
+        try:
+            is_one = await self.turnstile.probe(watch.backend, turn.name, watch.version)
+        except StateUnavailable:
+            is_one = True
+        if is_one and watch.health.era == turn.era:
+            return None
+        if watch.health.era == turn.era:
+            watch.probed_by(ELSEWHERE)
+        return unasked(FailureKind.SET_ASIDE, PROBED, PROBED_SECONDS)
+
+    async def _enter(self, turn: Turn, pictures: int) -> Failure | None:
+        """Take what the calls take of the account."""
+        backend, caps = turn.route.backend, self._caps(turn.route)
+        if not caps.any:
+            return None
+        if caps.concurrent:
+            self._shared.add(turn.name)
+        party = Party(name=turn.name, calls=turn.calls, pictures=pictures, lease=self.accounts[backend].lease)
+        full = await self.turnstile.enter(backend, party, caps)
+        return _refused(full) if full else None
+
+    async def _news_for(self, seconds: float) -> None:
+        """Tell what is new as soon as it is, for so long."""
+        over = asyncio.Event()
+
+        def end() -> None:
+            over.set()
+            self._woken.set()
+
+        timer = asyncio.get_running_loop().call_later(seconds, end)
+        try:
+            while not over.is_set():
+                await self._woken.wait()
+                await self.exchange(only_news=True)
+        finally:
+            timer.cancel()
+
+    def _caps(self, route: Route) -> Caps:
+        return self.accounts[route.backend].caps
+
+    def _give_back(self, turn: Turn) -> None:
+        """In memory at once, in the store soon."""
+        watch = self._watches.get(turn.route.backend)
+        if watch:
+            watch.unprobed(turn.name)
+        if turn.name in self._shared:
+            self._shared.discard(turn.name)
+            self._left[turn.route.backend].append((turn.name, turn.calls))
+            self._woken.set()
+
+    def _wake_for(self, watch: Watch) -> None:
+        if watch.has_news:
+            self._woken.set()
+
+    async def _exchange(self, watch: Watch) -> None:
+        watch.look()
+        telling = watch.telling()
+        with suppress(StateUnavailable):
+            watch.hear(telling, await self.turnstile.exchange(watch.backend, telling.news))
+
+    async def _return(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+        with suppress(StateUnavailable):
+            await self.turnstile.leave(backend, turns)
+            del self._left[backend][: len(turns)]
+
+
+def _refused(full: Full) -> Failure:
+    kind, soonest = CROWDED if full.cap is Cap.CONCURRENT else LIMITED
+    if full.wait is None:
+        return unasked(kind, NEVER, None)
+    return unasked(kind, FULL, max(full.wait, soonest))

@@ -1,0 +1,473 @@
+"""Events, and what a scrape says of them: read by Prometheus's own parser, and found good by its own tool."""
+
+import subprocess
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics import parser
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from service.adapters.metrics.declared import ALL, Declared, Kind
+from service.adapters.metrics.expose import Exposition, process_registry
+from service.adapters.metrics.families import Buckets, Numbers
+from service.adapters.metrics.observe import BREAKERS, SEATS, Metrics
+from service.adapters.observers import Observers
+from service.adapters.telemetry import PLAIN, UNTOLD
+from service.commands.metrics import LABELS, document
+from service.domain.errors import FailureKind
+from service.domain.health import State
+from service.domain.ledger import Basis, Entry, Status
+from service.domain.limits import TEAM, Limit, Measure, Standing
+from service.domain.marks import CLASSES, Marks, Operation, Verdict
+from service.domain.readings import Backlog, Expiry, Readings
+from service.usecases.events import (
+    AttemptFinished,
+    BooksBehind,
+    BooksCaughtUp,
+    BreakerChanged,
+    CacheFailed,
+    CountersRebuilt,
+    Crashed,
+    EntriesWritten,
+    EntryPosted,
+    Event,
+    FlightTaken,
+    HeadroomHeard,
+    HoldExpired,
+    HoldVoided,
+    Listening,
+    LoopLagged,
+    PicturesForgotten,
+    QuoteExceeded,
+    ReadingsTaken,
+    RequestFinished,
+    SettingsReloaded,
+    SettlementDelayed,
+    StoreFailed,
+    StoreUnsafe,
+)
+from service.usecases.flights import Seat
+from service.usecases.share import Source
+from tests.fakes.observer import Recorder
+
+ROOT = Path(__file__).parents[2]
+THEN = 1_795_262_400.0
+DAY, MONTH = Limit(TEAM, Measure.DAY, 2_000_000_000), Limit("tier:high", Measure.MONTH, 3_000_000_000)
+
+
+def metrics() -> Metrics:
+    return Metrics(version="1.2.3", python="3.11.7", now=lambda: THEN)
+
+
+def scraped(seen: Metrics, accept: str = "") -> str:
+    body, _ = Exposition(seen, process_registry())(accept)
+    return body.decode()
+
+
+def values(seen: Metrics) -> dict[tuple[str, frozenset[str]], float]:
+    """What a scrape says: the number of each name and set of label values."""
+    return {
+        (sample.name.removeprefix("gateway_"), frozenset(sample.labels.values())): sample.value
+        for family in read_text(scraped(seen))
+        for sample in family.samples
+    }
+
+
+def read_openmetrics(text: str) -> list[Metric]:
+    return [*parser.text_string_to_metric_families(text)]  # type: ignore[no-untyped-call]  # it has no types
+
+
+def value(seen: Metrics, name: str, *labels: str) -> float | None:
+    return values(seen).get((name, frozenset(labels)))
+
+
+def request(**changes: object) -> RequestFinished:
+    event = RequestFinished(
+        request_id="req_1",
+        method="POST",
+        path="/v1/images/generations",
+        status=200,
+        milliseconds=2600,
+        bytes_out=700,
+        facts={},
+        team="search",
+        operation=Operation.GENERATE,
+        marks=Marks(model="painter", tier="high", backend="alpha", cache="hit"),
+    )
+    return replace(event, **changes)  # type: ignore[arg-type]  # whatever a test wants otherwise
+
+
+def entry(**changes: object) -> Entry:
+    plain = Entry(
+        hold_id="h",
+        request_id="req_1",
+        team="search",
+        key="search-1",
+        operation="generate",
+        model="painter",
+        backend="alpha",
+        upstream_model="alpha/painter",
+        price_version="2026",
+        output_format="png",
+        n=2,
+        cost=123_456_789,
+        basis=Basis.USAGE,
+        status=Status.DELIVERED,
+        tier=None,
+        resolved_tier="high",
+        size="1536x1024",
+        text_in=10,
+        text_cached=4,
+        image_out=300,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]  # whatever a test wants otherwise
+
+
+def readings(**changes: object) -> ReadingsTaken:
+    plain = Readings(
+        at=THEN,
+        teams=("search", "ads"),
+        backlog=Backlog(holds={"search": 2}, held={"search": 500_000_000}, waiting=3, oldest=THEN - 7, owed=1),
+        budgets={
+            "search": (Standing(limit=DAY, used=2_500_000_000, resets_in=9), Standing(limit=MONTH, used=1, resets_in=9))
+        },
+        expiries=(Expiry(team="search", key="k1", at=datetime(2026, 12, 1, tzinfo=UTC)),),
+        shutdowns={"painter": date(2026, 12, 1)},
+        models={("alpha", "alpha/painter"): "painter"},
+        version="abc",
+    )
+    return ReadingsTaken(readings=replace(plain, **changes))  # type: ignore[arg-type]  # likewise
+
+
+def attempt(failure: FailureKind | None = None) -> AttemptFinished:
+    return AttemptFinished(request_id="req_1", backend="alpha", model="alpha/painter", seconds=12, failure=failure)
+
+
+EVENTS: tuple[Event, ...] = (
+    Listening(address="http://x", backends=("alpha",)),
+    request(previewed=1.5),
+    request(verdict=Verdict.LIMITED, marks=Marks(model="painter"), refused=Limit("key:k1", Measure.REQUESTS, 1)),
+    attempt(),
+    EntryPosted(entry=entry()),
+    EntryPosted(entry=entry(basis=Basis.CACHE, cost=0, saved=40_000_000)),
+    HoldVoided(team="search"),
+    HoldExpired(team="search", booked=True),
+    EntriesWritten(count=3),
+    BooksBehind(waiting=1, reason="away"),
+    BooksCaughtUp(waiting=1),
+    BreakerChanged(backend="alpha", state=State.OPEN, reason=FailureKind.TIMED_OUT, seconds=9),
+    HeadroomHeard(backend="alpha", model="alpha/painter", measure="images", left=1, limit=4),
+    FlightTaken(seat=Seat.LEAD),
+    CacheFailed(),
+    SettingsReloaded(problem=None),
+    readings(),
+    LoopLagged(seconds=0.003),
+    PicturesForgotten(count=4),
+    StoreFailed(request_id="req_1", reason="full"),
+    SettlementDelayed(hold_id="h", team="search"),
+    QuoteExceeded(request_id="req_1", model="painter", backend="alpha", quote=1, cost=2),
+    CountersRebuilt(team="search"),
+    Crashed(request_id="req_1", error="KeyError", trace=()),
+    StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
+)
+
+
+def everything() -> Metrics:
+    """A gateway to which everything has happened once."""
+    seen = metrics()
+    for event in EVENTS:
+        seen(event)
+    return seen
+
+
+def test_every_event_is_here_and_the_log_knows_what_to_do_with_each() -> None:
+    known = {*get_args(Event)}
+    assert {type(event) for event in EVENTS} == known
+    assert {*PLAIN} & UNTOLD == frozenset()
+    assert known - {*PLAIN} - UNTOLD == {RequestFinished, AttemptFinished, SettingsReloaded, BreakerChanged}
+
+
+def test_several_observers_are_told() -> None:
+    one, other = Recorder(), Recorder()
+    Observers(one, other)(CacheFailed())
+    assert one.events == other.events == [CacheFailed()]
+
+
+def test_a_request_is_counted_under_its_marks() -> None:
+    seen = everything()
+    assert value(seen, "requests_total", "search", "generate", "painter", "high", "served", "hit") == 1
+    assert value(seen, "request_duration_seconds_bucket", "generate", "painter", "high", "hit", "2.5") == 0
+    assert value(seen, "request_duration_seconds_bucket", "generate", "painter", "high", "hit", "5.0") == 1
+    assert value(seen, "request_duration_seconds_count", "generate", "painter", "high", "hit") == 1
+    assert value(seen, "request_duration_seconds_sum", "generate", "painter", "high", "hit") == 2.6
+    assert value(seen, "time_to_first_partial_seconds_sum", "painter", "alpha") == 1.5
+    assert value(seen, "cache_results_total", "hit") == 1
+    assert value(seen, "cache_bytes_served_total", "hit") == 700
+
+
+def test_a_limit_is_counted_without_its_key() -> None:
+    seen = everything()
+    assert value(seen, "limit_refusals_total", "search", "key", "requests_per_minute") == 1
+    seen(request(verdict=Verdict.LIMITED, refused=MONTH))
+    assert value(seen, "limit_refusals_total", "search", "tier:high", "usd_per_month") == 1
+
+
+def test_probes_are_not_counted() -> None:
+    seen = metrics()
+    before = values(seen).keys()
+    seen(request(operation=Operation.HEALTH, marks=Marks()))
+    assert values(seen).keys() == before
+
+
+def test_what_is_booked_is_what_is_counted() -> None:
+    seen = everything()
+    assert value(seen, "cost_usd_total", "search", "high", "painter", "alpha", "usage") == 0.123456789
+    assert value(seen, "images_total", "search", "painter", "alpha", "high", "2mp", "generate") == 2
+    assert value(seen, "tokens_total", "painter", "alpha", "text_in") == 6
+    assert value(seen, "tokens_total", "painter", "alpha", "text_cached") == 4
+    assert value(seen, "tokens_total", "painter", "alpha", "image_out") == 300
+    assert value(seen, "tokens_total", "painter", "alpha", "text_out") is None
+    assert value(seen, "holds_total", "posted") == 2
+
+
+def test_money_is_exact_however_often_it_is_added_up() -> None:
+    seen = metrics()
+    for _ in range(100_000):
+        seen(EntryPosted(entry=entry(cost=1)))
+    assert value(seen, "cost_usd_total", "search", "high", "painter", "alpha", "usage") == 0.0001
+
+
+def test_what_the_cache_served_is_saved_and_not_bought() -> None:
+    seen = metrics()
+    seen(EntryPosted(entry=entry(basis=Basis.CACHE, cost=0, saved=40_000_000)))
+    assert value(seen, "saved_usd_total", "search", "painter", "high") == 0.04
+    assert value(seen, "images_total", "search", "painter", "alpha", "high", "2mp", "generate") is None
+
+
+def test_what_nobody_confirmed_is_counted_apart() -> None:
+    seen = metrics()
+    assert value(seen, "uncertain_usd_total", "unconfirmed") == 0
+    lost = entry(basis=Basis.UNCONFIRMED, status=Status.LOST, resolved_tier=None)
+    seen(EntryPosted(entry=lost))
+    seen(HoldExpired(team="search", booked=True))
+    seen(HoldExpired(team="search", booked=False))
+    assert value(seen, "uncertain_usd_total", "unconfirmed") == 0.123456789
+    assert value(seen, "cost_usd_total", "search", "", "painter", "alpha", "unconfirmed") == 0.123456789
+    ends = ("posted", "voided", "expired_booked", "expired_voided")
+    assert [value(seen, "holds_total", end) for end in ends] == [0, 0, 1, 1]
+
+
+def test_backends_are_counted_by_the_catalogs_names() -> None:
+    seen = metrics()
+    seen(attempt())
+    assert value(seen, "upstream_attempts_total", "alpha", "alpha/painter", "delivered") == 1
+    seen(readings())
+    seen(attempt(FailureKind.TIMED_OUT))
+    seen(HeadroomHeard(backend="alpha", model="alpha/painter", measure="images", left=1, limit=4))
+    seen(HeadroomHeard(backend="alpha", model="alpha/painter", measure="tokens", left=1, limit=None))
+    assert value(seen, "upstream_attempts_total", "alpha", "painter", "timed_out") == 1
+    assert value(seen, "upstream_duration_seconds_sum", "alpha", "painter", "timed_out") == 12
+    assert value(seen, "upstream_headroom_ratio", "alpha", "painter", "images") == 0.25
+    assert value(seen, "upstream_headroom_timestamp_seconds", "alpha", "painter", "images") == THEN
+    assert value(seen, "upstream_headroom_ratio", "alpha", "painter", "tokens") is None
+
+
+def breaker(state: State, reason: FailureKind | None) -> BreakerChanged:
+    return BreakerChanged(backend="alpha", state=state, reason=reason, seconds=9)
+
+
+def test_a_breaker_and_an_account_without_credit() -> None:
+    seen = metrics()
+    told = []
+    broke = FailureKind.QUOTA_EXHAUSTED
+    for event in (
+        breaker(State.OPEN, FailureKind.TIMED_OUT),
+        breaker(State.HALF_OPEN, FailureKind.TIMED_OUT),
+        breaker(State.CLOSED, None),
+        attempt(broke),
+        breaker(State.OPEN, broke),
+        breaker(State.HALF_OPEN, broke),
+        attempt(),
+    ):
+        seen(event)
+        told.append((value(seen, "breaker_state", "alpha"), value(seen, "upstream_exhausted", "alpha")))
+    seen(Listening(address="http://x", backends=("alpha", "beta")))
+    assert [value(seen, "breaker_state", backend) for backend in ("alpha", "beta")] == [1, 0]
+    assert told == [(2, None), (1, None), (0, 0), (0, 1), (2, 1), (1, 1), (1, 0)]
+    assert value(seen, "breaker_openings_total", "alpha", "timed_out") == 1
+    assert value(seen, "breaker_openings_total", "alpha", "quota_exhausted") == 1
+    assert {*BREAKERS} == {*State}
+    assert {*SEATS} == {*Seat} - {Seat.WAIT}
+
+
+def test_how_things_stand() -> None:
+    seen = everything()
+    assert [value(seen, "open_holds", team) for team in ("search", "ads")] == [2, 0]
+    assert [value(seen, "held_usd", team) for team in ("search", "ads")] == [0.5, 0]
+    assert value(seen, "ledger_outbox_entries") == 3
+    assert value(seen, "ledger_oldest_entry_seconds") == 7
+    assert value(seen, "settlements_pending") == 1
+    assert value(seen, "budget_limit_usd", "search", "day", "team") == 2
+    assert value(seen, "budget_spent_usd", "search", "day", "team") == 2.5
+    assert value(seen, "budget_remaining_usd", "search", "day", "team") == 0
+    assert value(seen, "budget_limit_usd", "search", "month", "tier:high") == 3
+    assert value(seen, "key_expiry_timestamp_seconds", "search", "k1") == datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert value(seen, "model_shutdown_timestamp_seconds", "painter") == datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert value(seen, "settings_info", "abc") == 1
+    assert value(seen, "readings_timestamp_seconds") == THEN
+    assert value(seen, "event_loop_lag_seconds_sum") == 0.003
+
+
+def test_what_is_gone_is_not_told_any_more() -> None:
+    seen = everything()
+    idle = Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0)
+    seen(readings(teams=("ads",), backlog=idle, expiries=(), shutdowns={}, version="abd", at=THEN + 5))
+    assert value(seen, "open_holds", "search") is value(seen, "settings_info", "abc") is None
+    assert value(seen, "key_expiry_timestamp_seconds", "search", "k1") is None
+    assert value(seen, "ledger_oldest_entry_seconds") == 0
+    assert value(seen, "readings_timestamp_seconds") == THEN + 5
+
+
+def test_budgets_that_could_not_be_read_stay_and_say_since_when() -> None:
+    seen = everything()
+    seen(readings(budgets=None, at=THEN + 5))
+    assert value(seen, "budget_spent_usd", "search", "day", "team") == 2.5
+    assert value(seen, "readings_timestamp_seconds") == THEN
+
+
+def test_reloads_and_the_books() -> None:
+    seen = metrics()
+    assert (value(seen, "settings_last_reload_successful"), value(seen, "settings_loaded_timestamp_seconds")) == (
+        1,
+        THEN,
+    )
+    seen(SettingsReloaded(problem="wrong"))
+    seen(BooksBehind(waiting=1, reason="away"))
+    assert (value(seen, "settings_last_reload_successful"), value(seen, "ledger_behind")) == (0, 1)
+    seen(SettingsReloaded(problem=None))
+    seen(BooksCaughtUp(waiting=1))
+    seen(EntriesWritten(count=3))
+    assert (value(seen, "settings_last_reload_successful"), value(seen, "ledger_behind")) == (1, 0)
+    assert [value(seen, "settings_reloads_total", result) for result in ("accepted", "refused")] == [1, 1]
+    assert value(seen, "ledger_entries_written_total") == 3
+    assert value(seen, "ledger_last_pump_timestamp_seconds") == THEN
+
+
+def test_what_only_has_a_number_is_counted() -> None:
+    seen = everything()
+    names = ("settlements_delayed", "quota_rebuilds", "quotes_exceeded", "cache_errors", "crashes", "store_warnings")
+    assert [value(seen, f"{name}_total") for name in (*names, "pictures_unkept")] == [1] * 7
+    assert value(seen, "pictures_forgotten_total") == 4
+    assert value(seen, "holds_total", "voided") == 1
+    assert value(seen, "flights_total", "led") == 1
+    assert value(seen, "build_info", "1.2.3", "3.11.7") == 1
+
+
+def test_everything_that_is_declared_is_told_and_nothing_else() -> None:
+    text = scraped(everything())
+    told = {line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE gateway_")}
+    assert told == {each.name for each in ALL}
+    silent = told - {
+        family.name + ("_total" if family.type == "counter" else "") for family in read_text(text) if family.samples
+    }
+    assert silent == set()
+
+
+def test_labels_are_the_declared_ones() -> None:
+    names = {each.name: {*each.labels} for each in ALL}
+    for family in read_text(scraped(everything())):
+        wanted = names.get(family.name + ("_total" if family.type == "counter" else ""))
+        for sample in family.samples:
+            assert wanted is None or {*sample.labels} - {"le"} == wanted, sample
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/plain;version=0.0.4;q=0.5"])
+def test_plain_text_is_told_to_whoever_asks_for_nothing_else(accept: str) -> None:
+    body, media_type = Exposition(everything(), process_registry())(accept)
+    assert media_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"# TYPE gateway_requests_total counter" in body
+    assert b"\nprocess_resident_memory_bytes " in body
+
+
+def test_openmetrics_is_told_to_whoever_asks_for_it() -> None:
+    """As Prometheus does."""
+    accept = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,*/*;q=0.1"
+    body, media_type = Exposition(everything(), process_registry())(accept)
+    assert media_type.startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name: family for family in read_openmetrics(body.decode())}
+    assert families["gateway_requests"].type == "counter"
+    assert {name for name in families if name.startswith("gateway_")} == {
+        each.name.removesuffix("_total") for each in ALL
+    }
+
+
+def test_any_label_can_be_spelled() -> None:
+    awkward = 'a "team"\\ of\nmany'
+    seen = metrics()
+    seen(request(team=awkward))
+    assert value(seen, "requests_total", awkward, "generate", "painter", "high", "served", "hit") == 1
+    (family,) = (
+        each
+        for each in read_openmetrics(scraped(seen, "application/openmetrics-text"))
+        if each.name == "gateway_requests"
+    )
+    assert family.samples[0].labels["team"] == awkward
+
+
+def test_prometheus_finds_nothing_to_complain_of() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=scraped(everything()), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_table_is_sound() -> None:
+    assert len({each.name for each in ALL}) == len(ALL)
+    for each in ALL:
+        assert each.name.startswith("gateway_")
+        assert each.name.endswith("_total") == (each.kind is Kind.COUNTER)
+        assert bool(each.buckets) == (each.kind is Kind.HISTOGRAM)
+        assert [*each.buckets] == sorted(each.buckets)
+        assert all(len(start) == len(each.labels) for start in each.starts)
+
+
+def test_the_docs_say_what_is_declared() -> None:
+    assert (ROOT / "docs" / "metrics.md").read_text("utf-8") == document(), "run `make metrics`"
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("operation", {*Operation} - {Operation.HEALTH}),
+        ("outcome", {*Verdict}),
+        ("cache", {*Source}),
+        ("size_class", {*CLASSES.values()}),
+        ("limit", {*Measure}),
+        ("basis", {*Basis} - {Basis.CACHE}),
+        ("seat", {*SEATS.values()}),
+    ],
+)
+def test_the_docs_have_every_word(label: str, words: set[str]) -> None:
+    assert [word for word in sorted(words) if word not in LABELS[label]] == []
+
+
+def test_a_family_is_told_while_it_grows() -> None:
+    """A scrape in another thread sees copies."""
+    for family in (Numbers(declared("gateway_tokens_total")), Buckets(declared("gateway_upstream_duration_seconds"))):
+        grow = family.add if isinstance(family, Numbers) else family.observe
+        grow(("a", "b", "c"), 1)
+        lines = family.lines()
+        seen = [next(lines)]
+        for at in range(100):
+            grow((str(at), "b", "c"), 1)
+        seen += lines
+        assert {line.split('"')[1] for line in seen} == {"a"}
+        assert len([*family.lines()]) == 101 * len(seen)
+
+
+def declared(name: str) -> Declared:
+    return next(each for each in ALL if each.name == name)

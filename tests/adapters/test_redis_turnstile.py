@@ -1,0 +1,119 @@
+"""The real turnstile where a fake cannot follow: how long keys live, servers that hang, and what nobody can read."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.redis.turnstile import RedisTurnstile
+from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
+from service.domain.errors import FailureKind, StateUnavailable
+from service.usecases.turnstile import Caps, Change, News, Party, SharedOpening
+from tests.contract.turning import PATIENCE
+from tests.stopped import stopped
+
+SOON_SECONDS = 0.15
+KEY = "igw:turn:{alpha}:"
+PARTY = Party(name="t1", calls=2, pictures=8, lease=60)
+CAPS = Caps(concurrent=4, requests_per_minute=10, images_per_minute=10)
+NEWS = News(
+    change=Change(base=0, opening=SharedOpening(reason=FailureKind.OVERLOADED, seconds=30, in_a_row=1)),
+    blocked={"painter": 20, "sketcher": 40},
+)
+
+
+@asynccontextmanager
+async def turnstile_at(url: str, patience: float = PATIENCE) -> AsyncIterator[RedisTurnstile]:
+    turnstile = RedisTurnstile(url, patience_seconds=patience)
+    try:
+        yield turnstile
+    finally:
+        await turnstile.close()
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    client = connect(redis_url)
+    try:
+        await forget(client)
+        yield client
+        await forget(client)
+    finally:
+        await disconnect(client)
+
+
+async def forget(client: Client) -> None:
+    async for key in client.scan_iter(match=f"{KEY}*"):
+        await client.delete(key)
+
+
+async def lives(client: Client) -> dict[str, float]:
+    """In how many seconds each key goes by itself."""
+    keys = [key.decode().removeprefix(KEY) async for key in client.scan_iter(match=f"{KEY}*")]
+    return {key: await client.pttl(KEY + key) / 1000 for key in keys}
+
+
+async def test_every_key_goes_by_itself(redis_url: str, client: Client) -> None:
+    async with turnstile_at(redis_url) as turnstile:
+        told = await turnstile.exchange("alpha", NEWS)
+        await turnstile.probe("alpha", "t1", told.version)
+        await turnstile.enter("alpha", PARTY, CAPS)
+        found = await lives(client)
+        bounds = {"health": 3630, "blocked": 40, "probe": 15, "calls": 60, "rates": 60}
+        assert found.keys() == bounds.keys()
+        assert all(most - 10 < found[key] <= most for key, most in bounds.items()), found
+
+        await turnstile.leave("alpha", [("t1", 2)])
+        assert (await lives(client)).keys() == {"health", "blocked", "rates"}
+
+
+async def test_what_is_over_is_dropped(redis_url: str, client: Client) -> None:
+    await client.execute_command("HSET", f"{KEY}blocked", "gone", "1", "painter", "1")
+    async with turnstile_at(redis_url) as turnstile:
+        shared = await turnstile.exchange("alpha", News(blocked={"painter": 20}))
+    assert list(shared.blocked) == ["painter"]
+    assert await client.execute_command("HKEYS", f"{KEY}blocked") == [b"painter"]
+
+
+async def test_a_lease_that_is_shorter_than_others_does_not_end_them(redis_url: str, client: Client) -> None:
+    async with turnstile_at(redis_url) as turnstile:
+        await turnstile.enter("alpha", PARTY, Caps(concurrent=4))
+        await turnstile.enter("alpha", Party(name="t2", calls=1, pictures=1, lease=1), Caps(concurrent=4))
+    assert (await lives(client))["calls"] > 50
+
+
+async def test_a_reason_that_nobody_here_knows_is_not_guessed(redis_url: str, client: Client) -> None:
+    await client.execute_command("HSET", f"{KEY}health", "version", "5", "reason", "solar_flare")
+    async with turnstile_at(redis_url) as turnstile:
+        with pytest.raises(StateUnavailable, match="cannot be read"):
+            await turnstile.exchange("alpha", News())
+
+
+def every_verb(turnstile: RedisTurnstile) -> list[Callable[[], Awaitable[object]]]:
+    return [
+        lambda: turnstile.exchange("alpha", NEWS),
+        lambda: turnstile.probe("alpha", "t1", 0),
+        lambda: turnstile.enter("alpha", PARTY, CAPS),
+        lambda: turnstile.leave("alpha", [("t1", 2)]),
+    ]
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    with pytest.raises(StateUnavailable, match="does not answer"):
+        await call()
+    return time.perf_counter() - began
+
+
+async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url:
+        async with turnstile_at(url, PATIENCE_SECONDS) as turnstile:
+            with stopped(tmp_path):
+                seconds = [await refused(call) for call in every_verb(turnstile)]
+            assert median(seconds) < SOON_SECONDS
+        async with turnstile_at(url) as turnstile:
+            assert (await turnstile.exchange("alpha", NEWS)).opening

@@ -1,0 +1,322 @@
+"""The port of what replicas share about backends: in memory, on one server, and on a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+
+from service.adapters.redis.turnstile import RedisTurnstile
+from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.domain.health import Rules, State
+from service.usecases.take_turns import Account, TakeTurns
+from service.usecases.turns import Turn
+from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening, Turnstile
+from tests.cluster import valkey_cluster
+from tests.contract.turning import Gate, gate_on
+from tests.fakes.builders import failure, purchase, route
+from tests.fakes.observer import Recorder
+from tests.fakes.turnstile import FakeTurnstile
+
+LEASE, OVER = 60.0, 0.0  # one that is over when it begins
+DOWN, REFUSED = FailureKind.UNREACHABLE, FailureKind.AUTH_FAILED
+RACERS = 64
+
+
+@pytest.fixture(scope="module")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@pytest.fixture(params=["fake", "server", "cluster"])
+async def gate(request: pytest.FixtureRequest) -> AsyncIterator[Gate]:
+    url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
+    async with gate_on(request.param, request.getfixturevalue(url) if url else "") as gate:
+        yield gate
+
+
+def opening(seconds: float = 30, reason: FailureKind = DOWN, in_a_row: int = 1) -> SharedOpening:
+    return SharedOpening(reason=reason, seconds=seconds, in_a_row=in_a_row)
+
+
+async def hear(gate: Gate) -> Shared:
+    return await gate.turnstile.exchange(gate.backend, News())
+
+
+async def tell(gate: Gate, base: int, opened: SharedOpening | None) -> Shared:
+    return await gate.turnstile.exchange(gate.backend, News(change=Change(base=base, opening=opened)))
+
+
+def says(shared: Shared) -> tuple[bool, SharedOpening | None]:
+    """Was it taken, and what is known? Seconds are rounded, because they go by."""
+    known = shared.opening
+    return shared.taken, known and replace(known, seconds=round(known.seconds))
+
+
+async def test_of_a_backend_that_nobody_told_of_nothing_is_known(gate: Gate) -> None:
+    assert await hear(gate) == Shared()
+    await tell(gate, 0, opening())
+    assert await hear(replace(gate, backend=f"{gate.backend}-2")) == Shared()
+
+
+@pytest.mark.parametrize("reason", FailureKind)
+async def test_an_opening_is_heard_by_everybody(gate: Gate, reason: FailureKind) -> None:
+    told = await tell(gate, 0, opening(30, reason, 3))
+    assert says(told) == (True, opening(30, reason, 3))
+    heard = await hear(gate)
+    assert (heard.version, says(heard)) == (told.version, (False, opening(30, reason, 3)))
+    assert heard.version > 0
+
+
+async def test_a_closing_is_heard_by_everybody(gate: Gate) -> None:
+    first = await tell(gate, 0, opening())
+    second = await tell(gate, first.version, None)
+    assert says(second) == (True, None)
+    assert second.version > first.version
+    assert await hear(gate) == replace(second, taken=False)
+
+
+async def test_a_change_whose_base_is_old_is_not_taken(gate: Gate) -> None:
+    first = await tell(gate, 0, opening(30))
+    assert says(await tell(gate, 1, opening(20, REFUSED))) == (False, opening(30))
+    assert says(await tell(gate, 1, None)) == (False, opening(30))
+    second = await tell(gate, first.version, None)
+    for opened in (opening(90), None):
+        found = await tell(gate, first.version, opened)
+        assert (found.version, says(found)) == (second.version, (False, None))
+
+
+async def test_of_two_openings_the_longer_one_counts(gate: Gate) -> None:
+    first = await tell(gate, 0, opening(5))
+    second = await tell(gate, 0, opening(60, REFUSED))
+    assert says(second) == (True, opening(60, REFUSED))
+    assert says(await tell(gate, first.version, opening(10))) == (False, opening(60, REFUSED))
+
+
+async def test_an_opening_whose_time_is_up_is_known(gate: Gate) -> None:
+    first = await tell(gate, 0, opening(0))
+    assert says(await hear(gate)) == (False, opening(0))
+    assert says(await tell(gate, first.version, opening(10, DOWN, 2))) == (True, opening(10, DOWN, 2))
+
+
+async def test_a_store_that_was_emptied_takes_everything(gate: Gate) -> None:
+    told = await tell(gate, 0, opening())
+    await gate.empty()
+    assert await hear(gate) == Shared()
+    assert says(await tell(gate, told.version, opening(9, REFUSED, 2))) == (True, opening(9, REFUSED, 2))
+
+
+async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: Gate) -> None:
+    async def blocked(**models: float) -> Mapping[str, float]:
+        found = await gate.turnstile.exchange(gate.backend, News(blocked=models))
+        return {model: round(seconds) for model, seconds in found.blocked.items()}
+
+    assert await blocked(painter=30, sketcher=40) == {"painter": 30, "sketcher": 40}
+    assert await blocked(painter=20, sketcher=50) == {"painter": 30, "sketcher": 50}
+    assert await blocked(gone=0) == {"painter": 30, "sketcher": 50}
+    assert await blocked() == {"painter": 30, "sketcher": 50}
+    assert (await hear(replace(gate, backend=f"{gate.backend}-2"))).blocked == {}
+
+
+async def probe(gate: Gate, name: str, version: int = 0) -> bool:
+    return await gate.turnstile.probe(gate.backend, name, version)
+
+
+async def test_one_probes_at_a_time(gate: Gate) -> None:
+    found = await asyncio.gather(*(probe(gate, f"t{number}") for number in range(RACERS)))
+    assert sum(found) == 1
+    winner = f"t{found.index(True)}"
+    await gate.turnstile.leave(gate.backend, [("somebody", 1)])
+    assert not await probe(gate, "late")
+    await gate.turnstile.leave(gate.backend, [("somebody", 1), (winner, 1)])
+    assert await probe(gate, "late")
+    assert await probe(replace(gate, backend=f"{gate.backend}-2"), "late")
+
+
+async def test_nobody_probes_what_has_changed(gate: Gate) -> None:
+    told = await tell(gate, 0, opening(0))
+    assert not await probe(gate, "t1", 1)
+    assert await probe(gate, "t1", told.version)
+    await gate.empty()
+    assert await probe(gate, "t2", told.version)
+
+
+async def test_a_probe_that_is_under_way_goes_on(gate: Gate) -> None:
+    assert await probe(gate, "t1")
+    for name in ("t1", "t2"):
+        await gate.turnstile.exchange(gate.backend, News(probe=name))
+        assert not await probe(gate, "t3")
+
+
+async def enter(
+    gate: Gate, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
+) -> Full | None:
+    party = Party(name=name, calls=calls, pictures=pictures, lease=lease)
+    return await gate.turnstile.enter(gate.backend, party, Caps(**caps))
+
+
+CROWDED, TOO_MANY = Full(cap=Cap.CONCURRENT, wait=0), Full(cap=Cap.CONCURRENT)
+
+
+async def test_without_caps_everybody_goes_in(gate: Gate) -> None:
+    assert [await enter(gate, f"t{number}", 100, 100) for number in range(10)] == [None] * 10
+
+
+async def test_no_more_calls_than_the_cap_are_under_way(gate: Gate) -> None:
+    found = await asyncio.gather(*(enter(gate, f"t{number}", concurrent=10) for number in range(RACERS)))
+    assert (found.count(None), found.count(CROWDED)) == (10, RACERS - 10)
+
+
+async def test_calls_go_in_together_or_not_at_all(gate: Gate) -> None:
+    assert await enter(gate, "t1", 3, concurrent=4) is None
+    assert await enter(gate, "t2", 2, concurrent=4) == CROWDED
+    assert await enter(gate, "t3", 1, concurrent=4) is None
+    assert await enter(gate, "t4", 5, concurrent=4) == TOO_MANY
+
+
+async def test_who_leaves_makes_room(gate: Gate) -> None:
+    for name in ("t1", "t2"):
+        assert await enter(gate, name, 2, concurrent=4) is None
+    await gate.turnstile.leave(gate.backend, [("t1", 2), ("nobody", 3)])
+    assert await enter(gate, "t3", 3, concurrent=4) == CROWDED
+    assert await enter(gate, "t3", 2, concurrent=4) is None
+    await gate.turnstile.leave(gate.backend, [("t2", 2), ("t3", 2)])
+    assert await enter(gate, "t4", 4, concurrent=4) is None
+
+
+async def test_calls_that_nobody_gave_back_go_with_their_lease(gate: Gate) -> None:
+    assert await enter(gate, "t1", 2, lease=OVER, concurrent=2) is None
+    assert await enter(gate, "t2", 1, concurrent=2) is None
+    assert await enter(gate, "t3", 2, lease=OVER, concurrent=2) == CROWDED
+    assert await enter(gate, "t4", 1, lease=OVER, concurrent=2) is None
+    assert await enter(gate, "t5", 1, concurrent=2) is None
+
+
+def waits(full: Full | None, cap: Cap, seconds: float) -> bool:
+    """Is it that cap, for so long? Time goes by meanwhile."""
+    return full is not None and full.cap is cap and full.wait is not None and seconds - 5 < full.wait <= seconds
+
+
+async def test_a_rate_is_whole_at_first_and_then_comes_back_bit_by_bit(gate: Gate) -> None:
+    assert [await enter(gate, f"t{number}", 2, requests_per_minute=6) for number in range(3)] == [None] * 3
+    assert waits(await enter(gate, "t4", 1, requests_per_minute=6), Cap.REQUESTS, 10)
+    assert waits(await enter(gate, "t5", 6, requests_per_minute=6), Cap.REQUESTS, 60)
+    assert await enter(gate, "t6", 7, requests_per_minute=6) == Full(cap=Cap.REQUESTS)
+
+
+async def test_pictures_are_counted_beside_calls(gate: Gate) -> None:
+    assert await enter(gate, "t1", 1, 10, images_per_minute=12) is None
+    assert waits(await enter(gate, "t2", 1, 4, images_per_minute=12), Cap.IMAGES, 10)
+    assert await enter(gate, "t3", 1, 13, images_per_minute=12) == Full(cap=Cap.IMAGES)
+    assert await enter(gate, "t4", 1, 2, images_per_minute=12) is None
+
+
+async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: Gate) -> None:
+    caps = {"concurrent": 2, "requests_per_minute": 2, "images_per_minute": 4}
+    assert await enter(gate, "t1", 1, 5, **caps) == Full(cap=Cap.IMAGES)
+    assert await enter(gate, "t2", 3, 1, **caps) == TOO_MANY
+    assert await enter(gate, "t3", 2, 4, **caps) is None
+    assert await enter(gate, "t4", 1, 1, **caps) == CROWDED
+    await gate.turnstile.leave(gate.backend, [("t3", 2)])
+    assert waits(await enter(gate, "t5", 1, 1, **caps), Cap.REQUESTS, 30)
+    assert waits(await enter(gate, "t6", 1, 4, **caps), Cap.IMAGES, 60)
+    assert await enter(gate, "t7", 1, 5, **caps) == Full(cap=Cap.IMAGES)
+    assert await enter(gate, "t8", 2, 4, concurrent=2) is None
+
+
+async def test_rates_are_not_overshot_by_many_at_once(gate: Gate) -> None:
+    found = await asyncio.gather(*(enter(gate, f"t{number}", 1, 3, images_per_minute=30) for number in range(RACERS)))
+    assert found.count(None) == 10
+
+
+@pytest.mark.parametrize("kind", ["fake", "server", "cluster"])
+async def test_without_the_store_nothing_is_known(kind: str) -> None:
+    scheme = "redis+cluster" if kind == "cluster" else "redis"
+    turnstile: Turnstile = FakeTurnstile() if kind == "fake" else RedisTurnstile(f"{scheme}://127.0.0.1:9")
+    if isinstance(turnstile, FakeTurnstile):
+        turnstile.down = True
+    party = Party(name="t1", calls=1, pictures=1, lease=LEASE)
+    for call in (
+        turnstile.exchange("alpha", News()),
+        turnstile.probe("alpha", "t1", 0),
+        turnstile.enter("alpha", party, Caps(concurrent=1)),
+        turnstile.leave("alpha", [("t1", 1)]),
+    ):
+        with pytest.raises(StateUnavailable, match="does not answer"):
+            await call
+    if isinstance(turnstile, RedisTurnstile):
+        await turnstile.close()
+
+
+class Replica:
+    """A gateway's turns at one backend. Its clock stands still unless a test moves it."""
+
+    def __init__(self, gate: Gate, name: str, caps: Caps | None = None) -> None:
+        self.now = 1000.0
+        self.route = route(backend=gate.backend)
+        self._numbers = iter(range(10_000))
+        self.turns = TakeTurns(
+            turnstile=gate.turnstile,
+            accounts={gate.backend: Account(caps=caps or Caps(), lease=LEASE)},
+            rules=Rules(),
+            observe=Recorder(),
+            mint=lambda: f"{name}-{next(self._numbers)}",
+            elapsed=lambda: self.now,
+        )
+
+    async def take(self, calls: int = 1) -> Turn | Failure:
+        return await self.turns.take(self.route, calls, calls)
+
+    async def call(self, kind: FailureKind | None = None) -> None:
+        turn = await self.take()
+        assert isinstance(turn, Turn)
+        self.turns.told(turn, failure(kind) if kind else purchase())
+        await self.turns.leave(turn)
+
+    def state(self) -> State:
+        (standing,) = self.turns.standings()
+        return standing.state
+
+
+async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
+    one, other = Replica(gate, "one"), Replica(gate, "other")
+    await one.call(REFUSED)
+    assert (one.state(), other.state()) == (State.OPEN, State.CLOSED)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    refused = await other.take()
+    assert isinstance(refused, Failure)
+    assert (refused.kind, refused.asked) == (REFUSED, False)
+    assert 50 < (refused.retry_after or 0) <= 60
+
+
+async def test_one_replica_probes_for_all(gate: Gate) -> None:
+    replicas = [Replica(gate, f"r{number}") for number in range(4)]
+    await replicas[0].call(REFUSED)
+    for replica in replicas:
+        await replica.turns.exchange()
+        replica.now += 61
+    taken = await asyncio.gather(*(replica.take() for replica in replicas for _ in range(4)))
+    (probe,) = [turn for turn in taken if isinstance(turn, Turn)]
+    refusals = [each for each in taken if isinstance(each, Failure)]
+    assert {(each.kind, each.asked) for each in refusals} == {(FailureKind.SET_ASIDE, False)}
+    prober = replicas[int(probe.name.partition("-")[0].removeprefix("r"))]
+    prober.turns.told(probe, purchase())
+    await prober.turns.leave(probe)
+    for replica in (prober, *replicas):
+        await replica.turns.exchange()
+        assert replica.state() is State.CLOSED
+
+
+async def test_caps_hold_for_all_replicas_together(gate: Gate) -> None:
+    replicas = [Replica(gate, f"r{number}", Caps(concurrent=10)) for number in range(4)]
+    racers = [replica for replica in replicas for _ in range(16)]
+    taken = await asyncio.gather(*(replica.take() for replica in racers))
+    turns = [(replica, turn) for replica, turn in zip(racers, taken, strict=True) if isinstance(turn, Turn)]
+    assert len(turns) == 10
+    assert {each.kind for each in taken if isinstance(each, Failure)} == {FailureKind.BUSY}
+    for replica, turn in turns:
+        await replica.turns.leave(turn)
+        await replica.turns.exchange(only_news=True)
+    assert isinstance(await replicas[0].take(10), Turn)

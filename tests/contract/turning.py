@@ -1,0 +1,43 @@
+"""Turnstiles to run one suite on: the fake, a single server and a cluster."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from service.adapters.redis.turnstile import RedisTurnstile
+from service.adapters.state import connect, disconnect
+from service.usecases.turnstile import Turnstile
+from tests.fakes.turnstile import FakeTurnstile
+
+PATIENCE = 10  # here it is shown what comes out, not how soon
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A turnstile, and a backend of its own."""
+
+    turnstile: Turnstile
+    backend: str
+    url: str
+
+    async def empty(self) -> None:
+        """Everything about the backend is gone."""
+        if isinstance(self.turnstile, FakeTurnstile):
+            self.turnstile.forget()
+            return
+        client = connect(self.url)
+        async for key in client.scan_iter(match=f"igw:turn:{{{self.backend}}}:*"):
+            await client.delete(key)
+        await disconnect(client)
+
+
+@asynccontextmanager
+async def gate_on(kind: str, url: str) -> AsyncIterator[Gate]:
+    """A gate on the fake, or on the server at an address."""
+    turnstile = FakeTurnstile() if kind == "fake" else RedisTurnstile(url, patience_seconds=PATIENCE)
+    try:
+        yield Gate(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)
+    finally:
+        if isinstance(turnstile, RedisTurnstile):
+            await turnstile.close()

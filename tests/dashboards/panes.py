@@ -1,0 +1,125 @@
+"""What a dashboard is made of: panes with queries, in rows.
+
+Rule: a pane is a value that says what is asked and how it is read; only `grafana.py` knows Grafana. Whoever reads a pane
+at night has never seen it before, so each says in a sentence what it shows and what is bad.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
+Step = tuple[float | None, str]
+CALM: Sequence[Step] = ((None, BLUE),)
+
+
+class Kind(StrEnum):
+    """How a pane draws what was answered. The values are Grafana's names of panels."""
+
+    LINES = "timeseries"
+    NUMBER = "stat"
+    BARS = "bargauge"
+    TABLE = "table"
+    STATES = "state-timeline"
+
+
+INSTANT = frozenset({Kind.NUMBER, Kind.BARS, Kind.TABLE})
+"""These show one value for each series, as of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """PromQL with Grafana's variables in it, and how its series are called."""
+
+    expr: str
+    legend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pane:
+    """One panel. Sizes are in Grafana's grid, which is 24 wide.
+
+    `steps` are thresholds: from that value on, that colour; None is from below. `states` names values. `since` is a time
+    range of its own, `team_link` says that its series have a team whose dashboard can be gone to.
+    """
+
+    title: str
+    says: str
+    queries: Sequence[Query]
+    unit: str
+    kind: Kind = Kind.LINES
+    width: int = 8
+    height: int = 7
+    stacked: bool = False
+    decimals: int | None = None
+    low: float | None = 0
+    high: float | None = None
+    steps: Sequence[Step] = CALM
+    states: Sequence[tuple[int, str, str]] = ()
+    since: str | None = None
+    empty: str | None = None
+    team_link: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A row of a dashboard."""
+
+    title: str
+    panes: Sequence[Pane]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """What can be chosen on top. `many`: several or all, else one."""
+
+    name: str
+    metric: str
+    many: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A dashboard."""
+
+    name: str
+    title: str
+    says: str
+    sections: Sequence[Section]
+    variables: Sequence[Variable]
+    since: str = "now-6h"
+
+
+TEAM = Variable(name="team", metric="gateway_requests_total")
+ONE_TEAM = Variable(name="team", metric="gateway_requests_total", many=False)
+MODEL = Variable(name="model", metric="gateway_requests_total")
+BACKEND = Variable(name="backend", metric="gateway_upstream_attempts_total")
+
+
+def number(title: str, says: str, expr: str, unit: str, **more: object) -> Pane:
+    """A single figure."""
+    settings = {"kind": Kind.NUMBER, "width": 4, "height": 4} | more
+    return Pane(title=title, says=says, queries=(Query(expr),), unit=unit, **settings)  # type: ignore[arg-type]
+
+
+def lines(title: str, says: str, unit: str, *queries: Query, **more: object) -> Pane:
+    """Lines over time."""
+    return Pane(title=title, says=says, queries=queries, unit=unit, **more)  # type: ignore[arg-type]
+
+
+def rate(selector: str, by: str = "") -> str:
+    """How fast a counter grows, per second."""
+    grouped = f"sum by ({by}) " if by else "sum"
+    return f"{grouped}(rate({selector}[$__rate_interval]))"
+
+
+def grown(selector: str, by: str = "") -> str:
+    """By how much a counter grew in the range that is shown."""
+    grouped = f"sum by ({by}) " if by else "sum"
+    return f"{grouped}(increase({selector}[$__range]))"
+
+
+def quantile(share: float, metric: str, labels: str, by: str = "") -> str:
+    """A quantile of a histogram."""
+    groups = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, {rate(f'{metric}_bucket{{{labels}}}', groups)})"

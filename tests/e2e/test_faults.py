@@ -1,0 +1,15 @@
+"""The table of faults: a vendor that misbehaves comes to what its row says, and so does the document."""
+
+from pathlib import Path
+
+from tests.faults.rig import seen
+from tests.faults.rows import FAULTS_OF_VENDORS
+from tests.faults.table import DOCUMENT, differences, expected_lines, without_figures
+
+
+async def test_every_fault_comes_to_what_its_row_says(tmp_path: Path) -> None:
+    assert differences(await seen(tmp_path, FAULTS_OF_VENDORS)) == []
+
+
+def test_the_document_says_what_the_rows_say() -> None:
+    assert without_figures(DOCUMENT.read_text()) == expected_lines(), "run `make faults`"

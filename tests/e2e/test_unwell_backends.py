@@ -1,0 +1,62 @@
+"""A vendor that refuses the account, on two replicas: both leave it alone and say so, and both find it again."""
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.e2e.replicas import Start, ask, change
+from tests.gateway import PATIENCE, GatewayProcess
+from tests.simulators import openai
+from tests.simulators.server import Simulator
+
+pytest_plugins = ["tests.databases"]
+
+ADMIN = secrets.token_hex(32)
+
+
+def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
+    """How the one backend stands, as a replica sees it."""
+    headers = {"authorization": f"Bearer {ADMIN}"}
+    (backend,) = http.get(f"{gateway.url}/admin/v1/backends", headers=headers).json()["data"]
+    found: dict[str, Any] = backend
+    return found
+
+
+def within_patience(holds: Callable[[], bool]) -> bool:
+    """Does it hold before the time is up? Every look is a call of its own."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            return False
+    return True
+
+
+def test_a_refused_account_is_left_alone_everywhere_until_it_is_taken_again(
+    http: httpx2.Client, start: Start, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "  probe: false", "  probe: true")
+    change(tmp_path, "  open_seconds: 0.001 #", "  open_seconds: 0.5 #")
+    change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
+    openai_sim.answer(openai.FAULTS["invalid_api_key"])
+    with start(ADMIN_API_KEY=ADMIN) as one, start(ADMIN_API_KEY=ADMIN) as other:
+        fine = standing(http, one)
+        assert (fine["name"], fine["state"], fine["reason"], fine["blocked"]) == ("openai", "closed", None, {})
+
+        refused = ask(http, one, "a fox")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_auth_error")
+        one.await_logged("breaker", backend="openai", state="open", reason="auth_failed", level="warning")
+        other.await_logged("breaker", backend="openai", state="open", reason="auth_failed", level="warning")
+
+        for gateway in (one, other):
+            gateway.await_logged("breaker", state="half_open", level="info")
+            assert standing(http, gateway)["state"] == "half_open"
+        assert sum(request.method == "POST" for request in openai_sim.requests) == 1
+
+        assert ask(http, other, "a fox").status_code == 200
+        assert within_patience(lambda: standing(http, one)["state"] == "closed")
+        assert standing(http, other)["state"] == "closed"
+        one.await_logged("breaker", state="closed", level="info")

@@ -1,0 +1,124 @@
+"""What replicas share about backends, in memory, by the same rules as the real one and by a clock that tests set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.domain.errors import StateUnavailable
+from service.domain.refusals import SECOND
+from service.usecases.turnstile import Cap, Caps, Full, News, Party, Shared, SharedOpening
+from tests.fakes.ledger import MINUTE, NOW
+
+PROBE = 15 * SECOND
+
+
+@dataclass(slots=True)
+class Post:
+    """Everything known of one backend. Times are microseconds since 1970."""
+
+    version: int = 0
+    opening: SharedOpening | None = None
+    ends: int = 0
+    blocked: dict[str, int] = field(default_factory=dict)
+    probe: str = ""
+    probe_ends: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
+    rates: dict[Cap, int] = field(default_factory=dict)
+
+
+class FakeTurnstile:
+    """The port in memory. `now` is its clock; while `down` it is unavailable; `asked` are the verbs so far."""
+
+    def __init__(self, *, now: int = NOW) -> None:
+        self.now = now
+        self.down = False
+        self.asked: list[str] = []
+        self._posts: dict[str, Post] = {}
+
+    def forget(self) -> None:
+        """The store is emptied."""
+        self._posts.clear()
+
+    async def exchange(self, backend: str, news: News) -> Shared:
+        """Tell and hear."""
+        post = self._find("exchange", backend)
+        taken = news.change is not None and self._counts(post, news)
+        if news.change and taken:
+            post.version = max(self.now, post.version + 1)
+            post.opening = news.change.opening
+            post.ends = self.now + _micros(post.opening.seconds if post.opening else 0)
+        if news.probe and self._probe(post) == news.probe:
+            post.probe_ends = self.now + PROBE
+        for model, seconds in news.blocked.items():
+            post.blocked[model] = max(post.blocked.get(model, 0), self.now + _micros(seconds))
+        return Shared(version=post.version, opening=self._opening(post), blocked=self._blocked(post), taken=taken)
+
+    async def probe(self, backend: str, name: str, version: int) -> bool:
+        """Become the one that probes."""
+        post = self._find("probe", backend)
+        if post.version not in {0, version} or self._probe(post):
+            return False
+        post.probe, post.probe_ends = name, self.now + PROBE
+        return True
+
+    async def enter(self, backend: str, party: Party, caps: Caps) -> Full | None:
+        """Take calls and pictures of the account, all or none."""
+        post = self._find("enter", backend)
+        post.calls = {name: ends for name, ends in post.calls.items() if self.now < ends}
+        if caps.concurrent and len(post.calls) + party.calls > caps.concurrent:
+            return Full(cap=Cap.CONCURRENT, wait=None if party.calls > caps.concurrent else 0)
+        asked = [
+            (Cap.REQUESTS, caps.requests_per_minute, party.calls),
+            (Cap.IMAGES, caps.images_per_minute, party.pictures),
+        ]
+        passed = {
+            cap: max(post.rates.get(cap, 0), self.now) + amount * MINUTE // most for cap, most, amount in asked if most
+        }
+        waits = [
+            Full(cap=cap, wait=None if amount > most else (passed[cap] - self.now - MINUTE) / SECOND)
+            for cap, most, amount in asked
+            if most and (amount > most or passed[cap] - self.now > MINUTE)
+        ]
+        if waits:
+            return max(waits, key=lambda full: float("inf") if full.wait is None else full.wait)
+        post.rates |= passed
+        if caps.concurrent:
+            post.calls |= {f"{party.name}:{number}": self.now + _micros(party.lease) for number in range(party.calls)}
+        return None
+
+    async def leave(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+        """Turns are over."""
+        post = self._find("leave", backend)
+        for name, calls in turns:
+            for number in range(calls):
+                post.calls.pop(f"{name}:{number}", None)
+            if self._probe(post) == name:
+                post.probe = ""
+
+    def _find(self, verb: str, backend: str) -> Post:
+        self.asked.append(verb)
+        if self.down:
+            raise StateUnavailable("The gateway's state does not answer.")
+        return self._posts.setdefault(backend, Post())
+
+    def _counts(self, post: Post, news: News) -> bool:
+        change = news.change
+        if change is None:
+            return False
+        longer = change.opening and post.opening and self.now + _micros(change.opening.seconds) > post.ends
+        return post.version in {0, change.base} or bool(longer)
+
+    def _probe(self, post: Post) -> str:
+        return post.probe if self.now < post.probe_ends else ""
+
+    def _opening(self, post: Post) -> SharedOpening | None:
+        if post.opening is None:
+            return None
+        left = max(0, post.ends - self.now) / SECOND
+        return SharedOpening(reason=post.opening.reason, seconds=left, in_a_row=post.opening.in_a_row)
+
+    def _blocked(self, post: Post) -> Mapping[str, float]:
+        return {model: (ends - self.now) / SECOND for model, ends in post.blocked.items() if ends > self.now}
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * SECOND)

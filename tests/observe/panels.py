@@ -1,0 +1,69 @@
+"""What the checked-in dashboards ask, ready for Prometheus.
+
+Rule: read from `config/grafana/*.json`, not from the code that wrote them: what is tried is what is imported.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GRAFANA = Path(__file__).parents[2] / "config" / "grafana"
+TEAM = "search"
+EVERY = {"team": ".*", "model": ".*", "backend": ".*"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One query. `range`: over time, else as of now. `panel` is the panel's document."""
+
+    dashboard: str
+    title: str
+    name: str
+    expr: str
+    legend: str
+    range: bool
+    panel: Mapping[str, Any]
+
+
+def dashboards() -> dict[str, dict[str, Any]]:
+    """The documents by their names."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(GRAFANA.glob("*.json"))}
+
+
+def panels(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All panels but rows, in their order."""
+    return (panel for panel in document["panels"] if panel["type"] != "row")
+
+
+def substituted(expr: str, *, one_team: bool, seconds: int, rate: int) -> str:
+    """Grafana's variables put in: everything is chosen, or one team; the range that is shown, and a span for rates."""
+    values = EVERY | ({"team": TEAM} if one_team else {})
+    values |= {"__range": f"{seconds}s", "__rate_interval": f"{rate}s", "__interval": "1s"}
+    for name in sorted(values, key=len, reverse=True):
+        expr = expr.replace(f"${name}", values[name])
+    return expr
+
+
+def queries(seconds: int, rate: int = 10) -> Iterator[Asked]:
+    """Every query of every panel."""
+    for dashboard, document in dashboards().items():
+        for panel in panels(document):
+            for target in panel["targets"]:
+                yield Asked(
+                    dashboard=dashboard,
+                    title=panel["title"],
+                    name=target["refId"],
+                    expr=substituted(target["expr"], one_team=dashboard == "team", seconds=seconds, rate=rate),
+                    legend=target["legendFormat"],
+                    range=bool(target.get("range")),
+                    panel=panel,
+                )
+
+
+def annotations() -> Iterator[tuple[str, str, str]]:
+    """Dashboard, name and query of each annotation."""
+    for dashboard, document in dashboards().items():
+        for each in document["annotations"]["list"]:
+            yield dashboard, each["name"], each["expr"]

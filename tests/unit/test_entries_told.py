@@ -1,0 +1,137 @@
+"""Each end of a hold is told once, whatever the store did meanwhile: what is counted must be what is booked."""
+
+import asyncio
+
+import pytest
+
+from service.domain.booking import claim, undelivered
+from service.domain.errors import StateUnavailable
+from service.domain.ledger import Claim, Entry, HoldState, Status
+from service.domain.routing import Plan
+from service.usecases.accounts import Posted, Span
+from service.usecases.events import EntriesWritten, EntryPosted, HoldVoided
+from service.usecases.hold_money import Held, HoldMoney
+from tests.fakes.books import FakeBooks
+from tests.fakes.builders import accounts, caller, model, price, route, spec
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.observer import Recorder
+
+PLAN = Plan(route=route(), price=price())
+EVER = Span(since=0, until=2**62)
+
+
+def wanted(hold_id: str) -> Claim:
+    return claim(hold_id, spec(), PLAN, model(), caller())
+
+
+def paid(held: Held, name: str) -> Entry:
+    return undelivered(wanted(name), held.admission.held_at)
+
+
+class Mute(FakeLedger):
+    """Does what it is told once more than it says so."""
+
+    mute = 1
+
+    async def post(self, entry: Entry) -> Posted:
+        done = await super().post(entry)
+        self.mute -= 1
+        if self.mute >= 0:
+            raise StateUnavailable("The answer is lost.")
+        return done
+
+
+class Slow(FakeLedger):
+    """Lets others go first."""
+
+    async def post(self, entry: Entry) -> Posted:
+        done = await super().post(entry)
+        await asyncio.sleep(0)
+        return done
+
+
+def scene(ledger: FakeLedger) -> tuple[HoldMoney, FakeBooks, Recorder]:
+    books, observe = FakeBooks(), Recorder()
+    return accounts(ledger, books, observe), books, observe
+
+
+async def agreed(money: HoldMoney, books: FakeBooks, observe: Recorder) -> list[str]:
+    """The holds of the entries that were told; the books have the same, and nothing else."""
+    await money.keep.write()
+    await money.keep.sweep()
+    told = [event.entry.hold_id for event in observe.of(EntryPosted)]
+    assert sorted(told) == sorted([entry.hold_id async for entry in books.entries(EVER)])
+    return told
+
+
+async def test_posted_and_voided() -> None:
+    money, books, observe = scene(FakeLedger(counted=True))
+    async with money("search", [wanted("a"), wanted("b")], [], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+        await held.void("b")
+    assert await agreed(money, books, observe) == ["a"]
+    assert observe.of(HoldVoided) == [HoldVoided(team="search")]
+    assert sum(event.count for event in observe.of(EntriesWritten)) == 1
+
+
+async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
+    money, books, observe = scene(Mute(counted=True))
+    async with money("search", [wanted("a")], [], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+    assert observe.of(EntryPosted) == []
+    await money.keep.extend()
+    assert await agreed(money, books, observe) == ["a"]
+
+
+async def test_two_that_try_at_once_tell_once() -> None:
+    ledger = Slow(counted=True)
+    money, books, observe = scene(ledger)
+    async with money("search", [wanted("a")], [], HoldState.SENT) as held:
+        ledger.down = True
+        await held.post(paid(held, "a"))
+        ledger.down = False
+        await asyncio.gather(money.keep.extend(), money.keep.extend())
+    assert await agreed(money, books, observe) == ["a"]
+
+
+async def test_who_comes_too_late_has_posted_nothing() -> None:
+    ledger = FakeLedger(counted=True)
+    money, books, observe = scene(ledger)
+    async with money("search", [wanted("a")], [], HoldState.SENT) as held:
+        ledger.now += 61_000_000
+        await money.keep.sweep()
+        await held.post(paid(held, "a"))
+    assert await agreed(money, books, observe) == ["a"]
+    assert [event.entry.status for event in observe.of(EntryPosted)] == [Status.LOST]
+
+
+@pytest.mark.parametrize("fails_first", [False, True])
+async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
+    ledger = FakeLedger(counted=True)
+    money, books, observe = scene(ledger)
+    async with money("search", [wanted("a"), wanted("b")], [], HoldState.SENT) as held:
+        await held.post(paid(held, "b"))
+    ledger.now += 61_000_000
+    books.down = fails_first
+    if fails_first:
+        with pytest.raises(Exception, match="ledger"):
+            await money.keep.sweep()
+        assert [event.entry.hold_id for event in observe.of(EntryPosted)] == ["b"]
+    books.down = False
+    await money.keep.sweep()
+    await money.keep.drain("search")
+    assert await agreed(money, books, observe) == ["b", "a"]
+
+
+async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
+    ledger = FakeLedger(counted=True)
+    money, _, _ = scene(ledger)
+    async with money("search", [wanted("a"), wanted("b")], [], HoldState.SENT) as held:
+        backlog = money.keep.backlog()
+        assert (backlog.holds, backlog.held) == ({"search": 2}, {"search": 2 * wanted("a").quote})
+        assert (backlog.waiting, backlog.oldest, backlog.owed) == (0, None, 0)
+        await held.post(paid(held, "a"))
+        ledger.down = True
+        await held.post(paid(held, "b"))
+    backlog = money.keep.backlog()
+    assert (backlog.waiting, backlog.oldest, backlog.owed) == (1, ledger.now / 1_000_000, 1)

@@ -1,0 +1,261 @@
+"""Breakers and politeness: every sign, every change of state, and what nobody may bring about."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.errors import Failure, FailureKind
+from service.domain.headroom import Headroom
+from service.domain.health import (
+    SIGNS,
+    Health,
+    Opening,
+    Probe,
+    Rules,
+    Sign,
+    State,
+    adopted,
+    blocked_until,
+    closed,
+    condemned,
+    is_probed,
+    judged,
+    opened,
+    peace_after,
+    peace_for,
+    probing,
+    revived,
+    sign_of,
+    state_of,
+)
+from service.domain.outcomes import Outcome
+from tests.fakes.builders import failure, purchase
+
+RULES = Rules()
+GOOD = purchase()
+BAD = failure(FailureKind.OVERLOADED)
+BY_SIGN = {sign: {kind for kind in FailureKind if SIGNS[kind] is sign} for sign in Sign}
+
+
+def after(*outcomes: Outcome, health: Health | None = None, now: float = 0.0, rules: Rules = RULES) -> Health:
+    """What is known after calls that began and ended one after another, at one time."""
+    health = health or Health()
+    for outcome in outcomes:
+        health = judged(health, outcome, health.era, now, rules)
+    return health
+
+
+def test_every_failure_has_a_sign() -> None:
+    assert SIGNS.keys() == set(FailureKind)
+    assert BY_SIGN[Sign.GOOD] == set()
+    assert BY_SIGN[Sign.ACCOUNT] == {FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED}
+    assert BY_SIGN[Sign.BAD] == {
+        FailureKind.UNREACHABLE,
+        FailureKind.OVERLOADED,
+        FailureKind.SERVER_ERROR,
+        FailureKind.TIMED_OUT,
+        FailureKind.BROKEN_REPLY,
+    }
+
+
+def test_a_picture_is_a_good_sign_and_who_was_not_asked_gives_none() -> None:
+    assert sign_of(GOOD) is Sign.GOOD
+    for kind in FailureKind:
+        assert sign_of(failure(kind)) is SIGNS[kind]
+        assert sign_of(replace(failure(kind), asked=False)) is Sign.NONE
+
+
+@pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.NONE]))
+def test_what_says_nothing_moves_nothing(kind: FailureKind) -> None:
+    crowd: list[Outcome] = [failure(kind)] * 1000
+    assert after(*crowd) == Health()
+    assert after(*[BAD] * 4, *crowd, BAD).opening
+    half_open = after(failure(FailureKind.AUTH_FAILED))
+    assert after(*crowd, health=half_open, now=60) == half_open
+
+
+@pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.BAD]))
+def test_so_many_in_a_row_open_it_however_far_apart(kind: FailureKind) -> None:
+    health = Health()
+    for number in range(5):
+        assert state_of(health, number * 300.0) is State.CLOSED
+        health = after(failure(kind), health=health, now=number * 300.0)
+    assert health == Health(era=1, since=1200, opening=Opening(reason=kind, until=1205))
+    assert state_of(health, 1204.9) is State.OPEN
+    assert state_of(health, 1205) is State.HALF_OPEN
+
+
+def test_a_picture_in_between_ends_the_row() -> None:
+    health = after(*[BAD] * 4, GOOD, GOOD, GOOD, GOOD, *[BAD] * 4, rules=Rules(least_calls=100))
+    assert (health.opening, health.streak) == (None, 4)
+
+
+def test_a_share_of_failures_opens_it_once_there_are_calls_enough() -> None:
+    by_turns: list[Outcome] = [GOOD, BAD] * 4
+    assert after(*by_turns, GOOD).opening is None
+    assert after(*by_turns, GOOD, BAD).opening
+    assert after(*[GOOD] * 6, *[BAD] * 4).opening is None
+    assert after(*[BAD] * 4, *[GOOD] * 6).opening is None
+
+
+def test_only_the_window_counts() -> None:
+    rules = Rules(consecutive=100, least_calls=4)
+    early = after(GOOD, GOOD, GOOD, health=after(BAD, rules=rules), now=2.0, rules=rules)
+    assert [(slot.number, slot.calls, slot.bad) for slot in early.slots] == [(0, 4, 1)]
+    assert after(BAD, BAD, BAD, health=early, now=29.0, rules=rules).opening
+    later = after(BAD, BAD, BAD, health=early, now=30.0, rules=rules)
+    assert later.opening is None
+    assert [(slot.number, slot.calls, slot.bad) for slot in later.slots] == [(10, 3, 3)]
+    assert after(BAD, health=later, now=30.0, rules=rules).opening
+
+
+def test_a_window_holds_few_slots_whatever_the_traffic() -> None:
+    health = Health()
+    for number in range(5000):
+        health = after(GOOD, health=health, now=number / 10)
+    assert len(health.slots) == 10
+    assert sum(slot.calls for slot in health.slots) == 9 * 30 + 20  # the last one is not over
+
+
+@pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.ACCOUNT]))
+def test_a_refused_account_opens_it_at_once_and_for_long(kind: FailureKind) -> None:
+    health = after(failure(kind), now=7)
+    assert health == Health(era=1, since=7, opening=Opening(reason=kind, until=67))
+    assert after(failure(kind), health=health, now=70).opening == Opening(reason=kind, until=130, in_a_row=2)
+
+
+def test_every_probe_that_fails_but_the_first_doubles_the_time_up_to_a_bound() -> None:
+    health, seconds = after(*[BAD] * 5), []
+    for _ in range(6):
+        assert health.opening
+        now = health.opening.until
+        seconds.append(now - health.since)
+        health = after(BAD, health=health, now=now)
+    assert seconds == [5, 5, 10, 20, 40, 60]
+    endless = replace(health, opening=Opening(reason=BAD.kind, until=0, in_a_row=10_000))
+    assert opened(endless, BAD.kind, 0, RULES).opening == Opening(reason=BAD.kind, until=60, in_a_row=10_001)
+
+
+def test_a_probe_that_brings_a_picture_closes_it_and_all_is_forgotten() -> None:
+    health = after(GOOD, health=after(*[BAD] * 5), now=5)
+    assert health == Health(era=2, since=5)
+    again = after(*[BAD] * 5, health=health, now=6)
+    assert again.opening == Opening(reason=BAD.kind, until=11)
+
+
+@pytest.mark.parametrize("outcome", [GOOD, BAD, failure(FailureKind.AUTH_FAILED)])
+def test_calls_of_an_earlier_era_do_not_count(outcome: Outcome) -> None:
+    open_now = after(*[BAD] * 5)
+    assert judged(open_now, outcome, 0, 1, RULES) == open_now
+    closed_again = closed(open_now, 9)
+    for era in (0, 1):
+        assert judged(closed_again, outcome, era, 9, RULES) == closed_again
+
+
+def test_a_change_that_is_told_begins_an_era() -> None:
+    opening = Opening(reason=BAD.kind, until=9, in_a_row=3)
+    busy = probing(after(*[BAD] * 4), Probe(name="t1", until=5))
+    assert adopted(busy, opening, 2) == Health(era=1, since=2, opening=opening)
+    assert adopted(busy, None, 2) == Health(era=1, since=2)
+
+
+def test_one_probes_until_its_lease_is_over() -> None:
+    health = probing(after(*[BAD] * 5), Probe(name="t1", until=20))
+    assert is_probed(health, 19.9)
+    assert not is_probed(health, 20)
+    assert not is_probed(probing(health, None), 0)
+    assert after(BAD, health=health, now=10).probe is None
+
+
+def test_a_vendor_that_answers_may_be_tried_at_once_but_is_not_well() -> None:
+    health = after(*[BAD] * 5)
+    found = revived(health, 2)
+    assert (state_of(found, 2), found.era) == (State.HALF_OPEN, health.era)
+    assert revived(found, 3) == found
+    assert revived(Health(), 3) == Health()
+    assert state_of(revived(after(failure(FailureKind.AUTH_FAILED)), 2), 2) is State.HALF_OPEN
+
+
+def test_an_account_without_credit_is_not_revived_by_what_is_free() -> None:
+    health = after(failure(FailureKind.QUOTA_EXHAUSTED))
+    assert revived(health, 2) == health
+
+
+def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
+    auth = FailureKind.AUTH_FAILED
+    found = condemned(Health(), auth, 0, RULES)
+    assert found.opening == Opening(reason=auth, until=60)
+    assert condemned(found, auth, 59, RULES) == replace(found, opening=Opening(reason=auth, until=119))
+    assert condemned(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, in_a_row=2)
+    assert condemned(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, in_a_row=2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seconds"),
+    [
+        (GOOD, 0),
+        (BAD, 0),
+        (Failure(kind=FailureKind.OVERLOADED, message="", retry_after=9), 0),
+        (Failure(kind=FailureKind.RATE_LIMITED, message=""), 1),
+        (Failure(kind=FailureKind.RATE_LIMITED, message="", retry_after=9), 9),
+        (Failure(kind=FailureKind.RATE_LIMITED, message="", retry_after=0), 0),
+        (Failure(kind=FailureKind.RATE_LIMITED, message="", retry_after=9, asked=False), 0),
+    ],
+)
+def test_an_account_at_its_limit_is_left_in_peace(outcome: Outcome, seconds: float) -> None:
+    assert peace_after(outcome) == seconds
+
+
+@pytest.mark.parametrize(
+    ("left", "resets", "seconds"), [(1, 30.0, 0), (0, 30.0, 30), (0, None, 1), (-1, 30.0, 30), (0, 0.0, 0)]
+)
+def test_an_account_that_is_used_up_is_left_in_peace(left: int, resets: float | None, seconds: float) -> None:
+    assert peace_for(Headroom(measure="images", left=left, resets=resets)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("known", "seconds", "until"),
+    [
+        (100, 30, 130),
+        (150, 30, 150),
+        (100, 0, 100),
+        (100, -5, 100),
+        (100, 1e9, 3700),
+        (100, math.inf, 3700),
+        (100, -math.inf, 100),
+        (100, math.nan, 100),
+    ],
+)
+def test_peace_is_never_shorter_than_was_known_and_never_absurd(known: float, seconds: float, until: float) -> None:
+    assert blocked_until(known, seconds, 100, RULES) == until
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([GOOD, *map(failure, FailureKind)]),
+        st.sampled_from([0.0, 0.5, 3.0, 31.0, 61.0]),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_whatever_comes_it_opens_for_a_reason_and_closes_by_a_picture(
+    steps: list[tuple[Outcome, float, bool]],
+) -> None:
+    health, now = Health(), 0.0
+    for outcome, seconds, is_late in steps:
+        now += seconds
+        found = judged(health, outcome, health.era - is_late, now, RULES)
+        if found.era != health.era:
+            assert not is_late
+            assert (found.opening is None) == (outcome is GOOD)
+            assert found.era == health.era + 1
+        if found.opening and found.opening is not health.opening:
+            assert now < found.opening.until <= now + RULES.most_open_seconds
+            assert SIGNS[found.opening.reason] in {Sign.BAD, Sign.ACCOUNT}
+        health = found

@@ -1,0 +1,123 @@
+"""How things stand, read for whoever watches."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from service.domain.catalog import Catalog
+from service.domain.limits import Limits, Measure
+from service.domain.readings import Backlog, Expiry
+from service.domain.teams import Key, Team
+from service.usecases.events import LoopLagged, ReadingsTaken
+from service.usecases.know_callers import Live
+from service.usecases.read_limits import ReadLimits
+from service.usecases.take_readings import TakeReadings
+from service.usecases.watch_loop import WatchLoop
+from tests.fakes.builders import NOW, accounts, catalog, model, route
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.observer import Recorder
+
+DOLLAR = 1_000_000_000
+MONEY = Limits(requests_per_minute=9, usd_per_day=DOLLAR, usd_per_month=2 * DOLLAR)
+ADS = Team(name="ads", limits=MONEY, limits_by_tier={"high": Limits(usd_per_day=7)})
+IDLE = Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0)
+
+
+def key(name: str, expires: datetime | None) -> Key:
+    return Key(id=name, team=ADS, digest=name, expires=expires, limits=Limits(usd_per_day=1))
+
+
+def live(*keys: Key, models: Catalog | None = None) -> Live:
+    known = {each.digest: each for each in keys}
+    return Live(catalog=models or catalog(), teams={"ads": ADS, "free": Team(name="free")}, keys=known, version="v1")
+
+
+class Waits:
+    """Takes the place of sleeping: notes how long, and ends the story after so many times."""
+
+    def __init__(self, times: int, wake: Callable[[float], None] = lambda _: None) -> None:
+        self.asked: list[float] = []
+        self._times = times
+        self._wake = wake
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        self._wake(seconds)
+        if len(self.asked) == self._times:
+            raise asyncio.CancelledError
+
+
+def story(observe: Recorder, now: Live, ledger: FakeLedger | None = None, waits: Waits | None = None) -> TakeReadings:
+    store = ledger or FakeLedger()
+    return TakeReadings(
+        live=lambda: now,
+        backlog=lambda: IDLE,
+        standings=ReadLimits(ledger=store, rebuild=accounts(store).rebuild),
+        observe=observe,
+        now=lambda: NOW,
+        sleep=waits or Waits(1),
+        seconds=3,
+    )
+
+
+async def test_budgets_are_those_of_teams_in_money_and_counters_are_made_right_first() -> None:
+    observe = Recorder()
+    await story(observe, live()).take()
+    (event,) = observe.of(ReadingsTaken)
+    read = event.readings
+    assert read.budgets is not None
+    assert [(one.limit.scope, one.limit.measure, one.limit.most) for one in read.budgets["ads"]] == [
+        ("team", Measure.DAY, DOLLAR),
+        ("team", Measure.MONTH, 2 * DOLLAR),
+        ("tier:high", Measure.DAY, 7),
+    ]
+    assert read.budgets["free"] == ()
+    assert (read.teams, read.version, read.backlog) == (("ads", "free"), "v1", IDLE)
+    assert read.at == NOW.timestamp()
+
+
+async def test_without_the_store_the_rest_is_read() -> None:
+    observe, ledger = Recorder(), FakeLedger()
+    ledger.down = True
+    await story(observe, live(), ledger).take()
+    (event,) = observe.of(ReadingsTaken)
+    assert event.readings.budgets is None
+    assert event.readings.teams == ("ads", "free")
+
+
+async def test_keys_that_end_soon_and_have_not_yet() -> None:
+    observe, soon = Recorder(), NOW + timedelta(days=59)
+    known = (key("soon", soon), key("later", NOW + timedelta(days=61)), key("over", NOW), key("never", None))
+    await story(observe, live(*known)).take()
+    (event,) = observe.of(ReadingsTaken)
+    assert event.readings.expiries == (Expiry(team="ads", key="soon", at=soon),)
+
+
+async def test_models_that_are_to_end_and_what_backends_call_them() -> None:
+    ends = model(id="old", shutdown_date=date(2999, 1, 1), routes=(route(backend="alpha", model="a/old"),))
+    gone = model(id="gone", shutdown_date=date(2020, 1, 1), routes=(route(backend="alpha", model="a/old"),))
+    observe = Recorder()
+    await story(observe, live(models=catalog(model(), ends, gone))).take()
+    (event,) = observe.of(ReadingsTaken)
+    assert event.readings.shutdowns == {"old": date(2999, 1, 1)}
+    assert event.readings.models["alpha", "a/old"] == "old"
+
+
+async def test_it_is_read_again_and_again() -> None:
+    observe, waits = Recorder(), Waits(2)
+    with pytest.raises(asyncio.CancelledError):
+        await story(observe, live(), waits=waits).run()
+    assert (len(observe.of(ReadingsTaken)), waits.asked) == (2, [3, 3])
+
+
+async def test_the_loop_is_as_late_as_a_timer() -> None:
+    observe, clock = Recorder(), [0.0]
+
+    def wake(seconds: float) -> None:
+        clock[0] += seconds + 0.25
+
+    with pytest.raises(asyncio.CancelledError):
+        await WatchLoop(observe=observe, elapsed=lambda: clock[0], sleep=Waits(3, wake)).run()
+    assert observe.of(LoopLagged) == [LoopLagged(seconds=0.25)] * 2

@@ -1,0 +1,648 @@
+"""Turns at backends, by a clock that the tests set: what is in the way, who is told, and what is given back."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from service.domain.catalog import Route
+from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.domain.headroom import Headroom
+from service.domain.health import Rules, State
+from service.domain.refusals import SECOND
+from service.usecases.ask_after import AskAfter
+from service.usecases.events import BreakerChanged, HeadroomHeard
+from service.usecases.take_turns import Account, TakeTurns
+from service.usecases.turns import Turn, Turns
+from service.usecases.turnstile import Cap, Caps, Full, News, Party, Shared
+from service.usecases.watch import BackendStanding
+from tests.fakes.builders import failure, purchase, route
+from tests.fakes.observer import Recorder
+from tests.fakes.turnstile import FakeTurnstile, Post
+
+ALPHA, BETA, SANDBOX = (route(backend=name, model="painter") for name in ("alpha", "beta", "sandbox"))
+DOWN, BUSY, ASIDE = FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.SET_ASIDE
+AUTH, USED_UP, LIMITED = FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED, FailureKind.RATE_LIMITED
+
+
+class Listening(FakeTurnstile):
+    """A store that says when a verb was asked for so often."""
+
+    def __init__(self, verb: str, times: int = 1) -> None:
+        super().__init__()
+        self._verb, self._times = verb, times
+        self._heard = asyncio.Event()
+
+    def _find(self, verb: str, backend: str) -> Post:
+        post = super()._find(verb, backend)
+        if self.asked.count(self._verb) >= self._times:
+            self._heard.set()
+        return post
+
+    async def heard(self) -> None:
+        async with asyncio.timeout(10):
+            await self._heard.wait()
+
+
+class Site:
+    """A store, a clock, and replicas that go by it."""
+
+    def __init__(self, caps: Caps | None = None, store: FakeTurnstile | None = None) -> None:
+        self.now = 1000.0
+        self.store = store or FakeTurnstile()
+        self.caps = caps or Caps()
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        self.store.now += round(seconds * SECOND)
+
+    def replica(self, name: str = "r") -> "Replica":
+        return Replica(self, name)
+
+
+class Replica:
+    def __init__(self, site: Site, name: str) -> None:
+        self.observe = Recorder()
+        numbers = iter(range(10_000))
+        self.turns = TakeTurns(
+            turnstile=site.store,
+            accounts={"alpha": Account(caps=site.caps), "beta": Account()},
+            rules=Rules(),
+            observe=self.observe,
+            mint=lambda: f"{name}{next(numbers)}",
+            elapsed=lambda: site.now,
+            seconds=0.001,
+        )
+
+    async def take(self, along: Route = ALPHA, calls: int = 1) -> Turn | Failure:
+        return await self.turns.take(along, calls, calls)
+
+    async def turn(self, along: Route = ALPHA) -> Turn:
+        taken = await self.take(along)
+        assert isinstance(taken, Turn), taken
+        return taken
+
+    async def refused(self, along: Route = ALPHA) -> tuple[FailureKind, float | None]:
+        """Why, and for how long. Nobody was asked, and the next one hears the same from memory."""
+        taken = await self.take(along)
+        assert isinstance(taken, Failure)
+        assert not taken.asked
+        return taken.kind, taken.retry_after
+
+    async def call(self, *kinds: FailureKind, along: Route = ALPHA) -> None:
+        for kind in kinds:
+            turn = await self.turn(along)
+            self.turns.told(turn, failure(kind))
+            await self.turns.leave(turn)
+
+    async def draw(self) -> None:
+        turn = await self.turn()
+        self.turns.told(turn, purchase())
+        await self.turns.leave(turn)
+
+    def standing(self, place: int = 0) -> BackendStanding:
+        return self.turns.standings()[place]
+
+    def changes(self) -> list[tuple[str, FailureKind | None, float]]:
+        return [(each.state.value, each.reason, each.seconds) for each in self.observe.of(BreakerChanged)]
+
+
+async def test_it_is_the_port() -> None:
+    turns: Turns = Site().replica().turns
+    assert await turns.take(ALPHA, 2, 3) == Turn(name="r0", route=ALPHA, calls=2)
+
+
+async def test_who_is_well_is_asked_without_asking_the_store() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.draw()
+    await replica.call(FailureKind.INVALID_REQUEST, DOWN, LIMITED, along=BETA)
+    assert site.store.asked == []
+    assert replica.changes() == []
+
+
+async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
+    site = Site(Caps(concurrent=1))
+    replica = site.replica()
+    await replica.call(*[AUTH] * 10, *[LIMITED] * 10, along=SANDBOX)
+    replica.turns.heard(SANDBOX, [Headroom(measure="images", left=0, resets=60)])
+    assert replica.turns.hindrance(SANDBOX) is None
+    await replica.turn(SANDBOX)
+    assert site.store.asked == []
+    assert replica.observe.of(HeadroomHeard)
+
+
+async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    assert await replica.refused() == (ASIDE, 5)
+    assert replica.turns.hindrance(ALPHA) == await replica.take()
+    site.pass_by(2)
+    assert await replica.refused() == (ASIDE, 3)
+    assert replica.turns.hindrance(BETA) is None
+    assert replica.changes() == [("open", DOWN, 5)]
+
+
+@pytest.mark.parametrize(("kind", "words"), [(AUTH, "credentials are refused"), (USED_UP, "out of credit")])
+async def test_a_refused_account_is_set_aside_for_what_it_is(kind: FailureKind, words: str) -> None:
+    replica = Site().replica()
+    await replica.call(kind)
+    found = replica.turns.hindrance(ALPHA)
+    assert found
+    assert words in found.message
+    assert await replica.refused() == (kind, 60)
+
+
+async def test_calls_that_began_before_do_not_count() -> None:
+    replica = Site().replica()
+    turns = [await replica.turn() for _ in range(20)]
+    for turn in turns:
+        replica.turns.told(turn, failure(DOWN))
+    assert replica.standing() == BackendStanding(
+        backend="alpha", state=State.OPEN, since=0, seconds=5, reason=DOWN, in_a_row=1
+    )
+
+
+async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    site.pass_by(5)
+    probe = await replica.turn()
+    assert await replica.refused() == (ASIDE, 1)
+    assert replica.turns.hindrance(ALPHA)
+    replica.turns.told(probe, purchase())
+    await replica.turns.leave(probe)
+    assert isinstance(await replica.turn(), Turn)
+    assert replica.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
+
+
+async def test_probes_that_fail_open_it_for_longer_and_longer() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    for seconds in (5, 5, 10, 20, 40):
+        assert await replica.refused() == (ASIDE, seconds)
+        site.pass_by(seconds)
+        await replica.call(DOWN)
+        await replica.turns.exchange(only_news=True)
+    assert replica.standing().in_a_row == 6
+
+
+async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    site.pass_by(5)
+    for _ in range(3):
+        await replica.call(FailureKind.MODERATION_BLOCKED)
+        assert await replica.refused() == (ASIDE, 1)  # the store has not heard yet that it is over
+        await replica.turns.exchange()
+        site.pass_by(1)
+    assert replica.standing().state is State.HALF_OPEN
+
+
+async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    site.pass_by(5)
+    await replica.turn()
+    for _ in range(33):
+        await replica.turns.exchange()
+        assert await replica.refused() == (ASIDE, 1)
+        site.pass_by(10)
+    site.pass_by(15)
+    await replica.turn()
+
+
+async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    site.pass_by(5)
+    await one.turn()
+    assert await other.refused() == (ASIDE, 1)
+    asked = len(site.store.asked)
+    assert await other.refused() == (ASIDE, 1)
+    assert len(site.store.asked) == asked
+    site.pass_by(15)
+    assert isinstance(await other.turn(), Turn)
+
+
+async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    site.pass_by(5)
+    await one.call(DOWN)
+    await one.turns.exchange(only_news=True)
+    assert await other.refused() == (ASIDE, 1)
+    await other.turns.exchange()
+    assert await other.refused() == (ASIDE, 5)
+    assert other.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("open", DOWN, 5)]
+
+
+async def test_replicas_tell_each_other_once() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    for replica in (one, other):
+        await replica.call(*[DOWN] * 4)
+    await one.call(DOWN)
+    await one.turns.exchange(only_news=True)
+    for _ in range(3):
+        await other.turns.exchange()
+    assert one.changes() == other.changes() == [("open", DOWN, 5)]
+    site.pass_by(5)
+    await one.draw()
+    for replica in (one, other):
+        await replica.turns.exchange()
+    assert one.changes() == other.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
+
+
+async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    await other.call(AUTH)
+    for replica in (one, other, one):
+        await replica.turns.exchange()
+    assert one.standing() == other.standing()
+    assert one.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
+    assert other.changes() == [("open", AUTH, 60)]
+
+
+async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    turn = await other.turn()
+    await one.call(*[DOWN] * 5)
+    await one.turns.exchange()
+    site.pass_by(5)
+    await one.draw()
+    for replica in (one, other):
+        await replica.turns.exchange()
+    for _ in range(5):
+        other.turns.told(turn, failure(DOWN))
+    assert other.standing().state is State.OPEN
+
+
+async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    await one.turns.exchange()
+    site.pass_by(5)
+    await one.draw()
+    await one.turns.exchange()
+    await other.call(*[DOWN] * 5)
+    await other.turns.exchange()
+    assert other.standing().state is State.CLOSED
+
+
+async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    site.store.down = True
+    for replica in (one, other):
+        await replica.turns.exchange()
+    await one.call(*[DOWN] * 5)
+    await one.turns.exchange()
+    assert await one.refused() == (ASIDE, 5)
+    site.pass_by(5)
+    await one.call(DOWN)
+    await one.turns.exchange()
+    site.store.down = False
+    site.pass_by(4)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    assert await other.refused() == (ASIDE, 1)
+    assert one.standing().seconds == 1
+
+
+async def test_a_store_that_was_emptied_is_told_again() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(AUTH)
+    await one.turns.exchange()
+    site.store.forget()
+    for _ in range(2):
+        await one.turns.exchange()
+    await other.turns.exchange()
+    assert await other.refused() == (AUTH, 60)
+    assert one.changes() == [("open", AUTH, 60)]
+
+
+class SlowStore(FakeTurnstile):
+    """Something happens between what it is told and what it answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: list[Turn] = []
+        self.replica: Replica | None = None
+
+    async def exchange(self, backend: str, news: News) -> Shared:
+        shared = await super().exchange(backend, news)
+        while self.meanwhile and self.replica:
+            self.replica.turns.told(self.meanwhile.pop(), purchase())
+        return shared
+
+    async def probe(self, backend: str, name: str, version: int) -> bool:
+        if self.replica and backend == "alpha":
+            self.replica.turns.asked_after(backend, failure(AUTH))
+        return await super().probe(backend, name, version)
+
+
+async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
+    store = SlowStore()
+    site = Site(store=store)
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    site.pass_by(5)
+    store.meanwhile, store.replica = [await one.turn()], one
+    await one.turns.exchange()
+    await other.turns.exchange()
+    assert (one.standing().state, other.standing().state) == (State.CLOSED, State.HALF_OPEN)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)
+
+
+async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
+    store = SlowStore()
+    site = Site(store=store)
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    site.pass_by(5)
+    probe = await other.turn()
+    site.pass_by(15)
+    await one.call(DOWN)
+    await one.turns.exchange()
+    store.meanwhile, store.replica = [probe], other
+    await other.turns.exchange()
+    assert other.standing().state is State.CLOSED
+    await other.turns.exchange()
+    assert other.standing() == one.standing()
+    assert other.standing().state is State.OPEN
+
+
+async def test_a_probe_that_others_made_needless_is_none() -> None:
+    store = SlowStore()
+    site = Site(store=store)
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    site.pass_by(5)
+    store.replica = replica
+    assert await replica.refused() == (ASIDE, 1)
+    assert await replica.refused() == (AUTH, 60)
+    store.replica = None
+    await replica.turns.exchange()
+    assert "leave" in store.asked
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), (7, 7), (1e9, 3600)])
+async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
+    retry_after: float | None, seconds: float
+) -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    one.turns.told(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
+    await one.turns.exchange(only_news=True)
+    await other.turns.exchange()
+    assert await one.refused() == await other.refused() == (LIMITED, seconds)
+    assert isinstance(await one.take(replace(ALPHA, model="sketcher")), Turn)
+    assert isinstance(await one.take(BETA), Turn)
+    site.pass_by(seconds)
+    assert isinstance(await one.take(), Turn)
+    await one.turns.exchange()
+    assert one.standing().blocked == {}
+
+
+async def test_peace_is_never_cut_short() -> None:
+    site = Site()
+    replica = site.replica()
+    for retry_after in (20, 5, 0):
+        replica.turns.told(Turn(name="t", route=ALPHA, calls=1), replace(failure(LIMITED), retry_after=retry_after))
+    assert await replica.refused() == (LIMITED, 20)
+    assert replica.standing().blocked == {"painter": 20}
+
+
+async def test_what_vendors_say_of_their_limits_is_heeded_and_told() -> None:
+    site = Site()
+    replica = site.replica()
+    some, none = Headroom(measure="requests", left=3, limit=5), Headroom(measure="images", left=0, resets=12)
+    replica.turns.heard(ALPHA, [])
+    replica.turns.heard(ALPHA, [some])
+    assert replica.turns.hindrance(ALPHA) is None
+    replica.turns.heard(ALPHA, [some, none])
+    assert await replica.refused() == (LIMITED, 12)
+    told = [(each.measure, each.left, each.limit) for each in replica.observe.of(HeadroomHeard)]
+    assert told == [("requests", 3, 5), ("requests", 3, 5), ("images", 0, None)]
+
+
+async def test_news_of_limits_that_come_while_others_are_told_are_told_next() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    for retry_after in (5, 9):
+        one.turns.told(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
+        site.store.down = True
+        await one.turns.exchange()
+        site.store.down = False
+        site.pass_by(5)
+    await one.turns.exchange()
+    await other.turns.exchange()
+    assert await other.refused() == (LIMITED, 4)
+
+
+async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() -> None:
+    site = Site(Caps(concurrent=3))
+    one, other = site.replica("a"), site.replica("b")
+    turn = await one.take(calls=2)
+    assert isinstance(turn, Turn)
+    assert isinstance(await other.take(calls=1), Turn)
+    assert await other.refused() == (BUSY, 1)
+    await one.turns.leave(turn)
+    await one.turns.close()
+    assert isinstance(await other.take(calls=2), Turn)
+    never = await other.take(calls=4)
+    assert isinstance(never, Failure)
+    assert (never.kind, never.retry_after) == (BUSY, None)
+
+
+async def test_rates_of_the_account_say_when_there_is_room_again() -> None:
+    site = Site(Caps(requests_per_minute=6, images_per_minute=20))
+    replica = site.replica()
+    turn = await replica.turns.take(ALPHA, 3, 20)
+    assert isinstance(turn, Turn)
+    assert await replica.refused() == (LIMITED, 3)
+    site.pass_by(3)
+    await replica.turns.leave(turn)
+    await replica.turns.close()
+    assert isinstance(await replica.take(), Turn)
+    assert isinstance(await replica.take(calls=7), Failure)
+    assert "leave" not in site.store.asked
+
+
+async def test_no_cap_can_be_kept_without_the_store() -> None:
+    site = Site(Caps(concurrent=3))
+    replica = site.replica()
+    site.store.down = True
+    with pytest.raises(StateUnavailable):
+        await replica.take()
+    assert isinstance(await replica.take(BETA), Turn)
+
+
+async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> None:
+    site = Site(Caps(concurrent=2))
+    replica = site.replica()
+    turns = [await replica.turn() for _ in range(2)]
+    site.store.down = True
+    for turn in turns:
+        await replica.turns.leave(turn)
+        await replica.turns.leave(turn)
+        await replica.turns.exchange()
+    site.store.down = False
+    assert await replica.refused() == (BUSY, 1)
+    await replica.turns.exchange()
+    assert isinstance(await replica.take(calls=2), Turn)
+
+
+async def test_a_probe_that_finds_no_room_is_over() -> None:
+    site = Site(Caps(concurrent=1))
+    replica = site.replica()
+    under_way = await replica.turn()
+    for _ in range(5):
+        replica.turns.told(under_way, failure(DOWN))
+    site.pass_by(5)
+    assert await replica.refused() == (BUSY, 1)
+    await replica.turns.leave(under_way)
+    await replica.turns.exchange()
+    assert isinstance(await replica.take(), Turn)
+
+
+class StuckStore(Listening):
+    """Takes what is asked for, and never says so."""
+
+    async def enter(self, backend: str, party: Party, caps: Caps) -> Full | None:
+        await super().enter(backend, party, caps)
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_who_goes_away_while_asking_leaves_nothing_behind() -> None:
+    store = StuckStore("enter")
+    site = Site(Caps(concurrent=1), store)
+    replica = site.replica()
+    asking = asyncio.create_task(replica.take())
+    await store.heard()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await replica.turns.exchange()
+    party = Party(name="t", calls=1, pictures=1, lease=1)
+    assert await FakeTurnstile.enter(site.store, "alpha", party, site.caps) is None
+
+
+async def test_all_backends_are_listed_for_operators() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(USED_UP, along=BETA)
+    replica.turns.told(await replica.turn(), replace(failure(LIMITED), retry_after=9))
+    site.pass_by(4)
+    assert replica.turns.standings() == (
+        BackendStanding(backend="alpha", state=State.CLOSED, since=4, blocked={"painter": 5}),
+        BackendStanding(backend="beta", state=State.OPEN, since=4, seconds=56, reason=USED_UP, in_a_row=1),
+    )
+
+
+async def test_others_are_heard_again_and_again() -> None:
+    store = Listening("exchange", 6)
+    replica = Site(store=store).replica()
+    running = asyncio.create_task(replica.turns.run())
+    await store.heard()
+    running.cancel()
+    assert set(store.asked) == {"exchange"}
+
+
+async def test_what_is_new_is_told_at_once() -> None:
+    store = Listening("leave")
+    site = Site(Caps(concurrent=1), store)
+    one, other = site.replica("a"), site.replica("b")
+    one.turns.seconds = 3600
+    running = asyncio.create_task(one.turns.run())
+    await asyncio.sleep(0)
+    await one.call(AUTH)
+    await store.heard()
+    running.cancel()
+    await other.turns.exchange()
+    assert await other.refused() == (AUTH, 60)
+
+
+class Asked:
+    """A backend that answers what is free."""
+
+    def __init__(self, *answers: Failure | None) -> None:
+        self.answers = [*answers]
+        self.done = asyncio.Event()
+
+    async def well(self) -> Failure | None:
+        answer = self.answers.pop(0)
+        if not self.answers:
+            self.done.set()
+        return answer
+
+
+def asking(turns: TakeTurns, answers: Sequence[Failure | None], seconds: float = 0.001) -> tuple[AskAfter, Asked]:
+    alpha = Asked(*answers)
+    return AskAfter(turns=turns, backends={"alpha": alpha}, seconds=seconds), alpha
+
+
+async def test_who_is_well_is_not_asked_for_anything() -> None:
+    ask, _ = asking(Site().replica().turns, [])
+    await ask.ask()
+
+
+async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -> None:
+    replica = Site().replica()
+    await replica.call(*[DOWN] * 5)
+    ask, _ = asking(replica.turns, [failure(DOWN), failure(FailureKind.NOT_PERMITTED), None])
+    for _ in range(2):
+        await ask.ask()
+        assert await replica.refused() == (ASIDE, 5)
+    await ask.ask()
+    assert replica.standing().state is State.HALF_OPEN
+    assert isinstance(await replica.take(), Turn)
+
+
+async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
+    site = Site()
+    replica = site.replica()
+    await replica.call(*[DOWN] * 5)
+    ask, _ = asking(replica.turns, [failure(AUTH)] * 3)
+    for _ in range(3):
+        await ask.ask()
+        assert await replica.refused() == (AUTH, 60)
+        site.pass_by(30)
+    assert replica.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
+
+
+async def test_whoever_is_unwell_is_asked_again_and_again() -> None:
+    replica = Site().replica()
+    await replica.call(*[DOWN] * 5)
+    ask, alpha = asking(replica.turns, [failure(DOWN)] * 3, 0)
+    running = asyncio.create_task(ask.run())
+    async with asyncio.timeout(10):
+        await alpha.done.wait()
+    running.cancel()
+
+
+def test_caps_are_named_as_in_the_settings() -> None:
+    assert {cap.value for cap in Cap} == set(Caps.__dataclass_fields__)

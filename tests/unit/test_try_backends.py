@@ -1,0 +1,193 @@
+"""From backend to backend: who is asked after whom, who is waited for, and what becomes of the half of an order."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.errors import MAY_BE_BILLED, CallFailed, Failure, FailureKind, LimitExceeded, StateUnavailable
+from service.domain.ledger import Entry
+from service.domain.limits import Limits
+from service.domain.outcomes import Outcome
+from service.domain.routing import AFTER, Next
+from service.domain.teams import Team
+from service.usecases.accounts import Span
+from service.usecases.buy_pictures import Made
+from service.usecases.events import AttemptFinished
+from service.usecases.try_backends import Persistence
+from tests.fakes.backends import FakeBackend
+from tests.fakes.books import FakeBooks
+from tests.fakes.builders import KEY, accounts, caller, catalog, failure, model, purchase, route, spec, story
+from tests.fakes.observer import Recorder
+from tests.fakes.turns import FakeTurns
+
+CENT = 10_000_000
+TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta"))))
+FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
+SOME, ALL = Persistence(wait_seconds=10, some=True), Persistence(wait_seconds=10)
+LATER = sorted(kind for kind, following in AFTER.items() if following is Next.LATER)
+NOT_LATER = sorted(kind for kind, following in AFTER.items() if following is not Next.LATER)
+BUSY = failure(FailureKind.BUSY)
+
+
+class Scene:
+    """Two backends, books, and a clock that only stands for being waited for."""
+
+    def __init__(self, *alpha: Outcome, beta: tuple[Outcome, ...] = (), persistence: Persistence = ALL) -> None:
+        self.alpha, self.beta = FakeBackend(*alpha), FakeBackend(*beta)
+        self.books, self.observe, self.turns = FakeBooks(), Recorder(), FakeTurns()
+        self.hold = accounts(None, self.books, self.observe)
+        self.slept: list[float] = []
+        self.after_sleep: list[StateUnavailable] = []
+        self.make = story(
+            {"alpha": self.alpha, "beta": self.beta},
+            observe=self.observe,
+            hold=self.hold,
+            turns=self.turns,
+            persistence=persistence,
+            sleep=self.sleep,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.turns.hindrances.clear()
+        self.turns.refusals += self.after_sleep
+
+    async def booked(self) -> list[Entry]:
+        await self.hold.keep.write()
+        return [entry async for entry in self.books.entries(Span(since=0, until=2**62))]
+
+    @property
+    def asked(self) -> list[int]:
+        return [order.spec.n for order in self.alpha.orders]
+
+
+def drawn(made: Made) -> list[bytes]:
+    return [bytes(picture.base64) for picture in made.purchase.pictures]
+
+
+def limited(kind: FailureKind, seconds: float, *, asked: bool = True) -> Failure:
+    return replace(failure(kind), retry_after=seconds, asked=asked)
+
+
+@pytest.mark.parametrize("kind", LATER)
+async def test_the_only_backend_is_asked_once_more_when_it_says(kind: FailureKind) -> None:
+    scene = Scene(limited(kind, 4), purchase("a"))
+    made = await scene.make(spec(), caller(), catalog())
+    assert (drawn(made), scene.slept, scene.asked) == ([b"a"], [4], [1, 1])
+    assert [event.failure for event in scene.observe.of(AttemptFinished)] == [kind, None]
+    assert [entry.cost for entry in await scene.booked()] == [CENT]
+
+
+@pytest.mark.parametrize("kind", NOT_LATER)
+async def test_what_does_not_pass_is_not_waited_for(kind: FailureKind) -> None:
+    scene = Scene(failure(kind))
+    with pytest.raises(CallFailed):
+        await scene.make(spec(), caller(), catalog())
+    assert (scene.slept, scene.asked) == ([], [1])
+
+
+async def test_a_waiting_request_holds_no_money() -> None:
+    scene = Scene(limited(FailureKind.RATE_LIMITED, 4), purchase("a"))
+    only_one = caller(key=replace(KEY, team=Team(name="search", limits=Limits(usd_per_day=CENT, concurrent_images=1))))
+    assert (await scene.make(spec(), only_one, catalog())).cost == CENT
+
+
+async def test_it_is_no_second_request_of_the_caller() -> None:
+    scene = Scene(limited(FailureKind.RATE_LIMITED, 4), purchase("a"))
+    once = caller(key=replace(KEY, team=Team(name="search", limits=Limits(requests_per_minute=1))))
+    assert (await scene.make(spec(), once, catalog())).cost == CENT
+
+
+async def test_what_takes_too_long_is_told_with_how_long() -> None:
+    scene = Scene(limited(FailureKind.RATE_LIMITED, 11))
+    with pytest.raises(CallFailed) as failed:
+        await scene.make(spec(), caller(), catalog())
+    assert (failed.value.failure.kind, failed.value.failure.retry_after) == (FailureKind.RATE_LIMITED, 11)
+    assert (scene.slept, scene.asked) == ([], [1])
+
+
+async def test_who_is_set_aside_is_passed_over() -> None:
+    scene = Scene(beta=(purchase("b"),))
+    scene.turns.hindrances["alpha"] = limited(FailureKind.SET_ASIDE, 3, asked=False)
+    made = await scene.make(spec(), caller(), TWO_WAYS)
+    assert (made.backend, scene.asked, scene.slept) == ("beta", [], [])
+
+
+async def test_if_all_are_set_aside_the_first_to_come_back_is_waited_for() -> None:
+    scene = Scene(beta=(purchase("b"),))
+    scene.turns.hindrances |= {
+        "alpha": limited(FailureKind.SET_ASIDE, 5, asked=False),
+        "beta": limited(FailureKind.RATE_LIMITED, 3, asked=False),
+    }
+    made = await scene.make(spec(), caller(), TWO_WAYS)
+    assert (made.backend, scene.slept) == ("beta", [3])
+
+
+async def test_waits_add_up() -> None:
+    scene = Scene()
+    scene.turns.refusals += [limited(FailureKind.RATE_LIMITED, 4, asked=False)] * 3
+    with pytest.raises(CallFailed):
+        await scene.make(spec(), caller(), catalog())
+    assert (scene.slept, scene.asked) == ([4, 4], [])
+
+
+async def test_who_gets_no_turn_goes_to_the_next() -> None:
+    scene = Scene(beta=(purchase("b"),))
+    scene.turns.refusals.append(replace(BUSY, asked=False))
+    made = await scene.make(spec(), caller(), TWO_WAYS)
+    assert (made.backend, scene.slept) == ("beta", [])
+    assert [entry.backend for entry in await scene.booked()] == ["beta"]
+
+
+@pytest.mark.parametrize("kind", LATER)
+async def test_the_missing_part_of_an_order_is_asked_for_where_the_rest_came_from(kind: FailureKind) -> None:
+    scene = Scene(purchase("a", "b", "c", "d"), failure(kind), purchase("e", "f"), beta=(purchase("wrong"),))
+    made = await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
+    assert (drawn(made), made.backend, made.cost) == ([b"a", b"b", b"c", b"d", b"e", b"f"], "alpha", 6 * CENT)
+    assert (scene.asked, scene.slept) == ([4, 2, 2], [0.5])
+    assert [entry.n for entry in await scene.booked()] == [4, 2]
+    assert made.spec.n == 6
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+async def test_all_or_nothing(kind: FailureKind) -> None:
+    scene = Scene(failure(kind, "No."), purchase("e", "f"), failure(kind, "No."))
+    with pytest.raises(
+        CallFailed, match=r"2 of 6 pictures were bought and are booked; the rest failed\. No\."
+    ) as failed:
+        await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
+    assert failed.value.failure.may_be_billed
+    assert scene.beta.orders == []
+    assert [entry.n for entry in await scene.booked()] == ([4, 2] if kind in MAY_BE_BILLED else [2])
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+async def test_some_are_enough_if_the_operator_says_so(kind: FailureKind) -> None:
+    scene = Scene(failure(kind), purchase("e", "f"), failure(kind), persistence=SOME)
+    made = await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
+    assert (drawn(made), made.spec.n) == ([b"e", b"f"], 6)
+    assert made.cost == sum(entry.cost for entry in await scene.booked())
+
+
+@pytest.mark.parametrize("persistence", [ALL, SOME])
+async def test_the_rest_that_is_not_admitted_any_more(persistence: Persistence) -> None:
+    scene = Scene(failure(FailureKind.OVERLOADED), purchase("e", "f"), persistence=persistence)
+    scene.after_sleep.append(StateUnavailable("The gateway's state does not answer."))
+    if persistence is SOME:
+        assert drawn(await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)) == [b"e", b"f"]
+        return
+    with pytest.raises(CallFailed, match=r"2 of 6 pictures were bought .* state does not answer"):
+        await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
+
+
+async def test_what_is_not_admitted_while_nothing_was_bought_is_told_as_it_is() -> None:
+    scene = Scene()
+    poor = caller(key=replace(KEY, team=Team(name="search", limits=Limits(usd_per_day=0))))
+    with pytest.raises(LimitExceeded):
+        await scene.make(spec(), poor, catalog())
+
+
+async def test_what_a_vendor_does_not_deliver_is_not_asked_for_again() -> None:
+    scene = Scene(purchase("a", "b", "c"))
+    made = await scene.make(spec(n=4), caller(), FOUR_AT_ONCE)
+    assert (drawn(made), scene.asked) == ([b"a", b"b", b"c"], [4])
