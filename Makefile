@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help run test check verify lint format types contracts lock openapi metrics conformance faults bench chaos clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## start the gateway on 127.0.0.1:8080 with embedded state and the sandbox (PORT=9000 DATA_DIR=…)
 	@exec $(BIN)/image-gateway serve --dev --port $(PORT) --data-dir $(DATA_DIR)
@@ -60,6 +60,16 @@ bench: $(VENV)/.dev ## CPU per call and peak memory, as in docs/benchmarks.md
 
 chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors, as in docs/reliability.md; 40 minutes (ARGS="--kills 20 ...")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+observe: $(VENV)/.dev ## gateways under load with a real Prometheus, for ten minutes; says where to look (ARGS="--seconds 60 --port 9090")
+	@exec $(BIN)/python -W ignore::DeprecationWarning -m tests.observe $(ARGS)
+
+dashboards: $(VENV)/.dev ## write config/grafana/*.json and docs/dashboards.md from tests/dashboards
+	$(BIN)/python -W ignore::DeprecationWarning -m tests.dashboards
+
+dashboard-pictures: $(VENV)/.dev ## draw docs/dashboards/*.png from what a real Prometheus answers; two minutes and a half
+	@rm -f docs/dashboards/*.png
+	$(BIN)/python -W ignore::DeprecationWarning -m tests.observe --seconds 130 --pictures docs/dashboards
 
 lock: $(VENV)/.dev .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
 	cd requirements && sh lock.sh ../$(BIN)/uv ../.venv-sdk/js

@@ -10,8 +10,8 @@ compile() {
   "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command 'make lock' --output-file "$out" "$@"
 }
-compile run.txt ../pyproject.toml build.in --extra embedded --extra export
-compile dev.txt ../pyproject.toml build.in --extra embedded --extra export --group ../pyproject.toml:dev
+compile run.txt ../pyproject.toml build.in --extra embedded --extra export --extra otel
+compile dev.txt ../pyproject.toml build.in --extra embedded --extra export --extra otel --group ../pyproject.toml:dev
 compile sdk-new.txt sdk-new.in
 compile sdk-old.txt sdk-old.in
 compile sdk-js.txt sdk-js.in

@@ -102,7 +102,7 @@ def serve(
     listener, aside = listen(host, port), _aside(settings.metrics, host)
     address = address_of(listener)
     metrics = Metrics(version=__version__, python=platform.python_version())
-    tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(), metrics)
+    tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(settings.logs.sample), metrics)
     with state_of(settings, data_dir) as stores, exposed(tell, aside) if aside else nullcontext():
         asyncio.run(migrate(stores.database_url))
         plans = Plans(settings=settings, files=files, stores=stores, observe=observe, tell=None if aside else tell)

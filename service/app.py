@@ -41,7 +41,7 @@ from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.secrets import signing_key
 from service.settings.storage import Storage
-from service.sources import links_of, sandbox, vendor
+from service.sources import links_of, sandbox, tracer_of, vendor
 from service.usecases.answer_once import AnswerOnce, Replays
 from service.usecases.buy_once import BuyOnce, Policy
 from service.usecases.buy_pictures import BuyPictures
@@ -62,6 +62,7 @@ from service.usecases.serve_kept import ServeKept
 from service.usecases.take_readings import TakeReadings
 from service.usecases.take_turns import TakeTurns
 from service.usecases.tend_results import CountResults, PurgeResults
+from service.usecases.traces import Tracer
 from service.usecases.try_backends import Persistence, TryBackends
 from service.usecases.warn_of_eviction import WarnOfEviction
 from service.usecases.watch_loop import WatchLoop
@@ -94,6 +95,7 @@ def assemble(plans: Plans) -> Gateway:
         raise SettingsError(
             "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
         )
+    trace = tracer_of(settings)
     links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
     turnstile = turnstile_of(plans)
     turns = turns_of(plans, turnstile)
@@ -126,14 +128,14 @@ def assemble(plans: Plans) -> Gateway:
             await detached.close()
         await accounts.keep.close()
         await turns.close()
-        closing: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts())
+        closing: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts(), trace)
         for part in closing:
             await part.close()
 
-    parts = Parts(accounts=accounts, album=album, callers=callers, detached=detached, turns=turns)
+    parts = Parts(accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, trace=trace)
     make = _make(plans, backends, links, parts)
     app = build(_desk(plans, parts, make, problems), observe, running)
-    asgi = edged(app, observe, mint, time.monotonic)
+    asgi = edged(app, observe, mint, time.monotonic, trace)
     return Gateway(
         asgi=Scraped(asgi, plans.tell) if plans.tell else asgi,
         litestar=app,
@@ -173,6 +175,7 @@ class Parts:
     callers: KnowCallers
     detached: Detached
     turns: TakeTurns
+    trace: Tracer
 
 
 def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -> MakeImages:
@@ -218,6 +221,7 @@ def _draw(plans: Plans, backends: Backends, parts: Parts) -> TryBackends:
             hold=parts.accounts.hold,
             turns=parts.turns,
             observe=plans.observe,
+            trace=parts.trace,
             mint=mint,
             elapsed=time.monotonic,
         ),

@@ -1,10 +1,11 @@
-"""What pictures come from: the vendors, the sandbox and the links of callers, made from the settings.
+"""What is outside: the vendors, the sandbox, the links of callers and who traces, made from the settings.
 
 Rule: only `app.py` calls this. What cannot work stops the start with `SettingsError`.
 """
 
 from collections.abc import Mapping
 
+from service import __version__
 from service.adapters.backends.dialect import Dialect
 from service.adapters.backends.http import HttpBackend, HttpSettings
 from service.adapters.backends.openai import OpenAIDialect
@@ -15,6 +16,7 @@ from service.domain.routing import SANDBOX
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.usecases.ports import Backend
+from service.usecases.traces import Tracer, Untraced
 
 DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": TogetherDialect}
 
@@ -66,3 +68,14 @@ def links_of(settings: GatewaySettings) -> GuardedLinks:
         )
     except (ValueError, OSError) as wrong:
         raise SettingsError(f"gateway.yaml: $.links: {wrong}") from None
+
+
+def tracer_of(settings: GatewaySettings) -> Tracer:
+    """What follows requests, if anything does. Raises `SettingsError` where its libraries are not installed."""
+    if not settings.traces:
+        return Untraced()
+    try:
+        from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (15 MB that most do not need)
+    except ImportError:
+        raise SettingsError(f"{settings.traces}: needs the extra 'otel': pip install 'image-gateway[otel]'") from None
+    return OtlpTracer({name: entry.dialect for name, entry in settings.vendors.items()}, __version__)

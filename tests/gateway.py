@@ -24,6 +24,7 @@ FOREIGN = (
     "DATA_DIR",
     "IMAGE_GATEWAY_",
     "METRICS_",
+    "OTEL_",
     "HTTP",
     "http",
 )

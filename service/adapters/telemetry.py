@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
 from service.domain.health import State
+from service.domain.routing import lot
 from service.usecases.events import (
     AttemptFinished,
     BooksBehind,
@@ -41,6 +42,8 @@ from service.usecases.events import (
     StoreUnsafe,
 )
 
+LOTS = 1_000_000
+FAULTY = 400  # from this status on every request is written down
 QUIET_PATHS = ("/health/",)
 PLAIN: Mapping[type, tuple[int, str]] = {
     Listening: (logging.INFO, "listening"),
@@ -84,9 +87,13 @@ def configure_logs(stream: TextIO = sys.stdout) -> None:
 
 
 class Telemetry:
-    """The observer that logs."""
+    """The observer that logs. Of requests that went well it writes down a share, `sample`, and of others all.
 
-    def __init__(self) -> None:
+    Which ones is a matter of their ids, so that all replicas agree, and whoever looks knows what to expect.
+    """
+
+    def __init__(self, sample: float = 1.0) -> None:
+        self._most = round(sample * LOTS)
         self._log = cast("FilteringBoundLogger", structlog.get_logger())
 
     def __call__(self, event: Event) -> None:
@@ -109,6 +116,8 @@ class Telemetry:
 
     def _request(self, event: RequestFinished) -> None:
         if event.path.startswith(QUIET_PATHS):
+            return
+        if event.status < FAULTY and lot(event.request_id) % LOTS >= self._most:
             return
         self._log.info(
             "request",

@@ -23,6 +23,7 @@ from service.api.errors import crash_reporter, on_gateway_error, on_http_excepti
 from service.api.verdicts import judged
 from service.domain.errors import GatewayError
 from service.usecases.ports import Observer
+from service.usecases.traces import Tracer
 
 Running = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
@@ -116,6 +117,8 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
     )
 
 
-def edged(app: Litestar, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float]) -> ASGIApp:
+def edged(
+    app: Litestar, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
+) -> ASGIApp:
     """The application as a server runs it."""
-    return Edge(app, observe, mint, elapsed)
+    return Edge(app, observe, mint, elapsed, trace)

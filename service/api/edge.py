@@ -20,10 +20,12 @@ from service.domain.marks import UNMARKED, Marks, Operation, Verdict
 from service.domain.teams import Key
 from service.usecases.events import RequestFinished
 from service.usecases.ports import Observer
+from service.usecases.traces import Tracer
 
 SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 KEY = "image_gateway"
 GONE = 499
+CARRIED = frozenset({b"traceparent", b"tracestate"})
 PLACES: tuple[tuple[str, Operation], ...] = (
     ("/v1/images/generations", Operation.GENERATE),
     ("/v1/images/edits", Operation.EDIT),
@@ -83,9 +85,17 @@ def line_of(scope: Scope) -> Line:
 class Edge:
     """Wraps the application. `mint` makes ids, `elapsed` gives monotonic seconds."""
 
-    def __init__(self, app: ASGIApp, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        observe: Observer,
+        mint: Callable[[], str],
+        elapsed: Callable[[], float],
+        trace: Tracer,
+    ) -> None:
         self._app = app
         self._observe = observe
+        self._trace = trace
         self._mint = mint
         self._elapsed = elapsed
 
@@ -113,26 +123,38 @@ class Edge:
                 line.bytes_out += len(message["body"])
             await send(message)
 
-        try:
-            await self._app(scope, receive, counted)
-        finally:
-            self._observe(
-                RequestFinished(
-                    request_id=line.request_id,
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=line.status,
-                    milliseconds=(self._elapsed() - line.began) * 1000,
-                    bytes_out=line.bytes_out,
-                    facts=line.facts,
-                    team=line.key.team.name if line.key else "",
-                    operation=operation_of(scope.get("path_template")),
-                    verdict=Verdict.CLIENT_GONE if line.status == GONE else line.verdict,
-                    marks=line.marks,
-                    refused=line.refused,
-                    previewed=line.previewed,
-                ),
-            )
+        with self._trace.request(scope["method"], _carried(scope)) as span:
+            if span.trace_id:
+                line.note(trace_id=span.trace_id)
+            try:
+                await self._app(scope, receive, counted)
+            finally:
+                finished = _finished(scope, line)
+                self._observe(finished)
+                span.tell(finished)
+
+
+def _finished(scope: HTTPScope, line: Line) -> RequestFinished:
+    return RequestFinished(
+        request_id=line.request_id,
+        method=scope["method"],
+        path=scope["path"],
+        status=line.status,
+        milliseconds=(line.elapsed() - line.began) * 1000,
+        bytes_out=line.bytes_out,
+        facts=line.facts,
+        team=line.key.team.name if line.key else "",
+        operation=operation_of(scope.get("path_template")),
+        verdict=Verdict.CLIENT_GONE if line.status == GONE else line.verdict,
+        marks=line.marks,
+        refused=line.refused,
+        previewed=line.previewed,
+    )
+
+
+def _carried(scope: HTTPScope) -> dict[str, str]:
+    """What says which trace the request belongs to."""
+    return {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in CARRIED}
 
 
 @cache  # of our own routes only, so it stays small

@@ -20,6 +20,7 @@ from service.settings.health import Account, Health, check_health
 from service.settings.metrics import Metrics, read_metrics
 from service.settings.storage import Storage, read_storage
 
+TRACES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 STORES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -127,9 +128,10 @@ class State(Entry, frozen=True):
 
 
 class Logs(Entry, frozen=True):
-    """What is written down about requests."""
+    """What is written down about requests, and about which share of those that went well."""
 
     prompts: bool = False
+    sample: Annotated[float, Meta(ge=0, le=1)] = 1.0
 
 
 class _File(Entry, frozen=True):
@@ -151,7 +153,10 @@ class _File(Entry, frozen=True):
 
 
 class GatewaySettings(Entry, frozen=True):
-    """All of it. `api_keys` holds the secrets of the vendors that are on, by name."""
+    """All of it. `api_keys` holds the secrets of the vendors that are on, by name.
+
+    `traces` is the name of the variable that says where traces go, which OpenTelemetry's kit reads itself.
+    """
 
     vendors: Mapping[str, Vendor]
     api_keys: Mapping[str, str]
@@ -173,6 +178,7 @@ class GatewaySettings(Entry, frozen=True):
     cache_redis_url: str | None
     database_url: str | None
     storage: Storage | None
+    traces: str | None
     signing_key: bytes | None
     admin_digest: str | None
 
@@ -220,6 +226,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         cache_redis_url=_store(environment, "CACHE_REDIS_URL"),
         database_url=environment.get("DATABASE_URL") or None,
         storage=read_storage(environment),
+        traces=_traces(environment),
         signing_key=_signing_key(environment),
         admin_digest=read_admin_digest(environment, _taken(secrets.values(), environment)),
     )
@@ -245,6 +252,13 @@ def _store(environment: Mapping[str, str], name: str) -> str | None:
             f"{name}: not an address such as redis://host:6379/0; it begins with one of {', '.join(STORES)}"
         )
     return text
+
+
+def _traces(environment: Mapping[str, str]) -> str | None:
+    """The variable that says where traces go, unless they are switched off."""
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    return next((name for name in TRACES if environment.get(name)), None)
 
 
 def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:

@@ -24,6 +24,7 @@ from service.usecases.develop import Develop, needed
 from service.usecases.events import AttemptFinished, QuoteExceeded
 from service.usecases.hold_money import Held, HoldMoney
 from service.usecases.ports import Backends, Observer, Order, Show, unseen
+from service.usecases.traces import Tracer
 from service.usecases.turns import Turn, Turns
 
 SEVERITY = {Next.LATER: 0, Next.NEXT_ROUTE: 1, Next.GIVE_UP: 2}
@@ -130,6 +131,7 @@ class BuyPictures:
     hold: HoldMoney
     turns: Turns
     observe: Observer
+    trace: Tracer
     mint: Callable[[], str]
     elapsed: Callable[[], float]
 
@@ -199,17 +201,18 @@ class BuyPictures:
         return Bought(purchase=finished, cost=entry.cost, transcode=transcode, previews=show.shown)
 
     async def _attempt(self, order: Order) -> Outcome:
-        started = self.elapsed()
-        outcome = await self.backends[order.route.backend].buy(order)
-        self.observe(
-            AttemptFinished(
+        backend, model, started = order.route.backend, order.route.model, self.elapsed()
+        with self.trace.attempt(backend, model) as span:
+            outcome = await self.backends[backend].buy(replace(order, carried=span.headers))
+            finished = AttemptFinished(
                 request_id=order.request_id,
-                backend=order.route.backend,
-                model=order.route.model,
+                backend=backend,
+                model=model,
                 seconds=self.elapsed() - started,
                 failure=outcome.kind if isinstance(outcome, Failure) else None,
-            ),
-        )
+            )
+            self.observe(finished)
+            span.tell(finished, outcome)
         return outcome
 
     async def _book_failure(self, held: Held, claim: Claim, failure: Failure) -> int:

@@ -5,7 +5,7 @@ its failures, because they are decided upon and not only reported.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.domain.catalog import Route
@@ -39,7 +39,7 @@ class Order:
     """One upstream call: what to draw, along which route, at which price, for which request.
 
     Up to so many `partials` are shown on the way; a backend that has none shows none. What it says about its limits,
-    with an answer or a refusal, is `heard`.
+    with an answer or a refusal, is `heard`. Headers that are `carried` go along as they are.
     """
 
     spec: Spec
@@ -49,6 +49,7 @@ class Order:
     partials: int = 0
     show: Show = unseen
     heard: Hear = unheard
+    carried: Mapping[str, str] = field(default_factory=dict)
 
 
 class Backend(Protocol):

@@ -1,1 +1,1 @@
-"""Grafana's dashboards, made by code. Here and not in `config/`, because `config/` is shipped in the wheel as it stands."""
+"""Grafana's dashboards, made by code. Not in `config/`, because that is shipped in the wheel as it stands."""

@@ -18,6 +18,7 @@ from tests.dashboards.panes import (
     Section,
     grown,
     lines,
+    named,
     number,
     rate,
 )
@@ -43,7 +44,7 @@ def forecast(by: str) -> str:
 
 def bars(title: str, says: str, by: str, counter: str = COST, **more: object) -> Pane:
     """Sums over the range, the largest first."""
-    query = Query(f"sort_desc({grown(counter, by)} > 0)", f"{{{{{by}}}}}")
+    query = Query(f"sort_desc({named(f'{grown(counter, by)} > 0', by, 'none')})", f"{{{{{by}}}}}")
     settings = {"kind": Kind.BARS, "width": 6, "height": 8, "decimals": 2} | more
     return Pane(title=title, says=says, queries=(query,), unit="currencyUSD", **settings)  # type: ignore[arg-type]
 
@@ -54,8 +55,8 @@ SUMS = Section(
         number("Spent", "US dollars in this range.", grown(COST), "currencyUSD", decimals=2),
         number(
             "Forecast to month's end",
-            "Spent since the month began, and the rest of the month at the month's pace so far. Early in the month, and "
-            "after a change of load, it says little.",
+            "Spent since the month began, and the rest of the month at the month's pace so far. Early in the month, "
+            "and after a change of load, it says little.",
             forecast(""),
             "currencyUSD",
             decimals=2,
@@ -81,8 +82,8 @@ SUMS = Section(
         ),
         number(
             "Not sure",
-            "Share of the spending that is an estimate or unconfirmed: calls without a verdict, prices that a vendor does "
-            "not say. It is booked at its worst, so the bill is below.",
+            "Share of the spending that is an estimate or unconfirmed: calls without a verdict, prices that a vendor "
+            "does not say. It is booked at its worst, so the bill is below.",
             f"({grown(UNSURE)} or vector(0)) / {grown(COST)}",
             "percentunit",
             high=1,
@@ -99,7 +100,7 @@ WHERE = Section(
             "Spending by tier",
             "US dollars per hour by quality.",
             "currencyUSD",
-            Query(f"{rate(COST, 'tier')} * 3600", "{{tier}}"),
+            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
             stacked=True,
         ),
         lines(
@@ -145,8 +146,8 @@ BUDGET = Section(
         ),
         lines(
             "Burn",
-            "How many times faster than evenly a budget is spent, by the last hour (day) or six hours (month). At 1 it "
-            "lasts exactly until the window ends.",
+            "How many times faster than evenly a budget is spent, by the last hour (day) or the last day (month). At "
+            "1 it lasts exactly until the window ends.",
             "none",
             Query(f"team_window_scope:gateway_budget_burn:ratio{{{BUDGETS}}}", NAME),
             steps=((None, GREEN), (1, YELLOW), (3, RED)),
@@ -212,7 +213,8 @@ WORTH = Section(
         ),
         lines(
             "How holds end",
-            "Posted: bought and booked. Voided: not billed. Expired: nobody came back; booked at the worst price, or void.",
+            "Posted: bought and booked. Voided: not billed. Expired: nobody came back; booked at the worst price, or "
+            "void.",
             "ops",
             Query(rate("gateway_holds_total", "end"), "{{end}}"),
             width=12,

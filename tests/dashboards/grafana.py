@@ -1,7 +1,7 @@
 """Panes into Grafana's classic dashboards, which every Grafana since 9 imports, by grafana-foundation-sdk.
 
-Rule: the only module that knows the SDK. Its types are generated from Grafana's own schema; `problems()` holds a document
-against them: what they do not know, and what is of another type, is a problem.
+Rule: the only module that knows the SDK. Its types are generated from Grafana's own schema; `problems()` holds a
+document against them: what they do not know, and what is of another type, is a problem.
 """
 
 import json
@@ -76,11 +76,11 @@ def _filled(made: build.Dashboard, board: Board) -> build.Dashboard:
 
 def _others() -> build.DashboardLink:
     link = build.DashboardLink("Image gateway").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
-    return link.tooltip("The other dashboards, with what is chosen here").include_vars(True).keep_time(True)  # noqa: FBT003
+    return link.tooltip("The other dashboards, with what is chosen here").include_vars(True).keep_time(True)
 
 
 def _annotation(name: str, expr: str, color: str, text: str) -> build.AnnotationQuery:
-    query = build.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(color)  # noqa: FBT003
+    query = build.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(color)
     return query.expr(expr).step("60s").title_format(name).text_format(text)
 
 
@@ -94,7 +94,7 @@ def _variable(chosen: Variable) -> build.QueryVariable:
     made.definition(query).refresh(ON_LOAD).sort(model.VariableSort.ALPHABETICAL_ASC)
     if chosen.many:
         every = model.VariableOption(selected=True, text="All", value="$__all")
-        return made.multi(True).include_all(True).all_value(EVERYTHING).current(every)  # noqa: FBT003
+        return made.multi(True).include_all(True).all_value(EVERYTHING).current(every)
     return made.regex("/.+/")
 
 
@@ -141,7 +141,7 @@ def _target(pane: Pane, query: Query, name: str) -> Dataquery:
 
 def _lines(pane: Pane) -> Panel:
     stacking = common.StackingConfig().mode(shapes.StackingMode.NORMAL if pane.stacked else shapes.StackingMode.NONE)
-    legend = common.VizLegendOptions().display_mode(shapes.LegendDisplayMode.LIST).show_legend(True)  # noqa: FBT003
+    legend = common.VizLegendOptions().display_mode(shapes.LegendDisplayMode.LIST).show_legend(True)
     style = shapes.GraphThresholdsStyleMode.DASHED if len(pane.steps) > 1 else shapes.GraphThresholdsStyleMode.OFF
     panel = timeseries.Panel().fill_opacity(30 if pane.stacked else 8).line_width(1).stacking(stacking)
     panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(style)).show_points(shapes.VisibilityMode.NEVER)
@@ -163,7 +163,7 @@ def _number(pane: Pane) -> Panel:
 def _bars(pane: Pane) -> Panel:
     del pane
     horizontal = shapes.VizOrientation.HORIZONTAL
-    return bargauge.Panel().reduce_options(_latest()).orientation(horizontal).show_unfilled(True)  # noqa: FBT003
+    return bargauge.Panel().reduce_options(_latest()).orientation(horizontal).show_unfilled(True)
 
 
 def _table(pane: Pane) -> Panel:
@@ -180,7 +180,7 @@ def _table(pane: Pane) -> Panel:
 
 def _states(pane: Pane) -> Panel:
     del pane
-    return statetimeline.Panel().merge_values(True).show_value(shapes.VisibilityMode.AUTO)  # noqa: FBT003
+    return statetimeline.Panel().merge_values(True).show_value(shapes.VisibilityMode.AUTO)
 
 
 MAKERS: Mapping[Kind, Callable[[Pane], Panel]] = {

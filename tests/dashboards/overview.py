@@ -15,6 +15,7 @@ from tests.dashboards.panes import (
     Section,
     grown,
     lines,
+    named,
     number,
     quantile,
     rate,
@@ -38,14 +39,15 @@ NOW = Section(
     panes=(
         number(
             "Requests",
-            "Requests that are answered per second, whatever they came to. Those for health and metrics are not counted.",
+            "Requests that are answered per second, whatever they came to. Those for health and metrics are not "
+            "counted.",
             rate(REQUESTS),
             "reqps",
         ),
         number(
             "Availability",
-            "Of the requests that were good, the share that was served in this range. What callers did wrong, and what their "
-            "limits refused, does not count. The objective is 99.5 %.",
+            "Of the requests that were good, the share that was served in this range. What callers did wrong, and "
+            "what their limits refused, does not count. The objective is 99.5 %.",
             f"1 - {FAILED} / {grown(f'gateway_requests_total{{{CHOSEN},{ANSWERED}}}')}",
             "percentunit",
             steps=AVAILABILITY,
@@ -54,7 +56,8 @@ NOW = Section(
         ),
         number(
             "Slowest 5 %",
-            "19 of 20 pictures were served sooner, hits included. A picture of the best quality takes up to two minutes.",
+            "19 of 20 pictures were served sooner, hits included. A picture of the best quality takes up to two "
+            "minutes.",
             quantile(0.95, "gateway_request_duration_seconds", TIMES),
             "s",
             steps=((None, GREEN), (60, YELLOW), (120, RED)),
@@ -92,9 +95,9 @@ TRAFFIC = Section(
         ),
         lines(
             "Requests by model",
-            "Which models are asked for. Without a name: a model that there is not.",
+            "Which models are asked for. `unknown`: none, or one that there is not.",
             "reqps",
-            Query(rate(REQUESTS, "model"), "{{model}}"),
+            Query(named(rate(REQUESTS, "model"), "model", "unknown"), "{{model}}"),
             stacked=True,
         ),
         lines(
@@ -120,8 +123,8 @@ ERRORS = Section(
         ),
         lines(
             "Failures against the objective",
-            "Share of good requests that the gateway or its vendors failed, all teams. Above the line (0.5 %) the month's "
-            "error budget is used up faster than it comes.",
+            "Share of good requests that the gateway or its vendors failed, all teams. Above the line (0.5 %) the "
+            "month's error budget is used up faster than it comes.",
             "percentunit",
             Query("gateway:availability_errors:ratio_rate5m", "5 minutes"),
             Query("gateway:availability_errors:ratio_rate1h", "1 hour"),
@@ -143,8 +146,8 @@ LATENCY = Section(
     panes=(
         lines(
             "How long requests take",
-            "Pictures that were served, hits included, from the first byte of the request to the last of the answer: half of "
-            "them, 19 of 20 and 99 of 100 take less. The objective is 99 % within 120 s.",
+            "Pictures that were served, hits included, from the first byte of the request to the last of the answer: "
+            "half of them, 19 of 20 and 99 of 100 take less. The objective is 99 % within 120 s.",
             "s",
             *(
                 Query(quantile(share, "gateway_request_duration_seconds", TIMES), name)
@@ -176,7 +179,7 @@ MONEY = Section(
             "Spending by tier",
             "US dollars per hour by quality. The ledger is exact; this is what scrapes saw of it.",
             "currencyUSD",
-            Query(f"{rate(COST, 'tier')} * 3600", "{{tier}}"),
+            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
             stacked=True,
         ),
         lines(
@@ -201,7 +204,10 @@ INSIDE = Section(
     panes=(
         Pane(
             title="Breakers",
-            says="Open: calls to the backend fail so often that it is left alone. Trying: one call finds out if it is well.",
+            says=(
+                "Open: calls to the backend fail so often that it is left alone. Trying: one call finds out if it is "
+                "well."
+            ),
             queries=(Query('max by (backend) (gateway_breaker_state{backend=~"$backend"})', "{{backend}}"),),
             unit="none",
             kind=Kind.STATES,
@@ -209,7 +215,8 @@ INSIDE = Section(
         ),
         lines(
             "Waiting for the books",
-            "Age of the oldest entry that is not in the ledger of record yet. Above a minute the database is slow or away.",
+            "Age of the oldest entry that is not in the ledger of record yet. Above a minute the database is slow or "
+            "away.",
             "s",
             Query("max(gateway_ledger_oldest_entry_seconds)", "oldest entry"),
             steps=((None, GREEN), (60, RED)),
@@ -224,7 +231,8 @@ INSIDE = Section(
         ),
         lines(
             "Event loop",
-            "How late the event loop comes to what is due, 99 times of 100 at most. Above half a second the process has more to do than one core.",
+            "How late the event loop comes to what is due, 99 times of 100 at most. Above half a second the process "
+            "has more to do than one core.",
             "s",
             Query(quantile(0.99, "gateway_event_loop_lag_seconds", "", "instance"), "{{instance}}"),
             steps=((None, GREEN), (0.5, RED)),

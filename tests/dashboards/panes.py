@@ -1,7 +1,7 @@
 """What a dashboard is made of: panes with queries, in rows.
 
-Rule: a pane is a value that says what is asked and how it is read; only `grafana.py` knows Grafana. Whoever reads a pane
-at night has never seen it before, so each says in a sentence what it shows and what is bad.
+Rule: a pane is a value that says what is asked and how it is read; only `grafana.py` knows Grafana. Whoever reads a
+pane at night has never seen it before, so each says in a sentence what it shows and what is bad.
 """
 
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ class Query:
 class Pane:
     """One panel. Sizes are in Grafana's grid, which is 24 wide.
 
-    `steps` are thresholds: from that value on, that colour; None is from below. `states` names values. `since` is a time
-    range of its own, `team_link` says that its series have a team whose dashboard can be gone to.
+    `steps` are thresholds: from that value on, that colour; None is from below. `states` names values. `since` is a
+    time range of its own, `team_link` says that its series have a team whose dashboard can be gone to.
     """
 
     title: str
@@ -123,3 +123,13 @@ def quantile(share: float, metric: str, labels: str, by: str = "") -> str:
     """A quantile of a histogram."""
     groups = f"le, {by}" if by else "le"
     return f"histogram_quantile({share}, {rate(f'{metric}_bucket{{{labels}}}', groups)})"
+
+
+def named(expr: str, label: str, text: str) -> str:
+    """What to call series that have nothing in a label."""
+    return f'label_replace({expr}, "{label}", "{text}", "{label}", "")'
+
+
+def picture(dashboard: str, row: str) -> str:
+    """The file under `docs/dashboards/` that a row is drawn to."""
+    return f"{dashboard}-{row.lower().replace(' ', '-')}.png"

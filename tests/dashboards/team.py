@@ -17,6 +17,7 @@ from tests.dashboards.panes import (
     Section,
     grown,
     lines,
+    named,
     number,
     quantile,
     rate,
@@ -27,6 +28,7 @@ CHOSEN = f'{WHO},model=~"$model"'
 REQUESTS = f"gateway_requests_total{{{CHOSEN}}}"
 COST = f"gateway_cost_usd_total{{{CHOSEN}}}"
 SAVED = f"gateway_saved_usd_total{{{CHOSEN}}}"
+REFUSALS = f"gateway_limit_refusals_total{{{WHO}}}"
 OURS = 'outcome=~"upstream_failed|unavailable|internal"'
 MODELS = 'model=~"$model",operation=~"generate|edit",cache!="none"'
 ASKED = f"({grown(REQUESTS, 'model')} > 0)"
@@ -40,7 +42,7 @@ NOW = Section(
         number(
             "Refused",
             "Share of the team's requests that its own limits refused, in this range.",
-            f"({grown(f'gateway_limit_refusals_total{{{WHO}}}')} or vector(0)) / {grown(f'gateway_requests_total{{{WHO}}}')}",
+            f"({grown(REFUSALS)} or vector(0)) / {grown(f'gateway_requests_total{{{WHO}}}')}",
             "percentunit",
             high=1,
             decimals=1,
@@ -101,9 +103,10 @@ QUOTAS = Section(
         ),
         lines(
             "Refused by limit",
-            "Requests that a limit of the team refused. Rates are there again within a minute, budgets when the window ends.",
+            "Requests that a limit of the team refused. Rates are there again within a minute, budgets when the "
+            "window ends.",
             "reqps",
-            Query(rate(f"gateway_limit_refusals_total{{{WHO}}}", "scope, limit"), "{{scope}} {{limit}}"),
+            Query(rate(REFUSALS, "scope, limit"), "{{scope}} {{limit}}"),
             stacked=True,
         ),
         lines(
@@ -171,7 +174,8 @@ WORK = Section(
             queries=(
                 Query(
                     "topk(10, histogram_quantile(0.95, sum by (le, model, tier, operation) "
-                    f"(increase(gateway_request_duration_seconds_bucket{{{MODELS}}}[$__range]))) and on (model) {ASKED})",
+                    f"(increase(gateway_request_duration_seconds_bucket{{{MODELS}}}[$__range]))) "
+                    f"and on (model) {ASKED})",
                     "95 % take less than",
                 ),
             ),
@@ -196,7 +200,7 @@ MONEY = Section(
             "By tier",
             "US dollars per hour by quality.",
             "currencyUSD",
-            Query(f"{rate(COST, 'tier')} * 3600", "{{tier}}"),
+            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
             stacked=True,
         ),
         lines(

@@ -1,13 +1,17 @@
 """The checked-in dashboards: what the code makes, what Grafana's schema has, and what a reader needs."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dashboards.__main__ import BOARDS, GRAFANA
+from tests.dashboards.__main__ import BOARDS, ROOT, files
 from tests.dashboards.grafana import document, problems
+from tests.dashboards.panes import picture
 
+GRAFANA, PICTURES, MOST_BYTES = ROOT / "config" / "grafana", ROOT / "docs" / "dashboards", 200_000
+FILES = files()
 NAMES = [board.name for board in BOARDS]
 TEXTS = {board.name: document(board) for board in BOARDS}
 
@@ -16,10 +20,18 @@ def panels(name: str) -> list[dict[str, Any]]:
     return [panel for panel in json.loads(TEXTS[name])["panels"] if panel["type"] != "row"]
 
 
-def test_the_files_are_what_the_code_makes() -> None:
-    assert {path.name: path.read_text() for path in GRAFANA.glob("*.json")} == {
-        f"{name}.json": text for name, text in TEXTS.items()
-    }, "run `make dashboards`"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_files_are_what_the_code_makes(path: Path) -> None:
+    assert path.read_text() == FILES[path], "run `make dashboards`"
+
+
+def test_nothing_else_is_shipped_as_a_dashboard() -> None:
+    assert {path for path in FILES if path.suffix == ".json"} == set(GRAFANA.iterdir())
+
+
+def test_each_row_has_a_small_picture_and_each_picture_a_row() -> None:
+    wanted = {picture(board.name, section.title) for board in BOARDS for section in board.sections}
+    assert {path.name: path.stat().st_size < MOST_BYTES for path in PICTURES.iterdir()} == dict.fromkeys(wanted, True)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -160,9 +160,7 @@ LIMITS = Section(
         Pane(
             title="Accounts without quota",
             says="The vendor says that credit or a spending limit is used up. Waiting does not help.",
-            queries=(
-                Query(f"max by (backend) (gateway_upstream_exhausted{{{BACKENDS}}})", "{{backend}}"),
-            ),
+            queries=(Query(f"max by (backend) (gateway_upstream_exhausted{{{BACKENDS}}})", "{{backend}}"),),
             unit="none",
             kind=Kind.STATES,
             states=((0, "has quota", GREEN), (1, "none left", RED)),
@@ -182,8 +180,8 @@ LIMITS = Section(
             says="How long models that were asked for in this range are still there. Callers have to move before.",
             queries=(
                 Query(
-                    '(min by (model) (gateway_model_shutdown_timestamp_seconds{model=~"$model"}) - time()) and on (model) '
-                    f"({grown('gateway_requests_total', 'model')} > 0)",
+                    '(min by (model) (gateway_model_shutdown_timestamp_seconds{model=~"$model"}) - time()) '
+                    f"and on (model) ({grown('gateway_requests_total', 'model')} > 0)",
                     "{{model}}",
                 ),
             ),

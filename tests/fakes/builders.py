@@ -32,6 +32,7 @@ from service.usecases.make_images import Asked, MakeImages, nobody
 from service.usecases.ports import Backend, PictureStore
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.serve_kept import ServeKept
+from service.usecases.traces import Untraced
 from service.usecases.try_backends import Persistence, TryBackends
 from tests.fakes.books import FakeBooks
 from tests.fakes.contents import MemoryContent
@@ -256,6 +257,7 @@ def maker(
         hold=hold,
         turns=turns,
         observe=observe,
+        trace=Untraced(),
         mint=lambda: f"hold-{next(numbers)}",
         elapsed=itertools.count().__next__,
     )

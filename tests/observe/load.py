@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -56,16 +56,15 @@ class Load:
         """End early."""
         self._over.set()
 
-    async def run(self, events: Callable[["Load"], Awaitable[None]]) -> None:
+    async def run(self, events: Callable[["Load"], Coroutine[Any, Any, None]]) -> None:
         """Everybody asks; `events` happen meanwhile, once or in a circle."""
-        async with httpx2.AsyncClient(timeout=30, trust_env=False) as self._client:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._end())
-                happening = group.create_task(events(self))
-                for _ in range(self._callers):
-                    group.create_task(self._caller())
-                await self._over.wait()
-                happening.cancel()
+        async with httpx2.AsyncClient(timeout=30, trust_env=False) as self._client, asyncio.TaskGroup() as group:
+            group.create_task(self._end())
+            happening = group.create_task(events(self))
+            for _ in range(self._callers):
+                group.create_task(self._caller())
+            await self._over.wait()
+            happening.cancel()
 
     async def _end(self) -> None:
         await self.pause(self._until - time.monotonic())

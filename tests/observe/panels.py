@@ -6,6 +6,7 @@ Rule: read from `config/grafana/*.json`, not from the code that wrote them: what
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,23 @@ def substituted(expr: str, *, one_team: bool, seconds: int, rate: int) -> str:
     return expr
 
 
+def month_so_far() -> int:
+    """Seconds since the month began, UTC."""
+    now = datetime.now(UTC)
+    return round((now - now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).total_seconds())
+
+
 def queries(seconds: int, rate: int = 10) -> Iterator[Asked]:
     """Every query of every panel."""
     for dashboard, document in dashboards().items():
         for panel in panels(document):
+            span = max(seconds, month_so_far()) if panel.get("timeFrom") == "now/M" else seconds
             for target in panel["targets"]:
                 yield Asked(
                     dashboard=dashboard,
                     title=panel["title"],
                     name=target["refId"],
-                    expr=substituted(target["expr"], one_team=dashboard == "team", seconds=seconds, rate=rate),
+                    expr=substituted(target["expr"], one_team=dashboard == "team", seconds=span, rate=rate),
                     legend=target["legendFormat"],
                     range=bool(target.get("range")),
                     panel=panel,

@@ -55,7 +55,7 @@ class Refused(Exception):
 
 
 class Prometheus:
-    """A server between `__enter__` and `__exit__`; `targets` are host:port, scraped at /metrics every so many seconds."""
+    """A server between `__enter__` and `__exit__`; `targets` are host:port, scraped at /metrics every `seconds`."""
 
     def __init__(self, folder: Path, targets: Sequence[str], seconds: float = 1.0, port: int = 0) -> None:
         folder.mkdir(parents=True)

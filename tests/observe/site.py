@@ -4,12 +4,12 @@ Rule: everything is a process or a server of ours and ends with its block. Setti
 times, so that a minute shows what a day would: holds expire, breakers open and close, keys and models are about to end.
 """
 
-import datetime
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,7 +63,7 @@ def write_settings(folder: Path) -> None:
             raise ValueError(f"config/gateway.yaml has no {was!r} any more")
         text = text.replace(was, becomes)
     (folder / "gateway.yaml").write_text(text)
-    end = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=SOON)
+    end = datetime.now(UTC).date() + timedelta(days=SOON)
     models = folder / "models.yaml"
     models.write_text(models.read_text().replace("shutdown_date: 2026-12-01", f"shutdown_date: {end}"))
     (folder / "teams.yaml").write_text(teams_file())
@@ -116,7 +116,7 @@ class Site:
 
     def issue_key(self, team: str, days: int) -> None:
         """A key that ends in so many days."""
-        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        end = datetime.now(UTC) + timedelta(days=days)
         wish = {"team": team, "note": "for a demonstration", "expires_at": end.isoformat(timespec="seconds")}
         headers = {"authorization": f"Bearer {self.admin}"}
         with httpx2.Client(trust_env=False) as client:

@@ -26,6 +26,7 @@ from service.usecases.buy_pictures import Bought, BuyPictures, Wish
 from service.usecases.develop import Develop
 from service.usecases.events import QuoteExceeded
 from service.usecases.make_images import nobody
+from service.usecases.traces import Untraced
 from tests.fakes.backends import FakeBackend
 from tests.fakes.books import FakeBooks
 from tests.fakes.builders import (
@@ -66,6 +67,7 @@ def buying(scene: "Scene") -> BuyPictures:
         hold=scene.hold,
         turns=scene.turns,
         observe=scene.observe,
+        trace=Untraced(),
         mint=lambda: "hold-1",
         elapsed=lambda: 0.0,
     )

@@ -138,7 +138,11 @@ class HttpBackend:
                 readers.enter_context(reader)
             body = Body(call, self._settings.write_seconds)
             try:
-                async with asyncio.timeout(self._settings.deadline), self._place(), self._post(call, body) as response:
+                async with (
+                    asyncio.timeout(self._settings.deadline),
+                    self._place(),
+                    self._post(call, body, order.carried) as response,
+                ):
                     yield response
             except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
                 raise CallFailed(failure_of(error, begun=body.begun)) from error
@@ -156,10 +160,12 @@ class HttpBackend:
         finally:
             self._places.release()
 
-    def _post(self, call: Call, body: Body) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _post(
+        self, call: Call, body: Body, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """The exchange. The client repeats some requests on a fresh connection, but never a POST."""
         url = self._settings.base_url + call.path
-        return self._client().post(url, data=body, proxy=self._proxy, allow_redirects=False)
+        return self._client().post(url, data=body, headers=headers, proxy=self._proxy, allow_redirects=False)
 
     def _client(self) -> aiohttp.ClientSession:
         """The connections; the library makes them in a running loop only."""

@@ -1,0 +1,92 @@
+"""Spans by OpenTelemetry's own kit, handed in over OTLP/HTTP by a thread of its own.
+
+Rule: on only where `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` says where to, and nothing of
+the kit is imported otherwise. What else the kit reads from `OTEL_*` (sampler, headers, resource, batches) is its own
+business. A collector that is away costs spans, never a request: they wait in a bounded queue, then are dropped.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from service.adapters.tracing import names
+from service.domain.outcomes import Outcome
+from service.usecases.events import AttemptFinished, RequestFinished
+from service.usecases.traces import AttemptSpan, RequestSpan
+
+SERVICE = "image-gateway"
+FAILED = 500  # from this status on the gateway, not its caller, is at fault
+CLOSE_SECONDS = 3.0
+
+_CARRIED = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    span: Span
+
+    @property
+    def trace_id(self) -> str:
+        return format_trace_id(self.span.get_span_context().trace_id)
+
+    def tell(self, event: RequestFinished) -> None:
+        """Say what it came to."""
+        self.span.update_name(names.request_name(event))
+        self.span.set_attributes(names.of_request(event))
+        if event.status >= FAILED:
+            self.span.set_status(Status(StatusCode.ERROR))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    span: Span
+    headers: Mapping[str, str]
+
+    def tell(self, event: AttemptFinished, outcome: Outcome) -> None:
+        """Say what it came to."""
+        self.span.set_attributes(names.of_attempt(event, outcome))
+        if event.failure:
+            self.span.set_status(Status(StatusCode.ERROR, event.failure.value))
+
+
+class OtlpTracer:
+    """The port `Tracer`. `dialects` says which vendor's wire a backend speaks, by name."""
+
+    def __init__(self, dialects: Mapping[str, str], version: str) -> None:
+        own = Resource.create({"service.name": SERVICE, "service.version": version})
+        resource = own.merge(OTELResourceDetector().detect())  # what the environment says counts for more
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer(SERVICE, version)
+        self._dialects = dialects
+
+    @contextmanager
+    def request(self, method: str, headers: Mapping[str, str]) -> Iterator[RequestSpan]:
+        """A span for the length of a block, within the trace that headers may carry."""
+        with self._tracer.start_as_current_span(method, _CARRIED.extract(headers), SpanKind.SERVER) as span:
+            yield _Request(span)
+
+    @contextmanager
+    def attempt(self, backend: str, model: str) -> Iterator[AttemptSpan]:
+        """A span for the length of a block."""
+        known = names.opening(backend, self._dialects.get(backend, backend), model)
+        name = names.attempt_name(model)
+        with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=known) as span:
+            headers: dict[str, str] = {}
+            _CARRIED.inject(headers)
+            yield _Attempt(span, headers)
+
+    async def close(self) -> None:
+        """Hand in what is left. The kit takes its time: its thread is not waited for longer, and ends with us."""
+        last = threading.Thread(target=self._provider.shutdown, daemon=True)
+        last.start()
+        await asyncio.to_thread(last.join, CLOSE_SECONDS)
