@@ -70,7 +70,11 @@ SUMS = Section(
             decimals=4,
         ),
         number(
-            "Saved", "US dollars that hits and joined purchases spared, in this range.", grown(SAVED), "currencyUSD"
+            "Saved",
+            "US dollars that hits and joined purchases spared, in this range.",
+            grown(SAVED),
+            "currencyUSD",
+            decimals=2,
         ),
         number(
             "Saved share",

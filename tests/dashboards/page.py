@@ -8,8 +8,8 @@ HEAD = """# Dashboards
 
 Made by `make dashboards` from `tests/dashboards/`, as are the files that Grafana imports: `config/grafana/*.json`, for
 every Grafana since 9. They ask for a Prometheus that scrapes the gateways and has `config/prometheus/rules.yaml`
-loaded; *Prometheus* on top chooses it. Blue marks are deploys, green ones reloads of settings, red ones settings that were
-refused. What the alerts mean is in [operations.md](operations.md#alerts).
+loaded; *Prometheus* on top chooses it. Blue marks are deploys, green ones reloads of settings, red ones settings that
+were refused. What the alerts mean is in [operations.md](operations.md#alerts).
 
 The pictures are what a real Prometheus answered (`make dashboard-pictures`): a scrape every second, for two minutes, of
 two gateways in front of the vendors' simulators, with budgets that are gone in minutes. Meanwhile calls broke off, both

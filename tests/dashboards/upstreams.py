@@ -23,6 +23,8 @@ BACKENDS = 'backend=~"$backend"'
 ATTEMPTS = f"gateway_upstream_attempts_total{{{CHOSEN}}}"
 FAILED = f'gateway_upstream_attempts_total{{{CHOSEN},outcome!="delivered"}}'
 IMAGES = f"gateway_images_total{{{CHOSEN}}}"
+OPENINGS = f"gateway_breaker_openings_total{{{BACKENDS}}}"
+OPENED = f"clamp_min(sum by (backend, reason) ({OPENINGS} - ({OPENINGS} offset 5m or {OPENINGS} * 0)), 0)"
 DURATION = "gateway_upstream_duration_seconds"
 DELIVERED = f'{CHOSEN},outcome="delivered"'
 
@@ -167,10 +169,11 @@ LIMITS = Section(
         ),
         lines(
             "Breakers that opened",
-            "How often, in each five minutes, and why.",
+            "How often in the last five minutes, and why. The first of a kind counts, too, which increase() would "
+            "not see.",
             "none",
             Query(
-                f"sum by (backend, reason) (increase(gateway_breaker_openings_total{{{BACKENDS}}}[5m]))",
+                OPENED,
                 "{{backend}} {{reason}}",
             ),
             width=12,

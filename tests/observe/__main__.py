@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,20 +46,19 @@ def tell(place: Site, prometheus: Prometheus, seconds: float) -> None:
     say("\nAsk Prometheus, for example:")
     for expr in EXAMPLES:
         say(f"  {expr}")
-    say(
-        "\nDashboards are in config/grafana/. In a Grafana: Connections, Data sources, Prometheus with the address above;"
-    )
-    say(f"then Dashboards, New, Import, one after another: {', '.join(sorted(dashboards()))}.")
+    say("\nDashboards are in config/grafana/. In a Grafana: Connections, Data sources, Prometheus with the address")
+    say(f"above; then Dashboards, New, Import, one after another: {', '.join(sorted(dashboards()))}.")
     if shutil.which("grafana-server") is None:
         say("grafana-server is not installed here; any Grafana since 9 that reaches this machine does.")
     say(f"\nThe load goes on for {seconds:.0f} s, with troubles every now and then. Stop with Ctrl-C.")
 
 
-async def _load(place: Site, load: Load) -> None:
-    """Until its time is over, or somebody has had enough."""
+async def _load(place: Site, load: Load, ready: Callable[[], None]) -> None:
+    """Until its time is over, or somebody has had enough. From `ready` on it ends in good order."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, load.stop)
+    ready()
     await load.run(functools.partial(ever, place=place))
 
 
@@ -69,9 +69,8 @@ def observe(seconds: float, callers: int, port: int, pictures: Path | None) -> N
         place = stack.enter_context(site(folder / "site"))
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", list(place.replicas), port=port))
         since = time.time()
-        tell(place, prometheus, seconds)
         load = Load(place, seconds, callers)
-        asyncio.run(_load(place, load))
+        asyncio.run(_load(place, load, lambda: tell(place, prometheus, seconds)))
         counted = ", ".join(f"{status}: {count}" for status, count in sorted(load.answers.items()))
         say(f"\nAnswers by status (0: none, a replica was gone): {counted}")
         if pictures:
@@ -89,6 +88,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         observe(options.seconds, options.callers, options.port, options.pictures)
+    except KeyboardInterrupt:  # while it was starting
+        sys.exit(128 + signal.SIGINT)
     except MissingTool as error:
         sys.exit(str(error))
 

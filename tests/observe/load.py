@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -56,15 +56,23 @@ class Load:
         """End early."""
         self._over.set()
 
-    async def run(self, events: Callable[["Load"], Coroutine[Any, Any, None]]) -> None:
+    async def run(self, events: Callable[["Load"], Awaitable[None]]) -> None:
         """Everybody asks; `events` happen meanwhile, once or in a circle."""
         async with httpx2.AsyncClient(timeout=30, trust_env=False) as self._client, asyncio.TaskGroup() as group:
             group.create_task(self._end())
-            happening = group.create_task(events(self))
+            happening = group.create_task(self._happen(events))
             for _ in range(self._callers):
                 group.create_task(self._caller())
             await self._over.wait()
             happening.cancel()
+
+    async def _happen(self, events: Callable[["Load"], Awaitable[None]]) -> None:
+        """Ctrl-C in a terminal goes to everybody: once the load is over, what it talks to may have gone first."""
+        try:
+            await events(self)
+        except (httpx2.HTTPError, TimeoutError):
+            if not self._over.is_set():
+                raise
 
     async def _end(self) -> None:
         await self.pause(self._until - time.monotonic())
@@ -163,13 +171,19 @@ def lot_of(draw: Draw) -> Callable[[Load], Awaitable[None]]:
     return draw.choices([habit for habit, _ in HABITS], [weight for _, weight in HABITS])[0]
 
 
+async def tour(load: Load) -> None:
+    """Everything once. Thrice is needed: what is new on both replicas is seen to grow on one of them."""
+    for habit, _ in HABITS:
+        await habit(load)
+    await asyncio.gather(*(load.want_the_best() for _ in range(2)))
+
+
 async def troubles(load: Load, place: Site) -> None:
     """Everything that can happen to a gateway, in half a minute."""
     first, *_ = place.replicas
-    for habit, _ in HABITS:
-        await habit(load)
-    await asyncio.gather(*(load.want_the_best() for _ in range(3)))
-    await load.pause(3)
+    for _ in range(3):
+        await tour(load)
+        await load.pause(2)
     place.openai.answer(openai.FAULTS["moderation_blocked"], openai.FAULTS["rate_limit_images"])
     place.openai.answer(Answer(fault="cut_json"), Answer(fault="reset_before_headers"))
     place.reload(teams_file(", keepalive: true"))
@@ -195,9 +209,10 @@ async def leave_holds(load: Load, place: Site, metrics: str) -> None:
 
 
 async def once(load: Load, place: Site) -> None:
-    """Troubles, and then a quiet time."""
+    """Troubles, which end the load."""
     await asyncio.to_thread(place.issue_key, "search", 3)
     await troubles(load, place)
+    load.stop()
 
 
 async def ever(load: Load, place: Site) -> None:

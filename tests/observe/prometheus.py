@@ -67,7 +67,7 @@ class Prometheus:
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'series'}",
             f"--web.listen-address={address}",
-            "--log.level=warn",
+            "--log.level=error",
         ]
         self._client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
         self._child: subprocess.Popen[bytes]

@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -136,8 +135,3 @@ def site(folder: Path, replicas: int = 2) -> Iterator[Site]:
         for _ in range(replicas):
             place.start(f"127.0.0.1:{free_port()}")
         yield place
-
-
-def host_of(url: str) -> str:
-    """Host and port of an address."""
-    return urlsplit(url).netloc

@@ -11,9 +11,8 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from matplotlib.transforms import Bbox
 
 from tests.observe.panels import Asked
@@ -35,6 +34,7 @@ PALETTE = (
     "#ffcb7d",
     "#37872d",
 )
+TICKS, MOST_TICKS = (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400), 5
 MOST_LINES, MOST_ROWS, NAME_WIDTH = 3, 8, 30
 Panel = Mapping[str, Any]
 Point = tuple[float, float]
@@ -162,17 +162,10 @@ def states(axes: Axes, panel: Panel, answers: Sequence[Told]) -> None:
     )
     for row, line in enumerate(lines):
         for (start, value), (end, _) in zip(line.points, line.points[1:], strict=False):
-            axes.barh(
-                row, days(end) - days(start), left=days(start), height=0.6, color=NAMED[names[int(value)]["color"]]
-            )
+            axes.barh(row, end - start, left=start, height=0.6, color=NAMED[names[int(value)]["color"]])
     clock(axes)
     axes.tick_params(axis="y", length=0)
     legend(axes, [Patch(color=NAMED[each["color"]], label=each["text"]) for each in names.values()])
-
-
-def days(seconds: float) -> float:
-    """A time as matplotlib counts it."""
-    return float(date2num(datetime.fromtimestamp(seconds, UTC)))
 
 
 def curves(axes: Axes, panel: Panel, answers: Sequence[Told]) -> None:
@@ -184,7 +177,7 @@ def curves(axes: Axes, panel: Panel, answers: Sequence[Told]) -> None:
     else:
         for line, color in zip(lines, colors(), strict=False):
             axes.plot(
-                [days(at) for at, _ in line.points],
+                [at for at, _ in line.points],
                 [v for _, v in line.points],
                 color=color,
                 lw=1.3,
@@ -212,20 +205,19 @@ def stack(axes: Axes, lines: Sequence[Line]) -> None:
     """Areas on top of each other; a series that is not there counts as nothing."""
     times = sorted({at for line in lines for at, _ in line.points})
     values = [[dict(line.points).get(at, 0.0) for at in times] for line in lines]
-    areas = axes.stackplot(
-        [days(at) for at in times], values, labels=[cut(line.name) for line in lines], colors=colors()[: len(lines)]
-    )
+    areas = axes.stackplot(times, values, labels=[cut(line.name) for line in lines], colors=colors()[: len(lines)])
     for area in areas:
         area.set(alpha=0.75, linewidth=0)
 
 
 def clock(axes: Axes) -> None:
-    """Time along the bottom."""
-    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=5))
-    axes.xaxis.set_major_formatter(
-        DateFormatter("%H:%M:%S" if axes.get_xlim()[1] - axes.get_xlim()[0] < 1 / 48 else "%H:%M")
-    )
+    """Time along the bottom, UTC, at full minutes or the like."""
     axes.margins(x=0)
+    first, last = axes.get_xlim()
+    step = next((each for each in TICKS if (last - first) / each <= MOST_TICKS), TICKS[-1])
+    shape = "%H:%M:%S" if step % 60 else "%H:%M"
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: datetime.fromtimestamp(at, UTC).strftime(shape)))
 
 
 def legend(axes: Axes, handles: Sequence[Artist]) -> None:

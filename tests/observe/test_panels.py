@@ -1,6 +1,6 @@
 """Every query of every dashboard, asked of a real Prometheus that scraped real gateways under load.
 
-One test, because what it needs takes half a minute to come about and all of it looks at the same.
+One test, because what it needs takes most of a minute to come about and all of it looks at the same.
 """
 
 import asyncio
@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.observe.drawing import draw_all
 from tests.observe.load import Load, once
 from tests.observe.panels import annotations, queries
 from tests.observe.prometheus import Prometheus
 from tests.observe.site import site
 
-SECONDS = 32
+PICTURES = Path(__file__).parents[2] / "docs" / "dashboards"
+MOST_SECONDS = 240
 HAPPENED = (
     "max(max_over_time(gateway_breaker_state[2m])) == 2",
     "max(max_over_time(gateway_upstream_exhausted[2m])) == 1",
@@ -35,7 +37,7 @@ def observed(tmp_path: Path) -> Iterator[tuple[Prometheus, float]]:
     """A Prometheus after the load, and since when it scraped."""
     with site(tmp_path / "site") as place, Prometheus(tmp_path / "prometheus", list(place.replicas)) as prometheus:
         since = time.time()
-        load = Load(place, SECONDS)
+        load = Load(place, MOST_SECONDS)
         asyncio.run(load.run(functools.partial(once, place=place)))
         yield prometheus, since
 
@@ -50,7 +52,7 @@ def empty(prometheus: Prometheus, since: float) -> Iterator[str]:
             yield f"{asked.dashboard}: {asked.title}, {asked.name}: {asked.expr}"
 
 
-def test_every_panel_annotation_and_rule_is_answered(observed: tuple[Prometheus, float]) -> None:
+def test_every_panel_annotation_and_rule_is_answered(observed: tuple[Prometheus, float], tmp_path: Path) -> None:
     prometheus, since = observed
     assert [target["lastError"] for target in prometheus.targets()] == ["", ""]
     assert [expr for expr in HAPPENED if not prometheus.query(expr)] == []
@@ -60,3 +62,5 @@ def test_every_panel_annotation_and_rule_is_answered(observed: tuple[Prometheus,
     rules = prometheus.rules()
     assert len(rules) > 40
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
+    draw_all(prometheus, since, time.time(), tmp_path)
+    assert {path.name for path in tmp_path.glob("*.png")} == {path.name for path in PICTURES.iterdir()}

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from service.adapters.metrics.declared import ALL
+from tests.observe.panels import GRAFANA
 from tests.observe.prometheus import RULES, MissingTool, promtool, tool
 
 CASES = RULES.with_name("rules_test.yaml")
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "operations.md"
+HISTOGRAM = r"_(bucket|count|sum)$"
 CHAPTER = "## Alerts\n"
 SEVERITIES = {"critical", "warning"}
 
@@ -68,6 +71,14 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
 @pytest.mark.parametrize("asks", ["**Means**", "**Look**", "**Do**"])
 def test_each_runbook_answers_what_is_asked_at_night(asks: str) -> None:
     assert [name for name, text in sections().items() if asks not in text] == []
+
+
+def test_rules_and_dashboards_ask_for_metrics_that_there_are() -> None:
+    asked = RULES.read_text() + "".join(path.read_text() for path in GRAFANA.glob("*.json"))
+    names = {re.sub(HISTOGRAM, "", name) for name in re.findall(r"(?<![\w:])gateway_\w+(?!\w*:)", asked)}
+    assert names <= {metric.name for metric in ALL}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    assert set(re.findall(r"\w+:gateway_\w+:\w+|gateway:\w+:\w+", asked)) == recorded
 
 
 def test_who_lacks_the_tools_is_told_which_package_has_them(monkeypatch: pytest.MonkeyPatch) -> None:

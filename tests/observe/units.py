@@ -39,7 +39,7 @@ def octets(value: float, decimals: int | None = None) -> str:
 
 FORMATS: Mapping[str, Callable[[float, int | None], str]] = {
     "currencyUSD": lambda value, decimals: f"${plain(value, decimals)}",
-    "percentunit": lambda value, decimals: f"{value * 100:.{1 if decimals is None else decimals}f} %",
+    "percentunit": lambda value, decimals: f"{plain(value * 100, decimals)} %",
     "reqps": lambda value, decimals: f"{plain(value, decimals)} req/s",
     "ops": lambda value, decimals: f"{plain(value, decimals)} /s",
     "s": duration,
