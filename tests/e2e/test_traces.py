@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -15,9 +16,9 @@ from tests.simulators.server import Simulator
 pytest_plugins = ["tests.databases"]
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-CARRIED = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "vendor=x"}
+CARRIED: dict[str, Any] = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "vendor=x"}
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
-LEAST_SAID = {
+LEAST_SAID: dict[str, object] = {
     "gen_ai.operation.name": "image_generation",
     "gen_ai.provider.name": "openai",
     "gen_ai.request.model": "gpt-image-2",
