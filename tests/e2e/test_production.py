@@ -43,7 +43,7 @@ def test_replicas_share_limits_and_books(
         replies = [
             http.post(f"{gateway.url}/v1/images/generations", json=wish, headers=headers) for gateway in (one, two, one)
         ]
-        assert [reply.status_code for reply in replies] == [200, 200, 429]
+        assert [reply.status_code for reply in replies] == [200, 200, 429], [reply.text[:300] for reply in replies]
 
         def booked() -> bool:
             total = http.get(f"{two.url}/v1/usage", headers=headers).json()["total"]

@@ -142,7 +142,7 @@ KINDS = {
     "content_policy_violation": (FailureKind.MODERATION_BLOCKED, "content_policy_violation"),
     "unsupported_file_mimetype": (FailureKind.INVALID_REQUEST, "unsupported_file_mimetype"),
     "invalid_api_key": (FailureKind.AUTH_FAILED, "invalid_api_key"),
-    "organization_must_be_verified": (FailureKind.AUTH_FAILED, None),
+    "organization_must_be_verified": (FailureKind.FORBIDDEN, None),
     "model_not_found": (FailureKind.MODEL_NOT_FOUND, "model_not_found"),
     "rate_limit_exceeded": (FailureKind.RATE_LIMITED, "rate_limit_exceeded"),
     "slow_down": (FailureKind.RATE_LIMITED, "slow_down"),

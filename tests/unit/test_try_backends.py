@@ -187,6 +187,12 @@ async def test_what_is_not_admitted_while_nothing_was_bought_is_told_as_it_is() 
         await scene.make(spec(), poor, catalog())
 
 
+async def test_who_delivers_more_than_was_asked_makes_up_for_the_rest() -> None:
+    scene = Scene(purchase("a", "b", "c", "d", "e", "f"), failure(FailureKind.OVERLOADED))
+    made = await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
+    assert (len(drawn(made)), scene.asked) == (6, [4, 2])
+
+
 async def test_what_a_vendor_does_not_deliver_is_not_asked_for_again() -> None:
     scene = Scene(purchase("a", "b", "c"))
     made = await scene.make(spec(n=4), caller(), FOUR_AT_ONCE)
