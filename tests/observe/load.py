@@ -6,6 +6,7 @@ the load. Whatever a request comes to is an answer: the load counts, and judges 
 
 import asyncio
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,6 +21,9 @@ from tests.simulators.server import Answer
 GENERATE, EDIT = "/v1/images/generations", "/v1/images/edits"
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9hAAAAAElFTkSuQmCC"
 QUIET_SECONDS = 30
+MOST_DEATHS = 4
+EXPIRED = re.compile(r'^gateway_holds_total\{end="expired_booked"\} [1-9]', re.MULTILINE)
+EXPIRED_SECONDS = 5  # a hold's lease, and the sweeper's pause
 Draw = random.Random
 
 WEIGHTS: Mapping[str, float] = {"search": 5, "ads": 2, "mobile": 2, "studio": 2, "labs": 1}
@@ -103,6 +107,11 @@ class Load:
             self.answers[0] += 1
             return
         self.answers[reply.status_code] += 1
+
+    async def has_told(self, series: re.Pattern[str]) -> bool:
+        """Does a replica tell of such a series?"""
+        pages = [await self._client.get(f"http://{metrics}/metrics") for metrics in self._place.replicas]
+        return any(series.search(page.text) for page in pages)
 
     def wish(self, **changes: Any) -> dict[str, Any]:
         """A picture that somebody may have asked for before."""
@@ -195,17 +204,20 @@ async def troubles(load: Load, place: Site) -> None:
     await load.pause(4)
     place.reload(teams_file())
     await leave_holds(load, place, first)
-    await load.pause(3)
     place.openai.answer(openai.FAULTS["insufficient_quota"], Answer(fault="cut_json"))
     await load.pause(5)
 
 
 async def leave_holds(load: Load, place: Site, metrics: str) -> None:
-    """A replica dies in the middle of calls, and comes back."""
-    place.openai.answer(*([Answer(delay=2.0)] * 6))
-    await load.pause(1.5)
-    place.kill(metrics)
-    await asyncio.to_thread(place.start, metrics)
+    """A replica dies in the middle of calls, and comes back; again, if it had none just then."""
+    for _ in range(MOST_DEATHS):
+        place.openai.answer(*([Answer(delay=2.0)] * 6))
+        await load.pause(1.5)
+        place.kill(metrics)
+        await asyncio.to_thread(place.start, metrics)
+        await load.pause(EXPIRED_SECONDS)
+        if await load.has_told(EXPIRED):
+            return
 
 
 async def once(load: Load, place: Site) -> None:

@@ -29,8 +29,8 @@ Question = Select[*tuple[Any, ...]]
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 MOST_CONNECTIONS = 5
-CONNECT_SECONDS: Final = 2.0
-CHECKOUT_SECONDS: Final = 3.0
+CONNECT_SECONDS: Final = 4.0
+CHECKOUT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 BUSY_SECONDS: Final = 5.0
 DEADLINE_SECONDS: Final = 15.0
