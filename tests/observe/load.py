@@ -110,7 +110,7 @@ class Load:
 
     async def has_told(self, series: re.Pattern[str]) -> bool:
         """Does a replica tell of such a series?"""
-        pages = [await self._client.get(f"http://{metrics}/metrics") for metrics in self._place.replicas]
+        pages = [await self._client.get(f"http://{metrics}/metrics") for metrics in [*self._place.replicas]]
         return any(series.search(page.text) for page in pages)
 
     def wish(self, **changes: Any) -> dict[str, Any]:

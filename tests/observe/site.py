@@ -83,7 +83,7 @@ class Site:
     @property
     def urls(self) -> list[str]:
         """Where requests can be sent."""
-        return [replica.url for replica in self.replicas.values()]
+        return [replica.url for replica in [*self.replicas.values()]]  # one may be coming back in a thread
 
     def start(self, metrics: str) -> GatewayProcess:
         """A replica that shows its metrics there; in the place of one that is gone, if there was one."""
