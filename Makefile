@@ -5,10 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 DATA_DIR ?= data
+HELM_VERSION := v3.22.0
+HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock openapi metrics conformance faults bench chaos clean
+.PHONY: help run test check verify lint format types contracts lock openapi metrics conformance faults bench chaos clean chart chart-files observe dashboards dashboard-pictures
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +25,7 @@ test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-sdk/js/.npm .venv-focus ## 
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100
 
-verify: check ## the long way: everything again on Python 3.13 (PYTHON313=/path/to/it), then chaos
+verify: check chart ## the long way: the chart, everything again on Python 3.13 (PYTHON313=/path/to/it), then chaos
 	$(MAKE) test VENV=.venv-3.13 PYTHON=$(PYTHON313)
 	$(MAKE) chaos
 
@@ -71,11 +73,17 @@ dashboard-pictures: $(VENV)/.dev ## draw docs/dashboards/*.png from what a real 
 	@rm -f docs/dashboards/*.png
 	$(BIN)/python -W ignore::DeprecationWarning -m tests.observe --seconds 130 --pictures docs/dashboards
 
+chart: $(VENV)/.dev .venv-helm $(HELM) ## the Helm chart: lint, render, validate, snapshots, a gateway on what it renders; needs helm or Go
+	HELM=$(HELM) $(BIN)/pytest tests/helm/test_*.py tests/helm/check_*.py $(ARGS)
+
+chart-files: $(VENV)/.dev $(HELM) ## write the chart's table of values and tests/helm/snapshots
+	HELM=$(HELM) $(BIN)/python -m tests.helm
+
 lock: $(VENV)/.dev .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
 	cd requirements && sh lock.sh ../$(BIN)/uv ../.venv-sdk/js
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # An environment is a directory plus a stamp that is newer than what it was made from. Debian ships python3 without venv;
 # there virtualenv, unpacked beside us, does the same job.
@@ -118,3 +126,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 .venv-focus: requirements/focus.txt
 	$(call environment,$@,$<,--no-deps)
 	@touch $@
+
+.venv-helm: requirements/helm.txt
+	$(call environment,$@,$<)
+	@touch $@
+
+# For machines without a release of Helm.
+$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm:
+	@command -v go > /dev/null || { echo "There is no helm here, and no Go to build one with: put a release of Helm 3" \
+		"(https://helm.sh), or a Go that builds helm.sh/helm/v3@$(HELM_VERSION), into PATH." >&2; exit 1; }
+	GOBIN=$(@D) go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)

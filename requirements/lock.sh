@@ -16,6 +16,7 @@ compile sdk-new.txt sdk-new.in
 compile sdk-old.txt sdk-old.in
 compile sdk-js.txt sdk-js.in
 compile focus.txt focus.in --override focus-override.in
+compile helm.txt helm.in
 compile virtualenv.txt virtualenv.in
 "$node/node" "$node/npm" install --prefix ../tests/sdk_js --package-lock-only --ignore-scripts --loglevel error \
   --omit-lockfile-registry-resolved

@@ -1,0 +1,81 @@
+"""What can be said of the chart without `helm`. The rest is in `check_*.py`, which `make chart` runs."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from ruamel.yaml import YAML
+
+from service import __version__
+from service.adapters.metrics.declared import ALL
+from service.settings.gateway import Serving, Vendor
+from tests.helm.chart import CHART, FILES, ROOT, SETS, values_of
+from tests.helm.table import README, default, leaves, readme, schema, values
+
+HELPERS = (CHART / "templates" / "_helpers.tpl").read_text()
+
+
+def chart() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "Chart.yaml")
+    return found
+
+
+def paths(part: Mapping[str, Any], ends: frozenset[str], path: str = "") -> Iterator[str]:
+    """Where values stand, down to those that have a row."""
+    for name, value in part.items():
+        whole = f"{path}{name}"
+        if whole in ends or not isinstance(value, dict):
+            yield whole
+        else:
+            yield from paths(value, ends, f"{whole}.")
+
+
+def test_the_charts_files_are_links_to_those_of_config() -> None:
+    found = {path.name: path for path in (CHART / "files").iterdir()}
+    assert found.keys() == FILES.keys()
+    for name, path in found.items():
+        assert path.is_symlink()
+        assert path.readlink() == Path("../../..") / FILES[name].relative_to(ROOT)
+        assert path.resolve() == FILES[name]
+
+
+def test_the_readme_has_the_table_of_values() -> None:
+    assert README.read_text() == readme(), "run `make chart-files`"
+
+
+def test_each_value_has_a_row_and_each_row_a_value() -> None:
+    rows = [path for path, _ in leaves(schema())]
+    assert sorted(paths(values(), frozenset(rows))) == sorted(rows)
+    assert all(entry["description"] for _, entry in leaves(schema()))
+
+
+def test_it_is_a_chart_of_this_version() -> None:
+    assert chart()["appVersion"] == chart()["version"] == __version__
+
+
+def test_its_value_sets_are_those_that_are_tried() -> None:
+    assert {path.name for path in (CHART / "ci").iterdir()} == {values_of(name).name for name in SETS}
+
+
+def test_it_knows_the_defaults_of_the_settings() -> None:
+    serving, vendor = Serving(), Vendor(dialect="openai", base_url="https://example.com")
+    assert f"ternary $backend.deadline_seconds {vendor.deadline_seconds:.0f})" in HELPERS
+    assert f"ternary $serving.grace_seconds {serving.grace_seconds:.0f} " in HELPERS
+    assert f"ternary $serving.drain_seconds {serving.drain_seconds:.0f} " in HELPERS
+
+
+@pytest.mark.parametrize("name", ["gateway_open_holds", "gateway_build_info"])
+def test_the_measure_of_the_autoscaler_is_a_metric(name: str) -> None:
+    assert name in {family.name for family in ALL}
+    assert default("autoscaling.inFlight.metric") == "gateway_open_holds"
+    assert name in README.read_text()
+
+
+def test_no_value_is_a_secret() -> None:
+    text = msgspec.json.encode(
+        [values(), *(YAML(typ="safe", pure=True).load(values_of(name)) for name in SETS)]
+    ).decode()
+    assert re.findall(r"sk-[A-Za-z0-9]|password|://[^/\"]*@", text) == []
