@@ -44,6 +44,34 @@ DATA_PLANE: Sequence[ControllerRouterHandler] = (
 )
 """What a team's key opens."""
 
+OPERATORS_PLANE: Sequence[ControllerRouterHandler] = (
+    admin.issue_key,
+    admin.list_keys,
+    admin.retrieve_key,
+    admin.change_key,
+    admin.revoke_key,
+    admin.rotate_key,
+    admin.list_records,
+    oversight.list_teams,
+    oversight.retrieve_team,
+    oversight.usage_of_teams,
+    oversight.export_usage,
+    backends.list_backends,
+    cache.cache_stats,
+    cache.purge_cache,
+)
+"""What the admin key opens."""
+
+OPEN: Sequence[ControllerRouterHandler] = (
+    pictures.fetch_picture,
+    pictures.ask_for_picture,
+    ops.live,
+    ops.ready,
+    ops.docs,
+    ops.openapi,
+)
+"""What needs no key; addresses of pictures are signed."""
+
 
 class Unserved(Router):
     """Takes the framework's own documentation routes and serves none of them; `ops.py` has ours."""
@@ -68,29 +96,9 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
                 guards=[needs_admin],
                 security=[{"adminKey": []}],
                 tags=["Admin"],
-                route_handlers=[
-                    admin.issue_key,
-                    admin.list_keys,
-                    admin.retrieve_key,
-                    admin.change_key,
-                    admin.revoke_key,
-                    admin.rotate_key,
-                    admin.list_records,
-                    oversight.list_teams,
-                    oversight.retrieve_team,
-                    oversight.usage_of_teams,
-                    oversight.export_usage,
-                    backends.list_backends,
-                    cache.cache_stats,
-                    cache.purge_cache,
-                ],
+                route_handlers=OPERATORS_PLANE,
             ),
-            pictures.fetch_picture,
-            pictures.ask_for_picture,
-            ops.live,
-            ops.ready,
-            ops.docs,
-            ops.openapi,
+            *OPEN,
         ],
         exception_handlers={
             GatewayError: judged(on_gateway_error),
