@@ -5,12 +5,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.e2e.replicas import TEAMS, Start
 from tests.gateway import GatewayProcess, calm
 from tests.simulators.server import Simulator
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def redis_url(redis_url: str) -> str:
+    """The session's server, emptied: neither a team's counters nor a vendor's breaker are another test's."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    return redis_url
 
 
 @pytest.fixture
