@@ -75,7 +75,7 @@ def tracer_of(settings: GatewaySettings) -> Tracer:
     if not settings.traces:
         return Untraced()
     try:
-        from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (15 MB that most do not need)
+        from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (most do not need it)
     except ImportError:
         raise SettingsError(f"{settings.traces}: needs the extra 'otel': pip install 'image-gateway[otel]'") from None
     return OtlpTracer({name: entry.dialect for name, entry in settings.vendors.items()}, __version__)

@@ -28,6 +28,7 @@ from service.usecases.traces import Tracer
 from service.usecases.turns import Turn, Turns
 
 SEVERITY = {Next.LATER: 0, Next.NEXT_ROUTE: 1, Next.GIVE_UP: 2}
+"""Of orders side by side the one that leaves the least to be done decides."""
 
 Bring = Callable[[Spec], Awaitable[Spec]]
 """Fetches what a spec only links to."""

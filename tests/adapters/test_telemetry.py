@@ -113,21 +113,22 @@ def test_the_servers_own_warnings_have_the_same_form() -> None:
     assert json.loads(stream.getvalue())["event"] == "Exceeded limit"
 
 
-def sampled(sample: float, status: int) -> int:
-    """Of 1,000 requests so many are written down."""
+def sampled(sample: float, status: int) -> list[str]:
+    """Which of 1,000 requests are written down."""
     stream = io.StringIO()
     configure_logs(stream)
     telemetry = Telemetry(sample)
     for number in range(1_000):
         telemetry(replace(request(), request_id=f"req_{number}", status=status))
-    return len(stream.getvalue().splitlines())
+    return [json.loads(line)["request_id"] for line in stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(("sample", "least", "most"), [(0, 0, 0), (0.1, 70, 130), (1, 1_000, 1_000)])
 def test_of_what_went_well_a_share_is_written(sample: float, least: int, most: int) -> None:
-    assert least <= sampled(sample, 200) <= most
-    assert sampled(sample, 400) == sampled(sample, 502) == 1_000
+    assert least <= len(sampled(sample, 200)) <= most
+    assert len(sampled(sample, 400)) == len(sampled(sample, 502)) == 1_000
 
 
 def test_every_replica_writes_the_same_ones() -> None:
+    assert 0 < len(sampled(0.5, 200)) < 1_000
     assert sampled(0.5, 200) == sampled(0.5, 200)
