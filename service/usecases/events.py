@@ -1,6 +1,7 @@
 """What happens inside a request, told to whoever watches.
 
-Rule: use cases and adapters say what happened; only `adapters/telemetry.py` decides what is logged or counted.
+Rule: use cases and adapters say what happened; only `adapters/telemetry.py` decides what is logged, only
+`adapters/metrics/` what is counted.
 """
 
 from collections.abc import Mapping
