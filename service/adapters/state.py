@@ -7,14 +7,16 @@ Whoever uses the connection decides what an unreachable server means; `UNREACHAB
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
+from service.adapters.changing import Changing, as_of_now
 from service.adapters.patience import MOST_SECONDS, Patience
 from service.usecases.warn_of_eviction import Memory
 
@@ -29,7 +31,24 @@ Client = redis.Redis | redis.RedisCluster
 UNREACHABLE = (redis.RedisError, RedisClusterException, OSError, TimeoutError)
 
 
-def connect(url: str) -> Client:
+class Credentials(CredentialProvider):
+    """User and password of an address, as it is when a connection is made; those that are there go on."""
+
+    def __init__(self, url: Changing) -> None:
+        self._url = url
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """The password, behind the user if one is named."""
+        found = urlsplit(as_of_now(self._url))
+        password = unquote(found.password or "")
+        return (unquote(found.username), password) if found.username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """The same; nothing is waited for."""
+        return self.get_credentials()
+
+
+def connect(url: Changing) -> Client:
     """A client of the server, or of the cluster, at that address. It connects when it is first used.
 
     Nothing is said on a new connection that is not needed (a client's name, an offer to be told of maintenance): with
@@ -43,14 +62,21 @@ def connect(url: str) -> Client:
         "driver_info": None,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
-    scheme, _, address = url.partition("://")
+    scheme, _, address = as_of_now(url).partition("://")
+    found = urlsplit(f"//{address}")
+    if found.password:
+        address = address.removeprefix(found.netloc.rpartition("@")[0] + "@")
+        plain["credential_provider"] = Credentials(url)
     if scheme.endswith(CLUSTER):
         # The pools of a cluster's nodes raise where a pool should wait; who uses them asks less than this at a time.
         # With `reinitialize_steps` the fifth slot that has moved would close every connection, also those in use.
         node = f"{scheme.removesuffix(CLUSTER)}://{address}"
         most = 2 * MOST_CONNECTIONS
         return redis.RedisCluster.from_url(node, max_connections=most, reinitialize_steps=0, **plain)
-    pool = redis.BlockingConnectionPool.from_url(url, max_connections=MOST_CONNECTIONS, timeout=MOST_SECONDS, **plain)
+    server = f"{scheme}://{address}"
+    pool = redis.BlockingConnectionPool.from_url(
+        server, max_connections=MOST_CONNECTIONS, timeout=MOST_SECONDS, **plain
+    )
     return redis.Redis(connection_pool=pool)
 
 
@@ -67,7 +93,7 @@ async def disconnect(client: Client) -> None:
 class State:
     """The server that quotas, holds, flights and the cache live in."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Changing) -> None:
         self._url = url
         self._client = connect(url)
 
@@ -80,9 +106,9 @@ class State:
             return f"does not answer ({type(error).__name__})"
         return None
 
-    def serves(self, url: str) -> bool:
+    def serves(self, url: Changing) -> bool:
         """Is it the server of that address as well? Its databases share one memory, whoever logs in."""
-        return _place(self._url) == _place(url)
+        return _place(as_of_now(self._url)) == _place(as_of_now(url))
 
     async def memory(self) -> Sequence[Memory]:
         """How every server that answers (a cluster's primaries) treats its memory. Never raises.

@@ -24,15 +24,16 @@ from service.usecases.make_images import MakeImages
 from service.usecases.read_limits import ReadLimits
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.report_usage import ReportUsage
+from service.usecases.sign_links import SignLinks
 from service.usecases.tend_results import PurgeResults
 from service.usecases.watch import BackendStanding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """How pictures are handed out by address: `key` signs, `seconds` is how long a link is good."""
+    """How pictures are handed out by address: who signs, and how many seconds a link is good."""
 
-    key: bytes
+    signs: SignLinks
     seconds: int
     public_url: str | None
 
@@ -41,7 +42,7 @@ class Links:
 class Desk:
     """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well.
 
-    `admin` is the digest of the admin key, if there is one.
+    `admin` says the digest of the admin key, if there is one.
     """
 
     make: MakeImages
@@ -58,7 +59,7 @@ class Desk:
     standings: ReadLimits
     backends: Callable[[], Sequence[BackendStanding]]
     purge: PurgeResults
-    admin: str | None
+    admin: Callable[[], str] | None
     tags: frozenset[str]
     limits: Limits
     links: Links

@@ -5,20 +5,21 @@ served so that a browser runs nothing in it. A store that fails in the middle of
 length was announced, so that nobody takes a part for the whole.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, cast
 
 from litestar import get, route
 from litestar.enums import HttpMethod
+from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.desk import desk_of
-from service.api.documents import PICTURE_STATUSES, errors_of
+from service.api.documents import PICTURE_STATUSES, errors_of, terms_of_a_fetch
 from service.api.edge import Http, Line, line_of
 from service.domain.errors import StoreUnavailable
 from service.domain.kept import media_type_of
-from service.domain.links import check_link
 from service.domain.ranges import Part, has_copy, read_range
 from service.usecases.ports import StoredPicture
 from service.usecases.read_pictures import ReadPictures
@@ -67,14 +68,25 @@ class Streamed(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+@dataclass
+class FetchOperation(Operation):
+    """Documents headers that are read by hand."""
+
+    def __post_init__(self) -> None:
+        """Put the headers in, after what the path says."""
+        self.parameters = [*(self.parameters or []), *terms_of_a_fetch()]
+
+
 @get(
     PATH,
+    operation_class=FetchOperation,
     operation_id="fetchPicture",
+    tags=["Pictures"],
     summary="Fetch a picture by its signed address",
     security=[{}],
     media_type="image/png",
     response_description="The picture.",
-    responses=PICTURE_STATUSES | errors_of(400, 404, 416, 500, 503),
+    responses=PICTURE_STATUSES | errors_of(400, 404, 405, 416, 500, 503),
 )
 async def fetch_picture(
     request: Http,
@@ -95,7 +107,7 @@ async def ask_for_picture(request: Http, name: Name, expires: Expires = "", sign
 async def _fetched(request: Http, name: str, expires: str, signature: str) -> ASGIResponse:
     desk = desk_of(request)
     now = int(desk.now().timestamp())
-    until = check_link(desk.links.key, name, expires, signature, now)
+    until = desk.links.signs.check(name, expires, signature, now)
     return await sent(request, desk.pictures, name, {"cache-control": f"private, max-age={until - now}, immutable"})
 
 

@@ -183,6 +183,14 @@ def revived(health: Health, now: float) -> Health:
     return replace(health, opening=replace(opening, until=now))
 
 
+def rekeyed(health: Health, now: float) -> Health:
+    """The account has another key: calls with the one before no longer count, and what was said of it is over."""
+    opening = health.opening
+    if opening and SIGNS[opening.reason] is Sign.ACCOUNT:
+        opening = replace(opening, until=min(opening.until, now))
+    return replace(health, era=health.era + 1, opening=opening, probe=None)
+
+
 def probing(health: Health, probe: Probe | None) -> Health:
     """A probe begins, or (None) nobody probes."""
     return replace(health, probe=probe)

@@ -6,6 +6,7 @@ says which.
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 from service.domain.errors import PictureNotFound
 from service.domain.kept import is_name
@@ -18,9 +19,13 @@ def sign(key: bytes, name: str, expires: int | str) -> str:
     return hmac.new(key, f"{name}\n{expires}".encode(), hashlib.sha256).hexdigest()
 
 
-def check_link(key: bytes, name: str, expires: str, signature: str, now: int) -> int:
-    """Until when a link is good, in Unix seconds. Raises `PictureNotFound` unless it is ours and good at `now`."""
-    genuine = hmac.compare_digest(sign(key, name, expires).encode(), signature.encode())
-    if not genuine or not is_name(name) or now >= int(expires):
+def check_link(keys: Sequence[bytes], name: str, expires: str, signature: str, now: int) -> int:
+    """Until when a link is good, in Unix seconds.
+
+    Raises:
+        PictureNotFound: it is not signed with one of the keys, or not good at `now`.
+    """
+    genuine = [hmac.compare_digest(sign(key, name, expires).encode(), signature.encode()) for key in keys]
+    if not any(genuine) or not is_name(name) or now >= int(expires):
         raise PictureNotFound(NOWHERE)
     return int(expires)

@@ -18,7 +18,17 @@ T = TypeVar("T")
 CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
 """How long results are kept; 0 is not at all, None leaves it to who is asked next."""
 
+Stamp = tuple[int, int, int]
 ABSURD = Decimal(1_000_000)
+ABSURD_COUNT = 1_000_000
+Count = Annotated[int, Meta(ge=1, le=ABSURD_COUNT)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+Dollars = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": int(ABSURD)})]
+"""An amount that `Place.dollars` checks."""
+
+Tally = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": ABSURD_COUNT})]
+"""A count in a table whose reader checks it, because only he knows the name of its place."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,12 +46,15 @@ class Place:
         self._file = file
         self._path = path
 
+    def __str__(self) -> str:
+        return f"{self._file}: {self._path}"
+
     def __truediv__(self, name: str | int) -> "Place":
         return Place(self._file, f"{self._path}[{name}]" if isinstance(name, int) else f"{self._path}.{name}")
 
     def error(self, reason: str) -> SettingsError:
         """What to raise."""
-        return SettingsError(f"{self._file}: {self._path}: {reason}")
+        return SettingsError(f"{self}: {reason}")
 
     def decode(self, value: object, kind: type[T]) -> T:
         """The value as a struct, or the reason why not."""
@@ -72,6 +85,15 @@ class Place:
         return table[name]
 
 
+def stamp_of(file: Path) -> Stamp | None:
+    """Something that changes when the file does, also by way of a link to another one; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def read_yaml(file: Path) -> object:
     """The document in a file. Raises `SettingsError`."""
     try:
@@ -82,5 +104,6 @@ def read_yaml(file: Path) -> object:
         raise SettingsError(f"{file}: {place}: {broken.problem}") from None
     except (OSError, UnicodeDecodeError) as unreadable:
         raise SettingsError(f"{file}: cannot be read: {unreadable}") from None
-    except (YAMLError, ValueError) as wrong:  # a control character, a 30th of February
-        raise SettingsError(f"{file}: somewhere: {str(wrong).splitlines()[0]}") from None
+    except (YAMLError, ValueError, AssertionError, RecursionError) as wrong:  # a control character, YAML 1.3
+        reason, *_ = str(wrong).splitlines() or [type(wrong).__name__]
+        raise SettingsError(f"{file}: somewhere: {reason}") from None

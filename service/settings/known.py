@@ -11,7 +11,9 @@ from datetime import date
 from pathlib import Path
 
 from service.domain.teams import Key, Roster
-from service.settings.files import SettingsError
+from service.settings.admin import TEAMS
+from service.settings.files import SettingsError, Stamp, stamp_of
+from service.settings.given import Secret
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
 from service.usecases.know_callers import Known
@@ -21,12 +23,16 @@ NAMES = ("models.yaml", "teams.yaml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Where they are, and the names of the backends; `extra` is a key that no file has, that of `serve --dev`."""
+    """Where they are, and the names of the backends; `extra` is a key that no file has, that of `serve --dev`.
+
+    `admin` says the digest of the admin key, if there is one: nobody's key opens two doors.
+    """
 
     folder: Path
     today: Callable[[], date]
     backends: Collection[str]
     extra: Key | None = None
+    admin: Secret[str] | None = None
 
     def read(self) -> Known:
         """Both files. Raises `SettingsError`."""
@@ -38,6 +44,8 @@ class Files:
                 teams={**roster.teams, team.name: roster.teams.get(team.name, team)},
                 keys={**roster.keys, self.extra.digest: replace(self.extra, team=roster.teams.get(team.name, team))},
             )
+        if self.admin and self.admin() in roster.keys:
+            raise SettingsError(f"{self.admin.name}: {TEAMS}")
         return Known(catalog=catalog, roster=roster, version=self._version())
 
     def _version(self) -> str:
@@ -54,14 +62,6 @@ class Files:
         except SettingsError as wrong:
             return str(wrong)
 
-    def stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def stamp(self) -> tuple[Stamp | None, ...]:
         """Something that changes when one of the files does, also by way of a link to another file."""
-        return tuple(_stamp(self.folder / name) for name in NAMES)
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        return tuple(stamp_of(self.folder / name) for name in NAMES)

@@ -6,21 +6,21 @@ they have to be given, or last as long as the process.
 
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 
 
-def signing_key(settings: GatewaySettings, data: Path | None) -> bytes:
-    """The key that picture links are signed with: given, or made once and kept in the data folder."""
-    if settings.signing_key:
-        return settings.signing_key
-    if data is None:
-        if settings.storage:
-            raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
-        return secrets.token_bytes(32)
-    return kept_secret(data / "signing-key").encode()
+def signing_secret(settings: GatewaySettings, data: Path | None) -> Callable[[], Sequence[bytes]]:
+    """What says the keys of picture links: the given ones, or one that was made once and is kept in the data folder."""
+    if settings.signing_keys:
+        return settings.signing_keys
+    if data is None and settings.storage:
+        raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
+    made = kept_secret(data / "signing-key").encode() if data else secrets.token_bytes(32)
+    return lambda: (made,)
 
 
 def kept_secret(file: Path, prefix: str = "") -> str:

@@ -6,8 +6,8 @@ given a turn at the backend has asked nobody, and gives the money back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
@@ -21,7 +21,7 @@ from service.domain.outcomes import Outcome, Partial, Purchase
 from service.domain.quotes import cost
 from service.domain.routing import Next, Plan, Transcode, after, orders, previews, split
 from service.usecases.develop import Develop, needed
-from service.usecases.events import AttemptFinished, QuoteExceeded
+from service.usecases.events import AttemptFinished, DrawingChanged, QuoteExceeded
 from service.usecases.hold_money import Held, HoldMoney
 from service.usecases.ports import Backends, Observer, Order, Show, unseen
 from service.usecases.traces import Tracer
@@ -204,7 +204,8 @@ class BuyPictures:
     async def _attempt(self, order: Order) -> Outcome:
         backend, model, started = order.route.backend, order.route.model, self.elapsed()
         with self.trace.attempt(backend, model) as span:
-            outcome = await self.backends[backend].buy(replace(order, carried=span.headers))
+            with self._drawing(order):
+                outcome = await self.backends[backend].buy(replace(order, carried=span.headers))
             finished = AttemptFinished(
                 request_id=order.request_id,
                 backend=backend,
@@ -215,6 +216,16 @@ class BuyPictures:
             self.observe(finished)
             span.tell(finished, outcome)
         return outcome
+
+    @contextmanager
+    def _drawing(self, order: Order) -> Iterator[None]:
+        """A call is under way, also for whoever looks from outside; it is over whatever ends it."""
+        backend, pictures = order.route.backend, order.spec.n
+        self.observe(DrawingChanged(backend=backend, pictures=pictures))
+        try:
+            yield
+        finally:
+            self.observe(DrawingChanged(backend=backend, pictures=-pictures))
 
     async def _book_failure(self, held: Held, claim: Claim, failure: Failure) -> int:
         if failure.may_be_billed:

@@ -28,6 +28,14 @@ class AttemptFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawingChanged:
+    """A backend has so many pictures more in hand, or fewer (below 0). Whatever a call comes to, both are told."""
+
+    backend: str
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailed:
     """A picture that was delivered inline could not be kept as well; the caller has it all the same."""
 
@@ -76,11 +84,15 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """The gateway accepts requests at `address`; `backends` are those that are on, metrics are at `metrics`."""
+    """The gateway accepts requests at `address`; `backends` are those that are on, metrics are at `metrics`.
+
+    The admin API is at `admin`, which is empty where no key opens it.
+    """
 
     address: str
     backends: tuple[str, ...]
     metrics: str = ""
+    admin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +185,22 @@ class SettingsReloaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRenewed:
+    """What a file holds is the secret in force from now on. `secret` is the setting that names the file."""
+
+    secret: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRefused:
+    """What a secret's file holds now was refused, and the secret before stays. The problem names setting and file."""
+
+    secret: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreUnsafe:
     """The server that a variable names is set up so that it may lose or refuse what it must not."""
 
@@ -219,6 +247,7 @@ class LoopLagged:
 Event = (
     Listening
     | AttemptFinished
+    | DrawingChanged
     | StoreFailed
     | PicturesForgotten
     | RequestFinished
@@ -233,6 +262,8 @@ Event = (
     | BooksBehind
     | BooksCaughtUp
     | SettingsReloaded
+    | SecretRenewed
+    | SecretRefused
     | StoreUnsafe
     | BreakerChanged
     | HeadroomHeard

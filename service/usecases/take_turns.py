@@ -126,6 +126,10 @@ class TakeTurns:
         watch.asked_after(failure)
         self._wake_for(watch)
 
+    def rekeyed(self, backend: str) -> None:
+        """A backend is called with another key from now on: an account that was refused may be tried at once."""
+        self._watches[backend].rekeyed()
+
     def unwell(self) -> tuple[str, ...]:
         """The backends whose breaker is not closed."""
         return tuple(name for name, watch in self._watches.items() if watch.state is not State.CLOSED)

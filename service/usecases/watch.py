@@ -20,6 +20,7 @@ from service.domain.health import (
     is_probed,
     judged,
     probing,
+    rekeyed,
     revived,
     state_of,
 )
@@ -125,6 +126,11 @@ class Watch:
             self.look()
         elif failure.kind is FailureKind.AUTH_FAILED:
             self._become(condemned(self.health, failure.kind, now, self.rules))
+
+    def rekeyed(self) -> None:
+        """The account has another key. Others are not told: each replica calls with the key that it has itself."""
+        self.health = rekeyed(self.health, self.elapsed())
+        self.look()
 
     def leave_in_peace(self, model: str, seconds: float) -> None:
         """The account is full for so long."""

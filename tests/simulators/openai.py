@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tests.simulators.exchange import Reply
-from tests.simulators.openai_faults import FAULTS, envelope
+from tests.simulators.openai_faults import FAULTS, INVALID_KEY, envelope
 from tests.simulators.openai_models import (
     MODELS,
     PARTIAL_TOKENS,
@@ -44,7 +44,7 @@ def simulator(*, defaults: Defaults | None = None, port: int = 0, remember: int 
 def respond(request: Recorded, defaults: Defaults) -> Reply:
     """What OpenAI says."""
     try:
-        _check_key(request)
+        _check_key(request, defaults.keys)
         return _route(request)(request, defaults)
     except Refused as refused:
         kind = "invalid_request_error"
@@ -52,11 +52,13 @@ def respond(request: Recorded, defaults: Defaults) -> Reply:
         return Reply(status=refused.status, headers=_headers(), chunks=(body,))
 
 
-def _check_key(request: Recorded) -> None:
+def _check_key(request: Recorded, keys: frozenset[str]) -> None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         message = "You didn't provide an API key. Provide it in an Authorization header using Bearer auth."
         raise Refused(message, code="invalid_api_key", status=HTTPStatus.UNAUTHORIZED)
+    if keys and key.strip() not in keys:
+        raise Refused(INVALID_KEY, code="invalid_api_key", status=HTTPStatus.UNAUTHORIZED)
 
 
 def _route(request: Recorded) -> Callable[[Recorded, Defaults], Reply]:

@@ -41,8 +41,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """How a vendor behaves as long as nobody tells it otherwise. `auto_*` is what it makes of `auto`."""
+    """How a vendor behaves as long as nobody tells it otherwise. `auto_*` is what it makes of `auto`.
 
+    `keys` are the only ones that it takes; without any it takes all.
+    """
+
+    keys: frozenset[str] = frozenset()
     picture_bytes: int = 0
     delay: float = 0.0
     auto_size: str = "1024x1024"

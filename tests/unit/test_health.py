@@ -27,6 +27,7 @@ from service.domain.health import (
     peace_after,
     peace_for,
     probing,
+    rekeyed,
     revived,
     sign_of,
     state_of,
@@ -182,6 +183,22 @@ def test_a_vendor_that_answers_may_be_tried_at_once_but_is_not_well() -> None:
 def test_an_account_without_credit_is_not_revived_by_what_is_free() -> None:
     health = after(failure(FailureKind.QUOTA_EXHAUSTED))
     assert revived(health, 2) == health
+
+
+@pytest.mark.parametrize("kind", [FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED])
+def test_another_key_is_tried_at_once_and_calls_with_the_one_before_no_longer_count(kind: FailureKind) -> None:
+    before = probing(after(failure(kind)), Probe(name="t1", until=20))
+    health = rekeyed(before, 2)
+    assert (state_of(health, 2), health.probe) == (State.HALF_OPEN, None)
+    assert judged(health, failure(kind), before.era, 3, RULES) == health
+    assert rekeyed(health, 9).opening == health.opening
+
+
+def test_another_key_mends_no_vendor() -> None:
+    health = after(*[BAD] * 5)
+    assert rekeyed(health, 2).opening == health.opening
+    ailing = rekeyed(after(*[BAD] * 4), 2)
+    assert state_of(after(BAD, health=ailing, now=2), 2) is State.OPEN
 
 
 def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:

@@ -6,7 +6,7 @@ from service.domain.errors import PictureNotFound
 from service.domain.kept import new_id
 from service.domain.links import check_link, sign
 
-SECRET = b"k" * 32
+SECRET, OTHER = b"k" * 32, b"o" * 32
 RANDOM = "0123456789abcdef" * 2
 ID = new_id("search", "png", RANDOM)
 FILE = f"{ID}.png"
@@ -21,7 +21,7 @@ SIGNATURE = sign(SECRET, FILE, EXPIRES)
 def test_a_genuine_link_is_good_until_it_expires(form: str, ending: str, now: int) -> None:
     name = f"{new_id('search', form, RANDOM)}.{ending}"
 
-    assert check_link(SECRET, name, str(EXPIRES), sign(SECRET, name, EXPIRES), now) == EXPIRES
+    assert check_link([OTHER, SECRET], name, str(EXPIRES), sign(SECRET, name, EXPIRES), now) == EXPIRES
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_link_that_is_altered_or_too_old_leads_nowhere(
     secret: bytes, name: str, expires: int | str, signature: str, now: int
 ) -> None:
     with pytest.raises(PictureNotFound) as refused:
-        check_link(secret, name, str(expires), signature, now)
+        check_link([secret, OTHER], name, str(expires), signature, now)
 
     assert refused.value.message == "There is no such picture, or the link to it has expired."
 
@@ -59,4 +59,4 @@ def test_a_link_that_is_altered_or_too_old_leads_nowhere(
 )
 def test_a_name_that_is_none_of_ours_leads_nowhere_even_signed(name: str) -> None:
     with pytest.raises(PictureNotFound):
-        check_link(SECRET, name, str(EXPIRES), sign(SECRET, name, EXPIRES), 0)
+        check_link([SECRET], name, str(EXPIRES), sign(SECRET, name, EXPIRES), 0)

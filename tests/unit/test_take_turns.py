@@ -646,3 +646,23 @@ async def test_whoever_is_unwell_is_asked_again_and_again() -> None:
 
 def test_caps_are_named_as_in_the_settings() -> None:
     assert {cap.value for cap in Cap} == set(Caps.__dataclass_fields__)
+
+
+async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(AUTH)
+    for replica in (one, other):
+        await replica.turns.exchange()
+        assert (await replica.refused())[0] is AUTH
+    late = Turn(name="late", route=ALPHA, calls=1, era=1)
+
+    one.turns.rekeyed("alpha")
+    assert one.standing().state is State.HALF_OPEN
+    await one.turns.exchange()
+    assert other.standing().state is State.OPEN
+    one.turns.told(late, failure(AUTH))
+    await one.draw()
+    await one.turns.exchange()
+    await other.turns.exchange()
+    assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from service.adapters.changing import Changing
 from service.adapters.redis.parcels import packed, unpacked
 from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
 from service.adapters.state import PATIENCE_SECONDS
@@ -38,7 +39,7 @@ class RedisFlights:
 
     def __init__(
         self,
-        url: str,
+        url: Changing,
         *,
         lease_seconds: float = LEASE_SECONDS,
         memory_seconds: float = MEMORY_SECONDS,

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from service.adapters.changing import Changing
 from service.adapters.redis.entries import decoded, encoded
 from service.adapters.redis.script import Argument, Line, Script, load
 from service.adapters.state import PATIENCE_SECONDS
@@ -35,7 +36,7 @@ class RedisLedger:
     """
 
     def __init__(
-        self, url: str, *, lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS
+        self, url: Changing, *, lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self._line = Line(url, patience_seconds)
         self._lease = round(lease_seconds * SECOND)

@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from service.adapters.changing import Changing
 from service.adapters.patience import Patience
 from service.adapters.pause import Pause
 from service.adapters.redis.parcels import HEAD_BYTES, model_of, packed, unpacked
@@ -43,7 +44,7 @@ class RedisResults:
 
     def __init__(
         self,
-        url: str,
+        url: Changing,
         *,
         most_bytes: int = MOST_BYTES,
         patience_seconds: float = PATIENCE_SECONDS,

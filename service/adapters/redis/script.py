@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from service.adapters.changing import Changing
 from service.adapters.patience import Patience
 from service.adapters.state import MOST_CONNECTIONS, UNREACHABLE, connect, disconnect
 from service.domain.errors import StateUnavailable
@@ -40,7 +41,7 @@ def load(name: str, folder: Path = SCRIPTS) -> Script:
 class Line:
     """The way to the server: at most as many calls at a time as there are connections."""
 
-    def __init__(self, url: str, patience: float) -> None:
+    def __init__(self, url: Changing, patience: float) -> None:
         self._client = connect(url)
         self._patience = patience
         self._turns = asyncio.Semaphore(MOST_CONNECTIONS)

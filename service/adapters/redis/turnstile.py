@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from service.adapters.changing import Changing
 from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import FailureKind, StateUnavailable
@@ -26,7 +27,7 @@ _EXCHANGE, _PROBE, _ENTER, _LEAVE = (
 class RedisTurnstile:
     """The port `Turnstile`. `patience_seconds` is how long the server may take to answer."""
 
-    def __init__(self, url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: Changing, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._line = Line(url, patience_seconds)
 
     async def exchange(self, backend: str, news: News) -> Shared:

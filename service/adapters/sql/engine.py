@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, Progra
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service.adapters.changing import Changing, as_of_now
 from service.domain.errors import BooksUnavailable
 
 T = TypeVar("T")
@@ -47,14 +48,14 @@ class SchemaError(Exception):
 class Database:
     """The pool. Nothing is opened before it is needed."""
 
-    def __init__(self, url: str, *, pool: type[Pool] | None = None, patient: bool = False) -> None:
+    def __init__(self, url: Changing, *, pool: type[Pool] | None = None, patient: bool = False) -> None:
         """Raises `SchemaError` for an address that is not understood. A `patient` one has no time limits."""
-        self.kind = kind_of(url)
-        self.shown = shown(url)
+        self.kind = kind_of(as_of_now(url))
+        self.shown = shown(as_of_now(url))
         self.insert = _insert_of(self.kind)
         self._running: set[asyncio.Task[Any]] = set()
         self._limited = self.kind == POSTGRESQL and not patient
-        self._engine = _sqlite(url, pool) if self.kind == SQLITE else _postgresql(url, pool, patient=patient)
+        self._engine = _sqlite(as_of_now(url), pool) if self.kind == SQLITE else _postgresql(url, pool, patient=patient)
 
     async def rows(self, statement: Question) -> Rows:
         """The answer to one question."""
@@ -98,7 +99,7 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
-def connect(url: str) -> Database:
+def connect(url: Changing) -> Database:
     """The database behind a `DATABASE_URL`. Nothing is opened yet."""
     return Database(url)
 
@@ -176,8 +177,11 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (w
     cursor.close()
 
 
-def _postgresql(url: str, pool: type[Pool] | None, *, patient: bool) -> AsyncEngine:
-    """The driver reads the address by itself: it knows `sslmode`, `host` and what else libpq allows there."""
+def _postgresql(url: Changing, pool: type[Pool] | None, *, patient: bool) -> AsyncEngine:
+    """The driver reads the address by itself: it knows `sslmode`, `host` and what else libpq allows there.
+
+    It does so for each connection, so that a password that has become another one counts from the next one on.
+    """
     settings = {
         "application_name": "image-gateway",
         "jit": "off",  # compiling a sum takes longer than adding it up
@@ -187,7 +191,7 @@ def _postgresql(url: str, pool: type[Pool] | None, *, patient: bool) -> AsyncEng
     options = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True} if pool is None else {}
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=partial(_asyncpg, POSTGRESQL + url[url.index("://") :], settings),
+        async_creator=partial(_asyncpg, url, settings),
         poolclass=pool,
         hide_parameters=True,
         json_serializer=_dumps,
@@ -196,9 +200,10 @@ def _postgresql(url: str, pool: type[Pool] | None, *, patient: bool) -> AsyncEng
     )
 
 
-async def _asyncpg(dsn: str, settings: dict[str, str]) -> Any:  # noqa: ANN401 (SQLAlchemy's adapter takes what it gets)
+async def _asyncpg(url: Changing, settings: dict[str, str]) -> Any:  # noqa: ANN401 (SQLAlchemy's adapter takes what it gets)
     import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 (a gateway with a SQLite file does without)
 
+    dsn = POSTGRESQL + "://" + as_of_now(url).partition("://")[2]
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
     except ValueError:  # its message may quote a part of the password

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, NullPool, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.adapters.changing import Changing, as_of_now
 from service.adapters.sql.engine import SQLITE, Database, SchemaError, file_of, kind_of
 from service.domain.errors import BooksUnavailable
 
@@ -30,28 +31,35 @@ WAL_TRIES = 100
 WAL_PAUSE_SECONDS = 0.05
 
 
-async def migrate(url: str) -> None:
-    """Bring the database up to date; a SQLite file is made if it is not there."""
-    if kind_of(url) == SQLITE:
-        _make_file(file_of(url))
-    async with _opened(url) as database:
-        if await _revision(database) == HEAD:
-            return
-        if database.kind == SQLITE:
-            await _write_ahead(database)
-        await database.together(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
-
-
-async def check(url: str) -> None:
-    """Raise `SchemaError` unless the database is up to date. Changes nothing."""
+async def migrate(url: Changing) -> str | None:
+    """Bring the database up to date; a SQLite file is made if it is not there. The revision that it was at, if any."""
+    if kind_of(as_of_now(url)) == SQLITE:
+        _make_file(file_of(as_of_now(url)))
     async with _opened(url) as database:
         found = await _revision(database)
         if found != HEAD:
-            raise SchemaError(f"The {database.shown} is at revision {found}; this gateway needs {HEAD}.")
+            if database.kind == SQLITE:
+                await _write_ahead(database)
+            await database.together(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
+        return found
+
+
+async def revision(url: Changing) -> str | None:
+    """The revision that the database is at; None is before the first. Changes nothing, and makes no file.
+
+    Raises `SchemaError` where a newer version has changed it.
+    """
+    if kind_of(as_of_now(url)) == SQLITE and not file_of(as_of_now(url)).exists():
+        return None
+    async with _opened(url) as database:
+        found = await _revision(database)
+        if found not in {None, HEAD}:
+            _check_known(found)
+        return found
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[Database]:
+async def _opened(url: Changing) -> AsyncIterator[Database]:
     """A database without time limits of its own, whose errors say which one it is and what is wrong with it."""
     database = Database(url, pool=NullPool, patient=True)
     try:
@@ -124,12 +132,18 @@ def _upgrade(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415 (100 ms that a start without anything to do saves)
     from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
+    _check_known(*MigrationContext.configure(connection).get_current_heads())
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    for found in MigrationContext.configure(connection).get_current_heads():
-        if found not in known:
-            raise SchemaError(f"The database is at revision {found}, made by a newer gateway; this one needs {HEAD}.")
     command.upgrade(config, "head")
+
+
+def _check_known(*found: str | None) -> None:
+    """Is each a revision that this version has heard of? A newer gateway may have made more."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 (likewise)
+
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    for each in found:
+        if each not in known:
+            raise SchemaError(f"The database is at revision {each}, made by a newer gateway; this one needs {HEAD}.")

@@ -1,0 +1,301 @@
+"""Secrets that are rotated in their files: what is new counts within seconds, and no request fails for it.
+
+Rule: as in production: a gateway as a process, a vendor that takes certain keys only, Valkey and PostgreSQL with
+passwords that are changed while they run, and files that are swapped as kubelet swaps them.
+"""
+
+import asyncio
+import itertools
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import asyncpg  # type: ignore[import-untyped]
+import httpx2
+import pytest
+import redis
+
+from service.adapters.embedded import embedded_valkey
+from service.domain.links import sign
+from service.domain.teams import digest_of
+from tests.e2e.replicas import PATH, TEAMS, Start, ask, change, wish
+from tests.gateway import PATIENCE, GatewayProcess
+from tests.mounts import Mount
+from tests.postgres import WheelPostgres
+from tests.simulators.server import Simulator
+
+pytest_plugins = ["tests.databases"]
+
+ROLE, DATABASE = "gateway", "rotated"
+WORKERS = 4
+SECRETS = ("vendor", "admin", "signing", "store", "ledger")
+
+
+def made() -> str:
+    """A secret that does for anything."""
+    return secrets.token_hex(32)
+
+
+def asked(url: str, statement: str) -> Any:
+    """Have PostgreSQL do something; the first thing that it says."""
+
+    async def ask() -> Any:
+        connection = await asyncpg.connect(url)
+        answer = await connection.fetchval(statement)
+        await connection.close()
+        return answer
+
+    return asyncio.run(ask())
+
+
+@dataclass
+class Load:
+    """Requests, one after another by each worker, from entering to leaving. `statuses` are what they came to."""
+
+    gateway: GatewayProcess
+    statuses: list[int] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _begun: list[int] = field(default_factory=lambda: [0] * WORKERS)
+    _turned: threading.Condition = field(default_factory=threading.Condition)
+
+    def turn_over(self) -> None:
+        """Wait until every request that is under way now, and one more of each worker, is over."""
+        with self._turned:
+            goal = [count + 2 for count in self._begun]
+            over = self._turned.wait_for(lambda: all(map(int.__ge__, self._begun, goal)), PATIENCE)
+        assert over, self.statuses[-WORKERS:]
+
+    def _work(self, worker: int) -> None:
+        headers = {"authorization": "Bearer igw_search"}
+        with httpx2.Client(timeout=PATIENCE, trust_env=False) as http:
+            for number in itertools.count():
+                if self._over.is_set():
+                    return
+                with self._turned:
+                    self._begun[worker] += 1
+                    self._turned.notify_all()
+                reply = http.post(self.gateway.url + PATH, json=wish(f"fox {worker} {number}"), headers=headers)
+                self.statuses.append(reply.status_code)
+
+    def __enter__(self) -> Self:
+        self._threads = [threading.Thread(target=self._work, args=(worker,)) for worker in range(WORKERS)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+
+@dataclass
+class Site:
+    """A gateway all of whose secrets are in files, and what they open."""
+
+    gateway: GatewayProcess
+    mount: Mount
+    http: httpx2.Client
+    vendor: Simulator
+    store: redis.Redis
+    superuser: str
+
+    def await_renewed(self, *names: str) -> None:
+        for name in names:
+            self.gateway.await_logged("secret renewed", secret=f"{name}_FILE")
+
+    def admin(self, key: str) -> int:
+        """How the admin API answers to a key."""
+        headers = {"authorization": f"Bearer {key}"}
+        return self.http.get(f"{self.gateway.url}/admin/v1/backends", headers=headers).status_code
+
+    def drawn(self, prompt: str = "a fox") -> httpx2.Response:
+        return ask(self.http, self.gateway, prompt)
+
+    def linked(self, prompt: str) -> str:
+        """The address of a new picture."""
+        reply = ask(self.http, self.gateway, prompt, more={"response_format": "url"})
+        return str(reply.json()["data"][0]["url"])
+
+    def metric(self, name: str) -> float:
+        found = re.search(rf"^gateway_{name} (\S+)$", self.http.get(f"{self.gateway.url}/metrics").text, re.MULTILINE)
+        assert found, name
+        return float(found[1])
+
+    def in_ledger(self) -> int:
+        """How many entries there are."""
+        return int(asked(self.superuser, "SELECT count(*) FROM entries"))
+
+    def sql(self, statement: str) -> None:
+        asked(self.superuser, statement)
+
+
+@pytest.fixture(scope="module")
+def superuser(wheel_server: WheelPostgres) -> str:
+    """The address of a database for one role, which needs its password; here for who needs none."""
+    rules = Path(asked(wheel_server.url, "SHOW hba_file"))
+    rules.write_text(f"local all {ROLE} scram-sha-256\n" + rules.read_text())
+    for statement in (
+        f"CREATE ROLE {ROLE} LOGIN",
+        f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
+        "SELECT pg_reload_conf()",
+    ):
+        asked(wheel_server.url, statement)
+    return str(urlunsplit(urlsplit(wheel_server.url)._replace(path=f"/{DATABASE}")))
+
+
+def address(superuser: str, password: str) -> str:
+    """How the gateway is told where the ledger is."""
+    found = urlsplit(superuser)
+    return f"postgresql://{ROLE}:{password}@/{DATABASE}?host={parse_qs(found.query)['host'][0]}"
+
+
+@contextmanager
+def running(
+    folder: Path, start: Start, http: httpx2.Client, vendor: Simulator, superuser: str
+) -> Iterator[tuple[Site, dict[str, str]]]:
+    """A site, and its secrets as they are at the start."""
+    old = {name: made() for name in SECRETS}
+    asked(superuser, f"ALTER ROLE {ROLE} PASSWORD '{old['ledger']}'")
+    vendor.defaults = replace(vendor.defaults, keys=frozenset({old["vendor"]}), delay=0.02)
+    mount = Mount(folder / "secrets", **(old | {"ledger": address(superuser, old["ledger"])}))
+    with embedded_valkey(folder / "valkey") as url, redis.Redis.from_url(url) as store:
+        store.config_set("requirepass", old["store"])
+        store.auth(old["store"])
+        environment = {
+            "OPENAI_API_KEY": "",
+            "OPENAI_API_KEY_FILE": str(mount / "vendor"),
+            "ADMIN_API_KEY_FILE": str(mount / "admin"),
+            "URL_SIGNING_KEY": "",
+            "URL_SIGNING_KEY_FILE": str(mount / "signing"),
+            "REDIS_URL": url,
+            "REDIS_PASSWORD_FILE": str(mount / "store"),
+            "DATABASE_URL": "",
+            "DATABASE_URL_FILE": str(mount / "ledger"),
+        }
+        with start(**environment) as gateway:
+            yield Site(gateway, mount, http, vendor, store, superuser), old
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, start: Start, http: httpx2.Client, openai_sim: Simulator, superuser: str
+) -> Iterator[tuple[Site, dict[str, str]]]:
+    change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
+    with running(tmp_path, start, http, openai_sim, superuser) as found:
+        yield found
+
+
+def within_patience(holds: Callable[[], bool]) -> bool:
+    """Does it hold before the time is up? Every look is a call of its own."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            return False
+    return True
+
+
+def test_in_the_right_order_no_request_fails(site: tuple[Site, dict[str, str]]) -> None:
+    at, old = site
+    new = {name: made() for name in SECRETS}
+    link = at.linked("a fox to look at")
+    with Load(at.gateway) as load:
+        load.turn_over()
+        # First whoever is asked takes both, then the files change, and in the end the old one goes.
+        at.vendor.defaults = replace(at.vendor.defaults, keys=frozenset({old["vendor"], new["vendor"]}))
+        at.store.acl_setuser("default", enabled=True, passwords=f"+{new['store']}")
+        at.sql(f"ALTER ROLE {ROLE} PASSWORD '{new['ledger']}'")
+        load.turn_over()
+        at.mount.swap(**(new | {"ledger": address(at.superuser, new["ledger"])}))
+        at.await_renewed("OPENAI_API_KEY", "REDIS_PASSWORD", "DATABASE_URL", "URL_SIGNING_KEY", "ADMIN_API_KEY")
+        load.turn_over()
+        at.vendor.defaults = replace(at.vendor.defaults, keys=frozenset({new["vendor"]}))
+        at.store.acl_setuser("default", enabled=True, passwords=f"-{old['store']}")
+        load.turn_over()
+    assert set(load.statuses) == {200}
+    assert len(load.statuses) >= 6 * WORKERS
+
+    assert (at.admin(old["admin"]), at.admin(new["admin"])) == (401, 200)
+    assert at.http.get(link).status_code == 200
+    found = urlsplit(at.linked("another fox"))
+    query = {name: value for name, (value,) in parse_qs(found.query).items()}
+    assert query["signature"] == sign(new["signing"].encode(), found.path.rpartition("/")[2], query["expires"])
+
+    # Every connection is made again: with the passwords that are in the files by now.
+    at.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'")  # noqa: S608 (our own name)
+    at.store.client_kill_filter(_type="normal", skipme=True)
+    assert at.drawn("a last fox").status_code == 200
+    wanted = len(load.statuses) + 3
+    assert within_patience(lambda: at.in_ledger() == wanted)
+    assert at.metric("settings_last_reload_successful") == 1
+    assert not [line for line in at.gateway.lines for secret in (*old.values(), *new.values()) if secret in line]
+
+
+def test_a_key_that_was_revoked_first_costs_requests_only_until_the_new_one_is_read(
+    site: tuple[Site, dict[str, str]],
+) -> None:
+    at, _ = site
+    new = made()
+    at.vendor.defaults = replace(at.vendor.defaults, keys=frozenset({new}))
+    refused = at.drawn()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_auth_error")
+    opened = at.gateway.await_logged("breaker", state="open", reason="auth_failed")
+    assert opened["seconds"] > 50
+    calls = len(at.vendor.requests)
+    assert at.drawn().status_code == 502
+    assert len(at.vendor.requests) == calls
+
+    at.mount.swap(vendor=new)
+    at.await_renewed("OPENAI_API_KEY")
+    assert at.drawn().status_code == 200
+    at.gateway.await_logged("breaker", state="closed")
+
+
+def test_what_cannot_be_used_is_refused_and_the_one_before_stays(
+    site: tuple[Site, dict[str, str]], tmp_path: Path
+) -> None:
+    at, old = site
+    at.mount.swap(vendor="\n", admin="igw_search", store="two\nlines", ledger=address("x://y?host=/elsewhere", "hush"))
+    for name, reason in {
+        "OPENAI_API_KEY": "is empty",
+        "ADMIN_API_KEY": "must have at least 32 characters",
+        "REDIS_PASSWORD": "has more than one line",
+        "DATABASE_URL": "names another place",
+    }.items():
+        told = at.gateway.await_logged("secret refused", secret=f"{name}_FILE", level="error")
+        assert reason in told["problem"]
+        assert str(tmp_path / "secrets") in told["problem"]
+    assert at.metric("settings_last_reload_successful") == 0
+    assert (at.drawn().status_code, at.admin(old["admin"])) == (200, 200)
+    assert not [line for line in at.gateway.lines if "hush" in line or "igw_search" in line]
+
+    at.mount.swap(**(old | {"ledger": address(at.superuser, old["ledger"])}))
+    at.await_renewed("OPENAI_API_KEY", "ADMIN_API_KEY", "REDIS_PASSWORD", "DATABASE_URL")
+    assert at.metric("settings_last_reload_successful") == 1
+
+
+def test_nobodys_key_comes_to_open_two_doors(site: tuple[Site, dict[str, str]], tmp_path: Path) -> None:
+    at, old = site
+    teams, key = tmp_path / "config" / "teams.yaml", made()
+    team = "  third: {{keys: [{{id: third, sha256: {}}}]}}\n"
+    teams.write_text(TEAMS + team.format(digest_of(key)))
+    at.gateway.await_logged("settings reloaded")
+    at.mount.swap(admin=key)
+    told = at.gateway.await_logged("secret refused", secret="ADMIN_API_KEY_FILE")
+    assert "is the key of a team as well" in told["problem"]
+    assert (at.admin(key), at.admin(old["admin"])) == (401, 200)
+
+    teams.write_text(TEAMS + team.format(digest_of(old["admin"])))
+    told = at.gateway.await_logged("settings refused")
+    assert "is the key of a team as well" in told["problem"]
+    assert at.drawn().status_code == 200
