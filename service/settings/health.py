@@ -7,31 +7,39 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from service.settings.files import Entry, Place
-
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+from service.settings.files import Count, Entry, Place, Seconds
 
 
 class Account(Entry, frozen=True):
     """What a vendor's account takes from all replicas together: calls under way, calls and pictures a minute."""
 
-    concurrent: Count | None = None
-    requests_per_minute: Count | None = None
-    images_per_minute: Count | None = None
+    concurrent: Annotated[Count | None, Meta(description="Calls under way.")] = None
+    requests_per_minute: Annotated[Count | None, Meta(description="Calls in a minute.")] = None
+    images_per_minute: Annotated[Count | None, Meta(description="Pictures asked for in a minute.")] = None
 
 
 class Health(Entry, frozen=True):
     """When a backend is left alone, and for how long. `probe`: its list of models is asked for meanwhile."""
 
-    consecutive: Count = 5
-    ratio: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    least_calls: Count = 10
-    window_seconds: Seconds = 30.0
-    open_seconds: Seconds = 5.0
-    most_open_seconds: Seconds = 60.0
-    most_blocked_seconds: Seconds = 3600.0
-    probe: bool = False
+    consecutive: Annotated[
+        Count,
+        Meta(
+            description="Failures without a picture in between; twice as many where there are least_calls in a window."
+        ),
+    ] = 5
+    ratio: Annotated[float, Meta(gt=0, le=1, description="Or this share of the calls of a window.")] = 0.5
+    least_calls: Annotated[Count, Meta(description="The fewest calls in a window for ratio to count.")] = 10
+    window_seconds: Annotated[Seconds, Meta(description="How long a window is.")] = 30.0
+    open_seconds: Annotated[
+        Seconds, Meta(description="For how long it is left alone, the third time in a row twice as long, and so on.")
+    ] = 5.0
+    most_open_seconds: Annotated[
+        Seconds, Meta(description="At most; and at once where the key is refused or the account is out of credit.")
+    ] = 60.0
+    most_blocked_seconds: Annotated[
+        Seconds, Meta(description="For how long at most an account is left in peace that says that a limit is used up.")
+    ] = 3600.0
+    probe: Annotated[bool, Meta(description="Ask for its list of models meanwhile, which is free.")] = False
 
 
 def check_health(place: Place, entry: Health) -> None:

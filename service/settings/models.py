@@ -6,19 +6,25 @@ something unpriced that its model offers, a field no dialect knows, a name that 
 """
 
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
-from service.domain.catalog import Catalog, Model, Policy, ReferencesAs, Retired, Route, SizeAs, SizeRule
+from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule
 from service.domain.errors import InvalidValue
 from service.domain.images import DEMANDS, Size
 from service.domain.pricing import Price, TokenRates, Tokens, in_force
 from service.domain.routing import SANDBOX
-from service.settings.files import CacheSeconds, Entry, Place, read_yaml
+from service.settings.catalog_file import (
+    ModelEntry,
+    ModelsFile,
+    PriceVersion,
+    Rates,
+    RetiredEntry,
+    RouteEntry,
+    Sizes,
+)
+from service.settings.files import ABSURD_COUNT, Place, read_yaml
 
 MILLION = 1_000_000
-ABSURD_COUNT = 1_000_000
-MOST_WEIGHT = 1_000_000
 
 BELONGS = {
     "grid": "per_million_tokens",
@@ -32,96 +38,15 @@ BELONGS = {
 BROUGHT = frozenset({"image", "reference_images", "mask", "markup"})
 
 
-class _File(Entry, frozen=True):
-    default_model: str
-    sizes: dict[str, object]
-    carries: dict[str, object]
-    prices: dict[str, object]
-    models: dict[str, object]
-    retired: dict[str, object] = {}
-
-
-class _Sizes(Entry, frozen=True):
-    choices: list[str] = []
-    multiple_of: int = 1
-    min_edge: int = 1
-    max_edge: int = 65_536
-    max_ratio: int = 65_536
-    min_pixels: int = 1
-    max_pixels: int = 1_000_000_000
-
-
-class _Rates(Entry, frozen=True):
-    text_in: Decimal
-    image_in: Decimal
-    image_out: Decimal
-    text_cached: Decimal | None = None
-    image_cached: Decimal | None = None
-    text_out: Decimal = Decimal(0)
-
-
-class _Price(Entry, frozen=True):
-    effective: date
-    source: str
-    read: date
-    per_million_tokens: _Rates | None = None
-    grid: dict[str, int] = {}
-    table: dict[str, dict[str, int]] = {}
-    per_image: Decimal | None = None
-    per_megapixel: Decimal | None = None
-    default_steps: int | None = None
-    image_in_per_reference: int | None = None
-    text_out_per_image: int | None = None
-    approximate: bool = False
-
-
-class _Route(Entry, frozen=True):
-    backend: str
-    model: str
-    carries: str
-    formats: frozenset[str]
-    price: str
-    sizes: str | None = None
-    max_n: int = 10
-    max_references: int = 16
-    size_as: SizeAs = SizeAs.PIXELS
-    references_as: ReferencesAs = ReferencesAs.PARTS
-    weight: int = 1
-    delivers: str | None = None
-
-
-class _Model(Entry, frozen=True):
-    owned_by: str
-    created: date
-    sizes: str
-    formats: tuple[str, ...]
-    fields: frozenset[str]
-    routes: tuple[_Route, ...]
-    tiers: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    input_fidelity: tuple[str, ...] = ()
-    max_n: int = 10
-    max_references: int = 0
-    shutdown_date: date | None = None
-    successor: str | None = None
-    cache_seconds: CacheSeconds = None
-    policy: Policy = Policy.PRIORITY
-
-
-class _Retired(Entry, frozen=True):
-    since: date
-    successor: str
-
-
 def read_catalog(file: Path, today: date) -> Catalog:
     """The catalog in a file; every route must have a price in effect on `today`."""
     top = Place(file)
-    found = top.decode(read_yaml(file), _File)
+    found = top.decode(read_yaml(file), ModelsFile)
     reader = _Reader(top, found, today)
-    entries = (top / "models").table(found.models, _Model)
+    entries = (top / "models").table(found.models, ModelEntry)
     models = {name: reader.model(name, entry) for name, entry in entries.items()}
     _check_names(top, found.default_model, models)
-    retired = (top / "retired").table(found.retired, _Retired)
+    retired = (top / "retired").table(found.retired, RetiredEntry)
     for name, entry in retired.items():
         (top / "retired" / name / "successor").named(models, entry.successor)
     return Catalog(
@@ -146,11 +71,11 @@ def _check_names(top: Place, default: str, models: dict[str, Model]) -> None:
 class _Reader:
     """Reads the tables that models refer to, then the models."""
 
-    def __init__(self, top: Place, found: _File, today: date) -> None:
+    def __init__(self, top: Place, found: ModelsFile, today: date) -> None:
         self._models = top / "models"
         self._sizes = {
             name: _sizes(top / "sizes" / name, entry)
-            for name, entry in (top / "sizes").table(found.sizes, _Sizes).items()
+            for name, entry in (top / "sizes").table(found.sizes, Sizes).items()
         }
         self._carries = {
             name: _known(top / "carries" / name, fields)
@@ -158,10 +83,10 @@ class _Reader:
         }
         self._prices = {
             name: _prices(top / "prices" / name, name, versions, today)
-            for name, versions in (top / "prices").table(found.prices, list[_Price]).items()
+            for name, versions in (top / "prices").table(found.prices, list[PriceVersion]).items()
         }
 
-    def model(self, name: str, entry: _Model) -> Model:
+    def model(self, name: str, entry: ModelEntry) -> Model:
         place = self._models / name
         routes = [self._route(place / "routes" / index, route, entry.tiers) for index, route in enumerate(entry.routes)]
         if not routes:
@@ -179,8 +104,8 @@ class _Reader:
             tiers=entry.tiers,
             aliases=entry.aliases,
             input_fidelity=entry.input_fidelity,
-            max_n=_count(place / "max_n", entry.max_n),
-            max_references=_count(place / "max_references", entry.max_references, least=0),
+            max_n=entry.max_n,
+            max_references=entry.max_references,
             shutdown_date=entry.shutdown_date,
             successor=entry.successor,
             cache_seconds=entry.cache_seconds,
@@ -189,7 +114,7 @@ class _Reader:
         _check_prices(place, model)
         return model
 
-    def _route(self, place: Place, entry: _Route, tiers: tuple[str, ...]) -> Route:
+    def _route(self, place: Place, entry: RouteEntry, tiers: tuple[str, ...]) -> Route:
         if entry.backend == SANDBOX:
             raise (place / "backend").error("every model has a sandbox route already")
         carries = (place / "carries").named(self._carries, entry.carries)
@@ -201,11 +126,11 @@ class _Reader:
             formats=entry.formats,
             prices=(place / "price").named(self._prices, entry.price),
             sizes=(place / "sizes").named(self._sizes, entry.sizes) if entry.sizes else None,
-            max_n=_count(place / "max_n", entry.max_n),
-            max_references=_count(place / "max_references", entry.max_references, least=0),
+            max_n=entry.max_n,
+            max_references=entry.max_references,
             size_as=entry.size_as,
             references_as=entry.references_as,
-            weight=_between(place / "weight", entry.weight),
+            weight=entry.weight,
             delivers=entry.delivers,
         )
 
@@ -217,13 +142,7 @@ def _check_delivers(place: Place, tier: str | None, carries: frozenset[str], tie
         raise place.error("the route carries quality, so it delivers what is asked for")
 
 
-def _between(place: Place, weight: int) -> int:
-    if not 0 <= weight <= MOST_WEIGHT:
-        raise place.error(f"{weight} is not a weight between 0 and {MOST_WEIGHT}")
-    return weight
-
-
-def _sandbox(name: str, entry: _Model, first: Route) -> Route:
+def _sandbox(name: str, entry: ModelEntry, first: Route) -> Route:
     """The sandbox can do all that the model can, at the price of the model's first route."""
     return Route(
         backend=SANDBOX,
@@ -235,13 +154,11 @@ def _sandbox(name: str, entry: _Model, first: Route) -> Route:
     )
 
 
-def _sizes(place: Place, entry: _Sizes) -> SizeRule:
+def _sizes(place: Place, entry: Sizes) -> SizeRule:
     try:
         choices = tuple(Size.parse(choice) for choice in entry.choices)
     except InvalidValue as invalid:
         raise (place / "choices").error(invalid.message) from None
-    for name in ("multiple_of", "min_edge", "max_edge", "max_ratio", "min_pixels", "max_pixels"):
-        _count(place / name, getattr(entry, name))
     return SizeRule(
         choices=choices,
         multiple_of=entry.multiple_of,
@@ -253,12 +170,6 @@ def _sizes(place: Place, entry: _Sizes) -> SizeRule:
     )
 
 
-def _count(place: Place, number: int, least: int = 1) -> int:
-    if number < least:
-        raise place.error(f"{number} is not at least {least}")
-    return number
-
-
 def _known(place: Place, fields: frozenset[str]) -> frozenset[str]:
     unknown = sorted(fields - DEMANDS.keys())
     if unknown:
@@ -266,7 +177,7 @@ def _known(place: Place, fields: frozenset[str]) -> frozenset[str]:
     return fields
 
 
-def _prices(place: Place, name: str, versions: list[_Price], today: date) -> tuple[Price, ...]:
+def _prices(place: Place, name: str, versions: list[PriceVersion], today: date) -> tuple[Price, ...]:
     prices = tuple(_price(place / index, name, entry) for index, entry in enumerate(versions))
     if len({price.effective for price in prices}) < len(prices):
         raise place.error("two versions take effect on the same day")
@@ -275,7 +186,7 @@ def _prices(place: Place, name: str, versions: list[_Price], today: date) -> tup
     return prices
 
 
-def _price(place: Place, name: str, entry: _Price) -> Price:
+def _price(place: Place, name: str, entry: PriceVersion) -> Price:
     bases = (entry.per_million_tokens, entry.per_image, entry.per_megapixel)
     if sum(basis is not None for basis in bases) != 1:
         raise place.error("exactly one of per_million_tokens, per_image and per_megapixel is needed")
@@ -293,12 +204,12 @@ def _price(place: Place, name: str, entry: _Price) -> Price:
         tokens=_tokens(place, entry),
         per_image=None if entry.per_image is None else (place / "per_image").dollars(entry.per_image),
         per_megapixel=None if entry.per_megapixel is None else (place / "per_megapixel").dollars(entry.per_megapixel),
-        default_steps=_tally(place / "default_steps", entry.default_steps),
+        default_steps=entry.default_steps,
         approximate=entry.approximate,
     )
 
 
-def _rates(place: Place, entry: _Rates | None) -> TokenRates | None:
+def _rates(place: Place, entry: Rates | None) -> TokenRates | None:
     """Rates per token; what was at hand already costs the full rate where the vendor says nothing else."""
     if entry is None:
         return None
@@ -313,7 +224,7 @@ def _rates(place: Place, entry: _Rates | None) -> TokenRates | None:
     return TokenRates(**{name: (place / name).dollars(amount, per=MILLION) for name, amount in dollars.items()})
 
 
-def _tokens(place: Place, entry: _Price) -> Tokens:
+def _tokens(place: Place, entry: PriceVersion) -> Tokens:
     twice = sorted(entry.grid.keys() & entry.table.keys())
     if twice:
         raise (place / "table" / twice[0]).error("this tier has a grid already")
@@ -322,8 +233,8 @@ def _tokens(place: Place, entry: _Price) -> Tokens:
     return Tokens(
         grid={tier: _tallied(place / "grid" / tier, cells) for tier, cells in entry.grid.items()},
         table={tier: _by_size(place / "table" / tier, counts) for tier, counts in entry.table.items()},
-        image_in_per_reference=_tally(place / "image_in_per_reference", entry.image_in_per_reference) or 0,
-        text_out_per_image=_tally(place / "text_out_per_image", entry.text_out_per_image) or 0,
+        image_in_per_reference=entry.image_in_per_reference or 0,
+        text_out_per_image=entry.text_out_per_image or 0,
     )
 
 
@@ -337,13 +248,9 @@ def _by_size(place: Place, counts: dict[str, int]) -> dict[Size, int]:
 
 
 def _tallied(place: Place, number: int) -> int:
-    if number > ABSURD_COUNT:
-        raise place.error(f"{number} is more than {ABSURD_COUNT}")
-    return _count(place, number)
-
-
-def _tally(place: Place, number: int | None) -> int | None:
-    return None if number is None else _tallied(place, number)
+    if not 0 < number <= ABSURD_COUNT:
+        raise place.error(f"{number} is not a number between 1 and {ABSURD_COUNT}")
+    return number
 
 
 def _check_prices(place: Place, model: Model) -> None:

@@ -8,52 +8,81 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from service.domain.catalog import Catalog
 from service.domain.limits import NO_LIMITS, Limits
 from service.domain.teams import Key, Roster, Team
-from service.settings.files import CacheSeconds, Entry, Place, read_yaml
+from service.settings.files import CacheSeconds, Count, Dollars, Entry, Place, read_yaml
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-MOST_COUNT = 1_000_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class _File(Entry, frozen=True):
-    teams: dict[str, object] = {}
+class LimitsEntry(Entry, frozen=True):
+    """How much may be used. All limits that apply hold side by side."""
+
+    requests_per_minute: Annotated[Count | None, Meta(description="Requests in any minute.")] = None
+    images_per_minute: Annotated[Count | None, Meta(description="Pictures asked for in any minute.")] = None
+    concurrent_images: Annotated[Count | None, Meta(description="Pictures under way at a time.")] = None
+    usd_per_day: Annotated[
+        Dollars | None, Meta(description="US dollars in a day (UTC), the worst case of what is under way included.")
+    ] = None
+    usd_per_month: Annotated[Dollars | None, Meta(description="US dollars in a month (UTC), likewise.")] = None
 
 
-class _Limits(Entry, frozen=True):
-    requests_per_minute: int | None = None
-    images_per_minute: int | None = None
-    concurrent_images: int | None = None
-    usd_per_day: Decimal | None = None
-    usd_per_month: Decimal | None = None
+class KeyEntry(Entry, frozen=True):
+    """A key of a team."""
+
+    id: Annotated[str, Meta(description="Its name in logs, ledger and metrics; no two keys have the same.")]
+    sha256: Annotated[
+        str, Meta(description="Its digest, as `image-gateway keys new` prints it: 64 lower-case hex digits.")
+    ]
+    limits: Annotated[LimitsEntry, Meta(description="What this key alone may use.")] = LimitsEntry()
 
 
-class _Key(Entry, frozen=True):
-    id: str
-    sha256: str
-    limits: _Limits = _Limits()
+class TeamEntry(Entry, frozen=True):
+    """Somebody who may call."""
+
+    models: Annotated[frozenset[str], Meta(description="The only models that it may use; left out: all.")] = frozenset()
+    tiers: Annotated[frozenset[str], Meta(description="The only tiers that it may use; left out: all.")] = frozenset()
+    limits: Annotated[LimitsEntry, Meta(description="What all its keys together may use.")] = LimitsEntry()
+    limits_by_tier: Annotated[
+        dict[str, object], Meta(description="What of a tier it may use, by tier.", extra={"of": LimitsEntry})
+    ] = {}
+    limits_by_model: Annotated[
+        dict[str, object], Meta(description="What of a model it may use, by model.", extra={"of": LimitsEntry})
+    ] = {}
+    cache_seconds: Annotated[
+        CacheSeconds,
+        Meta(description="How long its results are kept, 0: not at all; else as the model or gateway.yaml."),
+    ] = None
+    keepalive: Annotated[
+        bool, Meta(description="Its JSON answers begin before they are known, as with `x-gateway-keepalive: true`.")
+    ] = False
+    backends: Annotated[
+        frozenset[str], Meta(description="The only backends that may draw for it (gateway.yaml's, or sandbox).")
+    ] = frozenset()
+    barred_backends: Annotated[
+        frozenset[str], Meta(description="Backends that never draw for it, nor what they drew for others.")
+    ] = frozenset()
+    keys: Annotated[
+        list[KeyEntry], Meta(description="Its keys in this file; others are issued with `image-gateway keys issue`.")
+    ] = []
 
 
-class _Team(Entry, frozen=True):
-    models: frozenset[str] = frozenset()
-    tiers: frozenset[str] = frozenset()
-    limits: _Limits = _Limits()
-    limits_by_tier: dict[str, object] = {}
-    limits_by_model: dict[str, object] = {}
-    cache_seconds: CacheSeconds = None
-    keepalive: bool = False
-    backends: frozenset[str] = frozenset()
-    barred_backends: frozenset[str] = frozenset()
-    keys: list[_Key] = []
+class TeamsFile(Entry, frozen=True):
+    """Who may call, what, and how much of it."""
+
+    teams: Annotated[dict[str, object], Meta(description="The teams, by name.", extra={"of": TeamEntry})] = {}
 
 
 def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roster:
     """Every team and key in a file; `backends` are those of gateway.yaml and the sandbox, on or off."""
     top = Place(file)
-    entries = (top / "teams").table(top.decode(read_yaml(file), _File).teams, _Team)
+    entries = (top / "teams").table(top.decode(read_yaml(file), TeamsFile).teams, TeamEntry)
     teams: dict[str, Team] = {}
     keys: dict[str, Key] = {}
     for name, entry in entries.items():
@@ -66,7 +95,7 @@ def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roste
     return Roster(teams=teams, keys=keys)
 
 
-def _team(place: Place, name: str, entry: _Team, catalog: Catalog) -> Team:
+def _team(place: Place, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
     if not NAME.fullmatch(name):
         raise place.error("a team's name is 1 to 63 letters, digits, dots, dashes and underscores")
     tiers = {tier for model in catalog.models.values() for tier in model.tiers}
@@ -86,7 +115,7 @@ def _team(place: Place, name: str, entry: _Team, catalog: Catalog) -> Team:
     )
 
 
-def _check_backends(place: Place, entry: _Team, known: Collection[str]) -> None:
+def _check_backends(place: Place, entry: TeamEntry, known: Collection[str]) -> None:
     _check_known(place / "backends", entry.backends, known, "gateway.yaml")
     _check_known(place / "barred_backends", entry.barred_backends, known, "gateway.yaml")
     if entry.backends and entry.backends <= entry.barred_backends:
@@ -95,10 +124,10 @@ def _check_backends(place: Place, entry: _Team, known: Collection[str]) -> None:
 
 def _limits_by(place: Place, entries: Mapping[str, object], known: Iterable[str]) -> Mapping[str, Limits]:
     _check_known(place, entries, known)
-    return {name: _limits(place / name, entry) for name, entry in place.table(entries, _Limits).items()}
+    return {name: _limits(place / name, entry) for name, entry in place.table(entries, LimitsEntry).items()}
 
 
-def _limits(place: Place, entry: _Limits) -> Limits:
+def _limits(place: Place, entry: LimitsEntry) -> Limits:
     """The limits of an entry; money in nano-USD. A count of none would be a refusal, which `models` and `tiers` say."""
     numbers: dict[str, int] = {}
     for name in entry.__struct_fields__:
@@ -106,8 +135,6 @@ def _limits(place: Place, entry: _Limits) -> Limits:
         if isinstance(value, Decimal):
             numbers[name] = (place / name).dollars(value)
         elif value is not None:
-            if not 0 < value <= MOST_COUNT:
-                raise (place / name).error(f"{value} is not a number between 1 and {MOST_COUNT}")
             numbers[name] = value
     return Limits(**numbers) if numbers else NO_LIMITS
 

@@ -83,13 +83,13 @@ WRONG_LIMITS = [
     ("usd_per_day: 0.5", "usd_per_day: 1e309", "$.teams.search.limits.usd_per_day", f"Infinity {AMOUNT}"),
     ("usd_per_day: 0.5", "usd_per_day: 1e-10", "$.teams.search.limits.usd_per_day", "finer than a billionth"),
     ("usd_per_day: 0.5", "usd: 1", "$.teams.search.limits", "unknown field `usd`"),
-    ("600", "0", "$.teams.search.limits.requests_per_minute", "0 is not a number between 1 and 1000000"),
-    ("600", "-5", "$.teams.search.limits.requests_per_minute", "-5 is not a number between 1 and 1000000"),
+    ("600", "0", "$.teams.search.limits.requests_per_minute", "Expected `int` >= 1"),
+    ("600", "-5", "$.teams.search.limits.requests_per_minute", "Expected `int` >= 1"),
     ("600", "1.5", "$.teams.search.limits.requests_per_minute", "Expected `int | null`, got `float`"),
     ("{ low:", "{ ultra:", "$.teams.search.limits_by_tier", "'ultra' is not in models.yaml"),
     ("usd_per_day: 20", "usd_per_day: -20", "$.teams.search.limits_by_tier.low.usd_per_day", f"-20 {AMOUNT}"),
     ("{ painter:", "{ drawer:", "$.teams.search.limits_by_model", "'drawer' is not in models.yaml"),
-    ("6, usd", "0, usd", "$.teams.search.limits_by_model.painter.images_per_minute", "0 is not a number"),
+    ("6, usd", "0, usd", "$.teams.search.limits_by_model.painter.images_per_minute", "Expected `int` >= 1"),
     ("usd_per_day: 0 ", "usd_per_day: .inf ", "$.teams.search.keys[0].limits.usd_per_day", f"Infinity {AMOUNT}"),
 ]
 

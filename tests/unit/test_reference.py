@@ -1,0 +1,157 @@
+"""The reference of the settings: whole, true, and what an editor checks is what the readers accept."""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from service.__main__ import app
+from service.commands.reference import document, schema_text
+from service.settings.environment import TABLES
+from service.settings.files import read_yaml
+from service.settings.gateway import read_gateway
+from service.settings.reference import FILES, Row, rows, schema_of
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config"
+NAMED = {name for _, table in TABLES for names in table for name in names.split(", ")}
+EVERY = {name: [*rows(schema_of(kind, name))] for name, kind in FILES.items()}
+
+
+def row(file: str, path: str) -> Row:
+    (found,) = (each for each in EVERY[file] if each.path == path)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """As an editor reads YAML: a date is a text."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def test_the_page_and_the_schemas_are_what_the_structs_say() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == document(), "run `make configuration`"
+    for name in FILES:
+        file = CONFIG / "schemas" / f"{name}.schema.json"
+        assert file.read_text("utf-8") == schema_text(name), "run `make configuration`"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_key_says_what_it_means(name: str) -> None:
+    assert [each.path for each in EVERY[name] if not each.meaning.endswith(".")] == []
+    assert all(each.kind for each in EVERY[name])
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "kind", "default"),
+    [
+        ("gateway", "backends.<name>.dialect", "one of openai, together", None),
+        ("gateway", "backends.<name>.deadline_seconds", "number of seconds, more than 0, at most 86,400", "300"),
+        ("gateway", "backends.<name>.account.concurrent", "whole number, 1 to 1,000,000", ""),
+        ("gateway", "links.allow_networks", "list of networks", ""),
+        ("gateway", "links.allow_ports", "list of whole numbers", "443"),
+        ("gateway", "sandbox.enabled", "true or false", "false"),
+        ("gateway", "tags", "list of names", ""),
+        ("models", "carries", "table of lists of texts", None),
+        ("models", "prices.<name>[].effective", "date", None),
+        ("models", "prices.<name>[].per_million_tokens.text_out", "number, 0 to 1,000,000", "0"),
+        ("models", "prices.<name>[].table", "table of tables of whole numbers, 1 to 1,000,000", ""),
+        ("models", "models.<name>.policy", "one of cheapest, priority, weighted", "priority"),
+        ("teams", "teams.<name>.keys", "list of sections", ""),
+        ("teams", "teams.<name>.keys[].limits", "section, as `teams.<name>.limits`", ""),
+    ],
+)
+def test_a_key_is_told_in_words(file: str, path: str, kind: str, default: str | None) -> None:
+    assert (row(file, path).kind, row(file, path).default) == (kind, default)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_shipped_files_are_right_by_their_schemas_and_name_them(name: str) -> None:
+    file = CONFIG / f"{name}.yaml"
+    jsonschema.Draft202012Validator(schema_of(FILES[name], name)).validate(plain(read_yaml(file)))
+
+    first = file.read_text("utf-8").partition("\n")[0]
+    assert first == f"# yaml-language-server: $schema=schemas/{name}.schema.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("gateway", {"sandbox": {"enabled": "perhaps"}}),
+        ("gateway", {"backends": {"openai": {"dialect": "openai", "base_url": "https://draw.test", "key": "sk-"}}}),
+        ("gateway", {"tags": ["Project"]}),
+        ("models", {"models": {}}),
+        ("teams", {"teams": {"search": {"limits": {"usd_per_day": -1}}}}),
+        ("teams", {"teams": {"search": {"limits_by_tier": {"high": {"usd": 1}}}}}),
+    ],
+)
+def test_a_schema_finds_what_a_start_would_refuse(name: str, wrong: object) -> None:
+    assert not jsonschema.Draft202012Validator(schema_of(FILES[name], name)).is_valid(wrong)
+
+
+class Watched(dict[str, str]):
+    """An environment that writes down what it is asked for."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        super().__init__(given)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+
+def test_every_variable_that_settings_ask_for_is_told() -> None:
+    nothing, bucket = Watched({}), Watched({"STORAGE_URL": "s3://pictures"})
+    for environment in (nothing, bucket):
+        read_gateway(CONFIG / "gateway.yaml", environment)
+    asked = nothing.asked | bucket.asked
+    assert {"REDIS_URL", "AWS_ENDPOINT_URL", "ADMIN_PORT", "OPENAI_BASE_URL"} <= asked
+    assert asked - NAMED == set()
+
+
+def test_every_variable_of_a_command_is_told() -> None:
+    def variables(command: Any) -> Iterator[str]:
+        for parameter in command.params:
+            given = getattr(parameter, "envvar", None)
+            yield from [given] if isinstance(given, str) else given or ()
+        for each in getattr(command, "commands", {}).values():
+            yield from variables(each)
+
+    found = {*variables(typer.main.get_command(app))}
+    assert {"HOST", "PORT", "DATA_DIR", "IMAGE_GATEWAY_CONFIG"} <= found
+    assert found - NAMED == set()
+
+
+def test_every_variable_that_is_read_straight_is_told() -> None:
+    sources = "".join(file.read_text("utf-8") for file in sorted((ROOT / "service").rglob("*.py")))
+    found = {*re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", sources)}
+    assert {"LOGNAME", "HOST"} <= found
+    assert found - NAMED == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [(["reference"], document()), (["schema", "teams"], schema_text("teams"))],
+    ids=["reference", "schema"],
+)
+def test_the_commands_print_it(arguments: list[str], printed: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.output) == (0, printed)
