@@ -1,10 +1,12 @@
 """Puts routes, guards and error handling together into one ASGI application.
 
-Rule: this is the list of everything that is served. Whatever is not on it gets a 404 in the same envelope.
+Rule: this is the list of everything that is served, and on which plane. Whatever is not on it gets a 404 in the same
+envelope.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from enum import Enum
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -20,6 +22,7 @@ from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Edge
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
+from service.api.methods import answer_options
 from service.api.verdicts import judged
 from service.domain.errors import GatewayError
 from service.usecases.ports import Observer
@@ -62,15 +65,27 @@ OPERATORS_PLANE: Sequence[ControllerRouterHandler] = (
 )
 """What the admin key opens."""
 
-OPEN: Sequence[ControllerRouterHandler] = (
+SIGNED: Sequence[ControllerRouterHandler] = (
     pictures.fetch_picture,
     pictures.ask_for_picture,
+)
+"""What needs no key, because addresses of pictures are signed."""
+
+OPEN: Sequence[ControllerRouterHandler] = (
     ops.live,
     ops.ready,
     ops.docs,
     ops.openapi,
 )
-"""What needs no key; addresses of pictures are signed."""
+"""What needs no key, and is wherever something is served."""
+
+
+class Plane(Enum):
+    """What an application serves: what callers ask for, what operators ask for, or both on one port."""
+
+    CALLERS = "callers"
+    OPERATORS = "operators"
+    BOTH = "both"
 
 
 class Unserved(Router):
@@ -82,24 +97,28 @@ class Unserved(Router):
         return []
 
 
-def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
-    """The application, without its edge. `running` surrounds the time in which it serves."""
+def routes(plane: Plane) -> Sequence[ControllerRouterHandler]:
+    """What is served there."""
+    callers = Router("/v1", guards=[needs_key], route_handlers=DATA_PLANE)
+    operators = Router(
+        "/admin/v1",
+        guards=[needs_admin],
+        security=[{"adminKey": []}],
+        tags=["Admin"],
+        route_handlers=OPERATORS_PLANE,
+    )
+    return {
+        Plane.CALLERS: (callers, *SIGNED, *OPEN),
+        Plane.OPERATORS: (operators, *OPEN),
+        Plane.BOTH: (callers, operators, *SIGNED, *OPEN),
+    }[plane]
+
+
+def build(desk: Desk, observe: Observer, *running: Running, plane: Plane = Plane.BOTH) -> Litestar:
+    """An application, without its edge. `running` surrounds the time in which it serves."""
     return Litestar(
-        route_handlers=[
-            Router(
-                "/v1",
-                guards=[needs_key],
-                route_handlers=DATA_PLANE,
-            ),
-            Router(
-                "/admin/v1",
-                guards=[needs_admin],
-                security=[{"adminKey": []}],
-                tags=["Admin"],
-                route_handlers=OPERATORS_PLANE,
-            ),
-            *OPEN,
-        ],
+        route_handlers=routes(plane),
+        before_request=answer_options,
         exception_handlers={
             GatewayError: judged(on_gateway_error),
             HTTPException: judged(on_http_exception),
@@ -119,7 +138,7 @@ def build(desk: Desk, observe: Observer, running: Running) -> Litestar:
             openapi_router=Unserved("/openapi", route_handlers=[]),
             render_plugins=(),
         ),
-        lifespan=[running],
+        lifespan=running,
         request_max_body_size=None,
         logging_config=None,
     )

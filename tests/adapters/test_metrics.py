@@ -32,6 +32,7 @@ from service.usecases.events import (
     CacheFailed,
     CountersRebuilt,
     Crashed,
+    DrawingChanged,
     EntriesWritten,
     EntryPosted,
     Event,
@@ -45,6 +46,8 @@ from service.usecases.events import (
     QuoteExceeded,
     ReadingsTaken,
     RequestFinished,
+    SecretRefused,
+    SecretRenewed,
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
@@ -152,6 +155,7 @@ EVENTS: tuple[Event, ...] = (
     request(previewed=1.5),
     request(verdict=Verdict.LIMITED, marks=Marks(model="painter"), refused=Limit("key:k1", Measure.REQUESTS, 1)),
     attempt(),
+    DrawingChanged(backend="alpha", pictures=3),
     EntryPosted(entry=entry()),
     EntryPosted(entry=entry(basis=Basis.CACHE, cost=0, saved=40_000_000)),
     HoldVoided(team="search"),
@@ -164,6 +168,8 @@ EVENTS: tuple[Event, ...] = (
     FlightTaken(seat=Seat.LEAD),
     CacheFailed(),
     SettingsReloaded(problem=None),
+    SecretRefused(secret="URL_SIGNING_KEY_FILE", problem="is empty"),
+    SecretRenewed(secret="URL_SIGNING_KEY_FILE", file="/run/key"),
     readings(),
     LoopLagged(seconds=0.003),
     PicturesForgotten(count=4),
@@ -189,6 +195,15 @@ def test_every_event_is_here_and_the_log_knows_what_to_do_with_each() -> None:
     assert {type(event) for event in EVENTS} == known
     assert {*PLAIN} & UNTOLD == frozenset()
     assert known - {*PLAIN} - UNTOLD == {RequestFinished, AttemptFinished, SettingsReloaded, BreakerChanged}
+
+
+def test_pictures_in_hand_come_and_go() -> None:
+    seen = metrics()
+    assert value(seen, "images_in_flight", "alpha") is None
+    seen(Listening(address="http://x", backends=("alpha", "beta")))
+    for backend, pictures in (("alpha", 4), ("beta", 1), ("alpha", 2), ("alpha", -4)):
+        seen(DrawingChanged(backend=backend, pictures=pictures))
+    assert [value(seen, "images_in_flight", backend) for backend in ("alpha", "beta")] == [2, 1]
 
 
 def test_several_observers_are_told() -> None:
@@ -355,6 +370,18 @@ def test_reloads_and_the_books() -> None:
     assert [value(seen, "settings_reloads_total", result) for result in ("accepted", "refused")] == [1, 1]
     assert value(seen, "ledger_entries_written_total") == 3
     assert value(seen, "ledger_last_pump_timestamp_seconds") == THEN
+
+
+def test_all_is_read_well_once_nothing_of_it_is_refused_any_more() -> None:
+    seen = metrics()
+    seen(SecretRefused(secret="REDIS_PASSWORD_FILE", problem="is empty"))
+    seen(SettingsReloaded(problem="wrong"))
+    seen(SettingsReloaded(problem=None))
+    seen(SecretRenewed(secret="ADMIN_API_KEY_FILE", file="/run/admin"))
+    assert value(seen, "settings_last_reload_successful") == 0
+    seen(SecretRenewed(secret="REDIS_PASSWORD_FILE", file="/run/redis"))
+    assert value(seen, "settings_last_reload_successful") == 1
+    assert [value(seen, "settings_reloads_total", result) for result in ("accepted", "refused")] == [3, 2]
 
 
 def test_what_only_has_a_number_is_counted() -> None:

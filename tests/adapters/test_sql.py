@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import CHECKOUT_SECONDS, MOST_CONNECTIONS, Database, SchemaError, connect
-from service.adapters.sql.migrate import HEAD, MIGRATIONS, check, migrate
+from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import BooksUnavailable
 from service.usecases.accounts import Span, UsageQuery
@@ -113,7 +113,7 @@ def test_replicas_that_start_at_once_make_the_tables_once(kind: str, empty_datab
     assert [replica.wait(60) for replica in replicas] == [0] * 3
     for replica in replicas:
         replica.communicate()
-    asyncio.run(check(url))
+    assert asyncio.run(revision(url)) == HEAD
 
 
 def test_a_database_that_is_up_to_date_does_not_need_alembic(kind: str, new_database: NewDatabase) -> None:
@@ -130,9 +130,18 @@ async def test_a_database_that_a_newer_gateway_changed_is_refused(kind: str, emp
     await database.together(lambda connection: connection.execute(newer))
     with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
         await migrate(url)
-    with pytest.raises(SchemaError, match="is at revision 9999; this gateway needs"):
-        await check(url)
+    with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
+        await revision(url)
     await database.close()
+
+
+def test_a_database_is_looked_at_without_changing_it(kind: str, empty_database: NewDatabase) -> None:
+    url = empty_database(kind)
+    assert asyncio.run(revision(url)) is None
+    if kind == "sqlite":
+        assert not Path(url.removeprefix("sqlite:///")).exists()
+    assert [asyncio.run(migrate(url)) for _ in range(2)] == [None, HEAD]
+    assert asyncio.run(revision(url)) == HEAD
 
 
 async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database: NewDatabase) -> None:
@@ -181,7 +190,7 @@ async def test_an_address_that_cannot_be_used_is_refused_in_one_line(url: str, s
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
 async def test_where_nobody_answers_the_message_says_so_without_the_password(scheme: str) -> None:
     url = f"{scheme}://user:geheim@localhost:1/db?sslmode=disable"
-    for verb in (migrate, check):
+    for verb in (migrate, revision):
         with pytest.raises(BooksUnavailable) as told:
             await verb(url)
         assert told.value.message.startswith("The PostgreSQL at localhost does not answer (")
@@ -222,7 +231,7 @@ async def test_a_reader_of_a_new_file_puts_its_migration_off(empty_database: New
         await asyncio.wait([migrating], timeout=0.3)
         assert not migrating.done()
     await migrating
-    await check(url)
+    assert await revision(url) == HEAD
 
 
 async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) -> None:

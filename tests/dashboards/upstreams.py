@@ -202,11 +202,20 @@ WORK = Section(
     title="Work",
     panes=(
         lines(
+            "Pictures in flight",
+            "Pictures that backends are drawing at the moment, for all replicas; what they are scaled by.",
+            "none",
+            Query(f"sum by (backend) (gateway_images_in_flight{{{BACKENDS}}})", "{{backend}}"),
+            stacked=True,
+            width=12,
+        ),
+        lines(
             "Pictures by backend",
             "Pictures that are delivered per second.",
             "ops",
             Query(rate(IMAGES, "backend"), "{{backend}}"),
             stacked=True,
+            width=12,
         ),
         lines(
             "Pictures by model",
@@ -214,6 +223,7 @@ WORK = Section(
             "ops",
             Query(rate(IMAGES, "model"), "{{model}}"),
             stacked=True,
+            width=12,
         ),
         lines(
             "Spending by backend",
@@ -221,6 +231,7 @@ WORK = Section(
             "currencyUSD",
             Query(f"{rate(f'gateway_cost_usd_total{{{CHOSEN}}}', 'backend')} * 3600", "{{backend}}"),
             stacked=True,
+            width=12,
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """What the chart renders, put before the real gateway: its settings, changed while it runs, and its Job for tables."""
 
 import asyncio
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 import httpx2
 import pytest
 
-from service.adapters.sql.migrate import check
+from service.adapters.sql.migrate import HEAD, revision
 from tests.chaos.site import await_true
 from tests.gateway import GatewayProcess, clean_environment
 from tests.helm.chart import ROOT, SETS, only, rendered, settings_of
@@ -21,6 +22,7 @@ pytest_plugins = ["tests.databases"]
 
 NewDatabase = Callable[[str], str]
 
+ADMIN = secrets.token_hex(32)
 WISH = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024"}
 DIGEST = "sha256: 05411435"
 
@@ -63,7 +65,13 @@ class Volume:
 def environment(volume: Volume, tmp: Path, **more: str) -> dict[str, str]:
     """What the chart sets, with folders of ours and any free port."""
     tmp.mkdir()
-    return {"IMAGE_GATEWAY_CONFIG": str(volume.folder), "TMPDIR": str(tmp), "METRICS_PORT": "0", **more}
+    return {
+        "IMAGE_GATEWAY_CONFIG": str(volume.folder),
+        "TMPDIR": str(tmp),
+        "METRICS_PORT": "0",
+        "ADMIN_PORT": "0",
+        **more,
+    }
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -72,13 +80,19 @@ def test_a_gateway_starts_on_the_rendered_settings(
 ) -> None:
     volume = Volume(tmp_path / "config", settings_of(rendered(name)))
     before = volume.files()
-    stores = {"REDIS_URL": redis_url, "DATABASE_URL": new_database("postgresql"), "OPENAI_API_KEY": "sk-nobody"}
-    with GatewayProcess(tmp_path / "data", environment(volume, tmp_path / "tmp", **stores), options=()) as running:
+    stores = {"REDIS_URL": redis_url, "DATABASE_URL": new_database("postgresql")}
+    keys = {"OPENAI_API_KEY": "sk-nobody", "ADMIN_API_KEY": ADMIN}
+    chosen = environment(volume, tmp_path / "tmp", **stores, **keys)
+    with GatewayProcess(tmp_path / "data", chosen, options=()) as running:
         assert http.get(f"{running.url}/health/live").status_code == 200
         assert http.get(f"{running.url}/health/ready").status_code == 200
         assert http.get(f"{running.url}/metrics").status_code == 404
         metrics = http.get(str(running.await_logged("listening")["metrics"]))
         assert "gateway_build_info" in metrics.text
+        assert "gateway_images_in_flight{" in metrics.text
+        admin, operator = str(running.await_logged("listening")["admin"]), {"authorization": f"Bearer {ADMIN}"}
+        assert http.get(f"{admin}/keys", headers=operator).status_code == 200
+        assert http.get(f"{running.url}/admin/v1/keys", headers=operator).status_code == 404
     assert volume.files() == before
     assert not (tmp_path / "data").exists()
 
@@ -121,8 +135,9 @@ def test_the_job_makes_the_tables(tmp_path: Path) -> None:
     program, *arguments = container["command"]
     assert program == "image-gateway"
     url = f"sqlite:///{tmp_path}/ledger.db"
-    command(tmp_path, *arguments, DATABASE_URL=url)
-    asyncio.run(check(url))
+    assert "was at no revision" in command(tmp_path, *arguments, DATABASE_URL=url)
+    assert "as it has to be" in command(tmp_path, *arguments, DATABASE_URL=url)
+    assert asyncio.run(revision(url)) == HEAD
 
 
 def rights() -> list[str]:

@@ -188,8 +188,40 @@ def test_neither_admin_nor_metrics_are_behind_the_ingress(name: str) -> None:
     found = rendered(name)
     routes = [rule["http"]["paths"] for rule in only(found, "Ingress")["spec"]["rules"]]
     assert {path["path"] for paths in routes for path in paths} <= {"/v1", "/docs", "/openapi.yaml"}
-    assert [port["name"] for port in only(found, "Service", "image-gateway")["spec"]["ports"]] == ["http"]
-    assert [port["name"] for port in only(found, "Service", "metrics")["spec"]["ports"]] == ["metrics"]
+    behind = [path["backend"]["service"] for paths in routes for path in paths]
+    assert all(each == {"name": "igw-image-gateway", "port": {"name": "http"}} for each in behind)
+    for route in (each for each in found if each["kind"] == "HTTPRoute"):
+        (rule,) = route["spec"]["rules"]
+        assert rule["backendRefs"] == [{"name": "igw-image-gateway", "port": 8080}]
+    services = {each["metadata"]["name"]: each["spec"] for each in found if each["kind"] == "Service"}
+    assert {name: [port["targetPort"] for port in spec["ports"]] for name, spec in services.items()} == {
+        "igw-image-gateway": ["http"],
+        "igw-image-gateway-admin": ["admin"],
+        "igw-image-gateway-metrics": ["metrics"],
+    }
+    assert services["igw-image-gateway-admin"]["type"] == "ClusterIP"
+
+
+@pytest.mark.parametrize(("name", "port"), [("minimal", 8081), ("everything", 9000)])
+def test_admin_has_a_port_of_its_own(name: str, port: int) -> None:
+    found = rendered(name)
+    container = gateway(found)
+    assert {"name": "ADMIN_PORT", "value": str(port)} in container["env"]
+    numbers = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert numbers["admin"] == only(found, "Service", "-admin")["spec"]["ports"][0]["port"] == port
+    assert len(set(numbers.values())) == 3
+    probes = (container[f"{each}Probe"]["httpGet"]["port"] for each in ("startup", "readiness", "liveness"))
+    assert set(probes) == {"http"}
+
+
+def test_whom_operators_are_is_said_or_nobody_is() -> None:
+    def reached(name: str) -> dict[str, object]:
+        rules = only(rendered(name), "NetworkPolicy")["spec"]["ingress"]
+        return {rule["ports"][0]["port"]: rule.get("from") for rule in rules}
+
+    assert reached("minimal").keys() == {"http", "metrics"}
+    platform = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "platform"}}}
+    assert reached("everything")["admin"] == [platform]
 
 
 def test_a_gateway_reaches_names_stores_and_what_is_public() -> None:
@@ -205,10 +237,10 @@ def test_a_gateway_reaches_names_stores_and_what_is_public() -> None:
     assert all(peer["ipBlock"]["except"] for peer in public["to"])
 
 
-def test_the_autoscaler_counts_processor_and_calls_under_way() -> None:
+def test_the_autoscaler_counts_processor_and_pictures_in_flight() -> None:
     metrics = only(rendered("production"), "HorizontalPodAutoscaler")["spec"]["metrics"]
     assert metrics[0]["resource"]["name"] == "cpu"
-    assert metrics[1]["pods"]["metric"]["name"] == "gateway_open_holds"
+    assert metrics[1]["pods"]["metric"]["name"] == "gateway_images_in_flight"
     assert "replicas" not in only(rendered("production"), "Deployment")["spec"]
     assert only(rendered("everything"), "Deployment")["spec"]["replicas"] == 4
 
@@ -237,6 +269,7 @@ def test_the_notes_say_what_to_do_next(tmp_path: Path) -> None:
     notes = only(rendered("everything", chart=tmp_path / "chart"), "Notes")["text"]
     assert "create secret generic gateway" in notes
     assert "http://pictures.example.com/v1" in notes
+    assert "port-forward service/igw-image-gateway-admin 9000" in notes
     assert "WARNING: serving.drain_seconds (90) is shorter than a call may take (120)" in notes
 
 
@@ -252,11 +285,17 @@ def test_the_notes_say_what_to_do_next(tmp_path: Path) -> None:
         ("env.OPENAI_API_KEY=x", "OPENAI_API_KEY"),
         ("env.DATABASE_URL=x", "DATABASE_URL"),
         ("env.METRICS_PORT=1", "METRICS_PORT"),
+        ("env.ADMIN_PORT=1", "ADMIN_PORT"),
+        ("env.ADMIN_HOST=x", "ADMIN_HOST"),
         ("ingress.enabled=true", "hosts"),
         ("httpRoute.enabled=true", "parentRefs"),
         ("ingress.controller=apache", "controller"),
         ("image.digest=latest", "digest"),
         ("metrics.port=70000", "port"),
+        ("metrics.port=8080", "have to differ"),
+        ("admin.port=70000", "port"),
+        ("admin.port=8080", "have to differ"),
+        ("admin.port=9464", "have to differ"),
     ],
 )
 def test_wrong_values_are_refused_by_name(option: str, word: str) -> None:

@@ -47,8 +47,9 @@ def _shortened(document: Document, settings: Mapping[str, str]) -> Document:
 
 
 def _named(text: str) -> str | list[str]:
-    """Where a text stands if it does, else its lines."""
-    names = (path for path in sorted(CONFIG.rglob("*")) if path.is_file() and path.read_text() == text)
+    """Where a text stands if it does, outermost first, else its lines."""
+    files = sorted(CONFIG.rglob("*"), key=lambda path: (len(path.parts), path))
+    names = (path for path in files if path.is_file() and path.read_text() == text)
     return next((f"= {path.relative_to(ROOT)}" for path in names), text.splitlines())
 
 

@@ -65,6 +65,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* A number that is wanted twice would stop every replica, too. */}}
+{{- define "image-gateway.checkPorts" -}}
+{{- $ports := list 8080 (int .Values.admin.port) (int .Values.metrics.port) -}}
+{{- if ne (len $ports) (len (uniq $ports)) -}}
+{{- fail "admin.port and metrics.port: have to differ, and callers have 8080" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Seconds of one call of a backend at most, of the grace period and of the drain, as gateway.yaml says, else as it defaults to. */}}
 {{- define "image-gateway.seconds" -}}
 {{- $gateway := include "image-gateway.file" (list . "gateway") | fromYaml -}}

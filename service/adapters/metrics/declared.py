@@ -95,6 +95,9 @@ ATTEMPTS = counter(
 ATTEMPT_SECONDS = histogram(
     "gateway_upstream_duration_seconds", "Backend calls.", "backend", "model", "outcome", buckets=CALLS
 )
+IN_FLIGHT = gauge(
+    "gateway_images_in_flight", "Pictures that backends are drawing for this replica at the moment.", "backend"
+)
 BREAKER = gauge(
     "gateway_breaker_state",
     "0: calls go through, 1: it is being found out whether the backend is back, 2: it is left alone.",
@@ -211,7 +214,7 @@ WRITTEN = counter("gateway_ledger_entries_written_total", "Entries that were bro
 BEHIND = gauge("gateway_ledger_behind", "1 while the books do not answer.", across=MOST)
 RELOADS = counter(
     "gateway_settings_reloads_total",
-    "Times that changed settings were read.",
+    "Times that changed settings and secrets were read.",
     "result",
     starts=each(("accepted", "refused")),
 )
@@ -249,7 +252,7 @@ SECTIONS: tuple[tuple[str, tuple[Declared, ...]], ...] = (
     ("Requests", (REQUESTS, REQUEST_SECONDS, FIRST_PARTIAL_SECONDS, REFUSALS)),
     (
         "Backends",
-        (ATTEMPTS, ATTEMPT_SECONDS, BREAKER, OPENINGS, HEADROOM, HEADROOM_AT, EXHAUSTED),
+        (ATTEMPTS, ATTEMPT_SECONDS, IN_FLIGHT, BREAKER, OPENINGS, HEADROOM, HEADROOM_AT, EXHAUSTED),
     ),
     ("Pictures and money", (IMAGES, COST, UNCERTAIN, SAVED, TOKENS, QUOTES_EXCEEDED)),
     (

@@ -27,6 +27,7 @@ from service.usecases.events import (
     CacheFailed,
     CountersRebuilt,
     Crashed,
+    DrawingChanged,
     EntriesWritten,
     EntryPosted,
     Event,
@@ -40,6 +41,8 @@ from service.usecases.events import (
     QuoteExceeded,
     ReadingsTaken,
     RequestFinished,
+    SecretRefused,
+    SecretRenewed,
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
@@ -71,12 +74,14 @@ class Metrics:
     def __init__(self, version: str, python: str, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._models: Mapping[tuple[str, str], str] = {}
+        self._wrong: frozenset[str] = frozenset()
         self._numbers = {each: Numbers(each) for each in the.ALL if each.kind is not Kind.HISTOGRAM}
         self._buckets = {each: Buckets(each) for each in the.ALL if each.kind is Kind.HISTOGRAM}
         self._on: Mapping[type, Callable[[Any], None]] = {
             Listening: self._listening,
             RequestFinished: self._request,
             AttemptFinished: self._attempt,
+            DrawingChanged: self._drawing,
             EntryPosted: self._entry,
             HoldVoided: self._voided,
             HoldExpired: self._expired,
@@ -87,6 +92,8 @@ class Metrics:
             HeadroomHeard: self._headroom,
             FlightTaken: self._flight,
             SettingsReloaded: self._reloaded,
+            SecretRenewed: self._renewed,
+            SecretRefused: self._refused,
             ReadingsTaken: self._readings,
             LoopLagged: self._lag,
             PicturesForgotten: self._forgotten,
@@ -123,6 +130,7 @@ class Metrics:
     def _listening(self, event: Listening) -> None:
         for backend in event.backends:
             self._add(the.BREAKER, 0, backend)
+            self._add(the.IN_FLIGHT, 0, backend)
 
     def _request(self, event: RequestFinished) -> None:
         if event.operation is Operation.HEALTH:
@@ -147,6 +155,9 @@ class Metrics:
         self._time(the.ATTEMPT_SECONDS, event.seconds, event.backend, model, outcome)
         if event.failure in {None, FailureKind.QUOTA_EXHAUSTED}:
             self._set(the.EXHAUSTED, 0 if event.failure is None else 1, event.backend)
+
+    def _drawing(self, event: DrawingChanged) -> None:
+        self._add(the.IN_FLIGHT, event.pictures, event.backend)
 
     def _entry(self, event: EntryPosted) -> None:
         entry = event.entry
@@ -203,9 +214,19 @@ class Metrics:
         self._add(the.FLIGHTS, 1, SEATS[event.seat])
 
     def _reloaded(self, event: SettingsReloaded) -> None:
-        accepted = event.problem is None
+        self._read("", accepted=event.problem is None)
+
+    def _renewed(self, event: SecretRenewed) -> None:
+        self._read(event.secret, accepted=True)
+
+    def _refused(self, event: SecretRefused) -> None:
+        self._read(event.secret, accepted=False)
+
+    def _read(self, name: str, *, accepted: bool) -> None:
+        """A secret was read again or, without a name, the files. All is well once nothing of it is refused any more."""
         self._add(the.RELOADS, 1, "accepted" if accepted else "refused")
-        self._set(the.RELOADED, 1 if accepted else 0)
+        self._wrong = self._wrong - {name} if accepted else self._wrong | {name}
+        self._set(the.RELOADED, 0 if self._wrong else 1)
         if accepted:
             self._set(the.LOADED, self._now())
 

@@ -1,0 +1,49 @@
+"""`image-gateway migrate`: brings the ledger of record to the tables of this version, and exits.
+
+Rule: it does what a start of the gateway does, by the same code, under the same lock, and needs no settings besides
+`DATABASE_URL` or the data folder. With --check it changes nothing and exits with 1 where there is something to be done.
+A database that does not answer, or that a newer version has changed, is one line and exit code 2, without a password.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from service.adapters.sql.engine import shown
+from service.adapters.sql.migrate import HEAD, revision
+from service.adapters.sql.migrate import migrate as bring
+from service.commands.terminal import DataOption, database_url, out, tell
+
+DATA = Path("data")
+CheckOption = Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if something is to be done.")]
+
+
+def migrate(data_dir: DataOption = DATA, check: CheckOption = False) -> None:  # noqa: FBT002 (a flag)
+    """Bring the ledger's tables to this version."""
+    tell(_look(data_dir) if check else _bring(data_dir))
+
+
+async def _bring(data_dir: Path) -> None:
+    url = database_url(data_dir)
+    was = await bring(url)
+    _say(url, f"was at {_named(was)}, is at {HEAD} now" if was != HEAD else f"is at {HEAD}, as it has to be")
+
+
+async def _look(data_dir: Path) -> None:
+    url = database_url(data_dir)
+    found = await revision(url)
+    if found == HEAD:
+        _say(url, f"is at {HEAD}, as it has to be")
+        return
+    _say(url, f"is at {_named(found)}, has to be at {HEAD}: `image-gateway migrate`")
+    raise typer.Exit(1)
+
+
+def _named(found: str | None) -> str:
+    return found or "no revision"
+
+
+def _say(url: str, what: str) -> None:
+    out.print(escape(f"The {shown(url)} {what}."))

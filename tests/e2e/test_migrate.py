@@ -1,0 +1,99 @@
+"""`image-gateway migrate`, as a Job runs it: what it says, what it changes, and how it refuses."""
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from service.adapters.sql.engine import connect
+from service.adapters.sql.migrate import HEAD, revision
+from tests.e2e.test_process import command
+from tests.gateway import GatewayProcess
+
+pytest_plugins = ["tests.databases"]
+
+NewDatabase = Callable[[str], str]
+NEWER = text("UPDATE alembic_version SET version_num = '9999'")
+
+
+def migrate(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a folder that has no settings."""
+    return command("migrate", *options, cwd=folder, environment=environment)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_it_says_from_where_to_where(kind: str, tmp_path: Path, empty_database: NewDatabase) -> None:
+    url = empty_database(kind)
+
+    before = migrate(tmp_path, "--check", DATABASE_URL=url)
+    assert asyncio.run(revision(url)) is None
+    done = migrate(tmp_path, DATABASE_URL=url)
+    assert asyncio.run(revision(url)) == HEAD
+    again = migrate(tmp_path, DATABASE_URL=url)
+    after = migrate(tmp_path, "--check", DATABASE_URL=url)
+
+    place = url.removeprefix("sqlite:///") if kind == "sqlite" else "PostgreSQL at "
+    assert all(place in each.stdout and each.stdout.count("\n") == 1 for each in (before, done, again, after))
+    assert (before.returncode, done.returncode, again.returncode, after.returncode) == (1, 0, 0, 0)
+    assert f"is at no revision, has to be at {HEAD}: `image-gateway migrate`." in before.stdout
+    assert f"was at no revision, is at {HEAD} now." in done.stdout
+    assert f"is at {HEAD}, as it has to be." in again.stdout
+    assert again.stdout == after.stdout
+    assert "".join(each.stderr for each in (before, done, again, after)) == ""
+
+
+def test_without_an_address_it_is_the_file_of_the_data_folder(tmp_path: Path) -> None:
+    before = migrate(tmp_path, "--check", "--data-dir", str(tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
+    done = migrate(tmp_path, DATA_DIR=str(tmp_path / "data"))
+    with GatewayProcess(tmp_path / "data"):
+        during = migrate(tmp_path, "--data-dir", str(tmp_path / "data"))
+
+    assert (before.returncode, done.returncode, during.returncode) == (1, 0, 0)
+    assert str(tmp_path / "data" / "ledger.db") in done.stdout
+    assert "as it has to be" in during.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)], ids=["do", "check"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_a_newer_version_has_changed_is_refused(
+    kind: str, options: tuple[str, ...], tmp_path: Path, empty_database: NewDatabase
+) -> None:
+    url = empty_database(kind)
+    migrate(tmp_path, DATABASE_URL=url)
+
+    async def grow() -> None:
+        database = connect(url)
+        await database.together(lambda connection: connection.execute(NEWER))
+        await database.close()
+
+    asyncio.run(grow())
+    done = migrate(tmp_path, *options, DATABASE_URL=url)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"image-gateway: The database is at revision 9999, made by a newer gateway; this one needs {HEAD}."
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)], ids=["do", "check"])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://owner:geheim@127.0.0.1:1/ledger", "The PostgreSQL at 127.0.0.1 does not answer ("),
+        ("postgresql://owner:geheim/x@127.0.0.1/ledger", "DATABASE_URL cannot be read."),
+        ("mysql://owner:geheim@127.0.0.1/ledger", "DATABASE_URL has to begin with sqlite:/// or postgresql://."),
+    ],
+)
+def test_what_cannot_be_reached_is_said_without_its_password(
+    tmp_path: Path, options: tuple[str, ...], url: str, reason: str
+) -> None:
+    done = migrate(tmp_path, *options, DATABASE_URL=url)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"image-gateway: {reason}")
+    assert done.stderr.count("\n") == 1
+    assert "geheim" not in done.stderr
