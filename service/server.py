@@ -2,19 +2,23 @@
 
 Rule: told to go, a replica first says that it is not ready and serves on for a grace period, then stops accepting,
 finishes what is under way, cancels what takes too long, and exits with 0. Told twice, it skips the waiting. A port that
-is taken is a `PortError` before anything is started.
+is taken, or wanted twice, is a `PortError` before anything is started. Callers and operators have the same server, so
+that what either has under way is finished.
 """
 
 import asyncio
 import ctypes
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
 
+from service.api.connections import Bounds, protocol
 from service.app import Drain, Gateway
+from service.settings.ports import OwnPort
 
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
 BACKLOG = 2048
@@ -31,12 +35,13 @@ class PortError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Where to listen and how to go. Times in seconds."""
+    """Where to listen, how to go, and what connections may do before there is a request. Times in seconds."""
 
     host: str
     port: int
     grace_seconds: float
     drain_seconds: float
+    bounds: Bounds
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -53,6 +58,55 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """What a gateway listens on: its own port, and one for metrics and one for admin where they have it."""
+
+    own: socket.socket
+    metrics: socket.socket | None
+    admin: socket.socket | None
+
+    @property
+    def served(self) -> list[socket.socket]:
+        """Those behind which the server is; metrics have a thread."""
+        return [self.own, self.admin] if self.admin else [self.own]
+
+
+def open_doors(host: str, port: int, metrics: OwnPort, admin: OwnPort) -> Doors:
+    """Listen on all of them, or raise `PortError` and on none."""
+    with ExitStack() as opened:
+        taken = set[int]()
+
+        def opening(at: str, number: int) -> socket.socket:
+            listener = opened.enter_context(listen_apart(at, number, taken))
+            taken.add(port_of(listener))
+            return listener
+
+        def aside(entry: OwnPort) -> socket.socket | None:
+            return None if entry.port is None else opening(entry.host or host, entry.port)
+
+        doors = Doors(own=opening(host, port), metrics=aside(metrics), admin=aside(admin))
+        opened.pop_all()
+        return doors
+
+
+def listen_apart(host: str, port: int, taken: set[int]) -> socket.socket:
+    """The same, with a number that is not taken: by the number is known who was asked."""
+    if port in taken:
+        raise PortError(f"Port {port} is wanted twice: the gateway, its metrics and its admin API need one each")
+    listener = listen(host, port)
+    if port_of(listener) in taken:  # a free one, of another address; while it is held the next has another number
+        with listener:
+            return listen_apart(host, port, taken)
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    """The number that it has got."""
+    number: int = listener.getsockname()[1]
+    return number
+
+
 def keep_memory() -> None:
     """Tell glibc to keep big blocks instead of giving them back: a gateway of megabyte bodies gets the next one soon.
 
@@ -64,12 +118,12 @@ def keep_memory() -> None:
             mallopt(option, value)
 
 
-def run(gateway: Gateway, settings: ServerSettings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Callable[[], None]) -> None:
     """Serve until told to go. `on_ready` is called when requests are accepted."""
     config = uvicorn.Config(
         gateway.asgi,
         loop="uvloop",
-        http="httptools",
+        http=protocol(settings.bounds),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -79,7 +133,7 @@ def run(gateway: Gateway, settings: ServerSettings, listener: socket.socket, on_
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    DrainingServer(config, gateway.drain, settings.grace_seconds, on_ready).run(sockets=[listener])
+    DrainingServer(config, gateway.drain, settings.grace_seconds, on_ready).run(sockets=doors.served)
 
 
 class DrainingServer(uvicorn.Server):

@@ -2,14 +2,16 @@
 
 Rule: a picture's header is read before its pixels, and a picture that would unpack into more than 100 megapixels is
 never unpacked. Files are known by their first bytes, whatever they are called. Broken, unknown or oversized files are
-`UnreadableFile`. Pillow works in threads, a few at a time; with all of them at work, the next caller waits.
+`UnreadableFile`, and so are those whose header is made to be read for minutes: Pillow reads headers in Python. It works
+in threads, a few at a time; with all of them at work, the next caller waits.
 """
 
 import asyncio
 import io
 import struct
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
+from math import inf
+from typing import BinaryIO, cast
 
 import pybase64
 from PIL import ExifTags, Image, ImageFile
@@ -25,6 +27,12 @@ from service.domain.routing import Transcode
 from service.usecases.ports import Look
 
 MOST_PIXELS = 100_000_000
+MOST_READS = 10_000
+"""Of a header. Cameras' and editors' take some hundred; a byte is enough for one, and 50 MB of those for minutes."""
+
+MOST_NOTES = 65_536
+"""Bytes of Exif: what fits into a jpeg."""
+
 HEAD = 65_536
 GROWTH = 8
 SIGNATURE = 12
@@ -61,6 +69,26 @@ SAVE: Mapping[str, Callable[[int], dict[str, object]]] = {
 }
 
 
+class Thrifty:
+    """A file that is read a bounded number of times, until it is known to be good."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._read = file.read
+        self._left: float = MOST_READS
+
+    def read(self, length: int = -1) -> bytes:
+        """The next bytes. Raises `OSError` at the first read too many."""
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("too many reads")
+        return self._read(length)
+
+    def trust(self) -> None:
+        """Count no more: pixels come in as many pieces as there are."""
+        self._left = inf
+
+
 class PillowDarkroom:
     """Looks and develops. `threads` is how many pictures are worked on at a time."""
 
@@ -92,9 +120,10 @@ def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     """
     signature = file.read(SIGNATURE)
     file.seek(0)
+    thrifty = Thrifty(file)
     try:
         reader = next(found for magic, found in READERS.items() if signature.startswith(magic))
-        image = reader(file)
+        image = reader(cast("BinaryIO", thrifty))
     except (*BROKEN, StopIteration):
         raise unreadable(name) from None
     if image.width * image.height > MOST_PIXELS:
@@ -104,6 +133,7 @@ def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
             param=name,
             code="invalid_image",
         )
+    thrifty.trust()
     return image
 
 
@@ -129,7 +159,9 @@ def _look(file: BinaryIO, name: str) -> Look:
 
 
 def _sideways(image: ImageFile.ImageFile) -> bool:
-    """Does a viewer turn this picture by a quarter? Notes that cannot be read turn nothing."""
+    """Does a viewer turn this picture by a quarter? Notes that cannot be read, or are a book, turn nothing."""
+    if len(image.info.get("exif", b"")) > MOST_NOTES:
+        return False
     try:
         # The base class's own method: the one for png would decode all pixels to look for notes behind them.
         return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in SIDEWAYS

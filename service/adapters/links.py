@@ -86,8 +86,11 @@ class Link:
     @staticmethod
     def read(text: str) -> "Link":
         """A link from its text. Raises `ValueError` for what is not https, has a user name, or cannot be read."""
-        url = URL(text)
-        host, port, authority = url.raw_host, url.port, url.host_port_subcomponent
+        try:
+            url = URL(text)
+            host, port, authority = url.raw_host, url.port, url.host_port_subcomponent
+        except IndexError:  # yarl 1.24, over brackets behind an @ and over hosts of no letters
+            raise ValueError(text) from None
         named = url.raw_user is not None or url.raw_password is not None
         if url.scheme != "https" or not host or port is None or not authority or named or CONTROLS.search(text):
             raise ValueError(text)

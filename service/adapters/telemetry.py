@@ -6,6 +6,7 @@ verdicts; no secrets, no picture bytes, and no prompts unless the operator asked
 
 import logging
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TextIO, cast
@@ -23,6 +24,7 @@ from service.usecases.events import (
     CacheFailed,
     CountersRebuilt,
     Crashed,
+    DrawingChanged,
     EntriesWritten,
     EntryPosted,
     Event,
@@ -36,6 +38,8 @@ from service.usecases.events import (
     QuoteExceeded,
     ReadingsTaken,
     RequestFinished,
+    SecretRefused,
+    SecretRenewed,
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
@@ -57,11 +61,23 @@ PLAIN: Mapping[type, tuple[int, str]] = {
     BooksCaughtUp: (logging.INFO, "ledger caught up"),
     StoreUnsafe: (logging.WARNING, "store unsafe"),
     Crashed: (logging.ERROR, "crash"),
+    SecretRenewed: (logging.INFO, "secret renewed"),
+    SecretRefused: (logging.ERROR, "secret refused"),
 }
 """Events that are written down as they are."""
 
 UNTOLD = frozenset(
-    {EntryPosted, HoldVoided, EntriesWritten, FlightTaken, CacheFailed, ReadingsTaken, LoopLagged, HeadroomHeard},
+    {
+        DrawingChanged,
+        EntryPosted,
+        HoldVoided,
+        EntriesWritten,
+        FlightTaken,
+        CacheFailed,
+        ReadingsTaken,
+        LoopLagged,
+        HeadroomHeard,
+    },
 )
 """Events that are for counting."""
 
@@ -84,6 +100,8 @@ def configure_logs(stream: TextIO = sys.stdout) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a line for each oddity of a caller's picture, in its words
 
 
 class Telemetry:

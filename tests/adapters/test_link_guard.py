@@ -106,6 +106,8 @@ async def test_an_address_in_place_of_a_name(host: Host) -> None:
         "https://:443/a.png",
         "https://pictures.example/\n",
         "https://pictures.exa\tmple/a.png",
+        "https://[2.600::1@@@@]@/a b",
+        "ehttps://://exa",
     ],
 )
 async def test_the_form_of_a_link(host: Host, link: str | None) -> None:
@@ -255,7 +257,16 @@ async def test_a_redirect_is_checked_like_a_link(host: Host, target: str) -> Non
     assert error.message == NOWHERE
 
 
-@pytest.mark.parametrize("scheme", ["http://pictures.example/", "file:///etc/passwd", "https://a:b@pictures.example/"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "http://pictures.example/",
+        "file:///etc/passwd",
+        "https://a:b@pictures.example/",
+        "ehttps://://exa",
+        "https://[::1@@@@]@/",
+    ],
+)
 async def test_a_redirect_stays_on_https(host: Host, scheme: str) -> None:
     host.says["/a"] = redirect(scheme)
     async with reader(host) as links:

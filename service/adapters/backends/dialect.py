@@ -23,6 +23,9 @@ SECRETS = re.compile(
     r"|https?://\S+"
     r"|[A-Za-z0-9+/=_-]{120,}",  # base64
 )
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises over what a vendor sent."""
+
 BROKEN = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read.")
 
 File = tuple[str, tuple[str, BinaryIO, str]]
@@ -122,7 +125,7 @@ def read_complaint(body: bytes) -> Complaint:
     """The error object of a refusal, nested or flat; whatever else came gives an empty one."""
     try:
         document = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return Complaint()
     nested = document.get("error", document)
     found = {"message": nested} if isinstance(nested, str) else nested
@@ -200,15 +203,24 @@ def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: st
 FILE_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
-def picture_bytes(token: msgspec.Raw, *, escaped: bool) -> Buffer | None:
+def is_plain(body: bytes | bytearray) -> bool:
+    """Is a reply ASCII without a backslash, so that each string in it stands for itself?"""
+    return body.isascii() and b"\\" not in body
+
+
+def picture_bytes(token: msgspec.Raw, *, plain: bool) -> Buffer | None:
     """The base64 inside a JSON string token, in place; None for null, an empty string or anything that is no string.
 
-    Some encoders escape slashes; only where the reply holds a backslash (`escaped`) are the bytes copied.
+    Only where the reply is not plain are the bytes copied: some encoders escape slashes. What else is escaped, or is
+    not ASCII, is no base64; nobody has looked at it before, because tokens that are not decoded are not checked.
     """
     raw = memoryview(token)
     if len(raw) <= len('""') or raw[0] != ord('"'):
         return None
-    return bytes(raw[1:-1]).replace(b"\\/", b"/") if escaped else raw[1:-1]
+    if plain:
+        return raw[1:-1]
+    text = bytes(raw[1:-1]).replace(b"\\/", b"/")
+    return text if is_plain(text) else None
 
 
 def open_picture(reference: Reference) -> BinaryIO:

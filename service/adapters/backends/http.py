@@ -18,6 +18,7 @@ import aiohttp
 from service.adapters.backends.dialect import BROKEN, Call, Dialect, headrooms
 from service.adapters.backends.events import Events
 from service.adapters.backends.sending import Body
+from service.adapters.changing import Changing, as_of_now
 from service.domain.errors import Failure, FailureKind
 from service.domain.outcomes import Outcome, Partial
 from service.usecases.ports import Order
@@ -45,12 +46,13 @@ TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply 
 class HttpSettings:
     """How to reach one vendor. Times are seconds; `deadline` covers the whole call, `most_bytes` bounds its reply.
 
+    `api_key` is asked for with each call.
     `write_seconds` is how long a vendor may take less than 64 KB of a request. `proxy` and `ca_file` default to
     what the environment says (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`).
     """
 
     base_url: str
-    api_key: str = field(repr=False)
+    api_key: Changing = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     deadline: float = 300.0
     connect_seconds: float = 5.0
@@ -115,7 +117,7 @@ class HttpBackend:
         try:
             async with (
                 asyncio.timeout(self._settings.well_seconds),
-                self._client().get(url, proxy=self._proxy, allow_redirects=False) as response,
+                self._client().get(url, headers=self._key(), proxy=self._proxy, allow_redirects=False) as response,
             ):
                 if response.status in {OK, FORBIDDEN}:
                     return None if response.status == OK else NOT_PERMITTED
@@ -165,7 +167,12 @@ class HttpBackend:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """The exchange. The client repeats some requests on a fresh connection, but never a POST."""
         url = self._settings.base_url + call.path
-        return self._client().post(url, data=body, headers=headers, proxy=self._proxy, allow_redirects=False)
+        known = {**headers, **self._key()}
+        return self._client().post(url, data=body, headers=known, proxy=self._proxy, allow_redirects=False)
+
+    def _key(self) -> dict[str, str]:
+        """Who calls, as of now."""
+        return {"authorization": f"Bearer {as_of_now(self._settings.api_key)}"}
 
     def _client(self) -> aiohttp.ClientSession:
         """The connections; the library makes them in a running loop only."""
@@ -176,7 +183,6 @@ class HttpBackend:
                 timeout=aiohttp.ClientTimeout(connect=settings.connect_seconds),
                 headers={
                     **settings.headers,
-                    "authorization": f"Bearer {settings.api_key}",
                     "accept": "application/json",
                     "accept-encoding": "identity",
                     "user-agent": "image-gateway",

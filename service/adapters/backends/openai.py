@@ -12,11 +12,13 @@ import msgspec
 from service.adapters.backends.dialect import (
     BROKEN,
     FILE_ENDINGS,
+    UNREADABLE,
     Call,
     File,
     Limited,
     Refusals,
     failure,
+    is_plain,
     open_picture,
     picture_bytes,
 )
@@ -123,6 +125,9 @@ class _Event(msgspec.Struct):
     error: object = None
 
 
+MOST_TOKENS = 1_000_000_000
+"""Of a kind, in a reply. More is a mistake, and what it comes to would not fit into the books."""
+
 _DECODER = msgspec.json.Decoder(_Reply)
 _EVENT_DECODER = msgspec.json.Decoder(_Event)
 OK_SO_FAR = 500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
@@ -160,10 +165,10 @@ class OpenAIDialect:
         del order
         try:
             reply = _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return BROKEN
-        escaped = b"\\" in body
-        pictures = [_picture(item, escaped=escaped) for item in reply.data]
+        plain = is_plain(body)
+        pictures = [_picture(item, plain=plain) for item in reply.data]
         found = tuple(picture for picture in pictures if picture)
         if not found or len(found) < len(pictures):
             return BROKEN
@@ -183,11 +188,11 @@ class OpenAIDialect:
         del order
         try:
             found = _EVENT_DECODER.decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return BROKEN
         if found.error is not None or found.type == "error":
             return read_failure(OK_SO_FAR, {}, event)
-        base64 = picture_bytes(found.b64_json, escaped=b"\\" in event)
+        base64 = picture_bytes(found.b64_json, plain=is_plain(event))
         if found.type.endswith(".partial_image") and base64:
             return _partial(found, base64)
         if found.type.endswith(".completed"):
@@ -257,8 +262,8 @@ def _file(part: str, stem: str, picture: Reference) -> File:
     return part, (f"{stem}.{ending}", open_picture(picture), picture.media_type)
 
 
-def _picture(item: _Item, *, escaped: bool) -> Picture | None:
-    base64 = picture_bytes(item.b64_json, escaped=escaped)
+def _picture(item: _Item, *, plain: bool) -> Picture | None:
+    base64 = picture_bytes(item.b64_json, plain=plain)
     return Picture(base64=base64, revised_prompt=item.revised_prompt) if base64 else None
 
 
@@ -275,7 +280,7 @@ def _size(text: str | None) -> Size | None:
 
 
 def _usage(usage: _Usage | None) -> Usage | None:
-    """The vendor's count, or None where it is negative. Without details, input is text and output is picture."""
+    """The vendor's count, or None where it cannot be one. Without details, input is text and output is picture."""
     if usage is None:
         return None
     given, made = usage.input_tokens_details, usage.output_tokens_details
@@ -289,7 +294,7 @@ def _usage(usage: _Usage | None) -> Usage | None:
         text_cached=text_cached,
         image_cached=image_cached,
     )
-    return counted if min(astuple(counted)) >= 0 else None
+    return counted if min(astuple(counted)) >= 0 and max(astuple(counted)) <= MOST_TOKENS else None
 
 
 def _cached(usage: _Usage, text_in: int) -> tuple[int, int]:

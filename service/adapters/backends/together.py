@@ -11,7 +11,17 @@ from dataclasses import replace
 import msgspec
 import pybase64
 
-from service.adapters.backends.dialect import BROKEN, Call, Limited, Refusals, failure, open_picture, picture_bytes
+from service.adapters.backends.dialect import (
+    BROKEN,
+    UNREADABLE,
+    Call,
+    Limited,
+    Refusals,
+    failure,
+    is_plain,
+    open_picture,
+    picture_bytes,
+)
 from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Reference, Spec
@@ -84,10 +94,10 @@ class TogetherDialect:
         del order
         try:
             reply = _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return BROKEN
-        escaped = b"\\" in body
-        found = [picture_bytes(item.b64_json, escaped=escaped) for item in reply.data]
+        plain = is_plain(body)
+        found = [picture_bytes(item.b64_json, plain=plain) for item in reply.data]
         pictures = tuple(Picture(base64=base64) for base64 in found if base64)
         if not pictures or len(pictures) < len(found):
             return BROKEN

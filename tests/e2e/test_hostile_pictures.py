@@ -1,0 +1,134 @@
+"""Pictures that are bombs, lies or torn: told by their headers, in no time and no memory, before anything is bought."""
+
+import gzip
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+
+import httpx2
+import psutil
+import pytest
+from PIL import Image
+
+from tests.e2e.pictures import png
+from tests.gateway import GatewayProcess
+from tests.simulators.server import Simulator
+
+MEGABYTE = 1_000_000
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BOMB = zlib.compress(bytes(100 * MEGABYTE), 9)
+BAD, TYPE = "invalid_image", "unsupported_file_mimetype"
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def drawn(width: int = 64, height: int = 64, more: bytes = b"", *, depth: int = 8, color: int = 6) -> bytes:
+    """A png of that size, as far as its header says."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
+    return SIGNATURE + header + more + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def frames(kind: str, count: int) -> bytes:
+    file = io.BytesIO()
+    first, *others = (Image.new("RGB", (16, 16), (number % 256, number // 256, 0)) for number in range(count))
+    first.save(file, kind, save_all=True, append_images=others, duration=10)
+    return file.getvalue()
+
+
+def exif(entries: int) -> bytes:
+    """Notes that all lie over each other."""
+    tags = b"".join(struct.pack(">HHII", number + 1, 2, 60_000, 8) for number in range(entries))
+    return b"MM\0*\0\0\0\x08" + struct.pack(">H", entries) + tags
+
+
+LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE s [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>'
+    b'<svg xmlns="http://www.w3.org/2000/svg"><text>&b;&c;</text></svg>'
+)
+
+REFUSED = {
+    "60000 x 60000": (drawn(60_000, 60_000), BAD),
+    "as large as can be said": (drawn(2**31 - 1, 2**31 - 1), BAD),
+    "no size": (drawn(0, 0), BAD),
+    "bits that are none": (drawn(depth=7), BAD),
+    "colours that are none": (drawn(color=9), BAD),
+    "compressed text": (drawn(more=chunk(b"zTXt", b"a\0\0" + BOMB)), BAD),
+    "compressed international text": (drawn(more=chunk(b"iTXt", b"a\0\1\0\0\0" + BOMB)), BAD),
+    "compressed profile": (drawn(more=chunk(b"iCCP", b"a\0\0" + BOMB)), BAD),
+    "a million chunks": (drawn(more=chunk(b"tEXt", b"a\0b") * MEGABYTE), BAD),
+    "a chunk beyond the end": (SIGNATURE + struct.pack(">I", 2**31 - 1) + b"IHDR", BAD),
+    "a signature": (SIGNATURE, BAD),
+    "a png that stops": (drawn()[:40], BAD),
+    "jpeg, large": (
+        b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xdc\xff\xdc\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01\xff\xda",
+        BAD,
+    ),
+    "jpeg, filled up": (b"\xff\xd8\xff" + b"\xff" * 20 * MEGABYTE, BAD),
+    "jpeg, nothing": (b"\xff\xd8\xff" + bytes(20 * MEGABYTE), BAD),
+    "jpeg, comments": (b"\xff\xd8" + b"\xff\xfe\x00\x02" * 5 * MEGABYTE, BAD),
+    "jpeg, notes": (b"\xff\xd8" + b"\xff\xe1\x00\x10Exif\0\0MM\0*\0\0\0\x00" * MEGABYTE, BAD),
+    "gif, large": (b"GIF89a\xff\xff\xff\xff\0\0\0," + bytes(100), BAD),
+    "gif, comments": (b"GIF89a\1\0\1\0\0\0\0" + b"!\xfe\x01a\0" * MEGABYTE, BAD),
+    "gif, frames": (frames("GIF", 500), TYPE),
+    "webp, large": (b"RIFF\x64\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0" + b"\xff" * 6 + bytes(70), BAD),
+    "webp, torn": (b"RIFF" + b"\xff" * 8 + b"WEBPVP8X" + b"\xff" * 100, BAD),
+    "tiff under a png's signature": (SIGNATURE + b"II*\0" + bytes(100), BAD),
+    "tiff": (b"II*\0" + bytes(1000), BAD),
+    "svg that laughs": (LAUGHS, BAD),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", BAD),
+    "bmp": (b"BM" + bytes(100), BAD),
+    "psd": (b"8BPS" + bytes(100), BAD),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(100), BAD),
+    "gzip": (gzip.compress(bytes(100 * MEGABYTE)), BAD),
+}
+
+TAKEN = {
+    "frames of a png": frames("PNG", 300),
+    "frames of a webp": frames("WEBP", 300),
+    "notes like a book": drawn(more=chunk(b"eXIf", exif(40_000))),
+    "notes over each other": drawn(more=chunk(b"eXIf", exif(5000))),
+    "notes that lead to themselves": drawn(
+        more=chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\1\0\0\0\x08\0\0\0\x08")
+    ),
+    "something behind the end": png() + b"PK\3\4<script>",
+}
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client) -> Iterator[None]:
+    del openai_sim
+    process = psutil.Process(openai_gateway.pid)
+    before = process.memory_info().rss
+    yield
+    assert process.memory_info().rss - before < 150 * MEGABYTE
+    assert edited(http, openai_gateway, png()).status_code == 200
+    assert [line for line in openai_gateway.logged() if line["event"] == "crash"] == []
+    assert [line for line in openai_gateway.lines if not line.startswith("{") and "PIL" in line] == []
+
+
+def edited(http: httpx2.Client, gateway: GatewayProcess, picture: bytes) -> httpx2.Response:
+    wish = {"prompt": "a fox", "model": "gpt-image-2", "quality": "low", "size": "1024x1024"}
+    return http.post(
+        f"{gateway.url}/v1/images/edits", data=wish, files={"image": ("a.png", picture)}, headers=gateway.headers
+    )
+
+
+@pytest.mark.parametrize(("picture", "code"), REFUSED.values(), ids=REFUSED)
+def test_refused(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, picture: bytes, code: str
+) -> None:
+    reply = edited(http, openai_gateway, picture)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (400, "image[0]", code)
+    assert openai_sim.requests == []
+
+
+@pytest.mark.parametrize("picture", TAKEN.values(), ids=TAKEN)
+def test_taken_for_what_their_header_says_and_passed_on(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, picture: bytes
+) -> None:
+    assert edited(http, openai_gateway, picture).status_code == 200
+    assert len(openai_sim.requests) == 1

@@ -1,0 +1,437 @@
+"""Callers who mean harm, or are broken: what each comes to, byte for byte; afterwards the gateway is as it was."""
+
+import json
+import secrets
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import psutil
+import pytest
+
+from tests.e2e.pictures import png
+from tests.gateway import GatewayProcess
+
+MEGABYTE = 1_000_000
+WISH = b'{"prompt":"a fox","size":"1024x1024","quality":"low"}'
+GENERATIONS, EDITS, FILES = "/v1/images/generations", "/v1/images/edits", "/v1/files"
+REFUSED = b"HTTP/1.1 400 Bad Request"
+OVERSIZED = b"HTTP/1.1 431 Request Header Fields Too Large"
+SETTINGS = """
+requests:
+  most_head_bytes: 65536
+  most_json_bytes: 2000000
+  most_form_bytes: 20000000
+  most_picture_bytes: 16000000
+  head_seconds: 0.3
+  idle_seconds: 0.3
+  stall_seconds: 0.3
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[GatewayProcess]:
+    folder = tmp_path_factory.mktemp("hostile")
+    own = folder / "config"
+    own.mkdir()
+    for name in ("models.yaml", "teams.yaml"):
+        (own / name).write_text((config / name).read_text())
+    (own / "gateway.yaml").write_text(SETTINGS)
+    environment = {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": secrets.token_hex(32)}
+    with GatewayProcess(folder / "data", environment) as process:
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(gateway: GatewayProcess, http: httpx2.Client) -> Iterator[None]:
+    yield
+    reply = http.post(gateway.url + GENERATIONS, content=WISH, headers=gateway.headers)
+    assert reply.status_code == 200, reply.text
+    assert [line for line in gateway.logged() if line["event"] == "crash"] == []
+
+
+def connected(gateway: GatewayProcess) -> socket.socket:
+    host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def said(gateway: GatewayProcess, request: bytes) -> bytes:
+    """All that is answered until the gateway hangs up."""
+    with connected(gateway) as caller:
+        with suppress(ConnectionError):
+            caller.sendall(request)
+        return rest(caller)
+
+
+def rest(caller: socket.socket) -> bytes:
+    """What comes until the gateway hangs up; who is hung up on while still talking may have missed it."""
+    answer = b""
+    with suppress(ConnectionError):
+        while piece := caller.recv(65536):
+            answer += piece
+    return answer
+
+
+def is_oversized(answer: bytes, sent: int) -> bool:
+    """Was it refused for its size? What is much too large may not have been listened to until the answer."""
+    return answer.startswith(OVERSIZED) or (sent > MEGABYTE // 2 and answer == b"")
+
+
+def head(gateway: GatewayProcess, lines: str = "", first: str = "GET /v1/models HTTP/1.1") -> bytes:
+    known = f"host: x\r\nconnection: close\r\nauthorization: Bearer {gateway.key}\r\n"
+    return f"{first}\r\n{known}{lines}\r\n".encode("latin-1")
+
+
+def posted(gateway: GatewayProcess, lines: str, body: bytes) -> bytes:
+    return said(gateway, head(gateway, lines, f"POST {GENERATIONS} HTTP/1.1") + body)
+
+
+def error_of(answer: bytes) -> tuple[int, str | None, str]:
+    status, body = answer.split(b" ", 2)[1], answer.partition(b"\r\n\r\n")[2]
+    error = json.loads(body)["error"]
+    return int(status), error["param"], error["code"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ("x: " + "a" * 60_000 + "\r\n", b"HTTP/1.1 200 OK"),
+        ("x: " + "a" * 65_536 + "\r\n", OVERSIZED),
+        ("x: " + "a" * 10_000_000 + "\r\n", OVERSIZED),
+        ("".join(f"x-{number}: a\r\n" for number in range(1000)), b"HTTP/1.1 200 OK"),
+        ("".join(f"x-{number}: a\r\n" for number in range(100_000)), OVERSIZED),
+        ("x: a\r\n b\r\n", REFUSED),
+        ("x: a\0b\r\n", REFUSED),
+        ("x: a\rset-cookie: b\r\n", REFUSED),
+        ("x-request-id: \x1b[31m\r\n", REFUSED),
+        ("x-gateway-tags: \x1b[31m=1\r\n", REFUSED),
+        ("x : a\r\n", REFUSED),
+    ],
+    ids=[
+        "60 kB",
+        "64 kB",
+        "10 MB",
+        "1000 lines",
+        "100000 lines",
+        "folded",
+        "NUL",
+        "bare CR",
+        "ANSI id",
+        "ANSI tag",
+        "space",
+    ],
+)
+def test_heads(gateway: GatewayProcess, lines: str, status: bytes) -> None:
+    answer = said(gateway, head(gateway, lines))
+    assert is_oversized(answer, len(lines)) if status == OVERSIZED else answer.startswith(status)
+
+
+def test_endless_heads_are_refused_before_anybody_is_asked_for_a_key(gateway: GatewayProcess) -> None:
+    before = psutil.Process(gateway.pid).memory_info().rss
+    for endless in (b"\r\n" * MEGABYTE, b"GET / HTTP/1.1\r\nx: " + b"a" * 30 * MEGABYTE, b"GET /" + b"a" * MEGABYTE):
+        assert said(gateway, endless)[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400", b""}
+    assert psutil.Process(gateway.pid).memory_info().rss - before < 50 * MEGABYTE
+
+
+CHUNKED = "transfer-encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "body", "status"),
+    [
+        ("content-length: 5\r\n" + CHUNKED, b"0\r\n\r\n", REFUSED),
+        (CHUNKED + "content-length: 5\r\n", b"0\r\n\r\n", REFUSED),
+        ("content-length: 5\r\ncontent-length: 6\r\n", b"abcdef", REFUSED),
+        ("content-length: 2\r\ncontent-length: 2\r\n", b"{}", REFUSED),
+        ("content-length: 2, 2\r\n", b"{}", REFUSED),
+        ("content-length: +2\r\n", b"{}", REFUSED),
+        ("content-length: -1\r\n", b"{}", REFUSED),
+        ("transfer-encoding: xchunked\r\n", b"0\r\n\r\n", REFUSED),
+        ("transfer-encoding: chunked, identity\r\n", b"0\r\n\r\n", REFUSED),
+        ("transfer-encoding: \x0bchunked\r\n", b"0\r\n\r\n", REFUSED),
+        (CHUNKED + "transfer-encoding: identity\r\n", b"0\r\n\r\n", REFUSED),
+        (CHUNKED, b"2\n{}\n0\n\n", REFUSED),
+        (CHUNKED, b"-2\r\n{}\r\n0\r\n\r\n", REFUSED),
+        (CHUNKED, b"fffffffffffffffff\r\n{}", REFUSED),
+        (CHUNKED, b"2;" + b"a" * MEGABYTE + b"\r\n{}\r\n0\r\n\r\n", OVERSIZED),
+        (CHUNKED, b"2\r\n{}\r\n0\r\n" + b"x: y\r\n" * 100_000 + b"\r\n", OVERSIZED),
+    ],
+)
+def test_lengths_that_two_readers_could_read_in_two_ways(
+    gateway: GatewayProcess, lines: str, body: bytes, status: bytes
+) -> None:
+    answer = posted(gateway, lines, body)
+    assert is_oversized(answer, len(body)) if status == OVERSIZED else answer.startswith(status)
+
+
+def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
+    return f"{lines}content-length: {len(body)}\r\n", body
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (("content-length: 9223372036854775808\r\n", b"{}"), (413, None, "request_too_large")),
+        ((CHUNKED, b"ffffffff\r\n{}"), (408, None, "request_timeout")),
+        (("transfer-encoding: gzip, chunked\r\n", b"0\r\n\r\n"), (400, "transfer-encoding", "invalid_value")),
+        (
+            sized(zlib.compress(b" " * 100 * MEGABYTE), "content-encoding: deflate\r\n"),
+            (400, "content-encoding", "invalid_value"),
+        ),
+        (sized(WISH, "content-encoding: br\r\n"), (400, "content-encoding", "invalid_value")),
+        (sized(b"[" * 100_000 + b"]" * 100_000), (400, None, "invalid_json")),
+        (sized(b'{"prompt":"a","image_url":' + b"[" * 100_000), (400, None, "invalid_json")),
+        (sized(b'{"prompt":"a","reference_images":[' + b'{"a":' * 100_000), (400, None, "invalid_json")),
+        (sized(b'{"prompt":"a","n":' + b"9" * 10_000 + b"}"), (400, "n", "invalid_value")),
+        (sized(b'{"prompt":"a","seed":' + b"9" * 10_000 + b"}"), (400, "seed", "invalid_value")),
+        (sized(b'{"prompt":"a","prompt":"b","n":1,"n":20}'), (400, "n", "invalid_value")),
+        (sized(b'{"prompt":"\\ud800"}'), (400, None, "invalid_json")),
+        (sized(b'{"prompt":"a\0"}'), (400, None, "invalid_json")),
+        (sized(b"\xef\xbb\xbf" + WISH), (400, None, "invalid_json")),
+        (sized(WISH.decode().encode("utf-16")), (400, None, "invalid_json")),
+        (sized(b'{"prompt":"a","guidance_scale":NaN}'), (400, None, "invalid_json")),
+        (sized(b'{"prompt":"a","\\u001b[31m\\n":1}'), (400, "\x1b[31m\n", "unknown_parameter")),
+        (sized(b'{"prompt":"a","' + b"k" * MEGABYTE + b'":1}'), (400, "k" * 200, "unknown_parameter")),
+        (
+            sized(b'{"prompt":"a","reference_images":["https://\xff"]}'),
+            (400, "reference_images[0]", "invalid_value"),
+        ),
+        (
+            sized(b'{"prompt":"a","reference_images":["https://[2.600::1@@@@]@/a b"]}'),
+            (400, "reference_images[0]", "invalid_image_url"),
+        ),
+        (
+            sized(b'{"prompt":"a","reference_images":[' + b",".join([b'"https://a/"'] * 50_000) + b"]}"),
+            (400, "image", "invalid_value"),
+        ),
+        (sized(WISH, "x-gateway-tags: " + "a" * 60_000 + "\r\n"), (400, "x-gateway-tags", "invalid_value")),
+        (sized(WISH, "idempotency-key: a\tb\r\n"), (400, "idempotency-key", "invalid_value")),
+        (sized(WISH, "cache-control: max-age=" + "9" * 5000 + "\r\n"), (400, "cache-control", "invalid_value")),
+        (sized(WISH, "x-gateway-variant: \xb2\r\n"), (400, "x-gateway-variant", "invalid_value")),
+    ],
+)
+def test_bodies(gateway: GatewayProcess, sent: tuple[str, bytes], error: tuple[int, str | None, str]) -> None:
+    answer = posted(gateway, *sent)
+    assert error_of(answer) == error
+    assert len(answer) < 2000
+
+
+PROMPT = ('name="prompt"', b"a fox")
+PICTURE = ('name="image"; filename="a"', png())
+
+
+def form(*parts: tuple[str, bytes], boundary: str = "x") -> bytes:
+    pieces = [f"--{boundary}\r\ncontent-disposition: form-data; {name}\r\n\r\n".encode() + body for name, body in parts]
+    return b"\r\n".join(pieces) + f"\r\n--{boundary}--\r\n".encode()
+
+
+NESTED = b'--y\r\ncontent-disposition: file; filename="a"\r\n\r\na\r\n--y--'
+
+
+@pytest.mark.parametrize(
+    ("boundary", "body", "error"),
+    [
+        ("x", form(*[(f'name="a{number}"', b"x") for number in range(10_000)]), (400, None, "invalid_form")),
+        ("x", form(*[PROMPT] * 1000), (400, "prompt", "invalid_value")),
+        ("x", form((f'name="{"a" * MEGABYTE}"', b"x")), (400, None, "invalid_form")),
+        ("x", b"--x\r\n" + b"a" * 3 * MEGABYTE, (400, None, "invalid_form")),
+        ("x", form(('name="a"' + "\r\nx: 1" * 1000, b"x")), (400, None, "invalid_form")),
+        ("x", form(('name="a"\nx: 1', b"x")), (400, None, "invalid_form")),
+        ("x", form(('name="a%0D%0Ab"', b"x"), PROMPT, PICTURE), (400, "a\r\nb", "unknown_parameter")),
+        ("x", form(('name="a\0b"', b"x"), PROMPT, PICTURE), (400, "a\0b", "unknown_parameter")),
+        (
+            "x",
+            form(('name="image"\r\ncontent-type: multipart/mixed; boundary=y', NESTED)),
+            (400, "image", "invalid_value"),
+        ),
+        ("x", form(('name="prompt"\r\ncontent-length: -5', b"x")), (400, None, "invalid_form")),
+        ('""', form(PROMPT, PICTURE), (400, None, "invalid_form")),
+        ("\xe9", form(PROMPT, PICTURE), (400, None, "invalid_form")),
+        ("x", form((f'name="svg{"[a]" * 1000}"', b"x"), PROMPT, PICTURE), (400, "svg.a", "unknown_parameter")),
+        (
+            "x",
+            b'--x\r\ncontent-disposition: form-data; name="prompt"\r\n\r\n' + b"\r\n--" * 100_000,
+            (413, "prompt", "request_too_large"),
+        ),
+    ],
+)
+def test_forms(gateway: GatewayProcess, boundary: str, body: bytes, error: tuple[int, str | None, str]) -> None:
+    lines = f"content-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {len(body)}\r\n"
+    assert error_of(said(gateway, head(gateway, lines, f"POST {EDITS} HTTP/1.1") + body)) == error
+
+
+def test_a_boundary_of_a_thousand_characters_is_one(gateway: GatewayProcess, http: httpx2.Client) -> None:
+    long = "b" * 1000
+    headers = gateway.headers | {"content-type": f"multipart/form-data; boundary={long}"}
+    reply = http.post(gateway.url + EDITS, content=form(PROMPT, PICTURE, boundary=long), headers=headers)
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("../../../etc/passwd", "passwd"),
+        ("..\\..\\a", "a"),
+        ("a%0D%0AX: y", "aX: y"),
+        ("a\0b.png", "ab.png"),
+        ("\x1b[31m.png", "[31m.png"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("f" * 4000, "f" * 255),
+    ],
+)
+def test_names_of_files(gateway: GatewayProcess, http: httpx2.Client, given: str, kept: str) -> None:
+    body = form(('name="purpose"', b"vision"), (f'name="file"; filename="{given}"', png()))
+    headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
+    file = http.post(gateway.url + FILES, content=body, headers=headers).json()
+    assert file["filename"] == kept
+    assert {found.parent for found in gateway.data.rglob("*") if found.name.startswith(file["id"])} == {
+        gateway.data / "pictures"
+    }
+
+
+PATHS = (
+    GENERATIONS,
+    "//v1/images/generations",
+    "/v1//images///generations/",
+    "/v1/images/%67enerations",
+    "/v1/v1/images/generations",
+    "http://127.0.0.1/v1/images/generations",
+    "/admin/v1/keys",
+    "//admin/v1/keys",
+    "/%61dmin/v1/keys",
+    "/admin/v1/keys/",
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("host", ["x", "localhost", "127.0.0.1", "metrics"])
+def test_a_key_is_asked_for_however_a_path_and_a_host_are_written(
+    gateway: GatewayProcess, path: str, host: str
+) -> None:
+    lines = f"host: {host}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n"
+    answer = said(gateway, f"POST {path} HTTP/1.1\r\n{lines}{{}}".encode())
+    assert error_of(answer) == (401, None, "invalid_api_key")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/%2e%2e/admin/v1/keys",
+        "/v1/models/../../admin/v1/keys",
+        "/v1/files/..%2f..%2fdev-key",
+        "/v1/images/..%2f..%2fdev-key?expires=9999999999&signature=0",
+        "/docs/../metrics",
+        "/V1/models",
+        "/v1/models;a=b",
+        "//evil.example/%2e%2e",
+        "/%0d%0aset-cookie:a=b",
+    ],
+)
+def test_paths_lead_nowhere_else(gateway: GatewayProcess, path: str) -> None:
+    answer = said(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
+    assert answer.startswith(b"HTTP/1.1 404")
+    names = [line.partition(b":")[0].lower() for line in answer.partition(b"\r\n\r\n")[0].split(b"\r\n")]
+    assert not {b"location", b"set-cookie"} & set(names)
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "PATCH", "HEAD"])
+def test_methods_that_are_none_here(gateway: GatewayProcess, method: str) -> None:
+    answer = said(gateway, head(gateway, first=f"{method} /v1/models HTTP/1.1"))
+    assert answer.startswith(b"HTTP/1.1 405")
+    assert gateway.key.encode() not in answer
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        "authorization: Bearer \r\n",
+        "authorization: Bearer \xe9\xff\r\n",
+        "authorization: Bearer " + "a" * 60_000 + "\r\n",
+        "authorization: Basic {key}\r\n",
+        "x-api-key: {key}\r\n",
+        "cookie: key={key}\r\n",
+        "authorization: Bearer igw_wrong\r\nauthorization: Bearer {key}\r\n",
+    ],
+)
+def test_a_key_has_one_place(gateway: GatewayProcess, credentials: str) -> None:
+    lines = credentials.replace("{key}", gateway.key)
+    request = f"GET /v1/models?api_key={gateway.key} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}\r\n"
+    assert error_of(said(gateway, request.encode("latin-1"))) == (401, None, "invalid_api_key")
+
+
+def test_nothing_that_a_caller_writes_begins_a_line_of_the_log(gateway: GatewayProcess) -> None:
+    path = "/%0a%7B%22event%22:%22forged%22%7D%1b[31m"
+    said(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
+    line = gateway.await_logged("request", path='/\n{"event":"forged"}\x1b[31m')
+    assert line["status"] == 404
+    assert not [line for line in gateway.logged() if line["event"] == "forged"]
+    assert not any("\x1b" in line for line in gateway.lines)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nhost:", b"\r\n"], ids=["silent", "half", "line ends"])
+def test_a_head_that_does_not_come_is_not_waited_for(gateway: GatewayProcess, begun: bytes) -> None:
+    assert said(gateway, begun) == b""
+
+
+def test_a_second_head_has_no_more_time_than_the_first(gateway: GatewayProcess) -> None:
+    with connected(gateway) as caller:
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200")
+        caller.sendall(b"GET /health/live HTTP/1.1\r\n")
+        assert caller.recv(65536) == b""
+
+
+def test_who_waits_for_an_answer_is_not_taken_for_somebody_slow(gateway: GatewayProcess, http: httpx2.Client) -> None:
+    wish = {"prompt": "a fox that takes its time [sandbox delay=1]", "size": "1024x1024", "quality": "low"}
+    reply = http.post(gateway.url + GENERATIONS, json=wish, headers=gateway.headers)
+    assert reply.status_code == 200
+
+
+def test_an_answer_that_nobody_takes_is_taken_back(gateway: GatewayProcess, http: httpx2.Client) -> None:
+    body = form(('name="purpose"', b"vision"), ('name="file"; filename="a"', png() + bytes(12 * MEGABYTE)))
+    headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
+    file = http.post(gateway.url + FILES, content=body, headers=headers).json()
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
+        caller.connect((host, int(port)))
+        path = f"{FILES}/{file['id']}/content"
+        caller.sendall(head(gateway, first=f"GET {path} HTTP/1.1"))
+        gateway.await_logged("request", path=path)
+        assert 0 < len(rest(caller)) < 12 * MEGABYTE
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(gateway: GatewayProcess, http: httpx2.Client) -> None:
+    content = png() + bytes(6 * MEGABYTE)
+    body = form(('name="purpose"', b"vision"), ('name="file"; filename="a"', content))
+    headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
+    file = http.post(gateway.url + FILES, content=body, headers=headers).json()
+    taken = 0
+    with http.stream("GET", f"{gateway.url}{FILES}/{file['id']}/content", headers=gateway.headers) as reply:
+        for piece in reply.iter_raw(4096):
+            taken += len(piece)
+    assert taken == len(content)
+
+
+def test_hundreds_of_silent_connections_keep_nobody_out(gateway: GatewayProcess, http: httpx2.Client) -> None:
+    silent = [connected(gateway) for _ in range(300)]
+    assert http.get(gateway.url + "/health/live").status_code == 200
+    for caller in silent:
+        with caller:
+            assert caller.recv(1) == b""
+
+
+def test_many_large_bodies_at_once_are_no_more_than_they_are(gateway: GatewayProcess) -> None:
+    process = psutil.Process(gateway.pid)
+    before = process.memory_info().rss
+    callers = [connected(gateway) for _ in range(20)]
+    for caller in callers:
+        caller.sendall(head(gateway, "content-length: 1900000\r\n", f"POST {GENERATIONS} HTTP/1.1") + b" " * 1_800_000)
+    for caller in callers:
+        with caller:
+            assert error_of(rest(caller)) == (408, None, "request_timeout")
+    assert process.memory_info().rss - before < 150 * MEGABYTE

@@ -1,0 +1,83 @@
+"""Targets: pictures, addresses that a caller wants fetched, and settings."""
+
+import re
+import tempfile
+from contextlib import suppress
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from service.adapters.darkroom import MOST_PIXELS, look_at
+from service.adapters.links import Link
+from service.domain.addresses import is_plain_name, literal, refused
+from service.domain.errors import UnreadableFile
+from service.domain.images import Reference
+from service.domain.sniff import sniff
+from service.settings.files import SettingsError
+from service.settings.gateway import read_gateway
+from service.usecases.spool import Intake
+
+MOST = 1 << 20
+
+
+def brought(data: bytes) -> Reference:
+    """A picture as a caller brings it."""
+    intake = Intake("image", MOST)
+    intake.write(data or b"\0")
+    return intake.done()
+
+
+def picture(data: bytes) -> None:
+    """A file is a picture with a size, of the kind that its first bytes tell, or it is refused."""
+    with suppress(UnreadableFile):
+        look = look_at(brought(data))
+        assert look.media_type == sniff(data), (look, sniff(data))
+        assert 0 < look.size.pixels <= MOST_PIXELS
+
+
+def address(data: bytes) -> None:
+    """What may be dialled is https, names nobody, and leads where Python's own reading of it leads; never inside."""
+    with suppress(ValueError):
+        text = data.decode()
+        link = Link.read(text)
+        assert text.lstrip()[:6].lower() == "https:"
+        assert "@" not in link.authority
+        assert 0 <= link.port < 1 << 16
+        assert re.fullmatch(r"[\x21-\x7e]*", link.target), link.target
+        dialled = literal(link.host)
+        if dialled is not None and not refused(dialled, ()):
+            inside = ip_address(str(dialled))
+            closed = inside.is_loopback, inside.is_link_local, inside.is_private, inside.is_multicast
+            assert not any(closed), dialled
+            assert link.at(dialled).host == str(dialled)
+        if is_plain_name(link.host):
+            assert same_host(text, link.host)
+
+
+def same_host(text: str, host: str) -> bool:
+    """Does another reader of addresses find that host, or none at all?"""
+    try:
+        found = urlsplit(text).hostname
+    except ValueError:
+        return True
+    return found is None or not found.isascii() or found == host
+
+
+@cache
+def folder() -> Path:
+    """Where settings are put to be read."""
+    return Path(tempfile.mkdtemp(prefix="image-gateway-fuzz-"))
+
+
+def settings(data: bytes) -> None:
+    """A file of settings is read, or refused in one line that names it."""
+    file = folder() / "gateway.yaml"
+    file.write_bytes(data)
+    try:
+        read_gateway(file, {})
+    except SettingsError as wrong:
+        refusal = str(wrong)
+    else:
+        return
+    assert refusal.startswith(str(file))

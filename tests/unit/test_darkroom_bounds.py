@@ -1,0 +1,82 @@
+"""Headers that are made to be read for minutes are given up; pixels come in as many pieces as there are."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import pybase64
+import pytest
+from PIL import Image
+
+from service.adapters.darkroom import MOST_NOTES, MOST_READS, Thrifty, look_at, read_header
+from service.domain.errors import UnreadableFile
+from service.domain.images import Reference
+from service.domain.outcomes import Picture
+from service.domain.routing import Transcode
+from service.usecases.spool import Intake
+from tests.unit.test_darkroom import DARKROOM
+
+
+class Counted(io.BytesIO):
+    """A file that counts how often it is read."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        return super().read(size)
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\0", b"\xff\xfe\x00\x02", b"\xff\xe1\x00\x02"])
+def test_a_header_is_read_so_often_and_no_more(filler: bytes) -> None:
+    file = Counted(b"\xff\xd8\xff" + filler * 200_000)
+    with pytest.raises(UnreadableFile):
+        read_header(file, "image")
+    assert file.reads <= MOST_READS + 1
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def sliced(picture: bytes) -> bytes:
+    """The same png with its pixels a byte a chunk."""
+    start = picture.index(b"IDAT") - 4
+    length = struct.unpack(">I", picture[start : start + 4])[0]
+    pixels = picture[start + 8 : start + 8 + length]
+    pieces = b"".join(chunk(b"IDAT", bytes([byte])) for byte in pixels)
+    return picture[:start] + pieces + picture[start + 12 + length :]
+
+
+async def test_pixels_may_come_in_any_number_of_pieces() -> None:
+    drawn = io.BytesIO()
+    Image.effect_noise((96, 96), 100).save(drawn, "PNG")
+    picture = sliced(drawn.getvalue())
+    assert picture.count(b"IDAT") * 3 > MOST_READS
+    bought = Picture(base64=pybase64.b64encode(picture))
+    developed = await DARKROOM.develop(bought, Transcode(output_format="webp", quality=80))
+    assert pybase64.b64decode(developed.base64).startswith(b"RIFF")
+
+
+def test_who_is_trusted_is_not_counted() -> None:
+    thrifty = Thrifty(io.BytesIO(bytes(2 * MOST_READS)))
+    thrifty.trust()
+    assert sum(len(thrifty.read(1)) for _ in range(2 * MOST_READS)) == 2 * MOST_READS
+
+
+def turned(padding: int) -> Reference:
+    """A picture that lies on its side, as its notes say, which are so much longer than they need to be."""
+    notes = Image.Exif()
+    notes[0x0112] = 6
+    drawn = io.BytesIO()
+    Image.new("RGB", (8, 4)).save(drawn, "PNG", exif=notes.tobytes() + bytes(padding))
+    intake = Intake("image", 1 << 20)
+    intake.write(drawn.getvalue())
+    return intake.done()
+
+
+def test_notes_like_a_book_are_not_read() -> None:
+    with warnings.catch_warnings(action="error"):
+        assert str(look_at(turned(0)).size) == "4x8"
+        assert str(look_at(turned(MOST_NOTES)).size) == "8x4"
