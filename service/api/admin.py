@@ -21,6 +21,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
 from service.api.bodies import read_all
+from service.api.described import MOMENT
 from service.api.desk import Desk, desk_of
 from service.api.documents import errors_of, json_body
 from service.api.edge import Connection, Http, line_of
@@ -40,13 +41,19 @@ LIMIT = re.compile(r"[0-9]{1,4}")
 NEVER_STORED = CacheControlHeader(no_store=True)
 
 KeyId = Annotated[str, PathParameter(description="The id of an issued key.")]
-Ending = Annotated[str | None, Meta(description="A date or an RFC 3339 date-time in the future; null: no end.")]
+Ending = Annotated[
+    str | None,
+    Meta(
+        description="A date or an RFC 3339 date-time in the future; null: no end.",
+        extra_json_schema={"pattern": f"^{MOMENT}$"},
+    ),
+]
 
 
 class IssueBody(Body, frozen=True, kw_only=True):
     """A key that is wanted."""
 
-    team: Annotated[str, Meta(description="A team of teams.yaml.")]
+    team: Annotated[str, Meta(description="A team of teams.yaml.", extra_json_schema={"minLength": 1})]
     note: Annotated[str, Meta(max_length=MOST_NOTE, description="What it is for. One line.")] = ""
     expires_at: Ending = None
 
@@ -135,7 +142,7 @@ def needs_admin(connection: Connection, handler: BaseRouteHandler) -> None:
     if expected is None:
         raise NotFoundException
     scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(digest_of(secret.strip()), expected):
+    if scheme.lower() != "bearer" or not hmac.compare_digest(digest_of(secret.strip()), expected()):
         raise NotAuthenticated("This path needs the admin key.", code="invalid_api_key")
     line_of(connection.scope).note(actor="admin")
 

@@ -1,16 +1,20 @@
 """Reads request bodies: bounded in bytes, bounded in silence.
 
 Rule: a body is refused as soon as it is known to be too large, by announcement or by count (`TooLarge`); one that
-pauses too long is given up (`SlowBody`); a caller that hangs up makes `ClientGone`. Nothing is decoded here.
+pauses too long is given up (`SlowBody`); a caller that hangs up makes `ClientGone`. Nothing is decoded here; a body
+that says it is compressed is refused (`InvalidValue`), and nowhere do few bytes become many.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 from service.api.edge import Http
 from service.api.errors import ClientGone
-from service.domain.errors import SlowBody, TooLarge
+from service.domain.errors import InvalidValue, SlowBody, TooLarge
+
+PLAIN: Mapping[str, str] = {"content-encoding": "identity", "transfer-encoding": "chunked"}
+"""What these headers may say: nothing more than that the body is what it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +27,9 @@ class Limits:
     idle_seconds: float
 
 
-async def chunks(request: Http, most: int, idle: float) -> AsyncIterator[bytes]:
+async def chunks(request: Http, most: int, idle: float) -> AsyncGenerator[bytes, None]:
     """The body, piece by piece."""
+    _check_plain(request)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         raise TooLarge(f"The body has {announced} bytes; at most {most} are accepted.")
@@ -38,6 +43,12 @@ async def chunks(request: Http, most: int, idle: float) -> AsyncIterator[bytes]:
         yield chunk
         if not message.get("more_body"):
             return
+
+
+def _check_plain(request: Http) -> None:
+    for header, plain in PLAIN.items():
+        if request.headers.get(header, plain).strip().lower() != plain:
+            raise InvalidValue(f"Bodies are taken as they are; {header} can only be {plain}.", param=header)
 
 
 async def _receive(request: Http, idle: float) -> dict[str, bytes]:

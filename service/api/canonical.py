@@ -142,7 +142,7 @@ def reference(token: msgspec.Raw, name: str, most_bytes: int) -> Reference:
         return _inline(raw, name, most_bytes)
     try:
         address = msgspec.json.decode(token, type=str)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a token is not looked at before it is decoded
         raise InvalidValue(f"{name} must be a string.", param=name) from None
     if not address.startswith("https://") or len(address) > MOST_LINK:
         raise UnreachableLink(f"{name} must be an https address or a data URL.", param=name)

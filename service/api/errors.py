@@ -215,7 +215,11 @@ def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
         405: f"{request.method} is not allowed here. {OFFERED}",
     }.get(error.status_code, error.detail)
     row = Row(error.status_code, INVALID, code)
-    return render(row, ErrorBody(message=message, type=row.type, param=None, code=code))
+    reply = render(row, ErrorBody(message=message, type=row.type, param=None, code=code))
+    allowed = (error.headers or {}).get("allow")
+    if allowed:
+        reply.headers["allow"] = ", ".join(sorted(allowed.split(", ")))
+    return reply
 
 
 def crashed(request_id: str, error: Exception) -> Crashed:

@@ -18,7 +18,7 @@ from service.api.desk import desk_of, key_of
 from service.api.documents import PICTURE_STATUSES, errors_of, file_body
 from service.api.edge import Http
 from service.api.multipart import FILE, read_form
-from service.api.pictures import sent
+from service.api.pictures import FetchOperation, sent
 from service.api.schemas import FileForm, decode_form
 from service.domain.errors import MissingParameter, PictureNotFound
 from service.usecases.keep_files import File
@@ -61,6 +61,7 @@ class UploadOperation(Operation):
     status_code=200,
     operation_class=UploadOperation,
     operation_id="createFile",
+    tags=["Files"],
     summary="Bring a picture for later edits",
     response_description="The file.",
     responses=errors_of(400, 401, 408, 413, 500, 503),
@@ -78,6 +79,7 @@ async def create_file(request: Http) -> FileReply:
 @get(
     "/files/{file_id:str}",
     operation_id="retrieveFile",
+    tags=["Files"],
     summary="Describe a file",
     response_description="The file.",
     responses=errors_of(400, 401, 404, 500, 503),
@@ -92,7 +94,9 @@ async def retrieve_file(request: Http, file_id: Id) -> FileReply:
 
 @get(
     "/files/{file_id:str}/content",
+    operation_class=FetchOperation,
     operation_id="downloadFile",
+    tags=["Files"],
     summary="Fetch a file",
     media_type="image/png",
     response_description="The picture.",
@@ -112,6 +116,7 @@ async def download_file(request: Http, file_id: Id) -> ASGIResponse:
     "/files/{file_id:str}",
     status_code=200,
     operation_id="deleteFile",
+    tags=["Files"],
     summary="Delete a file",
     response_description="It is gone.",
     responses=errors_of(400, 401, 404, 500, 503),

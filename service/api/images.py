@@ -30,7 +30,6 @@ from service.domain.booking import Caller
 from service.domain.images import Operation, Spec
 from service.domain.kept import name_of
 from service.domain.ledger import Admission
-from service.domain.links import sign
 from service.domain.marks import Verdict, marks_of
 from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
@@ -68,6 +67,7 @@ class EditOperation(openapi.Operation):
     status_code=200,
     operation_class=GenerateOperation,
     operation_id="createImage",
+    tags=["Images"],
     summary="Draw pictures from words",
     responses=images_reply() | refusals(),
 )
@@ -86,6 +86,7 @@ async def generate(request: Http) -> ASGIResponse:
     status_code=200,
     operation_class=EditOperation,
     operation_id="createImageEdit",
+    tags=["Images"],
     summary="Draw pictures from pictures and words",
     responses=images_reply() | refusals(),
 )
@@ -202,6 +203,6 @@ def _urls(request: Http, desk: Desk, share: Share) -> list[str]:
     root = (desk.links.public_url or str(request.base_url)).rstrip("/")
     expires = share.at + desk.links.seconds
     return [
-        f"{root}/v1/images/{name}?expires={expires}&signature={sign(desk.links.key, name, expires)}"
+        f"{root}/v1/images/{name}?expires={expires}&signature={desk.links.signs.sign(name, expires)}"
         for name in map(name_of, share.result.ids)
     ]

@@ -88,6 +88,7 @@ class ModelsReply(msgspec.Struct):
 @get(
     "/models",
     operation_id="listModels",
+    tags=["Models"],
     summary="List the models on offer",
     responses=errors_of(401, 500),
     response_description="The models.",
@@ -107,6 +108,7 @@ ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are 
 @get(
     "/models/{model_id:path}",
     operation_id="retrieveModel",
+    tags=["Models"],
     summary="Describe one model",
     responses=errors_of(400, 401, 403, 404, 500),
     response_description="The model.",

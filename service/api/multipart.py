@@ -6,6 +6,7 @@ octet-stream; what a picture is, is seen later.
 """
 
 import re
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -18,6 +19,7 @@ from service.usecases.spool import Intake
 
 MOST_TEXT_BYTES = 262_144
 MOST_PARTS = 64
+LINE_ENDS = re.compile(r"[\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,12 @@ async def read_form(request: Http, limits: Limits, parts: Parts) -> Form:
     receiver = _Receiver(parts, limits.most_picture_bytes)
     try:
         with PushMultipartParser(options.get("boundary", ""), max_segment_count=MOST_PARTS) as parser:
-            async for chunk in chunks(request, limits.most_form_bytes, limits.idle_seconds):
-                for event in parser.parse(chunk):
-                    receiver.take(event)
+            async with aclosing(chunks(request, limits.most_form_bytes, limits.idle_seconds)) as body:
+                async for chunk in body:
+                    for event in parser.parse(chunk):
+                        receiver.take(event)
     except MultipartError as broken:
-        raise MalformedBody(f"The form cannot be read: {broken}.", code="invalid_form") from None
+        raise MalformedBody(f"The form cannot be read: {broken.args[0]}.", code="invalid_form") from None
     return receiver.form
 
 
@@ -82,6 +85,8 @@ class _Receiver:
             self._add_text(event)
 
     def _begin(self, segment: MultipartSegment) -> None:
+        if any(LINE_ENDS.search(value) for _, value in segment.headerlist):  # found or not, as the body was cut up
+            raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
         self._name = segment.name
         self._text.clear()
         self._intake = None

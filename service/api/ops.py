@@ -1,27 +1,21 @@
 """Health, documentation: what platform teams and their tools ask for. No key is needed and nothing secret is told.
 
-Rule: live says that the process answers; ready says that it should be sent requests, and if not, why.
+Rule: live says that the process answers; ready says that it should be sent requests, and if not, why. What describes
+the API is written once and kept, in a thread: nobody needs a key to ask for it.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from functools import cache
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, select_autoescape
-from litestar import get
+from litestar import Litestar, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
 from service.api.desk import desk_of
-from service.api.documents import finished
 from service.api.edge import Http
-
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "pages"),
-    autoescape=select_autoescape(),
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+from service.api.finishing import finished
+from service.api.page import HEADERS, written
 
 
 class Health(msgspec.Struct, omit_defaults=True):
@@ -34,6 +28,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 @get(
     "/health/live",
     operation_id="isLive",
+    tags=["Operations"],
     summary="Does the process answer?",
     security=[{}],
     response_description="It does.",
@@ -46,6 +41,7 @@ async def live() -> Health:
 @get(
     "/health/ready",
     operation_id="isReady",
+    tags=["Operations"],
     summary="Should it be sent requests?",
     security=[{}],
     responses={
@@ -61,17 +57,26 @@ async def ready(request: Http) -> Response[Health]:
     return Response(Health(status="ok"))
 
 
-@get("/docs", include_in_schema=False, sync_to_thread=False)
+@get("/docs", include_in_schema=False, sync_to_thread=True)
 def docs(request: Http) -> Response[str]:
     """The API for people, as one page that needs nothing from elsewhere."""
-    page = _PAGES.get_template("docs.html").render(api=finished(request.app.openapi_schema.to_schema()))
-    return Response(page, media_type="text/html")
+    return Response(_page(request.app), media_type="text/html", headers=HEADERS)
 
 
-@get("/openapi.yaml", include_in_schema=False, sync_to_thread=False)
+@get("/openapi.yaml", include_in_schema=False, sync_to_thread=True)
 def openapi(request: Http) -> Response[bytes]:
     """The API for programs."""
-    return Response(openapi_yaml(request.app.openapi_schema.to_schema()), media_type="application/yaml")
+    return Response(_yaml(request.app), media_type="application/yaml")
+
+
+@cache
+def _page(app: Litestar) -> str:
+    return written(finished(app.openapi_schema.to_schema()))
+
+
+@cache
+def _yaml(app: Litestar) -> bytes:
+    return openapi_yaml(app.openapi_schema.to_schema())
 
 
 def openapi_yaml(schema: Mapping[str, object]) -> bytes:

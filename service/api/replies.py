@@ -26,7 +26,7 @@ class TokenDetails(msgspec.Struct):
     image_tokens: int
 
 
-class UsageReply(msgspec.Struct):
+class TokenUsage(msgspec.Struct):
     """Tokens as the vendor counted them, over all pictures of the reply."""
 
     input_tokens: int
@@ -59,7 +59,7 @@ class ImagesReply(msgspec.Struct, omit_defaults=True):
     output_format: str | None = None
     quality: str | None = None
     size: str | None = None
-    usage: UsageReply | None = None
+    usage: TokenUsage | None = None
     svg_usage: SvgUsage | None = None
 
 
@@ -129,9 +129,9 @@ def _item(index: int, picture: Picture, link: Linked) -> bytes:
     return msgspec.json.encode(item)
 
 
-def usage_reply(usage: Usage) -> UsageReply:
+def usage_reply(usage: Usage) -> TokenUsage:
     """The vendor's count in the wire's form."""
-    return UsageReply(
+    return TokenUsage(
         input_tokens=usage.tokens_in,
         input_tokens_details=TokenDetails(text_tokens=usage.text_in, image_tokens=usage.image_in),
         output_tokens=usage.tokens_out,

@@ -123,7 +123,8 @@ class FileForm(Body, frozen=True, kw_only=True):
 
 
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+?)`")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.+?)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+MOST_ECHOED = 200  # characters of a caller's own words in a refusal
 
 
 def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
@@ -132,6 +133,8 @@ def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as invalid:
         raise explain(str(invalid)) from None
+    except RecursionError:
+        raise MalformedBody("The body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
         raise MalformedBody(f"The body is not valid JSON: {_first_words(broken)}.") from None
 
@@ -181,4 +184,5 @@ def explain(message: str) -> RequestError:
 
 
 def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    """A field's name as callers are told it: it may be theirs, and megabytes."""
+    return (f"{path}.{name}" if path else name)[:MOST_ECHOED]

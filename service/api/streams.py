@@ -16,7 +16,7 @@ from litestar.response.base import ASGIResponse, Response
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.edge import Http, Line, line_of
-from service.api.replies import UsageReply, usage_reply
+from service.api.replies import TokenUsage, usage_reply
 from service.domain.errors import GatewayError
 from service.domain.outcomes import Buffer, Partial, Picture, Usage
 from service.usecases.ports import Show
@@ -55,7 +55,7 @@ class PictureEvent(msgspec.Struct, omit_defaults=True):
     quality: str
     background: str
     output_format: str
-    usage: UsageReply | None
+    usage: TokenUsage | None
     id: str
     index: int
     revised_prompt: str | None = None

@@ -73,6 +73,7 @@ class OwnUsageReply(UsageReply):
 @get(
     "/usage",
     operation_id="getUsage",
+    tags=["Usage"],
     summary="Say what your team has used and what is left",
     responses=errors_of(400, 401, 500, 503),
     response_description="Sums by group and in total, and how the limits stand.",

@@ -1,0 +1,219 @@
+"""From the framework's description to the OpenAPI document: what a framework cannot say, and each thing once.
+
+Rule: pure; what is in the tables of `described.py` is put where it belongs, examples come from `examples.py`. Errors,
+headers and bodies stand among the components and are referred to. A document of fewer operations, as on a port that
+serves a part of them, has their tags and components and no others.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from service.api import described
+from service.api.admin import ChangeBody, IssueBody, RotateBody
+from service.api.described import HEADERS, LINKS, PARAMETERS, REFUSALS, Link
+from service.api.documents import COMPONENTS, FILE, body_schemas
+from service.api.events import EVENTS, event_schemas
+from service.api.examples import add_examples
+from service.api.schemas import EditBody, EditForm, FileForm, GenerateBody
+
+Node = dict[str, Any]
+
+BODIES = (GenerateBody, EditBody, EditForm, FileForm, IssueBody, ChangeBody, RotateBody)
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/svg+xml")
+EXPORT_TYPES = ("text/csv", "application/vnd.apache.parquet")
+ENVELOPE = {"$ref": f"{COMPONENTS}ErrorReply"}
+DRAWS = ("createImage", "createImageEdit")
+FETCHES = ("fetchPicture", "downloadFile")
+UNSAID = ("deprecated", "allowEmptyValue", "allowReserved")
+"""What the framework says of everything, and means nothing where it is false."""
+
+
+def finished(schema: Mapping[str, Any]) -> Node:
+    """The document."""
+    document = cast("Node", copy.deepcopy(schema))
+    operations = dict(_operations(document))
+    for name, operation in operations.items():
+        _describe(name, operation)
+    for link in LINKS:
+        if link.source in operations and link.target in operations:
+            _link(operations[link.source], link)
+    add_examples(operations, components := _components(document))
+    _keep_used(document, components)
+    used = {tag for operation in operations.values() for tag in operation["tags"]}
+    has_default = any("security" not in operation for operation in operations.values())
+    return {
+        "openapi": document["openapi"],
+        "info": _info(document["info"]),
+        "servers": described.SERVERS,
+        **({"security": document["security"]} if has_default else {}),
+        "tags": [{"name": tag, "description": about} for tag, (_, about) in described.TAGS.items() if tag in used],
+        "x-tagGroups": _planes(used),
+        "paths": document["paths"],
+        "components": components,
+    }
+
+
+def _info(given: Node) -> Node:
+    about = f"{given['description']} {described.ABOUT_EXAMPLES}"
+    return given | {"summary": described.SUMMARY, "description": about, "contact": described.CONTACT}
+
+
+def _operations(document: Node) -> Iterator[tuple[str, Node]]:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            yield operation["operationId"], operation
+
+
+def _planes(used: set[str]) -> list[Node]:
+    """Tags by plane."""
+    planes: dict[str, list[str]] = {}
+    for tag, (plane, _) in described.TAGS.items():
+        if tag in used:
+            planes.setdefault(plane, []).append(tag)
+    return [{"name": plane, "tags": tags} for plane, tags in planes.items()]
+
+
+def _describe(name: str, operation: Node) -> None:
+    for word in UNSAID:
+        operation.pop(word, None)
+    for parameter in operation.get("parameters", ()):
+        _describe_parameter(parameter)
+    if name in DRAWS:
+        _describe_drawing(name, operation["responses"]["200"])
+    if name in FETCHES:
+        for status in ("200", "206"):
+            operation["responses"][status]["content"] = {kind: {"schema": FILE} for kind in PICTURE_TYPES}
+    if name == "exportUsage":
+        operation["responses"]["200"]["content"] = {
+            kind: {"schema": {"type": "string"}} for kind in EXPORT_TYPES[:1]
+        } | {kind: {"schema": FILE} for kind in EXPORT_TYPES[1:]}
+    operation["responses"] = {
+        status: _response(name, int(status), response) for status, response in sorted(operation["responses"].items())
+    }
+
+
+def _describe_parameter(parameter: Node) -> None:
+    for word in UNSAID:
+        parameter.pop(word, None)
+    if parameter["in"] != "header":
+        parameter["schema"] = dict(PARAMETERS[parameter["name"]])
+    if not (parameter["in"] == "path" or parameter["name"] in described.REQUIRED_PARAMETERS):
+        parameter.pop("required", None)
+    else:
+        parameter["required"] = True
+
+
+def _describe_drawing(name: str, response: Node) -> None:
+    """Pictures may come as JSON, as JSON that began before it was known, or as events."""
+    response["description"] = (
+        "The pictures. With `x-gateway-keepalive` spaces may come first, and an error instead; with `stream`, events."
+    )
+    response["content"]["application/json"]["schema"] = {"anyOf": [{"$ref": f"{COMPONENTS}ImagesReply"}, ENVELOPE]}
+    response["content"]["text/event-stream"] = {"schema": EVENTS[name]}
+
+
+def _response(name: str, status: int, response: Node) -> Node:
+    content = response.get("content", {})
+    if content.get("application/json", {}).get("schema") == ENVELOPE:
+        return {"$ref": f"#/components/responses/{REFUSALS[status].name}"}
+    names = described.OF_SUCCESS.get(name, described.EVERY)
+    names = (*names, "content-range") if status == 206 else names  # noqa: PLR2004 (a status)
+    return {"description": response["description"], "headers": _headers(names)} | (
+        {"content": content} if content else {}
+    )
+
+
+def _headers(names: tuple[str, ...]) -> Node:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _link(source: Node, link: Link) -> None:
+    """Put a link on the success that there is."""
+    success = next(response for status, response in source["responses"].items() if status.startswith("2"))
+    said: Node = {"operationId": link.target, "description": link.description}
+    if link.parameters:
+        said["parameters"] = dict(link.parameters)
+    if link.body is not None:
+        said["requestBody"] = link.body
+    success.setdefault("links", {})[link.target] = said
+
+
+def _components(document: Node) -> Node:
+    components = document["components"]
+    for name, description in described.SECURITY.items():
+        components["securitySchemes"][name]["description"] = description
+    return {
+        "schemas": _tidy(dict(sorted((components["schemas"] | body_schemas(*BODIES) | event_schemas()).items()))),
+        "responses": {refusal.name: _refusal(status) for status, refusal in REFUSALS.items()},
+        "headers": {
+            name: {
+                "description": header.description,
+                "required": name in described.REQUIRED,
+                "schema": dict(header.schema),
+                "example": header.example,
+            }
+            for name, header in HEADERS.items()
+        },
+        "securitySchemes": components["securitySchemes"],
+    }
+
+
+def _refusal(status: int) -> Node:
+    names = (*described.ERRORS, *described.OF_ERROR.get(status, ()), "idempotent-replayed")
+    return {
+        "description": REFUSALS[status].meaning,
+        "headers": _headers(names),
+        "content": {"application/json": {"schema": ENVELOPE}},
+    }
+
+
+def _tidy(node: Any) -> Any:  # noqa: ANN401 (a JSON document)
+    """The same schemas, said better: words are strings, and an integer is a number, which `oneOf` of both refuses."""
+    if isinstance(node, list):
+        return [_tidy(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    tidied = {key: _tidy(value) for key, value in node.items()}
+    if "type" not in node and all(isinstance(word, str) for word in node.get("enum") or [None]):
+        tidied["type"] = "string"
+    if len(tidied.get("enum", ())) == 1:
+        tidied["const"] = tidied.pop("enum")[0]
+    choices = tidied.pop("oneOf", None) if "oneOf" in node and "required" not in node["oneOf"][0] else None
+    if choices is None:
+        return tidied
+    if {"type": "number"} in choices:
+        choices = [choice for choice in choices if choice != {"type": "integer"}]
+    return tidied | (choices[0] if len(choices) == 1 else {"anyOf": choices})
+
+
+def _keep_used(document: Node, components: Node) -> None:
+    """Drop the components that nothing leads to."""
+    used: set[str] = set()
+    waiting = list(_references(document["paths"]))
+    while waiting:
+        place = waiting.pop()
+        if place not in used:
+            used.add(place)
+            _, _, kind, name = place.split("/")
+            waiting += _references(components[kind][name])
+    needs: list[Any] = [operation.get("security", document["security"]) for _, operation in _operations(document)]
+    schemes = {name for either in needs for need in either for name in need}
+    for kind in ("schemas", "responses", "headers"):
+        components[kind] = {
+            name: part for name, part in components[kind].items() if f"#/components/{kind}/{name}" in used
+        }
+    components["securitySchemes"] = {
+        name: scheme for name, scheme in components["securitySchemes"].items() if name in schemes
+    }
+
+
+def _references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)

@@ -1,0 +1,95 @@
+"""/docs: the API for people, as one page that needs nothing from elsewhere.
+
+Rule: written once for an application and kept, because writing it takes a tenth of a second and nobody needs a key to
+ask for it. Its header forbids browsers to load or send anything, so that what the page holds is all there is to it.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from service.api.examples import FIRST_ERROR, Exchange, Sent, exchanges
+
+ROOT = "https://YOUR_GATEWAY"
+KEYS = {"admin": "ADMIN_KEY"}
+LINE = " \\\n  "
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as curl sends it, and its reply."""
+
+    summary: str
+    curl: str
+    status: int
+    reply: str
+
+
+def written(api: Mapping[str, Any]) -> str:
+    """The page for a document."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape  # noqa: PLC0415 (2 MB that few replicas need)
+
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "pages"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("docs.html").render(api=api, root=ROOT, pairs=pairs_of(api))
+
+
+def pairs_of(api: Mapping[str, Any]) -> dict[str, list[Pair]]:
+    """Operation → its examples. Refusals stand with the errors."""
+    found: dict[str, list[Pair]] = {}
+    for path, methods in api["paths"].items():
+        for method, operation in methods.items():
+            name = operation["operationId"]
+            told = [each for each in exchanges() if each.operation == name and each.reply.status < FIRST_ERROR]
+            found[name] = [_pair(each, method.upper(), path) for each in told]
+    return found
+
+
+def _pair(exchange: Exchange, method: str, path: str) -> Pair:
+    reply = exchange.reply
+    head = "".join(f"{name}: {value}\n" for name, value in reply.headers.items())
+    body = reply.body if isinstance(reply.body, str) else json.dumps(reply.body, indent=2, ensure_ascii=False)
+    said = body if reply.body is not None else f"(the bytes, {reply.media_type})"
+    return Pair(
+        summary=exchange.summary,
+        curl=curl(exchange.request, method, path),
+        status=reply.status,
+        reply=f"{head}\n{said}" if head else said,
+    )
+
+
+def curl(sent: Sent, method: str, path: str) -> str:
+    """A request as a command."""
+    for name, value in sent.path.items():
+        path = path.replace(f"{{{name}}}", value)
+    address = f"{ROOT}{path}" + (f"?{urlencode(sent.query)}" if sent.query else "")
+    has_body = sent.media_type is not None
+    words = [f"curl {shlex.quote(address)}"]
+    words += [f"-X {method}"] if method not in ({"POST"} if has_body else {"GET"}) else []
+    words += [f'-H "Authorization: Bearer {KEYS.get(sent.caller, "YOUR_KEY")}"'] if sent.caller != "nobody" else []
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in sent.headers.items()]
+    return LINE.join(words + _body(sent))
+
+
+def _body(sent: Sent) -> list[str]:
+    if sent.media_type == "application/json":
+        return ['-H "Content-Type: application/json"', f"-d {shlex.quote(json.dumps(sent.body, ensure_ascii=False))}"]
+    fields = sent.body if sent.media_type else {}
+    listed = [
+        (name, item) for name, value in fields.items() for item in (value if isinstance(value, list) else [value])
+    ]
+    return [f"-F {shlex.quote(f'{name}={value}')}" for name, value in listed]

@@ -1,0 +1,74 @@
+"""What schemathesis and a look at the page found, held: methods, what describes the API, and headers that are empty."""
+
+import re
+
+import httpx2
+import pytest
+
+from tests.gateway import GatewayProcess
+
+PATHS = [
+    ("/v1/images/generations", {"POST"}),
+    ("/v1/images/edits", {"POST"}),
+    ("/v1/images/img_0.png", {"GET", "HEAD"}),
+    ("/v1/files/file-0", {"GET", "DELETE"}),
+    ("/v1/models", {"GET"}),
+    ("/health/live", {"GET"}),
+]
+OUTSIDE = re.compile(
+    r"""(?:src|href|action|data|poster|srcset)=["']?(?!#|/|data:)[^"'\s>]+|url\(|@import|<script|<iframe"""
+)
+
+
+@pytest.mark.parametrize(("path", "methods"), PATHS)
+def test_a_path_says_its_methods(
+    http: httpx2.Client, sandbox_gateway: GatewayProcess, path: str, methods: set[str]
+) -> None:
+    """The framework left `Allow` out of its 405, and named one method of several where it was asked."""
+    asked = http.options(sandbox_gateway.url + path, headers=sandbox_gateway.headers)
+    assert (asked.status_code, asked.content) == (204, b"")
+    refused = http.request("TRACE", sandbox_gateway.url + path, headers=sandbox_gateway.headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (405, "method_not_allowed")
+    for reply in (asked, refused):
+        assert reply.headers["allow"] == ", ".join(sorted(methods | {"OPTIONS"}))
+
+
+def test_who_may_not_call_is_not_told_the_methods(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    assert http.options(sandbox_gateway.url + "/v1/models").status_code == 401
+
+
+def test_the_name_of_a_picture_may_be_another_path(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    reply = http.get(sandbox_gateway.url + "/v1/images/generations")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "OPTIONS, POST")
+
+
+def test_the_page_names_nothing_outside(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    page = http.get(sandbox_gateway.url + "/docs")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline';")
+    assert "http" not in policy
+    assert OUTSIDE.findall(re.sub(r"<pre.*?</pre>", "", page.text, flags=re.DOTALL)) == []
+
+
+def test_the_page_has_what_a_reader_looks_for(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    page = http.get(sandbox_gateway.url + "/docs").text
+    anchors, links = set(re.findall(r'id="([^"]+)"', page)), set(re.findall(r'href="#([^"]+)"', page))
+    assert links <= anchors, links - anchors
+    for part in ("tag-Images", "tag-Admin", "error-LimitReached", "header-retry-after", "schema-PictureEvent"):
+        assert part in anchors
+    assert "curl https://YOUR_GATEWAY/v1/images/edits" in page
+    assert "image_generation.partial_image" in page
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+
+
+def test_what_describes_the_api_is_written_once(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    """Writing it takes a tenth of a second of a replica, and anybody may ask."""
+    for path in ("/docs", "/openapi.yaml"):
+        assert http.get(sandbox_gateway.url + path).content == http.get(sandbox_gateway.url + path).content
+
+
+def test_tags_may_be_none(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    headers = sandbox_gateway.headers | {"x-gateway-tags": ""}
+    reply = http.post(sandbox_gateway.url + "/v1/images/generations", json={"prompt": "a fox"}, headers=headers)
+    assert reply.status_code == 200

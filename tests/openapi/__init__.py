@@ -1,0 +1,1 @@
+"""The API's description, held against a running gateway."""

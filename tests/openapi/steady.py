@@ -1,0 +1,81 @@
+"""The one rule by which replies that differ each time become examples that do not.
+
+Ids, secrets and signatures are counted: the first of a kind becomes `...0001`. What the gateway gave for them is
+remembered, so that a request which names one can be sent. Moments near now become one moment, seconds that pass become
+one number, base64 is cut short, and the lines of a stream that say that there is nothing yet are left out. Nothing else
+is touched.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+MOMENT, UNIX = "2026-11-21T12:00:00Z", 1795262400
+NOTHING_YET = ": nothing yet\n\n"
+BASE64_SHOWN = 32
+FAR = "2099"  # the year of moments that an example means
+
+COUNTED: Mapping[str, str] = {
+    r"img_[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})": "{:032d}",
+    r"file-[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})": "{:032d}",
+    r"key_(?P<turn>[0-9a-f]{16})\b": "{:016d}",
+    r"igw_(?P<turn>[A-Za-z0-9_-]{43})": "{:043d}",
+    r"\bexpires=(?P<turn>\d{10})\b": str(UNIX),
+    r"signature=(?P<turn>[A-Za-z0-9_-]{20,})": "{:032d}",
+}
+"""Pattern → how the counted part of it is written."""
+
+REWRITTEN: tuple[tuple[str, str], ...] = (
+    (r"req_[0-9a-f]{32}", f"req_{42:032d}"),
+    (r"(?<![0-9a-z_-])[0-9a-f]{32}(?=,req_)", f"{7:032d}"),  # the hold of a line of the ledger
+    (rf"20[2-8]\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z(?<!{FAR})", MOMENT),
+    (r'("created":)\d+(?=,"id":"req_)', rf"\g<1>{UNIX}"),
+    (r'("(?:created_at|expires_at)":)\d+', rf"\g<1>{UNIX}"),
+    (r'("(?:since|seconds)":)\d+\.\d+', r"\g<1>0.0"),
+    (rf'("b64_json":"[A-Za-z0-9+/]{{{BASE64_SHOWN}}})[A-Za-z0-9+/=]*', r"\g<1>"),
+    (r'("results":\d+,"bytes":)\d+', r"\g<1>524288"),
+    (r"(;t=)\d+", r"\g<1>1"),
+    (r"^\d+s$", "1s"),
+    (r"try again in \d+ seconds", "try again in 60 seconds"),
+    (NOTHING_YET, ""),
+)
+PASSING = frozenset({"age", "retry-after"})
+"""Headers that say how many seconds."""
+
+
+class Steady:
+    """What was given for what is shown."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, str] = {}
+
+    def text(self, said: str) -> str:
+        """What a gateway said, as an example says it."""
+        for pattern, form in COUNTED.items():
+            said = re.sub(pattern, self._count(pattern, form), said)
+        for pattern, becomes in REWRITTEN:
+            said = re.sub(pattern, becomes, said)
+        return said
+
+    def header(self, name: str, said: str) -> str:
+        """The same for a header."""
+        return "1" if name in PASSING else self.text(said)
+
+    def meant(self, shown: str) -> str:
+        """What an example names, as the gateway knows it."""
+        for real, example in self._shown.items():
+            shown = shown.replace(example, real)
+        return shown
+
+    def _count(self, pattern: str, form: str) -> Callable[[re.Match[str]], str]:
+        def counted(found: re.Match[str]) -> str:
+            whole = found[0]
+            if whole in self._shown.values():
+                return whole
+            if whole not in self._shown:
+                turn = 1 + sum(bool(re.fullmatch(pattern, real)) for real in self._shown)
+                start, end = found.span("turn")
+                begin = found.start()
+                self._shown[whole] = whole[: start - begin] + form.format(turn) + whole[end - begin :]
+            return self._shown[whole]
+
+        return counted
