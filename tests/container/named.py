@@ -1,0 +1,58 @@
+"""What the Dockerfile and compose.yaml name: images, files, settings.
+
+Rule: read from these two files, so that a tag stands in one place.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+CONTAINER = Path(__file__).parent
+DOCKERFILE = ROOT / "Dockerfile"
+COMPOSE = ROOT / "compose.yaml"
+OVERLAY = CONTAINER / "compose.yaml"
+SETTINGS = ROOT / "config" / "compose"
+KEY = "igw_for-evaluation-only"
+
+Service = Mapping[str, Any]
+
+
+def base_image() -> str:
+    """The default of the build argument PYTHON_IMAGE."""
+    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def final_stage() -> str:
+    """What the Dockerfile says after its last FROM."""
+    return DOCKERFILE.read_text().rpartition("\nFROM ")[2]
+
+
+def compose(file: Path = COMPOSE) -> Mapping[str, Any]:
+    """compose.yaml, or what is laid over it."""
+    found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(file)
+    return found
+
+
+def services(file: Path = COMPOSE) -> Mapping[str, Service]:
+    """Its services by name."""
+    found: Mapping[str, Service] = compose(file)["services"]
+    return found
+
+
+def image_of(service: str) -> str:
+    """The image of a service."""
+    return str(services()[service]["image"])
+
+
+def mounted() -> Iterator[Path]:
+    """What of this repository is mounted anywhere."""
+    secrets = (secret["file"] for secret in compose()["secrets"].values())
+    volumes = (volume.split(":")[0] for service in services().values() for volume in service.get("volumes", ()))
+    for name in (*secrets, *(volume for volume in volumes if volume.startswith("./"))):
+        yield ROOT / name
