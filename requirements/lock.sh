@@ -11,12 +11,19 @@ compile() {
     --custom-compile-command 'make lock' --output-file "$out" "$@"
 }
 compile run.txt ../pyproject.toml build.in --extra embedded --extra export --extra otel
+compile image.txt ../pyproject.toml --extra embedded --extra otel --constraint run.txt
+compile build.txt build.in --constraint run.txt
+compile audit.txt audit.in
 compile dev.txt ../pyproject.toml build.in --extra embedded --extra export --extra otel --group ../pyproject.toml:dev
 compile sdk-new.txt sdk-new.in
 compile sdk-old.txt sdk-old.in
 compile sdk-js.txt sdk-js.in
 compile focus.txt focus.in --override focus-override.in
 compile helm.txt helm.in
+compile schema.txt schema.in
+compile fuzz.txt fuzz.in
 compile virtualenv.txt virtualenv.in
-"$node/node" "$node/npm" install --prefix ../tests/sdk_js --package-lock-only --ignore-scripts --loglevel error \
-  --omit-lockfile-registry-resolved
+for folder in ../tests/sdk_js ../openapi/lint; do
+  "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
+    --omit-lockfile-registry-resolved
+done

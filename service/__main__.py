@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from socket import socket
@@ -20,7 +20,7 @@ import typer
 from rich.markup import escape
 
 from service import __version__
-from service.adapters.backends.sandbox import FAULTS
+from service.adapters.changing import Changing
 from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey
 from service.adapters.metrics.expose import PATH, Exposition, exposed, process_registry
 from service.adapters.metrics.observe import Metrics
@@ -28,22 +28,26 @@ from service.adapters.observers import Observers
 from service.adapters.sql.engine import SchemaError
 from service.adapters.sql.migrate import migrate
 from service.adapters.telemetry import Telemetry, configure_logs
+from service.api.connections import Bounds
 from service.api.ops import openapi_yaml
 from service.app import Gateway, assemble, dev_key
 from service.commands.cache import cache
 from service.commands.explain import explain
+from service.commands.health import health
 from service.commands.keys import keys
 from service.commands.metrics import metrics as print_metrics
+from service.commands.migrate import migrate as migrate_ledger
+from service.commands.reference import reference, schema
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
 from service.parts import KEY_PREFIX, Plans, Stores, now
-from service.server import PortError, ServerSettings, keep_memory, listen, run
+from service.server import PortError, ServerSettings, keep_memory, open_doors, port_of, run
 from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings, Sandbox, read_gateway
+from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.known import Files
-from service.settings.metrics import Metrics as MetricsSettings
 from service.settings.models import read_catalog
 from service.settings.secrets import kept_secret
+from service.settings.sections import Requests, Sandbox
 from service.settings.teams import read_teams
 from service.usecases.events import Listening
 from service.usecases.ports import Observer
@@ -55,7 +59,11 @@ app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
 app.add_typer(cache, name="cache")
 app.command()(explain)
+app.command()(health)
 app.command("metrics")(print_metrics)
+app.command("migrate")(migrate_ledger)
+app.command()(reference)
+app.command()(schema)
 
 
 def main() -> None:
@@ -96,32 +104,48 @@ def serve(
             raise SettingsError(f"--dev listens on loopback only, not on {host}: its key is printed")
         settings, secret = dev_settings(settings), kept_secret(data_dir / "dev-key", KEY_PREFIX)
     extra = dev_key(secret) if secret else None
-    files = Files(folder=config_folder(config), today=today, backends=settings.backends, extra=extra)
+    files = Files(
+        folder=config_folder(config),
+        today=today,
+        backends=settings.backends,
+        extra=extra,
+        admin=settings.admin_digest,
+    )
     if not files.read().roster.teams:
         raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
-    listener, aside = listen(host, port), _aside(settings.metrics, host)
-    address = address_of(listener)
+    doors = open_doors(host, port, settings.metrics, settings.admin)
     metrics = Metrics(version=__version__, python=platform.python_version())
     tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(settings.logs.sample), metrics)
-    with state_of(settings, data_dir) as stores, exposed(tell, aside) if aside else nullcontext():
+    with state_of(settings, data_dir) as stores, _exposed(tell, doors.metrics):
         asyncio.run(migrate(stores.database_url))
-        plans = Plans(settings=settings, files=files, stores=stores, observe=observe, tell=None if aside else tell)
+        plans = Plans(
+            settings=settings,
+            files=files,
+            stores=stores,
+            observe=observe,
+            tell=None if doors.metrics else tell,
+            admin_port=port_of(doors.admin) if doors.admin else None,
+        )
         gateway = assemble(plans)
         serving = ServerSettings(
             host=host,
             port=port,
             grace_seconds=settings.serving.grace_seconds,
             drain_seconds=settings.serving.drain_seconds,
+            bounds=bounds_of(settings.requests),
         )
         listening = Listening(
-            address=address, backends=gateway.backends, metrics=(address_of(aside) if aside else address) + PATH
+            address=address_of(doors.own),
+            backends=gateway.backends,
+            metrics=address_of(doors.metrics or doors.own) + PATH,
+            admin=address_of(doors.admin or doors.own) + "/admin/v1" if settings.admin_digest else "",
         )
-        run(gateway, serving, listener, lambda: announce(listening, gateway, secret, observe))
+        run(gateway, serving, doors, lambda: announce(listening, gateway, secret, observe))
 
 
-def _aside(settings: MetricsSettings, host: str) -> socket | None:
-    """A port for metrics alone, if they have one."""
-    return None if settings.port is None else listen(settings.host or host, settings.port)
+def _exposed(tell: Exposition, listener: socket | None) -> AbstractContextManager[None]:
+    """Metrics on a port of their own, if they have one."""
+    return exposed(tell, listener) if listener else nullcontext()
 
 
 def address_of(listener: socket) -> str:
@@ -145,6 +169,13 @@ def dev_settings(settings: GatewaySettings) -> GatewaySettings:
     )
 
 
+def bounds_of(entry: Requests) -> Bounds:
+    """What connections may do."""
+    return Bounds(
+        head_seconds=entry.head_seconds, most_head_bytes=entry.most_head_bytes, stall_seconds=entry.stall_seconds
+    )
+
+
 def today() -> date:
     """Today, in UTC."""
     return now().date()
@@ -154,8 +185,8 @@ def today() -> date:
 def state_of(settings: GatewaySettings, data: Path) -> Iterator[Stores]:
     """Where the state is; what is embedded is in the data folder, for one replica."""
     if settings.redis_url and settings.database_url:
-        cache_url = settings.cache_redis_url or settings.redis_url
-        yield Stores(redis_url=settings.redis_url, cache_url=cache_url, database_url=settings.database_url, data=None)
+        results = settings.cache_redis_url or settings.redis_url
+        yield Stores(redis_url=settings.redis_url, cache_url=results, database_url=settings.database_url, data=None)
     elif settings.redis_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     else:
@@ -165,7 +196,7 @@ def state_of(settings: GatewaySettings, data: Path) -> Iterator[Stores]:
 
 
 @contextmanager
-def _cache_of(settings: GatewaySettings, data: Path) -> Iterator[str]:
+def _cache_of(settings: GatewaySettings, data: Path) -> Iterator[Changing]:
     if settings.cache_redis_url:
         yield settings.cache_redis_url
     else:
@@ -216,6 +247,8 @@ def check(config: ConfigOption = None) -> None:
 @app.command()
 def faults() -> None:
     """List the ways in which the sandbox can be told to fail."""
+    from service.adapters.backends.sandbox import FAULTS  # noqa: PLC0415 (`serve` does without what draws)
+
     for name in FAULTS:
         out.print(name)
 

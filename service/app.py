@@ -16,10 +16,11 @@ from litestar.types import ASGIApp
 from service.adapters.exports import formats
 from service.adapters.links import GuardedLinks
 from service.adapters.state import State
-from service.api.application import build, edged
+from service.api.application import Plane, build, edged
 from service.api.bodies import Limits
 from service.api.desk import Desk, Links
 from service.api.errors import crashed
+from service.api.planes import Planes
 from service.api.scrape import Scraped
 from service.domain.teams import Key, Team, digest_of
 from service.parts import (
@@ -33,13 +34,14 @@ from service.parts import (
     mint,
     new_secret,
     now,
+    renewing_of,
+    signs_of,
     storage_of,
     turns_of,
     turnstile_of,
 )
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
-from service.settings.secrets import signing_key
 from service.settings.storage import Storage
 from service.sources import links_of, sandbox, tracer_of, vendor
 from service.usecases.answer_once import AnswerOnce, Replays
@@ -52,13 +54,14 @@ from service.usecases.fly import Fly
 from service.usecases.gather_references import GatherReferences
 from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_files import KeepFiles
-from service.usecases.know_callers import KnowCallers, Known
+from service.usecases.know_callers import KnowCallers
 from service.usecases.make_images import MakeImages
 from service.usecases.ports import Backends, Observer
 from service.usecases.read_limits import ReadLimits
 from service.usecases.recall_pictures import RecallPictures
 from service.usecases.report_usage import ReportUsage
 from service.usecases.serve_kept import ServeKept
+from service.usecases.sign_links import SignLinks
 from service.usecases.take_readings import TakeReadings
 from service.usecases.take_turns import TakeTurns
 from service.usecases.tend_results import CountResults, PurgeResults
@@ -101,7 +104,7 @@ def assemble(plans: Plans) -> Gateway:
     turns = turns_of(plans, turnstile)
     accounts, album, detached = accounts_of(plans), album_of(plans), Detached()
     callers = KnowCallers(
-        known=_known(plans),
+        known=plans.files.read(),
         read=plans.files.again,
         stamp=plans.files.stamp,
         key_store=accounts.key_store,
@@ -111,8 +114,10 @@ def assemble(plans: Plans) -> Gateway:
     warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
+    signs = signs_of(plans)
+    renew = renewing_of(plans, callers, turns, signs)
     tending = (turns.run, *asking_after(plans, turns, vendors), *album.stories(plans))
-    stories = (accounts.keep.run, callers.run, warn.run, readings.run, loop.run, *tending)
+    stories = (accounts.keep.run, callers.run, renew.run, warn.run, readings.run, loop.run, *tending)
 
     async def problems() -> Mapping[str, str]:
         if drain.begun:
@@ -132,17 +137,29 @@ def assemble(plans: Plans) -> Gateway:
         for part in closing:
             await part.close()
 
-    parts = Parts(accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, trace=trace)
+    parts = Parts(
+        accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
+    )
     make = _make(plans, backends, links, parts)
-    app = build(_desk(plans, parts, make, problems), observe, running)
+    desk = _desk(plans, parts, make, problems)
+    app = build(desk, observe, running, plane=Plane.BOTH if plans.admin_port is None else Plane.CALLERS)
     asgi = edged(app, observe, mint, time.monotonic, trace)
+    scraped = Scraped(asgi, plans.tell) if plans.tell else asgi
     return Gateway(
-        asgi=Scraped(asgi, plans.tell) if plans.tell else asgi,
+        asgi=_with_admin(plans, desk, trace, scraped),
         litestar=app,
         drain=drain,
         backends=tuple(backends),
         pictures=storage_of(plans),
     )
+
+
+def _with_admin(plans: Plans, desk: Desk, trace: Tracer, callers: ASGIApp) -> ASGIApp:
+    """Beside what callers ask for, what operators do on a port of their own, if there is one."""
+    if plans.admin_port is None:
+        return callers
+    operators = build(desk, plans.observe, plane=Plane.OPERATORS)
+    return Planes(callers, edged(operators, plans.observe, mint, time.monotonic, trace), plans.admin_port)
 
 
 @asynccontextmanager
@@ -175,6 +192,7 @@ class Parts:
     callers: KnowCallers
     detached: Detached
     turns: TakeTurns
+    signs: SignLinks
     trace: Tracer
 
 
@@ -248,14 +266,6 @@ def _loop(plans: Plans) -> WatchLoop:
     return WatchLoop(observe=plans.observe, elapsed=time.monotonic, sleep=asyncio.sleep)
 
 
-def _known(plans: Plans) -> Known:
-    """What the files say, as long as nobody's key opens two doors."""
-    known = plans.files.read()
-    if plans.settings.admin_digest in known.roster.keys:
-        raise SettingsError("ADMIN_API_KEY: is the key of a team as well; `openssl rand -hex 32` makes another")
-    return known
-
-
 def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], Awaitable[Mapping[str, str]]]) -> Desk:
     settings, accounts, album, callers = plans.settings, parts.accounts, parts.album, parts.callers
     return Desk(
@@ -283,7 +293,7 @@ def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], A
         tags=settings.tags,
         limits=_limits(settings),
         links=Links(
-            key=signing_key(settings, plans.stores.data),
+            signs=parts.signs,
             seconds=settings.pictures.link_seconds,
             public_url=settings.pictures.public_url,
         ),

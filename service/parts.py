@@ -8,13 +8,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import structs
 
+from service.adapters.changing import Changing
 from service.adapters.darkroom import PillowDarkroom
-from service.adapters.pictures import FolderPictures, bucket_pictures
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.results import RedisResults
@@ -24,17 +25,23 @@ from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
 from service.api.scrape import Tell
 from service.domain.health import Rules
+from service.settings.admin import TEAMS
 from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings, Vendor
+from service.settings.gateway import GatewaySettings
 from service.settings.known import Files
+from service.settings.secrets import signing_secret
+from service.settings.sections import Vendor
 from service.settings.storage import Bucket, Folder, Storage
 from service.usecases.ask_after import AskAfter, Probed
 from service.usecases.forget_pictures import ForgetPictures
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.keep_pictures import KeepPictures
+from service.usecases.know_callers import KnowCallers
 from service.usecases.ports import Observer, PictureStore
 from service.usecases.read_pictures import ReadPictures
+from service.usecases.renew_secrets import RenewSecrets, nothing
+from service.usecases.sign_links import SignLinks
 from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turnstile import Caps
 
@@ -69,21 +76,25 @@ def new_secret() -> str:
 class Stores:
     """Where everything that lasts is. `data` is the folder for what has no address of its own, if there is one."""
 
-    redis_url: str
-    cache_url: str
-    database_url: str
+    redis_url: Changing
+    cache_url: Changing
+    database_url: Changing
     data: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """All that a gateway is made from. `tell` tells metrics, where they are on the gateway's own port."""
+    """All that a gateway is made from. `tell` tells metrics, where they are on the gateway's own port.
+
+    `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
+    """
 
     settings: GatewaySettings
     files: Files
     stores: Stores
     observe: Observer
     tell: Tell | None = None
+    admin_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +207,24 @@ def turns_of(plans: Plans, turnstile: RedisTurnstile) -> TakeTurns:
     )
 
 
+def signs_of(plans: Plans) -> SignLinks:
+    """Who signs links to pictures."""
+    keys = signing_secret(plans.settings, plans.stores.data)
+    return SignLinks(keys=keys, seconds=plans.settings.pictures.link_seconds, now=now)
+
+
+def renewing_of(plans: Plans, callers: KnowCallers, turns: TakeTurns, signs: SignLinks) -> RenewSecrets:
+    """What looks at the files of secrets, and who has to know of which."""
+    settings = plans.settings
+    vendors = [(key, partial(turns.rekeyed, name)) for name, key in settings.api_keys.items()]
+    stores = [(address, nothing) for address in settings.stores]
+    signing = [(settings.signing_keys, signs.renew)] if settings.signing_keys else []
+    admin = [(settings.admin_digest, nothing)] if settings.admin_digest else []
+    for key, _ in admin:
+        key.refuse_if(lambda digests: TEAMS if digests & callers.live().keys.keys() else None)
+    return RenewSecrets(secrets=(*vendors, *stores, *signing, *admin), observe=plans.observe)
+
+
 def asking_after(
     plans: Plans, turns: TakeTurns, vendors: Mapping[str, Probed]
 ) -> tuple[Callable[[], Awaitable[None]], ...]:
@@ -216,9 +245,13 @@ def storage_of(plans: Plans) -> Storage | None:
 
 
 def _store(storage: Storage | None) -> PictureStore | None:
+    if storage is None:
+        return None
+    from service.adapters.pictures import FolderPictures, bucket_pictures  # noqa: PLC0415 (6 MB)
+
     if isinstance(storage, Bucket):
         return bucket_pictures(storage.name, storage.prefix, storage.endpoint)
     try:
-        return FolderPictures(storage.path) if storage else None
+        return FolderPictures(storage.path)
     except OSError as unusable:
         raise SettingsError(f"STORAGE_URL: the folder for pictures cannot be made: {unusable.strerror}") from None

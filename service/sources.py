@@ -9,7 +9,6 @@ from service import __version__
 from service.adapters.backends.dialect import Dialect
 from service.adapters.backends.http import HttpBackend, HttpSettings
 from service.adapters.backends.openai import OpenAIDialect
-from service.adapters.backends.sandbox import SandboxBackend, SandboxSettings
 from service.adapters.backends.together import TogetherDialect
 from service.adapters.links import GuardedLinks, LinkSettings
 from service.domain.routing import SANDBOX
@@ -46,6 +45,8 @@ def sandbox(settings: GatewaySettings) -> dict[str, Backend]:
     entry = settings.sandbox
     if not entry.enabled:
         return {}
+    from service.adapters.backends.sandbox import SandboxBackend, SandboxSettings  # noqa: PLC0415 (4 MB of drawing)
+
     try:
         chosen = SandboxSettings(delay_seconds=entry.delay_seconds, fail=entry.fail, obey_prompt=entry.obey_prompt)
         return {SANDBOX: SandboxBackend(chosen)}

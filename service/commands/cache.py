@@ -32,7 +32,7 @@ from service.commands.terminal import (
 )
 from service.domain.errors import StateUnavailable
 from service.parts import now
-from service.settings.gateway import read_gateway
+from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
 from service.usecases.flights import ResultStats
 from service.usecases.know_callers import Live
@@ -81,16 +81,15 @@ async def _count(config: Path | None, data_dir: Path) -> AsyncIterator[CountResu
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", now().date())
     live = Live(catalog=catalog, teams=known_teams(folder, catalog, data_dir), keys={})
-    results = _results(data_dir)
+    results = _results(settings, data_dir)
     try:
         yield CountResults(results=results, live=lambda: live, shared=settings.cache.shared)
     finally:
         await results.close()
 
 
-def _results(data_dir: Path) -> RedisResults:
-    name = next((each for each in ("CACHE_REDIS_URL", "REDIS_URL") if os.environ.get(each)), None)
-    url = os.environ[name] if name else running_valkey(data_dir / "cache")
+def _results(settings: GatewaySettings, data_dir: Path) -> RedisResults:
+    url = settings.cache_redis_url or settings.redis_url or running_valkey(data_dir / "cache")
     if url is None:
         raise StateUnavailable(
             f"No gateway is running on {data_dir.resolve()}, so nothing is kept there. "

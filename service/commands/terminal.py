@@ -1,7 +1,7 @@
 """What the commands share: where they print, which database they open, and who sits at the terminal.
 
-Rule: `DATABASE_URL` says where the ledger is; without it, it is the file in the data folder. It is brought up to date
-before it is used, as at a start of the gateway.
+Rule: `DATABASE_URL`, or its file, says where the ledger is; without it, it is the file in the data folder. It is
+brought up to date before it is used, as at a start of the gateway.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError
 from service.domain.teams import Team
 from service.settings.gateway import backend_names
+from service.settings.stores import read_database
 from service.settings.teams import read_teams
 from service.usecases.issue_keys import Actor
 
@@ -52,7 +53,8 @@ def config_folder(given: Path | None) -> Path:
 
 def database_url(data_dir: Path) -> str:
     """Where the ledger is."""
-    return os.environ.get("DATABASE_URL") or f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
+    found = read_database(os.environ)
+    return found() if found else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
 
 
 def known_teams(folder: Path, catalog: Catalog, data_dir: Path) -> Mapping[str, Team]:

@@ -1,0 +1,1 @@
+"""What is installed: locked, listed, described and audited."""
