@@ -14,13 +14,13 @@ from typing import Any, Self
 FOREIGN = (
     "OPENAI_",
     "TOGETHER_",
-    "REDIS_URL",
-    "CACHE_REDIS_URL",
-    "DATABASE_URL",
+    "REDIS_",
+    "CACHE_REDIS_",
+    "DATABASE_",
     "STORAGE_URL",
     "AWS_",
     "URL_SIGNING_KEY",
-    "ADMIN_API_KEY",
+    "ADMIN_",
     "DATA_DIR",
     "IMAGE_GATEWAY_",
     "METRICS_",
@@ -150,7 +150,12 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         self._reader.start()
-        self.await_logged("listening")
+        try:
+            self.await_logged("listening")
+        except TimeoutError:  # who does not get in does not get out either
+            self._child.kill()
+            self.wait()
+            raise
         return self
 
     def __exit__(

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -213,6 +213,33 @@ def check_money(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) -> N
     await_true(lambda: scrape(http, address).sum("budget_spent_usd", **day) == cost)  # it is read now and then
     assert scrape(http, address).sum("budget_remaining_usd", **day) == pytest.approx(50 - search["total"]["cost_usd"])
     assert told.by("open_holds", "team") == told.by("held_usd", "team") == {}
+
+
+def test_pictures_in_flight_come_down_on_every_way_out(
+    watched: GatewayProcess, http: httpx2.Client, openai_sim: Simulator
+) -> None:
+    """Two are served, one is refused by its vendor, and one has a caller who does not wait for it."""
+    address = address_of(watched)
+
+    def in_flight() -> float:
+        return scrape(http, address).sum("images_in_flight", backend="openai")
+
+    assert "gateway_images_in_flight" in scrape(http, address).names(), "it is there before the first call"
+    openai_sim.answer(Answer(hold=True), Answer(hold=True), replace(FAULTS["moderation_blocked"], hold=True))
+    with ThreadPoolExecutor(2) as callers:
+        both = [callers.submit(ask, http, watched, prompt, more={"n": n}) for prompt, n in (("ox", 2), ("elk", 3))]
+        openai_sim.await_in_flight(2)
+        with pytest.raises(httpx2.ReadTimeout):
+            http.post(
+                watched.url + PATH, json=wish("hare"), headers={"authorization": "Bearer igw_search"}, timeout=0.5
+            )
+        openai_sim.await_in_flight(3)
+        assert in_flight() == 2 + 3 + 1
+        openai_sim.release()
+        assert sorted(each.result().status_code for each in both) == [200, 200]
+    await_true(lambda: in_flight() == 0)
+    statuses = scrape(http, address).by("upstream_attempts_total", "outcome")
+    assert statuses == {("delivered",): 2, ("moderation_blocked",): 1}
 
 
 def test_a_scrape_is_no_request_and_on_a_port_of_its_own_the_only_one(

@@ -1,6 +1,9 @@
 """What is held before a call, and what is booked after it, for everything that a call can come to."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -24,8 +27,9 @@ from service.domain.teams import Team
 from service.usecases.accounts import Span
 from service.usecases.buy_pictures import Bought, BuyPictures, Wish
 from service.usecases.develop import Develop
-from service.usecases.events import QuoteExceeded
+from service.usecases.events import DrawingChanged, QuoteExceeded
 from service.usecases.make_images import nobody
+from service.usecases.ports import Order
 from service.usecases.traces import Untraced
 from tests.fakes.backends import FakeBackend
 from tests.fakes.books import FakeBooks
@@ -221,6 +225,7 @@ async def test_who_gets_no_turn_asks_nobody_and_holds_nothing(refusal: Failure |
             await buying(scene)(asked, Plan(route=route(), price=price()), None, first=True)
     (standing,) = await scene.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
     assert (standing.used, told, await scene.booked()) == (0, [], [])
+    assert drawing(scene) == []
 
 
 async def test_a_turn_is_for_all_calls_of_a_plan_and_is_told_what_each_came_to() -> None:
@@ -229,3 +234,61 @@ async def test_a_turn_is_for_all_calls_of_a_plan_and_is_told_what_each_came_to()
     await scene.make(spec(n=10), caller(), FOUR_AT_ONCE)
     assert (scene.turns.taken, scene.turns.out) == ([("alpha", 3, 10)], set())
     assert scene.turns.outcomes == [("turn-1", outcome) for outcome in outcomes]
+
+
+class Hanging(FakeBackend):
+    """Draws until it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def buy(self, order: Order) -> NoReturn:
+        self.orders.append(order)
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class Broken(FakeBackend):
+    """Has a mistake of ours in it."""
+
+    async def buy(self, order: Order) -> NoReturn:
+        raise KeyError(order.request_id)
+
+
+def drawing(scene: Scene) -> list[tuple[str, int]]:
+    return [(event.backend, event.pictures) for event in scene.observe.of(DrawingChanged)]
+
+
+async def test_pictures_that_are_drawn_are_told_and_told_to_be_over() -> None:
+    outcomes = purchase("a", "b", "c", "d"), purchase("e", "f", "g", "h"), purchase("i", "j")
+    scene = Scene(alpha=FakeBackend(*outcomes, turns=(2, 3, 1)))
+    await scene.make(spec(n=10), caller(), FOUR_AT_ONCE)
+    assert drawing(scene) == [("alpha", n) for n in (4, 4, 2, -2, -4, -4)]
+
+
+async def test_they_are_over_at_each_backend_that_failed() -> None:
+    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend(purchase("a", "b")))
+    await scene.make(spec(n=2), caller(), TWO_WAYS)
+    assert drawing(scene) == [("alpha", 2), ("alpha", -2), ("beta", 2), ("beta", -2)]
+
+
+async def test_they_are_over_when_the_gateway_makes_a_mistake() -> None:
+    scene = Scene(alpha=Broken())
+    with pytest.raises(KeyError):
+        await scene.make(spec(n=2), caller(), catalog())
+    assert drawing(scene) == [("alpha", 2), ("alpha", -2)]
+
+
+async def test_they_are_over_when_the_call_is_cancelled() -> None:
+    scene, alpha = Scene(), Hanging()
+    buy = replace(buying(scene), backends={"alpha": alpha})
+    asked = Wish(spec=spec(n=2), model=model(), caller=caller(), admitted=nobody)
+    task = asyncio.create_task(buy(asked, Plan(route=route(), price=price()), None, first=True))
+    await alpha.asked.wait()
+    assert drawing(scene) == [("alpha", 2)]
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert drawing(scene) == [("alpha", 2), ("alpha", -2)]
