@@ -124,7 +124,7 @@ def test_pods_are_what_the_restricted_profile_lets_in(name: str) -> None:
         assert spec["securityContext"]["runAsUser"] > 0
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert spec["automountServiceAccountToken"] is False
-        assert all({"configMap", "emptyDir", "secret"} & volume.keys() for volume in spec["volumes"])
+        assert all({"configMap", "emptyDir", "projected", "secret"} & volume.keys() for volume in spec["volumes"])
         for container in spec["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -147,8 +147,25 @@ def test_there_is_no_secret_in_it(name: str) -> None:
     found = rendered(name)
     assert all(each["kind"] != "Secret" for each in found)
     variables = {each["name"]: each for each in gateway(found)["env"]}
-    for needed in ("REDIS_URL", "DATABASE_URL"):
+    for needed in {"REDIS_URL", "DATABASE_URL"} & variables.keys():
         assert variables[needed]["valueFrom"]["secretKeyRef"].get("optional") is None
+
+
+def test_a_secret_that_is_a_file_is_there_under_the_name_that_its_variable_says() -> None:
+    pod = only(rendered("everything"), "Deployment")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    (volume,) = [volume for volume in pod["volumes"] if "projected" in volume]
+    found = {
+        f"{mounts[volume['name']]}/{item['path']}": (source["secret"]["name"], item["key"])
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+    assert found[variables["REDIS_URL_FILE"]] == ("stores", "money")
+    assert found[variables["ACME_API_KEY_FILE"]] == ("gateway", "ACME_API_KEY")
+    assert len(found) == 2
+    assert not {"REDIS_URL", "ACME_API_KEY"} & variables.keys()
 
 
 @pytest.mark.parametrize(
@@ -282,6 +299,7 @@ def test_the_notes_say_what_to_do_next(tmp_path: Path) -> None:
         ("replica=3", "replica"),
         ("secrets.variables.REDIS_URL.optional=true", "optional"),
         ("secrets.variables.DATABASE_URL=null", "DATABASE_URL"),
+        ("secrets.variables.ADMIN_API_KEY.file=true", "ADMIN_API_KEY"),  # which is optional, and a file cannot be
         ("env.OPENAI_API_KEY=x", "OPENAI_API_KEY"),
         ("env.DATABASE_URL=x", "DATABASE_URL"),
         ("env.METRICS_PORT=1", "METRICS_PORT"),

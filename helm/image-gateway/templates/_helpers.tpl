@@ -120,11 +120,19 @@ alb.ingress.kubernetes.io/target-type: ip
 {{- end -}}
 {{- end -}}
 
-{{/* One variable out of a Secret: (list . "NAME" entry) */}}
+{{/* Where secrets lie that are files. */}}
+{{- define "image-gateway.secretFolder" -}}
+/run/secrets/image-gateway
+{{- end -}}
+
+{{/* One variable out of a Secret, or where its file is: (list . "NAME" entry) */}}
 {{- define "image-gateway.secretVariable" -}}
 {{- $top := index . 0 -}}
 {{- $name := index . 1 -}}
 {{- $entry := index . 2 -}}
+{{- if $entry.file }}
+- { name: {{ $name }}_FILE, value: {{ include "image-gateway.secretFolder" $top }}/{{ $name }} }
+{{- else }}
 - name: {{ $name }}
   valueFrom:
     secretKeyRef:
@@ -133,6 +141,18 @@ alb.ingress.kubernetes.io/target-type: ip
       {{- if $entry.optional }}
       optional: true
       {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The sources of a volume with every secret that is a file; nothing if none is. */}}
+{{- define "image-gateway.secretSources" -}}
+{{- range $name, $entry := .Values.secrets.variables }}
+{{- if $entry.file }}
+- secret:
+    name: {{ $entry.secret | default $.Values.secrets.name }}
+    items: [{ key: {{ $entry.key | default $name }}, path: {{ $name }} }]
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* One rule of egress: (list peers ports protocols) */}}
