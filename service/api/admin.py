@@ -135,7 +135,7 @@ def body_of(kind: type[Body]) -> type[Operation]:
     return Documented
 
 
-def needs_admin(connection: Connection, handler: BaseRouteHandler) -> None:
+async def needs_admin(connection: Connection, handler: BaseRouteHandler) -> None:
     """The guard of the admin paths. Raises `NotAuthenticated`, or says that nothing is here."""
     del handler
     expected = desk_of(connection).admin

@@ -75,8 +75,8 @@ def desk_of(request: Connection) -> Desk:
     return desk
 
 
-def needs_key(connection: Connection, handler: BaseRouteHandler) -> None:
-    """The guard of the data plane. Raises `NotAuthenticated`."""
+async def needs_key(connection: Connection, handler: BaseRouteHandler) -> None:
+    """The guard of the data plane. Raises `NotAuthenticated`. Async, because others are run in a thread."""
     del handler
     line, desk = line_of(connection.scope), desk_of(connection)
     key = authenticate(connection.headers.get("authorization"), desk.live().keys, desk.now())

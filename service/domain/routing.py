@@ -159,6 +159,8 @@ def plan(spec: Spec, route: Route, price: Price) -> Plan:
 
 def split(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
     """The spec, or several side by side where the route draws fewer at a time than are wanted."""
+    if spec.n <= plan.route.max_n:
+        return (spec,)
     whole, rest = divmod(spec.n, plan.route.max_n)
     counts = [plan.route.max_n] * whole + [rest] * bool(rest)
     return tuple(replace(spec, n=count) for count in counts)

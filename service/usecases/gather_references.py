@@ -37,9 +37,11 @@ class GatherReferences:
         Raises:
             RequestError: a picture cannot be fetched, read or used; `param` names it.
         """
-        gate = asyncio.Semaphore(MOST_AT_ONCE)
         overlays = [overlay for overlay in (spec.mask, spec.markup) if overlay]
         brought = (*spec.references, *overlays)
+        if not brought:
+            return spec
+        gate = asyncio.Semaphore(MOST_AT_ONCE)
         seen = await asyncio.gather(*(self._see(reference, gate, relay=relay) for reference in brought))
         for overlay in seen[len(spec.references) :]:
             check_overlay(overlay, seen[0])
