@@ -4,6 +4,7 @@ Rule: a missing one fails what needs it, and says how to make it.
 """
 
 import os
+import subprocess
 from pathlib import Path
 
 from tests.supply.locks import ROOT
@@ -20,6 +21,12 @@ def program(environment: Path, name: str) -> Path:
     path = environment / "bin" / name
     assert path.exists(), f"{path} is not there: make {environment.name}"
     return path
+
+
+def release(environment: Path) -> str:
+    """Of its Python, such as `3.11.2`."""
+    script = "import platform; print(platform.python_version())"
+    return subprocess.check_output([program(environment, "python"), "-c", script], text=True).strip()
 
 
 def packages_folder(environment: Path) -> Path:

@@ -15,18 +15,21 @@ ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "requirements"
 SHIPPED = ("image.txt", "run.txt", "build.txt")
 """What the product runs with, and what builds it. Everything else is for tests and for tools."""
+LATER = ".4"
+"""Of a series any release that is not one of the first, for which redis asks for more."""
 
 
 def linux(python: str) -> dict[str, str]:
-    """The environment of CPython `python`, such as `3.13`, on Linux x86-64, as markers see it."""
+    """The environment of CPython `python`, such as `3.13` or `3.11.2`, on Linux x86-64, as markers see it."""
+    series, release = ".".join(python.split(".")[:2]), python if python.count(".") > 1 else f"{python}{LATER}"
     there = {
         "implementation_name": "cpython",
         "os_name": "posix",
         "platform_machine": "x86_64",
         "platform_python_implementation": "CPython",
         "platform_system": "Linux",
-        "python_full_version": f"{python}.4",  # any release that is not the first few
-        "python_version": python,
+        "python_full_version": release,
+        "python_version": series,
         "sys_platform": "linux",
     }
     return {name: str(value) for name, value in default_environment().items()} | there

@@ -44,6 +44,7 @@ product with its extras `embedded` and `otel`), the rest by the packages' own me
 a package records, on {platform}. *Brought by* is who asks for it, **image-gateway** being us. *Imported* was
 seen in processes that ran: a start on embedded state; then a first start with the sandbox and traces, pictures in every
 way, the pages, the command line, and a start on PostgreSQL. Why so many: [0031](decisions/0031-what-is-installed.md).
+CPython before 3.11.3 gets one more: async-timeout, for redis.
 
 | | packages |
 |---|---|
@@ -73,8 +74,10 @@ class Row:
 
 
 def installed() -> dict[str, Distribution]:
-    """What the image's environment has, by name."""
-    return {str(canonicalize_name(one.name)): one for one in distributions(path=[str(packages_folder(IMAGE))])}
+    """What the image's environment has, by name, without what only the first releases of a Python need."""
+    listed = {PRODUCT, *pins("image.txt", linux(_series()))}
+    every = {str(canonicalize_name(one.name)): one for one in distributions(path=[str(packages_folder(IMAGE))])}
+    return {name: one for name, one in every.items() if name in listed}
 
 
 def rows(imports: Imports) -> list[Row]:
@@ -110,7 +113,7 @@ def bringers(extras: Sequence[str]) -> Mapping[str, AbstractSet[str]]:
 
 def _wishes(one: Distribution, extra: str) -> Iterator[Requirement]:
     """What it asks for with an extra, on the Python that it is installed for."""
-    here = linux(packages_folder(IMAGE).parent.name.removeprefix("python")) | {"extra": extra}
+    here = linux(_series()) | {"extra": extra}
     for text in one.requires or ():
         asked = Requirement(text)
         if asked.marker is None or asked.marker.evaluate(here):
@@ -147,4 +150,8 @@ def document(found: list[Row]) -> str:
 
 def platform() -> str:
     """Where the sizes were taken."""
-    return f"{sysconfig.get_platform()}, CPython {packages_folder(IMAGE).parent.name.removeprefix('python')}"
+    return f"{sysconfig.get_platform()}, CPython {_series()}"
+
+
+def _series() -> str:
+    return packages_folder(IMAGE).parent.name.removeprefix("python")

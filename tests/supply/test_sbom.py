@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from service import __version__
 from tests.supply.describe import described, valid
-from tests.supply.environments import IMAGE, packages_folder, program
+from tests.supply.environments import IMAGE, program, release
 from tests.supply.locks import linux, pins
 
 
@@ -28,8 +28,7 @@ def document(text: str) -> Any:
 @pytest.fixture(scope="module")
 def expected() -> dict[Any, str]:
     """What the image's environment was made from, for the Python that it has."""
-    python = packages_folder(IMAGE).parent.name.removeprefix("python")
-    return pins("image.txt", linux(python))
+    return pins("image.txt", linux(release(IMAGE)))
 
 
 def test_it_is_valid(text: str, tmp_path: Path) -> None:
