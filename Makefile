@@ -13,7 +13,7 @@ HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
+.PHONY: help run test check verify lint format types contracts lock packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,8 +79,13 @@ conformance: $(VENV)/.dev ## write docs/conformance.md from what the vendors' si
 faults: $(VENV)/.dev ## put vendors that misbehave to a gateway; write what came of it to docs/reliability.md
 	$(BIN)/python -m tests.faults $(ARGS)
 
-bench: $(VENV)/.dev ## CPU per call and peak memory, as in docs/benchmarks.md
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev .venv-litellm .venv-portkey ## this gateway beside LiteLLM, Portkey and nginx, into docs/benchmarks.md; 20 minutes (ARGS=--quick); needs nginx, wrk
+	@command -v wrk > /dev/null && PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null || \
+		{ echo "nginx and wrk are needed: apt-get install --no-install-recommends nginx wrk" >&2; exit 1; }
+	$(BIN)/python -m tests.bench $(ARGS)
+
+instructions: $(VENV)/.dev ## instructions for each request, beside tests/bench/instructions.json (ARGS=--write); needs valgrind
+	$(BIN)/python -m tests.bench.instructions $(ARGS)
 
 chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors, as in docs/reliability.md; 40 minutes (ARGS="--kills 20 ...")
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -134,7 +139,7 @@ audit: $(VENV)/.dev .venv-audit ## ask PyPI what is known against every locked p
 	$(BIN)/python -m tests.supply.audit $(ARGS)
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-litellm .venv-portkey .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # An environment is a directory plus a stamp that is newer than what it was made from. Debian ships python3 without venv;
 # there virtualenv, unpacked beside us, does the same job.
@@ -184,6 +189,17 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 		p.system() == "Linux" and p.machine() == "x86_64" and p.python_implementation() == "CPython"))' || { \
 		echo "make fuzz: atheris has wheels for CPython 3.11 to 3.13 on Linux and x86-64 only; name one with PYTHON=" >&2; exit 1; }
 	$(call environment,$@,requirements/run.txt,-r requirements/fuzz.txt)
+	@touch $@
+
+.venv-litellm: requirements/litellm.txt
+	$(call environment,$@,$<)
+	@touch $@
+
+# Beside the Node of the SDK's tests.
+.venv-portkey: tests/bench/peers/package.json tests/bench/peers/package-lock.json .venv-sdk/js/.node
+	@mkdir -p $@
+	@cp tests/bench/peers/package.json tests/bench/peers/package-lock.json $@
+	@.venv-sdk/js/bin/node .venv-sdk/js/bin/npm ci --prefix $@ --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null
 	@touch $@
 
 .venv-helm: requirements/helm.txt

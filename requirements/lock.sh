@@ -20,10 +20,11 @@ compile sdk-old.txt sdk-old.in
 compile sdk-js.txt sdk-js.in
 compile focus.txt focus.in --override focus-override.in
 compile helm.txt helm.in
+compile litellm.txt litellm.in
 compile schema.txt schema.in
 compile fuzz.txt fuzz.in
 compile virtualenv.txt virtualenv.in
-for folder in ../tests/sdk_js ../openapi/lint; do
+for folder in ../tests/sdk_js ../openapi/lint ../tests/bench/peers; do
   "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
     --omit-lockfile-registry-resolved
 done

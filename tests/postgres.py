@@ -43,6 +43,13 @@ class WheelPostgres:
         self._server = server
         self.url: str = server.get_uri()
 
+    @property
+    def pid(self) -> int:
+        """Of its first process; the others are its children."""
+        found = self._server.get_pid()
+        assert found, "it does not run"
+        return found
+
     def stop(self) -> None:
         """Hang up on everybody and end."""
         self._server.stop()

@@ -1,4 +1,4 @@
-"""The least that a relay in Python costs: `python -m tests.bench.floor http://127.0.0.1:9101`.
+"""The least that a relay in Python costs: `python -m tests.bench.floor http://127.0.0.1:9101 [PORT]`.
 
 Rule: the gateway's own server, client and allocator settings, and nothing else: no routing, no keys, no parsing. The
 request's body is read whole and sent on, the reply is read whole and sent back.
@@ -40,10 +40,10 @@ class Relay:
         await send({"type": "http.response.body", "body": content})
 
 
-def main(upstream: str) -> None:
-    """Listen on a free port, say where, and serve until told to stop."""
+def main(upstream: str, port: int = 0) -> None:
+    """Listen on a port (0: a free one), say where, and serve until told to stop."""
     keep_memory()
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", port)
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     config = uvicorn.Config(
@@ -62,4 +62,4 @@ def main(upstream: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))

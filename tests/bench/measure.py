@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 import psutil
@@ -42,7 +42,7 @@ class Spread:
 
 def figure(value: float) -> str:
     """Two or three digits that matter."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.{2 + (0 < value < 0.1)}f}"
 
 
 def cpu_seconds(pid: int) -> float:
@@ -65,6 +65,11 @@ def _status(pid: int, name: str) -> int:
     found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found, f"/proc does not say {name}"
     return int(found[1]) * 1024
+
+
+def stop(_number: int, _frame: FrameType | None) -> None:
+    """A handler of signals: leave every block on the way out."""
+    raise SystemExit("told to stop")
 
 
 class Child:

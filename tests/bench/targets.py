@@ -1,7 +1,7 @@
-"""What is measured: the gateway, the gateway without its allocator settings, and the floor, before one upstream.
+"""What is measured alone: the gateway, before one upstream.
 
-Rule: everything runs as a process of its own and without coverage; the gateway runs as in production, with one team,
-and keeps only pictures that are asked for by address.
+Rule: it runs as a process of its own, without coverage and as in production, with one team, and keeps only pictures
+that are asked for by address.
 """
 
 import shutil
@@ -9,13 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.teams import digest_of
 from tests.bench.load import Ask, form_ask, json_ask
-from tests.bench.measure import Child
 from tests.gateway import GatewayProcess
 from tests.simulators.pictures import Sketch, drawn
 
@@ -66,31 +65,6 @@ def gateway(upstream: str) -> Iterator[Target]:
     """The product."""
     with folder() as place, GatewayProcess(place / "data", environment(place, upstream), options=()) as process:
         yield Target("gateway", process.pid, process.url)
-
-
-@contextmanager
-def untuned(upstream: str) -> Iterator[Target]:
-    """The product without its allocator settings."""
-    with folder() as place:
-        arguments = ("serve", "--port", "0", "--data-dir", str(place / "data"))
-        with Child("tests.bench.untuned", *arguments, environment=environment(place, upstream)) as process:
-            yield Target("untuned", process.pid, process.url)
-
-
-@contextmanager
-def floor(upstream: str) -> Iterator[Target]:
-    """The smallest relay."""
-    with Child("tests.bench.floor", upstream) as process:
-        yield Target("floor", process.pid, process.url)
-
-
-@contextmanager
-def all_targets() -> Iterator[dict[str, Target]]:
-    """One of each, before one upstream."""
-    with ExitStack() as stack:
-        upstream = stack.enter_context(Child("tests.bench.upstream")).url
-        started = [stack.enter_context(start(upstream)) for start in (gateway, untuned, floor)]
-        yield {target.name: target for target in started}
 
 
 def generation(picture_bytes: int, **more: object) -> Ask:

@@ -54,8 +54,12 @@ class Upstream(asyncio.Protocol):
             self._missing -= len(data)
             self._head += data[: max(0, HEAD - len(self._head))]
         if self._missing == 0:
-            self._transport.writelines(answer(int(WANTED.findall(self._head)[0])))
+            self.answer()
             self._forget()
+
+    def answer(self) -> None:
+        """Of the request that has come."""
+        self._transport.writelines(answer(int(WANTED.findall(self._head)[0])))
 
     def _begin(self, data: bytes) -> None:
         self._head += data
