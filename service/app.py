@@ -103,14 +103,7 @@ def assemble(plans: Plans) -> Gateway:
     turnstile = turnstile_of(plans)
     turns = turns_of(plans, turnstile)
     accounts, album, detached = accounts_of(plans), album_of(plans), Detached()
-    callers = KnowCallers(
-        known=plans.files.read(),
-        read=plans.files.again,
-        stamp=plans.files.stamp,
-        key_store=accounts.key_store,
-        observe=observe,
-    )
-
+    callers = _callers(plans, accounts)
     warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
@@ -247,6 +240,13 @@ def _draw(plans: Plans, backends: Backends, parts: Parts) -> TryBackends:
         persistence=Persistence(wait_seconds=entry.wait_seconds, some=entry.partial_failure == "return"),
         sleep=asyncio.sleep,
         now=now,
+    )
+
+
+def _callers(plans: Plans, accounts: Accounts) -> KnowCallers:
+    files = plans.files
+    return KnowCallers(
+        known=files.read(), read=files.again, stamp=files.stamp, key_store=accounts.key_store, observe=plans.observe
     )
 
 
