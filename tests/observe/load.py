@@ -23,6 +23,9 @@ PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR4nGP4z8CAFWEXH
 QUIET_SECONDS = 30
 MOST_DEATHS = 4
 EXPIRED = re.compile(r'^gateway_holds_total\{end="expired_booked"\} [1-9]', re.MULTILINE)
+EXHAUSTED = re.compile(r"^gateway_upstream_exhausted\{.*\} 1", re.MULTILINE)
+MOST_REFUSALS = 6
+SCRAPED_SECONDS = 2  # until a Prometheus has looked again
 EXPIRED_SECONDS = 5  # a hold's lease, and the sweeper's pause
 Draw = random.Random
 
@@ -204,8 +207,7 @@ async def troubles(load: Load, place: Site) -> None:
     await load.pause(4)
     place.reload(teams_file())
     await leave_holds(load, place, first)
-    place.openai.answer(openai.FAULTS["insufficient_quota"], Answer(fault="cut_json"))
-    await load.pause(5)
+    await use_up(load, place)
 
 
 async def leave_holds(load: Load, place: Site, metrics: str) -> None:
@@ -218,6 +220,16 @@ async def leave_holds(load: Load, place: Site, metrics: str) -> None:
         await load.pause(EXPIRED_SECONDS)
         if await load.has_told(EXPIRED):
             return
+
+
+async def use_up(load: Load, place: Site) -> None:
+    """The account has no credit left: said until a replica has heard it, whose breaker may be open just then."""
+    for _ in range(MOST_REFUSALS):
+        place.openai.answer(openai.FAULTS["insufficient_quota"], Answer(fault="cut_json"))
+        await load.pause(5)
+        if await load.has_told(EXHAUSTED):
+            break
+    await load.pause(SCRAPED_SECONDS)
 
 
 async def once(load: Load, place: Site) -> None:
