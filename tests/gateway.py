@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +35,15 @@ PATIENCE = 30
 def clean_environment(**more: str) -> dict[str, str]:
     """This environment without anything that the gateway would read, plus what is given."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | more
+
+
+def within_patience(holds: Callable[[], bool]) -> bool:
+    """Does it hold before the time is up? Every look is a call of its own."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 CALM = {

@@ -9,8 +9,7 @@ import itertools
 import re
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from service.adapters.embedded import embedded_valkey
 from service.domain.links import sign
 from service.domain.teams import digest_of
 from tests.e2e.replicas import PATH, TEAMS, Start, ask, change, wish
-from tests.gateway import PATIENCE, GatewayProcess
+from tests.gateway import PATIENCE, GatewayProcess, within_patience
 from tests.mounts import Mount
 from tests.postgres import WheelPostgres
 from tests.simulators.server import Simulator
@@ -194,15 +193,6 @@ def site(
     change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
     with running(tmp_path, start, http, openai_sim, superuser) as found:
         yield found
-
-
-def within_patience(holds: Callable[[], bool]) -> bool:
-    """Does it hold before the time is up? Every look is a call of its own."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > end:
-            return False
-    return True
 
 
 def test_in_the_right_order_no_request_fails(site: tuple[Site, dict[str, str]]) -> None:

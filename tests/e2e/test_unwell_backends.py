@@ -1,15 +1,13 @@
 """A vendor that refuses the account, on two replicas: both leave it alone and say so, and both find it again."""
 
 import secrets
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from tests.e2e.replicas import Start, ask, change
-from tests.gateway import PATIENCE, GatewayProcess
+from tests.gateway import GatewayProcess, within_patience
 from tests.simulators import openai
 from tests.simulators.server import Simulator
 
@@ -24,15 +22,6 @@ def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
     (backend,) = http.get(f"{gateway.url}/admin/v1/backends", headers=headers).json()["data"]
     found: dict[str, Any] = backend
     return found
-
-
-def within_patience(holds: Callable[[], bool]) -> bool:
-    """Does it hold before the time is up? Every look is a call of its own."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > end:
-            return False
-    return True
 
 
 def test_a_refused_account_is_left_alone_everywhere_until_it_is_taken_again(
