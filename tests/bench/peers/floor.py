@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.cases import Kind
 from tests.bench.peers.nginx import KEY
 from tests.bench.peers.peer import Peer, bearer
 from tests.bench.peers.running import free_port, running
@@ -21,5 +22,11 @@ def floor(folder: Path, vendor: str, _slow: str) -> Iterator[Peer]:
     command = [sys.executable, "-m", "tests.bench.floor", vendor, str(port)]
     with running(command, port, place / "log") as pid:
         yield Peer(
-            name="floor", url=f"http://127.0.0.1:{port}", headers=bearer(KEY), by_path=True, own=(pid,), waits=False
+            name="floor",
+            url=f"http://127.0.0.1:{port}",
+            headers=bearer(KEY),
+            by_path=True,
+            own=(pid,),
+            unable={Kind.HIT},
+            waits=False,
         )
