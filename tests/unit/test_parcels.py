@@ -74,7 +74,7 @@ def test_one_that_is_sealed_well_and_makes_no_sense_is_a_miss(inside: bytes) -> 
 
 
 def test_pictures_that_are_longer_or_shorter_than_they_should_be_are_a_miss() -> None:
-    inside = parcel()[8:]
+    inside = parcel()[12:]
     assert unpacked(sealed(KEY, inside), KEY) == KEPT
     for other in (inside[:-1], inside + b"x"):
         assert unpacked(sealed(KEY, other), KEY) is None

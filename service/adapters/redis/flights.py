@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from service.adapters.changing import Changing
+from service.adapters.redis.line import Argument
 from service.adapters.redis.parcels import packed, unpacked
-from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
+from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import Failure, StateUnavailable
 from service.usecases.flights import Boarding, Landing, Result, Seat, hollow
@@ -46,7 +47,7 @@ class RedisFlights:
         patience_seconds: float = PATIENCE_SECONDS,
         lost_are_led: bool = False,
     ) -> None:
-        self._line = Line(url, patience_seconds)
+        self._scripts = Scripts(url, patience_seconds)
         lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
         self._life = lease, _milliseconds(memory)
         self._lost_are_led = lost_are_led
@@ -66,7 +67,7 @@ class RedisFlights:
     async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
         """Which flight a wish goes by."""
         keys = (f"igw:{{{team}}}:wish:{wish}",)
-        name: bytes = await self._line.run(_FOLLOW, keys, flight, int(again), _milliseconds(seconds))
+        name: bytes = await self._scripts.run(_FOLLOW, keys, flight, int(again), _milliseconds(seconds))
         return name.decode()
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
@@ -91,10 +92,10 @@ class RedisFlights:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self._scripts.close()
 
-    async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Line`)
-        return await self._line.run(script, (f"igw:{{{team}}}:flight:{flight}",), *arguments)
+    async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Scripts`)
+        return await self._scripts.run(script, (f"igw:{{{team}}}:flight:{flight}",), *arguments)
 
 
 def _milliseconds(seconds: float) -> int:

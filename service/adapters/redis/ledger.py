@@ -11,7 +11,8 @@ from typing import Any
 
 from service.adapters.changing import Changing
 from service.adapters.redis.entries import decoded, encoded
-from service.adapters.redis.script import Argument, Line, Script, load
+from service.adapters.redis.line import Argument
+from service.adapters.redis.script import Script, Scripts, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import Admission, Claim, Entry, HoldState, scopes_posted
@@ -38,7 +39,7 @@ class RedisLedger:
     def __init__(
         self, url: Changing, *, lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
-        self._line = Line(url, patience_seconds)
+        self._scripts = Scripts(url, patience_seconds)
         self._lease = round(lease_seconds * SECOND)
 
     async def hold(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], *, state: HoldState) -> Admission:
@@ -119,20 +120,20 @@ class RedisLedger:
 
     async def announce(self, teams: Collection[str]) -> Collection[str]:
         """Make teams known to every replica; all that are."""
-        known = await self._line.run(_ANNOUNCE, (TEAMS,), *teams)
+        known = await self._scripts.run(_ANNOUNCE, (TEAMS,), *teams)
         return frozenset(team.decode() for team in known)
 
     async def lead(self, owner: str, seconds: float) -> bool:
         """Become, or stay, the one replica that does what one should do."""
-        return bool(await self._line.run(_LEAD, (LEADER,), owner, max(1, round(seconds * 1000))))
+        return bool(await self._scripts.run(_LEAD, (LEADER,), owner, max(1, round(seconds * 1000))))
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self._scripts.close()
 
-    async def _of_team(self, script: Script, team: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Line`)
+    async def _of_team(self, script: Script, team: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Scripts`)
         keys = (f"igw:{{{team}}}:state", f"igw:{{{team}}}:holds", f"igw:{{{team}}}:outbox")
-        return await self._line.run(script, keys, *arguments)
+        return await self._scripts.run(script, keys, *arguments)
 
 
 def _spelled_limits(limits: Sequence[Limit]) -> Iterator[Argument]:

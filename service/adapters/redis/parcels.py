@@ -1,6 +1,6 @@
 """Results as they lie in Redis: one string each, with the pictures as raw bytes.
 
-    magic and version (4) | crc-32 (4) | length of model (2) | length of sheet (4) | model | sheet | pictures
+    magic and version (4) | xxh3-64 (8) | length of model (2) | length of sheet (4) | model | sheet | pictures
 
 Rule: what comes out is what went in, or nothing. The checksum covers all that follows it and the key under which the
 parcel lies, so that one which was cut off, altered, written by another version or put under another key is None. The
@@ -9,21 +9,21 @@ result that cannot be spelled (a picture that is not base64) is not packed.
 """
 
 import struct
-import zlib
 from typing import Any
 
 import msgspec
 import pybase64
+from xxhash import xxh3_64
 
 from service.domain.images import Size
-from service.domain.outcomes import Picture, Purchase, Usage
+from service.domain.outcomes import Buffer, Picture, Purchase, Usage
 from service.usecases.flights import Result
 
-MAGIC = b"igr\x02"
+MAGIC = b"igr\x03"
 HEAD_BYTES = 512
 
-_FRAME = struct.Struct(">4sIHI")
-_SEALED = 8  # where that begins which the checksum covers
+_FRAME = struct.Struct(">4s8sHI")
+_SEALED = 12  # where that begins which the checksum covers
 _LENGTHS = struct.Struct(">HI")
 
 
@@ -64,10 +64,14 @@ def packed(result: Result, key: str) -> bytes | None:
 
 def sealed(key: str, *parts: bytes) -> bytes:
     """Parts behind magic, version and checksum."""
-    checksum = zlib.crc32(key.encode())
+    return b"".join((MAGIC, _checksum(key, *parts), *parts))
+
+
+def _checksum(key: str, *parts: Buffer) -> bytes:
+    checksum = xxh3_64(key.encode())
     for part in parts:
-        checksum = zlib.crc32(part, checksum)
-    return b"".join((MAGIC, checksum.to_bytes(4, "big"), *parts))
+        checksum.update(part)
+    return checksum.digest()
 
 
 def unpacked(parcel: bytes, key: str) -> Result | None:
@@ -76,7 +80,7 @@ def unpacked(parcel: bytes, key: str) -> Result | None:
     if len(view) < _FRAME.size:
         return None
     magic, checksum, of_model, of_sheet = _FRAME.unpack_from(view)
-    if magic != MAGIC or checksum != zlib.crc32(view[_SEALED:], zlib.crc32(key.encode())):
+    if magic != MAGIC or checksum != _checksum(key, view[_SEALED:]):
         return None
     sheet_at, bodies_at = _FRAME.size + of_model, _FRAME.size + of_model + of_sheet
     try:

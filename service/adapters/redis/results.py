@@ -17,9 +17,9 @@ from redis.exceptions import ResponseError
 from service.adapters.changing import Changing
 from service.adapters.patience import Patience
 from service.adapters.pause import Pause
+from service.adapters.redis.line import Argument, Line
 from service.adapters.redis.parcels import HEAD_BYTES, model_of, packed, unpacked
-from service.adapters.redis.script import Argument
-from service.adapters.state import MOST_CONNECTIONS, PATIENCE_SECONDS, UNREACHABLE, connect, disconnect
+from service.adapters.state import PATIENCE_SECONDS, UNREACHABLE
 from service.usecases.events import CacheFailed
 from service.usecases.flights import Result, ResultStats
 from service.usecases.ports import Observer, unobserved
@@ -51,9 +51,8 @@ class RedisResults:
         now: Callable[[], float] = time.monotonic,
         observe: Observer = unobserved,
     ) -> None:
-        self._client = connect(url)
-        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
-        self._patience = patience_seconds
+        self._line = Line(url, patience_seconds)
+        self._client = self._line.client
         self._most = most_bytes
         self._pause = Pause(PAUSE_SECONDS, now)
         self._observe = observe
@@ -102,7 +101,7 @@ class RedisResults:
 
     async def close(self) -> None:
         """Close every connection."""
-        await disconnect(self._client)
+        await self._line.close()
 
     async def _ask(self, *command: Argument) -> object:
         """What the server says; None if it says nothing good, or is not asked because it said nothing just now."""
@@ -110,9 +109,7 @@ class RedisResults:
 
     async def _try(self, *command: Argument) -> object:
         try:
-            async with Patience(self._patience), self._turns:
-                await self._client.initialize()  # of a cluster that is not known yet, the client asks any node at all
-                reply: object = await self._client.execute_command(*command)
+            reply: object = await self._line.ask(*command)
         except ResponseError:
             reply = None
         except AWAY:

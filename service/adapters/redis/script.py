@@ -2,10 +2,9 @@
 
 Rule: a verb is one script and one round trip; only a server that does not know the script yet (it is new, or was
 restarted) is sent its text. Whatever keeps the server from answering, or answering well, before patience ends is
-`StateUnavailable`, and nothing is tried again: a connection with an answer on its way is closed by the client.
+`StateUnavailable`, and nothing is tried again.
 """
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,12 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from service.adapters.changing import Changing
-from service.adapters.patience import Patience
-from service.adapters.state import MOST_CONNECTIONS, UNREACHABLE, connect, disconnect
+from service.adapters.redis.line import Argument, Line
+from service.adapters.state import UNREACHABLE
 from service.domain.errors import StateUnavailable
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NO_ANSWER = "The gateway's state does not answer."
-
-Argument = str | bytes | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +35,22 @@ def load(name: str, folder: Path = SCRIPTS) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-class Line:
-    """The way to the server: at most as many calls at a time as there are connections."""
+class Scripts:
+    """The way to a server that runs scripts."""
 
     def __init__(self, url: Changing, patience: float) -> None:
-        self._client = connect(url)
-        self._patience = patience
-        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._line = Line(url, patience)
 
     async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply is what its script says)
         """The script's reply."""
         try:
-            async with Patience(self._patience), self._turns:
-                await self._client.initialize()  # of a cluster that is not known yet, the client asks any node at all
-                try:
-                    return await self._client.execute_command("EVALSHA", script.digest, len(keys), *keys, *arguments)
-                except NoScriptError:
-                    return await self._client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+            try:
+                return await self._line.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return await self._line.ask("EVAL", script.text, len(keys), *keys, *arguments)
         except UNREACHABLE as error:
             raise StateUnavailable(NO_ANSWER) from error
 
     async def close(self) -> None:
         """Close every connection."""
-        await disconnect(self._client)
+        await self._line.close()

@@ -10,7 +10,8 @@ from itertools import chain
 from typing import Any
 
 from service.adapters.changing import Changing
-from service.adapters.redis.script import SCRIPTS, Argument, Line, Script, load
+from service.adapters.redis.line import Argument
+from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import FailureKind, StateUnavailable
 from service.domain.refusals import SECOND
@@ -28,7 +29,7 @@ class RedisTurnstile:
     """The port `Turnstile`. `patience_seconds` is how long the server may take to answer."""
 
     def __init__(self, url: Changing, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._line = Line(url, patience_seconds)
+        self._scripts = Scripts(url, patience_seconds)
 
     async def exchange(self, backend: str, news: News) -> Shared:
         """Tell and hear."""
@@ -63,10 +64,10 @@ class RedisTurnstile:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self._scripts.close()
 
-    async def _of_backend(self, script: Script, backend: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Line`)
-        return await self._line.run(script, tuple(f"igw:turn:{{{backend}}}:{key}" for key in KEYS), *arguments)
+    async def _of_backend(self, script: Script, backend: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Scripts`)
+        return await self._scripts.run(script, tuple(f"igw:turn:{{{backend}}}:{key}" for key in KEYS), *arguments)
 
 
 def _spelled_change(change: Change | None) -> tuple[Argument, ...]:

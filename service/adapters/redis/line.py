@@ -1,0 +1,66 @@
+"""One command, one reply: the way to a server for what every request asks.
+
+Rule: a command is sent once, over a connection on which nothing else is under way; at most so many at a time as there
+are connections. Whoever waits does so with patience, which is the only clock: the client's own timeouts, pool and
+hooks around each command cost two to three times as much CPU as the command. A connection whose reply was not read to
+its end, or that the server has closed, is closed, and made anew when it is next used. Raises `UNREACHABLE` of
+`service/adapters/state.py`; a refusal of the server is a `ResponseError`.
+"""
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+from service.adapters.changing import Changing
+from service.adapters.patience import Patience
+from service.adapters.state import MOST_CONNECTIONS, connect, disconnect
+
+Argument = str | bytes | int
+
+
+class Line:
+    """The way to one server, or to a cluster. `patience` is how many quiet seconds a command may take in all."""
+
+    def __init__(self, url: Changing, patience: float) -> None:
+        self.client = connect(url)
+        self._patience = patience
+        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._idle: list[AbstractConnection] = []
+
+    async def ask(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
+        """The reply."""
+        async with Patience(self._patience), self._turns:
+            if isinstance(self.client, Redis):
+                return await self._ask_server(self.client.connection_pool, command)
+            await self.client.initialize()  # of a cluster that is not known yet, the client asks any node at all
+            return await self.client.execute_command(*command)
+
+    async def _ask_server(self, pool: ConnectionPool, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+        connection = self._idle.pop() if self._idle else _made_by(pool)
+        try:
+            if connection.is_connected and await connection.can_read():  # nothing was asked: it was closed
+                await connection.disconnect(nowait=True)
+            await connection.send_command(*command, check_health=False)
+            return await connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for connection in self._idle:
+            await connection.disconnect()
+        await disconnect(self.client)
+
+
+def _made_by(pool: ConnectionPool) -> AbstractConnection:
+    """A connection to the pool's server; it connects when it is first used."""
+    made: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    return made
