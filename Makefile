@@ -13,7 +13,7 @@ HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
+.PHONY: help run test check verify lint format types contracts lock packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ verify: check chart image-test ## the long way: the chart, the image, everything
 	$(MAKE) chaos
 	$(MAKE) audit
 
-check: lint types contracts lint-openapi schemathesis test ## what CI runs: lint, types, import contracts, the API as described, tests
+check: lint types contracts lint-openapi schemathesis instructions test ## what CI runs: lint, types, import contracts, the API as described, instructions for each request, tests
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -83,6 +83,12 @@ bench: $(VENV)/.dev .venv-litellm .venv-portkey ## this gateway beside LiteLLM, 
 	@command -v wrk > /dev/null && PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null || \
 		{ echo "nginx and wrk are needed: apt-get install --no-install-recommends nginx wrk" >&2; exit 1; }
 	$(BIN)/python -m tests.bench $(ARGS)
+
+flames: $(VENV)/.dev .venv-flames ## flame graphs of this gateway into docs/bench/flames, shares of CPU into docs/benchmarks.md; 4 minutes (ARGS=--quick); needs nginx, wrk, and the right to trace
+	$(BIN)/python -m tests.bench.flames $(ARGS)
+
+scale: $(VENV)/.dev ## what grows with calls in flight, teams, the ledger and gateways, into docs/benchmarks.md and docs/capacity.md; 15 minutes (ARGS="--quick", "--only teams")
+	$(BIN)/python -W ignore::DeprecationWarning -m tests.bench.scale $(ARGS)
 
 instructions: $(VENV)/.dev ## instructions for each request, beside tests/bench/instructions.json (ARGS=--write); needs valgrind
 	$(BIN)/python -m tests.bench.instructions $(ARGS)
@@ -139,7 +145,7 @@ audit: $(VENV)/.dev .venv-audit ## ask PyPI what is known against every locked p
 	$(BIN)/python -m tests.supply.audit $(ARGS)
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-litellm .venv-portkey .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # An environment is a directory plus a stamp that is newer than what it was made from. Debian ships python3 without venv;
 # there virtualenv, unpacked beside us, does the same job.
@@ -200,6 +206,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@mkdir -p $@
 	@cp tests/bench/peers/package.json tests/bench/peers/package-lock.json $@
 	@.venv-sdk/js/bin/node .venv-sdk/js/bin/npm ci --prefix $@ --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null
+	@touch $@
+
+.venv-flames: requirements/flames.txt
+	$(call environment,$@,$<)
 	@touch $@
 
 .venv-helm: requirements/helm.txt

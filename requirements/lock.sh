@@ -22,6 +22,7 @@ compile focus.txt focus.in --override focus-override.in
 compile helm.txt helm.in
 compile litellm.txt litellm.in
 compile schema.txt schema.in
+compile flames.txt flames.in
 compile fuzz.txt fuzz.in
 compile virtualenv.txt virtualenv.in
 for folder in ../tests/sdk_js ../openapi/lint ../tests/bench/peers; do

@@ -244,9 +244,14 @@ def _draw(plans: Plans, backends: Backends, parts: Parts) -> TryBackends:
 
 
 def _callers(plans: Plans, accounts: Accounts) -> KnowCallers:
-    files = plans.files
+    files, first = plans.files, plans.first
     return KnowCallers(
-        known=files.read(), read=files.again, stamp=files.stamp, key_store=accounts.key_store, observe=plans.observe
+        known=first.known,
+        seen=first.stamp,
+        read=files.again,
+        stamp=files.stamp,
+        key_store=accounts.key_store,
+        observe=plans.observe,
     )
 
 

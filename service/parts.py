@@ -28,7 +28,7 @@ from service.domain.health import Rules
 from service.settings.admin import TEAMS
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
-from service.settings.known import Files
+from service.settings.known import Files, Reading
 from service.settings.secrets import signing_secret
 from service.settings.sections import Vendor
 from service.settings.storage import Bucket, Folder, Storage
@@ -84,13 +84,15 @@ class Stores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
-    """All that a gateway is made from. `tell` tells metrics, where they are on the gateway's own port.
+    """All that a gateway is made from. `first` is what the files said at the start, because reading takes a while.
 
+    `tell` tells metrics, where they are on the gateway's own port.
     `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
     """
 
     settings: GatewaySettings
     files: Files
+    first: Reading
     stores: Stores
     observe: Observer
     tell: Tell | None = None

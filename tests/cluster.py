@@ -1,4 +1,4 @@
-"""A cluster of three Valkey servers on this machine, from the wheel.
+"""A cluster of three Valkey servers on this machine, from the wheel; with `replicas`, each has one.
 
 Rule: they serve on loopback, keep nothing, and end with their block.
 """
@@ -22,17 +22,22 @@ STOP_SECONDS = 5
 
 
 @contextmanager
-def valkey_cluster(folder: Path) -> Iterator[str]:
+def valkey_cluster(folder: Path, *, replicas: bool = False) -> Iterator[str]:
     """Run a cluster with its files in `folder`; gives its address."""
     with ExitStack() as stack:
-        ports = [stack.enter_context(_node(folder / f"node-{number}")) for number in range(NODES)]
+        count = 2 * NODES if replicas else NODES
+        ports = [stack.enter_context(_node(folder / f"node-{number}")) for number in range(count)]
         clients = [stack.enter_context(_client(port)) for port, _ in ports]
-        for number, client in enumerate(clients):
+        for number, client in enumerate(clients[:NODES]):
             first, last = SLOTS * number // NODES, SLOTS * (number + 1) // NODES - 1
             client.cluster("ADDSLOTSRANGE", first, last)
+        for client in clients:
             client.cluster("MEET", "127.0.0.1", *ports[0])
         for client in clients:
-            _wait_until_joined(client)
+            _wait_until_joined(client, count)
+        for primary, client in zip(clients[:NODES], clients[NODES:], strict=False):
+            client.cluster("REPLICATE", primary.cluster("MYID"))
+            _wait_until_copied(primary)
         yield f"redis+cluster://127.0.0.1:{ports[0][0]}"
 
 
@@ -72,10 +77,17 @@ def _client(port: int) -> redis.Redis:
     return redis.Redis(port=port, decode_responses=True, retry=patience)
 
 
-def _wait_until_joined(client: redis.Redis) -> None:
+def _wait_until_copied(primary: redis.Redis) -> None:
+    for _ in range(MOST_PAUSES):
+        if primary.wait(1, round(PAUSE_SECONDS * 1000)):
+            return
+    raise AssertionError("A replica did not come.")
+
+
+def _wait_until_joined(client: redis.Redis, count: int) -> None:
     for _ in range(MOST_PAUSES):
         known = client.cluster("INFO")
-        if (known["cluster_state"], known["cluster_known_nodes"]) == ("ok", str(NODES)):
+        if (known["cluster_state"], known["cluster_known_nodes"]) == ("ok", str(count)):
             return
         client.wait(1, round(PAUSE_SECONDS * 1000))  # for a replica that is not there: a pause
     raise AssertionError("The cluster did not come together.")

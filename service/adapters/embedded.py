@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 SOCKET = "valkey.sock"
 SERVER = "valkey-server"
@@ -48,6 +50,13 @@ class EmbeddedError(Exception):
 @contextmanager
 def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterator[str]:
     """Run a server with its files in `folder`; gives its `unix://` address."""
+    with starting_valkey(folder, options) as ready:
+        yield ready()
+
+
+@contextmanager
+def starting_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterator[Callable[[], str]]:
+    """The same, not waited for: what it gives waits, and gives the address. Others can start meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _socket_folder(folder) as sockets:
         path = sockets / SOCKET
@@ -60,8 +69,7 @@ def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterato
             start_new_session=True,
         )
         try:
-            _wait_until_ready(server, path, folder)
-            yield _address(path)
+            yield lambda: _when_ready(server, path, folder)
         finally:
             _stop(server)
 
@@ -152,14 +160,15 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], path: Path, folder: Path) -> None:
+def _when_ready(server: subprocess.Popen[bytes], path: Path, folder: Path) -> str:
+    """Its address, as soon as it answers. The client asks once: its own tries would be further and further apart."""
     deadline = time.monotonic() + START_SECONDS
-    with redis.Redis(unix_socket_path=str(path)) as client:
+    with redis.Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0)) as client:
         while time.monotonic() < deadline and server.poll() is None:
             try:
                 client.ping()
             except redis.RedisError:
                 time.sleep(PAUSE_SECONDS)
             else:
-                return
+                return _address(path)
     raise EmbeddedError(f"The embedded Valkey did not start; {folder / 'valkey.log'} says why.")

@@ -15,7 +15,6 @@ import msgspec
 from litestar import delete, get, patch, post
 from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import NotFoundException
-from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
@@ -135,9 +134,8 @@ def body_of(kind: type[Body]) -> type[Operation]:
     return Documented
 
 
-async def needs_admin(connection: Connection, handler: BaseRouteHandler) -> None:
-    """The guard of the admin paths. Raises `NotAuthenticated`, or says that nothing is here."""
-    del handler
+def needs_admin(connection: Connection) -> None:
+    """Lets into the admin paths who has the admin key. Raises `NotAuthenticated`, or says that nothing is here."""
     expected = desk_of(connection).admin
     if expected is None:
         raise NotFoundException

@@ -1,10 +1,10 @@
-"""Puts routes, guards and error handling together into one ASGI application.
+"""Puts routes, keys and error handling together into one ASGI application.
 
 Rule: this is the list of everything that is served, and on which plane. Whatever is not on it gets a 404 in the same
 envelope.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 
@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar.response import Response
 from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
@@ -20,7 +21,7 @@ from service import __version__
 from service.api import admin, backends, cache, files, images, models, ops, oversight, pictures, usage
 from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
-from service.api.edge import Edge
+from service.api.edge import Connection, Edge, Http
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
 from service.api.methods import answer_options
 from service.api.verdicts import judged
@@ -97,12 +98,22 @@ class Unserved(Router):
         return []
 
 
+def opened_by(key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[Response[None] | None]]:
+    """What comes before every handler of a router, OPTIONS included. No guard: for those handlers are copied."""
+
+    async def enter(request: Http) -> Response[None] | None:
+        key(request)
+        return await answer_options(request)
+
+    return enter
+
+
 def routes(plane: Plane) -> Sequence[ControllerRouterHandler]:
     """What is served there."""
-    callers = Router("/v1", guards=[needs_key], route_handlers=DATA_PLANE)
+    callers = Router("/v1", before_request=opened_by(needs_key), route_handlers=DATA_PLANE)
     operators = Router(
         "/admin/v1",
-        guards=[needs_admin],
+        before_request=opened_by(needs_admin),
         security=[{"adminKey": []}],
         tags=["Admin"],
         route_handlers=OPERATORS_PLANE,

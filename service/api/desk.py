@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from litestar.handlers import BaseRouteHandler
-
 from service.api.bodies import Limits
 from service.api.edge import Connection, Http, line_of
 from service.domain.errors import NotAuthenticated
@@ -75,9 +73,8 @@ def desk_of(request: Connection) -> Desk:
     return desk
 
 
-async def needs_key(connection: Connection, handler: BaseRouteHandler) -> None:
-    """The guard of the data plane. Raises `NotAuthenticated`. Async, because others are run in a thread."""
-    del handler
+def needs_key(connection: Connection) -> None:
+    """Lets into the data plane who has a team's key. Raises `NotAuthenticated`."""
     line, desk = line_of(connection.scope), desk_of(connection)
     key = authenticate(connection.headers.get("authorization"), desk.live().keys, desk.now())
     line.key = key
@@ -85,7 +82,7 @@ async def needs_key(connection: Connection, handler: BaseRouteHandler) -> None:
 
 
 def key_of(request: Http) -> Key:
-    """Who asks, as the guard found out."""
+    """Who asks, as was found out before."""
     key = line_of(request.scope).key
     if key is None:
         raise NotAuthenticated("This path needs an API key.")

@@ -15,7 +15,7 @@ from service.api.bodies import Limits, chunks
 from service.api.edge import Http
 from service.domain.errors import InvalidValue, MalformedBody, TooLarge
 from service.domain.images import Reference
-from service.usecases.spool import Intake
+from service.usecases.spool import Intake, Spool
 
 MOST_TEXT_BYTES = 262_144
 MOST_PARTS = 64
@@ -71,6 +71,7 @@ class _Receiver:
         self._parts = parts
         self._most = most_picture_bytes
         self._name = ""
+        self._spool: Spool | None = None
         self._intake: Intake | None = None
         self._text = bytearray()
 
@@ -99,7 +100,8 @@ class _Receiver:
             raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
         self.form.filenames[self._name] = segment.filename
         label = f"image[{len(self.form.images)}]" if is_image else self._name
-        self._intake = Intake(label, self._most)
+        self._spool = self._spool or Spool()
+        self._intake = Intake(label, self._most, self._spool)
 
     def _add_text(self, chunk: bytes | bytearray) -> None:
         self._text += chunk

@@ -221,23 +221,27 @@ def check_clashes(spec: Spec) -> None:
 NOT_IDENTITY = frozenset({"safety_identifier", "user"})
 """Who asks does not change what is asked for."""
 
+IDENTITY = tuple(each.name for each in fields(Spec) if each.name not in NOT_IDENTITY)
+
 
 def fingerprint(spec: Spec) -> str:
     """The SHA-256 of everything that decides which picture comes back, as 64 hex digits."""
-    canonical = [(f.name, _canonical(getattr(spec, f.name))) for f in fields(spec) if f.name not in NOT_IDENTITY]
+    canonical = [(name, _canonical(getattr(spec, name))) for name in IDENTITY]
     return hashlib.sha256(repr(canonical).encode()).hexdigest()
 
 
 def _canonical(value: object) -> object:
     """A value whose `repr` depends on nothing but the value."""
+    if value is None:  # most of what can be asked for is not
+        return None
     match value:
-        case Reference():
-            return ("reference", value.digest)
-        case Mapping():
-            return sorted((key, _canonical(item)) for key, item in value.items())
-        case tuple():
-            return [_canonical(item) for item in value]
         case Operation() | Size():
             return str(value)
+        case Reference():
+            return ("reference", value.digest)
+        case tuple():
+            return [_canonical(item) for item in value]
+        case Mapping():
+            return sorted((key, _canonical(item)) for key, item in value.items())
         case _:
             return value

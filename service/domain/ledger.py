@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from service.domain.catalog import Model
 from service.domain.images import Spec
-from service.domain.limits import TEAM, Limit, Limits, Measure, Standing
+from service.domain.limits import MEASURES, TEAM, Limit, Limits, Standing
 from service.domain.teams import Key
 
 
@@ -157,16 +157,19 @@ def all_limits(key: Key) -> tuple[Limit, ...]:
 
 def _of_scope(key: Key, scope: str) -> Limits | None:
     kind, _, name = scope.partition(":")
-    return {
-        TEAM: key.team.limits,
-        "key": key.limits,
-        "model": key.team.limits_by_model.get(name),
-        "tier": key.team.limits_by_tier.get(name),
-    }[kind]
+    match kind:
+        case "key":
+            return key.limits
+        case "model":
+            return key.team.limits_by_model.get(name)
+        case "tier":
+            return key.team.limits_by_tier.get(name)
+        case _:
+            return key.team.limits
 
 
 def _spelled(scope: str, limits: Limits | None) -> tuple[Limit, ...]:
     if limits is None:
         return ()
-    numbers = {measure: getattr(limits, measure.value) for measure in Measure}
-    return tuple(Limit(scope, measure, most) for measure, most in numbers.items() if most is not None)
+    numbers = ((measure, getattr(limits, name)) for name, measure in MEASURES.items())
+    return tuple(Limit(scope, measure, most) for measure, most in numbers if most is not None)

@@ -3,6 +3,7 @@
 Rule: a limit is a number in a scope; all limits that apply hold side by side. Money is nano-USD.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +31,9 @@ class Measure(StrEnum):
     DAY = "usd_per_day"
     MONTH = "usd_per_month"
 
+
+MEASURES: Mapping[str, Measure] = {measure.value: measure for measure in Measure}
+"""By the names that they have in `Limits`."""
 
 MONEY = frozenset({Measure.DAY, Measure.MONTH})
 RATES = frozenset({Measure.REQUESTS, Measure.IMAGES})

@@ -51,26 +51,27 @@ def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 
 
 def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchase) -> Charge:
     """What an order came to. A size that the vendor left unsaid is best measured before this is asked."""
+    if price.rates and purchase.usage and purchase.usage.tokens_out:
+        metered = _metered(purchase.usage, price.rates)
+        if purchase.svg_usage is None:
+            return Charge(nano=metered, basis=Basis.USAGE)
+        return Charge(nano=max(metered, quote(spec, model, route, price)), basis=Basis.ESTIMATED)
     rule = route.sizes or model.sizes
     drawn = _delivered(_said(spec, route), purchase, price)
     if price.rates is None:
         certain = not price.approximate and (price.per_image is not None or drawn.size is not None)
         return Charge(nano=drawn.n * _flat(drawn, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED)
-    if purchase.usage is None or not purchase.usage.tokens_out:
-        text = -(-_bytes(spec) // BYTES_PER_TOKEN)
-        tokens = _drawn(drawn, model, rule, price.tokens)
-        run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
-        return Charge(nano=drawn.n * run, basis=Basis.ESTIMATED)
-    metered = _metered(purchase.usage, price.rates)
-    if purchase.svg_usage is None:
-        return Charge(nano=metered, basis=Basis.USAGE)
-    return Charge(nano=max(metered, quote(spec, model, route, price)), basis=Basis.ESTIMATED)
+    text = -(-_bytes(spec) // BYTES_PER_TOKEN)
+    tokens = _drawn(drawn, model, rule, price.tokens)
+    run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
+    return Charge(nano=drawn.n * run, basis=Basis.ESTIMATED)
 
 
 def _said(spec: Spec, route: Route) -> Spec:
     """The spec as the vendor takes it: told a mere ratio it draws what size it likes, and some have but one tier."""
     size = None if route.size_as is SizeAs.ASPECT_RATIO else spec.size
-    return replace(spec, size=size, tier=route.delivers or spec.tier)
+    tier = route.delivers or spec.tier
+    return spec if (size, tier) == (spec.size, spec.tier) else replace(spec, size=size, tier=tier)
 
 
 def _delivered(spec: Spec, purchase: Purchase, price: Price) -> Spec:

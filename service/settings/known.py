@@ -22,6 +22,14 @@ NAMES = ("models.yaml", "teams.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What both said, and the stamp from before they were asked: who changes them meanwhile is noticed."""
+
+    known: Known
+    stamp: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
     """Where they are, and the names of the backends; `extra` is a key that no file has, that of `serve --dev`.
 
@@ -47,6 +55,11 @@ class Files:
         if self.admin and self.admin() in roster.keys:
             raise SettingsError(f"{self.admin.name}: {TEAMS}")
         return Known(catalog=catalog, roster=roster, version=self._version())
+
+    def first(self) -> Reading:
+        """Both files, for a start. Raises `SettingsError`."""
+        stamp = self.stamp()
+        return Reading(known=self.read(), stamp=stamp)
 
     def _version(self) -> str:
         """12 hex digits of what both files say."""

@@ -6,8 +6,7 @@ given a turn at the backend has asked nobody, and gives the money back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
@@ -153,19 +152,19 @@ class BuyPictures:
         async with self.hold(wish.caller.key.team.name, claims, counted, state) as held:
             if first:
                 wish.admitted(held.admission)
-            async with unsent(held):
+            async with Unsent(held):
                 spec = await bring(wish.spec) if bring else wish.spec
                 turn = await self.turns.take(plan.route, len(parts), spec.n)
             if isinstance(turn, Failure):
                 await held.release()
                 return spec, Bought(failure=turn)
             try:
-                async with unsent(held):
+                async with Unsent(held):
                     await held.send()
                     await wish.depart()
                 placing = Placing(held=held, turn=turn, wish=wish, plan=plan)
-                placed = zip(claims, orders(spec, plan), strict=True)
-                found = await asyncio.gather(*(self._place(placing, *each) for each in placed))
+                placed = [self._place(placing, *each) for each in zip(claims, orders(spec, plan), strict=True)]
+                found = await asyncio.gather(*placed) if placed[1:] else [await placed[0]]
             finally:
                 await self.turns.leave(turn)
         return spec, reduce(combined, found)
@@ -187,7 +186,9 @@ class BuyPictures:
         self.turns.told(placing.turn, outcome)
         if isinstance(outcome, Failure):
             return Bought(failure=outcome, cost=await self._book_failure(held, claim, outcome))
-        outcome = replace(outcome, tier=outcome.tier or plan.route.delivers)
+        tier = outcome.tier or plan.route.delivers
+        if tier != outcome.tier:
+            outcome = replace(outcome, tier=tier)
         measured = await self.develop.measured(outcome)
         if isinstance(measured, Failure):
             entry = self._entry(held, claim, order, wish.model, outcome)
@@ -204,8 +205,7 @@ class BuyPictures:
     async def _attempt(self, order: Order) -> Outcome:
         backend, model, started = order.route.backend, order.route.model, self.elapsed()
         with self.trace.attempt(backend, model) as span:
-            with self._drawing(order):
-                outcome = await self.backends[backend].buy(replace(order, carried=span.headers))
+            outcome = await self._drawn(replace(order, carried=span.headers) if span.headers else order)
             finished = AttemptFinished(
                 request_id=order.request_id,
                 backend=backend,
@@ -217,13 +217,12 @@ class BuyPictures:
             span.tell(finished, outcome)
         return outcome
 
-    @contextmanager
-    def _drawing(self, order: Order) -> Iterator[None]:
-        """A call is under way, also for whoever looks from outside; it is over whatever ends it."""
+    async def _drawn(self, order: Order) -> Outcome:
+        """What a call comes to. Whoever looks from outside sees it under way, and over whatever ends it."""
         backend, pictures = order.route.backend, order.spec.n
         self.observe(DrawingChanged(backend=backend, pictures=pictures))
         try:
-            yield
+            return await self.backends[backend].buy(order)
         finally:
             self.observe(DrawingChanged(backend=backend, pictures=-pictures))
 
@@ -249,14 +248,19 @@ class BuyPictures:
         return delivered(claim, held.admission.held_at, purchase, charge, model)
 
 
-@asynccontextmanager
-async def unsent(held: Held) -> AsyncIterator[None]:
+@dataclass(frozen=True, slots=True)
+class Unsent:
     """As long as nobody was asked, whatever goes wrong gives the money back."""
-    try:
-        yield
-    except BaseException:
-        await held.release()
-        raise
+
+    held: Held
+
+    async def __aenter__(self) -> None:
+        """Nobody was asked yet."""
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Somebody may be asked from here on, or never will be."""
+        if kind:
+            await self.held.release()
 
 
 def combined(one: Bought, other: Bought) -> Bought:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, KeyInUse, KeyReused, StateUnavailable
 from service.usecases.buy_pictures import Depart
@@ -97,7 +98,7 @@ class Fly:
             await self.flights.sent(flight.team, flight.name, owner)
             sent = True
 
-        beat = asyncio.create_task(self._beat(flight, owner))
+        beat = Beat(self.lease / 3, partial(self._show_life, flight, owner))
         try:
             result = await lead(depart)
             await self._land(flight, owner, result=result)
@@ -112,7 +113,7 @@ class Fly:
                 await self._leave(flight, owner)
             raise
         finally:
-            beat.cancel()
+            beat.stop()
         return result
 
     async def _land(
@@ -126,11 +127,33 @@ class Fly:
         with suppress(StateUnavailable):
             await self.flights.leave(flight.team, flight.name, owner)
 
-    async def _beat(self, flight: Flight, owner: str) -> None:
+    async def _show_life(self, flight: Flight, owner: str) -> None:
+        with suppress(StateUnavailable):  # it may be back before the lease is over
+            await self.flights.extend(flight.team, flight.name, owner)
+
+
+class Beat:
+    """Does something every so many seconds, until it is stopped. What is over before the first time needs no task."""
+
+    def __init__(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        self._seconds = seconds
+        self._do = do
+        self._task: asyncio.Task[None] | None = None
+        self._first = asyncio.get_running_loop().call_later(seconds, self._begin)
+
+    def stop(self) -> None:
+        """No more."""
+        self._first.cancel()
+        if self._task:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._go_on())
+
+    async def _go_on(self) -> None:
         while True:
-            await asyncio.sleep(self.lease / 3)
-            with suppress(StateUnavailable):  # it may be back before the lease is over
-                await self.flights.extend(flight.team, flight.name, owner)
+            await self._do()
+            await asyncio.sleep(self._seconds)
 
 
 def check_mark(flight: Flight, boarding: Boarding) -> None:

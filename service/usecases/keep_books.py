@@ -26,9 +26,11 @@ from service.usecases.events import (
     HoldVoided,
     SettlementDelayed,
 )
+from service.usecases.in_turn import in_turn
 from service.usecases.ports import Observer
 
 BATCH = 500
+MOST_EXTENDED = 100  # holds in one call: a thousand kept the store from everybody else for 20 ms, and us for 30
 MOST_IN_MEMORY = 20_000  # beyond that the store's queue alone has them, and the leader writes them
 
 
@@ -49,6 +51,18 @@ class Release:
     hold_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A hold that is open since then, in microseconds since 1970."""
+
+    claim: Claim
+    held_at: int
+
+    def extended(self) -> Claim:
+        """The claim for a new lease: what is booked if it runs out says when it was held first."""
+        return replace(self.claim, entry=replace(self.claim.entry, held_at=self.held_at))
+
+
 @dataclass(slots=True, kw_only=True)
 class KeepBooks:
     """The use case. `owner` names this replica among its peers."""
@@ -58,10 +72,11 @@ class KeepBooks:
     observe: Observer
     owner: str
     pace: Pace
-    _open: dict[str, Claim] = field(default_factory=dict)
+    _open: dict[str, Open] = field(default_factory=dict)
     _owed: dict[str, Entry | Release] = field(default_factory=dict)
     _queue: list[Waiting] = field(default_factory=list)
     _teams: set[str] = field(default_factory=set)
+    _swept: str = ""
     _behind: bool = False
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,8 +89,7 @@ class KeepBooks:
 
     def watch(self, claims: Iterable[Claim], held_at: int) -> None:
         """Look after holds that were made at `held_at`: they are extended until they are settled or left."""
-        for claim in claims:
-            self._open[claim.hold_id] = replace(claim, entry=replace(claim.entry, held_at=held_at))
+        self._open |= {claim.hold_id: Open(claim, held_at) for claim in claims}
 
     def leave(self, hold_ids: Iterable[str]) -> None:
         """Look after these holds no longer; what was sent will be booked at its quote when its lease is over."""
@@ -149,9 +163,11 @@ class KeepBooks:
         """Try again what is owed, and give every open hold of this replica a new lease."""
         for owed in [*self._owed.values()]:
             await self._settle(owed)
-        by_team = sorted(self._open.values(), key=_team_of)
-        for team, claims in groupby(by_team, _team_of):
-            await self.ledger.extend(team, [*claims])
+        by_team = sorted((held.extended() for held in self._open.values()), key=_team_of)
+        for team, group in groupby(by_team, _team_of):
+            claims = [*group]
+            for first in range(0, len(claims), MOST_EXTENDED):
+                await self.ledger.extend(team, claims[first : first + MOST_EXTENDED])
         if self._queue:
             await self.write()
 
@@ -189,7 +205,8 @@ class KeepBooks:
         teams = await self.ledger.announce(self._teams)
         if not await self.ledger.lead(self.owner, 3 * self.pace.sweep):
             return
-        for team in teams:
+        for team in in_turn(teams, self._swept):
+            self._swept = team
             for state in await self.ledger.sweep(team):
                 self.observe(HoldExpired(team=team, booked=state is HoldState.EXPIRED))
             await self.drain(team)
@@ -207,7 +224,7 @@ class KeepBooks:
     def backlog(self) -> Backlog:
         """What is under way, and what waits."""
         holds, held = Counter[str](), Counter[str]()
-        for claim in self._open.values():
+        for claim in (each.claim for each in self._open.values()):
             holds[claim.entry.team] += 1
             held[claim.entry.team] += claim.quote
         oldest = self._queue[0].entry.posted_at / SECOND if self._queue else None

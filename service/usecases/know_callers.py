@@ -38,9 +38,13 @@ class Live:
 
 @dataclass(slots=True, kw_only=True)
 class KnowCallers:
-    """The use case. `read` gives what the files say, or what is wrong with them; `stamp` changes when they do."""
+    """The use case. `read` gives what the files say, or what is wrong with them; `stamp` changes when they do.
+
+    It begins with `known`, and with `seen`, the stamp from before that was read.
+    """
 
     known: Known
+    seen: object
     read: Callable[[], Known | str]
     stamp: Callable[[], object]
     key_store: KeyStore
@@ -48,11 +52,9 @@ class KnowCallers:
     seconds: float = 2.0
     _issued: Sequence[IssuedKey] = ()
     _live: Live = field(init=False)
-    _seen: object = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with what the files say."""
-        self._seen = self.stamp()
         self._live = merge(self.known, self._issued)
 
     def live(self) -> Live:
@@ -67,19 +69,20 @@ class KnowCallers:
 
     async def refresh(self) -> None:
         """Look once."""
-        self._read_again()
+        await self._read_again()
         try:
             self._issued = await self.key_store.keys()
         except BooksUnavailable:
             return
         self._live = merge(self.known, self._issued)
 
-    def _read_again(self) -> None:
+    async def _read_again(self) -> None:
+        """In a thread: files of thousands of teams take seconds, in which requests go on."""
         stamp = self.stamp()
-        if stamp == self._seen:
+        if stamp == self.seen:
             return
-        self._seen = stamp
-        found = self.read()
+        self.seen = stamp
+        found = await asyncio.to_thread(self.read)
         if isinstance(found, Known):
             self.known = found
             self._live = merge(found, self._issued)

@@ -70,7 +70,7 @@ class MakeImages:
         """
         today = self.now().date()
         model = asked.catalog.find(asked.spec.model, today)
-        spec = replace(asked.spec, model=model.id)
+        spec = asked.spec if asked.spec.model == model.id else replace(asked.spec, model=model.id)
         team, number = asked.caller.key.team, lot(asked.caller.request_id)
         authorize(team, spec, model)
         check(spec, model)
@@ -99,7 +99,9 @@ class MakeImages:
             terms = replace(terms, share=terms.share and not relay)  # what lies behind a relayed link may change
             if not relay and not self.once.shares(wish, terms):
                 return await self.once(wish, terms, partial(self._draw, wish, plans, bring))
-        wish = replace(wish, spec=await bring(wish.spec))
+        spec = await bring(wish.spec)
+        if spec is not wish.spec:
+            wish = replace(wish, spec=spec)
         return await self.once(wish, terms, partial(self._draw, wish, plans, None))
 
     async def _draw(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None, depart: Depart) -> Made:

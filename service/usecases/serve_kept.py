@@ -17,7 +17,7 @@ from service.domain.ledger import Basis, Claim, Entry, HoldState, Status, limits
 from service.usecases.buy_pictures import Wish
 from service.usecases.flights import Result
 from service.usecases.hold_money import HoldMoney
-from service.usecases.keep_pictures import KeepPictures
+from service.usecases.keep_pictures import Keeping, KeepPictures
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.share import MICROSECONDS, Share, Source
 
@@ -46,7 +46,7 @@ class ServeKept:
         keeping = await self.keep.again(kept, wish, age)
         replayed = source is Source.REPLAYED
         return Share(
-            result=replace(kept, ids=keeping.ids, stored=keeping.stored),
+            result=kept_as(kept, keeping),
             spec=wish.spec,
             source=source,
             cost=0,
@@ -71,6 +71,13 @@ class ServeKept:
         pairs = zip(drawn.pictures, bodies, strict=True)
         pictures = tuple(replace(picture, base64=pybase64.b64encode(body)) for picture, body in pairs)
         return replace(hollow, purchase=replace(drawn, pictures=pictures))
+
+
+def kept_as(kept: Result, keeping: Keeping) -> Result:
+    """The result under the ids that its pictures have for who asks."""
+    if (kept.ids, kept.stored) == (keeping.ids, keeping.stored):
+        return kept
+    return replace(kept, ids=keeping.ids, stored=keeping.stored)
 
 
 def claim_of(hold_id: str, wish: Wish, kept: Result, source: Source) -> Claim:

@@ -1,11 +1,12 @@
 """Read every few seconds how things stand, so that whoever asks for metrics waits for nothing.
 
 Rule: budgets are those of the counters that admit requests, made right first where they are lost, one team after
-another. Where the store does not answer there are none in this round; everything else is at hand.
+another; of very many teams some in each round, so that those of others are some rounds old. Where the store does not
+answer there are none in this round; everything else is at hand.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from service.domain.catalog import Catalog, is_gone
@@ -15,6 +16,7 @@ from service.domain.limits import MONEY, Limit, Standing
 from service.domain.readings import Backlog, Expiry, Readings
 from service.domain.teams import Key, Team
 from service.usecases.events import ReadingsTaken
+from service.usecases.in_turn import in_turn
 from service.usecases.know_callers import Live
 from service.usecases.ports import Observer
 from service.usecases.read_limits import ReadLimits
@@ -23,7 +25,7 @@ AHEAD = timedelta(days=60)
 """Keys that end later are not told yet: there may be very many."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TakeReadings:
     """The use case. `now` gives an aware UTC time, `sleep` waits for seconds; `seconds` lie between two rounds."""
 
@@ -34,6 +36,8 @@ class TakeReadings:
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     seconds: float
+    _read: str = ""
+    _known: dict[str, Sequence[Standing]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -44,7 +48,7 @@ class TakeReadings:
     async def take(self) -> None:
         """One round."""
         live = self.live()
-        budgets = await self._budgets(live.teams.values())
+        budgets = await self._budgets(live.teams)
         now = self.now()
         self.observe(
             ReadingsTaken(
@@ -61,11 +65,15 @@ class TakeReadings:
             )
         )
 
-    async def _budgets(self, teams: Iterable[Team]) -> Mapping[str, Sequence[Standing]] | None:
+    async def _budgets(self, teams: Mapping[str, Team]) -> Mapping[str, Sequence[Standing]] | None:
+        self._known = {name: known for name, known in self._known.items() if name in teams}
         try:
-            return {team.name: await self.standings(team.name, budgets_of(team)) for team in teams}
+            for name in in_turn(teams, self._read):
+                self._read = name
+                self._known[name] = await self.standings(name, budgets_of(teams[name]))
         except StateUnavailable:
             return None
+        return {**self._known}
 
 
 def budgets_of(team: Team) -> tuple[Limit, ...]:

@@ -84,7 +84,8 @@ class TryBackends:
                     raise
                 self._settle_for(trail, wish, Failure(kind=FailureKind.BUSY, message=refused.message))
                 break
-            wish, bring = replace(wish, spec=replace(spec, n=wish.spec.n)), None
+            if bring:
+                wish, bring = replace(wish, spec=replace(spec, n=wish.spec.n)), None
             trail.add(following.plan, found)
             if found.failure is None:
                 break

@@ -113,6 +113,17 @@ def test_the_servers_own_warnings_have_the_same_form() -> None:
     assert json.loads(stream.getvalue())["event"] == "Exceeded limit"
 
 
+@pytest.mark.parametrize("words", ["a caf\xe9", "\x9b31m", "half \ud800", "a\nb\x1b[31m", {1: {"\xe9"}}, object()])
+def test_a_line_is_ascii_whatever_is_in_it(words: object) -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+    Telemetry()(replace(request(), facts={"prompt": words}))
+    (written,) = stream.getvalue().splitlines()
+    assert written.isascii()
+    assert written.isprintable()
+    assert not isinstance(words, str) or json.loads(written)["prompt"] == words
+
+
 def sampled(sample: float, status: int) -> list[str]:
     """Which of 1,000 requests are written down."""
     stream = io.StringIO()

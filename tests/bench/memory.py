@@ -8,13 +8,14 @@ import argparse
 import asyncio
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from service.adapters.embedded import embedded_valkey
 from service.adapters.redis.results import RedisResults
 from service.adapters.state import connect, disconnect
-from service.domain.ledger import HoldState
+from service.domain.ledger import Claim, Entry, HoldState
 from service.domain.limits import TEAM, Limit, Measure
 from service.domain.outcomes import Purchase
 from tests.bench.measure import MEGABYTE
@@ -34,20 +35,47 @@ async def used(url: str) -> int:
         await disconnect(client)
 
 
-async def money(url: str, count: int) -> None:
+HOLD, WAITING, ENDED = (
+    "an open hold",
+    "one that has ended, its entry on its way",
+    "one that has ended, its entry in the books",
+)
+KEPT = "a kept result of 2,000,000 bytes"
+
+
+async def money(url: str, count: int) -> dict[str, float]:
     """Holds that are open, then as entries on their way, then ended and written."""
     async with stage_on("real", url) as stage:
         await stage.rebuild()
+        await _end(stage, [stage.claim()])  # the scripts are there now
         claims = [stage.claim() for _ in range(count)]
         empty = await used(url)
-        held = [await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT) for claim in claims]
+        held = await _hold(stage, claims)
         opened = await used(url)
-        print(f"| an open hold | {(opened - empty) / count:.0f} |", flush=True)
-        for claim, admission in zip(claims, held, strict=True):
-            await stage.ledger.post(dataclasses.replace(claim.entry, held_at=admission.held_at))
-        print(f"| one that has ended, its entry on its way | {(await used(url) - empty) / count:.0f} |", flush=True)
+        await _post(stage, held)
+        waiting = await used(url)
         await _write(stage)
-        print(f"| one that has ended, its entry in the books | {(await used(url) - empty) / count:.0f} |", flush=True)
+        found = {HOLD: opened, WAITING: waiting, ENDED: await used(url)}
+    return {name: (size - empty) / count for name, size in found.items()}
+
+
+async def _end(stage: Stage, claims: Sequence[Claim]) -> None:
+    await _post(stage, await _hold(stage, claims))
+    await _write(stage)
+
+
+async def _hold(stage: Stage, claims: Sequence[Claim]) -> list[Entry]:
+    """What is to be posted for each."""
+    found = []
+    for claim in claims:
+        admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
+        found.append(dataclasses.replace(claim.entry, held_at=admission.held_at))
+    return found
+
+
+async def _post(stage: Stage, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        await stage.ledger.post(entry)
 
 
 async def _write(stage: Stage) -> None:
@@ -55,22 +83,23 @@ async def _write(stage: Stage) -> None:
         await stage.ledger.written(stage.team, [each.ticket for each in waiting])
 
 
-async def results(url: str, count: int) -> None:
+async def results(url: str, count: int) -> dict[str, float]:
     """Results of one picture of 2 MB."""
     store = RedisResults(url, most_bytes=32 * MEGABYTE, patience_seconds=PATIENCE)
     empty = await used(url)
     for number in range(count):
         pixels = Random(number).randbytes(2 * MEGABYTE)  # noqa: S311 (pixels, not secrets)
         await store.put("search", f"r{number}", result(purchase=Purchase(pictures=(picture(pixels),))), 600)
-    print(f"| a kept result of 2,000,000 bytes | {(await used(url) - empty) / count:.0f} |", flush=True)
+    found = {KEPT: (await used(url) - empty) / count}
     await store.close()
+    return found
 
 
 async def measure(url: str, holds: int) -> None:
     """Print the table."""
     print("| what | bytes |\n|---|---|")
-    await money(url, holds)
-    await results(url, 20)
+    for name, size in (await money(url, holds) | await results(url, 20)).items():
+        print(f"| {name} | {size:.0f} |")
 
 
 def main() -> None:

@@ -159,7 +159,7 @@ def _line(results: Results, row: tuple[str, int], peer: str) -> list[str]:
     ]
 
 
-def placed(page: str, text: str) -> str:
+def placed(page: str, text: str, opens: str = BEGIN, closes: str = END) -> str:
     """A page with that text between its markers, or a `ValueError` where it has none."""
-    start, end = page.index(BEGIN), page.index(END) + len(END)
+    start, end = page.index(opens), page.index(closes) + len(closes)
     return page[:start] + text + page[end:]

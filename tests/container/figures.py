@@ -57,7 +57,7 @@ def started(container: Container) -> float:
     """Seconds from the engine's start of the container to the line that says that it listens."""
     began, _, fraction = inspected(container.name)["State"]["StartedAt"].rstrip("Z").partition(".")
     said = docker("logs", "--timestamps", container.name).splitlines()
-    listening = next(line for line in said if '"event": "listening"' in line)
+    listening = next(line for line in said if '"event":"listening"' in line)
     ended, _, later = listening.split(" ", 1)[0].rstrip("Z").partition(".")
     whole = (time.mktime(time.strptime(at, "%Y-%m-%dT%H:%M:%S")) for at in (ended, began))
     return next(whole) - next(whole) + float(f"0.{later}") - float(f"0.{fraction}")

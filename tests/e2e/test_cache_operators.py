@@ -12,8 +12,8 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from service.__main__ import app
 from service.adapters.embedded import embedded_valkey
+from service.commands.program import app
 from service.domain.teams import digest_of
 from tests.chaos.site import await_true
 from tests.gateway import GatewayProcess

@@ -16,11 +16,11 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
-from service.__main__ import app
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import connect
 from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.sql.migrate import migrate
+from service.commands.program import app
 from service.domain.ledger import Basis, Entry
 from service.domain.teams import digest_of
 from service.usecases.accounts import AuditRecord, IssuedKey

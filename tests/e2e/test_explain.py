@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.__main__ import app
+from service.commands.program import app
 from tests.e2e.pictures import data_url, png
 
 TEAMS = """\

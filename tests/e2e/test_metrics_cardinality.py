@@ -8,10 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.__main__ import dev_settings, today
 from service.adapters.metrics.expose import Exposition, process_registry
 from service.adapters.metrics.observe import Metrics
 from service.app import assemble, dev_key
+from service.commands.program import dev_settings, today
 from service.parts import Plans, Stores
 from service.settings.gateway import read_gateway
 from service.settings.known import Files
@@ -57,7 +57,8 @@ def asgi(metrics: Metrics, config: Path, tmp_path_factory: pytest.TempPathFactor
     ledger = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}"
     stores = Stores(redis_url=NOWHERE, cache_url=NOWHERE, database_url=ledger, data=None)
     tell = Exposition(metrics, process_registry())
-    return assemble(Plans(settings=settings, files=files, stores=stores, observe=metrics, tell=tell)).asgi
+    plans = Plans(settings=settings, files=files, first=files.first(), stores=stores, observe=metrics, tell=tell)
+    return assemble(plans).asgi
 
 
 def series(text: str) -> set[str]:

@@ -1,8 +1,9 @@
 """A web in memory: addresses and what lies behind them."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+
+from blake3 import blake3
 
 from service.domain.errors import UnreachableLink
 from service.domain.images import Reference
@@ -23,4 +24,4 @@ class FakeLinks:
         if link not in self._pages:
             raise UnreachableLink(f"{reference.param} cannot be fetched.", param=reference.param)
         body = self._pages[link]
-        return replace(reference, digest=hashlib.sha256(body).hexdigest(), content=MemoryContent(body))
+        return replace(reference, digest=blake3(body).hexdigest(), content=MemoryContent(body))

@@ -28,7 +28,7 @@ def events(data: bytes) -> None:
         read = dialect.read_event(NO_ORDER, event)
         assert read is None or isinstance(read, Partial | Purchase | Failure)
         if isinstance(read, Partial | Purchase):
-            agrees(read, decoded(event))
+            agrees(read, decoded(bytes(event)))
 
 
 def plainly(stream: bytes) -> list[bytes]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx2
 import msgspec
 
-from service.__main__ import document
 from service.api.examples import FILE, exchanges
 from service.api.finishing import finished
+from service.commands.program import document
 from tests.openapi.story import ROOT, Teller, house
 
 SECONDS = 1.5  # after which the books have what was done

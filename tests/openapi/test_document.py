@@ -8,9 +8,9 @@ import jsonschema  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.__main__ import document
 from service.api.described import HEADERS, REFUSALS, TAGS
 from service.api.finishing import finished
+from service.commands.program import document
 from tests.openapi.story import ROOT
 
 WITHOUT_EXAMPLE = {"RequestTimeout", "Gone", "InternalError"}

@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.__main__ import document
 from service.api.examples import Exchange, exchanges
 from service.api.finishing import finished
+from service.commands.program import document
 from tests.openapi.story import ROOT, Teller, house
 
 FRAMEWORKS = {

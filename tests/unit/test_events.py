@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.adapters.backends.events import Events
 
 
-def fed(*pieces: bytes) -> list[bytes]:
+def fed(*pieces: bytes) -> list[bytearray]:
     events = Events()
     return [event for piece in pieces for event in events.feed(piece)]
 

@@ -47,7 +47,9 @@ class Shelf:
 
 def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> KnowCallers:
     assert isinstance(shelf.found, Known)
-    return KnowCallers(known=shelf.found, read=shelf.read, stamp=shelf.stamp, key_store=store, observe=observe)
+    return KnowCallers(
+        known=shelf.found, seen=shelf.stamp(), read=shelf.read, stamp=shelf.stamp, key_store=store, observe=observe
+    )
 
 
 async def test_keys_of_files_and_issued_ones_let_in() -> None:

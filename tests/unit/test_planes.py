@@ -1,10 +1,13 @@
-"""Which of two applications a connection is for."""
+"""Which of two applications a connection is for, and that its paths are opened by its key."""
 
 from typing import Any
 
 import pytest
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from service.api.application import DATA_PLANE, OPERATORS_PLANE, Plane, routes
 from service.api.planes import Planes
 
 HTTP = {"type": "http", "headers": [(b"host", b"x:8081")], "path": "/admin/v1", "client": ("10.0.0.1", 8081)}
@@ -31,6 +34,15 @@ async def test_the_port_of_the_socket_decides(server: tuple[str, int | None] | N
 
 async def test_the_start_and_the_end_are_the_callers_applications() -> None:
     assert await asked({"type": "lifespan"}) == ["callers"]
+
+
+def test_no_handler_of_a_plane_goes_by_without_its_key() -> None:
+    """What a handler or a router in between did before a request would be done instead of asking for the key."""
+    keyed = [each for plane in Plane for each in routes(plane) if isinstance(each, Router)]
+    assert all(router.before_request for router in keyed)
+    handlers = [handler for handler in (*DATA_PLANE, *OPERATORS_PLANE) if isinstance(handler, HTTPRouteHandler)]
+    assert len(handlers) == len(DATA_PLANE) + len(OPERATORS_PLANE)
+    assert not [handler for handler in handlers if handler.before_request]
 
 
 async def asked(scope: Any) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from service.__main__ import app
+from service.commands.program import app
 from service.commands.reference import document, schema_text
 from service.settings.environment import TABLES
 from service.settings.files import read_yaml

@@ -1,7 +1,6 @@
 """Pictures on their way in: on disk, bounded, hashed, and gone when nobody needs them."""
 
 import gc
-import hashlib
 import io
 import os
 import resource
@@ -11,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from service.domain.errors import TooLarge, UnreadableFile
 from service.domain.images import Content
-from service.usecases.spool import Intake
+from service.usecases.spool import Intake, Spool
 
 
 def spooled(*chunks: bytes) -> Content:
@@ -39,7 +39,7 @@ def test_what_arrives_in_parts_is_one_picture() -> None:
     reference = intake.done()
 
     assert (reference.param, reference.media_type, reference.link) == ("image[0]", "", None)
-    assert reference.digest == hashlib.sha256(b"fox and o").hexdigest()
+    assert reference.digest == blake3(b"fox and o").hexdigest()
     assert reference.content is not None
     assert reference.content.length == 9
     assert reference.content.open().read() == b"fox and o"
@@ -102,6 +102,34 @@ def test_a_large_picture_comes_back_whole() -> None:
 
     assert content is not None
     assert content.open().read() == body
+
+
+def test_pictures_that_come_together_share_a_file_and_no_byte() -> None:
+    before, spool = open_files(), Spool()
+    intakes = []
+    for body in (b"fox", b"and hound", b"!"):
+        intakes.append(Intake("image", 10, spool))
+        intakes[-1].write(body)
+    contents = [intake.done().content for intake in intakes]
+    del spool, intakes
+
+    assert open_files() == before + 1
+    assert [content.open().read() for content in contents if content] == [b"fox", b"and hound", b"!"]
+    reader = contents[1].open() if contents[1] else io.BytesIO()
+    assert (reader.seek(-5, io.SEEK_END), reader.read(), reader.seek(9), reader.read(1), reader.seek(12)) == (
+        4,
+        b"hound",
+        9,
+        b"",
+        12,
+    )
+    assert reader.read() == b""
+    with pytest.raises(ValueError, match="before the first byte"):
+        reader.seek(-1)
+    del contents
+    assert open_files() == before + 1
+    del reader
+    assert open_files() == before
 
 
 def test_a_picture_lasts_as_long_as_someone_reads_it() -> None:

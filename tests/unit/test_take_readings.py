@@ -11,6 +11,7 @@ from service.domain.limits import Limits, Measure
 from service.domain.readings import Backlog, Expiry
 from service.domain.teams import Key, Team
 from service.usecases.events import LoopLagged, ReadingsTaken
+from service.usecases.in_turn import MOST
 from service.usecases.know_callers import Live
 from service.usecases.read_limits import ReadLimits
 from service.usecases.take_readings import TakeReadings
@@ -76,6 +77,19 @@ async def test_budgets_are_those_of_teams_in_money_and_counters_are_made_right_f
     assert read.budgets["free"] == ()
     assert (read.teams, read.version, read.backlog) == (("ads", "free"), "v1", IDLE)
     assert read.at == NOW.timestamp()
+
+
+async def test_of_very_many_teams_some_are_read_in_each_round_and_all_in_the_end() -> None:
+    names = [f"team-{number:03}" for number in range(MOST + 2)]
+    teams = {name: Team(name=name, limits=MONEY) for name in names}
+    now = Live(catalog=catalog(), teams=teams, keys={}, version="v1")
+    observe = Recorder()
+    reading = story(observe, now)
+    await reading.take()
+    now.teams.pop(names[0])  # type: ignore[attr-defined]  # a dict here
+    await reading.take()
+    first, second = (event.readings.budgets for event in observe.of(ReadingsTaken))
+    assert (first and [*first], second and sorted(second)) == (names[:MOST], names[1:])
 
 
 async def test_without_the_store_the_rest_is_read() -> None:

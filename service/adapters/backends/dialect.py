@@ -66,7 +66,7 @@ class Dialect(Protocol):
         """What a 200 brought."""
         ...
 
-    def read_event(self, order: Order, event: bytes) -> Partial | Outcome | None:
+    def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
         """What the data of one server-sent event brought; None if nothing that matters."""
         ...
 
@@ -81,6 +81,7 @@ class Dialect(Protocol):
 
 
 SECONDS: Mapping[str, float] = {"h": 3600, "m": 60, "s": 1, "ms": 0.001, "": 1}
+COUNT = re.compile(r"\d{1,12}", re.ASCII)
 DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,9})?(?:h|ms|m|s))+|\d{1,6}(?:\.\d{1,9})?", re.ASCII)
 
 
@@ -91,8 +92,11 @@ def headrooms(limits: Sequence[Limited], headers: Mapping[str, str]) -> tuple[He
 
 
 def _headroom(limited: Limited, headers: Mapping[str, str]) -> Headroom | None:
-    left, limit = _count(headers.get(limited.left, "")), _count(headers.get(limited.limit, ""))
-    if left is None or limit == 0:
+    left = _count(headers.get(limited.left))
+    if left is None:
+        return None
+    limit = _count(headers.get(limited.limit))
+    if limit == 0:
         return None
     resets = seconds(headers.get(limited.resets, ""))
     if resets and limit and limited.evenly:
@@ -100,8 +104,8 @@ def _headroom(limited: Limited, headers: Mapping[str, str]) -> Headroom | None:
     return Headroom(measure=limited.measure, left=left, limit=limit, resets=resets)
 
 
-def _count(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,12}", text, re.ASCII) else None
+def _count(text: str | None) -> int | None:
+    return int(text) if text and COUNT.fullmatch(text) else None
 
 
 def seconds(text: str) -> float | None:
@@ -208,19 +212,49 @@ def is_plain(body: bytes | bytearray) -> bool:
     return body.isascii() and b"\\" not in body
 
 
-def picture_bytes(token: msgspec.Raw, *, plain: bool) -> Buffer | None:
-    """The base64 inside a JSON string token, in place; None for null, an empty string or anything that is no string.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A JSON text without its pictures, which lie where they came: nothing has to walk through megabytes of base64.
 
-    Only where the reply is not plain are the bytes copied: some encoders escape slashes. What else is escaped, or is
-    not ASCII, is no base64; nobody has looked at it before, because tokens that are not decoded are not checked.
+    In the place of each stands an escape; the text had none, or nothing was cut out of it.
     """
-    raw = memoryview(token)
-    if len(raw) <= len('""') or raw[0] != ord('"'):
-        return None
-    if plain:
-        return raw[1:-1]
-    text = bytes(raw[1:-1]).replace(b"\\/", b"/")
-    return text if is_plain(text) else None
+
+    rest: bytes | bytearray
+    pictures: Sequence[memoryview]
+
+    def picture(self, token: msgspec.Raw) -> Buffer | None:
+        """The base64 that a JSON token stands for; None for null, an empty string or anything that is no string.
+
+        Only where the text is not plain are the bytes copied: some encoders escape slashes. What else is escaped, or is
+        not ASCII, is no base64; nobody has looked at it before, because tokens that are not decoded are not checked.
+        """
+        raw = memoryview(token)
+        if len(raw) <= len('""') or raw[0] != ord('"'):
+            return None
+        text = bytes(raw[1:-1])
+        if self.pictures:
+            return self.pictures[int(text.removeprefix(ESCAPED))] or None
+        text = text.replace(b"\\/", b"/")
+        return text if is_plain(text) else None
+
+
+PICTURE = re.compile(rb'"b64_json"[ \t\r\n]*:[ \t\r\n]*"')
+ESCAPED = b"\\\\"
+"""A backslash as JSON spells it."""
+
+
+def cut(body: bytes | bytearray) -> Cut:
+    """Take the pictures out of a reply. Where no string has an escape, each of them ends with the next quote."""
+    if not is_plain(body):
+        return Cut(body, ())
+    whole, rest, at = memoryview(body), bytearray(), 0
+    pictures: list[memoryview] = []
+    while (found := PICTURE.search(body, at)) and (end := body.find(b'"', found.end())) >= 0:
+        rest += whole[at : found.end()]
+        rest += ESCAPED + b"%d" % len(pictures)
+        pictures.append(whole[found.end() : end])
+        at = end
+    return Cut(rest + whole[at:], pictures)
 
 
 def open_picture(reference: Reference) -> BinaryIO:

@@ -152,8 +152,9 @@ class HttpBackend:
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         """One of the calls that may be under way at a time. Raises `CallFailed` if none becomes free soon."""
+        patience = self._settings.pool_seconds if self._places.locked() else None  # there is nothing to wait for
         try:
-            async with asyncio.timeout(self._settings.pool_seconds):
+            async with asyncio.timeout(patience):
                 await self._places.acquire()
         except TimeoutError:
             raise CallFailed(BUSY) from None
@@ -200,7 +201,7 @@ class HttpBackend:
         if announced > most:
             return None
         body = bytearray(announced)
-        async for chunk in response.content.iter_any():
+        async for chunk, _ in response.content.iter_chunks():  # one by one, as they came: `iter_any` would join them
             start, end = end, end + len(chunk)
             if end > most:
                 return None
@@ -212,7 +213,7 @@ class HttpBackend:
         """Show each preview as soon as it is whole; what comes after the picture is not waited for."""
         events, shown = Events(), False
         try:
-            async for piece in response.content.iter_any():
+            async for piece, _ in response.content.iter_chunks():
                 for event in events.feed(piece):
                     found = self._dialect.read_event(order, event)
                     if isinstance(found, Partial):

@@ -5,7 +5,6 @@ Rule: only what the canonical spec holds is written, and only what is not a defa
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
 
 import msgspec
 
@@ -14,13 +13,13 @@ from service.adapters.backends.dialect import (
     FILE_ENDINGS,
     UNREADABLE,
     Call,
+    Cut,
     File,
     Limited,
     Refusals,
+    cut,
     failure,
-    is_plain,
     open_picture,
-    picture_bytes,
 )
 from service.domain.errors import Failure, FailureKind, InvalidValue
 from service.domain.images import Operation, Reference, Size, Spec
@@ -163,12 +162,12 @@ class OpenAIDialect:
     def read(self, order: Order, body: bytearray) -> Outcome:
         """What a 200 brought."""
         del order
+        text = cut(body)
         try:
-            reply = _DECODER.decode(body)
+            reply = _DECODER.decode(text.rest)
         except UNREADABLE:
             return BROKEN
-        plain = is_plain(body)
-        pictures = [_picture(item, plain=plain) for item in reply.data]
+        pictures = [_picture(item, text) for item in reply.data]
         found = tuple(picture for picture in pictures if picture)
         if not found or len(found) < len(pictures):
             return BROKEN
@@ -183,16 +182,17 @@ class OpenAIDialect:
             svg_usage=reply.svg_usage,
         )
 
-    def read_event(self, order: Order, event: bytes) -> Partial | Outcome | None:
+    def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
         """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
         del order
+        text = cut(event)
         try:
-            found = _EVENT_DECODER.decode(event)
+            found = _EVENT_DECODER.decode(text.rest)
         except UNREADABLE:
             return BROKEN
         if found.error is not None or found.type == "error":
-            return read_failure(OK_SO_FAR, {}, event)
-        base64 = picture_bytes(found.b64_json, plain=is_plain(event))
+            return read_failure(OK_SO_FAR, {}, bytes(event))
+        base64 = text.picture(found.b64_json)
         if found.type.endswith(".partial_image") and base64:
             return _partial(found, base64)
         if found.type.endswith(".completed"):
@@ -262,8 +262,8 @@ def _file(part: str, stem: str, picture: Reference) -> File:
     return part, (f"{stem}.{ending}", open_picture(picture), picture.media_type)
 
 
-def _picture(item: _Item, *, plain: bool) -> Picture | None:
-    base64 = picture_bytes(item.b64_json, plain=plain)
+def _picture(item: _Item, text: Cut) -> Picture | None:
+    base64 = text.picture(item.b64_json)
     return Picture(base64=base64, revised_prompt=item.revised_prompt) if base64 else None
 
 
@@ -286,15 +286,15 @@ def _usage(usage: _Usage | None) -> Usage | None:
     given, made = usage.input_tokens_details, usage.output_tokens_details
     text_in = given.text_tokens if given else usage.input_tokens
     text_cached, image_cached = _cached(usage, text_in)
-    counted = Usage(
-        text_in=text_in,
-        image_in=given.image_tokens if given else 0,
-        image_out=usage.output_tokens - (made.text_tokens if made else 0),
-        text_out=made.text_tokens if made else 0,
-        text_cached=text_cached,
-        image_cached=image_cached,
-    )
-    return counted if min(astuple(counted)) >= 0 and max(astuple(counted)) <= MOST_TOKENS else None
+    counted = {
+        "text_in": text_in,
+        "image_in": given.image_tokens if given else 0,
+        "image_out": usage.output_tokens - (made.text_tokens if made else 0),
+        "text_out": made.text_tokens if made else 0,
+        "text_cached": text_cached,
+        "image_cached": image_cached,
+    }
+    return Usage(**counted) if min(counted.values()) >= 0 and max(counted.values()) <= MOST_TOKENS else None
 
 
 def _cached(usage: _Usage, text_in: int) -> tuple[int, int]:

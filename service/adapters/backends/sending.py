@@ -7,7 +7,8 @@ sends the header with the first piece.
 
 import asyncio
 import io
-from typing import BinaryIO, Final, cast
+from types import TracebackType
+from typing import BinaryIO, Final, Self, cast
 
 from aiohttp import BytesPayload, MultipartWriter, Payload
 from aiohttp.abc import AbstractStreamWriter
@@ -34,7 +35,8 @@ class Body(Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send everything. Raises `TimeoutError` when the other side stops taking it."""
         self.begun = True
-        await self._content.write(cast("AbstractStreamWriter", Patient(writer, self._write_seconds)))
+        async with Patient(writer, self._write_seconds) as patient:
+            await self._content.write(cast("AbstractStreamWriter", patient))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All of it as text, with what is read used up."""
@@ -42,16 +44,38 @@ class Body(Payload):
 
 
 class Patient:
-    """As much of a writer as payloads use. Each piece has its time."""
+    """As much of a writer as payloads use. Each piece has its time; one timer looks after all of them."""
 
     def __init__(self, writer: AbstractStreamWriter, seconds: float) -> None:
         self._writer = writer
         self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._began = self._loop.time()
+        self._look()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
 
     async def write(self, piece: bytes) -> None:
         """Pass a piece on, and wait until there is room for the next."""
-        async with asyncio.timeout(self._seconds):
-            await self._writer.write(piece)
+        self._began = self._loop.time()
+        await self._writer.write(piece)
+
+    def _look(self) -> None:
+        """Come again when the piece that is being written has had its time, or end it."""
+        due = self._began + self._seconds
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self._timeout.reschedule(due)
 
 
 class Stream(Payload):

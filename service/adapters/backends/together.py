@@ -17,10 +17,9 @@ from service.adapters.backends.dialect import (
     Call,
     Limited,
     Refusals,
+    cut,
     failure,
-    is_plain,
     open_picture,
-    picture_bytes,
 )
 from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
@@ -92,18 +91,18 @@ class TogetherDialect:
     def read(self, order: Order, body: bytearray) -> Outcome:
         """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
         del order
+        text = cut(body)
         try:
-            reply = _DECODER.decode(body)
+            reply = _DECODER.decode(text.rest)
         except UNREADABLE:
             return BROKEN
-        plain = is_plain(body)
-        found = [picture_bytes(item.b64_json, plain=plain) for item in reply.data]
+        found = [text.picture(item.b64_json) for item in reply.data]
         pictures = tuple(Picture(base64=base64) for base64 in found if base64)
         if not pictures or len(pictures) < len(found):
             return BROKEN
         return Purchase(pictures=pictures, background="opaque")
 
-    def read_event(self, order: Order, event: bytes) -> Partial | Outcome | None:
+    def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
         """Nothing: pictures are never streamed here."""
         del order, event
         return None

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # there is one of each, which is found by itself
 class Declared:
     """One metric. It is kept in whole units, `per` of which make one that is told.
 

@@ -19,7 +19,7 @@ from service.adapters.patience import Patience
 from service.adapters.pause import Pause
 from service.adapters.redis.line import Argument, Line
 from service.adapters.redis.parcels import HEAD_BYTES, model_of, packed, unpacked
-from service.adapters.state import PATIENCE_SECONDS, UNREACHABLE
+from service.adapters.state import MOST_CONNECTIONS, PATIENCE_SECONDS, UNREACHABLE
 from service.usecases.events import CacheFailed
 from service.usecases.flights import Result, ResultStats
 from service.usecases.ports import Observer, unobserved
@@ -53,6 +53,7 @@ class RedisResults:
     ) -> None:
         self._line = Line(url, patience_seconds)
         self._client = self._line.client
+        self._packing = asyncio.Semaphore(MOST_CONNECTIONS)  # a parcel waits for nobody: it is as large as the picture
         self._most = most_bytes
         self._pause = Pause(PAUSE_SECONDS, now)
         self._observe = observe
@@ -69,14 +70,17 @@ class RedisResults:
 
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
         """Keep a result."""
-        key, milliseconds = _key(team, name), round(seconds * 1000)
         size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
-        if milliseconds <= 0 or size > self._most or self._pause.is_on():
+        if round(seconds * 1000) <= 0 or size > self._most:
             return False
+        async with self._packing:
+            return not self._pause.is_on() and await self._put(_key(team, name), result, size, seconds)
+
+    async def _put(self, key: str, result: Result, size: int, seconds: float) -> bool:
         parcel = packed(result, key) if size < THREAD_BYTES else await asyncio.to_thread(packed, result, key)
         if parcel is None or len(parcel) > self._most:
             return False
-        return bool(await self._try("SET", key, parcel, "PX", milliseconds))
+        return bool(await self._try("SET", key, parcel, "PX", round(seconds * 1000)))
 
     async def purge(self, team: str | None, model: str | None) -> int | None:
         """Forget; how many. A server that goes away in between has forgotten some."""

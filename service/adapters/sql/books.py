@@ -34,16 +34,16 @@ class SqlBooks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._insert = database.insert(table).on_conflict_do_nothing(index_elements=[table.c.hold_id])
 
     async def write(self, entries: Sequence[Entry]) -> None:
         """Add entries. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
         if not entries:
             return
         rows = [_row(entry) for entry in sorted(entries, key=attrgetter("hold_id"))]
-        insert = self._database.insert(table).on_conflict_do_nothing(index_elements=[table.c.hold_id])
 
         async def add(connection: AsyncConnection) -> None:
-            await connection.execute(insert, rows)
+            await connection.execute(self._insert, rows)
 
         await self._database.together(add)
 
