@@ -7,7 +7,7 @@ answer is a dash.
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from tests.bench.cases import SLOW
+from tests.bench.cases import CONNECTIONS, SLOW
 from tests.bench.figures import GATEWAY, Results
 from tests.bench.measure import Spread, figure
 
@@ -22,6 +22,8 @@ RATIOS = (
     (GATEWAY, "floor"),
     ("gateway, SQLite", GATEWAY),
 )
+AIMS = (("1 KB", 1.0), ("100 KB", 1.2), ("2 MB", 3.0), ("2 MB, kept", 1.5))  # milliseconds of CPU, at most
+AHEAD = (("2 MB", "LiteLLM", 5), ("2 MB", "Portkey", 8))  # times as much CPU as the gateway, at least
 SUMMARY = """{begin}
 
 {about} Medians, with the extremes in brackets; raw data in [bench/results.json](bench/results.json),
@@ -34,6 +36,10 @@ CPU for one request, one peer's divided by the other's in the same round:
 CPU of this gateway for one request, in milliseconds, and that of its stores:
 
 {own}
+
+What was aimed at, and whether the medians are there:
+
+{aims}
 
 ![CPU for each request](bench/cpu.png)
 
@@ -73,6 +79,7 @@ def summary(results: Results) -> str:
         end=END,
         ratios=_ratios(results),
         own=_own(results),
+        aims=_aims(results),
         slow=_slow(results),
         about=_about(results),
     )
@@ -105,6 +112,32 @@ def _own(results: Results) -> str:
         for row in _asked(results)
     ]
     return table(["answer", "at once", "gateway", "Valkey", "PostgreSQL"], rows)
+
+
+def _aims(results: Results) -> str:
+    rows = [
+        *(_aim(f"{case}, ms of CPU", f"≤ {most}", _of(results, case, GATEWAY), most) for case, most in AIMS),
+        *(
+            _aim(f"{case}, CPU of {peer} / gateway", f"≥ {least}", _over(results, case, peer), -least)
+            for case, peer, least in AHEAD
+        ),
+    ]
+    return table(["", "aim", "1 at once", "32 at once", ""], rows)
+
+
+def _aim(what: str, aim: str, found: Sequence[Spread | None], most: float) -> list[str]:
+    """One row. A negative bound is one from below."""
+    met = [(spread.median if most > 0 else -spread.median) <= most for spread in found if spread]
+    verdict = NOTHING if not met else "met" if all(met) else "met in part" if any(met) else "missed"
+    return [what, aim, *(cell(spread) for spread in found), verdict]
+
+
+def _of(results: Results, case: str, peer: str) -> list[Spread | None]:
+    return [results.spread((case, at_once), peer, "cpu") for at_once in CONNECTIONS]
+
+
+def _over(results: Results, case: str, peer: str) -> list[Spread | None]:
+    return [results.ratio((case, at_once), peer, GATEWAY, "cpu") for at_once in CONNECTIONS]
 
 
 def _slow(results: Results) -> str:

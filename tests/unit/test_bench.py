@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from tests.bench.canned import canned
@@ -69,6 +70,22 @@ RESULTS = Results(
 def test_ratios_are_taken_within_a_round() -> None:
     assert RESULTS.ratio(("1 KB", 1), "Portkey", "gateway", "cpu") is not None
     assert "| 1 KB | 1 | 1.50 |" in summary(RESULTS)
+
+
+def test_an_aim_is_met_or_missed_or_open_where_nothing_was_measured() -> None:
+    cheap = msgspec.structs.replace(RESULTS, figures=[figure("gateway", 0, 1.0, 4.5), figure("LiteLLM", 0, 5.1, 9.0)])
+    assert "| 1 KB, ms of CPU | ≤ 1.0 | 3.00 (2.00 to 4.00) | - | missed |" in summary(RESULTS)
+    assert "| 1 KB, ms of CPU | ≤ 1.0 | 1.00 | - | met |" in summary(cheap)
+    assert "| 2 MB, CPU of LiteLLM / gateway | ≥ 5 | - | - | - |" in summary(cheap)
+
+
+def test_an_aim_from_below_is_met_from_above() -> None:
+    both = [figure("gateway", 0, 1.0, 4.5), figure("LiteLLM", 0, 5.1, 9.0), figure("Portkey", 0, 7.9, 9.0)]
+    large = [msgspec.structs.replace(each, case="2 MB", at_once=32) for each in both]
+    large += [msgspec.structs.replace(each, case="2 MB", cpu=1.0) for each in both]
+    told = summary(msgspec.structs.replace(RESULTS, figures=large))
+    assert "| 2 MB, CPU of LiteLLM / gateway | ≥ 5 | 1.00 | 5.10 | met in part |" in told
+    assert "| 2 MB, CPU of Portkey / gateway | ≥ 8 | 1.00 | 7.90 | missed |" in told
 
 
 def test_what_a_peer_adds_is_beyond_the_upstream() -> None:
