@@ -4,6 +4,7 @@ import pytest
 
 from tests.bench.memory import ENDED, HOLD, KEPT, WAITING
 from tests.bench.scale import capacity, report
+from tests.bench.scale.__main__ import put
 from tests.bench.scale.capacity import Measured, held, measured, needs, per_pod, tables
 from tests.bench.scale.figures import Crowd, Flight, Renewal, Scale, Shared, Size, Step
 from tests.bench.scale.spaces import TEAM
@@ -50,6 +51,7 @@ CROWD = Crowd(
     page_bytes=48_000,
     page_cpu=4,
 )
+SIZE = Size(database="PostgreSQL", entries=10_000_000, bytes=5_000_000_000)
 SCALE = Scale(
     when="2026-11-21",
     machine="a machine",
@@ -70,6 +72,13 @@ SCALE = Scale(
     ],
     spaces={HOLD: 1000, WAITING: 600, ENDED: 100, KEPT: 2.1e6, TEAM: 2000},
 )
+
+
+def test_a_section_measured_by_itself_takes_the_place_of_the_one_that_was_there() -> None:
+    later = Scale(when="2026-11-22", machine="a machine", load="0.2", versions={}, minutes=9, sizes=[SIZE])
+    whole = put(later, SCALE, "ledger")
+    assert (whole.sizes, whole.crowds, whole.when) == ([SIZE], SCALE.crowds, SCALE.when)
+    assert "By itself: ledger, 2026-11-22, load 0.2, 9 minutes." in report.summary(whole).replace("\n", " ")
 
 
 def test_pods_are_enough_for_half_a_core_each_with_one_to_spare() -> None:

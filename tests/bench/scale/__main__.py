@@ -2,7 +2,7 @@
 
 Rule: one command that ends by itself; whatever it has started it ends by its id, also when it is told to stop. The
 whole writes docs/bench/scale.json and, from it alone, the tables of docs/benchmarks.md and docs/capacity.md; `--quick`
-and `--only` write to build/bench, where a smoke belongs.
+and `--only` write to build/bench, where a smoke belongs; with `--put` a section takes its place in docs/bench.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from tests.bench import versions
 from tests.bench.measure import stop
@@ -86,6 +88,17 @@ def measure(chosen: argparse.Namespace) -> Scale:
     )
 
 
+def put(part: Scale, whole: Scale, section: str) -> Scale:
+    """What one section found instead of what the whole had."""
+    found = {
+        name: getattr(part, name)
+        for name in ("flights", "renewals", "crowds", "steps", "sizes", "shared", "spaces")
+        if getattr(part, name)
+    }
+    apart = whole.apart | {section: f"{part.when}, load {part.load}, {part.minutes:.0f} minutes"}
+    return msgspec.structs.replace(whole, **found, apart=apart)
+
+
 def publish(scale: Scale, folder: Path) -> None:
     """Tables; into the pages only where the whole was measured."""
     if folder == DOCS:
@@ -110,6 +123,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help=f"of {', '.join(SECTIONS)}; writes to build/bench")
     parser.add_argument("--minutes", type=float, default=14, help="after which no ledger is filled any more")
     parser.add_argument("--again", action="store_true", help="measure nothing: tables of what was written")
+    parser.add_argument("--put", action="store_true", help="what --only measures takes its place in docs/bench")
     chosen = parser.parse_args()
     if not any(chosen.only in name for name in SECTIONS):
         parser.error(f"no such section: {chosen.only}")
@@ -117,6 +131,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     if not chosen.again:
         write(measure(chosen), folder / FOUND)
+    if chosen.put and chosen.only in SECTIONS and not chosen.quick:
+        write(put(read(folder / FOUND), read(DOCS / FOUND), chosen.only), DOCS / FOUND)
+        folder = DOCS
     publish(read(folder / FOUND), folder)
 
 

@@ -99,13 +99,14 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run. `spaces` are bytes of a Redis, by what takes them."""
+    """A whole run. `spaces` are bytes of a Redis, by what takes them; `apart` says what was measured by itself."""
 
     when: str
     machine: str
     load: str
     versions: dict[str, str]
     minutes: float = 0
+    apart: dict[str, str] = {}
     flights: list[Flight] = []
     renewals: list[Renewal] = []
     crowds: list[Crowd] = []

@@ -133,6 +133,7 @@ def rows(columns: Sequence[Column], found: Iterable[Flight | Renewal | Crowd | S
 def summary(scale: Scale) -> str:
     """What stands between the marks, these included."""
     about = f"`make scale`, {scale.when}: {scale.machine}, load {scale.load} at the start, {scale.minutes:.0f} minutes."
+    about += "".join(f" By itself: {name}, {when}." for name, when in scale.apart.items())
     versions = ", ".join(f"{name} {version}" for name, version in scale.versions.items())
     return PAGE.format(
         begin=BEGIN,
