@@ -1,7 +1,7 @@
 """The command line: `image-gateway`, also `python -m service`.
 
 Rule: the garbage collector rests while the commands are imported, and never looks at what they brought. They make no
-garbage worth a look, and looking again and again costs a start a tenth of its CPU.
+garbage worth a look, and looking again and again is 4 % of what their import takes.
 """
 
 import gc
