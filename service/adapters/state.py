@@ -52,8 +52,8 @@ def connect(url: Changing) -> Client:
     """A client of the server, or of the cluster, at that address. It connects when it is first used.
 
     Nothing is said on a new connection that is not needed (a client's name, an offer to be told of maintenance): with
-    it a connection costs 2 ms of CPU, without it 0.4. The client itself waits for ever for a reply:
-    whoever asks brings `Patience`.
+    it a connection costs 2 ms of CPU, without it 0.4. The client waits for ever for a reply: whoever asks
+    brings `Patience`.
     """
     plain: dict[str, Any] = {
         "socket_timeout": None,
