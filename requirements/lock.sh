@@ -1,14 +1,15 @@
 #!/bin/sh
 # Resolves every requirements file for every platform, with hashes and without naming an index.
-#     lock.sh UV NODE_ENVIRONMENT
+# A package keeps the extras with which another asks for it: an older pip takes the newest release of it otherwise.
+#     lock.sh INSTALL NODE_ENVIRONMENT
 set -eu
-uv=$1
+install=$1
 node=$2/bin
 compile() {
   out=$1
   shift
-  "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --custom-compile-command 'make lock' --output-file "$out" "$@"
+  "${PYTHON:-python3}" "$install" --uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --output-file "$out" "$@"
 }
 compile run.txt ../pyproject.toml build.in --extra embedded --extra export --extra otel
 compile image.txt ../pyproject.toml --extra embedded --extra otel --constraint run.txt
@@ -24,7 +25,7 @@ compile litellm.txt litellm.in
 compile schema.txt schema.in
 compile flames.txt flames.in
 compile fuzz.txt fuzz.in
-compile virtualenv.txt virtualenv.in
+compile uv.txt uv.in
 for folder in ../tests/sdk_js ../openapi/lint ../tests/bench/peers; do
   "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
     --omit-lockfile-registry-resolved
