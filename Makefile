@@ -13,7 +13,7 @@ HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
+.PHONY: help run test check verify lint format types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ verify: check chart image-test ## the long way: the chart, the image, everything
 	$(MAKE) chaos
 	$(MAKE) audit
 
-check: lint types contracts lint-openapi schemathesis instructions test ## what CI runs: lint, types, import contracts, the API as described, instructions for each request, tests
+check: lint types contracts locks lint-openapi schemathesis instructions test ## what CI runs: lint, types, import contracts, the API as described, instructions for each request, tests
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -135,6 +135,8 @@ image-test: $(VENV)/.dev .venv-sdk/new $(CURDIR)/.tools/docker-compose-$(COMPOSE
 lock: .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
 	cd requirements && sh lock.sh "$(abspath requirements/install.py)" ../.venv-sdk/js
 
+locks: .venv-old-pip/.tried ## install every lock with the oldest pip that is allowed, while newer releases exist
+
 packages: $(VENV)/.dev .venv-image ## write docs/packages.md: what is installed, who brings it, what is imported
 	$(BIN)/python -m tests.supply
 
@@ -145,7 +147,7 @@ audit: $(VENV)/.dev .venv-audit ## ask PyPI what is known against every locked p
 	$(BIN)/python -m tests.supply.audit $(ARGS)
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-old-pip .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # An environment is a directory plus a stamp that is newer than what it was made from. The locked uv makes it.
 INSTALL = $(PYTHON) requirements/install.py
@@ -190,6 +192,14 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 		p.system() == "Linux" and p.machine() == "x86_64" and p.python_implementation() == "CPython"))' || { \
 		echo "make fuzz: atheris has wheels for CPython 3.11 to 3.13 on Linux and x86-64 only; name one with PYTHON=" >&2; exit 1; }
 	@$(INSTALL) $@ requirements/run.txt requirements/fuzz.txt
+	@touch $@
+
+.venv-old-pip: requirements/pip-oldest.txt
+	@$(INSTALL) $@ $<
+	@touch $@
+
+.venv-old-pip/.tried: requirements/*.txt tests/supply/old_pip.py | $(VENV)/.dev .venv-old-pip .venv-audit
+	$(BIN)/python -m tests.supply.old_pip
 	@touch $@
 
 .venv-litellm: requirements/litellm.txt

@@ -62,11 +62,8 @@ def authorities() -> str:
     return str(bundle)
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for uv: those given, then pip's settings."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True, env=dict(given)
-    ).stdout
+def environment(listed: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for uv: those given, then pip's settings, then the authorities that pip trusts."""
     variables = settings_for_uv(listed) | given
     if "SSL_CERT_FILE" not in variables:
         variables["SSL_CERT_FILE"] = authorities()
@@ -87,7 +84,10 @@ def installer() -> str:
 def main(arguments: list[str]) -> None:
     """Make the environment, or pass arguments on to uv."""
     TOOLS.mkdir(exist_ok=True)
-    variables, uv = environment(os.environ), installer()
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    variables, uv = environment(listed.stdout, os.environ), installer()
     if arguments[0] == "--uv":
         subprocess.run([uv, *arguments[1:]], check=True, env=variables)
         return

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Resolves every requirements file for every platform, with hashes and without naming an index.
-# A package keeps the extras with which another asks for it: an older pip takes the newest release of it otherwise.
+# A package is pinned with the extras with which another asks for it, and plain as well: a pip before 23.3 takes the
+# newest release of a package otherwise, for which there is no hash.
 #     lock.sh INSTALL NODE_ENVIRONMENT
 set -eu
 install=$1
@@ -10,6 +11,7 @@ compile() {
   shift
   "${PYTHON:-python3}" "$install" --uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 \
     --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --output-file "$out" "$@"
+  "${PYTHON:-python3}" plain_pins.py "$out"
 }
 compile run.txt ../pyproject.toml build.in --extra embedded --extra export --extra otel
 compile image.txt ../pyproject.toml --extra embedded --extra otel --constraint run.txt
@@ -26,6 +28,7 @@ compile schema.txt schema.in
 compile flames.txt flames.in
 compile fuzz.txt fuzz.in
 compile uv.txt uv.in
+compile pip-oldest.txt pip-oldest.in
 for folder in ../tests/sdk_js ../openapi/lint ../tests/bench/peers; do
   "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
     --omit-lockfile-registry-resolved

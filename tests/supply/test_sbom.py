@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from service import __version__
 from tests.supply.describe import described, valid
-from tests.supply.environments import IMAGE, program, release
+from tests.supply.environments import AUDIT, IMAGE, program, release
 from tests.supply.locks import linux, pins
 
 
@@ -74,6 +73,6 @@ def test_the_same_environment_gives_the_same_bytes(text: str) -> None:
 
 def test_nothing_that_a_package_asks_for_is_missing() -> None:
     """What `pip install image-gateway[embedded,otel]` would bring is there, so `pip check` has nothing to say."""
-    command = [sys.executable, "-m", "pip", "--python", str(program(IMAGE, "python")), "check"]
+    command = [str(program(AUDIT, "python")), "-m", "pip", "--python", str(program(IMAGE, "python")), "check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "No broken requirements found.")
