@@ -71,7 +71,8 @@ MAY_BE_BILLED = frozenset({FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY})
 class Failure:
     """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds.
 
-    `drawn`: something had come before it failed, previews or others of several pictures, and may have to be paid for.
+    `drawn`: something may have to be paid for although the kind alone does not say so. Previews or some of several
+    pictures had come, or the backend is another gateway that says so itself.
     `asked`: the vendor was called; if not, the gateway knew better.
     """
 

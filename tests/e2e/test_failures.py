@@ -166,6 +166,53 @@ def test_a_call_that_breaks_is_not_repeated(
     assert len(openai_sim.requests) == 1
 
 
+LATE: Seen = (504, "upstream_timeout", SERVER)
+PAGE = b"<html><body>error</body></html>"
+CDN = {"server": "cloudflare", "cf-ray": "8f00baaa-AMS"}
+DOUBTED: Mapping[int, Seen] = {504: LATE, 520: LATE, 524: LATE, 521: BROKEN, 530: BROKEN, 507: BROKEN, 599: BROKEN}
+ASKS = ("generation", "stream", "edit", "streamed edit")
+
+
+def asked(http: httpx2.Client, gateway: GatewayProcess, ask: str) -> httpx2.Response:
+    wish = {"model": "gpt-image-2", "prompt": f"a doubtful fox, {ask}"}
+    more = {"stream": "true", "partial_images": "1"} if "stream" in ask else {}
+    if "edit" not in ask:
+        body = wish | ({"stream": True, "partial_images": 1} if more else {})
+        return http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
+    files = {"image": ("fox.png", png(), "image/png")}
+    return http.post(f"{gateway.url}/v1/images/edits", data=wish | more, files=files, headers=gateway.headers)
+
+
+@pytest.mark.parametrize("status", DOUBTED)
+@pytest.mark.parametrize("ask", ASKS)
+def test_a_status_that_leaves_it_open_is_one_call_and_may_be_billed(
+    ask: str, status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(status=status, body=PAGE))
+    reply = asked(http, openai_gateway, ask)
+    check(reply, DOUBTED[status])
+    assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
+
+
+@pytest.mark.parametrize("status", DOUBTED)
+def test_nor_is_it_asked_twice_of_together(
+    status: int, together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
+) -> None:
+    together_sim.answer(Answer(status=status, body=PAGE))
+    reply = call(http, together_gateway)
+    check(reply, DOUBTED[status])
+    assert (reply.json()["error"]["may_be_billed"], len(together_sim.requests)) == (True, 1)
+
+
+def test_what_a_cdn_could_not_reach_is_free(
+    openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(status=521, body=PAGE, headers=CDN))
+    reply = call(http, openai_gateway)
+    check(reply, AWAY)
+    assert "may_be_billed" not in reply.json()["error"]
+
+
 @pytest.fixture(scope="module")
 def hasty_gateway(
     tmp_path_factory: pytest.TempPathFactory, config: Path, openai_server: Simulator

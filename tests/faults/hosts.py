@@ -103,7 +103,8 @@ async def deaf(_: Heard) -> AsyncIterator[str]:
 
 def head(*lines: str, status: int = 200) -> bytes:
     """The header of a reply, after which the connection is not used again."""
-    first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    known = {each.value: each.phrase for each in HTTPStatus}
+    first = f"HTTP/1.1 {status} {known.get(status, 'Unknown')}"
     return "\r\n".join((first, "content-type: application/json", "connection: close", *lines, "", "")).encode()
 
 

@@ -143,9 +143,12 @@ def fault(
 
 BROKEN = doubtful("upstream_broken_reply", 502, Took.NOTHING)
 LATE = doubtful("upstream_timeout", 504, Took.DEADLINE)
+CDN_LATE = doubtful("upstream_timeout", 504, Took.NOTHING)
 WELL = (SERVED, SERVED)
 HALF = hosts.picture()[: len(hosts.picture()) // 2]
 ANNOUNCED = hosts.head(f"content-length: {len(hosts.picture())}")
+PAGE = b"<html><body><h1>error</h1></body></html>"
+CDN = {"server": "cloudflare", "cf-ray": "8f00baaa-AMS"}
 LIMITED = Answer(status=429, body=FAULTS["rate_limit_images"].body)
 STORM = (
     Comes(
@@ -204,6 +207,18 @@ FAULTS_OF_VENDORS: Sequence[Fault] = (
     ),
     fault("html-502", "502 with a page", on(hosts.answers(FAULTS["bad_gateway_page"])), refused("upstream_error")),
     fault("json-500", "500 with an error", on(hosts.answers(FAULTS["server_error"])), refused("upstream_error")),
+    fault(
+        "cdn-524", "524: a CDN waited in vain", on(hosts.answers(Answer(status=524, body=PAGE, headers=CDN))), CDN_LATE
+    ),
+    fault("cdn-520", "520: a CDN did not understand", on(hosts.answers(Answer(status=520, body=PAGE))), CDN_LATE),
+    fault(
+        "cdn-521",
+        "521, signed by the CDN",
+        on(hosts.answers(Answer(status=521, body=PAGE, headers=CDN))),
+        refused("upstream_unreachable"),
+    ),
+    fault("odd-521", "521, signed by nobody", on(hosts.answers(Answer(status=521, body=PAGE))), BROKEN),
+    fault("odd-599", "599, which nobody documents", on(hosts.answers(Answer(status=599, body=PAGE))), BROKEN),
     fault(
         "overloaded",
         "503 overloaded",

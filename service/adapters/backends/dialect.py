@@ -11,7 +11,8 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
-from service.domain.errors import Failure, FailureKind
+from service.adapters.backends.statuses import kind_of, signed_by_cdn
+from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
 from service.domain.headroom import Headroom
 from service.domain.images import Reference
 from service.domain.outcomes import Buffer, Outcome, Partial
@@ -116,13 +117,23 @@ def seconds(text: str) -> float | None:
 
 
 class Complaint(msgspec.Struct):
-    """The fields of an error envelope, as far as they are there and of the right type."""
+    """The fields of an error envelope, as far as they are there and of the right type.
+
+    `is_envelope`: the document has the form of the API's errors, an object `error`. `may_be_billed` is what another
+    image gateway says of its own failure.
+    """
 
     message: str = ""
     type: str = ""
     code: str = ""
     param: str | None = None
     moderation_details: dict[str, object] | None = None
+    is_envelope: bool = False
+    may_be_billed: bool = False
+
+
+NAMING = frozenset({"message", "type", "code"})
+"""An error of the API has at least one of them."""
 
 
 def read_complaint(body: bytes) -> Complaint:
@@ -143,6 +154,8 @@ def read_complaint(body: bytes) -> Complaint:
         code=texts.get("code", ""),
         param=texts.get("param"),
         moderation_details=details if isinstance(details, dict) else None,
+        is_envelope=isinstance(nested, dict) and nested is not document and not texts.keys().isdisjoint(NAMING),
+        may_be_billed=found.get("may_be_billed") is True,
     )
 
 
@@ -153,20 +166,22 @@ def scrub(message: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusals:
-    """How one vendor's refusals are understood: by code (or type) first, then by status."""
+    """How one vendor's refusals are understood: by code (or type) first, then by status.
+
+    `statuses` are those that mean something else here than in `statuses.py`.
+    """
 
     codes: Mapping[str, FailureKind]
     statuses: Mapping[int, FailureKind]
     retry_headers: tuple[str, ...]
 
-    def kind(self, status: int, complaint: Complaint) -> FailureKind:
+    def kind(self, status: int, headers: Mapping[str, str], complaint: Complaint) -> FailureKind:
         """The failure that this refusal is."""
         named = self.codes.get(complaint.code) or self.codes.get(complaint.type)
         if named:
             return named
-        return self.statuses.get(status) or (
-            FailureKind.SERVER_ERROR if status >= 500 else FailureKind.INVALID_REQUEST  # noqa: PLR2004 (5xx)
-        )
+        by_cdn = not complaint.is_envelope and signed_by_cdn(headers)
+        return self.statuses.get(status) or kind_of(status, by_cdn=by_cdn)
 
 
 OWN_WORDS = {
@@ -175,7 +190,7 @@ OWN_WORDS = {
     FailureKind.QUOTA_EXHAUSTED: "The gateway's account at its backend is out of credit or over its spending limit.",
     FailureKind.SERVER_ERROR: "The backend failed.",
     FailureKind.OVERLOADED: "The backend is overloaded.",
-    FailureKind.TIMED_OUT: "The backend did not answer in time.",
+    FailureKind.UNREACHABLE: "The backend could not be reached.",
 }
 """Failures that are not the caller's: the vendor's words are about the operator's account or machines."""
 
@@ -183,8 +198,10 @@ OWN_WORDS = {
 def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """One refusal as a domain value. `headers` have lower-case names."""
     complaint = read_complaint(body)
-    kind = refusals.kind(status, complaint)
+    kind = refusals.kind(status, headers, complaint)
     words = OWN_WORDS.get(kind) or scrub(complaint.message) or f"The backend refused the request with status {status}."
+    if kind in MAY_BE_BILLED:
+        words = f"The backend's answer, status {status}, does not say whether the picture was drawn."
     return Failure(
         kind=kind,
         message=words,
@@ -192,6 +209,7 @@ def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: b
         param=scrub(complaint.param)[:80] if complaint.param else None,
         retry_after=_retry_after(refusals.retry_headers, headers, complaint.message),
         moderation_details=complaint.moderation_details if kind is FailureKind.MODERATION_BLOCKED else None,
+        drawn=complaint.may_be_billed,
     )
 
 

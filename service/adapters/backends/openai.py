@@ -20,6 +20,7 @@ from service.adapters.backends.dialect import (
     cut,
     failure,
     open_picture,
+    read_complaint,
 )
 from service.domain.errors import Failure, FailureKind, InvalidValue
 from service.domain.images import Operation, Reference, Size, Spec
@@ -60,15 +61,7 @@ REFUSALS = Refusals(
         "slow_down": FailureKind.RATE_LIMITED,
         "server_is_overloaded": FailureKind.OVERLOADED,
     },
-    statuses={
-        401: FailureKind.AUTH_FAILED,
-        403: FailureKind.FORBIDDEN,
-        404: FailureKind.MODEL_NOT_FOUND,
-        408: FailureKind.TIMED_OUT,
-        429: FailureKind.RATE_LIMITED,
-        503: FailureKind.OVERLOADED,
-        504: FailureKind.TIMED_OUT,
-    },
+    statuses={},
     retry_headers=("retry-after-ms", "retry-after"),
 )
 
@@ -191,7 +184,7 @@ class OpenAIDialect:
         except UNREADABLE:
             return BROKEN
         if found.error is not None or found.type == "error":
-            return read_failure(OK_SO_FAR, {}, bytes(event))
+            return _failure_in_stream(bytes(event))
         base64 = text.picture(found.b64_json)
         if found.type.endswith(".partial_image") and base64:
             return _partial(found, base64)
@@ -226,6 +219,14 @@ def _completed(event: _Event, base64: Buffer) -> Purchase:
         output_format=event.output_format,
         usage=_usage(event.usage),
     )
+
+
+def _failure_in_stream(event: bytes) -> Failure:
+    """The vendor's own error, as a 500 would be read. An event in another form says nothing about the money."""
+    refused = read_failure(OK_SO_FAR, {}, event)
+    if refused.kind is FailureKind.SERVER_ERROR and not read_complaint(event).is_envelope:
+        return BROKEN
+    return refused
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure:

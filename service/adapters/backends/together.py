@@ -42,15 +42,8 @@ FIELDS: Mapping[str, Callable[[Spec], object]] = {
 REFUSALS = Refusals(
     codes={"third_party_data_sharing_blocked": FailureKind.NOT_PERMITTED},
     statuses={
-        401: FailureKind.AUTH_FAILED,
         402: FailureKind.QUOTA_EXHAUSTED,
-        403: FailureKind.FORBIDDEN,
-        404: FailureKind.MODEL_NOT_FOUND,
-        408: FailureKind.TIMED_OUT,
         422: FailureKind.MODERATION_BLOCKED,
-        429: FailureKind.RATE_LIMITED,
-        503: FailureKind.OVERLOADED,
-        504: FailureKind.TIMED_OUT,
     },
     retry_headers=("retry-after", "x-ratelimit-reset"),
 )

@@ -1,0 +1,125 @@
+"""Which failure a vendor's status is, and whether the vendor may want money for it."""
+
+import msgspec
+import pytest
+
+from service.adapters.backends.dialect import Dialect
+from service.adapters.backends.openai import OpenAIDialect
+from service.adapters.backends.sandbox import failure_of
+from service.adapters.backends.together import TogetherDialect
+from service.domain.errors import Failure, FailureKind
+from service.domain.routing import Next, after
+from service.usecases.ports import Order
+from tests.fakes.builders import price, route, spec
+
+DIALECTS = (OpenAIDialect(), TogetherDialect())
+CDN = {"server": "cloudflare", "cf-ray": "8f00baaa-AMS"}
+PAGE = b"<html><head><title>error</title></head></html>"
+UNNAMED = msgspec.json.encode({"error": {"message": "Oh no.", "type": "strange", "code": "strange"}})
+KINDS = FailureKind
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=["openai", "together"])
+every_form = pytest.mark.parametrize("body", [PAGE, b"", b"{}", UNNAMED], ids=["page", "empty", "object", "envelope"])
+every_signature = pytest.mark.parametrize("headers", [{}, CDN], ids=["vendor", "cdn"])
+
+
+@every_dialect
+@every_form
+@every_signature
+@pytest.mark.parametrize("status", [408, 504, 520, 524])
+def test_who_has_the_request_and_did_not_answer_may_bill_it(
+    status: int, headers: dict[str, str], body: bytes, dialect: Dialect
+) -> None:
+    found = dialect.read_failure(status, headers, body)
+    assert (found.kind, found.may_be_billed, after(found)) == (KINDS.TIMED_OUT, True, Next.GIVE_UP)
+
+
+@every_dialect
+@every_form
+@every_signature
+@pytest.mark.parametrize("status", [501, 505, 507, 527, 531, 540, 561, 598, 599, 600, 999])
+def test_what_nobody_documents_may_be_billed(
+    status: int, headers: dict[str, str], body: bytes, dialect: Dialect
+) -> None:
+    found = dialect.read_failure(status, headers, body)
+    assert (found.kind, found.may_be_billed, after(found)) == (KINDS.BROKEN_REPLY, True, Next.GIVE_UP)
+
+
+@every_dialect
+@pytest.mark.parametrize("status", [521, 522, 523, 525, 526, 530])
+@pytest.mark.parametrize(
+    ("headers", "body", "kind"),
+    [
+        ({"server": "cloudflare"}, PAGE, KINDS.UNREACHABLE),
+        ({"server": "Cloudflare"}, b"error code: 521", KINDS.UNREACHABLE),
+        ({"cf-ray": "8f00baaa-AMS"}, b"", KINDS.UNREACHABLE),
+        (CDN, b'{"type":"about:blank","title":"Origin is down","cloudflare_error":true}', KINDS.UNREACHABLE),
+        (CDN, UNNAMED, KINDS.BROKEN_REPLY),
+        ({}, PAGE, KINDS.BROKEN_REPLY),
+        ({"server": "nginx"}, b"", KINDS.BROKEN_REPLY),
+    ],
+)
+def test_the_cdn_alone_knows_that_it_reached_nobody(
+    headers: dict[str, str], body: bytes, kind: FailureKind, status: int, dialect: Dialect
+) -> None:
+    found = dialect.read_failure(status, headers, body)
+    assert (found.kind, found.may_be_billed) == (kind, kind is KINDS.BROKEN_REPLY)
+
+
+@every_dialect
+@every_form
+@every_signature
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (500, KINDS.SERVER_ERROR),
+        (502, KINDS.SERVER_ERROR),
+        (503, KINDS.OVERLOADED),
+        (529, KINDS.SERVER_ERROR),
+    ],
+)
+def test_what_vendors_document_as_worth_another_try_costs_nothing(
+    status: int, kind: FailureKind, headers: dict[str, str], body: bytes, dialect: Dialect
+) -> None:
+    found = dialect.read_failure(status, headers, body)
+    assert (found.kind, found.may_be_billed, after(found)) == (kind, False, Next.LATER)
+
+
+def test_a_code_that_is_known_says_more_than_a_status() -> None:
+    body = msgspec.json.encode({"error": {"message": "Later.", "code": "server_is_overloaded"}})
+    assert OpenAIDialect().read_failure(599, {}, body).kind is KINDS.OVERLOADED
+
+
+@every_dialect
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_another_gateway_that_says_that_it_may_be_billed_is_believed(status: int, dialect: Dialect) -> None:
+    body = msgspec.json.encode(
+        {"error": {"message": "Broken.", "code": "upstream_broken_reply", "may_be_billed": True}}
+    )
+    found = dialect.read_failure(status, {}, body)
+    assert (found.may_be_billed, after(found)) == (True, Next.GIVE_UP)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (b'{"error":{"message":"No.","code":"server_error"}}', KINDS.SERVER_ERROR),
+        (b'{"type":"error","error":{"message":"No.","type":"server_error"}}', KINDS.SERVER_ERROR),
+        (b'{"type":"error","code":"server_is_overloaded","message":"No."}', KINDS.OVERLOADED),
+        (b'{"type":"error","code":"524","message":"No."}', KINDS.BROKEN_REPLY),
+        (b'{"type":"error"}', KINDS.BROKEN_REPLY),
+        (b'{"error":"timeout"}', KINDS.BROKEN_REPLY),
+        (b'{"error":[]}', KINDS.BROKEN_REPLY),
+        (b'{"error":{"status":524}}', KINDS.BROKEN_REPLY),
+    ],
+)
+def test_only_an_error_of_the_api_ends_a_stream_for_nothing(event: bytes, kind: FailureKind) -> None:
+    order = Order(spec=spec(), route=route(), price=price(), request_id="req_1")
+    found = OpenAIDialect().read_event(order, event)
+    assert isinstance(found, Failure)
+    assert found.kind is kind
+
+
+def test_the_sandbox_fails_as_a_vendor_does() -> None:
+    assert failure_of("server_error").kind is KINDS.SERVER_ERROR
+    assert failure_of("timeout").may_be_billed
