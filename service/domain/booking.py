@@ -54,7 +54,7 @@ def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, pa
 def delivered(claim: Claim, held_at: int, purchase: Purchase, charge: Charge, model: Model) -> Entry:
     """The entry of an order that brought pictures."""
     drawn = purchase.tier if purchase.tier in model.tiers else None
-    usage = purchase.usage or Usage()
+    usage = purchase.usage or purchase.least or Usage()
     return replace(
         claim.entry,
         held_at=held_at,
@@ -65,7 +65,7 @@ def delivered(claim: Claim, held_at: int, purchase: Purchase, charge: Charge, mo
         resolved_tier=drawn or claim.entry.resolved_tier,
         size=str(purchase.size) if purchase.size else claim.entry.size,
         text_in=usage.text_in,
-        image_in=usage.image_in,
+        image_in=usage.image_in + usage.other_in,
         text_cached=usage.text_cached,
         image_cached=usage.image_cached,
         text_out=usage.text_out,

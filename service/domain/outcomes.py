@@ -18,6 +18,7 @@ class Usage:
     """Tokens as the vendor counted them, summed over all pictures of the call.
 
     `text_cached` and `image_cached` are the parts of `text_in` and `image_in` that the vendor had at hand already.
+    `other_in` are input tokens of which the vendor does not say the kind.
     """
 
     text_in: int = 0
@@ -26,11 +27,12 @@ class Usage:
     text_out: int = 0
     text_cached: int = 0
     image_cached: int = 0
+    other_in: int = 0
 
     @property
     def tokens_in(self) -> int:
         """Input tokens in all."""
-        return self.text_in + self.image_in
+        return self.text_in + self.image_in + self.other_in
 
     @property
     def tokens_out(self) -> int:
@@ -45,6 +47,7 @@ class Usage:
             text_out=self.text_out + other.text_out,
             text_cached=self.text_cached + other.text_cached,
             image_cached=self.image_cached + other.image_cached,
+            other_in=self.other_in + other.other_in,
         )
 
 
@@ -58,7 +61,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """What a backend delivered. What the vendor did not say is None."""
+    """What a backend delivered. What the vendor did not say is None.
+
+    `least` is what could be read of a usage that is not whole; `unread` counts the vendor's pictures that hold nothing
+    that can be read. Both matter for the money alone.
+    """
 
     pictures: tuple[Picture, ...]
     created: int | None = None
@@ -68,6 +75,8 @@ class Purchase:
     output_format: str | None = None
     usage: Usage | None = None
     svg_usage: Mapping[str, object] | None = None
+    least: Usage | None = None
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ a purchase that had some is booked at no less than the quote), and what an `appr
 from dataclasses import dataclass, replace
 
 from service.domain.catalog import Model, Route, SizeAs, SizeRule
-from service.domain.images import Spec
+from service.domain.images import Size, Spec
 from service.domain.ledger import Basis
 from service.domain.outcomes import Purchase, Usage
 from service.domain.pricing import TOKENS_PER_PARTIAL, Price, TokenRates, Tokens
@@ -51,20 +51,22 @@ def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 
 
 def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchase) -> Charge:
     """What an order came to. A size that the vendor left unsaid is best measured before this is asked."""
-    if price.rates and purchase.usage and purchase.usage.tokens_out:
-        metered = _metered(purchase.usage, price.rates)
+    counted = purchase.usage or purchase.least
+    metered = _metered(counted, price.rates) if price.rates and counted else 0
+    if purchase.usage and purchase.usage.tokens_out and price.rates:
         if purchase.svg_usage is None:
             return Charge(nano=metered, basis=Basis.USAGE)
         return Charge(nano=max(metered, quote(spec, model, route, price)), basis=Basis.ESTIMATED)
     rule = route.sizes or model.sizes
-    drawn = _delivered(_said(spec, route), purchase, price)
+    drawn = _delivered(_said(spec, route), rule, purchase, price)
     if price.rates is None:
-        certain = not price.approximate and (price.per_image is not None or drawn.size is not None)
+        is_measured = price.per_image is not None or drawn.size is not None
+        certain = is_measured and not price.approximate and not purchase.unread
         return Charge(nano=drawn.n * _flat(drawn, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED)
     text = -(-_bytes(spec) // BYTES_PER_TOKEN)
     tokens = _drawn(drawn, model, rule, price.tokens)
     run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
-    return Charge(nano=drawn.n * run, basis=Basis.ESTIMATED)
+    return Charge(nano=max(metered, drawn.n * run), basis=Basis.ESTIMATED)
 
 
 def _said(spec: Spec, route: Route) -> Spec:
@@ -74,14 +76,24 @@ def _said(spec: Spec, route: Route) -> Spec:
     return spec if (size, tier) == (spec.size, spec.tier) else replace(spec, size=size, tier=tier)
 
 
-def _delivered(spec: Spec, purchase: Purchase, price: Price) -> Spec:
-    """What was drawn, as far as the vendor said, else as far as it was asked for."""
+def _delivered(spec: Spec, rule: SizeRule, purchase: Purchase, price: Price) -> Spec:
+    """What was drawn, as far as the vendor said and it can be, else as far as it was asked for.
+
+    A picture that cannot be read was drawn all the same, if that many were asked for.
+    """
+    pictures, size = len(purchase.pictures), purchase.size
     return replace(
         spec,
-        n=max(1, len(purchase.pictures)),
+        n=max(1, pictures, min(pictures + purchase.unread, spec.n)),
         tier=purchase.tier if purchase.tier in price.tokens.tiers else spec.tier,
-        size=purchase.size or spec.size,
+        size=size if size and _can_be(size, spec, rule) else spec.size,
     )
+
+
+def _can_be(size: Size, spec: Spec, rule: SizeRule) -> bool:
+    """Is a picture of this area possible there? The vendor may say anything."""
+    asked = spec.size.pixels if spec.size else 0
+    return rule.min_pixels <= size.pixels <= max(asked, _most_pixels(replace(spec, size=None), rule))
 
 
 def _bytes(spec: Spec) -> int:
@@ -105,11 +117,12 @@ def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, drawn: int
 
 
 def _metered(usage: Usage, rates: TokenRates) -> int:
-    """The vendor's count at its prices."""
+    """The vendor's count at its prices. Input of a kind that was not said may be of the dearer one."""
     text_cached = min(usage.text_cached, usage.text_in)
     image_cached = min(usage.image_cached, usage.image_in)
     return (
         (usage.text_in - text_cached) * rates.text_in
+        + usage.other_in * max(rates.text_in, rates.image_in)
         + text_cached * rates.text_cached
         + (usage.image_in - image_cached) * rates.image_in
         + image_cached * rates.image_cached

@@ -1,14 +1,14 @@
 """Develop what was bought: into the format that was asked for, whatever the backend drew, and with its real size.
 
-Rule: a purchase that needs nothing is passed on untouched. Bytes that are no picture make the purchase a
-`BROKEN_REPLY`; it stays paid for.
+Rule: a purchase that needs nothing is passed on untouched. Bytes that are no picture are left out; a purchase that has
+nothing else is a `BROKEN_REPLY`. Both stay paid for.
 """
 
 from dataclasses import dataclass, replace
 
 from service.domain.errors import Failure, FailureKind, UnreadableFile
 from service.domain.images import Spec
-from service.domain.outcomes import Outcome, Purchase
+from service.domain.outcomes import Outcome, Picture, Purchase
 from service.domain.routing import Plan, Transcode
 from service.usecases.ports import Darkroom
 
@@ -27,23 +27,33 @@ class Develop:
         transcode = needed(purchase, spec, plan)
         if transcode is None:
             return purchase
-        try:
-            pictures = [await self.darkroom.develop(picture, transcode) for picture in purchase.pictures]
-        except UnreadableFile:
+        developed = [await self._developed(picture, transcode) for picture in purchase.pictures]
+        pictures = tuple(filter(None, developed))
+        if not pictures:
             return UNREADABLE
-        return replace(purchase, pictures=tuple(pictures), output_format=transcode.output_format)
+        unread = purchase.unread + len(developed) - len(pictures)
+        return replace(purchase, pictures=pictures, output_format=transcode.output_format, unread=unread)
+
+    async def _developed(self, picture: Picture, transcode: Transcode) -> Picture | None:
+        try:
+            return await self.darkroom.develop(picture, transcode)
+        except UnreadableFile:
+            return None
 
     async def measured(self, purchase: Purchase) -> Outcome:
-        """The purchase with what the backend left unsaid, read from the first picture."""
+        """The purchase with what the backend left unsaid, read from the first picture that can be read."""
         if purchase.size and purchase.output_format:
             return purchase
-        try:
-            look = await self.darkroom.measure(purchase.pictures[0])
-        except UnreadableFile:
-            return UNREADABLE
-        if look is None:
-            return purchase
-        return replace(purchase, size=look.size, output_format=look.media_type.removeprefix("image/"))
+        for unread, picture in enumerate(purchase.pictures):
+            try:
+                look = await self.darkroom.measure(picture)
+            except UnreadableFile:
+                continue
+            found = replace(purchase, pictures=purchase.pictures[unread:], unread=purchase.unread + unread)
+            if look is None:
+                return found
+            return replace(found, size=look.size, output_format=look.media_type.removeprefix("image/"))
+        return UNREADABLE
 
 
 def needed(purchase: Purchase, spec: Spec, plan: Plan) -> Transcode | None:

@@ -121,6 +121,32 @@ def test_a_lean_reply_of_together_is_good_enough(
     assert "timings" not in reply.json()
 
 
+ODD: Mapping[str, tuple[str, bool]] = {
+    "no usage": ('"usage": {}', False),
+    "chat's names": ('"usage": {"prompt_tokens": 10, "completion_tokens": 196, "total_tokens": 206}', True),
+    "floats": ('"usage": {"input_tokens": 10.0, "output_tokens": 196.0}', True),
+    "strings": ('"usage": {"input_tokens": "10", "output_tokens": "196"}', True),
+    "a total": ('"usage": {"total_tokens": 206}', False),
+    "nonsense": ('"usage": {"input_tokens": NaN, "output_tokens": -1}', False),
+    "other members": ('"created": "1795218137.5", "size": [64, 64], "quality": 7, "output_format": {}', False),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("told", ["%s", "data:image/png;base64,%s"])
+def test_a_paid_picture_is_delivered_whatever_stands_beside_it(
+    told: str, name: str, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    members, is_counted = ODD[name]
+    picture = base64.b64encode(png()).decode()
+    openai_sim.answer(Answer(status=200, body=f'{{{members}, "data": [{{"b64_json": "{told % picture}"}}]}}'.encode()))
+    reply = call(http, openai_gateway)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["data"][0]["b64_json"] == picture
+    assert ("usage" in reply.json()) == is_counted
+    assert float(reply.headers["x-gateway-cost-usd"]) >= 196 * 0.00003
+
+
 def test_a_vendor_that_draws_another_format_is_mended(
     together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:

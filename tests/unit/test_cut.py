@@ -50,7 +50,16 @@ def test_nothing_of_a_picture_is_copied_or_walked_through() -> None:
 
 @pytest.mark.parametrize(
     ("told", "base64"),
-    [(rb"AB\/C", b"AB/C"), (rb"AB\u0041", None), ("ABÄ".encode(), None), (rb"\\0", None), (b"", None)],
+    [
+        (rb"AB\/C", b"AB/C"),
+        (rb"AB\u0041", b"ABA"),
+        (rb"AB\n\/C", b"AB/C"),
+        (rb"AB\u00c4", None),
+        (rb"AB\"C", None),
+        ("ABÄ".encode(), None),
+        (rb"\\0", None),
+        (b"", None),
+    ],
 )
 def test_what_is_spelled_otherwise_is_read_as_it_is_spelled(told: bytes, base64: bytes | None) -> None:
     assert read(b'{"data":[{"b64_json":"%s"},{"b64_json":"QQ==","note":"a \\"fox\\""}]}' % told) == [

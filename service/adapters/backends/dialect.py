@@ -11,11 +11,12 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
+from service.adapters.backends.lenient import UNREADABLE, text_of
 from service.adapters.backends.statuses import kind_of, signed_by_cdn
 from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
 from service.domain.headroom import Headroom
 from service.domain.images import Reference
-from service.domain.outcomes import Buffer, Outcome, Partial
+from service.domain.outcomes import Buffer, Outcome, Partial, Picture
 from service.usecases.ports import Order
 
 MOST_MESSAGE = 1000
@@ -24,9 +25,6 @@ SECRETS = re.compile(
     r"|https?://\S+"
     r"|[A-Za-z0-9+/=_-]{120,}",  # base64
 )
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises over what a vendor sent."""
-
 BROKEN = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read.")
 
 File = tuple[str, tuple[str, BinaryIO, str]]
@@ -241,19 +239,54 @@ class Cut:
     pictures: Sequence[memoryview]
 
     def picture(self, token: msgspec.Raw) -> Buffer | None:
-        """The base64 that a JSON token stands for; None for null, an empty string or anything that is no string.
+        """The base64 that a JSON token stands for; None for anything else.
 
-        Only where the text is not plain are the bytes copied: some encoders escape slashes. What else is escaped, or is
-        not ASCII, is no base64; nobody has looked at it before, because tokens that are not decoded are not checked.
+        Only where the text is not plain are the bytes copied: some encoders escape slashes, or more. Nobody has looked
+        at them before, because tokens that are not decoded are not checked.
         """
         raw = memoryview(token)
         if len(raw) <= len('""') or raw[0] != ord('"'):
             return None
         text = bytes(raw[1:-1])
         if self.pictures:
-            return self.pictures[int(text.removeprefix(ESCAPED))] or None
-        text = text.replace(b"\\/", b"/")
-        return text if is_plain(text) else None
+            return _cleaned(self.pictures[int(text.removeprefix(ESCAPED))])
+        found = _cleaned(_unescaped(text, token))
+        return found if found and BASE64.fullmatch(found) else None
+
+
+def _unescaped(text: bytes, token: msgspec.Raw) -> bytes:
+    """What a string says, or nothing if that is no base64. Escaped slashes are common and cheap to read."""
+    text = text.replace(b"\\/", b"/")
+    if b"\\" not in text:
+        return text
+    try:
+        return msgspec.json.decode(token, type=str).encode("ascii")
+    except (*UNREADABLE, UnicodeEncodeError):
+        return b""
+
+
+HEAD = 256
+"""Bytes of a picture that tell whether it is bare base64: lines of it, where there are any, are shorter."""
+
+BLANKS = b" \t\r\n\f\v"
+BASE64 = re.compile(rb"[A-Za-z0-9+/=_-]+")
+
+
+def _cleaned(base64: Buffer) -> Buffer | None:
+    """The bare base64 of a data URL, or of text that was broken into lines; None if there is none.
+
+    Bare base64 is passed on by reference, and only its first and last bytes are looked at.
+    """
+    head = bytes(base64[:HEAD])
+    if head[:5].lower() == b"data:":
+        start = head.find(b",") + 1
+        if not head[:start].lower().endswith(b";base64,"):
+            return None
+        base64, head = memoryview(base64)[start:], head[start:]
+    tail = bytes(base64[-2:])
+    if head.translate(None, BLANKS) != head or tail.translate(None, BLANKS) != tail:
+        base64 = bytes(base64).translate(None, BLANKS)
+    return base64 or None
 
 
 PICTURE = re.compile(rb'"b64_json"[ \t\r\n]*:[ \t\r\n]*"')
@@ -273,6 +306,28 @@ def cut(body: bytes | bytearray) -> Cut:
         pictures.append(whole[found.end() : end])
         at = end
     return Cut(rest + whole[at:], pictures)
+
+
+class Item(msgspec.Struct):
+    """One picture of a reply."""
+
+    b64_json: msgspec.Raw = msgspec.Raw(b"null")
+    revised_prompt: object = None
+
+
+Items = list[Item | str | int | float | bool | list[object] | None]
+"""The pictures of a reply, and whatever else may stand among them."""
+
+
+def pictures_of(items: Items, text: Cut) -> tuple[tuple[Picture, ...], int]:
+    """The pictures that can be read, and how many cannot."""
+    found = tuple(picture for item in items if isinstance(item, Item) and (picture := _picture(item, text)))
+    return found, len(items) - len(found)
+
+
+def _picture(item: Item, text: Cut) -> Picture | None:
+    base64 = text.picture(item.b64_json)
+    return Picture(base64=base64, revised_prompt=text_of(item.revised_prompt)) if base64 else None
 
 
 def open_picture(reference: Reference) -> BinaryIO:

@@ -1,30 +1,33 @@
 """OpenAI's dialect: generations as JSON, edits as a form (or as JSON where links are relayed).
 
 Rule: only what the canonical spec holds is written, and only what is not a default; `response_format` is never sent
-(GPT image models refuse it). A 200 without pictures is a `BROKEN_REPLY`. Vendor facts and sources: `docs/vendors.md`.
+(GPT image models refuse it). Of a reply only a picture that can be read is needed: without one it is a `BROKEN_REPLY`.
+Vendor facts and sources: `docs/vendors.md`.
 """
 
 from collections.abc import Callable, Mapping
 
 import msgspec
 
+from service.adapters.backends.counts import Count, read_count
 from service.adapters.backends.dialect import (
     BROKEN,
     FILE_ENDINGS,
-    UNREADABLE,
     Call,
-    Cut,
     File,
+    Items,
     Limited,
     Refusals,
     cut,
     failure,
     open_picture,
+    pictures_of,
     read_complaint,
 )
+from service.adapters.backends.lenient import decoded, format_of, seconds_of, text_of, whole_number
 from service.domain.errors import Failure, FailureKind, InvalidValue
 from service.domain.images import Operation, Reference, Size, Spec
-from service.domain.outcomes import Buffer, Outcome, Partial, Picture, Purchase, Usage
+from service.domain.outcomes import Buffer, Outcome, Partial, Picture, Purchase
 from service.usecases.ports import Order
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
@@ -66,60 +69,35 @@ REFUSALS = Refusals(
 )
 
 
-class _Details(msgspec.Struct):
-    text_tokens: int = 0
-    image_tokens: int = 0
-    cached_tokens: int | None = None
-
-
-class _Cached(msgspec.Struct):
-    cached_text_tokens: int = 0
-    cached_image_tokens: int = 0
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int
-    output_tokens: int
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-    cached_tokens: int | None = None
-    cached_tokens_details: _Cached | None = None
-
-
-class _Item(msgspec.Struct):
-    b64_json: msgspec.Raw = msgspec.Raw(b"null")
-    revised_prompt: str | None = None
-
-
 class _Reply(msgspec.Struct):
-    data: list[_Item]
-    created: int | None = None
-    size: str | None = None
-    quality: str | None = None
-    background: str | None = None
-    output_format: str | None = None
-    usage: _Usage | None = None
-    svg_usage: dict[str, object] | None = None
+    """A reply. Only the pictures have to be as documented."""
+
+    data: Items
+    created: object = None
+    size: object = None
+    quality: object = None
+    background: object = None
+    output_format: object = None
+    usage: object = None
+    svg_usage: object = None
 
 
 class _Event(msgspec.Struct):
-    """One server-sent event, of any kind."""
+    """One server-sent event, of any kind. Only its picture has to be as documented."""
 
-    type: str = ""
+    type: object = None
     b64_json: msgspec.Raw = msgspec.Raw(b"null")
-    partial_image_index: int = 0
-    created_at: int | None = None
-    size: str | None = None
-    quality: str | None = None
-    background: str | None = None
-    output_format: str | None = None
-    usage: _Usage | None = None
+    partial_image_index: object = None
+    created_at: object = None
+    size: object = None
+    quality: object = None
+    background: object = None
+    output_format: object = None
+    usage: object = None
     error: object = None
 
 
-MOST_TOKENS = 1_000_000_000
-"""Of a kind, in a reply. More is a mistake, and what it comes to would not fit into the books."""
-
+MOST_INDEX = 1000
 _DECODER = msgspec.json.Decoder(_Reply)
 _EVENT_DECODER = msgspec.json.Decoder(_Event)
 OK_SO_FAR = 500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
@@ -156,39 +134,42 @@ class OpenAIDialect:
         """What a 200 brought."""
         del order
         text = cut(body)
-        try:
-            reply = _DECODER.decode(text.rest)
-        except UNREADABLE:
+        reply = decoded(_DECODER, text.rest)
+        pictures, unread = pictures_of(reply.data, text) if reply else ((), 0)
+        if reply is None or not pictures:
             return BROKEN
-        pictures = [_picture(item, text) for item in reply.data]
-        found = tuple(picture for picture in pictures if picture)
-        if not found or len(found) < len(pictures):
-            return BROKEN
+        count = read_count(reply.usage)
+        if reply.svg_usage is not None and not isinstance(
+            reply.svg_usage, dict
+        ):  # it cost something, nobody knows what
+            count = Count(least=count.usage or count.least)
         return Purchase(
-            pictures=found,
-            created=reply.created,
+            pictures=pictures,
+            created=seconds_of(reply.created),
             size=_size(reply.size),
             tier=_said(reply.quality),
             background=_said(reply.background),
-            output_format=reply.output_format,
-            usage=_usage(reply.usage),
-            svg_usage=reply.svg_usage,
+            output_format=format_of(reply.output_format),
+            usage=count.usage,
+            svg_usage=reply.svg_usage if isinstance(reply.svg_usage, dict) else None,
+            least=count.least,
+            unread=unread,
         )
 
     def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
         """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
         del order
         text = cut(event)
-        try:
-            found = _EVENT_DECODER.decode(text.rest)
-        except UNREADABLE:
+        found = decoded(_EVENT_DECODER, text.rest)
+        if found is None:
             return BROKEN
-        if found.error is not None or found.type == "error":
+        kind = text_of(found.type) or ""
+        if found.error is not None or kind == "error":
             return _failure_in_stream(bytes(event))
         base64 = text.picture(found.b64_json)
-        if found.type.endswith(".partial_image") and base64:
+        if kind.endswith(".partial_image") and base64:
             return _partial(found, base64)
-        if found.type.endswith(".completed"):
+        if kind.endswith(".completed"):
             return _completed(found, base64) if base64 else BROKEN
         return None
 
@@ -200,24 +181,26 @@ class OpenAIDialect:
 def _partial(event: _Event, base64: Buffer) -> Partial:
     return Partial(
         base64=base64,
-        index=event.partial_image_index,
-        created=event.created_at,
-        size=event.size,
-        tier=event.quality,
-        background=event.background,
-        output_format=event.output_format,
+        index=whole_number(event.partial_image_index, MOST_INDEX) or 0,
+        created=seconds_of(event.created_at),
+        size=text_of(event.size),
+        tier=text_of(event.quality),
+        background=text_of(event.background),
+        output_format=text_of(event.output_format),
     )
 
 
 def _completed(event: _Event, base64: Buffer) -> Purchase:
+    count = read_count(event.usage)
     return Purchase(
         pictures=(Picture(base64=base64),),
-        created=event.created_at,
+        created=seconds_of(event.created_at),
         size=_size(event.size),
         tier=_said(event.quality),
         background=_said(event.background),
-        output_format=event.output_format,
-        usage=_usage(event.usage),
+        output_format=format_of(event.output_format),
+        usage=count.usage,
+        least=count.least,
     )
 
 
@@ -263,46 +246,13 @@ def _file(part: str, stem: str, picture: Reference) -> File:
     return part, (f"{stem}.{ending}", open_picture(picture), picture.media_type)
 
 
-def _picture(item: _Item, text: Cut) -> Picture | None:
-    base64 = text.picture(item.b64_json)
-    return Picture(base64=base64, revised_prompt=item.revised_prompt) if base64 else None
-
-
-def _said(value: str | None) -> str | None:
+def _said(value: object) -> str | None:
     """A resolved value; `auto` says nothing."""
-    return None if value == "auto" else value
+    return None if value == "auto" else text_of(value)
 
 
-def _size(text: str | None) -> Size | None:
+def _size(value: object) -> Size | None:
     try:
-        return Size.parse(text or "")
+        return Size.parse(text_of(value) or "")
     except InvalidValue:
         return None
-
-
-def _usage(usage: _Usage | None) -> Usage | None:
-    """The vendor's count, or None where it cannot be one. Without details, input is text and output is picture."""
-    if usage is None:
-        return None
-    given, made = usage.input_tokens_details, usage.output_tokens_details
-    text_in = given.text_tokens if given else usage.input_tokens
-    text_cached, image_cached = _cached(usage, text_in)
-    counted = {
-        "text_in": text_in,
-        "image_in": given.image_tokens if given else 0,
-        "image_out": usage.output_tokens - (made.text_tokens if made else 0),
-        "text_out": made.text_tokens if made else 0,
-        "text_cached": text_cached,
-        "image_cached": image_cached,
-    }
-    return Usage(**counted) if min(counted.values()) >= 0 and max(counted.values()) <= MOST_TOKENS else None
-
-
-def _cached(usage: _Usage, text_in: int) -> tuple[int, int]:
-    """Cached text and cached pictures. A bare total is text first: that saves less, so the cost is never too low."""
-    if usage.cached_tokens_details:
-        return usage.cached_tokens_details.cached_text_tokens, usage.cached_tokens_details.cached_image_tokens
-    given = usage.input_tokens_details
-    total = usage.cached_tokens or (given.cached_tokens if given else None) or 0
-    text = min(total, text_in)
-    return text, total - text

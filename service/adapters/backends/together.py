@@ -13,18 +13,20 @@ import pybase64
 
 from service.adapters.backends.dialect import (
     BROKEN,
-    UNREADABLE,
     Call,
+    Items,
     Limited,
     Refusals,
     cut,
     failure,
     open_picture,
+    pictures_of,
 )
+from service.adapters.backends.lenient import decoded
 from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Reference, Spec
-from service.domain.outcomes import Outcome, Partial, Picture, Purchase
+from service.domain.outcomes import Outcome, Partial, Purchase
 from service.usecases.ports import Order
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
@@ -51,12 +53,8 @@ WITHDRAWN = "non-serverless model"
 FLAGGED: Mapping[str, object] = {"moderation_stage": "output", "categories": []}
 
 
-class _Item(msgspec.Struct):
-    b64_json: msgspec.Raw = msgspec.Raw(b"null")
-
-
 class _Reply(msgspec.Struct):
-    data: list[_Item]
+    data: Items
 
 
 _DECODER = msgspec.json.Decoder(_Reply)
@@ -85,15 +83,9 @@ class TogetherDialect:
         """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
         del order
         text = cut(body)
-        try:
-            reply = _DECODER.decode(text.rest)
-        except UNREADABLE:
-            return BROKEN
-        found = [text.picture(item.b64_json) for item in reply.data]
-        pictures = tuple(Picture(base64=base64) for base64 in found if base64)
-        if not pictures or len(pictures) < len(found):
-            return BROKEN
-        return Purchase(pictures=pictures, background="opaque")
+        reply = decoded(_DECODER, text.rest)
+        pictures, unread = pictures_of(reply.data, text) if reply else ((), 0)
+        return Purchase(pictures=pictures, background="opaque", unread=unread) if pictures else BROKEN
 
     def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
         """Nothing: pictures are never streamed here."""
