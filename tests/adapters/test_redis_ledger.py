@@ -1,6 +1,7 @@
 """The real ledger where a fake cannot follow: servers that hang, refuse, restart or fill up; keys; the calendar."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -221,9 +222,11 @@ async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
         recent = f"day:{today - 2}:team"
         for field in (f"day:{today - 3}:team", "month:200001:team", "rate:images_per_minute:key:x", "open:key:x"):
             await client.hset(key, field, 0)
+        over = struct.pack(">QQQ", 3, (today * 86_400 - 60) * SECOND, 3)
+        await client.hset(key, "rate2:images_per_minute:key:x", over)
         await client.hset(key, recent, 0)
         await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
-        assert len(await client.hkeys(key)) == len(before) + 5
+        assert len(await client.hkeys(key)) == len(before) + 6
         await client.hset(key, "today", today - 1)
         await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
         assert {*await client.hkeys(key)} == {*before, recent.encode()}
@@ -244,9 +247,13 @@ async def test_a_rebuild_leaves_other_windows_alone(redis_url: str) -> None:
 async def test_the_calendar_of_the_scripts_is_ours(redis_url: str) -> None:
     """Every day until 2243 is in the month that Python says; until 2255 microseconds are exact in a Lua number."""
     first, step, last = datetime(1970, 1, 1, tzinfo=UTC), 5_000, 100_000
-    script = (SCRIPTS / "prelude.lua").read_text() + (
-        "local told = {} for day = ARGV[1], ARGV[2] do local of_day, of_month = windows(day * DAY + DAY - 1) "
-        "told[#told + 1] = of_day .. of_month end return told"
+    script = (
+        (SCRIPTS / "clock.lua").read_text()
+        + (SCRIPTS / "prelude.lua").read_text()
+        + (
+            "local told = {} for day = ARGV[1], ARGV[2] do local of_day, of_month = windows(day * DAY + DAY - 1) "
+            "told[#told + 1] = of_day .. of_month end return told"
+        )
     )
     async with client_at(redis_url) as client:
         for start in range(0, last, step):

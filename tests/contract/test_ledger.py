@@ -15,7 +15,7 @@ from tests.contract.ledgers import CENT, HIGH, KEY, LOW, SCOPES, Stage, stage_on
 
 PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
-ROOM = (20, 20, 20, 100 * CENT, 100 * CENT)  # of rates so little that nothing comes back during a test
+ROOM = (20, 20, 20, 100 * CENT, 100 * CENT)
 LONG_AGO = 1_000_000_000_000_000  # 2001
 
 
@@ -71,7 +71,7 @@ async def test_many_claims_are_one_request(stage: Stage) -> None:
     ("limit", "used", "wait"),
     [
         (Limit(HIGH, Measure.REQUESTS, 1), 1, 60),
-        (Limit(KEY, Measure.IMAGES, 3), 2, 20),
+        (Limit(KEY, Measure.IMAGES, 3), 2, 60),
         (Limit(KEY, Measure.CONCURRENT, 3), 2, None),
         (Limit(TEAM, Measure.DAY, 39 * CENT), 20 * CENT, "window"),
         (Limit(HIGH, Measure.MONTH, 39 * CENT), 20 * CENT, "window"),
@@ -92,6 +92,30 @@ async def test_a_limit_without_room_refuses_and_nothing_is_held(
     assert [each.used for each in after] == [each.used for each in before.standings]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("measures", "told"),
+    [
+        ((Measure.CONCURRENT, Measure.REQUESTS), Measure.REQUESTS),
+        ((Measure.REQUESTS, Measure.DAY), Measure.DAY),
+        ((Measure.DAY, Measure.MONTH), Measure.MONTH),
+    ],
+)
+async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_told(
+    stage: Stage, order: int, measures: tuple[Measure, ...], told: Measure
+) -> None:
+    most = {Measure.CONCURRENT: 1, Measure.REQUESTS: 1, Measure.DAY: 20 * CENT, Measure.MONTH: 20 * CENT}
+    limits = [Limit(TEAM, measure, most[measure]) for measure in measures][::order]
+    await stage.ledger.hold(stage.team, [stage.claim()], limits, state=SENT)
+    with pytest.raises(LimitExceeded) as refused:
+        await stage.ledger.hold(stage.team, [stage.claim()], limits, state=SENT)
+    assert refused.value.standing.limit.measure is told
+    never = Limit(KEY, Measure.IMAGES, 0)
+    with pytest.raises(LimitExceeded) as refused:
+        await stage.ledger.hold(stage.team, [stage.claim()], [*limits, never], state=SENT)
+    assert (refused.value.standing.limit, refused.value.standing.wait) == (never, None)
+
+
 @pytest.mark.parametrize("measure", Measure)
 async def test_what_never_fits_is_refused_without_a_time(stage: Stage, measure: Measure) -> None:
     huge = stage.claim(images=5, quote=5)
@@ -108,7 +132,7 @@ async def test_the_last_of_a_limit_can_be_used(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("images", [1, 3])
-async def test_a_rate_admits_its_burst_and_no_more(stage: Stage, images: int) -> None:
+async def test_a_rate_admits_all_of_it_at_once_and_no_more(stage: Stage, images: int) -> None:
     limit, admitted = Limit(TEAM, Measure.IMAGES, 20), 0
     for _ in range(24):
         try:

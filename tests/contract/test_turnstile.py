@@ -198,16 +198,16 @@ def waits(full: Full | None, cap: Cap, seconds: float) -> bool:
     return full is not None and full.cap is cap and full.wait is not None and seconds - 5 < full.wait <= seconds
 
 
-async def test_a_rate_is_whole_at_first_and_then_comes_back_bit_by_bit(gate: Gate) -> None:
+async def test_a_rate_is_whole_at_first_and_comes_back_after_a_minute(gate: Gate) -> None:
     assert [await enter(gate, f"t{number}", 2, requests_per_minute=6) for number in range(3)] == [None] * 3
-    assert waits(await enter(gate, "t4", 1, requests_per_minute=6), Cap.REQUESTS, 10)
+    assert waits(await enter(gate, "t4", 1, requests_per_minute=6), Cap.REQUESTS, 60)
     assert waits(await enter(gate, "t5", 6, requests_per_minute=6), Cap.REQUESTS, 60)
     assert await enter(gate, "t6", 7, requests_per_minute=6) == Full(cap=Cap.REQUESTS)
 
 
 async def test_pictures_are_counted_beside_calls(gate: Gate) -> None:
     assert await enter(gate, "t1", 1, 10, images_per_minute=12) is None
-    assert waits(await enter(gate, "t2", 1, 4, images_per_minute=12), Cap.IMAGES, 10)
+    assert waits(await enter(gate, "t2", 1, 4, images_per_minute=12), Cap.IMAGES, 60)
     assert await enter(gate, "t3", 1, 13, images_per_minute=12) == Full(cap=Cap.IMAGES)
     assert await enter(gate, "t4", 1, 2, images_per_minute=12) is None
 
@@ -219,8 +219,8 @@ async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: Gate) -> None:
     assert await enter(gate, "t3", 2, 4, **caps) is None
     assert await enter(gate, "t4", 1, 1, **caps) == CROWDED
     await gate.turnstile.leave(gate.backend, [("t3", 2)])
-    assert waits(await enter(gate, "t5", 1, 1, **caps), Cap.REQUESTS, 30)
-    assert waits(await enter(gate, "t6", 1, 4, **caps), Cap.IMAGES, 60)
+    assert waits(await enter(gate, "t5", 1, 1, **caps), Cap.REQUESTS, 60)
+    assert waits(await enter(gate, "t6", 1, 4, images_per_minute=4), Cap.IMAGES, 60)
     assert await enter(gate, "t7", 1, 5, **caps) == Full(cap=Cap.IMAGES)
     assert await enter(gate, "t8", 2, 4, concurrent=2) is None
 

@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
-from service.domain.errors import StateUnavailable
+from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import LIFE, Admission, Claim, Entry, HoldState, Verb, scopes_posted
 from service.domain.limits import MONEY, RATES, Limit, Measure, Standing
 from service.domain.refusals import SECOND, refusal, window_ends
 from service.usecases.accounts import Audit, CountersLost, Posted, Spent, Waiting
+from tests.fakes.minutes import Minute
 
 NOW = 1_795_262_400 * SECOND  # 2026-11-21T12:00:00Z
 MINUTE = 60 * SECOND
 MOST_SWEPT = 100
+LASTS = {Measure.DAY: 1e18, Measure.MONTH: 2e18}  # beside any wait, in microseconds
 TOMBSTONE = 3600 * SECOND
 Window = tuple[Measure, int]  # money of a day or month that is over at that time
 
@@ -37,7 +40,7 @@ class Accounts:
     counted_in: int | None = None
     version: int = 0
     money: Counter[tuple[Window, str]] = field(default_factory=Counter)
-    arrivals: dict[tuple[Measure, str], int] = field(default_factory=dict)
+    minutes: dict[tuple[Measure, str], Minute] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     ended: dict[str, tuple[HoldState, int]] = field(default_factory=dict)
     outbox: dict[str, Entry] = field(default_factory=dict)
@@ -101,8 +104,12 @@ class FakeLedger:
             return self._admission(mine, mine.holds[names[0]].held_at, limits)
         if any(mine.state(name) for name in names):
             raise StateUnavailable("A hold of this request has ended already.")
-        arrivals = [self._take(team, mine, limit, asked_of(claims, limit)) for limit in limits]
-        mine.arrivals |= {key: arrival for key, arrival in arrivals if arrival is not None}
+        refusals = [self._refusal(team, mine, limit, asked_of(claims, limit)) for limit in limits]
+        if found := [each for each in refusals if each]:
+            raise max(found, key=lambda each: each[0])[1]
+        for limit in limits:
+            if limit.measure in RATES:
+                self._minute(mine, limit).add(asked_of(claims, limit), self.now)
         for claim in claims:
             self._put(mine, claim, state, self.now)
         return self._admission(mine, self.now, limits)
@@ -250,12 +257,12 @@ class FakeLedger:
     def _admission(self, mine: Accounts, held_at: int, limits: Sequence[Limit]) -> Admission:
         return Admission(held_at=held_at, standings=tuple(self._standing(mine, limit) for limit in limits))
 
-    def _arrival(self, mine: Accounts, limit: Limit) -> int:
-        return max(self.now, mine.arrivals.get((limit.measure, limit.scope), 0))
+    def _minute(self, mine: Accounts, limit: Limit) -> Minute:
+        return mine.minutes.setdefault((limit.measure, limit.scope), Minute())
 
     def _used(self, mine: Accounts, limit: Limit) -> int:
         if limit.measure in RATES:
-            return limit.most - (self.now + MINUTE - self._arrival(mine, limit)) * limit.most // MINUTE
+            return self._minute(mine, limit).used(self.now)
         if limit.measure is Measure.CONCURRENT:
             claims = [hold.claim for hold in mine.holds.values()]
             return sum(claim.images for claim in claims if limit.scope in claim.scopes)
@@ -264,26 +271,27 @@ class FakeLedger:
     def _standing(self, mine: Accounts, limit: Limit) -> Standing:
         resets = 0
         if limit.measure in RATES:
-            resets = self._arrival(mine, limit) - self.now
+            resets = self._minute(mine, limit).whole_in(self.now)
         elif limit.measure in MONEY:
             resets = window_ends(limit.measure, self.now) - self.now
         return Standing(limit=limit, used=self._used(mine, limit), resets_in=resets / SECOND)
 
-    def _take(self, team: str, mine: Accounts, limit: Limit, asked: int) -> tuple[tuple[Measure, str], int | None]:
-        """A rate's new time of arrival; None for what is not a rate. Raises where there is no room."""
-        standing, key = self._standing(mine, limit), (limit.measure, limit.scope)
-        if limit.measure not in RATES:
-            if standing.used + asked > limit.most:
-                sure = limit.measure in MONEY and asked <= limit.most
-                raise refusal(team, replace(standing, wait=standing.resets_in if sure else None), asked, self.now)
-            return key, None
+    def _refusal(self, team: str, mine: Accounts, limit: Limit, asked: int) -> tuple[float, LimitExceeded] | None:
+        """Why a limit has no room, behind how long that lasts; None where it has."""
+        standing = self._standing(mine, limit)
+        wait: int | None = None
+        lasts = LASTS.get(limit.measure, 0.0)
+        if limit.measure in RATES and asked <= limit.most:
+            wait = self._minute(mine, limit).wait(asked, limit.most, self.now)
+            if wait is None:
+                return None
+            lasts = wait
+        elif standing.used + asked <= limit.most or (limit.measure in RATES and not asked):
+            return None
         if asked > limit.most:
-            raise refusal(team, standing, asked, self.now)
-        arrival = self._arrival(mine, limit) + (asked * MINUTE // limit.most if asked else 0)
-        late = arrival - self.now - MINUTE
-        if late > 0:
-            raise refusal(team, replace(standing, wait=late / SECOND), asked, self.now)
-        return key, arrival
+            return inf, refusal(team, standing, asked, self.now)
+        seconds = standing.resets_in if limit.measure in MONEY else wait and wait / SECOND
+        return lasts, refusal(team, replace(standing, wait=seconds), asked, self.now)
 
 
 def asked_of(claims: Sequence[Claim], limit: Limit) -> int:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from service.domain.errors import StateUnavailable
 from service.domain.refusals import SECOND
 from service.usecases.turnstile import Cap, Caps, Full, News, Party, Shared, SharedOpening
-from tests.fakes.ledger import MINUTE, NOW
+from tests.fakes.ledger import NOW
+from tests.fakes.minutes import Minute
 
 PROBE = 15 * SECOND
 
@@ -22,7 +23,7 @@ class Post:
     probe: str = ""
     probe_ends: int = 0
     calls: dict[str, int] = field(default_factory=dict)
-    rates: dict[Cap, int] = field(default_factory=dict)
+    minutes: dict[Cap, Minute] = field(default_factory=dict)
 
 
 class FakeTurnstile:
@@ -70,17 +71,16 @@ class FakeTurnstile:
             (Cap.REQUESTS, caps.requests_per_minute, party.calls),
             (Cap.IMAGES, caps.images_per_minute, party.pictures),
         ]
-        passed = {
-            cap: max(post.rates.get(cap, 0), self.now) + amount * MINUTE // most for cap, most, amount in asked if most
-        }
+        capped = [(post.minutes.setdefault(cap, Minute()), cap, most, amount) for cap, most, amount in asked if most]
         waits = [
-            Full(cap=cap, wait=None if amount > most else (passed[cap] - self.now - MINUTE) / SECOND)
-            for cap, most, amount in asked
-            if most and (amount > most or passed[cap] - self.now > MINUTE)
+            Full(cap=cap, wait=None if amount > most else (minute.wait(amount, most, self.now) or 0) / SECOND)
+            for minute, cap, most, amount in capped
+            if amount > most or minute.wait(amount, most, self.now)
         ]
         if waits:
             return max(waits, key=lambda full: float("inf") if full.wait is None else full.wait)
-        post.rates |= passed
+        for minute, _, _, amount in capped:
+            minute.add(amount, self.now)
         if caps.concurrent:
             post.calls |= {f"{party.name}:{number}": self.now + _micros(party.lease) for number in range(party.calls)}
         return None

@@ -30,8 +30,9 @@ class Script:
 
 
 def load(name: str, folder: Path = SCRIPTS) -> Script:
-    """The script of that name, behind its folder's prelude."""
-    text = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+    """The script of that name, behind the clock and its folder's prelude."""
+    files = (SCRIPTS / "clock.lua", folder / "prelude.lua", folder / f"{name}.lua")
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

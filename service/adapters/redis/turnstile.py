@@ -18,7 +18,7 @@ from service.domain.refusals import SECOND
 from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening
 
 NEVER = -1
-KEYS = ("health", "blocked", "probe", "calls", "rates")
+KEYS = ("health", "blocked", "probe", "calls", "rates2")
 
 _EXCHANGE, _PROBE, _ENTER, _LEAVE = (
     load(verb, SCRIPTS / "turnstile") for verb in ("exchange", "probe", "enter", "leave")

@@ -2,7 +2,8 @@
 -- KEYS: as in the prelude. ARGV: state, lease in microseconds, number of limits, scope + measure + most of each, then the
 -- claims: id, quote, images, scopes (lines), cost, booked scopes (lines), entry.
 -- Reply: 'lost' | 'over' (a hold of that id has ended) | 'full', now, place of the limit, asked, used, resets, wait (-1: no
--- end known) | 'held', now, held_at, then used + resets of every limit. Times are microseconds.
+-- end known) | 'held', now, held_at, then used + resets of every limit. Times are microseconds. Of several limits without
+-- room the reply names the one that stays without room longest.
 
 local FIRST_LIMIT = 4
 local state, lease, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -22,45 +23,38 @@ local function sum_up()
   return asked
 end
 
--- The limit's value with the amount in it, or nothing and the wait until there is room.
-local function take(limit, amount)
-  if not limit.rate then
-    local after = limit.value + amount
-    if after > limit.most then
-      return nil, -1
-    end
-    return after
+-- Nothing if a limit has room for an amount, else the wait for it (-1: no end known) and how long the lack of room lasts,
+-- as a number to compare: for ever, until a month or a day ends, a wait, until another hold ends.
+local LASTS = { usd_per_month = 2e18, usd_per_day = 1e18, concurrent_images = 0 }
+local function wait_for(limit, amount)
+  if limit.rate then
+    local wait = wait_for_room(limit.minute, amount, limit.most)
+    return wait, wait == -1 and math.huge or wait
   end
-  if amount > limit.most then
-    return nil, -1
+  if limit.value + amount > limit.most then
+    return -1, amount > limit.most and math.huge or LASTS[limit.measure]
   end
-  local after = limit.value
-  if amount > 0 then
-    after = after + math.floor(amount * MINUTE / limit.most)
-  end
-  if after - now > MINUTE then
-    return nil, after - now - MINUTE
-  end
-  return after
 end
 
 -- The fields of rates as they are to be, or nothing and the refusal.
 local function take_all(limits, asked)
-  local writes = {}
+  local writes, refusal, longest = {}, nil, -1
   for place, limit in ipairs(limits) do
     local amount = (asked[limit.scope] or { requests = 0, images = 0, quote = 0 })[limit.asks]
-    local after, wait = take(limit, amount)
-    if not after then
+    local wait, lasts = wait_for(limit, amount)
+    if wait and lasts > longest then
       local used, resets = standing(limit)
-      return nil, { 'full', now, place - 1, amount, used, resets, wait }
-    end
-    limit.value = after
-    if limit.rate then
+      refusal, longest = { 'full', now, place - 1, amount, used, resets, wait }, lasts
+    elseif not refusal and limit.rate and amount > 0 then
+      limit.value = limit.value + amount
+      add_to_minute(limit.minute, amount)
       writes[#writes + 1] = limit.field
-      writes[#writes + 1] = whole(after)
+      writes[#writes + 1] = pack_minute(limit.minute)
+    elseif not refusal and not limit.rate then
+      limit.value = limit.value + amount
     end
   end
-  return writes
+  return not refusal and writes, refusal
 end
 
 -- When the holds were made, if they are there already; whether any has ended or only some of them are there.
@@ -78,17 +72,25 @@ local function found_again()
   return held_at, over or (there > 0 and there < claims)
 end
 
--- Once a day: drop the fields of windows that are over and of rates that are whole. Days of late posts are kept a while.
+-- Does a field say nothing any more? The first version wrote `rate:`, the time when a rate is whole again.
+local function is_idle(field, value)
+  local kind = string.match(field, '^%w+:')
+  if kind == 'rate2:' then
+    return read_minute(value).used == 0
+  end
+  return (kind == 'rate:' and tonumber(value) < now) or (kind == 'open:' and tonumber(value) == 0)
+end
+
+-- Once a day: drop the fields of windows that are over and idle ones. Days of late posts are kept a while.
 local function clean(today)
   local oldest_day = today - 2
   local oldest_month = string.format('%04d%02d', civil(today - 31))
   local old = {}
   local fields = redis.call('HGETALL', KEYS[1])
   for place = 1, #fields, 2 do
-    local field, value = fields[place], tonumber(fields[place + 1])
+    local field = fields[place]
     local day, month = string.match(field, '^day:(%d+):'), string.match(field, '^month:(%d+):')
-    local idle = (string.sub(field, 1, 5) == 'rate:' and value < now) or (string.sub(field, 1, 5) == 'open:' and value == 0)
-    if (day and tonumber(day) < oldest_day) or (month and month < oldest_month) or idle then
+    if (day and tonumber(day) < oldest_day) or (month and month < oldest_month) or is_idle(field, fields[place + 1]) then
       old[#old + 1] = field
     end
   end

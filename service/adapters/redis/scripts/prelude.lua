@@ -1,10 +1,10 @@
--- Stands before every script: the clock, and what more than one verb does. All of a team is in one slot.
+-- Stands before every script, behind clock.lua: what more than one verb does. All of a team is in one slot.
 --
 -- KEYS[1] igw:{team}:state   hash: all counters of the team, so that they are there together or lost together
 --           ready                     run id of the server that counted; any other server's counters are not believed
 --           version                   grows with every entry; a rebuild must not miss one
 --           today                     the day on which fields of old windows were last dropped
---           rate:<measure>:<scope>    GCRA: theoretical arrival time, microseconds since 1970
+--           rate2:<measure>:<scope>   amounts of the last minute, as in clock.lua (the first version: rate:<measure>:<scope>)
 --           open:<scope>              images in open holds
 --           day:<day>:<scope>, month:<yyyymm>:<scope>    nano-USD, booked and held
 -- KEYS[2] igw:{team}:holds   sorted set: id of an open hold -> end of its lease, microseconds since 1970
@@ -15,16 +15,9 @@
 -- Lua and the server would both round them otherwise. Nothing that counts money has a TTL: a server that evicts keys
 -- with one (volatile-*) cannot evict money.
 
-local DAY, MINUTE = 86400000000, 60000000
+local DAY = 86400000000
 local TOMBSTONE_MS = 3600000
 local CHUNK = 1000 -- fields in one command; a call in Lua takes at most about 8,000 arguments
-
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-
-local function whole(number)
-  return string.format('%.0f', number)
-end
 
 local function hold_key(id)
   return string.sub(KEYS[2], 1, -2) .. ':' .. id -- …:holds -> …:hold:<id>
@@ -170,7 +163,7 @@ local function limits_from(first, count)
   local limits = {}
   for place = first, first + 3 * (count - 1), 3 do
     local scope, measure = ARGV[place], ARGV[place + 1]
-    local limit = { scope = scope, asks = ASKS[measure], most = tonumber(ARGV[place + 2]), rate = false }
+    local limit = { scope = scope, measure = measure, asks = ASKS[measure], most = tonumber(ARGV[place + 2]), rate = false }
     if measure == 'usd_per_day' then
       limit.field = day .. scope
     elseif measure == 'usd_per_month' then
@@ -178,7 +171,7 @@ local function limits_from(first, count)
     elseif measure == 'concurrent_images' then
       limit.field = 'open:' .. scope
     else
-      limit.field = 'rate:' .. measure .. ':' .. scope
+      limit.field = 'rate2:' .. measure .. ':' .. scope
       limit.rate = true
     end
     limits[#limits + 1] = limit
@@ -194,21 +187,20 @@ local function read(limits)
   end
   local found = redis.call('HMGET', KEYS[1], unpack(fields))
   for place, limit in ipairs(limits) do
-    limit.value = tonumber(found[place + 2]) or 0
     if limit.rate then
-      limit.value = math.max(limit.value, now)
+      limit.minute = read_minute(found[place + 2])
+      limit.value = limit.minute.used
+    else
+      limit.value = tonumber(found[place + 2]) or 0
     end
   end
   return found[1] == run_id(), found[2]
 end
 
--- How much of a limit is used, and in how many microseconds a rate is whole again. Money's windows end by the calendar.
+-- How much of a limit is used, and in how many microseconds all of a rate is there again. Money's windows end by the
+-- calendar.
 local function standing(limit)
-  if not limit.rate then
-    return limit.value, 0
-  end
-  local left = math.floor((now + MINUTE - limit.value) * limit.most / MINUTE)
-  return limit.most - left, limit.value - now
+  return limit.value, limit.rate and whole_in(limit.minute) or 0
 end
 
 -- Append to a reply how the limits stand.

@@ -5,7 +5,7 @@
 if not flight.own then
   return 0
 end
-local lease = string.format('%.0f', now + tonumber(ARGV[4]))
+local lease = whole(now + tonumber(ARGV[4]))
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'state', 'landed', 'owner', ARGV[1], 'mark', flight.mark, 'lease', lease,
   'failure', ARGV[2], 'result', ARGV[3])

@@ -1,12 +1,9 @@
--- Stands before every script of a flight: the clock, and how a flight is read and written.
+-- Stands before every script of a flight, behind clock.lua: how a flight is read and written.
 --
 -- KEYS[1] igw:{team}:flight:<name>  hash: state (open, sent, landed), owner, mark, lease (its end, microseconds since
 -- 1970; of a landed flight, how long everybody is told), and of a landed flight its failure or its hollow result. Every
 -- write says when the key goes by itself.
 -- ARGV[1] is always the owner that asks. Numbers are written with '%.0f': Lua would round them otherwise.
-
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
 local found = redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease', 'mark')
 local flight = { state = found[1] or nil, own = found[2] == ARGV[1], lease = tonumber(found[3]), mark = found[4] or '' }
@@ -18,7 +15,7 @@ end
 
 -- The owner leads and is alive. ARGV[2]: lease in microseconds, ARGV[3]: milliseconds to remember the flight for from here.
 local function show_life(state)
-  local lease = string.format('%.0f', now + tonumber(ARGV[2]))
+  local lease = whole(now + tonumber(ARGV[2]))
   redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'lease', lease)
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end

@@ -17,19 +17,6 @@ local function crowded()
   end
 end
 
--- What a rate stands at with the amount in it, or nothing and the wait for it.
-local function passed(rate)
-  if rate.amount > rate.most then
-    return nil, -1
-  end
-  local stands = math.max(tonumber(redis.call('HGET', KEYS[5], rate.field) or '0'), now)
-  local after = stands + math.floor(rate.amount * MINUTE / rate.most)
-  if after - now > MINUTE then
-    return nil, after - now - MINUTE
-  end
-  return after
-end
-
 local wait = concurrent and crowded()
 if wait then
   return { 'concurrent', wait }
@@ -42,7 +29,8 @@ local rates = {
 local full
 for _, rate in ipairs(rates) do
   if rate.most then
-    rate.after, wait = passed(rate)
+    rate.minute = read_minute(redis.call('HGET', KEYS[5], rate.field))
+    wait = wait_for_room(rate.minute, rate.amount, rate.most)
     if wait and (not full or wait == -1 or (full[2] ~= -1 and wait > full[2])) then
       full = { rate.field .. '_per_minute', wait }
     end
@@ -53,8 +41,9 @@ if full then
 end
 
 for _, rate in ipairs(rates) do
-  if rate.after then
-    redis.call('HSET', KEYS[5], rate.field, whole(rate.after))
+  if rate.most and rate.amount > 0 then
+    add_to_minute(rate.minute, rate.amount)
+    redis.call('HSET', KEYS[5], rate.field, pack_minute(rate.minute))
     redis.call('PEXPIRE', KEYS[5], MINUTE / 1000)
   end
 end
