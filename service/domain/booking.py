@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from service.domain.catalog import Model
 from service.domain.images import Spec
-from service.domain.ledger import Basis, Claim, Entry, Status, scopes_of
+from service.domain.ledger import Basis, Claim, Entry, Status, scopes_of, tier_scope, tiers_of
 from service.domain.outcomes import Purchase, Usage
 from service.domain.quotes import Charge, quote
 from service.domain.routing import Plan
@@ -26,8 +26,13 @@ class Caller:
 
 
 def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0) -> Claim:  # noqa: PLR0913, PLR0917 (all that a hold is about)
-    """The hold that one order needs, with so many previews."""
+    """The hold that one order needs, with so many previews: in each tier at what that tier may cost."""
     worst = quote(spec, model, plan.route, plan.price, partials)
+    tiers = tiers_of(spec, model, plan.route.delivers)
+    by_tier = dict.fromkeys(tiers, worst)
+    if len(tiers) > 1:
+        by_tier |= {tier: quote(replace(spec, tier=tier), model, plan.route, plan.price, partials) for tier in tiers}
+    quotes = {tier_scope(tier): nano for tier, nano in by_tier.items() if nano != worst}
     entry = Entry(
         hold_id=hold_id,
         request_id=caller.request_id,
@@ -42,13 +47,14 @@ def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, pa
         output_format=plan.transcode.output_format if plan.transcode else spec.output_format,
         n=spec.n,
         tier=spec.tier,
-        resolved_tier=plan.route.delivers or resolved_tier(spec, model),
+        resolved_tier=max(reversed(tiers), key=by_tier.__getitem__, default=None),
         size=str(spec.size) if spec.size else None,
         cost=worst,
         basis=Basis.UNCONFIRMED,
         status=Status.LOST,
     )
-    return Claim(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes_of(caller.key, spec, model), entry=entry)
+    scopes = scopes_of(caller.key, model, tiers)
+    return Claim(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
 
 
 def delivered(claim: Claim, held_at: int, purchase: Purchase, charge: Charge, model: Model) -> Entry:

@@ -10,13 +10,13 @@ the real one obey it.
        └─ void, expire ────────────────▶ VOIDED      never left the house
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from service.domain.catalog import Model
 from service.domain.images import Spec
-from service.domain.limits import MEASURES, TEAM, Limit, Limits, Standing
+from service.domain.limits import MEASURES, MONEY, TEAM, Limit, Limits, Standing
 from service.domain.teams import Key
 
 
@@ -108,9 +108,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One hold that is wanted: `quote` nano-USD and `images` in each of the `scopes`.
+    """One hold that is wanted: `images` and nano-USD in each of the `scopes`.
 
-    `entry` is what goes into the ledger if nobody comes back to say how it ended: at the quote, unconfirmed.
+    `quote` is the worst price. A tier's scope is held at the worst price of that tier, in `quotes` if it differs.
+    `entry` goes into the ledger if the hold runs out: at the quote, unconfirmed.
     """
 
     hold_id: str
@@ -118,6 +119,11 @@ class Claim:
     images: int
     scopes: tuple[str, ...]
     entry: Entry
+    quotes: Mapping[str, int] = field(default_factory=dict)
+
+    def quote_in(self, scope: str) -> int:
+        """The nano-USD that are held in a scope."""
+        return self.quotes.get(scope, self.quote)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,18 +134,29 @@ class Admission:
     standings: tuple[Standing, ...]
 
 
-def scopes_of(key: Key, spec: Spec, model: Model) -> tuple[str, ...]:
-    """Every scope that a request is held in.
+def tiers_of(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str, ...]:
+    """The tiers that a request may be drawn in: the one that was asked for, else the one that its route `delivers`.
 
-    A tier left to the vendor may turn out to be any of the model's, so it is held in all of them.
+    A tier left to the vendor may turn out to be any of the model's.
     """
-    tiers = (spec.tier,) if spec.tier in model.tiers else model.tiers
-    return (TEAM, f"key:{key.id}", f"model:{model.id}", *(f"tier:{tier}" for tier in tiers))
+    if spec.tier in model.tiers:
+        return (spec.tier,)
+    return (delivers,) if delivers else model.tiers
+
+
+def scopes_of(key: Key, model: Model, tiers: Iterable[str]) -> tuple[str, ...]:
+    """Every scope that a request is held in, which may be drawn in these tiers."""
+    return (TEAM, f"key:{key.id}", f"model:{model.id}", *map(tier_scope, tiers))
+
+
+def tier_scope(tier: str) -> str:
+    """The scope of a tier."""
+    return f"tier:{tier}"
 
 
 def scopes_posted(entry: Entry) -> tuple[str, ...]:
     """The scopes that an entry's cost counts in."""
-    tier = (f"tier:{entry.resolved_tier}",) if entry.resolved_tier else ()
+    tier = (tier_scope(entry.resolved_tier),) if entry.resolved_tier else ()
     return (TEAM, f"key:{entry.key}", f"model:{entry.model}", *tier)
 
 
@@ -148,10 +165,19 @@ def limits_of(key: Key, scopes: Iterable[str]) -> tuple[Limit, ...]:
     return tuple(limit for scope in scopes for limit in _spelled(scope, _of_scope(key, scope)))
 
 
+def limits_beside(key: Key, model: Model, scopes: Collection[str]) -> tuple[Limit, ...]:
+    """The limits in money of the model's other tiers: the vendor may draw one of them instead.
+
+    Nothing is held there. A limit refuses only where such pictures have taken the window beyond it.
+    """
+    others = [scope for scope in map(tier_scope, model.tiers) if scope not in scopes]
+    return tuple(limit for limit in limits_of(key, others) if limit.measure in MONEY)
+
+
 def all_limits(key: Key) -> tuple[Limit, ...]:
     """Every limit there is for a key and its team, whatever is asked for."""
     team = key.team
-    named = (*(f"model:{name}" for name in team.limits_by_model), *(f"tier:{name}" for name in team.limits_by_tier))
+    named = (*(f"model:{name}" for name in team.limits_by_model), *map(tier_scope, team.limits_by_tier))
     return limits_of(key, (TEAM, f"key:{key.id}", *named))
 
 

@@ -13,6 +13,7 @@ from service.domain.limits import MONEY, RATES, TEAM, Measure, Standing
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 CENT_DIGITS, NANO_DIGITS = 2, 9
+DEARER = "vendors draw in this scope what was asked for in another"
 
 
 def refusal(team: str, standing: Standing, asked: int, at: int) -> LimitExceeded:
@@ -50,7 +51,8 @@ def _of_money(team: str, standing: Standing, asked: int, at: int) -> str:
     if standing.wait is None:
         return f"{spent}; this request may cost up to {dollars(asked)}, which is more than the whole limit."
     ends = datetime.fromtimestamp(window_ends(limit.measure, at) // SECOND, UTC)
-    return f"{spent}; this request may cost up to {dollars(asked)}. The limit resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
+    because = f"this request may cost up to {dollars(asked)}" if asked else DEARER
+    return f"{spent}; {because}. The limit resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
 
 
 def _of_rate(team: str, standing: Standing, asked: int) -> str:

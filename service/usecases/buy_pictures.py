@@ -14,7 +14,7 @@ from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
 from service.domain.errors import Failure
 from service.domain.images import Spec
-from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_of
+from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_beside, limits_of
 from service.domain.limits import RATES
 from service.domain.outcomes import Outcome, Partial, Purchase
 from service.domain.quotes import cost
@@ -146,10 +146,11 @@ class BuyPictures:
         """
         parts, partials = split(wish.spec, plan), previews(wish.spec, plan, wish.partials)
         claims = [claim(self.mint(), part, plan, wish.model, wish.caller, partials) for part in parts]
-        limits = limits_of(wish.caller.key, claims[0].scopes)
+        key, scopes = wish.caller.key, claims[0].scopes
+        limits = (*limits_of(key, scopes), *limits_beside(key, wish.model, scopes))
         counted = limits if first else tuple(limit for limit in limits if limit.measure not in RATES)
         state = HoldState.PENDING if bring else HoldState.SENT
-        async with self.hold(wish.caller.key.team.name, claims, counted, state) as held:
+        async with self.hold(key.team.name, claims, counted, state) as held:
             if first:
                 wish.admitted(held.admission)
             async with Unsent(held):

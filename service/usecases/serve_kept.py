@@ -13,7 +13,7 @@ import pybase64
 from service.domain.booking import resolved_tier
 from service.domain.errors import NotFoundError
 from service.domain.kept import name_of
-from service.domain.ledger import Basis, Claim, Entry, HoldState, Status, limits_of, scopes_of
+from service.domain.ledger import Basis, Claim, Entry, HoldState, Status, limits_of, scopes_of, tiers_of
 from service.usecases.buy_pictures import Wish
 from service.usecases.flights import Result
 from service.usecases.hold_money import HoldMoney
@@ -105,5 +105,5 @@ def claim_of(hold_id: str, wish: Wish, kept: Result, source: Source) -> Claim:
         cache=source.value,
         status=Status.DELIVERED,
     )
-    scopes = scopes_of(wish.caller.key, spec, wish.model)
+    scopes = scopes_of(wish.caller.key, wish.model, tiers_of(spec, wish.model))
     return Claim(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=entry)

@@ -212,6 +212,85 @@ async def test_nothing_that_counts_money_can_be_evicted(redis_url: str) -> None:
     assert kept == dict.fromkeys(["state", "holds", "outbox", f"hold:{held.hold_id}"], -1)
 
 
+FIRST_FORM = {  # as the first version wrote a hold of 20 cents
+    "state": "sent",
+    "quote": "200000000",
+    "images": "2",
+    "scopes": "team\nkey:k1\nmodel:painter\ntier:low\ntier:high",
+    "cost": "200000000",
+    "booked": "team\nkey:k1\nmodel:painter\ntier:high",
+    "entry": (
+        '{"hold_id":"h1","request_id":"req_1","team":"search","key":"k1","operation":"generate","model":"painter",'
+        '"backend":"alpha","upstream_model":"alpha/painter","price_version":"cent@2026-01-01","output_format":"png",'
+        '"n":2,"cost":200000000,"basis":"unconfirmed","status":"lost","tier":null,"resolved_tier":"high","size":null,'
+        '"text_in":0,"image_in":0,"text_cached":0,"image_cached":0,"text_out":0,"image_out":0,"saved":0,'
+        '"cache":"bypass","tags":{},"held_at":0,"posted_at":0}'
+    ),
+}
+HELD_SCOPES = FIRST_FORM["scopes"].split()
+
+
+async def held_by_the_first_version(stage: Stage, client: Client, lease_end: int) -> None:
+    """One hold and its counters, as scripts of the first version leave them."""
+    now = (await stage.ledger.audit(stage.team)).at
+    start = f"igw:{{{stage.team}}}:"
+    await client.execute_command(
+        "HSET", f"{start}hold:h1", "held_at", now, *(word for pair in FIRST_FORM.items() for word in pair)
+    )
+    await client.execute_command("ZADD", f"{start}holds", lease_end, "h1")
+    today = datetime.fromtimestamp(now / SECOND, UTC)
+    for scope in HELD_SCOPES:
+        for field, amount in (
+            (f"day:{now // (86_400 * SECOND)}:{scope}", 20 * CENT),
+            (f"month:{today:%Y%m}:{scope}", 20 * CENT),
+            (f"open:{scope}", 2),
+        ):
+            await client.execute_command("HINCRBY", f"{start}state", field, amount)
+
+
+@pytest.mark.parametrize("end", ["post", "void", "sweep"])
+@pytest.mark.parametrize("rebuilt", [False, True])
+async def test_a_hold_of_the_first_version_comes_to_its_end(redis_url: str, end: str, rebuilt: bool) -> None:
+    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+        assert await stage.rebuild()
+        await held_by_the_first_version(stage, client, lease_end=0)
+        if rebuilt:
+            await stage.store.restart(stage.team)
+            assert await stage.rebuild()
+        held = [await stage.used(scope=scope) for scope in HELD_SCOPES]
+        assert held == [20 * CENT] * 5
+        assert await stage.used(Measure.CONCURRENT, "tier:low") == 2
+        match end:
+            case "post":
+                entry = stage.claim(hold_id="h1").entry
+                await stage.ledger.post(replace(entry, cost=CENT, resolved_tier="low"))
+                left = [CENT, CENT, CENT, CENT, 0]
+            case "void":
+                await stage.ledger.void(stage.team, "h1")
+                left = [0] * 5
+            case _:
+                assert await stage.ledger.sweep(stage.team) == (HoldState.EXPIRED,)
+                (expired,) = await stage.entries()
+                assert (expired.cost, expired.n, expired.resolved_tier) == (20 * CENT, 2, "high")
+                left = [20 * CENT, 20 * CENT, 20 * CENT, 0, 20 * CENT]
+        assert [await stage.used(scope=scope) for scope in HELD_SCOPES] == left
+        assert [await stage.used(Measure.CONCURRENT, scope) for scope in HELD_SCOPES] == [0] * 5
+
+
+async def test_a_hold_of_one_quote_is_kept_as_the_first_version_kept_it(redis_url: str) -> None:
+    """So that one of its replicas can end it."""
+    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+        assert await stage.rebuild()
+        plainly, by_tier = stage.claim(), stage.claim(quotes={"tier:high": CENT})
+        await stage.ledger.hold(stage.team, [plainly, by_tier], [], state=SENT)
+        start = f"igw:{{{stage.team}}}:hold:"
+        first_form = {name.encode() for name in (*FIRST_FORM, "held_at")}
+        assert {*await client.hkeys(start + plainly.hold_id)} == first_form
+        assert {*await client.hkeys(start + by_tier.hold_id)} == {*first_form, b"quotes"}
+        kept = await client.execute_command("HGET", start + by_tier.hold_id, "quotes")
+        assert kept.split() == [b"200000000"] * 3 + [b"10000000"]
+
+
 async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
     async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()

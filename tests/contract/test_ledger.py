@@ -11,7 +11,7 @@ from service.domain.ledger import HoldState, Status
 from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.accounts import CountersLost, Posted, Spent
 from tests.cluster import valkey_cluster
-from tests.contract.ledgers import CENT, HIGH, KEY, LOW, SCOPES, Stage, stage_on
+from tests.contract.ledgers import CENT, HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 
 PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
@@ -196,6 +196,74 @@ async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: Sta
     assert waiting.ticket == posted.ticket
     assert waiting.entry == replace(cost, held_at=posted.held_at, posted_at=posted.posted_at)
     assert posted.posted_at >= posted.held_at
+
+
+EACH = {HIGH: 20 * CENT, LOW: 3 * CENT}
+
+
+async def test_each_tier_is_held_at_its_own_worst_price(stage: Stage) -> None:
+    claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT}, images=2)
+    limits = [Limit(LOW, Measure.DAY, 3 * CENT), Limit(HIGH, Measure.DAY, 20 * CENT)]
+    await stage.ledger.hold(stage.team, [claim], limits, state=SENT)
+    for measure in (Measure.DAY, Measure.MONTH):
+        assert {scope: await stage.used(measure, scope) for scope in EACH} == EACH
+    assert [await stage.used(scope=scope) for scope in (TEAM, KEY)] == [20 * CENT] * 2
+    assert [await stage.used(Measure.CONCURRENT, scope) for scope in EACH] == [2, 2]
+    with pytest.raises(LimitExceeded) as refused:
+        await stage.ledger.hold(stage.team, [stage.claim(scopes=(LOW,), quote=1)], limits, state=SENT)
+    assert refused.value.standing.limit == limits[0]
+
+
+@pytest.mark.parametrize("end", ["post", "void", "sweep"])
+async def test_what_a_hold_ends_with_is_given_back_in_each_tier(stage: Stage, end: str) -> None:
+    claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT})
+    ledger = stage.store.leasing(0)
+    await ledger.hold(stage.team, [claim], [], state=SENT)
+    await stage.store.restart(stage.team)
+    assert await stage.rebuild()
+    assert {scope: await stage.used(scope=scope) for scope in EACH} == EACH
+    match end:
+        case "post":
+            await ledger.post(replace(claim.entry, cost=CENT, resolved_tier="low"))
+        case "void":
+            await ledger.void(stage.team, claim.hold_id)
+        case _:
+            assert await ledger.sweep(stage.team) == (EXPIRED,)
+    left = {"post": (CENT, 0, CENT), "void": (0, 0, 0), "sweep": (20 * CENT, 20 * CENT, 0)}[end]
+    assert tuple([await stage.used(scope=scope) for scope in (TEAM, HIGH, LOW)]) == left
+    assert [await stage.used(Measure.CONCURRENT, scope) for scope in EACH] == [0, 0]
+
+
+async def test_a_lost_hold_is_put_back_in_each_tier(stage: Stage) -> None:
+    claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT})
+    await stage.ledger.extend(stage.team, [claim])
+    assert {scope: await stage.used(scope=scope) for scope in EACH} == EACH
+
+
+async def test_a_window_that_a_vendor_overshot_refuses_the_next(stage: Stage) -> None:
+    """Low is asked for, high is drawn: the window of high has it, and refuses what may be drawn as high again."""
+    beside = [Limit(HIGH, Measure.DAY, CENT), Limit(HIGH, Measure.MONTH, 100 * CENT)]
+    low = [stage.claim(scopes=(TEAM, KEY, MODEL, LOW), quote=CENT) for _ in range(3)]
+    await stage.ledger.hold(stage.team, low[:1], beside, state=SENT)
+    await stage.ledger.post(replace(low[0].entry, cost=21 * CENT, tier="low", resolved_tier="high"))
+    with pytest.raises(LimitExceeded, match="vendors draw in this scope what was asked for in another") as refused:
+        await stage.ledger.hold(stage.team, low[1:2], beside, state=SENT)
+    assert (refused.value.standing.limit, refused.value.standing.used) == (beside[0], 21 * CENT)
+    assert refused.value.standing.wait == refused.value.standing.resets_in
+    await stage.ledger.hold(stage.team, low[1:2], beside[1:], state=SENT)
+    assert await stage.used(scope=HIGH) == 21 * CENT
+    await stage.store.restart(stage.team)
+    assert await stage.rebuild({TEAM: 21 * CENT, HIGH: 21 * CENT})
+    with pytest.raises(LimitExceeded):
+        await stage.ledger.hold(stage.team, low[2:], beside, state=SENT)
+
+
+async def test_a_window_that_was_used_up_by_its_own_tier_refuses_no_other(stage: Stage) -> None:
+    """Also where the limit was lowered below what is spent."""
+    high, low = stage.claim(), stage.claim(scopes=(TEAM, KEY, MODEL, LOW), quote=CENT)
+    await stage.ledger.hold(stage.team, [high], [], state=SENT)
+    await stage.ledger.post(high.entry)
+    await stage.ledger.hold(stage.team, [low], [Limit(HIGH, Measure.DAY, CENT)], state=SENT)
 
 
 @pytest.mark.parametrize("state", [PENDING, SENT])

@@ -40,7 +40,7 @@ class Story:
     def expected(self, scope: str) -> int:
         """Entries plus open holds."""
         entries = sum(entry.cost for entry in self.booked.values() if scope in scopes_posted(entry))
-        return entries + sum(claim.quote for claim in self.open() if scope in claim.scopes)
+        return entries + sum(claim.quote_in(scope) for claim in self.open() if scope in claim.scopes)
 
     def open(self) -> list[Claim]:
         ends = (HoldState.PENDING, HoldState.SENT)
@@ -60,7 +60,8 @@ class Story:
     async def hold(self, place: int, quote: int, state: HoldState = HoldState.PENDING) -> None:
         known = self.claims.get(place)
         if known is None or known.hold_id not in self.states:
-            known = self.stage.claim(quote=quote, images=1 + quote % 3, scopes=(*SCOPES, LOW))
+            quotes = {LOW: quote // 2} if quote % 2 else {}
+            known = self.stage.claim(quote=quote, images=1 + quote % 3, scopes=(*SCOPES, LOW), quotes=quotes)
             if self.expected(TEAM) + quote > BUDGET.most:
                 with pytest.raises(LimitExceeded):
                     await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)

@@ -27,6 +27,8 @@ TEAMS = "teams:\n" + "".join(
         team("poor", f"limits: {{usd_per_day: {CENT * 1.5}}}"),
         team("broke", "limits: {usd_per_month: 0}"),
         team("careful", f"limits_by_tier: {{high: {{usd_per_day: {CENT}, concurrent_images: 2}}}}"),
+        team("upgraded", "limits_by_tier: {high: {usd_per_day: 0.01}}"),
+        team("thrifty", f"limits_by_tier: {{low: {{usd_per_day: {CENT}}}}}"),
         team("single", "limits: {concurrent_images: 1}"),
         team("modelled", "limits_by_model: {gpt-image-2: {requests_per_minute: 1}}"),
     )
@@ -130,6 +132,26 @@ def test_a_limit_of_a_tier_holds_for_the_tier(caller: Caller) -> None:
     assert refused(caller.ask("careful", quality="high"))["limit_source"] == "tier:high usd_per_day"
     assert refused(caller.ask("careful", quality="auto"))["limit_source"] == "tier:high usd_per_day"
     assert caller.ask("careful").status_code == 200
+
+
+def test_a_request_without_a_tier_takes_of_each_what_that_tier_may_cost(caller: Caller) -> None:
+    assert caller.ask("thrifty", quality="auto").status_code == 200
+    assert caller.ask("thrifty").status_code == 200
+    assert refused(caller.ask("thrifty"))["limit_source"] == "tier:low usd_per_day"
+
+
+def test_what_a_vendor_upgrades_fills_the_window_of_what_it_drew(
+    caller: Caller, http: httpx2.Client, openai_sim: Simulator
+) -> None:
+    wish = {"model": "gpt-image-2", "prompt": "fox", "quality": "high", "size": "1024x1024"}
+    high = http.post(f"{openai_sim.base_url}/images/generations", json=wish, headers={"authorization": "Bearer sk-x"})
+    openai_sim.answer(*[Answer(body=high.content)] * 5)
+    first = caller.ask("upgraded", prompt="fox 0")
+    assert (first.status_code, float(first.headers["x-gateway-cost-usd"]) > 0.1) == (200, True)
+    for number in range(1, 5):
+        error = refused(caller.ask("upgraded", prompt=f"fox {number}"))
+        assert error["limit_source"] == "tier:high usd_per_day"
+    assert error["spent"] == pytest.approx(float(first.headers["x-gateway-cost-usd"]))
 
 
 def test_a_limit_of_a_model_holds_for_the_model(caller: Caller) -> None:

@@ -1,7 +1,7 @@
 """Quotas and holds in memory, by the same rules as the real ones and by a clock that tests set."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -44,6 +44,7 @@ class Accounts:
     holds: dict[str, Hold] = field(default_factory=dict)
     ended: dict[str, tuple[HoldState, int]] = field(default_factory=dict)
     outbox: dict[str, Entry] = field(default_factory=dict)
+    upgraded: dict[str, int] = field(default_factory=dict)
 
     def state(self, name: str) -> HoldState | None:
         """Where a hold is in its life; None where nothing is known of it."""
@@ -55,11 +56,16 @@ class Accounts:
         """Open holds, the one whose lease ends first in front."""
         return sorted(self.holds, key=lambda name: (self.holds[name].lease_end, name))
 
-    def spend(self, at: int, scopes: Sequence[str], nanos: int) -> None:
-        """Count money in the windows of that time."""
+    def spend(self, at: int, amounts: Mapping[str, int], sign: int = 1) -> None:
+        """Count money by scope in the windows of that time."""
         for window in windows(at):
-            for scope in scopes:
-                self.money[window, scope] += nanos
+            for scope, nanos in amounts.items():
+                self.money[window, scope] += sign * nanos
+
+
+def held_in(claim: Claim) -> Mapping[str, int]:
+    """What a claim holds, by scope."""
+    return {scope: claim.quote_in(scope) for scope in claim.scopes}
 
 
 def windows(at: int) -> tuple[Window, Window]:
@@ -109,7 +115,7 @@ class FakeLedger:
             raise max(found, key=lambda each: each[0])[1]
         for limit in limits:
             if limit.measure in RATES:
-                self._minute(mine, limit).add(asked_of(claims, limit), self.now)
+                self._minute(mine, limit).add(asked_of(claims, limit) or 0, self.now)
         for claim in claims:
             self._put(mine, claim, state, self.now)
         return self._admission(mine, self.now, limits)
@@ -130,6 +136,10 @@ class FakeLedger:
         if state and (state, Verb.POST) not in LIFE:
             return Posted(state=state)
         held_at = hold.held_at if hold else entry.held_at or self.now
+        if hold:
+            drawn = [scope for scope in scopes_posted(entry) if scope.startswith("tier:")]
+            others = [scope for scope in drawn if scope not in hold.claim.scopes]
+            mine.upgraded |= {scope: max(held_at, mine.upgraded.get(scope, 0)) for scope in others}
         self._end(mine, entry.hold_id, HoldState.POSTED)
         ticket = self._book(mine, entry, held_at)
         return Posted(state=HoldState.POSTED, ticket=ticket, held_at=held_at, posted_at=self.now)
@@ -190,7 +200,7 @@ class FakeLedger:
             mine.money.update({(window, scope): nanos for scope, nanos in sums.items()})
             for hold in mine.holds.values():
                 if window in windows(hold.held_at):
-                    mine.money.update({(window, scope): hold.claim.quote for scope in hold.claim.scopes})
+                    mine.money.update({(window, scope): nanos for scope, nanos in held_in(hold.claim).items()})
         mine.counted_in = self._run
         return True
 
@@ -230,19 +240,19 @@ class FakeLedger:
 
     def _put(self, mine: Accounts, claim: Claim, state: HoldState, held_at: int) -> None:
         mine.holds[claim.hold_id] = Hold(claim, state, held_at, self.now + round(self.lease_seconds * SECOND))
-        mine.spend(held_at, claim.scopes, claim.quote)
+        mine.spend(held_at, held_in(claim))
 
     def _end(self, mine: Accounts, name: str, state: HoldState) -> None:
         """Give back what was set aside, if it is known, and remember how the hold ended."""
         hold = mine.holds.pop(name, None)
         if hold:
-            mine.spend(hold.held_at, hold.claim.scopes, -hold.claim.quote)
+            mine.spend(hold.held_at, held_in(hold.claim), -1)
         mine.ended[name] = state, self.now
 
     def _book(self, mine: Accounts, entry: Entry, held_at: int) -> str:
         self._tickets += 1
         mine.version += 1
-        mine.spend(held_at, scopes_posted(entry), entry.cost)
+        mine.spend(held_at, dict.fromkeys(scopes_posted(entry), entry.cost))
         mine.outbox[f"{self._tickets}-0"] = replace(entry, held_at=held_at, posted_at=self.now)
         return f"{self._tickets}-0"
 
@@ -276,9 +286,20 @@ class FakeLedger:
             resets = window_ends(limit.measure, self.now) - self.now
         return Standing(limit=limit, used=self._used(mine, limit), resets_in=resets / SECOND)
 
-    def _refusal(self, team: str, mine: Accounts, limit: Limit, asked: int) -> tuple[float, LimitExceeded] | None:
+    def _is_upgraded(self, mine: Accounts, limit: Limit) -> bool:
+        marked = mine.upgraded.get(limit.scope)
+        window = limit.measure, window_ends(limit.measure, self.now) if limit.measure in MONEY else 0
+        return marked is not None and window in windows(marked)
+
+    def _refusal(
+        self, team: str, mine: Accounts, limit: Limit, asked: int | None
+    ) -> tuple[float, LimitExceeded] | None:
         """Why a limit has no room, behind how long that lasts; None where it has."""
         standing = self._standing(mine, limit)
+        if asked is None:
+            if standing.used <= limit.most or not self._is_upgraded(mine, limit):
+                return None
+            asked = 0
         wait: int | None = None
         lasts = LASTS.get(limit.measure, 0.0)
         if limit.measure in RATES and asked <= limit.most:
@@ -294,9 +315,11 @@ class FakeLedger:
         return lasts, refusal(team, replace(standing, wait=seconds), asked, self.now)
 
 
-def asked_of(claims: Sequence[Claim], limit: Limit) -> int:
-    """How much of a limit claims want, as one request."""
+def asked_of(claims: Sequence[Claim], limit: Limit) -> int | None:
+    """How much of a limit claims want, as one request; None where none is in its scope."""
     mine = [claim for claim in claims if limit.scope in claim.scopes]
+    if not mine:
+        return None
     if limit.measure is Measure.REQUESTS:
-        return min(1, len(mine))
-    return sum(claim.quote if limit.measure in MONEY else claim.images for claim in mine)
+        return 1
+    return sum(claim.quote_in(limit.scope) if limit.measure in MONEY else claim.images for claim in mine)

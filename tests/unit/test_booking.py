@@ -6,6 +6,7 @@ from service.domain.booking import claim, delivered, resolved_tier, undelivered
 from service.domain.images import Size
 from service.domain.ledger import Basis, Status
 from service.domain.outcomes import Usage
+from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge
 from service.domain.routing import Plan, Transcode
 from tests.fakes.builders import SQUARE, caller, model, price, purchase, route, spec
@@ -25,6 +26,35 @@ def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
     assert (booked.team, booked.key, booked.request_id, booked.tags) == ("search", "search-1", "req_1", {"env": "ci"})
     assert (booked.backend, booked.upstream_model, booked.price_version) == ("alpha", "alpha/painter", price().version)
     assert (booked.tier, booked.resolved_tier, booked.size, booked.n) == ("low", "low", "1024x1024", 3)
+
+
+GRID = Tokens(grid={"low": 16, "medium": 48, "high": 96})
+RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000)
+METERED = price(per_image=None, rates=RATES, tokens=GRID)
+
+
+@pytest.mark.parametrize("tier", [None, "auto"])
+def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | None) -> None:
+    plan = Plan(route=route(), price=METERED)
+    left = claim("h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1)
+    for name in ("low", "medium", "high"):
+        named = claim("h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1)
+        assert left.quote_in(f"tier:{name}") == named.quote == named.quote_in(f"tier:{name}") == named.quote_in("team")
+    assert left.quote_in("tier:low") < left.quote_in("tier:medium") < left.quote_in("tier:high") == left.quote
+    assert left.quote_in("team") == left.quote_in("key:search-1") == left.quote_in("model:painter") == left.quote
+    assert (left.entry.cost, left.entry.resolved_tier) == (left.quote, "high")
+
+
+def test_a_claim_that_runs_out_is_booked_in_the_tier_that_may_cost_most() -> None:
+    plan = Plan(route=route(), price=METERED)
+    left = claim("h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller())
+    assert left.entry.resolved_tier == "high"
+
+
+def test_a_route_with_one_tier_is_held_in_that_one() -> None:
+    plan = Plan(route=route(delivers="low"), price=METERED)
+    left = claim("h1", spec(size=SQUARE), plan, model(), caller())
+    assert (left.scopes[3:], left.quotes, left.entry.resolved_tier) == (("tier:low",), {}, "low")
 
 
 def test_the_format_is_the_one_that_is_delivered() -> None:

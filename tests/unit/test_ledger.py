@@ -4,7 +4,17 @@ import itertools
 
 import pytest
 
-from service.domain.ledger import LIFE, HoldState, Verb, all_limits, limits_of, scopes_of, scopes_posted
+from service.domain.ledger import (
+    LIFE,
+    HoldState,
+    Verb,
+    all_limits,
+    limits_beside,
+    limits_of,
+    scopes_of,
+    scopes_posted,
+    tiers_of,
+)
 from service.domain.limits import Limit, Limits, Measure, Standing
 from service.domain.teams import Key, Team
 from tests.fakes.builders import entry, model, spec
@@ -51,8 +61,19 @@ def test_what_was_sent_is_never_forgotten_by_itself() -> None:
 def test_a_tier_left_to_the_vendor_is_held_in_all_of_them(
     tier: str | None, tiers: tuple[str, ...], scopes: tuple[str, ...]
 ) -> None:
-    found = scopes_of(KEY, spec(tier=tier), model(tiers=tiers))
+    found = scopes_of(KEY, model(tiers=tiers), tiers_of(spec(tier=tier), model(tiers=tiers)))
     assert found == ("team", "key:ci", "model:painter", *scopes)
+
+
+@pytest.mark.parametrize(("tier", "tiers"), [(None, ("low",)), ("auto", ("low",)), ("high", ("high",))])
+def test_a_tier_left_to_a_route_with_one_is_held_in_that_one(tier: str | None, tiers: tuple[str, ...]) -> None:
+    assert tiers_of(spec(tier=tier), model(tiers=("low", "high")), "low") == tiers
+
+
+def test_beside_the_tier_that_was_asked_for_the_others_are_watched() -> None:
+    scopes = scopes_of(KEY, model(), tiers_of(spec(tier="low"), model()))
+    assert limits_beside(KEY, model(), scopes) == (Limit("tier:high", Measure.DAY, 20),)
+    assert limits_beside(KEY, model(), scopes_of(KEY, model(), model().tiers)) == ()
 
 
 def test_a_cost_counts_in_the_tier_that_was_drawn() -> None:
@@ -66,7 +87,7 @@ def test_a_cost_counts_in_the_tier_that_was_drawn() -> None:
 
 
 def test_every_limit_that_applies_applies() -> None:
-    assert limits_of(KEY, scopes_of(KEY, spec(tier="high"), model())) == (
+    assert limits_of(KEY, scopes_of(KEY, model(), tiers_of(spec(tier="high"), model()))) == (
         Limit("team", Measure.REQUESTS, 600),
         Limit("team", Measure.DAY, 50),
         Limit("key:ci", Measure.IMAGES, 3),

@@ -144,7 +144,8 @@ def _spelled_limits(limits: Sequence[Limit]) -> Iterator[Argument]:
 def _spelled_claim(claim: Claim) -> tuple[Argument, ...]:
     booked = "\n".join(scopes_posted(claim.entry))
     scopes = "\n".join(claim.scopes)
-    return (claim.hold_id, claim.quote, claim.images, scopes, claim.entry.cost, booked, encoded(claim.entry))
+    quotes = "\n".join(str(claim.quote_in(scope)) for scope in claim.scopes) if claim.quotes else ""
+    return (claim.hold_id, claim.quote, claim.images, scopes, quotes, claim.entry.cost, booked, encoded(claim.entry))
 
 
 def _spelled_sums(window: Mapping[str, int]) -> Iterator[Argument]:

@@ -13,7 +13,7 @@ for place = 2, #ARGV, CLAIM + 1 do
     if held_at == 0 then
       held_at = now
     end
-    set_aside(amounts, held_at, lines(ARGV[claim + 3]), tonumber(ARGV[claim + 1]), tonumber(ARGV[claim + 2]), 1)
+    set_aside(amounts, held_at, claimed(claim), 1)
     put(claim, 'sent', held_at, now + lease)
   end
 end

@@ -1,6 +1,6 @@
 -- Hold all claims, as one request, or none.
 -- KEYS: as in the prelude. ARGV: state, lease in microseconds, number of limits, scope + measure + most of each, then the
--- claims: id, quote, images, scopes (lines), cost, booked scopes (lines), entry.
+-- claims: id, quote, images, scopes (lines), quotes (lines), cost, booked scopes (lines), entry.
 -- Reply: 'lost' | 'over' (a hold of that id has ended) | 'full', now, place of the limit, asked, used, resets, wait (-1: no
 -- end known) | 'held', now, held_at, then used + resets of every limit. Times are microseconds. Of several limits without
 -- room the reply names the one that stays without room longest.
@@ -13,10 +13,11 @@ local first_claim = FIRST_LIMIT + 3 * count
 local function sum_up()
   local asked = {}
   for claim = first_claim, #ARGV, CLAIM do
-    for _, scope in ipairs(lines(ARGV[claim + 3])) do
+    local held = claimed(claim)
+    for place, scope in ipairs(held.scopes) do
       local sums = asked[scope] or { requests = 1, images = 0, quote = 0 }
-      sums.quote = sums.quote + tonumber(ARGV[claim + 1])
-      sums.images = sums.images + tonumber(ARGV[claim + 2])
+      sums.quote = sums.quote + tonumber(held.quotes[place])
+      sums.images = sums.images + held.images
       asked[scope] = sums
     end
   end
@@ -26,7 +27,22 @@ end
 -- Nothing if a limit has room for an amount, else the wait for it (-1: no end known) and how long the lack of room lasts,
 -- as a number to compare: for ever, until a month or a day ends, a wait, until another hold ends.
 local LASTS = { usd_per_month = 2e18, usd_per_day = 1e18, concurrent_images = 0 }
-local function wait_for(limit, amount)
+
+-- Was something posted in the limit's window that had been held in another tier?
+local function is_upgraded(limit)
+  local at = redis.call('HGET', KEYS[1], 'upgraded:' .. limit.scope)
+  if not at or limit.asks ~= 'quote' then
+    return false
+  end
+  local day, month = windows(tonumber(at))
+  return limit.field == day .. limit.scope or limit.field == month .. limit.scope
+end
+
+local function wait_for(limit, sums)
+  if not sums then -- nothing is asked in its scope; but a vendor that upgrades what was asked for took all of it
+    return limit.value > limit.most and is_upgraded(limit) and -1 or nil, LASTS[limit.measure]
+  end
+  local amount = sums[limit.asks]
   if limit.rate then
     local wait = wait_for_room(limit.minute, amount, limit.most)
     return wait, wait == -1 and math.huge or wait
@@ -40,8 +56,9 @@ end
 local function take_all(limits, asked)
   local writes, refusal, longest = {}, nil, -1
   for place, limit in ipairs(limits) do
-    local amount = (asked[limit.scope] or { requests = 0, images = 0, quote = 0 })[limit.asks]
-    local wait, lasts = wait_for(limit, amount)
+    local sums = asked[limit.scope]
+    local amount = sums and sums[limit.asks] or 0
+    local wait, lasts = wait_for(limit, sums)
     if wait and lasts > longest then
       local used, resets = standing(limit)
       refusal, longest = { 'full', now, place - 1, amount, used, resets, wait }, lasts
@@ -77,6 +94,9 @@ local function is_idle(field, value)
   local kind = string.match(field, '^%w+:')
   if kind == 'rate2:' then
     return read_minute(value).used == 0
+  end
+  if kind == 'upgraded:' then
+    return tonumber(value) < now - 62 * DAY
   end
   return (kind == 'rate:' and tonumber(value) < now) or (kind == 'open:' and tonumber(value) == 0)
 end
@@ -121,7 +141,7 @@ if cleaned ~= whole(today) then
 end
 local amounts = {}
 for claim = first_claim, #ARGV, CLAIM do
-  set_aside(amounts, now, lines(ARGV[claim + 3]), tonumber(ARGV[claim + 1]), tonumber(ARGV[claim + 2]), 1)
+  set_aside(amounts, now, claimed(claim), 1)
   put(claim, state, now, now + lease)
 end
 shift(amounts, writes)

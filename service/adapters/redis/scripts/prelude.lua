@@ -5,11 +5,13 @@
 --           version                   grows with every entry; a rebuild must not miss one
 --           today                     the day on which fields of old windows were last dropped
 --           rate2:<measure>:<scope>   amounts of the last minute, as in clock.lua (the first version: rate:<measure>:<scope>)
+--           upgraded:<scope>          when a hold was made last whose cost was posted in this tier, and that was not held in it
 --           open:<scope>              images in open holds
 --           day:<day>:<scope>, month:<yyyymm>:<scope>    nano-USD, booked and held
 -- KEYS[2] igw:{team}:holds   sorted set: id of an open hold -> end of its lease, microseconds since 1970
 -- KEYS[3] igw:{team}:outbox  stream: entries on their way to the books
--- igw:{team}:hold:<id>       hash of one hold; an ended one keeps its `state` alone, for an hour
+-- igw:{team}:hold:<id>       hash of one hold; an ended one keeps its `state` alone, for an hour. `quote` is held in every one
+--           of its `scopes`, unless `quotes` has an amount for each (the first version knew `quote` alone)
 --
 -- Money and time are whole numbers below 2^53, which a Lua number holds exactly; they are written with '%.0f', because
 -- Lua and the server would both round them otherwise. Nothing that counts money has a TTL: a server that evicts keys
@@ -72,22 +74,34 @@ local function spend(amounts, at, scopes, nanos)
   end
 end
 
+-- Images and nano-USD of a hold by scope, as they are spelled in a claim and kept in its hash.
+local function shares(images, quote, scopes, quotes)
+  local found = { images = tonumber(images), scopes = lines(scopes), quotes = lines(quotes or '') }
+  for place = #found.quotes + 1, #found.scopes do
+    found.quotes[place] = quote
+  end
+  return found
+end
+
 -- Everything that a hold sets aside, or with sign -1 gives back.
-local function set_aside(amounts, at, scopes, quote, images, sign)
-  spend(amounts, at, scopes, sign * quote)
-  for _, scope in ipairs(scopes) do
-    add(amounts, 'open:' .. scope, sign * images)
+local function set_aside(amounts, at, held, sign)
+  local day, month = windows(at)
+  for place, scope in ipairs(held.scopes) do
+    local nanos = sign * tonumber(held.quotes[place])
+    add(amounts, day .. scope, nanos)
+    add(amounts, month .. scope, nanos)
+    add(amounts, 'open:' .. scope, sign * held.images)
   end
 end
 
--- Give back what an open hold set aside; `hold` is what `open_hold` found.
+-- Give back what an open hold set aside; `hold` is what `find` found.
 local function give_back(amounts, hold)
-  set_aside(amounts, hold.held_at, hold.scopes, hold.quote, hold.images, -1)
+  set_aside(amounts, hold.held_at, hold.held, -1)
 end
 
 -- The hold of that id: its state, and unless it has ended what it set aside. An empty table where there is none.
 local function find(id)
-  local found = redis.call('HMGET', hold_key(id), 'state', 'held_at', 'quote', 'images', 'scopes')
+  local found = redis.call('HMGET', hold_key(id), 'state', 'held_at', 'images', 'quote', 'scopes', 'quotes')
   if not found[2] then
     return { state = found[1] or nil }
   end
@@ -95,9 +109,7 @@ local function find(id)
     state = found[1],
     open = true,
     held_at = tonumber(found[2]),
-    quote = tonumber(found[3]),
-    images = tonumber(found[4]),
-    scopes = lines(found[5]),
+    held = shares(found[3], found[4], found[5], found[6]),
   }
 end
 
@@ -119,12 +131,21 @@ local function shift(amounts, writes)
   in_chunks('HSET', KEYS[1], writes)
 end
 
--- Write down an open hold. `first` is where its claim begins in ARGV: id, quote, images, scopes, cost, booked, entry.
-local CLAIM = 7
+-- A claim begins somewhere in ARGV: id, quote, images, scopes, their quotes ('': the quote in each), cost, booked, entry.
+local CLAIM = 8
+local function claimed(first)
+  return shares(ARGV[first + 2], ARGV[first + 1], ARGV[first + 3], ARGV[first + 4])
+end
+
+-- Write down an open hold, whose claim begins there.
 local function put(first, state, held_at, lease_end)
-  redis.call('HSET', hold_key(ARGV[first]), 'state', state, 'held_at', whole(held_at),
+  local key = hold_key(ARGV[first])
+  redis.call('HSET', key, 'state', state, 'held_at', whole(held_at),
     'quote', ARGV[first + 1], 'images', ARGV[first + 2], 'scopes', ARGV[first + 3],
-    'cost', ARGV[first + 4], 'booked', ARGV[first + 5], 'entry', ARGV[first + 6])
+    'cost', ARGV[first + 5], 'booked', ARGV[first + 6], 'entry', ARGV[first + 7])
+  if ARGV[first + 4] ~= '' then
+    redis.call('HSET', key, 'quotes', ARGV[first + 4])
+  end
   redis.call('ZADD', KEYS[2], whole(lease_end), ARGV[first])
 end
 

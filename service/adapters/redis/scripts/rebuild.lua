@@ -35,7 +35,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   local hold = find(id)
   if hold.open then
     local set = {}
-    set_aside(set, hold.held_at, hold.scopes, hold.quote, hold.images, 1)
+    set_aside(set, hold.held_at, hold.held, 1)
     for field, amount in pairs(set) do
       if begins(field, day) or begins(field, month) or begins(field, 'open:') then
         add(amounts, field, amount)
