@@ -151,6 +151,8 @@ clean: ## remove the environments and every cache
 
 # An environment is a directory plus a stamp that is newer than what it was made from. The locked uv makes it.
 INSTALL = $(PYTHON) requirements/install.py
+# The Node of the SDK's tests. It trusts the authorities of the system as well as its own.
+NPM_CI = NODE_OPTIONS=--use-system-ca .venv-sdk/js/bin/node .venv-sdk/js/bin/npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 
 # The tests' lock contains the product's. The last one that was installed is what is there.
 $(VENV)/.run: requirements/run.txt requirements/uv.txt pyproject.toml
@@ -178,7 +180,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 
 .venv-sdk/js/.npm: tests/sdk_js/package.json tests/sdk_js/package-lock.json .venv-sdk/js/.node
 	@cp tests/sdk_js/package.json tests/sdk_js/package-lock.json $(@D)
-	@$(@D)/bin/node $(@D)/bin/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null
+	@$(NPM_CI) --prefix $(@D) > /dev/null
 	@touch $@
 
 # The FOCUS validator asks for versions that it does not start with; its file is complete, so nothing else is resolved.
@@ -210,7 +212,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 .venv-portkey: tests/bench/peers/package.json tests/bench/peers/package-lock.json .venv-sdk/js/.node
 	@mkdir -p $@
 	@cp tests/bench/peers/package.json tests/bench/peers/package-lock.json $@
-	@.venv-sdk/js/bin/node .venv-sdk/js/bin/npm ci --prefix $@ --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null
+	@$(NPM_CI) --prefix $@ > /dev/null
 	@touch $@
 
 .venv-flames: requirements/flames.txt
@@ -228,7 +230,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 # The linter of the API's description runs on the Node that the SDK for JavaScript has.
 .venv-lint/.npm: openapi/lint/package.json openapi/lint/package-lock.json .venv-sdk/js/.node
 	@mkdir -p $(@D) && cp openapi/lint/package.json openapi/lint/package-lock.json $(@D)
-	@.venv-sdk/js/bin/node .venv-sdk/js/bin/npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null
+	@$(NPM_CI) --prefix $(@D) > /dev/null
 	@touch $@
 
 .venv-audit: requirements/audit.txt

@@ -30,6 +30,6 @@ compile fuzz.txt fuzz.in
 compile uv.txt uv.in
 compile pip-oldest.txt pip-oldest.in
 for folder in ../tests/sdk_js ../openapi/lint ../tests/bench/peers; do
-  "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
+  NODE_OPTIONS=--use-system-ca "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
     --omit-lockfile-registry-resolved
 done
