@@ -7,7 +7,7 @@ start with `SettingsError`.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar import Litestar
@@ -19,7 +19,6 @@ from service.adapters.state import State
 from service.api.application import Plane, build, edged
 from service.api.bodies import Limits
 from service.api.desk import Desk, Links
-from service.api.errors import crashed
 from service.api.planes import Planes
 from service.api.scrape import Scraped
 from service.domain.teams import Key, Team, digest_of
@@ -45,6 +44,7 @@ from service.settings.gateway import GatewaySettings
 from service.settings.storage import Storage
 from service.sources import links_of, sandbox, tracer_of, vendor
 from service.usecases.answer_once import AnswerOnce, Replays
+from service.usecases.background import Fatal, Forever, in_background, log_lost_errors
 from service.usecases.buy_once import BuyOnce, Policy
 from service.usecases.buy_pictures import BuyPictures
 from service.usecases.detached import Detached
@@ -56,7 +56,7 @@ from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_files import KeepFiles
 from service.usecases.know_callers import KnowCallers
 from service.usecases.make_images import MakeImages
-from service.usecases.ports import Backends, Observer
+from service.usecases.ports import Backends
 from service.usecases.read_limits import ReadLimits
 from service.usecases.recall_pictures import RecallPictures
 from service.usecases.report_usage import ReportUsage
@@ -80,11 +80,16 @@ class Drain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A gateway that a server can run. `backends` are the names of those that are on, `pictures` is where they go."""
+    """A gateway that a server can run. `backends` are the names of those that are on, `pictures` is where they go.
+
+    `tasks` names what runs behind the requests; `fatal` says why it cannot go on.
+    """
 
     asgi: ASGIApp
     litestar: Litestar
     drain: Drain
+    fatal: Fatal
+    tasks: tuple[str, ...]
     backends: tuple[str, ...]
     pictures: Storage | None
 
@@ -109,8 +114,17 @@ def assemble(plans: Plans) -> Gateway:
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
     signs = signs_of(plans)
     renew = renewing_of(plans, callers, turns, signs)
-    tending = (turns.run, *asking_after(plans, turns, vendors), *album.stories(plans))
-    stories = (accounts.keep.run, callers.run, renew.run, warn.run, readings.run, loop.run, *tending)
+    tasks: Mapping[str, Forever] = {
+        "settle holds": accounts.keep.run,
+        "reload settings": callers.run,
+        "reload secrets": renew.run,
+        "check eviction": warn.run,
+        "collect readings": readings.run,
+        "watch the loop": loop.run,
+        "share health": turns.run,
+        **asking_after(plans, turns, vendors),
+        **album.background(plans),
+    }
 
     async def problems() -> Mapping[str, str]:
         if drain.begun:
@@ -120,15 +134,16 @@ def assemble(plans: Plans) -> Gateway:
 
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
-        await callers.refresh()
-        async with background(observe, *stories):
-            yield
-            await detached.close()
-        await accounts.keep.close()
-        await turns.close()
-        closing: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts(), trace)
-        for part in closing:
-            await part.close()
+        log_lost_errors(observe)
+        connected: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts(), trace)
+        closing: tuple[Closing, ...] = (accounts.keep, turns, *connected)
+        async with AsyncExitStack() as ended:  # each is closed, whatever the others do
+            for part in reversed(closing):
+                ended.push_async_callback(part.close)
+            await callers.refresh()
+            async with in_background(observe, plans.fatal, tasks):
+                yield
+                await detached.close()
 
     parts = Parts(
         accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
@@ -142,6 +157,8 @@ def assemble(plans: Plans) -> Gateway:
         asgi=_with_admin(plans, desk, trace, scraped),
         litestar=app,
         drain=drain,
+        fatal=plans.fatal,
+        tasks=tuple(tasks),
         backends=tuple(backends),
         pictures=storage_of(plans),
     )
@@ -153,27 +170,6 @@ def _with_admin(plans: Plans, desk: Desk, trace: Tracer, callers: ASGIApp) -> AS
         return callers
     operators = build(desk, plans.observe, plane=Plane.OPERATORS)
     return Planes(callers, edged(operators, plans.observe, mint, time.monotonic, trace), plans.admin_port)
-
-
-@asynccontextmanager
-async def background(observe: Observer, *stories: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Stories that go on for the length of a block. One that crashes is told and begins again."""
-    tasks = [asyncio.create_task(_ever(observe, story)) for story in stories]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _ever(observe: Observer, story: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await story()
-        except Exception as error:  # noqa: BLE001 (whatever it is, what runs behind the requests must go on)
-            observe(crashed("background", error))
-            await asyncio.sleep(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

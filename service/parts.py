@@ -5,8 +5,8 @@ Rule: made from `Plans`, connected to nothing yet. What cannot work stops the st
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from service.settings.secrets import signing_secret
 from service.settings.sections import Vendor
 from service.settings.storage import Bucket, Folder, Storage
 from service.usecases.ask_after import AskAfter, Probed
+from service.usecases.background import Fatal, Forever
 from service.usecases.forget_pictures import ForgetPictures
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
@@ -88,6 +89,7 @@ class Plans:
 
     `tell` tells metrics, where they are on the gateway's own port.
     `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
+    `fatal` is told what the process cannot go on without.
     """
 
     settings: GatewaySettings
@@ -97,6 +99,7 @@ class Plans:
     observe: Observer
     tell: Tell | None = None
     admin_port: int | None = None
+    fatal: Fatal = field(default_factory=Fatal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +161,10 @@ class Album:
     pictures: ReadPictures
     keep: KeepPictures
 
-    def stories(self, plans: Plans) -> tuple[Callable[[], Awaitable[None]], ...]:
+    def background(self, plans: Plans) -> Mapping[str, Forever]:
         """What goes on behind the requests."""
         if self.store is None:
-            return ()
+            return {}
         entry = plans.settings.pictures
         forget = ForgetPictures(
             store=self.store,
@@ -170,7 +173,7 @@ class Album:
             keep_seconds=entry.keep_seconds,
             sweep_seconds=entry.sweep_seconds,
         )
-        return (forget.run,)
+        return {"forget pictures": forget.run}
 
 
 def album_of(plans: Plans) -> Album:
@@ -227,12 +230,11 @@ def renewing_of(plans: Plans, callers: KnowCallers, turns: TakeTurns, signs: Sig
     return RenewSecrets(secrets=(*vendors, *stores, *signing, *admin), observe=plans.observe)
 
 
-def asking_after(
-    plans: Plans, turns: TakeTurns, vendors: Mapping[str, Probed]
-) -> tuple[Callable[[], Awaitable[None]], ...]:
+def asking_after(plans: Plans, turns: TakeTurns, vendors: Mapping[str, Probed]) -> Mapping[str, Forever]:
     """What goes on behind the requests where vendors that are set aside are asked for something free."""
     entry = plans.settings.health
-    return (AskAfter(turns=turns, backends=vendors, seconds=entry.open_seconds).run,) if entry.probe else ()
+    probe = AskAfter(turns=turns, backends=vendors, seconds=entry.open_seconds)
+    return {"probe backends": probe.run} if entry.probe else {}
 
 
 def _account(vendor: Vendor) -> Account:

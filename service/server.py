@@ -3,7 +3,8 @@
 Rule: told to go, a replica first says that it is not ready and serves on for a grace period, then stops accepting,
 finishes what is under way, cancels what takes too long, and exits with 0. Told twice, it skips the waiting. A port that
 is taken, or wanted twice, is a `PortError` before anything is started. Callers and operators have the same server, so
-that what either has under way is finished.
+that what either has under way is finished. A process that cannot go on takes nothing new at once, finishes what it can
+and raises `ProcessFailed` with the reason.
 """
 
 import asyncio
@@ -13,12 +14,13 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
 from service.api.connections import Bounds, protocol
-from service.app import Drain, Gateway
+from service.app import Gateway
 from service.settings.ports import OwnPort
 
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
@@ -32,6 +34,10 @@ MALLOC = (
 
 class PortError(Exception):
     """The address cannot be listened on."""
+
+
+class ProcessFailed(Exception):
+    """The gateway ran, and could not go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +132,7 @@ def keep_modules() -> None:
 
 
 def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Callable[[], None]) -> None:
-    """Serve until told to go. `on_ready` is called when requests are accepted."""
+    """Serve until told to go. `on_ready` is called when requests are accepted. Raises `ProcessFailed`."""
     config = uvicorn.Config(
         gateway.asgi,
         loop="uvloop",
@@ -140,15 +146,18 @@ def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Call
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
-    DrainingServer(config, gateway.drain, settings.grace_seconds, on_ready).run(sockets=doors.served)
+    DrainingServer(config, gateway, settings.grace_seconds, on_ready).run(sockets=doors.served)
+    if gateway.fatal.reason:
+        raise ProcessFailed(gateway.fatal.reason)
 
 
 class DrainingServer(uvicorn.Server):
     """uvicorn's server with a grace period, and an exit code of 0 where it was asked to go."""
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, grace: float, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, grace: float, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._drain = drain
+        self._drain = gateway.drain
+        self._fatal = gateway.fatal
         self._grace = grace
         self._on_ready = on_ready
 
@@ -157,7 +166,12 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         keep_modules()
         if self.started:
+            self._fatal.on_report(partial(asyncio.get_running_loop().call_soon_threadsafe, self._fail))
             self._on_ready()
+
+    def _fail(self) -> None:
+        self._drain.begun = True
+        self._stop_accepting()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: the first one begins the drain, another one ends the grace period."""

@@ -2,7 +2,8 @@
 
 Rule: it listens on a unix socket only, and dies with its parent, also when the parent is killed (on Linux). Money and
 results live in servers of their own, because what evicts results must never touch money. A server that does not start,
-or a wheel that is not there, is an `EmbeddedError` that says what to do.
+or a wheel that is not there, is an `EmbeddedError` that says what to do. A watched server that ends by itself is
+started again on its files and its socket (`guard.py`).
 """
 
 import ctypes
@@ -15,20 +16,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, Lock
 from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.adapters.guard import Guard, guarded
+from service.usecases.events import StoreRestarted
+
 SOCKET = "valkey.sock"
+LOG = "valkey.log"
 SERVER = "valkey-server"
 START_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
 STOP_SECONDS = 5.0
+PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
 MOST_SOCKET_FOLDER = 90  # bytes; the kernel takes 107 for the whole path
 STATE: Mapping[str, str] = {
@@ -47,6 +55,14 @@ class EmbeddedError(Exception):
     """The embedded state could not be started."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who is told of a server that ends by itself: what to do once it answers again, and once it is given up."""
+
+    restarted: Callable[[StoreRestarted], None]
+    give_up: Callable[[str], None]
+
+
 @contextmanager
 def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterator[str]:
     """Run a server with its files in `folder`; gives its `unix://` address."""
@@ -55,23 +71,81 @@ def embedded_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterato
 
 
 @contextmanager
-def starting_valkey(folder: Path, options: Mapping[str, str] = STATE) -> Iterator[Callable[[], str]]:
+def starting_valkey(
+    folder: Path, options: Mapping[str, str] = STATE, watch: Watch | None = None
+) -> Iterator[Callable[[], str]]:
     """The same, not waited for: what it gives waits, and gives the address. Others can start meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _socket_folder(folder) as sockets:
-        path = sockets / SOCKET
-        server = subprocess.Popen(  # noqa: S603 (our own binary, our own arguments)
-            [*_command(folder, path, options)],
+        server = Server(folder, sockets / SOCKET, options)
+        guard = nullcontext() if watch is None else guarded(server, _guard(folder, watch))
+        try:
+            with guard:
+                yield server.await_ready
+        finally:
+            server.stop()
+
+
+def _guard(folder: Path, watch: Watch) -> Guard:
+    def restarted(code: int, times: int) -> None:
+        watch.restarted(StoreRestarted(folder=str(folder), code=code, times=times))
+
+    def give_up(times: int) -> None:
+        watch.give_up(
+            f"The embedded Valkey in {folder} ended {times} times within a minute and is not started again; "
+            f"{folder / LOG} says why."
+        )
+
+    return Guard(restarted=restarted, give_up=give_up)
+
+
+class Server:
+    """One server, that runs as soon as it is made. Its socket stays the same when it is started again."""
+
+    def __init__(self, folder: Path, path: Path, options: Mapping[str, str]) -> None:
+        self.stopped = Event()
+        self._folder = folder
+        self._path = path
+        self._command = [*_command(folder, path, options)]
+        self._lock = Lock()
+        self._process = self._start()
+
+    def await_ready(self) -> str:
+        """Its address, as soon as it answers. Raises `EmbeddedError` if it does not."""
+        return _when_ready(self._process, self._path, self._folder)
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        return self._process.wait()
+
+    def restart(self) -> bool:
+        """Start it again on the same files. True if it answers; if it does not, it has been ended."""
+        try:
+            with self._lock:
+                if self.stopped.is_set():
+                    return False
+                self._process = self._start()
+            self.await_ready()
+        except (EmbeddedError, OSError, subprocess.SubprocessError):  # whoever counts the ends says so in the end
+            _stop(self._process)
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask it to write its last and go, for good."""
+        with self._lock:
+            self.stopped.set()
+        _stop(self._process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 (our own binary, our own arguments)
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 (no threads yet)
+            preexec_fn=_die_with_parent if PRCTL else None,  # noqa: PLW1509 (one call of C, which was looked up before)
             start_new_session=True,
         )
-        try:
-            yield lambda: _when_ready(server, path, folder)
-        finally:
-            _stop(server)
 
 
 def running_valkey(folder: Path) -> str | None:
@@ -128,7 +202,7 @@ def _command(folder: Path, path: Path, more: Mapping[str, str]) -> Iterator[str]
         "unixsocket": str(path),
         "unixsocketperm": "700",
         "dir": str(folder.resolve()),
-        "logfile": str(folder.resolve() / "valkey.log"),
+        "logfile": str(folder.resolve() / LOG),
         **more,
     }
     yield str(_binary())
@@ -147,11 +221,14 @@ def _binary() -> Path:
 
 def _die_with_parent() -> None:
     """Runs in the child: ask the kernel for a signal when the parent is gone, however it went."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if PRCTL:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
     """Ask it to write its last and go; one that does not listen is ended."""
+    if server.poll() is not None:
+        return
     server.terminate()
     try:
         server.wait(STOP_SECONDS)
@@ -171,4 +248,4 @@ def _when_ready(server: subprocess.Popen[bytes], path: Path, folder: Path) -> st
                 time.sleep(PAUSE_SECONDS)
             else:
                 return _address(path)
-    raise EmbeddedError(f"The embedded Valkey did not start; {folder / 'valkey.log'} says why.")
+    raise EmbeddedError(f"The embedded Valkey did not start; {folder / LOG} says why.")

@@ -23,6 +23,7 @@ from service.usecases.events import (
     BooksCaughtUp,
     BreakerChanged,
     CacheFailed,
+    CannotGoOn,
     CountersRebuilt,
     Crashed,
     DrawingChanged,
@@ -44,6 +45,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreRestarted,
     StoreUnsafe,
 )
 
@@ -61,6 +63,8 @@ PLAIN: Mapping[type, tuple[int, str]] = {
     CountersRebuilt: (logging.INFO, "counters rebuilt"),
     BooksBehind: (logging.ERROR, "ledger behind"),
     BooksCaughtUp: (logging.INFO, "ledger caught up"),
+    CannotGoOn: (logging.CRITICAL, "cannot go on"),
+    StoreRestarted: (logging.ERROR, "embedded store restarted"),
     StoreUnsafe: (logging.WARNING, "store unsafe"),
     Crashed: (logging.ERROR, "crash"),
     SecretRenewed: (logging.INFO, "secret renewed"),

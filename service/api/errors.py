@@ -5,7 +5,6 @@ Rule: one row for every leaf of `domain/errors.py` and for every kind of failed 
 not written here or in a domain error reaches a caller.
 """
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from service.api.limits import amount, is_money, limit_headers, resets_at, sourc
 from service.domain import errors
 from service.domain.errors import CallFailed, CallReplayed, Failure, FailureKind, GatewayError, LimitExceeded
 from service.domain.limits import RATES
-from service.usecases.events import Crashed
+from service.usecases.background import crashed
 from service.usecases.ports import Observer
 
 AWAY, AWAY_SECONDS = 503, 2  # a part that is down is asked again soon
@@ -220,12 +219,6 @@ def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
     if allowed:
         reply.headers["allow"] = ", ".join(sorted(allowed.split(", ")))
     return reply
-
-
-def crashed(request_id: str, error: Exception) -> Crashed:
-    """What is told of a mistake of ours: places in the code, no values."""
-    trace = tuple(f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__))
-    return Crashed(request_id=request_id, error=type(error).__name__, trace=trace)
 
 
 def crash_reporter(observe: Observer) -> Callable[[Http, Exception], Response[bytes]]:

@@ -19,6 +19,7 @@ from service.api.edge import Http, Line, line_of
 from service.api.replies import TokenUsage, usage_reply
 from service.domain.errors import GatewayError
 from service.domain.outcomes import Buffer, Partial, Picture, Usage
+from service.usecases.background import report_lost_error
 from service.usecases.ports import Show
 from service.usecases.share import Share
 
@@ -73,7 +74,14 @@ class Watched:
         self._seconds = seconds
         self._left = False
         self.share: asyncio.Task[Share] = asyncio.ensure_future(_awaited(begin(self._show, self._depart)))
-        self.share.add_done_callback(_heard)
+        self.share.add_done_callback(self._heard)
+
+    def _heard(self, share: asyncio.Task[Share]) -> None:
+        """After the caller has left, a mistake of ours is logged; a failure is booked already."""
+        if self._left:
+            report_lost_error(share)
+        elif not share.cancelled():
+            share.exception()
 
     async def _show(self, partial: Partial) -> None:
         if not self._left:
@@ -113,12 +121,6 @@ class Watched:
         """Nobody waits any more. What is being bought is bought to the end."""
         self._left = True
         self.share.cancel()
-
-
-def _heard(share: asyncio.Task[Share]) -> None:
-    """Its failure may have nobody left to be told to."""
-    if not share.cancelled():
-        share.exception()
 
 
 async def _awaited(story: Awaitable[Share]) -> Share:

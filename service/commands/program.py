@@ -1,7 +1,7 @@
 """Every command of `image-gateway`, and the one that runs the gateway.
 
 Rule: a command reads settings, calls one thing and prints. What is wrong with the settings is one line on standard
-error and exit code 2, never a traceback.
+error and exit code 2, never a traceback. A gateway that cannot go on ends with one line and exit code 1.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from service import __version__
 from service.adapters.changing import Changing
-from service.adapters.embedded import CACHE, EmbeddedError, starting_valkey
+from service.adapters.embedded import CACHE, STATE, EmbeddedError, Watch, starting_valkey
 from service.adapters.metrics.expose import PATH, Exposition, exposed, process_registry
 from service.adapters.metrics.observe import Metrics
 from service.adapters.observers import Observers
@@ -41,7 +41,7 @@ from service.commands.reference import reference, schema
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
 from service.parts import KEY_PREFIX, Plans, Stores, now
-from service.server import PortError, ServerSettings, keep_memory, open_doors, port_of, run
+from service.server import PortError, ProcessFailed, ServerSettings, keep_memory, open_doors, port_of, run
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.known import Files
@@ -49,6 +49,7 @@ from service.settings.models import read_catalog
 from service.settings.secrets import kept_secret
 from service.settings.sections import Requests, Sandbox
 from service.settings.teams import read_teams
+from service.usecases.background import Fatal
 from service.usecases.events import Listening
 from service.usecases.ports import Observer
 
@@ -73,6 +74,9 @@ def obey() -> None:
     except (SettingsError, EmbeddedError, PortError, SchemaError) as wrong:
         err.print(f"image-gateway: {escape(str(wrong))}", style="red")
         sys.exit(2)
+    except ProcessFailed as failed:
+        err.print(f"image-gateway: {escape(str(failed))}", style="red")
+        sys.exit(1)
 
 
 @app.callback()
@@ -117,7 +121,9 @@ def serve(
     doors = open_doors(host, port, settings.metrics, settings.admin)
     metrics = Metrics(version=__version__, python=platform.python_version())
     tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(settings.logs.sample), metrics)
-    with state_of(settings, data_dir) as stores, _exposed(tell, doors.metrics):
+    fatal = Fatal(observe)
+    watch = Watch(restarted=observe, give_up=fatal.report)
+    with state_of(settings, data_dir, watch) as stores, _exposed(tell, doors.metrics, fatal):
         asyncio.run(migrate(stores.database_url))
         plans = Plans(
             settings=settings,
@@ -127,6 +133,7 @@ def serve(
             observe=observe,
             tell=None if doors.metrics else tell,
             admin_port=port_of(doors.admin) if doors.admin else None,
+            fatal=fatal,
         )
         gateway = assemble(plans)
         serving = ServerSettings(
@@ -145,9 +152,9 @@ def serve(
         run(gateway, serving, doors, lambda: announce(listening, gateway, secret, observe))
 
 
-def _exposed(tell: Exposition, listener: socket | None) -> AbstractContextManager[None]:
+def _exposed(tell: Exposition, listener: socket | None, fatal: Fatal) -> AbstractContextManager[None]:
     """Metrics on a port of their own, if they have one."""
-    return exposed(tell, listener) if listener else nullcontext()
+    return exposed(tell, listener, fatal.report) if listener else nullcontext()
 
 
 def address_of(listener: socket) -> str:
@@ -184,7 +191,7 @@ def today() -> date:
 
 
 @contextmanager
-def state_of(settings: GatewaySettings, data: Path) -> Iterator[Stores]:
+def state_of(settings: GatewaySettings, data: Path, watch: Watch) -> Iterator[Stores]:
     """Where the state is; what is embedded is in the data folder, for one replica."""
     if settings.redis_url and settings.database_url:
         results = settings.cache_redis_url or settings.redis_url
@@ -192,14 +199,14 @@ def state_of(settings: GatewaySettings, data: Path) -> Iterator[Stores]:
     elif settings.redis_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     else:
-        with starting_valkey(data / "valkey") as state, _cache_of(settings, data) as cache:
+        with starting_valkey(data / "valkey", STATE, watch) as state, _cache_of(settings, data, watch) as cache:
             ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
             yield Stores(redis_url=state(), cache_url=cache(), database_url=ledger, data=data)
 
 
-def _cache_of(settings: GatewaySettings, data: Path) -> AbstractContextManager[Callable[[], Changing]]:
+def _cache_of(settings: GatewaySettings, data: Path, watch: Watch) -> AbstractContextManager[Callable[[], Changing]]:
     url = settings.cache_redis_url
-    return nullcontext(lambda: url) if url else starting_valkey(data / "cache", CACHE)
+    return nullcontext(lambda: url) if url else starting_valkey(data / "cache", CACHE, watch)
 
 
 def announce(listening: Listening, gateway: Gateway, secret: str | None, observe: Observer) -> None:

@@ -96,7 +96,7 @@ class BuyOnce:
         place = (scope, name)
         while flight := self._under_way(place):
             try:
-                flown = await asyncio.shield(flight)
+                flown = await self.detached.wait(flight)
             except (CallFailed, FlightLost, NotKeptAnyMore):
                 raise
             except GatewayError:
@@ -104,7 +104,7 @@ class BuyOnce:
             return await self.serve(wish, flown.result, Source.JOINED)
         flight = self._here[place] = self.detached.begin(self._flown(scope, name, wish, terms, buy))
         flight.add_done_callback(partial(self._forget, place))
-        flown = await asyncio.shield(flight)
+        flown = await self.detached.wait(flight)
         if flown.led:
             return bought(flown.result, wish, Source.MISS)
         return await self.serve(wish, flown.result, Source.JOINED)

@@ -75,11 +75,31 @@ class RequestFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crashed:
-    """A mistake of the gateway's own. `trace` holds places in the code, no values."""
+    """A mistake of the gateway's own. `trace` holds places in the code, no values; `task` names a background task."""
 
     request_id: str
     error: str
     trace: tuple[str, ...]
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CannotGoOn:
+    """This process ends, for this reason, as soon as what is under way is finished."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRestarted:
+    """The embedded server in that folder ended by itself with this code. It was started again and answers.
+
+    `times` counts its ends within the last minute, this one included.
+    """
+
+    folder: str
+    code: int
+    times: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +284,8 @@ Event = (
     | SettingsReloaded
     | SecretRenewed
     | SecretRefused
+    | CannotGoOn
+    | StoreRestarted
     | StoreUnsafe
     | BreakerChanged
     | HeadroomHeard

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, KeyInUse, KeyReused, StateUnavailable
+from service.usecases.background import report_error
 from service.usecases.buy_pictures import Depart
 from service.usecases.events import FlightTaken
 from service.usecases.flights import Boarding, Flights, Landing, Result, Seat
@@ -152,7 +153,10 @@ class Beat:
 
     async def _go_on(self) -> None:
         while True:
-            await self._do()
+            try:
+                await self._do()
+            except Exception as error:  # noqa: BLE001 (a beat that stops gives the flight away: it goes on)
+                report_error("heartbeat of a flight", error)
             await asyncio.sleep(self._seconds)
 
 

@@ -9,6 +9,7 @@ Each entry is told of once, by whoever ended its hold, or for one that expired, 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -39,6 +40,7 @@ class Pace:
     """Seconds between rounds, and how long a hold lives without a sign of its replica."""
 
     write: float = 0.2
+    again: float = 1.0
     sweep: float = 5.0
     lease: float = 60.0
 
@@ -103,15 +105,20 @@ class KeepBooks:
     async def post(self, entry: Entry) -> None:
         """End a hold with an entry, now or as soon as the store answers."""
         self._owed[entry.hold_id] = entry
-        await self._settle(entry)
+        await self._settle_or_tell(entry)
 
     async def void(self, team: str, hold_id: str) -> None:
         """End a hold that was not billed, now or as soon as the store answers."""
         release = Release(team, hold_id)
         self._owed[hold_id] = release
-        await self._settle(release)
+        await self._settle_or_tell(release)
 
-    async def _settle(self, owed: Entry | Release) -> None:
+    async def _settle_or_tell(self, owed: Entry | Release) -> None:
+        if not await self._settle(owed):
+            self.observe(SettlementDelayed(hold_id=owed.hold_id, team=owed.team))
+
+    async def _settle(self, owed: Entry | Release) -> bool:
+        """End a hold. False if the store does not answer."""
         try:
             if isinstance(owed, Entry):
                 posted = await self.ledger.post(owed)
@@ -123,11 +130,11 @@ class KeepBooks:
             else:
                 state = await self.ledger.void(owed.team, owed.hold_id)
         except StateUnavailable:
-            self.observe(SettlementDelayed(hold_id=owed.hold_id, team=owed.team))
-            return
+            return False
         if self._owed.pop(owed.hold_id, None):  # a retry may have been told already
             self._tell(owed, state)
         self._open.pop(owed.hold_id, None)
+        return True
 
     def _tell(self, owed: Entry | Release, state: HoldState) -> None:
         """Say how a hold ended, if this is how it did."""
@@ -141,6 +148,7 @@ class KeepBooks:
         """Go on until cancelled."""
         async with asyncio.TaskGroup() as rounds:
             rounds.create_task(self._write_when_woken())
+            rounds.create_task(self._every(self.pace.again, self.settle))
             rounds.create_task(self._every(self.pace.lease / 3, self.extend))
             rounds.create_task(self._every(self.pace.sweep, self.sweep))
 
@@ -159,10 +167,15 @@ class KeepBooks:
             except (StateUnavailable, BooksUnavailable):
                 continue  # whoever asks next will be told; the next round tries again
 
+    async def settle(self) -> None:
+        """Try again what is owed, until the store does not answer."""
+        for owed in [*self._owed.values()]:
+            if not await self._settle(owed):
+                return
+
     async def extend(self) -> None:
         """Try again what is owed, and give every open hold of this replica a new lease."""
-        for owed in [*self._owed.values()]:
-            await self._settle(owed)
+        await self.settle()
         by_team = sorted((held.extended() for held in self._open.values()), key=_team_of)
         for team, group in groupby(by_team, _team_of):
             claims = [*group]
@@ -231,10 +244,16 @@ class KeepBooks:
         return Backlog(holds=holds, held=held, waiting=len(self._queue), oldest=oldest, owed=len(self._owed))
 
     async def close(self) -> None:
-        """Before this replica goes: settle and write what is left, once."""
-        for owed in [*self._owed.values()]:
-            await self._settle(owed)
+        """Before this replica goes: settle and write what is left, once.
+
+        What the store does not take goes to the books alone: they keep one entry for each hold, the first. Otherwise
+        the store would book the hold as `unconfirmed` later, although this replica knows what it cost.
+        """
+        await self.settle()
         await self.write()
+        left = [owed for owed in self._owed.values() if isinstance(owed, Entry)]
+        with suppress(BooksUnavailable):
+            await self.books.write([replace(entry, posted_at=entry.posted_at or entry.held_at) for entry in left])
 
 
 def _team_of(claim: Claim) -> str:

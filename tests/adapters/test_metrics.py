@@ -30,6 +30,7 @@ from service.usecases.events import (
     BooksCaughtUp,
     BreakerChanged,
     CacheFailed,
+    CannotGoOn,
     CountersRebuilt,
     Crashed,
     DrawingChanged,
@@ -51,6 +52,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreRestarted,
     StoreUnsafe,
 )
 from service.usecases.flights import Seat
@@ -178,6 +180,8 @@ EVENTS: tuple[Event, ...] = (
     QuoteExceeded(request_id="req_1", model="painter", backend="alpha", quote=1, cost=2),
     CountersRebuilt(team="search"),
     Crashed(request_id="req_1", error="KeyError", trace=()),
+    CannotGoOn(reason="r"),
+    StoreRestarted(folder="data/valkey", code=-9, times=1),
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
 )
 

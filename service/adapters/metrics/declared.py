@@ -241,6 +241,7 @@ LAG = histogram("gateway_event_loop_lag_seconds", "How late a timer fires, twice
 CRASHES = counter("gateway_crashes_total", "Mistakes of the gateway's own.")
 UNKEPT = counter("gateway_pictures_unkept_total", "Pictures that were delivered and could not be kept.")
 FORGOTTEN = counter("gateway_pictures_forgotten_total", "Kept pictures that were old enough to be deleted.")
+RESTARTS = counter("gateway_embedded_restarts_total", "Times that an embedded Valkey ended and was started again.")
 UNSAFE = counter("gateway_store_warnings_total", "Times that a store was found set up so that it may lose money.")
 READ = gauge(
     "gateway_readings_timestamp_seconds",
@@ -262,7 +263,7 @@ SECTIONS: tuple[tuple[str, tuple[Declared, ...]], ...] = (
     ("Cache and flights", (CACHE_RESULTS, CACHE_BYTES, CACHE_ERRORS, FLIGHTS)),
     ("Ledger", (OUTBOX, OLDEST, PUMPED, WRITTEN, BEHIND)),
     ("Settings, keys and models", (RELOADS, RELOADED, LOADED, SETTINGS, EXPIRIES, SHUTDOWNS)),
-    ("Process", (BUILD, LAG, CRASHES, UNKEPT, FORGOTTEN, UNSAFE, READ)),
+    ("Process", (BUILD, LAG, CRASHES, UNKEPT, FORGOTTEN, RESTARTS, UNSAFE, READ)),
 )
 
 ALL: tuple[Declared, ...] = tuple(declared for _, section in SECTIONS for declared in section)

@@ -1,10 +1,11 @@
 """Tells metrics to whoever scrapes: as Prometheus text or OpenMetrics, whichever is asked for.
 
 Rule: a scrape reads memory only. The families come first, then what prometheus-client knows of the process, from a
-registry of our own. On a port of its own a thread answers, so also while the event loop is held up.
+registry of our own. On a port of its own a thread answers, so also while the event loop is held up. A scraper that
+hangs up is no line in the log; a thread that ends by itself is reported.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
@@ -44,9 +45,16 @@ class Exposition:
         return ours.encode() + encode(self._registry), media_type
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that broke is over; the standard library would print a traceback."""
+
+
 @contextmanager
-def exposed(tell: Exposition, listener: socket) -> Iterator[None]:
-    """Answer scrapes on a port of their own for the length of a block."""
+def exposed(tell: Exposition, listener: socket, fail: Callable[[str], None]) -> Iterator[None]:
+    """Answer scrapes on a port of their own for the length of a block. `fail` gets the reason of an earlier end."""
 
     class Scraped(BaseHTTPRequestHandler):
         """One connection."""
@@ -73,10 +81,16 @@ def exposed(tell: Exposition, listener: socket) -> Iterator[None]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the standard library's name)
             """Write nothing down."""
 
-    server = ThreadingHTTPServer(listener.getsockname()[:2], Scraped, bind_and_activate=False)
+    def serve() -> None:
+        try:
+            server.serve_forever(GOING_SECONDS)
+        except (OSError, ValueError) as error:  # its socket is gone
+            fail(f"Metrics cannot be served any more: {error}.")
+
+    server = Server(listener.getsockname()[:2], Scraped, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
-    thread = Thread(target=server.serve_forever, args=(GOING_SECONDS,), daemon=True)
+    thread = Thread(target=serve, daemon=True)
     thread.start()
     try:
         yield

@@ -46,6 +46,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreRestarted,
     StoreUnsafe,
 )
 from service.usecases.flights import Seat
@@ -63,6 +64,7 @@ PLAIN: Mapping[type, Declared] = {
     CacheFailed: the.CACHE_ERRORS,
     Crashed: the.CRASHES,
     StoreFailed: the.UNKEPT,
+    StoreRestarted: the.RESTARTS,
     StoreUnsafe: the.UNSAFE,
 }
 """Events of which only the number matters."""

@@ -1,0 +1,169 @@
+"""What becomes of a gateway whose child or background task ends while it runs."""
+
+import asyncio
+import shutil
+import signal
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import psutil
+import pytest
+
+from service.adapters.sql.migrate import migrate
+from service.app import assemble, dev_key
+from service.commands.program import dev_settings, today
+from service.parts import Plans, Stores
+from service.settings.gateway import read_gateway
+from service.settings.known import Files
+from service.usecases.background import PREFIX, Fatal
+from service.usecases.events import Crashed
+from tests.e2e.replicas import TEAMS, ask
+from tests.e2e.test_process import command
+from tests.fakes.observer import Recorder
+from tests.gateway import GatewayProcess, within_patience
+from tests.simulators.server import Answer, Simulator
+
+NOWHERE = "unix:///nowhere/valkey.sock"
+TASKS = (
+    "settle holds",
+    "reload settings",
+    "reload secrets",
+    "check eviction",
+    "collect readings",
+    "watch the loop",
+    "share health",
+    "probe backends",
+    "forget pictures",
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, config: Path, openai_sim: Simulator) -> dict[str, str]:
+    """A gateway on embedded state that lets leases run out soon."""
+    folder = shutil.copytree(config, tmp_path / "config")
+    (folder / "teams.yaml").write_text(TEAMS)
+    settings = (folder / "gateway.yaml").read_text().replace("lease_seconds: 60", "lease_seconds: 3")
+    (folder / "gateway.yaml").write_text(settings.replace("grace_seconds: 5", "grace_seconds: 0"))
+    return {
+        "IMAGE_GATEWAY_CONFIG": str(folder),
+        "OPENAI_API_KEY": "sk-operator",
+        "OPENAI_BASE_URL": openai_sim.base_url,
+    }
+
+
+def server(gateway: GatewayProcess, folder: str) -> psutil.Process:
+    """The embedded server of that folder."""
+    children = psutil.Process(gateway.pid).children()
+    (found,) = (child for child in children if Path(child.cwd()).name == folder)
+    return found
+
+
+def entries(http: httpx2.Client, gateway: GatewayProcess) -> list[dict[str, Any]]:
+    reply = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"})
+    assert reply.status_code == 200, reply.text
+    found: list[dict[str, Any]] = reply.json()["data"]
+    return found
+
+
+def open_holds(http: httpx2.Client, gateway: GatewayProcess) -> float:
+    text = http.get(f"{gateway.url}/metrics").text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("gateway_holds_open{"))
+
+
+def test_a_killed_store_is_started_again_and_nothing_becomes_unconfirmed(
+    tmp_path: Path, environment: dict[str, str], openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(hold=True))
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        replies: list[httpx2.Response] = []
+        caller = threading.Thread(target=lambda: replies.append(ask(http, gateway, "under way")))
+        caller.start()
+        openai_sim.await_in_flight(1)
+        for folder in ("valkey", "cache"):
+            server(gateway, folder).kill()
+            gateway.await_logged("embedded store restarted", code=-signal.SIGKILL)
+        openai_sim.release()
+        caller.join()
+        assert [reply.status_code for reply in replies] == [200]
+        assert within_patience(lambda: http.get(f"{gateway.url}/health/ready").status_code == 200)
+        assert within_patience(lambda: ask(http, gateway, "after it").status_code == 200)
+        assert within_patience(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
+        assert "gateway_embedded_restarts_total 2" in http.get(f"{gateway.url}/metrics").text
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        assert [row["group"]["basis"] for row in entries(http, gateway)] == ["usage"]
+        assert open_holds(http, gateway) == 0
+
+
+def test_a_store_that_cannot_be_kept_running_ends_the_process_and_what_was_delivered_is_booked(
+    tmp_path: Path, environment: dict[str, str], openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(hold=True))
+    data = tmp_path / "data"
+    with GatewayProcess(data, environment, options=()) as gateway:
+        replies: list[httpx2.Response] = []
+        caller = threading.Thread(target=lambda: replies.append(ask(http, gateway, "under way")))
+        caller.start()
+        openai_sim.await_in_flight(1)
+        kept = data / "valkey" / "appendonlydir"
+        kept.rename(data / "valkey" / "aside")
+        kept.write_text("a file where a folder should be")
+        server(gateway, "valkey").kill()
+        gateway.await_logged("cannot go on")
+        openai_sim.release()
+        caller.join()
+        assert [reply.status_code for reply in replies] == [200]
+        assert gateway.wait() == 1
+        (line,) = [line for line in gateway.lines if not line.startswith("{")]
+        assert "image-gateway: The embedded Valkey in" in line
+    kept.unlink()
+    (data / "valkey" / "aside").rename(kept)
+    with GatewayProcess(data, environment, options=()) as gateway:
+        gateway.await_logged("hold expired", booked=True)
+        assert within_patience(lambda: ask(http, gateway, "after it").status_code == 200)
+        assert within_patience(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
+        assert [row["group"]["basis"] for row in entries(http, gateway)] == ["usage"]
+
+
+def test_a_mistake_behind_the_requests_is_logged_and_does_not_end_them(
+    tmp_path: Path, environment: dict[str, str], http: httpx2.Client
+) -> None:
+    """Issued keys are read every 2 s: from a table that somebody has taken away, and brings back."""
+    data = tmp_path / "data"
+    with GatewayProcess(data, environment, options=()) as gateway:
+        with sqlite3.connect(data / "ledger.db") as ledger:
+            ledger.execute("ALTER TABLE keys RENAME TO aside")
+        crash = gateway.await_logged("crash", task="reload settings")
+        assert (crash["request_id"], crash["error"]) == ("background", "OperationalError")
+        assert any("know_callers.py" in place for place in crash["trace"])
+        with sqlite3.connect(data / "ledger.db") as ledger:
+            ledger.execute("ALTER TABLE aside RENAME TO keys")
+        ledger.close()
+        issued = command("keys", "issue", "search", "--data-dir", str(data), environment=environment)
+        key = next(line.split()[1] for line in issued.stdout.splitlines() if line.startswith("key:"))
+        headers = {"authorization": f"Bearer {key}"}
+        assert within_patience(lambda: http.get(f"{gateway.url}/v1/models", headers=headers).status_code == 200)
+
+
+@pytest.mark.parametrize("name", TASKS)
+async def test_each_task_that_ends_for_good_ends_the_process(name: str, config: Path, tmp_path: Path) -> None:
+    told, fatal, over = Recorder(), Fatal(), asyncio.Event()
+    settings = dev_settings(read_gateway(config / "gateway.yaml", {"OPENAI_API_KEY": "sk-operator"}))
+    settings = msgspec.structs.replace(settings, health=msgspec.structs.replace(settings.health, probe=True))
+    files = Files(folder=config, today=today, backends=settings.backends, extra=dev_key("igw_secret"))
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    await migrate(url)
+    stores = Stores(redis_url=NOWHERE, cache_url=NOWHERE, database_url=url, data=tmp_path)
+    plans = Plans(settings=settings, files=files, first=files.first(), stores=stores, observe=told, fatal=fatal)
+    gateway = assemble(plans)
+    assert set(gateway.tasks) == set(TASKS)
+    fatal.on_report(over.set)
+    async with asyncio.timeout(10), gateway.litestar.lifespan():
+        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == PREFIX + name)
+        task.cancel()
+        await over.wait()
+    assert fatal.reason == f"The background task {name} has ended, and cannot be started again."
+    assert name in [crash.task for crash in told.of(Crashed)]
