@@ -107,7 +107,7 @@ def assemble(plans: Plans) -> Gateway:
     links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
     turnstile = turnstile_of(plans)
     turns = turns_of(plans, turnstile)
-    accounts, album, detached = accounts_of(plans), album_of(plans), Detached()
+    accounts, album, detached = accounts_of(plans, lambda: drain.begun), album_of(plans), Detached()
     callers = _callers(plans, accounts)
     warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
@@ -115,7 +115,7 @@ def assemble(plans: Plans) -> Gateway:
     signs = signs_of(plans)
     renew = renewing_of(plans, callers, turns, signs)
     tasks: Mapping[str, Forever] = {
-        "settle holds": accounts.keep.run,
+        **accounts.background(),
         "reload settings": callers.run,
         "reload secrets": renew.run,
         "check eviction": warn.run,
@@ -136,7 +136,7 @@ def assemble(plans: Plans) -> Gateway:
     async def running(_: Litestar) -> AsyncIterator[None]:
         log_lost_errors(observe)
         connected: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts(), trace)
-        closing: tuple[Closing, ...] = (accounts.keep, turns, *connected)
+        closing: tuple[Closing, ...] = (*accounts.last(), turns, *connected)
         async with AsyncExitStack() as ended:  # each is closed, whatever the others do
             for part in reversed(closing):
                 ended.push_async_callback(part.close)

@@ -3,9 +3,12 @@
 Rule: made from `Plans`, connected to nothing yet. What cannot work stops the start with `SettingsError`.
 """
 
+import asyncio
+import os
 import secrets
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,9 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from msgspec import structs
+from sqlalchemy import NullPool
 
 from service.adapters.changing import Changing
 from service.adapters.darkroom import PillowDarkroom
+from service.adapters.embedded import place_of
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.results import RedisResults
@@ -23,6 +28,7 @@ from service.adapters.redis.turnstile import RedisTurnstile
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
+from service.adapters.sql.lease import SqlLeases
 from service.api.scrape import Tell
 from service.domain.health import Rules
 from service.settings.admin import TEAMS
@@ -37,6 +43,7 @@ from service.usecases.background import Fatal, Forever
 from service.usecases.forget_pictures import ForgetPictures
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
+from service.usecases.keep_lease import Holder, KeepLease
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import KnowCallers
 from service.usecases.ports import Observer, PictureStore
@@ -47,6 +54,9 @@ from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turnstile import Caps
 
 KEY_PREFIX = "igw_"
+VALKEY = "valkey"
+"""The folder of the embedded Valkey of money, in the data folder."""
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 LOST_SECONDS = 30.0  # beyond its deadline, until a call is taken for lost
 
 
@@ -61,6 +71,11 @@ class Closing(Protocol):
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
+
+
+def running() -> float:
+    """Seconds that go on while the machine sleeps, where it can tell."""
+    return time.clock_gettime(CLOCK)
 
 
 def mint() -> str:
@@ -84,12 +99,20 @@ class Stores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The lease on the ledger, held by this replica for so long by the clock `running`."""
+
+    holder: Holder
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
     """All that a gateway is made from. `first` is what the files said at the start, because reading takes a while.
 
     `tell` tells metrics, where they are on the gateway's own port.
     `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
-    `fatal` is told what the process cannot go on without.
+    `fatal` is told what the process cannot go on without. Without a `lease` nobody else can have the ledger.
     """
 
     settings: GatewaySettings
@@ -100,6 +123,7 @@ class Plans:
     tell: Tell | None = None
     admin_port: int | None = None
     fatal: Fatal = field(default_factory=Fatal)
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +138,23 @@ class Accounts:
     hold: HoldMoney
     flights: RedisFlights
     results: RedisResults
+    lease: KeepLease | None
+
+    def background(self) -> Mapping[str, Forever]:
+        """What goes on behind the requests."""
+        return {"settle holds": self.keep.run} | ({"keep the lease": self.lease.run} if self.lease else {})
+
+    def last(self) -> tuple[Closing, ...]:
+        """What has something to say to the stores before it goes: entries to the books first, then the lease."""
+        return (self.keep, self.lease) if self.lease else (self.keep,)
 
     def parts(self) -> tuple[Closing, ...]:
         """What has connections."""
         return self.ledger, self.flights, self.results, self.database
 
 
-def accounts_of(plans: Plans) -> Accounts:
-    """The parts about money."""
+def accounts_of(plans: Plans, leaving: Callable[[], bool]) -> Accounts:
+    """The parts about money. `leaving`: is this replica on its way out?"""
     entry, observe = plans.settings.ledger, plans.observe
     patience = plans.settings.state.answer_seconds
     ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds, patience_seconds=patience)
@@ -129,13 +162,16 @@ def accounts_of(plans: Plans) -> Accounts:
     books = SqlBooks(database)
     pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
     keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)
-    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
+    lease = _lease(plans, database, leaving)
+    check = lease.check if lease else _unchecked
+    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe, check=check)
     return Accounts(
         ledger=ledger,
         database=database,
         books=books,
         key_store=SqlKeyStore(database),
         keep=keep,
+        lease=lease,
         hold=hold,
         flights=RedisFlights(
             plans.stores.redis_url,
@@ -150,6 +186,47 @@ def accounts_of(plans: Plans) -> Accounts:
             observe=observe,
         ),
     )
+
+
+def _unchecked() -> None:
+    """Nobody else can have the ledger."""
+
+
+def _lease(plans: Plans, database: Database, leaving: Callable[[], bool]) -> KeepLease | None:
+    if plans.lease is None:
+        return None
+    lease = _lease_of(plans.lease.holder, database, plans.observe, leaving, plans.fatal)
+    lease.until = plans.lease.until
+    return lease
+
+
+def _lease_of(
+    holder: Holder, database: Database, observe: Observer, leaving: Callable[[], bool], fatal: Fatal
+) -> KeepLease:
+    return KeepLease(
+        leases=SqlLeases(database),
+        holder=holder,
+        ledger=database.shown,
+        observe=observe,
+        elapsed=running,
+        sleep=asyncio.sleep,
+        leaving=leaving,
+        fatal=fatal,
+    )
+
+
+async def take_lease(stores: Stores, observe: Observer) -> Lease:
+    """Wait for the lease on the ledger before anything is counted. Raises `LeaseHeld`, or `BooksUnavailable`."""
+    token, name = mint(), f"{socket.gethostname()}, process {os.getpid()}"
+    place = token if stores.data is None else place_of(stores.data / VALKEY)
+    holder = Holder(place=place, token=token, name=name, shared=stores.data is None)
+    database = Database(stores.database_url, pool=NullPool)
+    lease = _lease_of(holder, database, observe, lambda: False, Fatal())
+    try:
+        await lease.acquire()
+    finally:
+        await database.close()
+    return Lease(holder=holder, until=lease.until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

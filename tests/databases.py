@@ -6,7 +6,9 @@ file is copied, and PostgreSQL's tables are emptied, which only a superuser can 
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -17,8 +19,9 @@ import pytest
 from service.adapters.sql.migrate import migrate
 from tests.postgres import WheelPostgres, real_postgres, wheel_postgres
 
+RECORDED = Path(__file__).parent / "adapters" / "recorded"
 NUMBERS = count(1)
-EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit"
+EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases"
 
 NewDatabase = Callable[[str], str]
 
@@ -67,6 +70,24 @@ def new_database(tmp_path_factory: pytest.TempPathFactory, empty_database: NewDa
             return f"sqlite:///{copy}"
         asyncio.run(told(migrated[kind], EMPTY))
         return migrated[kind]
+
+    return make
+
+
+@pytest.fixture
+def old_database(empty_database: NewDatabase) -> NewDatabase:
+    """Gives databases as version 0.1.0 left them: at revision 0001, with two entries, a key and its record."""
+
+    def make(kind: str) -> str:
+        url, recorded = empty_database(kind), (RECORDED / f"ledger-0001-{kind}.sql").read_text("utf-8")
+        if kind == "sqlite":
+            file = Path(url.removeprefix("sqlite:///"))
+            file.parent.mkdir(exist_ok=True)
+            with closing(sqlite3.connect(file)) as database:
+                database.executescript(recorded)
+        else:
+            asyncio.run(told(url, recorded))
+        return url
 
     return make
 

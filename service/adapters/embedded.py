@@ -9,6 +9,7 @@ started again on its files and its socket (`guard.py`).
 import ctypes
 import fcntl
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ from service.usecases.events import StoreRestarted
 SOCKET = "valkey.sock"
 LOG = "valkey.log"
 SERVER = "valkey-server"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 START_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
 STOP_SECONDS = 5.0
@@ -177,6 +179,19 @@ def _alone(folder: Path) -> Iterator[None]:
         except OSError:
             raise EmbeddedError(f"Another gateway is using {folder.resolve()}; give this one a --data-dir.") from None
         yield
+
+
+def place_of(folder: Path) -> str:
+    """A name for this folder on this machine since it booted: two processes that have it never run at the same time.
+
+    It names the file that `_alone` locks. Where the kernel does not say when it booted, no two processes share a name.
+    """
+    lock = (folder / "lock").stat()
+    try:
+        boot = BOOT.read_text("ascii").strip()
+    except OSError:
+        boot = secrets.token_hex(16)
+    return f"{boot}:{lock.st_dev}:{lock.st_ino}"
 
 
 @contextmanager

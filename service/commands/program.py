@@ -40,7 +40,8 @@ from service.commands.migrate import migrate as migrate_ledger
 from service.commands.reference import reference, schema
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
-from service.parts import KEY_PREFIX, Plans, Stores, now
+from service.domain.errors import BooksUnavailable
+from service.parts import KEY_PREFIX, VALKEY, Plans, Stores, now, take_lease
 from service.server import PortError, ProcessFailed, ServerSettings, keep_memory, open_doors, port_of, run
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, read_gateway
@@ -51,6 +52,7 @@ from service.settings.sections import Requests, Sandbox
 from service.settings.teams import read_teams
 from service.usecases.background import Fatal
 from service.usecases.events import Listening
+from service.usecases.keep_lease import LeaseHeld
 from service.usecases.ports import Observer
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -71,7 +73,7 @@ def obey() -> None:
     """Do what the arguments of this process say."""
     try:
         app()
-    except (SettingsError, EmbeddedError, PortError, SchemaError) as wrong:
+    except (SettingsError, EmbeddedError, PortError, SchemaError, LeaseHeld, BooksUnavailable) as wrong:
         err.print(f"image-gateway: {escape(str(wrong))}", style="red")
         sys.exit(2)
     except ProcessFailed as failed:
@@ -125,6 +127,7 @@ def serve(
     watch = Watch(restarted=observe, give_up=fatal.report)
     with state_of(settings, data_dir, watch) as stores, _exposed(tell, doors.metrics, fatal):
         asyncio.run(migrate(stores.database_url))
+        lease = asyncio.run(take_lease(stores, observe))
         plans = Plans(
             settings=settings,
             files=files,
@@ -134,6 +137,7 @@ def serve(
             tell=None if doors.metrics else tell,
             admin_port=port_of(doors.admin) if doors.admin else None,
             fatal=fatal,
+            lease=lease,
         )
         gateway = assemble(plans)
         serving = ServerSettings(
@@ -199,7 +203,7 @@ def state_of(settings: GatewaySettings, data: Path, watch: Watch) -> Iterator[St
     elif settings.redis_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     else:
-        with starting_valkey(data / "valkey", STATE, watch) as state, _cache_of(settings, data, watch) as cache:
+        with starting_valkey(data / VALKEY, STATE, watch) as state, _cache_of(settings, data, watch) as cache:
             ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
             yield Stores(redis_url=state(), cache_url=cache(), database_url=ledger, data=data)
 

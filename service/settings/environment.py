@@ -21,7 +21,7 @@ OWN: Mapping[str, str] = {
 STORES: Mapping[str, str] = {
     "REDIS_URL": (
         "Quotas, holds and flights: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Without it a Valkey is started in the data folder, for one replica."
+        "Without it a Valkey is started in the data folder, for one replica; a second one on its ledger is refused."
     ),
     "CACHE_REDIS_URL": "Results that are kept; may evict. Else in REDIS_URL, or in a Valkey beside the embedded state.",
     "DATABASE_URL": (

@@ -84,6 +84,14 @@ class Crashed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseAwaited:
+    """This start waits: that replica counts for the ledger, since then."""
+
+    holder: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CannotGoOn:
     """This process ends, for this reason, as soon as what is under way is finished."""
 
@@ -285,6 +293,7 @@ Event = (
     | SecretRenewed
     | SecretRefused
     | CannotGoOn
+    | LeaseAwaited
     | StoreRestarted
     | StoreUnsafe
     | BreakerChanged

@@ -7,7 +7,7 @@ rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -57,12 +57,13 @@ class Held:
 
 @dataclass(slots=True, kw_only=True)
 class HoldMoney:
-    """The use case."""
+    """The use case. `check` raises `StateUnavailable` where these counters may not admit just now."""
 
     ledger: Ledger
     books: Books
     keep: KeepBooks
     observe: Observer
+    check: Callable[[], None] = lambda: None
     _rebuilding: dict[str, asyncio.Lock] = field(default_factory=dict)
     _rebuilds: Counter[str] = field(default_factory=Counter)
 
@@ -95,6 +96,7 @@ class HoldMoney:
     async def _admit(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState) -> Admission:
         for _ in range(MOST_REBUILDS):
             rebuilds = self._rebuilds[team]
+            self.check()
             try:
                 return await self.ledger.hold(team, claims, limits, state=state)
             except CountersLost:

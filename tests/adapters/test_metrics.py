@@ -41,6 +41,7 @@ from service.usecases.events import (
     HeadroomHeard,
     HoldExpired,
     HoldVoided,
+    LeaseAwaited,
     Listening,
     LoopLagged,
     PicturesForgotten,
@@ -181,6 +182,7 @@ EVENTS: tuple[Event, ...] = (
     CountersRebuilt(team="search"),
     Crashed(request_id="req_1", error="KeyError", trace=()),
     CannotGoOn(reason="r"),
+    LeaseAwaited(holder="h", since="s"),
     StoreRestarted(folder="data/valkey", code=-9, times=1),
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
 )

@@ -80,3 +80,13 @@ audit = Table(
     *(Column(name, TEXT, nullable=False) for name in ("actor", "action", "subject", "detail", "request_id")),
     sqlite_autoincrement=True,
 )
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("lease", TEXT, primary_key=True),
+    *(Column(name, TEXT, nullable=False) for name in ("place", "token", "name")),
+    *(Column(name, Integer, nullable=False) for name in ("shared", "leaving")),
+    *(Column(name, BIG, nullable=False) for name in ("since", "until")),
+)
+"""One row: whose counters stand for this ledger, until when."""

@@ -1,0 +1,108 @@
+"""The lease on the ledger: in memory, in SQLite and in PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+
+from service.adapters.sql.engine import connect
+from service.adapters.sql.lease import SqlLeases
+from service.domain.errors import BooksUnavailable
+from service.usecases.keep_lease import Holder, Leases
+from tests.fakes.leases import FakeLeases
+
+pytest_plugins = ["tests.databases"]
+
+HOUR = 3600.0
+OVER = -1.0
+"""Seconds for which a lease is taken that is over already: no test waits for one."""
+ONE = Holder(place="here", token="1", name="gw-1, process 7", shared=False)
+OTHER = Holder(place="there", token="2", name="gw-2, process 7", shared=False)
+AGAIN = replace(ONE, token="3")
+"""The next process on the same folder."""
+TOGETHER = Holder(place="4", token="4", name="gw-4, process 7", shared=True)
+PEER = Holder(place="5", token="5", name="gw-5, process 7", shared=True)
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def leases(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Leases]:
+    if request.param == "fake":
+        yield FakeLeases()
+        return
+    database = connect(await asyncio.to_thread(new_database, request.param))
+    yield SqlLeases(database)
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "taken"),
+    [
+        (ONE, ONE, True),
+        (ONE, AGAIN, True),
+        (ONE, OTHER, False),
+        (ONE, TOGETHER, False),
+        (TOGETHER, PEER, True),
+        (TOGETHER, ONE, False),
+    ],
+)
+async def test_who_may_have_it_while_it_is_held(leases: Leases, first: Holder, second: Holder, taken: bool) -> None:
+    await leases.take(first, HOUR)
+    assert (await leases.take(second, HOUR)).token == (second if taken else first).token
+
+
+@pytest.mark.parametrize("second", [AGAIN, OTHER, TOGETHER])
+async def test_anybody_may_have_it_once_it_is_over(leases: Leases, second: Holder) -> None:
+    await leases.take(ONE, OVER)
+    assert (await leases.take(second, HOUR)).token == second.token
+
+
+async def test_it_is_known_since_when_it_is_held_and_that_its_holder_leaves(leases: Leases) -> None:
+    first = await leases.take(ONE, HOUR)
+    assert first.since > 1_700_000_000_000_000
+    leaving = replace(ONE, leaving=True)
+    await leases.take(leaving, HOUR)
+    assert await leases.take(OTHER, HOUR) == replace(leaving, since=first.since)
+
+
+async def test_what_was_given_back_is_free(leases: Leases) -> None:
+    await leases.take(ONE, HOUR)
+    await leases.free(OTHER)
+    assert (await leases.take(OTHER, HOUR)).token == ONE.token
+    await leases.free(ONE)
+    assert (await leases.take(OTHER, HOUR)).token == OTHER.token
+
+
+async def test_a_replica_of_a_shared_store_leaves_it_to_its_peers(leases: Leases) -> None:
+    await leases.take(TOGETHER, HOUR)
+    await leases.take(PEER, HOUR)
+    await leases.free(PEER)
+    assert (await leases.take(ONE, HOUR)).shared
+
+
+async def test_it_can_be_taken_by_force(leases: Leases) -> None:
+    await leases.take(ONE, HOUR)
+    assert (await leases.take(TOGETHER, HOUR, force=True)).token == TOGETHER.token
+    assert (await leases.take(ONE, HOUR)).token == TOGETHER.token
+
+
+async def test_of_many_that_ask_at_once_one_has_it(leases: Leases) -> None:
+    asking = [replace(OTHER, place=str(number), token=str(number)) for number in range(8)]
+    found = await asyncio.gather(*(leases.take(holder, HOUR) for holder in asking))
+    assert len({holder.token for holder in found}) == 1
+
+
+@pytest.mark.parametrize("kind", ["fake", "sqlite", "postgresql"])
+async def test_a_database_that_is_away_is_told(kind: str, absent_database: Callable[[str], str]) -> None:
+    if kind == "fake":
+        leases: Leases = FakeLeases()
+        leases.down = True  # type: ignore[attr-defined]
+        with pytest.raises(BooksUnavailable):
+            await leases.take(ONE, HOUR)
+        return
+    database = connect(await asyncio.to_thread(absent_database, kind))
+    with pytest.raises(BooksUnavailable):
+        await SqlLeases(database).take(ONE, HOUR)
+    with pytest.raises(BooksUnavailable):
+        await SqlLeases(database).free(ONE)
+    await database.close()

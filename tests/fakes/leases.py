@@ -1,0 +1,41 @@
+"""The lease in memory."""
+
+from dataclasses import replace
+
+from service.domain.errors import BooksUnavailable
+from service.usecases.keep_lease import Holder
+
+MICROSECONDS = 1_000_000
+
+
+class FakeLeases:
+    """One lease; `now` is the time in microseconds, and once `down` is set it is unavailable."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000 * MICROSECONDS
+        self.held: Holder | None = None
+        self.until = 0
+        self.down = False
+
+    async def take(self, holder: Holder, seconds: float, *, force: bool = False) -> Holder:
+        """Take or renew it; who holds it now."""
+        self._answer()
+        held = self.held
+        same = held is not None and held.token == holder.token
+        over = self.until < self.now
+        together = held is not None and held.shared and holder.shared and not over
+        if held is None or force or over or same or together or held.place == holder.place:
+            since = held.since if held and (same or together) else self.now
+            self.held, self.until = replace(holder, since=since), self.now + round(seconds * MICROSECONDS)
+        assert self.held
+        return self.held
+
+    async def free(self, holder: Holder) -> None:
+        """Give it back."""
+        self._answer()
+        if self.held and self.held.token == holder.token and not holder.shared:
+            self.held = None
+
+    def _answer(self) -> None:
+        if self.down:
+            raise BooksUnavailable("The ledger of record does not answer.")
