@@ -29,14 +29,14 @@ from service.api.tags import HEADER, read_tags
 from service.domain.booking import Caller
 from service.domain.images import Operation, Spec
 from service.domain.kept import name_of
-from service.domain.ledger import Admission
+from service.domain.ledger import Admission, Source
 from service.domain.marks import Verdict, marks_of
 from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
 from service.domain.teams import Team
 from service.domain.terms import read_terms
 from service.usecases.make_images import Asked
-from service.usecases.share import Share, Source
+from service.usecases.share import Share
 
 EVENTS: Mapping[Operation, str] = {Operation.GENERATE: "image_generation", Operation.EDIT: "image_edit"}
 """What the names of events begin with."""

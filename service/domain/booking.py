@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from service.domain.catalog import Model
 from service.domain.images import Spec
-from service.domain.ledger import Basis, Claim, Entry, Status, scopes_of, tier_scope, tiers_of
+from service.domain.ledger import Basis, Claim, Entry, Source, Status, scopes_of, tier_scope, tiers_of
 from service.domain.outcomes import Purchase, Usage
 from service.domain.quotes import Charge, quote
 from service.domain.routing import Plan
@@ -25,7 +25,9 @@ class Caller:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0) -> Claim:  # noqa: PLR0913, PLR0917 (all that a hold is about)
+def claim(  # noqa: PLR0913, PLR0917 (all that a hold is about)
+    hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0, *, source: Source
+) -> Claim:
     """The hold that one order needs, with so many previews: in each tier at what that tier may cost."""
     worst = quote(spec, model, plan.route, plan.price, partials)
     tiers = tiers_of(spec, model, plan.route.delivers)
@@ -52,6 +54,7 @@ def claim(hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, pa
         cost=worst,
         basis=Basis.UNCONFIRMED,
         status=Status.LOST,
+        cache=source.value,
     )
     scopes = scopes_of(caller.key, model, tiers)
     return Claim(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)

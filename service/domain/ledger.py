@@ -68,12 +68,33 @@ class Status(StrEnum):
     LOST = "lost"  # its gateway went away before it knew
 
 
+class Source(StrEnum):
+    """Where a picture came from: one word in `x-gateway-cache`, log, metrics and ledger."""
+
+    MISS = "miss"  # bought, and might have come from the cache
+    HIT = "hit"
+    JOINED = "joined"
+    REPLAYED = "replayed"
+    BYPASS = "bypass"  # bought, and could not have been shared
+    UNKNOWN = "unknown"  # bought; an older gateway did not write it down
+
+
+ENTRY_VERSION = 2
+"""Written with each entry. Entries without a version are from gateways that wrote `bypass` for every purchase."""
+
+
+def source_written(source: str, version: int | None) -> str:
+    """What an entry of that version tells about its source."""
+    return Source.UNKNOWN.value if version is None and source == Source.BYPASS.value else source
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One row of the ledger: one attempt that was, or may have been, billed; or one cache hit. Written once.
 
     `cost` and `saved` are nano-USD, `held_at` and `posted_at` microseconds since 1970 by the clock of the store; the
-    windows that the cost counts in are those of `held_at`. `tier` was asked for, `resolved_tier` was drawn.
+    windows that the cost counts in are those of `held_at`. `tier` was asked for, `resolved_tier` was drawn. `cache` is
+    a `Source`.
     """
 
     hold_id: str
@@ -100,7 +121,7 @@ class Entry:
     text_out: int = 0
     image_out: int = 0
     saved: int = 0
-    cache: str = "bypass"
+    cache: str = Source.UNKNOWN.value
     tags: Mapping[str, str] = field(default_factory=dict)
     held_at: int = 0
     posted_at: int = 0

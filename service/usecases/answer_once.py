@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from service.domain.errors import CallFailed, CallReplayed, Failure
 from service.domain.images import fingerprint
+from service.domain.ledger import Source
 from service.domain.terms import Terms
 from service.usecases.buy_once import gone
 from service.usecases.buy_pictures import Depart, Wish, together
@@ -19,7 +20,7 @@ from service.usecases.detached import Detached
 from service.usecases.flights import Result, Results
 from service.usecases.fly import Flight, Fly
 from service.usecases.serve_kept import ServeKept
-from service.usecases.share import MICROSECONDS, Share, Source
+from service.usecases.share import MICROSECONDS, Share
 
 Story = Callable[[Wish], Awaitable[Share]]
 """Serves a wish without a key."""

@@ -8,13 +8,14 @@ task of its own: a caller who hangs up does not end it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
 
 from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, NotCached, NotKeptAnyMore
 from service.domain.images import fingerprint
+from service.domain.ledger import Source
 from service.domain.routing import Next, after
 from service.domain.teams import Team
 from service.domain.terms import Terms
@@ -24,14 +25,14 @@ from service.usecases.flights import Flights, Result, Results
 from service.usecases.fly import Flight, Flown, Fly
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.serve_kept import ServeKept
-from service.usecases.share import MICROSECONDS, Share, Source, bought
+from service.usecases.share import MICROSECONDS, Share, bought
 
 MOMENT_SECONDS = 1.0  # a landed flight is told to everybody, so that whoever waits sees it
 AGAIN_SECONDS = 600.0  # and to an SDK that asks again
 SHARED = "_shared"
 
-Buy = Callable[[Depart], Awaitable[Made]]
-"""Makes the purchase; awaits its argument just before the vendor is asked."""
+Buy = Callable[[Wish, Depart], Awaitable[Made]]
+"""Makes the purchase of a wish; awaits `depart` just before the vendor is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,9 @@ class BuyOnce:
             GatewayError: what buying raises.
         """
         scope, name = place_of(wish, terms, shared=self.policy.shared)
-        if not self.shares(wish, terms):
+        shared = self.shares(wish, terms)
+        wish = replace(wish, source=Source.MISS if shared else Source.BYPASS)
+        if not shared:
             return await self.detached(self._alone(name, wish, terms, buy))
         kept = None if terms.max_age == 0 else await self.results.get(scope, name)
         age = self._age(kept) if kept else 0
@@ -106,7 +109,7 @@ class BuyOnce:
         flight.add_done_callback(partial(self._forget, place))
         flown = await self.detached.wait(flight)
         if flown.led:
-            return bought(flown.result, wish, Source.MISS)
+            return bought(flown.result, wish)
         return await self.serve(wish, flown.result, Source.JOINED)
 
     def _under_way(self, place: tuple[str, str]) -> asyncio.Task[Flown] | None:
@@ -148,7 +151,6 @@ class BuyOnce:
 
     async def _alone(self, name: str, wish: Wish, terms: Terms, buy: Buy, scope: str | None = None) -> Share:
         """A purchase of its own; with a scope it takes the place of what is kept there."""
-        source = Source.MISS if scope else Source.BYPASS
 
         async def lead(depart: Depart) -> Result:
             result = await self._bought(wish, buy, depart)
@@ -157,11 +159,11 @@ class BuyOnce:
             return result
 
         if terms.tries is None or terms.key:  # nobody will ask again, or the key says for what
-            return bought(await lead(nothing), wish, source)
-        return await self._followed(name, wish, terms, lead, source)
+            return bought(await lead(nothing), wish)
+        return await self._followed(name, wish, terms, lead)
 
     async def _followed(
-        self, name: str, wish: Wish, terms: Terms, lead: Callable[[Depart], Awaitable[Result]], source: Source
+        self, name: str, wish: Wish, terms: Terms, lead: Callable[[Depart], Awaitable[Result]]
     ) -> Share:
         """A purchase that the same SDK finds when it asks again."""
         team, key = wish.caller.key.team.name, wish.caller.key.id
@@ -186,14 +188,14 @@ class BuyOnce:
             kept,
         )
         if flown.led:
-            return bought(flown.result, wish, source)
+            return bought(flown.result, wish)
         found = await self.results.get(team, flight) or await self.serve.recalled(flown.result)
         if found is None:
             raise gone()
         return await self.serve(wish, found, Source.JOINED)
 
     async def _bought(self, wish: Wish, buy: Buy, depart: Depart) -> Result:
-        made = await buy(depart)
+        made = await buy(wish, depart)
         keeping = await self.keep(made.purchase, wish)
         return Result(
             model=wish.model.id,

@@ -14,7 +14,7 @@ from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
 from service.domain.errors import Failure
 from service.domain.images import Spec
-from service.domain.ledger import Admission, Claim, Entry, HoldState, Status, limits_beside, limits_of
+from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status, limits_beside, limits_of
 from service.domain.limits import RATES
 from service.domain.outcomes import Outcome, Partial, Purchase
 from service.domain.quotes import cost
@@ -55,7 +55,8 @@ def together(*departs: Depart) -> Depart:
 class Wish:
     """What is wanted, of which model, by whom; `linked` if the pictures are wanted by address.
 
-    `admitted` is told how the caller's limits stand. So many `partials` are wanted on the way, and shown.
+    `admitted` is told how the caller's limits stand. So many `partials` are wanted on the way, and shown. A purchase is
+    booked under `source`, which `BuyOnce` sets.
     """
 
     spec: Spec
@@ -66,6 +67,7 @@ class Wish:
     depart: Depart = nothing
     partials: int = 0
     show: Show = unseen
+    source: Source = Source.BYPASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,9 @@ class BuyPictures:
             RequestError: what had to be brought could not be; nothing was bought.
         """
         parts, partials = split(wish.spec, plan), previews(wish.spec, plan, wish.partials)
-        claims = [claim(self.mint(), part, plan, wish.model, wish.caller, partials) for part in parts]
+        claims = [
+            claim(self.mint(), part, plan, wish.model, wish.caller, partials, source=wish.source) for part in parts
+        ]
         key, scopes = wish.caller.key, claims[0].scopes
         limits = (*limits_of(key, scopes), *limits_beside(key, wish.model, scopes))
         counted = limits if first else tuple(limit for limit in limits if limit.measure not in RATES)

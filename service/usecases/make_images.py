@@ -98,11 +98,11 @@ class MakeImages:
         if has_links(wish.spec):
             terms = replace(terms, share=terms.share and not relay)  # what lies behind a relayed link may change
             if not relay and not self.once.shares(wish, terms):
-                return await self.once(wish, terms, partial(self._draw, wish, plans, bring))
+                return await self.once(wish, terms, partial(self._draw, plans, bring))
         spec = await bring(wish.spec)
         if spec is not wish.spec:
             wish = replace(wish, spec=spec)
-        return await self.once(wish, terms, partial(self._draw, wish, plans, None))
+        return await self.once(wish, terms, partial(self._draw, plans, None))
 
-    async def _draw(self, wish: Wish, plans: tuple[Plan, ...], bring: Bring | None, depart: Depart) -> Made:
+    async def _draw(self, plans: tuple[Plan, ...], bring: Bring | None, wish: Wish, depart: Depart) -> Made:
         return await self.draw(replace(wish, depart=together(wish.depart, depart)), plans, bring)

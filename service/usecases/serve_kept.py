@@ -13,13 +13,13 @@ import pybase64
 from service.domain.booking import resolved_tier
 from service.domain.errors import NotFoundError
 from service.domain.kept import name_of
-from service.domain.ledger import Basis, Claim, Entry, HoldState, Status, limits_of, scopes_of, tiers_of
+from service.domain.ledger import Basis, Claim, Entry, HoldState, Source, Status, limits_of, scopes_of, tiers_of
 from service.usecases.buy_pictures import Wish
 from service.usecases.flights import Result
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_pictures import Keeping, KeepPictures
 from service.usecases.read_pictures import ReadPictures
-from service.usecases.share import MICROSECONDS, Share, Source
+from service.usecases.share import MICROSECONDS, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

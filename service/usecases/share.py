@@ -5,23 +5,13 @@ is given again is the same to the last byte.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from service.domain.images import Spec
+from service.domain.ledger import Source
 from service.usecases.buy_pictures import Wish
 from service.usecases.flights import Result
 
 MICROSECONDS = 1_000_000
-
-
-class Source(StrEnum):
-    """Where a picture came from, as `x-gateway-cache` says it."""
-
-    MISS = "miss"
-    HIT = "hit"
-    JOINED = "joined"
-    REPLAYED = "replayed"
-    BYPASS = "bypass"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +32,12 @@ class Share:
     notes: tuple[str, ...] = ()
 
 
-def bought(result: Result, wish: Wish, source: Source) -> Share:
+def bought(result: Result, wish: Wish) -> Share:
     """What the caller had bought."""
     return Share(
         result=result,
         spec=wish.spec,
-        source=source,
+        source=wish.source,
         cost=result.cost,
         at=result.kept_at // MICROSECONDS,
         request_id=wish.caller.request_id,

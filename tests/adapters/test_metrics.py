@@ -20,7 +20,7 @@ from service.adapters.telemetry import PLAIN, UNTOLD
 from service.commands.metrics import LABELS, document
 from service.domain.errors import FailureKind
 from service.domain.health import State
-from service.domain.ledger import Basis, Entry, Status
+from service.domain.ledger import Basis, Entry, Source, Status
 from service.domain.limits import TEAM, Limit, Measure, Standing
 from service.domain.marks import CLASSES, Marks, Operation, Verdict
 from service.domain.readings import Backlog, Expiry, Readings
@@ -57,7 +57,6 @@ from service.usecases.events import (
     StoreUnsafe,
 )
 from service.usecases.flights import Seat
-from service.usecases.share import Source
 from tests.fakes.observer import Recorder
 
 ROOT = Path(__file__).parents[2]

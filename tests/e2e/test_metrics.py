@@ -171,6 +171,7 @@ def test_the_numbers_agree(watched: GatewayProcess, http: httpx2.Client, openai_
     assert told.by("limit_refusals_total", "team", "scope", "limit") == {("tight", "team", "requests_per_minute"): 1}
     check_upstream(told, openai_sim)
     check_money(told, http, watched)
+    check_sources(told, http, watched)
     assert told.sum("time_to_first_partial_seconds_count", model="gpt-image-2", backend="openai") == 1
     assert told.by("cache_results_total", "result") == Counter(
         {(cache,): sum(n for (_, each), n in by_cache.items() if each == cache) for _, cache in by_cache}
@@ -188,6 +189,14 @@ def check_upstream(told: Scrape, sim: Simulator) -> None:
     failed = {("moderation_blocked",): 1, ("auth_failed",): 1, ("broken_reply",): 1}
     assert {outcome: count for outcome, count in attempts.items() if outcome != ("delivered",)} == failed
     assert told.by("upstream_duration_seconds_count", "outcome") == attempts
+
+
+def check_sources(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) -> None:
+    """The ledger has as many entries under each word of `x-gateway-cache` as there were replies with it."""
+    reply = http.get(f"{gateway.url}/v1/usage?group_by=cache", headers={"authorization": "Bearer igw_search"})
+    booked = Counter({row["group"]["cache"]: row["entries"] for row in reply.json()["data"]})
+    served = told.by("requests_total", "cache", team="search", outcome="served")
+    assert booked == Counter({cache: count for (cache,), count in served.items()}) + Counter(miss=1)  # the broken reply
 
 
 def check_money(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) -> None:

@@ -20,12 +20,13 @@ from service.domain.errors import (
     StateUnavailable,
 )
 from service.domain.kept import new_id
+from service.domain.ledger import Source
 from service.domain.limits import Limit, Limits, Measure, Standing
 from service.domain.teams import Team
 from service.domain.terms import Terms
 from service.usecases.buy_pictures import Wish
 from service.usecases.make_images import nobody
-from service.usecases.share import Share, Source, bought
+from service.usecases.share import Share, bought
 from tests.fakes.builders import KEY, NOW, REPLAYS, Counter, accounts, caller, failure, model, result, spec
 from tests.fakes.flights import FakeFlights
 from tests.fakes.pictures import FakePictures
@@ -60,7 +61,9 @@ class Scene:
         await self.gate.wait()
         if self.answers:
             raise self.answers.pop(0)
-        return bought(result(ids=(new_id(wish.caller.key.team.name, "png", "0" * 32),)), wish, Source.MISS)
+        return bought(
+            result(ids=(new_id(wish.caller.key.team.name, "png", "0" * 32),)), replace(wish, source=Source.MISS)
+        )
 
 
 async def waiting(reached: Callable[[], bool]) -> None:
@@ -168,7 +171,7 @@ async def test_what_lies_in_the_picture_store_is_not_kept_a_second_time() -> Non
     await store.keep(f"{name}.png", b"fox")
 
     async def story(wish: Wish) -> Share:
-        return bought(result(ids=(name,), stored=True), wish, Source.MISS)
+        return bought(result(ids=(name,), stored=True), wish)
 
     first = await scene.parts.answer()(wish(), TERMS, story)
     again = await scene.ask(wish())

@@ -4,7 +4,7 @@ import pytest
 
 from service.domain.booking import claim, delivered, resolved_tier, undelivered
 from service.domain.images import Size
-from service.domain.ledger import Basis, Status
+from service.domain.ledger import Basis, Source, Status
 from service.domain.outcomes import Usage
 from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge
@@ -17,7 +17,9 @@ USAGE = Usage(text_in=1, image_in=2, text_cached=3, image_cached=4, text_out=5, 
 
 
 def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
-    wanted = claim("h1", spec(n=3, tier="low", size=SQUARE), PLAN, model(), caller(tags={"env": "ci"}))
+    wanted = claim(
+        "h1", spec(n=3, tier="low", size=SQUARE), PLAN, model(), caller(tags={"env": "ci"}), source=Source.MISS
+    )
 
     assert (wanted.hold_id, wanted.quote, wanted.images) == ("h1", 30_000_000, 3)
     assert wanted.scopes == ("team", "key:search-1", "model:painter", "tier:low")
@@ -36,9 +38,9 @@ METERED = price(per_image=None, rates=RATES, tokens=GRID)
 @pytest.mark.parametrize("tier", [None, "auto"])
 def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | None) -> None:
     plan = Plan(route=route(), price=METERED)
-    left = claim("h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1)
+    left = claim("h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1, source=Source.MISS)
     for name in ("low", "medium", "high"):
-        named = claim("h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1)
+        named = claim("h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1, source=Source.MISS)
         assert left.quote_in(f"tier:{name}") == named.quote == named.quote_in(f"tier:{name}") == named.quote_in("team")
     assert left.quote_in("tier:low") < left.quote_in("tier:medium") < left.quote_in("tier:high") == left.quote
     assert left.quote_in("team") == left.quote_in("key:search-1") == left.quote_in("model:painter") == left.quote
@@ -47,20 +49,21 @@ def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | Non
 
 def test_a_claim_that_runs_out_is_booked_in_the_tier_that_may_cost_most() -> None:
     plan = Plan(route=route(), price=METERED)
-    left = claim("h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller())
+    left = claim("h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller(), source=Source.MISS)
     assert left.entry.resolved_tier == "high"
 
 
 def test_a_route_with_one_tier_is_held_in_that_one() -> None:
     plan = Plan(route=route(delivers="low"), price=METERED)
-    left = claim("h1", spec(size=SQUARE), plan, model(), caller())
+    left = claim("h1", spec(size=SQUARE), plan, model(), caller(), source=Source.MISS)
     assert (left.scopes[3:], left.quotes, left.entry.resolved_tier) == (("tier:low",), {}, "low")
 
 
 def test_the_format_is_the_one_that_is_delivered() -> None:
     developed = Plan(route=route(), price=price(), transcode=Transcode(output_format="webp", quality=80))
-    assert claim("h1", spec(output_format="png"), developed, model(), caller()).entry.output_format == "webp"
-    assert claim("h1", spec(output_format="jpeg"), PLAN, model(), caller()).entry.output_format == "jpeg"
+    for asked, plan, booked in (("png", developed, "webp"), ("jpeg", PLAN, "jpeg")):
+        wanted = claim("h1", spec(output_format=asked), plan, model(), caller(), source=Source.MISS)
+        assert wanted.entry.output_format == booked
 
 
 @pytest.mark.parametrize(
@@ -71,8 +74,15 @@ def test_a_tier_left_open_is_booked_as_the_dearest(tier: str | None, tiers: tupl
     assert resolved_tier(spec(tier=tier), model(tiers=tiers)) == resolved
 
 
+@pytest.mark.parametrize("source", [Source.MISS, Source.BYPASS])
+def test_the_source_is_known_before_the_outcome(source: Source) -> None:
+    wanted = claim("h1", spec(), PLAN, model(), caller(), source=source)
+    booked = delivered(wanted, 99, purchase("a"), CHARGE, model())
+    assert {wanted.entry.cache, booked.cache, undelivered(wanted, 99).cache} == {source.value}
+
+
 def test_a_delivery_is_booked_as_it_was_drawn() -> None:
-    wanted = claim("h1", spec(n=2), PLAN, model(), caller())
+    wanted = claim("h1", spec(n=2), PLAN, model(), caller(), source=Source.MISS)
     bought = purchase("a", tier="medium", size=Size(640, 480), usage=USAGE)
 
     booked = delivered(wanted, 99, bought, CHARGE, model())
@@ -85,13 +95,13 @@ def test_a_delivery_is_booked_as_it_was_drawn() -> None:
 
 @pytest.mark.parametrize("said", [None, "ultra"])
 def test_what_the_vendor_did_not_say_stays_what_was_asked_for(said: str | None) -> None:
-    wanted = claim("h1", spec(tier="low", size=SQUARE), PLAN, model(), caller())
+    wanted = claim("h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), source=Source.MISS)
     booked = delivered(wanted, 99, purchase("a", tier=said, size=None), CHARGE, model())
     assert (booked.resolved_tier, booked.size, booked.image_out) == ("low", "1024x1024", 0)
 
 
 def test_what_may_have_been_billed_is_booked_at_the_quote() -> None:
-    wanted = claim("h1", spec(), PLAN, model(), caller())
+    wanted = claim("h1", spec(), PLAN, model(), caller(), source=Source.MISS)
     booked = undelivered(wanted, 99)
     assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, Status.FAILED)
     assert booked.held_at == 99

@@ -18,7 +18,7 @@ from service.domain.errors import (
     NotKeptAnyMore,
     StateUnavailable,
 )
-from service.domain.ledger import Basis, Entry
+from service.domain.ledger import Basis, Entry, Source
 from service.domain.limits import Limit, Limits, Measure, Standing
 from service.domain.teams import Team
 from service.domain.terms import Terms
@@ -26,7 +26,7 @@ from service.usecases.accounts import Span
 from service.usecases.buy_once import SHARED, BuyOnce
 from service.usecases.buy_pictures import Depart, Made, Wish
 from service.usecases.make_images import nobody
-from service.usecases.share import Share, Source
+from service.usecases.share import Share
 from tests.fakes.books import FakeBooks
 from tests.fakes.builders import KEY, NOW, POLICY, Counter, accounts, caller, failure, model, purchase, spec
 from tests.fakes.flights import FakeFlights
@@ -47,15 +47,17 @@ class Vendor:
 
     def __init__(self, *answers: Exception) -> None:
         self.calls = 0
+        self.booked: list[Source] = []
         self.answers = list(answers)
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def buy(self, depart: Depart) -> Made:
+    async def buy(self, wish: Wish, depart: Depart) -> Made:
         if self.answers and isinstance(self.answers[0], LimitExceeded):
             raise self.answers.pop(0)
         await depart()
         self.calls += 1
+        self.booked.append(wish.source)
         number = self.calls
         await self.gate.wait()
         if self.answers:
@@ -168,6 +170,26 @@ async def test_the_team_decides_then_the_model_then_the_gateway(
     assert (await scene.replica()(asked, TERMS, scene.vendor.buy)).source is source
 
 
+@pytest.mark.parametrize("seconds", [None, 0])
+@pytest.mark.parametrize(
+    "terms",
+    [
+        TERMS,
+        Terms(max_age=0),
+        Terms(share=False),
+        Terms(share=False, tries=0),
+        Terms(share=False, tries=1),
+        Terms(max_age=0, tries=0),
+    ],
+)
+async def test_a_purchase_is_booked_under_the_word_that_its_caller_is_told(terms: Terms, seconds: int | None) -> None:
+    scene = Scene()
+    who = caller(key=replace(KEY, team=Team(name="search", cache_seconds=seconds)))
+    share = await scene.replica()(wish(who), terms, scene.vendor.buy)
+    assert scene.vendor.booked == [share.source]
+    assert share.source is (Source.MISS if terms.share and seconds is None else Source.BYPASS)
+
+
 async def test_only_what_is_kept() -> None:
     scene = Scene()
     with pytest.raises(NotCached):
@@ -228,8 +250,8 @@ async def test_who_comes_at_the_very_moment_of_a_refusal_buys() -> None:
     scene = Scene()
     replica, moment = scene.replica(), asyncio.Event()
 
-    async def refused(depart: Depart) -> Made:
-        del depart
+    async def refused(wanted: Wish, depart: Depart) -> Made:
+        del wanted, depart
         await moment.wait()
         raise FULL
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.booking import claim, undelivered
 from service.domain.errors import StateUnavailable
-from service.domain.ledger import Claim, Entry, HoldState, Status
+from service.domain.ledger import Claim, Entry, HoldState, Source, Status
 from service.domain.routing import Plan
 from service.usecases.accounts import Posted, Span
 from service.usecases.events import EntriesWritten, EntryPosted, HoldVoided
@@ -21,7 +21,7 @@ EVER = Span(since=0, until=2**62)
 
 
 def wanted(hold_id: str) -> Claim:
-    return claim(hold_id, spec(), PLAN, model(), caller())
+    return claim(hold_id, spec(), PLAN, model(), caller(), source=Source.MISS)
 
 
 def paid(held: Held, name: str) -> Entry:

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.booking import claim, undelivered
 from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import Admission, Claim, Entry, HoldState, Status
+from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status
 from service.domain.limits import Limit, Measure
 from service.domain.routing import Plan
 from service.usecases import keep_books
@@ -34,7 +34,7 @@ PLAN = Plan(route=route(), price=price())
 
 
 def wanted(hold_id: str) -> Claim:
-    return claim(hold_id, spec(), PLAN, model(), caller())
+    return claim(hold_id, spec(), PLAN, model(), caller(), source=Source.MISS)
 
 
 async def used(ledger: FakeLedger) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.domain.booking import claim
-from service.domain.ledger import Claim, HoldState
+from service.domain.ledger import Claim, HoldState, Source
 from service.domain.routing import Plan
 from service.usecases.in_turn import MOST, in_turn
 from service.usecases.keep_books import MOST_EXTENDED, KeepBooks, Pace
@@ -28,7 +28,7 @@ async def test_many_open_holds_are_renewed_in_several_calls_and_none_is_left_out
         ledger=Ledger(counted=True), books=FakeBooks(), observe=Recorder(), owner="me", pace=Pace(sweep=3600)
     )
     names = [f"h{number}" for number in range(HOLDS)]
-    keep.watch([claim(name, spec(), PLAN, model(), caller()) for name in names], held_at=1)
+    keep.watch([claim(name, spec(), PLAN, model(), caller(), source=Source.MISS) for name in names], held_at=1)
     await keep.extend()
     assert [len(together) for together in renewed] == [MOST_EXTENDED, MOST_EXTENDED, 1]
     assert sorted(name for together in renewed for name in together) == sorted(names)

@@ -9,7 +9,7 @@ from service.domain.booking import Caller
 from service.domain.catalog import Catalog
 from service.domain.errors import FailureKind, NotAllowed
 from service.domain.images import Spec
-from service.domain.ledger import Basis, Entry
+from service.domain.ledger import Basis, Entry, Source
 from service.domain.outcomes import Partial
 from service.domain.routing import SANDBOX
 from service.domain.teams import Team
@@ -18,7 +18,6 @@ from service.usecases.accounts import Span
 from service.usecases.buy_once import Policy, place_of
 from service.usecases.buy_pictures import Counted, Wish
 from service.usecases.make_images import Asked, MakeImages, nobody
-from service.usecases.share import Source
 from tests.fakes.backends import FakeBackend
 from tests.fakes.books import FakeBooks
 from tests.fakes.builders import (

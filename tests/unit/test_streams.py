@@ -12,11 +12,11 @@ from service.domain.outcomes import Partial, Usage
 from service.usecases.buy_pictures import Wish
 from service.usecases.make_images import nobody
 from service.usecases.ports import Show
-from service.usecases.share import Share, Source, bought
+from service.usecases.share import Share, bought
 from tests.fakes.builders import caller, model, purchase, result, spec
 
 FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
-SHARE = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody), Source.MISS)
+SHARE = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody))
 Depart = Callable[[], Awaitable[None]]
 
 
@@ -136,9 +136,9 @@ def test_what_a_vendor_left_unsaid_is_auto() -> None:
 
 def test_tokens_stand_with_the_last_picture() -> None:
     two = result(purchase=purchase("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2"))
-    share = bought(two, Wish(spec=spec(n=2), model=model(), caller=caller(), admitted=nobody), Source.MISS)
+    share = bought(two, Wish(spec=spec(n=2), model=model(), caller=caller(), admitted=nobody))
     first, last = (b"".join(completed("image_generation", share, index)) for index in range(2))
     assert (b'"total_tokens":0' in first, b'"total_tokens":207' in last) == (True, True)
     assert (b'"id":"img_1"' in first, b'"index":1' in last) == (True, True)
-    without = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody), Source.MISS)
+    without = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody))
     assert b'"usage":null' in b"".join(completed("image_generation", without, 0))

@@ -16,10 +16,10 @@ from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.engine import Database, Question
-from service.adapters.sql.schema import DAY_MICROSECONDS
+from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE
 from service.adapters.sql.schema import entries as table
 from service.adapters.sql.usage import SUMS, usage_statement
-from service.domain.ledger import Basis, Entry, Status
+from service.domain.ledger import ENTRY_VERSION, Basis, Entry, Status
 from service.domain.limits import TEAM
 from service.usecases.accounts import Span, Spent, UsageQuery, UsageRow
 
@@ -101,7 +101,8 @@ def _month(at: int) -> tuple[int, int]:
 
 
 def _span_statement(span: Span) -> Question:
-    statement = select(*(table.c[name] for name in FIELDS)).where(table.c.held_at < span.until)
+    columns = (SOURCE.label(name) if name == "cache" else table.c[name] for name in FIELDS)
+    statement = select(*columns).where(table.c.held_at < span.until)
     if span.team is not None:
         statement = statement.where(table.c.team == span.team)
     return statement.order_by(table.c.held_at, table.c.hold_id).limit(CHUNK)
@@ -109,7 +110,8 @@ def _span_statement(span: Span) -> Question:
 
 def _row(entry: Entry) -> dict[str, Any]:
     row = {name: getattr(entry, name) for name in FIELDS}
-    return row | {"basis": entry.basis.value, "status": entry.status.value, "tags": dict(entry.tags)}
+    words = {"basis": entry.basis.value, "status": entry.status.value, "tags": dict(entry.tags)}
+    return row | words | {"version": ENTRY_VERSION}
 
 
 def _entry(row: Row[*tuple[Any, ...]]) -> Entry:

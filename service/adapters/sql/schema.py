@@ -4,8 +4,24 @@ Rule: `entries` and `audit` are only ever added to, triggers refuse everything e
 money is nano-USD. Text is compared byte by byte on both databases, so that order does not depend on a locale.
 """
 
-from sqlalchemy import JSON, BigInteger, Column, Computed, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Computed,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    case,
+    literal,
+)
 from sqlalchemy.types import TypeEngine
+
+from service.domain.ledger import Source
 
 DAY_MICROSECONDS = 86_400_000_000
 
@@ -38,7 +54,14 @@ entries = Table(
     Column("held_at", BIG, nullable=False),
     Column("posted_at", BIG, nullable=False),
     Column("day", Integer, Computed(f"held_at / {DAY_MICROSECONDS}", persisted=True), nullable=False),
+    Column("version", Integer),
 )
+
+SOURCE = case(
+    (and_(entries.c.cache == Source.BYPASS.value, entries.c.version.is_(None)), literal(Source.UNKNOWN.value, TEXT)),
+    else_=entries.c.cache,
+)
+"""`source_written` of `domain/ledger.py`, in SQL. The columns `cache` and `version` have it in two parts."""
 
 Index("entries_time", entries.c.held_at, entries.c.hold_id)
 Index("entries_team", entries.c.team, entries.c.held_at)

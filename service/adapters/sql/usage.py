@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, DateTime, Text, case, cast, func, literal_
 from sqlalchemy.sql.selectable import Subquery
 
 from service.adapters.sql.engine import POSTGRESQL, SQLITE, Question
-from service.adapters.sql.schema import DAY_MICROSECONDS, daily, entries
+from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE, daily, entries
 from service.domain.errors import InvalidValue
 from service.domain.ledger import Basis
 from service.usecases.accounts import GROUPS, Span, UsageQuery
@@ -80,6 +80,8 @@ def _from_entries(names: tuple[str, ...], since: int, until: int, team: str | No
 
 
 def _column(name: str) -> ColumnElement[Any]:
+    if name == "cache":
+        return SOURCE
     tag = TAG.fullmatch(name)
     column: ColumnElement[Any] = entries.c.tags[tag[1]].as_string() if tag else entries.c[name]
     return column

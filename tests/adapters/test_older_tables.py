@@ -1,0 +1,107 @@
+"""Tables that a gateway of revision 0001 filled, and goes on filling beside newer ones.
+
+`tests/recorded` has such databases, written by a gateway at 852ba53 with the sandbox: four purchases (one of them with
+`no-store`), a hit, a replay, three joined requests, one issued key.
+"""
+
+import asyncio
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from sqlalchemy import text
+
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import Database, connect
+from service.adapters.sql.keys import SqlKeyStore
+from service.adapters.sql.migrate import HEAD, migrate, revision
+from service.usecases.accounts import Span, UsageQuery
+from tests.fakes.books import booked
+
+pytest_plugins = ["tests.databases"]
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+EVER = Span(since=0, until=2**62)
+OLD_COLUMNS = (
+    "hold_id, request_id, team, key, operation, model, backend, upstream_model, price_version, output_format, n, cost, "
+    "basis, status, tier, resolved_tier, size, text_in, image_in, text_cached, image_cached, text_out, image_out, "
+    "saved, cache, tags, held_at, posted_at"
+)
+OLD_INSERT = text(
+    f"INSERT INTO entries ({OLD_COLUMNS}) VALUES ('late', 'req_late', 'search', 'search', 'generate', "  # noqa: S608 (our own words)
+    "'gpt-image-2', 'sandbox', 'gpt-image-2', 'gpt-image-2@2026-04-21', 'png', 1, 5890000, 'usage', 'delivered', "
+    "'low', 'low', '1024x1024', 2, 0, 0, 0, 0, 196, 0, 'bypass', '{}', 1796057600000000, 1796057600300000) "
+    "ON CONFLICT (hold_id) DO NOTHING"
+)
+OLD_SELECT = text(f"SELECT {OLD_COLUMNS} FROM entries WHERE hold_id = 'new'")  # noqa: S608 (our own words)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, empty_database: Callable[[str], str]) -> str:
+    """A database as the older gateway left it."""
+    address = await asyncio.to_thread(empty_database, request.param)
+    recorded = await asyncio.to_thread((RECORDED / f"0001.{request.param}.sql").read_text)
+    if request.param == "sqlite":
+        await asyncio.to_thread(load_sqlite, Path(address.removeprefix("sqlite:///")), recorded)
+    else:
+        connection = await asyncpg.connect(address)
+        await connection.execute(recorded)
+        await connection.close()
+    return address
+
+
+def load_sqlite(file: Path, recorded: str) -> None:
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(recorded)
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """The same, brought up to date."""
+    assert await migrate(url) == "0001"
+    assert await revision(url) == HEAD
+    found = connect(url)
+    yield found
+    await found.close()
+
+
+async def sources(database: Database) -> Counter[str]:
+    """What the entries say, and what usage says: the same."""
+    books = SqlBooks(database)
+    listed = Counter([entry.cache async for entry in books.entries(EVER)])
+    summed = {row.group[0]: row.entries for row in await books.usage(UsageQuery(span=EVER, by=("cache",)))}
+    assert listed == summed
+    return listed
+
+
+async def test_what_the_older_gateway_bought_has_an_unknown_source(database: Database) -> None:
+    assert await sources(database) == {"unknown": 4, "hit": 1, "replayed": 1, "joined": 3}
+
+
+async def test_money_and_keys_are_as_they_were(database: Database) -> None:
+    (everything,) = await SqlBooks(database).usage(UsageQuery(span=EVER))
+    assert (everything.entries, everything.cost, everything.saved) == (9, 4 * 5_890_000, 5 * 5_890_000)
+    assert [(key.team, key.note) for key in await SqlKeyStore(database).keys()] == [("search", "crawler")]
+    assert [record.action for record in await SqlKeyStore(database).records(9)] == ["key.issue"]
+
+
+async def test_an_older_gateway_goes_on_beside_a_newer_one(database: Database) -> None:
+    """It names the columns that it knows, in what it writes and in what it reads."""
+    await SqlBooks(database).write([booked("new", cache="bypass"), booked("newer", cache="miss")])
+    for _ in range(2):
+        await database.together(lambda connection: connection.execute(OLD_INSERT))
+    (row,) = await database.together(lambda connection: connection.execute(OLD_SELECT))
+    assert row.cache == "bypass"
+    assert await sources(database) == {"unknown": 5, "hit": 1, "replayed": 1, "joined": 3, "bypass": 1, "miss": 1}
+
+
+async def test_entries_can_still_only_be_added(database: Database) -> None:
+    change = text("UPDATE entries SET version = 2")
+    with pytest.raises(Exception, match=re.escape("entries is append-only")):
+        await database.together(lambda connection: connection.execute(change))
