@@ -24,6 +24,7 @@ from service.api.desk import Desk, needs_key
 from service.api.edge import Connection, Edge, Http
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
 from service.api.methods import answer_options
+from service.api.refused import Refused
 from service.api.verdicts import judged
 from service.domain.errors import GatewayError
 from service.usecases.ports import Observer
@@ -159,4 +160,4 @@ def edged(
     app: Litestar, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
     """The application as a server runs it."""
-    return Edge(app, observe, mint, elapsed, trace)
+    return Edge(Refused(app), observe, mint, elapsed, trace)

@@ -1,17 +1,18 @@
 """Reads request bodies: bounded in bytes, bounded in silence.
 
 Rule: a body is refused as soon as it is known to be too large, by announcement or by count (`TooLarge`); one that
-pauses too long is given up (`SlowBody`); a caller that hangs up makes `ClientGone`. Nothing is decoded here; a body
-that says it is compressed is refused (`InvalidValue`), and nowhere do few bytes become many.
+pauses too long is given up (`SlowBody`); a caller that hangs up makes `ClientGone`. A fault that the connection found
+in a body is raised. Nothing is decoded here; a body that says it is compressed is refused (`InvalidValue`), and
+nowhere do few bytes become many.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
-from service.api.edge import Http
+from service.api.edge import REFUSED, Http
 from service.api.errors import ClientGone
-from service.domain.errors import InvalidValue, SlowBody, TooLarge
+from service.domain.errors import GatewayError, InvalidValue, SlowBody, TooLarge
 
 PLAIN: Mapping[str, str] = {"content-encoding": "identity", "transfer-encoding": "chunked"}
 """What these headers may say: nothing more than that the body is what it is."""
@@ -57,6 +58,9 @@ async def _receive(request: Http, idle: float) -> dict[str, bytes]:
             message = await request.receive()
     except TimeoutError:
         raise SlowBody(f"No byte of the body arrived for {idle} seconds.") from None
+    refused = request.scope.get(REFUSED)
+    if isinstance(refused, GatewayError):
+        raise refused
     if message["type"] == "http.disconnect":
         raise ClientGone("The client closed the connection.")
     return message  # type: ignore[return-value]  # an http.request event

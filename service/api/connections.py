@@ -1,20 +1,30 @@
 """Connections: bounded before there is a request, and after there is an answer.
 
-Rule: whoever connects has a while to bring the whole head of a request, and a head (trailers and everything else that
-is no body included) has so many bytes; both before anybody is asked for a key. Whoever does not take what is sent to
-them loses it after a while. What is too large is a 431; what is too slow is hung up on, without a word, because a
-client that connected ahead of its first request would take the word for the answer to it. uvicorn has no such bounds.
+Rule: the head of a request is bounded in time and in bytes, before a key is asked for. Trailers, the extensions of
+chunks and everything else that is no body count as head. Trailers are dropped (RFC 9110 6.5). The application refuses
+what cannot be read, in its envelope, after the answers that are due before. Then the connection ends, and the bytes
+that follow are not read. A connection without a whole head is closed without an answer, because a client that
+connected ahead of its first request would take an answer for the one to that request. A caller that does not take its
+answer loses it after a while. uvicorn has no such bounds.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Never, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+from service.api.edge import REFUSED
+from service.api.errors import HeadTooLarge, MalformedRequest
+from service.api.heads import fault_of, origin_form
+from service.domain.errors import RequestError
+
+LINE_END = 2  # bytes
+FIELD_MARKS = 2 + LINE_END  # the colon, the space behind it, the end of the line
+LINE_MARKS = len("  HTTP/1.1") + 2 * LINE_END  # of the first line, and of the empty one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +39,22 @@ class Bounds:
     stall_seconds: float
 
 
-class HeadTooLarge(Exception):
-    """A head that came whole, and is larger than it may be."""
-
-
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    `_overhead` counts the bytes of a request without its body, the head that was read, and the lengths of chunks.
+    """
 
     def __init__(self, bounds: Bounds, **given: Any) -> None:  # noqa: ANN401 (what uvicorn gives to its own)
         super().__init__(**given)
         self._bounds = bounds
-        self._brought = 0
-        self._progress = 0
-        self._oversized = False
+        self._overhead = 0
+        self._chunk = 0
+        self._begun = False
+        self._in_head = False
+        self._completed = False
+        self._fault: RequestError | None = None
+        self._over = False
         self._head = Timer(self.loop)
         self._stall = Timer(self.loop)
 
@@ -51,35 +64,73 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came. What is neither the end of a head nor of a body counts as head."""
-        before = self._progress
-        super().data_received(data)
-        self._brought = self._brought + len(data) if self._progress == before else 0
-        if self._brought > self._bounds.most_head_bytes:
-            self._oversized = True
-            self.send_400_response("")
+        """Read what came, unless something before it was refused."""
+        self._unset_keepalive_if_required()
+        if self._over:
+            return
+        self._overhead += len(data)
+        self._completed = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        except httptools.HttpParserError as error:
+            self._refuse(self._fault or MalformedRequest(f"The request cannot be read: {error}."))
+            return
+        if self._overhead > self._bounds.most_head_bytes:
+            self._refuse(self._too_large())
+            return
+        if self._overhead < 0 or (self._completed and not self._begun):
+            self._overhead = 0
         self._watch_head()
 
+    def on_message_begin(self) -> None:
+        """The first byte of a head is there."""
+        super().on_message_begin()
+        self._begun = self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field is there. One behind the body is a trailer."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """A head is there. Raises `HeadTooLarge`."""
-        self._progress += 1
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > self._bounds.most_head_bytes:
-            self._oversized = True
-            raise HeadTooLarge
+        """A head is there. Raises `RequestError`, which the parser stops at."""
+        read = sum(len(name) + len(value) for name, value in self.headers)
+        self._overhead -= len(self.parser.get_method()) + len(self.url) + LINE_MARKS
+        self._overhead -= read + FIELD_MARKS * len(self.headers)
+        if len(self.url) + read > self._bounds.most_head_bytes:
+            self._stop(self._too_large())
+        fault = fault_of(self.parser.get_http_version(), self.headers)
+        if fault:
+            self._stop(MalformedRequest(f"The request cannot be read: {fault}."))
+        found = origin_form(self.url, self.headers)
+        if found is None:
+            self._stop(MalformedRequest("The request cannot be read: its host is none."))
+        self.url, fields = found
+        if fields is not self.headers:
+            self.headers[:] = fields
         super().on_headers_complete()
+        self._in_head = False
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body is there."""
-        self._progress += 1
+        self._overhead -= len(body)
+        self._chunk += len(body)
         super().on_body(body)
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be read, or what is too large to be."""
-        if not self._oversized:
-            super().send_400_response(msg)
-        elif not self.transport.is_closing():
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._chunk = 0
+
+    def on_chunk_complete(self) -> None:
+        """A chunk ends. Its length, and both ends of lines, are not overhead."""
+        self._overhead -= len(f"{self._chunk:x}") + 2 * LINE_END
+
+    def on_message_complete(self) -> None:
+        """A request is there, with its body."""
+        self._begun, self._completed = False, True
+        super().on_message_complete()
 
     def pause_writing(self) -> None:
         """The caller does not take as much as there is."""
@@ -96,6 +147,57 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head.stop()
         self._stall.stop()
         super().connection_lost(exc)
+
+    def _too_large(self) -> HeadTooLarge:
+        most = self._bounds.most_head_bytes
+        return HeadTooLarge(f"A request has at most {most} bytes that are not its body.")
+
+    def _stop(self, fault: RequestError) -> Never:
+        """Stop the parser, which forgets what was raised."""
+        self._fault = fault
+        raise fault
+
+    def _refuse(self, error: RequestError) -> None:
+        """Let the application answer with an error, and read nothing more."""
+        self._over = True
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete and not self._in_head:
+            cycle.scope[REFUSED] = error  # type: ignore[literal-required]  # our own entry in the ASGI scope
+            cycle.keep_alive = False
+            cycle.message_event.set()
+        elif self._begun and not self._in_head:  # the rest of a body whose request was answered
+            self.transport.close()
+        else:
+            self._answer(error)
+        self._watch_head()
+
+    def _answer(self, error: RequestError) -> None:
+        """Begin a request that has no more than what was read of its head."""
+        if not self._begun:
+            super().on_message_begin()
+        target = self.url.partition(b"?")[0]
+        self.scope["method"] = self.parser.get_method().decode("ascii") if self.url else "-"
+        self.scope["path"], self.scope["raw_path"] = target.decode("latin-1"), target
+        self.scope["query_string"] = b""
+        self.scope[REFUSED] = error  # type: ignore[literal-required]  # our own entry in the ASGI scope
+        before: RequestResponseCycle | None = self.cycle
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _watch_head(self) -> None:
         """Time runs while there is no request that is being answered."""

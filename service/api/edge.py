@@ -24,6 +24,7 @@ from service.usecases.traces import Tracer
 
 SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 KEY = "image_gateway"
+REFUSED = "image_gateway_refused"
 GONE = 499
 CARRIED = frozenset({b"traceparent", b"tracestate"})
 PLACES: tuple[tuple[str, Operation], ...] = (

@@ -32,6 +32,14 @@ class ClientGone(errors.RequestError):
     """The caller hung up before the body was complete. Nobody reads the answer; logs show 499 rather than 500."""
 
 
+class MalformedRequest(errors.RequestError):
+    """The bytes of a request are not HTTP, or could be read in two ways."""
+
+
+class HeadTooLarge(errors.RequestError):
+    """A request has too many bytes that are not its body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What one kind of error is over HTTP."""
@@ -55,6 +63,8 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.TooLarge: Row(413, INVALID, "request_too_large"),
     errors.RangeNotSatisfiable: Row(416, INVALID, "range_not_satisfiable"),
     errors.SlowBody: Row(408, INVALID, "request_timeout", retry=True),
+    MalformedRequest: Row(400, INVALID, "invalid_request"),
+    HeadTooLarge: Row(431, INVALID, "request_header_fields_too_large"),
     ClientGone: Row(CLIENT_GONE, INVALID, "client_closed_request"),
     errors.NotAuthenticated: Row(401, INVALID, "invalid_api_key"),
     errors.NotAllowed: Row(403, INVALID, "not_allowed"),

@@ -7,7 +7,9 @@ port of their own this is not there, and the path is a 404 like any other.
 from collections.abc import Callable
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
+
+from service.api.edge import REFUSED
 
 PATH = "/metrics"
 
@@ -24,7 +26,7 @@ class Scraped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == ScopeType.HTTP and scope["path"] == PATH and scope["method"] == "GET":
+        if scope["type"] == ScopeType.HTTP and _is_scrape(scope):
             await self._told(scope, send)
         else:
             await self._app(scope, receive, send)
@@ -35,3 +37,7 @@ class Scraped:
         headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         await send(HTTPResponseStartEvent(type="http.response.start", status=200, headers=headers))
         await send(HTTPResponseBodyEvent(type="http.response.body", body=body, more_body=False))
+
+
+def _is_scrape(scope: HTTPScope) -> bool:
+    return scope["path"] == PATH and scope["method"] == "GET" and REFUSED not in scope

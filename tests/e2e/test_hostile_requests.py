@@ -17,6 +17,7 @@ from tests.e2e.pictures import png
 from tests.gateway import GatewayProcess
 
 MEGABYTE = 1_000_000
+ADMIN = secrets.token_hex(32)
 WISH = b'{"prompt":"a fox","size":"1024x1024","quality":"low"}'
 GENERATIONS, EDITS, FILES = "/v1/images/generations", "/v1/images/edits", "/v1/files"
 REFUSED = b"HTTP/1.1 400 Bad Request"
@@ -41,7 +42,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
     for name in ("models.yaml", "teams.yaml"):
         (own / name).write_text((config / name).read_text())
     (own / "gateway.yaml").write_text(SETTINGS)
-    environment = {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": secrets.token_hex(32)}
+    environment = {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}
     with GatewayProcess(folder / "data", environment) as process:
         yield process
 
@@ -90,6 +91,14 @@ def posted(gateway: GatewayProcess, lines: str, body: bytes) -> bytes:
     return said(gateway, head(gateway, lines, f"POST {GENERATIONS} HTTP/1.1") + body)
 
 
+def is_refused(answer: bytes) -> bool:
+    """Is it a 400 in the envelope, with an id, and the end of the connection?"""
+    lines = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+    assert any(line.startswith(b"x-request-id: req_") for line in lines), answer
+    assert {b"connection: close", b"x-should-retry: false"} <= {*lines}, answer
+    return error_of(answer) == (400, None, "invalid_request")
+
+
 def error_of(answer: bytes) -> tuple[int, str | None, str]:
     status, body = answer.split(b" ", 2)[1], answer.partition(b"\r\n\r\n")[2]
     error = json.loads(body)["error"]
@@ -128,6 +137,7 @@ def error_of(answer: bytes) -> tuple[int, str | None, str]:
 def test_heads(gateway: GatewayProcess, lines: str, status: bytes) -> None:
     answer = said(gateway, head(gateway, lines))
     assert is_oversized(answer, len(lines)) if status == OVERSIZED else answer.startswith(status)
+    assert status != REFUSED or is_refused(answer)
 
 
 def test_endless_heads_are_refused_before_anybody_is_asked_for_a_key(gateway: GatewayProcess) -> None:
@@ -159,6 +169,8 @@ CHUNKED = "transfer-encoding: chunked\r\n"
         (CHUNKED, b"fffffffffffffffff\r\n{}", REFUSED),
         (CHUNKED, b"2;" + b"a" * MEGABYTE + b"\r\n{}\r\n0\r\n\r\n", OVERSIZED),
         (CHUNKED, b"2\r\n{}\r\n0\r\n" + b"x: y\r\n" * 100_000 + b"\r\n", OVERSIZED),
+        (CHUNKED, b"2\r\n{}\r\n0\r\n" + b"x: y\r\n" * 16_000 + b"\r\n", OVERSIZED),
+        (CHUNKED, (b"1;" + b"a" * 40_000 + b"\r\n \r\n") * 2 + b"0\r\n\r\n", OVERSIZED),
     ],
 )
 def test_lengths_that_two_readers_could_read_in_two_ways(
@@ -166,6 +178,45 @@ def test_lengths_that_two_readers_could_read_in_two_ways(
 ) -> None:
     answer = posted(gateway, lines, body)
     assert is_oversized(answer, len(body)) if status == OVERSIZED else answer.startswith(status)
+    assert status != REFUSED or is_refused(answer)
+    assert status != OVERSIZED or not answer or error_of(answer)[2] == "request_header_fields_too_large"
+
+
+@pytest.mark.parametrize("path", [GENERATIONS, EDITS, FILES, "/admin/v1/keys"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_trailer_is_no_header(gateway: GatewayProcess, path: str, *, apart: bool) -> None:
+    """A key as a trailer opens nothing, in the packet of the head or in one of its own."""
+    start = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{CHUNKED}\r\n".encode()
+    rest_of_it = b"%x\r\n%s\r\n0\r\n" % (len(WISH), WISH)
+    trailers = b"".join(b"authorization: Bearer %s\r\n" % key.encode() for key in (gateway.key, ADMIN))
+    for trailer in (trailers, *trailers.splitlines(keepends=True)):
+        with connected(gateway) as caller:
+            caller.sendall(start if apart else start + rest_of_it + trailer + b"\r\n")
+            if apart:
+                with suppress(ConnectionError):
+                    caller.sendall(rest_of_it + trailer + b"\r\n")
+            assert error_of(rest(caller)) == (401, None, "invalid_api_key")
+
+
+@pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        ("GET /v1/models HTTP/1.1", ""),
+        ("GET /v1/models HTTP/1.1", "host: x\r\nhost: y\r\n"),
+        ("GET /v1/models HTTP/1.1", "host: x\r\nauthorization: Bearer {key}\r\nauthorization: Bearer {key}\r\n"),
+        ("GET /v1/models HTTP/2.0", "host: x\r\n"),
+        ("GET /v1/models HTTP/0.9", "host: x\r\n"),
+        ("GET /metrics HTTP/1.1", ""),
+        ("GET /admin/v1/keys HTTP/1.1", "host: x\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\n"),
+        ("POST /v1/images/generations HTTP/1.0", CHUNKED),
+        ("GET /v1/models", ""),
+    ],
+)
+def test_heads_that_two_readers_could_read_in_two_ways(gateway: GatewayProcess, first: str, lines: str) -> None:
+    answer = said(gateway, f"{first}\r\n{lines.replace('{key}', gateway.key)}\r\n".encode())
+    assert is_refused(answer)
+    request_id = answer.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
+    assert gateway.await_logged("request", request_id=request_id)["status"] == 400
 
 
 def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
@@ -354,7 +405,6 @@ def test_methods_that_are_none_here(gateway: GatewayProcess, method: str) -> Non
         "authorization: Basic {key}\r\n",
         "x-api-key: {key}\r\n",
         "cookie: key={key}\r\n",
-        "authorization: Bearer igw_wrong\r\nauthorization: Bearer {key}\r\n",
     ],
 )
 def test_a_key_has_one_place(gateway: GatewayProcess, credentials: str) -> None:

@@ -39,6 +39,7 @@ class Sent:
 
     def __init__(self, body: Iterator[bytes], content_type: str) -> None:
         self.headers = {"content-type": content_type}
+        self.scope: dict[str, object] = {}
         self._body = body
 
     async def receive(self) -> dict[str, object]:

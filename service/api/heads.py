@@ -1,0 +1,54 @@
+"""Heads of requests: what HTTP itself forbids in one, beyond what the parser refuses.
+
+Rule: a head that two readers could read in two ways is refused, because a proxy in front may be the other reader. A
+field that decides something stands in it once. A request of HTTP/1.1 names its host. The host of an absolute target
+goes before the one of the field `Host` (RFC 9112 3.2.2). Everything here is pure.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+Fields = Sequence[tuple[bytes, bytes]]
+"""Names, in lower case, and values."""
+
+VERSIONS: Final = frozenset({"1.0", "1.1"})
+SINGLE: Final = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"idempotency-key",
+        b"transfer-encoding",
+    }
+)
+"""Fields that stand in a head once."""
+
+HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL)
+
+
+def fault_of(version: str, fields: Fields) -> str | None:
+    """The reason to refuse a head, if there is one."""
+    if version not in VERSIONS:
+        return f"HTTP/{version} is not spoken here"
+    found = [name for name, _ in fields if name in SINGLE]
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        return f"{twice.decode()} was given twice"
+    if version == "1.0":
+        return "transfer-encoding is not part of HTTP/1.0" if b"transfer-encoding" in found else None
+    return None if b"host" in found else "HTTP/1.1 requires a host"
+
+
+def origin_form(target: bytes, fields: Fields) -> tuple[bytes, Fields] | None:
+    """The path of a target, and the fields with the target's host; None if a host is none."""
+    absolute = ABSOLUTE.fullmatch(target)
+    if absolute:
+        host, rest = absolute.groups()
+        target = rest if rest.startswith(b"/") else b"/" + rest
+        fields = [(name, host if name == b"host" else value) for name, value in fields]
+    named = all(HOST.fullmatch(value) for name, value in fields if name == b"host")
+    return (target, fields) if named else None
