@@ -15,6 +15,7 @@ from litestar.types import ASGIApp
 
 from service.adapters.exports import formats
 from service.adapters.links import GuardedLinks
+from service.adapters.redis.crowd import Crowd
 from service.adapters.state import State
 from service.api.application import Plane, build, edged
 from service.api.bodies import Limits
@@ -105,9 +106,10 @@ def assemble(plans: Plans) -> Gateway:
         )
     trace = tracer_of(settings)
     links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
-    turnstile = turnstile_of(plans)
+    crowd = Crowd(most=settings.state.most_waiting)
+    turnstile = turnstile_of(plans, crowd)
     turns = turns_of(plans, turnstile)
-    accounts, album, detached = accounts_of(plans, lambda: drain.begun), album_of(plans), Detached()
+    accounts, album, detached = accounts_of(plans, crowd, lambda: drain.begun), album_of(plans), Detached()
     callers = _callers(plans, accounts)
     warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
@@ -148,7 +150,7 @@ def assemble(plans: Plans) -> Gateway:
     parts = Parts(
         accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
     )
-    make = _make(plans, backends, links, parts)
+    make = _make(plans, backends, links, parts, crowd)
     desk = _desk(plans, parts, make, problems)
     app = build(desk, observe, running, plane=Plane.BOTH if plans.admin_port is None else Plane.CALLERS)
     asgi = edged(app, observe, mint, time.monotonic, trace)
@@ -185,7 +187,7 @@ class Parts:
     trace: Tracer
 
 
-def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -> MakeImages:
+def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts, crowd: Crowd) -> MakeImages:
     accounts, album, settings = parts.accounts, parts.album, plans.settings
     darkroom, most = album.darkroom, settings.requests.most_picture_bytes
     lease, detached = settings.ledger.lease_seconds, parts.detached
@@ -215,6 +217,7 @@ def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts) -
             mint=mint,
             now=now,
         ),
+        crowded=crowd.is_full,
         now=now,
     )
 

@@ -21,6 +21,7 @@ from sqlalchemy import NullPool
 from service.adapters.changing import Changing
 from service.adapters.darkroom import PillowDarkroom
 from service.adapters.embedded import place_of
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.results import RedisResults
@@ -153,11 +154,13 @@ class Accounts:
         return self.ledger, self.flights, self.results, self.database
 
 
-def accounts_of(plans: Plans, leaving: Callable[[], bool]) -> Accounts:
+def accounts_of(plans: Plans, crowd: Crowd, leaving: Callable[[], bool]) -> Accounts:
     """The parts about money. `leaving`: is this replica on its way out?"""
     entry, observe = plans.settings.ledger, plans.observe
     patience = plans.settings.state.answer_seconds
-    ledger = RedisLedger(plans.stores.redis_url, lease_seconds=entry.lease_seconds, patience_seconds=patience)
+    ledger = RedisLedger(
+        plans.stores.redis_url, lease_seconds=entry.lease_seconds, patience_seconds=patience, crowd=crowd
+    )
     database = connect(plans.stores.database_url)
     books = SqlBooks(database)
     pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
@@ -178,12 +181,14 @@ def accounts_of(plans: Plans, leaving: Callable[[], bool]) -> Accounts:
             lease_seconds=entry.lease_seconds,
             patience_seconds=patience,
             lost_are_led=plans.settings.purchases.in_doubt == "buy",
+            crowd=crowd,
         ),
         results=RedisResults(
             plans.stores.cache_url,
             most_bytes=plans.settings.cache.most_bytes,
             patience_seconds=patience,
             observe=observe,
+            crowd=crowd,
         ),
     )
 
@@ -270,9 +275,9 @@ def album_of(plans: Plans) -> Album:
     )
 
 
-def turnstile_of(plans: Plans) -> RedisTurnstile:
+def turnstile_of(plans: Plans, crowd: Crowd) -> RedisTurnstile:
     """What replicas share about backends."""
-    return RedisTurnstile(plans.stores.redis_url, patience_seconds=plans.settings.state.answer_seconds)
+    return RedisTurnstile(plans.stores.redis_url, patience_seconds=plans.settings.state.answer_seconds, crowd=crowd)
 
 
 def turns_of(plans: Plans, turnstile: RedisTurnstile) -> TakeTurns:

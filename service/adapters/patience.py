@@ -1,8 +1,10 @@
 """How long to wait for another part, leaving out the time in which this one was too busy to listen.
 
 Rule: a deadline by the wall clock takes a burst of requests for a server that hangs: the answer is there, but the loop
-has not come to it. Here only slices count whose timer was on time, that is, in which the loop was free to take the
-answer. Ends with `TimeoutError`, at the latest after `MOST_SECONDS` whatever happens.
+has not come to it. Time counts in slices. A slice counts only if its timer was on time, because the loop was free to
+take the answer then. After the last slice the loop looks for an answer twice more before it gives up. A loop that is
+late every time gives up after `MOST_LOOKS`, because an answer that was there would have been read many times over. The
+wall clock alone ends nothing: a process that was not run for a minute has looked once. Ends with `TimeoutError`.
 
 A cancellation is never lost: what waits for the other part may turn it into an error of its own (a connection that was
 closed, a time that was up), and whoever handles such errors would go on as if nobody had asked it to end.
@@ -14,24 +16,27 @@ from typing import Self
 
 SLICE_SECONDS = 0.02
 LATE_SECONDS = 0.005
-MOST_SECONDS = 5.0
+LAST_LOOKS = 2
+LAST_SECONDS = 0.001  # until each of them; the loop reads its sockets in between
+MOST_LOOKS = 250
 
 
 class Patience:
     """`async with Patience(0.1):` raises `TimeoutError` once the block has waited so many quiet seconds."""
 
-    __slots__ = ("_asked", "_due", "_end", "_left", "_loop", "_task", "_timeout", "_timer")
+    __slots__ = ("_asked", "_due", "_last", "_left", "_looks", "_loop", "_task", "_timeout", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._left = seconds
+        self._looks = MOST_LOOKS
+        self._last = LAST_LOOKS
         self._timeout = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         self._asked = self._asks()
-        self._end = self._loop.time() + MOST_SECONDS
         await self._timeout.__aenter__()
-        self._arm()
+        self._arm(min(SLICE_SECONDS, self._left))
         return self
 
     async def __aexit__(
@@ -51,15 +56,19 @@ class Patience:
         """How often the task has been asked to end."""
         return self._task.cancelling() if self._task else 0
 
-    def _arm(self) -> None:
-        self._due = self._loop.time() + min(SLICE_SECONDS, self._left)
+    def _arm(self, seconds: float) -> None:
+        self._due = self._loop.time() + seconds
         self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         now = self._loop.time()
+        self._looks -= 1
         if now - self._due < LATE_SECONDS:
             self._left -= SLICE_SECONDS
-        if self._left <= 0 or now > self._end:
-            self._timeout.reschedule(now)
+        if self._left > 0 and self._looks > 0:
+            self._arm(min(SLICE_SECONDS, self._left))
+        elif self._last > 0:
+            self._last -= 1
+            self._arm(LAST_SECONDS)
         else:
-            self._arm()
+            self._timeout.reschedule(now)

@@ -17,11 +17,12 @@ from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.adapters.changing import Changing, as_of_now
-from service.adapters.patience import MOST_SECONDS, Patience
+from service.adapters.patience import Patience
 from service.usecases.warn_of_eviction import Memory
 
-PATIENCE_SECONDS = 0.08  # quiet seconds for a whole call: waiting for a connection, making it, asking
+PATIENCE_SECONDS = 0.08  # quiet seconds for a call: making a connection if there is none, asking
 UNHURRIED_SECONDS = 1.0  # for a question that nobody waits for
+POOL_SECONDS = 5.0  # for one of the connections of a client that is asked by itself
 MOST_CONNECTIONS = 16  # to one server; more do not make it faster, and a burst has to make them all at once
 CLUSTER = "+cluster"
 PORT = 6379
@@ -57,7 +58,7 @@ def connect(url: Changing) -> Client:
     """
     plain: dict[str, Any] = {
         "socket_timeout": None,
-        "socket_connect_timeout": MOST_SECONDS,
+        "socket_connect_timeout": None,
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
@@ -75,7 +76,7 @@ def connect(url: Changing) -> Client:
         return redis.RedisCluster.from_url(node, max_connections=most, reinitialize_steps=0, **plain)
     server = f"{scheme}://{address}"
     pool = redis.BlockingConnectionPool.from_url(
-        server, max_connections=MOST_CONNECTIONS, timeout=MOST_SECONDS, **plain
+        server, max_connections=MOST_CONNECTIONS, timeout=POOL_SECONDS, **plain
     )
     return redis.Redis(connection_pool=pool)
 

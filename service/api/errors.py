@@ -79,6 +79,7 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.FlightLost: Row(503, SERVER, "purchase_unconfirmed", retry=True),
     errors.LimitExceeded: Row(429, "requests", "rate_limit_exceeded", retry=True),
     errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),
+    errors.Overloaded: Row(503, SERVER, "gateway_overloaded", retry=True),
     errors.StateUnavailable: Row(503, SERVER, "state_unavailable", retry=True),
     errors.BooksUnavailable: Row(503, SERVER, "ledger_unavailable", retry=True),
 }

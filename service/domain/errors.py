@@ -30,6 +30,7 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     ├── FlightLost                nobody knows what became of a purchase of the very same
     ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
+    ├── Overloaded                too many requests wait in this replica; nothing was begun
     ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
     ├── BooksUnavailable          the ledger of record cannot be reached
     └── CallFailed                a backend was asked and did not deliver; carries the failure
@@ -207,6 +208,10 @@ class LimitExceeded(GatewayError):
     def __init__(self, message: str, standing: Standing) -> None:
         super().__init__(message)
         self.standing = standing
+
+
+class Overloaded(GatewayError):
+    """Too many requests wait for the state. Nothing was held."""
 
 
 class StateUnavailable(GatewayError):

@@ -173,6 +173,10 @@ class State(Entry, frozen=True):
         float,
         Meta(gt=0, le=5, description="How long it may be silent before a purchase is refused, a cache left alone."),
     ] = 0.08
+    most_waiting: Annotated[
+        Long,
+        Meta(description="Maximum number of requests of a replica that wait for a connection to it; then 503 at once."),
+    ] = 1024
 
 
 class Logs(Entry, frozen=True):

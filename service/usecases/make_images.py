@@ -11,7 +11,7 @@ from functools import partial
 
 from service.domain.booking import Caller
 from service.domain.catalog import Catalog, check
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import Overloaded, StoreUnavailable
 from service.domain.images import Spec
 from service.domain.ledger import Admission
 from service.domain.routing import Plan, candidates, drawable, lot, ordered
@@ -52,13 +52,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeImages:
-    """The use case. `now` gives an aware UTC time."""
+    """The use case. `now` gives an aware UTC time; a replica that is `crowded` begins nothing new."""
 
     backends: Backends
     gather: GatherReferences
     draw: TryBackends
     answer: AnswerOnce
     once: BuyOnce
+    crowded: Callable[[], bool]
     now: Callable[[], datetime]
 
     async def __call__(self, asked: Asked) -> Share:
@@ -66,8 +67,13 @@ class MakeImages:
 
         Raises:
             StoreUnavailable: the pictures were bought, are `linked`, and the store does not take them.
+            Overloaded: too many requests wait for the state; nothing was held.
             GatewayError: the request is invalid, not allowed or over a limit, or no backend delivered (`CallFailed`).
         """
+        if self.crowded():
+            raise Overloaded(
+                "Too many requests are waiting in this replica. Nothing was bought; ask again in a moment."
+            )
         today = self.now().date()
         model = asked.catalog.find(asked.spec.model, today)
         spec = asked.spec if asked.spec.model == model.id else replace(asked.spec, model=model.id)

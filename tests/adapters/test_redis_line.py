@@ -1,6 +1,7 @@
 """The way to the server: one connection for one command at a time, and none that is not as it should be."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.line import Line
 from service.adapters.state import MOST_CONNECTIONS
 from tests.servers import real_redis
+from tests.stopped import stopped
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,64 @@ async def test_patience_ends_a_command_and_its_connection(url: str) -> None:
         await line.ask("BLPOP", "nothing", 0)
     assert await line.ask("CLIENT", "ID") != number
     await line.close()
+
+
+CROWD = 40 * MOST_CONNECTIONS
+
+
+async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str) -> None:
+    """The loop is late all the time: every command costs it more than the server, and all come at once."""
+    line = Line(url, 0.02)
+
+    async def late() -> bytes:
+        reply: bytes = await line.ask("ECHO", "fox")
+        end = time.monotonic() + 0.001
+        while time.monotonic() < end:
+            pass
+        return reply
+
+    began = time.monotonic()
+    replies = await asyncio.gather(*(late() for _ in range(CROWD)), return_exceptions=True)
+    assert replies == [b"fox"] * CROWD
+    assert time.monotonic() - began > 10 * 0.02
+    await line.close()
+
+
+async def test_who_waits_for_a_connection_to_a_silent_server_is_told_with_the_others(tmp_path: Path) -> None:
+    with real_redis(tmp_path) as url:
+        line = Line(url, 0.1)
+        await line.ask("PING")
+        with stopped(tmp_path):
+            began = time.monotonic()
+            ends = await asyncio.gather(*(line.ask("PING") for _ in range(CROWD)), return_exceptions=True)
+            took = time.monotonic() - began
+        assert {type(end) for end in ends} == {TimeoutError}
+        assert took < CROWD / MOST_CONNECTIONS * 0.1 / 2
+        assert await line.ask("PING") == b"PONG"
+        await line.close()
+
+
+async def test_a_command_that_waits_in_vain_does_not_end_those_that_wait_behind_it(url: str) -> None:
+    """The server answers others meanwhile."""
+    line = Line(url, 0.1)
+    blocked = asyncio.create_task(line.ask("BLPOP", "nothing", 0))
+    answered = 0
+    while not blocked.done():
+        answered += len(await asyncio.gather(*(line.ask("PING") for _ in range(4 * MOST_CONNECTIONS))))
+    with pytest.raises(TimeoutError):
+        await blocked
+    assert answered
+    await line.close()
+
+
+async def test_those_who_wait_are_counted_over_all_ways(url: str) -> None:
+    crowd = Crowd(most=10)
+    lines = [Line(url, 1.0, crowd), Line(url, 1.0, crowd)]
+    asked = [asyncio.create_task(line.ask("PING")) for line in lines for _ in range(MOST_CONNECTIONS + 5)]
+    await asyncio.sleep(0)
+    assert (crowd.waiting, crowd.is_full()) == (10, True)
+    asked[-1].cancel()
+    await asyncio.wait(asked)
+    assert (crowd.waiting, crowd.is_full()) == (0, False)
+    for line in lines:
+        await line.close()

@@ -249,6 +249,7 @@ def maker(
     turns: FakeTurns | None = None,
     persistence: Persistence = PATIENT,
     sleep: Callable[[float], Awaitable[None]] = at_once,
+    crowded: Callable[[], bool] = bool,
 ) -> MakeImages:
     """The use case among fakes. Its stopwatch shows a second more at every glance."""
     darkroom, observe, numbers = darkroom or FakeDarkroom(), observe or Recorder(), itertools.count(1)
@@ -271,6 +272,7 @@ def maker(
         draw=TryBackends(buy=buy, turns=turns, persistence=persistence, sleep=sleep, now=lambda: now),
         answer=counter.answer(),
         once=counter.once(),
+        crowded=crowded,
         now=lambda: now,
     )
 

@@ -16,6 +16,7 @@ from service.domain.errors import (
     InvalidValue,
     ModelNotFound,
     NotAllowed,
+    Overloaded,
     StoreUnavailable,
     UnreachableLink,
 )
@@ -377,3 +378,14 @@ def test_of_several_failures_the_first_of_the_worst_decides(kinds: list[FailureK
     failures = [failure(kind) for kind in kinds]
 
     assert reduce(worse, failures) is failures[index]
+
+
+async def test_a_crowded_replica_begins_nothing() -> None:
+    alpha, full = FakeBackend(purchase()), [True]
+    make = story({"alpha": alpha}, crowded=lambda: full[0])
+    with pytest.raises(Overloaded):
+        await make(spec(), caller(), catalog())
+    assert alpha.orders == []
+    full[0] = False
+    made = await make(spec(), caller(), catalog())
+    assert made.purchase.pictures

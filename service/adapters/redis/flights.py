@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from service.adapters.changing import Changing
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.line import Argument
 from service.adapters.redis.parcels import packed, unpacked
 from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
@@ -38,7 +39,7 @@ class RedisFlights:
     the `lost_are_led`. `patience_seconds` is how long the server may take to answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the settings say of it)
         self,
         url: Changing,
         *,
@@ -46,8 +47,9 @@ class RedisFlights:
         memory_seconds: float = MEMORY_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
         lost_are_led: bool = False,
+        crowd: Crowd | None = None,
     ) -> None:
-        self._scripts = Scripts(url, patience_seconds)
+        self._scripts = Scripts(url, patience_seconds, crowd)
         lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
         self._life = lease, _milliseconds(memory)
         self._lost_are_led = lost_are_led

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from service.adapters.changing import Changing
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.entries import decoded, encoded
 from service.adapters.redis.line import Argument
 from service.adapters.redis.script import Script, Scripts, load
@@ -37,9 +38,14 @@ class RedisLedger:
     """
 
     def __init__(
-        self, url: Changing, *, lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        url: Changing,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        crowd: Crowd | None = None,
     ) -> None:
-        self._scripts = Scripts(url, patience_seconds)
+        self._scripts = Scripts(url, patience_seconds, crowd)
         self._lease = round(lease_seconds * SECOND)
 
     async def hold(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], *, state: HoldState) -> Admission:

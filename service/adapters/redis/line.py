@@ -1,10 +1,12 @@
 """One command, one reply: the way to a server for what every request asks.
 
 Rule: a command is sent once, over a connection on which nothing else is under way; at most so many at a time as there
-are connections. Whoever waits does so with patience, which is the only clock: the client's own timeouts, pool and
-hooks around each command cost two to three times as much CPU as the command. A connection whose reply was not read to
-its end, or that the server has closed, is closed, and made anew when it is next used. Raises `UNREACHABLE` of
-`service/adapters/state.py`; a refusal of the server is a `ResponseError`.
+are connections. The time of a command runs while it has a connection. Patience is the only clock: the client's own
+timeouts, pool and hooks around each command cost two to three times as much CPU as the command. A command that waits
+for a connection waits for this replica, not for the server. It gives up only when a command before it has waited in
+vain and no other one was answered meanwhile. A connection whose reply was not read to its end, or that the server has
+closed, is closed, and made anew when it is next used. Raises `UNREACHABLE` of `service/adapters/state.py`; a refusal
+of the server is a `ResponseError`.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from redis.exceptions import ResponseError
 
 from service.adapters.changing import Changing
 from service.adapters.patience import Patience
+from service.adapters.redis.crowd import Crowd
 from service.adapters.state import MOST_CONNECTIONS, connect, disconnect
 
 Argument = str | bytes | int
@@ -24,21 +27,50 @@ PART_BYTES = 1 << 16  # what is longer is not copied together with the rest
 
 
 class Line:
-    """The way to one server, or to a cluster. `patience` is how many quiet seconds a command may take in all."""
+    """The way to one server, or to a cluster. `patience` is how many quiet seconds a command may take.
 
-    def __init__(self, url: Changing, patience: float) -> None:
+    `_replies` and `_silences` count answers, and commands that waited in vain while there was no answer to any other.
+    """
+
+    def __init__(self, url: Changing, patience: float, crowd: Crowd | None = None) -> None:
         self.client = connect(url)
+        self._crowd = crowd or Crowd()
+        self._replies = self._silences = 0
         self._patience = patience
         self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
 
     async def ask(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
         """The reply."""
-        async with Patience(self._patience), self._turns:
-            if isinstance(self.client, Redis):
-                return await self._ask_server(self.client.connection_pool, command)
-            await self.client.initialize()  # of a cluster that is not known yet, the client asks any node at all
-            return await self.client.execute_command(*command)
+        silences = self._silences
+        with self._crowd.one_more():
+            await self._turns.acquire()
+        try:
+            if self._silences > silences:
+                raise TimeoutError("The server was silent while this command waited for a connection.")
+            return await self._asked(command)
+        finally:
+            self._turns.release()
+
+    async def _asked(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+        replies = self._replies
+        try:
+            async with Patience(self._patience):
+                reply = await self._ask_any(command)
+        except ResponseError:
+            self._replies += 1
+            raise
+        except TimeoutError:
+            self._silences += self._replies == replies
+            raise
+        self._replies += 1
+        return reply
+
+    async def _ask_any(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+        if isinstance(self.client, Redis):
+            return await self._ask_server(self.client.connection_pool, command)
+        await self.client.initialize()  # of a cluster that is not known yet, the client asks any node at all
+        return await self.client.execute_command(*command)
 
     async def _ask_server(self, pool: ConnectionPool, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
         connection = self._idle.pop() if self._idle else _made_by(pool)

@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 from service.adapters.changing import Changing
 from service.adapters.patience import Patience
 from service.adapters.pause import Pause
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.line import Argument, Line
 from service.adapters.redis.parcels import HEAD_BYTES, model_of, packed, unpacked
 from service.adapters.state import MOST_CONNECTIONS, PATIENCE_SECONDS, UNREACHABLE
@@ -42,7 +43,7 @@ class RedisResults:
     which `observe` is told.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the settings say of it)
         self,
         url: Changing,
         *,
@@ -50,8 +51,9 @@ class RedisResults:
         patience_seconds: float = PATIENCE_SECONDS,
         now: Callable[[], float] = time.monotonic,
         observe: Observer = unobserved,
+        crowd: Crowd | None = None,
     ) -> None:
-        self._line = Line(url, patience_seconds)
+        self._line = Line(url, patience_seconds, crowd)
         self._client = self._line.client
         self._packing = asyncio.Semaphore(MOST_CONNECTIONS)  # a parcel waits for nobody: it is as large as the picture
         self._most = most_bytes

@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from service.adapters.changing import Changing
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.line import Argument, Line
 from service.adapters.state import UNREACHABLE
 from service.domain.errors import StateUnavailable
@@ -39,8 +40,8 @@ def load(name: str, folder: Path = SCRIPTS) -> Script:
 class Scripts:
     """The way to a server that runs scripts."""
 
-    def __init__(self, url: Changing, patience: float) -> None:
-        self._line = Line(url, patience)
+    def __init__(self, url: Changing, patience: float, crowd: Crowd | None = None) -> None:
+        self._line = Line(url, patience, crowd)
 
     async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply is what its script says)
         """The script's reply."""

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from service.adapters.changing import Changing
+from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.line import Argument
 from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
 from service.adapters.state import PATIENCE_SECONDS
@@ -28,8 +29,10 @@ _EXCHANGE, _PROBE, _ENTER, _LEAVE = (
 class RedisTurnstile:
     """The port `Turnstile`. `patience_seconds` is how long the server may take to answer."""
 
-    def __init__(self, url: Changing, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._scripts = Scripts(url, patience_seconds)
+    def __init__(
+        self, url: Changing, *, patience_seconds: float = PATIENCE_SECONDS, crowd: Crowd | None = None
+    ) -> None:
+        self._scripts = Scripts(url, patience_seconds, crowd)
 
     async def exchange(self, backend: str, news: News) -> Shared:
         """Tell and hear."""
