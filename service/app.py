@@ -18,7 +18,7 @@ from service.adapters.links import GuardedLinks
 from service.adapters.redis.crowd import Crowd
 from service.adapters.state import State
 from service.api.application import Plane, build, edged
-from service.api.bodies import Limits
+from service.api.bodies import Limits, Pace
 from service.api.desk import Desk, Links
 from service.api.planes import Planes
 from service.api.scrape import Scraped
@@ -314,7 +314,11 @@ def _limits(settings: GatewaySettings) -> Limits:
         most_json_bytes=entry.most_json_bytes,
         most_form_bytes=entry.most_form_bytes,
         most_picture_bytes=entry.most_picture_bytes,
-        idle_seconds=entry.idle_seconds,
+        pace=Pace(
+            idle_seconds=entry.idle_seconds,
+            body_seconds=entry.body_seconds,
+            least_rate=entry.least_bytes_per_second,
+        ),
     )
 
 

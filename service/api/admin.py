@@ -267,7 +267,7 @@ async def list_records(
 
 async def _body(request: Http, kind: type[T]) -> T:
     """The body as a struct; nothing at all is an empty object."""
-    raw = await read_all(request, MOST_BODY, desk_of(request).limits.idle_seconds)
+    raw = await read_all(request, MOST_BODY, desk_of(request).limits.pace)
     return decode_json(raw or b"{}", kind)
 
 

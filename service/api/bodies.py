@@ -1,9 +1,9 @@
-"""Reads request bodies: bounded in bytes, bounded in silence.
+"""Reads request bodies: bounded in bytes, in silence, in slowness and in time.
 
 Rule: a body is refused as soon as it is known to be too large, by announcement or by count (`TooLarge`); one that
-pauses too long is given up (`SlowBody`); a caller that hangs up makes `ClientGone`. A fault that the connection found
-in a body is raised. Nothing is decoded here; a body that says it is compressed is refused (`InvalidValue`), and
-nowhere do few bytes become many.
+pauses too long, comes too slowly or takes too long is given up (`SlowBody`); a caller that hangs up makes
+`ClientGone`. A fault that the connection found in a body is raised. Nothing is decoded here; a body that says it is
+compressed is refused (`InvalidValue`), and nowhere do few bytes become many.
 """
 
 import asyncio
@@ -19,28 +19,77 @@ PLAIN: Mapping[str, str] = {"content-encoding": "identity", "transfer-encoding":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a body has to arrive: without a longer pause than `idle_seconds`, whole within `body_seconds`.
+
+    In every `idle_seconds` at least `least_rate` bytes a second arrive, unless the body ends.
+    """
+
+    idle_seconds: float
+    body_seconds: float
+    least_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What callers may send, in bytes, and how long a body may pause, in seconds."""
+    """What callers may send, in bytes, and at which pace."""
 
     most_json_bytes: int
     most_form_bytes: int
     most_picture_bytes: int
-    idle_seconds: float
+    pace: Pace
 
 
-async def chunks(request: Http, most: int, idle: float) -> AsyncGenerator[bytes, None]:
+class Progress:
+    """How a body arrives. Only the time in which the gateway waits for it counts."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._left = pace.body_seconds
+        self._waited = 0.0
+        self._received = 0
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the next piece has to be there."""
+        return min(self._pace.idle_seconds, self._left)
+
+    def late(self) -> SlowBody:
+        """The refusal of a body whose next piece is not there in time."""
+        if self._left < self._pace.idle_seconds:
+            return SlowBody(f"The body did not arrive within {self._pace.body_seconds:g} seconds.")
+        return SlowBody(f"No byte of the body arrived for {self._pace.idle_seconds:g} seconds.")
+
+    def came(self, size: int, waited: float) -> None:
+        """Take note of a piece that is not the last. Raises `SlowBody`."""
+        self._left -= waited
+        self._waited += waited
+        self._received += size
+        if self._left <= 0:
+            raise self.late()
+        if self._waited < self._pace.idle_seconds:
+            return
+        if self._received < self._waited * self._pace.least_rate:
+            raise SlowBody(f"The body arrives at less than {self._pace.least_rate:g} bytes per second.")
+        self._waited = self._received = 0
+
+
+async def chunks(request: Http, most: int, pace: Pace) -> AsyncGenerator[bytes, None]:
     """The body, piece by piece."""
     _check_plain(request)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         raise TooLarge(f"The body has {announced} bytes; at most {most} are accepted.")
-    received = 0
+    received, progress, now = 0, Progress(pace), asyncio.get_running_loop().time
     while True:
-        message = await _receive(request, idle)
+        began = now()
+        message = await _receive(request, progress)
         chunk = message.get("body", b"")
         received += len(chunk)
         if received > most:
             raise TooLarge(f"The body is larger than {most} bytes.")
+        if message.get("more_body"):
+            progress.came(len(chunk), now() - began)
         yield chunk
         if not message.get("more_body"):
             return
@@ -52,12 +101,12 @@ def _check_plain(request: Http) -> None:
             raise InvalidValue(f"Bodies are taken as they are; {header} can only be {plain}.", param=header)
 
 
-async def _receive(request: Http, idle: float) -> dict[str, bytes]:
+async def _receive(request: Http, progress: Progress) -> dict[str, bytes]:
     try:
-        async with asyncio.timeout(idle):
+        async with asyncio.timeout(progress.patience):
             message = await request.receive()
     except TimeoutError:
-        raise SlowBody(f"No byte of the body arrived for {idle} seconds.") from None
+        raise progress.late() from None
     refused = request.scope.get(REFUSED)
     if isinstance(refused, GatewayError):
         raise refused
@@ -66,9 +115,9 @@ async def _receive(request: Http, idle: float) -> dict[str, bytes]:
     return message  # type: ignore[return-value]  # an http.request event
 
 
-async def read_all(request: Http, most: int, idle: float) -> bytearray:
+async def read_all(request: Http, most: int, pace: Pace) -> bytearray:
     """The whole body, in memory once."""
     body = bytearray()
-    async for chunk in chunks(request, most, idle):
+    async for chunk in chunks(request, most, pace):
         body += chunk
     return body

@@ -25,6 +25,7 @@ from service.usecases.ports import Observer
 AWAY, AWAY_SECONDS = 503, 2  # a part that is down is asked again soon
 MOST_RETRY_AFTER = 60  # the SDKs ignore more
 CLIENT_GONE = 499
+TOO_SLOW = 408
 REPLAYED = {"idempotent-replayed": "true"}
 
 
@@ -62,7 +63,7 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.UnreachableLink: Row(400, INVALID, "invalid_image_url"),
     errors.TooLarge: Row(413, INVALID, "request_too_large"),
     errors.RangeNotSatisfiable: Row(416, INVALID, "range_not_satisfiable"),
-    errors.SlowBody: Row(408, INVALID, "request_timeout", retry=True),
+    errors.SlowBody: Row(TOO_SLOW, INVALID, "request_timeout", retry=True),
     MalformedRequest: Row(400, INVALID, "invalid_request"),
     HeadTooLarge: Row(431, INVALID, "request_header_fields_too_large"),
     ClientGone: Row(CLIENT_GONE, INVALID, "client_closed_request"),
@@ -157,6 +158,8 @@ def render(row: Row, body: ErrorBody, retry_after: float | None = None) -> Respo
     headers = {"x-should-retry": "true" if row.retry else "false"}
     if retry_after is not None and row.retry:
         headers["retry-after"] = str(min(ceil(retry_after), MOST_RETRY_AFTER))
+    if row.status == TOO_SLOW:  # what follows is not waited for
+        headers["connection"] = "close"
     if row.status == 401:  # noqa: PLR2004 (the one status that needs a challenge)
         headers["www-authenticate"] = "Bearer"
     content = msgspec.json.encode(ErrorReply(error=body))

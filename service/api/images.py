@@ -74,7 +74,7 @@ class EditOperation(openapi.Operation):
 async def generate(request: Http) -> ASGIResponse:
     """Draw `n` pictures of a prompt. With `stream` the answer is server-sent events."""
     desk, team = desk_of(request), key_of(request).team
-    raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
+    raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.pace)
     body = decode_json(raw, GenerateBody)
     references = references_of_generation(body, desk.limits.most_picture_bytes)
     del raw
@@ -117,7 +117,7 @@ async def _read_form(request: Http, desk: Desk, team: Team) -> tuple[Spec, Image
 
 
 async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, ImageFields]:
-    raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.idle_seconds)
+    raw = await read_all(request, desk.limits.most_json_bytes, desk.limits.pace)
     body = decode_json(raw, EditBody)
     references, mask = references_of_edit(body, team, desk.limits.most_picture_bytes)
     return canonical(body, team, references=references, mask=mask), body

@@ -54,7 +54,7 @@ async def read_form(request: Http, limits: Limits, parts: Parts) -> Form:
     receiver = _Receiver(parts, limits.most_picture_bytes)
     try:
         with PushMultipartParser(options.get("boundary", ""), max_segment_count=MOST_PARTS) as parser:
-            async with aclosing(chunks(request, limits.most_form_bytes, limits.idle_seconds)) as body:
+            async with aclosing(chunks(request, limits.most_form_bytes, limits.pace)) as body:
                 async for chunk in body:
                     for event in parser.parse(chunk):
                         receiver.take(event)

@@ -76,6 +76,13 @@ class Requests(Entry, frozen=True):
         Seconds, Meta(description="From connecting, or the first byte of the next request, to the end of its head.")
     ] = 10.0
     idle_seconds: Annotated[Seconds, Meta(description="Without a byte of the body arriving.")] = 30.0
+    body_seconds: Annotated[Seconds, Meta(description="For a whole body to arrive.")] = 3600.0
+    least_bytes_per_second: Annotated[
+        float,
+        Meta(
+            ge=0, le=1e9, description="Least rate of a body, measured over every `idle_seconds` that it is waited for."
+        ),
+    ] = 4096.0
     stall_seconds: Annotated[Seconds, Meta(description="Without a byte of the answer being taken.")] = 60.0
 
 

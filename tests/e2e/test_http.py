@@ -2,8 +2,10 @@
 
 import json
 import re
+import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from tests.gateway import GatewayProcess
 
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
+ADMIN = secrets.token_hex(32)
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +29,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
     for name in ("models.yaml", "teams.yaml"):
         (own / name).write_text((config / name).read_text())
     (own / "gateway.yaml").write_text(
-        "requests: {most_json_bytes: 200000, most_form_bytes: 400000, most_picture_bytes: 100000, idle_seconds: 0.3}\n"
+        "requests: {most_json_bytes: 200000, most_form_bytes: 400000, most_picture_bytes: 100000, idle_seconds: 0.3,"
+        " body_seconds: 2}\n"
     )
-    with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own)}) as process:
+    with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}) as process:
         yield process
 
 
@@ -147,6 +151,49 @@ def half_a_request(gateway: GatewayProcess, path: str) -> socket.socket:
 def test_a_body_that_stops_arriving_is_given_up(gateway: GatewayProcess) -> None:
     with half_a_request(gateway, GENERATIONS) as caller:
         assert caller.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+FORM_OF_ANY = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "start"),
+    [
+        (GENERATIONS, "application/json", b'{"prompt":"'),
+        (EDITS, "application/json", b'{"prompt":"'),
+        (EDITS, "multipart/form-data; boundary=x", FORM_OF_ANY.replace(b"file", b"image", 1)),
+        ("/v1/files", "multipart/form-data; boundary=x", FORM_OF_ANY),
+        ("/admin/v1/keys", "application/json", b'{"team":"'),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_drips_is_given_up(
+    gateway: GatewayProcess, path: str, content_type: str, start: bytes, *, chunked: bool
+) -> None:
+    """It never pauses for long, and would take for ever."""
+    host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
+    key = ADMIN if path.startswith("/admin") else gateway.key
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: {content_type}\r\n"
+    length = "transfer-encoding: chunked" if chunked else "content-length: 5000"
+    with socket.create_connection((host, int(port)), timeout=0.03) as caller:
+        caller.sendall(
+            f"{head}{length}\r\n\r\n".encode() + (b"%x\r\n%s\r\n" % (len(start), start) if chunked else start)
+        )
+        answer, drops = b"", 0
+        while not answer and drops < 1000:
+            with suppress(TimeoutError):
+                answer = caller.recv(65536)
+                break
+            caller.sendall(b"1\r\na\r\n" if chunked else b"a")
+            drops += 1
+        caller.settimeout(10)
+        with suppress(ConnectionError):
+            while piece := caller.recv(65536):
+                answer += piece
+    assert answer.startswith(b"HTTP/1.1 408"), (answer, drops)
+    assert b"\r\nconnection: close\r\n" in answer
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert (error["code"], error["type"]) == ("request_timeout", "invalid_request_error")
 
 
 def test_a_caller_who_hangs_up_in_mid_body_is_not_an_error_of_ours(gateway: GatewayProcess) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cache
 from typing import cast
 
-from service.api.bodies import Limits
+from service.api.bodies import Limits, Pace
 from service.api.canonical import canonical, references_of_edit, references_of_generation
 from service.api.edge import Http
 from service.api.keepalive import read_keepalive
@@ -29,7 +29,8 @@ from service.domain.terms import read_terms
 from tests.fuzz.input import pieces, texts
 
 MOST = 1 << 20
-LIMITS = Limits(most_json_bytes=MOST, most_form_bytes=MOST, most_picture_bytes=MOST, idle_seconds=60)
+PACE = Pace(idle_seconds=60, body_seconds=60, least_rate=0)
+LIMITS = Limits(most_json_bytes=MOST, most_form_bytes=MOST, most_picture_bytes=MOST, pace=PACE)
 BOUNDARY = "x"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 

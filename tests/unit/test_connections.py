@@ -11,7 +11,7 @@ import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.api.bodies import read_all
+from service.api.bodies import Pace, read_all
 from service.api.connections import BoundedProtocol, Bounds
 from service.api.edge import Edge, Http
 from service.api.errors import on_gateway_error
@@ -21,6 +21,7 @@ from service.usecases.traces import Untraced
 from tests.fakes.observer import Recorder
 
 MOST_HEAD, MOST_BODY = 2000, 10_000
+PACE = Pace(idle_seconds=600, body_seconds=600, least_rate=0)
 HEAD = "POST /a?b=c HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = HEAD + "transfer-encoding: chunked\r\n\r\n"
 CLOSES = b"connection: close"
@@ -61,7 +62,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     request = Http(scope, receive)
     status, content = 200, b""
     try:
-        body = await read_all(request, MOST_BODY, 600)
+        body = await read_all(request, MOST_BODY, PACE)
         heard = {
             "path": request.url.path,
             "fields": [[name.decode(), value.decode()] for name, value in scope["headers"]],

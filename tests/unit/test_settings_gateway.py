@@ -191,6 +191,8 @@ WRONG_SECTIONS = [
     ("requests: {most_form_bytes: -1}", "$.requests.most_form_bytes", "Expected `int` >= 1"),
     ("requests: {most_picture_bytes: 1.5}", "$.requests.most_picture_bytes", "Expected `int`, got `float`"),
     ("requests: {idle_seconds: .nan}", "$.requests.idle_seconds", "Expected `float` > 0"),
+    ("requests: {body_seconds: 0}", "$.requests.body_seconds", "Expected `float` > 0"),
+    ("requests: {least_bytes_per_second: -1}", "$.requests.least_bytes_per_second", "Expected `float` >= 0"),
     ("requests: {idle_seconds: 1e309}", "$.requests.idle_seconds", "Expected `float` <= 86400"),
     ("requests: {idle_second: 1}", "$.requests", "Object contains unknown field `idle_second`"),
     ("state: {answer_seconds: .nan}", "$.state.answer_seconds", "> 0"),
