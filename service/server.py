@@ -1,10 +1,10 @@
 """Runs a gateway: uvicorn, with a way out that loses nothing.
 
 Rule: told to go, a replica first says that it is not ready and serves on for a grace period, then stops accepting,
-finishes what is under way, cancels what takes too long, and exits with 0. Told twice, it skips the waiting. A port that
-is taken, or wanted twice, is a `PortError` before anything is started. Callers and operators have the same server, so
-that what either has under way is finished. A process that cannot go on takes nothing new at once, finishes what it can
-and raises `ProcessFailed` with the reason.
+finishes what is under way, ends what takes too long with an answer that says so, and exits with 0. Told twice, it
+skips the waiting. A port that is taken, or wanted twice, is a `PortError` before anything is started. Callers and
+operators have the same server, so that what either has under way is finished. A process that cannot go on takes
+nothing new at once, finishes what it can and raises `ProcessFailed` with the reason.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from types import FrameType
 
 import uvicorn
@@ -23,6 +24,7 @@ from service.api.connections import Bounds, protocol
 from service.app import Gateway
 from service.settings.ports import OwnPort
 
+LAST_SECONDS = 2  # for the answers of calls that were ended; then connections are cut
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
 BACKLOG = 2048
 MALLOC = (
@@ -144,9 +146,9 @@ def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Call
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        timeout_graceful_shutdown=ceil(settings.drain_seconds) + LAST_SECONDS,
     )
-    DrainingServer(config, gateway, settings.grace_seconds, on_ready).run(sockets=doors.served)
+    DrainingServer(config, gateway, settings, on_ready).run(sockets=doors.served)
     if gateway.fatal.reason:
         raise ProcessFailed(gateway.fatal.reason)
 
@@ -154,11 +156,13 @@ def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Call
 class DrainingServer(uvicorn.Server):
     """uvicorn's server with a grace period, and an exit code of 0 where it was asked to go."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, grace: float, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, settings: ServerSettings, on_ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._drain = gateway.drain
         self._fatal = gateway.fatal
-        self._grace = grace
+        self._settings = settings
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -177,9 +181,19 @@ class DrainingServer(uvicorn.Server):
         """Take a signal: the first one begins the drain, another one ends the grace period."""
         del sig, frame
         loop = asyncio.get_running_loop()
-        grace = 0.0 if self._drain.begun else self._grace
+        grace = 0.0 if self._drain.begun else self._settings.grace_seconds
         self._drain.begun = True
         loop.call_soon_threadsafe(loop.call_later, grace, self._stop_accepting)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way. A call that takes longer than the drain is ended, and answered as ended."""
+        ending = asyncio.get_running_loop().call_later(self._settings.drain_seconds, self._end_calls)
+        await super().shutdown(sockets)
+        ending.cancel()
+
     def _stop_accepting(self) -> None:
         self.should_exit = True
+
+    def _end_calls(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()

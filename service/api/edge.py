@@ -7,6 +7,7 @@ neither routes nor bodies. An answer that never started is reported as status 49
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache
 from typing import Any, cast
 
@@ -47,12 +48,26 @@ Http = Request[Any, Any, Any]
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
+class Progress(Enum):
+    """How far a purchase came, as its request knows. One that waits for the purchase of another stays `BEGUN`."""
+
+    NOTHING = "nothing"
+    BEGUN = "begun"
+    ADMITTED = "admitted"
+    ASKED = "asked"
+
+    @property
+    def may_be_billed(self) -> bool:
+        """May a vendor have been asked?"""
+        return self in {Progress.BEGUN, Progress.ASKED}
+
+
 @dataclass(slots=True)
 class Line:
     """What is known about a request while it is served: facts for the log, headers for the reply whatever it is.
 
     `began` and `elapsed` are monotonic seconds; `previewed` is how long after the one its first preview was there.
-    `refused` is the limit that had no room for it.
+    `refused` is the limit that had no room for it. `progress` is how far the purchase came.
     """
 
     request_id: str
@@ -62,6 +77,7 @@ class Line:
     marks: Marks = UNMARKED
     verdict: Verdict = Verdict.SERVED
     refused: Limit | None = None
+    progress: Progress = Progress.NOTHING
     previewed: float | None = None
     facts: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)

@@ -33,6 +33,10 @@ class ClientGone(errors.RequestError):
     """The caller hung up before the body was complete. Nobody reads the answer; logs show 499 rather than 500."""
 
 
+class Ended(errors.GatewayError):
+    """The replica went away before the request was answered."""
+
+
 class MalformedRequest(errors.RequestError):
     """The bytes of a request are not HTTP, or could be read in two ways."""
 
@@ -66,6 +70,7 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.SlowBody: Row(TOO_SLOW, INVALID, "request_timeout", retry=True),
     MalformedRequest: Row(400, INVALID, "invalid_request"),
     HeadTooLarge: Row(431, INVALID, "request_header_fields_too_large"),
+    Ended: Row(503, SERVER, "gateway_shutting_down", retry=True),
     ClientGone: Row(CLIENT_GONE, INVALID, "client_closed_request"),
     errors.NotAuthenticated: Row(401, INVALID, "invalid_api_key"),
     errors.NotAllowed: Row(403, INVALID, "not_allowed"),
@@ -174,11 +179,28 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
         return on_failure(request, error.failure)
     if isinstance(error, LimitExceeded):
         return on_limit(request, error)
+    if isinstance(error, Ended):
+        return on_end(request, error)
     row = ROWS[type(error)]
     code = error.code or row.code
     line_of(request.scope).note(error=code)
     body = ErrorBody(message=error.message, type=row.type, param=error.param, code=code)
     return render(row, body, AWAY_SECONDS if row.status == AWAY else None)
+
+
+def ended() -> Ended:
+    """The refusal of a request that took longer than the replica could wait."""
+    return Ended("This replica of the gateway was stopped before the request was answered.")
+
+
+def on_end(request: Http, error: Ended) -> Response[bytes]:
+    """A request that was ended: it may be sent again where no vendor can have been asked."""
+    row, line = ROWS[Ended], line_of(request.scope)
+    billed = line.progress.may_be_billed
+    line.note(error=row.code)
+    message = f"{error.message} {MAYBE_BILLED}" if billed else f"{error.message} Nothing was bought."
+    body = ErrorBody(message=message, type=row.type, param=None, code=row.code, may_be_billed=billed or None)
+    return render(replace(row, retry=not billed), body, AWAY_SECONDS)
 
 
 def on_limit(request: Http, error: LimitExceeded) -> Response[bytes]:

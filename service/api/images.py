@@ -4,7 +4,7 @@ Rule: a handler decides nothing. The body's content type decides how an edit is 
 JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from service.api.bodies import read_all
 from service.api.canonical import canonical, references_of_edit, references_of_generation
 from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import edit_bodies, generate_body, images_reply, refusals, terms_of_a_request
-from service.api.edge import Http, Line, line_of
+from service.api.edge import Http, Line, Progress, line_of
 from service.api.errors import REPLAYED
 from service.api.keepalive import read_keepalive
 from service.api.limits import limit_headers
@@ -35,7 +35,9 @@ from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
 from service.domain.teams import Team
 from service.domain.terms import read_terms
+from service.usecases.buy_pictures import Depart, together
 from service.usecases.make_images import Asked
+from service.usecases.ports import Show
 from service.usecases.share import Share
 
 EVENTS: Mapping[Operation, str] = {Operation.GENERATE: "image_generation", Operation.EDIT: "image_edit"}
@@ -136,6 +138,10 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
 
     def admitted(admission: Admission) -> None:
         line.headers |= limit_headers(admission.standings)
+        line.progress = Progress.ADMITTED
+
+    async def depart() -> None:
+        line.progress = Progress.ASKED
 
     asked = Asked(
         spec=spec,
@@ -144,8 +150,10 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
         terms=read_terms(request.headers),
         linked=linked,
         admitted=admitted,
+        depart=depart,
         partials=body.partial_images or 0,
     )
+    line.progress = Progress.BEGUN
     if body.stream:
         return await streamed(request, _watched(desk, asked), EVENTS[spec.operation], partial(_finish, line))
     write = partial(_written, request, desk, linked=linked)
@@ -157,11 +165,15 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
     if watched.share.done():
         share = watched.share.result()
         return Segments(write(share), headers=_headers(share))
-    return Flow(spaced(request, watched, write, desk.keepalive_seconds), "application/json", dict(STREAM_HEADERS))
+    pieces = spaced(request, watched, write, desk.keepalive_seconds)
+    return Flow(pieces, "application/json", dict(STREAM_HEADERS), watched.end)
 
 
 def _watched(desk: Desk, asked: Asked) -> Watched:
-    return Watched(lambda show, depart: desk.make(replace(asked, show=show, depart=depart)), desk.keepalive_seconds)
+    def begin(show: Show, depart: Depart) -> Awaitable[Share]:
+        return desk.make(replace(asked, show=show, depart=together(asked.depart, depart)))
+
+    return Watched(begin, desk.keepalive_seconds)
 
 
 def _finish(line: Line, share: Share) -> dict[str, str]:

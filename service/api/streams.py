@@ -16,6 +16,7 @@ from litestar.response.base import ASGIResponse, Response
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.edge import Http, Line, line_of
+from service.api.errors import ended
 from service.api.replies import TokenUsage, usage_reply
 from service.domain.errors import GatewayError
 from service.domain.outcomes import Buffer, Partial, Picture, Usage
@@ -73,7 +74,8 @@ class Watched:
         self._departed = asyncio.Event()
         self._seconds = seconds
         self._left = False
-        self.share: asyncio.Task[Share] = asyncio.ensure_future(_awaited(begin(self._show, self._depart)))
+        self._ended = False
+        self.share: asyncio.Task[Share] = asyncio.ensure_future(self._awaited(begin(self._show, self._depart)))
         self.share.add_done_callback(self._heard)
 
     def _heard(self, share: asyncio.Task[Share]) -> None:
@@ -82,6 +84,14 @@ class Watched:
             report_lost_error(share)
         elif not share.cancelled():
             share.exception()
+
+    async def _awaited(self, story: Awaitable[Share]) -> Share:
+        try:
+            return await story
+        except asyncio.CancelledError:
+            if self._ended:
+                raise ended() from None
+            raise
 
     async def _show(self, partial: Partial) -> None:
         if not self._left:
@@ -122,26 +132,34 @@ class Watched:
         self._left = True
         self.share.cancel()
 
-
-async def _awaited(story: Awaitable[Share]) -> Share:
-    return await story
+    def end(self) -> None:
+        """Let the caller hear that the replica goes away."""
+        self._ended = True
+        self.share.cancel()
 
 
 class Flow(ASGIResponse):
-    """An answer of pieces that are not known yet. When the caller leaves, the pieces are closed."""
+    """An answer of pieces that are not known yet. When the caller leaves, the pieces are closed.
 
-    __slots__ = ("_pieces",)
+    When the replica goes away, `end` is called, which makes the last piece an error.
+    """
+
+    __slots__ = ("_end", "_pieces")
 
     _should_set_content_length = False
 
-    def __init__(self, pieces: Pieces, media_type: str, headers: dict[str, str]) -> None:
+    def __init__(self, pieces: Pieces, media_type: str, headers: dict[str, str], end: Callable[[], None]) -> None:
         super().__init__(headers=headers, media_type=media_type, status_code=200)
+        self._end = end
         self._pieces = pieces
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Send each piece as soon as it is there and the reader has room for it."""
         sending, leaving = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_left(receive))
         try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._end()
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sending, leaving):
@@ -185,7 +203,7 @@ async def streamed(
     except BaseException:
         watched.leave()
         raise
-    return Flow(_frames(request, watched, kind, first, moments, finish), "text/event-stream", headers)
+    return Flow(_frames(request, watched, kind, first, moments, finish), "text/event-stream", headers, watched.end)
 
 
 async def _one(moments: AsyncIterator[Partial | None]) -> AsyncIterator[Partial | None]:

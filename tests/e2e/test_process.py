@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -10,19 +11,22 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import psutil
 import pytest
 
 from tests.e2e.pictures import opened
-from tests.gateway import GatewayProcess, clean_environment
+from tests.gateway import GatewayProcess, clean_environment, within_patience
 from tests.simulators.server import Answer, Simulator
 
 ROOT = Path(__file__).parents[2]
 NONE: Mapping[str, str] = {}
+NOTHING: Mapping[str, object] = {}
 AWAY = {"REDIS_URL": "redis://127.0.0.1:9"}
 
 
@@ -116,13 +120,87 @@ def test_told_to_go_it_finishes_what_it_has(
         assert gateway.wait() == 0
 
 
+HURRIED = {
+    "grace_seconds: 5\n": "grace_seconds: 0\n",
+    "drain_seconds: 310\n": "drain_seconds: 1\n",
+    "keepalive_seconds: 15 #": "keepalive_seconds: 0.2 #",
+    "lease_seconds: 60 #": "lease_seconds: 1 #",
+    "sweep_seconds: 5 #": "sweep_seconds: 0.2 #",
+}
+
+
+def test_what_a_drain_ends_is_told_so_and_booked(tmp_path: Path, settings: Path, openai_sim: Simulator) -> None:
+    """Three calls whose pictures may come to something, and one whose body was not there yet."""
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
+    text = (settings / "gateway.yaml").read_text()
+    for was, becomes in HURRIED.items():
+        assert was in text, was
+        text = text.replace(was, becomes)
+    (settings / "gateway.yaml").write_text(text)
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(settings),
+        "OPENAI_API_KEY": "sk-x",
+        "OPENAI_BASE_URL": openai_sim.base_url,
+    }
+    openai_sim.answer(*[Answer(hold=True)] * 3)
+    asked: Sequence[tuple[Mapping[str, object], Mapping[str, str]]] = (
+        ({}, {}),
+        ({"stream": True}, {}),
+        ({}, {"x-gateway-keepalive": "true"}),
+    )
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway, ThreadPoolExecutor() as callers:
+        replies = [
+            callers.submit(generate, gateway, f"fox {number}", body, headers)
+            for number, (body, headers) in enumerate(asked)
+        ]
+        openai_sim.await_in_flight(3)
+        host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as half:
+            start = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {SECRET}\r\ncontent-length: 9"
+            half.sendall(f"{start}\r\n\r\n{{".encode())
+            gateway.signal()
+            unbought = b"".join(iter(lambda: half.recv(65536), b""))
+        plain, stream, spaced = (reply.result() for reply in replies)
+        assert gateway.wait() == 0
+    openai_sim.release()
+
+    assert (plain.status_code, plain.headers["x-should-retry"]) == (503, "false")
+    assert (plain.headers["connection"], "retry-after" in plain.headers) == ("close", False)
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    event = stream.text.rpartition("event: error\ndata: ")[2]
+    for body in (plain.text, event, spaced.text):
+        error = json.loads(body)["error"]
+        assert (error["code"], error["type"]) == ("gateway_shutting_down", "server_error")
+        assert error["may_be_billed"] is True
+        assert "is booked" in error["message"]
+    head, _, content = unbought.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    assert {b"x-should-retry: true", b"retry-after: 2", b"connection: close"} <= {*head.split(b"\r\n")}
+    error = json.loads(content)["error"]
+    assert (error["code"], "may_be_billed" in error) == ("gateway_shutting_down", False)
+
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        headers = {"authorization": f"Bearer {SECRET}"}
+
+        def booked() -> bool:
+            usage = httpx2.get(f"{gateway.url}/v1/usage?group_by=basis", headers=headers, timeout=30, trust_env=False)
+            return [(row["group"]["basis"], row["entries"]) for row in usage.json()["data"]] == [("unconfirmed", 3)]
+
+        assert within_patience(booked)
+
+
 SECRET = "igw_test"
+PATH = "/v1/images/generations"
 DIGEST = "9f545a8039ae478ce3dc0eeb52b988f1c2cd4a6bb9e1b7f84d79c5fe1d62ce86"
 
 
-def generate(gateway: GatewayProcess, prompt: str) -> httpx2.Response:
-    address, headers = f"{gateway.url}/v1/images/generations", {"authorization": f"Bearer {SECRET}"}
-    return httpx2.post(address, json={"prompt": prompt}, headers=headers, timeout=30, trust_env=False)
+def generate(
+    gateway: GatewayProcess, prompt: str, more: Mapping[str, object] = NOTHING, given: Mapping[str, str] = NONE
+) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {SECRET}", **given}
+    return httpx2.post(
+        gateway.url + PATH, json={"prompt": prompt, **more}, headers=headers, timeout=30, trust_env=False
+    )
 
 
 def test_two_signals_end_the_grace_period(tmp_path: Path, settings: Path) -> None:
