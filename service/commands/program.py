@@ -8,14 +8,12 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import date
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from socket import socket
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import msgspec
 import typer
 from rich.markup import escape
 
@@ -30,7 +28,7 @@ from service.adapters.sql.migrate import migrate
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.api.connections import Bounds
 from service.api.ops import openapi_yaml
-from service.app import Gateway, assemble, dev_key
+from service.app import Gateway, assemble
 from service.commands.cache import cache
 from service.commands.explain import explain
 from service.commands.health import health
@@ -38,24 +36,25 @@ from service.commands.keys import keys
 from service.commands.metrics import metrics as print_metrics
 from service.commands.migrate import migrate as migrate_ledger
 from service.commands.reference import reference, schema
+from service.commands.start import Options, Start, check_parts, document, read_start, with_dev_key
 from service.commands.terminal import ConfigOption, config_folder, err, out
 from service.commands.usage import usage
 from service.domain.errors import BooksUnavailable
-from service.parts import KEY_PREFIX, VALKEY, Plans, Stores, now, take_lease
-from service.server import PortError, ProcessFailed, ServerSettings, keep_memory, open_doors, port_of, run
+from service.parts import VALKEY, Plans, Stores, take_lease
+from service.server import Doors, PortError, ProcessFailed, ServerSettings, keep_memory, open_doors, port_of, run
 from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings, read_gateway
-from service.settings.known import Files
-from service.settings.models import read_catalog
-from service.settings.secrets import kept_secret
-from service.settings.sections import Requests, Sandbox
-from service.settings.teams import read_teams
+from service.settings.gateway import GatewaySettings
+from service.settings.sections import Requests
 from service.usecases.background import Fatal
 from service.usecases.events import Listening
 from service.usecases.keep_lease import LeaseHeld
 from service.usecases.ports import Observer
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DATA = Path("data")
+HostOption = Annotated[str, typer.Option("--host", envvar="HOST", help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option("--port", envvar="PORT", help="Port; 0 takes a free one.")]
+DataOption = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded state.")]
+DevOption = Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys, name="keys")
@@ -74,11 +73,16 @@ def obey() -> None:
     try:
         app()
     except (SettingsError, EmbeddedError, PortError, SchemaError, LeaseHeld, BooksUnavailable) as wrong:
-        err.print(f"image-gateway: {escape(str(wrong))}", style="red")
-        sys.exit(2)
+        refuse(str(wrong), 2)
     except ProcessFailed as failed:
-        err.print(f"image-gateway: {escape(str(failed))}", style="red")
-        sys.exit(1)
+        refuse(str(failed), 1)
+
+
+def refuse(reason: str, code: int) -> NoReturn:
+    """Say why in one line, whatever names and values are in it, and exit."""
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in reason)
+    err.print(f"image-gateway: {escape(line)}", style="red")
+    sys.exit(code)
 
 
 @app.callback()
@@ -95,54 +99,45 @@ def version() -> None:
 @app.command()
 def serve(
     config: ConfigOption = None,
-    host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="PORT", help="Port; 0 takes a free one.")] = 8080,
-    data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="Folder of the embedded state.")] = Path("data"),
-    dev: Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")] = False,  # noqa: FBT002
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    data_dir: DataOption = DATA,
+    dev: DevOption = False,  # noqa: FBT002
 ) -> None:
     """Run the gateway."""
     keep_memory()
     configure_logs()
-    settings = read_gateway(config_folder(config) / "gateway.yaml", os.environ)
-    secret = None
+    options = Options(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
+    start = read_start(options, os.environ)
     if dev:
-        if host not in LOOPBACK:
-            raise SettingsError(f"--dev listens on loopback only, not on {host}: its key is printed")
-        settings, secret = dev_settings(settings), kept_secret(data_dir / "dev-key", KEY_PREFIX)
-    extra = dev_key(secret) if secret else None
-    files = Files(
-        folder=config_folder(config),
-        today=today,
-        backends=settings.backends,
-        extra=extra,
-        admin=settings.admin_digest,
-    )
-    first = files.first()
-    if not first.known.roster.teams:
-        raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
-    doors = open_doors(host, port, settings.metrics, settings.admin)
+        start = with_dev_key(start, data_dir)
+    with closing(open_doors(host, port, start.settings.metrics, start.settings.admin)) as doors:
+        _serve(options, start, doors)
+
+
+def _serve(options: Options, start: Start, doors: Doors) -> None:
+    settings = start.settings
     metrics = Metrics(version=__version__, python=platform.python_version())
     tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(settings.logs.sample), metrics)
     fatal = Fatal(observe)
     watch = Watch(restarted=observe, give_up=fatal.report)
-    with state_of(settings, data_dir, watch) as stores, _exposed(tell, doors.metrics, fatal):
+    with state_of(settings, options.data, watch) as stores, _exposed(tell, doors.metrics, fatal):
         asyncio.run(migrate(stores.database_url))
-        lease = asyncio.run(take_lease(stores, observe))
         plans = Plans(
             settings=settings,
-            files=files,
-            first=first,
+            files=start.files,
+            first=start.first,
             stores=stores,
             observe=observe,
             tell=None if doors.metrics else tell,
             admin_port=port_of(doors.admin) if doors.admin else None,
             fatal=fatal,
-            lease=lease,
+            lease=asyncio.run(take_lease(stores, observe)),
         )
         gateway = assemble(plans)
         serving = ServerSettings(
-            host=host,
-            port=port,
+            host=options.host,
+            port=options.port,
             grace_seconds=settings.serving.grace_seconds,
             drain_seconds=settings.serving.drain_seconds,
             bounds=bounds_of(settings.requests),
@@ -153,7 +148,7 @@ def serve(
             metrics=address_of(doors.metrics or doors.own) + PATH,
             admin=address_of(doors.admin or doors.own) + "/admin/v1" if settings.admin_digest else "",
         )
-        run(gateway, serving, doors, lambda: announce(listening, gateway, secret, observe))
+        run(gateway, serving, doors, lambda: announce(listening, gateway, start.secret, observe))
 
 
 def _exposed(tell: Exposition, listener: socket | None, fatal: Fatal) -> AbstractContextManager[None]:
@@ -167,31 +162,11 @@ def address_of(listener: socket) -> str:
     return f"http://{'localhost' if ':' in host else host}:{port}"
 
 
-def dev_settings(settings: GatewaySettings) -> GatewaySettings:
-    """What `--dev` changes: the sandbox is on and obeys, pictures are kept, and nobody waits for a load balancer."""
-    return msgspec.structs.replace(
-        settings,
-        sandbox=Sandbox(
-            enabled=True,
-            delay_seconds=settings.sandbox.delay_seconds,
-            fail=settings.sandbox.fail,
-            obey_prompt=True,
-        ),
-        pictures=msgspec.structs.replace(settings.pictures, keep="all"),
-        serving=msgspec.structs.replace(settings.serving, grace_seconds=0, drain_seconds=10),
-    )
-
-
 def bounds_of(entry: Requests) -> Bounds:
     """What connections may do."""
     return Bounds(
         head_seconds=entry.head_seconds, most_head_bytes=entry.most_head_bytes, stall_seconds=entry.stall_seconds
     )
-
-
-def today() -> date:
-    """Today, in UTC."""
-    return now().date()
 
 
 @contextmanager
@@ -200,8 +175,6 @@ def state_of(settings: GatewaySettings, data: Path, watch: Watch) -> Iterator[St
     if settings.redis_url and settings.database_url:
         results = settings.cache_redis_url or settings.redis_url
         yield Stores(redis_url=settings.redis_url, cache_url=results, database_url=settings.database_url, data=None)
-    elif settings.redis_url:
-        raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     else:
         with starting_valkey(data / VALKEY, STATE, watch) as state, _cache_of(settings, data, watch) as cache:
             ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
@@ -242,15 +215,21 @@ Stop with Ctrl-C.
 
 
 @app.command()
-def check(config: ConfigOption = None) -> None:
-    """Read every settings file and say what is wrong, as a start would."""
-    folder = config_folder(config)
-    settings = read_gateway(folder / "gateway.yaml", os.environ)
-    catalog = read_catalog(folder / "models.yaml", now().date())
-    found = read_teams(folder / "teams.yaml", catalog, settings.backends)
+def check(
+    config: ConfigOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    data_dir: DataOption = DATA,
+    dev: DevOption = False,  # noqa: FBT002
+) -> None:
+    """Read everything as `serve` does, and refuse what it would refuse. Nothing is made or connected to."""
+    options = Options(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
+    start = read_start(options, os.environ)
+    check_parts(start)
+    settings, known = start.settings, start.first.known
     on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
-    counts = f"{len(catalog.models)} models, {len(found.teams)} teams, {len(found.keys)} keys"
-    out.print(f"{folder}: {counts}; backends on: {', '.join(on) or 'none'}")
+    counts = f"{len(known.catalog.models)} models, {len(known.roster.teams)} teams, {len(known.roster.keys)} keys"
+    out.print(f"{options.folder}: {counts}; backends on: {', '.join(on)}")
 
 
 @app.command()
@@ -266,20 +245,3 @@ def faults() -> None:
 def openapi(config: ConfigOption = None) -> None:
     """Print the API as openapi.yaml."""
     sys.stdout.buffer.write(openapi_yaml(document(config_folder(config), {})))
-
-
-def document(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
-    """The API's description. Nothing is connected to."""
-    settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
-    files = Files(folder=config, today=today, backends=settings.backends)
-    plans = Plans(
-        settings=settings,
-        files=files,
-        first=files.first(),
-        stores=Stores(
-            redis_url="redis://localhost", cache_url="redis://localhost", database_url="sqlite:///ledger.db", data=None
-        ),
-        observe=Telemetry(),
-    )
-    schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
-    return schema

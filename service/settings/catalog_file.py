@@ -13,7 +13,8 @@ from msgspec import Meta
 from service.domain.catalog import Policy, ReferencesAs, SizeAs
 from service.settings.files import CacheSeconds, Count, Dollars, Entry, Tally
 
-Pixels = Annotated[int, Meta(ge=1)]
+Pixels = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+References = Annotated[int, Meta(ge=0, le=1_000)]
 
 
 class Sizes(Entry, frozen=True):
@@ -89,7 +90,7 @@ class RouteEntry(Entry, frozen=True):
     price: Annotated[str, Meta(description="A name under prices.")]
     sizes: Annotated[str | None, Meta(description="A name under sizes, if it can draw fewer than the model.")] = None
     max_n: Annotated[Count, Meta(description="Pictures in one call; for more there are several calls.")] = 10
-    max_references: Annotated[int, Meta(ge=0, description="Pictures that it takes along.")] = 16
+    max_references: Annotated[References, Meta(description="Pictures that it takes along.")] = 16
     size_as: Annotated[SizeAs, Meta(description="How the size is told: in pixels, or by ratio.")] = SizeAs.PIXELS
     references_as: Annotated[
         ReferencesAs, Meta(description="How pictures are sent along: in a form, or in one of two fields.")
@@ -117,7 +118,7 @@ class ModelEntry(Entry, frozen=True):
     aliases: Annotated[tuple[str, ...], Meta(description="Other names that it is asked for by.")] = ()
     input_fidelity: Annotated[tuple[str, ...], Meta(description="Values of input_fidelity.")] = ()
     max_n: Annotated[Count, Meta(description="Pictures in one request.")] = 10
-    max_references: Annotated[int, Meta(ge=0, description="Pictures that a request may bring along.")] = 0
+    max_references: Annotated[References, Meta(description="Pictures that a request may bring along.")] = 0
     shutdown_date: Annotated[date | None, Meta(description="From when on it is a 404.")] = None
     successor: Annotated[str | None, Meta(description="The model to ask for instead.")] = None
     cache_seconds: Annotated[

@@ -1,15 +1,18 @@
 """Reads one YAML file strictly: YAML 1.2, no duplicate keys, no unknown keys, no numbers that are not.
 
-Fails with `SettingsError`, whose text is `file: place: reason`.
+Fails with `SettingsError`, whose text is `file: place: reason`, whatever a file holds. Every number has a least and a
+greatest value.
 """
 
+import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from service.domain.pricing import NANO
@@ -19,10 +22,13 @@ CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
 """How long results are kept; 0 is not at all, None leaves it to who is asked next."""
 
 Stamp = tuple[int, int, int]
+UNUSABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""In no name of a file, address or header; YAML can spell both."""
+
 ABSURD = Decimal(1_000_000)
 ABSURD_COUNT = 1_000_000
 Count = Annotated[int, Meta(ge=1, le=ABSURD_COUNT)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Seconds = Annotated[float, Meta(ge=0.001, le=86_400)]
 
 Dollars = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": int(ABSURD)})]
 """An amount that `Place.dollars` checks."""
@@ -63,6 +69,8 @@ class Place:
         except msgspec.ValidationError as invalid:
             reason, _, inside = str(invalid).partition(" - at `$")
             raise Place(self._file, self._path + inside.rstrip("`")).error(reason) from None
+        except RecursionError:  # an alias inside of what it names
+            raise self.error("holds itself") from None
 
     def table(self, value: object, kind: type[T]) -> dict[str, T]:
         """A mapping of names to structs; each error names the entry it is in."""
@@ -85,25 +93,51 @@ class Place:
         return table[name]
 
 
+class Constructor(SafeConstructor):
+    """Makes values of YAML's nodes. Whatever a value's own type raises is an error at the value's place."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 (ruamel.yaml's)
+        """A value, or `ConstructorError` with its place."""
+        try:
+            found = super().construct_object(node, deep)
+        except (YAMLError, RecursionError):
+            raise
+        except Exception as wrong:  # noqa: BLE001 (ValueError, KeyError, IndexError, AssertionError, … by type of value)
+            problem = f"cannot be read as {node.tag.rpartition(':')[2]}: {first_line(wrong)}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(found, str) and UNUSABLE.search(found):
+            raise ConstructorError(None, None, "holds a NUL or half a character", node.start_mark)
+        return found
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    reason, *_ = str(error).splitlines() or [type(error).__name__]
+    return reason or type(error).__name__
+
+
 def stamp_of(file: Path) -> Stamp | None:
     """Something that changes when the file does, also by way of a link to another one; None where there is none."""
     try:
         found = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def read_yaml(file: Path) -> object:
-    """The document in a file. Raises `SettingsError`."""
+    """The document in a file. Raises `SettingsError`, whatever the file holds."""
     try:
-        return YAML(typ="safe", pure=True).load(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+    except (OSError, ValueError) as unreadable:
+        raise SettingsError(f"{file}: cannot be read: {unreadable}") from None
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = Constructor
+    try:
+        return yaml.load(text)
     except MarkedYAMLError as broken:
         mark = broken.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
-        raise SettingsError(f"{file}: {place}: {broken.problem}") from None
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise SettingsError(f"{file}: cannot be read: {unreadable}") from None
-    except (YAMLError, ValueError, AssertionError, RecursionError) as wrong:  # a control character, YAML 1.3
-        reason, *_ = str(wrong).splitlines() or [type(wrong).__name__]
-        raise SettingsError(f"{file}: somewhere: {reason}") from None
+        raise SettingsError(f"{file}: {place}: {first_line(ValueError(broken.problem))}") from None
+    except Exception as wrong:  # noqa: BLE001 (a control character, YAML 1.3, what nobody has met yet: the file is wrong)
+        raise SettingsError(f"{file}: somewhere: {first_line(wrong)}") from None

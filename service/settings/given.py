@@ -108,6 +108,8 @@ def read_file(file: Path) -> str:
         raise SettingsError(f"cannot be read: {unreadable.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError("cannot be read: not a text") from None
+    except ValueError as unnamed:  # a name that no file can have
+        raise SettingsError(f"cannot be read: {unnamed}") from None
     lines = [line.strip() for line in text.strip().split("\n")]
     if lines == [""]:
         raise SettingsError("is empty")

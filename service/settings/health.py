@@ -27,7 +27,7 @@ class Health(Entry, frozen=True):
             description="Failures without a picture in between; twice as many where there are least_calls in a window."
         ),
     ] = 5
-    ratio: Annotated[float, Meta(gt=0, le=1, description="Or this share of the calls of a window.")] = 0.5
+    ratio: Annotated[float, Meta(ge=0.01, le=1, description="Or this share of the calls of a window.")] = 0.5
     least_calls: Annotated[Count, Meta(description="The fewest calls in a window for ratio to count.")] = 10
     window_seconds: Annotated[Seconds, Meta(description="How long a window is.")] = 30.0
     open_seconds: Annotated[

@@ -65,7 +65,10 @@ class Files:
         """12 hex digits of what both files say."""
         digest = hashlib.sha256()
         for name in NAMES:
-            digest.update((self.folder / name).read_bytes())
+            try:
+                digest.update((self.folder / name).read_bytes())
+            except OSError as gone:  # since it was read
+                raise SettingsError(f"{self.folder / name}: cannot be read: {gone}") from None
         return digest.hexdigest()[:12]
 
     def again(self) -> Known | str:

@@ -13,6 +13,6 @@ from service.settings.ports import OwnPort
 class Metrics(OwnPort, frozen=True):
     """Where metrics are. Budgets and what else has to be asked for are read every `read_seconds`."""
 
-    read_seconds: Annotated[float, Meta(gt=0, le=60, description="Between looks at budgets, keys and what waits.")] = (
-        5.0
-    )
+    read_seconds: Annotated[
+        float, Meta(ge=0.1, le=60, description="Between looks at budgets, keys and what waits.")
+    ] = 5.0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
+from service.settings.given import read_file
 
 
 def signing_secret(settings: GatewaySettings, data: Path | None) -> Callable[[], Sequence[bytes]]:
@@ -24,12 +25,20 @@ def signing_secret(settings: GatewaySettings, data: Path | None) -> Callable[[],
 
 
 def kept_secret(file: Path, prefix: str = "") -> str:
-    """A secret that is made at the first start and read at the next; only its owner may read it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """A secret that is made at the first start and read at the next; only its owner may read it.
+
+    Raises `SettingsError` where it can neither be made nor read.
+    """
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text("utf-8").strip()
-    with os.fdopen(descriptor, "w") as new:
-        new.write(secret := prefix + secrets.token_urlsafe(32))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return read_file(file)
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secret := prefix + secrets.token_urlsafe(32))
+    except SettingsError as wrong:
+        raise SettingsError(f"DATA_DIR: {file}: {wrong}") from None
+    except (OSError, ValueError) as unusable:
+        raise SettingsError(f"DATA_DIR: {file} cannot be made: {unusable}") from None
     return secret

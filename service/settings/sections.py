@@ -8,16 +8,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from service.settings.files import Entry, Seconds
+from service.settings.files import Count, Entry, Seconds
 from service.settings.health import Account, Health
 from service.settings.metrics import Metrics
 from service.settings.ports import Admin
 
 Address = Annotated[str, Meta(title="http or https address")]
-Bytes = Annotated[int, Meta(ge=1)]
+Bytes = Annotated[int, Meta(ge=1_024, le=17_179_869_184)]
 File = Annotated[str, Meta(title="path of a file")]
-Long = Annotated[int, Meta(ge=1)]
+KeptSeconds = Annotated[int, Meta(ge=1, le=3_153_600_000)]
 MaybeSeconds = Annotated[float, Meta(ge=0, le=86_400)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 Network = Annotated[str, Meta(title="network")]
 Tag = Annotated[str, Meta(title="name", extra_json_schema={"pattern": "^[a-z][a-z0-9_-]{0,31}$"})]
 
@@ -34,8 +35,10 @@ class Vendor(Entry, frozen=True):
     ] = None
     api_key_file: Annotated[File | None, Meta(description="Or the file that has its key.")] = None
     deadline_seconds: Annotated[Seconds, Meta(description="For a whole call; then it may have been billed.")] = 300.0
-    connect_seconds: Annotated[float, Meta(gt=0, le=60, description="To the vendor, or to the proxy on the way.")] = 5.0
-    most_calls: Annotated[Long, Meta(description="Calls at a time, of each replica.")] = 512
+    connect_seconds: Annotated[
+        float, Meta(ge=0.01, le=60, description="To the vendor, or to the proxy on the way.")
+    ] = 5.0
+    most_calls: Annotated[Count, Meta(description="Calls at a time, of each replica.")] = 512
     relay_image_urls: Annotated[
         bool, Meta(description="Hand callers' https addresses to the vendor instead of fetching them here.")
     ] = False
@@ -56,7 +59,7 @@ class Sandbox(Entry, frozen=True):
     """The built-in backend. It draws placeholders and books what the model would have cost."""
 
     enabled: Annotated[bool, Meta(description="Is it on? `serve --dev` switches it on.")] = False
-    delay_seconds: Annotated[MaybeSeconds, Meta(description="How long a picture takes.")] = 0.0
+    delay_seconds: Annotated[float, Meta(ge=0, le=600, description="How long a picture takes.")] = 0.0
     fail: Annotated[
         str | None, Meta(description="Make every call fail this way; `image-gateway faults` lists the ways.")
     ] = None
@@ -68,7 +71,9 @@ class Sandbox(Entry, frozen=True):
 class Requests(Entry, frozen=True):
     """What callers may send."""
 
-    most_head_bytes: Annotated[Bytes, Meta(description="Of a request, before its body.")] = 65_536
+    most_head_bytes: Annotated[int, Meta(ge=1_024, le=16_777_216, description="Of a request, before its body.")] = (
+        65_536
+    )
     most_json_bytes: Annotated[Bytes, Meta(description="Of a JSON body.")] = 67_108_864
     most_form_bytes: Annotated[Bytes, Meta(description="Of a form with files.")] = 838_860_800
     most_picture_bytes: Annotated[Bytes, Meta(description="Of one picture, uploaded or fetched.")] = 50_000_000
@@ -94,21 +99,21 @@ class Links(Entry, frozen=True):
         tuple[Network, ...],
         Meta(description="Networks that are not public and may be fetched from all the same, such as 10.1.0.0/16."),
     ] = ()
-    allow_ports: Annotated[tuple[int, ...], Meta(description="Ports that may be fetched from.")] = (443,)
+    allow_ports: Annotated[tuple[Port, ...], Meta(description="Ports that may be fetched from.")] = (443,)
     ca_file: Annotated[File | None, Meta(description="Certificates to check with; else the system's.")] = None
 
 
 class Pictures(Entry, frozen=True):
     """How pictures are kept, and handed out by address."""
 
-    link_seconds: Annotated[Long, Meta(description="How long an address that was handed out is good.")] = 3600
+    link_seconds: Annotated[KeptSeconds, Meta(description="How long an address that was handed out is good.")] = 3600
     keep: Annotated[
         Literal["linked", "all"],
         Meta(description="Every picture, so that an edit may name it by id, or only what was asked for by address."),
     ] = "all"
-    keep_seconds: Annotated[Long, Meta(description="Then pictures and callers' files are deleted.")] = 2_592_000
+    keep_seconds: Annotated[KeptSeconds, Meta(description="Then pictures and callers' files are deleted.")] = 2_592_000
     sweep_seconds: Annotated[
-        float, Meta(gt=0, le=31_536_000, description="Between looks for what is to be deleted.")
+        float, Meta(ge=0.01, le=31_536_000, description="Between looks for what is to be deleted.")
     ] = 600.0
     public_url: Annotated[
         Address | None, Meta(description="What addresses begin with; else what the request was sent to.")
@@ -129,10 +134,17 @@ class Ledger(Entry, frozen=True):
     """How holds and entries are looked after."""
 
     lease_seconds: Annotated[
-        Seconds, Meta(description="How long a hold outlives its replica before it is booked at its worst price.")
+        float,
+        Meta(
+            ge=1, le=3_600, description="How long a hold outlives its replica before it is booked at its worst price."
+        ),
     ] = 60.0
-    write_seconds: Annotated[Seconds, Meta(description="How long entries are collected before they are written.")] = 0.2
-    sweep_seconds: Annotated[Seconds, Meta(description="Between looks for holds that nobody came back for.")] = 5.0
+    write_seconds: Annotated[
+        float, Meta(ge=0.01, le=3_600, description="How long entries are collected before they are written.")
+    ] = 0.2
+    sweep_seconds: Annotated[
+        float, Meta(ge=0.01, le=3_600, description="Between looks for holds that nobody came back for.")
+    ] = 5.0
 
 
 class Cache(Entry, frozen=True):
@@ -178,10 +190,10 @@ class State(Entry, frozen=True):
 
     answer_seconds: Annotated[
         float,
-        Meta(gt=0, le=5, description="How long it may be silent before a purchase is refused, a cache left alone."),
+        Meta(ge=0.01, le=5, description="How long it may be silent before a purchase is refused, a cache left alone."),
     ] = 0.08
     most_waiting: Annotated[
-        Long,
+        Count,
         Meta(description="Maximum number of requests of a replica that wait for a connection to it; then 503 at once."),
     ] = 1024
 

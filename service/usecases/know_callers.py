@@ -16,6 +16,8 @@ from service.usecases.accounts import IssuedKey, KeyStore
 from service.usecases.events import SettingsReloaded
 from service.usecases.ports import Observer
 
+UNFORESEEN = "They could not be read: a mistake of the gateway's own. A line `crash` says where."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -82,7 +84,11 @@ class KnowCallers:
         if stamp == self.seen:
             return
         self.seen = stamp
-        found = await asyncio.to_thread(self.read)
+        try:
+            found = await asyncio.to_thread(self.read)
+        except Exception:
+            self.observe(SettingsReloaded(problem=UNFORESEEN))
+            raise
         if isinstance(found, Known):
             self.known = found
             self._live = merge(found, self._issued)

@@ -15,7 +15,7 @@ import pytest
 
 from service.adapters.sql.migrate import migrate
 from service.app import assemble, dev_key
-from service.commands.program import dev_settings, today
+from service.commands.start import dev_settings, today
 from service.parts import Plans, Stores
 from service.settings.gateway import read_gateway
 from service.settings.known import Files

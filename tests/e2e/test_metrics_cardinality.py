@@ -11,7 +11,7 @@ import pytest
 from service.adapters.metrics.expose import Exposition, process_registry
 from service.adapters.metrics.observe import Metrics
 from service.app import assemble, dev_key
-from service.commands.program import dev_settings, today
+from service.commands.start import dev_settings, today
 from service.parts import Plans, Stores
 from service.settings.gateway import read_gateway
 from service.settings.known import Files

@@ -329,8 +329,9 @@ def test_a_new_key_is_printed_once_with_its_digest() -> None:
 def test_the_small_commands(settings: Path) -> None:
     assert command("version").stdout == "0.1.0\n"
     assert {"moderation_blocked", "slow_down", "server_error"} <= set(command("faults").stdout.split())
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
     checked = command("check", environment={"IMAGE_GATEWAY_CONFIG": str(settings), "OPENAI_API_KEY": "sk-x"}).stdout
-    assert re.search(r"\d+ models, 0 teams, 0 keys; backends on: openai", checked)
+    assert re.search(r"\d+ models, 1 teams, 1 keys; backends on: openai", checked)
     assert "serve" in command("--help").stdout
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from service.api.examples import FILE, exchanges
 from service.api.finishing import finished
-from service.commands.program import document
+from service.commands.start import document
 from tests.openapi.story import ROOT, Teller, house
 
 SECONDS = 1.5  # after which the books have what was done

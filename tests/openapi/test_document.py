@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.api.described import HEADERS, REFUSALS, TAGS
 from service.api.finishing import finished
-from service.commands.program import document
+from service.commands.start import document
 from tests.openapi.story import ROOT
 
 WITHOUT_EXAMPLE = {"RequestTimeout", "Gone", "InternalError"}

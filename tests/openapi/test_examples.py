@@ -8,7 +8,7 @@ import pytest
 
 from service.api.examples import Exchange, exchanges
 from service.api.finishing import finished
-from service.commands.program import document
+from service.commands.start import document
 from tests.openapi.story import ROOT, Teller, house
 
 FRAMEWORKS = {

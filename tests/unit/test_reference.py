@@ -55,10 +55,10 @@ def test_every_key_says_what_it_means(name: str) -> None:
     ("file", "path", "kind", "default"),
     [
         ("gateway", "backends.<name>.dialect", "one of openai, together", None),
-        ("gateway", "backends.<name>.deadline_seconds", "number of seconds, more than 0, at most 86,400", "300"),
+        ("gateway", "backends.<name>.deadline_seconds", "number of seconds, 0.001 to 86,400", "300"),
         ("gateway", "backends.<name>.account.concurrent", "whole number, 1 to 1,000,000", ""),
         ("gateway", "links.allow_networks", "list of networks", ""),
-        ("gateway", "links.allow_ports", "list of whole numbers", "443"),
+        ("gateway", "links.allow_ports", "list of whole numbers, 1 to 65,535", "443"),
         ("gateway", "sandbox.enabled", "true or false", "false"),
         ("gateway", "tags", "list of names", ""),
         ("models", "carries", "table of lists of texts", None),

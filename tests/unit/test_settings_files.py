@@ -1,11 +1,22 @@
 """YAML read strictly: whatever is wrong is told with file, place and reason."""
 
+import shutil
+import tempfile
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from service.settings.catalog_file import ModelsFile
 from service.settings.files import Entry, Place, SettingsError, read_yaml
+from service.settings.known import Files
+from service.settings.sections import GatewayFile
+from service.settings.teams import TeamsFile
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 class Shelf(Entry, frozen=True):
@@ -31,8 +42,14 @@ PLACE = Place(FILE) / "shelves" / 2
         ("a: 1\n---\nb: 2\n", "line 2, column 1", "but found another document"),
         ("\ta: 1\n", "line 1, column 1", "cannot start any token"),
         ("a: \x07\n", "somewhere", "unacceptable character #x0007"),
-        ("a: 2026-02-30\n", "somewhere", "day is out of range for month"),
-        ("a: !!int one\n", "somewhere", "invalid literal for int()"),
+        ("a: 2026-02-30\n", "line 1, column 4", "day is out of range for month"),
+        ("a: !!int one\n", "line 1, column 4", "cannot be read as int: invalid literal for int()"),
+        ("a: !!int ''\n", "line 1, column 4", "cannot be read as int: string index out of range"),
+        ("a:\n  b: !!bool maybe\n", "line 2, column 6", "cannot be read as bool: 'maybe'"),
+        ("--- !!omap\n- x: 1\n- x: 2\n", "somewhere", "AssertionError"),
+        ("a: " + "9" * 5000 + "\n", "line 1, column 4", "cannot be read as int: Exceeds the limit"),
+        ('a: "\\0"\n', "line 1, column 4", "holds a NUL or half a character"),
+        ('"\\ud800": 1\n', "line 1, column 1", "holds a NUL or half a character"),
     ],
 )
 def test_what_is_not_yaml_is_refused_with_its_place(tmp_path: Path, text: str, place: str, reason: str) -> None:
@@ -44,6 +61,73 @@ def test_what_is_not_yaml_is_refused_with_its_place(tmp_path: Path, text: str, p
 
     assert str(refused.value).startswith(f"{file}: {place}: ")
     assert reason in str(refused.value)
+
+
+SCALARS = st.sampled_from(
+    [
+        "a",
+        "''",
+        '"\\0"',
+        '"\\ud800"',
+        "1e-300",
+        ".nan",
+        "0x",
+        "1:2",
+        "2026-02-30",
+        "~",
+        "*a",
+        "&a",
+        "- x",
+        "? ",
+        "<<",
+        "!!omap []",
+    ]
+)
+TAGS = st.sampled_from(
+    [
+        "",
+        "!!int ",
+        "!!float ",
+        "!!bool ",
+        "!!null ",
+        "!!timestamp ",
+        "!!binary ",
+        "!!set ",
+        "!!omap ",
+        "!!pairs ",
+        "!!str ",
+        "!x ",
+    ]
+)
+VALUES = st.builds(str.__add__, TAGS, SCALARS | st.text(max_size=12))
+LINES = st.builds("{}{}: {}".format, st.sampled_from(["", "  ", "- ", "{", "? "]), VALUES, VALUES)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text() | st.lists(LINES | VALUES, max_size=6).map("\n".join))
+def test_any_text_is_read_or_refused_with_the_files_name(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "gateway.yaml"
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        for kind in (GatewayFile, ModelsFile, TeamsFile):
+            try:
+                Place(file).decode(read_yaml(file), kind)
+            except SettingsError as refused:
+                assert str(refused).startswith(f"{file}: ")  # noqa: PT017 (a refusal is one of two ways)
+
+
+@pytest.mark.parametrize("name", ["models.yaml", "teams.yaml"])
+@pytest.mark.parametrize(
+    "text", ["a: !!bool maybe", "a: !!int ''", 'a: "\\0"', "a: &b [*b]", "teams: &b {x: *b}", "\0"]
+)
+def test_while_running_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    shutil.copytree(CONFIG, tmp_path / "config", ignore=shutil.ignore_patterns("grafana", "prometheus"))
+    files = Files(
+        folder=tmp_path / "config", today=lambda: date(2026, 11, 30), backends={"openai", "together", "sandbox"}
+    )
+    files.first()
+    (tmp_path / "config" / name).write_text(text)
+    assert str(files.again()).startswith(str(tmp_path / "config" / name))
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:

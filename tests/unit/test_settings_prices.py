@@ -151,7 +151,7 @@ WRONG = [
     ("default_steps: 28", "default_steps: 0", "$.prices.area[0].default_steps", "Expected `int` >= 1"),
     ("effective: 2027-01-01", "effective: 2026-01-01", "$.prices.tokens", "two versions take effect on the same day"),
     ("effective: 2027-01-01", "effective: soon", "$.prices.tokens[1].effective", "Invalid RFC3339"),
-    ("effective: 2027-01-01", "effective: 2027-02-29", "somewhere", "day is out of range for month"),
+    ("effective: 2027-01-01", "effective: 2027-02-29", "line 16, column 20", "day is out of range for month"),
     ("source: a letter, ", "", "$.prices.tokens[1]", "Object missing required field `source`"),
     (PRICES, PRICES.replace("2026", "2027"), "$.prices.area", "no version is in effect yet"),
     ("words: []\nprices:", "words: []\nprices:\n  gratis: []", "$.prices.gratis", "no version is in effect yet"),

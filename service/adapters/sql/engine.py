@@ -114,6 +114,16 @@ def kind_of(url: str) -> str:
     raise SchemaError("DATABASE_URL has to begin with sqlite:/// or postgresql://.")
 
 
+def check_address(url: str) -> None:
+    """Raise `SchemaError` for an address that is not understood. Connects to nothing."""
+    shown(url)
+    if kind_of(url) == POSTGRESQL:
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            raise SchemaError(UNREADABLE) from None
+
+
 def shown(url: str) -> str:
     """What a message may say about an address: nothing that could be part of a password."""
     if kind_of(url) == SQLITE:

@@ -1,0 +1,180 @@
+"""What a start reads before it listens: one path for `serve` and `check`.
+
+Rule: whatever can be wrong with files, environment and options is found here, and is a `SettingsError` or one of the
+errors that `obey` prints, so that `check` refuses what `serve` would refuse, in the same words. What only the moment
+decides is left to `serve`: a port in use, a folder that another gateway has, a store or a database that is away.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from service.adapters.embedded import binary
+from service.adapters.sql.engine import check_address
+from service.adapters.state import check_options
+from service.adapters.telemetry import Telemetry
+from service.app import assemble, dev_key
+from service.parts import KEY_PREFIX, Plans, Stores, new_secret, now
+from service.server import check_host, check_ports
+from service.settings.files import SettingsError
+from service.settings.gateway import GatewaySettings, read_gateway
+from service.settings.known import Files, Reading
+from service.settings.secrets import kept_secret
+from service.settings.sections import Sandbox
+from service.settings.storage import Folder
+from service.usecases.ports import unobserved
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+NOWHERE = "unix:///nowhere/valkey.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says. `folder` has the three files, `data` the embedded state."""
+
+    folder: Path
+    host: str
+    port: int
+    data: Path
+    dev: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """All that a start has read. `secret` is the key of `serve --dev`."""
+
+    settings: GatewaySettings
+    files: Files
+    first: Reading
+    secret: str | None
+
+    @property
+    def embedded(self) -> bool:
+        """Is the state in the data folder?"""
+        return self.settings.redis_url is None
+
+
+def today() -> date:
+    """Today, in UTC."""
+    return now().date()
+
+
+def read_start(options: Options, environment: Mapping[str, str]) -> Start:
+    """Read everything that a start needs. Nothing is made. Raises `SettingsError` and what `obey` prints besides."""
+    settings, extra = read_gateway(options.folder / "gateway.yaml", environment), None
+    if options.dev:
+        if options.host not in LOOPBACK:
+            raise SettingsError(f"--dev listens on loopback only, not on {options.host}: its key is printed")
+        settings, extra = dev_settings(settings), dev_key(new_secret())
+    admin = settings.admin_digest
+    files = Files(folder=options.folder, today=today, backends=settings.backends, extra=extra, admin=admin)
+    first = files.first()
+    if not first.known.roster.teams:
+        raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
+    _check_doors(options, settings)
+    _check_stores(options, settings)
+    return Start(settings=settings, files=files, first=first, secret=None)
+
+
+def with_dev_key(start: Start, data: Path) -> Start:
+    """The same with the key of `--dev` that is kept in the data folder, made if it is not there."""
+    secret = kept_secret(data / "dev-key", KEY_PREFIX)
+    files = replace(start.files, extra=dev_key(secret))
+    return replace(start, files=files, first=files.first(), secret=secret)
+
+
+def dev_settings(settings: GatewaySettings) -> GatewaySettings:
+    """What `--dev` changes: the sandbox is on and obeys, pictures are kept, and nobody waits for a load balancer."""
+    return msgspec.structs.replace(
+        settings,
+        sandbox=Sandbox(
+            enabled=True,
+            delay_seconds=settings.sandbox.delay_seconds,
+            fail=settings.sandbox.fail,
+            obey_prompt=True,
+        ),
+        pictures=msgspec.structs.replace(settings.pictures, keep="all"),
+        serving=msgspec.structs.replace(settings.serving, grace_seconds=0, drain_seconds=10),
+    )
+
+
+def _check_doors(options: Options, settings: GatewaySettings) -> None:
+    check_ports(options.port, settings.metrics, settings.admin)
+    for place, host in (
+        ("--host", options.host),
+        ("gateway.yaml: $.metrics.host, or METRICS_HOST", settings.metrics.host),
+        ("gateway.yaml: $.admin.host, or ADMIN_HOST", settings.admin.host),
+    ):
+        reason = check_host(host) if host is not None else None
+        if reason:
+            raise SettingsError(f"{place}: cannot listen on {host}: {reason}")
+
+
+def _check_stores(options: Options, settings: GatewaySettings) -> None:
+    for store in filter(None, (settings.redis_url, settings.cache_redis_url)):
+        try:
+            check_options(store)
+        except ValueError as wrong:
+            raise SettingsError(f"{store.name}: has options that cannot be used: {wrong}") from None
+    if settings.database_url:
+        check_address(settings.database_url())
+    if settings.redis_url and not settings.database_url:
+        raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
+    if not settings.redis_url:
+        binary()
+    if not settings.redis_url or options.dev:
+        check_folder("DATA_DIR", options.data)
+    if isinstance(settings.storage, Folder):
+        check_folder("STORAGE_URL", settings.storage.path)
+
+
+def check_folder(setting: str, folder: Path) -> None:
+    """Raise `SettingsError` for a folder that cannot be made or written to. Nothing is left behind."""
+    try:
+        there = next(each for each in (folder, *folder.resolve().parents) if each.exists())
+        with tempfile.TemporaryDirectory(prefix=".image-gateway-", dir=there):
+            pass
+    except (OSError, ValueError) as unusable:
+        reason = unusable.strerror if isinstance(unusable, OSError) else unusable
+        raise SettingsError(f"{setting}: the folder {folder} cannot be used: {reason}") from None
+
+
+def check_parts(start: Start) -> None:
+    """Put a gateway together as `serve` does, on stores that are nowhere, and let it go again."""
+    with _spare_folder() as spare:
+        settings = start.settings
+        if isinstance(settings.storage, Folder):
+            settings = msgspec.structs.replace(settings, storage=Folder(spare))
+        stores = Stores(
+            redis_url=settings.redis_url or NOWHERE,
+            cache_url=settings.cache_redis_url or settings.redis_url or NOWHERE,
+            database_url=settings.database_url or f"sqlite:///{spare / 'ledger.db'}",
+            data=spare if start.embedded else None,
+        )
+        assemble(Plans(settings=settings, files=start.files, first=start.first, stores=stores, observe=unobserved))
+
+
+@contextmanager
+def _spare_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="image-gateway-") as name:
+        yield Path(name)
+
+
+def document(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    """The API's description. Nothing is connected to."""
+    settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
+    files = Files(folder=config, today=today, backends=settings.backends)
+    plans = Plans(
+        settings=settings,
+        files=files,
+        first=files.first(),
+        stores=Stores(redis_url=NOWHERE, cache_url=NOWHERE, database_url="sqlite:///ledger.db", data=None),
+        observe=Telemetry(),
+    )
+    schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
+    return schema

@@ -1,0 +1,102 @@
+"""Every number in a settings file has a least and a greatest value, and is a number."""
+
+from collections.abc import Iterator
+from math import inf, nan
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+import pytest
+
+from service.settings.files import Entry
+from service.settings.reference import FILES, schema_of
+
+LEAST, GREATEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
+
+
+def numbers(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every number in a JSON Schema, with where it is."""
+    if isinstance(schema, list):
+        for index, each in enumerate(schema):
+            yield from numbers(each, f"{path}[{index}]")
+    elif isinstance(schema, dict):
+        if schema.get("type") in {"integer", "number"}:
+            yield path, schema
+        for name, each in schema.items():
+            if name != "default":
+                yield from numbers(each, f"{path}.{name}")
+
+
+FOUND = [each for title, kind in FILES.items() for each in numbers(schema_of(kind, title), title)]
+
+
+def test_there_are_numbers_in_each_file() -> None:
+    assert {path.partition(".")[0] for path, _ in FOUND} == set(FILES)
+    assert len(FOUND) > 50
+
+
+@pytest.mark.parametrize(("path", "schema"), FOUND, ids=[path for path, _ in FOUND])
+def test_a_number_has_a_least_and_a_greatest_value(path: str, schema: dict[str, Any]) -> None:
+    assert LEAST & schema.keys(), f"{path} has no least value"
+    assert GREATEST & schema.keys(), f"{path} has no greatest value"
+
+
+def structs(kind: Any, seen: set[type]) -> Iterator[type[Entry]]:
+    """A struct, and those that its fields are made of."""
+    if isinstance(kind, type) and issubclass(kind, Entry):
+        if kind not in seen:
+            seen.add(kind)
+            yield kind
+            for field in msgspec.structs.fields(kind):
+                yield from structs(field.type, seen)
+        return
+    for each in getattr(kind, "__metadata__", ()):
+        yield from structs((each.extra or {}).get("of"), seen)
+    for each in get_args(kind):
+        yield from structs(each, seen)
+
+
+def is_float(kind: Any) -> bool:
+    """May a value of this type be a float?"""
+    if get_origin(kind) is Annotated:
+        return is_float(get_args(kind)[0])
+    if get_origin(kind) in {Union, UnionType}:
+        return any(is_float(each) for each in get_args(kind) if each is not NoneType)
+    return kind is float
+
+
+SEEN: set[type] = set()
+FLOATS = {
+    f"{struct.__name__}.{field.name}": field.type
+    for kind in FILES.values()
+    for struct in structs(kind, SEEN)
+    for field in msgspec.structs.fields(struct)
+    if is_float(field.type)
+}
+ZERO = {
+    "Sandbox.delay_seconds",
+    "Requests.least_bytes_per_second",
+    "Serving.grace_seconds",
+    "Serving.drain_seconds",
+    "Routing.wait_seconds",
+    "Logs.sample",
+}
+"""Where nothing has a meaning: no wait, or no line."""
+
+
+def test_there_are_floats() -> None:
+    assert len(FLOATS) > 15
+    assert FLOATS.keys() >= ZERO
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("value", [nan, inf, -inf, 1e300, -1.0])
+def test_what_is_no_sensible_number_is_refused(name: str, value: float) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(value, FLOATS[name])
+
+
+@pytest.mark.parametrize("name", sorted(FLOATS.keys() - ZERO))
+def test_next_to_nothing_is_refused_unless_nothing_has_a_meaning(name: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(1e-300, FLOATS[name])

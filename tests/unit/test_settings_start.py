@@ -1,0 +1,117 @@
+"""`check` refuses what `serve` refuses before it listens, in the same words: both read a start in one place."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.adapters.embedded import EmbeddedError
+from service.adapters.sql.engine import SchemaError
+from service.commands.program import app
+from service.domain.teams import digest_of
+from service.server import PortError
+from service.settings.files import SettingsError
+
+ROOT = Path(__file__).parents[2]
+REFUSALS = (SettingsError, EmbeddedError, PortError, SchemaError)
+TEAM = "teams: {{search: {{keys: [{{id: k, sha256: {}}}]}}}}\n"
+TEAMS = TEAM.format(digest_of("igw_search"))
+STRONG = "f3b1c2d4e5a69788" * 2 + "q"
+ADMIN = {"ADMIN_API_KEY": STRONG}
+STORES = {"REDIS_URL": "redis://127.0.0.1:9", "DATABASE_URL": "sqlite:////nowhere/ledger.db"}
+Spoil = Mapping[str, str]
+NOTHING: Spoil = {}
+
+
+class Site:
+    """Settings that are right until they are spoiled, with a data folder that is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config, self.data = folder / "config", folder / "data"
+        shutil.copytree(ROOT / "config", self.config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
+        (self.config / "teams.yaml").write_text(TEAMS)
+
+    def run(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> str:
+        """What a command says that refuses."""
+        data = () if "--data-dir" in options else ("--data-dir", str(self.data))
+        arguments = [command, "--config", str(self.config), *data, *options]
+        if command == "serve" and "--port" not in options:
+            arguments += ["--port", "0"]
+        found = CliRunner().invoke(app, arguments, env={"OPENAI_API_KEY": "sk-x", **environment})
+        assert isinstance(found.exception, REFUSALS), (command, found.output, repr(found.exception))
+        return str(found.exception)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    for name in ("REDIS_URL", "DATABASE_URL", "STORAGE_URL", "OPENAI_BASE_URL", "ADMIN_API_KEY", "TOGETHER_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return Site(tmp_path)
+
+
+VENDOR = "backends: {draw: {dialect: openai, base_url: 'https://draw.test/v1', api_key_env: OPENAI_API_KEY, %s}}"
+CASES: Mapping[str, tuple[str, Spoil, Spoil, tuple[str, ...]]] = {
+    "no backend": ("No backend is on", NOTHING, {"OPENAI_API_KEY": ""}, ()),
+    "no team": (r"\$.teams: no team", {"teams.yaml": "teams: {}"}, NOTHING, ()),
+    "a proxy": ("must be an http or https", {"gateway.yaml": VENDOR % "proxy: 'socks5://h:1'"}, NOTHING, ()),
+    "a vendor's certificates": ("No such file", {"gateway.yaml": VENDOR % "ca_file: /nowhere.pem"}, NOTHING, ()),
+    "a user in an address": ("must not hold a user", NOTHING, {"OPENAI_BASE_URL": "https://u:p@draw.test/v1"}, ()),
+    "a fault": (r"\$.sandbox.fail", {"gateway.yaml": "sandbox: {enabled: true, fail: laziness}"}, NOTHING, ()),
+    "networks": (
+        r"\$.links: Not networks",
+        {"gateway.yaml": "sandbox: {enabled: true}\nlinks: {allow_networks: [10.0.0.0/99]}"},
+        NOTHING,
+        (),
+    ),
+    "links' certificates": (
+        r"\$.links",
+        {"gateway.yaml": "sandbox: {enabled: true}\nlinks: {ca_file: /nowhere.pem}"},
+        NOTHING,
+        (),
+    ),
+    "a host of metrics": ("METRICS_HOST", NOTHING, {"METRICS_HOST": "203.0.113.7", "METRICS_PORT": "0"}, ()),
+    "a host of admin": ("ADMIN_HOST", NOTHING, {"ADMIN_HOST": "no such host", "ADMIN_PORT": "0"}, ()),
+    "a host": ("--host: cannot listen on", NOTHING, NOTHING, ("--host", "203.0.113.7")),
+    "a port twice": ("is wanted twice", NOTHING, {"METRICS_PORT": "18080"}, ("--port", "18080")),
+    "a port that is none": ("70000 is not a port", NOTHING, NOTHING, ("--port", "70000")),
+    "dev beyond loopback": ("loopback only", NOTHING, NOTHING, ("--dev", "--host", "0.0.0.0")),  # noqa: S104 (refused)
+    "no ledger": ("DATABASE_URL: needed with", NOTHING, {"REDIS_URL": "redis://127.0.0.1:9"}, ()),
+    "a store's options": ("REDIS_URL: has options", NOTHING, STORES | {"REDIS_URL": "redis://h?socket_timeout=x"}, ()),
+    "unknown options": ("REDIS_URL: has options", NOTHING, STORES | {"REDIS_URL": "redis://h?colour=red"}, ()),
+    "a ledger": ("DATABASE_URL has to begin", NOTHING, STORES | {"DATABASE_URL": "mysql://h/x"}, ()),
+    "a ledger in memory": ("has to name a file", NOTHING, {"DATABASE_URL": "sqlite:///:memory:"}, ()),
+    "a ledger's port": ("cannot be read. Signs", NOTHING, STORES | {"DATABASE_URL": "postgresql://h:x/d"}, ()),
+    "signing": ("URL_SIGNING_KEY: needed", NOTHING, STORES | {"STORAGE_URL": "s3://bucket"}, ()),
+    "storage": ("STORAGE_URL: the folder", NOTHING, {"STORAGE_URL": "/dev/null/pictures"}, ()),
+    "a data folder": ("DATA_DIR: the folder", NOTHING, NOTHING, ("--data-dir", "/dev/null/data")),
+    "a data folder in dev": ("DATA_DIR: the folder", NOTHING, NOTHING, ("--dev", "--data-dir", "/dev/null/data")),
+    "one key for two doors": ("key of a team", {"teams.yaml": TEAM.format(digest_of(STRONG))}, ADMIN, ()),
+    "a name of no file": ("holds a NUL", {"gateway.yaml": VENDOR % 'api_key_file: "a\\0b"'}, NOTHING, ()),
+    "a truth": ("cannot be read as bool", {"gateway.yaml": "sandbox: {enabled: !!bool maybe}"}, NOTHING, ()),
+    "a number": ("cannot be read as int", {"gateway.yaml": "cache: {seconds: !!int ''}"}, NOTHING, ()),
+    "next to nothing": ("lease_seconds", {"gateway.yaml": "ledger: {lease_seconds: 1e-300}"}, NOTHING, ()),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_check_refuses_what_serve_refuses(site: Site, case: str) -> None:
+    words, files, environment, options = CASES[case]
+    for name, text in files.items():
+        (site.config / name).write_text(text)
+    served = site.run("serve", environment, options)
+    assert re.search(words, served), served
+    assert site.run("check", environment, options) == served
+
+
+def test_check_makes_nothing(site: Site) -> None:
+    found = CliRunner().invoke(
+        app,
+        ["check", "--config", str(site.config), "--data-dir", str(site.data)],
+        env={"OPENAI_API_KEY": "sk-x", "STORAGE_URL": str(site.data / "pictures")},
+    )
+    assert found.exit_code == 0, found.output
+    assert "1 teams, 1 keys; backends on: openai" in found.output
+    assert not site.data.exists()
