@@ -143,6 +143,7 @@ def assemble(plans: Plans) -> Gateway:
             for part in reversed(closing):
                 ended.push_async_callback(part.close)
             await callers.refresh()
+            await accounts.hold.recounts.beat()  # before the first hold: a rebuild elsewhere waits for this replica
             async with in_background(observe, plans.fatal, tasks):
                 yield
                 await detached.close()

@@ -30,6 +30,7 @@ from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.sql.lease import SqlLeases
+from service.adapters.sql.replicas import SqlReplicas
 from service.api.scrape import Tell
 from service.domain.health import Rules
 from service.settings.admin import TEAMS
@@ -49,6 +50,7 @@ from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import KnowCallers
 from service.usecases.ports import Observer, PictureStore
 from service.usecases.read_pictures import ReadPictures
+from service.usecases.recounts import Recounts
 from service.usecases.renew_secrets import RenewSecrets, nothing
 from service.usecases.sign_links import SignLinks
 from service.usecases.take_turns import Account, TakeTurns
@@ -143,11 +145,12 @@ class Accounts:
 
     def background(self) -> Mapping[str, Forever]:
         """What goes on behind the requests."""
-        return {"settle holds": self.keep.run} | ({"keep the lease": self.lease.run} if self.lease else {})
+        lease: Mapping[str, Forever] = {"keep the lease": self.lease.run} if self.lease else {}
+        return {"settle holds": self.keep.run, "report to recounts": self.hold.recounts.run, **lease}
 
     def last(self) -> tuple[Closing, ...]:
-        """What has something to say to the stores before it goes: entries to the books first, then the lease."""
-        return (self.keep, self.lease) if self.lease else (self.keep,)
+        """What has something to say to the stores before it goes: entries to the books first, then its name."""
+        return (self.keep, self.hold.recounts, *((self.lease,) if self.lease else ()))
 
     def parts(self) -> tuple[Closing, ...]:
         """What has connections."""
@@ -167,7 +170,14 @@ def accounts_of(plans: Plans, crowd: Crowd, leaving: Callable[[], bool]) -> Acco
     keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)
     lease = _lease(plans, database, leaving)
     check = lease.check if lease else _unchecked
-    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe, check=check)
+    recounts = Recounts(
+        replicas=SqlReplicas(database) if plans.stores.data is None else None,  # a store of its own has one replica
+        keep=keep,
+        name=keep.owner,
+        elapsed=time.monotonic,
+        sleep=asyncio.sleep,
+    )
+    hold = HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe, recounts=recounts, check=check)
     return Accounts(
         ledger=ledger,
         database=database,

@@ -21,7 +21,7 @@ from tests.postgres import WheelPostgres, real_postgres, wheel_postgres
 
 RECORDED = Path(__file__).parent / "adapters" / "recorded"
 NUMBERS = count(1)
-EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases"
+EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases, replicas, recounts, reports"
 
 NewDatabase = Callable[[str], str]
 

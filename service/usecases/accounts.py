@@ -40,8 +40,12 @@ class Posted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The counters' version, the time of the store in microseconds, and the ids of the open holds."""
+    """The counters' life and version, the time of the store in microseconds, and the ids of the open holds.
 
+    A life ends when the counters are lost, or the store is restarted. The version grows within a life.
+    """
+
+    life: str
     version: str
     at: int
     open_holds: tuple[str, ...]
@@ -173,13 +177,13 @@ class Ledger(Protocol):
         ...
 
     async def audit(self, team: str) -> Audit:
-        """What a rebuild has to know: the version of the counters and the open holds."""
+        """What a rebuild has to know: the life and the version of the counters, and the open holds."""
         ...
 
     async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
         """Set the counters to what the books say plus the open holds that are not `settled` there.
 
-        Returns False, with nothing done, if anything was posted since the audit.
+        Returns False, with nothing done, if the counters were lost or anything was posted since the audit.
         """
         ...
 
@@ -213,6 +217,44 @@ class Books(Protocol):
 
     def entries(self, span: Span) -> AsyncIterator[Entry]:
         """Every entry of a span, oldest first, read bit by bit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recount:
+    """A team's counters that were lost, in this life of theirs, and are about to be counted anew."""
+
+    team: str
+    life: str
+
+
+class Replicas(Protocol):
+    """The replicas that are alive, and what they are asked to report before counters are rebuilt.
+
+    A store that is wiped does not take them along. The clock is that of the database. Raises `BooksUnavailable`.
+    """
+
+    async def beat(self, name: str) -> Sequence[Recount]:
+        """Show that a replica is alive. Returns the recounts that wait for its report."""
+        ...
+
+    async def report(self, name: str, recount: Recount) -> None:
+        """Note that the store and the books have all that this replica knows of the team."""
+        ...
+
+    async def ask(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
+        """Ask every replica for its report; the one that asks has reported. Returns how many reports are missing.
+
+        A replica that has not shown itself for `alive_seconds` is not waited for. With None every known one is.
+        """
+        ...
+
+    async def finish(self, recount: Recount) -> None:
+        """Forget a recount that is done."""
+        ...
+
+    async def leave(self, name: str) -> None:
+        """Forget a replica, which has ended all that it held."""
         ...
 
 

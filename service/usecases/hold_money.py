@@ -2,7 +2,8 @@
 
 Rule: all claims of a request are held or none. Leaving the block voids what was never sent and keeps what was: nobody
 knows whether it was billed, so it is booked when its lease is over. Counters that are not those of the books are
-rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`).
+rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`). All who need a rebuild of a team wait
+for the same one.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from dataclasses import dataclass, field
 from service.domain.errors import BooksUnavailable, StateUnavailable
 from service.domain.ledger import Admission, Claim, Entry, HoldState
 from service.domain.limits import Limit
-from service.usecases.accounts import Books, CountersLost, Ledger
+from service.usecases.accounts import Books, CountersLost, Ledger, Recount
 from service.usecases.events import CountersRebuilt
 from service.usecases.keep_books import KeepBooks
 from service.usecases.ports import Observer
+from service.usecases.recounts import Recounts
 
 MOST_REBUILDS = 5
 
@@ -63,8 +65,9 @@ class HoldMoney:
     books: Books
     keep: KeepBooks
     observe: Observer
+    recounts: Recounts
     check: Callable[[], None] = lambda: None
-    _rebuilding: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _rebuilding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _rebuilds: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
@@ -84,7 +87,6 @@ class HoldMoney:
         except (StateUnavailable, asyncio.CancelledError):
             self.keep.release_later(team, ids)
             raise
-        self.keep.watch(claims, admission.held_at)
         held = Held(team, admission, self.keep, self.ledger, dict.fromkeys(ids, state))
         try:
             yield held
@@ -98,9 +100,13 @@ class HoldMoney:
             rebuilds = self._rebuilds[team]
             self.check()
             try:
-                return await self.ledger.hold(team, claims, limits, state=state)
+                with self.keep.asking():
+                    admission = await self.ledger.hold(team, claims, limits, state=state)
+                    self.keep.watch(claims, admission.held_at)
             except CountersLost:
                 await self.rebuild(team, rebuilds)
+            else:
+                return admission
         raise StateUnavailable("The gateway's counters are being rebuilt.")
 
     async def rebuild(self, team: str, seen: int | None = None) -> None:
@@ -108,20 +114,36 @@ class HoldMoney:
 
         Another replica may be doing the same, and then admit; what it posts meanwhile makes this one futile, not wrong.
         """
-        async with self._rebuilding.setdefault(team, asyncio.Lock()):
-            if seen is not None and self._rebuilds[team] != seen:
-                return
+        if seen is not None and self._rebuilds[team] != seen:
+            return
+        task = self._rebuilding.get(team)
+        if task is None:
+            task = self._rebuilding[team] = asyncio.create_task(self._rebuild(team))
+        await asyncio.shield(task)
+
+    async def _rebuild(self, team: str) -> None:
+        try:
             if await self._rebuilt(team):
                 self.observe(CountersRebuilt(team=team))
             self._rebuilds[team] += 1
+        finally:
+            del self._rebuilding[team]
 
     async def _rebuilt(self, team: str) -> bool:
         audit = await self.ledger.audit(team)
+        recount = Recount(team=team, life=audit.life)
         try:
+            if await self.recounts.gather(recount):
+                audit = await self.ledger.audit(team)  # with what the others put there
+                if audit.life != recount.life:
+                    return False
             await self.keep.write()
             await self.keep.drain(team)
             spent = await self.books.spent(team, audit.at)
             settled = await self.books.settled(audit.open_holds)
         except BooksUnavailable:
             raise StateUnavailable("The gateway's counters cannot be rebuilt: the ledger does not answer.") from None
-        return await self.ledger.rebuild(team, audit, spent, settled)
+        if not await self.ledger.rebuild(team, audit, spent, settled):
+            return False
+        await self.recounts.finish(recount)
+        return True

@@ -8,8 +8,8 @@ Each entry is told of once, by whoever ended its hold, or for one that expired, 
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -80,6 +80,7 @@ class KeepBooks:
     _teams: set[str] = field(default_factory=set)
     _swept: str = ""
     _behind: bool = False
+    _asking: set[asyncio.Event] = field(default_factory=set)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -88,6 +89,17 @@ class KeepBooks:
         if team not in self._teams:
             await self.ledger.announce([team])
             self._teams.add(team)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While a hold is asked for: a report waits for its answer, which may have come before the store was lost."""
+        answered = asyncio.Event()
+        self._asking.add(answered)
+        try:
+            yield
+        finally:
+            self._asking.discard(answered)
+            answered.set()
 
     def watch(self, claims: Iterable[Claim], held_at: int) -> None:
         """Look after holds that were made at `held_at`: they are extended until they are settled or left."""
@@ -178,11 +190,32 @@ class KeepBooks:
         await self.settle()
         by_team = sorted((held.extended() for held in self._open.values()), key=_team_of)
         for team, group in groupby(by_team, _team_of):
-            claims = [*group]
-            for first in range(0, len(claims), MOST_EXTENDED):
-                await self.ledger.extend(team, claims[first : first + MOST_EXTENDED])
+            await self._extend(team, [*group])
         if self._queue:
             await self.write()
+
+    async def _extend(self, team: str, claims: Sequence[Claim]) -> None:
+        for first in range(0, len(claims), MOST_EXTENDED):
+            await self.ledger.extend(team, claims[first : first + MOST_EXTENDED])
+
+    async def report(self, team: str) -> None:
+        """Put all that this replica alone knows of a team where a rebuild finds it: open holds, what is owed, entries.
+
+        Raises:
+            StateUnavailable: the store did not take it.
+            BooksUnavailable: the books did not.
+        """
+        for answered in [*self._asking]:
+            await answered.wait()
+        for owed in [owed for owed in self._owed.values() if owed.team == team]:
+            if not await self._settle(owed):
+                raise StateUnavailable("What is owed could not be settled.")
+        await self._extend(team, [held.extended() for held in self._open.values() if held.claim.entry.team == team])
+        unwritten = {waiting.ticket for waiting in self._queue if waiting.entry.team == team}
+        if unwritten:
+            await self.write()
+        if unwritten & {waiting.ticket for waiting in self._queue}:
+            raise BooksUnavailable("The ledger of record does not answer.")
 
     async def write(self) -> None:
         """Bring entries from memory to the books, and take them off the store's queue."""

@@ -62,7 +62,7 @@ def every_verb(ledger: Ledger, team: str = "search") -> list[Callable[[], Awaita
         lambda: ledger.waiting(team, 1),
         lambda: ledger.written(team, ["1-1"]),
         lambda: ledger.audit(team),
-        lambda: ledger.rebuild(team, Audit(version="0", at=0, open_holds=()), NOTHING, ()),
+        lambda: ledger.rebuild(team, Audit(life="0", version="0", at=0, open_holds=()), NOTHING, ()),
         lambda: ledger.announce([team]),
         lambda: ledger.lead("me", 1),
     ]
@@ -352,7 +352,7 @@ async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hang
                 assert (await ledger.post(claim.entry)).ticket
                 assert await stage.used() == 20 * CENT
         async with ledger_at(url) as ledger:
-            runs = {stage.team: (await ledger.audit(stage.team)).version.split(":")[0] for stage in stages}
+            runs = {stage.team: (await ledger.audit(stage.team)).life.split(".")[0] for stage in stages}
             assert len({*runs.values()}) == 3
             with suspended(server_in(tmp_path / "node-0")):
                 down = await asyncio.gather(*(is_down(ledger, team) for team in runs))

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 
 from service.domain.ledger import Basis, Entry
-from tests.chaos.site import Answered, Site, ask, ask_all, site
+from tests.chaos.site import Answered, Site, ask, ask_all, await_true, site
 
 BUDGET = 500_000_000
 GATEWAYS = 4
@@ -63,6 +63,31 @@ async def _race(place: Site, urls: Sequence[str], team: str) -> Budget:
     return Budget(
         admitted=codes[200, None], turned_away=codes[AWAY], posted=posted, used=spent(await place.booked(team))
     )
+
+
+WIPED_DELAY = 2.0
+FIRST_HALF = 60  # of some 80 pictures that the budget allows
+
+
+def wipe_under_load(folder: Path, rounds: int, database_url: str | None = None) -> list[Budget]:
+    """Two gateways. One has most of a budget under way when the store is wiped, and the other is asked at once."""
+    limits = f"{{usd_per_day: {BUDGET / 10**9}}}"
+    with site(folder, database_url, teams=rounds, limits=limits, delay=WIPED_DELAY) as place, ExitStack() as stack:
+        urls = [stack.enter_context(place.gateway()).url for _ in range(2)]
+        return [asyncio.run(_wiped(place, urls, team)) for team in place.teams]
+
+
+async def _wiped(place: Site, urls: Sequence[str], team: str) -> Budget:
+    arrived = len(place.vendor.requests)
+    first = asyncio.create_task(ask_all(urls[:1], team, [f"{team}-{number}" for number in range(FIRST_HALF)]))
+    await asyncio.to_thread(await_true, lambda: len(place.vendor.requests) - arrived >= FIRST_HALF)
+    await asyncio.to_thread(place.store.wipe)
+    second = await ask_all(urls[1:], team, [f"{team}-more-{number}" for number in range(FIRST_HALF)])
+    codes = Counter((answer.status, answer.code) for answer in (*await first, *second))
+    assert set(codes) <= EXPECTED, codes
+    place.settle(team)
+    posted = spent(await place.booked(team))
+    return Budget(admitted=codes[200, None], turned_away=codes[AWAY], posted=posted, used=posted)
 
 
 def spent(entries: Sequence[Entry]) -> int:

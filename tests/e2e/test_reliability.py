@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.rounds import BUDGET, Harm, crash_store, harm_parts, kill_gateways, race, wipe_store
+from tests.chaos.rounds import (
+    BUDGET,
+    FIRST_HALF,
+    Harm,
+    crash_store,
+    harm_parts,
+    kill_gateways,
+    race,
+    wipe_store,
+    wipe_under_load,
+)
 from tests.chaos.storm import SHORT, storm
 
 
@@ -20,6 +30,13 @@ def test_a_budget_is_never_overshot_and_can_be_used(place: Path) -> None:
         assert found.admitted > 0
         assert found.posted <= found.used <= BUDGET
         assert found.used >= 0.95 * BUDGET
+
+
+def test_a_store_that_is_wiped_under_load_lets_no_budget_through(place: Path) -> None:
+    for found in wipe_under_load(place, 2):
+        assert found.admitted >= FIRST_HALF
+        assert found.posted <= BUDGET
+        assert found.posted >= 0.9 * BUDGET
 
 
 def test_a_killed_gateway_loses_no_call(place: Path) -> None:

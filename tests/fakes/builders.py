@@ -19,6 +19,7 @@ from service.domain.outcomes import Picture, Purchase
 from service.domain.pricing import Price
 from service.domain.teams import Key, Team, digest_of
 from service.domain.terms import Terms
+from service.usecases.accounts import Replicas
 from service.usecases.answer_once import AnswerOnce, Replays
 from service.usecases.buy_once import BuyOnce, Policy
 from service.usecases.buy_pictures import BuyPictures, Made
@@ -33,6 +34,7 @@ from service.usecases.keep_pictures import KeepPictures
 from service.usecases.make_images import Asked, MakeImages, nobody
 from service.usecases.ports import Backend, PictureStore
 from service.usecases.read_pictures import ReadPictures
+from service.usecases.recounts import Recounts
 from service.usecases.serve_kept import ServeKept
 from service.usecases.traces import Untraced
 from service.usecases.try_backends import Persistence, TryBackends
@@ -144,11 +146,14 @@ def accounts(
     books: FakeBooks | None = None,
     observe: Recorder | None = None,
     pace: Pace | None = None,
+    replicas: Replicas | None = None,
+    name: str = "replica-1",
 ) -> HoldMoney:
     """The stories of money among fakes; `keep` is the one that goes on behind."""
     ledger, books, observe = ledger or FakeLedger(counted=True), books or FakeBooks(), observe or Recorder()
-    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner="replica-1", pace=pace or Pace())
-    return HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe)
+    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=name, pace=pace or Pace())
+    recounts = Recounts(replicas=replicas, keep=keep, name=name, elapsed=lambda: 0.0, sleep=at_once)
+    return HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe, recounts=recounts)
 
 
 async def at_once(seconds: float) -> None:

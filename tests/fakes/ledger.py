@@ -45,6 +45,7 @@ class Accounts:
     ended: dict[str, tuple[HoldState, int]] = field(default_factory=dict)
     outbox: dict[str, Entry] = field(default_factory=dict)
     upgraded: dict[str, int] = field(default_factory=dict)
+    life: tuple[int, int] = (-1, 0)
 
     def state(self, name: str) -> HoldState | None:
         """Where a hold is in its life; None where nothing is known of it."""
@@ -87,6 +88,7 @@ class FakeLedger:
         self._counted = counted
         self._run = 0
         self._tickets = 0
+        self._lives = 0
         self._teams: dict[str, Accounts] = {}
         self._announced: set[str] = set()
         self._leader: tuple[str, int] | None = None
@@ -186,12 +188,17 @@ class FakeLedger:
     async def audit(self, team: str) -> Audit:
         """The open holds, by the end of their lease."""
         mine = self._team(team)
-        return Audit(version=self._version(mine), at=self.now, open_holds=tuple(mine.by_lease()))
+        if mine.life[0] != self._run:
+            self._lives += 1
+            mine.life = self._run, self._lives
+        version = str(mine.version)
+        return Audit(life=str(mine.life), version=version, at=self.now, open_holds=tuple(mine.by_lease()))
 
     async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
         """False if anything was posted since, or the day is over."""
         mine = self._team(team)
-        if audit.version != self._version(mine) or windows(spent.at) != windows(self.now):
+        is_current = (audit.life, audit.version) == (str(mine.life), str(mine.version)) and mine.life[0] == self._run
+        if not is_current or windows(spent.at) != windows(self.now):
             return False
         for name in mine.holds.keys() & {*settled}:
             self._end(mine, name, HoldState.POSTED)
@@ -234,9 +241,6 @@ class FakeLedger:
         if mine.counted_in != self._run:
             raise CountersLost
         return mine
-
-    def _version(self, mine: Accounts) -> str:
-        return f"{self._run}:{mine.version}"
 
     def _put(self, mine: Accounts, claim: Claim, state: HoldState, held_at: int) -> None:
         mine.holds[claim.hold_id] = Hold(claim, state, held_at, self.now + round(self.lease_seconds * SECOND))

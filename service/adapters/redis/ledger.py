@@ -116,13 +116,14 @@ class RedisLedger:
 
     async def audit(self, team: str) -> Audit:
         """The version of the counters and the open holds."""
-        version, at, ids = await self._of_team(_AUDIT, team)
-        return Audit(version=version.decode(), at=at, open_holds=tuple(each.decode() for each in ids))
+        life, version, at, ids = await self._of_team(_AUDIT, team)
+        open_holds = tuple(each.decode() for each in ids)
+        return Audit(life=life.decode(), version=version.decode(), at=at, open_holds=open_holds)
 
     async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
         """Set the counters to what the books say plus the open holds that they have not settled."""
         sums = (*_spelled_sums(spent.day), *_spelled_sums(spent.month))
-        return bool(await self._of_team(_REBUILD, team, audit.version, spent.at, *sums, *settled))
+        return bool(await self._of_team(_REBUILD, team, audit.life, audit.version, spent.at, *sums, *settled))
 
     async def announce(self, teams: Collection[str]) -> Collection[str]:
         """Make teams known to every replica; all that are."""

@@ -95,6 +95,31 @@ keys = Table(
     UniqueConstraint("digest", name="keys_digest"),
 )
 
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("seen_at", BIG, nullable=False),
+)
+"""The replicas that share a store, and when each last showed itself."""
+
+recounts = Table(
+    "recounts",
+    metadata,
+    Column("team", TEXT, primary_key=True),
+    Column("life", TEXT, nullable=False),
+)
+"""Lost counters that are about to be rebuilt."""
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("team", TEXT, primary_key=True),
+    Column("replica", TEXT, primary_key=True),
+    Column("life", TEXT, nullable=False),
+)
+"""The replicas that have put all they know of a team into the store and the books, for such a rebuild."""
+
 audit = Table(
     "audit",
     metadata,

@@ -2,6 +2,7 @@
 --
 -- KEYS[1] igw:{team}:state   hash: all counters of the team, so that they are there together or lost together
 --           ready                     run id of the server that counted; any other server's counters are not believed
+--           life                      since when the counters were not lost, as audit.lua has it
 --           version                   grows with every entry; a rebuild must not miss one
 --           today                     the day on which fields of old windows were last dropped
 --           rate2:<measure>:<scope>   amounts of the last minute, as in clock.lua (the first version: rate:<measure>:<scope>)
@@ -168,6 +169,11 @@ end
 -- The run id of this very server; it is another one after every restart and on every replica.
 local function run_id()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
+-- Is that the life of counters that were not lost since this server was started?
+local function is_of_this_run(life)
+  return life and string.match(life, '^%x+') == run_id()
 end
 
 local ASKS = {

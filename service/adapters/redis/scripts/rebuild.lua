@@ -1,12 +1,13 @@
 -- Set the counters of a day and a month to what the books say plus the open holds, and vouch for them from now on.
--- KEYS: as in the prelude. ARGV: version of the audit, time of the books' sums, number of scopes in the day, scope + nano-USD
+-- KEYS: as in the prelude. ARGV: life and version of the audit, time of the books' sums, number of scopes in the day, scope + nano-USD
 -- of each, number of scopes in the month, scope + nano-USD of each, then ids of holds that the books have settled.
--- Reply: 1, or 0 with nothing done: something was booked since the audit, or the day is over.
+-- Reply: 1, or 0 with nothing done: the counters were lost or something was booked since the audit, or the day is over.
 
-local at, place = tonumber(ARGV[2]), 3
+local at, place = tonumber(ARGV[3]), 4
 local day, month = windows(at)
 local server = run_id()
-if ARGV[1] ~= server .. ':' .. (redis.call('HGET', KEYS[1], 'version') or '0') or day ~= windows(now) then
+local known = redis.call('HMGET', KEYS[1], 'life', 'version')
+if ARGV[1] ~= known[1] or not is_of_this_run(known[1]) or ARGV[2] ~= (known[2] or '0') or day ~= windows(now) then
   return 0
 end
 

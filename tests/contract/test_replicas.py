@@ -1,0 +1,88 @@
+"""The port of replicas that are alive: in memory, in SQLite and in PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from service.adapters.sql.engine import connect
+from service.adapters.sql.replicas import SqlReplicas
+from service.usecases.accounts import Recount, Replicas
+from tests.fakes.replicas import FakeReplicas
+
+pytest_plugins = ["tests.databases"]
+
+ALIVE = 60.0
+FIRST, SECOND, OTHER = (
+    Recount(team="search", life="a.1"),
+    Recount(team="search", life="a.2"),
+    Recount(team="ads", life="a.1"),
+)
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def replicas(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Replicas]:
+    if request.param == "fake":
+        yield FakeReplicas()
+        return
+    database = connect(await asyncio.to_thread(new_database, request.param))
+    yield SqlReplicas(database)
+    await database.close()
+
+
+async def test_one_replica_waits_for_no_report(replicas: Replicas) -> None:
+    assert await replicas.beat("one") == []
+    assert await replicas.ask("one", FIRST, ALIVE) == 0
+    assert await replicas.beat("one") == []
+
+
+async def test_every_other_replica_is_asked_until_it_has_reported(replicas: Replicas) -> None:
+    for name in ("one", "two", "three"):
+        assert await replicas.beat(name) == []
+    assert await replicas.ask("one", FIRST, ALIVE) == 2
+    assert await replicas.beat("two") == [FIRST]
+    await replicas.report("two", FIRST)
+    assert (await replicas.beat("two"), await replicas.beat("three")) == ([], [FIRST])
+    assert await replicas.ask("one", FIRST, ALIVE) == 1
+    await replicas.report("three", FIRST)
+    assert await replicas.ask("one", FIRST, ALIVE) == 0
+
+
+async def test_a_report_counts_for_one_life_of_one_team(replicas: Replicas) -> None:
+    for name in ("one", "two"):
+        await replicas.beat(name)
+    await replicas.ask("one", FIRST, ALIVE)
+    await replicas.report("two", FIRST)
+    assert await replicas.ask("one", SECOND, ALIVE) == 1
+    assert await replicas.ask("one", OTHER, ALIVE) == 1
+    assert {*await replicas.beat("two")} == {SECOND, OTHER}
+    await replicas.report("two", FIRST)  # late
+    assert await replicas.ask("one", SECOND, ALIVE) == 1
+
+
+async def test_two_may_rebuild_the_same_at_once(replicas: Replicas) -> None:
+    for name in ("one", "two"):
+        await replicas.beat(name)
+    found = await asyncio.gather(*(replicas.ask(name, FIRST, ALIVE) for name in ("one", "two")))
+    assert sorted(found) in ([0, 0], [0, 1])
+    assert [await replicas.ask(name, FIRST, ALIVE) for name in ("one", "two")] == [0, 0]
+
+
+async def test_what_is_finished_is_asked_no_more(replicas: Replicas) -> None:
+    for name in ("one", "two"):
+        await replicas.beat(name)
+    await replicas.ask("one", FIRST, ALIVE)
+    await replicas.finish(SECOND)
+    assert await replicas.beat("two") == [FIRST]
+    await replicas.finish(FIRST)
+    assert await replicas.beat("two") == []
+    assert await replicas.ask("one", FIRST, ALIVE) == 1
+
+
+async def test_who_left_or_is_dead_is_not_waited_for(replicas: Replicas) -> None:
+    for name in ("one", "two", "three"):
+        await replicas.beat(name)
+    await replicas.leave("two")
+    assert await replicas.ask("one", FIRST, ALIVE) == 1
+    assert await replicas.ask("one", FIRST, 0.0) == 0
+    assert await replicas.ask("one", FIRST, None) == 1

@@ -1,0 +1,195 @@
+"""After a wipe: every live replica reports before anybody is admitted."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.ledger import HoldState
+from service.domain.limits import TEAM, Limit, Measure
+from service.usecases.accounts import Recount
+from service.usecases.hold_money import Held, HoldMoney
+from service.usecases.keep_books import Pace
+from service.usecases.recounts import ALIVE_SECONDS, Recounts
+from tests.contract.ledgers import CENT, FakeStore, Stage
+from tests.fakes.books import FakeBooks
+from tests.fakes.builders import accounts
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.replicas import FakeReplicas
+
+DAY = Limit(TEAM, Measure.DAY, 50 * CENT)
+SENT = HoldState.SENT
+
+
+class Site:
+    """Two replicas on one store, one database and one clock. While one waits, the others in `awake` go on."""
+
+    def __init__(self) -> None:
+        self.ledger, self.books, self.replicas = FakeLedger(counted=True), FakeBooks(), FakeReplicas()
+        self.stage = Stage(FakeStore(self.ledger), "search", self.ledger)
+        self.one, self.other = (self.replica(name) for name in ("one", "other"))
+        self.awake: list[HoldMoney] = [self.one, self.other]
+        self.open: list[AbstractAsyncContextManager[Held]] = []  # what nobody refers to is ended
+
+    def replica(self, name: str) -> HoldMoney:
+        money = accounts(self.ledger, self.books, pace=Pace(), replicas=self.replicas, name=name)
+        money.recounts.elapsed = lambda: self.replicas.now
+        money.recounts.sleep = self.go_on
+        return money
+
+    async def go_on(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+        self.replicas.now += seconds
+        for money in self.awake:
+            await money.recounts.beat()
+
+    async def begin(self) -> None:
+        for money in (self.one, self.other):
+            await money.recounts.beat()
+        await self.go_on(ALIVE_SECONDS)
+
+    async def buy(self, money: HoldMoney) -> None:
+        """Hold 20 cents, and leave the hold open."""
+        holding = money("search", [self.stage.claim()], [DAY], SENT)
+        self.open.append(holding)
+        await holding.__aenter__()
+
+
+@pytest.fixture
+async def site() -> Site:
+    site = Site()
+    await site.begin()
+    return site
+
+
+async def test_calls_under_way_elsewhere_are_counted_after_a_wipe(site: Site) -> None:
+    for _ in range(2):
+        await site.buy(site.one)
+    site.ledger.forget()
+    with pytest.raises(LimitExceeded):
+        await site.buy(site.other)
+    assert await site.stage.used() == 40 * CENT
+    assert site.replicas.recounts == {}
+
+
+async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(site: Site) -> None:
+    for _ in range(2):
+        claim = site.stage.claim()
+        async with site.one("search", [claim], [DAY], SENT) as held:
+            await held.post(claim.entry)
+    site.ledger.forget()
+    assert site.books.kept == {}
+    with pytest.raises(LimitExceeded):
+        await site.buy(site.other)
+    assert len(site.books.kept) == 2
+
+
+async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> None:
+    claims = [site.stage.claim() for _ in range(2)]
+    async with site.one("search", claims, [DAY], SENT) as held:
+        site.ledger.down = True
+        for claim in claims:
+            await held.post(claim.entry)
+        site.ledger.down = False
+        site.ledger.forget()
+        with pytest.raises(LimitExceeded):
+            await site.buy(site.other)
+
+
+async def test_nobody_is_admitted_while_a_report_is_missing(site: Site) -> None:
+    await site.buy(site.one)
+    site.ledger.forget()
+
+    site.one.keep.ledger = unreachable = FakeLedger()
+    unreachable.down = True
+    with pytest.raises(StateUnavailable, match="other replicas have not reported"):
+        await site.buy(site.other)
+
+
+async def test_a_replica_that_is_dead_is_waited_for_no_longer_than_it_takes_to_know(site: Site) -> None:
+    await site.buy(site.one)
+    site.ledger.forget()
+    site.awake.remove(site.one)
+    before = site.replicas.now
+    await site.buy(site.other)
+    assert site.replicas.now - before <= ALIVE_SECONDS + 1
+
+
+async def test_a_replica_that_went_in_order_is_not_waited_for(site: Site) -> None:
+    await site.one.recounts.close()
+    site.awake.remove(site.one)
+    site.ledger.forget()
+    before = site.replicas.now
+    await site.buy(site.other)
+    assert site.replicas.now == before
+
+
+async def test_after_the_database_was_away_others_are_given_time_to_show_themselves(site: Site) -> None:
+    """All signs of life are old then. A replica that took the others for dead would rebuild without them."""
+    for _ in range(2):
+        await site.buy(site.one)
+    site.ledger.forget()
+    site.replicas.down = True
+    with pytest.raises(StateUnavailable):
+        await site.buy(site.other)
+    site.awake.remove(site.one)
+    await site.go_on(60)
+    site.replicas.down = False
+    await site.other.recounts.beat()
+    rebuilding = asyncio.create_task(site.buy(site.other))
+    await asyncio.sleep(0)
+    site.awake.append(site.one)
+    with pytest.raises(LimitExceeded):
+        await rebuilding
+
+
+class LateAnswer(FakeLedger):
+    """Answers a hold only when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__(counted=True)
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+        self.late = False
+
+    async def hold(self, team, claims, limits, *, state):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+        admission = await super().hold(team, claims, limits, state=state)
+        if self.late:
+            self.asked.set()
+            await self.answer.wait()
+        return admission
+
+
+async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
+    ledger = LateAnswer()
+    stage = Stage(FakeStore(ledger), "search", ledger)
+    money = accounts(ledger, FakeBooks())
+    ledger.late = True
+    block = money("search", [stage.claim()], [DAY], SENT)
+    holding = asyncio.create_task(block.__aenter__())
+    await ledger.asked.wait()
+    ledger.forget()
+    reporting = asyncio.create_task(money.keep.report("search"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not reporting.done()
+    ledger.answer.set()
+    await holding
+    await reporting
+    assert len((await ledger.audit("search")).open_holds) == 1
+
+
+async def test_a_store_of_ones_own_asks_nobody() -> None:
+    money = accounts()
+    recounts: Recounts = money.recounts
+    await recounts.beat()
+    assert not await recounts.gather(Recount(team="search", life="1"))
+    await recounts.finish(Recount(team="search", life="1"))
+    await recounts.close()
+
+
+async def test_all_who_need_a_rebuild_wait_for_the_same(site: Site) -> None:
+    site.ledger.forget()
+    found = await asyncio.gather(*(site.buy(site.other) for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(each, LimitExceeded) for each in found) == 3
+    assert sum(each is None for each in found) == 2
