@@ -68,7 +68,7 @@ from service.usecases.take_turns import TakeTurns
 from service.usecases.tend_results import CountResults, PurgeResults
 from service.usecases.traces import Tracer
 from service.usecases.try_backends import Persistence, TryBackends
-from service.usecases.warn_of_eviction import WarnOfEviction
+from service.usecases.warn_of_eviction import NEARLY_FULL, WarnOfEviction
 from service.usecases.watch_loop import WatchLoop
 
 
@@ -134,6 +134,11 @@ def assemble(plans: Plans) -> Gateway:
         problem = await state.problem()
         return {"redis": problem} if problem else {}
 
+    def warnings() -> Mapping[str, str]:
+        if warn.fullness is None or warn.fullness < NEARLY_FULL:
+            return {}
+        return {"redis": f"{warn.fullness:.0%} of its memory is used"}
+
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         log_lost_errors(observe)
@@ -152,7 +157,7 @@ def assemble(plans: Plans) -> Gateway:
         accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
     )
     make = _make(plans, backends, links, parts, crowd)
-    desk = _desk(plans, parts, make, problems)
+    desk = _desk(plans, parts, make, problems, warnings)
     app = build(desk, observe, running, plane=Plane.BOTH if plans.admin_port is None else Plane.CALLERS)
     asgi = edged(app, observe, mint, time.monotonic, trace)
     scraped = Scraped(asgi, plans.tell) if plans.tell else asgi
@@ -271,7 +276,13 @@ def _loop(plans: Plans) -> WatchLoop:
     return WatchLoop(observe=plans.observe, elapsed=time.monotonic, sleep=asyncio.sleep)
 
 
-def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], Awaitable[Mapping[str, str]]]) -> Desk:
+def _desk(
+    plans: Plans,
+    parts: Parts,
+    make: MakeImages,
+    problems: Callable[[], Awaitable[Mapping[str, str]]],
+    warnings: Callable[[], Mapping[str, str]],
+) -> Desk:
     settings, accounts, album, callers = plans.settings, parts.accounts, parts.album, parts.callers
     return Desk(
         make=make,
@@ -305,6 +316,7 @@ def _desk(plans: Plans, parts: Parts, make: MakeImages, problems: Callable[[], A
         keepalive_seconds=settings.serving.keepalive_seconds,
         now=now,
         ready=problems,
+        warnings=warnings,
         log_prompts=settings.logs.prompts,
     )
 

@@ -152,8 +152,8 @@ class State:
 def memory_of(told: Mapping[str, Any]) -> Memory | None:
     """What `INFO memory` comes to; None for a server that does not say."""
     match told:
-        case {"maxmemory": int(most), "maxmemory_policy": str(policy)}:
-            return Memory(most_bytes=most, policy=policy)
+        case {"maxmemory": int(most), "maxmemory_policy": str(policy), "used_memory": int(used)}:
+            return Memory(most_bytes=most, policy=policy, used_bytes=used)
         case _:
             return None
 

@@ -46,6 +46,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreMemoryRead,
     StoreRestarted,
     StoreUnsafe,
 )
@@ -85,6 +86,7 @@ UNTOLD = frozenset(
         ReadingsTaken,
         LoopLagged,
         HeadroomHeard,
+        StoreMemoryRead,
     },
 )
 """Events that are for counting."""

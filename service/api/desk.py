@@ -40,6 +40,7 @@ class Links:
 class Desk:
     """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well.
 
+    `warnings` has one line for each part that is well, but needs an operator.
     `admin` says the digest of the admin key, if there is one.
     """
 
@@ -64,6 +65,7 @@ class Desk:
     keepalive_seconds: float
     now: Callable[[], datetime]
     ready: Callable[[], Awaitable[Mapping[str, str]]]
+    warnings: Callable[[], Mapping[str, str]]
     log_prompts: bool
 
 

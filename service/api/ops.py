@@ -1,7 +1,8 @@
 """Health, documentation: what platform teams and their tools ask for. No key is needed and nothing secret is told.
 
-Rule: live says that the process answers; ready says that it should be sent requests, and if not, why. What describes
-the API is written once and kept, in a thread: nobody needs a key to ask for it.
+Rule: live says that the process answers; ready says that it should be sent requests, and if not, why. A part that all
+replicas share and that has not failed yet makes none of them unready: ready says `degraded` then, with status 200. The
+description of the API is written once and kept, in a thread: nobody needs a key to ask for it.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from service.api.page import HEADERS, written
 
 
 class Health(msgspec.Struct, omit_defaults=True):
-    """`ok`, or what is wrong, part by part."""
+    """`ok`; `degraded` if it serves, but an operator is needed; or `unavailable`. `problems` says why, part by part."""
 
     status: str
     problems: Mapping[str, str] = {}
@@ -50,11 +51,13 @@ async def live() -> Health:
     response_description="It should.",
 )
 async def ready(request: Http) -> Response[Health]:
-    """200 with ok, or 503 with the parts that are not well."""
-    problems = await desk_of(request).ready()
+    """200 with ok or degraded, or 503 with the parts that are not well."""
+    desk = desk_of(request)
+    problems = await desk.ready()
     if problems:
         return Response(Health(status="unavailable", problems=problems), status_code=503)
-    return Response(Health(status="ok"))
+    warnings = desk.warnings()
+    return Response(Health(status="degraded" if warnings else "ok", problems=warnings))
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=True)

@@ -165,6 +165,13 @@ class HoldExpired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreMemoryRead:
+    """The part of its memory that the fullest server of money uses; None where no server has a bound."""
+
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CountersRebuilt:
     """A team's counters were made again from the books."""
 
@@ -286,6 +293,7 @@ Event = (
     | HoldVoided
     | HoldExpired
     | CountersRebuilt
+    | StoreMemoryRead
     | EntriesWritten
     | BooksBehind
     | BooksCaughtUp

@@ -1,15 +1,15 @@
 """Warn of a store that may drop money to make room: what goes on behind the requests.
 
-Rule: it only tells. The start does not wait for it, and a store that is away or does not say is no finding: readiness
-has told that already. It looks again and again, because a failover may bring another server with other settings, and
-tells what it found once, until that is gone and comes back.
+Rule: it only tells; readiness and metrics say how full the store is. The start does not wait for it, and a store that
+is away or does not say is no finding: readiness has told that already. It looks again and again, because a failover may
+bring another server with other settings, and tells what it found once, until that is gone and comes back.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from service.usecases.events import StoreUnsafe
+from service.usecases.events import StoreMemoryRead, StoreUnsafe
 from service.usecases.ports import Observer
 
 STATE, CACHE = "REDIS_URL", "CACHE_REDIS_URL"
@@ -19,6 +19,8 @@ EVICTS_ALL = "to make room it drops anything: counters, open holds, entries on t
 EVICTS_SOME = (
     "to make room it drops flights and ended holds, which have a time to live: what was bought may be bought again"
 )
+NEARLY_FULL = 0.85
+FILLED = f"{NEARLY_FULL:.0%} or more of its memory is used: when it is full, nothing new is admitted"
 CROWDED = (
     "results are kept there too and its memory is bounded: when they fill it, nobody is admitted or money is dropped"
 )
@@ -26,20 +28,25 @@ CROWDED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """How a server treats its memory: how many bytes it may use (0: no bound), and what it does when they are used."""
+    """How many bytes a server may use (0: no bound), what it does when they are used, and how many it uses."""
 
     most_bytes: int
     policy: str
+    used_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True, kw_only=True)
 class WarnOfEviction:
-    """The use case. `memory` asks every server of money (none: no answer); `shared`: results are kept there too."""
+    """The use case. `memory` asks every server of money (none: no answer); `shared`: results are kept there too.
+
+    `fullness` is the used part of the fullest server's memory, as it was found last; None where none has a bound.
+    """
 
     memory: Callable[[], Awaitable[Sequence[Memory]]]
     shared: bool
     observe: Observer
-    seconds: float = 60.0
+    seconds: float = 15.0
+    fullness: float | None = None
     _told: Sequence[StoreUnsafe] = field(default=())
 
     async def run(self) -> None:
@@ -53,11 +60,18 @@ class WarnOfEviction:
         servers = await self.memory()
         if not servers:
             return
+        self.fullness = fullest(servers)
+        self.observe(StoreMemoryRead(ratio=self.fullness))
         found = doubts(servers, shared=self.shared)
         for doubt in found:
             if doubt not in self._told:
                 self.observe(doubt)
         self._told = found
+
+
+def fullest(servers: Iterable[Memory]) -> float | None:
+    """The used part of the fullest bounded server's memory."""
+    return max((server.used_bytes / server.most_bytes for server in servers if server.most_bytes > 0), default=None)
 
 
 def doubts(servers: Iterable[Memory], *, shared: bool) -> Sequence[StoreUnsafe]:
@@ -72,6 +86,8 @@ def doubts(servers: Iterable[Memory], *, shared: bool) -> Sequence[StoreUnsafe]:
     found = [_eviction(server.policy) for server in bounded if server.policy != NEVER]
     if bounded and shared:
         found.append(StoreUnsafe(store=STATE, problem=CROWDED, advice=f"set {CACHE} to a server of its own"))
+    if (fullest(bounded) or 0.0) >= NEARLY_FULL:
+        found.append(StoreUnsafe(store=STATE, problem=FILLED, advice="give it more memory"))
     return tuple(dict.fromkeys(found))
 
 

@@ -53,6 +53,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreMemoryRead,
     StoreRestarted,
     StoreUnsafe,
 )
@@ -183,6 +184,7 @@ EVENTS: tuple[Event, ...] = (
     CannotGoOn(reason="r"),
     LeaseAwaited(holder="h", since="s"),
     StoreRestarted(folder="data/valkey", code=-9, times=1),
+    StoreMemoryRead(ratio=0.5),
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
 )
 
@@ -503,3 +505,9 @@ def test_a_family_is_told_while_it_grows() -> None:
 
 def declared(name: str) -> Declared:
     return next(each for each in ALL if each.name == name)
+
+
+def test_the_memory_of_a_store_without_a_bound_is_not_told() -> None:
+    metrics = everything()
+    metrics(StoreMemoryRead(ratio=None))
+    assert "\ngateway_state_memory_used_ratio " not in scraped(metrics)

@@ -54,6 +54,21 @@ def every_verb(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
     ]
 
 
+async def test_on_a_full_server_a_flight_that_was_begun_lands(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+        async with flights_at(url, PATIENCE) as flights:
+            for name in ("f1", "f2"):
+                assert (await flights.board("search", name, "one")).seat is Seat.LEAD
+            admin.config_set("maxmemory", "1")
+            await flights.sent("search", "f1", "one")
+            await flights.extend("search", "f1", "one")
+            await flights.land("search", "f1", "one", FAILED)
+            await flights.leave("search", "f2", "one")
+            admin.config_set("maxmemory", "0")
+            assert (await flights.board("search", "f1", "two")).seat is Seat.LANDED
+            assert (await flights.board("search", "f2", "two")).seat is Seat.LEAD
+
+
 async def refused(call: Callable[[], Awaitable[object]]) -> float:
     began = time.perf_counter()
     with pytest.raises(StateUnavailable, match="does not answer"):

@@ -152,14 +152,56 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
             assert (await ledger.post(open_hold.entry)).ticket
 
 
+@pytest.fixture(params=["server", "cluster"])
+def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    server = embedded_valkey if request.param == "server" else valkey_cluster
+    with server(tmp_path) as url:
+        yield url
+
+
+async def set_on_all(url: str, name: str, value: str) -> None:
+    async with client_at(url) as client:
+        more = {"target_nodes": "all"} if isinstance(client, redis.asyncio.RedisCluster) else {}
+        await client.execute_command("CONFIG SET", name, value, **more)
+
+
+async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: str) -> None:
+    async with ledger_at(own_url, PATIENCE) as ledger:
+        stage = replace(plain, ledger=ledger)
+        assert await stage.rebuild()
+        pending, posted, voided, extended = (stage.claim() for _ in range(4))
+        await ledger.hold("search", [pending], [DAILY], state=HoldState.PENDING)
+        await ledger.hold("search", [voided], [], state=SENT)
+        brief = RedisLedger(own_url, lease_seconds=0, patience_seconds=PATIENCE)
+        await brief.hold("search", [posted, extended], [], state=SENT)
+        await set_on_all(own_url, "maxmemory", "1")
+        with pytest.raises(StateUnavailable, match="is full; nothing new can be held"):
+            await ledger.hold("search", [stage.claim()], [], state=SENT)
+        await ledger.send("search", [pending.hold_id])
+        assert (await ledger.post(pending.entry)).ticket
+        assert (await ledger.post(posted.entry)).ticket
+        assert await ledger.void("search", voided.hold_id) is HoldState.VOIDED
+        await ledger.extend("search", [extended])
+        assert await ledger.sweep("search") == ()
+        await brief.extend("search", [extended])
+        assert await ledger.sweep("search") == (HoldState.EXPIRED,)
+        assert await stage.used() == 60 * CENT
+        assert await stage.used(Measure.CONCURRENT) == 0
+        assert await ledger.announce(["search"]) == {"search"}
+        assert await ledger.lead("one", 60)
+        assert await stage.rebuild({TEAM: 60 * CENT})
+        waiting = await ledger.waiting("search", 10)
+        assert await ledger.written("search", [each.ticket for each in waiting]) == 3
+        await set_on_all(own_url, "maxmemory", "0")
+        await ledger.hold("search", [stage.claim()], [], state=SENT)
+        await brief.close()
+
+
 async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: Path) -> None:
     with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with ledger_at(url, PATIENCE) as ledger:
             stage = replace(plain, ledger=ledger)
             assert await stage.rebuild()
-            admin.config_set("maxmemory", "1")
-            await refused(lambda: ledger.hold("search", [plain.claim()], [DAILY], state=SENT))
-            admin.config_set("maxmemory", "0")
             admin.execute_command("REPLICAOF", "127.0.0.1", "9")
             await refused(lambda: ledger.hold("search", [plain.claim()], [DAILY], state=SENT))
             admin.execute_command("REPLICAOF", "NO", "ONE")

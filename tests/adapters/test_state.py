@@ -53,7 +53,9 @@ EVICTING = Memory(most_bytes=MEGABYTES, policy="allkeys-lru")
 async def test_a_server_says_how_it_treats_its_memory(tmp_path: Path) -> None:
     with embedded_valkey(tmp_path, EVICTS) as url:
         state = State(url)
-        assert await state.memory() == [EVICTING]
+        (memory,) = await state.memory()
+        assert memory == EVICTING
+        assert 0 < memory.used_bytes < memory.most_bytes
         await state.close()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from service.usecases.events import StoreUnsafe
-from service.usecases.warn_of_eviction import Memory, WarnOfEviction, doubts
+from service.usecases.warn_of_eviction import Memory, WarnOfEviction, doubts, fullest
 from tests.fakes.observer import Recorder
 
 MEGABYTES = 64_000_000
@@ -50,6 +50,22 @@ def test_results_beside_money_matter_under_a_bound() -> None:
     assert told(BOUNDLESS, shared=True) == []
 
 
+FILLED = ("85% or more of its memory is used", "give it more memory")
+
+
+@pytest.mark.parametrize(("used", "found"), [(0.84, []), (0.85, [FILLED]), (1.2, [FILLED])])
+def test_a_server_that_is_nearly_full_is_told(used: float, found: list[tuple[str, str]]) -> None:
+    nearly = Memory(most_bytes=1000, policy="noeviction", used_bytes=round(1000 * used))
+    assert told(SAFE, nearly) == found
+
+
+def test_the_fullest_bounded_server_counts() -> None:
+    half = Memory(most_bytes=1000, policy="noeviction", used_bytes=500)
+    boundless = Memory(most_bytes=0, policy="noeviction", used_bytes=10**9)
+    assert fullest([half, SAFE, boundless]) == 0.5
+    assert fullest([boundless]) is None
+
+
 def test_of_a_cluster_any_server_counts_and_each_thing_is_said_once() -> None:
     assert told(SAFE, EVICTS, EVICTS) == [("maxmemory-policy allkeys-lru", SET_POLICY)]
 
@@ -86,8 +102,8 @@ async def test_it_goes_on_until_it_is_cancelled() -> None:
         return next(looks, [])
 
     def observe(event: object) -> None:
-        assert isinstance(event, StoreUnsafe)
-        seen.set()
+        if isinstance(event, StoreUnsafe):
+            seen.set()
 
     running = asyncio.create_task(WarnOfEviction(memory=memory, shared=False, observe=observe, seconds=0.001).run())
     await asyncio.wait_for(seen.wait(), 10)

@@ -167,6 +167,11 @@ HELD = gauge("gateway_held_usd", "What open holds set aside.", "team", per=NANO)
 PENDING = gauge("gateway_settlements_pending", "Ends of holds that the store has not taken yet.")
 DELAYED = counter("gateway_settlements_delayed_total", "Times that the store did not take the end of a hold.")
 REBUILDS = counter("gateway_quota_rebuilds_total", "Times that a team's counters were made again from the books.")
+STATE_MEMORY = gauge(
+    "gateway_state_memory_used_ratio",
+    "Part of its memory that the fullest server of REDIS_URL uses; absent where none has a bound.",
+    across=MOST,
+)
 BUDGET_LIMIT = gauge(
     "gateway_budget_limit_usd",
     "What may be spent in a UTC day or month; scope is team, or a model or tier by name.",
@@ -258,7 +263,7 @@ SECTIONS: tuple[tuple[str, tuple[Declared, ...]], ...] = (
     ("Pictures and money", (IMAGES, COST, UNCERTAIN, SAVED, TOKENS, QUOTES_EXCEEDED)),
     (
         "Holds and budgets",
-        (HOLDS, OPEN_HOLDS, HELD, PENDING, DELAYED, REBUILDS, BUDGET_LIMIT, BUDGET_SPENT, BUDGET_LEFT),
+        (HOLDS, OPEN_HOLDS, HELD, PENDING, DELAYED, REBUILDS, STATE_MEMORY, BUDGET_LIMIT, BUDGET_SPENT, BUDGET_LEFT),
     ),
     ("Cache and flights", (CACHE_RESULTS, CACHE_BYTES, CACHE_ERRORS, FLIGHTS)),
     ("Ledger", (OUTBOX, OLDEST, PUMPED, WRITTEN, BEHIND)),

@@ -46,6 +46,7 @@ from service.usecases.events import (
     SettingsReloaded,
     SettlementDelayed,
     StoreFailed,
+    StoreMemoryRead,
     StoreRestarted,
     StoreUnsafe,
 )
@@ -97,6 +98,7 @@ class Metrics:
             SecretRenewed: self._renewed,
             SecretRefused: self._refused,
             ReadingsTaken: self._readings,
+            StoreMemoryRead: self._state_memory,
             LoopLagged: self._lag,
             PicturesForgotten: self._forgotten,
             **dict.fromkeys(PLAIN, self._plain),
@@ -237,6 +239,9 @@ class Metrics:
 
     def _forgotten(self, event: PicturesForgotten) -> None:
         self._add(the.FORGOTTEN, event.count)
+
+    def _state_memory(self, event: StoreMemoryRead) -> None:
+        self._numbers[the.STATE_MEMORY].replace({} if event.ratio is None else {NOBODY: event.ratio})
 
     def _readings(self, event: ReadingsTaken) -> None:
         read, self._models = event.readings, event.readings.models

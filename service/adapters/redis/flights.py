@@ -28,7 +28,8 @@ _decoder = msgspec.json.Decoder(Failure)
 
 
 _BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE = (
-    load(verb, SCRIPTS / "flights") for verb in ("board", "follow", "sent", "extend", "land", "leave")
+    load(verb, SCRIPTS / "flights", when_full=verb != "board")
+    for verb in ("board", "follow", "sent", "extend", "land", "leave")
 )
 
 

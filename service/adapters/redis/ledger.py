@@ -25,10 +25,11 @@ LEASE_SECONDS = 60.0
 MOST_SWEPT = 100
 TEAMS, LEADER = "igw:teams", "igw:leader"
 
-_HOLD, _SEND, _POST, _VOID = load("hold"), load("send"), load("post"), load("void")
-_EXTEND, _SWEEP, _STANDINGS = load("extend"), load("sweep"), load("standings")
-_WAITING, _WRITTEN, _AUDIT, _REBUILD = load("waiting"), load("written"), load("audit"), load("rebuild")
-_ANNOUNCE, _LEAD = load("announce"), load("lead")
+_HOLD, _STANDINGS, _WAITING = load("hold"), load("standings"), load("waiting")
+_SEND, _POST, _VOID, _EXTEND, _SWEEP, _WRITTEN, _AUDIT, _REBUILD, _ANNOUNCE, _LEAD = (
+    load(verb, when_full=True)  # what was begun comes to its end
+    for verb in ("send", "post", "void", "extend", "sweep", "written", "audit", "rebuild", "announce", "lead")
+)
 
 
 class RedisLedger:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from service.adapters.changing import Changing
 from service.adapters.redis.crowd import Crowd
@@ -20,6 +20,8 @@ from service.domain.errors import StateUnavailable
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NO_ANSWER = "The gateway's state does not answer."
+FULL = "The gateway's state is full; nothing new can be held."
+ALLOWED_WHEN_FULL = "#!lua flags=allow-oom\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,14 @@ class Script:
     digest: str
 
 
-def load(name: str, folder: Path = SCRIPTS) -> Script:
-    """The script of that name, behind the clock and its folder's prelude."""
+def load(name: str, folder: Path = SCRIPTS, *, when_full: bool = False) -> Script:
+    """The script of that name, behind the clock and its folder's prelude.
+
+    With `when_full` a server that has used all its memory runs it too. Redis knows that flag since version 7.0.
+    """
     files = (SCRIPTS / "clock.lua", folder / "prelude.lua", folder / f"{name}.lua")
-    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    first = ALLOWED_WHEN_FULL if when_full else ""
+    text = first + "\n".join(file.read_text(encoding="utf-8") for file in files)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -50,6 +56,8 @@ class Scripts:
                 return await self._line.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
             except NoScriptError:
                 return await self._line.ask("EVAL", script.text, len(keys), *keys, *arguments)
+        except OutOfMemoryError as error:
+            raise StateUnavailable(FULL) from error
         except UNREACHABLE as error:
             raise StateUnavailable(NO_ANSWER) from error
 
