@@ -238,7 +238,7 @@ def on_failure(request: Http, failure: Failure) -> Response[bytes]:
         moderation_details=failure.moderation_details,
         may_be_billed=billed or None,
     )
-    return render(replace(row, retry=row.retry and not billed), body, failure.retry_after)
+    return render(replace(row, retry=row.retry and not billed and not failure.permanent), body, failure.retry_after)
 
 
 def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:

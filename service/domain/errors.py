@@ -74,7 +74,8 @@ class Failure:
 
     `drawn`: something may have to be paid for although the kind alone does not say so. Previews or some of several
     pictures had come, or the backend is another gateway that says so itself.
-    `asked`: the vendor was called; if not, the gateway knew better.
+    `asked`: the vendor was called; if not, the gateway knew better. `permanent`: the same call would fail there again,
+    until an operator has acted.
     """
 
     kind: FailureKind
@@ -85,6 +86,7 @@ class Failure:
     moderation_details: Mapping[str, object] | None = None
     drawn: bool = False
     asked: bool = True
+    permanent: bool = False
 
     @property
     def may_be_billed(self) -> bool:

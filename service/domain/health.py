@@ -120,10 +120,13 @@ class Health:
 
 
 def sign_of(outcome: Outcome) -> Sign:
-    """What an outcome says about the vendor; nothing, if the vendor was not asked."""
+    """What an outcome says about the vendor; nothing, if the vendor was not asked.
+
+    A permanent failure is about the call or the way there: a large upload that a proxy refuses opens no breaker.
+    """
     if isinstance(outcome, Purchase):
         return Sign.GOOD
-    return SIGNS[outcome.kind] if outcome.asked else Sign.NONE
+    return SIGNS[outcome.kind] if outcome.asked and not outcome.permanent else Sign.NONE
 
 
 def state_of(health: Health, now: float) -> State:

@@ -248,4 +248,7 @@ AFTER = {
 
 def after(failure: Failure) -> Next:
     """The decision for one failure."""
-    return Next.GIVE_UP if failure.drawn else AFTER[failure.kind]
+    if failure.drawn:
+        return Next.GIVE_UP
+    following = AFTER[failure.kind]
+    return Next.NEXT_ROUTE if failure.permanent and following is Next.LATER else following

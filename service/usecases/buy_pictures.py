@@ -12,7 +12,7 @@ from functools import partial, reduce
 
 from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
-from service.domain.errors import Failure
+from service.domain.errors import Failure, FailureKind
 from service.domain.images import Spec
 from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status, limits_beside, limits_of
 from service.domain.limits import RATES
@@ -204,8 +204,13 @@ class BuyPictures:
         finished = await self.develop(measured, wish.spec, plan)
         if isinstance(finished, Failure):
             return Bought(failure=finished, cost=entry.cost)
-        transcode = needed(measured, wish.spec, plan)
-        return Bought(purchase=finished, cost=entry.cost, transcode=transcode, previews=show.shown)
+        return Bought(
+            purchase=finished,
+            failure=shortage(len(finished.pictures), part.n),
+            cost=entry.cost,
+            transcode=needed(measured, wish.spec, plan),
+            previews=show.shown,
+        )
 
     async def _attempt(self, order: Order) -> Outcome:
         backend, model, started = order.route.backend, order.route.model, self.elapsed()
@@ -266,6 +271,14 @@ class Unsent:
         """Somebody may be asked from here on, or never will be."""
         if kind:
             await self.held.release()
+
+
+def shortage(delivered: int, ordered: int) -> Failure | None:
+    """Why an order is not complete. The vendor may bill all of it, so the missing pictures are not asked for again."""
+    if delivered >= ordered:
+        return None
+    message = f"The backend delivered {delivered} of {ordered} pictures that can be read."
+    return Failure(kind=FailureKind.BROKEN_REPLY, message=message, drawn=True)
 
 
 def combined(one: Bought, other: Bought) -> Bought:

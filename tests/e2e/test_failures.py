@@ -239,6 +239,55 @@ def test_what_a_cdn_could_not_reach_is_free(
     assert "may_be_billed" not in reply.json()["error"]
 
 
+@pytest.mark.parametrize("status", [301, 307, 404, 405, 407, 411, 413, 421, 426, 431])
+def test_what_is_no_error_of_the_api_is_the_operators(
+    status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(status=status, body=PAGE, headers={"location": "https://elsewhere.test/"}))
+    reply = call(http, openai_gateway)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], reply.headers["x-should-retry"]) == (502, "upstream_error", "false")
+    assert ("may_be_billed" in error, "operator" in error["message"]) == (False, True)
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.mark.parametrize("status", [202, 204, 303, 409, 499])
+def test_what_says_neither_yes_nor_no_may_be_billed(
+    status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(status=status, body=b"" if status == 204 else b'{"id":"job_1","status":"queued"}'))
+    reply = call(http, openai_gateway)
+    check(reply, BROKEN)
+    assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
+
+
+def test_a_402_is_the_account(openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client) -> None:
+    openai_sim.answer(Answer(status=402, body=PAGE))
+    check(call(http, openai_gateway), SPENT)
+
+
+@pytest.mark.parametrize("status", [201, 206])
+def test_a_picture_is_one_under_every_success(
+    status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    openai_sim.answer(Answer(status=status))
+    reply = call(http, openai_gateway)
+    assert reply.status_code == 200, reply.text
+    assert float(reply.headers["x-gateway-cost-usd"]) > 0
+
+
+def test_two_of_four_pictures_are_an_error_and_booked(
+    openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
+    item = {"b64_json": base64.b64encode(png()).decode()}
+    openai_sim.answer(Answer(status=200, body=json.dumps({"created": 1, "data": [item, item]}).encode()))
+    body = {"model": "gpt-image-2", "prompt": "a private fox", "n": 4}
+    reply = http.post(f"{openai_gateway.url}/v1/images/generations", json=body, headers=openai_gateway.headers)
+    check(reply, BROKEN)
+    assert "2 of 4 pictures were bought and are booked" in reply.json()["error"]["message"]
+    assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
+
+
 @pytest.fixture(scope="module")
 def hasty_gateway(
     tmp_path_factory: pytest.TempPathFactory, config: Path, openai_server: Simulator

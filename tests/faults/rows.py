@@ -120,6 +120,12 @@ def account(code: str, status: int) -> tuple[Comes, Comes]:
     return alone, replace(RESCUED, breaker="open", later="open")
 
 
+def misdirected() -> tuple[Comes, Comes]:
+    """Refused in a form that is not the API's: asked once, the next backend if there is one, and no breaker learns."""
+    alone = Comes(status=502, code="upstream_error", retry="false", then="502 upstream_error")
+    return alone, RESCUED
+
+
 def callers(code: str) -> tuple[Comes, Comes]:
     """The request is at fault: nobody else is asked, and no breaker learns of it."""
     both = Comes(status=400, code=code, retry="false", then=f"400 {code}")
@@ -248,6 +254,12 @@ FAULTS_OF_VENDORS: Sequence[Fault] = (
         callers("moderation_blocked"),
     ),
     fault("invalid", "400 invalid_value", on(hosts.answers(FAULTS["invalid_size"])), callers("invalid_value")),
+    fault("moved", "301 to elsewhere", on(hosts.answers(Answer(status=301, body=PAGE))), misdirected()),
+    fault("nowhere", "404 with a page", on(hosts.answers(Answer(status=404, body=PAGE))), misdirected()),
+    fault("too-large", "413 with a page", on(hosts.answers(Answer(status=413, body=PAGE))), misdirected()),
+    fault("queued", "202 without a picture", on(hosts.answers(Answer(status=202, body=b"{}"))), BROKEN),
+    fault("empty", "204", on(hosts.says(hosts.head(status=204))), BROKEN),
+    fault("conflict", "409", on(hosts.answers(Answer(status=409, body=PAGE))), BROKEN),
     fault("large", "a good reply of 40 MB", on(hosts.large), WELL, most_bytes=100 * MEGABYTE),
     fault("bomb", "a gzip bomb: 0.5 MB that unfold into 500", on(hosts.bomb), BROKEN, most_bytes=50 * MEGABYTE),
     fault("endless", "a body without end, at full speed", on(hosts.pours), BROKEN, most_bytes=600 * MEGABYTE),

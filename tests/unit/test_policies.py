@@ -160,7 +160,8 @@ async def test_cheapest_switches_backends_between_tiers_where_prices_cross(
 ) -> None:
     """By tokens a square costs $0.006 in low and $0.053 in medium; flat it is $0.02."""
     known = reading(tmp_path, CROSSING)
-    backends = {"alpha": FakeBackend(purchase("a")), "beta": FakeBackend(purchase("b"))}
+    drawn = [f"picture {number}" for number in range(wish.n)]
+    backends = {name: FakeBackend(purchase(*drawn)) for name in ("alpha", "beta")}
 
     made = await story(backends)(wish, caller(), known)
 

@@ -8,6 +8,7 @@ from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.sandbox import failure_of
 from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure, FailureKind
+from service.domain.health import Sign, sign_of
 from service.domain.routing import Next, after
 from service.usecases.ports import Order
 from tests.fakes.builders import price, route, spec
@@ -83,6 +84,93 @@ def test_what_vendors_document_as_worth_another_try_costs_nothing(
 ) -> None:
     found = dialect.read_failure(status, headers, body)
     assert (found.kind, found.may_be_billed, after(found)) == (kind, False, Next.LATER)
+
+
+@every_dialect
+@every_signature
+@pytest.mark.parametrize(
+    "body",
+    [
+        PAGE,
+        b"",
+        b"{}",
+        b"null",
+        b'{"detail":"Not Found"}',
+        b'{"message":"no Route matched with those values"}',
+        b'{"error":"Not Found","status":404}',
+        b'{"error":{"reason":"strange"}}',
+    ],
+)
+@pytest.mark.parametrize(
+    "status", [300, 301, 302, 307, 308, 400, 404, 405, 407, 411, 413, 415, 418, 421, 422, 426, 431, 451]
+)
+def test_what_is_no_error_of_the_api_is_the_operators(
+    status: int, body: bytes, headers: dict[str, str], dialect: Dialect
+) -> None:
+    found = dialect.read_failure(status, headers, body)
+    assert (found.kind, found.permanent, found.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
+    assert after(found) is Next.NEXT_ROUTE
+    assert "operator" in found.message
+    assert sign_of(found) is Sign.NONE
+
+
+@every_dialect
+@pytest.mark.parametrize("status", [301, 307, 405, 407, 411, 421, 426, 431, 508])
+def test_nor_are_callers_blamed_for_how_the_gateway_calls(status: int, dialect: Dialect) -> None:
+    found = dialect.read_failure(status, {}, UNNAMED)
+    assert (found.kind, found.permanent, found.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, KINDS.INVALID_REQUEST),
+        (404, KINDS.MODEL_NOT_FOUND),
+        (413, KINDS.INVALID_REQUEST),
+        (415, KINDS.INVALID_REQUEST),
+        (451, KINDS.INVALID_REQUEST),
+    ],
+)
+def test_an_error_of_the_api_is_told_to_the_caller(status: int, kind: FailureKind, dialect: Dialect) -> None:
+    found = dialect.read_failure(status, CDN, UNNAMED)
+    assert (found.kind, found.message, found.may_be_billed) == (kind, "Oh no.", False)
+
+
+@every_dialect
+@every_form
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, KINDS.AUTH_FAILED),
+        (402, KINDS.QUOTA_EXHAUSTED),
+        (403, KINDS.FORBIDDEN),
+        (429, KINDS.RATE_LIMITED),
+        (303, KINDS.BROKEN_REPLY),
+        (409, KINDS.BROKEN_REPLY),
+        (499, KINDS.BROKEN_REPLY),
+    ],
+)
+def test_what_a_status_says_in_any_form(status: int, kind: FailureKind, body: bytes, dialect: Dialect) -> None:
+    found = dialect.read_failure(status, {}, body)
+    assert (found.kind, found.permanent) == (kind, False)
+    assert found.may_be_billed == (kind is KINDS.BROKEN_REPLY)
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "unknown_url"), (404, "unknown_path")])
+def test_a_wrong_base_address_is_no_missing_model(status: int, code: str) -> None:
+    body = msgspec.json.encode({"error": {"message": "Unknown request URL.", "code": code}})
+    found = OpenAIDialect().read_failure(status, {}, body)
+    assert (found.kind, found.permanent) == (KINDS.SERVER_ERROR, True)
+
+
+def test_a_failure_is_read_by_the_version_before() -> None:
+    """It passes over members that it does not know."""
+    kept = msgspec.json.encode(OpenAIDialect().read_failure(405, {}, PAGE))
+    assert msgspec.json.decode(kept)["permanent"] is True
+    old = msgspec.defstruct("old", [("kind", FailureKind), ("message", str), ("drawn", bool, False)])
+    assert msgspec.json.decode(kept, type=old).kind is KINDS.SERVER_ERROR  # type: ignore[attr-defined]
+    assert msgspec.json.decode(b'{"kind":"server_error","message":""}', type=Failure).permanent is False
 
 
 def test_a_code_that_is_known_says_more_than_a_status() -> None:

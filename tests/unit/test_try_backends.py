@@ -194,6 +194,26 @@ async def test_who_delivers_more_than_was_asked_makes_up_for_the_rest() -> None:
 
 
 async def test_what_a_vendor_does_not_deliver_is_not_asked_for_again() -> None:
-    scene = Scene(purchase("a", "b", "c"))
+    scene = Scene(purchase("a", "b", "c"), persistence=SOME)
     made = await scene.make(spec(n=4), caller(), FOUR_AT_ONCE)
     assert (drawn(made), scene.asked) == ([b"a", b"b", b"c"], [4])
+
+
+async def test_some_of_several_pictures_are_an_error_where_all_were_wanted() -> None:
+    scene = Scene(purchase("a", "b"))
+    with pytest.raises(CallFailed, match="2 of 4") as failed:
+        await scene.make(spec(n=4), caller(), FOUR_AT_ONCE)
+    assert (failed.value.failure.may_be_billed, scene.asked) == (True, [4])
+    assert [(entry.n, entry.cost) for entry in await scene.booked()] == [(2, 2 * CENT)]
+
+
+async def test_a_permanent_failure_is_not_repeated_and_the_next_backend_is_asked() -> None:
+    misdirected = replace(failure(FailureKind.SERVER_ERROR), permanent=True)
+    scene = Scene(misdirected, beta=(purchase("b"),))
+    made = await scene.make(spec(), caller(), TWO_WAYS)
+    assert (made.backend, scene.asked, scene.slept) == ("beta", [1], [])
+    alone = Scene(misdirected)
+    with pytest.raises(CallFailed) as failed:
+        await alone.make(spec(), caller(), catalog())
+    assert (alone.asked, alone.slept, failed.value.failure.may_be_billed) == ([1], [], False)
+    assert await alone.booked() == []

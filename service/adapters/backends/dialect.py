@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from service.adapters.backends.lenient import UNREADABLE, text_of
-from service.adapters.backends.statuses import kind_of, signed_by_cdn
+from service.adapters.backends.statuses import Reading, read_status
 from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
 from service.domain.headroom import Headroom
 from service.domain.images import Reference
@@ -166,20 +166,21 @@ def scrub(message: str) -> str:
 class Refusals:
     """How one vendor's refusals are understood: by code (or type) first, then by status.
 
-    `statuses` are those that mean something else here than in `statuses.py`.
+    `statuses` are errors in the API's form that mean something else here than in `statuses.py`.
     """
 
     codes: Mapping[str, FailureKind]
     statuses: Mapping[int, FailureKind]
     retry_headers: tuple[str, ...]
 
-    def kind(self, status: int, headers: Mapping[str, str], complaint: Complaint) -> FailureKind:
+    def read(self, status: int, headers: Mapping[str, str], complaint: Complaint) -> Reading:
         """The failure that this refusal is."""
-        named = self.codes.get(complaint.code) or self.codes.get(complaint.type)
-        if named:
-            return named
-        by_cdn = not complaint.is_envelope and signed_by_cdn(headers)
-        return self.statuses.get(status) or kind_of(status, by_cdn=by_cdn)
+        kind = self.codes.get(complaint.code) or self.codes.get(complaint.type)
+        if not kind and complaint.is_envelope:
+            kind = self.statuses.get(status)
+        if not kind:
+            return read_status(status, headers, is_envelope=complaint.is_envelope)
+        return Reading(kind=kind, permanent=kind is FailureKind.SERVER_ERROR)
 
 
 OWN_WORDS = {
@@ -196,19 +197,27 @@ OWN_WORDS = {
 def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """One refusal as a domain value. `headers` have lower-case names."""
     complaint = read_complaint(body)
-    kind = refusals.kind(status, headers, complaint)
-    words = OWN_WORDS.get(kind) or scrub(complaint.message) or f"The backend refused the request with status {status}."
-    if kind in MAY_BE_BILLED:
-        words = f"The backend's answer, status {status}, does not say whether the picture was drawn."
+    reading = refusals.read(status, headers, complaint)
+    kind = reading.kind
     return Failure(
         kind=kind,
-        message=words,
+        message=_words(reading, status) or scrub(complaint.message) or f"The backend refused with status {status}.",
         code=scrub(complaint.code) or None,
         param=scrub(complaint.param)[:80] if complaint.param else None,
         retry_after=_retry_after(refusals.retry_headers, headers, complaint.message),
         moderation_details=complaint.moderation_details if kind is FailureKind.MODERATION_BLOCKED else None,
         drawn=complaint.may_be_billed,
+        permanent=reading.permanent,
     )
+
+
+def _words(reading: Reading, status: int) -> str | None:
+    """The gateway's own words for what is not the caller's."""
+    if reading.permanent:
+        return f"The backend's answer, status {status}, is none of its API. The operator has to act."
+    if reading.kind in MAY_BE_BILLED:
+        return f"The backend's answer, status {status}, does not say whether the picture was drawn."
+    return OWN_WORDS.get(reading.kind)
 
 
 def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: str) -> float | None:

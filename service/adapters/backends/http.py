@@ -24,6 +24,7 @@ from service.domain.outcomes import Outcome, Partial
 from service.usecases.ports import Order
 
 OK, FORBIDDEN = 200, 403
+SUCCESSES = range(200, 300)
 MODELS = "/models"
 EVENTS = "text/event-stream"
 KEPT_ALIVE_SECONDS = (
@@ -97,14 +98,14 @@ class HttpBackend:
         try:
             async with self._answered(order) as response:
                 order.heard(headrooms(self._dialect.limits, response.headers))
-                if response.status == OK and response.content_type == EVENTS:
+                if response.status in SUCCESSES and response.content_type == EVENTS:
                     return await self._streamed(order, response)
                 body = await self._read(response)
         except CallFailed as failed:
             return failed.failure
         if body is None:
             return TOO_LARGE
-        if response.status == OK:
+        if response.status in SUCCESSES:  # whatever it is called: with a picture it is one, without it may be billed
             return self._dialect.read(order, body)
         return self._dialect.read_failure(response.status, response.headers, bytes(body))
 

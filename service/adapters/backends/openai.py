@@ -63,6 +63,8 @@ REFUSALS = Refusals(
         "rate_limit_exceeded": FailureKind.RATE_LIMITED,
         "slow_down": FailureKind.RATE_LIMITED,
         "server_is_overloaded": FailureKind.OVERLOADED,
+        "unknown_url": FailureKind.SERVER_ERROR,  # a wrong base address; the next is the same at another gateway
+        "unknown_path": FailureKind.SERVER_ERROR,
     },
     statuses={},
     retry_headers=("retry-after-ms", "retry-after"),

@@ -43,10 +43,7 @@ FIELDS: Mapping[str, Callable[[Spec], object]] = {
 
 REFUSALS = Refusals(
     codes={"third_party_data_sharing_blocked": FailureKind.NOT_PERMITTED},
-    statuses={
-        402: FailureKind.QUOTA_EXHAUSTED,
-        422: FailureKind.MODERATION_BLOCKED,
-    },
+    statuses={422: FailureKind.MODERATION_BLOCKED},
     retry_headers=("retry-after", "x-ratelimit-reset"),
 )
 WITHDRAWN = "non-serverless model"
