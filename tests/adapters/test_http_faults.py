@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -96,6 +97,23 @@ async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
 async def test_a_reply_that_is_none_may_be_billed(answer: bytes) -> None:
     async with vendor_host(says(answer)) as host:
         assert kind_of(await bought(f"http://{host}")) is FailureKind.BROKEN_REPLY
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "200 OK", "500 Oh", "503 Busy"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/event-stream"])
+def test_replies_without_a_body_end_every_time(status: str, media_type: str) -> None:
+    """In a thread, because what does not end never lets go of its loop."""
+    found: list[Outcome] = []
+
+    async def ask() -> None:
+        empty = head("content-length: 0", f"content-type: {media_type}", status=status)
+        async with vendor_host(says(empty)) as host:
+            found.extend([await bought(f"http://{host}") for _ in range(3)])
+
+    asking = threading.Thread(target=asyncio.run, args=(ask(),), daemon=True)
+    asking.start()
+    asking.join(30)
+    assert [isinstance(outcome, Failure) for outcome in found] == [True] * 3
 
 
 @pytest.mark.parametrize("framing", ["connection: close", "transfer-encoding: chunked"])
