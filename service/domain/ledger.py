@@ -155,6 +155,11 @@ class Admission:
     standings: tuple[Standing, ...]
 
 
+def booked(state: HoldState | None, cost: int, quote: int) -> int:
+    """What the books have of a hold that was to be ended at a cost: its quote, if its lease had run out before."""
+    return quote if state is HoldState.EXPIRED else cost
+
+
 def tiers_of(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str, ...]:
     """The tiers that a request may be drawn in: the one that was asked for, else the one that its route `delivers`.
 

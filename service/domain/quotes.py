@@ -49,14 +49,17 @@ def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 
     return spec.n * _run(spec, price.rates, price.tokens, text=text, drawn=drawn)
 
 
-def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchase) -> Charge:
-    """What an order came to. A size that the vendor left unsaid is best measured before this is asked."""
+def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchase, partials: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (all that a cost rests on)
+    """What an order came to, in which so many previews were asked for.
+
+    A size that the vendor left unsaid is best measured before this is asked.
+    """
     counted = purchase.usage or purchase.least
-    metered = _metered(counted, price.rates) if price.rates and counted else 0
+    metered = _metered(_divided(counted, spec), price.rates) if price.rates and counted else 0
     if purchase.usage and purchase.usage.tokens_out and price.rates:
         if purchase.svg_usage is None:
             return Charge(nano=metered, basis=Basis.USAGE)
-        return Charge(nano=max(metered, quote(spec, model, route, price)), basis=Basis.ESTIMATED)
+        return Charge(nano=max(metered, quote(spec, model, route, price, partials)), basis=Basis.ESTIMATED)
     rule = route.sizes or model.sizes
     drawn = _delivered(_said(spec, route), rule, purchase, price)
     if price.rates is None:
@@ -64,7 +67,7 @@ def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchas
         certain = is_measured and not price.approximate and not purchase.unread
         return Charge(nano=drawn.n * _flat(drawn, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED)
     text = -(-_bytes(spec) // BYTES_PER_TOKEN)
-    tokens = _drawn(drawn, model, rule, price.tokens)
+    tokens = _drawn(drawn, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
     run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
     return Charge(nano=max(metered, drawn.n * run), basis=Basis.ESTIMATED)
 
@@ -114,6 +117,14 @@ def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, drawn: int
         + drawn * rates.image_out
         + tokens.text_out_per_image * rates.text_out
     )
+
+
+def _divided(usage: Usage, spec: Spec) -> Usage:
+    """A count without kinds calls all input text. Where pictures went in, more than the prompt can be is not text."""
+    most = spec.n * (_bytes(spec) + TEXT_OVERHEAD * (1 + _brought(spec)))
+    if not _brought(spec) or usage.image_in or usage.text_in <= most:
+        return usage
+    return replace(usage, text_in=most, other_in=usage.other_in + usage.text_in - most)
 
 
 def _metered(usage: Usage, rates: TokenRates) -> int:

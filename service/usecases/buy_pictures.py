@@ -14,7 +14,7 @@ from service.domain.booking import Caller, claim, delivered, undelivered
 from service.domain.catalog import Model
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Spec
-from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status, limits_beside, limits_of
+from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status, booked, limits_beside, limits_of
 from service.domain.limits import RATES
 from service.domain.outcomes import Outcome, Partial, Purchase
 from service.domain.quotes import cost
@@ -196,18 +196,17 @@ class BuyPictures:
             outcome = replace(outcome, tier=tier)
         measured = await self.develop.measured(outcome)
         if isinstance(measured, Failure):
-            entry = self._entry(held, claim, order, wish.model, outcome)
-            await held.post(replace(entry, status=Status.FAILED))
-            return Bought(failure=measured, cost=entry.cost)
+            entry = replace(self._entry(held, claim, order, wish.model, outcome), status=Status.FAILED)
+            return Bought(failure=measured, cost=booked(await held.post(entry), entry.cost, claim.quote))
         entry = self._entry(held, claim, order, wish.model, measured)
-        await held.post(entry)
+        paid = booked(await held.post(entry), entry.cost, claim.quote)
         finished = await self.develop(measured, wish.spec, plan)
         if isinstance(finished, Failure):
-            return Bought(failure=finished, cost=entry.cost)
+            return Bought(failure=finished, cost=paid)
         return Bought(
             purchase=finished,
             failure=shortage(len(finished.pictures), part.n),
-            cost=entry.cost,
+            cost=paid,
             transcode=needed(measured, wish.spec, plan),
             previews=show.shown,
         )
@@ -240,11 +239,10 @@ class BuyPictures:
         if failure.may_be_billed:
             await held.post(undelivered(claim, held.admission.held_at))
             return claim.quote
-        await held.void(claim.hold_id)
-        return 0
+        return booked(await held.void(claim.hold_id), 0, claim.quote)
 
     def _entry(self, held: Held, claim: Claim, order: Order, model: Model, purchase: Purchase) -> Entry:
-        charge = cost(order.spec, model, order.route, order.price, purchase)
+        charge = cost(order.spec, model, order.route, order.price, purchase, order.partials)
         if charge.nano > claim.quote:
             self.observe(
                 QuoteExceeded(

@@ -46,15 +46,15 @@ class Held:
         for hold_id in [*self.open]:
             await self.void(hold_id)
 
-    async def post(self, entry: Entry) -> None:
-        """It was billed, or may have been."""
+    async def post(self, entry: Entry) -> HoldState | None:
+        """It was billed, or may have been. The state that the hold is in now, if that is known."""
         del self.open[entry.hold_id]
-        await self.keep.post(entry)
+        return await self.keep.post(entry)
 
-    async def void(self, hold_id: str) -> None:
+    async def void(self, hold_id: str) -> HoldState | None:
         """It was certainly not billed."""
         del self.open[hold_id]
-        await self.keep.void(self.team, hold_id)
+        return await self.keep.void(self.team, hold_id)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -114,23 +114,25 @@ class KeepBooks:
         """Void holds of which nobody knows whether they were made, as soon as the store answers."""
         self._owed |= {hold_id: Release(team, hold_id) for hold_id in hold_ids}
 
-    async def post(self, entry: Entry) -> None:
-        """End a hold with an entry, now or as soon as the store answers."""
+    async def post(self, entry: Entry) -> HoldState | None:
+        """End a hold with an entry, now or as soon as the store answers. The hold's state now, if that is known."""
         self._owed[entry.hold_id] = entry
-        await self._settle_or_tell(entry)
+        return await self._settle_or_tell(entry)
 
-    async def void(self, team: str, hold_id: str) -> None:
-        """End a hold that was not billed, now or as soon as the store answers."""
+    async def void(self, team: str, hold_id: str) -> HoldState | None:
+        """End a hold that was not billed, likewise."""
         release = Release(team, hold_id)
         self._owed[hold_id] = release
-        await self._settle_or_tell(release)
+        return await self._settle_or_tell(release)
 
-    async def _settle_or_tell(self, owed: Entry | Release) -> None:
-        if not await self._settle(owed):
+    async def _settle_or_tell(self, owed: Entry | Release) -> HoldState | None:
+        state = await self._settle(owed)
+        if state is None:
             self.observe(SettlementDelayed(hold_id=owed.hold_id, team=owed.team))
+        return state
 
-    async def _settle(self, owed: Entry | Release) -> bool:
-        """End a hold. False if the store does not answer."""
+    async def _settle(self, owed: Entry | Release) -> HoldState | None:
+        """End a hold. Its state now; None if the store does not answer."""
         try:
             if isinstance(owed, Entry):
                 posted = await self.ledger.post(owed)
@@ -142,11 +144,11 @@ class KeepBooks:
             else:
                 state = await self.ledger.void(owed.team, owed.hold_id)
         except StateUnavailable:
-            return False
+            return None
         if self._owed.pop(owed.hold_id, None):  # a retry may have been told already
             self._tell(owed, state)
         self._open.pop(owed.hold_id, None)
-        return True
+        return state
 
     def _tell(self, owed: Entry | Release, state: HoldState) -> None:
         """Say how a hold ended, if this is how it did."""

@@ -125,6 +125,17 @@ def test_an_upstream_that_does_not_stream_is_streamed_all_the_same(
     await_true(lambda: rows(http, gateway).get("usage", {}).get("entries") == 2)
 
 
+def test_a_stream_without_usage_is_booked_with_its_previews(
+    gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    last = PARTIAL.replace(b"partial_image", b"completed").replace(b'"completed_index":0', b'"usage":{}')
+    openai_sim.answer(answer(PARTIAL * 3 + last))
+    found = heard(ask(http, gateway, f"uncounted {tmp_path}", more={"stream": True, "partial_images": 3}))
+    assert (found.types, found.error) == (["partial_image"] * 3 + ["completed"], None)
+    await_true(lambda: rows(http, gateway).get("estimated", {}).get("entries") == 1)
+    assert rows(http, gateway)["estimated"]["cost_usd"] >= (196 + 3 * 100) * 0.00003
+
+
 def test_a_caller_who_leaves_after_a_preview_loses_nothing(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:

@@ -174,11 +174,18 @@ class Alone:
         admitted: Callable[[Admission], None] = nobody,
         *,
         linked: bool = False,
+        partials: int = 0,
     ) -> Made:
-        terms = Terms(share=False)
-        share = await self._make(
-            Asked(spec=spec, caller=caller, catalog=catalog, terms=terms, admitted=admitted, linked=linked)
+        asked = Asked(
+            spec=spec,
+            caller=caller,
+            catalog=catalog,
+            terms=Terms(share=False),
+            admitted=admitted,
+            linked=linked,
+            partials=partials,
         )
+        share = await self._make(asked)
         return Made(
             spec=share.spec,
             backend=share.result.backend,

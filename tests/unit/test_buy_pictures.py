@@ -20,8 +20,9 @@ from service.domain.errors import (
 from service.domain.images import Size
 from service.domain.ledger import Admission, Basis, Entry, Status
 from service.domain.limits import Limit, Limits, Measure
-from service.domain.outcomes import Usage
+from service.domain.outcomes import Outcome, Usage
 from service.domain.pricing import TokenRates, Tokens
+from service.domain.refusals import SECOND
 from service.domain.routing import Plan
 from service.domain.teams import Team
 from service.usecases.accounts import Span
@@ -75,6 +76,11 @@ def buying(scene: "Scene") -> BuyPictures:
         mint=lambda: "hold-1",
         elapsed=lambda: 0.0,
     )
+
+
+RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000)
+GRID = price(per_image=None, rates=RATES, tokens=Tokens(grid={"low": 16}))
+BY_TOKENS = catalog(model(tiers=("low",), routes=(route(prices=(GRID,)),)))
 
 
 class Scene:
@@ -292,3 +298,49 @@ async def test_they_are_over_when_the_call_is_cancelled() -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert drawing(scene) == [("alpha", 2), ("alpha", -2)]
+
+
+class LongDrawing(FakeBackend):
+    """Takes so long that the lease of every hold runs out meanwhile, and the sweeper comes by."""
+
+    def __init__(self, ledger: FakeLedger, *outcomes: Outcome) -> None:
+        super().__init__(*outcomes)
+        self.ledger = ledger
+
+    async def buy(self, order: Order) -> Outcome:
+        self.ledger.now += 61 * SECOND
+        await self.ledger.sweep("search")
+        return await super().buy(order)
+
+
+async def test_after_a_lease_ran_out_the_cost_that_is_told_is_the_one_in_the_books() -> None:
+    scene = Scene()
+    scene.make = story(
+        {"alpha": LongDrawing(scene.ledger, purchase("a"))}, observe=scene.observe, hold=scene.hold, links=scene.links
+    )
+    made = await scene.make(spec(tier="low", size=SQUARE), caller(), BY_TOKENS)
+    await scene.hold.keep.drain("search")
+    (entry,) = await scene.booked()
+    assert (entry.basis, entry.status, made.cost) == (Basis.UNCONFIRMED, Status.LOST, entry.cost)
+
+
+async def test_so_is_that_of_a_call_that_was_not_billed() -> None:
+    scene = Scene()
+    failed = LongDrawing(scene.ledger, failure(FailureKind.OVERLOADED))
+    scene.make = story(
+        {"alpha": failed, "beta": FakeBackend(purchase("b"))}, observe=scene.observe, hold=scene.hold, links=scene.links
+    )
+    made = await scene.make(spec(), caller(), TWO_WAYS)
+    await scene.hold.keep.drain("search")
+    assert made.cost == sum(entry.cost for entry in await scene.booked()) == 4 * CENT
+
+
+async def test_previews_are_part_of_an_estimate() -> None:
+    costs = []
+    for partials in (0, 3):
+        scene = Scene(alpha=FakeBackend(purchase("a"), previews=partials))
+        made = await scene.make(spec(tier="low", size=SQUARE), caller(), BY_TOKENS, partials=partials)
+        (entry,) = await scene.booked()
+        assert (entry.basis, entry.cost) == (Basis.ESTIMATED, made.cost)
+        costs.append(made.cost)
+    assert costs[1] - costs[0] == 3 * 100 * 30_000

@@ -18,7 +18,7 @@ from service.domain.outcomes import Partial, Purchase, Usage
 from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge, cost
 from service.usecases.ports import Order
-from tests.fakes.builders import model, price, route, spec
+from tests.fakes.builders import edit, model, price, route, spec
 
 BASE64 = "iVBORw0KGgoAAAANSUhEUg"
 RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000, text_cached=1_250, image_cached=2_000)
@@ -258,6 +258,22 @@ def test_tokens_of_no_kind_are_kept_apart() -> None:
     usage = {"input_tokens": 1_510, "input_tokens_details": {"text_tokens": 10}, "output_tokens": 196}
     found = read({"data": [{"b64_json": BASE64}], "usage": usage}).usage
     assert found == Usage(text_in=10, other_in=1_500, image_out=196)
+
+
+def test_tokens_that_details_leave_out_are_booked_at_the_dearer_rate() -> None:
+    usage = {
+        "input_tokens": 1_510,
+        "input_tokens_details": {"text_tokens": 10, "image_tokens": 0},
+        "output_tokens": 196,
+    }
+    assert booked(usage) == Charge(nano=10 * 5_000 + 1_500 * 8_000 + LOW, basis=Basis.USAGE)
+
+
+def test_without_kinds_what_no_prompt_can_be_is_booked_as_pictures() -> None:
+    usage = {"input_tokens": 1_510, "output_tokens": 196}
+    most = len("a red fox") + 2 * 64  # the prompt in bytes, and what may stand around it and around the picture
+    found = cost(edit(tier="low"), model(), route(), PRICE, read({"data": [{"b64_json": BASE64}], "usage": usage}))
+    assert found == Charge(nano=most * 5_000 + (1_510 - most) * 8_000 + LOW, basis=Basis.USAGE)
 
 
 def test_the_ordinary_picture_is_passed_on_by_reference() -> None:
