@@ -1,11 +1,11 @@
 """Connections: bounded before there is a request, and after there is an answer.
 
 Rule: the head of a request is bounded in time and in bytes, before a key is asked for. Trailers, the extensions of
-chunks and everything else that is no body count as head. Trailers are dropped (RFC 9110 6.5). The application refuses
-what cannot be read, in its envelope, after the answers that are due before. Then the connection ends, and the bytes
-that follow are not read. A connection without a whole head is closed without an answer, because a client that
-connected ahead of its first request would take an answer for the one to that request. A caller that does not take its
-answer loses it after a while. uvicorn has no such bounds.
+chunks and everything else that is no body count as head. Trailers are dropped (RFC 9110 6.5). An offer to upgrade is
+ignored (RFC 9110 7.8). The application refuses what cannot be read, in its envelope, after the answers that are due
+before. Then the connection ends, and the bytes that follow are not read. A connection without a whole head is closed
+without an answer, because a client that connected ahead of its first request would take an answer for the one to that
+request. A caller that does not take its answer loses it after a while. uvicorn has no such bounds.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.api.edge import REFUSED
 from service.api.errors import HeadTooLarge, MalformedRequest
-from service.api.heads import fault_of, origin_form
+from service.api.heads import fault_of, origin_form, plain_head
 from service.domain.errors import RequestError
 
 LINE_END = 2  # bytes
@@ -55,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._completed = False
         self._fault: RequestError | None = None
         self._over = False
+        self._upgrade = False
         self._head = Timer(self.loop)
         self._stall = Timer(self.loop)
 
@@ -71,9 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._overhead += len(data)
         self._completed = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
+            self._read(data)
         except httptools.HttpParserError as error:
             self._refuse(self._fault or MalformedRequest(f"The request cannot be read: {error}."))
             return
@@ -83,6 +82,23 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._overhead < 0 or (self._completed and not self._begun):
             self._overhead = 0
         self._watch_head()
+
+    def _read(self, data: bytes) -> None:
+        """Let the parser read. It stops behind the head of an upgrade, and is given the same head without it."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                if not self._upgrade:  # CONNECT, whose bytes would be for another server
+                    self.cycle.keep_alive, self._over = False, True
+                    return
+                version = self.parser.get_http_version()
+                head = plain_head(self.parser.get_method(), self.url, version, self.headers)
+                self.parser, self._upgrade = httptools.HttpRequestParser(self), False
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+                data = head + data[stopped.args[0] :]
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """The first byte of a head is there."""
@@ -96,6 +112,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head is there. Raises `RequestError`, which the parser stops at."""
+        self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._upgrade:
+            return
         read = sum(len(name) + len(value) for name, value in self.headers)
         self._overhead -= len(self.parser.get_method()) + len(self.url) + LINE_MARKS
         self._overhead -= read + FIELD_MARKS * len(self.headers)
@@ -129,6 +148,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is there, with its body."""
+        if self._upgrade:
+            return
         self._begun, self._completed = False, True
         super().on_message_complete()
 

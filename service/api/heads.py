@@ -30,6 +30,22 @@ HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(
 ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL)
 
 
+OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
+"""What a client that offers an upgrade says more, as a field and as a word of the field `Connection`."""
+
+
+def plain_head(method: bytes, target: bytes, version: str, fields: Fields) -> bytes:
+    """A head without the offer to upgrade."""
+    lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
+    for name, value in fields:
+        if name == b"connection":
+            words = [word for word in value.split(b",") if word.strip().lower() not in OFFERS]
+            lines += [b"connection:" + b",".join(words)] if words else []
+        elif name not in OFFERS:
+            lines.append(name + b":" + value)
+    return b"\r\n".join([*lines, b"", b""])
+
+
 def fault_of(version: str, fields: Fields) -> str | None:
     """The reason to refuse a head, if there is one."""
     if version not in VERSIONS:

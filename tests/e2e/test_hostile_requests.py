@@ -182,6 +182,27 @@ def test_lengths_that_two_readers_could_read_in_two_ways(
     assert status != OVERSIZED or not answer or error_of(answer)[2] == "request_header_fields_too_large"
 
 
+OFFER = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_to_upgrade_is_ignored(gateway: GatewayProcess, *, apart: bool, chunked: bool) -> None:
+    """As the JDK's client sends it over plain http; the body is the body, in whichever packet it comes."""
+    length = CHUNKED if chunked else f"content-length: {len(WISH)}\r\n"
+    start = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n{OFFER}{length}\r\n"
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WISH), WISH) if chunked else WISH
+    last = head(gateway, first="GET /health/live HTTP/1.1")
+    with connected(gateway) as caller:
+        caller.sendall(start.encode() if apart else start.encode() + body + last)
+        if apart:
+            caller.sendall(body + last)
+        answers = rest(caller)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert b'"b64_json"' in answers
+    assert answers.endswith(b'{"status":"ok"}')
+
+
 @pytest.mark.parametrize("path", [GENERATIONS, EDITS, FILES, "/admin/v1/keys"])
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_trailer_is_no_header(gateway: GatewayProcess, path: str, *, apart: bool) -> None:

@@ -274,3 +274,48 @@ async def test_a_refusal_of_head_has_no_body() -> None:
     assert connection.wire.written.startswith(b"HTTP/1.1 400")
     assert connection.wire.written.endswith(b"\r\n\r\n")
     connection.protocol.connection_lost(None)
+
+
+OFFER = "connection: Upgrade, HTTP2-Settings\r\nhttp2-settings: AAEAAEAAAAIAAAAA\r\nupgrade: h2c\r\n"
+INNER = "GET /inner HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("offer", "framing", "body"),
+    [
+        (OFFER, f"content-length: {len(INNER)}\r\n\r\n", INNER),
+        (OFFER, "transfer-encoding: chunked\r\n\r\n", f"{len(INNER):x}\r\n{INNER}\r\n0\r\nx: y\r\n\r\n"),
+        ("upgrade: websocket\r\nconnection: keep-alive, upgrade\r\n", "content-length: 3\r\n\r\n", "fox"),
+        (OFFER, "\r\n", ""),
+    ],
+    ids=["length", "chunks", "websocket", "no body"],
+)
+async def test_an_offer_to_upgrade_is_ignored_and_the_body_is_the_body(offer: str, framing: str, body: str) -> None:
+    """A body that is a request by itself is none, in whichever packet it comes."""
+    request = encoded(f"{HEAD}{offer}{framing}{body}{HEAD}content-length: 2\r\n\r\nhi")
+    sent = INNER if INNER in body else body
+    for packets in splits(request):
+        connection = Connection()
+        await connection.send(*packets)
+        assert [(status, heard["path"], heard["body"]) for status, heard in connection.answers] == [
+            (200, "/a", sent),
+            (200, "/a", "hi"),
+        ]
+        names = {name for name, _ in connection.answers[0][1]["fields"]}
+        assert not {"upgrade", "http2-settings"} & names
+        connection.protocol.connection_lost(None)
+
+
+async def test_an_offer_to_upgrade_hides_no_fault() -> None:
+    connection = Connection()
+    await connection.send(encoded(f"{HEAD}{OFFER}host: y\r\n\r\n"))
+    assert [status for status, _ in connection.answers] == [400]
+    connection.protocol.connection_lost(None)
+
+
+async def test_what_follows_connect_is_no_request() -> None:
+    connection = Connection()
+    await connection.send(encoded(f"CONNECT /a HTTP/1.1\r\nhost: x\r\n\r\n{INNER}"), encoded(INNER))
+    assert len(connection.answers) == 1
+    assert connection.wire.closed
+    connection.protocol.connection_lost(None)
