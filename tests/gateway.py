@@ -53,6 +53,7 @@ CALM = {
     "  open_seconds: 5 #": "  open_seconds: 0.001 #",
     "most_open_seconds: 60 #": "most_open_seconds: 0.001 #",
     "most_blocked_seconds: 3600 #": "most_blocked_seconds: 0.001 #",
+    "remember_failures_seconds: 30 #": "remember_failures_seconds: 0 #",
 }
 
 

@@ -72,8 +72,8 @@ HEADERS: Mapping[str, Header] = {
     "age": Header("Of a hit: how old it is, in seconds.", 42, COUNT),
     "x-gateway-backend": Header("Who drew it.", "openai"),
     "x-gateway-cache": Header(
-        "Where it comes from: bought for this request, kept from an earlier one, shared with one that was under way, "
-        "or the same request again.",
+        "Where it comes from: bought for this request, kept from an earlier one, shared with one that was under way or "
+        "failed, or the same request again.",
         "miss",
         STR | {"enum": ["hit", "miss", "joined", "replayed", "bypass"]},
     ),

@@ -17,7 +17,15 @@ from litestar.response.base import Response
 from service.api.edge import Http, line_of
 from service.api.limits import amount, is_money, limit_headers, resets_at, source
 from service.domain import errors
-from service.domain.errors import CallFailed, CallReplayed, Failure, FailureKind, GatewayError, LimitExceeded
+from service.domain.errors import (
+    CallFailed,
+    CallJoined,
+    CallReplayed,
+    Failure,
+    FailureKind,
+    GatewayError,
+    LimitExceeded,
+)
 from service.domain.limits import RATES
 from service.usecases.background import crashed
 from service.usecases.ports import Observer
@@ -27,6 +35,7 @@ MOST_RETRY_AFTER = 60  # the SDKs ignore more
 CLIENT_GONE = 499
 TOO_SLOW = 408
 REPLAYED = {"idempotent-replayed": "true"}
+JOINED = {"x-gateway-cache": "joined"}
 
 
 class ClientGone(errors.RequestError):
@@ -92,7 +101,8 @@ ROWS: Mapping[type[GatewayError], Row] = {
 
 USED_UP = Row(429, "insufficient_quota", "insufficient_quota")
 MAYBE_BILLED = (
-    "It may have to be paid for, and is booked. It was not tried again; whoever sends the request again buys it again."
+    "It may have to be paid for, and is booked. It was not tried again. For a while the same request gets this answer; "
+    "Cache-Control: no-store or a new Idempotency-Key buys it again."
 )
 CROWDED_SECONDS = 2  # until one of several pictures at a time may be done
 
@@ -175,6 +185,9 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
     """An error of ours, by its row."""
     if isinstance(error, CallReplayed):
         line_of(request.scope).headers |= REPLAYED
+    if isinstance(error, CallJoined):
+        line_of(request.scope).headers |= JOINED
+        line_of(request.scope).note(cache=JOINED["x-gateway-cache"])
     if isinstance(error, CallFailed):
         return on_failure(request, error.failure)
     if isinstance(error, LimitExceeded):

@@ -160,7 +160,7 @@ def _components(document: Node) -> Node:
 
 
 def _refusal(status: int) -> Node:
-    names = (*described.ERRORS, *described.OF_ERROR.get(status, ()), "idempotent-replayed")
+    names = (*described.ERRORS, *described.OF_ERROR.get(status, ()), "idempotent-replayed", "x-gateway-cache")
     return {
         "description": REFUSALS[status].meaning,
         "headers": _headers(names),

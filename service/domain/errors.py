@@ -34,7 +34,8 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
     ├── BooksUnavailable          the ledger of record cannot be reached
     └── CallFailed                a backend was asked and did not deliver; carries the failure
-        └── CallReplayed          and the caller hears it again, under the same Idempotency-Key
+        ├── CallReplayed          and the caller hears it again, under the same Idempotency-Key
+        └── CallJoined            and the call was another request's, which asked for the very same
 """
 
 from collections.abc import Mapping
@@ -234,3 +235,7 @@ class CallFailed(GatewayError):
 
 class CallReplayed(CallFailed):
     """It failed the first time that the caller came with this Idempotency-Key, and is not tried again."""
+
+
+class CallJoined(CallFailed):
+    """The call was made for an identical request, under way or remembered. This request called no backend."""

@@ -23,11 +23,13 @@ MOST_KEY = 255
 class Terms:
     """`share`: take part at all; `max_age`: how old a result may be, in seconds (None: any age); `only`: do not buy.
 
+    `relayed`: a vendor follows the caller's links, behind which something else may be each time, so nothing is shared.
     `variant` tells samples of the same prompt apart. `key` is the caller's name for this intention. `tries` is how
     often the caller's SDK has asked before; None where no SDK counts, so that nobody will ask again by itself.
     """
 
     share: bool = True
+    relayed: bool = False
     max_age: int | None = None
     only: bool = False
     variant: int = 0

@@ -163,6 +163,15 @@ class Purchases(Entry, frozen=True):
     key_seconds: Annotated[int, Meta(ge=60, le=2_592_000, description="How long an Idempotency-Key is remembered.")] = (
         86_400
     )
+    remember_failures_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=600,
+            description="How long the same request of the same key gets the same failure, if that may have been "
+            "billed; 0: it is bought again.",
+        ),
+    ] = 30
     key_in_use: Annotated[
         Literal["wait", "refuse"],
         Meta(description="Whoever comes with the key of a request that is under way waits, or is told 409."),

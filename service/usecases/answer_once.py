@@ -17,7 +17,7 @@ from service.domain.terms import Terms
 from service.usecases.buy_once import gone
 from service.usecases.buy_pictures import Depart, Wish, together
 from service.usecases.detached import Detached
-from service.usecases.flights import Result, Results
+from service.usecases.flights import Result, Results, Told
 from service.usecases.fly import Flight, Fly
 from service.usecases.serve_kept import ServeKept
 from service.usecases.share import MICROSECONDS, Share
@@ -76,7 +76,7 @@ class AnswerOnce:
             lands=may_be_billed,
             seconds=self.replays.seconds,
             again_seconds=self.replays.seconds,
-            again=True,
+            told=Told(again=True),
             waits=self.replays.waits,
         )
         try:

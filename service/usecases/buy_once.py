@@ -2,28 +2,41 @@
 
 Rule: identical requests of a scope have one name. A result that is kept is a hit; a purchase under way is joined,
 in this replica without asking anybody, across replicas by the flight of that name (`fly.py`); else the caller leads.
-Who shares with nobody buys alone, but an SDK that asks again gets what its first try bought. A purchase lives in a
-task of its own: a caller who hangs up does not end it.
+Who shares with nobody buys alone, but an SDK that asks again gets what its first try bought. A failure that may have
+been billed is remembered for the API key: its identical requests get the same failure for a while. A purchase lives in
+a task of its own: a caller who hangs up does not end it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
 
-from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, NotCached, NotKeptAnyMore
+from service.domain.errors import (
+    CallFailed,
+    CallJoined,
+    Failure,
+    FlightLost,
+    GatewayError,
+    NotCached,
+    NotKeptAnyMore,
+    StateUnavailable,
+)
 from service.domain.images import fingerprint
 from service.domain.ledger import Source
 from service.domain.routing import Next, after
-from service.domain.teams import Team
+from service.domain.teams import Key, Team
 from service.domain.terms import Terms
 from service.usecases.buy_pictures import Depart, Made, Wish, nothing
 from service.usecases.detached import Detached
-from service.usecases.flights import Flights, Result, Results
+from service.usecases.events import FlightTaken
+from service.usecases.flights import Flights, Result, Results, Seat, Told
 from service.usecases.fly import Flight, Flown, Fly
 from service.usecases.keep_pictures import KeepPictures
+from service.usecases.ports import Observer, unobserved
 from service.usecases.serve_kept import ServeKept
 from service.usecases.share import MICROSECONDS, Share, bought
 
@@ -37,10 +50,14 @@ Buy = Callable[[Wish, Depart], Awaitable[Made]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How long results are kept, in seconds (0: not at all), and whether teams share them."""
+    """How long results are kept, in seconds (0: not at all), and whether teams share them.
+
+    A failure that may have been billed is remembered for `failure_seconds` (0: not at all).
+    """
 
     seconds: int
     shared: bool
+    failure_seconds: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,11 +73,12 @@ class BuyOnce:
     policy: Policy
     mint: Callable[[], str]
     now: Callable[[], datetime]
+    observe: Observer = unobserved
     _here: dict[tuple[str, str], asyncio.Task[Flown]] = field(default_factory=dict)
 
     def shares(self, wish: Wish, terms: Terms) -> bool:
         """May this wish be served by what was bought for another?"""
-        return terms.share and self.seconds(wish) > 0
+        return terms.share and not terms.relayed and self.seconds(wish) > 0
 
     def seconds(self, wish: Wish) -> int:
         """How long its result is kept: what the team says, else the model, else everybody."""
@@ -72,6 +90,7 @@ class BuyOnce:
 
         Raises:
             NotCached: the caller asked for nothing that costs, and nothing is kept.
+            CallJoined: an identical request failed, and may have been billed.
             FlightLost: a purchase of it is in doubt.
             NotKeptAnyMore: an SDK asks again for what was bought, and it is nowhere.
             GatewayError: what buying raises.
@@ -80,7 +99,7 @@ class BuyOnce:
         shared = self.shares(wish, terms)
         wish = replace(wish, source=Source.MISS if shared else Source.BYPASS)
         if not shared:
-            return await self.detached(self._alone(name, wish, terms, buy))
+            return await self.detached(self._alone(scope, name, wish, terms, buy))
         kept = None if terms.max_age == 0 else await self.results.get(scope, name)
         age = self._age(kept) if kept else 0
         if kept and (terms.max_age is None or age < terms.max_age):
@@ -88,7 +107,7 @@ class BuyOnce:
         if terms.only:
             raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
         if terms.max_age == 0:
-            return await self.detached(self._alone(name, wish, terms, buy, scope))
+            return await self.detached(self._alone(scope, name, wish, terms, buy, replaces=True))
         return await self._joined(scope, name, wish, terms, buy)
 
     def _age(self, kept: Result) -> int:
@@ -100,7 +119,9 @@ class BuyOnce:
         while flight := self._under_way(place):
             try:
                 flown = await self.detached.wait(flight)
-            except (CallFailed, FlightLost, NotKeptAnyMore):
+            except CallFailed as failed:
+                raise CallJoined(failed.failure) from failed
+            except (FlightLost, NotKeptAnyMore):
                 raise
             except GatewayError:
                 continue  # the leader was refused, which need not mean that this caller is
@@ -127,7 +148,7 @@ class BuyOnce:
         """Lead the flight of that name, or have what another replica brought."""
 
         async def lead(depart: Depart) -> Result:
-            result = await self._bought(wish, buy, depart)
+            result = await self._bought(scope, name, wish, buy, depart)
             await self.results.put(scope, name, result, self.seconds(wish))
             return result
 
@@ -137,7 +158,7 @@ class BuyOnce:
             lands=is_final,
             seconds=MOMENT_SECONDS,
             again_seconds=AGAIN_SECONDS,
-            again=terms.again,
+            told=Told(again=terms.again, new=terms.key is not None, failure=self._remembered_as(name, wish, terms)),
         )
         flown = await self.fly(flight, lead)
         if flown.led:
@@ -149,12 +170,15 @@ class BuyOnce:
             raise gone()
         return Flown(await lead(nothing), led=True)  # the results are away, have no room for it, or were purged
 
-    async def _alone(self, name: str, wish: Wish, terms: Terms, buy: Buy, scope: str | None = None) -> Share:
-        """A purchase of its own; with a scope it takes the place of what is kept there."""
+    async def _alone(  # noqa: PLR0913 (all that a purchase is about)
+        self, scope: str, name: str, wish: Wish, terms: Terms, buy: Buy, *, replaces: bool = False
+    ) -> Share:
+        """A purchase of its own, which `replaces` what is kept under that name or is not kept at all."""
+        await self._check_remembered(scope, self._remembered_as(name, wish, terms))
 
         async def lead(depart: Depart) -> Result:
-            result = await self._bought(wish, buy, depart)
-            if scope:
+            result = await self._bought(scope, name, wish, buy, depart)
+            if replaces:
                 await self.results.put(scope, name, result, self.seconds(wish))
             return result
 
@@ -166,8 +190,8 @@ class BuyOnce:
         self, name: str, wish: Wish, terms: Terms, lead: Callable[[Depart], Awaitable[Result]]
     ) -> Share:
         """A purchase that the same SDK finds when it asks again."""
-        team, key = wish.caller.key.team.name, wish.caller.key.id
-        tried = sha256(f"{key}\n{name}".encode()).hexdigest()
+        team, key = wish.caller.key.team.name, wish.caller.key
+        tried = name_for_key(key, name)
         flight = await self.flights.follow(team, tried, f"once-{self.mint()}", AGAIN_SECONDS, again=terms.again)
 
         async def kept(depart: Depart) -> Result:
@@ -183,7 +207,7 @@ class BuyOnce:
                 lands=is_final,
                 seconds=AGAIN_SECONDS,
                 again_seconds=AGAIN_SECONDS,
-                again=terms.again,
+                told=Told(again=terms.again),
             ),
             kept,
         )
@@ -194,8 +218,34 @@ class BuyOnce:
             raise gone()
         return await self.serve(wish, found, Source.JOINED)
 
-    async def _bought(self, wish: Wish, buy: Buy, depart: Depart) -> Result:
-        made = await buy(wish, depart)
+    def _remembered_as(self, name: str, wish: Wish, terms: Terms) -> str:
+        """Under which name a remembered failure counts for this request; empty if none does.
+
+        `no-store` and an `Idempotency-Key` say that the caller means another purchase.
+        """
+        counts = self.policy.failure_seconds > 0 and terms.share and terms.key is None
+        return name_for_key(wish.caller.key, name) if counts else ""
+
+    async def _check_remembered(self, scope: str, remembered_as: str) -> None:
+        """Raise `CallJoined` if a failure is remembered."""
+        failure = await self.flights.recall(scope, remembered_as) if remembered_as else None
+        if failure:
+            self.observe(FlightTaken(seat=Seat.LANDED))
+            raise CallJoined(failure)
+
+    async def _remember(self, scope: str, name: str, wish: Wish, failure: Failure) -> None:
+        """Keep what may have been billed for the next identical request of this key."""
+        if failure.may_be_billed and self.policy.failure_seconds > 0:
+            remembered_as = name_for_key(wish.caller.key, name)
+            with suppress(StateUnavailable):  # the caller is told the failure all the same
+                await self.flights.remember(scope, remembered_as, failure, self.policy.failure_seconds)
+
+    async def _bought(self, scope: str, name: str, wish: Wish, buy: Buy, depart: Depart) -> Result:
+        try:
+            made = await buy(wish, depart)
+        except CallFailed as failed:
+            await self._remember(scope, name, wish, failed.failure)
+            raise
         keeping = await self.keep(made.purchase, wish)
         return Result(
             model=wish.model.id,
@@ -218,6 +268,11 @@ def place_of(wish: Wish, terms: Terms, *, shared: bool) -> tuple[str, str]:
     team = wish.caller.key.team
     scope = SHARED if shared else team.name
     return scope, sha256(f"{fingerprint(wish.spec)}\n{terms.variant}{_bounds(team)}".encode()).hexdigest()
+
+
+def name_for_key(key: Key, name: str) -> str:
+    """The name of what is remembered for the identical requests of one API key only."""
+    return sha256(f"{key.id}\n{name}".encode()).hexdigest()
 
 
 def _bounds(team: Team) -> str:

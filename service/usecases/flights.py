@@ -73,6 +73,22 @@ class Landing:
     again_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a caller who boards is told instead of leading.
+
+    `again`: a landing counts for as long as it is remembered; `new`: no landing counts, only what is under way. Else it
+    counts for the moment in which everybody is told. `failure` is the name of a remembered failure, or empty.
+    """
+
+    again: bool = False
+    new: bool = False
+    failure: str = ""
+
+
+MOMENT = Told()
+
+
 class Flights(Protocol):
     """Purchases under way, by name. `owner` is the replica and request that asks. May raise `StateUnavailable`.
 
@@ -80,10 +96,10 @@ class Flights(Protocol):
     is LOST for as long as it would have been remembered, or, where the operator prefers that, led all the same.
     """
 
-    async def board(self, team: str, flight: str, owner: str, mark: str = "", *, again: bool = False) -> Boarding:
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
         """Take a seat; asking again tells how it stands. The leader, asking again, still leads.
 
-        `mark` is kept with a flight that is led; `again`: what landed counts for as long as it is remembered.
+        `mark` is kept with a flight that is led; `told` says which landings count.
         """
         ...
 
@@ -96,6 +112,14 @@ class Flights(Protocol):
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
         """The vendor is about to be asked: from here on nobody else may lead. Raises if it is not led by `owner`."""
+        ...
+
+    async def remember(self, team: str, name: str, failure: Failure, seconds: float) -> None:
+        """Keep a failure under a name for so many seconds, for `recall` and for who boards with that name."""
+        ...
+
+    async def recall(self, team: str, name: str) -> Failure | None:
+        """The failure that is kept under a name."""
         ...
 
     async def extend(self, team: str, flight: str, owner: str) -> None:

@@ -9,14 +9,23 @@ nobody the picture; the others find out when the lease is over.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from service.domain.errors import CallFailed, Failure, FlightLost, GatewayError, KeyInUse, KeyReused, StateUnavailable
+from service.domain.errors import (
+    CallFailed,
+    CallJoined,
+    Failure,
+    FlightLost,
+    GatewayError,
+    KeyInUse,
+    KeyReused,
+    StateUnavailable,
+)
 from service.usecases.background import report_error
 from service.usecases.buy_pictures import Depart
 from service.usecases.events import FlightTaken
-from service.usecases.flights import Boarding, Flights, Landing, Result, Seat
+from service.usecases.flights import MOMENT, Boarding, Flights, Landing, Result, Seat, Told
 from service.usecases.ports import Observer, unobserved
 
 PAUSES = (0.02, 0.05, 0.1, 0.2)  # seconds between looks at a flight of another replica
@@ -29,8 +38,9 @@ Lead = Callable[[Depart], Awaitable[Result]]
 class Flight:
     """Which flight, and on which terms.
 
-    One that bears another `mark` is not the caller's. Who comes `again` is told what landed for `again_seconds`,
-    anybody else for `seconds`. `lands` says which failures are everybody's. Without `waits` nobody waits for another.
+    One that bears another `mark` is not the caller's. Who comes again is told what landed for `again_seconds`, anybody
+    else for `seconds`. `told` says what counts at the first look; later looks are told what the caller waited for.
+    `lands` says which failures are everybody's. Without `waits` nobody waits for another.
     """
 
     team: str
@@ -38,7 +48,7 @@ class Flight:
     lands: Callable[[Failure], bool]
     seconds: float
     again_seconds: float
-    again: bool = False
+    told: Told = MOMENT
     mark: str = ""
     waits: bool = True
 
@@ -67,12 +77,12 @@ class Fly:
             FlightLost: a purchase of it is in doubt.
             KeyReused: it bears another mark.
             KeyInUse: somebody else leads, and `flight` does not wait.
-            CallFailed: the failure that it landed with.
+            CallJoined: the failure that it landed with, or that is remembered for identical requests.
             GatewayError: what `lead` raises.
         """
-        owner, looks = self.mint(), 0
+        owner, looks, told = self.mint(), 0, flight.told
         while True:
-            boarding = await self.flights.board(flight.team, flight.name, owner, flight.mark, again=flight.again)
+            boarding = await self.flights.board(flight.team, flight.name, owner, flight.mark, told)
             check_mark(flight, boarding)
             if boarding.seat is not Seat.WAIT:
                 self.observe(FlightTaken(seat=boarding.seat))
@@ -80,7 +90,7 @@ class Fly:
                 case Seat.LEAD:
                     return Flown(await self._led(flight, owner, lead), led=True)
                 case Seat.LANDED if boarding.failure:
-                    raise CallFailed(boarding.failure)
+                    raise CallJoined(boarding.failure)
                 case Seat.LANDED if boarding.result:
                     return Flown(boarding.result, led=False)
                 case Seat.LANDED | Seat.LOST:
@@ -90,6 +100,7 @@ class Fly:
                 case _:
                     await asyncio.sleep(PAUSES[min(looks, len(PAUSES) - 1)])
                     looks += 1
+                    told = replace(told, new=False)
 
     async def _led(self, flight: Flight, owner: str, lead: Lead) -> Result:
         sent = False

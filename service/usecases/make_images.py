@@ -102,7 +102,7 @@ class MakeImages:
         relay = all(self.backends[plan.route.backend].relays_links for plan in plans)
         bring: Bring = partial(self.gather, relay=relay)
         if has_links(wish.spec):
-            terms = replace(terms, share=terms.share and not relay)  # what lies behind a relayed link may change
+            terms = replace(terms, relayed=relay)
             if not relay and not self.once.shares(wish, terms):
                 return await self.once(wish, terms, partial(self._draw, plans, bring))
         spec = await bring(wish.spec)

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.state import connect, disconnect
 from service.domain.errors import Failure
-from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, hollow
+from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, Told, hollow
 from tests.contract.keeping import result
 from tests.fakes.flights import FakeFlights
 
@@ -87,8 +87,14 @@ class Airport:
     team: str
     flight: str = "f1"
 
-    async def board(self, owner: str, lease: float = LEASE, *, mark: str = "", again: bool = False) -> Boarding:
-        return await self.sky.leasing(lease).board(self.team, self.flight, owner, mark, again=again)
+    async def board(self, owner: str, lease: float = LEASE, *, mark: str = "", **told: Any) -> Boarding:
+        return await self.sky.leasing(lease).board(self.team, self.flight, owner, mark, Told(**told))
+
+    async def remember(self, name: str, failure: Failure, seconds: float = 60) -> None:
+        await self.sky.leasing(LEASE).remember(self.team, name, failure, seconds)
+
+    async def recall(self, name: str) -> Failure | None:
+        return await self.sky.leasing(LEASE).recall(self.team, name)
 
     async def follow(self, flight: str, seconds: float = 60, *, again: bool) -> str:
         return await self.sky.leasing(LEASE).follow(self.team, "a fox", flight, seconds, again=again)

@@ -105,6 +105,28 @@ async def test_a_landing_is_told_longer_to_who_asks_again(airport: Airport) -> N
     assert await airport.board("three", again=True) == LANDED
 
 
+async def test_a_landing_is_not_told_to_who_wants_something_new(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.land("one", BLOCKED)
+    assert await airport.board("two", new=True) == LEAD
+    assert await airport.board("three", new=True) == WAIT
+
+
+async def test_a_remembered_failure_is_told_instead_of_leading(airport: Airport) -> None:
+    assert await airport.recall("search-1 a fox") is None
+    await airport.remember("search-1 a fox", BLOCKED)
+    assert await airport.recall("search-1 a fox") == BLOCKED
+    assert await airport.board("one", mark="a", failure="search-1 a fox") == Boarding(
+        seat=Seat.LANDED, mark="a", failure=BLOCKED
+    )
+    assert await airport.board("one", failure="search-2 a fox") == LEAD
+    assert await airport.board("one", failure="search-1 a fox") == LEAD
+    assert await airport.board("two", failure="search-1 a fox") == WAIT
+    assert await replace(airport, team=f"{airport.team}-2").recall("search-1 a fox") is None
+    await airport.remember("search-1 a fox", BLOCKED, 0)
+    assert await airport.recall("search-1 a fox") is None
+
+
 async def test_a_flight_bears_the_mark_of_who_leads_it(airport: Airport) -> None:
     assert await airport.board("one", mark="a") == replace(LEAD, mark="a")
     assert await airport.board("one", mark="b") == replace(LEAD, mark="a")

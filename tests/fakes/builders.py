@@ -54,7 +54,7 @@ SQUARE = Size(1024, 1024)
 KEY = Key(id="search-1", team=Team(name="search"), digest=digest_of("igw_search"))
 ALL_FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 PATIENT = Persistence(wait_seconds=10)
-POLICY, REPLAYS = Policy(seconds=3600, shared=False), Replays(seconds=86_400, waits=True)
+POLICY, REPLAYS = Policy(seconds=3600, shared=False, failure_seconds=30), Replays(seconds=86_400, waits=True)
 FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, max_pixels=8_294_400)
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from service.domain.errors import StateUnavailable
+from service.domain.errors import Failure, StateUnavailable
 from service.domain.refusals import SECOND
-from service.usecases.flights import Boarding, Landing, Seat, hollow
+from service.usecases.flights import MOMENT, Boarding, Landing, Seat, Told, hollow
 from tests.fakes.ledger import NOW
 
 
@@ -43,23 +43,28 @@ class FakeFlights:
         self.lease_seconds = lease_seconds
         self.memory_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
+        self._failures: dict[tuple[str, str], tuple[Failure, int]] = {}
         self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
 
     def forget(self) -> None:
         """The store is emptied."""
         self._flights.clear()
         self._wishes.clear()
+        self._failures.clear()
 
-    async def board(self, team: str, flight: str, owner: str, mark: str = "", *, again: bool = False) -> Boarding:
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
         """Take a seat."""
         found = self._find(team, flight)
-        if found and found.landing and (again or self.now < found.lease_end):
+        if found and found.landing and not told.new and (told.again or self.now < found.lease_end):
             return found.landing
         if found and not found.landing and found.owner != owner:
             if self.now < found.lease_end:
                 return Boarding(seat=Seat.WAIT, mark=found.mark)
             if found.is_sent and not self.lost_are_led:
                 return Boarding(seat=Seat.LOST, mark=found.mark)
+        failure = self._remembered(team, told.failure)
+        if failure and (found is None or found.landing or found.owner != owner):
+            return Boarding(seat=Seat.LANDED, mark=mark, failure=failure)
         if found is None or found.landing or found.owner != owner:
             found = self._flights[team, flight] = Flight(owner, mark)
         self._show_life(found)
@@ -82,6 +87,16 @@ class FakeFlights:
         found.is_sent = True
         self._show_life(found)
 
+    async def remember(self, team: str, name: str, failure: Failure, seconds: float) -> None:
+        """Keep a failure."""
+        self._find(team, name)
+        self._failures[team, name] = failure, self.now + round(seconds * SECOND)
+
+    async def recall(self, team: str, name: str) -> Failure | None:
+        """The failure that is kept under a name."""
+        self._find(team, name)
+        return self._remembered(team, name)
+
     async def extend(self, team: str, flight: str, owner: str) -> None:
         """Nothing if it is not led by `owner`."""
         found = self._led(team, flight, owner)
@@ -101,6 +116,10 @@ class FakeFlights:
         """Nothing if it is not led by `owner`."""
         if self._led(team, flight, owner):
             del self._flights[team, flight]
+
+    def _remembered(self, team: str, name: str) -> Failure | None:
+        failure, gone = self._failures.get((team, name), (None, 0))
+        return failure if self.now < gone else None
 
     def _find(self, team: str, flight: str) -> Flight | None:
         if self.down:

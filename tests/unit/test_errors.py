@@ -10,7 +10,15 @@ import pytest
 
 import service
 from service.domain import errors
-from service.domain.errors import CallFailed, CallReplayed, Failure, FailureKind, GatewayError, LimitExceeded
+from service.domain.errors import (
+    CallFailed,
+    CallJoined,
+    CallReplayed,
+    Failure,
+    FailureKind,
+    GatewayError,
+    LimitExceeded,
+)
 from tests.fakes.builders import failure
 
 SOURCE = Path(service.__file__).parent
@@ -58,7 +66,7 @@ def test_every_kind_of_failure_comes_from_somewhere(kind: FailureKind) -> None:
     assert kind.name in names_used(rooms, called=False)
 
 
-WITH_MORE = frozenset({CallReplayed, LimitExceeded})
+WITH_MORE = frozenset({CallJoined, CallReplayed, LimitExceeded})
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf not in WITH_MORE], ids=lambda leaf: leaf.__name__)

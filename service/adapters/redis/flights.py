@@ -17,7 +17,7 @@ from service.adapters.redis.parcels import packed, unpacked
 from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import Failure, StateUnavailable
-from service.usecases.flights import Boarding, Landing, Result, Seat, hollow
+from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Told, hollow
 
 LEASE_SECONDS = 30.0
 MEMORY_SECONDS = 600.0
@@ -27,9 +27,9 @@ UNREADABLE = "The gateway's state holds a landing that cannot be read."
 _decoder = msgspec.json.Decoder(Failure)
 
 
-_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE = (
+_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE, _REMEMBER, _RECALL = (
     load(verb, SCRIPTS / "flights", when_full=verb != "board")
-    for verb in ("board", "follow", "sent", "extend", "land", "leave")
+    for verb in ("board", "follow", "sent", "extend", "land", "leave", "remember", "recall")
 )
 
 
@@ -55,10 +55,12 @@ class RedisFlights:
         self._life = lease, _milliseconds(memory)
         self._lost_are_led = lost_are_led
 
-    async def board(self, team: str, flight: str, owner: str, mark: str = "", *, again: bool = False) -> Boarding:
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
         """Take a seat."""
-        wanted = owner, *self._life, mark, int(again), int(self._lost_are_led)
-        seat, led_as, *landing = await self._of_flight(_BOARD, team, flight, *wanted)
+        landings = "none" if told.new else "remembered" if told.again else "new"
+        keys = (_flight_key(team, flight), *([_failure_key(team, told.failure)] if told.failure else ()))
+        wanted = owner, *self._life, mark, landings, int(self._lost_are_led)
+        seat, led_as, *landing = await self._scripts.run(_BOARD, keys, *wanted)
         failure, result = landing or (b"", b"")
         return Boarding(
             seat=Seat(seat.decode()),
@@ -77,6 +79,16 @@ class RedisFlights:
         """From here on nobody else may lead."""
         if not await self._of_flight(_SENT, team, flight, owner, *self._life):
             raise StateUnavailable("This purchase is not led by this request any more.")
+
+    async def remember(self, team: str, name: str, failure: Failure, seconds: float) -> None:
+        """Keep a failure."""
+        keys = (_failure_key(team, name),)
+        await self._scripts.run(_REMEMBER, keys, msgspec.json.encode(failure), _milliseconds(seconds))
+
+    async def recall(self, team: str, name: str) -> Failure | None:
+        """The failure that is kept under a name."""
+        found: bytes | None = await self._scripts.run(_RECALL, (_failure_key(team, name),))
+        return _failure(found) if found else None
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
         """The leader is alive; nothing if it does not lead."""
@@ -98,7 +110,15 @@ class RedisFlights:
         await self._scripts.close()
 
     async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Scripts`)
-        return await self._scripts.run(script, (f"igw:{{{team}}}:flight:{flight}",), *arguments)
+        return await self._scripts.run(script, (_flight_key(team, flight),), *arguments)
+
+
+def _flight_key(team: str, flight: str) -> str:
+    return f"igw:{{{team}}}:flight:{flight}"
+
+
+def _failure_key(team: str, name: str) -> str:
+    return f"igw:{{{team}}}:failure-v1:{name}"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,9 +1,11 @@
 -- Take a seat.
--- KEYS, ARGV: as in the prelude; ARGV[4]: mark, ARGV[5]: '1' if a landing counts for as long as it is remembered,
--- ARGV[6]: '1' if a lost flight may be led again. Reply: 'lead' | 'wait' | 'lost' | 'landed', the mark; if landed, also
--- the failure and the hollow result, or ''.
+-- KEYS, ARGV: as in the prelude; KEYS[2]: a remembered failure, if one counts (see remember.lua); ARGV[4]: mark, ARGV[5]:
+-- which landings count: 'remembered', 'new' (of which everybody is told for a moment) or 'none'; ARGV[6]: '1' if a lost
+-- flight may be led again. Reply: 'lead' | 'wait' | 'lost' | 'landed', the mark; if landed, also the failure and the
+-- hollow result, or ''.
 
-if flight.state == 'landed' and (ARGV[5] == '1' or now < flight.lease) then
+local told = ARGV[5] == 'remembered' or (ARGV[5] == 'new' and flight.state == 'landed' and now < flight.lease)
+if flight.state == 'landed' and told then
   local landing = redis.call('HMGET', KEYS[1], 'failure', 'result')
   return { 'landed', flight.mark, landing[1] or '', landing[2] or '' }
 end
@@ -17,6 +19,10 @@ if under_way and not flight.own then
   end
 end
 local goes_on = under_way and flight.own
+local failure = not goes_on and KEYS[2] and redis.call('HGET', KEYS[2], 'failure')
+if failure then
+  return { 'landed', ARGV[4], failure, '' }
+end
 if not goes_on then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'mark', ARGV[4])

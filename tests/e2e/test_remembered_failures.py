@@ -1,0 +1,112 @@
+"""A failure that may have been billed is not bought again by a client that repeats the request by itself."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.chaos.site import await_true
+from tests.e2e.pictures import png
+from tests.e2e.replicas import Start, ask, change
+from tests.gateway import GatewayProcess
+from tests.simulators.openai_faults import FAULTS
+from tests.simulators.server import Answer, Simulator
+
+pytest_plugins = ["tests.databases"]
+
+BROKEN = Answer(fault="close_mid_body")
+
+
+@pytest.fixture
+def remembering(start: Start, tmp_path: Path) -> Start:
+    """Starts replicas that remember failures as it is shipped."""
+    change(tmp_path, "remember_failures_seconds: 0 #", "remember_failures_seconds: 30 #")
+    return start
+
+
+def told(reply: httpx2.Response) -> tuple[int, str | None, str | None, Any]:
+    return (
+        reply.status_code,
+        reply.headers.get("x-gateway-cache"),
+        reply.headers.get("x-should-retry"),
+        reply.json()["error"]["may_be_billed"],
+    )
+
+
+def booked(http: httpx2.Client, gateway: GatewayProcess) -> int:
+    usage = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"})
+    return sum(row["entries"] for row in usage.json()["data"])
+
+
+@pytest.mark.parametrize("seconds", [3600, 0])
+@pytest.mark.parametrize("more", [{}, {"stream": True}])
+def test_the_same_request_gets_the_same_failure_on_every_replica(
+    remembering: Start,
+    http: httpx2.Client,
+    openai_sim: Simulator,
+    tmp_path: Path,
+    seconds: int,
+    more: dict[str, object],
+) -> None:
+    change(tmp_path, "  seconds: 3600 #", f"  seconds: {seconds} #")
+    openai_sim.answer(BROKEN)
+    fox = f"a fox {tmp_path}"
+    with remembering() as one, remembering() as two:
+        first = ask(http, one, fox, more=more)
+        again = [ask(http, each, fox, more=more) for each in (one, two, two)]
+
+        if not more:
+            assert told(first) == (502, None, "false", True)
+        for reply in again:
+            assert told(reply) == (502, "joined", "false", True)
+            assert reply.json() == again[0].json()
+        assert len(openai_sim.requests) == 1
+        await_true(lambda: booked(http, one) == 1)
+        joined = [line for line in one.logged() + two.logged() if line.get("cache") == "joined"]
+        assert [line["error"] for line in joined] == ["upstream_broken_reply"] * 3
+
+
+def test_an_edit_is_remembered_as_well(
+    remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    openai_sim.answer(BROKEN)
+    picture = png(color=(1, 2, len(str(tmp_path)) % 255))
+    with remembering() as gateway:
+        first, again = (
+            http.post(
+                f"{gateway.url}/v1/images/edits",
+                data={"prompt": f"a fox {tmp_path}", "quality": "low", "size": "1024x1024"},
+                files={"image": ("fox.png", picture, "image/png")},
+                headers={"authorization": "Bearer igw_search"},
+            )
+            for _ in range(2)
+        )
+    assert (told(first)[:2], told(again)[:2]) == ((502, None), (502, "joined"))
+    assert len(openai_sim.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "otherwise", [{"cache_control": "no-store"}, {"x_gateway_variant": "1"}, {"idempotency_key": "new"}]
+)
+def test_who_says_otherwise_buys(
+    remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, otherwise: dict[str, Any]
+) -> None:
+    openai_sim.answer(BROKEN)
+    with remembering() as gateway:
+        first = ask(http, gateway, f"a fox {tmp_path}")
+        other = ask(http, gateway, f"a fox {tmp_path}", **otherwise)
+    assert (first.status_code, other.status_code) == (502, 200)
+    assert len(openai_sim.requests) == 2
+
+
+@pytest.mark.parametrize(("fault", "status"), [("moderation_blocked", 400), ("slow_down", 429)])
+def test_what_was_certainly_not_billed_is_asked_for_again(
+    remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, fault: str, status: int
+) -> None:
+    openai_sim.answer(FAULTS[fault])
+    with remembering() as gateway:
+        first = ask(http, gateway, f"a fox {tmp_path}")
+        # a moderation is told to everybody for a second, so that those see it who waited; a new key waited for nothing
+        other = ask(http, gateway, f"a fox {tmp_path}", idempotency_key="new")
+    assert (first.status_code, other.status_code) == (status, 200)
