@@ -18,7 +18,7 @@ from service.usecases.buy_once import gone
 from service.usecases.buy_pictures import Depart, Wish, together
 from service.usecases.detached import Detached
 from service.usecases.flights import Result, Results, Told
-from service.usecases.fly import Flight, Fly
+from service.usecases.fly import Brought, Flight, Fly
 from service.usecases.serve_kept import ServeKept
 from service.usecases.share import MICROSECONDS, Share
 
@@ -60,14 +60,13 @@ class AnswerOnce:
         team, name = wish.caller.key.team.name, f"key-{sha256(key.encode()).hexdigest()}"
         first, share = False, None
 
-        async def lead(depart: Depart) -> Result:
+        async def lead(depart: Depart) -> Brought:
             nonlocal first, share
             first = True
             share = await story(replace(wish, depart=together(wish.depart, depart)))
             answered = replace(share.result, request_id=share.request_id, kept_at=share.at * MICROSECONDS)
-            if not answered.stored:
-                await self.results.put(team, name, answered, self.replays.seconds)
-            return answered
+            kept = answered.stored or await self.results.put(team, name, answered, self.replays.seconds)
+            return Brought(result=answered, kept=kept)
 
         flight = Flight(
             team=team,
@@ -87,10 +86,13 @@ class AnswerOnce:
             raise CallReplayed(failed.failure) from failed
         if share:
             return share
-        kept = await self.results.get(team, name) or await self.serve.recalled(flown.result)
+        kept = flown.result if flown.whole else await self._find(team, name, flown.result)
         if kept is None:
             raise gone()
         return await self.serve(wish, kept, Source.REPLAYED)
+
+    async def _find(self, team: str, name: str, hollow: Result) -> Result | None:
+        return await self.results.get(team, name) or await self.serve.recalled(hollow)
 
 
 def digest(wish: Wish, terms: Terms) -> str:

@@ -34,7 +34,7 @@ from service.usecases.buy_pictures import Depart, Made, Wish, nothing
 from service.usecases.detached import Detached
 from service.usecases.events import FlightTaken
 from service.usecases.flights import Flights, Result, Results, Seat, Told
-from service.usecases.fly import Flight, Flown, Fly
+from service.usecases.fly import Brought, Flight, Flown, Fly
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.ports import Observer, unobserved
 from service.usecases.serve_kept import ServeKept
@@ -147,10 +147,10 @@ class BuyOnce:
     async def _flown(self, scope: str, name: str, wish: Wish, terms: Terms, buy: Buy) -> Flown:
         """Lead the flight of that name, or have what another replica brought."""
 
-        async def lead(depart: Depart) -> Result:
+        async def lead(depart: Depart) -> Brought:
             result = await self._bought(scope, name, wish, buy, depart)
-            await self.results.put(scope, name, result, self.seconds(wish))
-            return result
+            kept = await self.results.put(scope, name, result, self.seconds(wish))
+            return Brought(result=result, kept=kept or result.stored)
 
         flight = Flight(
             team=scope,
@@ -160,15 +160,17 @@ class BuyOnce:
             again_seconds=AGAIN_SECONDS,
             told=Told(again=terms.again, new=terms.key is not None, failure=self._remembered_as(name, wish, terms)),
         )
-        flown = await self.fly(flight, lead)
-        if flown.led:
-            return flown
-        kept = await self.results.get(scope, name) or await self.serve.recalled(flown.result)
-        if kept:
-            return Flown(kept, led=False)
-        if terms.again:
-            raise gone()
-        return Flown(await lead(nothing), led=True)  # the results are away, have no room for it, or were purged
+        while True:
+            flown = await self.fly(flight, lead)
+            if flown.whole:
+                return flown
+            kept = await self._find(scope, name, flown.result)
+            if kept:
+                return Flown(kept, led=False)
+            if terms.again:
+                raise gone()
+            # It is nowhere and was not handed over: it came before this request, is too large, or was purged.
+            flight = replace(flight, told=replace(flight.told, new=True))
 
     async def _alone(  # noqa: PLR0913 (all that a purchase is about)
         self, scope: str, name: str, wish: Wish, terms: Terms, buy: Buy, *, replaces: bool = False
@@ -194,11 +196,10 @@ class BuyOnce:
         tried = name_for_key(key, name)
         flight = await self.flights.follow(team, tried, f"once-{self.mint()}", AGAIN_SECONDS, again=terms.again)
 
-        async def kept(depart: Depart) -> Result:
+        async def kept(depart: Depart) -> Brought:
             result = await lead(depart)
-            if not result.stored:
-                await self.results.put(team, flight, result, AGAIN_SECONDS)
-            return result
+            kept = result.stored or await self.results.put(team, flight, result, AGAIN_SECONDS)
+            return Brought(result=result, kept=kept)
 
         flown = await self.fly(
             Flight(
@@ -213,10 +214,14 @@ class BuyOnce:
         )
         if flown.led:
             return bought(flown.result, wish)
-        found = await self.results.get(team, flight) or await self.serve.recalled(flown.result)
-        if found is None:
+        kept_here = flown.result if flown.whole else await self._find(team, flight, flown.result)
+        if kept_here is None:
             raise gone()
-        return await self.serve(wish, found, Source.JOINED)
+        return await self.serve(wish, kept_here, Source.JOINED)
+
+    async def _find(self, scope: str, name: str, hollow: Result) -> Result | None:
+        """A landed result with its pictures, from the cache or from the picture store."""
+        return await self.results.get(scope, name) or await self.serve.recalled(hollow)
 
     def _remembered_as(self, name: str, wish: Wish, terms: Terms) -> str:
         """Under which name a remembered failure counts for this request; empty if none does.

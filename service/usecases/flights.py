@@ -52,12 +52,16 @@ class Seat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boarding:
-    """The seat, and the leader's mark; of a landed flight the failure or the hollow result that it came to."""
+    """The seat, and the leader's mark; of a landed flight the failure or the hollow result that it came to.
+
+    `handed`: the whole result was handed over, see `Flights.take_over`.
+    """
 
     seat: Seat
     mark: str = ""
     failure: Failure | None = None
     result: Result | None = None
+    handed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ class Landing:
 
     failure: Failure | None = None
     result: Result | None = None
+    handed: bool = False
     seconds: float
     again_seconds: float
 
@@ -78,12 +83,14 @@ class Told:
     """What a caller who boards is told instead of leading.
 
     `again`: a landing counts for as long as it is remembered; `new`: no landing counts, only what is under way. Else it
-    counts for the moment in which everybody is told. `failure` is the name of a remembered failure, or empty.
+    counts for the moment in which everybody is told. `failure` is the name of a remembered failure, or empty. Who waits
+    after a `first_look` is counted.
     """
 
     again: bool = False
     new: bool = False
     failure: str = ""
+    first_look: bool = True
 
 
 MOMENT = Told()
@@ -128,6 +135,14 @@ class Flights(Protocol):
 
     async def land(self, team: str, flight: str, owner: str, landing: Landing) -> None:
         """It is over."""
+        ...
+
+    async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
+        """Before it lands: lay the whole result out for a few seconds, if a caller waits and it is not too large."""
+        ...
+
+    async def take_over(self, team: str, flight: str, *, waited: bool) -> Result | None:
+        """The result that was handed over. It goes when all who `waited` have taken it, or by itself."""
         ...
 
     async def leave(self, team: str, flight: str, owner: str) -> None:

@@ -1,9 +1,10 @@
 """Fly: lead a purchase that others may wait for, or wait for who leads it.
 
 Rule: a flight has one leader, who shows that it lives for as long as it takes. What it brings, or a failure that is
-everybody's, is landed; a leader that bought nothing leaves, and the next may lead. What became of a leader that went
-away after its vendor was asked nobody knows: `FlightLost`. A store that goes away once the vendor was asked costs
-nobody the picture; the others find out when the lease is over.
+everybody's, is landed. A result that is kept nowhere is handed over to the callers who wait. A leader that bought
+nothing leaves, and the next may lead. What became of a leader that went away after its vendor was asked nobody knows:
+`FlightLost`. A store that goes away once the vendor was asked costs nobody the picture; the others find out when the
+lease is over.
 """
 
 import asyncio
@@ -30,7 +31,16 @@ from service.usecases.ports import Observer, unobserved
 
 PAUSES = (0.02, 0.05, 0.1, 0.2)  # seconds between looks at a flight of another replica
 
-Lead = Callable[[Depart], Awaitable[Result]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a leader bought; `kept`: others find its pictures in the cache or in the picture store."""
+
+    result: Result
+    kept: bool
+
+
+Lead = Callable[[Depart], Awaitable[Brought]]
 """Makes the purchase; awaits its argument just before the vendor is asked."""
 
 
@@ -55,10 +65,11 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Flown:
-    """What a flight brought; what another replica brought is hollow."""
+    """What a flight brought. What another request brought is hollow unless it is `whole`."""
 
     result: Result
     led: bool
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +91,7 @@ class Fly:
             CallJoined: the failure that it landed with, or that is remembered for identical requests.
             GatewayError: what `lead` raises.
         """
-        owner, looks, told = self.mint(), 0, flight.told
+        owner, looks, told = self.mint(), 0, replace(flight.told, first_look=flight.waits)
         while True:
             boarding = await self.flights.board(flight.team, flight.name, owner, flight.mark, told)
             check_mark(flight, boarding)
@@ -92,7 +103,8 @@ class Fly:
                 case Seat.LANDED if boarding.failure:
                     raise CallJoined(boarding.failure)
                 case Seat.LANDED if boarding.result:
-                    return Flown(boarding.result, led=False)
+                    handed = await self._taken_over(flight, waited=looks > 0) if boarding.handed else None
+                    return Flown(handed or boarding.result, led=False, whole=handed is not None)
                 case Seat.LANDED | Seat.LOST:
                     raise FlightLost("A purchase of this very picture is in doubt. Ask again in some minutes.")
                 case _ if not flight.waits:
@@ -100,7 +112,7 @@ class Fly:
                 case _:
                     await asyncio.sleep(PAUSES[min(looks, len(PAUSES) - 1)])
                     looks += 1
-                    told = replace(told, new=False)
+                    told = replace(told, new=False, first_look=False)
 
     async def _led(self, flight: Flight, owner: str, lead: Lead) -> Result:
         sent = False
@@ -112,8 +124,9 @@ class Fly:
 
         beat = Beat(self.lease / 3, partial(self._show_life, flight, owner))
         try:
-            result = await lead(depart)
-            await self._land(flight, owner, result=result)
+            brought = await lead(depart)
+            handed = not brought.kept and await self._handed_over(flight, owner, brought.result)
+            await self._land(flight, owner, result=brought.result, handed=handed)
         except CallFailed as failed:
             if flight.lands(failed.failure):
                 await self._land(flight, owner, failure=failed.failure)
@@ -126,12 +139,34 @@ class Fly:
             raise
         finally:
             beat.stop()
-        return result
+        return brought.result
+
+    async def _handed_over(self, flight: Flight, owner: str, result: Result) -> bool:
+        with suppress(StateUnavailable):  # the caller is served; who waits finds nothing
+            return await self.flights.hand_over(flight.team, flight.name, owner, result)
+        return False
+
+    async def _taken_over(self, flight: Flight, *, waited: bool) -> Result | None:
+        with suppress(StateUnavailable):  # as if it had not been handed over
+            return await self.flights.take_over(flight.team, flight.name, waited=waited)
+        return None
 
     async def _land(
-        self, flight: Flight, owner: str, result: Result | None = None, failure: Failure | None = None
+        self,
+        flight: Flight,
+        owner: str,
+        *,
+        result: Result | None = None,
+        failure: Failure | None = None,
+        handed: bool = False,
     ) -> None:
-        landing = Landing(failure=failure, result=result, seconds=flight.seconds, again_seconds=flight.again_seconds)
+        landing = Landing(
+            failure=failure,
+            result=result,
+            handed=handed,
+            seconds=flight.seconds,
+            again_seconds=flight.again_seconds,
+        )
         with suppress(StateUnavailable):  # the others find out when the lease is over; the caller is served
             await self.flights.land(flight.team, flight.name, owner, landing)
 

@@ -54,6 +54,15 @@ def every_verb(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
     ]
 
 
+def rarer_verbs(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
+    return [
+        lambda: flights.remember("search", "f1", BLOCKED, 60),
+        lambda: flights.recall("search", "f1"),
+        lambda: flights.hand_over("search", "f1", "one", BROUGHT),
+        lambda: flights.take_over("search", "f1", waited=True),
+    ]
+
+
 async def test_on_a_full_server_a_flight_that_was_begun_lands(tmp_path: Path) -> None:
     with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with flights_at(url, PATIENCE) as flights:
@@ -80,10 +89,24 @@ async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(
     with embedded_valkey(tmp_path) as url:
         async with flights_at(url, PATIENCE_SECONDS) as flights:
             with stopped(tmp_path):
-                seconds = [await refused(call) for call in every_verb(flights)]
+                calls = [*every_verb(flights), *rarer_verbs(flights)]
+                seconds = [await refused(call) for call in calls]
             assert median(seconds) < SOON_SECONDS
         async with flights_at(url) as flights:
             assert (await flights.board("search", "f2", "one")).seat is Seat.LEAD
+
+
+async def test_what_is_handed_over_has_a_bound_and_goes_by_itself(client: Client, redis_url: str) -> None:
+    async with flights_at(redis_url) as flights:
+        flights.handover_room = sum(len(each.base64) for each in BROUGHT.purchase.pictures)
+        for name in ("f1", "f2"):
+            await flights.leave("search", name, "one")
+            await flights.board("search", name, "one")
+            await flights.board("search", name, "two")
+        handed = [await flights.hand_over("search", name, "one", BROUGHT) for name in ("f1", "f2")]
+        assert handed == [True, False]
+        assert 0 < await client.pttl("igw:{search}:handover-v1:f1") <= 10_000
+        assert await client.exists("igw:{search}:handover-v1:f2") == 0
 
 
 async def test_a_server_that_was_killed_remembers_what_was_sent(tmp_path: Path) -> None:

@@ -113,14 +113,22 @@ class Airport:
         *,
         again_seconds: float = 0,
         result: Result | None = None,
+        handed: bool = False,
     ) -> None:
         landing = Landing(
+            handed=handed,
             failure=failure,
             result=result or (None if failure else BROUGHT),
             seconds=seconds,
             again_seconds=again_seconds,
         )
         await self.sky.leasing(LEASE).land(self.team, self.flight, owner, landing)
+
+    async def hand_over(self, owner: str, result: Result = BROUGHT) -> bool:
+        return await self.sky.leasing(LEASE).hand_over(self.team, self.flight, owner, result)
+
+    async def take_over(self, *, waited: bool = True) -> Result | None:
+        return await self.sky.leasing(LEASE).take_over(self.team, self.flight, waited=waited)
 
     async def leave(self, owner: str) -> None:
         await self.sky.leasing(LEASE).leave(self.team, self.flight, owner)

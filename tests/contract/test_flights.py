@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.domain.outcomes import Purchase
 from service.usecases.flights import Boarding, Flights, Landing, Seat
 from tests.cluster import valkey_cluster
 from tests.contract.flying import BROUGHT, LANDED, LEASE, OVER, Airport, airport_on
+from tests.contract.keeping import PIXELS, picture, result
 from tests.fakes.flights import FakeFlights
 
 LEAD, WAIT, _, LOST = (Boarding(seat=seat) for seat in Seat)
@@ -125,6 +127,39 @@ async def test_a_remembered_failure_is_told_instead_of_leading(airport: Airport)
     assert await replace(airport, team=f"{airport.team}-2").recall("search-1 a fox") is None
     await airport.remember("search-1 a fox", BLOCKED, 0)
     assert await airport.recall("search-1 a fox") is None
+
+
+async def test_a_result_is_handed_over_to_those_who_wait(airport: Airport) -> None:
+    await airport.board("one")
+    for owner in ("two", "three"):
+        assert await airport.board(owner) == WAIT
+        assert await airport.board(owner, first_look=False) == WAIT
+    assert not await airport.hand_over("two")
+    assert await airport.hand_over("one")
+    await airport.land("one", handed=True)
+    assert await airport.board("two", first_look=False) == replace(LANDED, handed=True)
+    assert await airport.take_over(waited=False) == BROUGHT
+    for _ in range(2):
+        assert await airport.take_over() == BROUGHT
+    assert await airport.take_over(waited=False) is None
+
+
+async def test_nothing_is_handed_over_where_nobody_waits(airport: Airport) -> None:
+    await airport.board("one")
+    assert not await airport.hand_over("one")
+    await airport.land("one")
+    assert await airport.board("two") == LANDED
+    assert await airport.take_over() is None
+
+
+async def test_a_result_of_many_pieces_is_handed_over_whole(airport: Airport) -> None:
+    pixels = PIXELS * 600  # more than two pieces
+    large = result(purchase=Purchase(pictures=(picture(pixels), picture(pixels[::-1]))))
+    await airport.board("one")
+    await airport.board("two")
+    assert await airport.hand_over("one", large)
+    await airport.land("one", result=large, handed=True)
+    assert await airport.take_over() == large
 
 
 async def test_a_flight_bears_the_mark_of_who_leads_it(airport: Airport) -> None:

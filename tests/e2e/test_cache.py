@@ -70,6 +70,38 @@ def test_sixty_four_at_once_on_two_processes_are_one_purchase(
     assert len(openai_sim.requests) == 1
 
 
+@pytest.mark.parametrize("why", ["larger than the cache takes", "the cache is away"])
+@pytest.mark.parametrize("key", ["", "one"])
+def test_what_cannot_be_kept_is_bought_once_on_three_processes(
+    start: Start, openai_sim: Simulator, tmp_path: Path, why: str, key: str
+) -> None:
+    change(tmp_path, "keep: all ", "keep: linked ")
+    more = {"CACHE_REDIS_URL": "redis://127.0.0.1:9"} if why == "the cache is away" else {}
+    if not more:
+        change(tmp_path, "most_bytes: 16777216", "most_bytes: 100")
+    headers = {"authorization": "Bearer igw_search"} | ({"idempotency-key": tmp_path.name} if key else {})
+
+    async def ask_all(urls: list[str]) -> list[httpx2.Response]:
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+            body = wish(f"an owl {tmp_path}")
+            asked = [
+                asyncio.create_task(client.post(urls[number % 3] + PATH, json=body, headers=headers))
+                for number in range(12)
+            ]
+            await asyncio.to_thread(openai_sim.await_requests, 1)
+            await asyncio.wait(asked, timeout=1)
+            openai_sim.release()
+            return [*await asyncio.gather(*asked)]
+
+    openai_sim.answer(Answer(hold=True))
+    with start(**more) as one, start(**more) as two, start(**more) as three:
+        replies = asyncio.run(ask_all([one.url, two.url, three.url]))
+    assert [reply.status_code for reply in replies] == [200] * 12
+    assert len({reply.json()["data"][0]["b64_json"] for reply in replies}) == 1
+    assert sum(float(reply.headers["x-gateway-cost-usd"]) > 0 for reply in replies) == 1
+    assert len(openai_sim.requests) == 1
+
+
 def test_what_a_killed_process_was_buying_is_not_bought_again(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import Failure, StateUnavailable
 from service.domain.refusals import SECOND
-from service.usecases.flights import MOMENT, Boarding, Landing, Seat, Told, hollow
+from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Told, hollow
 from tests.fakes.ledger import NOW
 
 
@@ -20,6 +20,7 @@ class Flight:
     lease_end: int = 0
     gone: int = 2**62
     is_sent: bool = False
+    waiting: int = 0
     landing: Boarding | None = None
 
 
@@ -43,6 +44,7 @@ class FakeFlights:
         self.lease_seconds = lease_seconds
         self.memory_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
+        self.handed: dict[tuple[str, str], tuple[Result, int]] = {}
         self._failures: dict[tuple[str, str], tuple[Failure, int]] = {}
         self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
 
@@ -51,6 +53,7 @@ class FakeFlights:
         self._flights.clear()
         self._wishes.clear()
         self._failures.clear()
+        self.handed.clear()
 
     async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
         """Take a seat."""
@@ -59,6 +62,7 @@ class FakeFlights:
             return found.landing
         if found and not found.landing and found.owner != owner:
             if self.now < found.lease_end:
+                found.waiting += told.first_look
                 return Boarding(seat=Seat.WAIT, mark=found.mark)
             if found.is_sent and not self.lost_are_led:
                 return Boarding(seat=Seat.LOST, mark=found.mark)
@@ -108,9 +112,29 @@ class FakeFlights:
         found = self._find(team, flight)
         if found and found.owner == owner:
             brought = hollow(landing.result) if landing.result else None
-            found.landing = Boarding(seat=Seat.LANDED, mark=found.mark, failure=landing.failure, result=brought)
+            found.landing = Boarding(
+                seat=Seat.LANDED, mark=found.mark, failure=landing.failure, result=brought, handed=landing.handed
+            )
             found.lease_end = self.now + round(landing.seconds * SECOND)
             found.gone = self.now + round(max(landing.seconds, landing.again_seconds) * SECOND)
+
+    async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
+        """Lay the result out."""
+        found = self._led(team, flight, owner)
+        if found is None or not found.waiting:
+            return False
+        self.handed[team, flight] = result, self.now + 10 * SECOND
+        return True
+
+    async def take_over(self, team: str, flight: str, *, waited: bool) -> Result | None:
+        """The result that was handed over."""
+        found = self._find(team, flight)
+        result, gone = self.handed.get((team, flight), (None, 0))
+        if found and waited:
+            found.waiting -= 1
+        if waited and (found is None or found.waiting <= 0):
+            self.handed.pop((team, flight), None)
+        return result if self.now < gone else None
 
     async def leave(self, team: str, flight: str, owner: str) -> None:
         """Nothing if it is not led by `owner`."""

@@ -181,6 +181,20 @@ async def test_what_lies_in_the_picture_store_is_not_kept_a_second_time() -> Non
     assert stats.results == 0
 
 
+async def test_what_cannot_be_kept_reaches_those_who_wait_with_the_same_key() -> None:
+    scene = Scene()
+    scene.parts.results.down = True
+    scene.gate.clear()
+    asking = [asyncio.create_task(scene.ask(wish(caller(request_id=f"req_{each}")))) for each in range(12)]
+    await waiting(lambda: scene.served == 1)
+    await asyncio.sleep(0.03)
+    scene.gate.set()
+    shares = await asyncio.gather(*asking)
+    assert scene.served == 1
+    assert len({(share.request_id, share.at, share.result.ids, share.result.purchase) for share in shares}) == 1
+    assert sorted(share.source for share in shares) == [Source.MISS] + [Source.REPLAYED] * 11
+
+
 @pytest.mark.parametrize("store", [None, FakePictures()])
 async def test_what_is_nowhere_any_more_is_said(store: FakePictures | None) -> None:
     scene = Scene(store=store)

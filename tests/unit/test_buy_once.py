@@ -303,6 +303,47 @@ async def test_what_could_not_be_kept_is_bought_by_each_replica_for_itself() -> 
     assert (drawn(share), scene.vendor.calls) == (b"fox2", 2)
 
 
+async def test_what_cannot_be_kept_reaches_those_who_wait() -> None:
+    scene = Scene()
+    scene.results.down = True
+    replicas = [scene.replica() for _ in range(3)]
+    scene.vendor.gate.clear()
+    asking = [asyncio.create_task(each(wish(), TERMS, scene.vendor.buy)) for each in replicas for _ in range(4)]
+    await waiting(lambda: scene.vendor.calls == 1)
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    shares = await asyncio.gather(*asking)
+    assert scene.vendor.calls == 1
+    assert {drawn(share) for share in shares} == {b"fox1"}
+    assert sorted(share.source for share in shares) == [Source.JOINED] * 11 + [Source.MISS]
+    assert not scene.flights.handed
+
+
+async def test_an_sdk_that_asks_again_is_handed_what_cannot_be_kept() -> None:
+    scene = Scene()
+    scene.results.down = True
+    scene.vendor.gate.clear()
+    first = asyncio.create_task(scene.replica()(wish(), tried(0, share=False), scene.vendor.buy))
+    await waiting(lambda: scene.vendor.calls == 1)
+    again = asyncio.create_task(scene.replica()(wish(), tried(1, share=False), scene.vendor.buy))
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    assert (drawn(await first), drawn(await again), scene.vendor.calls) == (b"fox1", b"fox1", 1)
+
+
+async def test_those_who_come_when_nothing_can_be_handed_over_buy_once_more_together() -> None:
+    scene = Scene()
+    scene.results.down = True
+    await scene.replica()(wish(), TERMS, scene.vendor.buy)
+    scene.vendor.gate.clear()
+    asking = [asyncio.create_task(scene.replica()(wish(), TERMS, scene.vendor.buy)) for _ in range(3)]
+    await waiting(lambda: scene.vendor.calls == 2)
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    assert {drawn(share) for share in await asyncio.gather(*asking)} == {b"fox2"}
+    assert scene.vendor.calls == 2
+
+
 async def test_a_leader_shows_that_it_lives() -> None:
     scene = Scene()
     replica = scene.replica(lease=0.003)

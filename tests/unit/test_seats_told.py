@@ -5,8 +5,8 @@ import pytest
 from service.domain.errors import FlightLost
 from service.usecases.buy_pictures import Depart
 from service.usecases.events import FlightTaken
-from service.usecases.flights import Result, Seat
-from service.usecases.fly import Flight, Fly
+from service.usecases.flights import Seat
+from service.usecases.fly import Brought, Flight, Fly
 from tests.fakes.builders import result
 from tests.fakes.flights import FakeFlights
 from tests.fakes.observer import Recorder
@@ -14,9 +14,9 @@ from tests.fakes.observer import Recorder
 FLIGHT = Flight(team="search", name="fox", lands=lambda _: True, seconds=60, again_seconds=60)
 
 
-async def lead(depart: Depart) -> Result:
+async def lead(depart: Depart) -> Brought:
     await depart()
-    return result()
+    return Brought(result=result(), kept=True)
 
 
 async def test_led_then_joined() -> None:

@@ -1,11 +1,13 @@
 """Flights in Redis or Valkey, a single server or a cluster.
 
 Rule: who buys is decided by a script, at once and by the server's clock; every flight goes by itself, `memory_seconds`
-after its leader's last sign of life or when its landing is to be forgotten. A server that refuses, hangs, is full,
+after its leader's last sign of life or when its landing is to be forgotten. A result that callers wait for and find
+nowhere else lies here for seconds, within a bound (decision 0033). A server that refuses, hangs, is full,
 loading or read-only is `StateUnavailable` within 150 ms, and so is a landing that a newer replica spelled in a way that
 this one cannot read. A store that was emptied has no flights.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -21,15 +23,18 @@ from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, To
 
 LEASE_SECONDS = 30.0
 MEMORY_SECONDS = 600.0
+HANDOVER_SECONDS = 10.0
+HANDOVER_BYTES = 67_108_864  # of results that this replica has handed over within that time, in all
+PIECE_BYTES = 1_048_576  # written and read at a time, so that the server serves others in between
 MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
 UNREADABLE = "The gateway's state holds a landing that cannot be read."
 
 _decoder = msgspec.json.Decoder(Failure)
 
 
-_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE, _REMEMBER, _RECALL = (
+_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE, _REMEMBER, _RECALL, _AWAITED, _TAKEN = (
     load(verb, SCRIPTS / "flights", when_full=verb != "board")
-    for verb in ("board", "follow", "sent", "extend", "land", "leave", "remember", "recall")
+    for verb in ("board", "follow", "sent", "extend", "land", "leave", "remember", "recall", "awaited", "taken")
 )
 
 
@@ -50,6 +55,7 @@ class RedisFlights:
         lost_are_led: bool = False,
         crowd: Crowd | None = None,
     ) -> None:
+        self.handover_room = HANDOVER_BYTES
         self._scripts = Scripts(url, patience_seconds, crowd)
         lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
         self._life = lease, _milliseconds(memory)
@@ -59,14 +65,15 @@ class RedisFlights:
         """Take a seat."""
         landings = "none" if told.new else "remembered" if told.again else "new"
         keys = (_flight_key(team, flight), *([_failure_key(team, told.failure)] if told.failure else ()))
-        wanted = owner, *self._life, mark, landings, int(self._lost_are_led)
+        wanted = owner, *self._life, mark, landings, int(self._lost_are_led), int(told.first_look)
         seat, led_as, *landing = await self._scripts.run(_BOARD, keys, *wanted)
-        failure, result = landing or (b"", b"")
+        failure, result, handed = landing or (b"", b"", b"")
         return Boarding(
             seat=Seat(seat.decode()),
             mark=led_as.decode(),
             failure=_failure(failure) if failure else None,
             result=_result(result, flight) if result else None,
+            handed=handed == b"1",
         )
 
     async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
@@ -99,7 +106,41 @@ class RedisFlights:
         failure = msgspec.json.encode(landing.failure) if landing.failure else b""
         result = _spelled(landing.result, flight) if landing.result else b""
         everybody, again = _milliseconds(landing.seconds), _milliseconds(landing.again_seconds)
-        await self._of_flight(_LAND, team, flight, owner, failure, result, everybody * 1000, max(everybody, again))
+        how_long = everybody * 1000, max(everybody, again)
+        await self._of_flight(_LAND, team, flight, owner, failure, result, *how_long, int(landing.handed))
+
+    async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
+        """Lay the result out in pieces."""
+        size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
+        if size > self.handover_room or not await self._of_flight(_AWAITED, team, flight, owner):
+            return False
+        self.handover_room -= size
+        asyncio.get_running_loop().call_later(HANDOVER_SECONDS, self._make_room, size)
+        key = _handover_key(team, flight)
+        parcel = await asyncio.to_thread(packed, result, key)
+        if parcel is None:
+            return False
+        view = memoryview(parcel)
+        for start in range(0, len(view), PIECE_BYTES):
+            piece = bytes(view[start : start + PIECE_BYTES])
+            add = ("APPEND", key, piece) if start else ("SET", key, piece, "PX", _milliseconds(HANDOVER_SECONDS))
+            await self._scripts.ask(*add)
+        return True
+
+    async def take_over(self, team: str, flight: str, *, waited: bool) -> Result | None:
+        """Read the pieces."""
+        key, piece = _handover_key(team, flight), b""
+        pieces: list[bytes] = []
+        while not pieces or len(piece) == PIECE_BYTES:
+            start = len(pieces) * PIECE_BYTES
+            piece = await self._scripts.ask("GETRANGE", key, start, start + PIECE_BYTES - 1)
+            pieces.append(piece)
+        if waited:
+            await self._scripts.run(_TAKEN, (_flight_key(team, flight), key))
+        return await asyncio.to_thread(unpacked, b"".join(pieces), key)
+
+    def _make_room(self, size: int) -> None:
+        self.handover_room += size
 
     async def leave(self, team: str, flight: str, owner: str) -> None:
         """Others may buy; nothing if it is not led by `owner`."""
@@ -115,6 +156,10 @@ class RedisFlights:
 
 def _flight_key(team: str, flight: str) -> str:
     return f"igw:{{{team}}}:flight:{flight}"
+
+
+def _handover_key(team: str, flight: str) -> str:
+    return f"igw:{{{team}}}:handover-v1:{flight}"
 
 
 def _failure_key(team: str, name: str) -> str:

@@ -52,10 +52,16 @@ class Scripts:
     async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply is what its script says)
         """The script's reply."""
         try:
-            try:
-                return await self._line.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except NoScriptError:
-                return await self._line.ask("EVAL", script.text, len(keys), *keys, *arguments)
+            return await self.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+
+    async def ask(self, *command: Argument) -> Any:  # noqa: ANN401 (as above)
+        """The reply to a command. A script that the server does not know is a `NoScriptError`."""
+        try:
+            return await self._line.ask(*command)
+        except NoScriptError:
+            raise
         except OutOfMemoryError as error:
             raise StateUnavailable(FULL) from error
         except UNREACHABLE as error:

@@ -1,0 +1,7 @@
+-- How many callers were told to wait for the flight.
+-- KEYS: as in the prelude. ARGV: owner. Reply: their number; 0 if the owner does not lead.
+
+if not led() then
+  return 0
+end
+return tonumber(redis.call('HGET', KEYS[1], 'waiting') or '0')
