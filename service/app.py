@@ -22,7 +22,8 @@ from service.api.bodies import Limits, Pace
 from service.api.desk import Desk, Links
 from service.api.planes import Planes
 from service.api.scrape import Scraped
-from service.domain.teams import Key, Team, digest_of
+from service.domain.teams import InFlight, Key, Team, digest_of
+from service.domain.terms import InFlightRules
 from service.parts import (
     Accounts,
     Album,
@@ -312,6 +313,9 @@ def _desk(
         ),
         admin=settings.admin_digest,
         tags=settings.tags,
+        in_flight=InFlightRules(
+            default=InFlight(settings.cache.in_flight), user_agents=settings.cache.vary_user_agents
+        ),
         limits=_limits(settings),
         links=Links(
             signs=parts.signs,

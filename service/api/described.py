@@ -10,7 +10,7 @@ from typing import Any
 
 from service.api.tags import VALUE
 from service.domain import kept, spans
-from service.domain.terms import MOST_KEY, MOST_VARIANT
+from service.domain.terms import AUTO, MOST_KEY, MOST_VARIANT
 from service.usecases.accounts import GROUPS
 
 SUMMARY = "Pictures from several vendors behind one API, with budgets that hold."
@@ -196,8 +196,8 @@ TERMS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     ),
     "Cache-Control": ("no-store, no-cache, max-age=N or only-if-cached: may the answer be an older one?", STR),
     "x-gateway-variant": (
-        "Another sample of the same prompt.",
-        {"type": "integer", "minimum": 0, "maximum": MOST_VARIANT},
+        "Another sample of the same prompt. auto: identical requests side by side get one sample each.",
+        {"oneOf": [{"type": "integer", "minimum": 0, "maximum": MOST_VARIANT}, {"type": "string", "enum": [AUTO]}]},
     ),
     "x-gateway-keepalive": (
         KEEPALIVE,

@@ -12,6 +12,7 @@ from service.api.bodies import Limits
 from service.api.edge import Connection, Http, line_of
 from service.domain.errors import NotAuthenticated
 from service.domain.teams import Key, authenticate
+from service.domain.terms import InFlightRules
 from service.usecases.accounts import Books, KeyStore, Ledger
 from service.usecases.export_usage import ExportUsage
 from service.usecases.issue_keys import IssueKeys
@@ -60,6 +61,7 @@ class Desk:
     purge: PurgeResults
     admin: Callable[[], str] | None
     tags: frozenset[str]
+    in_flight: InFlightRules
     limits: Limits
     links: Links
     keepalive_seconds: float

@@ -24,7 +24,7 @@ from service.api.limits import limit_headers
 from service.api.multipart import EDIT, read_form
 from service.api.replies import Linked, Segments, segments
 from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, decode_form, decode_json
-from service.api.streams import STREAM_HEADERS, Flow, Watched, spaced, streamed
+from service.api.streams import STREAM_HEADERS, Flow, Watched, spaced, streamed, while_connected
 from service.api.tags import HEADER, read_tags
 from service.domain.booking import Caller
 from service.domain.images import Operation, Spec
@@ -34,7 +34,7 @@ from service.domain.marks import Verdict, marks_of
 from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
 from service.domain.teams import Team
-from service.domain.terms import read_terms
+from service.domain.terms import read_terms, varies
 from service.usecases.buy_pictures import Depart, together
 from service.usecases.make_images import Asked
 from service.usecases.ports import Show
@@ -132,7 +132,7 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
     line.note(size=str(spec.size or "auto"), n=spec.n, references=_count(spec), stream=body.stream)
     if desk.log_prompts:
         line.note(prompt=spec.prompt)
-    linked = body.response_format == "url"
+    linked, terms = body.response_format == "url", read_terms(request.headers)
     desk.keep.check(linked=linked)
     caller = Caller(key=key, request_id=line.request_id, tags=read_tags(request.headers.get(HEADER), desk.tags))
 
@@ -147,7 +147,7 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
         spec=spec,
         caller=caller,
         catalog=catalog,
-        terms=read_terms(request.headers),
+        terms=replace(terms, vary=varies(terms, key, request.headers.get("user-agent", ""), desk.in_flight)),
         linked=linked,
         admitted=admitted,
         depart=depart,
@@ -158,7 +158,8 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
         return await streamed(request, _watched(desk, asked), EVENTS[spec.operation], partial(_finish, line))
     write = partial(_written, request, desk, linked=linked)
     if not read_keepalive(request.headers, key.team):
-        share = await desk.make(asked)
+        making = desk.make(asked)
+        share = await (while_connected(request.receive, making) if asked.terms.vary else making)
         return Segments(write(share), headers=_headers(share))
     watched = _watched(desk, asked)
     await watched.begun()

@@ -16,7 +16,7 @@ from litestar.response.base import ASGIResponse, Response
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.edge import Http, Line, line_of
-from service.api.errors import ended
+from service.api.errors import ClientGone, ended
 from service.api.replies import TokenUsage, usage_reply
 from service.domain.errors import GatewayError
 from service.domain.outcomes import Buffer, Partial, Picture, Usage
@@ -186,6 +186,25 @@ async def _left(receive: Receive) -> None:
     """Wait until the caller has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def while_connected(receive: Receive, story: Awaitable[Share]) -> Share:
+    """The share, as long as the caller stays.
+
+    Raises:
+        ClientGone: the caller hung up. What is being bought is bought to the end.
+    """
+    share, leaving = asyncio.ensure_future(story), asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({share, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if share.done():
+            return share.result()
+        share.add_done_callback(report_lost_error)
+        raise ClientGone("The caller hung up before the answer was known.")
+    finally:
+        share.cancel()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
 
 
 async def streamed(

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from service.domain import errors
 from service.domain.catalog import Model
@@ -17,12 +18,19 @@ from service.domain.images import Spec
 from service.domain.limits import NO_LIMITS, Limits
 
 
+class InFlight(StrEnum):
+    """What identical requests that are under way at the same time are."""
+
+    JOIN = "join"  # one purchase, whose picture all of them get
+    VARY = "vary"  # requests for as many samples
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
     """A budget holder. Empty `models`, `tiers` or `backends` mean no restriction; limits hold side by side.
 
     `cache_seconds` is how long results are kept for it; None leaves that to the model and the gateway, 0 is never.
-    With `keepalive`, its JSON answers begin before they are known.
+    `in_flight` None leaves that to the gateway. With `keepalive`, its JSON answers begin before they are known.
     """
 
     name: str
@@ -32,6 +40,7 @@ class Team:
     limits_by_tier: Mapping[str, Limits] = field(default_factory=dict)
     limits_by_model: Mapping[str, Limits] = field(default_factory=dict)
     cache_seconds: int | None = None
+    in_flight: InFlight | None = None
     keepalive: bool = False
     backends: frozenset[str] = frozenset()
     barred_backends: frozenset[str] = frozenset()
@@ -43,13 +52,17 @@ ANYBODY = Team(name="anybody")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One credential of a team, known by its digest only. `id` is what logs show."""
+    """One credential of a team, known by its digest only. `id` is what logs show.
+
+    `in_flight` comes before the team's.
+    """
 
     id: str
     team: Team
     digest: str
     limits: Limits = NO_LIMITS
     expires: datetime | None = None
+    in_flight: InFlight | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

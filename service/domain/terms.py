@@ -2,18 +2,24 @@
 
 Rule: by default an identical request of the same team gets what was bought before, for a while; a caller may ask for a
 purchase of its own (`no-store`), a newer one (`no-cache`, `max-age`), another sample (`x-gateway-variant`), or nothing
-that costs (`only-if-cached`). A request that comes again, as its `Idempotency-Key` says or an SDK that counts its
-tries, is no second wish. What cannot be understood is an `InvalidValue` that names the header.
+that costs (`only-if-cached`). Identical requests side by side are one wish, or one for each sample (`varies`). A
+request that comes again, as its `Idempotency-Key` says or an SDK that counts its tries, is no second wish. What cannot
+be understood is an `InvalidValue` that names the header.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from service.domain.errors import InvalidValue
+from service.domain.teams import InFlight, Key
 
 CACHE_CONTROL, VARIANT, IDEMPOTENCY_KEY = "cache-control", "x-gateway-variant", "idempotency-key"
 RETRY_COUNT = "x-stainless-retry-count"  # both vendors' SDKs send it: 0, then 1, 2 with the identical body
 MOST_VARIANT = 1_000_000
+AUTO = "auto"  # as `x-gateway-variant`: the store deals the number
+MOST_SAMPLES = 10  # numbers that are dealt, from 0, before the first is dealt again
 MOST_AGE = 365 * 24 * 3600
 MOST_TRIES = 1000
 MOST_KEY = 255
@@ -24,8 +30,9 @@ class Terms:
     """`share`: take part at all; `max_age`: how old a result may be, in seconds (None: any age); `only`: do not buy.
 
     `relayed`: a vendor follows the caller's links, behind which something else may be each time, so nothing is shared.
-    `variant` tells samples of the same prompt apart. `key` is the caller's name for this intention. `tries` is how
-    often the caller's SDK has asked before; None where no SDK counts, so that nobody will ask again by itself.
+    `variant` tells samples of the same prompt apart; `vary`: the store deals it (None: it is not said). `key` is
+    the caller's name for this intention. `tries` is how often the caller's SDK has asked before; None where no SDK
+    counts, so that nobody will ask again by itself.
     """
 
     share: bool = True
@@ -33,6 +40,7 @@ class Terms:
     max_age: int | None = None
     only: bool = False
     variant: int = 0
+    vary: bool | None = None
     key: str | None = field(default=None, repr=False)
     tries: int | None = None
 
@@ -60,14 +68,43 @@ def read_terms(headers: Mapping[str, str]) -> Terms:
             max_age = _whole(CACHE_CONTROL, "max-age", value.strip('"'), MOST_AGE)
     if only and not share:
         raise InvalidValue("no-store and only-if-cached exclude each other.", param=CACHE_CONTROL)
+    auto = headers.get(VARIANT, "").strip().lower() == AUTO
     return Terms(
         share=share,
         max_age=max_age,
         only=only,
-        variant=_number(headers, VARIANT, MOST_VARIANT) or 0,
+        variant=0 if auto else _number(headers, VARIANT, MOST_VARIANT) or 0,
+        vary=True if auto else False if VARIANT in headers else None,
         key=_key(headers.get(IDEMPOTENCY_KEY)),
         tries=_number(headers, RETRY_COUNT, MOST_TRIES),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlightRules:
+    """What identical requests side by side are, by `default` and for clients whose `user_agents` show a pattern."""
+
+    default: InFlight = InFlight.JOIN
+    user_agents: tuple[str, ...] = ()
+
+
+def varies(terms: Terms, key: Key, user_agent: str, rules: InFlightRules) -> bool:
+    """Is an identical request beside this one another sample? The first who says something decides.
+
+    These are the request, its key, the key's team, the list of clients and the gateway's default.
+    """
+    if terms.vary is not None:
+        return terms.vary
+    said = key.in_flight or key.team.in_flight
+    if said is None and any(_pattern(pattern).search(user_agent) for pattern in rules.user_agents):
+        return True
+    return (said or rules.default) is InFlight.VARY
+
+
+@cache  # of patterns in the settings only
+def _pattern(text: str) -> re.Pattern[str]:
+    """What a User-Agent contains, in any case; `*` stands for anything."""
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE)
 
 
 def _key(text: str | None) -> str | None:

@@ -20,6 +20,7 @@ KeptSeconds = Annotated[int, Meta(ge=1, le=3_153_600_000)]
 MaybeSeconds = Annotated[float, Meta(ge=0, le=86_400)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Network = Annotated[str, Meta(title="network")]
+UserAgent = Annotated[str, Meta(min_length=1, max_length=200, title="text; * is anything")]
 Tag = Annotated[str, Meta(title="name", extra_json_schema={"pattern": "^[a-z][a-z0-9_-]{0,31}$"})]
 
 
@@ -155,6 +156,19 @@ class Cache(Entry, frozen=True):
     ] = 3600
     most_bytes: Annotated[int, Meta(ge=1, le=268_435_456, description="Larger results are not kept.")] = 16_777_216
     shared: Annotated[bool, Meta(description="One team gets what was bought for another.")] = False
+    in_flight: Annotated[
+        Literal["join", "vary"],
+        Meta(
+            description="Identical requests of one key that are under way at the same time: all get the picture of one "
+            "purchase (join), or each another sample (vary). Teams and keys may say otherwise."
+        ),
+    ] = "join"
+    vary_user_agents: Annotated[
+        tuple[UserAgent, ...],
+        Meta(
+            description="Clients whose requests vary unless team or key say otherwise: what their User-Agent contains."
+        ),
+    ] = ("ai-sdk",)
 
 
 class Purchases(Entry, frozen=True):

@@ -8,13 +8,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from service.domain.catalog import Catalog
 from service.domain.limits import NO_LIMITS, Limits
-from service.domain.teams import Key, Roster, Team
+from service.domain.teams import InFlight, Key, Roster, Team
 from service.settings.files import CacheSeconds, Count, Dollars, Entry, Place, read_yaml
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -41,6 +41,10 @@ class KeyEntry(Entry, frozen=True):
         str, Meta(description="Its digest, as `image-gateway keys new` prints it: 64 lower-case hex digits.")
     ]
     limits: Annotated[LimitsEntry, Meta(description="What this key alone may use.")] = LimitsEntry()
+    in_flight: Annotated[
+        Literal["join", "vary"] | None,
+        Meta(description="What its identical requests side by side are; else as its team says."),
+    ] = None
 
 
 class TeamEntry(Entry, frozen=True):
@@ -58,6 +62,13 @@ class TeamEntry(Entry, frozen=True):
     cache_seconds: Annotated[
         CacheSeconds,
         Meta(description="How long its results are kept, 0: not at all; else as the model or gateway.yaml."),
+    ] = None
+    in_flight: Annotated[
+        Literal["join", "vary"] | None,
+        Meta(
+            description="Identical requests of one key side by side: one purchase (join), or another sample for each "
+            "(vary); else as gateway.yaml says."
+        ),
     ] = None
     keepalive: Annotated[
         bool, Meta(description="Its JSON answers begin before they are known, as with `x-gateway-keepalive: true`.")
@@ -91,7 +102,10 @@ def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roste
         teams[name] = _team(place, name, entry, catalog)
         for index, key in enumerate(entry.keys):
             limits = _limits(place / "keys" / index / "limits", key.limits)
-            _add(place / "keys" / index, keys, Key(id=key.id, team=teams[name], digest=key.sha256, limits=limits))
+            read = Key(
+                id=key.id, team=teams[name], digest=key.sha256, limits=limits, in_flight=_in_flight(key.in_flight)
+            )
+            _add(place / "keys" / index, keys, read)
     return Roster(teams=teams, keys=keys)
 
 
@@ -109,10 +123,15 @@ def _team(place: Place, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
         limits_by_tier=_limits_by(place / "limits_by_tier", entry.limits_by_tier, tiers),
         limits_by_model=_limits_by(place / "limits_by_model", entry.limits_by_model, catalog.models),
         cache_seconds=entry.cache_seconds,
+        in_flight=_in_flight(entry.in_flight),
         keepalive=entry.keepalive,
         backends=entry.backends,
         barred_backends=entry.barred_backends,
     )
+
+
+def _in_flight(said: str | None) -> InFlight | None:
+    return None if said is None else InFlight(said)
 
 
 def _check_backends(place: Place, entry: TeamEntry, known: Collection[str]) -> None:

@@ -3,12 +3,14 @@
 Rule: identical requests of a scope have one name. A result that is kept is a hit; a purchase under way is joined,
 in this replica without asking anybody, across replicas by the flight of that name (`fly.py`); else the caller leads.
 Who shares with nobody buys alone, but an SDK that asks again gets what its first try bought. A failure that may have
-been billed is remembered for the API key: its identical requests get the same failure for a while. A purchase lives in
-a task of its own: a caller who hangs up does not end it.
+been billed is remembered for the API key: its identical requests get the same failure for a while. Where requests side
+by side vary, the store deals each a number of a series, and it goes on as the request for that sample
+(decision 0037). A purchase lives in a task of its own: a caller who hangs up does not end it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,11 +31,12 @@ from service.domain.images import fingerprint
 from service.domain.ledger import Source
 from service.domain.routing import Next, after
 from service.domain.teams import Key, Team
-from service.domain.terms import Terms
+from service.domain.terms import MOST_SAMPLES, Terms
+from service.usecases.background import report_lost_error
 from service.usecases.buy_pictures import Depart, Made, Wish, nothing
 from service.usecases.detached import Detached
 from service.usecases.events import FlightTaken
-from service.usecases.flights import Flights, Result, Results, Seat, Told
+from service.usecases.flights import Flights, Result, Results, Seat, Series, Told
 from service.usecases.fly import Brought, Flight, Flown, Fly
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.ports import Observer, unobserved
@@ -74,6 +77,7 @@ class BuyOnce:
     mint: Callable[[], str]
     now: Callable[[], datetime]
     observe: Observer = unobserved
+    _callers: Counter[tuple[str, str]] = field(default_factory=Counter)
     _here: dict[tuple[str, str], asyncio.Task[Flown]] = field(default_factory=dict)
 
     def shares(self, wish: Wish, terms: Terms) -> bool:
@@ -95,6 +99,57 @@ class BuyOnce:
             NotKeptAnyMore: an SDK asks again for what was bought, and it is nowhere.
             GatewayError: what buying raises.
         """
+        if terms.vary and not terms.only and self.shares(wish, terms):
+            return await self._varied(wish, terms, buy)
+        return await self._sample(wish, terms, buy)
+
+    async def _varied(self, wish: Wish, terms: Terms, buy: Buy) -> Share:
+        """The sample whose number the store deals. Who takes over from this caller is dealt the same number."""
+        scope, series = self._series(wish, terms)
+        here, number = (scope, series.name), None
+        busy = self._callers[here] > 0
+        self._callers[here] += 1
+        try:
+            dealt = await self.flights.deal(scope, series, again=terms.again, busy=busy)
+            if isinstance(dealt, Failure):
+                raise self._joined_failure(dealt)
+            number = dealt
+            return await self._sample(wish, replace(terms, variant=number), buy)
+        except asyncio.CancelledError:  # the caller hung up; the purchase goes on
+            self._offer(scope, series, number)
+            raise
+        except GatewayError as error:
+            if not isinstance(error, CallFailed) or not is_final(error.failure):
+                self._offer(scope, series, number)
+            raise
+        finally:
+            self._callers[here] -= 1
+            if not self._callers[here]:
+                del self._callers[here]
+
+    def _series(self, wish: Wish, terms: Terms) -> tuple[str, Series]:
+        """Scope and series of a wish."""
+        places = samples(wish, shared=self.policy.shared)
+        scope, first = places[0]
+        return scope, Series(
+            name=name_for_key(wish.caller.key, first),
+            flights=tuple(name for _, name in places),
+            failure=self._remembered_as(series_name(first), wish, terms),
+            seconds=self.seconds(wish),
+        )
+
+    def _offer(self, scope: str, series: Series, number: int | None) -> None:
+        """Behind the request: the next one of the series takes this number."""
+
+        async def offer(number: int) -> None:
+            with suppress(StateUnavailable):  # the next one is dealt another number, and may buy
+                await self.flights.offer(scope, series, number)
+
+        if number is not None:
+            self.detached.begin(offer(number)).add_done_callback(report_lost_error)
+
+    async def _sample(self, wish: Wish, terms: Terms, buy: Buy) -> Share:
+        """The pictures of a wish whose variant is known."""
         scope, name = place_of(wish, terms, shared=self.policy.shared)
         shared = self.shares(wish, terms)
         wish = replace(wish, source=Source.MISS if shared else Source.BYPASS)
@@ -148,7 +203,7 @@ class BuyOnce:
         """Lead the flight of that name, or have what another replica brought."""
 
         async def lead(depart: Depart) -> Brought:
-            result = await self._bought(scope, name, wish, buy, depart)
+            result = await self._bought(scope, name, wish, terms, buy, depart)
             kept = await self.results.put(scope, name, result, self.seconds(wish))
             return Brought(result=result, kept=kept or result.stored)
 
@@ -179,7 +234,7 @@ class BuyOnce:
         await self._check_remembered(scope, self._remembered_as(name, wish, terms))
 
         async def lead(depart: Depart) -> Result:
-            result = await self._bought(scope, name, wish, buy, depart)
+            result = await self._bought(scope, name, wish, terms, buy, depart)
             if replaces:
                 await self.results.put(scope, name, result, self.seconds(wish))
             return result
@@ -235,21 +290,30 @@ class BuyOnce:
         """Raise `CallJoined` if a failure is remembered."""
         failure = await self.flights.recall(scope, remembered_as) if remembered_as else None
         if failure:
-            self.observe(FlightTaken(seat=Seat.LANDED))
-            raise CallJoined(failure)
+            raise self._joined_failure(failure)
 
-    async def _remember(self, scope: str, name: str, wish: Wish, failure: Failure) -> None:
-        """Keep what may have been billed for the next identical request of this key."""
-        if failure.may_be_billed and self.policy.failure_seconds > 0:
-            remembered_as = name_for_key(wish.caller.key, name)
+    def _joined_failure(self, failure: Failure) -> CallJoined:
+        self.observe(FlightTaken(seat=Seat.LANDED))
+        return CallJoined(failure)
+
+    async def _remember(self, scope: str, name: str, wish: Wish, terms: Terms, failure: Failure) -> None:
+        """Keep what may have been billed for the next identical request of this key, whichever number it would get."""
+        if not failure.may_be_billed or self.policy.failure_seconds == 0:
+            return
+        plain = samples(wish, shared=self.policy.shared)[0][1]
+        names = (name, series_name(plain)) if terms.vary else (name,)
+        for each in names:
+            remembered_as = name_for_key(wish.caller.key, each)
             with suppress(StateUnavailable):  # the caller is told the failure all the same
                 await self.flights.remember(scope, remembered_as, failure, self.policy.failure_seconds)
 
-    async def _bought(self, scope: str, name: str, wish: Wish, buy: Buy, depart: Depart) -> Result:
+    async def _bought(  # noqa: PLR0913, PLR0917 (all that a purchase is about)
+        self, scope: str, name: str, wish: Wish, terms: Terms, buy: Buy, depart: Depart
+    ) -> Result:
         try:
             made = await buy(wish, depart)
         except CallFailed as failed:
-            await self._remember(scope, name, wish, failed.failure)
+            await self._remember(scope, name, wish, terms, failed.failure)
             raise
         keeping = await self.keep(made.purchase, wish)
         return Result(
@@ -270,9 +334,24 @@ class BuyOnce:
 
 def place_of(wish: Wish, terms: Terms, *, shared: bool) -> tuple[str, str]:
     """Scope and name of a wish: the same for two wishes that the same picture serves, and for no others."""
-    team = wish.caller.key.team
-    scope = SHARED if shared else team.name
-    return scope, sha256(f"{fingerprint(wish.spec)}\n{terms.variant}{_bounds(team)}".encode()).hexdigest()
+    (place,) = _places(wish, (terms.variant,), shared=shared)
+    return place
+
+
+def samples(wish: Wish, *, shared: bool) -> list[tuple[str, str]]:
+    """The places of the samples that the store may deal, by their numbers."""
+    return _places(wish, range(MOST_SAMPLES), shared=shared)
+
+
+def _places(wish: Wish, variants: Iterable[int], *, shared: bool) -> list[tuple[str, str]]:
+    team, drawn = wish.caller.key.team, fingerprint(wish.spec)
+    scope, bounds = SHARED if shared else team.name, _bounds(team)
+    return [(scope, sha256(f"{drawn}\n{variant}{bounds}".encode()).hexdigest()) for variant in variants]
+
+
+def series_name(plain: str) -> str:
+    """The name of what all samples of a wish have in common, by the name of the plain one."""
+    return f"{plain}-series"
 
 
 def name_for_key(key: Key, name: str) -> str:

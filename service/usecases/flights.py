@@ -96,6 +96,20 @@ class Told:
 MOMENT = Told()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Samples of one wish for one API key, to which numbers are dealt: 0, 1, 2 and so on.
+
+    `flights` are those of the numbers. `failure` is the name of a remembered failure, or empty. What is known of the
+    series is forgotten `seconds` after a number was dealt for the first time.
+    """
+
+    name: str
+    flights: tuple[str, ...]
+    failure: str
+    seconds: float
+
+
 class Flights(Protocol):
     """Purchases under way, by name. `owner` is the replica and request that asks. May raise `StateUnavailable`.
 
@@ -115,6 +129,19 @@ class Flights(Protocol):
 
         Remembered for so many seconds.
         """
+        ...
+
+    async def deal(self, team: str, series: Series, *, again: bool, busy: bool) -> int | Failure:
+        """The number of the next request of a series, or the failure that is remembered for it.
+
+        A number on offer, or in doubt, comes first. Then a request that is made `again` gets one that was dealt. Any
+        other gets the next one, but a new number only while others are under way, or `busy` in this replica. Numbers
+        begin at 0 again when there is no next one, or 5 s after the last was dealt while nothing is under way.
+        """
+        ...
+
+    async def offer(self, team: str, series: Series, number: int) -> None:
+        """The next request takes this number: its caller hung up, or nothing was bought for it."""
         ...
 
     async def sent(self, team: str, flight: str, owner: str) -> None:

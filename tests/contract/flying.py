@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.state import connect, disconnect
 from service.domain.errors import Failure
-from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, Told, hollow
+from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, Series, Told, hollow
 from tests.contract.keeping import result
 from tests.fakes.flights import FakeFlights
 
@@ -20,6 +20,16 @@ OVER = 0.0  # a lease that is over when it begins
 
 BROUGHT = result()
 LANDED = Boarding(seat=Seat.LANDED, result=hollow(BROUGHT))
+
+
+def a_series(**changes: Any) -> Series:
+    plain = {
+        "name": "search-1 a fox",
+        "flights": tuple(f"n{number}" for number in range(10)),
+        "failure": "",
+        "seconds": 60,
+    }
+    return Series(**{**plain, **changes})
 
 
 class Sky(Protocol):
@@ -123,6 +133,18 @@ class Airport:
             again_seconds=again_seconds,
         )
         await self.sky.leasing(LEASE).land(self.team, self.flight, owner, landing)
+
+    async def deal(self, *, again: bool = False, busy: bool = False, **series: Any) -> int | Failure:
+        return await self.sky.leasing(LEASE).deal(self.team, a_series(**series), again=again, busy=busy)
+
+    async def offer(self, number: int) -> None:
+        await self.sky.leasing(LEASE).offer(self.team, a_series(), number)
+
+    async def fly(self, number: int) -> None:
+        """Lead the flight of a number, to its landing."""
+        flight = replace(self, flight=f"n{number}")
+        await flight.board("one")
+        await flight.land("one", seconds=1)
 
     async def hand_over(self, owner: str, result: Result = BROUGHT) -> bool:
         return await self.sky.leasing(LEASE).hand_over(self.team, self.flight, owner, result)

@@ -14,7 +14,7 @@ from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.domain.outcomes import Purchase
 from service.usecases.flights import Boarding, Flights, Landing, Seat
 from tests.cluster import valkey_cluster
-from tests.contract.flying import BROUGHT, LANDED, LEASE, OVER, Airport, airport_on
+from tests.contract.flying import BROUGHT, LANDED, LEASE, OVER, Airport, a_series, airport_on
 from tests.contract.keeping import PIXELS, picture, result
 from tests.fakes.flights import FakeFlights
 
@@ -127,6 +127,89 @@ async def test_a_remembered_failure_is_told_instead_of_leading(airport: Airport)
     assert await replace(airport, team=f"{airport.team}-2").recall("search-1 a fox") is None
     await airport.remember("search-1 a fox", BLOCKED, 0)
     assert await airport.recall("search-1 a fox") is None
+
+
+async def test_requests_side_by_side_are_dealt_ten_numbers_and_then_the_first_again(airport: Airport) -> None:
+    assert [await airport.deal() for _ in range(12)] == [*range(10), 0, 1]
+    assert await airport.deal(name="search-2 a fox") == 0
+
+
+async def test_numbers_of_what_was_bought_are_dealt_again(airport: Airport) -> None:
+    assert [await airport.deal() for _ in range(4)] == [0, 1, 2, 3]
+    for number in range(4):
+        await airport.fly(number)
+    for _ in range(3):
+        assert [await airport.deal() for _ in range(4)] == [0, 1, 2, 3]
+    assert await airport.deal(busy=True) == 4
+
+
+async def test_requests_one_after_the_other_are_the_plain_one(airport: Airport) -> None:
+    assert await airport.deal() == 0
+    await airport.fly(0)
+    assert [await airport.deal() for _ in range(3)] == [0, 0, 0]
+
+
+async def test_a_number_is_new_only_while_another_is_under_way(airport: Airport) -> None:
+    assert await airport.deal() == 0
+    await replace(airport, flight="n0").board("one")
+    assert await airport.deal() == 1
+    await airport.fly(1)
+    assert await airport.deal() == 2
+    await airport.fly(2)
+    await replace(airport, flight="n0").land("one")
+    assert await airport.deal() == 0
+
+
+async def test_what_others_bought_before_is_no_purchase_that_begins(airport: Airport) -> None:
+    await airport.fly(0)
+    assert [await airport.deal() for _ in range(2)] == [0, 0]
+
+
+async def test_a_number_on_offer_is_dealt_first(airport: Airport) -> None:
+    for _ in range(4):
+        await airport.deal()
+    await airport.offer(2)
+    await airport.offer(1)
+    assert [await airport.deal() for _ in range(3)] == [1, 2, 4]
+
+
+async def test_the_only_number_of_a_series_needs_no_offer(airport: Airport) -> None:
+    await airport.offer(0)
+    assert await airport.deal() == 0
+    await airport.offer(0)
+    assert await airport.deal() == 0
+    assert await airport.deal() == 1
+
+
+async def test_a_number_in_doubt_is_dealt_until_that_is_known(airport: Airport) -> None:
+    for _ in range(3):
+        await airport.deal()
+    doubtful = replace(airport, flight="n1")
+    await doubtful.board("one")
+    await doubtful.sent("one", OVER)
+    assert [await airport.deal() for _ in range(2)] == [1, 1]
+    await doubtful.land("one")
+    assert await airport.deal() == 3
+
+
+async def test_who_asks_again_is_dealt_one_that_was_dealt(airport: Airport) -> None:
+    assert await airport.deal(again=True) == 0
+    assert await airport.deal() == 1
+    assert [await airport.deal(again=True) for _ in range(3)] == [0, 1, 0]
+    await airport.offer(1)
+    assert await airport.deal(again=True) == 1
+
+
+async def test_a_failure_of_a_series_is_told_instead_of_a_number(airport: Airport) -> None:
+    await airport.remember("search-1 fails", BLOCKED)
+    assert await airport.deal(failure="search-1 fails") == BLOCKED
+    assert await airport.deal(failure="search-2 fails") == 0
+    assert await airport.deal() == 1
+
+
+async def test_a_series_is_forgotten(airport: Airport) -> None:
+    assert [await airport.deal(seconds=60), await airport.deal(seconds=0)] == [0, 1]
+    assert await airport.deal() == 0
 
 
 async def test_a_result_is_handed_over_to_those_who_wait(airport: Airport) -> None:
@@ -331,6 +414,14 @@ async def told(airport: Airport, verb: str, owner: str, lease: float) -> Boardin
                 again_seconds=60 if verb == "hide" else 0,
             )
     return None
+
+
+async def test_in_memory_numbers_go_on_for_five_seconds() -> None:
+    flights = FakeFlights()
+    story = [(0, 0), (4, 1), (5, 0), (4.9, 1), (5, 0), (6, 0)]
+    for seconds, number in story:
+        flights.now += round(seconds * 1_000_000)
+        assert await flights.deal("search", a_series(), again=False, busy=False) == number
 
 
 async def test_in_memory_time_goes_on_when_told() -> None:

@@ -1,10 +1,11 @@
 """Flights in memory, by the same rules as the real ones and by a clock that tests set."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from service.domain.errors import Failure, StateUnavailable
 from service.domain.refusals import SECOND
-from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Told, hollow
+from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Series, Told, hollow
 from tests.fakes.ledger import NOW
 
 
@@ -21,7 +22,21 @@ class Flight:
     gone: int = 2**62
     is_sent: bool = False
     waiting: int = 0
+    landed: int = 0
     landing: Boarding | None = None
+
+
+@dataclass(slots=True)
+class Dealt:
+    """What is known of a series."""
+
+    gone: int
+    last: int | None = None
+    dealt: int = 0
+    size: int = 0
+    first: int | None = None
+    retry: int = 0
+    offers: dict[int, int] = field(default_factory=dict)
 
 
 class FakeFlights:
@@ -44,6 +59,7 @@ class FakeFlights:
         self.lease_seconds = lease_seconds
         self.memory_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
+        self._series: dict[tuple[str, str], Dealt] = {}
         self.handed: dict[tuple[str, str], tuple[Result, int]] = {}
         self._failures: dict[tuple[str, str], tuple[Failure, int]] = {}
         self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
@@ -54,6 +70,7 @@ class FakeFlights:
         self._wishes.clear()
         self._failures.clear()
         self.handed.clear()
+        self._series.clear()
 
     async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
         """Take a seat."""
@@ -115,8 +132,62 @@ class FakeFlights:
             found.landing = Boarding(
                 seat=Seat.LANDED, mark=found.mark, failure=landing.failure, result=brought, handed=landing.handed
             )
+            found.landed = self.now
             found.lease_end = self.now + round(landing.seconds * SECOND)
             found.gone = self.now + round(max(landing.seconds, landing.again_seconds) * SECOND)
+
+    async def deal(self, team: str, series: Series, *, again: bool, busy: bool) -> int | Failure:
+        """The number of the next request of a series, or a failure."""
+        self._find(team, "")
+        failure = self._remembered(team, series.failure)
+        if failure:
+            return failure
+        found = self._series.get((team, series.name))
+        if found is None or found.gone <= self.now:
+            found = self._series[team, series.name] = Dealt(gone=self.now + round(series.seconds * SECOND))
+        flights = [self._flights.get((team, name)) for name in series.flights]
+        for number in sorted(found.offers):
+            if self.now < found.offers.pop(number):
+                return self._give(found, series, number, new=True)
+        for number, flight in enumerate(flights[: found.size]):
+            if flight and not flight.landing and flight.is_sent and flight.lease_end <= self.now:
+                return number
+        if again and found.size:
+            number, found.retry = found.retry % found.size, found.retry % found.size + 1
+            return number
+        return self._next(found, series, flights, busy=busy)
+
+    def _next(self, found: Dealt, series: Series, flights: Sequence[Flight | None], *, busy: bool) -> int:
+        goes_on = self.now - found.dealt < 5 * SECOND
+        first = flights[found.first] if found.first is not None else None
+        begins = found.first is not None and not (first and first.landing and first.landed >= found.dealt)
+        busy = (
+            busy
+            or (begins and goes_on)
+            or any(flight and not flight.landing and self.now < flight.lease_end for flight in flights)
+        )
+        number = 0 if found.last is None else found.last + 1
+        if number >= len(flights) or (not busy and (number >= found.size or not goes_on)):
+            number, found.last = 0, 0
+        flight = flights[number]
+        kept = flight is not None and flight.landing is not None and flight.landing.result is not None
+        return self._give(found, series, number, new=number >= found.size and not kept)
+
+    def _give(self, found: Dealt, series: Series, number: int, *, new: bool) -> int:
+        found.last, found.dealt = max(found.last or 0, number), self.now
+        found.size, found.first = max(found.size, number + 1), number if new else None
+        if new:
+            found.gone = self.now + round(series.seconds * SECOND)
+        return number
+
+    async def offer(self, team: str, series: Series, number: int) -> None:
+        """The next request takes this number."""
+        self._find(team, "")
+        found = self._series.get((team, series.name))
+        if found and found.size == 1:
+            del self._series[team, series.name]
+        elif found:
+            found.offers[number] = self.now + 60 * SECOND
 
     async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
         """Lay the result out."""

@@ -36,6 +36,7 @@ from tests.fakes.ledger import FakeLedger
 from tests.fakes.pictures import FakePictures
 
 CENT = 10_000_000
+UNSHARED = replace(POLICY, seconds=0)
 TERMS = Terms()
 FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
 
@@ -344,6 +345,131 @@ async def test_those_who_come_when_nothing_can_be_handed_over_buy_once_more_toge
     assert scene.vendor.calls == 2
 
 
+VARY = Terms(vary=True)
+
+
+async def side_by_side(scene: Scene, count: int, terms: Terms = VARY, replicas: int = 2) -> list[Share]:
+    """So many identical requests at once, on several replicas, all under way before the vendor draws."""
+    there = [scene.replica() for _ in range(replicas)]
+    scene.vendor.gate.clear()
+    asking = [asyncio.create_task(there[number % replicas](wish(), terms, scene.vendor.buy)) for number in range(count)]
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    return [*await asyncio.gather(*asking)]
+
+
+async def test_requests_side_by_side_that_vary_get_different_pictures() -> None:
+    scene = Scene()
+    first = await side_by_side(scene, 4)
+    second = await side_by_side(scene, 4)
+    assert {drawn(share) for share in first} == {b"fox1", b"fox2", b"fox3", b"fox4"}
+    assert {drawn(share) for share in second} == {drawn(share) for share in first}
+    assert {share.source for share in second} == {Source.HIT}
+    assert scene.vendor.calls == 4
+
+
+async def test_a_varied_sample_is_kept_as_the_variant_of_its_number() -> None:
+    scene = Scene()
+    pictures = {drawn(share) for share in await side_by_side(scene, 3)}
+    kept = [await scene.replica()(wish(), Terms(variant=number), scene.vendor.buy) for number in range(3)]
+    assert {drawn(share) for share in kept} == pictures
+    assert {share.source for share in kept} == {Source.HIT}
+
+
+async def test_at_most_ten_samples_and_then_the_first_again() -> None:
+    scene = Scene()
+    shares = await side_by_side(scene, 12)
+    assert (scene.vendor.calls, len({drawn(share) for share in shares})) == (10, 10)
+    assert [share.source for share in shares].count(Source.JOINED) == 2
+
+
+async def test_one_after_the_other_is_the_plain_request() -> None:
+    scene = Scene()
+    replica = scene.replica()
+    for source in (Source.MISS, Source.HIT, Source.HIT):
+        assert (await replica(wish(), VARY, scene.vendor.buy)).source is source
+    assert (await replica(wish(), TERMS, scene.vendor.buy)).source is Source.HIT
+
+
+async def test_another_keys_requests_are_another_series() -> None:
+    scene = Scene()
+    scene.vendor.gate.clear()
+    other = caller(key=replace(KEY, id="search-2"))
+    asking = [asyncio.create_task(scene.replica()(wish(who), VARY, scene.vendor.buy)) for who in (caller(), other)]
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    assert {drawn(share) for share in await asyncio.gather(*asking)} == {b"fox1"}
+
+
+async def test_what_takes_the_place_of_a_caller_who_hung_up_joins() -> None:
+    scene = Scene()
+    replica = scene.replica()
+    scene.vendor.gate.clear()
+    asking = [asyncio.create_task(replica(wish(), VARY, scene.vendor.buy)) for _ in range(3)]
+    await waiting(lambda: scene.vendor.calls == 3)
+    asking[1].cancel()
+    await asyncio.sleep(0.01)
+    again = asyncio.create_task(scene.replica()(wish(), VARY, scene.vendor.buy))
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    shares = [await asking[0], await again, await asking[2]]
+    assert {drawn(share) for share in shares} == {b"fox1", b"fox2", b"fox3"}
+    assert (shares[1].source, scene.vendor.calls) == (Source.JOINED, 3)
+
+
+async def test_an_sdk_that_asks_again_joins_though_requests_vary() -> None:
+    scene = Scene()
+    scene.vendor.gate.clear()
+    asking = [asyncio.create_task(scene.replica()(wish(), tried(0, vary=True), scene.vendor.buy)) for _ in range(2)]
+    await waiting(lambda: scene.vendor.calls == 2)
+    asking += [asyncio.create_task(scene.replica()(wish(), tried(1, vary=True), scene.vendor.buy)) for _ in range(2)]
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    assert {drawn(share) for share in await asyncio.gather(*asking[2:])} == {b"fox1", b"fox2"}
+    assert scene.vendor.calls == 2
+    await asyncio.gather(*asking)
+
+
+async def test_a_varied_failure_that_may_have_been_billed_is_remembered_whichever_number_comes_next() -> None:
+    scene = Scene()
+    scene.vendor.gate.clear()
+    scene.vendor.answers = [CallFailed(failure(FailureKind.TIMED_OUT))]
+    asking = [asyncio.create_task(scene.replica()(wish(), VARY, scene.vendor.buy)) for _ in range(3)]
+    await waiting(lambda: scene.vendor.calls == 3)
+    scene.vendor.gate.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in found) == ["CallFailed", "Share", "Share"]
+    for seconds in (2, 4, 23):
+        scene.flights.now += seconds * 1_000_000
+        with pytest.raises(CallJoined):
+            await scene.replica()(wish(), VARY, scene.vendor.buy)
+    assert scene.vendor.calls == 3
+    scene.flights.now += 2_000_000
+    await scene.replica()(wish(), VARY, scene.vendor.buy)
+
+
+async def test_a_number_for_which_nothing_was_bought_is_the_next_ones() -> None:
+    scene = Scene()
+    scene.vendor.answers = [CallFailed(failure(FailureKind.OVERLOADED))]
+    with pytest.raises(CallFailed):
+        await scene.replica()(wish(), VARY, scene.vendor.buy)
+    await asyncio.sleep(0.01)
+    await scene.replica()(wish(), VARY, scene.vendor.buy)
+    assert (await scene.replica()(wish(), Terms(variant=0), scene.vendor.buy)).source is Source.HIT
+
+
+@pytest.mark.parametrize("terms", [Terms(vary=True, share=False), Terms(vary=True, max_age=0)])
+async def test_without_what_is_kept_each_varied_request_is_a_purchase(terms: Terms) -> None:
+    scene = Scene()
+    shares = await side_by_side(scene, 3, terms)
+    assert (len({drawn(share) for share in shares}), scene.vendor.calls) == (3, 3)
+
+
+async def test_without_a_cache_each_varied_request_is_a_purchase() -> None:
+    scene = Scene(policy=UNSHARED)
+    assert len({drawn(share) for share in await side_by_side(scene, 12, VARY)}) == 12
+
+
 async def test_a_leader_shows_that_it_lives() -> None:
     scene = Scene()
     replica = scene.replica(lease=0.003)
@@ -445,9 +571,6 @@ async def test_what_may_have_been_billed_is_not_bought_again_for_an_sdk(terms: d
     assert scene.vendor.calls == 1
     await scene.replica()(wish(), tried(0, **terms), scene.vendor.buy)
     assert scene.vendor.calls == 2
-
-
-UNSHARED = replace(POLICY, seconds=0)
 
 
 @pytest.mark.parametrize("policy", [POLICY, UNSHARED, replace(POLICY, shared=True)])

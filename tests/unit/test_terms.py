@@ -1,9 +1,12 @@
 """What a caller says about sharing."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.errors import InvalidValue
-from service.domain.terms import Terms, read_terms
+from service.domain.teams import InFlight, Key, Team
+from service.domain.terms import InFlightRules, Terms, read_terms, varies
 
 
 @pytest.mark.parametrize(
@@ -64,3 +67,38 @@ def test_a_key_is_taken_with_or_without_quotes(text: str, key: str) -> None:
 def test_a_request_that_was_sent_before_says_so(text: str | None, tries: int | None, again: bool) -> None:
     terms = read_terms({} if text is None else {"x-stainless-retry-count": text})
     assert (terms.tries, terms.again) == (tries, again)
+
+
+@pytest.mark.parametrize(
+    ("text", "variant", "vary"), [(None, 0, None), ("0", 0, False), ("2", 2, False), ("Auto", 0, True)]
+)
+def test_a_variant_is_a_number_or_left_to_the_gateway(text: str | None, variant: int, vary: bool | None) -> None:
+    terms = read_terms({} if text is None else {"x-gateway-variant": text})
+    assert (terms.variant, terms.vary) == (variant, vary)
+
+
+AI_SDK = "ai/6.0.3 ai-sdk/openai/3.0.141 ai-sdk/provider-utils/4.0.23 runtime/node.js/24"
+RULES = InFlightRules(user_agents=("ai-sdk", "agent-*-images"))
+JOIN, VARY = InFlight
+
+
+@pytest.mark.parametrize(
+    ("vary", "key", "team", "user_agent", "default", "varied"),
+    [
+        (None, None, None, "OpenAI/Python 3.52.0", JOIN, False),
+        (None, None, None, "OpenAI/Python 3.52.0", VARY, True),
+        (None, None, None, AI_SDK, JOIN, True),
+        (None, None, None, AI_SDK.upper(), JOIN, True),
+        (None, None, None, "agent-7-images/1", JOIN, True),
+        (None, None, JOIN, AI_SDK, JOIN, False),
+        (None, VARY, JOIN, "curl/8", JOIN, True),
+        (None, JOIN, VARY, AI_SDK, VARY, False),
+        (True, JOIN, JOIN, "curl/8", JOIN, True),
+        (False, VARY, VARY, AI_SDK, VARY, False),
+    ],
+)
+def test_request_key_team_client_and_gateway_decide_in_this_order(
+    *, vary: bool | None, key: InFlight | None, team: InFlight | None, user_agent: str, default: InFlight, varied: bool
+) -> None:
+    who = Key(id="search-1", team=Team(name="search", in_flight=team), digest="", in_flight=key)
+    assert varies(Terms(vary=vary), who, user_agent, replace(RULES, default=default)) is varied

@@ -2,7 +2,7 @@
 
 Rule: who buys is decided by a script, at once and by the server's clock; every flight goes by itself, `memory_seconds`
 after its leader's last sign of life or when its landing is to be forgotten. A result that callers wait for and find
-nowhere else lies here for seconds, within a bound (decision 0033). A server that refuses, hangs, is full,
+nowhere else lies here for seconds, within a bound (decision 0036). A server that refuses, hangs, is full,
 loading or read-only is `StateUnavailable` within 150 ms, and so is a landing that a newer replica spelled in a way that
 this one cannot read. A store that was emptied has no flights.
 """
@@ -19,7 +19,7 @@ from service.adapters.redis.parcels import packed, unpacked
 from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
 from service.adapters.state import PATIENCE_SECONDS
 from service.domain.errors import Failure, StateUnavailable
-from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Told, hollow
+from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Series, Told, hollow
 
 LEASE_SECONDS = 30.0
 MEMORY_SECONDS = 600.0
@@ -32,9 +32,22 @@ UNREADABLE = "The gateway's state holds a landing that cannot be read."
 _decoder = msgspec.json.Decoder(Failure)
 
 
-_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE, _REMEMBER, _RECALL, _AWAITED, _TAKEN = (
-    load(verb, SCRIPTS / "flights", when_full=verb != "board")
-    for verb in ("board", "follow", "sent", "extend", "land", "leave", "remember", "recall", "awaited", "taken")
+_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE, _REMEMBER, _RECALL, _AWAITED, _TAKEN, _DEAL, _OFFER = (
+    load(verb, SCRIPTS / "flights", when_full=verb not in {"board", "deal"})
+    for verb in (
+        "board",
+        "follow",
+        "sent",
+        "extend",
+        "land",
+        "leave",
+        "remember",
+        "recall",
+        "awaited",
+        "taken",
+        "deal",
+        "offer",
+    )
 )
 
 
@@ -81,6 +94,21 @@ class RedisFlights:
         keys = (f"igw:{{{team}}}:wish:{wish}",)
         name: bytes = await self._scripts.run(_FOLLOW, keys, flight, int(again), _milliseconds(seconds))
         return name.decode()
+
+    async def deal(self, team: str, series: Series, *, again: bool, busy: bool) -> int | Failure:
+        """The number of the next request of a series, or a failure."""
+        keys = (
+            _series_key(team, series),
+            _failure_key(team, series.failure),
+            *(_flight_key(team, each) for each in series.flights),
+        )
+        wanted = bool(series.failure), again, busy
+        number, failure = await self._scripts.run(_DEAL, keys, *map(int, wanted), _milliseconds(series.seconds))
+        return _failure(failure) if failure else int(number)
+
+    async def offer(self, team: str, series: Series, number: int) -> None:
+        """The next request takes this number."""
+        await self._scripts.run(_OFFER, (_series_key(team, series),), number)
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
         """From here on nobody else may lead."""
@@ -156,6 +184,10 @@ class RedisFlights:
 
 def _flight_key(team: str, flight: str) -> str:
     return f"igw:{{{team}}}:flight:{flight}"
+
+
+def _series_key(team: str, series: Series) -> str:
+    return f"igw:{{{team}}}:series-v1:{series.name}"
 
 
 def _handover_key(team: str, flight: str) -> str:

@@ -9,6 +9,7 @@ local lease = whole(now + tonumber(ARGV[4]))
 local waiting = redis.call('HGET', KEYS[1], 'waiting') or '0'
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'state', 'landed', 'owner', ARGV[1], 'mark', flight.mark, 'lease', lease,
-  'failure', ARGV[2], 'result', ARGV[3], 'waiting', waiting, 'handed', ARGV[6])
+  'failure', ARGV[2], 'result', ARGV[3], 'waiting', waiting, 'handed', ARGV[6],
+  'landed', whole(now))
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1

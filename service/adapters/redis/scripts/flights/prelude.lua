@@ -1,7 +1,7 @@
 -- Stands before every script of a flight, behind clock.lua: how a flight is read and written.
 --
 -- KEYS[1] igw:{team}:flight:<name>  hash: state (open, sent, landed), owner, mark, lease (its end, microseconds since
--- 1970; of a landed flight, how long everybody is told), and of a landed flight its failure or its hollow result. Every
+-- 1970; of a landed flight, how long everybody is told), and of a landed flight its failure or its hollow result, and when it landed. Every
 -- write says when the key goes by itself.
 -- ARGV[1] is always the owner that asks. Numbers are written with '%.0f': Lua would round them otherwise.
 
