@@ -169,9 +169,11 @@ async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
     assert (outcome.kind, outcome.code) == (FailureKind.INVALID_REQUEST, "too_big")
 
 
-async def test_a_redirect_is_an_answer_like_any_other(openai_sim: Simulator) -> None:
+async def test_a_redirect_is_not_followed_and_is_the_operators(openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(status=307, headers={"location": "/v1/images/generations"}, body=b"{}"))
-    assert kind_of(await bought(openai_sim.base_url)) is FailureKind.INVALID_REQUEST
+    outcome = await bought(openai_sim.base_url)
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.permanent) == (FailureKind.SERVER_ERROR, True)
     assert len(openai_sim.requests) == 1
 
 

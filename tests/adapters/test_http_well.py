@@ -63,7 +63,7 @@ async def test_the_vendor_takes_it(openai_sim: Simulator) -> None:
         ("403 Forbidden", b"{}", FailureKind.NOT_PERMITTED),
         ("404 Not Found", b"not json", FailureKind.SERVER_ERROR),
         ("429 Too Many", b'{"error": {"code": "insufficient_quota"}}', FailureKind.QUOTA_EXHAUSTED),
-        ("302 Found", b"", FailureKind.INVALID_REQUEST),
+        ("302 Found", b"", FailureKind.SERVER_ERROR),
         ("502 Bad Gateway", b"<html>", FailureKind.SERVER_ERROR),
     ],
 )
