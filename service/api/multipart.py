@@ -1,8 +1,9 @@
 """Reads forms as they arrive: pictures go to disk, words stay small, the order of the parts does not matter.
 
-Rule: which parts are files is said by `Parts` (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`);
-every other part is text and may stand once. A part's declared content type is ignored, because the SDKs send
-octet-stream; what a picture is, is seen later.
+Rule: which parts are files is said by `Parts` (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`); the
+fields of a struct are text, and may stand twice if they say the same. Any other part is `UnknownParameter` at its
+first line, whatever its size. A part's declared content type is ignored, because the SDKs send octet-stream; what a
+picture is, is seen later.
 """
 
 import re
@@ -13,25 +14,45 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 
 from service.api.bodies import Limits, chunks
 from service.api.edge import Http
-from service.domain.errors import InvalidValue, MalformedBody, TooLarge
+from service.api.schemas import MOST_ECHOED, Body, EditForm, FileForm, steps_of, unknown_parameter
+from service.domain.errors import InvalidValue, MalformedBody, TooLarge, UnknownParameter
 from service.domain.images import Reference
 from service.usecases.spool import Intake, Spool
 
 MOST_TEXT_BYTES = 262_144
 MOST_PARTS = 64
+INDEX = re.compile(r"\[\d{0,2}\]\Z")
 LINE_ENDS = re.compile(r"[\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Which parts are files: `images` may come several times, `single` once."""
+    """Which parts a form may have. Files: `images` may come several times, `single` once. Texts: the fields of `texts`.
 
-    images: re.Pattern[str]
+    Clients that write every file as a list put brackets behind its name.
+    """
+
+    images: frozenset[str]
     single: frozenset[str]
+    texts: type[Body]
+
+    def file(self, name: str) -> str | None:
+        """The file that a part of this name is; None if it is none."""
+        plain = INDEX.sub("", name)
+        return plain if plain in self.images | self.single else None
+
+    def has_text(self, name: str) -> bool:
+        """Is a part of this name a field, or inside one?"""
+        return steps_of(name)[0] in self.texts.__struct_encode_fields__
+
+    def unknown(self, name: str, *, is_file: bool) -> UnknownParameter:
+        """The refusal of a part that has no place in the form."""
+        files = ", ".join(f"'{each}'" for each in sorted(self.images) + sorted(self.single))
+        return unknown_parameter(name, f" Files of this form are {files}." if is_file else "")
 
 
-EDIT = Parts(re.compile(r"image(\[\d{0,2}\])?"), frozenset({"mask", "markup"}))
-FILE = Parts(re.compile(r"(?!)"), frozenset({"file"}))
+EDIT = Parts(images=frozenset({"image"}), single=frozenset({"mask", "markup"}), texts=EditForm)
+FILE = Parts(images=frozenset(), single=frozenset({"file"}), texts=FileForm)
 
 
 @dataclass(slots=True)
@@ -88,25 +109,30 @@ class _Receiver:
     def _begin(self, segment: MultipartSegment) -> None:
         if any(LINE_ENDS.search(value) for _, value in segment.headerlist):  # found or not, as the body was cut up
             raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
-        self._name = segment.name
+        name, is_file = segment.name, segment.filename is not None
+        file = self._parts.file(name)
+        self._name = file or name
         self._text.clear()
         self._intake = None
-        is_image, is_single = self._parts.images.fullmatch(self._name), self._name in self._parts.single
-        if not (is_image or is_single):
+        if file is None:
+            if not self._parts.has_text(name):
+                raise self._parts.unknown(name, is_file=is_file)
             return
         if segment.filename is None:
-            raise InvalidValue(f"'{self._name}' must be a file.", param=self._name)
-        if self._name in self.form.single:
-            raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
-        self.form.filenames[self._name] = segment.filename
-        label = f"image[{len(self.form.images)}]" if is_image else self._name
+            raise InvalidValue(f"'{name}' must be a file, and its part has no filename.", param=file)
+        if file in self.form.single:
+            raise InvalidValue(f"'{file}' was given twice.", param=file)
+        is_image = file in self._parts.images
+        self.form.filenames[file] = segment.filename
+        label = f"{file}[{len(self.form.images)}]" if is_image else file
         self._spool = self._spool or Spool()
         self._intake = Intake(label, self._most, self._spool)
 
     def _add_text(self, chunk: bytes | bytearray) -> None:
         self._text += chunk
         if len(self._text) > MOST_TEXT_BYTES:
-            raise TooLarge(f"'{self._name[:80]}' is larger than {MOST_TEXT_BYTES} bytes.", param=self._name[:80])
+            name = self._name[:MOST_ECHOED]
+            raise TooLarge(f"'{name}' is larger than {MOST_TEXT_BYTES} bytes.", param=name)
 
     def _end(self) -> None:
         if self._intake is None:
@@ -117,9 +143,10 @@ class _Receiver:
             self.form.images.append(self._intake.done())
 
     def _end_text(self) -> None:
-        if self._name in self.form.texts:
-            raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
+        name = self._name[:MOST_ECHOED]
         try:
-            self.form.texts[self._name] = self._text.decode()
+            text = self._text.decode()
         except UnicodeDecodeError:
-            raise MalformedBody(f"'{self._name}' is not UTF-8 text.", param=self._name) from None
+            raise MalformedBody(f"'{name}' is not UTF-8 text.", param=name, code="invalid_form") from None
+        if self.form.texts.setdefault(self._name, text) != text:
+            raise InvalidValue(f"'{name}' was given twice, with different values.", param=name)

@@ -147,11 +147,16 @@ def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
         raise explain(str(invalid)) from None
 
 
+def steps_of(name: str) -> list[str]:
+    """The names on the way to a form's field: `svg[reasoning][effort]` has three."""
+    return re.findall(r"[^\[\]]+", name) or [name]
+
+
 def _nested(parts: Mapping[str, str]) -> dict[str, object]:
     """`svg[reasoning][effort]` becomes an object in an object."""
     root: dict[str, object] = {}
     for name, value in parts.items():
-        *outer, last = re.findall(r"[^\[\]]+", name) or [name]
+        *outer, last = steps_of(name)
         place = root
         for step in outer:
             inner = place.setdefault(step, {})
@@ -173,14 +178,19 @@ def explain(message: str) -> RequestError:
     path = place.rstrip("`").lstrip(".")
     unknown, missing = _UNKNOWN.match(reason), _MISSING.match(reason)
     if unknown:
-        name = _joined(path, unknown["name"])
-        return UnknownParameter(f"Unknown parameter: '{name}'.", param=name)
+        return unknown_parameter(_joined(path, unknown["name"]))
     if missing:
         name = _joined(path, missing["name"])
         return MissingParameter(f"Missing required parameter: '{name}'.", param=name)
     if not path:
         return MalformedBody(f"The body must be a JSON object. {reason}.")
     return InvalidValue(f"Invalid value for '{path}'. {reason}.", param=path)
+
+
+def unknown_parameter(name: str, advice: str = "") -> UnknownParameter:
+    """The refusal of a field that is not declared."""
+    name = name[:MOST_ECHOED]
+    return UnknownParameter(f"Unknown parameter: '{name}'.{advice}", param=name)
 
 
 def _joined(path: str, name: str) -> str:

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.e2e.pictures import data_url, opened, png
+from tests.e2e.pictures import mask as masked
 from tests.gateway import GatewayProcess
 
 GENERATIONS = "/v1/images/generations"
@@ -211,6 +212,7 @@ def form(*parts: tuple[str, bytes]) -> bytes:
 
 PROMPT = ('name="prompt"', b"a fox")
 IMAGE = ('name="image"; filename="upload"', png())
+UNKNOWN = ("unknown_parameter", 400)
 
 
 @pytest.mark.parametrize(
@@ -221,13 +223,27 @@ IMAGE = ('name="image"; filename="upload"', png())
         (FORM, form(PROMPT, IMAGE)[:-10], None, "invalid_form", 400),
         (FORM, form(PROMPT), "image", "invalid_value", 400),
         (FORM, form(IMAGE), "prompt", "missing_required_parameter", 400),
-        (FORM, form(PROMPT, PROMPT, IMAGE), "prompt", "invalid_value", 400),
+        (FORM, form(PROMPT, ('name="prompt"', b"a hen"), IMAGE), "prompt", "invalid_value", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="images[]"; filename="x.png"', png())), "images[]", *UNKNOWN),
+        (FORM, form(('name="images[]"; filename="x"', b"\xff" * 300_000), PROMPT, IMAGE), "images[]", *UNKNOWN),
+        (FORM, form(('name="images[]"', b"\xff" * 300_000), PROMPT, IMAGE), "images[]", *UNKNOWN),
+        (FORM, form(PROMPT, IMAGE, ('name="masks"; filename="x"', png())), "masks", *UNKNOWN),
+        (FORM, form(PROMPT, IMAGE, (f'name="{"m" * 999}"; filename="x"', png())), "m" * 200, *UNKNOWN),
+        (FORM, form(PROMPT, IMAGE, ('name="file"; filename="x"', png())), "file", *UNKNOWN),
+        (FORM, form(PROMPT, IMAGE, ('name="mask[]"', png())), "mask", "invalid_value", 400),
+        (
+            FORM,
+            form(PROMPT, IMAGE, *((f'name="{each}"; filename="a"', png()) for each in ("mask", "mask[]"))),
+            "mask",
+            "invalid_value",
+            400,
+        ),
         (FORM, form(PROMPT, ('name="image"', b"https://example.com")), "image", "invalid_value", 400),
         (FORM, form(PROMPT, IMAGE, ('name="colour"', b"red")), "colour", "unknown_parameter", 400),
         (FORM, form(PROMPT, IMAGE, ('name="n"', b"two")), "n", "invalid_value", 400),
         (FORM, form(PROMPT, IMAGE, ('name="svg[model]"', b"x"), ('name="svg"', b"x")), "svg", "invalid_value", 400),
         (FORM, form(PROMPT, IMAGE, ('name="svg"', b"x"), ('name="svg[model]"', b"x")), "svg", "invalid_value", 400),
-        (FORM, form(('name="prompt"', b"\xff"), IMAGE), "prompt", "invalid_json", 400),
+        (FORM, form(('name="prompt"', b"\xff"), IMAGE), "prompt", "invalid_form", 400),
         (FORM, form(PROMPT, ('name="image"; filename="a"', b"")), "image[0]", "empty_image_file", 400),
         (FORM, form(PROMPT, ('name="image"; filename="a"', b"GIF89a, or so")), "image[0]", "invalid_image", 400),
         (
@@ -258,6 +274,33 @@ def test_bad_forms_are_named(
     reply = http.post(gateway.url + EDITS, content=body, headers=headers)
     error = envelope(reply)
     assert (reply.status_code, error["param"], error["code"]) == (status, param, code), error
+
+
+def edit_form(http: httpx2.Client, gateway: GatewayProcess, body: bytes) -> httpx2.Response:
+    return http.post(gateway.url + EDITS, content=body, headers=gateway.headers | {"content-type": FORM})
+
+
+def test_a_file_that_is_not_known_is_told_which_are(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    told = envelope(edit_form(http, gateway, form(PROMPT, ('name="images[]"; filename="x.png"', png()))))
+    assert told["message"] == "Unknown parameter: 'images[]'. Files of this form are 'image', 'markup', 'mask'."
+
+
+def test_a_picture_without_a_file_name_is_told_so(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    told = envelope(edit_form(http, gateway, form(PROMPT, ('name="image[]"', png()))))
+    assert (told["message"], told["param"]) == ("'image[]' must be a file, and its part has no filename.", "image")
+
+
+@pytest.mark.parametrize("name", ["mask", "mask[]", "mask[0]"])
+def test_a_mask_in_brackets_is_a_mask(http: httpx2.Client, gateway: GatewayProcess, name: str) -> None:
+    mask = (f'name="{name}"; filename="x"', masked())
+    drawn = edit_form(http, gateway, form(PROMPT, IMAGE, mask))
+    plain = edit_form(http, gateway, form(PROMPT, IMAGE))
+    assert (drawn.status_code, drawn.json()["data"] == plain.json()["data"]) == (200, False)
+
+
+def test_a_text_may_be_said_twice(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    reply = edit_form(http, gateway, form(PROMPT, PROMPT, ('name="n"', b"1"), ('name="n"', b"1"), IMAGE))
+    assert reply.status_code == 200, reply.text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.api.multipart import EDIT
+from service.api.schemas import EditForm
 from tests.fuzz.requests import BOUNDARY, read
 from tests.fuzz.targets import CORPUS, TARGETS, kept
 
@@ -54,7 +55,8 @@ def test_nor_is_what_comes_from_nowhere(name: str) -> None:
 
 
 NAMES = st.text(st.characters(exclude_characters='"\\%\r\n\0', exclude_categories=["Cs"]), min_size=1, max_size=20)
-TEXTS = st.dictionaries(NAMES.filter(lambda name: name not in {"image", "mask", "markup"}), st.text(max_size=200))
+FIELDS = st.sampled_from(EditForm.__struct_encode_fields__) | NAMES.map("svg[{}]".format)
+TEXTS = st.dictionaries(FIELDS, st.text(max_size=200))
 
 
 @BOUNDED
@@ -62,7 +64,6 @@ TEXTS = st.dictionaries(NAMES.filter(lambda name: name not in {"image", "mask", 
 def test_a_form_that_was_written_is_read_as_it_was_written(
     words: Mapping[str, str], pictures: list[bytes], size: int
 ) -> None:
-    words = {name: text for name, text in words.items() if not EDIT.images.fullmatch(name)}
     delimiter = f"\r\n--{BOUNDARY}".encode()
     if any(delimiter in part for part in (*map(str.encode, words.values()), *pictures)):
         return
