@@ -163,7 +163,10 @@ async def _seen(rig: Rig, setup: Setup) -> Seen:
 
 async def _ask(rig: Rig, setup: Setup, number: int) -> httpx2.Response:
     headers = {"authorization": f"Bearer igw_{setup.name}", "x-request-id": f"{setup.name}-{number}"}
-    return await rig.client.post(rig.gateway.url + PATH, json=WISH | {"prompt": setup.name}, headers=headers)
+    prompt = (
+        f"{setup.name} {number}" if number else setup.name
+    )  # the same again would get the failure that is remembered
+    return await rig.client.post(rig.gateway.url + PATH, json=WISH | {"prompt": prompt}, headers=headers)
 
 
 def _said(reply: httpx2.Response) -> str:
