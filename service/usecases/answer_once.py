@@ -2,8 +2,10 @@
 
 Rule (IETF draft-07 of the header, and Stripe's practice): a key belongs to its team and to one request. Who comes again
 gets what the first one came to, byte for byte, for as long as keys are remembered: the pictures, or a failure that may
-have cost money. What failed for nothing is tried anew. With another request the key is `KeyReused`; while the first is
-under way, the next waits, or is `KeyInUse` if the operator prefers that.
+have cost money. What failed for nothing is tried anew. An answer that cost nothing is remembered without a copy of its
+pictures, and only the last ones of a team are; after that the same key is served like a first request. With another
+request the key is `KeyReused`; while the first is under way, the next waits, or is `KeyInUse` if the operator prefers
+that.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,6 +23,9 @@ from service.usecases.flights import Result, Results, Told
 from service.usecases.fly import Brought, Flight, Fly
 from service.usecases.serve_kept import ServeKept
 from service.usecases.share import MICROSECONDS, Share
+
+FREE = frozenset({Source.HIT, Source.JOINED})
+"""Where an answer comes from that was bought for another request."""
 
 Story = Callable[[Wish], Awaitable[Share]]
 """Serves a wish without a key."""
@@ -65,8 +70,9 @@ class AnswerOnce:
             first = True
             share = await story(replace(wish, depart=together(wish.depart, depart)))
             answered = replace(share.result, request_id=share.request_id, kept_at=share.at * MICROSECONDS)
-            kept = answered.stored or await self.results.put(team, name, answered, self.replays.seconds)
-            return Brought(result=answered, kept=kept)
+            free = share.source in FREE
+            kept = answered.stored or (not free and await self.results.put(team, name, answered, self.replays.seconds))
+            return Brought(result=answered, kept=kept, free=free)
 
         flight = Flight(
             team=team,
@@ -87,6 +93,8 @@ class AnswerOnce:
         if share:
             return share
         kept = flown.result if flown.whole else await self._find(team, name, flown.result)
+        if kept is None and flown.free:
+            return await story(wish)
         if kept is None:
             raise gone()
         return await self.serve(wish, kept, Source.REPLAYED)

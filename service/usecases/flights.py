@@ -54,7 +54,7 @@ class Seat(StrEnum):
 class Boarding:
     """The seat, and the leader's mark; of a landed flight the failure or the hollow result that it came to.
 
-    `handed`: the whole result was handed over, see `Flights.take_over`.
+    `handed`: the whole result was handed over, see `Flights.take_over`. `free`: see `Landing`.
     """
 
     seat: Seat
@@ -62,18 +62,21 @@ class Boarding:
     failure: Failure | None = None
     result: Result | None = None
     handed: bool = False
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
     """How a flight ends: with a failure, or with a result, of which only the hollow form is kept here.
 
-    It is told to everybody for `seconds`, and to those who ask again for `again_seconds`.
+    It is told to everybody for `seconds`, and to those who ask again for `again_seconds`. A `free` one cost nothing: of
+    these only the last 256 of a team are remembered.
     """
 
     failure: Failure | None = None
     result: Result | None = None
     handed: bool = False
+    free: bool = False
     seconds: float
     again_seconds: float
 

@@ -34,10 +34,14 @@ PAUSES = (0.02, 0.05, 0.1, 0.2)  # seconds between looks at a flight of another 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What a leader bought; `kept`: others find its pictures in the cache or in the picture store."""
+    """What a leader bought; `kept`: others find its pictures in the cache or in the picture store.
+
+    `free`: it was bought for another request, and cost this one nothing.
+    """
 
     result: Result
     kept: bool
+    free: bool = False
 
 
 Lead = Callable[[Depart], Awaitable[Brought]]
@@ -70,6 +74,7 @@ class Flown:
     result: Result
     led: bool
     whole: bool = True
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +109,8 @@ class Fly:
                     raise CallJoined(boarding.failure)
                 case Seat.LANDED if boarding.result:
                     handed = await self._taken_over(flight, waited=looks > 0) if boarding.handed else None
-                    return Flown(handed or boarding.result, led=False, whole=handed is not None)
+                    whole = handed is not None
+                    return Flown(handed or boarding.result, led=False, whole=whole, free=boarding.free)
                 case Seat.LANDED | Seat.LOST:
                     raise FlightLost("A purchase of this very picture is in doubt. Ask again in some minutes.")
                 case _ if not flight.waits:
@@ -122,14 +128,16 @@ class Fly:
             await self.flights.sent(flight.team, flight.name, owner)
             sent = True
 
+        landing = partial(Landing, seconds=flight.seconds, again_seconds=flight.again_seconds)
         beat = Beat(self.lease / 3, partial(self._show_life, flight, owner))
         try:
             brought = await lead(depart)
             handed = not brought.kept and await self._handed_over(flight, owner, brought.result)
-            await self._land(flight, owner, result=brought.result, handed=handed)
+            await self._land(flight, owner, landing(result=brought.result, handed=handed, free=brought.free))
         except CallFailed as failed:
             if flight.lands(failed.failure):
-                await self._land(flight, owner, failure=failed.failure)
+                free = isinstance(failed, CallJoined)  # another request's call, which is booked there
+                await self._land(flight, owner, landing(failure=failed.failure, free=free))
             else:
                 await self._leave(flight, owner)
             raise
@@ -151,22 +159,7 @@ class Fly:
             return await self.flights.take_over(flight.team, flight.name, waited=waited)
         return None
 
-    async def _land(
-        self,
-        flight: Flight,
-        owner: str,
-        *,
-        result: Result | None = None,
-        failure: Failure | None = None,
-        handed: bool = False,
-    ) -> None:
-        landing = Landing(
-            failure=failure,
-            result=result,
-            handed=handed,
-            seconds=flight.seconds,
-            again_seconds=flight.again_seconds,
-        )
+    async def _land(self, flight: Flight, owner: str, landing: Landing) -> None:
         with suppress(StateUnavailable):  # the others find out when the lease is over; the caller is served
             await self.flights.land(flight.team, flight.name, owner, landing)
 

@@ -124,9 +124,11 @@ class Airport:
         again_seconds: float = 0,
         result: Result | None = None,
         handed: bool = False,
+        free: bool = False,
     ) -> None:
         landing = Landing(
             handed=handed,
+            free=free,
             failure=failure,
             result=result or (None if failure else BROUGHT),
             seconds=seconds,

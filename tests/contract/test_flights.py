@@ -212,6 +212,33 @@ async def test_a_series_is_forgotten(airport: Airport) -> None:
     assert await airport.deal() == 0
 
 
+async def test_of_landings_that_cost_nothing_a_team_has_the_last_ones(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.land("one")
+    for number in range(258):
+        flight = replace(airport, flight=f"free-{number}")
+        await flight.board("one", mark=str(number))
+        await flight.land("one", free=True)
+    assert await airport.board("two") == LANDED
+    assert await replace(airport, flight="free-0").board("two") == LEAD
+    assert await replace(airport, flight="free-1").board("two") == LEAD
+    for number in (2, 257):
+        kept = replace(LANDED, mark=str(number), free=True)
+        assert await replace(airport, flight=f"free-{number}").board("two") == kept
+
+
+async def test_a_landing_that_was_paid_for_since_is_not_forgotten(airport: Airport) -> None:
+    await airport.board("one")
+    await airport.land("one", free=True, seconds=0, again_seconds=60)
+    await airport.board("two")
+    await airport.land("two", seconds=60)
+    for number in range(256):
+        flight = replace(airport, flight=f"free-{number}")
+        await flight.board("one")
+        await flight.land("one", free=True)
+    assert await airport.board("three") == LANDED
+
+
 async def test_a_result_is_handed_over_to_those_who_wait(airport: Airport) -> None:
     await airport.board("one")
     for owner in ("two", "three"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import redis
 
 from tests.e2e.replicas import PATH, Start, ask, change, wish
 from tests.simulators.server import Answer, Simulator
@@ -102,4 +103,25 @@ def test_while_the_first_is_under_way(
     assert (first.status_code, second.status_code) == (200, status)
     if status == 409:
         assert (second.json()["error"]["code"], second.headers["x-should-retry"]) == ("idempotency_key_in_use", "true")
+    assert len(openai_sim.requests) == 1
+
+
+def test_free_answers_do_not_fill_the_store(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, redis_url: str
+) -> None:
+    change(tmp_path, "keep: all ", "keep: linked ")
+    fox = f"a fox {tmp_path}"
+    with start() as gateway, redis.Redis.from_url(redis_url) as store:
+        first = ask(http, gateway, fox)
+        for number in range(300):
+            free = ask(http, gateway, fox, idempotency_key=f"{tmp_path.name}-{number}")
+            assert (free.status_code, free.headers["x-gateway-cache"]) == (200, "hit")
+        flights = [*store.scan_iter(match="igw:{search}:flight:key-*", count=1000)]
+        again = ask(http, gateway, fox, idempotency_key=f"{tmp_path.name}-299")
+        other = ask(http, gateway, f"an owl {tmp_path}", idempotency_key=f"{tmp_path.name}-299")
+        results = [*store.scan_iter(match="igw:result:*", count=1000)]
+    assert len(flights) == 256
+    assert len(results) == 1
+    assert again.json()["data"] == first.json()["data"]
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
     assert len(openai_sim.requests) == 1

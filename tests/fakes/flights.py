@@ -59,10 +59,15 @@ class FakeFlights:
         self.lease_seconds = lease_seconds
         self.memory_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
+        self._free: dict[str, list[str]] = {}
         self._series: dict[tuple[str, str], Dealt] = {}
         self.handed: dict[tuple[str, str], tuple[Result, int]] = {}
         self._failures: dict[tuple[str, str], tuple[Failure, int]] = {}
         self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def known(self) -> Sequence[tuple[str, str]]:
+        """Team and name of every flight that is remembered."""
+        return [*self._flights]
 
     def forget(self) -> None:
         """The store is emptied."""
@@ -130,8 +135,20 @@ class FakeFlights:
         if found and found.owner == owner:
             brought = hollow(landing.result) if landing.result else None
             found.landing = Boarding(
-                seat=Seat.LANDED, mark=found.mark, failure=landing.failure, result=brought, handed=landing.handed
+                seat=Seat.LANDED,
+                mark=found.mark,
+                failure=landing.failure,
+                result=brought,
+                handed=landing.handed,
+                free=landing.free,
             )
+            if landing.free:
+                self._free.setdefault(team, []).append(flight)
+            for oldest in self._free.get(team, [])[:-256]:
+                self._free[team].remove(oldest)
+                old = self._flights.get((team, oldest))
+                if oldest != flight and old and old.landing and old.landing.free:
+                    del self._flights[team, oldest]
             found.landed = self.now
             found.lease_end = self.now + round(landing.seconds * SECOND)
             found.gone = self.now + round(max(landing.seconds, landing.again_seconds) * SECOND)

@@ -214,6 +214,54 @@ async def test_a_replay_counts_as_a_request() -> None:
         await scene.ask(wish(who))
 
 
+async def test_an_answer_that_cost_nothing_is_remembered_without_its_pictures() -> None:
+    scene, served = Scene(), 0
+
+    async def hit(wish: Wish) -> Share:
+        nonlocal served
+        served += 1
+        at = int(NOW.timestamp())
+        return Share(result=result(), spec=wish.spec, source=Source.HIT, cost=0, at=at, request_id=f"req_{served}")
+
+    answer = scene.parts.answer()
+    first = await answer(wish(), TERMS, hit)
+    again = await answer(wish(), TERMS, hit)
+    assert (again.result.purchase, again.cost, served) == (first.result.purchase, 0, 2)
+    stats = await scene.parts.results.stats(None, None)
+    assert stats is not None
+    assert stats.results == 0
+    with pytest.raises(KeyReused):
+        await answer(wish(prompt="an owl"), TERMS, hit)
+
+
+async def test_a_free_answer_whose_pictures_are_stored_is_replayed_as_it_was_shown() -> None:
+    store = FakePictures()
+    scene = Scene(store=store)
+    name = new_id("search", "png", "0" * 32)
+    await store.keep(f"{name}.png", b"fox")
+
+    async def hit(wish: Wish) -> Share:
+        share = bought(result(ids=(name,), stored=True), wish)
+        return replace(share, source=Source.HIT, cost=0, request_id=wish.caller.request_id)
+
+    answer = scene.parts.answer()
+    first = await answer(wish(), TERMS, hit)
+    again = await answer(wish(caller(request_id="req_2")), TERMS, hit)
+    assert (again.source, again.request_id, again.at) == (Source.REPLAYED, first.request_id, first.at)
+
+
+async def test_many_free_answers_leave_a_bounded_number_of_flights() -> None:
+    scene = Scene()
+
+    async def hit(wish: Wish) -> Share:
+        at = int(NOW.timestamp())
+        return Share(result=result(), spec=wish.spec, source=Source.HIT, cost=0, at=at, request_id="req_1")
+
+    for number in range(300):
+        await scene.parts.answer()(wish(), Terms(key=f"key {number}"), hit)
+    assert len(scene.parts.flights.known()) == 256
+
+
 async def test_what_the_story_brought_from_the_cache_is_replayed_as_it_was_shown() -> None:
     scene = Scene()
 

@@ -25,6 +25,7 @@ LEASE_SECONDS = 30.0
 MEMORY_SECONDS = 600.0
 HANDOVER_SECONDS = 10.0
 HANDOVER_BYTES = 67_108_864  # of results that this replica has handed over within that time, in all
+FREE_LANDINGS = 256  # of a team, that cost nothing and are remembered; about 1 KB each
 PIECE_BYTES = 1_048_576  # written and read at a time, so that the server serves others in between
 MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
 UNREADABLE = "The gateway's state holds a landing that cannot be read."
@@ -80,13 +81,14 @@ class RedisFlights:
         keys = (_flight_key(team, flight), *([_failure_key(team, told.failure)] if told.failure else ()))
         wanted = owner, *self._life, mark, landings, int(self._lost_are_led), int(told.first_look)
         seat, led_as, *landing = await self._scripts.run(_BOARD, keys, *wanted)
-        failure, result, handed = landing or (b"", b"", b"")
+        failure, result, handed, free = landing or (b"", b"", b"", b"")
         return Boarding(
             seat=Seat(seat.decode()),
             mark=led_as.decode(),
             failure=_failure(failure) if failure else None,
             result=_result(result, flight) if result else None,
             handed=handed == b"1",
+            free=free == b"1",
         )
 
     async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
@@ -135,7 +137,8 @@ class RedisFlights:
         result = _spelled(landing.result, flight) if landing.result else b""
         everybody, again = _milliseconds(landing.seconds), _milliseconds(landing.again_seconds)
         how_long = everybody * 1000, max(everybody, again)
-        await self._of_flight(_LAND, team, flight, owner, failure, result, *how_long, int(landing.handed))
+        keys = (_flight_key(team, flight), *([f"igw:{{{team}}}:free-v1"] if landing.free else ()))
+        await self._scripts.run(_LAND, keys, owner, failure, result, *how_long, int(landing.handed), FREE_LANDINGS)
 
     async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
         """Lay the result out in pieces."""
