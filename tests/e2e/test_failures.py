@@ -1,6 +1,7 @@
 """Every way in which a vendor can fail, as callers see it: the right status, honest advice to retry, and no secrets."""
 
 import base64
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -78,8 +79,12 @@ RETRIED = {LIMITED, FAILED, AWAY, (429, "slow_down", "requests"), (503, "server_
 SECRETS = re.compile(r"sk-|tgp-|org-|https?://|api\.openai|simulator|operator's key|Traceback")
 
 
+NUMBERS = itertools.count()
+"""No two requests are the same: a failure that may have been billed is the answer to the same request for a while."""
+
+
 def call(http: httpx2.Client, gateway: GatewayProcess) -> httpx2.Response:
-    body = {"model": "gpt-image-2", "prompt": "a private fox"}
+    body = {"model": "gpt-image-2", "prompt": f"a private fox {next(NUMBERS)}"}
     return http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
 
 
@@ -200,7 +205,7 @@ ASKS = ("generation", "stream", "edit", "streamed edit")
 
 
 def asked(http: httpx2.Client, gateway: GatewayProcess, ask: str) -> httpx2.Response:
-    wish = {"model": "gpt-image-2", "prompt": f"a doubtful fox, {ask}"}
+    wish = {"model": "gpt-image-2", "prompt": f"a doubtful fox, {next(NUMBERS)}"}
     more = {"stream": "true", "partial_images": "1"} if "stream" in ask else {}
     if "edit" not in ask:
         body = wish | ({"stream": True, "partial_images": 1} if more else {})
