@@ -6,12 +6,14 @@ other are an `InvalidValue`. End users' ids are replaced by pseudonyms here, so 
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 import pybase64
 
 from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, ImageRef
+from service.domain.base64_text import BLANKS, HEAD, is_data_url, start_of_base64, strict
 from service.domain.errors import InvalidValue, TooLarge, UnreachableLink, UnreadableFile
 from service.domain.images import Operation, Reference, Size, Spec
 from service.domain.kept import owned_name
@@ -22,6 +24,7 @@ T = TypeVar("T")
 
 MOST_DATA_URL = 20_971_520  # characters, as at the vendor
 MOST_LINK = 8_192
+HTTPS = "https://"
 UNSTREAMED = frozenset({"gif", "svg"})
 
 
@@ -136,32 +139,61 @@ def _is_given(token: msgspec.Raw) -> bool:
 
 
 def reference(token: msgspec.Raw, name: str, most_bytes: int) -> Reference:
-    """A JSON string that is a data URL or an https address, as a reference. Base64 never becomes a Python string."""
+    """A JSON string that is a data URL or an https address, as a reference.
+
+    Base64 as programs write it never becomes a Python string; what has escapes or line breaks is spelled anew first.
+    """
     raw = memoryview(token)
-    if bytes(raw[:6]) == b'"data:':
-        return _inline(raw, name, most_bytes)
-    try:
-        address = msgspec.json.decode(token, type=str)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a token is not looked at before it is decoded
-        raise InvalidValue(f"{name} must be a string.", param=name) from None
-    if not address.startswith("https://") or len(address) > MOST_LINK:
-        raise UnreachableLink(f"{name} must be an https address or a data URL.", param=name)
-    return Reference(param=name, digest=hashlib.sha256(address.encode()).hexdigest(), link=address)
-
-
-def _inline(raw: memoryview, name: str, most_bytes: int) -> Reference:
     if len(raw) > MOST_DATA_URL:
         raise TooLarge(f"{name} is longer than {MOST_DATA_URL} characters.", param=name)
-    head, comma, _ = bytes(raw[:128]).partition(b",")
-    if not comma or not head.endswith(b";base64"):
-        raise UnreadableFile(f"{name} must be a data URL in base64.", param=name, code="invalid_base64_image")
-    base64 = raw[len(head) + 1 : -1]
-    if b"\\" in bytes(base64):
-        base64 = memoryview(bytes(base64).replace(b"\\/", b"/"))
+    start = start_of_base64(bytes(raw[1 : 1 + HEAD]))
+    if start is not None:
+        with suppress(ValueError):
+            return _inline(pybase64.b64decode(raw[1 + start : -1], validate=True), name, most_bytes)
+    text = _text_of(token, name).strip(BLANKS)
+    if is_data_url(text):
+        return _inline(_decoded(text, name), name, most_bytes)
+    return _linked(text, name)
+
+
+def _text_of(token: msgspec.Raw, name: str) -> bytes:
+    """What a JSON token says. Escaped slashes are common and cheap to read."""
+    raw = bytes(memoryview(token))
+    if raw[:1] != b'"':
+        raise InvalidValue(f"{name} must be a string.", param=name)
+    text = raw[1:-1].replace(b"\\/", b"/")
+    if b"\\" not in text:
+        return text
     try:
-        picture = pybase64.b64decode(base64, validate=True)
+        return msgspec.json.decode(token, type=str).encode()
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a token is not looked at before it is decoded
+        raise InvalidValue(f"{name} is a string that is not valid JSON.", param=name) from None
+
+
+def _decoded(text: bytes, name: str) -> bytes:
+    """The picture in a data URL."""
+    start = start_of_base64(text)
+    if start is None:
+        raise UnreadableFile(f"{name} must be a data URL in base64.", param=name, code="invalid_base64_image")
+    try:
+        return pybase64.b64decode(strict(text[start:]), validate=True)
     except ValueError:
         raise UnreadableFile(f"{name} is not valid base64.", param=name, code="invalid_base64_image") from None
+
+
+def _inline(picture: bytes, name: str, most_bytes: int) -> Reference:
     intake = Intake(name, most_bytes)
     intake.write(picture)
     return intake.done()
+
+
+def _linked(text: bytes, name: str) -> Reference:
+    """A picture known by its address, whose scheme may be written in any case."""
+    try:
+        address = text.decode()
+    except UnicodeDecodeError:
+        raise InvalidValue(f"{name} must be a string of UTF-8 text.", param=name) from None
+    if address[: len(HTTPS)].lower() != HTTPS or len(address) > MOST_LINK:
+        raise UnreachableLink(f"{name} must be an https address or a data URL.", param=name)
+    address = HTTPS + address[len(HTTPS) :]
+    return Reference(param=name, digest=hashlib.sha256(address.encode()).hexdigest(), link=address)

@@ -5,6 +5,7 @@ field is `MissingParameter`, each naming the field. null means "not given". Allo
 catalog's business, so they are plain strings here.
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
@@ -124,19 +125,25 @@ class FileForm(Body, frozen=True, kw_only=True):
 
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+?)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+BOM = codecs.BOM_UTF8
+TRUNCATED = "Input data was truncated"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+HALF_A_PAIR = re.compile(  # what follows has to be there: otherwise the body may end too early indeed
+    rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?:[^\\]|\\[^u]|\\u(?:[^dD]|[dD][^c-fC-F]))"
+)
 MOST_ECHOED = 200  # characters of a caller's own words in a refusal
 
 
 def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
-    """A JSON body as a struct."""
+    """A JSON body as a struct. A byte order mark in front of it means nothing."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(memoryview(body)[len(BOM) :] if body.startswith(BOM) else body, type=kind)
     except msgspec.ValidationError as invalid:
         raise explain(str(invalid)) from None
     except RecursionError:
         raise MalformedBody("The body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
-        raise MalformedBody(f"The body is not valid JSON: {_first_words(broken)}.") from None
+        raise MalformedBody(f"The body is not valid JSON: {_fault(broken, body)}.") from None
 
 
 def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
@@ -167,9 +174,15 @@ def _nested(parts: Mapping[str, str]) -> dict[str, object]:
     return root
 
 
-def _first_words(error: Exception) -> str:
-    """What is wrong with the JSON, without any of it."""
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(" (")[0]
+def _fault(error: Exception, body: bytes | bytearray) -> str:
+    """What is wrong with the JSON, without any of it. The decoder takes half a surrogate pair for the end."""
+    if isinstance(error, UnicodeDecodeError) or body.startswith(UTF_16):
+        return "it is not UTF-8"
+    if not body.removeprefix(BOM).strip():
+        return "it is empty"
+    if str(error) == TRUNCATED and HALF_A_PAIR.search(body):
+        return "an escape such as \\ud83d is half of a surrogate pair, and the other half does not follow"
+    return str(error).partition(" (")[0]
 
 
 def explain(message: str) -> RequestError:

@@ -1,5 +1,6 @@
 """The surface as curl sees it: every refusal is one envelope with an id, and nobody else is disturbed."""
 
+import base64
 import json
 import re
 import secrets
@@ -7,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import pytest
@@ -18,6 +19,8 @@ from tests.gateway import GatewayProcess
 
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
+PICTURE = png()
+BASE64 = base64.b64encode(PICTURE).decode()
 ADMIN = secrets.token_hex(32)
 
 
@@ -89,6 +92,20 @@ def test_bad_json_is_named(http: httpx2.Client, gateway: GatewayProcess, body: b
     error = envelope(reply)
     assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
     assert reply.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"DATA:image/png;BASE64, {BASE64}",
+        f"data:image/png;base64,{base64.encodebytes(PICTURE).decode()}",
+        f"data:image/png;base64,{quote(BASE64, safe='')}",
+    ],
+)
+def test_base64_is_read_as_people_write_it(http: httpx2.Client, gateway: GatewayProcess, url: str) -> None:
+    body = {"prompt": f"a fox {url[:22]}", "images": [{"image_url": url}]}
+    reply = http.post(gateway.url + EDITS, content=b"\xef\xbb\xbf" + json.dumps(body).encode(), headers=gateway.headers)
+    assert reply.status_code == 200, reply.text
 
 
 def test_null_is_the_same_as_nothing(http: httpx2.Client, gateway: GatewayProcess) -> None:

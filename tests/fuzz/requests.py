@@ -106,7 +106,7 @@ def body(data: bytes) -> None:
 
 def prompt_of(data: bytes) -> object:
     """The prompt as Python's own decoder finds it. Tokens that the gateway need not understand may not be UTF-8."""
-    return json.loads(data.decode(errors="replace"))["prompt"]
+    return json.loads(data.decode("utf-8-sig", errors="replace"))["prompt"]
 
 
 def check(spec: Spec, prompt: object) -> None:

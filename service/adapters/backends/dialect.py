@@ -13,6 +13,7 @@ import msgspec
 
 from service.adapters.backends.lenient import UNREADABLE, text_of
 from service.adapters.backends.statuses import Reading, read_status
+from service.domain.base64_text import HEAD, is_data_url, start_of_base64, without_blanks
 from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
 from service.domain.headroom import Headroom
 from service.domain.images import Reference
@@ -274,10 +275,6 @@ def _unescaped(text: bytes, token: msgspec.Raw) -> bytes:
         return b""
 
 
-HEAD = 256
-"""Bytes of a picture that tell whether it is bare base64: lines of it, where there are any, are shorter."""
-
-BLANKS = b" \t\r\n\f\v"
 BASE64 = re.compile(rb"[A-Za-z0-9+/=_-]+")
 
 
@@ -287,15 +284,13 @@ def _cleaned(base64: Buffer) -> Buffer | None:
     Bare base64 is passed on by reference, and only its first and last bytes are looked at.
     """
     head = bytes(base64[:HEAD])
-    if head[:5].lower() == b"data:":
-        start = head.find(b",") + 1
-        if not head[:start].lower().endswith(b";base64,"):
+    if is_data_url(head):
+        start = start_of_base64(head)
+        if start is None:
             return None
         base64, head = memoryview(base64)[start:], head[start:]
-    tail = bytes(base64[-2:])
-    if head.translate(None, BLANKS) != head or tail.translate(None, BLANKS) != tail:
-        base64 = bytes(base64).translate(None, BLANKS)
-    return base64 or None
+    ends = head + bytes(base64[-2:])  # lines, where there are any, are shorter than the head
+    return (without_blanks(bytes(base64)) if without_blanks(ends) != ends else base64) or None
 
 
 PICTURE = re.compile(rb'"b64_json"[ \t\r\n]*:[ \t\r\n]*"')
