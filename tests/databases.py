@@ -19,7 +19,8 @@ import pytest
 from service.adapters.sql.migrate import migrate
 from tests.postgres import WheelPostgres, real_postgres, wheel_postgres
 
-RECORDED = Path(__file__).parent / "adapters" / "recorded"
+RECORDED = Path(__file__).parent / "recorded"
+"""Written by a gateway at 852ba53 with the sandbox: four purchases, a hit, a replay, three joined requests, a key."""
 NUMBERS = count(1)
 EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases, replicas, recounts, reports"
 
@@ -76,10 +77,10 @@ def new_database(tmp_path_factory: pytest.TempPathFactory, empty_database: NewDa
 
 @pytest.fixture
 def old_database(empty_database: NewDatabase) -> NewDatabase:
-    """Gives databases as version 0.1.0 left them: at revision 0001, with two entries, a key and its record."""
+    """Gives databases as a gateway at 852ba53 left them, at revision 0001."""
 
     def make(kind: str) -> str:
-        url, recorded = empty_database(kind), (RECORDED / f"ledger-0001-{kind}.sql").read_text("utf-8")
+        url, recorded = empty_database(kind), (RECORDED / f"0001.{kind}.sql").read_text("utf-8")
         if kind == "sqlite":
             file = Path(url.removeprefix("sqlite:///"))
             file.parent.mkdir(exist_ok=True)

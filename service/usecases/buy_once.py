@@ -5,7 +5,7 @@ in this replica without asking anybody, across replicas by the flight of that na
 Who shares with nobody buys alone, but an SDK that asks again gets what its first try bought. A failure that may have
 been billed is remembered for the API key: its identical requests get the same failure for a while. Where requests side
 by side vary, the store deals each a number of a series, and it goes on as the request for that sample
-(decision 0037). A purchase lives in a task of its own: a caller who hangs up does not end it.
+(decision 0036). A purchase lives in a task of its own: a caller who hangs up does not end it.
 """
 
 import asyncio

@@ -6,13 +6,9 @@
 
 import asyncio
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
-from pathlib import Path
 
-import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import text
 
@@ -25,7 +21,7 @@ from tests.fakes.books import booked
 
 pytest_plugins = ["tests.databases"]
 
-RECORDED = Path(__file__).parents[1] / "recorded"
+NewDatabase = Callable[[str], str]
 EVER = Span(since=0, until=2**62)
 OLD_COLUMNS = (
     "hold_id, request_id, team, key, operation, model, backend, upstream_model, price_version, output_format, n, cost, "
@@ -42,23 +38,9 @@ OLD_SELECT = text(f"SELECT {OLD_COLUMNS} FROM entries WHERE hold_id = 'new'")  #
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def url(request: pytest.FixtureRequest, empty_database: Callable[[str], str]) -> str:
+async def url(request: pytest.FixtureRequest, old_database: NewDatabase) -> str:
     """A database as the older gateway left it."""
-    address = await asyncio.to_thread(empty_database, request.param)
-    recorded = await asyncio.to_thread((RECORDED / f"0001.{request.param}.sql").read_text)
-    if request.param == "sqlite":
-        await asyncio.to_thread(load_sqlite, Path(address.removeprefix("sqlite:///")), recorded)
-    else:
-        connection = await asyncpg.connect(address)
-        await connection.execute(recorded)
-        await connection.close()
-    return address
-
-
-def load_sqlite(file: Path, recorded: str) -> None:
-    file.parent.mkdir()
-    with closing(sqlite3.connect(file)) as connection:
-        connection.executescript(recorded)
+    return await asyncio.to_thread(old_database, request.param)
 
 
 @pytest.fixture

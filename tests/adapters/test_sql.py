@@ -21,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import CHECKOUT_SECONDS, MOST_CONNECTIONS, Database, SchemaError, connect
-from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import BooksUnavailable
@@ -115,17 +114,6 @@ def test_replicas_that_start_at_once_make_the_tables_once(kind: str, empty_datab
     for replica in replicas:
         replica.communicate()
     assert asyncio.run(revision(url)) == HEAD
-
-
-async def test_what_an_older_version_wrote_is_all_there_afterwards(kind: str, old_database: NewDatabase) -> None:
-    url = await asyncio.to_thread(old_database, kind)
-    assert await migrate(url) == "0001"
-    assert await revision(url) == HEAD
-    database = connect(url)
-    assert [entry.hold_id async for entry in SqlBooks(database).entries(EVER)] == ["a", "b"]
-    assert [key.id for key in await SqlKeyStore(database).keys()] == ["key_1"]
-    assert [record.detail for record in await SqlKeyStore(database).records(10)] == ["é"]
-    await database.close()
 
 
 def test_a_database_that_is_up_to_date_does_not_need_alembic(kind: str, new_database: NewDatabase) -> None:

@@ -2,7 +2,7 @@
 
 Rule: who buys is decided by a script, at once and by the server's clock; every flight goes by itself, `memory_seconds`
 after its leader's last sign of life or when its landing is to be forgotten. A result that callers wait for and find
-nowhere else lies here for seconds, within a bound (decision 0036). A server that refuses, hangs, is full,
+nowhere else lies here for seconds, within a bound (decision 0035). A server that refuses, hangs, is full,
 loading or read-only is `StateUnavailable` within 150 ms, and so is a landing that a newer replica spelled in a way that
 this one cannot read. A store that was emptied has no flights.
 """
