@@ -23,7 +23,7 @@ from service.api.admin import needs_admin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Connection, Edge, Http
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
-from service.api.methods import answer_options
+from service.api.methods import HeadAsGet, answer_options
 from service.api.refused import Refused
 from service.api.verdicts import judged
 from service.domain.errors import GatewayError
@@ -67,10 +67,7 @@ OPERATORS_PLANE: Sequence[ControllerRouterHandler] = (
 )
 """What the admin key opens."""
 
-SIGNED: Sequence[ControllerRouterHandler] = (
-    pictures.fetch_picture,
-    pictures.ask_for_picture,
-)
+SIGNED: Sequence[ControllerRouterHandler] = (pictures.fetch_picture,)
 """What needs no key, because addresses of pictures are signed."""
 
 OPEN: Sequence[ControllerRouterHandler] = (
@@ -160,4 +157,4 @@ def edged(
     app: Litestar, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
     """The application as a server runs it."""
-    return Edge(Refused(app), observe, mint, elapsed, trace)
+    return Edge(HeadAsGet(Refused(app)), observe, mint, elapsed, trace)

@@ -67,7 +67,8 @@ class Line:
     """What is known about a request while it is served: facts for the log, headers for the reply whatever it is.
 
     `began` and `elapsed` are monotonic seconds; `previewed` is how long after the one its first preview was there.
-    `refused` is the limit that had no room for it. `progress` is how far the purchase came.
+    `refused` is the limit that had no room for it. `progress` is how far the purchase came. `is_head`: the answer goes
+    out without its body.
     """
 
     request_id: str
@@ -79,6 +80,7 @@ class Line:
     refused: Limit | None = None
     progress: Progress = Progress.NOTHING
     previewed: float | None = None
+    is_head: bool = False
     facts: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = GONE

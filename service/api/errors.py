@@ -16,6 +16,7 @@ from litestar.response.base import Response
 
 from service.api.edge import Http, line_of
 from service.api.limits import amount, is_money, limit_headers, resets_at, source
+from service.api.methods import allow
 from service.domain import errors
 from service.domain.errors import (
     CallFailed,
@@ -266,7 +267,7 @@ def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
     reply = render(row, ErrorBody(message=message, type=row.type, param=None, code=code))
     allowed = (error.headers or {}).get("allow")
     if allowed:
-        reply.headers["allow"] = ", ".join(sorted(allowed.split(", ")))
+        reply.headers["allow"] = allow(allowed.split(", "))
     return reply
 
 

@@ -8,8 +8,7 @@ length was announced, so that nobody takes a part for the whole.
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from litestar import get, route
-from litestar.enums import HttpMethod
+from litestar import get
 from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
 from litestar.response.base import ASGIResponse
@@ -95,16 +94,6 @@ async def fetch_picture(
     signature: Signature = "",
 ) -> ASGIResponse:
     """The picture's bytes, or a part of them, as long as the link is good."""
-    return await _fetched(request, name, expires, signature)
-
-
-@route(PATH, http_method=HttpMethod.HEAD, include_in_schema=False)
-async def ask_for_picture(request: Http, name: Name, expires: Expires = "", signature: Signature = "") -> ASGIResponse:
-    """What GET would say, without the bytes."""
-    return await _fetched(request, name, expires, signature)
-
-
-async def _fetched(request: Http, name: str, expires: str, signature: str) -> ASGIResponse:
     desk = desk_of(request)
     now = int(desk.now().timestamp())
     until = desk.links.signs.check(name, expires, signature, now)
@@ -118,7 +107,7 @@ async def sent(request: Http, pictures: ReadPictures, name: str, headers: dict[s
     if has_copy(request.headers.get("if-none-match"), etag):
         await pictures.find(name)
         return ASGIResponse(status_code=NOT_MODIFIED, headers=headers)
-    if request.method == HttpMethod.HEAD:
+    if line_of(request.scope).is_head:  # the store is not asked for the bytes
         kept = await pictures.find(name)
         told = {"content-length": str(kept.length), "content-type": media_type_of(name)}
         return ASGIResponse(headers=headers | told, is_head_response=True)

@@ -1,4 +1,4 @@
-"""GET /metrics, outside of everything else.
+"""GET and HEAD /metrics, outside of everything else.
 
 Rule: needs no key, is no request to be counted or logged, and is not in the API's description. Where metrics have a
 port of their own this is not there, and the path is a 404 like any other.
@@ -11,7 +11,8 @@ from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEven
 
 from service.api.edge import REFUSED
 
-PATH = "/metrics"
+PATHS = frozenset({"/metrics", "/metrics/"})
+METHODS = frozenset({"GET", "HEAD"})
 
 Tell = Callable[[str], tuple[bytes, str]]
 """The metrics for an `Accept` header, and their media type."""
@@ -31,13 +32,14 @@ class Scraped:
         else:
             await self._app(scope, receive, send)
 
-    async def _told(self, scope: Scope, send: Send) -> None:
+    async def _told(self, scope: HTTPScope, send: Send) -> None:
         accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
         body, media_type = self._tell(accept)
         headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         await send(HTTPResponseStartEvent(type="http.response.start", status=200, headers=headers))
-        await send(HTTPResponseBodyEvent(type="http.response.body", body=body, more_body=False))
+        written = b"" if scope["method"] == "HEAD" else body
+        await send(HTTPResponseBodyEvent(type="http.response.body", body=written, more_body=False))
 
 
 def _is_scrape(scope: HTTPScope) -> bool:
-    return scope["path"] == PATH and scope["method"] == "GET" and REFUSED not in scope
+    return scope["path"] in PATHS and scope["method"] in METHODS and REFUSED not in scope

@@ -145,6 +145,47 @@ def test_paths_that_are_not_there(
     assert (reply.status_code, envelope(reply)["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health/live",
+        "/health/ready",
+        "/health/live/",
+        "/docs",
+        "/openapi.yaml",
+        "/metrics",
+        "/metrics/",
+        "/v1/models",
+        "/v1/models/gpt-image-2",
+        "/v1/models/gpt-5",
+        "/v1/usage",
+        "/v1/files/img_0",
+        "/v1/images/img_0.png",
+        "/nowhere",
+        GENERATIONS,
+    ],
+)
+def test_head_is_get_without_its_body(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
+    """Probes of load balancers and link checkers ask with HEAD; the connection goes on behind the answer."""
+    said, told = (http.request(method, gateway.url + path, headers=gateway.headers) for method in ("GET", "HEAD"))
+    assert (told.status_code, told.content) == (said.status_code, b"")
+    varying = {"date", "x-request-id", "content-length"} if path.startswith("/metrics") else {"date", "x-request-id"}
+    heads = [{name: value for name, value in reply.headers.items() if name not in varying} for reply in (said, told)]
+    assert heads[0] == heads[1]
+    assert int(told.headers["content-length"]) > 0
+    if path.startswith(("/metrics", "/health")):  # neither has a line in the log
+        return
+    line = gateway.await_logged("request", request_id=told.headers["x-request-id"])
+    assert (line["method"], line["status"]) == ("HEAD", told.status_code)
+
+
+@pytest.mark.parametrize("path", ["/admin/v1/keys", "/admin/v1/teams", "/admin/v1/export?format=csv"])
+def test_head_is_served_to_operators(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
+    for key, status in ((ADMIN, 200), ("wrong", 401)):
+        reply = http.head(gateway.url + path, headers={"authorization": f"Bearer {key}"})
+        assert (reply.status_code, reply.content) == (status, b"")
+
+
 def test_a_404_says_what_is_offered(http: httpx2.Client, gateway: GatewayProcess) -> None:
     message = envelope(http.post(gateway.url + "/v1/images/variations", headers=gateway.headers))["message"]
     assert "POST /v1/images/edits" in str(message)

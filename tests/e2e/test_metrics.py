@@ -260,6 +260,10 @@ def test_a_scrape_is_no_request_and_on_a_port_of_its_own_the_only_one(
     assert http.get(f"{watched.url}/health/live").status_code == 200
     assert http.get(address.replace("/metrics", "/health/live")).status_code == 404
     assert http.post(address).status_code == 501
+    for told in (http.head(address), http.head(f"{address}/")):
+        assert (told.status_code, told.content) == (200, b"")
+        assert int(told.headers["content-length"]) > 0
+    assert http.head(address.replace("/metrics", "/health/live")).status_code == 404
     assert scrape(http, address).sum("requests_total") == before + 1
     assert [line["path"] for line in watched.logged() if line["event"] == "request"] == ["/metrics"]
 

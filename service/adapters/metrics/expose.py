@@ -18,6 +18,7 @@ from service.adapters.metrics.families import told
 from service.adapters.metrics.observe import Metrics
 
 PATH = "/metrics"
+PATHS = frozenset({PATH, f"{PATH}/"})
 OPENMETRICS = "application/openmetrics-text"
 IDLE_SECONDS = 75.0
 GOING_SECONDS = 0.1  # between looks whether the port is to be closed
@@ -62,17 +63,25 @@ def exposed(tell: Exposition, listener: socket, fail: Callable[[str], None]) -> 
         timeout = IDLE_SECONDS
         protocol_version = "HTTP/1.1"
 
+        def do_HEAD(self) -> None:
+            """Answer as GET does, without the body."""
+            self._head()
+
         def do_GET(self) -> None:
-            """The metrics, and nothing else."""
-            if self.path.partition("?")[0] != PATH:
+            """Answer with the metrics; there is nothing else here."""
+            self.wfile.write(self._head())
+
+        def _head(self) -> bytes:
+            """Send the head of the answer, and give its body."""
+            if self.path.partition("?")[0] not in PATHS:
                 self.send_error(404)
-                return
+                return b""
             body, media_type = tell(self.headers.get("accept", ""))
             self.send_response(200)
             self.send_header("content-type", media_type)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            return body
 
         def version_string(self) -> str:
             """Who answers; which Python is nobody's business."""
