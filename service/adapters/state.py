@@ -5,6 +5,7 @@ short timeouts. `redis+cluster://` and `rediss+cluster://` name one node of a cl
 Whoever uses the connection decides what an unreachable server means; `UNREACHABLE` is how that shows.
 """
 
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -82,13 +83,21 @@ def connect(url: Changing) -> Client:
 
 
 def check_options(url: Changing) -> None:
-    """Raise `ValueError` where an address has options that the client does not know. Connects to nothing."""
+    """Raise `ValueError` where an address has options, or files of TLS, that cannot be used. Connects to nothing."""
     try:
         client = connect(url)
-        if isinstance(client, redis.Redis):
-            client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    except (TypeError, redis.RedisError, RedisClusterException) as wrong:
+        pool = client.connection_pool if isinstance(client, redis.Redis) else _pool_of_node(as_of_now(url))
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        if isinstance(connection, redis.SSLConnection):
+            connection.ssl_context.get()
+    except ssl.SSLError as wrong:
+        raise ValueError(f"a file of TLS: {wrong.reason or wrong}") from None
+    except (TypeError, OSError, redis.RedisError, RedisClusterException) as wrong:
         raise ValueError(str(wrong)) from None
+
+
+def _pool_of_node(url: str) -> redis.ConnectionPool:
+    return redis.ConnectionPool.from_url(url.replace(CLUSTER, "", 1))
 
 
 async def disconnect(client: Client) -> None:

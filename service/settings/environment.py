@@ -21,12 +21,13 @@ OWN: Mapping[str, str] = {
 STORES: Mapping[str, str] = {
     "REDIS_URL": (
         "Quotas, holds and flights: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `rediss+cluster://`. "
-        "Without it a Valkey is started in the data folder, for one replica; a second one on its ledger is refused."
+        "Without it a Valkey is started in the data folder, for one replica; a second one on its ledger is refused. "
+        "`?ssl_ca_certs=/file.pem` behind `rediss://` names an authority of your own."
     ),
     "CACHE_REDIS_URL": "Results that are kept; may evict. Else in REDIS_URL, or in a Valkey beside the embedded state.",
     "DATABASE_URL": (
-        "The ledger of record and the issued keys: `postgresql://…`. Needed with REDIS_URL; "
-        "else an SQLite file in the data folder."
+        "The ledger of record and the issued keys: `postgresql://…`, with parameters as in libpq. "
+        "Needed with REDIS_URL; else an SQLite file in the data folder."
     ),
     "REDIS_URL_FILE, CACHE_REDIS_URL_FILE, DATABASE_URL_FILE": "Or the file that has the whole address.",
     "REDIS_PASSWORD_FILE, CACHE_REDIS_PASSWORD_FILE, DATABASE_PASSWORD_FILE": (
@@ -51,7 +52,10 @@ SECRETS: Mapping[str, str] = {
 
 BORROWED: Mapping[str, str] = {
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "The way to the vendors, unless a backend has a `proxy`.",
-    "SSL_CERT_FILE": "Certificates that vendors are checked with, unless a backend has a `ca_file`.",
+    "SSL_CERT_FILE": (
+        "Authorities that vendors are checked with, unless a backend has a `ca_file`, and servers behind `rediss://`."
+    ),
+    "PGSSLMODE, PGSSLROOTCERT": "As libpq reads them, where DATABASE_URL does not say.",
     "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL": "Where S3 is, if not at Amazon's; the first counts.",
     "AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY": (
         "As for every client of S3; session tokens, roles and web identities work as well."

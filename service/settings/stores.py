@@ -3,6 +3,8 @@
 Rule: each is a variable, or a file with the whole address (`REDIS_URL_FILE`), or a variable without a password and a
 file with nothing else (`REDIS_PASSWORD_FILE`). While running only user and password may become others: what names
 another server is refused. A wrong address is a `SettingsError` that does not repeat it, because it may hold a password.
+An `@`, `/`, `?` or `#` of a password that is not escaped would make its rest a host, a path or a parameter, which
+messages name. So such an address is refused before any of its parts is looked at.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,45 +13,45 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from service.settings.files import SettingsError
 from service.settings.given import FILE, Secret, one_line, read_secret
+from service.settings.store_parameters import check_redis, usable_postgresql
 
 KINDS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 UNREADABLE = "cannot be read; signs such as / and @ in a password have to be written as %2F and %40"
+MOST_PORT = 65_535
+NO_DATABASE = "has to begin with sqlite:/// or postgresql://"
 NO_STORE = f"not an address such as redis://host:6379/0; it begins with one of {', '.join(KINDS)}"
 
 
 class Address:
-    """Makes addresses of texts: the first may be any that `check` lets pass, others name the same place."""
+    """Makes addresses of texts: the first may be any that `make` takes, others name the same place."""
 
-    def __init__(self, check: Callable[[str], None]) -> None:
-        self._check = check
+    def __init__(self, make: Callable[[str], str]) -> None:
+        self._make = make
         self._place: object = None
 
     def __call__(self, text: str) -> str:
         """The address. Raises `SettingsError`."""
-        self._check(one_line(text))
-        try:
-            place = _place_of(text)
-        except ValueError:
-            raise SettingsError(UNREADABLE) from None
+        made = self._make(one_line(text))
+        place = _place_of(made)
         if self._place not in {None, place}:
             raise SettingsError("names another place; while running only user and password may change")
         self._place = place
-        return text
+        return made
 
 
 def read_store(environment: Mapping[str, str], variable: str) -> Secret[str] | None:
     """Where a server of Redis's protocol is."""
-    return _read(environment, variable, _check_store)
+    return _read(environment, variable, _store)
 
 
 def read_database(environment: Mapping[str, str], variable: str = "DATABASE_URL") -> Secret[str] | None:
-    """Where the ledger of record is. What is wrong with it otherwise is found out by who connects to it."""
-    return _read(environment, variable, lambda _: None)
+    """Where the ledger of record is."""
+    return _read(environment, variable, _database)
 
 
-def _read(environment: Mapping[str, str], variable: str, check: Callable[[str], None]) -> Secret[str] | None:
+def _read(environment: Mapping[str, str], variable: str, make: Callable[[str], str]) -> Secret[str] | None:
     """An address, with the password out of a file if there is one."""
-    found = read_secret(environment, variable, Address(check))
+    found = read_secret(environment, variable, Address(make))
     name = f"{variable.removesuffix('URL')}PASSWORD{FILE}"
     file = environment.get(name)
     if not file:
@@ -64,14 +66,49 @@ def _read(environment: Mapping[str, str], variable: str, check: Callable[[str], 
     return Secret(name, Path(file), lambda password: with_password(url, one_line(password)))
 
 
-def _check_store(text: str) -> None:
-    try:
-        address = urlsplit(text)
-        usable = address.scheme in KINDS and bool(address.hostname or address.path) and address.port != 0
-    except ValueError:  # a port that is no number
-        usable = False
-    if not usable:
+def _store(text: str) -> str:
+    scheme, mark, _ = text.partition("://")
+    if scheme not in KINDS or not mark:
         raise SettingsError(NO_STORE)
+    _check_signs(text)
+    address = urlsplit(text)
+    if not (address.hostname or address.path):
+        raise SettingsError(NO_STORE)
+    _check_port(address.netloc.rpartition("@")[2])
+    check_redis(text)
+    return text
+
+
+def _database(text: str) -> str:
+    kind = text.partition(":")[0].partition("+")[0]
+    if kind == "sqlite":
+        return text
+    _check_signs(text)
+    if kind not in {"postgres", "postgresql"} or "://" not in text:
+        raise SettingsError(NO_DATABASE)
+    hosts = urlsplit(text).netloc
+    if hosts.count("@") > 1:  # the driver takes the first for the end of the password
+        raise SettingsError(UNREADABLE)
+    for host in hosts.rpartition("@")[2].split(","):
+        _check_port(host)
+    return usable_postgresql(text)
+
+
+def _check_port(host: str) -> None:
+    port = host.rpartition("]")[2].partition(":")[2]
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) <= MOST_PORT):
+        raise SettingsError(UNREADABLE)
+
+
+def _check_signs(text: str) -> None:
+    """Refuse an address of which nobody can say where its password ends."""
+    try:
+        found = urlsplit(text)
+    except ValueError:
+        raise SettingsError(UNREADABLE) from None
+    behind = (found.path, found.query, found.fragment)
+    if found.fragment or (found.netloc and any("@" in part for part in behind)):
+        raise SettingsError(UNREADABLE)
 
 
 def _place_of(url: str) -> object:

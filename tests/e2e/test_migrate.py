@@ -84,8 +84,8 @@ def test_what_a_newer_version_has_changed_is_refused(
     ("url", "reason"),
     [
         ("postgresql://owner:geheim@127.0.0.1:1/ledger", "The PostgreSQL at 127.0.0.1 does not answer ("),
-        ("postgresql://owner:geheim/x@127.0.0.1/ledger", "DATABASE_URL cannot be read."),
-        ("mysql://owner:geheim@127.0.0.1/ledger", "DATABASE_URL has to begin with sqlite:/// or postgresql://."),
+        ("postgresql://owner:geheim/x@127.0.0.1/ledger", "DATABASE_URL: cannot be read; signs such as"),
+        ("mysql://owner:geheim@127.0.0.1/ledger", "DATABASE_URL: has to begin with sqlite:/// or postgresql://"),
     ],
 )
 def test_what_cannot_be_reached_is_said_without_its_password(

@@ -42,11 +42,19 @@ def test_nothing_else_of_it_may_change(tmp_path: Path, other: str) -> None:
     assert found() == "redis://:one@cache:6379/0"
 
 
-@pytest.mark.parametrize("text", ["cache:6379", "redis://:hush@cache:six", "redis://:hush@[cache"])
-def test_an_address_in_a_file_is_looked_at_like_any(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cache:6379", "not an address"),
+        ("redis:hush", "not an address"),
+        ("redis://:hush@cache:six", "cannot be read; signs"),
+        ("redis://:hush@[cache", "cannot be read; signs"),
+    ],
+)
+def test_an_address_in_a_file_is_looked_at_like_any(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "url"
     file.write_text(text)
-    with pytest.raises(SettingsError, match=f"^REDIS_URL_FILE: {file}: not an address") as refused:
+    with pytest.raises(SettingsError, match=f"^REDIS_URL_FILE: {file}: {words}") as refused:
         read_store({"REDIS_URL_FILE": str(file)}, "REDIS_URL")
     assert "hush" not in str(refused.value)
 
@@ -95,7 +103,6 @@ def test_it_goes_where_the_clients_look_for_it(url: str, whole: str) -> None:
         ),
         ({"DATABASE_URL_FILE": "{uri}"}, "stands beside DATABASE_URL_FILE, which holds a password"),
         ({"DATABASE_URL": "sqlite:///ledger.db"}, "stands beside DATABASE_URL, which names no server"),
-        ({"DATABASE_URL": "db/app"}, "stands beside DATABASE_URL, which names no server"),
     ],
 )
 def test_a_password_belongs_to_an_address_without_one(tmp_path: Path, environment: dict[str, str], reason: str) -> None:
@@ -105,4 +112,126 @@ def test_a_password_belongs_to_an_address_without_one(tmp_path: Path, environmen
     given = {name: text.format(uri=uri) for name, text in environment.items()}
     with pytest.raises(SettingsError, match=f"^DATABASE_PASSWORD_FILE: {reason}") as refused:
         read_database({"DATABASE_PASSWORD_FILE": str(password), **given})
+    assert "hush" not in str(refused.value)
+
+
+SPLIT = ["pa/hush", "5432/hush", "p#hush", "p?hush=1", "p@hush/x", "[hush", "p@hush?x", "#hush", "/hush"]
+HINT = "cannot be read; signs such as / and @ in a password have to be written as %2F and %40$"
+
+
+@pytest.mark.parametrize("password", [*SPLIT, "p@hush"])
+@pytest.mark.parametrize("rest", ["@db/app", "@db:5432/app", "@db"])
+def test_no_part_of_a_password_of_the_ledger_is_repeated(password: str, rest: str) -> None:
+    with pytest.raises(SettingsError, match=f"^DATABASE_URL: {HINT}") as refused:
+        read_database({"DATABASE_URL": f"postgresql://app:{password}{rest}"})
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("password", SPLIT)
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "unix", "redis+cluster"])
+@pytest.mark.parametrize("rest", ["@cache/0", "@cache:6379", "@/run/valkey.sock"])
+def test_no_part_of_a_password_of_a_store_is_repeated(password: str, scheme: str, rest: str) -> None:
+    with pytest.raises(SettingsError, match=f"^REDIS_URL: {HINT}") as refused:
+        read_store({"REDIS_URL": f"{scheme}://:{password}{rest}"}, "REDIS_URL")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql:", "postgres:", "mysql://", ""])
+def test_an_address_of_another_kind_is_not_repeated(scheme: str) -> None:
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: has to begin with sqlite:/// or postgresql://$"):
+        read_database({"DATABASE_URL": f"{scheme}app:hush@db/app"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:p%2F%40%23%3F@one:5432,two:5433/app?sslmode=require",
+        "postgresql+asyncpg://app@[::1]:5432/app",
+        "postgres:///app?host=/run/app@1",
+        "sqlite:////home/me@work/ledger.db",
+    ],
+)
+def test_what_is_escaped_or_needs_no_escape_is_read(url: str) -> None:
+    found = read_database({"DATABASE_URL": url})
+    assert found
+    assert found() == url
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/a@b.sock?db=1", "redis://:p@ss@cache", "rediss+cluster://app:pw@one:7000"]
+)
+def test_a_store_that_is_told_from_its_password_is_read(url: str) -> None:
+    found = read_store({"REDIS_URL": url}, "REDIS_URL")
+    assert found
+    assert found() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://cache?colour=red", "the parameter 'colour' is not known"),
+        ("redis+cluster://cache?colour=red", "the parameter 'colour' is not known"),
+        ("unix:///run/valkey.sock?ssl=1", "the parameter 'ssl' is not known"),
+        ("redis://cache?decode_responses=1", "the parameter 'decode_responses' is not known"),
+        ("redis://cache?ssl_ca_certs=/ca.pem", "the parameter ssl_ca_certs needs an address that begins with rediss"),
+        ("rediss://cache?ssl_ca_certs=/nowhere.pem", "ssl_ca_certs: the file /nowhere.pem cannot be read: No such"),
+        ("redis://cache?db", r"what follows the \? is not name=value&name=value"),
+        ("redis://cache/zero", "what follows the / is not the number of a database"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["REDIS_URL", "CACHE_REDIS_URL"])
+def test_a_parameter_that_a_store_does_not_know_is_refused_by_name(variable: str, url: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: {reason}"):
+        read_store({variable: url}, variable)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("", ""),
+        ("sslmode=require&channel_binding=require", "?sslmode=require"),
+        ("connect_timeout=10", ""),
+        ("keepalives=1&keepalives_idle=30&keepalives_interval=5&keepalives_count=3&gssencmode=disable", ""),
+        ("application_name=images&tcp_user_timeout=9", "?application_name=images"),
+        ("options=-c%20search_path%3Dx&sslsni=1", "?options=-c%20search_path%3Dx"),
+        ("TimeZone=UTC&search_path=x", "?TimeZone=UTC&search_path=x"),
+    ],
+)
+def test_parameters_of_libpq_are_honoured_or_ignored(given: str, used: str) -> None:
+    address = "postgresql://app:pw@db/app"
+    found = read_database({"DATABASE_URL": f"{address}?{given}" if given else address})
+    assert found
+    assert found() == address + used
+
+
+def test_the_authorities_of_the_system_are_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bundle := tmp_path / "ca.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    found = read_database({"DATABASE_URL": "postgresql://db/app?sslrootcert=system"})
+    assert found
+    assert found() == f"postgresql://db/app?sslrootcert={str(bundle).replace('/', '%2F')}&sslmode=verify-full"
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("colour=red", "the parameter 'colour' is not known; a setting of the session goes into options=-c name=value"),
+        ("sslmode=strict", "sslmode has to be one of disable, allow, prefer, require, verify-ca, verify-full"),
+        ("sslmode=verify-full", "sslmode=verify-full needs an authority to check against: add sslrootcert=/file.pem"),
+        ("sslmode=verify-ca", "sslmode=verify-ca needs an authority to check against"),
+        (
+            "sslmode=verify-full&sslrootcert=/nowhere.pem",
+            "sslrootcert: the file /nowhere.pem cannot be read: No such file",
+        ),
+        ("sslmode=require&sslcert=/nowhere.pem", "sslcert: the file /nowhere.pem cannot be read: No such file"),
+        ("sslmode=require&sslrootcert=system", "sslrootcert=system goes with sslmode=verify-full alone"),
+        ("sslmode", r"what follows the \? is not name=value&name=value"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(
+    given: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SettingsError, match=f"^DATABASE_URL: {reason}") as refused:
+        read_database({"DATABASE_URL": f"postgresql://app:hush@db/app?{given}"})
     assert "hush" not in str(refused.value)
