@@ -2,8 +2,9 @@
 
 Rule: which parts are files is said by `Parts` (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`); the
 fields of a struct are text, and may stand twice if they say the same. Any other part is `UnknownParameter` at its
-first line, whatever its size. A part's declared content type is ignored, because the SDKs send octet-stream; what a
-picture is, is seen later.
+first line, whatever its size. A file without a name and without a byte is an input of a browser's form that was left
+empty, and counts as not given. A part's declared content type is ignored, because the SDKs send octet-stream; what a
+picture is, is seen later. Names are read as UTF-8, and as Latin-1 where they are none.
 """
 
 import re
@@ -21,6 +22,7 @@ from service.usecases.spool import Intake, Spool
 
 MOST_TEXT_BYTES = 262_144
 MOST_PARTS = 64
+BYTES = "latin-1"  # in which every byte is a character
 INDEX = re.compile(r"\[\d{0,2}\]\Z")
 LINE_ENDS = re.compile(r"[\r\n]")
 
@@ -74,7 +76,9 @@ async def read_form(request: Http, limits: Limits, parts: Parts) -> Form:
     _, options = parse_options_header(request.headers.get("content-type", ""))
     receiver = _Receiver(parts, limits.most_picture_bytes)
     try:
-        with PushMultipartParser(options.get("boundary", ""), max_segment_count=MOST_PARTS) as parser:
+        with PushMultipartParser(
+            options.get("boundary", ""), header_charset=BYTES, max_segment_count=MOST_PARTS
+        ) as parser:
             async with aclosing(chunks(request, limits.most_form_bytes, limits.pace)) as body:
                 async for chunk in body:
                     for event in parser.parse(chunk):
@@ -92,6 +96,7 @@ class _Receiver:
         self._parts = parts
         self._most = most_picture_bytes
         self._name = ""
+        self._filename = ""
         self._spool: Spool | None = None
         self._intake: Intake | None = None
         self._text = bytearray()
@@ -109,21 +114,19 @@ class _Receiver:
     def _begin(self, segment: MultipartSegment) -> None:
         if any(LINE_ENDS.search(value) for _, value in segment.headerlist):  # found or not, as the body was cut up
             raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
-        name, is_file = segment.name, segment.filename is not None
+        name, filename = read_name(segment.name), segment.filename
         file = self._parts.file(name)
         self._name = file or name
         self._text.clear()
         self._intake = None
         if file is None:
             if not self._parts.has_text(name):
-                raise self._parts.unknown(name, is_file=is_file)
+                raise self._parts.unknown(name, is_file=filename is not None)
             return
-        if segment.filename is None:
+        if filename is None:
             raise InvalidValue(f"'{name}' must be a file, and its part has no filename.", param=file)
-        if file in self.form.single:
-            raise InvalidValue(f"'{file}' was given twice.", param=file)
         is_image = file in self._parts.images
-        self.form.filenames[file] = segment.filename
+        self._filename = read_name(filename)
         label = f"{file}[{len(self.form.images)}]" if is_image else file
         self._spool = self._spool or Spool()
         self._intake = Intake(label, self._most, self._spool)
@@ -137,7 +140,12 @@ class _Receiver:
     def _end(self) -> None:
         if self._intake is None:
             self._end_text()
+        elif not (self._intake.length or self._filename):
+            pass  # an input that was left empty
+        elif self._name in self.form.single:
+            raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
         elif self._name in self._parts.single:
+            self.form.filenames[self._name] = self._filename
             self.form.single[self._name] = self._intake.done()
         else:
             self.form.images.append(self._intake.done())
@@ -150,3 +158,11 @@ class _Receiver:
             raise MalformedBody(f"'{name}' is not UTF-8 text.", param=name, code="invalid_form") from None
         if self.form.texts.setdefault(self._name, text) != text:
             raise InvalidValue(f"'{name}' was given twice, with different values.", param=name)
+
+
+def read_name(text: str) -> str:
+    """The name of a part or file, of which the parser knows the bytes; more than bytes where it was spelled out."""
+    try:
+        return text.encode(BYTES).decode()
+    except UnicodeError:
+        return text

@@ -8,11 +8,12 @@ catalog's business, so they are plain strings here.
 import codecs
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from service.api.wording import allowed, without_nulls
 from service.domain.errors import InvalidValue, MalformedBody, MissingParameter, RequestError, UnknownParameter
 
 T = TypeVar("T")
@@ -136,14 +137,26 @@ MOST_ECHOED = 200  # characters of a caller's own words in a refusal
 
 def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
     """A JSON body as a struct. A byte order mark in front of it means nothing."""
+    text = memoryview(body)[len(BOM) :] if body.startswith(BOM) else body
     try:
-        return msgspec.json.decode(memoryview(body)[len(BOM) :] if body.startswith(BOM) else body, type=kind)
+        return _with_nulls(text, kind)
     except msgspec.ValidationError as invalid:
-        raise explain(str(invalid)) from None
+        raise explain(str(invalid), kind) from None
     except RecursionError:
         raise MalformedBody("The body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
         raise MalformedBody(f"The body is not valid JSON: {_fault(broken, body)}.") from None
+
+
+def _with_nulls(text: bytes | bytearray | memoryview, kind: type[T]) -> T:
+    """A body whose nulls count as not given, whether or not their fields are known. Raises what msgspec raises."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:
+        bare = without_nulls(text, kind)
+        if bare is None:
+            raise
+    return msgspec.json.decode(bare, type=kind)
 
 
 def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
@@ -151,7 +164,7 @@ def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
     try:
         return msgspec.convert(_nested(parts), kind, strict=False)
     except msgspec.ValidationError as invalid:
-        raise explain(str(invalid)) from None
+        raise explain(str(invalid), kind) from None
 
 
 def steps_of(name: str) -> list[str]:
@@ -185,7 +198,7 @@ def _fault(error: Exception, body: bytes | bytearray) -> str:
     return str(error).partition(" (")[0]
 
 
-def explain(message: str) -> RequestError:
+def explain(message: str, kind: type[Any]) -> RequestError:
     """Msgspec's verdict as an error that names the field."""
     reason, _, place = message.partition(" - at `$")
     path = place.rstrip("`").lstrip(".")
@@ -196,8 +209,9 @@ def explain(message: str) -> RequestError:
         name = _joined(path, missing["name"])
         return MissingParameter(f"Missing required parameter: '{name}'.", param=name)
     if not path:
-        return MalformedBody(f"The body must be a JSON object. {reason}.")
-    return InvalidValue(f"Invalid value for '{path}'. {reason}.", param=path)
+        return MalformedBody("The body must be a JSON object.")
+    must = allowed(kind, path)
+    return InvalidValue(f"Invalid value for '{path}'. {f'It must be {must}' if must else reason}.", param=path)
 
 
 def unknown_parameter(name: str, advice: str = "") -> UnknownParameter:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import pytest
 
+from service.domain.kept import label
 from tests.e2e.pictures import data_url, opened, png
 from tests.e2e.pictures import mask as masked
 from tests.gateway import GatewayProcess
@@ -69,7 +70,7 @@ def post(
         (b"\xff\xfe", None, "invalid_json"),
         (b'{"prompt":"a fox","colour":"red"}', "colour", "unknown_parameter"),
         (b"{}", "prompt", "missing_required_parameter"),
-        (b'{"prompt":null}', "prompt", "invalid_value"),
+        (b'{"prompt":null}', "prompt", "missing_required_parameter"),
         (b'{"prompt":5}', "prompt", "invalid_value"),
         (b'{"prompt":"a fox","n":"2"}', "n", "invalid_value"),
         (b'{"prompt":"a fox","n":0}', "n", "invalid_value"),
@@ -109,7 +110,9 @@ def test_base64_is_read_as_people_write_it(http: httpx2.Client, gateway: Gateway
 
 
 def test_null_is_the_same_as_nothing(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    nulls = dict.fromkeys(("n", "size", "quality", "background", "output_format", "user", "svg", "stream", "image_url"))
+    nulls = dict.fromkeys(
+        ("n", "size", "quality", "background", "output_format", "user", "svg", "stream", "image_url", "style")
+    )
     reply = post(http, gateway, {"prompt": "a fox", **nulls})
     assert reply.status_code == 200, reply.text
 
@@ -263,8 +266,10 @@ def test_a_caller_who_hangs_up_in_mid_body_is_not_an_error_of_ours(gateway: Gate
 FORM = "multipart/form-data; boundary=x"
 
 
-def form(*parts: tuple[str, bytes]) -> bytes:
-    pieces = [b"--x\r\ncontent-disposition: form-data; " + head.encode() + b"\r\n\r\n" + body for head, body in parts]
+def form(*parts: tuple[str, bytes], charset: str = "utf-8") -> bytes:
+    pieces = [
+        b"--x\r\ncontent-disposition: form-data; " + head.encode(charset) + b"\r\n\r\n" + body for head, body in parts
+    ]
     return b"\r\n".join(pieces) + b"\r\n--x--\r\n"
 
 
@@ -303,6 +308,8 @@ UNKNOWN = ("unknown_parameter", 400)
         (FORM, form(PROMPT, IMAGE, ('name="svg"', b"x"), ('name="svg[model]"', b"x")), "svg", "invalid_value", 400),
         (FORM, form(('name="prompt"', b"\xff"), IMAGE), "prompt", "invalid_form", 400),
         (FORM, form(PROMPT, ('name="image"; filename="a"', b"")), "image[0]", "empty_image_file", 400),
+        (FORM, form(PROMPT, ('name="image"; filename=""', b"")), "image", "invalid_value", 400),
+        (FORM, form(PROMPT, IMAGE, ('name="\u00e4"; filename=""', b"")), "\u00e4", *UNKNOWN),
         (FORM, form(PROMPT, ('name="image"; filename="a"', b"GIF89a, or so")), "image[0]", "invalid_image", 400),
         (
             FORM,
@@ -354,6 +361,22 @@ def test_a_mask_in_brackets_is_a_mask(http: httpx2.Client, gateway: GatewayProce
     drawn = edit_form(http, gateway, form(PROMPT, IMAGE, mask))
     plain = edit_form(http, gateway, form(PROMPT, IMAGE))
     assert (drawn.status_code, drawn.json()["data"] == plain.json()["data"]) == (200, False)
+
+
+def test_a_file_input_that_was_left_empty_is_not_given(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    empty = [
+        (f'name="{name}"; filename=""\r\ncontent-type: application/octet-stream', b"") for name in ("image", "mask")
+    ]
+    reply = edit_form(http, gateway, form(PROMPT, *empty, IMAGE))
+    assert reply.json()["data"] == edit_form(http, gateway, form(PROMPT, IMAGE)).json()["data"]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("name", ["f\u00fcchse \u00a0\u0085.png", "a fox.png", '\u00ff\\"\u00e4'])
+def test_a_file_may_have_any_name(http: httpx2.Client, gateway: GatewayProcess, charset: str, name: str) -> None:
+    body = form(('name="purpose"', b"vision"), (f'name="file"; filename="{name}"', png()), charset=charset)
+    reply = http.post(gateway.url + "/v1/files", content=body, headers=gateway.headers | {"content-type": FORM})
+    assert (reply.status_code, reply.json()["filename"]) == (200, label(name.replace('\\"', '"')))
 
 
 def test_a_text_may_be_said_twice(http: httpx2.Client, gateway: GatewayProcess) -> None:
