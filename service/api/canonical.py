@@ -7,6 +7,7 @@ other are an `InvalidValue`. End users' ids are replaced by pseudonyms here, so 
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -60,6 +61,15 @@ def canonical(
         user=pseudonym(team, body.user) if body.user else None,
         **_particulars(body),
     )
+
+
+def of_address(spec: Spec, model: str | None) -> Spec:
+    """The spec with the model that the address names, if it names one. A body may name the same model."""
+    if model is None:
+        return spec
+    if spec.model not in {"", model}:
+        raise InvalidValue(f"The address names the model '{model[:80]}', the body '{spec.model[:80]}'.", param="model")
+    return replace(spec, model=model)
 
 
 def _particulars(body: GenerateBody | EditBody | EditForm) -> dict[str, Any]:

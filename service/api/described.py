@@ -34,7 +34,7 @@ TAGS: Mapping[str, tuple[str, str]] = {
 """Tag → the plane that it belongs to, and what it is about."""
 
 SECURITY = {
-    "key": "A key of your team.",
+    "key": "A key of your team. SDKs of Azure send it in the header `api-key`, which is taken as well.",
     "adminKey": "The admin key. Where none is configured, or admin has a port of its own, its paths are a 404.",
 }
 

@@ -78,11 +78,17 @@ def desk_of(request: Connection) -> Desk:
 
 
 def needs_key(connection: Connection) -> None:
-    """Lets into the data plane who has a team's key. Raises `NotAuthenticated`."""
+    """Let callers with a team's key into the data plane. Raises `NotAuthenticated`."""
     line, desk = line_of(connection.scope), desk_of(connection)
-    key = authenticate(connection.headers.get("authorization"), desk.live().keys, desk.now())
+    key = authenticate(_authorization(connection), desk.live().keys, desk.now())
     line.key = key
     line.note(team=key.team.name, key=key.id)
+
+
+def _authorization(connection: Connection) -> str | None:
+    """The field `Authorization`; without it the field `api-key`, in which Azure's SDKs send a key."""
+    headers = connection.headers
+    return headers.get("authorization") or (f"Bearer {headers['api-key']}" if "api-key" in headers else None)
 
 
 def key_of(request: Http) -> Key:

@@ -16,6 +16,7 @@ from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from service.api.spellings import meant
 from service.domain.limits import Limit
 from service.domain.marks import UNMARKED, Marks, Operation, Verdict
 from service.domain.teams import Key
@@ -42,8 +43,6 @@ PLACES: tuple[tuple[str, Operation], ...] = (
 )
 """What the templates of our own routes begin with, and what is asked for there."""
 
-DOUBLED = "/v1/v1/"  # what Together's Python SDK from 2.1 asks for when its base_url ends in /v1
-
 Http = Request[Any, Any, Any]
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -68,7 +67,7 @@ class Line:
 
     `began` and `elapsed` are monotonic seconds; `previewed` is how long after the one its first preview was there.
     `refused` is the limit that had no room for it. `progress` is how far the purchase came. `is_head`: the answer goes
-    out without its body.
+    out without its body. `model` is the one that the address names.
     """
 
     request_id: str
@@ -81,6 +80,7 @@ class Line:
     progress: Progress = Progress.NOTHING
     previewed: float | None = None
     is_head: bool = False
+    model: str | None = None
     facts: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = GONE
@@ -128,8 +128,7 @@ class Edge:
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         request_id = _given_id(scope) or f"req_{self._mint()}"
         line = Line(request_id=request_id, began=self._elapsed(), elapsed=self._elapsed)
-        if scope["path"].startswith(DOUBLED):
-            scope["path"] = scope["path"].removeprefix("/v1")
+        scope["path"], line.model = meant(scope["path"])
         scope[KEY] = line  # type: ignore[literal-required]  # our own entry in the ASGI scope
         header = (b"x-request-id", line.request_id.encode())
 

@@ -15,6 +15,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 VERSIONS: Final = frozenset({"1.0", "1.1"})
 SINGLE: Final = frozenset(
     {
+        b"api-key",
         b"authorization",
         b"content-encoding",
         b"content-length",

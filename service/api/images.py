@@ -14,7 +14,7 @@ from litestar.openapi import spec as openapi
 from litestar.response.base import ASGIResponse
 
 from service.api.bodies import read_all
-from service.api.canonical import canonical, references_of_edit, references_of_generation
+from service.api.canonical import canonical, of_address, references_of_edit, references_of_generation
 from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import edit_bodies, generate_body, images_reply, refusals, terms_of_a_request
 from service.api.edge import Http, Line, Progress, line_of
@@ -127,6 +127,7 @@ async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, Image
 
 async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> ASGIResponse:
     line, key, catalog = line_of(request.scope), key_of(request), desk.live().catalog
+    spec = of_address(spec, line.model)
     line.marks, line.verdict = marks_of(spec, catalog), Verdict.CLIENT_GONE  # until it is answered
     line.note(model=line.marks.model or None, tier=line.marks.tier or None)  # a word that nobody knows may be anything
     line.note(size=str(spec.size or "auto"), n=spec.n, references=_count(spec), stream=body.stream)

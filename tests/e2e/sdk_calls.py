@@ -25,6 +25,12 @@ def together_client(base: str, key: str) -> Any:
     return together.Together(base_url=f"{base}/v1", api_key=key)
 
 
+def azure_client(base: str, key: str, **given: str) -> Any:
+    return openai.AzureOpenAI(
+        azure_endpoint=base, api_key=key, api_version="2025-04-01-preview", max_retries=0, **given
+    )
+
+
 def generate(base: str, key: str, folder: Path, model: str) -> Any:
     del folder
     client = openai_client(base, key)
@@ -96,9 +102,67 @@ def files(base: str, key: str, folder: Path, model: str) -> Any:
     }
 
 
+def azure_generate(base: str, key: str, folder: Path, model: str) -> Any:
+    """The model stands in the address and in the body."""
+    del folder
+    return azure_client(base, key).images.generate(model=model, prompt="a red fox", quality="low")
+
+
+def azure_deployment(base: str, key: str, folder: Path, model: str) -> Any:
+    """The model stands in the address alone."""
+    del folder
+    client = azure_client(base, key, azure_deployment=model)
+    return client.images.generate(prompt="a red fox", quality="low")
+
+
+def azure_v1(base: str, key: str, folder: Path, model: str) -> Any:
+    """Azure's newer surface, which takes OpenAI's own client."""
+    del folder
+    client = openai.OpenAI(base_url=f"{base}/openai/v1/", api_key=key, max_retries=0)
+    return client.images.generate(model=model, prompt="a red fox", quality="low")
+
+
+def azure_edit(base: str, key: str, folder: Path, model: str) -> Any:
+    with (folder / "image-0.png").open("rb") as image:
+        return azure_client(base, key).images.edit(model=model, prompt="add a fox", image=image)
+
+
+def azure_stream(base: str, key: str, folder: Path, model: str) -> Any:
+    del folder
+    client = azure_client(base, key)
+    events = client.images.generate(model=model, prompt="a red fox", quality="low", stream=True, partial_images=1)
+    return {"events": [event.type for event in events]}
+
+
+def azure_rest(base: str, key: str, folder: Path, model: str) -> Any:
+    """What does not belong to a deployment, and a model that is not in the address."""
+    del folder
+    client = azure_client(base, key)
+    try:
+        azure_client(base, key, azure_deployment=model).images.generate(model="gpt-image-2.6-flare", prompt="a red fox")
+    except openai.BadRequestError as error:
+        refused = [error.code, error.param]
+    return {"models": model in [each.id for each in client.models.list().data], "refused": refused}
+
+
 CALLS = {
     call.__name__: call
-    for call in (generate, generate_url, edit_one, edit_many, together_generate, failing, models, files)
+    for call in (
+        generate,
+        generate_url,
+        edit_one,
+        edit_many,
+        together_generate,
+        failing,
+        models,
+        files,
+        azure_generate,
+        azure_deployment,
+        azure_v1,
+        azure_edit,
+        azure_stream,
+        azure_rest,
+    )
 }
 
 

@@ -148,6 +148,32 @@ def test_paths_that_are_not_there(
     assert (reply.status_code, envelope(reply)["code"]) == (status, code)
 
 
+def test_the_header_of_azure_opens_what_the_other_opens(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    models, key = f"{gateway.url}/openai/v1/models", gateway.key
+    assert http.get(models, headers={"api-key": key}).status_code == 200
+    for headers in ({"api-key": "igw_wrong"}, {"api-key": ""}, {"api-key": key, "authorization": "Bearer igw_wrong"}):
+        reply = http.get(models, headers=headers)
+        assert (reply.status_code, envelope(reply)["code"]) == (401, "invalid_api_key")
+    twice = http.get(models, headers=[("api-key", key), ("api-key", "igw_wrong")])
+    assert (twice.status_code, envelope(twice)["code"]) == (400, "invalid_request")
+    assert http.get(f"{gateway.url}/admin/v1/keys", headers={"api-key": ADMIN}).status_code == 401
+
+
+def test_a_model_in_the_address_is_the_model(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    """Azure's address of a deployment names it with or without its slash escaped; a body may name no other."""
+    for model in ("black-forest-labs/FLUX.2-pro", "black-forest-labs%2FFLUX.2-pro", "gpt-5"):
+        path = f"/openai/deployments/{model}/images/generations?api-version=2025-04-01-preview"
+        reply = post(http, gateway, {"prompt": "a fox"}, path)
+        if model == "gpt-5":
+            assert (reply.status_code, envelope(reply)["code"]) == (404, "model_not_found")
+        else:
+            assert (reply.status_code, reply.json()["model"]) == (200, "black-forest-labs/FLUX.2-pro"), reply.text
+    other = post(http, gateway, {"prompt": "a fox", "model": "gpt-image-2"}, path)
+    assert (other.status_code, envelope(other)["param"]) == (400, "model")
+    line = gateway.await_logged("request", request_id=other.headers["x-request-id"])
+    assert line["path"] == GENERATIONS
+
+
 @pytest.mark.parametrize(
     "path",
     [

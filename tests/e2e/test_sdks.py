@@ -117,6 +117,20 @@ def test_together_generates_on_the_sandbox_and_through_openai(
     assert received.fields["size"] == "1024x1024"
 
 
+@pytest.mark.parametrize("call", ["azure_generate", "azure_deployment", "azure_v1", "azure_edit"])
+def test_clients_of_azure_draw(sdk: str, call: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
+    answer = run(sdk, call, sandbox_gateway, folder)
+    assert answer["count"] == 1
+    assert answer["size"] == "x".join(map(str, drawn(folder).size))
+
+
+def test_clients_of_azure_stream_and_list(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
+    events = run(sdk, "azure_stream", sandbox_gateway, folder)["events"]
+    assert events == ["image_generation.partial_image", "image_generation.completed"]
+    answer = run(sdk, "azure_rest", sandbox_gateway, folder)
+    assert answer == {"models": True, "refused": ["invalid_value", "model"]}
+
+
 def test_errors_are_what_the_sdk_expects(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
     answer = run(sdk, "failing", sandbox_gateway, folder)
     assert (answer["code"], answer["param"]) == ("invalid_value", "size")

@@ -1,0 +1,24 @@
+"""Addresses as SDKs spell them, and the paths that they mean here.
+
+Rule: pure. `AzureOpenAI` of OpenAI's SDKs asks for `/openai/deployments/{model}/images/…` and `/openai/models`; Azure's
+newer surface is `/openai/v1/…`. Together's Python SDK from 2.1 asks for `/v1/v1/…` when its base_url ends in `/v1`. The
+`api-version` behind the question mark is not read. Every other path is left as it is.
+"""
+
+import re
+
+DOUBLED = "/v1/v1/"
+AZURE = "/openai/"
+AZURE_V1 = "/openai/v1/"
+DEPLOYMENT = re.compile(r"/openai/deployments/(?P<model>.+)/(?P<path>images/(?:generations|edits))/?")
+
+
+def meant(path: str) -> tuple[str, str | None]:
+    """The path here, and the model that the address names, if it names one."""
+    found = DEPLOYMENT.fullmatch(path)
+    if found:
+        return f"/v1/{found['path']}", found["model"]
+    for spelled in (DOUBLED, AZURE_V1, AZURE):
+        if path.startswith(spelled):
+            return f"/v1/{path.removeprefix(spelled)}", None
+    return path, None
