@@ -9,12 +9,15 @@ bought to the end.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
 from litestar.response.base import ASGIResponse, Response
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
+from service.api.desk import desk_of
 from service.api.edge import Http, Line, line_of
 from service.api.errors import ClientGone, ended
 from service.api.replies import TokenUsage, usage_reply
@@ -41,7 +44,7 @@ Begin = Callable[[Show, Callable[[], Awaitable[None]]], Awaitable[Share]]
 class PreviewEvent(msgspec.Struct):
     """What an event says about a preview besides its base64."""
 
-    created_at: int | None
+    created_at: int
     size: str
     quality: str
     background: str
@@ -57,7 +60,7 @@ class PictureEvent(msgspec.Struct, omit_defaults=True):
     quality: str
     background: str
     output_format: str
-    usage: TokenUsage | None
+    usage: TokenUsage
     id: str
     index: int
     revised_prompt: str | None = None
@@ -239,13 +242,13 @@ async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
     moments: AsyncGenerator[Partial | None, None],
     finish: Callable[[Share], dict[str, str]],
 ) -> Pieces:
-    line = line_of(request.scope)
+    written = partial(_moment, line_of(request.scope), desk_of(request).now, kind)
     try:
         while first:
-            for piece in _moment(line, kind, first.pop()):
+            for piece in written(first.pop()):
                 yield piece
         async for moment in moments:
-            for piece in _moment(line, kind, moment):
+            for piece in written(moment):
                 yield piece
             del moment, piece  # megabytes, which would be kept until the next event is there
         share = await watched.share
@@ -260,39 +263,42 @@ async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
         await moments.aclose()
 
 
-def _moment(line: Line, kind: str, moment: Partial | None) -> Sequence[Buffer]:
+def _moment(line: Line, now: Callable[[], datetime], kind: str, moment: Partial | None) -> Sequence[Buffer]:
     if moment is None:
         return [NOTHING_YET]
     line.preview()
-    return preview(kind, moment)
+    return preview(kind, moment, int(now().timestamp()))
 
 
-def preview(kind: str, partial: Partial) -> Sequence[Buffer]:
-    """The event of a preview; its base64 by reference."""
+def preview(kind: str, shown: Partial, at: int) -> Sequence[Buffer]:
+    """The event of a preview; its base64 by reference. Where its backend does not say when it was drawn, it is `at`."""
     said = PreviewEvent(
-        created_at=partial.created,
-        size=partial.size or UNSAID,
-        quality=partial.tier or UNSAID,
-        background=partial.background or UNSAID,
-        output_format=partial.output_format or "png",
-        partial_image_index=partial.index,
+        created_at=shown.created or at,
+        size=shown.size or UNSAID,
+        quality=shown.tier or UNSAID,
+        background=shown.background or UNSAID,
+        output_format=shown.output_format or "png",
+        partial_image_index=shown.index,
     )
-    return _event(f"{kind}.partial_image", partial.base64, said)
+    return _event(f"{kind}.partial_image", shown.base64, said)
 
 
 def completed(kind: str, share: Share, index: int) -> Sequence[Buffer]:
-    """The event of a picture. Tokens are those of the whole purchase, and stand with its last picture."""
+    """The event of a picture. Tokens are those of the whole purchase, and stand with its last picture.
+
+    OpenAI's event always has `usage`, and typed clients cannot read one without: nothing counted is no token.
+    """
     result, purchase = share.result, share.result.purchase
     picture: Picture = purchase.pictures[index]
     last = index == len(purchase.pictures) - 1
-    usage = usage_reply(purchase.usage) if purchase.usage else None
+    usage = usage_reply(purchase.usage) if purchase.usage and last else NO_USAGE
     said = PictureEvent(
         created_at=result.created,
         size=str(purchase.size or UNSAID),
         quality=purchase.tier or UNSAID,
         background=purchase.background or UNSAID,
         output_format=purchase.output_format or share.spec.output_format,
-        usage=usage if last or usage is None else NO_USAGE,
+        usage=usage,
         id=result.ids[index],
         index=index,
         revised_prompt=picture.revised_prompt,

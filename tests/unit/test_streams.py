@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -126,10 +127,10 @@ async def test_a_reader_who_is_too_slow_misses_previews(monkeypatch: pytest.Monk
 
 
 def test_what_a_vendor_left_unsaid_is_auto() -> None:
-    event = b"".join(preview("image_edit", partial(1)))
+    event = b"".join(preview("image_edit", partial(1), 1_800_000_000))
     assert event == (
         b'event: image_edit.partial_image\ndata: {"type":"image_edit.partial_image","b64_json":"Zm94",'
-        b'"created_at":null,"size":"auto","quality":"auto","background":"auto","output_format":"png",'
+        b'"created_at":1800000000,"size":"auto","quality":"auto","background":"auto","output_format":"png",'
         b'"partial_image_index":1}\n\n'
     )
 
@@ -141,4 +142,9 @@ def test_tokens_stand_with_the_last_picture() -> None:
     assert (b'"total_tokens":0' in first, b'"total_tokens":207' in last) == (True, True)
     assert (b'"id":"img_1"' in first, b'"index":1' in last) == (True, True)
     without = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody))
-    assert b'"usage":null' in b"".join(completed("image_generation", without, 0))
+    assert b'"total_tokens":0' in b"".join(completed("image_generation", without, 0))
+
+
+def test_a_preview_is_of_its_own_time_where_it_has_one() -> None:
+    told = b"".join(preview("image_edit", replace(partial(1), created=1_700_000_000), 1_800_000_000))
+    assert b'"created_at":1700000000,' in told

@@ -1,0 +1,163 @@
+"""Every reply and every event is a document of the vendors' own types, strictly: no field is missing, none is null.
+
+SDKs for Python build their objects without checking. Those for Rust, Java and Go do not: what is held against the types
+here is what they need.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.e2e.pictures import data_url, mask, png
+from tests.e2e.sdk_py import SDKS
+from tests.gateway import GatewayProcess, clean_environment
+from tests.simulators.openai_faults import FAULTS
+from tests.simulators.server import Simulator
+
+CHECKER = Path(__file__).parent / "sdk_types.py"
+GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
+RESPONSE = ("openai.types", "ImagesResponse")
+TOGETHER = ("together.types", "ImageFile")
+ERROR = ("openai.types.shared", "ErrorObject")
+EVENTS = {
+    "image_generation.partial_image": ("openai.types", "ImageGenPartialImageEvent"),
+    "image_generation.completed": ("openai.types", "ImageGenCompletedEvent"),
+    "image_edit.partial_image": ("openai.types", "ImageEditPartialImageEvent"),
+    "image_edit.completed": ("openai.types", "ImageEditCompletedEvent"),
+}
+FLUX = "black-forest-labs/FLUX.2-pro"
+Type = tuple[str, str]
+
+
+class Checker:
+    """Asks the SDKs' types. One process serves all, because starting one takes long."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def __call__(self, kind: Type, document: object) -> list[str]:
+        """What is wrong with a document."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([*kind, document]) + "\n")
+        self._process.stdin.flush()
+        faults: list[str] = json.loads(self._process.stdout.readline())
+        return faults
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[Checker]:
+    process = subprocess.Popen(
+        [str(SDKS / "new" / "bin" / "python"), str(CHECKER)],
+        env=clean_environment(TOGETHER_NO_BANNER="1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield Checker(process)
+        assert process.stdin
+        process.stdin.close()
+
+
+def ask(http: httpx2.Client, gateway: GatewayProcess, path: str, **body: Any) -> httpx2.Response:
+    reply = http.post(gateway.url + path, json={"prompt": "a fox"} | body, headers=gateway.headers)
+    assert reply.status_code == 200, reply.text
+    return reply
+
+
+def events(reply: httpx2.Response) -> list[dict[str, Any]]:
+    """The data of each event of a stream."""
+    found = re.findall(r"^event: (.+)\ndata: (.+)$", reply.text, re.MULTILINE)
+    documents = [json.loads(data) for _, data in found]
+    assert [name for name, _ in found] == [document["type"] for document in documents]
+    return documents
+
+
+NEWEST = "gpt-image-2.6-flare"
+BODIES: list[dict[str, Any]] = [
+    {"model": "gpt-image-2", "quality": "low"},
+    {"model": "gpt-image-2", "n": 2, "output_format": "webp"},
+    {"model": "gpt-image-2", "response_format": "url"},
+    {"model": NEWEST, "background": "transparent"},
+    {"model": NEWEST, "output_format": "svg"},
+    {"model": NEWEST, "output_format": "gif"},
+    {"model": FLUX},
+    {"model": FLUX, "response_format": "url", "n": 2},
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=json.dumps)
+@pytest.mark.parametrize("where", ["sandbox_gateway", "openai_gateway"])
+def test_a_reply_is_of_both_vendors_types(
+    request: pytest.FixtureRequest, http: httpx2.Client, faults: Checker, where: str, body: dict[str, Any]
+) -> None:
+    gateway: GatewayProcess = request.getfixturevalue(where)
+    if where == "openai_gateway" and body["model"] == FLUX:
+        body = {**body, "model": "gpt-image-2.5-flare"}
+    for _ in ("bought", "kept"):
+        document = ask(http, gateway, GENERATIONS, **body).json()
+        assert (faults(RESPONSE, document), faults(TOGETHER, document)) == ([], [])
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", FLUX])
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("operation", [GENERATIONS, EDITS])
+def test_every_event_is_of_its_type(
+    http: httpx2.Client, sandbox_gateway: GatewayProcess, faults: Checker, model: str, operation: str, *, fresh: bool
+) -> None:
+    body = {"images": [{"image_url": data_url(png())}]} if operation == EDITS else {}
+    more = {"partial_images": 2} if fresh else {"n": 2}
+    found = events(ask(http, sandbox_gateway, operation, model=model, stream=True, **more, **body))
+    assert len(found) >= 2
+    assert [fault for event in found for fault in faults(EVENTS[event["type"]], event)] == []
+
+
+@pytest.mark.parametrize("operation", [GENERATIONS, EDITS])
+def test_events_are_so_in_front_of_a_vendor(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, faults: Checker, operation: str
+) -> None:
+    assert openai_sim.requests == []
+    body = {"images": [{"image_url": data_url(png())}], "mask": {"image_url": data_url(mask())}}
+    more = body if operation == EDITS else {}
+    for _ in ("bought", "kept"):
+        found = events(ask(http, openai_gateway, operation, model="gpt-image-2", stream=True, partial_images=2, **more))
+        assert [fault for event in found for fault in faults(EVENTS[event["type"]], event)] == []
+
+
+def test_an_error_in_a_stream_is_an_error(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, faults: Checker
+) -> None:
+    openai_sim.answer(FAULTS["error_in_stream"])
+    reply = ask(http, openai_gateway, GENERATIONS, prompt="an owl", stream=True, partial_images=1)
+    (data,) = re.findall(r"^event: error\ndata: (.+)$", reply.text, re.MULTILINE)
+    assert faults(ERROR, json.loads(data)["error"]) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"prompt": "a fox", "n": 0}, {"prompt": "a fox", "model": "none"}])
+def test_a_refusal_is_an_error(
+    http: httpx2.Client, sandbox_gateway: GatewayProcess, faults: Checker, body: dict[str, Any]
+) -> None:
+    reply = http.post(sandbox_gateway.url + GENERATIONS, json=body, headers=sandbox_gateway.headers)
+    assert (reply.is_error, faults(ERROR, reply.json()["error"])) == (True, [])
+
+
+def test_files_are_files(http: httpx2.Client, sandbox_gateway: GatewayProcess, faults: Checker) -> None:
+    url, headers = f"{sandbox_gateway.url}/v1/files", sandbox_gateway.headers
+    file = http.post(url, data={"purpose": "vision"}, files={"file": ("a.png", png())}, headers=headers).json()
+    again = http.get(f"{url}/{file['id']}", headers=headers).json()
+    gone = http.delete(f"{url}/{file['id']}", headers=headers).json()
+    assert [faults(("openai.types", "FileObject"), each) for each in (file, again)] == [[], []]
+    assert faults(("openai.types", "FileDeleted"), gone) == []
+
+
+def test_models_are_models(http: httpx2.Client, sandbox_gateway: GatewayProcess, faults: Checker) -> None:
+    listed = http.get(f"{sandbox_gateway.url}/v1/models", headers=sandbox_gateway.headers).json()
+    one = http.get(f"{sandbox_gateway.url}/v1/models/{FLUX}", headers=sandbox_gateway.headers).json()
+    assert [fault for model in (*listed["data"], one) for fault in faults(("openai.types", "Model"), model)] == []
