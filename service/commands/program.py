@@ -24,7 +24,7 @@ from service.adapters.metrics.expose import PATH, Exposition, exposed, process_r
 from service.adapters.metrics.observe import Metrics
 from service.adapters.observers import Observers
 from service.adapters.sql.engine import SchemaError
-from service.adapters.sql.migrate import migrate
+from service.adapters.sql.migrate import migrate_in_time
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.api.connections import Bounds
 from service.api.ops import openapi_yaml
@@ -46,7 +46,7 @@ from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.sections import Requests
 from service.usecases.background import Fatal
-from service.usecases.events import Listening
+from service.usecases.events import DatabaseAwaited, Listening
 from service.usecases.keep_lease import LeaseHeld
 from service.usecases.ports import Observer
 
@@ -122,7 +122,7 @@ def _serve(options: Options, start: Start, doors: Doors) -> None:
     fatal = Fatal(observe)
     watch = Watch(restarted=observe, give_up=fatal.report)
     with state_of(settings, options.data, watch) as stores, _exposed(tell, doors.metrics, fatal):
-        asyncio.run(migrate(stores.database_url))
+        asyncio.run(bring_up_to_date(stores, settings.database.wait_seconds, observe))
         plans = Plans(
             settings=settings,
             files=start.files,
@@ -149,6 +149,15 @@ def _serve(options: Options, start: Start, doors: Doors) -> None:
             admin=address_of(doors.admin or doors.own) + "/admin/v1" if settings.admin_digest else "",
         )
         run(gateway, serving, doors, lambda: announce(listening, gateway, start.secret, observe))
+
+
+async def bring_up_to_date(stores: Stores, seconds: float, observe: Observer) -> None:
+    """The tables of the ledger, once its server is there. Raises `SchemaError` and `BooksUnavailable`."""
+
+    def waits(problem: str) -> None:
+        observe(DatabaseAwaited(problem=problem, seconds=seconds))
+
+    await migrate_in_time(stores.database_url, seconds, waits)
 
 
 def _exposed(tell: Exposition, listener: socket | None, fatal: Fatal) -> AbstractContextManager[None]:

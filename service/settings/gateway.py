@@ -20,6 +20,7 @@ from service.settings.metrics import Metrics
 from service.settings.ports import Admin, read_port
 from service.settings.sections import (
     Cache,
+    Database,
     GatewayFile,
     Ledger,
     Links,
@@ -60,6 +61,7 @@ class GatewaySettings(Entry, frozen=True):
     routing: Routing
     health: Health
     state: State
+    database: Database
     logs: Logs
     metrics: Metrics
     admin: Admin
@@ -118,6 +120,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         routing=found.routing,
         health=found.health,
         state=found.state,
+        database=found.database,
         logs=found.logs,
         metrics=read_port(top / "metrics", found.metrics, "metrics", environment),
         admin=read_port(top / "admin", found.admin, "admin", environment),

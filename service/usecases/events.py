@@ -92,6 +92,14 @@ class LeaseAwaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseAwaited:
+    """This start waits for the database of the ledger, at most so many seconds."""
+
+    problem: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CannotGoOn:
     """This process ends, for this reason, as soon as what is under way is finished."""
 
@@ -302,6 +310,7 @@ Event = (
     | SecretRefused
     | CannotGoOn
     | LeaseAwaited
+    | DatabaseAwaited
     | StoreRestarted
     | StoreUnsafe
     | BreakerChanged

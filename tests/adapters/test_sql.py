@@ -21,12 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import CHECKOUT_SECONDS, MOST_CONNECTIONS, Database, SchemaError, connect
-from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, revision
+from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_in_time, revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import BooksUnavailable
 from service.usecases.accounts import Span, UsageQuery
 from tests.fakes.books import booked
-from tests.postgres import WheelPostgres
+from tests.postgres import WheelPostgres, wheel_postgres
 
 pytest_plugins = ["tests.databases"]
 
@@ -195,6 +195,49 @@ async def test_where_nobody_answers_the_message_says_so_without_the_password(sch
             await verb(url)
         assert told.value.message.startswith("The PostgreSQL at localhost does not answer (")
         assert not any(secret in told.value.message for secret in ("geheim", "\n"))
+
+
+async def test_a_start_waits_for_a_server_that_comes(tmp_path: Path) -> None:
+    with wheel_postgres(tmp_path) as server:
+        server.stop()
+        waits, told = asyncio.Event(), list[str]()
+
+        def tell(problem: str) -> None:
+            told.append(problem)
+            waits.set()
+
+        starting = asyncio.create_task(migrate_in_time(server.url, 60, tell))
+        await waits.wait()
+        await asyncio.to_thread(server.start)
+        await starting
+        assert await revision(server.url) == HEAD
+    (problem,) = told
+    assert problem.startswith("The PostgreSQL at a local socket does not answer (")
+
+
+async def test_a_start_waits_no_longer_than_it_may() -> None:
+    told = list[str]()
+    with pytest.raises(BooksUnavailable, match="does not answer"):
+        await migrate_in_time("postgresql://user:geheim@localhost:1/db", 1, told.append)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(("user", "name"), [("nobody", "postgres"), ("postgres", "nothing")])
+async def test_a_start_does_not_wait_for_a_server_that_refuses(tmp_path: Path, user: str, name: str) -> None:
+    with wheel_postgres(tmp_path) as server:
+        url = f"postgresql://{user}@/{name}?{server.url.partition('?')[2]}"
+        with pytest.raises(SchemaError, match=r"refuses the gateway .*(nobody|nothing)"):
+            await migrate_in_time(url, 60, refuse_to_wait)
+
+
+async def test_a_start_does_not_wait_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "books.db").write_text("this is a letter" * 200)
+    with pytest.raises(BooksUnavailable):
+        await migrate_in_time(f"sqlite:///{tmp_path / 'books.db'}", 60, refuse_to_wait)
+
+
+def refuse_to_wait(problem: str) -> None:
+    raise AssertionError(problem)
 
 
 async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, rea
     [
         ((), {}, "config/teams.yaml: $.teams: no team"),
         (("--dev",), AWAY, "DATABASE_URL: needed with REDIS_URL"),
-        (("--dev",), {"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL has to begin with"),
+        (("--dev",), {"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL: has to begin with"),
         (("--dev", "--host", "0.0.0.0"), {}, "--dev listens on loopback only"),  # noqa: S104 (refused)
         (("--dev",), {"URL_SIGNING_KEY": "short"}, "URL_SIGNING_KEY: must be at least 32 characters"),
         (("--dev",), {"STORAGE_URL": "gs://bucket"}, "STORAGE_URL: 'gs' is not offered"),
@@ -345,3 +345,22 @@ def test_it_finds_its_settings_wherever_it_is_started(tmp_path: Path) -> None:
 def test_the_published_description_is_the_applications() -> None:
     published = (ROOT / "openapi" / "openapi.yaml").read_text()
     assert command("openapi").stdout == published, "run `make openapi`"
+
+
+def test_a_start_without_its_database_is_refused_in_one_line_after_a_while(settings: Path, redis_url: str) -> None:
+    text = (settings / "gateway.yaml").read_text().replace("wait_seconds: 30 #", "wait_seconds: 1 #")
+    (settings / "gateway.yaml").write_text(text)
+    (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(settings),
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": "postgresql://owner:geheim@127.0.0.1:1/ledger?connect_timeout=5",
+        "OPENAI_API_KEY": "sk-x",
+    }
+    done = command("serve", "--port", "0", "--data-dir", str(settings), environment=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("image-gateway: The PostgreSQL at 127.0.0.1 does not answer (")
+    assert len(done.stderr.splitlines()) == 1
+    (waiting,) = map(json.loads, done.stdout.splitlines())
+    assert (waiting["event"], waiting["level"], waiting["seconds"]) == ("waiting for the database", "warning", 1.0)
+    assert "geheim" not in done.stdout + done.stderr

@@ -302,7 +302,7 @@ def test_a_secret_that_has_a_job_is_no_admin_key(variable: str) -> None:
 @pytest.mark.parametrize("name", ["REDIS_URL", "CACHE_REDIS_URL"])
 @pytest.mark.parametrize("url", ["localhost:6379", "http://cache:6379", "redis://:hush@", "redis://:hush@cache:six"])
 def test_what_is_no_address_of_a_store_is_refused_and_not_repeated(name: str, url: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name}: not an address") as refused:
+    with pytest.raises(SettingsError, match=f"{name}: (not an address|cannot be read)") as refused:
         read_gateway(SHIPPED, {name: url})
     assert "hush" not in str(refused.value)
 

@@ -79,6 +79,7 @@ ZERO = {
     "Serving.grace_seconds",
     "Serving.drain_seconds",
     "Routing.wait_seconds",
+    "Database.wait_seconds",
     "Logs.sample",
 }
 """Where nothing has a meaning: no wait, or no line."""

@@ -1,14 +1,15 @@
 """Brings the tables of a database up to what this version of the gateway needs.
 
 Rule: any number of replicas may start at once; one of them does it, in one transaction, and the others wait for it. A
-database at the right revision costs one SELECT, and Alembic is not even imported. A database that a newer version has
-changed is refused. What stops a start is a `SchemaError`, or `BooksUnavailable` where there is no answer; both say in
-one line what is wrong, without a password.
+database at the right revision costs one SELECT, and Alembic is not even imported. A start waits for a server that is
+away or still starting, and not for one that refuses its user. A database that a newer version has changed is refused.
+What stops a start is a `SchemaError`, or `BooksUnavailable` where there is no answer; both say in one line what is
+wrong, without a password.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +28,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "alembic_version"
 LOCK = 0x696D_6761_7465_7761  # "imgatewa": every replica has to ask for the same number
 LOCK_SECONDS = 60
+LOOK_SECONDS = 0.5
+REFUSALS = ("28", "3D")
+"""Classes of PostgreSQL's codes for a user, a password or a database that it does not accept: waiting does not help."""
 WAL_TRIES = 100
 WAL_PAUSE_SECONDS = 0.05
 
@@ -42,6 +46,24 @@ async def migrate(url: Changing) -> str | None:
                 await _write_ahead(database)
             await database.together(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
         return found
+
+
+async def migrate_in_time(url: Changing, seconds: float, waits: Callable[[str], None]) -> None:
+    """`migrate`, once the server is there; `waits` is told once why this waits. Raises what `migrate` raises."""
+    loop = asyncio.get_running_loop()
+    end, told = loop.time() + seconds, False
+    while True:
+        try:
+            await migrate(url)
+        except BooksUnavailable as away:
+            if kind_of(as_of_now(url)) == SQLITE or loop.time() >= end:
+                raise
+            if not told:
+                waits(away.message)
+            told = True
+        else:
+            return
+        await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - loop.time())))
 
 
 async def revision(url: Changing) -> str | None:
@@ -65,11 +87,18 @@ async def _opened(url: Changing) -> AsyncIterator[Database]:
     try:
         yield database
     except BooksUnavailable as error:
+        if _is_refusal(error.__cause__):
+            raise SchemaError(f"The {database.shown} refuses the gateway ({_reason(error.__cause__)}).") from None
         raise BooksUnavailable(f"The {database.shown} does not answer ({_reason(error.__cause__)}).") from None
     except SQLAlchemyError as error:
         raise SchemaError(f"The {database.shown} could not be brought up to date ({_reason(error)}).") from None
     finally:
         await database.close()
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(said, "sqlstate", None) or "").startswith(REFUSALS)
 
 
 def _reason(error: BaseException | None) -> str:
