@@ -300,7 +300,12 @@ def _desk(
         books=accounts.books,
         key_store=accounts.key_store,
         issue=IssueKeys(
-            store=accounts.key_store, teams=lambda: callers.live().teams, now=now, secret=new_secret, mint=mint
+            store=accounts.key_store,
+            teams=lambda: callers.live().teams,
+            catalog=lambda: callers.live().catalog,
+            now=now,
+            secret=new_secret,
+            mint=mint,
         ),
         report=ReportUsage(books=accounts.books),
         export=ExportUsage(books=accounts.books, formats=formats()),

@@ -7,9 +7,11 @@ counts on every replica within seconds.
 
 import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeVar
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from litestar import delete, get, patch, post
@@ -17,7 +19,7 @@ from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import NotFoundException
 from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from service.api.bodies import read_all
 from service.api.described import MOMENT
@@ -26,11 +28,14 @@ from service.api.documents import errors_of, json_body
 from service.api.edge import Connection, Http, line_of
 from service.api.queries import OfTeam, check_known
 from service.api.schemas import Body, decode_json
+from service.domain.allowances import MOST_COUNT, MOST_DOLLARS, Allowance, parse_limits
 from service.domain.errors import InvalidValue, NotAuthenticated
+from service.domain.limits import MEASURES, MONEY, Limits
+from service.domain.pricing import NANO
 from service.domain.spans import parse_moment
 from service.domain.teams import digest_of
 from service.usecases.accounts import AuditRecord, IssuedKey
-from service.usecases.issue_keys import DAY, MOST_NOTE, MOST_OVERLAP, Actor, NewKey
+from service.usecases.issue_keys import DAY, MOST_NOTE, MOST_OVERLAP, Actor, KeyChanges, NewKey
 
 T = TypeVar("T")
 
@@ -49,12 +54,36 @@ Ending = Annotated[
 ]
 
 
+Count = Annotated[int, Meta(ge=1, le=MOST_COUNT)]
+Dollars = Annotated[float, Meta(ge=0, le=int(MOST_DOLLARS))]
+
+
+class LimitsBody(Body, frozen=True, kw_only=True):
+    """How much may be used. What is left out is not limited."""
+
+    requests_per_minute: Annotated[Count | None, Meta(description="Requests in any minute.")] = None
+    images_per_minute: Annotated[Count | None, Meta(description="Pictures asked for in any minute.")] = None
+    concurrent_images: Annotated[Count | None, Meta(description="Pictures under way at a time.")] = None
+    usd_per_day: Annotated[Dollars | None, Meta(description="US dollars in a day (UTC).")] = None
+    usd_per_month: Annotated[Dollars | None, Meta(description="US dollars in a month (UTC).")] = None
+
+
+MODELS = Meta(description="The only models of its team's that the key may use; null: all of them.")
+TIERS = Meta(description="The only tiers of its team's that the key may use; null: all of them.")
+LIMITS = Meta(description="What this key alone may use, beside the limits of its team; null: no more than those.")
+LIMITS_BY_TIER = Meta(description="What this key alone may use of a tier, by tier; null: no such limits.")
+
+
 class IssueBody(Body, frozen=True, kw_only=True):
     """A key that is wanted."""
 
     team: Annotated[str, Meta(description="A team of teams.yaml.", extra_json_schema={"minLength": 1})]
     note: Annotated[str, Meta(max_length=MOST_NOTE, description="What it is for. One line.")] = ""
     expires_at: Ending = None
+    models: Annotated[list[str] | None, MODELS] = None
+    tiers: Annotated[list[str] | None, TIERS] = None
+    limits: Annotated[LimitsBody | None, LIMITS] = None
+    limits_by_tier: Annotated[dict[str, LimitsBody] | None, LIMITS_BY_TIER] = None
 
 
 class RotateBody(Body, frozen=True, kw_only=True):
@@ -67,13 +96,20 @@ class RotateBody(Body, frozen=True, kw_only=True):
 
 
 class ChangeBody(Body, frozen=True, kw_only=True):
-    """What can be changed about a key."""
+    """What can be changed about a key. What is left out stays as it is; at least one field is needed."""
 
-    expires_at: Ending
+    expires_at: Ending | UnsetType = UNSET
+    models: Annotated[list[str] | None, MODELS] | UnsetType = UNSET
+    tiers: Annotated[list[str] | None, TIERS] | UnsetType = UNSET
+    limits: Annotated[LimitsBody | None, LIMITS] | UnsetType = UNSET
+    limits_by_tier: Annotated[dict[str, LimitsBody] | None, LIMITS_BY_TIER] | UnsetType = UNSET
+
+
+LimitsReply = Mapping[str, float | int]
 
 
 class KeyReply(msgspec.Struct):
-    """An issued key. `state` is active, expired or revoked."""
+    """An issued key. `state` is active, expired or revoked. Empty `models` or `tiers`: all of its team's."""
 
     object: Literal["key"]
     id: str
@@ -83,6 +119,10 @@ class KeyReply(msgspec.Struct):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    models: list[str]
+    tiers: list[str]
+    limits: LimitsReply
+    limits_by_tier: Mapping[str, LimitsReply]
 
 
 class SecretReply(KeyReply):
@@ -163,7 +203,13 @@ async def issue_key(request: Http) -> SecretReply:
     """A new key for a team. The secret is shown this once."""
     check_known(request)
     desk, body = desk_of(request), await _body(request, IssueBody)
-    new = await desk.issue.issue(actor_of(request), body.team, body.note, _ending(body.expires_at))
+    allowance = Allowance(
+        models=frozenset(body.models or ()),
+        tiers=frozenset(body.tiers or ()),
+        limits=_limits(body.limits, "limits"),
+        limits_by_tier=_limits_by_tier(body.limits_by_tier),
+    )
+    new = await desk.issue.issue(actor_of(request), body.team, body.note, _ending(body.expires_at), allowance)
     return _secret(desk, new)
 
 
@@ -202,15 +248,15 @@ async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
     "/keys/{key_id:str}",
     operation_id="changeKey",
     operation_class=body_of(ChangeBody),
-    summary="Let a key end at another time",
+    summary="Change a key",
     responses=errors_of(400, 401, 404, 408, 413, 500, 503),
     response_description="The key.",
 )
 async def change_key(request: Http, key_id: KeyId) -> KeyReply:
-    """Set or take away the end of a key that is active."""
+    """Let a key that is active end at another time, or be allowed something else."""
     check_known(request)
     desk, body = desk_of(request), await _body(request, ChangeBody)
-    return key_reply(desk, await desk.issue.expire(actor_of(request), key_id, _ending(body.expires_at)))
+    return key_reply(desk, await desk.issue.change(actor_of(request), key_id, _changes(body)))
 
 
 @delete(
@@ -271,6 +317,51 @@ async def _body(request: Http, kind: type[T]) -> T:
     return decode_json(raw or b"{}", kind)
 
 
+def _changes(body: ChangeBody) -> KeyChanges:
+    changes: KeyChanges = {}
+    if body.expires_at is not UNSET:
+        changes["expires_at"] = _ending(body.expires_at)
+    if body.models is not UNSET:
+        changes["models"] = frozenset(body.models or ())
+    if body.tiers is not UNSET:
+        changes["tiers"] = frozenset(body.tiers or ())
+    if body.limits is not UNSET:
+        changes["limits"] = _limits(body.limits, "limits")
+    if body.limits_by_tier is not UNSET:
+        changes["limits_by_tier"] = _limits_by_tier(body.limits_by_tier)
+    return changes
+
+
+def _limits(body: LimitsBody | None, param: str) -> Limits:
+    given = {} if body is None else msgspec.structs.asdict(body)
+    numbers = {name: Decimal(repr(number)) for name, number in given.items() if number is not None}
+    return parse_limits(numbers, param)
+
+
+def _limits_by_tier(bodies: Mapping[str, LimitsBody] | None) -> Mapping[str, Limits]:
+    return {tier: _limits(body, f"limits_by_tier.{tier}") for tier, body in (bodies or {}).items()}
+
+
+def limits_reply(limits: Limits) -> LimitsReply:
+    """The numbers that are set."""
+    numbers = {name: getattr(limits, name) for name in MEASURES}
+    return {
+        name: number / NANO if MEASURES[name] in MONEY else number
+        for name, number in numbers.items()
+        if number is not None
+    }
+
+
+def allowance_reply(allowance: Allowance) -> dict[str, Any]:
+    """The fields of a key's allowance."""
+    return {
+        "models": sorted(allowance.models),
+        "tiers": sorted(allowance.tiers),
+        "limits": limits_reply(allowance.limits),
+        "limits_by_tier": {tier: limits_reply(limits) for tier, limits in allowance.limits_by_tier.items()},
+    }
+
+
 def _ending(text: str | None) -> datetime | None:
     return None if text is None else parse_moment(text, "expires_at")
 
@@ -291,6 +382,7 @@ def key_reply(desk: Desk, key: IssuedKey) -> KeyReply:
         created_at=at_second(key.created_at) or "",
         expires_at=at_second(key.expires_at),
         revoked_at=at_second(key.revoked_at),
+        **allowance_reply(key.allowance),
     )
 
 

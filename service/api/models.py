@@ -1,7 +1,7 @@
 """GET /v1/models and /v1/models/{id}: what is on offer, what it can do and what it costs.
 
-Rule: a caller sees the models that are alive, that its team may use and that a backend which is on serves. The body is
-OpenAI's, with more in it.
+Rule: a caller sees the models that are alive, that its team and its key may use, and that a backend which is on serves.
+The body is OpenAI's, with more in it.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,9 @@ from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import errors_of
 from service.api.edge import Http
 from service.domain.catalog import Model, SizeRule
-from service.domain.errors import NotAllowed
 from service.domain.pricing import Price
 from service.domain.routing import serving
-from service.domain.teams import Team
+from service.domain.teams import Key, Team, authorize_model
 
 
 class SizesReply(msgspec.Struct, omit_defaults=True):
@@ -95,10 +94,10 @@ class ModelsReply(msgspec.Struct):
 )
 async def list_models(request: Http) -> ModelsReply:
     """Every model that the calling team can use now."""
-    desk, team = desk_of(request), key_of(request).team
+    desk, key = desk_of(request), key_of(request)
     today = desk.now().date()
     alive = desk.live().catalog.alive(today)
-    seen = [describe(desk, model, team, today) for model in alive if _may_use(team, model)]
+    seen = [describe(desk, model, key.team, today) for model in alive if _may_use(key, model)]
     return ModelsReply(object="list", data=[model for model in seen if model.backends])
 
 
@@ -115,16 +114,16 @@ ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are 
 )
 async def retrieve_model(request: Http, model_id: ModelId) -> ModelReply:
     """One model, by id or alias."""
-    desk, team = desk_of(request), key_of(request).team
+    desk, key = desk_of(request), key_of(request)
     today = desk.now().date()
     model = desk.live().catalog.find(str(model_id).lstrip("/"), today)
-    if not _may_use(team, model):
-        raise NotAllowed(f"Team '{team.name}' may not use the model '{model.id}'.", param="model")
-    return describe(desk, model, team, today)
+    for holder in (key.team, key):
+        authorize_model(holder, model.id)
+    return describe(desk, model, key.team, today)
 
 
-def _may_use(team: Team, model: Model) -> bool:
-    return not team.models or model.id in team.models
+def _may_use(key: Key, model: Model) -> bool:
+    return all(not holder.models or model.id in holder.models for holder in (key.team, key))
 
 
 def describe(desk: Desk, model: Model, team: Team, today: date) -> ModelReply:

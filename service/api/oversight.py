@@ -13,7 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
-from service.api.admin import KeyReply, key_reply
+from service.api.admin import KeyReply, LimitsReply, allowance_reply, key_reply, limits_reply
 from service.api.desk import Desk, desk_of
 from service.api.documents import errors_of
 from service.api.edge import Http
@@ -21,14 +21,10 @@ from service.api.queries import GroupBy, OfTeam, Since, Until, check_known, grou
 from service.api.usage import LimitReply, Sums, UsageReply, limit_reply, usage_reply
 from service.domain.errors import InvalidValue, MissingParameter, TeamNotFound
 from service.domain.ledger import all_limits
-from service.domain.limits import Limit, Limits, Measure
-from service.domain.pricing import NANO
+from service.domain.limits import Limit
 from service.domain.spans import parse_span
 from service.domain.teams import Key, Team
 from service.usecases.accounts import Span
-
-MONEY_FIELDS = frozenset({Measure.DAY.value, Measure.MONTH.value})
-LimitsReply = Mapping[str, float | int]
 
 
 class TeamReply(msgspec.Struct):
@@ -49,7 +45,10 @@ class FileKeyReply(msgspec.Struct):
     """A key of teams.yaml."""
 
     id: str
+    models: list[str]
+    tiers: list[str]
     limits: LimitsReply
+    limits_by_tier: Mapping[str, LimitsReply]
 
 
 class TeamStateReply(TeamReply):
@@ -109,7 +108,7 @@ async def retrieve_team(
         **_team(found),
         standings=[limit_reply(standing, desk.now()) for standing in standings],
         keys=[key_reply(desk, key) for key in issued],
-        keys_in_file=[FileKeyReply(id=key.id, limits=_limits(key.limits)) for key in keys if key.id in in_file],
+        keys_in_file=[FileKeyReply(id=key.id, **allowance_reply(key)) for key in keys if key.id in in_file],
         this_month=usage_reply(Span(since=since, until=until, team=team), month).total,
     )
 
@@ -190,17 +189,7 @@ def _team(team: Team) -> dict[str, Any]:
         "tiers": sorted(team.tiers),
         "backends": sorted(team.backends),
         "barred_backends": sorted(team.barred_backends),
-        "limits": _limits(team.limits),
-        "limits_by_tier": {name: _limits(limits) for name, limits in team.limits_by_tier.items()},
-        "limits_by_model": {name: _limits(limits) for name, limits in team.limits_by_model.items()},
-    }
-
-
-def _limits(limits: Limits) -> dict[str, float | int]:
-    """The numbers that are set."""
-    numbers = {measure.value: getattr(limits, measure.value) for measure in Measure}
-    return {
-        name: number / NANO if name in MONEY_FIELDS else number
-        for name, number in numbers.items()
-        if number is not None
+        "limits": limits_reply(team.limits),
+        "limits_by_tier": {name: limits_reply(limits) for name, limits in team.limits_by_tier.items()},
+        "limits_by_model": {name: limits_reply(limits) for name, limits in team.limits_by_model.items()},
     }

@@ -42,7 +42,10 @@ class GroupReply(Sums):
 
 
 class LimitReply(msgspec.Struct):
-    """How a limit stands. `scope` is team, key:<id>, model:<id> or tier:<name>; money is US dollars."""
+    """How a limit stands. Money is US dollars.
+
+    `scope` is team, key:<id>, model:<id>, tier:<name> or key:<id>:tier:<name>.
+    """
 
     scope: str
     measure: str

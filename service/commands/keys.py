@@ -3,8 +3,10 @@
 Rule: a secret is printed once, by the command that makes it. Running gateways learn of a change within seconds.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -25,20 +27,44 @@ from service.commands.terminal import (
     out,
     told,
 )
+from service.domain.allowances import Allowance, parse_limits, shown
+from service.domain.catalog import Catalog
+from service.domain.errors import InvalidValue
+from service.domain.limits import NO_LIMITS, Limits
 from service.domain.spans import parse_moment
-from service.domain.teams import digest_of
+from service.domain.teams import Team, digest_of
 from service.parts import mint, new_secret, now
 from service.settings.models import read_catalog
 from service.usecases.accounts import IssuedKey
-from service.usecases.issue_keys import DAY, IssueKeys, NewKey
+from service.usecases.issue_keys import DAY, IssueKeys, KeyChanges, NewKey
 
 keys = typer.Typer(no_args_is_help=True, help="Make, issue, replace and end API keys.")
 
 DATA = Path("data")
 NEVER = "never"
-COLUMNS = ("id", "team", "state", "created", "expires", "note")
+ALL = "all that its team may"
+CLEARED: Mapping[str, KeyChanges] = {
+    "limits": {"limits": NO_LIMITS},
+    "limits_by_tier": {"limits_by_tier": {}},
+    "models": {"models": frozenset()},
+    "tiers": {"tiers": frozenset()},
+}
+COLUMNS = ("id", "team", "state", "created", "expires", "may use", "note")
 KeyId = Annotated[str, typer.Argument(help="The id of an issued key.")]
 ExpiresOption = Annotated[str | None, typer.Option("--expires", help="A date or date-time; without it, no end.")]
+LimitOption = Annotated[
+    list[str] | None, typer.Option("--limit", help="A limit of this key, such as usd_per_day=5. May be repeated.")
+]
+TierLimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--tier-limit", help="A limit of this key in a tier, such as high:usd_per_day=2. May be repeated."),
+]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", help="A model that it may use, of its team's. May be repeated.")
+]
+TierOption = Annotated[
+    list[str] | None, typer.Option("--tier", help="A tier that it may use, of its team's. May be repeated.")
+]
 
 
 @keys.command("new")
@@ -50,10 +76,14 @@ def new_key() -> None:
 
 
 @keys.command("issue")
-def issue_key(
+def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
     team: Annotated[str, typer.Argument(help="A team of teams.yaml.")],
     note: Annotated[str, typer.Option("--note", help="What it is for.")] = "",
     expires: ExpiresOption = None,
+    limit: LimitOption = None,
+    tier_limit: TierLimitOption = None,
+    model: ModelOption = None,
+    tier: TierOption = None,
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
@@ -61,7 +91,13 @@ def issue_key(
 
     async def story(database: Database) -> None:
         issue = _issuing(database, config, data_dir)
-        _print_new(await issue.issue(actor(), team, note, _moment(expires, "expires")))
+        allowance = Allowance(
+            models=frozenset(model or ()),
+            tiers=frozenset(tier or ()),
+            limits=_limits(limit or (), "limit"),
+            limits_by_tier=_limits_by_tier(tier_limit or ()),
+        )
+        _print_new(await issue.issue(actor(), team, note, _moment(expires, "expires"), allowance))
 
     told(story, data_dir)
 
@@ -102,6 +138,38 @@ def rotate_key(
     told(story, data_dir)
 
 
+@keys.command("change")
+def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
+    key_id: KeyId,
+    limit: LimitOption = None,
+    tier_limit: TierLimitOption = None,
+    model: ModelOption = None,
+    tier: TierOption = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option("--clear", help=f"Take away what an option set before: {', '.join(CLEARED)}. May be repeated."),
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataOption = DATA,
+) -> None:
+    """Replace what a key may use, option by option; running gateways hold it to that within seconds."""
+
+    async def story(database: Database) -> None:
+        changes = _cleared(clear or ())
+        if limit:
+            changes["limits"] = _limits(limit, "limit")
+        if tier_limit:
+            changes["limits_by_tier"] = _limits_by_tier(tier_limit)
+        if model:
+            changes["models"] = frozenset(model)
+        if tier:
+            changes["tiers"] = frozenset(tier)
+        key = await _issuing(database, config, data_dir).change(actor(), key_id, changes)
+        out.print(f"{key.id} may use: {escape(_may_use(key))}")
+
+    told(story, data_dir)
+
+
 @keys.command("expire")
 def expire_key(
     key_id: KeyId,
@@ -130,18 +198,58 @@ def revoke_key(key_id: KeyId, data_dir: DataOption = DATA) -> None:
 
 
 def _issuing(database: Database, config: Path | None, data_dir: Path) -> IssueKeys:
+    """The files are read where a command needs them, and once."""
+    known = cache(lambda: _known(config, data_dir))
     return IssueKeys(
         store=SqlKeyStore(database),
-        teams=lambda: _teams(config, data_dir),
+        teams=lambda: known()[1],
+        catalog=lambda: known()[0],
         now=now,
         secret=new_secret,
         mint=mint,
     )
 
 
-def _teams(config: Path | None, data_dir: Path) -> Collection[str]:
+def _known(config: Path | None, data_dir: Path) -> tuple[Catalog, Mapping[str, Team]]:
     folder = config_folder(config)
-    return known_teams(folder, read_catalog(folder / "models.yaml", now().date()), data_dir)
+    catalog = read_catalog(folder / "models.yaml", now().date())
+    return catalog, known_teams(folder, catalog, data_dir)
+
+
+def _cleared(names: Iterable[str]) -> KeyChanges:
+    changes: KeyChanges = {}
+    for name in names:
+        if name not in CLEARED:
+            raise InvalidValue(f"'{name}' is none of {', '.join(CLEARED)}.", param="clear")
+        changes |= CLEARED[name]
+    return changes
+
+
+def _limits(texts: Iterable[str], option: str) -> Limits:
+    """Limits from texts such as usd_per_day=5. Raises `InvalidValue`."""
+    numbers: dict[str, Decimal] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            numbers[name] = Decimal(number)
+        except InvalidOperation:
+            raise InvalidValue(f"'{text}' is not a limit and a number, such as usd_per_day=5.", param=option) from None
+    return parse_limits(numbers, option)
+
+
+def _limits_by_tier(texts: Iterable[str]) -> Mapping[str, Limits]:
+    """Limits by tier from texts such as high:usd_per_day=2. Raises `InvalidValue`."""
+    by_tier: dict[str, list[str]] = {}
+    for text in texts:
+        tier, colon, limit = text.partition(":")
+        if not colon:
+            raise InvalidValue(f"'{text}' is not a tier and its limit, such as high:usd_per_day=2.", param="tier-limit")
+        by_tier.setdefault(tier, []).append(limit)
+    return {tier: _limits(limits, "tier-limit") for tier, limits in by_tier.items()}
+
+
+def _may_use(key: IssuedKey) -> str:
+    return shown(key.allowance) or ALL
 
 
 def _print_new(new: NewKey) -> None:
@@ -149,10 +257,12 @@ def _print_new(new: NewKey) -> None:
     out.print(f"key:     {new.secret}")
     out.print(f"team:    {escape(new.key.team)}")
     out.print(f"expires: {_shown(new.key.expires_at)}")
+    out.print(f"may use: {escape(_may_use(new.key))}")
 
 
 def _cells(issue: IssueKeys, key: IssuedKey) -> tuple[str, ...]:
-    return key.id, key.team, issue.state(key), _shown(key.created_at), _shown(key.expires_at), key.note
+    times = _shown(key.created_at), _shown(key.expires_at)
+    return key.id, key.team, issue.state(key), *times, _may_use(key), key.note
 
 
 def _moment(text: str | None, option: str) -> datetime | None:

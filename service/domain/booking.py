@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from service.domain.catalog import Model
 from service.domain.images import Spec
-from service.domain.ledger import Basis, Claim, Entry, Source, Status, scopes_of, tier_scope, tiers_of
+from service.domain.ledger import Basis, Claim, Entry, Source, Status, key_tier_scope, scopes_of, tier_scope, tiers_of
 from service.domain.outcomes import Purchase, Usage
 from service.domain.quotes import Charge, quote
 from service.domain.routing import Plan
@@ -31,15 +31,22 @@ def claim(  # noqa: PLR0913, PLR0917 (all that a hold is about)
     """The hold that one order needs, with so many previews: in each tier at what that tier may cost."""
     worst = quote(spec, model, plan.route, plan.price, partials)
     tiers = tiers_of(spec, model, plan.route.delivers)
+    scopes = scopes_of(caller.key, model, tiers)
     by_tier = dict.fromkeys(tiers, worst)
     if len(tiers) > 1:
         by_tier |= {tier: quote(replace(spec, tier=tier), model, plan.route, plan.price, partials) for tier in tiers}
-    quotes = {tier_scope(tier): nano for tier, nano in by_tier.items() if nano != worst}
+    key = caller.key.id
+    quotes = {
+        scope: nano
+        for tier, nano in by_tier.items()
+        for scope in (tier_scope(tier), key_tier_scope(key, tier))
+        if nano != worst and scope in scopes
+    }
     entry = Entry(
         hold_id=hold_id,
         request_id=caller.request_id,
         team=caller.key.team.name,
-        key=caller.key.id,
+        key=key,
         tags=caller.tags,
         operation=spec.operation.value,
         model=model.id,
@@ -56,7 +63,6 @@ def claim(  # noqa: PLR0913, PLR0917 (all that a hold is about)
         status=Status.LOST,
         cache=source.value,
     )
-    scopes = scopes_of(caller.key, model, tiers)
     return Claim(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
 
 

@@ -165,6 +165,11 @@ class Catalog:
         gone = self.retired.get(name)
         return (gone.since, gone.successor) if gone else (None, None)
 
+    @property
+    def tiers(self) -> frozenset[str]:
+        """Every tier that a model has."""
+        return frozenset(tier for model in self.models.values() for tier in model.tiers)
+
     def alive(self, today: date) -> tuple[Model, ...]:
         """Every model that can still be asked for."""
         return tuple(model for model in self.models.values() if not is_gone(model, today))

@@ -170,9 +170,14 @@ def tiers_of(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str
     return (delivers,) if delivers else model.tiers
 
 
-def scopes_of(key: Key, model: Model, tiers: Iterable[str]) -> tuple[str, ...]:
-    """Every scope that a request is held in, which may be drawn in these tiers."""
-    return (TEAM, f"key:{key.id}", f"model:{model.id}", *map(tier_scope, tiers))
+def scopes_of(key: Key, model: Model, tiers: Collection[str]) -> tuple[str, ...]:
+    """Every scope that a request is held in, which may be drawn in these tiers.
+
+    A key's share of a tier is held where it is limited, and always posted, so that a limit counts what was spent before
+    it was set.
+    """
+    limited = (key_tier_scope(key.id, tier) for tier in tiers if tier in key.limits_by_tier)
+    return (TEAM, f"key:{key.id}", f"model:{model.id}", *map(tier_scope, tiers), *limited)
 
 
 def tier_scope(tier: str) -> str:
@@ -180,9 +185,15 @@ def tier_scope(tier: str) -> str:
     return f"tier:{tier}"
 
 
+def key_tier_scope(key_id: str, tier: str) -> str:
+    """The scope of what one key uses of a tier."""
+    return f"key:{key_id}:tier:{tier}"
+
+
 def scopes_posted(entry: Entry) -> tuple[str, ...]:
     """The scopes that an entry's cost counts in."""
-    tier = (tier_scope(entry.resolved_tier),) if entry.resolved_tier else ()
+    drawn = entry.resolved_tier
+    tier = (tier_scope(drawn), key_tier_scope(entry.key, drawn)) if drawn else ()
     return (TEAM, f"key:{entry.key}", f"model:{entry.model}", *tier)
 
 
@@ -196,7 +207,8 @@ def limits_beside(key: Key, model: Model, scopes: Collection[str]) -> tuple[Limi
 
     Nothing is held there. A limit refuses only where such pictures have taken the window beyond it.
     """
-    others = [scope for scope in map(tier_scope, model.tiers) if scope not in scopes]
+    of_key = (key_tier_scope(key.id, tier) for tier in model.tiers)
+    others = [scope for scope in (*map(tier_scope, model.tiers), *of_key) if scope not in scopes]
     return tuple(limit for limit in limits_of(key, others) if limit.measure in MONEY)
 
 
@@ -204,14 +216,16 @@ def all_limits(key: Key) -> tuple[Limit, ...]:
     """Every limit there is for a key and its team, whatever is asked for."""
     team = key.team
     named = (*(f"model:{name}" for name in team.limits_by_model), *map(tier_scope, team.limits_by_tier))
-    return limits_of(key, (TEAM, f"key:{key.id}", *named))
+    own = (key_tier_scope(key.id, tier) for tier in key.limits_by_tier)
+    return limits_of(key, (TEAM, f"key:{key.id}", *own, *named))
 
 
 def _of_scope(key: Key, scope: str) -> Limits | None:
     kind, _, name = scope.partition(":")
     match kind:
         case "key":
-            return key.limits
+            _, limits_a_tier, tier = name.partition(":tier:")
+            return key.limits_by_tier.get(tier) if limits_a_tier else key.limits
         case "model":
             return key.team.limits_by_model.get(name)
         case "tier":

@@ -39,7 +39,8 @@ MONEY = frozenset({Measure.DAY, Measure.MONTH})
 RATES = frozenset({Measure.REQUESTS, Measure.IMAGES})
 
 TEAM = "team"
-"""The scope that every request of a team is in. The others are `key:<id>`, `model:<id>` and `tier:<name>`."""
+"""The scope that every request of a team is in. The others are `key:<id>`, `model:<id>`, `tier:<name>` and
+`key:<id>:tier:<name>`."""
 
 
 @dataclass(frozen=True, slots=True)

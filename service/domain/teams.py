@@ -13,7 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.domain import errors
-from service.domain.catalog import Model
+from service.domain.allowances import Allowance
+from service.domain.catalog import Catalog, Model
 from service.domain.images import Spec
 from service.domain.limits import NO_LIMITS, Limits
 
@@ -51,7 +52,7 @@ ANYBODY = Team(name="anybody")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(Allowance):
     """One credential of a team, known by its digest only. `id` is what logs show.
 
     `in_flight` comes before the team's.
@@ -60,7 +61,6 @@ class Key:
     id: str
     team: Team
     digest: str
-    limits: Limits = NO_LIMITS
     expires: datetime | None = None
     in_flight: InFlight | None = None
 
@@ -96,22 +96,43 @@ def authenticate(header: str | None, keys: Mapping[str, Key], now: datetime) -> 
     return key
 
 
-def authorize(team: Team, spec: Spec, model: Model) -> None:
-    """Raise `NotAllowed` unless the team may use the spec's model and tier.
+def authorize(holder: Team | Key, spec: Spec, model: Model) -> None:
+    """Raise `NotAllowed` unless a team, or a key by its own allowance, may use the spec's model and tier.
 
-    A tier left to the vendor could turn out to be any of them, so a team bound to tiers has to name one.
+    A tier left to the vendor could turn out to be any of them, so a holder bound to tiers has to name one.
     """
-    if team.models and spec.model not in team.models:
-        raise errors.NotAllowed(f"Team '{team.name}' may not use the model '{spec.model}'.", param="model")
-    if not team.tiers or not model.tiers or spec.tier in team.tiers:
+    authorize_model(holder, spec.model)
+    if not holder.tiers or not model.tiers or spec.tier in holder.tiers:
         return
-    offered = ", ".join(sorted(team.tiers))
+    who, offered = _named(holder), ", ".join(sorted(holder.tiers))
     if spec.tier is None:
-        raise errors.NotAllowed(f"Team '{team.name}' has to name a quality: {offered}.", param="quality")
-    raise errors.NotAllowed(
-        f"Team '{team.name}' may not use the quality '{spec.tier}'; it may use {offered}.",
-        param="quality",
-    )
+        raise errors.NotAllowed(f"{who} has to name a quality: {offered}.", param="quality")
+    raise errors.NotAllowed(f"{who} may not use the quality '{spec.tier}'; it may use {offered}.", param="quality")
+
+
+def authorize_model(holder: Team | Key, model: str) -> None:
+    """Raise `NotAllowed` unless a team, or a key by its own allowance, may use a model."""
+    if holder.models and model not in holder.models:
+        raise errors.NotAllowed(f"{_named(holder)} may not use the model '{model}'.", param="model")
+
+
+def _named(holder: Team | Key) -> str:
+    return f"Key '{holder.id}'" if isinstance(holder, Key) else f"Team '{holder.name}'"
+
+
+def check_allowance(allowance: Allowance, team: Team, catalog: Catalog) -> None:
+    """Raise `InvalidValue` if an allowance names what the catalog lacks, or what the team may not use."""
+    tiers = catalog.tiers
+    for param, named, known, allowed in (
+        ("models", allowance.models, catalog.models.keys(), team.models),
+        ("tiers", allowance.tiers, tiers, team.tiers),
+        ("limits_by_tier", allowance.limits_by_tier, tiers, team.tiers),
+    ):
+        for name in sorted(named):
+            if name not in known:
+                raise errors.InvalidValue(f"'{name}' is not in models.yaml", param=param)
+            if allowed and name not in allowed:
+                raise errors.InvalidValue(f"team '{team.name}' may not use '{name}'", param=param)
 
 
 def may_ask(team: Team, backend: str) -> bool:

@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from service.domain.pricing import NANO
+from service.domain.allowances import MOST_COUNT, MOST_DOLLARS, parse_dollars
+from service.domain.errors import InvalidValue
 
 T = TypeVar("T")
 CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
@@ -25,15 +26,13 @@ Stamp = tuple[int, int, int]
 UNUSABLE = re.compile(r"[\x00\ud800-\udfff]")
 """In no name of a file, address or header; YAML can spell both."""
 
-ABSURD = Decimal(1_000_000)
-ABSURD_COUNT = 1_000_000
-Count = Annotated[int, Meta(ge=1, le=ABSURD_COUNT)]
+Count = Annotated[int, Meta(ge=1, le=MOST_COUNT)]
 Seconds = Annotated[float, Meta(ge=0.001, le=86_400)]
 
-Dollars = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": int(ABSURD)})]
+Dollars = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": int(MOST_DOLLARS)})]
 """An amount that `Place.dollars` checks."""
 
-Tally = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": ABSURD_COUNT})]
+Tally = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MOST_COUNT})]
 """A count in a table whose reader checks it, because only he knows the name of its place."""
 
 
@@ -79,12 +78,10 @@ class Place:
 
     def dollars(self, amount: Decimal, per: int = 1) -> int:
         """US dollars per `per` things as nano-USD for one of them; has to come out whole."""
-        if not amount.is_finite() or amount < 0 or amount > ABSURD:
-            raise self.error(f"{amount} is not an amount between 0 and {ABSURD} US dollars")
-        nano = amount * NANO / per
-        if nano != int(nano):
-            raise self.error(f"{amount} is finer than a billionth of a US dollar")
-        return int(nano)
+        try:
+            return parse_dollars(amount, per)
+        except InvalidValue as wrong:
+            raise self.error(wrong.message) from None
 
     def named(self, table: dict[str, T], name: str) -> T:
         """An entry of another table of this file."""

@@ -8,6 +8,7 @@ something unpriced that its model offers, a field no dialect knows, a name that 
 from datetime import date
 from pathlib import Path
 
+from service.domain.allowances import MOST_COUNT
 from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule
 from service.domain.errors import InvalidValue
 from service.domain.images import DEMANDS, Size
@@ -22,7 +23,7 @@ from service.settings.catalog_file import (
     RouteEntry,
     Sizes,
 )
-from service.settings.files import ABSURD_COUNT, Place, read_yaml
+from service.settings.files import Place, read_yaml
 
 MILLION = 1_000_000
 
@@ -248,8 +249,8 @@ def _by_size(place: Place, counts: dict[str, int]) -> dict[Size, int]:
 
 
 def _tallied(place: Place, number: int) -> int:
-    if not 0 < number <= ABSURD_COUNT:
-        raise place.error(f"{number} is not a number between 1 and {ABSURD_COUNT}")
+    if not 0 < number <= MOST_COUNT:
+        raise place.error(f"{number} is not a number between 1 and {MOST_COUNT}")
     return number
 
 

@@ -7,7 +7,7 @@ nothing.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
@@ -64,6 +64,16 @@ def _tables(kind: type[Entry]) -> Iterator[tuple[str, str, Any]]:
             yield kind.__name__, field.name, of
         if isinstance(of, type) and issubclass(of, Entry):
             yield from _tables(of)
+        for inside in _structs_in(field.type):
+            yield from _tables(inside)
+
+
+def _structs_in(kind: Any) -> Iterator[type[Entry]]:  # noqa: ANN401 (any annotation)
+    """The structs that a field is a list of."""
+    if isinstance(kind, type) and issubclass(kind, Entry):
+        yield kind
+    elif get_origin(kind) in {list, Annotated}:
+        yield from _structs_in(get_args(kind)[0])
 
 
 def _plain(part: Any, words: Mapping[str, Schema]) -> Any:  # noqa: ANN401 (a JSON document)

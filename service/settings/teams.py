@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from service.domain.catalog import Catalog
+from service.domain.errors import InvalidValue
 from service.domain.limits import NO_LIMITS, Limits
-from service.domain.teams import InFlight, Key, Roster, Team
+from service.domain.teams import InFlight, Key, Roster, Team, check_allowance
 from service.settings.files import CacheSeconds, Count, Dollars, Entry, Place, read_yaml
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -40,7 +41,17 @@ class KeyEntry(Entry, frozen=True):
     sha256: Annotated[
         str, Meta(description="Its digest, as `image-gateway keys new` prints it: 64 lower-case hex digits.")
     ]
+    models: Annotated[
+        frozenset[str], Meta(description="The only models of its team's that it may use; left out: all of them.")
+    ] = frozenset()
+    tiers: Annotated[
+        frozenset[str], Meta(description="The only tiers of its team's that it may use; left out: all of them.")
+    ] = frozenset()
     limits: Annotated[LimitsEntry, Meta(description="What this key alone may use.")] = LimitsEntry()
+    limits_by_tier: Annotated[
+        dict[str, object],
+        Meta(description="What this key alone may use of a tier, by tier.", extra={"of": LimitsEntry}),
+    ] = {}
     in_flight: Annotated[
         Literal["join", "vary"] | None,
         Meta(description="What its identical requests side by side are; else as its team says."),
@@ -101,18 +112,35 @@ def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roste
         _check_backends(place, entry, backends)
         teams[name] = _team(place, name, entry, catalog)
         for index, key in enumerate(entry.keys):
-            limits = _limits(place / "keys" / index / "limits", key.limits)
-            read = Key(
-                id=key.id, team=teams[name], digest=key.sha256, limits=limits, in_flight=_in_flight(key.in_flight)
-            )
-            _add(place / "keys" / index, keys, read)
+            _add(place / "keys" / index, keys, _key(place / "keys" / index, key, teams[name], catalog))
     return Roster(teams=teams, keys=keys)
+
+
+def _key(place: Place, entry: KeyEntry, team: Team, catalog: Catalog) -> Key:
+    key = Key(
+        id=entry.id,
+        team=team,
+        digest=entry.sha256,
+        models=entry.models,
+        tiers=entry.tiers,
+        limits=_limits(place / "limits", entry.limits),
+        in_flight=_in_flight(entry.in_flight),
+        limits_by_tier={
+            tier: _limits(place / "limits_by_tier" / tier, limits)
+            for tier, limits in (place / "limits_by_tier").table(entry.limits_by_tier, LimitsEntry).items()
+        },
+    )
+    try:
+        check_allowance(key, team, catalog)
+    except InvalidValue as wrong:
+        raise (place / str(wrong.param)).error(wrong.message) from None
+    return key
 
 
 def _team(place: Place, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
     if not NAME.fullmatch(name):
         raise place.error("a team's name is 1 to 63 letters, digits, dots, dashes and underscores")
-    tiers = {tier for model in catalog.models.values() for tier in model.tiers}
+    tiers = catalog.tiers
     _check_known(place / "models", entry.models, catalog.models)
     _check_known(place / "tiers", entry.tiers, tiers)
     return Team(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from service.domain.allowances import UNRESTRICTED, Allowance
 from service.domain.ledger import Admission, Claim, Entry, HoldState
 from service.domain.limits import Limit, Standing
 
@@ -111,6 +112,7 @@ class IssuedKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    allowance: Allowance = UNRESTRICTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,16 @@ is an `InvalidValue` that names the parameter, a key that is not there is `KeyNo
 `BooksUnavailable`, and then nothing was done.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
-from service.domain.errors import InvalidValue
-from service.domain.teams import digest_of
+from service.domain.allowances import UNRESTRICTED, Allowance, shown
+from service.domain.catalog import Catalog
+from service.domain.errors import InvalidValue, MissingParameter
+from service.domain.limits import Limits
+from service.domain.teams import Team, check_allowance, digest_of
 from service.usecases.accounts import AuditRecord, IssuedKey, KeyStore
 
 MOST_NOTE = 200
@@ -35,35 +39,54 @@ class NewKey:
     secret: str
 
 
+class KeyChanges(TypedDict, total=False):
+    """The fields of a key that become others; what is not here stays as it is."""
+
+    expires_at: datetime | None
+    models: frozenset[str]
+    tiers: frozenset[str]
+    limits: Limits
+    limits_by_tier: Mapping[str, Limits]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueKeys:
-    """The use case. `teams` are the names that the settings define, `secret` and `mint` make unguessable texts."""
+    """The use case. `teams` and `catalog` are those of the settings, `secret` and `mint` make unguessable texts."""
 
     store: KeyStore
-    teams: Callable[[], Collection[str]]
+    teams: Callable[[], Mapping[str, Team]]
+    catalog: Callable[[], Catalog]
     now: Callable[[], datetime]
     secret: Callable[[], str]
     mint: Callable[[], str]
 
-    async def issue(self, actor: Actor, team: str, note: str = "", expires: datetime | None = None) -> NewKey:
+    async def issue(
+        self,
+        actor: Actor,
+        team: str,
+        note: str = "",
+        expires: datetime | None = None,
+        allowance: Allowance = UNRESTRICTED,
+    ) -> NewKey:
         """A new key for a team."""
         _check_note(note)
         self._check_expiry(expires)
-        new = self._new(team, note, expires)
-        await self.store.add(new.key, self._record(actor, "issue", new.key, _until(new.key)))
+        new = self._new(team, note, expires, allowance)
+        self._check_allowance(team, allowance)
+        await self.store.add(new.key, self._record(actor, "issue", new.key, _terms(new.key)))
         return new
 
     async def rotate(
         self, actor: Actor, key_id: str, overlap: float = DAY, expires: datetime | None = None
     ) -> tuple[NewKey, IssuedKey]:
-        """A new key for the same team, and the old one, which ends after `overlap` seconds at the latest."""
+        """A new key with the same team and allowance, and the old one, which ends after `overlap` seconds or before."""
         if not 0 <= overlap <= MOST_OVERLAP:
             raise InvalidValue(f"The overlap is 0 to {MOST_OVERLAP} seconds.", param="overlap_seconds")
         self._check_expiry(expires)
         old = await self._usable(key_id)
         end = self.now() + timedelta(seconds=overlap)
-        new = self._new(old.team, old.note, expires)
-        await self.store.add(new.key, self._record(actor, "rotate", new.key, f"replaces {old.id}; {_until(new.key)}"))
+        new = self._new(old.team, old.note, expires, old.allowance)
+        await self.store.add(new.key, self._record(actor, "rotate", new.key, f"replaces {old.id}; {_terms(new.key)}"))
         ending = replace(old, expires_at=min(end, old.expires_at or end))
         detail = f"replaced by {new.key.id}; {_until(ending)}"
         await self.store.change(ending, self._record(actor, "expire", ending, detail))
@@ -71,9 +94,26 @@ class IssueKeys:
 
     async def expire(self, actor: Actor, key_id: str, at: datetime | None) -> IssuedKey:
         """Let a key end at a moment to come; None lets it go on."""
-        self._check_expiry(at)
-        changed = replace(await self._usable(key_id), expires_at=at)
-        await self.store.change(changed, self._record(actor, "expire", changed, _until(changed)))
+        return await self.change(actor, key_id, {"expires_at": at})
+
+    async def change(self, actor: Actor, key_id: str, changes: KeyChanges) -> IssuedKey:
+        """Let a key end at another time, or be allowed something else."""
+        if not changes:
+            raise MissingParameter(f"Nothing is to be changed. It can be: {', '.join(KeyChanges.__annotations__)}.")
+        ends = "expires_at" in changes
+        self._check_expiry(changes.get("expires_at"))
+        key = await self._usable(key_id)
+        allowance = Allowance(
+            models=changes.get("models", key.allowance.models),
+            tiers=changes.get("tiers", key.allowance.tiers),
+            limits=changes.get("limits", key.allowance.limits),
+            limits_by_tier=changes.get("limits_by_tier", key.allowance.limits_by_tier),
+        )
+        if allowance != key.allowance:
+            self._check_allowance(key.team, allowance)
+        changed = replace(key, expires_at=changes["expires_at"] if ends else key.expires_at, allowance=allowance)
+        action = "expire" if ends and len(changes) == 1 else "change"
+        await self.store.change(changed, self._record(actor, action, changed, _terms(changed)))
         return changed
 
     async def revoke(self, actor: Actor, key_id: str) -> IssuedKey:
@@ -101,9 +141,18 @@ class IssueKeys:
             raise InvalidValue(f"Key '{key.id}' is {state}; issue a new one.", param="key_id")
         return key
 
-    def _new(self, team: str, note: str, expires: datetime | None) -> NewKey:
-        if team not in self.teams():
+    def _check_allowance(self, team: str, allowance: Allowance) -> None:
+        if allowance != UNRESTRICTED:
+            check_allowance(allowance, self._team(team), self.catalog())
+
+    def _team(self, name: str) -> Team:
+        team = self.teams().get(name)
+        if team is None:
             raise InvalidValue("There is no such team in teams.yaml.", param="team")
+        return team
+
+    def _new(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> NewKey:
+        self._team(team)
         secret = self.secret()
         key = IssuedKey(
             id=f"key_{self.mint()[:16]}",
@@ -112,6 +161,7 @@ class IssueKeys:
             note=note,
             created_at=self.now(),
             expires_at=expires,
+            allowance=allowance,
         )
         return NewKey(key=key, secret=secret)
 
@@ -133,6 +183,11 @@ class IssueKeys:
 def _check_note(note: str) -> None:
     if len(note) > MOST_NOTE or not note.isprintable():
         raise InvalidValue(f"A note is one line of at most {MOST_NOTE} characters.", param="note")
+
+
+def _terms(key: IssuedKey) -> str:
+    """Until when a key is good, and for what."""
+    return "; ".join(part for part in (_until(key), shown(key.allowance)) if part)
 
 
 def _until(key: IssuedKey) -> str:

@@ -98,9 +98,19 @@ class KnowCallers:
 def merge(known: Known, issued: Iterable[IssuedKey]) -> Live:
     """Keys of the file and issued ones; an issued key of a team that is gone lets nobody in, a revoked one neither."""
     teams = known.roster.teams
-    keys = {
-        key.digest: Key(id=key.id, team=teams[key.team], digest=key.digest, expires=key.expires_at)
-        for key in issued
-        if key.team in teams and key.revoked_at is None
-    }
+    keys = {key.digest: _issued(key, teams[key.team]) for key in issued if key.team in teams and key.revoked_at is None}
     return Live(catalog=known.catalog, teams=teams, keys={**keys, **known.roster.keys}, version=known.version)
+
+
+def _issued(key: IssuedKey, team: Team) -> Key:
+    allowance = key.allowance
+    return Key(
+        id=key.id,
+        team=team,
+        digest=key.digest,
+        expires=key.expires_at,
+        models=allowance.models,
+        tiers=allowance.tiers,
+        limits=allowance.limits,
+        limits_by_tier=allowance.limits_by_tier,
+    )

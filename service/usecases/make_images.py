@@ -79,6 +79,7 @@ class MakeImages:
         spec = asked.spec if asked.spec.model == model.id else replace(asked.spec, model=model.id)
         team, number = asked.caller.key.team, lot(asked.caller.request_id)
         authorize(team, spec, model)
+        authorize(asked.caller.key, spec, model)
         check(spec, model)
         found = candidates(spec, model, self.backends.keys(), today, team)
         plans = ordered(drawable(spec, model, found), spec, model, number, asked.partials)

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +17,9 @@ from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.sql.migrate import HEAD, migrate, revision
-from service.usecases.accounts import Span, UsageQuery
+from service.domain.allowances import UNRESTRICTED, Allowance
+from service.domain.limits import Limits
+from service.usecases.accounts import AuditRecord, Span, UsageQuery
 from tests.fakes.books import booked
 
 pytest_plugins = ["tests.databases"]
@@ -33,6 +36,10 @@ OLD_INSERT = text(
     "'gpt-image-2', 'sandbox', 'gpt-image-2', 'gpt-image-2@2026-04-21', 'png', 1, 5890000, 'usage', 'delivered', "
     "'low', 'low', '1024x1024', 2, 0, 0, 0, 0, 196, 0, 'bypass', '{}', 1796057600000000, 1796057600300000) "
     "ON CONFLICT (hold_id) DO NOTHING"
+)
+OLD_UPDATE = text(
+    "UPDATE keys SET id = id, team = team, digest = digest, note = 'changed', created_at = created_at, "
+    "expires_at = expires_at, revoked_at = coalesce(revoked_at, NULL) WHERE id = :id"
 )
 OLD_SELECT = text(f"SELECT {OLD_COLUMNS} FROM entries WHERE hold_id = 'new'")  # noqa: S608 (our own words)
 
@@ -81,6 +88,17 @@ async def test_an_older_gateway_goes_on_beside_a_newer_one(database: Database) -
     (row,) = await database.together(lambda connection: connection.execute(OLD_SELECT))
     assert row.cache == "bypass"
     assert await sources(database) == {"unknown": 5, "hit": 1, "replayed": 1, "joined": 3, "bypass": 1, "miss": 1}
+
+
+async def test_an_older_gateway_leaves_the_allowance_of_a_key_as_it_is(database: Database) -> None:
+    store = SqlKeyStore(database)
+    (key,) = await store.keys()
+    record = AuditRecord(at=key.created_at, actor="me", action="key.change", subject=key.id, detail="", request_id="")
+    assert key.allowance == UNRESTRICTED
+    leashed = replace(key, allowance=Allowance(limits=Limits(usd_per_day=5)))
+    await store.change(leashed, record)
+    await database.together(lambda connection: connection.execute(OLD_UPDATE, {"id": key.id}))
+    assert await store.find(key.id) == replace(leashed, note="changed")
 
 
 async def test_entries_can_still_only_be_added(database: Database) -> None:

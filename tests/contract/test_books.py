@@ -115,6 +115,8 @@ async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Book
         "model:gpt-image-2": 1,
         "model:flux": 2,
         "tier:medium": 3,
+        "key:design-1:tier:medium": 1,
+        "key:design-2:tier:medium": 2,
     }
     assert spent.month == {
         "team": 31,
@@ -124,6 +126,9 @@ async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Book
         "model:flux": 2,
         "tier:medium": 19,
         "tier:high": 8,
+        "key:design-1:tier:medium": 17,
+        "key:design-2:tier:medium": 2,
+        "key:design-1:tier:high": 8,
     }
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from service.adapters.sql.engine import connect
 from service.adapters.sql.keys import SqlKeyStore
+from service.domain.allowances import Allowance
 from service.domain.errors import BooksUnavailable, InvalidValue, KeyNotFound
+from service.domain.limits import Limits
 from service.usecases.accounts import AuditRecord, IssuedKey, KeyStore
 from tests.fakes.keys import FakeKeyStore
 
@@ -44,6 +46,21 @@ async def test_a_key_is_found_as_it_was_added(store: KeyStore) -> None:
     for key in (plain, dated):
         await store.add(key, done("issue", key.id))
     assert [await store.find(key.id) for key in (plain, dated)] == [plain, dated]
+
+
+async def test_an_allowance_is_kept_and_replaced_and_taken_away(store: KeyStore) -> None:
+    whole = Allowance(
+        models=frozenset({"gpt-image-2", "flux"}),
+        tiers=frozenset({"low"}),
+        limits=Limits(usd_per_day=2**53 + 1, requests_per_minute=3),
+        limits_by_tier={"high": Limits(usd_per_month=0), "élan": Limits()},
+    )
+    key = issued("key_1", allowance=whole)
+    await store.add(key, done("issue"))
+    assert await store.keys() == [key]
+    for other in (Allowance(tiers=frozenset({"low"})), Allowance()):
+        await store.change(replace(key, allowance=other), done("change"))
+        assert (await store.find("key_1")).allowance == other
 
 
 async def test_a_time_is_the_same_moment_in_any_zone(store: KeyStore) -> None:

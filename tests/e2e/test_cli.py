@@ -142,6 +142,36 @@ def test_keys_are_listed_with_what_became_of_them(terminal: Terminal) -> None:
     assert second not in of_search
 
 
+LEASH = ("--limit", "usd_per_day=5", "--tier-limit", "high:usd_per_day=2", "--tier-limit", "high:concurrent_images=1")
+
+
+def test_a_key_is_issued_with_limits_which_are_listed_changed_and_kept(terminal: Terminal) -> None:
+    key_id, _ = terminal.issued("search", *LEASH, "--model", "gpt-image-2", "--tier", "high", "--tier", "low")
+    said = "usd_per_day=5 high:concurrent_images=1 high:usd_per_day=2 models=gpt-image-2 tiers=high,low"
+
+    listed = terminal.says("keys", "list")
+    rotated = terminal.says("keys", "rotate", key_id)
+    changed = terminal.says("keys", "change", key_id, "--limit", "usd_per_day=7.5", "--clear", "tiers")
+    cleared = terminal.says("keys", "change", key_id, *(f"--clear={name}" for name in ("limits", "models")))
+    free = terminal.says("keys", "change", key_id, "--clear", "limits_by_tier")
+
+    assert said in listed
+    assert f"may use: {said}" in rotated
+    limits = "high:concurrent_images=1 high:usd_per_day=2"
+    assert changed == f"{key_id} may use: usd_per_day=7.5 {limits} models=gpt-image-2\n"
+    assert cleared == f"{key_id} may use: {limits}\n"
+    assert free == f"{key_id} may use: all that its team may\n"
+    assert terminal.kept()[1][0].action == "key.change"
+
+
+def test_what_a_key_is_allowed_can_be_replaced_whole(terminal: Terminal) -> None:
+    key_id, _ = terminal.issued("search", "--tier", "low")
+
+    changed = terminal.says("keys", "change", key_id, *LEASH, "--model", "gpt-image-2", "--tier", "high")
+
+    assert changed.endswith("high:usd_per_day=2 models=gpt-image-2 tiers=high\n")
+
+
 def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
     key_id, _ = terminal.issued()
 
@@ -174,6 +204,16 @@ def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
         (["keys", "issue", "ads", "--expires", "soon"], "expires: 'soon' is not a date"),
         (["keys", "issue", "ads", "--expires", "2020-01-01"], "expires_at: The end of a key has to lie in the future"),
         (["keys", "issue", "ads", "--note", "a" * 201], "note: A note is one line"),
+        (["keys", "issue", "ads", "--limit", "usd_per_day"], "limit: 'usd_per_day' is not a limit and a number"),
+        (["keys", "issue", "ads", "--limit", "usd=1"], "limit: 'usd' is not a limit; limits are requests_per_minute"),
+        (["keys", "issue", "ads", "--limit", "usd_per_day=-1"], "limit.usd_per_day: -1 is not an amount between"),
+        (["keys", "issue", "ads", "--tier-limit", "usd_per_day=1"], "tier-limit: 'usd_per_day=1' is not a tier and"),
+        (["keys", "issue", "ads", "--tier-limit", "ultra:usd_per_day=1"], "limits_by_tier: 'ultra' is not in models"),
+        (["keys", "issue", "ads", "--model", "drawer"], "models: 'drawer' is not in models.yaml"),
+        (["keys", "issue", "ads", "--tier", "ultra"], "tiers: 'ultra' is not in models.yaml"),
+        (["keys", "change", "key_0"], "Nothing is to be changed. It can be: expires_at, models, tiers, limits"),
+        (["keys", "change", "key_0", "--clear", "note"], "clear: 'note' is none of limits, limits_by_tier, models"),
+        (["keys", "change", "key_0", "--tier", "low"], "There is no key 'key_0'"),
         (["keys", "rotate", "key_0"], "There is no key 'key_0'"),
         (["keys", "expire", "key_0", "--at", "never"], "There is no key 'key_0'"),
         (["keys", "revoke", "key_0"], "There is no key 'key_0'"),

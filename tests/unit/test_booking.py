@@ -1,15 +1,18 @@
 """From orders to claims, and from outcomes to entries."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.booking import claim, delivered, resolved_tier, undelivered
 from service.domain.images import Size
 from service.domain.ledger import Basis, Source, Status
+from service.domain.limits import Limits
 from service.domain.outcomes import Usage
 from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge
 from service.domain.routing import Plan, Transcode
-from tests.fakes.builders import SQUARE, caller, model, price, purchase, route, spec
+from tests.fakes.builders import KEY, SQUARE, caller, model, price, purchase, route, spec
 
 PLAN = Plan(route=route(), price=price())
 CHARGE = Charge(nano=7, basis=Basis.USAGE)
@@ -45,6 +48,16 @@ def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | Non
     assert left.quote_in("tier:low") < left.quote_in("tier:medium") < left.quote_in("tier:high") == left.quote
     assert left.quote_in("team") == left.quote_in("key:search-1") == left.quote_in("model:painter") == left.quote
     assert (left.entry.cost, left.entry.resolved_tier) == (left.quote, "high")
+
+
+def test_a_key_that_is_limited_in_a_tier_is_held_there_at_that_tiers_price() -> None:
+    plan, limits = Plan(route=route(), price=METERED), {"low": Limits(usd_per_day=1), "high": Limits(usd_per_day=1)}
+    who = caller(key=replace(KEY, limits_by_tier=limits))
+    left = claim("h1", spec(size=SQUARE), plan, model(), who, source=Source.MISS)
+    assert left.scopes[-2:] == ("key:search-1:tier:low", "key:search-1:tier:high")
+    for tier in ("low", "high"):
+        assert left.quote_in(f"key:search-1:tier:{tier}") == left.quote_in(f"tier:{tier}")
+    assert set(left.quotes) <= set(left.scopes)
 
 
 def test_a_claim_that_runs_out_is_booked_in_the_tier_that_may_cost_most() -> None:

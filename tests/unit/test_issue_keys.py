@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.domain.errors import BooksUnavailable, InvalidValue, KeyNotFound
-from service.domain.teams import digest_of
+from service.domain.allowances import UNRESTRICTED, Allowance
+from service.domain.errors import BooksUnavailable, InvalidValue, KeyNotFound, MissingParameter
+from service.domain.limits import Limits
+from service.domain.teams import Team, digest_of
 from service.usecases.accounts import IssuedKey
-from service.usecases.issue_keys import DAY, MOST_OVERLAP, Actor, IssueKeys
-from tests.fakes.builders import NOW
+from service.usecases.issue_keys import DAY, MOST_OVERLAP, Actor, IssueKeys, KeyChanges
+from tests.fakes.builders import NOW, catalog
 from tests.fakes.keys import FakeKeyStore
 
 ADMIN = Actor(name="admin", request_id="req_1")
@@ -26,7 +28,8 @@ class Desk:
         numbers, ids = itertools.count(1), itertools.count(1)
         self.issuing = IssueKeys(
             store=self.store,
-            teams=lambda: {"search", "ads"},
+            teams=lambda: {"search": Team(name="search", tiers=frozenset({"low", "medium"})), "ads": Team(name="ads")},
+            catalog=catalog,
             now=lambda: self.now,
             secret=lambda: f"igw_secret-{next(numbers)}",
             mint=lambda: f"{next(ids):032x}"[::-1],
@@ -199,6 +202,77 @@ async def test_a_key_that_has_ended_stays_ended(desk: Desk, changes: dict[str, d
 
 async def test_a_key_that_will_end_is_still_active(desk: Desk) -> None:
     assert desk.issuing.state(await desk.issued(expires_at=LATER)) == "active"
+
+
+LEASH = Allowance(
+    models=frozenset({"painter"}),
+    tiers=frozenset({"low"}),
+    limits=Limits(usd_per_day=5_000_000_000),
+    limits_by_tier={"low": Limits(concurrent_images=2)},
+)
+LEASH_SHOWN = "usd_per_day=5 low:concurrent_images=2 models=painter tiers=low"
+
+
+async def test_a_key_is_issued_with_an_allowance_which_is_written_down(desk: Desk) -> None:
+    new = await desk.issuing.issue(ADMIN, "search", allowance=LEASH)
+
+    assert desk.store.kept[new.key.id].allowance == LEASH
+    assert desk.trail() == [("key.issue", new.key.id, f"team search; without end; {LEASH_SHOWN}")]
+
+
+async def test_a_rotated_key_keeps_its_allowance(desk: Desk) -> None:
+    key = await desk.issued(allowance=LEASH)
+
+    new, old = await desk.issuing.rotate(ADMIN, key.id)
+
+    assert (new.key.allowance, old.allowance) == (LEASH, LEASH)
+    assert desk.trail()[0][2] == f"team search; replaces {key.id}; without end; {LEASH_SHOWN}"
+
+
+async def test_an_allowance_is_changed_field_by_field(desk: Desk) -> None:
+    key = await desk.issued(allowance=LEASH)
+
+    more = await desk.issuing.change(ADMIN, key.id, {"limits": Limits(usd_per_day=7), "expires_at": LATER})
+    free = await desk.issuing.change(
+        ADMIN, key.id, {"limits": Limits(), "limits_by_tier": {}, "models": frozenset(), "tiers": frozenset()}
+    )
+
+    assert (more.allowance, more.expires_at) == (replace(LEASH, limits=Limits(usd_per_day=7)), LATER)
+    assert (free.allowance, free.expires_at) == (UNRESTRICTED, LATER)
+    assert desk.store.kept[key.id] == free
+    assert [action for action, _, _ in desk.trail()] == ["key.change", "key.change"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"models": frozenset({"drawer"})}, "models"),
+        ({"tiers": frozenset({"high"})}, "tiers"),
+        ({"limits_by_tier": {"ultra": Limits()}}, "limits_by_tier"),
+        ({"limits": Limits(usd_per_day=7), "expires_at": NOW}, "expires_at"),
+    ],
+)
+async def test_an_allowance_that_cannot_be_changes_nothing(desk: Desk, changes: KeyChanges, param: str) -> None:
+    key = await desk.issued(allowance=LEASH)
+
+    with pytest.raises(InvalidValue) as refused:
+        await desk.issuing.change(ADMIN, key.id, changes)
+
+    assert (refused.value.param, desk.store.kept[key.id], desk.trail()) == (param, key, [])
+
+
+async def test_a_key_is_not_issued_with_what_its_team_may_not_use(desk: Desk) -> None:
+    with pytest.raises(InvalidValue, match="team 'search' may not use 'high'"):
+        await desk.issuing.issue(ADMIN, "search", allowance=Allowance(tiers=frozenset({"high"})))
+
+    assert (desk.store.kept, desk.store.audit) == ({}, [])
+
+
+async def test_a_change_of_nothing_is_refused(desk: Desk) -> None:
+    key = await desk.issued()
+
+    with pytest.raises(MissingParameter, match="It can be: expires_at, models, tiers, limits, limits_by_tier"):
+        await desk.issuing.change(ADMIN, key.id, {})
 
 
 async def test_keys_are_listed_by_team(desk: Desk) -> None:

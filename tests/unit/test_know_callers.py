@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.allowances import Allowance
+from service.domain.limits import Limits
 from service.domain.teams import Key, Roster, Team
 from service.settings.known import Files
 from service.usecases.accounts import AuditRecord, IssuedKey
@@ -59,6 +61,24 @@ async def test_keys_of_files_and_issued_ones_let_in() -> None:
     assert set(story.live().keys) == {KEY.digest}
     await story.refresh()
     assert story.live().keys == {KEY.digest: KEY, "d1": Key(id="k1", team=SEARCH, digest="d1", expires=NOW)}
+
+
+async def test_an_issued_key_has_its_allowance() -> None:
+    store, allowance = (
+        FakeKeyStore(),
+        Allowance(
+            models=frozenset({"painter"}),
+            tiers=frozenset({"low"}),
+            limits=Limits(usd_per_day=5),
+            limits_by_tier={"low": Limits(concurrent_images=1)},
+        ),
+    )
+    await store.add(replace(ISSUED, allowance=allowance), RECORD)
+    story = callers(Shelf(known(SEARCH)), store, Recorder())
+    await story.refresh()
+    key = story.live().keys["d1"]
+    assert (key.models, key.tiers) == (allowance.models, allowance.tiers)
+    assert (key.limits, key.limits_by_tier) == (allowance.limits, allowance.limits_by_tier)
 
 
 @pytest.mark.parametrize("gone", [replace(ISSUED, revoked_at=NOW), replace(ISSUED, team="nobody")])

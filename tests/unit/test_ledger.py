@@ -1,6 +1,7 @@
 """The life of a hold as a table, the scopes of a request, and the limits that apply to it."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,7 @@ def test_a_cost_counts_in_the_tier_that_was_drawn() -> None:
         "key:ci",
         "model:painter",
         "tier:low",
+        "key:ci:tier:low",
     )
     assert scopes_posted(entry(key="ci", model="painter", resolved_tier=None)) == ("team", "key:ci", "model:painter")
 
@@ -106,6 +108,23 @@ def test_all_limits_of_a_key_are_listed() -> None:
     assert Limit("model:sketcher", Measure.MONTH, 8) in found
     assert Limit("tier:low", Measure.IMAGES, 9) in found
     assert len(found) == 8
+
+
+LEASHED = replace(KEY, limits_by_tier={"high": Limits(usd_per_day=2)})
+
+
+def test_a_key_is_held_in_the_tiers_in_which_it_is_limited() -> None:
+    assert scopes_of(LEASHED, model(), ("high",))[-2:] == ("tier:high", "key:ci:tier:high")
+    assert scopes_of(LEASHED, model(), ("low",))[-1] == "tier:low"
+    assert scopes_of(LEASHED, model(), model().tiers)[-1] == "key:ci:tier:high"
+
+
+def test_a_limit_of_a_key_in_a_tier_applies_there_only() -> None:
+    assert limits_of(LEASHED, scopes_of(LEASHED, model(), ("high",)))[-1] == Limit("key:ci:tier:high", Measure.DAY, 2)
+    assert limits_of(LEASHED, ("key:ci:tier:low",)) == ()
+    beside = limits_beside(LEASHED, model(), scopes_of(LEASHED, model(), ("low",)))
+    assert beside[-1] == Limit("key:ci:tier:high", Measure.DAY, 2)
+    assert Limit("key:ci:tier:high", Measure.DAY, 2) in all_limits(LEASHED)
 
 
 @pytest.mark.parametrize(("used", "remaining"), [(0, 5), (3, 2), (5, 0), (7, 0)])

@@ -76,6 +76,45 @@ def test_limits_are_read_in_counts_and_nano_dollars(tmp_path: Path) -> None:
     assert roster.keys[ONE].limits == Limits(usd_per_day=0)
 
 
+LEASHED = f"""\
+teams:
+  search:
+    tiers: [low, xhigh]
+    keys:
+      - id: search-1
+        sha256: "{ONE}"
+        models: [painter]
+        tiers: [low]
+        limits_by_tier: {{ low: {{ usd_per_day: 2 }} }}
+"""
+
+
+def test_a_key_may_use_a_part_of_what_its_team_may(tmp_path: Path) -> None:
+    key = reading(tmp_path, LEASHED).keys[ONE]
+
+    assert (key.models, key.tiers) == (frozenset({"painter"}), frozenset({"low"}))
+    assert key.limits_by_tier == {"low": Limits(usd_per_day=2_000_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "place", "reason"),
+    [
+        ("[painter]", "[drawer]", "models", "'drawer' is not in models.yaml"),
+        ("tiers: [low]", "tiers: [ultra]", "tiers", "'ultra' is not in models.yaml"),
+        ("tiers: [low]", "tiers: [high]", "tiers", "team 'search' may not use 'high'"),
+        ("{ low:", "{ high:", "limits_by_tier", "team 'search' may not use 'high'"),
+        ("usd_per_day: 2", "usd_per_day: -2", "limits_by_tier.low.usd_per_day", "-2 is not an amount"),
+        ("usd_per_day: 2", "usd: 2", "limits_by_tier.low", "unknown field `usd`"),
+    ],
+)
+def test_a_key_that_names_more_stops_the_start(tmp_path: Path, good: str, bad: str, place: str, reason: str) -> None:
+    assert LEASHED.count(good) == 1
+    with pytest.raises(SettingsError) as refused:
+        reading(tmp_path, LEASHED.replace(good, bad))
+    assert str(refused.value).startswith(f"{tmp_path / 'teams.yaml'}: $.teams.search.keys[0].{place}: ")
+    assert reason in str(refused.value)
+
+
 AMOUNT = "is not an amount between 0 and 1000000 US dollars"
 WRONG_LIMITS = [
     ("usd_per_day: 0.5", "usd_per_day: -1", "$.teams.search.limits.usd_per_day", f"-1 {AMOUNT}"),

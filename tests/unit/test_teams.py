@@ -90,6 +90,25 @@ def test_what_a_team_may_not_use_is_refused_by_name(wish: Spec, param: str, mess
     assert (refused.value.param, refused.value.message) == (param, message)
 
 
+LEASHED = Key(id="k1", team=SEARCH, digest="", models=frozenset({"painter"}), tiers=frozenset({"low"}))
+
+
+@pytest.mark.parametrize(
+    ("wish", "param", "message"),
+    [
+        (spec(model="other", tier="low"), "model", "Key 'k1' may not use the model 'other'."),
+        (spec(tier="high"), "quality", "Key 'k1' may not use the quality 'high'; it may use low."),
+        (spec(), "quality", "Key 'k1' has to name a quality: low."),
+    ],
+)
+def test_what_a_key_may_not_use_is_refused_by_its_name(wish: Spec, param: str, message: str) -> None:
+    authorize(LEASHED, spec(tier="low"), model())
+    with pytest.raises(NotAllowed) as refused:
+        authorize(LEASHED, wish, model())
+
+    assert (refused.value.param, refused.value.message) == (param, message)
+
+
 def test_an_end_user_is_the_same_stranger_every_time() -> None:
     stranger = pseudonym(SEARCH, "anna@example.com")
 

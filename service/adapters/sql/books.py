@@ -19,7 +19,7 @@ from service.adapters.sql.engine import Database, Question
 from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE
 from service.adapters.sql.schema import entries as table
 from service.adapters.sql.usage import SUMS, usage_statement
-from service.domain.ledger import ENTRY_VERSION, Basis, Entry, Status
+from service.domain.ledger import ENTRY_VERSION, Basis, Entry, Status, key_tier_scope
 from service.domain.limits import TEAM
 from service.usecases.accounts import Span, Spent, UsageQuery, UsageRow
 
@@ -52,7 +52,8 @@ class SqlBooks:
         today = at // DAY_MICROSECONDS
         by_day, by_month = Counter[str](), Counter[str]()
         for day, key, model, tier, cost in await self._database.rows(_spent_statement(team, at)):
-            for scope in (TEAM, f"key:{key}", f"model:{model}", *([f"tier:{tier}"] if tier else [])):
+            of_tier = (f"tier:{tier}", key_tier_scope(key, tier)) if tier else ()
+            for scope in (TEAM, f"key:{key}", f"model:{model}", *of_tier):
                 by_month[scope] += int(cost)
                 by_day[scope] += int(cost) if day == today else 0
         return Spent(at=at, day=+by_day, month=by_month)

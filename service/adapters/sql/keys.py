@@ -1,7 +1,8 @@
 """Keys that were issued while running, and who did what: the admin's side of the books.
 
 Rule: a change and its audit record are one transaction. Keys are known by their digests; nothing here could be used to
-call the gateway. When the database does not answer, every verb raises `BooksUnavailable`.
+call the gateway. An allowance is one JSON value, with money in nano-USD; fields of a newer version are passed over.
+When the database does not answer, every verb raises `BooksUnavailable`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.adapters.sql.engine import Database
 from service.adapters.sql.schema import audit
 from service.adapters.sql.schema import keys as table
+from service.domain.allowances import UNRESTRICTED, Allowance
 from service.domain.errors import GatewayError, InvalidValue, KeyNotFound
+from service.domain.limits import MEASURES, Limits
 from service.usecases.accounts import AuditRecord, IssuedKey
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,12 +34,12 @@ class SqlKeyStore:
 
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
         """Keep a new key. Raises `InvalidValue` if its id is taken, or its digest."""
-        added = self._database.insert(table).values(_row(key)).on_conflict_do_nothing(index_elements=[table.c.id])
+        added = self._database.insert(table).values(_key_row(key)).on_conflict_do_nothing(index_elements=[table.c.id])
         await self._recorded(added, record, InvalidValue(f"There is a key '{key.id}' already.", param="id"))
 
     async def change(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
-        row = _row(key)
+        row = _key_row(key)
         row["revoked_at"] = func.coalesce(table.c.revoked_at, row["revoked_at"])  # also against who read it before
         changed = update(table).where(table.c.id == key.id).values(row)
         await self._recorded(changed, record, _unknown(key.id))
@@ -54,14 +57,14 @@ class SqlKeyStore:
         found = await self._database.rows(select(table).where(table.c.id == key_id))
         if not found:
             raise _unknown(key_id)
-        return IssuedKey(**_values(found[0]))
+        return _key(found[0])
 
     async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
         """All keys or a team's, oldest first."""
         statement = select(table).order_by(table.c.created_at, table.c.id)
         if team is not None:
             statement = statement.where(table.c.team == team)
-        return [IssuedKey(**_values(row)) for row in await self._database.rows(statement)]
+        return [_key(row) for row in await self._database.rows(statement)]
 
     async def records(self, most: int) -> Sequence[AuditRecord]:
         """The audit trail, newest first."""
@@ -85,6 +88,45 @@ class SqlKeyStore:
 
 def _unknown(key_id: str) -> KeyNotFound:
     return KeyNotFound(f"There is no key '{key_id}'.")
+
+
+def _key_row(key: IssuedKey) -> dict[str, Any]:
+    return _row(key) | {"allowance": _written(key.allowance)}
+
+
+def _key(row: Row[*tuple[Any, ...]]) -> IssuedKey:
+    values = _values(row)
+    return IssuedKey(**values | {"allowance": _read(values["allowance"])})
+
+
+def _written(allowance: Allowance) -> dict[str, Any] | None:
+    if allowance == UNRESTRICTED:
+        return None
+    return {
+        "models": sorted(allowance.models),
+        "tiers": sorted(allowance.tiers),
+        "limits": _numbers(allowance.limits),
+        "limits_by_tier": {tier: _numbers(limits) for tier, limits in allowance.limits_by_tier.items()},
+    }
+
+
+def _numbers(limits: Limits) -> dict[str, int]:
+    return {name: number for name, number in asdict(limits).items() if number is not None}
+
+
+def _read(written: dict[str, Any] | None) -> Allowance:
+    if written is None:
+        return UNRESTRICTED
+    return Allowance(
+        models=frozenset(written["models"]),
+        tiers=frozenset(written["tiers"]),
+        limits=_limits(written["limits"]),
+        limits_by_tier={tier: _limits(numbers) for tier, numbers in written["limits_by_tier"].items()},
+    )
+
+
+def _limits(numbers: dict[str, int]) -> Limits:
+    return Limits(**{name: number for name, number in numbers.items() if name in MEASURES})
 
 
 def _row(value: IssuedKey | AuditRecord) -> dict[str, Any]:

@@ -92,6 +92,7 @@ keys = Table(
     Column("created_at", BIG, nullable=False),
     Column("expires_at", BIG),
     Column("revoked_at", BIG),
+    Column("allowance", JSON(none_as_null=True)),
     UniqueConstraint("digest", name="keys_digest"),
 )
 
