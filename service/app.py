@@ -17,7 +17,7 @@ from service.adapters.exports import formats
 from service.adapters.links import GuardedLinks
 from service.adapters.redis.crowd import Crowd
 from service.adapters.state import State
-from service.api.application import Plane, build, edged
+from service.api.application import Plane, build, edged, opened_to
 from service.api.bodies import Limits, Pace
 from service.api.desk import Desk, Links
 from service.api.planes import Planes
@@ -160,7 +160,7 @@ def assemble(plans: Plans) -> Gateway:
     make = _make(plans, backends, links, parts, crowd)
     desk = _desk(plans, parts, make, problems, warnings)
     app = build(desk, observe, running, plane=Plane.BOTH if plans.admin_port is None else Plane.CALLERS)
-    asgi = edged(app, observe, mint, time.monotonic, trace)
+    asgi = edged(opened_to(app, settings.cors.origins), observe, mint, time.monotonic, trace)
     scraped = Scraped(asgi, plans.tell) if plans.tell else asgi
     return Gateway(
         asgi=_with_admin(plans, desk, trace, scraped),
@@ -178,7 +178,7 @@ def _with_admin(plans: Plans, desk: Desk, trace: Tracer, callers: ASGIApp) -> AS
     if plans.admin_port is None:
         return callers
     operators = build(desk, plans.observe, plane=Plane.OPERATORS)
-    return Planes(callers, edged(operators, plans.observe, mint, time.monotonic, trace), plans.admin_port)
+    return Planes(callers, edged(opened_to(operators), plans.observe, mint, time.monotonic, trace), plans.admin_port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

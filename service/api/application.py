@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from service import __version__
 from service.api import admin, backends, cache, files, images, models, ops, oversight, pictures, usage
 from service.api.admin import needs_admin
+from service.api.cross_origin import CrossOrigin
 from service.api.desk import Desk, needs_key
 from service.api.edge import Connection, Edge, Http
 from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
@@ -153,8 +154,14 @@ def build(desk: Desk, observe: Observer, *running: Running, plane: Plane = Plane
     )
 
 
+def opened_to(app: Litestar, origins: frozenset[str] = frozenset()) -> ASGIApp:
+    """The application that answers what cannot be read as well, and pages of the `origins`."""
+    served = Refused(app)
+    return CrossOrigin(served, origins) if origins else served
+
+
 def edged(
-    app: Litestar, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
+    app: ASGIApp, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
     """The application as a server runs it."""
-    return Edge(HeadAsGet(Refused(app)), observe, mint, elapsed, trace)
+    return Edge(HeadAsGet(app), observe, mint, elapsed, trace)

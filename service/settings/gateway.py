@@ -17,6 +17,7 @@ from service.settings.files import Entry, Place, read_yaml
 from service.settings.given import Secret, read_api_key, read_secret, signing_keys
 from service.settings.health import Health, check_health
 from service.settings.metrics import Metrics
+from service.settings.origins import Cors, check_origins
 from service.settings.ports import Admin, read_port
 from service.settings.sections import (
     Cache,
@@ -51,6 +52,7 @@ class GatewaySettings(Entry, frozen=True):
     api_keys: Mapping[str, Secret[str]]
     sandbox: Sandbox
     requests: Requests
+    cors: Cors
     links: Links
     pictures: Pictures
     serving: Serving
@@ -102,6 +104,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     api_keys = {name: key for name, key in keys.items() if key}
     signing = read_secret(environment, "URL_SIGNING_KEY", signing_keys, blank_is_none=False)
     _check_pictures(top / "pictures", found.pictures)
+    check_origins(top / "cors" / "origins", found.cors.origins)
     check_health(top / "health", found.health)
     if found.pictures.public_url is not None:
         _check_address(top / "pictures" / "public_url", found.pictures.public_url)
@@ -110,6 +113,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         api_keys=api_keys,
         sandbox=found.sandbox,
         requests=found.requests,
+        cors=found.cors,
         links=found.links,
         pictures=found.pictures,
         serving=found.serving,

@@ -11,6 +11,7 @@ from msgspec import Meta
 from service.settings.files import Count, Entry, Seconds
 from service.settings.health import Account, Health
 from service.settings.metrics import Metrics
+from service.settings.origins import Cors
 from service.settings.ports import Admin
 
 Address = Annotated[str, Meta(title="http or https address")]
@@ -247,6 +248,7 @@ class GatewayFile(Entry, frozen=True):
     ] = {}
     sandbox: Annotated[Sandbox, Meta(description="The built-in backend, which draws placeholders.")] = Sandbox()
     requests: Annotated[Requests, Meta(description="What callers may send.")] = Requests()
+    cors: Annotated[Cors, Meta(description="Pages in browsers that may call the gateway.")] = Cors()
     links: Annotated[Links, Meta(description="How pictures are fetched that callers give by address.")] = Links()
     pictures: Annotated[Pictures, Meta(description="How pictures are kept and handed out.")] = Pictures()
     serving: Annotated[Serving, Meta(description="How a replica goes, and how long it may be silent.")] = Serving()
