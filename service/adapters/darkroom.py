@@ -24,6 +24,8 @@ from service.domain.errors import UnreadableFile
 from service.domain.images import Reference, Size
 from service.domain.outcomes import Buffer, Picture
 from service.domain.routing import Transcode
+from service.domain.sniff import HEAD as NAMED
+from service.domain.sniff import READABLE, sniff, unsupported_type
 from service.usecases.ports import Look
 
 MOST_PIXELS = 100_000_000
@@ -148,6 +150,10 @@ def look_at(reference: Reference) -> Look:
     if reference.content is None:
         raise unreadable(reference.param)
     with reference.content.open() as file:
+        media_type = sniff(file.read(NAMED))
+        if media_type and media_type not in READABLE:
+            raise unsupported_type(reference.param, media_type)
+        file.seek(0)
         return _look(file, reference.param)
 
 

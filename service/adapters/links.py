@@ -23,7 +23,7 @@ from yarl import URL
 from service.domain.addresses import Address, is_plain_name, literal, networks, refused
 from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
 from service.domain.images import Reference
-from service.domain.sniff import ENOUGH, sniff
+from service.domain.sniff import ENOUGH, HEAD, MEDIA_TYPES, sniff, unsupported_type
 from service.usecases.spool import Intake
 
 OK = 200
@@ -34,7 +34,6 @@ MOST_ADDRESSES = 4
 CONNECT_SECONDS = 5.0
 MOST_HEADER_BYTES = 65_536
 FAILED = "failed_to_download_image"
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 HEADERS = {
     "accept": ", ".join(MEDIA_TYPES),
     "accept-encoding": "identity",
@@ -224,7 +223,7 @@ class GuardedLinks:
         async for chunk in response.content.iter_any():
             intake.write(chunk)
             if len(head) < ENOUGH:
-                head += chunk[:ENOUGH]
+                head += chunk[:HEAD]
                 if len(head) >= ENOUGH:
                     media_type_of(param, head)
         return replace(intake.done(), media_type=media_type_of(param, head))
@@ -248,9 +247,11 @@ def system_trust() -> ssl.SSLContext:
 def media_type_of(param: str, head: bytes) -> str:
     """What a picture is by its first bytes. Raises `UnreadableFile` if it is not one that can be used."""
     media_type = sniff(head)
-    if media_type not in MEDIA_TYPES:
+    if media_type is None:
         text = f"{param} does not lead to a picture. Supported are PNG, JPEG and WebP, uncompressed by the host."
         raise UnreadableFile(text, param=param, code="invalid_image")
+    if media_type not in MEDIA_TYPES:
+        raise unsupported_type(param, media_type)
     return media_type
 
 

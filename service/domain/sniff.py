@@ -1,22 +1,55 @@
 """What a file is, by its first bytes: names and headers that come with it are not believed.
 
-Rule: pure, and total; what is not one of the four picture formats is None. A look into the picture itself is the
-darkroom's work: this only tells early that something cannot be one.
+Rule: pure, and total; what is no format that is known here is None. Formats that no vendor takes are known as well, so
+that a refusal can say what came. A look into the picture itself is the darkroom's work: this only tells early that
+something cannot be one.
 """
 
 import re
 
+from service.domain.errors import UnreadableFile
+
 ENOUGH = 12
-"""Bytes that settle the question for every format known here."""
+"""Bytes that settle the question for every format whose files are bytes."""
+
+HEAD = 1024
+"""Bytes in which a drawing in XML names itself, behind its prologue."""
+
+MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
+"""What every vendor takes."""
+
+READABLE = frozenset({*MEDIA_TYPES, "image/gif"})
+"""What can be looked into."""
 
 SIGNATURES = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
     (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb".{4}ftyp(?:hei[cmsx]|hev[cmsx])", re.DOTALL), "image/heic"),
+    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "image/avif"),
+    (re.compile(rb".{4}ftyp(?:mif1|msf1|heif)", re.DOTALL), "image/heif"),
+    (re.compile(rb"BM.{4}\0{4}", re.DOTALL), "image/bmp"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "image/tiff"),
+    (re.compile(rb"\0{3}\x0cJXL \r\n"), "image/jxl"),
+    (re.compile(rb"\0{3}\x0cjP  \r\n"), "image/jp2"),
+    (re.compile(rb"\0\0\x01\0.\0", re.DOTALL), "image/x-icon"),
+    (re.compile(rb"8BPS\0[\x01\x02]"), "image/vnd.adobe.photoshop"),
+    (re.compile(rb"%PDF-"), "application/pdf"),
+    (re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[?!][^<]*)*<svg[\s>]"), "image/svg+xml"),
 )
 
 
 def sniff(head: bytes) -> str | None:
-    """The media type that the first bytes of a file tell of; None if they tell of no picture."""
+    """The media type that the first bytes of a file tell of; None if they tell of nothing known here."""
     return next((media_type for signature, media_type in SIGNATURES if signature.match(head)), None)
+
+
+def unsupported_type(param: str, media_type: str) -> UnreadableFile:
+    """The refusal of a file that is not one of the three formats, in the vendor's words."""
+    return UnreadableFile(
+        f"Invalid file '{param}': unsupported mimetype ('{media_type}'). "
+        "Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'.",
+        param=param,
+        code="unsupported_file_mimetype",
+    )

@@ -7,12 +7,12 @@ backend that may draw takes links itself and the operator allowed it.
 import asyncio
 from dataclasses import dataclass, replace
 
-from service.domain.errors import InvalidValue, UnreadableFile
+from service.domain.errors import InvalidValue
 from service.domain.images import Reference, Spec
+from service.domain.sniff import MEDIA_TYPES, unsupported_type
 from service.usecases.ports import Darkroom, LinkReader, Look
 
 MOST_AT_ONCE = 4
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,6 @@ def has_links(spec: Spec) -> bool:
 def is_link(reference: Reference) -> bool:
     """Is a picture known by its address only?"""
     return reference.content is None and reference.link is not None
-
-
-def unsupported_type(param: str, media_type: str) -> UnreadableFile:
-    """The refusal of a file that is not one of the three formats, in the vendor's words."""
-    return UnreadableFile(
-        f"Invalid file '{param}': unsupported mimetype ('{media_type}'). "
-        "Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'.",
-        param=param,
-        code="unsupported_file_mimetype",
-    )
 
 
 def check_overlay(overlay: Seen, first: Seen) -> None:

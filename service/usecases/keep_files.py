@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from service.domain.errors import InvalidValue, PictureNotFound, UnreadableFile
 from service.domain.images import Content, Reference
 from service.domain.kept import BROUGHT, Kept, label, label_name, name_of, new_id, owned_name
+from service.domain.sniff import MEDIA_TYPES, unsupported_type
 from service.domain.teams import Team
-from service.usecases.gather_references import MEDIA_TYPES, unsupported_type
 from service.usecases.ports import Darkroom
 from service.usecases.read_pictures import ReadPictures
 

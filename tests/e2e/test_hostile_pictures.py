@@ -76,12 +76,12 @@ REFUSED = {
     "webp, large": (b"RIFF\x64\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0" + b"\xff" * 6 + bytes(70), BAD),
     "webp, torn": (b"RIFF" + b"\xff" * 8 + b"WEBPVP8X" + b"\xff" * 100, BAD),
     "tiff under a png's signature": (SIGNATURE + b"II*\0" + bytes(100), BAD),
-    "tiff": (b"II*\0" + bytes(1000), BAD),
-    "svg that laughs": (LAUGHS, BAD),
+    "tiff": (b"II*\0" + bytes(1000), TYPE),
+    "svg that laughs": (LAUGHS, TYPE),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", BAD),
-    "bmp": (b"BM" + bytes(100), BAD),
+    "bmp": (b"BM" + bytes(100), TYPE),
     "psd": (b"8BPS" + bytes(100), BAD),
-    "heic": (b"\0\0\0\x18ftypheic" + bytes(100), BAD),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(100), TYPE),
     "gzip": (gzip.compress(bytes(100 * MEGABYTE)), BAD),
 }
 

@@ -116,11 +116,32 @@ async def test_a_look_reads_the_header_and_leaves_the_pixels() -> None:
     assert (await DARKROOM.look(reference(cut))).size == Size(900, 900)
 
 
-@pytest.mark.parametrize("body", [b"BM" + bytes(60), b"hello", b"RIFF0000WAVEfmt ", b"\x89PNG\r\n\x1a\n\0", b"GIF89a"])
+@pytest.mark.parametrize("body", [b"BMW is a car", b"hello", b"RIFF0000WAVEfmt ", b"\x89PNG\r\n\x1a\n\0", b"GIF89a"])
 async def test_what_is_no_picture_is_refused_by_name(body: bytes) -> None:
     with pytest.raises(UnreadableFile, match=r"Invalid image file or mode for image\[3\]") as caught:
         await DARKROOM.look(reference(body))
     assert (caught.value.param, caught.value.code) == ("image[3]", "invalid_image")
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (file("bmp"), "image/bmp"),
+        (file("tiff"), "image/tiff"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
+        (file("avif"), "image/avif"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+    ],
+    ids=["bmp", "tiff", "heic", "avif", "svg"],
+)
+async def test_a_picture_in_a_format_that_no_vendor_takes_is_named(body: bytes, media_type: str) -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        await DARKROOM.look(reference(body))
+    assert (caught.value.param, caught.value.code) == ("image[3]", "unsupported_file_mimetype")
+    assert caught.value.message == (
+        f"Invalid file 'image[3]': unsupported mimetype ('{media_type}'). "
+        "Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'."
+    )
 
 
 async def test_a_link_that_was_not_fetched_cannot_be_looked_at() -> None:
