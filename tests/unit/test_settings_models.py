@@ -268,3 +268,15 @@ async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
     made = await story({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
 
     assert (made.upstream_model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])
+
+
+def test_the_commented_aliases_make_retired_names_work(tmp_path: Path) -> None:
+    """Chat front ends ask for names that they have built in; the line stands ready for them."""
+    file, kept = tmp_path / "models.yaml", "    aliases: [openai/gpt-image-2]\n    # aliases: "
+    text = SHIPPED.read_text()
+    assert text.count(kept) == 1
+    file.write_text(text.replace(kept, "    aliases: "))
+    for name in ("gpt-image-1", "dall-e-3", "openai/gpt-image-2"):
+        assert read_catalog(file, TODAY).find(name, TODAY).id == "gpt-image-2"
+    with pytest.raises(ModelNotFound, match="Use 'gpt-image-2' instead"):
+        read_catalog(SHIPPED, TODAY).find("gpt-image-1", TODAY)
