@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from litestar import Litestar
 from litestar.types import ASGIApp
@@ -16,7 +17,7 @@ from litestar.types import ASGIApp
 from service.adapters.exports import formats
 from service.adapters.links import GuardedLinks
 from service.adapters.redis.crowd import Crowd
-from service.adapters.state import State
+from service.adapters.state import UNHURRIED_SECONDS, State
 from service.api.application import Plane, build, edged, opened_to
 from service.api.bodies import Limits, Pace
 from service.api.desk import Desk, Links
@@ -69,8 +70,9 @@ from service.usecases.take_turns import TakeTurns
 from service.usecases.tend_results import CountResults, PurgeResults
 from service.usecases.traces import Tracer
 from service.usecases.try_backends import Persistence, TryBackends
-from service.usecases.warn_of_eviction import NEARLY_FULL, WarnOfEviction
+from service.usecases.warn_of_eviction import CACHE, NEARLY_FULL, STATE, WarnOfEviction
 from service.usecases.watch_loop import WatchLoop
+from service.usecases.watch_stores import WatchStores
 
 
 @dataclass(slots=True)
@@ -114,6 +116,9 @@ def assemble(plans: Plans) -> Gateway:
     callers = _callers(plans, accounts)
     warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
 
+    cache = State(plans.stores.cache_url, scripted=False)
+    watched = {STATE: partial(state.problem, UNHURRIED_SECONDS), CACHE: partial(cache.problem, UNHURRIED_SECONDS)}
+    watch = WatchStores(problems=watched, observe=observe)
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
     signs = signs_of(plans)
     renew = renewing_of(plans, callers, turns, signs)
@@ -122,6 +127,7 @@ def assemble(plans: Plans) -> Gateway:
         "reload settings": callers.run,
         "reload secrets": renew.run,
         "check eviction": warn.run,
+        "watch the stores": watch.run,
         "collect readings": readings.run,
         "watch the loop": loop.run,
         "share health": turns.run,
@@ -143,7 +149,7 @@ def assemble(plans: Plans) -> Gateway:
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         log_lost_errors(observe)
-        connected: tuple[Closing, ...] = (*vendors.values(), links, state, turnstile, *accounts.parts(), trace)
+        connected: tuple[Closing, ...] = (*vendors.values(), links, state, cache, turnstile, *accounts.parts(), trace)
         closing: tuple[Closing, ...] = (*accounts.last(), turns, *connected)
         async with AsyncExitStack() as ended:  # each is closed, whatever the others do
             for part in reversed(closing):

@@ -19,6 +19,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from service.adapters.changing import Changing, as_of_now
 from service.adapters.patience import Patience
+from service.adapters.store_problems import problem_of
 from service.usecases.warn_of_eviction import Memory
 
 PATIENCE_SECONDS = 0.08  # quiet seconds for a call: making a connection if there is none, asking
@@ -27,6 +28,13 @@ POOL_SECONDS = 5.0  # for one of the connections of a client that is asked by it
 MOST_CONNECTIONS = 16  # to one server; more do not make it faster, and a burst has to make them all at once
 CLUSTER = "+cluster"
 PORT = 6379
+PROBE_KEY = "igw:teams"
+PROBE = """redis.call('TYPE', KEYS[1])
+local told = redis.pcall('INFO', 'server')
+if type(told) == 'table' and told.err then return redis.error_reply("NOPERM permissions to run the 'info' command") end
+return redis.status_reply('OK')
+"""
+"""Reads what the scripts of money read; counters are vouched for by the `run_id` of `INFO server`."""
 
 Client = redis.Redis | redis.RedisCluster
 
@@ -113,17 +121,25 @@ async def disconnect(client: Client) -> None:
 class State:
     """The server that quotas, holds, flights and the cache live in."""
 
-    def __init__(self, url: Changing) -> None:
+    def __init__(self, url: Changing, *, scripted: bool = True) -> None:
+        """With `scripted` it has to run the scripts of money too."""
         self._url = url
+        self._scripted = scripted
         self._client = connect(url)
 
-    async def problem(self) -> str | None:
-        """What is wrong with the server, or None. Never raises."""
+    async def problem(self, patience: float = PATIENCE_SECONDS) -> str | None:
+        """What is wrong with the server, or None. Never raises. Each question may take `patience` seconds.
+
+        A user may `PING` without the right to anything else, so the rest that scripts need is tried as well.
+        """
         try:
-            async with Patience(PATIENCE_SECONDS):
+            async with Patience(patience):
                 await self._client.ping()
+            if self._scripted:
+                async with Patience(patience):
+                    await self._client.execute_command("EVAL", PROBE, 1, PROBE_KEY)
         except UNREACHABLE as error:
-            return f"does not answer ({type(error).__name__})"
+            return problem_of(error)
         return None
 
     def serves(self, url: Changing) -> bool:

@@ -50,6 +50,8 @@ from service.usecases.events import (
     StoreMemoryRead,
     StoreRestarted,
     StoreUnsafe,
+    StoreUnusable,
+    StoreUsable,
 )
 
 LOTS = 1_000_000
@@ -71,6 +73,8 @@ PLAIN: Mapping[type, tuple[int, str]] = {
     CannotGoOn: (logging.CRITICAL, "cannot go on"),
     StoreRestarted: (logging.ERROR, "embedded store restarted"),
     StoreUnsafe: (logging.WARNING, "store unsafe"),
+    StoreUnusable: (logging.ERROR, "store unusable"),
+    StoreUsable: (logging.INFO, "store usable again"),
     Crashed: (logging.ERROR, "crash"),
     SecretRenewed: (logging.INFO, "secret renewed"),
     SecretRefused: (logging.ERROR, "secret refused"),

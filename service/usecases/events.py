@@ -253,6 +253,21 @@ class StoreUnsafe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUnusable:
+    """The server that a variable names cannot be used, since now or for another reason than before."""
+
+    store: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUsable:
+    """It can be used again."""
+
+    store: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChanged:
     """A backend was set aside for so many seconds because of `reason`, may be tried again, or is well (None)."""
 
@@ -313,6 +328,8 @@ Event = (
     | DatabaseAwaited
     | StoreRestarted
     | StoreUnsafe
+    | StoreUnusable
+    | StoreUsable
     | BreakerChanged
     | HeadroomHeard
     | FlightTaken

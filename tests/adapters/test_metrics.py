@@ -57,6 +57,8 @@ from service.usecases.events import (
     StoreMemoryRead,
     StoreRestarted,
     StoreUnsafe,
+    StoreUnusable,
+    StoreUsable,
 )
 from service.usecases.flights import Seat
 from tests.fakes.observer import Recorder
@@ -188,6 +190,8 @@ EVENTS: tuple[Event, ...] = (
     StoreRestarted(folder="data/valkey", code=-9, times=1),
     StoreMemoryRead(ratio=0.5),
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
+    StoreUnusable(store="REDIS_URL", problem="p"),
+    StoreUsable(store="REDIS_URL"),
 )
 
 

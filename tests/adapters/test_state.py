@@ -1,5 +1,6 @@
 """The state's server: the embedded one, a real one from elsewhere, and none."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,7 +15,9 @@ import redis
 
 from service.adapters import embedded
 from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey, running_valkey
+from service.adapters.redis.ledger import RedisLedger
 from service.adapters.state import State, memory_of
+from service.usecases.accounts import Spent
 from service.usecases.warn_of_eviction import Memory
 from tests.cluster import NODES, valkey_cluster
 from tests.stopped import stopped
@@ -42,6 +45,75 @@ async def test_a_server_that_hangs_is_a_problem_soon(tmp_path: Path) -> None:
         server.resume()
         assert "does not answer" in str(problem)
         assert await state.problem() is None
+        await state.close()
+
+
+AWAY = [
+    ("redis://127.0.0.1:9", "does not answer: the connection is refused"),
+    ("redis://no-such-host.invalid", "does not answer: DNS does not know its name"),
+    ("unix:///nowhere/valkey.sock", "does not answer: No such file or directory"),
+    ("redis+cluster://127.0.0.1:9", "does not answer: the connection is refused"),
+    ("redis+cluster://no-such-host.invalid", "does not answer: DNS does not know its name"),
+]
+
+
+@pytest.mark.parametrize(("url", "words"), AWAY)
+async def test_the_cause_is_told(url: str, words: str) -> None:
+    state = State(url)
+    assert str(await state.problem(5.0)).startswith(words)
+    await state.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "rules", "words"),
+    [
+        ("app:wrong", "on >hush ~igw:* +@all", "refuses the user or the password"),
+        ("nobody:hush", "on >hush ~igw:* +@all", "refuses the user or the password"),
+        (
+            "app:hush",
+            "on >hush ~igw:* +@all -@dangerous",
+            "refuses its user the command INFO; it needs ~igw:* +@all -@dangerous +info",
+        ),
+        ("app:hush", "on >hush ~igw:* +ping", "refuses its user the command EVAL; it needs"),
+        ("app:hush", "on >hush ~other:* +@all", "refuses its user what the gateway does; it needs"),
+        ("app:hush", "on >hush ~igw:* +@all -@dangerous +info", None),
+    ],
+)
+async def test_what_a_user_may_not_is_told(tmp_path: Path, user: str, rules: str, words: str | None) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+        admin.execute_command("ACL", "SETUSER", "app", *rules.split())
+        state = State(url.replace("unix://", f"unix://{user}@"))
+        problem = await state.problem(5.0)
+        assert problem is None if words is None else str(problem).startswith(words), problem
+        assert "hush" not in str(problem)
+        await state.close()
+
+
+async def test_a_user_with_the_documented_rights_can_hold_money(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+        admin.execute_command("ACL", "SETUSER", "app", "on", ">hush", "~igw:*", "+@all", "-@dangerous", "+info")
+        ledger = RedisLedger(url.replace("unix://", "unix://app:hush@"), patience_seconds=5.0)
+        audit = await ledger.audit("search")
+        assert await ledger.rebuild("search", audit, Spent(at=audit.at, day={}, month={}), ())
+        assert await ledger.standings("search", ()) == ()
+        await ledger.close()
+
+
+async def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with embedded_valkey(tmp_path) as url:
+        state = State(f"{url}?db=99")
+        assert await state.problem(5.0) == "does not have the database of that number"
+        await state.close()
+
+
+async def test_a_server_without_tls_is_told() -> None:
+    def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR this is no TLS\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        state = State(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert str(await state.problem(5.0)).startswith("does not answer: TLS failed (")
         await state.close()
 
 

@@ -33,6 +33,7 @@ TASKS = (
     "reload settings",
     "reload secrets",
     "check eviction",
+    "watch the stores",
     "collect readings",
     "watch the loop",
     "share health",

@@ -223,7 +223,10 @@ def test_not_ready_while_redis_is_away(tmp_path: Path, redis_url: str, http: htt
     with GatewayProcess(tmp_path, AWAY | {"DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db"}) as gateway:
         reply = http.get(f"{gateway.url}/health/ready")
         assert (reply.status_code, reply.json()["status"]) == (503, "unavailable")
-        assert "does not answer" in reply.json()["problems"]["redis"]
+        problem = reply.json()["problems"]["redis"]
+        assert "does not answer" in problem
+        for store in ("REDIS_URL", "CACHE_REDIS_URL"):
+            assert gateway.await_logged("store unusable", store=store)["problem"] == problem
         assert http.get(f"{gateway.url}/health/live").status_code == 200
 
 
