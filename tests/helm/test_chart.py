@@ -1,5 +1,6 @@
 """What can be said of the chart without `helm`. The rest is in `check_*.py`, which `make chart` runs."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,3 +78,12 @@ def test_no_value_is_a_secret() -> None:
         [values(), *(YAML(typ="safe", pure=True).load(values_of(name)) for name in SETS)]
     ).decode()
     assert re.findall(r"sk-[A-Za-z0-9]|password|://[^/\"]*@", text) == []
+
+
+def test_kubernetes_takes_the_networks_that_the_policy_leaves_out() -> None:
+    """kube-apiserver 1.36 refuses an exception that is IPv4-mapped, or that is no strict subset of its block."""
+    vendors = msgspec.yaml.decode((CHART / "values.yaml").read_bytes())["networkPolicy"]["vendors"]
+    assert all(ipaddress.IPv4Network(network).prefixlen > 0 for network in vendors["except4"])
+    mapped = ipaddress.IPv6Network("::ffff:0:0/96")
+    networks = [ipaddress.IPv6Network(network) for network in vendors["except6"]]
+    assert [one for one in networks if one.prefixlen == 0 or one.subnet_of(mapped)] == []
