@@ -30,6 +30,7 @@ from tests.simulators.server import Answer, Simulator
 NOWHERE = "unix:///nowhere/valkey.sock"
 TASKS = (
     "settle holds",
+    "report to recounts",
     "reload settings",
     "reload secrets",
     "check eviction",
