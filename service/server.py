@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from uvicorn._types import ASGI3Application
 
 from service.api.connections import Bounds, protocol
+from service.api.forwarded import Forwarded
 from service.app import Gateway
 from service.settings.ports import MOST_PORT, OwnPort
 
@@ -174,7 +177,9 @@ def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Call
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=ceil(settings.drain_seconds) + LAST_SECONDS,
+        proxy_headers=False,  # ours are read by the layer below
     )
+    config.app = Forwarded(cast("ASGI3Application", gateway.asgi), config.forwarded_allow_ips)
     DrainingServer(config, gateway, settings, on_ready).run(sockets=doors.served)
     if gateway.fatal.reason:
         raise ProcessFailed(gateway.fatal.reason)

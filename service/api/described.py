@@ -20,7 +20,7 @@ ABOUT_EXAMPLES = (
     "`@otter.png` in a form stands for a file."
 )
 CONTACT = {"name": "Whoever runs this gateway"}
-SERVERS = [{"url": "/", "description": "Where this document was fetched."}]
+SERVERS = [{"url": ".", "description": "Where this document was fetched."}]
 
 TAGS: Mapping[str, tuple[str, str]] = {
     "Images": ("Data plane", "Draw pictures from words, and from pictures and words."),

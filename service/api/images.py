@@ -19,6 +19,7 @@ from service.api.desk import Desk, desk_of, key_of
 from service.api.documents import edit_bodies, generate_body, images_reply, refusals, terms_of_a_request
 from service.api.edge import Http, Line, Progress, line_of
 from service.api.errors import REPLAYED
+from service.api.forwarded import prefix_of
 from service.api.keepalive import read_keepalive
 from service.api.limits import limit_headers
 from service.api.multipart import EDIT, read_form
@@ -214,7 +215,8 @@ def _headers(share: Share) -> dict[str, str]:
 
 
 def _urls(request: Http, desk: Desk, share: Share) -> list[str]:
-    root = (desk.links.public_url or str(request.base_url)).rstrip("/")
+    asked = str(request.base_url).rstrip("/") + prefix_of(request.scope)
+    root = (desk.links.public_url or asked).rstrip("/")
     expires = share.at + desk.links.seconds
     return [
         f"{root}/v1/images/{name}?expires={expires}&signature={desk.links.signs.sign(name, expires)}"

@@ -63,7 +63,8 @@ async def ready(request: Http) -> Response[Health]:
 @get("/docs", include_in_schema=False, sync_to_thread=True)
 def docs(request: Http) -> Response[str]:
     """The API for people, as one page that needs nothing from elsewhere."""
-    return Response(_page(request.app), media_type="text/html", headers=HEADERS)
+    up = "../" if request.scope["raw_path"].endswith(b"/") else ""
+    return Response(_page(request.app, up), media_type="text/html", headers=HEADERS)
 
 
 @get("/openapi.yaml", include_in_schema=False, sync_to_thread=True)
@@ -73,8 +74,8 @@ def openapi(request: Http) -> Response[bytes]:
 
 
 @cache
-def _page(app: Litestar) -> str:
-    return written(finished(app.openapi_schema.to_schema()))
+def _page(app: Litestar, up: str) -> str:
+    return written(finished(app.openapi_schema.to_schema()), up)
 
 
 @cache

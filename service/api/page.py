@@ -35,8 +35,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     reply: str
 
 
-def written(api: Mapping[str, Any]) -> str:
-    """The page for a document."""
+def written(api: Mapping[str, Any], up: str = "") -> str:
+    """The page for a document. `up` leads from the page to the folder that the document is in."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape  # noqa: PLC0415 (2 MB that few replicas need)
 
     pages = Environment(
@@ -45,7 +45,7 @@ def written(api: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return pages.get_template("docs.html").render(api=api, root=ROOT, pairs=pairs_of(api))
+    return pages.get_template("docs.html").render(api=api, up=up, root=ROOT, pairs=pairs_of(api))
 
 
 def pairs_of(api: Mapping[str, Any]) -> dict[str, list[Pair]]:

@@ -148,6 +148,16 @@ def test_paths_that_are_not_there(
     assert (reply.status_code, envelope(reply)["code"]) == (status, code)
 
 
+def test_addresses_lead_through_the_proxy_that_took_a_prefix_away(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    headers = gateway.headers | {"x-forwarded-prefix": "/draw/", "x-forwarded-proto": "https", "host": "images.example"}
+    body = {"prompt": "a fox", "response_format": "url"}
+    (item,) = http.post(gateway.url + GENERATIONS, json=body, headers=headers).json()["data"]
+    assert item["url"].startswith("https://images.example/draw/v1/images/img_")
+    for page, link in (("/docs", "openapi.yaml"), ("/docs/", "../openapi.yaml")):
+        assert set(re.findall(r'href="([^"]*openapi[^"]*)"', http.get(gateway.url + page).text)) == {link}
+    assert "- url: .\n" in http.get(f"{gateway.url}/openapi.yaml").text
+
+
 def test_the_header_of_azure_opens_what_the_other_opens(http: httpx2.Client, gateway: GatewayProcess) -> None:
     models, key = f"{gateway.url}/openai/v1/models", gateway.key
     assert http.get(models, headers={"api-key": key}).status_code == 200

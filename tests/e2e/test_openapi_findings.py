@@ -16,7 +16,7 @@ PATHS = [
     ("/health/live", {"GET"}),
 ]
 OUTSIDE = re.compile(
-    r"""(?:src|href|action|data|poster|srcset)=["']?(?!#|/|data:)[^"'\s>]+|url\(|@import|<script|<iframe"""
+    r"""(?:src|href|action|data|poster|srcset)=["']?(?!#|/|data:|openapi\.yaml")[^"'\s>]+|url\(|@import|<script|<iframe"""
 )
 
 

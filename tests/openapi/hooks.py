@@ -41,8 +41,12 @@ def _file(value: object) -> object:
 
 @schemathesis.hook  # type: ignore[untyped-decorator,unused-ignore]
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Schemathesis holds each event of a stream to the schema, as 3.2 has it; 3.1 describes the whole body."""
+    """Schemathesis holds each event of a stream to the schema, as 3.2 has it; 3.1 describes the whole body.
+
+    It compares the path of a server with that of `base-url`, and does not resolve it against the document's address.
+    """
     del context
+    raw_schema["servers"] = [{"url": "/"}]
     for methods in raw_schema["paths"].values():
         for operation in methods.values():
             for response in operation["responses"].values():
