@@ -263,7 +263,7 @@ def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
         (sized(b'{"prompt":"a","prompt":"b","n":1,"n":20}'), (400, "n", "invalid_value")),
         (sized(b'{"prompt":"\\ud800"}'), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a\0"}'), (400, None, "invalid_json")),
-        (sized(b"\xef\xbb\xbf" + WISH), (400, None, "invalid_json")),
+        (sized(b"\xef\xbb\xbf"), (400, None, "invalid_json")),
         (sized(WISH.decode().encode("utf-16")), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a","guidance_scale":NaN}'), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a","\\u001b[31m\\n":1}'), (400, "\x1b[31m\n", "unknown_parameter")),
@@ -307,8 +307,8 @@ NESTED = b'--y\r\ncontent-disposition: file; filename="a"\r\n\r\na\r\n--y--'
 @pytest.mark.parametrize(
     ("boundary", "body", "error"),
     [
-        ("x", form(*[(f'name="a{number}"', b"x") for number in range(10_000)]), (400, None, "invalid_form")),
-        ("x", form(*[PROMPT] * 1000), (400, "prompt", "invalid_value")),
+        ("x", form(*[(f'name="svg[{number}]"', b"x") for number in range(10_000)]), (400, None, "invalid_form")),
+        ("x", form(*[PROMPT] * 1000), (400, None, "invalid_form")),
         ("x", form((f'name="{"a" * MEGABYTE}"', b"x")), (400, None, "invalid_form")),
         ("x", b"--x\r\n" + b"a" * 3 * MEGABYTE, (400, None, "invalid_form")),
         ("x", form(('name="a"' + "\r\nx: 1" * 1000, b"x")), (400, None, "invalid_form")),
