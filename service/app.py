@@ -101,7 +101,7 @@ class Gateway:
 def assemble(plans: Plans) -> Gateway:
     """Put a gateway together. Connects to nothing yet."""
     settings, observe = plans.settings, plans.observe
-    vendors = {name: vendor(settings, name) for name in settings.api_keys}
+    vendors = {name: vendor(settings, name, plans.gateway_id) for name in settings.api_keys}
     backends: Backends = {**vendors, **sandbox(settings)}
     if not backends:
         raise SettingsError(
@@ -338,6 +338,7 @@ def _desk(
         ready=problems,
         warnings=warnings,
         log_prompts=settings.logs.prompts,
+        gateway_id=plans.gateway_id,
     )
 
 

@@ -33,6 +33,7 @@ from service.adapters.sql.lease import SqlLeases
 from service.adapters.sql.replicas import SqlReplicas
 from service.api.scrape import Tell
 from service.domain.health import Rules
+from service.domain.teams import KEY_PREFIX
 from service.settings.admin import TEAMS
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
@@ -56,7 +57,6 @@ from service.usecases.sign_links import SignLinks
 from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turnstile import Caps
 
-KEY_PREFIX = "igw_"
 VALKEY = "valkey"
 """The folder of the embedded Valkey of money, in the data folder."""
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -116,6 +116,7 @@ class Plans:
     `tell` tells metrics, where they are on the gateway's own port.
     `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
     `fatal` is told what the process cannot go on without. Without a `lease` nobody else can have the ledger.
+    `gateway_id` is that of all replicas; without one no loop is found.
     """
 
     settings: GatewaySettings
@@ -127,6 +128,7 @@ class Plans:
     admin_port: int | None = None
     fatal: Fatal = field(default_factory=Fatal)
     lease: Lease | None = None
+    gateway_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,19 +20,24 @@ from service.usecases.traces import Tracer, Untraced
 DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": TogetherDialect}
 
 
-def vendor(settings: GatewaySettings, name: str) -> HttpBackend:
+GATEWAY_HEADERS = {"cache-control": "no-store"}
+"""For another gateway: whether something may come from a cache was decided here."""
+
+
+def vendor(settings: GatewaySettings, name: str, gateway_id: str = "") -> HttpBackend:
     """A vendor that is on, behind its dialect. Raises `SettingsError` for a proxy or a file that cannot be used."""
     entry = settings.vendors[name]
     chosen = HttpSettings(
         base_url=entry.base_url,
         api_key=settings.api_keys[name],
-        headers=entry.headers,
+        headers={**GATEWAY_HEADERS, **entry.headers} if entry.gateway else entry.headers,
         deadline=entry.deadline_seconds,
         connect_seconds=entry.connect_seconds,
         most_calls=entry.most_calls,
         proxy=entry.proxy,
         ca_file=entry.ca_file,
         relays_links=entry.relay_image_urls,
+        gateway_id=gateway_id,
     )
     try:
         return HttpBackend(chosen, DIALECTS[entry.dialect]())

@@ -160,6 +160,7 @@ REFUSALS: Mapping[int, Refusal] = {
     502: Refusal("BackendFailed", "The backend failed or refused the gateway."),
     503: Refusal("Unavailable", "The gateway or its backend is overloaded, or a part of it is down."),
     504: Refusal("BackendTimeout", "The backend did not answer in time, or nothing is kept and nothing may be bought."),
+    508: Refusal("LoopDetected", "The request has passed this gateway before: a backend leads back to it."),
 }
 """Every status that is an error with the envelope."""
 

@@ -41,8 +41,8 @@ class Links:
 class Desk:
     """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well.
 
-    `warnings` has one line for each part that is well, but needs an operator.
-    `admin` says the digest of the admin key, if there is one.
+    `warnings` has one line for each part that is well, but needs an operator. `admin` says the digest of the admin key,
+    if there is one. `gateway_id` is what all replicas put into the header of `domain/hops.py`.
     """
 
     make: MakeImages
@@ -69,6 +69,7 @@ class Desk:
     ready: Callable[[], Awaitable[Mapping[str, str]]]
     warnings: Callable[[], Mapping[str, str]]
     log_prompts: bool
+    gateway_id: str
 
 
 def desk_of(request: Connection) -> Desk:

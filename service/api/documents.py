@@ -29,7 +29,7 @@ def errors_of(*statuses: int) -> dict[int, ResponseSpec]:
 
 def refusals() -> dict[int, ResponseSpec]:
     """The documented errors of the image endpoints."""
-    return errors_of(400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503, 504)
+    return errors_of(400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503, 504, 508)
 
 
 def terms_of_a_request() -> list[Parameter | Reference]:

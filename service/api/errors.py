@@ -92,6 +92,7 @@ ROWS: Mapping[type[GatewayError], Row] = {
     errors.KeyReused: Row(422, INVALID, "idempotency_key_reused"),
     errors.KeyInUse: Row(409, INVALID, "idempotency_key_in_use", retry=True),
     errors.NotKeptAnyMore: Row(410, INVALID, "result_not_kept"),
+    errors.LoopDetected: Row(508, SERVER, "loop_detected"),
     errors.FlightLost: Row(503, SERVER, "purchase_unconfirmed", retry=True),
     errors.LimitExceeded: Row(429, "requests", "rate_limit_exceeded", retry=True),
     errors.StoreUnavailable: Row(503, SERVER, "storage_unavailable"),

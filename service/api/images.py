@@ -28,6 +28,8 @@ from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, d
 from service.api.streams import STREAM_HEADERS, Flow, Watched, spaced, streamed, while_connected
 from service.api.tags import HEADER, read_tags
 from service.domain.booking import Caller
+from service.domain.hops import HEADER as HOPS
+from service.domain.hops import read_hops
 from service.domain.images import Operation, Spec
 from service.domain.kept import name_of
 from service.domain.ledger import Admission, Source
@@ -134,9 +136,11 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
     line.note(size=str(spec.size or "auto"), n=spec.n, references=_count(spec), stream=body.stream)
     if desk.log_prompts:
         line.note(prompt=spec.prompt)
+    hops = read_hops(request.headers.get(HOPS), desk.gateway_id)
     linked, terms = body.response_format == "url", read_terms(request.headers)
     desk.keep.check(linked=linked)
-    caller = Caller(key=key, request_id=line.request_id, tags=read_tags(request.headers.get(HEADER), desk.tags))
+    tags = read_tags(request.headers.get(HEADER), desk.tags)
+    caller = Caller(key=key, request_id=line.request_id, tags=tags, hops=hops)
 
     def admitted(admission: Admission) -> None:
         line.headers |= limit_headers(admission.standings)

@@ -28,6 +28,7 @@ OF_STATUS: Mapping[int, Verdict] = {
     429: Verdict.LIMITED,
     499: Verdict.CLIENT_GONE,
     503: Verdict.UNAVAILABLE,
+    508: Verdict.UPSTREAM_FAILED,
 }
 """Other statuses below 500 are `invalid`, others from there on `internal`."""
 

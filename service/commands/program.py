@@ -24,6 +24,7 @@ from service.adapters.metrics.expose import PATH, Exposition, exposed, process_r
 from service.adapters.metrics.observe import Metrics
 from service.adapters.observers import Observers
 from service.adapters.sql.engine import SchemaError
+from service.adapters.sql.identity import read_gateway_id
 from service.adapters.sql.migrate import migrate_in_time
 from service.adapters.telemetry import Telemetry, configure_logs
 from service.api.connections import Bounds
@@ -133,6 +134,7 @@ def _serve(options: Options, start: Start, doors: Doors) -> None:
             admin_port=port_of(doors.admin) if doors.admin else None,
             fatal=fatal,
             lease=asyncio.run(take_lease(stores, observe)),
+            gateway_id=asyncio.run(read_gateway_id(stores.database_url)),
         )
         gateway = assemble(plans)
         serving = ServerSettings(

@@ -19,11 +19,14 @@ from service.adapters.sql.engine import check_address
 from service.adapters.state import check_options
 from service.adapters.telemetry import Telemetry
 from service.app import assemble, dev_key
-from service.parts import KEY_PREFIX, Plans, Stores, new_secret, now
+from service.domain.teams import KEY_PREFIX
+from service.parts import Plans, Stores, new_secret, now
 from service.server import check_host, check_ports
 from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.known import Files, Reading
+from service.settings.own_addresses import refuse_own_addresses
+from service.settings.ports import OwnPort
 from service.settings.secrets import kept_secret
 from service.settings.sections import Sandbox
 from service.settings.storage import Folder
@@ -77,6 +80,7 @@ def read_start(options: Options, environment: Mapping[str, str]) -> Start:
     if not first.known.roster.teams:
         raise SettingsError(f"{files.folder / 'teams.yaml'}: $.teams: no team, so nobody could call")
     _check_doors(options, settings)
+    _check_addresses(options, settings, environment)
     _check_stores(options, settings)
     return Start(settings=settings, files=files, first=first, secret=None)
 
@@ -113,6 +117,14 @@ def _check_doors(options: Options, settings: GatewaySettings) -> None:
         reason = check_host(host) if host is not None else None
         if reason:
             raise SettingsError(f"{place}: cannot listen on {host}: {reason}")
+
+
+def _check_addresses(options: Options, settings: GatewaySettings, environment: Mapping[str, str]) -> None:
+    """Raise `SettingsError` for a backend that is this gateway."""
+    aside: tuple[OwnPort, ...] = (settings.metrics, settings.admin)
+    doors = ((options.host, options.port), *((door.host or options.host, door.port) for door in aside))
+    listening = [(host, port) for host, port in doors if port]
+    refuse_own_addresses(settings, options.folder / "gateway.yaml", environment, listening)
 
 
 def _check_stores(options: Options, settings: GatewaySettings) -> None:

@@ -18,11 +18,12 @@ from service.domain.teams import Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, in which request, and under which tags the cost is to be found."""
+    """Who asks, in which request, and under which tags the cost is to be found; `hops` are the gateways before."""
 
     key: Key
     request_id: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    hops: tuple[str, ...] = ()
 
 
 def claim(  # noqa: PLR0913, PLR0917 (all that a hold is about)

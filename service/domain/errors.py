@@ -27,6 +27,7 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   ├── KeyReused             it was another request's
     │   ├── KeyInUse              its request is under way, and the operator wants nobody to wait
     │   └── NotKeptAnyMore        its request was served, and the pictures are gone
+    ├── LoopDetected              the request has passed this gateway before
     ├── FlightLost                nobody knows what became of a purchase of the very same
     ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
@@ -199,6 +200,10 @@ class KeyInUse(ReplayError):
 
 class NotKeptAnyMore(ReplayError):
     """What was bought is not kept any more, and it is not bought again."""
+
+
+class LoopDetected(GatewayError):
+    """The request came back to a gateway that it has passed, or has passed too many."""
 
 
 class FlightLost(GatewayError):

@@ -47,6 +47,9 @@ class Team:
     barred_backends: frozenset[str] = frozenset()
 
 
+KEY_PREFIX = "igw_"
+"""What the keys begin with that a gateway makes."""
+
 ANYBODY = Team(name="anybody")
 """A team that may do everything."""
 

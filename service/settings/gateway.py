@@ -98,7 +98,9 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         for name, entry in (top / "backends").table(found.backends, Vendor).items()
     }
     keys = {
-        name: read_api_key(top / "backends" / name, vendor.api_key_env, vendor.api_key_file, environment)
+        name: read_api_key(
+            top / "backends" / name, vendor.api_key_env, vendor.api_key_file, environment, gateway=vendor.gateway
+        )
         for name, vendor in vendors.items()
     }
     api_keys = {name: key for name, key in keys.items() if key}
@@ -150,11 +152,15 @@ def _traces(environment: Mapping[str, str]) -> str | None:
     return next((name for name in TRACES if environment.get(name)), None)
 
 
+def address_variable(backend: str) -> str:
+    """The variable that says where a backend is."""
+    return f"{backend.upper().replace('-', '_')}_BASE_URL"
+
+
 def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:
     if name == SANDBOX:
         raise place.error("the sandbox has a section of its own")
-    variable = f"{name.upper().replace('-', '_')}_BASE_URL"
-    chosen = environment.get(variable) or entry.base_url
+    chosen = environment.get(address_variable(name)) or entry.base_url
     _check_address(place / "base_url", chosen)
     trimmed = chosen.rstrip("/")
     return msgspec.structs.replace(entry, base_url=trimmed if urlsplit(chosen).path.strip("/") else f"{trimmed}/v1")

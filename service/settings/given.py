@@ -12,7 +12,7 @@ from stat import S_ISREG
 from typing import Any, Generic, TypeAlias, TypeVar
 from unicodedata import category
 
-from service.domain.teams import digest_of
+from service.domain.teams import KEY_PREFIX, digest_of
 from service.settings.files import Place, SettingsError, stamp_of
 
 FILE = "_FILE"
@@ -155,13 +155,25 @@ def read_secret(
     return None if given is None else Secret(variable, given, make)
 
 
+def sendable_elsewhere(text: str) -> str:
+    """A key that a header can carry, and that no gateway made. Raises `SettingsError`."""
+    key = sendable(text)
+    if key.startswith(KEY_PREFIX):
+        raise SettingsError(
+            f"is the key of a gateway ({KEY_PREFIX}…), not of a vendor; a backend that is another gateway has "
+            "`gateway: true` in gateway.yaml"
+        )
+    return key
+
+
 def read_api_key(
-    place: Place, variable: str | None, file: str | None, environment: Mapping[str, str]
+    place: Place, variable: str | None, file: str | None, environment: Mapping[str, str], *, gateway: bool = False
 ) -> Secret[str] | None:
     """The key of a backend, from where its entry points to. Raises `SettingsError`."""
-    found = read_secret(environment, variable, sendable) if variable else None
+    make = sendable if gateway else sendable_elsewhere
+    found = read_secret(environment, variable, make) if variable else None
     if not file:
         return found
     if found:
         raise (place / "api_key_file").error(f"stands beside {found.name}; give one of them")
-    return Secret(str(place / "api_key_file"), Path(file), sendable)
+    return Secret(str(place / "api_key_file"), Path(file), make)

@@ -41,6 +41,9 @@ class Vendor(Entry, frozen=True):
         float, Meta(ge=0.01, le=60, description="To the vendor, or to the proxy on the way.")
     ] = 5.0
     most_calls: Annotated[Count, Meta(description="Calls at a time, of each replica.")] = 512
+    gateway: Annotated[
+        bool, Meta(description="It is another gateway like this one, so that its key may begin with `igw_`.")
+    ] = False
     relay_image_urls: Annotated[
         bool, Meta(description="Hand callers' https addresses to the vendor instead of fetching them here.")
     ] = False

@@ -183,6 +183,7 @@ class BuyPictures:
             route=plan.route,
             price=plan.price,
             request_id=wish.caller.request_id,
+            hops=wish.caller.hops,
             partials=previews(wish.spec, plan, wish.partials),
             show=show,
             heard=partial(self.turns.heard, plan.route),

@@ -39,7 +39,8 @@ class Order:
     """One upstream call: what to draw, along which route, at which price, for which request.
 
     Up to so many `partials` are shown on the way; a backend that has none shows none. What it says about its limits,
-    with an answer or a refusal, is `heard`. Headers that are `carried` go along as they are.
+    with an answer or a refusal, is `heard`. Headers that are `carried` go along as they are. `hops` are the gateways
+    that the request has passed before this one.
     """
 
     spec: Spec
@@ -50,6 +51,7 @@ class Order:
     show: Show = unseen
     heard: Hear = unheard
     carried: Mapping[str, str] = field(default_factory=dict)
+    hops: tuple[str, ...] = ()
 
 
 class Backend(Protocol):

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import CHECKOUT_SECONDS, MOST_CONNECTIONS, Database, SchemaError, connect
+from service.adapters.sql.identity import read_gateway_id
 from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_in_time, revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import BooksUnavailable
@@ -412,3 +413,10 @@ async def test_a_postgresql_that_hangs_is_told_in_time(outage: SqlBooks, wheel_s
     await asyncio.gather(outage.write([booked("warm")]), SqlBooks(cold).write([booked("cold")]))
     await cold.close()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_gateway_has_one_id_for_all_replicas_and_starts(kind: str, new_database: NewDatabase) -> None:
+    url = await asyncio.to_thread(new_database, kind)
+    found = await asyncio.gather(*(read_gateway_id(url) for _ in range(4)))
+    assert len({*found, await read_gateway_id(url)}) == 1
+    assert len(found[0]) == 16

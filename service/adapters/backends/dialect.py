@@ -195,6 +195,10 @@ OWN_WORDS = {
 """Failures that are not the caller's: the vendor's words are about the operator's account or machines."""
 
 
+LOOP = "loop_detected"
+OF_A_LOOP = "A backend of the gateway leads back to it. The operator has to act."
+
+
 def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """One refusal as a domain value. `headers` have lower-case names."""
     complaint = read_complaint(body)
@@ -202,7 +206,9 @@ def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: b
     kind = reading.kind
     return Failure(
         kind=kind,
-        message=_words(reading, status) or scrub(complaint.message) or f"The backend refused with status {status}.",
+        message=_words(reading, status, complaint)
+        or scrub(complaint.message)
+        or f"The backend refused with status {status}.",
         code=scrub(complaint.code) or None,
         param=scrub(complaint.param)[:80] if complaint.param else None,
         retry_after=_retry_after(refusals.retry_headers, headers, complaint.message),
@@ -212,8 +218,10 @@ def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: b
     )
 
 
-def _words(reading: Reading, status: int) -> str | None:
+def _words(reading: Reading, status: int, complaint: Complaint) -> str | None:
     """The gateway's own words for what is not the caller's."""
+    if complaint.code == LOOP:
+        return OF_A_LOOP
     if reading.permanent:
         return f"The backend's answer, status {status}, is none of its API. The operator has to act."
     if reading.kind in MAY_BE_BILLED:

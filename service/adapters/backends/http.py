@@ -20,6 +20,7 @@ from service.adapters.backends.events import Events
 from service.adapters.backends.sending import Body
 from service.adapters.changing import Changing, as_of_now
 from service.domain.errors import Failure, FailureKind
+from service.domain.hops import write_hops
 from service.domain.outcomes import Outcome, Partial
 from service.usecases.ports import Order
 
@@ -47,7 +48,7 @@ TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply 
 class HttpSettings:
     """How to reach one vendor. Times are seconds; `deadline` covers the whole call, `most_bytes` bounds its reply.
 
-    `api_key` is asked for with each call.
+    `api_key` is asked for with each call. `gateway_id` goes along with the ids of the gateways before.
     `write_seconds` is how long a vendor may take less than 64 KB of a request. `proxy` and `ca_file` default to
     what the environment says (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`).
     """
@@ -65,6 +66,7 @@ class HttpSettings:
     proxy: str | None = None
     ca_file: str | None = None
     relays_links: bool = False
+    gateway_id: str = ""
 
 
 class CallFailed(Exception):
@@ -144,7 +146,7 @@ class HttpBackend:
                 async with (
                     asyncio.timeout(self._settings.deadline),
                     self._place(),
-                    self._post(call, body, order.carried) as response,
+                    self._post(call, body, {**order.carried, **self._hops(order)}) as response,
                 ):
                     yield response
             except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
@@ -171,6 +173,10 @@ class HttpBackend:
         url = self._settings.base_url + call.path
         known = {**headers, **self._key()}
         return self._client().post(url, data=body, headers=known, proxy=self._proxy, allow_redirects=False)
+
+    def _hops(self, order: Order) -> dict[str, str]:
+        own = self._settings.gateway_id
+        return write_hops(order.hops, own) if own else {}
 
     def _key(self) -> dict[str, str]:
         """Who calls, as of now."""

@@ -13,6 +13,7 @@ from service.adapters.backends.counts import Count, read_count
 from service.adapters.backends.dialect import (
     BROKEN,
     FILE_ENDINGS,
+    LOOP,
     Call,
     File,
     Items,
@@ -65,6 +66,8 @@ REFUSALS = Refusals(
         "server_is_overloaded": FailureKind.OVERLOADED,
         "unknown_url": FailureKind.SERVER_ERROR,  # a wrong base address; the next is the same at another gateway
         "unknown_path": FailureKind.SERVER_ERROR,
+        LOOP: FailureKind.FORBIDDEN,
+        "upstream_auth_error": FailureKind.FORBIDDEN,  # another gateway's operator has to act
     },
     statuses={},
     retry_headers=("retry-after-ms", "retry-after"),

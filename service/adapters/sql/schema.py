@@ -121,6 +121,14 @@ reports = Table(
 )
 """The replicas that have put all they know of a team into the store and the books, for such a rebuild."""
 
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False),
+)
+"""What all replicas have to know alike."""
+
 audit = Table(
     "audit",
     metadata,

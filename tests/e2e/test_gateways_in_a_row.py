@@ -1,0 +1,247 @@
+"""Gateways as backends of each other: in a row they work, in a circle they say so at once."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.domain.hops import HEADER, MOST_HOPS
+from service.domain.teams import digest_of
+from tests.e2e.pictures import png
+from tests.e2e.replicas import PATH, wish
+from tests.e2e.test_process import command
+from tests.gateway import GatewayProcess, calm, within_patience
+from tests.simulators.server import Simulator
+
+pytest_plugins = ["tests.databases"]
+
+ROOT = Path(__file__).parents[2]
+KEY = "igw_search"
+TEAMS = f"teams: {{search: {{keys: [{{id: search, sha256: {digest_of(KEY)}}}]}}}}\n"
+VENDOR = "gateway: false # true"
+
+
+def settings(folder: Path) -> Path:
+    """The shipped settings with one team, for whom OpenAI is another gateway."""
+    config = folder / "config"
+    shutil.copytree(ROOT / "config", config)
+    (config / "teams.yaml").write_text(TEAMS)
+    file = config / "gateway.yaml"
+    text = calm(file.read_text()).replace("grace_seconds: 5", "grace_seconds: 0")
+    assert text.count(VENDOR) == 1
+    file.write_text(text.replace(VENDOR, "gateway: true # true"))
+    return config
+
+
+def gateway(folder: Path, behind: str, key: str, *options: str, **environment: str) -> GatewayProcess:
+    """A gateway with a state of its own, in front of the one at an address."""
+    known = {"IMAGE_GATEWAY_CONFIG": str(settings(folder)), "OPENAI_BASE_URL": f"{behind}/v1", "OPENAI_API_KEY": key}
+    return GatewayProcess(folder / "data", known | environment, options=options)
+
+
+def post(http: httpx2.Client, to: GatewayProcess, prompt: str, key: str = KEY, **headers: str) -> httpx2.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return http.post(to.url + PATH, json=wish(prompt), headers={"authorization": f"Bearer {key}", **named})
+
+
+def booked(http: httpx2.Client, at: GatewayProcess, key: str = KEY) -> tuple[int, Decimal]:
+    """How many entries a team has in the books of a gateway, and what they cost."""
+    usage = http.get(f"{at.url}/v1/usage", headers={"authorization": f"Bearer {key}"}).json()["total"]
+    return usage["entries"], Decimal(str(usage["cost_usd"]))
+
+
+def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
+    """How the entries of a team ended, once a purchase that comes after them is in the books."""
+    tag = digest_of(after)[:16]
+
+    def seen() -> dict[str, set[str]]:
+        reply = http.get(f"{at.url}/v1/usage?group_by=status,tag:project", headers={"authorization": f"Bearer {KEY}"})
+        found: dict[str, set[str]] = {}
+        for row in reply.json()["data"]:
+            found.setdefault(row["group"]["tag:project"], set()).add(row["group"]["status"])
+        return found
+
+    assert post(http, at, after, x_gateway_tags=f"project={tag}").status_code == 200
+    assert within_patience(lambda: tag in seen())
+    return set().union(*seen().values())
+
+
+@pytest.fixture(scope="module")
+def back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """The gateway behind, with the sandbox."""
+    with GatewayProcess(tmp_path_factory.mktemp("back") / "data") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, back: GatewayProcess) -> Iterator[GatewayProcess]:
+    """The gateway in front of it."""
+    with gateway(tmp_path_factory.mktemp("front"), back.url, back.key) as found:
+        yield found
+
+
+def test_a_picture_comes_through_and_costs_the_same_in_both_books(
+    front: GatewayProcess, back: GatewayProcess, http: httpx2.Client
+) -> None:
+    before = booked(http, front), booked(http, back, back.key)
+
+    first, again = post(http, front, "a fox"), post(http, front, "a fox")
+    anew = post(http, front, "a fox", cache_control="no-store")
+
+    assert [reply.status_code for reply in (first, again, anew)] == [200] * 3
+    assert [reply.headers["x-gateway-cache"] for reply in (first, again, anew)] == ["miss", "hit", "bypass"]
+    assert first.headers["x-gateway-backend"] == "openai"
+    cost = Decimal(first.headers["x-gateway-cost-usd"])
+    assert cost == Decimal(anew.headers["x-gateway-cost-usd"]) > 0
+    for at, key, entries, was in ((front, KEY, 3, before[0]), (back, back.key, 2, before[1])):
+        expected = was[0] + entries, was[1] + 2 * cost
+        assert within_patience(lambda at=at, key=key, expected=expected: booked(http, at, key) == expected)  # type: ignore[misc]
+
+
+def test_an_edit_comes_through(front: GatewayProcess, http: httpx2.Client) -> None:
+    reply = http.post(
+        f"{front.url}/v1/images/edits",
+        data={"prompt": "a hat", "quality": "low", "size": "1024x1024", "n": "2"},
+        files={"image": ("fox.png", png(), "image/png")},
+        headers={"authorization": f"Bearer {KEY}"},
+    )
+
+    assert (reply.status_code, len(reply.json()["data"])) == (200, 2)
+
+
+def test_a_stream_comes_through_with_its_previews(front: GatewayProcess, http: httpx2.Client) -> None:
+    body = wish("a cat") | {"stream": True, "partial_images": 2}
+    reply = http.post(front.url + PATH, json=body, headers={"authorization": f"Bearer {KEY}"})
+
+    kinds = [line.removeprefix("event: ") for line in reply.text.splitlines() if line.startswith("event: ")]
+    assert kinds == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("moderation_blocked", 400, "moderation_blocked"),
+        ("rate_limit_exceeded", 429, "rate_limit_exceeded"),
+        ("server_error", 502, "upstream_error"),
+    ],
+)
+def test_an_error_comes_through_and_costs_nothing(
+    front: GatewayProcess, http: httpx2.Client, fault: str, status: int, code: str
+) -> None:
+    reply = post(http, front, f"[sandbox fail={fault}] a fox")
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+    assert "may_be_billed" not in reply.json()["error"]
+    assert "failed" not in ended(http, front, after=f"what comes after {fault}")
+
+
+def test_the_ids_of_the_gateways_before_go_along(tmp_path: Path, http: httpx2.Client, openai_sim: Simulator) -> None:
+    with gateway(tmp_path, openai_sim.base_url.removesuffix("/v1"), "sk-operator") as found:
+        for headers in ({}, {HEADER: "g1, g2"}):
+            assert post(http, found, f"a fox {len(headers)}", **headers).status_code == 200
+
+    alone, behind = (request.headers[HEADER].split(",") for request in openai_sim.requests)
+    assert behind == ["g1", "g2", *alone]
+    assert len(alone) == 1
+    assert len(alone[0]) == 16
+
+
+@pytest.mark.parametrize(
+    ("hops", "status", "code"),
+    [
+        (",".join(f"g{number}" for number in range(MOST_HOPS + 1)), 508, "loop_detected"),
+        ("a b", 400, "invalid_value"),
+    ],
+)
+def test_a_request_with_impossible_hops_is_refused_before_anything_is_held(
+    front: GatewayProcess, http: httpx2.Client, hops: str, status: int, code: str
+) -> None:
+    reply = post(http, front, "what goes round", **{HEADER: hops})
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+    assert reply.headers["x-should-retry"] == "false"
+    assert "failed" not in ended(http, front, after=f"what comes after {code}")
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_loop(http: httpx2.Client, *gateways: GatewayProcess) -> None:
+    """A request that goes round is refused by its own gateway, at once and for nothing."""
+    reply = post(http, gateways[0], "a fox")
+
+    assert (reply.status_code, reply.headers["x-should-retry"]) == (502, "false")
+    assert "may_be_billed" not in reply.json()["error"]
+    assert any(line.get("status") == 508 for each in gateways for line in each.logged())
+    assert [booked(http, each)[0] for each in gateways] == [0] * len(gateways)
+
+
+def test_two_gateways_that_call_each_other_say_so(tmp_path: Path, http: httpx2.Client) -> None:
+    ports = free_port(), free_port()
+    addresses = [f"http://127.0.0.1:{port}" for port in ports]
+    with (
+        gateway(tmp_path / "one", addresses[1], KEY, "--port", str(ports[0])) as one,
+        gateway(tmp_path / "other", addresses[0], KEY, "--port", str(ports[1])) as other,
+    ):
+        check_loop(http, one, other)
+
+
+def test_replicas_that_call_each_other_are_one_gateway(
+    tmp_path: Path, http: httpx2.Client, redis_url: str, new_database: Callable[[str], str]
+) -> None:
+    ports, shared = (free_port(), free_port()), {"REDIS_URL": redis_url, "DATABASE_URL": new_database("sqlite")}
+    shared |= {"STORAGE_URL": str(tmp_path / "pictures"), "URL_SIGNING_KEY": "0123456789abcdef" * 2}
+    addresses = [f"http://127.0.0.1:{port}" for port in ports]
+    with (
+        gateway(tmp_path / "one", addresses[1], KEY, "--port", str(ports[0]), **shared) as one,
+        gateway(tmp_path / "other", addresses[0], KEY, "--port", str(ports[1]), **shared) as other,
+    ):
+        check_loop(http, one, other)
+
+
+def refused(tmp_path: Path, words: tuple[str, ...], **environment: str) -> str:
+    """What a command says that does not start, in one line."""
+    done = command(*words, cwd=tmp_path, environment={"IMAGE_GATEWAY_CONFIG": str(settings(tmp_path)), **environment})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    return done.stderr
+
+
+@pytest.mark.parametrize("words", [("serve", "--dev"), ("check",)], ids=lambda words: words[0])
+def test_a_shell_for_callers_does_not_start_a_gateway_that_calls_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
+    port = free_port()
+    said = refused(
+        tmp_path,
+        (*words, "--port", str(port)),
+        OPENAI_BASE_URL=f"http://localhost:{port}/v1",
+        OPENAI_API_KEY=KEY,
+    )
+
+    assert said.startswith(f"image-gateway: OPENAI_BASE_URL: http://localhost:{port}/v1 is this gateway itself ")
+
+
+def test_the_admin_port_is_an_own_address_too(tmp_path: Path) -> None:
+    port = str(free_port())
+    own = {"ADMIN_PORT": port, "OPENAI_BASE_URL": f"http://0.0.0.0:{port}/v1", "OPENAI_API_KEY": KEY}
+    said = refused(tmp_path, ("serve", "--dev", "--port", "0"), **own)
+
+    assert "is this gateway itself (it listens on 127.0.0.1 port" in said
+
+
+def test_a_key_of_a_gateway_is_not_sent_to_a_vendor(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    environment: dict[str, Any] = {"IMAGE_GATEWAY_CONFIG": str(tmp_path / "config"), "OPENAI_API_KEY": KEY}
+    done = command("check", cwd=tmp_path, environment=environment)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("image-gateway: OPENAI_API_KEY: is the key of a gateway (igw_…)")
+    assert KEY not in done.stderr
