@@ -27,7 +27,7 @@ from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.known import Files, Reading
 from service.settings.own_addresses import refuse_own_addresses
 from service.settings.ports import OwnPort
-from service.settings.secrets import kept_secret
+from service.settings.secrets import check_signing, kept_secret
 from service.settings.sections import Sandbox
 from service.settings.storage import Folder
 from service.usecases.ports import unobserved
@@ -137,6 +137,7 @@ def _check_stores(options: Options, settings: GatewaySettings) -> None:
         check_address(settings.database_url())
     if settings.redis_url and not settings.database_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
+    check_signing(settings, alone=settings.redis_url is None)
     if not settings.redis_url:
         binary()
     if not settings.redis_url or options.dev:

@@ -14,12 +14,16 @@ from service.settings.gateway import GatewaySettings
 from service.settings.given import read_file
 
 
+def check_signing(settings: GatewaySettings, *, alone: bool) -> None:
+    """Raise `SettingsError` where each of several replicas would sign picture links with a key of its own."""
+    if settings.storage and not alone and not settings.signing_keys:
+        raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
+
+
 def signing_secret(settings: GatewaySettings, data: Path | None) -> Callable[[], Sequence[bytes]]:
     """What says the keys of picture links: the given ones, or one that was made once and is kept in the data folder."""
     if settings.signing_keys:
         return settings.signing_keys
-    if data is None and settings.storage:
-        raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
     made = kept_secret(data / "signing-key").encode() if data else secrets.token_bytes(32)
     return lambda: (made,)
 

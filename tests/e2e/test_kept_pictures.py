@@ -160,7 +160,12 @@ def test_what_is_not_a_picture_is_not_kept(
     [
         ({}, {"file": png()}, "purpose", "missing_required_parameter"),
         ({"purpose": "vision"}, {"other": b"x"}, "other", "unknown_parameter"),
-        ({"purpose": "vision", "expires_after[seconds]": "60"}, {"file": png()}, "expires_after", "unknown_parameter"),
+        (
+            {"purpose": "vision", "expires_after[seconds]": "60"},
+            {"file": png()},
+            "expires_after[seconds]",
+            "unknown_parameter",
+        ),
     ],
 )
 def test_a_form_that_is_no_upload_is_refused_by_name(

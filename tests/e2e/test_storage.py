@@ -77,7 +77,7 @@ def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
     [
         ("gs://album", "STORAGE_URL: 'gs' is not offered"),
         ("s3://key:secret@album", "STORAGE_URL: holds more than bucket and prefix"),
-        ("/dev/null/album", "STORAGE_URL: the folder for pictures cannot be made"),
+        ("/dev/null/album", "STORAGE_URL: the folder /dev/null/album cannot be used"),
         ("s3://album", "URL_SIGNING_KEY: needed with STORAGE_URL"),
     ],
 )

@@ -21,7 +21,7 @@ TEAM = "teams: {{search: {{keys: [{{id: k, sha256: {}}}]}}}}\n"
 TEAMS = TEAM.format(digest_of("igw_search"))
 STRONG = "f3b1c2d4e5a69788" * 2 + "q"
 ADMIN = {"ADMIN_API_KEY": STRONG}
-STORES = {"REDIS_URL": "redis://127.0.0.1:9", "DATABASE_URL": "sqlite:////nowhere/ledger.db"}
+STORES = {"REDIS_URL": "redis://127.0.0.1:9", "DATABASE_URL": "sqlite:////dev/null/ledger.db"}
 Spoil = Mapping[str, str]
 NOTHING: Spoil = {}
 
