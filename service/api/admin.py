@@ -78,7 +78,9 @@ class IssueBody(Body, frozen=True, kw_only=True):
     """A key that is wanted."""
 
     team: Annotated[str, Meta(description="A team of teams.yaml.", extra_json_schema={"minLength": 1})]
-    note: Annotated[str, Meta(max_length=MOST_NOTE, description="What it is for. One line.")] = ""
+    note: Annotated[
+        Annotated[str, Meta(max_length=MOST_NOTE)] | None, Meta(description="What it is for. One line.")
+    ] = None
     expires_at: Ending = None
     models: Annotated[list[str] | None, MODELS] = None
     tiers: Annotated[list[str] | None, TIERS] = None
@@ -90,8 +92,9 @@ class RotateBody(Body, frozen=True, kw_only=True):
     """How a key is replaced."""
 
     overlap_seconds: Annotated[
-        int, Meta(ge=0, le=MOST_OVERLAP, description="How long the old key goes on beside the new one.")
-    ] = DAY
+        Annotated[int, Meta(ge=0, le=MOST_OVERLAP)] | None,
+        Meta(description="How long the old key goes on beside the new one; null: a day."),
+    ] = None
     expires_at: Ending = None
 
 
@@ -209,7 +212,7 @@ async def issue_key(request: Http) -> SecretReply:
         limits=_limits(body.limits, "limits"),
         limits_by_tier=_limits_by_tier(body.limits_by_tier),
     )
-    new = await desk.issue.issue(actor_of(request), body.team, body.note, _ending(body.expires_at), allowance)
+    new = await desk.issue.issue(actor_of(request), body.team, body.note or "", _ending(body.expires_at), allowance)
     return _secret(desk, new)
 
 
@@ -288,7 +291,8 @@ async def rotate_key(request: Http, key_id: KeyId) -> RotatedReply:
     check_known(request)
     desk, body = desk_of(request), await _body(request, RotateBody)
     ending = _ending(body.expires_at)
-    new, old = await desk.issue.rotate(actor_of(request), key_id, body.overlap_seconds, ending)
+    overlap = DAY if body.overlap_seconds is None else body.overlap_seconds
+    new, old = await desk.issue.rotate(actor_of(request), key_id, overlap, ending)
     return RotatedReply(new=_secret(desk, new), old=key_reply(desk, old))
 
 

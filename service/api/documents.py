@@ -111,6 +111,7 @@ def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
     edit["oneOf"] = [{"required": ["image"]}, {"required": ["image[]"]}]
     file["properties"]["file"] = FILE | {"description": "A PNG, JPEG or WebP file."}
     file["required"] = [*file["required"], "file"]
+    found["ChangeBody"]["minProperties"] = 1
     return found
 
 
