@@ -6,7 +6,7 @@ start with `SettingsError`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -98,6 +98,46 @@ class Gateway:
     pictures: Storage | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedStores:
+    """The store of money and that of results, as readiness and the log tell of them."""
+
+    state: State
+    cache: State
+    warn: WarnOfEviction
+    watch: WatchStores
+    drain: Drain
+
+    async def problems(self) -> Mapping[str, str]:
+        """Return why nothing is admitted now, by part; empty if all is well."""
+        if self.drain.begun:
+            return {"gateway": "is shutting down"}
+        problem = await self.state.problem()
+        return {"redis": problem} if problem else {}
+
+    def warnings(self) -> Mapping[str, str]:
+        """Return what an operator has to mend soon, by part."""
+        if self.warn.fullness is None or self.warn.fullness < NEARLY_FULL:
+            return {}
+        return {"redis": f"{self.warn.fullness:.0%} of its memory is used"}
+
+    def parts(self) -> tuple[Closing, ...]:
+        """Return the connections, which are closed at the end."""
+        return (self.state, self.cache)
+
+
+def _watched_stores(plans: Plans, drain: Drain) -> WatchedStores:
+    state, cache = State(plans.stores.redis_url), State(plans.stores.cache_url, scripted=False)
+    problems = {STATE: partial(state.problem, UNHURRIED_SECONDS), CACHE: partial(cache.problem, UNHURRIED_SECONDS)}
+    return WatchedStores(
+        state=state,
+        cache=cache,
+        warn=WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=plans.observe),
+        watch=WatchStores(problems=problems, observe=plans.observe),
+        drain=drain,
+    )
+
+
 def assemble(plans: Plans) -> Gateway:
     """Put a gateway together. Connects to nothing yet."""
     settings, observe = plans.settings, plans.observe
@@ -108,17 +148,13 @@ def assemble(plans: Plans) -> Gateway:
             "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
         )
     trace = tracer_of(settings)
-    links, state, drain = links_of(settings), State(plans.stores.redis_url), Drain()
+    links, drain = links_of(settings), Drain()
     crowd = Crowd(most=settings.state.most_waiting)
     turnstile = turnstile_of(plans, crowd)
     turns = turns_of(plans, turnstile)
     accounts, album, detached = accounts_of(plans, crowd, lambda: drain.begun), album_of(plans), Detached()
     callers = _callers(plans, accounts)
-    warn = WarnOfEviction(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=observe)
-
-    cache = State(plans.stores.cache_url, scripted=False)
-    watched = {STATE: partial(state.problem, UNHURRIED_SECONDS), CACHE: partial(cache.problem, UNHURRIED_SECONDS)}
-    watch = WatchStores(problems=watched, observe=observe)
+    stores = _watched_stores(plans, drain)
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
     signs = signs_of(plans)
     renew = renewing_of(plans, callers, turns, signs)
@@ -126,8 +162,8 @@ def assemble(plans: Plans) -> Gateway:
         **accounts.background(),
         "reload settings": callers.run,
         "reload secrets": renew.run,
-        "check eviction": warn.run,
-        "watch the stores": watch.run,
+        "check eviction": stores.warn.run,
+        "watch the stores": stores.watch.run,
         "collect readings": readings.run,
         "watch the loop": loop.run,
         "share health": turns.run,
@@ -135,21 +171,17 @@ def assemble(plans: Plans) -> Gateway:
         **album.background(plans),
     }
 
-    async def problems() -> Mapping[str, str]:
-        if drain.begun:
-            return {"gateway": "is shutting down"}
-        problem = await state.problem()
-        return {"redis": problem} if problem else {}
-
-    def warnings() -> Mapping[str, str]:
-        if warn.fullness is None or warn.fullness < NEARLY_FULL:
-            return {}
-        return {"redis": f"{warn.fullness:.0%} of its memory is used"}
-
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         log_lost_errors(observe)
-        connected: tuple[Closing, ...] = (*vendors.values(), links, state, cache, turnstile, *accounts.parts(), trace)
+        connected: tuple[Closing, ...] = (
+            *vendors.values(),
+            links,
+            *stores.parts(),
+            turnstile,
+            *accounts.parts(),
+            trace,
+        )
         closing: tuple[Closing, ...] = (*accounts.last(), turns, *connected)
         async with AsyncExitStack() as ended:  # each is closed, whatever the others do
             for part in reversed(closing):
@@ -164,7 +196,7 @@ def assemble(plans: Plans) -> Gateway:
         accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
     )
     make = _make(plans, backends, links, parts, crowd)
-    desk = _desk(plans, parts, make, problems, warnings)
+    desk = _desk(plans, parts, make, stores)
     app = build(desk, observe, running, plane=Plane.BOTH if plans.admin_port is None else Plane.CALLERS)
     asgi = edged(opened_to(app, settings.cors.origins), observe, mint, time.monotonic, trace)
     scraped = Scraped(asgi, plans.tell) if plans.tell else asgi
@@ -292,8 +324,7 @@ def _desk(
     plans: Plans,
     parts: Parts,
     make: MakeImages,
-    problems: Callable[[], Awaitable[Mapping[str, str]]],
-    warnings: Callable[[], Mapping[str, str]],
+    stores: WatchedStores,
 ) -> Desk:
     settings, accounts, album, callers = plans.settings, parts.accounts, parts.album, parts.callers
     return Desk(
@@ -335,8 +366,8 @@ def _desk(
         ),
         keepalive_seconds=settings.serving.keepalive_seconds,
         now=now,
-        ready=problems,
-        warnings=warnings,
+        ready=stores.problems,
+        warnings=stores.warnings,
         log_prompts=settings.logs.prompts,
         gateway_id=plans.gateway_id,
     )

@@ -62,7 +62,7 @@ def fault_of(version: str, fields: Fields) -> str | None:
 
 def origin_form(target: bytes, fields: Fields) -> tuple[bytes, Fields] | None:
     """The path of a target, and the fields with the target's host; None if a host is none."""
-    absolute = ABSOLUTE.fullmatch(target)
+    absolute = None if target.startswith(b"/") else ABSOLUTE.fullmatch(target)
     if absolute:
         host, rest = absolute.groups()
         target = rest if rest.startswith(b"/") else b"/" + rest

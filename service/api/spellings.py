@@ -15,10 +15,10 @@ DEPLOYMENT = re.compile(r"/openai/deployments/(?P<model>.+)/(?P<path>images/(?:g
 
 def meant(path: str) -> tuple[str, str | None]:
     """The path here, and the model that the address names, if it names one."""
+    if not path.startswith((DOUBLED, AZURE)):
+        return path, None
     found = DEPLOYMENT.fullmatch(path)
     if found:
         return f"/v1/{found['path']}", found["model"]
-    for spelled in (DOUBLED, AZURE_V1, AZURE):
-        if path.startswith(spelled):
-            return f"/v1/{path.removeprefix(spelled)}", None
-    return path, None
+    spelled = next(spelled for spelled in (DOUBLED, AZURE_V1, AZURE) if path.startswith(spelled))
+    return f"/v1/{path.removeprefix(spelled)}", None
