@@ -91,7 +91,7 @@ CROWD = 40 * MOST_CONNECTIONS
 
 async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str) -> None:
     """The loop is late all the time: every command costs it more than the server, and all come at once."""
-    line = Line(url, 0.02)
+    line = Line(url, 0.08)
 
     async def late() -> bytes:
         reply: bytes = await line.ask("ECHO", "fox")
@@ -103,7 +103,7 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str)
     began = time.monotonic()
     replies = await asyncio.gather(*(late() for _ in range(CROWD)), return_exceptions=True)
     assert replies == [b"fox"] * CROWD
-    assert time.monotonic() - began > 10 * 0.02
+    assert time.monotonic() - began > 3 * 0.08
     await line.close()
 
 
