@@ -137,13 +137,13 @@ def _check_stores(options: Options, settings: GatewaySettings) -> None:
         check_address(settings.database_url())
     if settings.redis_url and not settings.database_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
-    check_signing(settings, alone=settings.redis_url is None)
     if not settings.redis_url:
         binary()
     if not settings.redis_url or options.dev:
         check_folder("DATA_DIR", options.data)
     if isinstance(settings.storage, Folder):
         check_folder("STORAGE_URL", settings.storage.path)
+    check_signing(settings, alone=settings.redis_url is None)
 
 
 def check_folder(setting: str, folder: Path) -> None:
