@@ -5,6 +5,7 @@ one gateway with its sandbox; those of one language go on from that language's f
 was promised fails the test.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -144,3 +145,5 @@ def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:
         for name in ("openai", "together")
     }
     assert f"`openai` {listed['openai']} and `together` {listed['together']} for Python" in PAGE
+    installed = json.loads((SDK / "node_modules" / "openai" / "package.json").read_text())["version"]
+    assert f"`openai` {installed.rpartition('.')[0]} for\nJavaScript" in PAGE

@@ -85,8 +85,8 @@ JOIN, VARY = InFlight
 @pytest.mark.parametrize(
     ("vary", "key", "team", "user_agent", "default", "varied"),
     [
-        (None, None, None, "OpenAI/Python 3.52.0", JOIN, False),
-        (None, None, None, "OpenAI/Python 3.52.0", VARY, True),
+        (None, None, None, "OpenAI/Python 3.57.0", JOIN, False),
+        (None, None, None, "OpenAI/Python 3.57.0", VARY, True),
         (None, None, None, AI_SDK, JOIN, True),
         (None, None, None, AI_SDK.upper(), JOIN, True),
         (None, None, None, "agent-7-images/1", JOIN, True),
