@@ -17,6 +17,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from service.adapters.pause import Pause
+from service.adapters.picture_problems import cause_of
 from service.domain.errors import PictureNotFound, StoreUnavailable
 from service.domain.kept import Kept, media_type_of
 from service.domain.links import NOWHERE
@@ -34,6 +35,8 @@ WHOLE_TRANSFER = timedelta(seconds=600)  # a caller may read slowly
 RETRIES: dict[str, Any] = {"max_retries": 1, "retry_timeout": timedelta(seconds=ANSWER_SECONDS)}
 
 SILENT = "The picture store does not answer."
+TIMEOUT = "it did not answer in time"
+LEFT_ALONE = f"it did not answer in time before, and is asked again after {PAUSE_SECONDS:g} s"
 REFUSED = "The picture store did not take the picture. Ask for b64_json."
 
 
@@ -54,8 +57,8 @@ class ObjectPictures:
                 await self._store.put_async(name, body, mode="create", use_multipart=False, attributes=attributes)
         except AlreadyExistsError:
             return
-        except PictureNotFound:  # the bucket is not there
-            raise StoreUnavailable(REFUSED) from None
+        except PictureNotFound as missing:  # the bucket is not there
+            raise StoreUnavailable(REFUSED, cause=missing.cause) from None
 
     async def find(self, name: str) -> Kept:
         """What is known of a picture."""
@@ -92,21 +95,21 @@ class ObjectPictures:
         try:
             async with self._asked(SILENT):
                 await self._store.delete_async(list(names))
-        except PictureNotFound:  # the bucket is not there
-            raise StoreUnavailable(SILENT) from None
+        except PictureNotFound as missing:  # the bucket is not there
+            raise StoreUnavailable(SILENT, cause=missing.cause) from None
 
     @asynccontextmanager
     async def _asked(self, message: str, length: int = 0) -> AsyncIterator[None]:
         """Around one question to the store."""
         if self._pause.is_on():
-            raise StoreUnavailable(message)
+            raise StoreUnavailable(message, cause=LEFT_ALONE)
         try:
             async with asyncio.timeout(self._patience + length / BYTES_PER_SECOND):
                 with speaking(message):
                     yield
         except TimeoutError:
             self._pause.begin()
-            raise StoreUnavailable(message) from None
+            raise StoreUnavailable(message, cause=TIMEOUT) from None
         self._pause.end()
 
 
@@ -158,10 +161,10 @@ def speaking(message: str) -> Iterator[None]:
         yield
     except (TimeoutError, AlreadyExistsError):
         raise
-    except FileNotFoundError:
-        raise PictureNotFound(NOWHERE) from None
-    except (BaseError, OSError):
-        raise StoreUnavailable(message) from None
+    except FileNotFoundError as missing:
+        raise PictureNotFound(NOWHERE, cause=cause_of(missing)) from None
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable(message, cause=cause_of(error)) from None
 
 
 def kept(meta: Any) -> Kept:  # noqa: ANN401 (obstore has no types at run time)

@@ -184,6 +184,7 @@ class Telemetry:
             model=event.model,
             ms=round(event.seconds * 1000, 1),
             failure=event.failure.value,
+            cause=event.cause,
         )
 
     def _reloaded(self, event: SettingsReloaded) -> None:

@@ -198,7 +198,7 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
         return on_end(request, error)
     row = ROWS[type(error)]
     code = error.code or row.code
-    line_of(request.scope).note(error=code)
+    line_of(request.scope).note(error=code, cause=error.cause)
     body = ErrorBody(message=error.message, type=row.type, param=error.param, code=code)
     return render(row, body, AWAY_SECONDS if row.status == AWAY else None)
 

@@ -61,8 +61,8 @@ class Streamed(ASGIResponse):
             async for piece in self._pieces:
                 event = {"type": "http.response.body", "body": piece, "more_body": True}
                 await send(cast("HTTPResponseBodyEvent", event))
-        except StoreUnavailable:
-            self._line.note(error="storage_unavailable")
+        except StoreUnavailable as broken:
+            self._line.note(error="storage_unavailable", cause=broken.cause)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

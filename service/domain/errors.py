@@ -40,7 +40,7 @@ Messages are for the caller: they name the field and never hold a secret, a prom
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from service.domain.limits import Standing
@@ -77,7 +77,7 @@ class Failure:
     `drawn`: something may have to be paid for although the kind alone does not say so. Previews or some of several
     pictures had come, or the backend is another gateway that says so itself.
     `asked`: the vendor was called; if not, the gateway knew better. `permanent`: the same call would fail there again,
-    until an operator has acted.
+    until an operator has acted. `cause` is for the operator's log: errno, status, the vendor's own id of the request.
     """
 
     kind: FailureKind
@@ -89,6 +89,7 @@ class Failure:
     drawn: bool = False
     asked: bool = True
     permanent: bool = False
+    cause: str | None = field(default=None, compare=False)
 
     @property
     def may_be_billed(self) -> bool:
@@ -97,13 +98,19 @@ class Failure:
 
 
 class GatewayError(Exception):
-    """The root. `message` is shown to the caller, `param` names the field, `code` refines the class's own code."""
+    """The root. `message` is shown to the caller, `param` names the field, `code` refines the class's own code.
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    `cause` is for the operator's log alone.
+    """
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, cause: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
+        self.cause = cause
 
 
 class RequestError(GatewayError):

@@ -216,12 +216,14 @@ class BuyPictures:
         backend, model, started = order.route.backend, order.route.model, self.elapsed()
         with self.trace.attempt(backend, model) as span:
             outcome = await self._drawn(replace(order, carried=span.headers) if span.headers else order)
+            failure = outcome if isinstance(outcome, Failure) else None
             finished = AttemptFinished(
                 request_id=order.request_id,
                 backend=backend,
                 model=model,
                 seconds=self.elapsed() - started,
-                failure=outcome.kind if isinstance(outcome, Failure) else None,
+                failure=failure.kind if failure else None,
+                cause=failure.cause if failure else None,
             )
             self.observe(finished)
             span.tell(finished, outcome)

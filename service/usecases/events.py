@@ -18,13 +18,14 @@ from service.usecases.flights import Seat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFinished:
-    """One backend call is over. `failure` is None when it delivered."""
+    """One backend call is over. `failure` is None when it delivered; `cause` says more of it to operators."""
 
     request_id: str
     backend: str
     model: str
     seconds: float
     failure: FailureKind | None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class StoreFailed:
 
     request_id: str
     reason: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,6 @@ class ForgetPictures:
                     await self.store.forget(names)
                     count += len(names)
         except StoreUnavailable as failed:
-            self.observe(StoreFailed(request_id="background", reason=failed.message))
+            self.observe(StoreFailed(request_id="background", reason=failed.message, cause=failed.cause))
         if count:
             self.observe(PicturesForgotten(count=count))

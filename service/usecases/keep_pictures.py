@@ -79,7 +79,8 @@ class KeepPictures:
             return Keeping(ids, stored=False)
         failed = await _keep_each(self.store, ids, purchase.pictures)
         if failed:
-            self.observe(StoreFailed(request_id=wish.caller.request_id, reason=failed.message))
+            request = wish.caller.request_id
+            self.observe(StoreFailed(request_id=request, reason=failed.message, cause=failed.cause))
         return Keeping(ids, stored=failed is None)
 
 

@@ -341,7 +341,8 @@ def test_what_cost_nothing_is_tried_at_the_next_backend(
     """OpenAI is out of credit, the next route cannot be reached: the caller hears of what passes."""
     openai_sim.answer(openai.FAULTS["insufficient_quota"])
     check(call(http, hasty_gateway), AWAY)
-    hasty_gateway.await_logged("attempt failed", backend="nobody", model="openai/gpt-image-2", failure="unreachable")
+    refused = {"failure": "unreachable", "cause": "the connection is refused"}
+    hasty_gateway.await_logged("attempt failed", backend="nobody", model="openai/gpt-image-2", **refused)
 
 
 def test_nothing_private_is_logged(openai_gateway: GatewayProcess, hasty_gateway: GatewayProcess) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from service.adapters.pictures import LEFT_ALONE, TIMEOUT
 from service.domain.kept import name_of, new_id
 from tests.e2e.album import drawn, edit, picture_of, settings, upload
 from tests.e2e.pictures import png
@@ -65,8 +66,8 @@ def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
             inline = drawn(http, gateway)
             body = {"prompt": "a fox", "response_format": "url"}
             linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
-        gateway.await_logged("request", path=f"/v1/files/{picture}/content", error="storage_unavailable")
-        gateway.await_logged("picture not kept")
+        gateway.await_logged("request", path=f"/v1/files/{picture}/content", error="storage_unavailable", cause=TIMEOUT)
+        gateway.await_logged("picture not kept", cause=LEFT_ALONE)
     assert begun.status_code == 200
     assert picture_of(inline).startswith(b"\x89PNG")
     assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")

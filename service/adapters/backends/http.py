@@ -19,6 +19,7 @@ from service.adapters.backends.dialect import BROKEN, Call, Dialect, headrooms
 from service.adapters.backends.events import Events
 from service.adapters.backends.sending import Body
 from service.adapters.changing import Changing, as_of_now
+from service.adapters.network_problems import NETWORK, problem_in
 from service.domain.errors import Failure, FailureKind
 from service.domain.hops import write_hops
 from service.domain.outcomes import Outcome, Partial
@@ -27,6 +28,7 @@ from service.usecases.ports import Order
 OK, FORBIDDEN = 200, 403
 SUCCESSES = range(200, 300)
 MODELS = "/models"
+REQUEST_ID, MOST_ID = "x-request-id", 100
 EVENTS = "text/event-stream"
 KEPT_ALIVE_SECONDS = (
     3.0  # shorter than servers keep theirs (uvicorn: 5): no call may meet one that is just being closed
@@ -101,15 +103,15 @@ class HttpBackend:
             async with self._answered(order) as response:
                 order.heard(headrooms(self._dialect.limits, response.headers))
                 if response.status in SUCCESSES and response.content_type == EVENTS:
-                    return await self._streamed(order, response)
+                    return _told(await self._streamed(order, response), response)
                 body = await self._read(response)
         except CallFailed as failed:
             return failed.failure
         if body is None:
-            return TOO_LARGE
+            return _told(TOO_LARGE, response)
         if response.status in SUCCESSES:  # whatever it is called: with a picture it is one, without it may be billed
-            return self._dialect.read(order, body)
-        return self._dialect.read_failure(response.status, response.headers, bytes(body))
+            return _told(self._dialect.read(order, body), response)
+        return _told(self._dialect.read_failure(response.status, response.headers, bytes(body)), response)
 
     async def well(self) -> Failure | None:
         """Ask for the list of models, which is free; what is wrong with the vendor or the account, if anything.
@@ -253,8 +255,27 @@ def is_over(content: aiohttp.StreamReader, piece: bytes) -> bool:
 def failure_of(error: Exception, *, begun: bool) -> Failure:
     """What an exception of the client means for the money: begun to be sent or not, answered or not."""
     if not begun:
-        return PROXY_REFUSED if isinstance(error, aiohttp.ClientHttpProxyError) else UNREACHABLE
-    return TIMED_OUT if isinstance(error, TimeoutError) else BROKEN
+        failure = PROXY_REFUSED if isinstance(error, aiohttp.ClientHttpProxyError) else UNREACHABLE
+    else:
+        failure = TIMED_OUT if isinstance(error, TimeoutError) else BROKEN
+    return replace(failure, cause=cause_of(error))
+
+
+def cause_of(error: Exception) -> str:
+    """Why a call broke off, for the log. Names no address, because the proxy's may hold a password."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answers {error.status}"
+    silent = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    cause = problem_in(error, NETWORK) or silent
+    return f"the proxy: {cause}" if isinstance(error, aiohttp.ClientProxyConnectionError) else cause
+
+
+def _told(outcome: Outcome, response: aiohttp.ClientResponse) -> Outcome:
+    """A failure says what the vendor answered: the status, and the id that the vendor gave the request."""
+    if not isinstance(outcome, Failure):
+        return outcome
+    request = response.headers.get(REQUEST_ID, "")[:MOST_ID]
+    return replace(outcome, cause=f"status {response.status}" + (f", request {request}" if request else ""))
 
 
 def proxy_of(settings: HttpSettings) -> str | None:

@@ -1,0 +1,173 @@
+"""What operators are told of backends and picture stores that fail: errno, status, code, and never an address."""
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.openai import OpenAIDialect
+from service.adapters.pictures import FolderPictures, bucket_pictures
+from service.domain.errors import Failure, PictureNotFound, StoreUnavailable
+from service.domain.images import Size
+from service.domain.kept import name_of, new_id
+from service.usecases.ports import Order
+from tests.adapters.vendor_host import Say, hang_up, heads, nothing, says, vendor_host
+from tests.fakes.builders import price, route, spec
+from tests.objects import CREDENTIALS, ObjectServer
+from tests.simulators.server import Answer, Simulator
+
+ORDER = Order(spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1")
+NAME = name_of(new_id("search", "png", "0" * 32))
+DENIED = b"<Error><Code>AccessDenied</Code><Message>s3cret</Message><RequestId>4442587FB7D0A2F9</RequestId></Error>"
+
+
+def answers(reply: bytes) -> Say:
+    """Answer as soon as the head of a request is there."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heads(reader)
+        writer.write(reply)
+        await writer.drain()
+
+    return say
+
+
+def greets(reply: bytes) -> Say:
+    """Answer before anything is asked."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        await reader.read()
+
+    return say
+
+
+async def cause(base_url: str, **more: object) -> str | None:
+    settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
+    backend = HttpBackend(settings, OpenAIDialect())
+    try:
+        outcome = await backend.buy(ORDER)
+    finally:
+        await backend.close()
+    assert isinstance(outcome, Failure), outcome
+    return outcome.cause
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "words"),
+    [
+        ("http://vendor.invalid/v1", None, "DNS does not know its name (Name or service not known)"),
+        ("http://127.0.0.1:9/v1", None, "the connection is refused"),
+        ("http://vendor.invalid/v1", "http://us:s3cret@127.0.0.1:9", "the proxy: the connection is refused"),
+        ("https://vendor.invalid/v1", "http://us:s3cret@127.0.0.1:9", "the proxy: the connection is refused"),
+    ],
+)
+async def test_a_backend_that_is_not_reached_says_why(base_url: str, proxy: str | None, words: str) -> None:
+    assert await cause(base_url, proxy=proxy) == words
+
+
+async def test_a_proxy_that_refuses_says_its_status() -> None:
+    async with vendor_host(answers(b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n")) as proxy:
+        assert await cause("https://vendor.invalid/v1", proxy=f"http://us:s3cret@{proxy}") == "the proxy answers 407"
+
+
+async def test_certificates_and_tls_are_told_apart() -> None:
+    trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(trust)
+    async with vendor_host(nothing, trust) as unknown, vendor_host(greets(b"HTTP/1.1 200 OK\r\n\r\n")) as plain:
+        said = [await cause(f"https://{host}/v1") for host in (unknown, plain)]
+    assert said[0] == "TLS does not trust its certificate (unable to get local issuer certificate)"
+    assert said[1] == "TLS failed (WRONG_VERSION_NUMBER)"
+
+
+async def test_a_backend_that_is_silent_says_so() -> None:
+    async with vendor_host(nothing) as host:
+        assert await cause(f"https://{host}/v1", connect_seconds=0.2) == "it did not answer in time"
+        assert await cause(f"http://{host}/v1", deadline=0.2) == "it did not answer in time"
+
+
+async def test_a_backend_that_hangs_up_says_so() -> None:
+    async with vendor_host(hang_up) as host:
+        assert await cause(f"http://{host}/v1") in {"Connection reset by peer (ECONNRESET)", "ServerDisconnectedError"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(status=503, headers={"x-request-id": "req_9f"}, body=b"{}"), "status 503, request req_9f"),
+        (Answer(status=404, headers={}, body=b"<html>"), "status 404"),
+        (Answer(status=200, headers={}, body=b"{}"), "status 200"),
+        (Answer(status=204, headers={}, body=b""), "status 204"),
+    ],
+)
+async def test_a_backend_that_answers_says_its_status_and_its_id(
+    openai_sim: Simulator, answer: Answer, words: str
+) -> None:
+    openai_sim.answer(answer)
+    said = await cause(openai_sim.base_url)
+    assert said is not None
+    assert said.startswith(words)
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+async def why_not_kept(endpoint: str) -> str | None:
+    with pytest.raises(StoreUnavailable) as refused:
+        await bucket_pictures("album", "of/ours", endpoint, patience=3.0).keep(NAME, b"picture")
+    assert "127.0.0.1" not in str(refused.value)
+    return refused.value.cause
+
+
+@pytest.mark.usefixtures("credentials")
+async def test_a_bucket_that_refuses_says_its_status_and_code() -> None:
+    head = b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(DENIED)
+    async with vendor_host(says(head + DENIED)) as host:
+        assert await why_not_kept(f"http://{host}") == "status 403, AccessDenied, request 4442587FB7D0A2F9"
+
+
+@pytest.mark.usefixtures("credentials")
+async def test_a_bucket_of_another_region_says_so() -> None:
+    async with vendor_host(says(b"HTTP/1.1 301 Moved\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")) as host:
+        assert await why_not_kept(f"http://{host}") == "it redirects without an address; the region may be wrong"
+
+
+@pytest.mark.usefixtures("credentials")
+async def test_a_bucket_that_is_not_reached_says_why() -> None:
+    assert await why_not_kept("http://127.0.0.1:9") == "Connection refused (ECONNREFUSED)"
+    assert await why_not_kept("http://bucket.invalid") == "DNS does not know its name"
+
+
+@pytest.mark.usefixtures("credentials")
+async def test_a_bucket_that_is_not_there_is_not_a_picture_that_is_not_there(objects: ObjectServer) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        await bucket_pictures("nowhere", "of/ours", objects.url).keep(NAME, b"picture")
+    with pytest.raises(PictureNotFound) as missing:
+        await bucket_pictures(objects.new_bucket(), "of/ours", objects.url).read(NAME)
+    assert str(refused.value.cause).startswith("status 404, NoSuchBucket")
+    assert str(missing.value.cause).startswith("status 404, NoSuchKey")
+
+
+@contextmanager
+def tiny_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_folder_on_a_full_disk_says_so(tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "album") as folder, pytest.raises(StoreUnavailable) as refused:
+        await FolderPictures(folder).keep(NAME, bytes(100_000))
+    assert refused.value.cause == "No space left on device (ENOSPC)"
