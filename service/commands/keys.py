@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.sql.engine import Database
+from service.adapters.sql.engine import Database, connect
 from service.adapters.sql.keys import SqlKeyStore
 from service.commands.terminal import (
     ConfigOption,
@@ -23,8 +23,11 @@ from service.commands.terminal import (
     actor,
     add_column,
     config_folder,
+    database_url,
     known_teams,
+    ledger,
     out,
+    tell,
     told,
 )
 from service.domain.allowances import Allowance, parse_limits, shown
@@ -84,22 +87,26 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
     tier_limit: TierLimitOption = None,
     model: ModelOption = None,
     tier: TierOption = None,
+    create: Annotated[bool, typer.Option("--create", help="Make the ledger if there is none.")] = False,  # noqa: FBT002
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
     """Issue a key for a team; running gateways know it within seconds. Its secret is printed once."""
 
-    async def story(database: Database) -> None:
-        issue = _issuing(database, config, data_dir)
+    async def story() -> None:
         allowance = Allowance(
             models=frozenset(model or ()),
             tiers=frozenset(tier or ()),
             limits=_limits(limit or (), "limit"),
             limits_by_tier=_limits_by_tier(tier_limit or ()),
         )
-        _print_new(await issue.issue(actor(), team, note, _moment(expires, "expires"), allowance))
+        end = _moment(expires, "expires")
+        # Connecting opens nothing, so a key that is refused leaves no ledger behind.
+        _issuing(connect(database_url(data_dir)), config, data_dir).check(team, note, end, allowance)
+        async with ledger(data_dir, create=create, advice=" --create makes it there.") as database:
+            _print_new(await _issuing(database, config, data_dir).issue(actor(), team, note, end, allowance))
 
-    told(story, data_dir)
+    tell(story())
 
 
 @keys.command("list")

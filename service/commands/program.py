@@ -38,7 +38,7 @@ from service.commands.metrics import metrics as print_metrics
 from service.commands.migrate import migrate as migrate_ledger
 from service.commands.reference import reference, schema
 from service.commands.start import Options, Start, check_parts, document, read_start, with_dev_key
-from service.commands.terminal import ConfigOption, config_folder, err, out
+from service.commands.terminal import ConfigOption, complain, config_folder, out
 from service.commands.usage import usage
 from service.domain.errors import BooksUnavailable
 from service.parts import VALKEY, Plans, Stores, take_lease
@@ -80,9 +80,8 @@ def obey() -> None:
 
 
 def refuse(reason: str, code: int) -> NoReturn:
-    """Say why in one line, whatever names and values are in it, and exit."""
-    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in reason)
-    err.print(f"image-gateway: {escape(line)}", style="red")
+    """Say why in one line, and exit."""
+    complain(reason)
     sys.exit(code)
 
 

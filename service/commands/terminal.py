@@ -1,7 +1,8 @@
 """What the commands share: where they print, which database they open, and who sits at the terminal.
 
-Rule: `DATABASE_URL`, or its file, says where the ledger is; without it, it is the file in the data folder. It is
-brought up to date before it is used, as at a start of the gateway.
+Rule: `DATABASE_URL`, or its file, says where the ledger is; without it, it is the file in the data folder. A command
+neither makes a ledger nor changes its tables: `serve` and `migrate` do, and `keys issue --create`. Where there is no
+ledger, or one of another revision, the command says so and exits with 2.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.sql.engine import Database, connect
-from service.adapters.sql.migrate import migrate
+from service.adapters.sql.engine import SQLITE, Database, SchemaError, connect, file_of, kind_of, shown
+from service.adapters.sql.migrate import HEAD, migrate, revision
 from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError
 from service.domain.teams import Team
@@ -77,8 +78,8 @@ def add_column(table: Table, name: str, cells: Iterable[str], *, right: bool = F
 
 
 def told(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
-    """Run a story on the database. What it refuses is told in one line."""
-    tell(_on_database(story, data_dir))
+    """Run a story on the ledger. What it refuses is told in one line."""
+    tell(_on_ledger(story, data_dir))
 
 
 def tell(story: Coroutine[Any, Any, None]) -> None:
@@ -89,25 +90,49 @@ def tell(story: Coroutine[Any, Any, None]) -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What is refused inside is told in one line, with exit code 2."""
+    """Tell what is refused inside in one line, with exit code 2."""
     try:
         yield
     except GatewayError as wrong:
-        place = f"{wrong.param}: " if wrong.param else ""
-        err.print(f"image-gateway: {escape(place + wrong.message)}", style="red")
+        complain(f"{wrong.param}: {wrong.message}" if wrong.param else wrong.message)
+        raise typer.Exit(2) from None
+    except SchemaError as wrong:
+        complain(str(wrong))
         raise typer.Exit(2) from None
 
 
-async def _on_database(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
+def complain(reason: str) -> None:
+    """Print one line on standard error, whatever names and values are in it."""
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in reason)
+    err.print(f"image-gateway: {escape(line)}", style="red")
+
+
+async def _on_ledger(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
     async with ledger(data_dir) as database:
         await story(database)
 
 
 @asynccontextmanager
-async def ledger(data_dir: Path) -> AsyncIterator[Database]:
-    """The database, brought up to date; a file that is not there is made."""
+async def ledger(data_dir: Path, *, create: bool = False, advice: str = "") -> AsyncIterator[Database]:
+    """Open the ledger as it is; with `create` it is made where there is none.
+
+    Raises `SchemaError` for a ledger that is missing (`advice` says what else could be done) or of another revision.
+    """
     url = database_url(data_dir)
-    await migrate(url)
+    found = await revision(url)
+    if found is None and not create:
+        missing = kind_of(url) == SQLITE and not file_of(url).exists()
+        raise SchemaError(
+            f"There is no ledger: the {shown(url)} {'is not there' if missing else 'has none of its tables'}. "
+            f"Name its folder with --data-dir (or DATA_DIR), or its address with DATABASE_URL.{advice}"
+        )
+    if found is None:
+        await migrate(url)
+    elif found != HEAD:
+        raise SchemaError(
+            f"The {shown(url)} is at revision {found}, and this version needs {HEAD}. "
+            "`image-gateway migrate` brings it there."
+        )
     database = connect(url)
     try:
         yield database

@@ -69,12 +69,17 @@ class IssueKeys:
         allowance: Allowance = UNRESTRICTED,
     ) -> NewKey:
         """A new key for a team."""
-        _check_note(note)
-        self._check_expiry(expires)
+        self.check(team, note, expires, allowance)
         new = self._new(team, note, expires, allowance)
-        self._check_allowance(team, allowance)
         await self.store.add(new.key, self._record(actor, "issue", new.key, _terms(new.key)))
         return new
+
+    def check(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> None:
+        """Raise `InvalidValue` for a key that `issue` would refuse. The store is not asked."""
+        _check_note(note)
+        self._check_expiry(expires)
+        self._team(team)
+        self._check_allowance(team, allowance)
 
     async def rotate(
         self, actor: Actor, key_id: str, overlap: float = DAY, expires: datetime | None = None

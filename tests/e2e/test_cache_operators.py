@@ -1,5 +1,6 @@
 """Operators and the cache: counted and forgotten over HTTP and at a terminal, and warned of a store that may evict."""
 
+import asyncio
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ import redis
 from typer.testing import CliRunner, Result
 
 from service.adapters.embedded import embedded_valkey
+from service.adapters.sql.migrate import migrate
 from service.commands.program import app
 from service.domain.teams import digest_of
 from tests.chaos.site import await_true
@@ -198,6 +200,17 @@ def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: 
     assert (result.exit_code, elsewhere.exists()) == (2, False)
 
 
+def test_a_purge_makes_no_ledger_to_write_itself_down_in(tmp_path: Path, config: Path) -> None:
+    with embedded_valkey(tmp_path / "results") as url:
+        environment = {"IMAGE_GATEWAY_CONFIG": str(config), "DATA_DIR": str(tmp_path / "data"), "CACHE_REDIS_URL": url}
+
+        result = said(environment, "purge")
+
+    assert result.exit_code == 2
+    assert "There is no ledger: the SQLite file" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     "variable",
     ["CACHE_REDIS_URL", "REDIS_URL"],
@@ -209,6 +222,7 @@ def test_a_cache_that_is_away_is_said_at_a_terminal(tmp_path: Path, config: Path
         "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db",
         variable: "redis://127.0.0.1:9",
     }
+    asyncio.run(migrate(environment["DATABASE_URL"]))
     for word in ("stats", "purge"):
         result = said(environment, word)
         assert (result.exit_code, result.stdout, result.stderr) == (

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import connect
 from service.adapters.sql.keys import SqlKeyStore
-from service.adapters.sql.migrate import migrate
+from service.adapters.sql.migrate import HEAD, migrate, revision
 from service.commands.program import app
 from service.domain.ledger import Basis, Entry
 from service.domain.teams import digest_of
@@ -28,6 +28,9 @@ from tests.fakes.builders import entry
 from tests.focus import failed
 from tests.gateway import PATIENCE, GatewayProcess, clean_environment
 
+pytest_plugins = ["tests.databases"]
+
+NewDatabase = Callable[[str], str]
 TEAMS = f"teams: {{search: {{keys: [{{id: search-1, sha256: {digest_of('igw_search')}}}]}}, ads: {{}}}}\n"
 NOVEMBER = ("--since", "2026-11-01", "--until", "2026-12-01")
 SECRET = re.compile(r"igw_[A-Za-z0-9_-]{43}")
@@ -52,9 +55,9 @@ class Terminal:
             "COLUMNS": "70",
         }
 
-    def run(self, *words: str) -> Result:
+    def run(self, *words: str, **environment: str) -> Result:
         """What comes of a command."""
-        return CliRunner().invoke(app, words, env=self._environment)
+        return CliRunner().invoke(app, words, env=self._environment | environment)
 
     def says(self, *words: str) -> str:
         """What a command prints that works."""
@@ -62,15 +65,15 @@ class Terminal:
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    def refuses(self, *words: str) -> str:
+    def refuses(self, *words: str, **environment: str) -> str:
         """What a command says that does not."""
-        result = self.run(*words)
+        result = self.run(*words, **environment)
         assert (result.exit_code, result.stdout) == (2, ""), result.output
         return result.stderr
 
     def issued(self, team: str = "search", *more: str) -> tuple[str, str]:
         """The id and the secret of a new key."""
-        said = self.says("keys", "issue", team, *more)
+        said = self.says("keys", "issue", team, "--create", *more)
         return KEY_ID.findall(said)[0], SECRET.findall(said)[0]
 
     def write(self, entries: Iterable[Entry]) -> None:
@@ -126,6 +129,66 @@ def test_a_key_is_issued_before_the_gateway_ever_ran(terminal: Terminal) -> None
     assert record.actor == "cli:ada"
     assert re.fullmatch(r"cli_[0-9a-f]{32}", record.request_id)
     assert (record.action, record.subject) == ("key.issue", key_id)
+
+
+def test_a_key_that_is_refused_leaves_no_ledger_behind(terminal: Terminal) -> None:
+    said = terminal.refuses("keys", "issue", "nobody", "--create")
+
+    assert said.startswith("image-gateway: team: There is no such team")
+    assert not terminal.data.exists()
+
+
+ON_A_LEDGER = (
+    ("usage",),
+    ("usage", "export", "--format", "csv"),
+    ("keys", "issue", "ads"),
+    ("keys", "list"),
+    ("keys", "rotate", "key_0"),
+    ("keys", "change", "key_0", "--tier", "low"),
+    ("keys", "expire", "key_0", "--at", "never"),
+    ("keys", "revoke", "key_0"),
+)
+
+
+@pytest.mark.parametrize("words", ON_A_LEDGER, ids=" ".join)
+def test_a_command_makes_no_ledger_and_names_the_file_it_looked_for(terminal: Terminal, words: tuple[str, ...]) -> None:
+    said = terminal.refuses(*words)
+
+    assert said.startswith(
+        f"image-gateway: There is no ledger: the SQLite file {terminal.data / 'ledger.db'} is not there. "
+        "Name its folder with --data-dir (or DATA_DIR), or its address with DATABASE_URL."
+    )
+    assert said.endswith(" --create makes it there.\n") == (words[:2] == ("keys", "issue"))
+    assert not terminal.data.exists()
+
+
+@pytest.mark.parametrize("words", ON_A_LEDGER, ids=" ".join)
+def test_a_command_leaves_older_tables_as_they_are(
+    terminal: Terminal, old_database: NewDatabase, words: tuple[str, ...]
+) -> None:
+    url = old_database("sqlite")
+
+    said = terminal.refuses(*words, DATABASE_URL=url)
+
+    place = url.removeprefix("sqlite:///")
+    assert said == (
+        f"image-gateway: The SQLite file {place} is at revision 0001, and this version needs {HEAD}. "
+        "`image-gateway migrate` brings it there.\n"
+    )
+    assert asyncio.run(revision(url)) == "0001"
+
+
+@pytest.mark.parametrize("words", [("usage",), ("keys", "issue", "ads")], ids=" ".join)
+def test_a_database_without_tables_stays_without_them(
+    terminal: Terminal, empty_database: NewDatabase, words: tuple[str, ...]
+) -> None:
+    url = empty_database("postgresql")
+
+    said = terminal.refuses(*words, DATABASE_URL=url)
+
+    assert "There is no ledger: the PostgreSQL at " in said
+    assert "has none of its tables" in said
+    assert asyncio.run(revision(url)) is None
 
 
 def test_keys_are_listed_with_what_became_of_them(terminal: Terminal) -> None:
@@ -227,6 +290,8 @@ def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
     ],
 )
 def test_what_is_wrong_is_one_line(terminal: Terminal, words: list[str], reason: str) -> None:
+    terminal.write(())
+
     said = terminal.refuses(*words)
 
     assert said.startswith(f"image-gateway: {reason}")
@@ -258,6 +323,8 @@ def test_usage_is_grouped_as_is_said(terminal: Terminal) -> None:
 
 
 def test_usage_of_nothing_is_a_total_of_nothing(terminal: Terminal) -> None:
+    terminal.write(())
+
     assert terminal.says("usage").splitlines()[-1].split() == ["total", "0", "0", "$0.00", "$0.00", "$0.00"]
 
 
