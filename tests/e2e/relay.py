@@ -1,0 +1,51 @@
+"""Stands between a client and a gateway and hands on every byte. Tests see what the client sent on each connection."""
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class Relay:
+    """Listens between `__enter__` and `__exit__`. `sent` has what came from the client, by connection."""
+
+    def __init__(self, url: str) -> None:
+        address = urlsplit(url)
+        self._target = (address.hostname, address.port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = [self._listening]
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.sent: list[bytearray] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self._open:
+            with suppress(OSError):  # the other side has hung up before
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                client, _ = self._listening.accept()
+                gateway = socket.create_connection(self._target)
+                self._open += [client, gateway]
+                heard = bytearray()
+                self.sent.append(heard)
+                threading.Thread(target=_hand_on, args=(client, gateway, heard), daemon=True).start()
+                threading.Thread(target=_hand_on, args=(gateway, client, bytearray()), daemon=True).start()
+
+
+def _hand_on(source: socket.socket, target: socket.socket, heard: bytearray) -> None:
+    with suppress(OSError):  # either side may hang up
+        while data := source.recv(65536):
+            heard += data
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
