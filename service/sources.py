@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from service import __version__
 from service.adapters.backends.dialect import Dialect
-from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.http import HttpBackend, HttpSettings, UnusableProxy
 from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.together import TogetherDialect
 from service.adapters.links import GuardedLinks, LinkSettings
@@ -41,7 +41,10 @@ def vendor(settings: GatewaySettings, name: str, gateway_id: str = "") -> HttpBa
     )
     try:
         return HttpBackend(chosen, DIALECTS[entry.dialect]())
-    except (ValueError, OSError) as wrong:
+    except UnusableProxy as wrong:
+        place = wrong.variable or f"gateway.yaml: $.backends.{name}.proxy"
+        raise SettingsError(f"{place}: {wrong}") from None
+    except OSError as wrong:
         raise SettingsError(f"gateway.yaml: $.backends.{name}: {wrong}") from None
 
 

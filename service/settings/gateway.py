@@ -13,7 +13,7 @@ import msgspec
 
 from service.domain.routing import SANDBOX
 from service.settings.admin import read_admin_digest
-from service.settings.files import Entry, Place, read_yaml
+from service.settings.files import Entry, Place, SettingsError, read_yaml
 from service.settings.given import Secret, read_api_key, read_secret, signing_keys
 from service.settings.health import Health, check_health
 from service.settings.metrics import Metrics
@@ -37,6 +37,7 @@ from service.settings.sections import (
 )
 from service.settings.storage import Storage, read_storage
 from service.settings.stores import read_database, read_store
+from service.settings.web_addresses import problem_of
 
 TRACES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -108,8 +109,8 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     _check_pictures(top / "pictures", found.pictures)
     check_origins(top / "cors" / "origins", found.cors.origins)
     check_health(top / "health", found.health)
-    if found.pictures.public_url is not None:
-        _check_address(top / "pictures" / "public_url", found.pictures.public_url)
+    if found.pictures.public_url is not None and (wrong := problem_of(found.pictures.public_url)):
+        raise (top / "pictures" / "public_url").error(wrong)
     return GatewaySettings(
         vendors=vendors,
         api_keys=api_keys,
@@ -160,20 +161,13 @@ def address_variable(backend: str) -> str:
 def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:
     if name == SANDBOX:
         raise place.error("the sandbox has a section of its own")
-    chosen = environment.get(address_variable(name)) or entry.base_url
-    _check_address(place / "base_url", chosen)
+    variable = address_variable(name)
+    given = environment.get(variable, "").strip()
+    chosen = given or entry.base_url
+    if wrong := problem_of(chosen):
+        raise SettingsError(f"{variable}: {wrong}") if given else (place / "base_url").error(wrong)
     trimmed = chosen.rstrip("/")
     return msgspec.structs.replace(entry, base_url=trimmed if urlsplit(chosen).path.strip("/") else f"{trimmed}/v1")
-
-
-def _check_address(place: Place, text: str) -> None:
-    try:
-        address = urlsplit(text)
-        usable = address.scheme in {"http", "https"} and address.hostname and address.port != 0
-    except ValueError:  # a bracket that is not closed, a port that is no number
-        usable = False
-    if not usable or "?" in text or "#" in text:
-        raise place.error(f"'{text}' is not an http or https address")
 
 
 def _check_pictures(place: Place, entry: Pictures) -> None:

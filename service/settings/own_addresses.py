@@ -29,7 +29,9 @@ def refuse_own_addresses(
         own = own_address(url, listening, settings.pictures.public_url)
         if own:
             variable = address_variable(name)
-            place = variable if environment.get(variable) else str(Place(file) / "backends" / name / "base_url")
+            place = (
+                variable if environment.get(variable, "").strip() else str(Place(file) / "backends" / name / "base_url")
+            )
             raise SettingsError(f"{place}: {url} is this gateway itself ({own}); it would wait for its own answer")
 
 

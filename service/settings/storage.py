@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from service.settings.files import SettingsError
+from service.settings.web_addresses import problem_of
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*")
@@ -44,7 +45,7 @@ Storage = Folder | Bucket
 
 def read_storage(environment: Mapping[str, str]) -> Storage | None:
     """What the environment says, if it says anything."""
-    text = environment.get("STORAGE_URL")
+    text = environment.get("STORAGE_URL", "").strip()
     if not text:
         return None
     try:
@@ -85,11 +86,7 @@ def _endpoint(environment: Mapping[str, str]) -> str | None:
     name = next((name for name in ENDPOINTS if environment.get(name)), None)
     if name is None:
         return None
-    try:
-        address = urlsplit(environment[name])
-        usable = address.scheme in {"http", "https"} and address.hostname and address.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SettingsError(f"{name}: is not an http or https address")
-    return environment[name].rstrip("/")
+    text = environment[name].strip()
+    if wrong := problem_of(text):
+        raise SettingsError(f"{name}: {wrong}")
+    return text.rstrip("/")

@@ -309,7 +309,6 @@ async def test_the_environment_names_a_proxy(
     [
         ({"proxy": "socks5://127.0.0.1:1"}, "the proxy must be"),
         ({"proxy": "http://"}, "the proxy must be"),
-        ({"base_url": "https://user:secret@vendor.test/v1"}, "user name"),
     ],
 )
 def test_what_cannot_be_used_stops_the_start(settings: dict[str, str], words: str) -> None:

@@ -106,6 +106,28 @@ def test_a_base_url_ends_in_a_path_without_a_slash(tmp_path: Path, given: str, u
     assert in_environment.vendors["draw-house"].base_url == used
 
 
+def test_blanks_around_an_address_of_the_environment_do_not_count(tmp_path: Path) -> None:
+    settings = reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": " https://draw.test/v1\n"})
+
+    assert settings.vendors["draw-house"].base_url == "https://draw.test/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("https://draw .test/v1", "an address has no blanks"),
+        ("https://draw.test/v1\t/x", "an address has no blanks"),
+        ("https://user:hidden@draw.test/v1", "must not hold a user name or password"),
+        ("https://user:hid/den@draw.test/v1", "must not hold a user name or password"),
+        ("socks5://draw.test", "'socks5://draw.test' is not an http or https address"),
+    ],
+)
+def test_an_address_of_the_environment_is_blamed_by_its_variable(tmp_path: Path, given: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^DRAW_HOUSE_BASE_URL: .*{words}") as refused:
+        reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": given})
+    assert "hid" not in str(refused.value)
+
+
 def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("sk-from-file\n")
@@ -154,6 +176,8 @@ HOUSE = "$.backends.draw-house"
 
 WRONG_VENDORS: list[tuple[dict[str, object], str, str]] = [
     ({"base_url": "ftp://draw.test"}, f"{HOUSE}.base_url", "'ftp://draw.test' is not an http or https address"),
+    ({"base_url": "' https://draw.test'"}, f"{HOUSE}.base_url", "an address has no blanks and no control characters"),
+    ({"base_url": "https://u:hidden@draw.test"}, f"{HOUSE}.base_url", "an address here must not hold a user name"),
     ({"base_url": "draw.test/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
     ({"base_url": "https://"}, f"{HOUSE}.base_url", "is not an http or https address"),
     ({"base_url": "https:///v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
@@ -261,7 +285,7 @@ def test_health_is_by_the_rules_of_the_domain() -> None:
 
 
 def test_a_wrong_address_in_the_environment_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"\$\.backends\.draw-house\.base_url: 'nonsense' is not an http"):
+    with pytest.raises(SettingsError, match=r"^DRAW_HOUSE_BASE_URL: 'nonsense' is not an http"):
         reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": "nonsense"})
 
 

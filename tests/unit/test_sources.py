@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from service.adapters.backends.http import HttpBackend
 from service.settings.files import SettingsError
-from service.settings.gateway import read_gateway
+from service.settings.gateway import GatewaySettings, read_gateway
 from service.sources import vendor
+
+
+def drawing(tmp_path: Path, entry: str = "") -> GatewaySettings:
+    file = tmp_path / "gateway.yaml"
+    address = "dialect: openai, base_url: https://draw.test/v1, api_key_env: DRAW_KEY"
+    file.write_text(f"backends: {{draw: {{{address}, {entry}}}}}")
+    return read_gateway(file, {"DRAW_KEY": "sk-operator"})
 
 
 @pytest.mark.parametrize(
@@ -14,16 +22,36 @@ from service.sources import vendor
     [
         ("proxy: socks5://127.0.0.1:1080", "the proxy must be an http or https address"),
         ("ca_file: /nowhere/authorities.pem", "No such file"),
-        ("base_url: https://user:hidden@draw.test/v1", "must not hold a user name or password"),
     ],
 )
 def test_what_stops_the_start(tmp_path: Path, entry: str, words: str) -> None:
-    file = tmp_path / "gateway.yaml"
-    address = "" if entry.startswith("base_url") else "base_url: https://draw.test/v1, "
-    file.write_text(f"backends: {{draw: {{dialect: openai, {address}api_key_env: DRAW_KEY, {entry}}}}}")
-    settings = read_gateway(file, {"DRAW_KEY": "sk-operator"})
+    settings = drawing(tmp_path, entry)
 
     with pytest.raises(SettingsError, match=words) as caught:
         vendor(settings, "draw")
-    assert str(caught.value).startswith("gateway.yaml: $.backends.draw: ")
+    assert str(caught.value).startswith("gateway.yaml: $.backends.draw")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://us:hidden@127.0.0.1:1080", "ALL_PROXY: the proxy must be an http or https address"),
+        ("all_proxy", "socks5h://127.0.0.1:1080", "ALL_PROXY: the proxy must"),
+        ("HTTPS_PROXY", "http://", "HTTPS_PROXY: the proxy must"),
+        ("HTTPS_PROXY", "http://proxy:port", "HTTPS_PROXY: the proxy must"),
+    ],
+)
+def test_a_proxy_of_the_environment_is_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    for other in ("ALL_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(other, raising=False)
+        monkeypatch.delenv(other.lower(), raising=False)
+    monkeypatch.setenv(name, value)
+    settings = drawing(tmp_path)
+
+    with pytest.raises(SettingsError, match="^" + words) as caught:
+        vendor(settings, "draw")
     assert "hidden" not in str(caught.value)
+    monkeypatch.setenv("NO_PROXY", "draw.test")
+    assert isinstance(vendor(settings, "draw"), HttpBackend)

@@ -79,11 +79,19 @@ class CallFailed(Exception):
         self.failure = failure
 
 
+class UnusableProxy(ValueError):
+    """A proxy that cannot be used. `variable` of the environment names it; None is the setting of the backend."""
+
+    def __init__(self, variable: str | None) -> None:
+        super().__init__("the proxy must be an http or https address; SOCKS is not spoken")
+        self.variable = variable
+
+
 class HttpBackend:
     """A vendor behind its dialect. It connects with its first call.
 
     Raises:
-        ValueError: `base_url` holds a user name, or the proxy is not an http or https address.
+        UnusableProxy: the proxy is not an http or https address.
         OSError: `ca_file` cannot be read.
     """
 
@@ -279,20 +287,28 @@ def _told(outcome: Outcome, response: aiohttp.ClientResponse) -> Outcome:
 
 
 def proxy_of(settings: HttpSettings) -> str | None:
-    """The proxy to a vendor: the given one, else what the environment says now. Raises `ValueError`."""
+    """The proxy to a vendor: the given one, else what the environment says now. Raises `UnusableProxy`."""
     vendor = urlsplit(settings.base_url)
-    if vendor.username is not None:
-        raise ValueError("base_url must not hold a user name or password")
-    found = settings.proxy or environment_proxy(vendor.scheme, vendor.netloc)
-    if found and (urlsplit(found).scheme not in {"http", "https"} or not urlsplit(found).hostname):
-        raise ValueError("the proxy must be an http or https address")
+    variable, found = (None, settings.proxy) if settings.proxy else environment_proxy(vendor.scheme, vendor.netloc)
+    if found and not is_usable_proxy(found):
+        raise UnusableProxy(variable)
     return found
 
 
-def environment_proxy(scheme: str, host: str) -> str | None:
-    """What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say about a host."""
-    if proxy_bypass(host):
-        return None
+def is_usable_proxy(text: str) -> bool:
+    """Is it an address that a proxy over http or https can have?"""
+    try:
+        address = urlsplit(text)
+        return address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+    except ValueError:
+        return False
+
+
+def environment_proxy(scheme: str, host: str) -> tuple[str | None, str | None]:
+    """The variable that names a proxy to a host, and the proxy; `NO_PROXY` makes them None."""
     proxies = getproxies()
-    found = proxies.get(scheme) or proxies.get("all")
-    return found if not found or "://" in found else f"http://{found}"
+    names = [name for name in (scheme, "all") if proxies.get(name)]
+    if not names or proxy_bypass(host):
+        return None, None
+    found = proxies[names[0]].strip()
+    return f"{names[0].upper()}_PROXY", found if "://" in found else f"http://{found}"
