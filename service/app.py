@@ -153,7 +153,7 @@ def assemble(plans: Plans) -> Gateway:
     turnstile = turnstile_of(plans, crowd)
     turns = turns_of(plans, turnstile)
     accounts, album, detached = accounts_of(plans, crowd, lambda: drain.begun), album_of(plans), Detached()
-    callers = _callers(plans, accounts)
+    callers = _callers(plans, accounts, frozenset(backends))
     stores = _watched_stores(plans, drain)
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
     signs = signs_of(plans)
@@ -292,7 +292,7 @@ def _draw(plans: Plans, backends: Backends, parts: Parts) -> TryBackends:
     )
 
 
-def _callers(plans: Plans, accounts: Accounts) -> KnowCallers:
+def _callers(plans: Plans, accounts: Accounts, on: frozenset[str]) -> KnowCallers:
     files, first = plans.files, plans.first
     return KnowCallers(
         known=first.known,
@@ -301,6 +301,8 @@ def _callers(plans: Plans, accounts: Accounts) -> KnowCallers:
         stamp=files.stamp,
         key_store=accounts.key_store,
         observe=plans.observe,
+        on=on,
+        now=now,
     )
 
 

@@ -63,6 +63,8 @@ class Place:
 
     def decode(self, value: object, kind: type[T]) -> T:
         """The value as a struct, or the reason why not."""
+        if value is None and self._path == "$":
+            raise self.error("is empty")
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as invalid:

@@ -52,6 +52,8 @@ class Files:
                 teams={**roster.teams, team.name: roster.teams.get(team.name, team)},
                 keys={**roster.keys, self.extra.digest: replace(self.extra, team=roster.teams.get(team.name, team))},
             )
+        if not roster.teams:
+            raise SettingsError(f"{self.folder / 'teams.yaml'}: $.teams: no team, so no caller could be let in")
         if self.admin and self.admin() in roster.keys:
             raise SettingsError(f"{self.admin.name}: {TEAMS}")
         return Known(catalog=catalog, roster=roster, version=self._version())

@@ -1,16 +1,18 @@
 """Know which models and teams there are and whose key is whose, also when that changes while running.
 
 Rule: a request sees one version of it all. Files that have changed are read again; one that is wrong is refused, told,
-and the version before stays. Keys that were issued are asked for every few seconds; while the store is away, those
-known last count.
+and the version before stays. So is one that would lock every caller out (`domain/reloads.py`). Keys that were issued
+are asked for every few seconds; while the store is away, those known last count.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from service.domain.catalog import Catalog
 from service.domain.errors import BooksUnavailable
+from service.domain.reloads import Usable, lockout, usable
 from service.domain.teams import Key, Roster, Team
 from service.usecases.accounts import IssuedKey, KeyStore
 from service.usecases.events import SettingsReloaded
@@ -42,7 +44,7 @@ class Live:
 class KnowCallers:
     """The use case. `read` gives what the files say, or what is wrong with them; `stamp` changes when they do.
 
-    It begins with `known`, and with `seen`, the stamp from before that was read.
+    It begins with `known`, and with `seen`, the stamp from before that was read. `on` are the backends that are on.
     """
 
     known: Known
@@ -51,6 +53,8 @@ class KnowCallers:
     stamp: Callable[[], object]
     key_store: KeyStore
     observe: Observer
+    on: frozenset[str]
+    now: Callable[[], datetime]
     seconds: float = 2.0
     _issued: Sequence[IssuedKey] = ()
     _live: Live = field(init=False)
@@ -89,10 +93,22 @@ class KnowCallers:
         except Exception:
             self.observe(SettingsReloaded(problem=UNFORESEEN))
             raise
-        if isinstance(found, Known):
-            self.known = found
-            self._live = merge(found, self._issued)
-        self.observe(SettingsReloaded(problem=None if isinstance(found, Known) else found))
+        if self.stamp() != stamp:
+            return  # the files were being changed: the next look reads them whole
+        self.observe(SettingsReloaded(problem=self._take(found)))
+
+    def _take(self, found: Known | str) -> str | None:
+        """Put what the files say in force, or return why not."""
+        if isinstance(found, str):
+            return found
+        live = merge(found, self._issued)
+        problem = lockout(self._usable(self._live), self._usable(live))
+        if problem is None:
+            self.known, self._live = found, live
+        return problem
+
+    def _usable(self, live: Live) -> Usable:
+        return usable(live.teams, live.keys.values(), live.catalog, self.on, self.now())
 
 
 def merge(known: Known, issued: Iterable[IssuedKey]) -> Live:

@@ -190,3 +190,26 @@ def test_limits_change_while_it_runs_and_wrong_ones_do_not(
     told = gateway.await_logged("settings refused")
     assert "$.teams.free.limits.usd_per_day: -1 is not an amount" in told["problem"]
     assert refused(caller.ask("free"))["limit_source"] == "team usd_per_day"
+
+
+def test_a_file_that_would_lock_every_caller_out_is_not_taken(
+    tmp_path: Path, config: Path, http: httpx2.Client
+) -> None:
+    settings = tmp_path / "config"
+    shutil.copytree(config, settings)
+    file, place = settings / "teams.yaml", "teams.yaml: $.teams: "
+    file.write_text(TEAMS)
+    environment = {"IMAGE_GATEWAY_CONFIG": str(settings), "OPENAI_API_KEY": "sk-operator"}
+    with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
+        file.write_text("teams: {}")
+        gateway.await_logged("settings refused", problem=f"{settings}/{place}no team, so no caller could be let in")
+        file.write_text("teams: {free: {}}")
+        gateway.await_logged(
+            "settings refused",
+            problem=f"{place}leaves none of the 10 keys that let callers in now, issued ones included. "
+            "It is refused while the gateway runs; a restart takes it.",
+        )
+
+        reply = http.get(f"{gateway.url}/v1/models", headers={"authorization": "Bearer igw_free"})
+        assert reply.status_code == 200
+        assert "\ngateway_settings_last_reload_successful 0" in http.get(f"{gateway.url}/metrics").text

@@ -9,6 +9,7 @@ import pytest
 from service.domain.allowances import Allowance
 from service.domain.limits import Limits
 from service.domain.teams import Key, Roster, Team
+from service.settings.files import SettingsError
 from service.settings.known import Files
 from service.usecases.accounts import AuditRecord, IssuedKey
 from service.usecases.events import SettingsReloaded
@@ -50,7 +51,14 @@ class Shelf:
 def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> KnowCallers:
     assert isinstance(shelf.found, Known)
     return KnowCallers(
-        known=shelf.found, seen=shelf.stamp(), read=shelf.read, stamp=shelf.stamp, key_store=store, observe=observe
+        known=shelf.found,
+        seen=shelf.stamp(),
+        read=shelf.read,
+        stamp=shelf.stamp,
+        key_store=store,
+        observe=observe,
+        on=frozenset({"alpha"}),
+        now=lambda: NOW,
     )
 
 
@@ -115,6 +123,48 @@ async def test_a_changed_file_is_in_force_and_a_wrong_one_is_not() -> None:
     assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem="teams.yaml: $.teams: wrong")]
 
 
+async def test_a_change_that_would_lock_every_caller_out_is_refused_and_told() -> None:
+    observe, store = Recorder(), FakeKeyStore()
+    await store.add(replace(ISSUED, expires_at=None), RECORD)
+    shelf = Shelf(known(SEARCH, keys=(KEY,)))
+    story = callers(shelf, store, observe)
+    await story.refresh()
+
+    shelf.put(known(SEARCH))  # the issued key is left
+    await story.refresh()
+    assert set(story.live().keys) == {"d1"}
+
+    shelf.put(known(Team(name="ads")))  # the issued key has lost its team
+    await story.refresh()
+
+    assert set(story.live().keys) == {"d1"}
+    problem = "teams.yaml: $.teams: leaves none of the 1 keys that let callers in now, issued ones included. "
+    problem += "It is refused while the gateway runs; a restart takes it."
+    assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem=problem)]
+
+
+async def test_files_that_change_while_they_are_read_are_read_again() -> None:
+    """A ConfigMap that is swapped, or a long file that is being written."""
+    observe, shelf = Recorder(), Shelf(known(SEARCH))
+    story = callers(shelf, FakeKeyStore(), observe)
+
+    def read() -> Known | str:
+        if shelf.version < 2:
+            shelf.put(known(SEARCH, Team(name="ads")))
+            return "teams.yaml: cannot be read: half of it is not there"
+        return shelf.found
+
+    story.read = read
+    shelf.version += 1
+    await story.refresh()
+    assert (set(story.live().teams), observe.events) == ({"search"}, [])
+
+    await story.refresh()
+
+    assert set(story.live().teams) == {"search", "ads"}
+    assert observe.events == [SettingsReloaded(problem=None)]
+
+
 async def test_it_looks_again_and_again() -> None:
     observe, shelf = Recorder(), Shelf(known(SEARCH))
     story = replace(callers(shelf, FakeKeyStore(), observe), seconds=0.0)
@@ -152,6 +202,33 @@ def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
     reading = files(tmp_path)
     (tmp_path / "teams.yaml").write_text("teams: {search: {limits: {usd_per_day: -1}}}")
     assert "$.teams.search.limits.usd_per_day: -1 is not an amount" in str(reading.again())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("teams: {}", "$.teams: no team, so no caller could be let in"),
+        ("{}", "$.teams: no team, so no caller could be let in"),
+        ("", "$: is empty"),
+        ("null", "$: is empty"),
+        ("# nothing\n", "$: is empty"),
+        ("teams: null", "$.teams: Expected `object`, got `null`"),
+    ],
+)
+def test_no_team_is_refused_also_while_running(tmp_path: Path, text: str, reason: str) -> None:
+    reading = files(tmp_path)
+    (tmp_path / "teams.yaml").write_text(text)
+
+    assert reading.again() == f"{tmp_path / 'teams.yaml'}: {reason}"
+    with pytest.raises(SettingsError, match=r"teams\.yaml: "):
+        reading.first()
+
+
+def test_no_model_is_refused_also_while_running(tmp_path: Path) -> None:
+    reading = files(tmp_path)
+    (tmp_path / "models.yaml").write_text("default_model: x\nsizes: {}\ncarries: {}\nprices: {}\nmodels: {}\n")
+
+    assert "$.default_model: 'x' is not defined; defined are none" in str(reading.again())
 
 
 def test_the_backends_that_teams_may_name_are_those_of_the_start(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_while_running_a_file_that_cannot_be_read_is_refused(tmp_path: Path, nam
     files = Files(
         folder=tmp_path / "config", today=lambda: date(2026, 11, 30), backends={"openai", "together", "sandbox"}
     )
+    (tmp_path / "config" / "teams.yaml").write_text("teams: {search: {}}")
     files.first()
     (tmp_path / "config" / name).write_text(text)
     assert str(files.again()).startswith(str(tmp_path / "config" / name))

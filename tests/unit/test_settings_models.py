@@ -171,7 +171,7 @@ WRONG = [
         "$.models.sketcher.routes",
         "one route",
     ),
-    (YAML, "", "$", "Expected `object`, got `null`"),
+    (YAML, "", "$", "is empty"),
 ]
 
 

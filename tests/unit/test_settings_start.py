@@ -56,6 +56,8 @@ VENDOR = "backends: {draw: {dialect: openai, base_url: 'https://draw.test/v1', a
 CASES: Mapping[str, tuple[str, Spoil, Spoil, tuple[str, ...]]] = {
     "no backend": ("No backend is on", NOTHING, {"OPENAI_API_KEY": ""}, ()),
     "no team": (r"\$.teams: no team", {"teams.yaml": "teams: {}"}, NOTHING, ()),
+    "an empty file of teams": (r"teams.yaml: \$: is empty", {"teams.yaml": ""}, NOTHING, ()),
+    "nothing for teams": (r"teams.yaml: \$: is empty", {"teams.yaml": "null"}, NOTHING, ()),
     "a proxy": ("must be an http or https", {"gateway.yaml": VENDOR % "proxy: 'socks5://h:1'"}, NOTHING, ()),
     "a vendor's certificates": ("No such file", {"gateway.yaml": VENDOR % "ca_file: /nowhere.pem"}, NOTHING, ()),
     "a user in an address": ("must not hold a user", NOTHING, {"OPENAI_BASE_URL": "https://u:p@draw.test/v1"}, ()),

@@ -192,7 +192,7 @@ WRONG = [
     ("  idle: {}", "  idle:", "$.teams.idle", "Expected `object`, got `null`"),
     ("teams:", "team:", "$", "Object contains unknown field `team`"),
     (YAML, "teams:", "$.teams", "Expected `object`, got `null`"),
-    (YAML, "", "$", "Expected `object`, got `null`"),
+    (YAML, "", "$", "is empty"),
 ]
 
 
