@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from service.adapters.log_lines import LogLines
 from service.domain.health import State
 from service.domain.routing import lot
 from service.usecases.events import (
@@ -37,6 +38,7 @@ from service.usecases.events import (
     HoldVoided,
     LeaseAwaited,
     Listening,
+    LogLineLost,
     LoopLagged,
     PicturesForgotten,
     QuoteExceeded,
@@ -93,13 +95,15 @@ UNTOLD = frozenset(
         LoopLagged,
         HeadroomHeard,
         StoreMemoryRead,
+        LogLineLost,
     },
 )
 """Events that are for counting."""
 
 
-def configure_logs(stream: TextIO = sys.stdout) -> None:
-    """Send everything, the server's own messages included, to one place in one form."""
+def configure_logs(stream: TextIO = sys.stdout) -> LogLines:
+    """Send everything, the server's own messages included, to one place in one form. Returns that place."""
+    lines = LogLines(stream, lambda count: structlog.get_logger().error("log lines lost", count=count))
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -107,15 +111,16 @@ def configure_logs(stream: TextIO = sys.stdout) -> None:
     last: Processor = structlog.dev.ConsoleRenderer(pad_event_to=0) if stream.isatty() else in_json
     structlog.configure(
         processors=[*shared, last],
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", lines)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a line for each oddity of a caller's picture, in its words
+    return lines
 
 
 def in_json(logger: WrappedLogger, name: str, event: EventDict) -> str:

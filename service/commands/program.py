@@ -15,11 +15,11 @@ from socket import socket
 from typing import Annotated, NoReturn
 
 import typer
-from rich.markup import escape
 
 from service import __version__
 from service.adapters.changing import Changing
 from service.adapters.embedded import CACHE, STATE, EmbeddedError, Watch, starting_valkey
+from service.adapters.log_lines import LogLines
 from service.adapters.metrics.expose import PATH, Exposition, exposed, process_registry
 from service.adapters.metrics.observe import Metrics
 from service.adapters.observers import Observers
@@ -47,7 +47,7 @@ from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.sections import Requests
 from service.usecases.background import Fatal
-from service.usecases.events import DatabaseAwaited, Listening
+from service.usecases.events import DatabaseAwaited, Listening, LogLineLost
 from service.usecases.keep_lease import LeaseHeld
 from service.usecases.ports import Observer
 
@@ -106,19 +106,20 @@ def serve(
 ) -> None:
     """Run the gateway."""
     keep_memory()
-    configure_logs()
+    lines = configure_logs()
     options = Options(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
     start = read_start(options, os.environ)
     if dev:
         start = with_dev_key(start, data_dir)
     with closing(open_doors(host, port, start.settings.metrics, start.settings.admin)) as doors:
-        _serve(options, start, doors)
+        _serve(options, start, doors, lines)
 
 
-def _serve(options: Options, start: Start, doors: Doors) -> None:
+def _serve(options: Options, start: Start, doors: Doors, lines: LogLines) -> None:
     settings = start.settings
     metrics = Metrics(version=__version__, python=platform.python_version())
     tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(settings.logs.sample), metrics)
+    lines.lost = lambda: metrics(LogLineLost())
     fatal = Fatal(observe)
     watch = Watch(restarted=observe, give_up=fatal.report)
     with state_of(settings, options.data, watch) as stores, _exposed(tell, doors.metrics, fatal):
@@ -149,7 +150,7 @@ def _serve(options: Options, start: Start, doors: Doors) -> None:
             metrics=address_of(doors.metrics or doors.own) + PATH,
             admin=address_of(doors.admin or doors.own) + "/admin/v1" if settings.admin_digest else "",
         )
-        run(gateway, serving, doors, lambda: announce(listening, gateway, start.secret, observe))
+        run(gateway, serving, doors, lambda: announce(listening, gateway, start.secret, observe, lines))
 
 
 async def bring_up_to_date(stores: Stores, seconds: float, observe: Observer) -> None:
@@ -196,11 +197,11 @@ def _cache_of(settings: GatewaySettings, data: Path, watch: Watch) -> AbstractCo
     return nullcontext(lambda: url) if url else starting_valkey(data / "cache", CACHE, watch)
 
 
-def announce(listening: Listening, gateway: Gateway, secret: str | None, observe: Observer) -> None:
+def announce(listening: Listening, gateway: Gateway, secret: str | None, observe: Observer, lines: LogLines) -> None:
     """Say where the gateway listens and, in dev, everything it takes to try it."""
     observe(listening)
     if secret:
-        out.print(escape(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.pictures)))
+        lines.write(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.pictures))
 
 
 WELCOME = """

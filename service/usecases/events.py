@@ -270,6 +270,11 @@ class StoreUsable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogLineLost:
+    """A line of the log could not be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChanged:
     """A backend was set aside for so many seconds because of `reason`, may be tried again, or is well (None)."""
 
@@ -333,6 +338,7 @@ Event = (
     | StoreUnusable
     | StoreUsable
     | BreakerChanged
+    | LogLineLost
     | HeadroomHeard
     | FlightTaken
     | CacheFailed

@@ -245,6 +245,7 @@ BUILD = gauge("gateway_build_info", "1; which gateway on which Python.", "versio
 LAG = histogram("gateway_event_loop_lag_seconds", "How late a timer fires, twice a second.", buckets=LAGS)
 CRASHES = counter("gateway_crashes_total", "Mistakes of the gateway's own.")
 UNKEPT = counter("gateway_pictures_unkept_total", "Pictures that were delivered and could not be kept.")
+LOST_LINES = counter("gateway_log_lines_lost_total", "Lines of the log that could not be written.")
 FORGOTTEN = counter("gateway_pictures_forgotten_total", "Kept pictures that were old enough to be deleted.")
 RESTARTS = counter("gateway_embedded_restarts_total", "Times that an embedded Valkey ended and was started again.")
 UNSAFE = counter("gateway_store_warnings_total", "Times that a store was found set up so that it may lose money.")
@@ -268,7 +269,7 @@ SECTIONS: tuple[tuple[str, tuple[Declared, ...]], ...] = (
     ("Cache and flights", (CACHE_RESULTS, CACHE_BYTES, CACHE_ERRORS, FLIGHTS)),
     ("Ledger", (OUTBOX, OLDEST, PUMPED, WRITTEN, BEHIND)),
     ("Settings, keys and models", (RELOADS, RELOADED, LOADED, SETTINGS, EXPIRIES, SHUTDOWNS)),
-    ("Process", (BUILD, LAG, CRASHES, UNKEPT, FORGOTTEN, RESTARTS, UNSAFE, READ)),
+    ("Process", (BUILD, LAG, CRASHES, LOST_LINES, UNKEPT, FORGOTTEN, RESTARTS, UNSAFE, READ)),
 )
 
 ALL: tuple[Declared, ...] = tuple(declared for _, section in SECTIONS for declared in section)

@@ -1,0 +1,79 @@
+"""A log that cannot be written touches nothing else: the gateway starts, serves, counts what is lost, and goes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.chaos.site import free_port
+from tests.gateway import PATIENCE, clean_environment, within_patience
+
+
+@contextmanager
+def full_disk() -> Iterator[int]:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@contextmanager
+def unread_pipe() -> Iterator[int]:
+    """A pipe that holds 64 KB and whose reader reads nothing."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with open(writer, "wb", buffering=0, closefd=False) as filled:
+        while filled.write(bytes(4096)):
+            pass
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(writer)
+    os.close(reader)
+
+
+@contextmanager
+def closed_pipe() -> Iterator[int]:
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def is_up(http: httpx2.Client, url: str) -> bool:
+    try:
+        return http.get(f"{url}/health/ready").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("place", [full_disk, unread_pipe, closed_pipe])
+def test_a_log_that_cannot_be_written_fails_no_request(place: object, tmp_path: Path, http: httpx2.Client) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    key = "igw_" + "k" * 40
+    (tmp_path / "dev-key").write_text(key)
+    (tmp_path / "dev-key").chmod(0o600)
+    with place() as output:  # type: ignore[operator]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve", "--dev", "--port", str(port), "--data-dir", str(tmp_path)],
+            env=clean_environment(),
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert within_patience(lambda: is_up(http, url))
+            for _ in range(3):
+                body = {"prompt": "a fox", "size": "1024x1024", "quality": "low"}
+                reply = http.post(f"{url}/v1/images/generations", json=body, headers={"authorization": f"Bearer {key}"})
+                assert reply.status_code == 200
+            told = http.get(f"{url}/metrics").text.splitlines()
+            lost = next(line for line in told if line.startswith("gateway_log_lines_lost_total"))
+            assert float(lost.split()[-1]) >= 4
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(PATIENCE)
+    assert code == 0
