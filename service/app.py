@@ -152,7 +152,8 @@ def assemble(plans: Plans) -> Gateway:
     crowd = Crowd(most=settings.state.most_waiting)
     turnstile = turnstile_of(plans, crowd)
     turns = turns_of(plans, turnstile)
-    accounts, album, detached = accounts_of(plans, crowd, lambda: drain.begun), album_of(plans), Detached()
+    accounts, detached = accounts_of(plans, crowd, lambda: drain.begun), Detached()
+    album = album_of(plans, accounts.database)
     callers = _callers(plans, accounts, frozenset(backends))
     stores = _watched_stores(plans, drain)
     readings, loop = _readings(plans, accounts, callers), _loop(plans)
@@ -334,7 +335,7 @@ def _desk(
         keep=album.keep,
         live=callers.live,
         pictures=album.pictures,
-        files=KeepFiles(pictures=album.pictures, darkroom=album.darkroom, mint=mint),
+        files=KeepFiles(pictures=album.pictures, listing=album.files, darkroom=album.darkroom, mint=mint),
         ledger=accounts.ledger,
         books=accounts.books,
         key_store=accounts.key_store,

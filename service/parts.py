@@ -28,6 +28,7 @@ from service.adapters.redis.results import RedisResults
 from service.adapters.redis.turnstile import RedisTurnstile
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database, connect
+from service.adapters.sql.files import SqlFileIndex
 from service.adapters.sql.keys import SqlKeyStore
 from service.adapters.sql.lease import SqlLeases
 from service.adapters.sql.replicas import SqlReplicas
@@ -49,6 +50,7 @@ from service.usecases.keep_books import KeepBooks, Pace
 from service.usecases.keep_lease import Holder, KeepLease
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import KnowCallers
+from service.usecases.list_files import ListFiles
 from service.usecases.ports import Observer, PictureStore
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.recounts import Recounts
@@ -253,6 +255,7 @@ class Album:
     store: PictureStore | None
     darkroom: PillowDarkroom
     pictures: ReadPictures
+    files: ListFiles
     keep: KeepPictures
 
     def background(self, plans: Plans) -> Mapping[str, Forever]:
@@ -262,6 +265,7 @@ class Album:
         entry = plans.settings.pictures
         forget = ForgetPictures(
             store=self.store,
+            files=self.files,
             observe=plans.observe,
             now=now,
             keep_seconds=entry.keep_seconds,
@@ -270,13 +274,15 @@ class Album:
         return {"forget pictures": forget.run}
 
 
-def album_of(plans: Plans) -> Album:
-    """The parts about pictures."""
+def album_of(plans: Plans, database: Database) -> Album:
+    """The parts about pictures. The database has the list of files."""
     store, entry = _store(storage_of(plans)), plans.settings.pictures
+    pictures = ReadPictures(store=store, keep_seconds=entry.keep_seconds, now=now)
     return Album(
         store=store,
         darkroom=PillowDarkroom(),
-        pictures=ReadPictures(store=store, keep_seconds=entry.keep_seconds, now=now),
+        pictures=pictures,
+        files=ListFiles(index=SqlFileIndex(database), pictures=pictures, observe=plans.observe, now=now),
         keep=KeepPictures(
             store=store,
             mint=mint,

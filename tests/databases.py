@@ -22,7 +22,9 @@ from tests.postgres import WheelPostgres, real_postgres, wheel_postgres
 RECORDED = Path(__file__).parent / "recorded"
 """Written by a gateway at 852ba53 with the sandbox: four purchases, a hit, a replay, three joined requests, a key."""
 NUMBERS = count(1)
-EMPTY = "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases, replicas, recounts, reports"
+EMPTY = (
+    "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases, replicas, recounts, reports, files"
+)
 
 NewDatabase = Callable[[str], str]
 

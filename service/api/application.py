@@ -44,6 +44,7 @@ DATA_PLANE: Sequence[ControllerRouterHandler] = (
     models.retrieve_model,
     usage.own_usage,
     files.create_file,
+    files.list_files,
     files.retrieve_file,
     files.download_file,
     files.delete_file,

@@ -4,10 +4,12 @@ Rule: tables and nothing else; `finishing.py` puts them where they belong. Each 
 allows is what the code that reads it allows, so patterns come from there.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.api.schemas import PURPOSES, VISION
 from service.api.tags import VALUE
 from service.domain import kept, spans
 from service.domain.terms import AUTO, MOST_KEY, MOST_VARIANT
@@ -165,6 +167,7 @@ REFUSALS: Mapping[int, Refusal] = {
 """Every status that is an error with the envelope."""
 
 MOMENT = f"({spans.DATE_TIME.pattern}|{spans.DATE.pattern})"
+PICTURE_ID = re.sub(r"\?P<[a-z]+>", "", kept.ID.pattern)
 GROUP = f"({'|'.join(sorted(GROUPS))}|{spans.TAG.pattern})"
 PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "since": _word(MOMENT),
@@ -172,8 +175,12 @@ PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "group_by": _word(f"{GROUP}(,{GROUP}){{0,{spans.MOST_GROUPS - 1}}}"),
     "format": STR | {"enum": ["csv", "focus", "parquet"]},
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-    "file_id": _word(kept.ID.pattern.replace("?P<mark>", "").replace("?P<letter>", "")),
-    "name": _word(kept.ID.pattern.replace("?P<mark>", "").replace("?P<letter>", "") + r"\.[a-z]{3,4}"),
+    "listFiles.limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 10_000},
+    "after": _word(PICTURE_ID),
+    "order": STR | {"enum": ["asc", "desc"], "default": "desc"},
+    "purpose": STR | {"enum": [*PURPOSES], "default": VISION},
+    "file_id": _word(PICTURE_ID),
+    "name": _word(PICTURE_ID + r"\.[a-z]{3,4}"),
     "expires": _word("[0-9]{1,12}"),
     "signature": _word("[A-Za-z0-9_-]+"),
     "model_id": STR | {"minLength": 1},
@@ -181,7 +188,7 @@ PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "team": STR | {"minLength": 1},
     "model": STR | {"minLength": 1},
 }
-"""Parameter of a path or behind the question mark → its schema."""
+"""Parameter of a path or behind the question mark → its schema. One with an operation's name is for that one alone."""
 
 REQUIRED_PARAMETERS = frozenset({"format", "expires", "signature"})
 

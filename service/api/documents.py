@@ -106,9 +106,15 @@ def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
         }
     edit, file = found["EditForm"], found["FileForm"]
     options = found["Reasoning"]["properties"]["effort"]
-    del edit["properties"]["svg"]
+    after = found["ExpiresAfter"]["properties"]
+    del edit["properties"]["svg"], file["properties"]["expires_after"]
     edit["properties"] |= {"svg[model]": {"type": "string"}, "svg[reasoning][effort]": _without_null(options)} | PARTS
     edit["oneOf"] = [{"required": ["image"]}, {"required": ["image[]"]}]
+    file["properties"] |= {f"expires_after[{name}]": schema for name, schema in after.items()}
+    file["dependentRequired"] = {
+        "expires_after[anchor]": ["expires_after[seconds]"],
+        "expires_after[seconds]": ["expires_after[anchor]"],
+    }
     file["properties"]["file"] = FILE | {"description": "A PNG, JPEG or WebP file."}
     file["required"] = [*file["required"], "file"]
     found["ChangeBody"]["minProperties"] = 1

@@ -140,8 +140,8 @@ STATUSES: Mapping[int, str] = {
 }
 
 OFFERED = (
-    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, POST /v1/files, GET /v1/models, "
-    "GET /v1/models/{id} and GET /v1/usage; see /docs."
+    "This gateway offers POST /v1/images/generations, POST /v1/images/edits, POST /v1/files, GET /v1/files, "
+    "GET /v1/models, GET /v1/models/{id} and GET /v1/usage; see /docs."
 )
 
 

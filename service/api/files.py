@@ -1,16 +1,17 @@
 """/v1/files: pictures brought ahead of edits, in the form of OpenAI's Files API.
 
 Rule: files are pictures, so the only purpose is `vision`. A team knows of its own; everything else is the same 404.
-Drawn pictures are files too: their ids work here as well.
+Drawn pictures are files too: their ids work here as well. The list has the files that were brought.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 from litestar import delete, get, post
 from litestar.openapi.spec import Operation
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
@@ -19,11 +20,17 @@ from service.api.documents import PICTURE_STATUSES, errors_of, file_body
 from service.api.edge import Http
 from service.api.multipart import FILE, read_form
 from service.api.pictures import FetchOperation, sent
-from service.api.schemas import FileForm, decode_form
-from service.domain.errors import MissingParameter, PictureNotFound
+from service.api.queries import check_known
+from service.api.schemas import PURPOSES, VISION, FileForm, decode_form
+from service.domain.errors import InvalidValue, MissingParameter, PictureNotFound
 from service.usecases.keep_files import File
 
 Id = Annotated[str, PathParameter(description="The id of a file, or of a picture in a reply.")]
+
+
+MOST_FILES = 10_000
+LIMIT = re.compile(r"[0-9]{1,5}")
+ORDERS = ("asc", "desc")
 
 
 class FileReply(msgspec.Struct):
@@ -37,6 +44,16 @@ class FileReply(msgspec.Struct):
     purpose: Literal["vision"]
     status: Literal["processed"]
     expires_at: Annotated[int, Meta(description="Unix seconds; then it is deleted.")]
+
+
+class FilesReply(msgspec.Struct):
+    """Files, and the ids of the first and the last one."""
+
+    object: Literal["list"]
+    data: list[FileReply]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class DeletedReply(msgspec.Struct):
@@ -70,10 +87,49 @@ async def create_file(request: Http) -> FileReply:
     """Keep a PNG, JPEG or WebP file; edits take it by its id."""
     desk = desk_of(request)
     form = await read_form(request, desk.limits, FILE)
-    decode_form(form.texts, FileForm)
+    expires = decode_form(form.texts, FileForm).expires_after
     if "file" not in form.single:
         raise MissingParameter("Missing required parameter: 'file'.", param="file")
-    return reply(await desk.files.add(form.single["file"], form.filenames["file"], key_of(request).team))
+    seconds = expires.seconds if expires else None
+    return reply(await desk.files.add(form.single["file"], form.filenames["file"], key_of(request).team, seconds))
+
+
+@get(
+    "/files",
+    operation_id="listFiles",
+    tags=["Files"],
+    summary="List the files that were brought",
+    response_description="The files.",
+    responses=errors_of(400, 401, 500, 503),
+)
+async def list_files(
+    request: Http,
+    after: Annotated[
+        str | None, QueryParameter(description="The id of the file behind which the list goes on.")
+    ] = None,
+    limit: Annotated[str, QueryParameter(description=f"How many at most, 1 to {MOST_FILES}.")] = str(MOST_FILES),
+    order: Annotated[str, QueryParameter(description="By the time at which files were brought.")] = "desc",
+    purpose: Annotated[str, QueryParameter(description="All files here are for vision.")] = VISION,
+) -> FilesReply:
+    """Name the files that the calling team brought and that are still kept. Pictures that were drawn are not listed."""
+    check_known(request, "after", "limit", "order", "purpose")
+    if not (LIMIT.fullmatch(limit) and 0 < int(limit) <= MOST_FILES):
+        raise InvalidValue(f"limit is a number from 1 to {MOST_FILES}.", param="limit")
+    if order not in ORDERS:
+        raise InvalidValue("order is asc or desc.", param="order")
+    if purpose not in PURPOSES:
+        raise InvalidValue(f"purpose is one of {', '.join(PURPOSES)}.", param="purpose")
+    page = await desk_of(request).files.page(
+        key_of(request).team, most=int(limit), descending=order == "desc", after=after
+    )
+    data = [reply(file) for file in page.files] if purpose == VISION else []
+    return FilesReply(
+        object="list",
+        data=data,
+        has_more=page.has_more and bool(data),
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
 
 
 @get(

@@ -78,7 +78,7 @@ def _describe(name: str, operation: Node) -> None:
     for word in UNSAID:
         operation.pop(word, None)
     for parameter in operation.get("parameters", ()):
-        _describe_parameter(parameter)
+        _describe_parameter(name, parameter)
     if name in DRAWS:
         _describe_drawing(name, operation["responses"]["200"])
     if name in FETCHES:
@@ -93,11 +93,12 @@ def _describe(name: str, operation: Node) -> None:
     }
 
 
-def _describe_parameter(parameter: Node) -> None:
+def _describe_parameter(operation: str, parameter: Node) -> None:
     for word in UNSAID:
         parameter.pop(word, None)
     if parameter["in"] != "header":
-        parameter["schema"] = dict(PARAMETERS[parameter["name"]])
+        name = parameter["name"]
+        parameter["schema"] = dict(PARAMETERS.get(f"{operation}.{name}") or PARAMETERS[name])
     if not (parameter["in"] == "path" or parameter["name"] in described.REQUIRED_PARAMETERS):
         parameter.pop("required", None)
     else:

@@ -118,10 +118,26 @@ class EditForm(ImageFields, frozen=True, kw_only=True):
     input_fidelity: Literal["high", "low"] | None = None
 
 
+VISION = "vision"
+PURPOSES = (
+    *("assistants", "assistants_output", "batch", "batch_output", "evals", "fine-tune", "fine-tune-results"),
+    *("user_data", VISION),
+)
+"""OpenAI's purposes of files. This gateway has files of the last one only."""
+
+
+class ExpiresAfter(Body, frozen=True, kw_only=True):
+    """When a file is deleted. Files that the gateway keeps for a shorter time go sooner."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Meta(ge=3600, le=2_592_000)]
+
+
 class FileForm(Body, frozen=True, kw_only=True):
     """The text parts of POST /v1/files; the picture is the file."""
 
     purpose: Annotated[Literal["vision"], Meta(description="Files are pictures here.")]
+    expires_after: ExpiresAfter | None = None
 
 
 _MISSING = re.compile(r"Object missing required field `(?P<name>.+?)`")

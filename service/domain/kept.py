@@ -1,8 +1,9 @@
 """What kept pictures are called, whose they are, and when they are forgotten.
 
-Rule: an id is its team's mark, a letter for the format, and 32 random hex digits; everything else follows from it, so
-that a picture is found by its id in one read. Nothing here trusts an id or a name: what is not of our making, or of
-another team, is None, False or left alone.
+Rule: an id is its team's mark, a letter for the format, and 32 random hex digits. The id of a file that its caller
+lends for a time ends with that time in seconds. Everything else follows from the id, so that a picture is found by its
+id in one read. Nothing here trusts an id or a name: what is not of our making, or of another team, is None, False or
+left alone.
 """
 
 import hashlib
@@ -15,8 +16,10 @@ DRAWN = "img_"
 LABEL = ".name"
 BROUGHT = "file-"
 
-ID = re.compile(r"(?:img_|file-)(?P<mark>[0-9a-f]{8})(?P<letter>[pjwgsx])[0-9a-f]{32}")
-STORED = re.compile(rf"{ID.pattern}\.[a-z]{{3,4}}(?:\.name)?(?P<unfinished>#\d+)?")
+ID = re.compile(
+    r"(?:img_|file-)(?P<mark>[0-9a-f]{8})(?P<letter>[pjwgsx])[0-9a-f]{32}(?:-(?P<seconds>[1-9][0-9]{3,6}))?"
+)
+STORED = re.compile(rf"{ID.pattern}\.[a-z]{{3,4}}(?P<label>\.name)?(?P<unfinished>#\d+)?")
 """Everything that the gateway writes into a store, and what an interrupted write leaves in a folder."""
 
 LETTERS: Mapping[str, str] = {"png": "p", "jpeg": "j", "webp": "w", "gif": "g", "svg": "s"}
@@ -32,6 +35,7 @@ FORMS: Mapping[str, tuple[str, str]] = {
 """Letter → ending and media type."""
 
 UNFINISHED_SECONDS = 3600  # no write takes that long
+LABEL_SECONDS = 3600  # so much longer than its picture, because it was written earlier
 MOST_NAME = 255
 
 
@@ -44,13 +48,40 @@ class Kept:
     at: datetime
 
 
-def new_id(team: str, output_format: str, random: str, kind: str = DRAWN) -> str:
-    """An id for a picture of that team. `random`: 32 hex digits; `kind`: what the id begins with."""
-    return f"{kind}{_mark(team)}{LETTERS.get(output_format, UNKNOWN)}{random}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A file that a team brought: its id, what the caller called it, its length in bytes, and when it was written."""
+
+    id: str
+    filename: str
+    length: int
+    at: datetime
 
 
-def _mark(team: str) -> str:
+def new_id(team: str, output_format: str, random: str, kind: str = DRAWN, seconds: int | None = None) -> str:
+    """An id for a picture of that team. `random`: 32 hex digits; `kind`: what the id begins with.
+
+    With `seconds` (1000 to 9999999) the picture expires that long after it was written.
+    """
+    expiry = "" if seconds is None else f"-{seconds}"
+    return f"{kind}{mark_team(team)}{LETTERS.get(output_format, UNKNOWN)}{random}{expiry}"
+
+
+def mark_team(team: str) -> str:
+    """The 8 hex digits that ids of this team have."""
     return hashlib.sha256(team.encode()).hexdigest()[:8]
+
+
+def mark_of(picture: str) -> str:
+    """The mark of the team that an id of ours belongs to."""
+    found = ID.fullmatch(picture)
+    return found["mark"] if found else ""
+
+
+def seconds_of(picture: str) -> int | None:
+    """How long the file of an id may be kept, if its caller said so."""
+    found = ID.fullmatch(picture)
+    return int(found["seconds"]) if found and found["seconds"] else None
 
 
 def name_of(picture: str) -> str:
@@ -77,7 +108,7 @@ def is_name(name: str) -> bool:
 def owned_name(team: str, picture: str) -> str | None:
     """The name of a picture, if its id is of that team."""
     found = ID.fullmatch(picture)
-    return name_of(picture) if found and found["mark"] == _mark(team) else None
+    return name_of(picture) if found and found["mark"] == mark_team(team) else None
 
 
 def label_name(name: str) -> str:
@@ -91,18 +122,27 @@ def label(filename: str) -> str:
     return "".join(each for each in last if each.isprintable())[:MOST_NAME]
 
 
-def is_old(kept: Kept, now: datetime, seconds: float) -> bool:
-    """Has it been kept for that long?"""
-    return (now - kept.at).total_seconds() >= seconds
+def brought_id(name: str) -> str | None:
+    """The id of the file that was brought and has this name in the store; None for everything else there."""
+    return name.partition(".")[0] if name.startswith(BROUGHT) and is_name(name) else None
+
+
+def is_old(kept: Kept, now: datetime, keep_seconds: float) -> bool:
+    """Has it been kept for as long as it may be?"""
+    return (now - kept.at).total_seconds() >= lifetime(kept.name, keep_seconds)
+
+
+def lifetime(name: str, keep_seconds: float) -> float:
+    """How many seconds what has that name is kept: as many as its caller asked for, and at most `keep_seconds`."""
+    found = STORED.fullmatch(name)
+    if found is None:
+        return keep_seconds
+    seconds = min(keep_seconds, int(found["seconds"])) if found["seconds"] else keep_seconds
+    if found["unfinished"]:
+        return min(seconds, UNFINISHED_SECONDS)
+    return seconds + LABEL_SECONDS if found["label"] else seconds
 
 
 def forgettable(listed: Iterable[Kept], now: datetime, keep_seconds: float) -> list[str]:
     """The names of what is to be deleted: ours, and too old. Writes that never ended go after an hour."""
-    return [kept.name for kept in listed if is_old(kept, now, _allowed(kept.name, keep_seconds))]
-
-
-def _allowed(name: str, keep_seconds: float) -> float:
-    found = STORED.fullmatch(name)
-    if found is None:
-        return float("inf")
-    return min(keep_seconds, UNFINISHED_SECONDS) if found["unfinished"] else keep_seconds
+    return [kept.name for kept in listed if STORED.fullmatch(kept.name) and is_old(kept, now, keep_seconds)]

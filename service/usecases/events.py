@@ -53,6 +53,13 @@ class PicturesForgotten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesUnlisted:
+    """The list of files could not be brought up to date; the next look through the picture store does it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFinished:
     """One HTTP request is answered. `facts` are what handlers noted about it, ready to be written down.
 
@@ -315,6 +322,7 @@ Event = (
     | DrawingChanged
     | StoreFailed
     | PicturesForgotten
+    | FilesUnlisted
     | RequestFinished
     | Crashed
     | SettlementDelayed

@@ -102,6 +102,26 @@ def files(base: str, key: str, folder: Path, model: str) -> Any:
     }
 
 
+def files_listed(base: str, key: str, folder: Path, model: str) -> Any:
+    """Files are lent for two hours, listed page by page, and deleted on the way."""
+    del model
+    client, lent = openai_client(base, key), []
+    for _ in range(3):
+        with (folder / "image-0.png").open("rb") as image:
+            expiry: Any = {"anchor": "created_at", "seconds": 7200}
+            lent.append(client.files.create(file=image, purpose="vision", expires_after=expiry))
+    found = [file.id for file in client.files.list(limit=1)]
+    ours = [file.id for file in lent]
+    for file in client.files.list(limit=1, order="asc"):
+        if file.id in ours:
+            client.files.delete(file.id)
+    return {
+        "seconds": [file.expires_at - file.created_at for file in lent],
+        "newest_first": [each for each in found if each in ours] == ours[::-1],
+        "left": [file.id for file in client.files.list() if file.id in ours],
+    }
+
+
 def azure_generate(base: str, key: str, folder: Path, model: str) -> Any:
     """The model stands in the address and in the body."""
     del folder
@@ -156,6 +176,7 @@ CALLS = {
         failing,
         models,
         files,
+        files_listed,
         azure_generate,
         azure_deployment,
         azure_v1,

@@ -2,19 +2,25 @@
 
     python sdk_types.py < documents
 
-A line of JSON comes in for each document: the module and name of its type, and the document. A list of what is wrong
+A line of JSON comes in for each document: the module and name of its type, and the document. `A[B]` is a type of
+types: B is one of openai.types. A list of what is wrong
 with each comes out, one JSON list a line. Strict: a field that has to be there is there, and no value is converted.
 """
 
 import json
 import sys
 from importlib import import_module
+from typing import Any
 
 import pydantic
 
 
 def faults(module: str, name: str, document: object) -> list[str]:
-    kind = pydantic.TypeAdapter(getattr(import_module(module), name))
+    outer, _, inner = name.rstrip("]").partition("[")
+    found: Any = getattr(import_module(module), outer)
+    if inner:
+        found = found.__class_getitem__(getattr(import_module("openai.types"), inner))
+    kind: Any = pydantic.TypeAdapter(found)
     try:
         kind.validate_json(json.dumps(document), strict=True)
     except pydantic.ValidationError as wrong:

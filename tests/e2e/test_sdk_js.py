@@ -137,6 +137,18 @@ def test_it_counts_its_tries_and_names_no_intention(openai_sim: Simulator, files
     assert all((each.fields, each.files) == (tries[0].fields, tries[0].files) for each in tries)
 
 
+def test_files_are_lent_listed_by_pages_and_deleted_on_the_way(
+    sandbox_gateway: GatewayProcess, files: list[Path]
+) -> None:
+    expiry = {"anchor": "created_at", "seconds": 7200}
+    told = through(sandbox_gateway, "files", {"purpose": "vision", "expires_after": expiry}, files={"file": files[0]})
+    made = told.result["made"]
+    assert [each["expires_at"] - each["created_at"] for each in made] == [7200] * 3
+    ours = [each["id"] for each in made]
+    assert [each for each in told.result["listed"] if each in ours] == ours[::-1]
+    assert (set(told.result["left"]) & {*ours}, told.result["has_more"]) == (set(), False)
+
+
 def test_its_lock_pins_every_package_and_names_no_registry() -> None:
     text = (ROOT / "tests" / "sdk_js" / "package-lock.json").read_text()
     packages = {name: package for name, package in json.loads(text)["packages"].items() if name}

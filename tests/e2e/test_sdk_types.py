@@ -150,10 +150,13 @@ def test_a_refusal_is_an_error(
 
 def test_files_are_files(http: httpx2.Client, sandbox_gateway: GatewayProcess, faults: Checker) -> None:
     url, headers = f"{sandbox_gateway.url}/v1/files", sandbox_gateway.headers
-    file = http.post(url, data={"purpose": "vision"}, files={"file": ("a.png", png())}, headers=headers).json()
+    lent = {"purpose": "vision", "expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    file = http.post(url, data=lent, files={"file": ("a.png", png())}, headers=headers).json()
+    listed = http.get(url, params={"limit": 1}, headers=headers).json()
     again = http.get(f"{url}/{file['id']}", headers=headers).json()
     gone = http.delete(f"{url}/{file['id']}", headers=headers).json()
     assert [faults(("openai.types", "FileObject"), each) for each in (file, again)] == [[], []]
+    assert (faults(("openai.pagination", "SyncCursorPage[FileObject]"), listed), listed["data"]) == ([], [file])
     assert faults(("openai.types", "FileDeleted"), gone) == []
 
 

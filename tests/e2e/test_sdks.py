@@ -157,3 +157,10 @@ def test_files_are_brought_edited_and_deleted(
     }
     (received,) = openai_sim.requests
     assert [file.body for file in received.files] == [(folder / "image-0.png").read_bytes()]
+
+
+def test_files_are_lent_listed_by_pages_and_deleted_on_the_way(
+    sdk: str, sandbox_gateway: GatewayProcess, folder: Path
+) -> None:
+    answer = run(sdk, "files_listed", sandbox_gateway, folder)
+    assert answer == {"seconds": [7200] * 3, "newest_first": True, "left": []}

@@ -16,7 +16,7 @@ FAR = "2099"  # the year of moments that an example means
 
 COUNTED: Mapping[str, str] = {
     r"img_[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})": "{:032d}",
-    r"file-[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})": "{:032d}",
+    r"file-[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})(?:-[0-9]{4,7})?": "{:032d}",
     r"key_(?P<turn>[0-9a-f]{16})\b": "{:016d}",
     r"igw_(?P<turn>[A-Za-z0-9_-]{43})": "{:043d}",
     r"\bexpires=(?P<turn>\d{10})\b": str(UNIX),

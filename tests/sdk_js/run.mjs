@@ -4,7 +4,7 @@
 //
 // OPENAI_BASE_URL and OPENAI_API_KEY say where, as they do for everybody who uses the SDK. The call is one JSON object:
 //
-//     operation   "generate" or "edit"
+//     operation   "generate", "edit" or "files", which brings a file three times, lists all and deletes them on the way
 //     params      what the SDK is given; `stream: true` among it makes the answer a stream
 //     files       pictures of an edit by parameter, or lists of them: a path, whose file the SDK reads as it sends it,
 //                 or {"path", "type"}, which is read before and says of what type it is
@@ -53,7 +53,22 @@ function ours(headers) {
   return Object.fromEntries([...(headers ?? [])].filter(([name]) => name.startsWith("x-")));
 }
 
+async function files(client, { params, files: { file } }) {
+  const made = [];
+  for (let turn = 0; turn < 3; turn++) {
+    made.push(await client.files.create({ ...params, file: createReadStream(file) }));
+  }
+  const listed = [];
+  for await (const each of client.files.list({ limit: 1 })) {
+    listed.push(each.id);
+    if (made.some(({ id }) => id === each.id)) await client.files.delete(each.id);
+  }
+  const { data, has_more } = await client.files.list();
+  print("result", { result: { made, listed, left: data.map(({ id }) => id), has_more } });
+}
+
 async function perform(client, call, params) {
+  if (call.operation === "files") return files(client, call);
   const asked = client.images[call.operation](params, call.request);
   const { data, response } = await asked.withResponse();
   print("headers", { headers: ours(response.headers) });

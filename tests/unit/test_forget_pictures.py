@@ -1,14 +1,19 @@
 """Pictures that were kept long enough go; everything else stays."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
-from service.domain.kept import name_of, new_id
-from service.usecases.events import PicturesForgotten, StoreFailed
+from service.domain.kept import BROUGHT, Brought, label_name, name_of, new_id
+from service.usecases.events import FilesUnlisted, PicturesForgotten, StoreFailed
 from service.usecases.forget_pictures import ForgetPictures
+from service.usecases.list_files import ListFiles
+from service.usecases.read_pictures import ReadPictures
+from tests.fakes.files import FakeFileIndex
 from tests.fakes.observer import Recorder
 from tests.fakes.pictures import NOON, FakePictures
 
+KEEP_SECONDS = 3600
 OLD, NEW = (name_of(new_id("search", "png", digit * 32)) for digit in "01")
 
 
@@ -17,8 +22,15 @@ class Stage:
 
     def __init__(self) -> None:
         self.store, self.observe, self.now = FakePictures(), Recorder(), NOON
+        self.index = FakeFileIndex()
+        self.pictures = ReadPictures(store=self.store, keep_seconds=KEEP_SECONDS, now=lambda: self.now)
         self.forget = ForgetPictures(
-            store=self.store, observe=self.observe, now=lambda: self.now, keep_seconds=3600, sweep_seconds=0.001
+            store=self.store,
+            files=ListFiles(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now),
+            observe=self.observe,
+            now=lambda: self.now,
+            keep_seconds=KEEP_SECONDS,
+            sweep_seconds=0.001,
         )
 
     async def fill(self) -> None:
@@ -27,6 +39,16 @@ class Stage:
         await self.store.keep("notes.txt", b"not ours")
         self.store.now = NOON
         await self.store.keep(NEW, b"new")
+
+    async def bring(self, digit: str, filename: bytes = b"fox.png", seconds: int | None = None) -> Brought:
+        """Put a file into the store as a gateway does that keeps no list."""
+        picture = new_id("search", "png", digit * 32, BROUGHT, seconds)
+        await self.store.keep(label_name(name_of(picture)), filename)
+        await self.store.keep(name_of(picture), b"fox")
+        return Brought(id=picture, filename=filename.decode(errors="replace"), length=3, at=self.store.now)
+
+    def listed(self) -> list[Brought]:
+        return [file for picture, file in self.index.files.items() if picture not in self.index.deleted]
 
 
 async def test_what_is_old_goes_and_what_is_new_or_not_ours_stays() -> None:
@@ -65,3 +87,73 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
 
     failed = StoreFailed(request_id="background", reason="The picture store does not answer.")
     assert stage.observe.events == [failed, PicturesForgotten(count=1)]
+
+
+async def test_files_that_the_list_lacks_are_found_by_one_look() -> None:
+    stage = Stage()
+    await stage.fill()
+    files = [await stage.bring("2"), await stage.bring("3", b"\xfff\x00ox")]
+    await stage.store.keep(name_of(new_id("search", "png", "4" * 32, BROUGHT)), b"a file without a name")
+
+    await stage.forget.sweep()
+    await stage.forget.sweep()
+
+    assert stage.listed() == [files[0], replace(files[1], filename="\ufffdfox")]
+
+
+async def test_a_file_goes_when_its_caller_said_and_not_before() -> None:
+    stage = Stage()
+    lent, shared = await stage.bring("2", seconds=1800), await stage.bring("3")
+    await stage.forget.sweep()
+    stage.now += timedelta(seconds=1800 - 0.001)
+    await stage.forget.sweep()
+    assert stage.listed() == [lent, shared]
+    assert name_of(lent.id) in stage.store.kept
+
+    stage.now += timedelta(seconds=0.001)
+    await stage.forget.sweep()
+
+    assert stage.listed() == [shared]
+    assert name_of(lent.id) not in stage.store.kept
+
+
+async def test_what_is_gone_from_the_store_leaves_the_list() -> None:
+    stage = Stage()
+    stage.store.now -= timedelta(minutes=61)
+    settled = await stage.bring("2", seconds=7200)
+    stage.store.now += timedelta(minutes=31)
+    young = await stage.bring("3")
+    await stage.index.add([settled, young])
+    stage.forget = replace(stage.forget, keep_seconds=7200)
+    await stage.store.forget([name_of(file.id) for file in (settled, young)])
+
+    await stage.forget.sweep()
+
+    assert stage.listed() == [young]
+
+
+async def test_while_the_list_is_away_pictures_go_all_the_same() -> None:
+    stage = Stage()
+    await stage.fill()
+    file = await stage.bring("2")
+    stage.index.down = True
+
+    await stage.forget.sweep()
+    stage.index.down = False
+    assert set(stage.store.kept) == {NEW, "notes.txt", name_of(file.id), label_name(name_of(file.id))}
+    assert stage.observe.events == [
+        FilesUnlisted(reason="The ledger of record does not answer."),
+        PicturesForgotten(count=1),
+    ]
+    await stage.forget.sweep()
+
+    assert stage.listed() == [file]
+
+
+async def test_a_list_that_goes_away_at_the_end_of_a_look_is_told_of() -> None:
+    stage = Stage()
+    stage.index.down = True
+
+    await stage.forget.sweep()
+
+    assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")]

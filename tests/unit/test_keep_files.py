@@ -1,19 +1,25 @@
 """Files that callers bring: pictures only, and each team its own."""
 
+import asyncio
 import itertools
 from datetime import timedelta
 
 import pytest
 
-from service.domain.errors import InvalidValue, PictureNotFound, StoreUnavailable, UnreadableFile
+from service.domain.errors import BooksUnavailable, InvalidValue, PictureNotFound, StoreUnavailable, UnreadableFile
 from service.domain.images import Reference, Size
 from service.domain.kept import BROUGHT, DRAWN, name_of, new_id
 from service.domain.teams import Team
+from service.usecases import list_files
+from service.usecases.events import FilesUnlisted
 from service.usecases.keep_files import KeepFiles
+from service.usecases.list_files import ListFiles
 from service.usecases.ports import Look
 from service.usecases.read_pictures import ReadPictures
 from tests.fakes.builders import upload
 from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.files import FakeFileIndex
+from tests.fakes.observer import Recorder
 from tests.fakes.pictures import NOON, FakePictures
 
 TEAM, OTHERS = Team(name="search"), Team(name="ads")
@@ -25,11 +31,15 @@ GIF = Look(media_type="image/gif", size=Size(1, 1), alpha=False)
 class Stage:
     """The story among fakes, and a clock."""
 
-    def __init__(self, look: Look | None = None, *, stored: bool = True) -> None:
+    def __init__(self, look: Look | None = None, *, stored: bool = True, keep_seconds: float = 60) -> None:
         self.store, self.now, numbers = FakePictures(), NOON, itertools.count()
-        self.pictures = ReadPictures(store=self.store if stored else None, keep_seconds=60, now=lambda: self.now)
+        store = self.store if stored else None
+        self.pictures = ReadPictures(store=store, keep_seconds=keep_seconds, now=lambda: self.now)
+        self.index, self.observe = FakeFileIndex(), Recorder()
+        self.listing = ListFiles(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now)
         self.files = KeepFiles(
             pictures=self.pictures,
+            listing=self.listing,
             darkroom=FakeDarkroom(looks={FOX.digest: look} if look else {}),
             mint=lambda: f"{next(numbers):032x}",
         )
@@ -93,6 +103,82 @@ async def test_what_is_too_old_is_not_there_even_if_it_was_not_deleted_yet() -> 
         await stage.pictures.read(file.kept.name)
 
 
+@pytest.mark.parametrize(("asked", "kept", "seconds"), [(3600, 7200, 3600), (7200, 3600, 3600), (None, 60, 60)])
+async def test_a_file_is_kept_as_long_as_its_caller_and_the_gateway_say(
+    asked: int | None, kept: float, seconds: int
+) -> None:
+    stage = Stage(keep_seconds=kept)
+    file = await stage.files.add(FOX, "fox.png", TEAM, asked)
+    assert file.expires_at == int(NOON.timestamp()) + seconds
+
+    stage.now += timedelta(seconds=seconds - 0.001)
+    assert await stage.files.describe(file.id, TEAM) == file
+    assert (await stage.files.page(TEAM, most=9, descending=True, after=None)).files == [file]
+    stage.now += timedelta(seconds=0.001)
+
+    with pytest.raises(PictureNotFound):
+        await stage.files.describe(file.id, TEAM)
+    with pytest.raises(PictureNotFound):
+        await stage.pictures.read(file.kept.name)
+    assert (await stage.files.page(TEAM, most=9, descending=True, after=None)).files == []
+
+
+async def test_files_that_were_brought_are_listed_and_drawn_ones_are_not() -> None:
+    stage = Stage()
+    await stage.store.keep(name_of(new_id("search", "png", "0" * 32, DRAWN)), b"fox")
+    first = await stage.files.add(FOX, "fox.png", TEAM)
+    stage.store.now += timedelta(seconds=1)
+    second = await stage.files.add(FOX, "owl.png", TEAM)
+    await stage.files.add(FOX, "theirs.png", OTHERS)
+
+    page = await stage.files.page(TEAM, most=1, descending=True, after=None)
+    rest = await stage.files.page(TEAM, most=1, descending=True, after=second.id)
+
+    assert (page.files, page.has_more) == ([second], True)
+    assert (rest.files, rest.has_more) == ([first], False)
+    await stage.files.forget(second.id, TEAM)
+    again = await stage.files.page(TEAM, most=2, descending=False, after=None)
+    assert (again.files, again.has_more) == ([first], False)
+
+
+@pytest.mark.parametrize(
+    "after", ["", "file-1", "\x00", new_id("search", "png", "9" * 32, BROUGHT), new_id("ads", "png", "2" * 32, BROUGHT)]
+)
+async def test_a_list_goes_on_behind_a_file_of_the_team_only(after: str) -> None:
+    stage = Stage()
+    for team in (TEAM, TEAM, OTHERS):
+        await stage.files.add(FOX, "fox.png", team)
+
+    with pytest.raises(InvalidValue, match="after") as refused:
+        await stage.files.page(TEAM, most=1, descending=True, after=after)
+
+    assert refused.value.param == "after"
+
+
+async def test_files_come_and_go_while_the_list_is_away() -> None:
+    stage = Stage()
+    stage.index.down = True
+
+    file = await stage.files.add(FOX, "fox.png", TEAM)
+    assert await stage.files.describe(file.id, TEAM) == file
+    with pytest.raises(BooksUnavailable):
+        await stage.files.page(TEAM, most=1, descending=True, after=None)
+    await stage.files.forget(file.id, TEAM)
+
+    assert stage.store.kept == {}
+    assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")] * 2
+
+
+async def test_a_list_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    monkeypatch.setattr(list_files, "WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(stage.index, "add", lambda _: asyncio.sleep(60))
+
+    await stage.files.add(FOX, "fox.png", TEAM)
+
+    assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")]
+
+
 @pytest.mark.parametrize(
     ("look", "reference", "code"),
     [
@@ -118,6 +204,7 @@ async def test_without_a_store_there_is_nothing_to_bring_or_to_find() -> None:
         await stage.files.describe(new_id("search", "png", "0" * 32), TEAM)
 
     assert refused.value.param == "file"
+    assert (await stage.files.page(TEAM, most=1, descending=True, after=None)).files == ()
 
 
 async def test_a_store_that_is_down_says_so() -> None:

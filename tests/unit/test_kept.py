@@ -10,15 +10,20 @@ from service.domain.kept import (
     BROUGHT,
     DRAWN,
     Kept,
+    brought_id,
     forgettable,
     is_name,
     is_old,
     label,
     label_name,
+    lifetime,
+    mark_of,
+    mark_team,
     media_type_of,
     name_of,
     new_id,
     owned_name,
+    seconds_of,
 )
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -50,6 +55,22 @@ def test_everything_follows_from_the_id(kind: str, form: str, ending: str, media
     assert owned_name("search", picture) == name_of(picture)
 
 
+@pytest.mark.parametrize(("seconds", "end"), [(None, RANDOM), (3600, "-3600"), (2_592_000, "-2592000")])
+def test_an_id_says_how_long_its_file_is_lent(seconds: int | None, end: str) -> None:
+    picture = new_id("search", "jpeg", RANDOM, BROUGHT, seconds)
+
+    assert picture.endswith(end)
+    assert (seconds_of(picture), mark_of(picture)) == (seconds, mark_team("search"))
+    assert owned_name("search", picture) == f"{picture}.jpg"
+    assert brought_id(f"{picture}.jpg") == picture
+    assert lifetime(f"{picture}.jpg", 10 * DAY) == min(seconds or 10 * DAY, 10 * DAY)
+
+
+@pytest.mark.parametrize("name", [ID, f"{ID}.png", "file-1.png", f"{BROUGHT}{ID[4:]}.png.name", "notes.txt"])
+def test_only_files_that_were_brought_are_listed(name: str) -> None:
+    assert brought_id(name) is None
+
+
 @given(st.text(max_size=60))
 def test_no_text_leads_out_of_the_store(text: str) -> None:
     assert owned_name("search", text) is None
@@ -67,6 +88,11 @@ def test_no_text_leads_out_of_the_store(text: str) -> None:
         ID.upper(),
         ID[:-1],
         ID.replace("img_", "doc_"),
+        f"{ID}-0",
+        f"{ID}-0999",
+        f"{ID}-99999999",
+        f"{ID}-3600s",
+        f"{ID}-\N{ARABIC-INDIC DIGIT ONE}000",
         f" {ID}",
     ],
 )
@@ -105,6 +131,8 @@ def listed(name: str, age: float) -> Kept:
 
 
 BROUGHT_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT))
+LENT_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT, 7200))
+LONG_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT, 2 * DAY))
 
 
 @pytest.mark.parametrize(
@@ -114,8 +142,15 @@ BROUGHT_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT))
         (f"{ID}.png", DAY, True),
         (BROUGHT_NAME, DAY - 1, False),
         (BROUGHT_NAME, DAY, True),
-        (label_name(BROUGHT_NAME), DAY - 1, False),
-        (label_name(BROUGHT_NAME), DAY, True),
+        (label_name(BROUGHT_NAME), DAY + 3599, False),
+        (label_name(BROUGHT_NAME), DAY + 3600, True),
+        (LENT_NAME, 7199, False),
+        (LENT_NAME, 7200, True),
+        (label_name(LENT_NAME), 7200 + 3599, False),
+        (label_name(LENT_NAME), 7200 + 3600, True),
+        (f"{LENT_NAME}#1", 3600, True),
+        (LONG_NAME, DAY - 1, False),
+        (LONG_NAME, DAY, True),
         (f"{ID}.png#1", 3599, False),
         (f"{ID}.png#17", 3600, True),
         (f"{label_name(BROUGHT_NAME)}#2", 3600, True),

@@ -21,7 +21,7 @@ from service.adapters.changing import Changing, as_of_now
 from service.adapters.sql.engine import SQLITE, Database, SchemaError, file_of, kind_of
 from service.domain.errors import BooksUnavailable
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision that this version needs: the newest one in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

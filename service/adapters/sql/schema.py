@@ -129,6 +129,24 @@ facts = Table(
 )
 """What all replicas have to know alike."""
 
+files = Table(
+    "files",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("mark", TEXT, nullable=False),
+    Column("filename", TEXT, nullable=False),
+    Column("bytes", BIG, nullable=False),
+    Column("created_at", BIG, nullable=False),
+    Column("seconds", BIG),
+    Column("deleted", Integer, nullable=False),
+)
+"""The files that teams brought, by the mark of the team; `seconds` is how long they may be kept, if that was said.
+
+A deleted file keeps its row, without its name, until its time is over: lists go on behind it.
+"""
+
+Index("files_team", files.c.mark, files.c.created_at, files.c.id)
+
 audit = Table(
     "audit",
     metadata,

@@ -1,0 +1,124 @@
+"""Lists the files that teams brought. What is listed is in the database; what is there is in the picture store.
+
+Rule: the list may lag, and never decides whether an id leads to a file. A file is listed when it is brought. Each look
+through the picture store adds what the list lacks, such as files of older versions, and takes out what is gone. While
+the database is away, files come and go as before; only who asks for the list gets to know.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.domain.errors import BooksUnavailable, InvalidValue, PictureNotFound
+from service.domain.kept import Brought, Kept, brought_id, label, label_name, mark_team, owned_name
+from service.domain.teams import Team
+from service.usecases.events import FilesUnlisted
+from service.usecases.ports import FileIndex, FileQuery, Observer
+from service.usecases.read_pictures import ReadPictures
+
+WAIT_SECONDS = 1.0  # a caller who brings a file waits no longer for the list
+SETTLED = timedelta(hours=1)  # what is younger may have been written while a look was under way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFiles:
+    """The use case. `now` gives an aware UTC time."""
+
+    index: FileIndex
+    pictures: ReadPictures
+    observe: Observer
+    now: Callable[[], datetime]
+
+    async def add(self, file: Brought) -> None:
+        """List a file that was brought."""
+        await self._try(self.index.add([file]))
+
+    async def delete(self, picture: str) -> None:
+        """List a file no longer."""
+        await self._try(self.index.delete([picture]))
+
+    async def page(self, team: Team, *, most: int, descending: bool, after: str | None) -> list[Brought]:
+        """So many files of a team.
+
+        Raises:
+            InvalidValue: `after` is no file of this team that the list knows.
+            BooksUnavailable: there is no list just now.
+        """
+        query = FileQuery(
+            mark=mark_team(team.name),
+            now=self.now(),
+            keep_seconds=self.pictures.keep_seconds,
+            most=most,
+            descending=descending,
+            after=after,
+        )
+        known = after is None or owned_name(team.name, after) is not None
+        found = await self.index.page(query) if known else None
+        if found is None:
+            raise InvalidValue("after: there is no such file in the list. Begin again without it.", param="after")
+        return [*found]
+
+    def compare(self) -> "Comparison":
+        """Begin a look through the picture store."""
+        return Comparison(files=self, begun=self.now())
+
+    async def _try(self, change: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await change
+        except (BooksUnavailable, TimeoutError):
+            self.observe(FilesUnlisted(reason="The ledger of record does not answer."))
+
+
+@dataclass(slots=True, kw_only=True)
+class Comparison:
+    """The list and the picture store, side by side. It ends early when the database does not answer."""
+
+    files: ListFiles
+    begun: datetime
+    seen: set[str] = field(default_factory=set)
+    failed: bool = False
+
+    async def take(self, batch: Iterable[Kept]) -> None:
+        """Add what is in the store and not in the list. Raises `StoreUnavailable`."""
+        found = {picture: kept for kept in batch if (picture := brought_id(kept.name))}
+        self.seen.update(found)
+        if not found or self.failed:
+            return
+        try:
+            unknown = await self.files.index.unknown(found.keys())
+            await self.files.index.add([each async for each in self._read(found[picture] for picture in unknown)])
+        except BooksUnavailable as away:
+            self._fail(away)
+
+    async def finish(self) -> None:
+        """Take out what is in the list and not in the store, once all of the store was taken."""
+        index = self.files.index
+        if self.failed:
+            return
+        try:
+            async for ids in index.listed(self.begun - SETTLED):
+                if gone := set(ids) - self.seen:
+                    await index.delete(gone)
+            await index.expire(self.begun, self.files.pictures.keep_seconds)
+        except BooksUnavailable as away:
+            self._fail(away)
+
+    async def _read(self, unknown: Iterable[Kept]) -> AsyncIterator[Brought]:
+        for kept in unknown:
+            try:
+                named = await self.files.pictures.whole(label_name(kept.name))
+            except PictureNotFound:  # it was deleted meanwhile
+                continue
+            yield Brought(
+                id=kept.name.partition(".")[0],
+                filename=label(named.decode(errors="replace")),
+                length=kept.length,
+                at=kept.at,
+            )
+
+    def _fail(self, away: BooksUnavailable) -> None:
+        self.failed = True
+        self.files.observe(FilesUnlisted(reason=away.message))

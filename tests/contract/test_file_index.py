@@ -1,0 +1,151 @@
+"""The list of files: in memory, in SQLite and in PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.adapters.sql.engine import connect
+from service.adapters.sql.files import SqlFileIndex
+from service.domain.errors import BooksUnavailable
+from service.domain.kept import BROUGHT, Brought, mark_team, new_id
+from service.usecases.ports import FileIndex, FileQuery
+from tests.fakes.files import FakeFileIndex
+
+pytest_plugins = ["tests.databases"]
+
+NOW = datetime(2026, 11, 21, 12, 30, 15, 123457, tzinfo=UTC)
+HOUR, DAY = 3600, 86_400
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def index(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[FileIndex]:
+    if request.param == "fake":
+        yield FakeFileIndex()
+        return
+    database = connect(await asyncio.to_thread(new_database, request.param))
+    yield SqlFileIndex(database)
+    await database.close()
+
+
+def brought(number: int, age: float = 0, team: str = "search", seconds: int | None = None) -> Brought:
+    picture = new_id(team, "png", f"{number:032x}", BROUGHT, seconds)
+    return Brought(id=picture, filename=f"fox {number} é.png", length=2**33, at=NOW - timedelta(seconds=age))
+
+
+def query(**changes: Any) -> FileQuery:
+    usual: dict[str, Any] = {"mark": mark_team("search"), "now": NOW, "keep_seconds": 30 * DAY, "most": 10}
+    return FileQuery(**usual | {"descending": True} | changes)
+
+
+async def test_files_are_listed_by_their_time_and_then_by_their_id(index: FileIndex) -> None:
+    files = [brought(1, age=5), brought(3, age=9), brought(2, age=9), brought(4, age=0)]
+    await index.add(files)
+
+    by_time = [files[3], files[0], files[1], files[2]]
+    assert await index.page(query()) == by_time
+    assert await index.page(query(descending=False)) == by_time[::-1]
+    assert await index.page(query(most=2)) == by_time[:2]
+
+
+@pytest.mark.parametrize("descending", [True, False])
+async def test_a_list_goes_on_behind_any_file_of_it(index: FileIndex, descending: bool) -> None:
+    await index.add([brought(number, age=number // 3) for number in range(10)])
+    everything = await index.page(query(descending=descending))
+    assert everything
+    assert len(everything) == 10
+    for place, file in enumerate(everything):
+        page = await index.page(query(descending=descending, after=file.id, most=4))
+        assert page == everything[place + 1 :][:4]
+
+
+async def test_a_deleted_file_is_not_listed_but_still_a_place_in_the_list(index: FileIndex) -> None:
+    files = [brought(number, age=number) for number in range(4)]
+    await index.add(files)
+
+    await index.delete([files[1].id, brought(9).id])
+    await index.add([files[1]])
+
+    assert await index.page(query()) == [files[0], *files[2:]]
+    assert await index.page(query(after=files[1].id)) == files[2:]
+    assert await index.unknown([files[1].id, brought(9).id]) == {brought(9).id}
+
+
+async def test_a_team_sees_its_own(index: FileIndex) -> None:
+    mine, theirs = brought(1), brought(2, team="ads")
+    await index.add([mine, theirs])
+
+    assert await index.page(query()) == [mine]
+    assert await index.page(query(mark=mark_team("ads"))) == [theirs]
+    assert await index.page(query(mark=mark_team("nobody"))) == []
+    assert await index.page(query(after=theirs.id)) is None
+    assert await index.page(query(after=brought(3).id)) is None
+
+
+async def test_a_file_is_listed_as_long_as_it_is_kept(index: FileIndex) -> None:
+    lent, shared = brought(1, age=HOUR - 0.001, seconds=HOUR), brought(2, age=DAY - 0.001)
+    over = [brought(3, age=HOUR, seconds=HOUR), brought(4, age=DAY), brought(5, age=DAY, seconds=2 * DAY)]
+    await index.add([lent, shared, *over])
+
+    assert await index.page(query(keep_seconds=DAY)) == [lent, shared]
+    assert await index.page(query(keep_seconds=DAY, after=over[0].id)) == [shared]
+    await index.expire(NOW, DAY)
+
+    assert await index.page(query(keep_seconds=DAY)) == [lent, shared]
+    assert await index.unknown([file.id for file in (lent, shared, *over)]) == {file.id for file in over}
+
+
+async def test_what_is_known_already_is_left_as_it_is(index: FileIndex) -> None:
+    file = brought(1)
+    await asyncio.gather(*(index.add([file, brought(2)]) for _ in range(5)))
+    await index.add([Brought(id=file.id, filename="other", length=1, at=NOW)])
+    await index.add([])
+
+    assert await index.page(query(descending=False)) == [file, brought(2)]
+
+
+async def test_all_that_is_listed_can_be_gone_through(index: FileIndex) -> None:
+    files = [brought(number, age=10) for number in range(1203)]
+    await index.add(files)
+    await index.add([brought(2000, age=5), brought(2001, age=10)])
+    await index.delete([brought(2001).id])
+
+    found = [picture async for batch in index.listed(NOW - timedelta(seconds=5)) for picture in batch]
+
+    assert sorted(found) == [file.id for file in files]
+    assert len(await everything(index)) == len(files) + 1
+    assert await index.unknown([*found, brought(3000).id]) == {brought(3000).id}
+    await index.delete(found)
+    assert await index.page(query()) == [brought(2000, age=5)]
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def no_index(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[FileIndex]:
+    if request.param == "fake":
+        fake = FakeFileIndex()
+        fake.down = True
+        yield fake
+        return
+    database = connect(await asyncio.to_thread(absent_database, request.param))
+    yield SqlFileIndex(database)
+    await database.close()
+
+
+async def everything(index: FileIndex) -> list[str]:
+    return [picture async for batch in index.listed(NOW) for picture in batch]
+
+
+async def test_an_index_that_is_down_says_so(no_index: FileIndex) -> None:
+    verbs: list[Coroutine[Any, Any, object]] = [
+        no_index.add([brought(1)]),
+        no_index.delete([brought(1).id]),
+        no_index.page(query()),
+        no_index.unknown([brought(1).id]),
+        everything(no_index),
+        no_index.expire(NOW, DAY),
+    ]
+    for verb in verbs:
+        with pytest.raises(BooksUnavailable):
+            await verb

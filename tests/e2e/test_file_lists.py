@@ -1,0 +1,148 @@
+"""Files that teams brought, as they list them, and files that go when their callers said."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from service.domain.kept import BROUGHT, label_name, name_of, new_id
+from tests.e2e.album import OTHERS, drawn, edit, settings
+from tests.e2e.pictures import png
+from tests.gateway import GatewayProcess, within_patience
+
+HOUR = 3600
+LENT = {"purpose": "vision", "expires_after[anchor]": "created_at", "expires_after[seconds]": str(HOUR)}
+SWEEPING = "pictures: {link_seconds: 60, keep_seconds: 7200, sweep_seconds: 0.1}"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, config: Path) -> Iterator[GatewayProcess]:
+    """A gateway that keeps pictures for two hours, and looks for old ones all the time."""
+    environment = {"IMAGE_GATEWAY_CONFIG": settings(tmp_path / "config", config, SWEEPING)}
+    with GatewayProcess(tmp_path / "data", environment) as process:
+        yield process
+
+
+def bring(http: httpx2.Client, gateway: GatewayProcess, name: str = "fox.png", **form: str) -> dict[str, object]:
+    reply = http.post(
+        f"{gateway.url}/v1/files",
+        data=form or {"purpose": "vision"},
+        files={"file": (name, png())},
+        headers=gateway.headers,
+    )
+    assert reply.status_code == 200, reply.text
+    found: dict[str, object] = reply.json()
+    return found
+
+
+def listed(http: httpx2.Client, gateway: GatewayProcess, **query: object) -> httpx2.Response:
+    return http.get(f"{gateway.url}/v1/files", params=query, headers=gateway.headers)  # type: ignore[arg-type]
+
+
+def age(gateway: GatewayProcess, picture: object, seconds: float) -> None:
+    """Have the store believe that a file was written so long ago."""
+    at = time.time() - seconds
+    (found,) = [path for path in (gateway.data / "pictures").glob(f"{picture}.*") if path.suffix != ".name"]
+    for path in (found, found.with_name(label_name(found.name))):
+        os.utime(path, (at, at))
+
+
+def test_a_team_lists_what_it_brought(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    empty = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
+    assert listed(http, gateway).json() == empty
+    drawn(http, gateway)
+    files = [bring(http, gateway, f"fox {number}.png") for number in range(3)]
+
+    newest_first = listed(http, gateway).json()
+    assert newest_first == empty | {
+        "data": files[::-1],
+        "first_id": files[2]["id"],
+        "last_id": files[0]["id"],
+    }
+    assert listed(http, gateway, order="asc", purpose="vision").json()["data"] == files
+    assert listed(http, gateway, purpose="batch").json() == empty
+    page = listed(http, gateway, limit=2, after=files[2]["id"], order="desc").json()
+    assert (page["data"], page["has_more"]) == (files[1::-1], False)
+    page = listed(http, gateway, limit=1).json()
+    assert (page["data"], page["has_more"], page["last_id"]) == (files[2:], True, files[2]["id"])
+    theirs = http.get(f"{gateway.url}/v1/files", headers=OTHERS)
+    assert theirs.json() == empty
+    assert http.get(f"{gateway.url}/v1/files").status_code == 401
+
+
+def test_a_deleted_file_leaves_the_list_and_the_list_goes_on_behind_it(
+    http: httpx2.Client, gateway: GatewayProcess
+) -> None:
+    files = [bring(http, gateway) for _ in range(3)]
+    http.delete(f"{gateway.url}/v1/files/{files[1]['id']}", headers=gateway.headers)
+
+    assert listed(http, gateway).json()["data"] == [files[2], files[0]]
+    assert listed(http, gateway, after=files[1]["id"]).json()["data"] == [files[0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "param", "code"),
+    [
+        ({"limit": "0"}, "limit", "invalid_value"),
+        ({"limit": "10001"}, "limit", "invalid_value"),
+        ({"limit": "ten"}, "limit", "invalid_value"),
+        ({"order": "ASC"}, "order", "invalid_value"),
+        ({"purpose": "visions"}, "purpose", "invalid_value"),
+        ({"after": "file-1"}, "after", "invalid_value"),
+        ({"after": new_id("dev", "png", "0" * 32, BROUGHT)}, "after", "invalid_value"),
+        ({"before": "file-1"}, "before", "unknown_parameter"),
+        ({"limit": ["1", "2"]}, "limit", "invalid_value"),
+    ],
+)
+def test_a_list_that_is_asked_for_wrongly_is_refused_by_name(
+    http: httpx2.Client, sandbox_gateway: GatewayProcess, query: dict[str, str], param: str, code: str
+) -> None:
+    reply = listed(http, sandbox_gateway, **query)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
+
+
+def test_a_file_is_there_as_long_as_its_caller_said(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    lent, other = bring(http, gateway, **LENT), bring(http, gateway)
+    assert isinstance(lent["created_at"], int)
+    assert lent["expires_at"] == lent["created_at"] + HOUR
+    address = f"{gateway.url}/v1/files/{lent['id']}"
+    for file in (lent, other):
+        age(gateway, file["id"], HOUR - 60)
+    assert http.get(address, headers=gateway.headers).status_code == 200
+    assert edit(http, gateway, images=[{"file_id": lent["id"]}]).status_code == 200
+    assert http.get(f"{address}/content", headers=gateway.headers).content == png()
+
+    for file in (lent, other):
+        age(gateway, file["id"], HOUR)
+
+    for path in (address, f"{address}/content"):
+        reply = http.get(path, headers=gateway.headers)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (404, "file_not_found")
+    reply = edit(http, gateway, images=[{"file_id": lent["id"]}])
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "file_not_found")
+    gateway.await_logged("pictures forgotten")
+    left = {path.name for path in (gateway.data / "pictures").glob("file-*")}
+    assert f"{lent['id']}.png" not in left
+    assert f"{other['id']}.png" in left
+
+
+def test_what_the_gateway_keeps_for_a_shorter_time_goes_sooner(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    file = bring(http, gateway, **LENT | {"expires_after[seconds]": "86400"})
+    assert isinstance(file["created_at"], int)
+    assert file["expires_at"] == file["created_at"] + 7200
+
+
+def test_files_of_an_older_gateway_are_found(http: httpx2.Client, gateway: GatewayProcess) -> None:
+    pictures, name = gateway.data / "pictures", name_of(new_id("dev", "png", "0" * 32, BROUGHT))
+    (pictures / label_name(name)).write_text("an old fox.png")
+    (pictures / name).write_bytes(png())
+
+    assert within_patience(lambda: bool(listed(http, gateway).json()["data"]))
+    (file,) = listed(http, gateway).json()["data"]
+
+    assert (file["id"], file["filename"]) == (name.removesuffix(".png"), "an old fox.png")
+    assert http.get(f"{gateway.url}/v1/files/{file['id']}", headers=gateway.headers).json() == file
