@@ -45,6 +45,7 @@ from service.usecases.events import (
     HoldVoided,
     LeaseAwaited,
     Listening,
+    LogLineLost,
     LoopLagged,
     PicturesForgotten,
     QuoteExceeded,
@@ -194,6 +195,7 @@ EVENTS: tuple[Event, ...] = (
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
     StoreUnusable(store="REDIS_URL", problem="p"),
     StoreUsable(store="REDIS_URL"),
+    LogLineLost(),
 )
 
 
