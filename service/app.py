@@ -270,6 +270,7 @@ def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts, c
         ),
         crowded=crowd.is_full,
         now=now,
+        zero_usage=settings.cache.usage == "zero",
     )
 
 

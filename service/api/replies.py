@@ -27,7 +27,10 @@ class TokenDetails(msgspec.Struct):
 
 
 class TokenUsage(msgspec.Struct):
-    """Tokens as the vendor counted them, over all pictures of the reply."""
+    """Tokens as the vendor counted them, over all pictures of the reply.
+
+    An operator may have replies that were bought for another request (`x-gateway-cache: hit` or `joined`) say 0.
+    """
 
     input_tokens: int
     input_tokens_details: TokenDetails

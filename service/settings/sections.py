@@ -160,6 +160,13 @@ class Cache(Entry, frozen=True):
     ] = 3600
     most_bytes: Annotated[int, Meta(ge=1, le=268_435_456, description="Larger results are not kept.")] = 16_777_216
     shared: Annotated[bool, Meta(description="One team gets what was bought for another.")] = False
+    usage: Annotated[
+        Literal["full", "zero"],
+        Meta(
+            description="What replies that were bought for another request say of tokens: what the purchase took "
+            "(full), or none (zero), so that clients which price `usage` do not count it twice."
+        ),
+    ] = "full"
     in_flight: Annotated[
         Literal["join", "vary"],
         Meta(

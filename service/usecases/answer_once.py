@@ -22,10 +22,7 @@ from service.usecases.detached import Detached
 from service.usecases.flights import Result, Results, Told
 from service.usecases.fly import Brought, Flight, Fly
 from service.usecases.serve_kept import ServeKept
-from service.usecases.share import MICROSECONDS, Share
-
-FREE = frozenset({Source.HIT, Source.JOINED})
-"""Where an answer comes from that was bought for another request."""
+from service.usecases.share import FREE, MICROSECONDS, Share
 
 Story = Callable[[Wish], Awaitable[Share]]
 """Serves a wish without a key."""

@@ -22,7 +22,7 @@ from service.usecases.buy_once import BuyOnce
 from service.usecases.buy_pictures import Bring, Depart, Made, Wish, nothing, together
 from service.usecases.gather_references import GatherReferences, has_links
 from service.usecases.ports import Backends, Show, unseen
-from service.usecases.share import Share
+from service.usecases.share import Share, without_tokens
 from service.usecases.try_backends import TryBackends
 
 
@@ -52,7 +52,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeImages:
-    """The use case. `now` gives an aware UTC time; a replica that is `crowded` begins nothing new."""
+    """The use case. `now` gives an aware UTC time; a replica that is `crowded` begins nothing new.
+
+    With `zero_usage` an answer that was bought for another request says that it took no tokens.
+    """
 
     backends: Backends
     gather: GatherReferences
@@ -61,6 +64,7 @@ class MakeImages:
     once: BuyOnce
     crowded: Callable[[], bool]
     now: Callable[[], datetime]
+    zero_usage: bool = False
 
     async def __call__(self, asked: Asked) -> Share:
         """Draw what is asked for.
@@ -93,10 +97,15 @@ class MakeImages:
             partials=asked.partials,
             show=asked.show,
         )
-        share = await self.answer(wish, asked.terms, partial(self._once, plans, asked.terms))
+        share = await self.answer(wish, asked.terms, partial(self._story, plans, asked.terms))
         if asked.linked and not share.result.stored:
             raise StoreUnavailable("The pictures were made, but there is no place to keep them just now.")
         return share
+
+    async def _story(self, plans: tuple[Plan, ...], terms: Terms, wish: Wish) -> Share:
+        """What a wish comes to. A try that follows another of the same request shows what the first one took."""
+        share = await self._once(plans, terms, wish)
+        return without_tokens(share) if self.zero_usage and not terms.again else share
 
     async def _once(self, plans: tuple[Plan, ...], terms: Terms, wish: Wish) -> Share:
         """Bring what the request only links to, before or after it is admitted, and buy."""

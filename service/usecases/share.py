@@ -4,14 +4,18 @@ Rule: pure values; raises nothing. What an answer shows (id, addresses) follows 
 is given again is the same to the last byte.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from service.domain.images import Spec
 from service.domain.ledger import Source
+from service.domain.outcomes import Usage
 from service.usecases.buy_pictures import Wish
 from service.usecases.flights import Result
 
 MICROSECONDS = 1_000_000
+FREE = frozenset({Source.HIT, Source.JOINED})
+"""Where an answer comes from that was bought for another request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +47,24 @@ def bought(result: Result, wish: Wish) -> Share:
         request_id=wish.caller.request_id,
         notes=result.notes,
     )
+
+
+def without_tokens(share: Share) -> Share:
+    """A share that says of every count of tokens that it is 0, if it was bought for another request."""
+    if share.source not in FREE:
+        return share
+    bought_before = share.result.purchase
+    purchase = replace(
+        bought_before,
+        usage=Usage() if bought_before.usage else None,
+        svg_usage=_zeros(bought_before.svg_usage) if bought_before.svg_usage else None,
+    )
+    return replace(share, result=replace(share.result, purchase=purchase))
+
+
+def _zeros(counts: Mapping[str, object]) -> dict[str, object]:
+    """The same with 0 for every number, whatever else stands beside it."""
+    return {
+        name: 0 if type(value) in {int, float} else _zeros(value) if isinstance(value, Mapping) else value
+        for name, value in counts.items()
+    }
