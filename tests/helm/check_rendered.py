@@ -27,7 +27,7 @@ from tests.helm.chart import (
     settings_of,
     values_of,
 )
-from tests.helm.snapshots import COMMON, FOLDER, rules, snapshot
+from tests.helm.snapshots import COMMON, DOCS, FOLDER, LABEL, rules, snapshot
 
 PYTHON = Path(os.environ.get("HELM_ENVIRONMENT", str(ROOT / ".venv-helm"))) / "bin" / "python"
 CLUSTERS = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
@@ -263,7 +263,16 @@ def test_the_autoscaler_counts_processor_and_pictures_in_flight() -> None:
 
 
 def test_prometheus_is_told_the_rules_that_are_shipped() -> None:
-    assert only(rendered("production"), "PrometheusRule")["spec"] == rules()
+    assert only(rendered("everything"), "PrometheusRule")["spec"] == rules(LABEL)
+
+
+def test_the_chart_makes_links_of_runbooks() -> None:
+    spec = only(rendered("production"), "PrometheusRule")["spec"]
+    alerts = [rule for group in spec["groups"] for rule in group["rules"] if "alert" in rule]
+    assert {rule["annotations"]["runbook_url"] for rule in alerts} == {
+        f"{DOCS}docs/operations.md#{rule['alert'].lower()}" for rule in alerts
+    }
+    assert spec == rules(DOCS)
 
 
 def test_a_packed_chart_has_the_files_and_comes_to_the_same(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from ruamel.yaml import YAML
 from tests.helm.chart import CONFIG, ROOT, Document, rendered, settings_of
 
 FOLDER = Path(__file__).parent / "snapshots"
+LABEL = "{{ $externalLabels.docs }}"
+DOCS = "https://git.example.com/image-gateway/blob/main/"
+RULES = {LABEL: "= config/prometheus/rules.yaml", DOCS: f"= config/prometheus/rules.yaml, with {DOCS}"}
 COMMON = frozenset(
     {
         "app.kubernetes.io/name",
@@ -39,8 +42,8 @@ def _shortened(document: Document, settings: Mapping[str, str]) -> Document:
         short["metadata"]["labels"] = labels
     if "data" in short:
         short["data"] = {name: _named(text) for name, text in short["data"].items()}
-    if short["kind"] == "PrometheusRule" and short["spec"] == rules():
-        short["spec"] = "= config/prometheus/rules.yaml"
+    if short["kind"] == "PrometheusRule":
+        short["spec"] = next((name for docs, name in RULES.items() if short["spec"] == rules(docs)), short["spec"])
     if short["kind"] == "Deployment":
         _name_checksum(short["spec"]["template"]["metadata"]["annotations"], settings)
     return short
@@ -60,7 +63,8 @@ def _name_checksum(annotations: dict[str, str], settings: Mapping[str, str]) -> 
             annotations[key] = "= its SHA-256" if value == hashlib.sha256(text.encode()).hexdigest() else value
 
 
-def rules() -> Document:
-    """What Prometheus is told."""
-    found: Document = YAML(typ="safe", pure=True).load(CONFIG / "prometheus" / "rules.yaml")
+def rules(docs: str) -> Document:
+    """What Prometheus is told, with its runbooks below `docs`."""
+    text = (CONFIG / "prometheus" / "rules.yaml").read_text().replace(LABEL, docs)
+    found: Document = YAML(typ="safe", pure=True).load(text)
     return found
