@@ -204,7 +204,7 @@ def test_proxies_wait_longer_than_vendors_may_take() -> None:
 def test_neither_admin_nor_metrics_are_behind_the_ingress(name: str) -> None:
     found = rendered(name)
     routes = [rule["http"]["paths"] for rule in only(found, "Ingress")["spec"]["rules"]]
-    assert {path["path"] for paths in routes for path in paths} <= {"/v1", "/docs", "/openapi.yaml"}
+    assert {path["path"] for paths in routes for path in paths} <= {"/v1", "/openai", "/docs", "/openapi.yaml"}
     behind = [path["backend"]["service"] for paths in routes for path in paths]
     assert all(each == {"name": "igw-image-gateway", "port": {"name": "http"}} for each in behind)
     for route in (each for each in found if each["kind"] == "HTTPRoute"):

@@ -2,15 +2,17 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from ruamel.yaml import YAML
 
 from service import __version__
 from service.adapters.metrics.declared import ALL
+from service.api.spellings import AZURE_V1
 from service.settings.sections import Serving, Vendor
 from tests.helm.chart import CHART, FILES, ROOT, SETS, values_of
 from tests.helm.table import README, default, leaves, readme, schema, values
@@ -21,6 +23,12 @@ HELPERS = (CHART / "templates" / "_helpers.tpl").read_text()
 def chart() -> Mapping[str, Any]:
     found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "Chart.yaml")
     return found
+
+
+def described() -> Iterable[str]:
+    """The paths of the API's description."""
+    found: Mapping[str, Mapping[str, Any]] = YAML(typ="safe").load(ROOT / "openapi" / "openapi.yaml")
+    return found["paths"]
 
 
 def paths(part: Mapping[str, Any], ends: frozenset[str], path: str = "") -> Iterator[str]:
@@ -50,6 +58,18 @@ def test_each_value_has_a_row_and_each_row_a_value() -> None:
     rows = [path for path, _ in leaves(schema())]
     assert sorted(paths(values(), frozenset(rows))) == sorted(rows)
     assert all(entry["description"] for _, entry in leaves(schema()))
+
+
+@pytest.mark.parametrize("kind", ["ingress", "httpRoute"])
+def test_all_that_callers_may_ask_for_is_routed_and_nothing_else(kind: str) -> None:
+    """The API as it is described, in Azure's spelling as well, and its documents; no admin, no health, no metrics."""
+    served = {path for path in described() if not path.startswith(("/admin/", "/health/"))}
+    served |= {f"{AZURE_V1}images/generations", "/openai/deployments/gpt-image-2/images/edits"}
+    served |= {"/docs", "/openapi.yaml"}
+    routed = values()[kind]["paths"]
+    assert {path for path in served if not path.startswith(tuple(routed))} == set()
+    assert {prefix for prefix in routed if not any(path.startswith(prefix) for path in served)} == set()
+    assert not any(prefix.startswith(("/admin", "/health", "/metrics")) for prefix in routed)
 
 
 def test_it_is_a_chart_of_this_version() -> None:
