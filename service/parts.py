@@ -44,6 +44,7 @@ from service.settings.sections import Vendor
 from service.settings.storage import Bucket, Folder, Storage
 from service.usecases.ask_after import AskAfter, Probed
 from service.usecases.background import Fatal, Forever
+from service.usecases.events import PoolerFound
 from service.usecases.forget_pictures import ForgetPictures
 from service.usecases.hold_money import HoldMoney
 from service.usecases.keep_books import KeepBooks, Pace
@@ -168,7 +169,7 @@ def accounts_of(plans: Plans, crowd: Crowd, leaving: Callable[[], bool]) -> Acco
     ledger = RedisLedger(
         plans.stores.redis_url, lease_seconds=entry.lease_seconds, patience_seconds=patience, crowd=crowd
     )
-    database = connect(plans.stores.database_url)
+    database = connect(plans.stores.database_url, lambda: observe(PoolerFound(database=database.shown)))
     books = SqlBooks(database)
     pace = Pace(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
     keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=mint(), pace=pace)

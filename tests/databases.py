@@ -16,7 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from service.adapters.sql.migrate import migrate
+from service.adapters.sql.migrate import migrate_in_time
+from tests.gateway import PATIENCE
+from tests.poolers import pgbouncer
 from tests.postgres import WheelPostgres, real_postgres, wheel_postgres
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -37,6 +39,13 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def pooler_url(postgres_url: str) -> Iterator[str]:
+    """The same through a real PgBouncer, which gives a session of the server for a transaction."""
+    with pgbouncer(postgres_url) as pooler:
+        yield pooler.url
+
+
+@pytest.fixture(scope="session")
 def wheel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WheelPostgres]:
     """A real PostgreSQL that may be stopped and frozen, as long as it is left running."""
     with wheel_postgres(tmp_path_factory.mktemp("wheel")) as server:
@@ -53,25 +62,28 @@ def empty_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         server = request.getfixturevalue("postgres_url")
         name = f"books_{next(NUMBERS)}"
         asyncio.run(told(server, f"CREATE DATABASE {name}"))
-        return at_path(server, name)
+        return at_path(server if kind == "postgresql" else request.getfixturevalue("pooler_url"), name)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def new_database(tmp_path_factory: pytest.TempPathFactory, empty_database: NewDatabase) -> NewDatabase:
-    """Gives databases with tables and nothing in them; that of PostgreSQL is always the same one."""
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_database: NewDatabase
+) -> NewDatabase:
+    """Gives databases with tables and nothing in them; of PostgreSQL, and of it behind a pooler, it is the same one."""
     migrated: dict[str, str] = {}
 
     def make(kind: str) -> str:
         if kind not in migrated:
             migrated[kind] = empty_database(kind)
-            asyncio.run(migrate(migrated[kind]))
+            asyncio.run(migrate_in_time(migrated[kind], PATIENCE, print))
         if kind == "sqlite":
             copy = tmp_path_factory.mktemp("sqlite") / "books.db"
             shutil.copyfile(migrated[kind].removeprefix("sqlite:///"), copy)
             return f"sqlite:///{copy}"
-        asyncio.run(told(migrated[kind], EMPTY))
+        name = urlsplit(migrated[kind]).path.removeprefix("/")
+        asyncio.run(told(at_path(request.getfixturevalue("postgres_url"), name), EMPTY))
         return migrated[kind]
 
     return make

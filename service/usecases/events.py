@@ -109,6 +109,13 @@ class DatabaseAwaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolerFound:
+    """The way to the database of the ledger leads through a pooler, such as PgBouncer."""
+
+    database: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CannotGoOn:
     """This process ends, for this reason, as soon as what is under way is finished."""
 
@@ -341,6 +348,7 @@ Event = (
     | CannotGoOn
     | LeaseAwaited
     | DatabaseAwaited
+    | PoolerFound
     | StoreRestarted
     | StoreUnsafe
     | StoreUnusable

@@ -1,4 +1,4 @@
-"""The books: in memory, in SQLite and in PostgreSQL."""
+"""The books: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
 
 import asyncio
 import random
@@ -47,7 +47,7 @@ FULL = booked(
 )
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
 async def books(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Books]:
     if request.param == "fake":
         yield FakeBooks()

@@ -1,4 +1,4 @@
-"""Issued keys and the audit trail: in memory, in SQLite and in PostgreSQL."""
+"""Issued keys and the audit trail: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -21,7 +21,7 @@ pytest_plugins = ["tests.databases"]
 NOW = datetime(2026, 11, 21, 12, 30, 15, 123457, tzinfo=UTC)
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
 async def store(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[KeyStore]:
     if request.param == "fake":
         yield FakeKeyStore()

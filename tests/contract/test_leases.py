@@ -1,4 +1,4 @@
-"""The lease on the ledger: in memory, in SQLite and in PostgreSQL."""
+"""The lease on the ledger: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ TOGETHER = Holder(place="4", token="4", name="gw-4, process 7", shared=True)
 PEER = Holder(place="5", token="5", name="gw-5, process 7", shared=True)
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
 async def leases(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Leases]:
     if request.param == "fake":
         yield FakeLeases()

@@ -1,4 +1,4 @@
-"""The port of replicas that are alive: in memory, in SQLite and in PostgreSQL."""
+"""The port of replicas that are alive: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ FIRST, SECOND, OTHER = (
 )
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
 async def replicas(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Replicas]:
     if request.param == "fake":
         yield FakeReplicas()

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service.adapters.changing import Changing, as_of_now
+from service.adapters.sql.postgresql import Postgresql, UnreadableAddress
 from service.domain.errors import BooksUnavailable
 
 T = TypeVar("T")
@@ -30,7 +31,6 @@ Question = Select[*tuple[Any, ...]]
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 MOST_CONNECTIONS = 5
-CONNECT_SECONDS: Final = 4.0
 CHECKOUT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 BUSY_SECONDS: Final = 5.0
@@ -45,17 +45,32 @@ class SchemaError(Exception):
     """The database cannot be used as it is, or is not one that we know. Says so in one line, without a password."""
 
 
+def _ignore() -> None:
+    """Nobody has to know."""
+
+
 class Database:
     """The pool. Nothing is opened before it is needed."""
 
-    def __init__(self, url: Changing, *, pool: type[Pool] | None = None, patient: bool = False) -> None:
-        """Raises `SchemaError` for an address that is not understood. A `patient` one has no time limits."""
+    def __init__(
+        self,
+        url: Changing,
+        *,
+        pool: type[Pool] | None = None,
+        patient: bool = False,
+        pooler_found: Callable[[], None] = _ignore,
+    ) -> None:
+        """Raises `SchemaError` for an address that is not understood. A `patient` one has no time limits.
+
+        `pooler_found` is called at most once, when a connection shows that a pooler is in between.
+        """
         self.kind = kind_of(as_of_now(url))
         self.shown = shown(as_of_now(url))
         self.insert = _insert_of(self.kind)
         self._running: set[asyncio.Task[Any]] = set()
         self._limited = self.kind == POSTGRESQL and not patient
-        self._engine = _sqlite(as_of_now(url), pool) if self.kind == SQLITE else _postgresql(url, pool, patient=patient)
+        self._server = Postgresql(url, _limits(patient=patient), pooler_found) if self.kind == POSTGRESQL else None
+        self._engine = _postgresql(self._server, pool) if self._server else _sqlite(as_of_now(url), pool)
 
     async def rows(self, statement: Question) -> Rows:
         """The answer to one question."""
@@ -85,7 +100,11 @@ class Database:
                 self._engine.begin() as connection,
             ):
                 deadline.reschedule(loop.time() + DEADLINE_SECONDS if self._limited else None)
+                if self._server:
+                    await self._server.begin(connection)
                 return await work(connection)
+        except UnreadableAddress:
+            raise SchemaError(UNREADABLE) from None
         except (DBAPIError, PoolTimeout, OSError) as error:  # the built-in TimeoutError is an OSError
             if _is_ours(error):
                 raise
@@ -99,9 +118,9 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
-def connect(url: Changing) -> Database:
+def connect(url: Changing, pooler_found: Callable[[], None] = _ignore) -> Database:
     """The database behind a `DATABASE_URL`. Nothing is opened yet."""
-    return Database(url)
+    return Database(url, pooler_found=pooler_found)
 
 
 def kind_of(url: str) -> str:
@@ -187,37 +206,27 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (w
     cursor.close()
 
 
-def _postgresql(url: Changing, pool: type[Pool] | None, *, patient: bool) -> AsyncEngine:
-    """The driver reads the address by itself: it knows `sslmode`, `host` and what else libpq allows there.
-
-    It does so for each connection, so that a password that has become another one counts from the next one on.
-    """
-    settings = {
-        "application_name": "image-gateway",
+def _limits(*, patient: bool) -> dict[str, str]:
+    """Settings of PostgreSQL that every transaction has."""
+    return {
         "jit": "off",  # compiling a sum takes longer than adding it up
         "statement_timeout": "0" if patient else f"{STATEMENT_SECONDS * 1000:.0f}",
         "idle_in_transaction_session_timeout": "0" if patient else f"{DEADLINE_SECONDS * 1000:.0f}",
     }
+
+
+def _postgresql(server: Postgresql, pool: type[Pool] | None) -> AsyncEngine:
     options = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True} if pool is None else {}
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=partial(_asyncpg, url, settings),
         poolclass=pool,
         hide_parameters=True,
         json_serializer=_dumps,
         json_deserializer=msgspec.json.decode,
         **options,
     )
-
-
-async def _asyncpg(url: Changing, settings: dict[str, str]) -> Any:  # noqa: ANN401 (SQLAlchemy's adapter takes what it gets)
-    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 (a gateway with a SQLite file does without)
-
-    dsn = POSTGRESQL + "://" + as_of_now(url).partition("://")[2]
-    try:
-        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
-    except ValueError:  # its message may quote a part of the password
-        raise SchemaError(UNREADABLE) from None
+    event.listen(engine.sync_engine, "do_connect", server.connect)
+    return engine
 
 
 def _dumps(tags: object) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.changing import Changing, as_of_now
 from service.adapters.sql.engine import SQLITE, Database, SchemaError, file_of, kind_of
+from service.adapters.sql.postgresql import is_refusal
 from service.domain.errors import BooksUnavailable
 
 HEAD = "0007"
@@ -29,8 +30,6 @@ VERSIONS = "alembic_version"
 LOCK = 0x696D_6761_7465_7761  # "imgatewa": every replica has to ask for the same number
 LOCK_SECONDS = 60
 LOOK_SECONDS = 0.5
-REFUSALS = ("28", "3D")
-"""Classes of PostgreSQL's codes for a user, a password or a database that it does not accept: waiting does not help."""
 WAL_TRIES = 100
 WAL_PAUSE_SECONDS = 0.05
 
@@ -87,25 +86,24 @@ async def _opened(url: Changing) -> AsyncIterator[Database]:
     try:
         yield database
     except BooksUnavailable as error:
-        if _is_refusal(error.__cause__):
-            raise SchemaError(f"The {database.shown} refuses the gateway ({_reason(error.__cause__)}).") from None
-        raise BooksUnavailable(f"The {database.shown} does not answer ({_reason(error.__cause__)}).") from None
+        said = _said(error.__cause__)
+        if is_refusal(said):
+            raise SchemaError(f"The {database.shown} refuses the gateway ({_reason(said)}).") from None
+        raise BooksUnavailable(f"The {database.shown} does not answer ({_reason(said)}).") from None
     except SQLAlchemyError as error:
-        raise SchemaError(f"The {database.shown} could not be brought up to date ({_reason(error)}).") from None
+        raise SchemaError(f"The {database.shown} could not be brought up to date ({_reason(_said(error))}).") from None
     finally:
         await database.close()
 
 
-def _is_refusal(error: BaseException | None) -> bool:
-    said = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(said, "sqlstate", None) or "").startswith(REFUSALS)
+def _said(error: BaseException | None) -> BaseException | None:
+    """The error of the database itself and not of its library, which would add the statement."""
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _reason(error: BaseException | None) -> str:
-    """One line, from the database itself and not from its library, which would add the statement."""
-    said = error.orig if isinstance(error, DBAPIError) else error
-    first = str(said).strip().partition("\n")[0]
-    return first or type(said).__name__
+    first = str(error).strip().partition("\n")[0]
+    return first or type(error).__name__
 
 
 def _make_file(path: Path) -> None:
