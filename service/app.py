@@ -344,6 +344,8 @@ def _desk(
             store=accounts.key_store,
             teams=lambda: callers.live().teams,
             catalog=lambda: callers.live().catalog,
+            in_file=lambda: {key.id: key.team.name for key in callers.known.roster.keys.values()},
+            file=str(plans.files.folder / "teams.yaml"),
             now=now,
             secret=new_secret,
             mint=mint,

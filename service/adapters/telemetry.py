@@ -17,6 +17,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from service.adapters.log_lines import LogLines
 from service.domain.health import State
+from service.domain.marks import Verdict
 from service.domain.routing import lot
 from service.usecases.events import (
     AttemptFinished,
@@ -57,6 +58,27 @@ from service.usecases.events import (
     StoreUnusable,
     StoreUsable,
 )
+
+LEVELS: Mapping[Verdict, int] = {
+    Verdict.UPSTREAM_REJECTED: logging.WARNING,
+    Verdict.UPSTREAM_LIMITED: logging.WARNING,
+    Verdict.UPSTREAM_FAILED: logging.WARNING,
+    Verdict.UNAVAILABLE: logging.WARNING,
+    Verdict.INTERNAL: logging.ERROR,
+}
+"""Of a request's line, by how the request ended; others are `info`, because the caller alone can mend them."""
+
+OPERATORS = frozenset(
+    {
+        "upstream_auth_error",
+        "insufficient_quota",
+        "state_unavailable",
+        "storage_unavailable",
+        "ledger_unavailable",
+        "loop_detected",
+    }
+)
+"""Codes of errors that last until an operator acts: their lines are `error`."""
 
 LOTS = 1_000_000
 CAREFUL = structlog.processors.JSONRenderer()  # takes anything, in ten times as long
@@ -103,6 +125,12 @@ UNTOLD = frozenset(
     },
 )
 """Events that are for counting."""
+
+
+def _level_of(event: RequestFinished) -> int:
+    """How urgent the line of a request is: by who has to act, not by the status, which a stream sends beforehand."""
+    level = LEVELS.get(event.verdict, logging.INFO)
+    return logging.ERROR if level > logging.INFO and event.facts.get("error") in OPERATORS else level
 
 
 def configure_logs(stream: TextIO = sys.stdout) -> LogLines:
@@ -167,9 +195,11 @@ class Telemetry:
     def _request(self, event: RequestFinished) -> None:
         if event.path.startswith(QUIET_PATHS):
             return
-        if event.status < FAULTY and not self._is_drawn(event.request_id):
+        went_well = event.status < FAULTY and event.verdict is Verdict.SERVED  # a stream may fail after a 200
+        if went_well and not self._is_drawn(event.request_id):
             return
-        self._log.info(
+        self._log.log(
+            _level_of(event),
             "request",
             request_id=event.request_id,
             method=event.method,

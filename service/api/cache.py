@@ -1,7 +1,8 @@
 """/admin/v1/cache: how much is kept for whoever asks the same again, and forgetting it.
 
-Rule: only results are forgotten. Money, holds and purchases under way stay as they are; kept pictures have ids of their
-own and stay too. While the cache does not answer this is a 503, not a nothing.
+Rule: only results are forgotten, and never all of them for want of a word: that takes `all=true`. Money, holds and
+purchases under way stay as they are; kept pictures have ids of their own and stay too. While the cache does not answer
+this is a 503, not a nothing.
 """
 
 from typing import Annotated, Literal
@@ -15,8 +16,13 @@ from service.api.desk import desk_of
 from service.api.documents import errors_of
 from service.api.edge import Http, line_of
 from service.api.queries import OfTeam, check_known
+from service.domain.errors import InvalidValue, MissingParameter
 
 OfModel = Annotated[str | None, QueryParameter(description="One model, by name or alias; without it, all of them.")]
+OfAll = Annotated[
+    str | None,
+    QueryParameter(name="all", description="true forgets every result, of every team; needed without team and model."),
+]
 
 
 class CacheReply(msgspec.Struct):
@@ -52,6 +58,19 @@ async def cache_stats(request: Http, team: OfTeam = None, model: OfModel = None)
     return CacheReply(object="cache", team=team, model=model, results=found.results, bytes=found.size)
 
 
+def check_extent(everything: str | None, team: str | None, model: str | None) -> None:
+    """Raise unless what is to be forgotten is named: a team, a model, both, or all."""
+    named = team is not None or model is not None
+    if everything not in {None, "true", "false"}:
+        raise InvalidValue("all is true or false.", param="all")
+    if everything == "true" and named:
+        raise InvalidValue("all=true goes without team and model.", param="all")
+    if everything != "true" and not named:
+        raise MissingParameter(
+            "Name a team or a model, or send all=true: it forgets every result of every team.", param="all"
+        )
+
+
 @delete(
     "/cache",
     operation_id="purgeCache",
@@ -60,9 +79,12 @@ async def cache_stats(request: Http, team: OfTeam = None, model: OfModel = None)
     responses=errors_of(400, 401, 404, 500, 503),
     response_description="How many results were forgotten.",
 )
-async def purge_cache(request: Http, team: OfTeam = None, model: OfModel = None) -> PurgedReply:
-    """Forget results, so that the same is bought again; without team and model, all of them."""
-    check_known(request, "team", "model")
+async def purge_cache(
+    request: Http, team: OfTeam = None, model: OfModel = None, everything: OfAll = None
+) -> PurgedReply:
+    """Forget results of a team, of a model, of both or, with `all=true`, of everybody: the same is bought again."""
+    check_known(request, "team", "model", "all")
+    check_extent(everything, team, model)
     purged = await desk_of(request).purge(actor_of(request), team, model)
     line_of(request.scope).note(purged=purged)
     return PurgedReply(object="cache", team=team, model=model, purged=purged)

@@ -186,6 +186,7 @@ PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "model_id": STR | {"minLength": 1},
     "key_id": STR | {"minLength": 1},
     "team": STR | {"minLength": 1},
+    "all": STR | {"enum": ["true", "false"]},
     "model": STR | {"minLength": 1},
 }
 """Parameter of a path or behind the question mark → its schema. One with an operation's name is for that one alone."""

@@ -3,9 +3,11 @@
 Rule: it talks to the store that the gateway uses: `CACHE_REDIS_URL`, else `REDIS_URL`, else the server that a running
 gateway has in the data folder. That one keeps nothing longer than its gateway runs, so without a gateway there is no
 cache, which is said and not counted as none. Counting needs the store only; forgetting is written down in the ledger.
+All results are forgotten only for `--all`, and after a question; where no person can answer, `--yes` has to be there.
 """
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,16 +23,19 @@ from service.adapters.sql.keys import SqlKeyStore
 from service.commands.terminal import (
     ConfigOption,
     DataOption,
+    Output,
+    OutputOption,
     TeamOption,
     actor,
     add_column,
     config_folder,
-    known_teams,
+    known_roster,
     ledger,
     out,
+    print_rows,
     tell,
 )
-from service.domain.errors import StateUnavailable
+from service.domain.errors import InvalidValue, StateUnavailable
 from service.parts import now
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
@@ -48,30 +53,61 @@ ModelOption = Annotated[str | None, typer.Option("--model", help="One model, by 
 
 @cache.command("stats")
 def stats(
-    team: TeamOption = None, model: ModelOption = None, config: ConfigOption = None, data_dir: DataOption = DATA
+    team: TeamOption = None,
+    model: ModelOption = None,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+    data_dir: DataOption = DATA,
 ) -> None:
     """Say how many results are kept, and how many bytes they take."""
 
     async def story() -> None:
         async with _count(config, data_dir) as count:
-            out.print(_table(team, model, await count(team, model)))
+            found = await count(team, model)
+            row = (team, model, found.results, found.size)
+            print_rows(COLUMNS, [row], output, lambda: _table(team, model, found))
 
     tell(story())
 
 
 @cache.command("purge")
-def purge(
-    team: TeamOption = None, model: ModelOption = None, config: ConfigOption = None, data_dir: DataOption = DATA
+def purge(  # noqa: PLR0913, PLR0917 (a command's options)
+    team: TeamOption = None,
+    model: ModelOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="The results of every team and model.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")] = False,  # noqa: FBT002
+    config: ConfigOption = None,
+    data_dir: DataOption = DATA,
 ) -> None:
-    """Forget results, so that the same is bought again; without --team and --model, all of them."""
+    """Forget results of a team, of a model, of both or, with --all, of everybody: the same is bought again."""
 
     async def story() -> None:
+        _check_extent(team, model, everything=everything)
         async with _count(config, data_dir) as count, ledger(data_dir) as database:
+            if everything and not yes:
+                _ask(await count(None, None))
             forget = PurgeResults(count=count, key_store=SqlKeyStore(database), now=now)
             gone = await forget(actor(), team, model)
             out.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
 
     tell(story())
+
+
+def _check_extent(team: str | None, model: str | None, *, everything: bool) -> None:
+    """Raise unless what is to be forgotten is named: a team, a model, both, or all."""
+    if everything and (team or model):
+        raise InvalidValue("goes without --team and --model.", param="--all")
+    if not (everything or team or model):
+        raise InvalidValue("Name a --team or a --model, or say --all, which forgets every result of every team.")
+
+
+def _ask(found: ResultStats) -> None:
+    """Ask whether all results are to go. Raises `InvalidValue` where no person can answer."""
+    if not sys.stdin.isatty():
+        raise InvalidValue("is needed with --all where there is no terminal to ask at.", param="--yes")
+    question = f"Forget all {found.results:,} results ({found.size:,} bytes), of every team?"
+    if not typer.confirm(question, err=True):
+        raise InvalidValue("Nothing was forgotten.")
 
 
 @asynccontextmanager
@@ -80,7 +116,7 @@ async def _count(config: Path | None, data_dir: Path) -> AsyncIterator[CountResu
     folder = config_folder(config)
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", now().date())
-    live = Live(catalog=catalog, teams=known_teams(folder, catalog, data_dir), keys={})
+    live = Live(catalog=catalog, teams=known_roster(folder, catalog, data_dir).teams, keys={})
     results = _results(settings, data_dir)
     try:
         yield CountResults(results=results, live=lambda: live, shared=settings.cache.shared)

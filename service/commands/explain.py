@@ -6,8 +6,9 @@ fetched and limits are not looked at. A request that would be refused is refused
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,20 @@ from rich.table import Table
 
 from service.api.canonical import canonical, references_of_edit, references_of_generation
 from service.api.schemas import EditBody, GenerateBody, decode_json
-from service.commands.terminal import ConfigOption, add_column, config_folder, out, refusing
+from service.commands.terminal import (
+    ConfigOption,
+    Output,
+    OutputOption,
+    add_column,
+    config_folder,
+    out,
+    print_rows,
+    refusing,
+)
 from service.domain.catalog import Model, Policy, check
 from service.domain.errors import InvalidValue, TeamNotFound
 from service.domain.images import Spec
+from service.domain.near import meant
 from service.domain.notes import expected, notes
 from service.domain.refusals import dollars
 from service.domain.routing import SANDBOX, Candidates, Plan, candidates, drawable, lot, ordered, worst_price
@@ -30,6 +41,7 @@ from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
 
+FIELDS = ("place", "backend", "model", "at_most_usd", "price", "notes", "not_asked_because")
 WIDEST = 10_000  # a table is as wide as it has to be: one that has to fit a window loses its narrow columns
 
 
@@ -39,6 +51,7 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
     edit: Annotated[bool, typer.Option("--edit", help="It is one for /v1/images/edits.")] = False,  # noqa: FBT002
     everything: Annotated[bool, typer.Option("--all", help="As though every vendor's key were there.")] = False,  # noqa: FBT002
     request_id: Annotated[str, typer.Option("--request-id", help="Draws the lots of a weighted model.")] = "req_0",
+    output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
     """Print the candidates for a request in the order in which they would be asked."""
@@ -47,7 +60,7 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
     catalog = read_catalog(folder / "models.yaml", today)
     teams = read_teams(folder / "teams.yaml", catalog, settings.backends).teams
     with refusing():
-        who = known(teams.get(team)) if team else ANYBODY
+        who = known(team, teams) if team else ANYBODY
         wish, partials = read_wish(read(request), who, settings.requests.most_picture_bytes, edit=edit)
         model = catalog.find(wish.model, today)
         spec = replace(wish, model=model.id)
@@ -55,9 +68,13 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
         check(spec, model)
         found = candidates(spec, model, backends_on(settings, everything=everything), today, who)
         plans = ordered(found.plans, spec, model, lot(request_id), partials)
-        out.print(escape(f"{model.id} by {model.policy.value}{_of_lots(model, request_id)}"))
-        show(asked(plans, spec, model, partials))
-        show(not_asked(found))
+        called, others = asked(plans, spec, model, partials), not_asked(found)
+        if output is Output.TABLE:
+            out.print(escape(f"{model.id} by {model.policy.value}{_of_lots(model, request_id)}"))
+            show(called)
+            show(others)
+        else:
+            print_rows(FIELDS, flat(called, others), output, str)
         drawable(spec, model, found)
 
 
@@ -69,11 +86,11 @@ def read(file: Path) -> bytes:
         raise InvalidValue(f"{file} cannot be read: {unreadable.strerror}.", param="request") from None
 
 
-def known(team: Team | None) -> Team:
+def known(name: str, teams: Mapping[str, Team]) -> Team:
     """A team of teams.yaml. Raises `TeamNotFound`."""
-    if team is None:
-        raise TeamNotFound("There is no such team.", param="team")
-    return team
+    if name not in teams:
+        raise TeamNotFound(f"There is no such team.{meant(name, teams)}", param="team")
+    return teams[name]
 
 
 def read_wish(raw: bytes, team: Team, most_bytes: int, *, edit: bool) -> tuple[Spec, int]:
@@ -117,6 +134,15 @@ def not_asked(found: Candidates) -> Rows:
     """Who is not, and why."""
     rows: Rows = [("not asked", "model", "because")]
     return rows + [(each.route.backend, each.route.model, each.why.message) for each in found.out]
+
+
+def flat(called: Rows, others: Rows) -> list[tuple[object, ...]]:
+    """Both tables as one list of rows, for programs."""
+    rows: list[tuple[object, ...]] = [
+        (int(place), backend, model, Decimal(most.removeprefix("$")), price, notes, None)
+        for place, backend, model, most, price, notes in called[1:]
+    ]
+    return rows + [(None, backend, model, None, None, None, because) for backend, model, because in others[1:]]
 
 
 def show(rows: Rows) -> None:

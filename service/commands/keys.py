@@ -3,7 +3,7 @@
 Rule: a secret is printed once, by the command that makes it. Running gateways learn of a change within seconds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -19,14 +19,17 @@ from service.adapters.sql.keys import SqlKeyStore
 from service.commands.terminal import (
     ConfigOption,
     DataOption,
+    Output,
+    OutputOption,
     TeamOption,
     actor,
     add_column,
     config_folder,
     database_url,
-    known_teams,
+    known_roster,
     ledger,
     out,
+    print_rows,
     tell,
     told,
 )
@@ -35,7 +38,7 @@ from service.domain.catalog import Catalog
 from service.domain.errors import InvalidValue
 from service.domain.limits import NO_LIMITS, Limits
 from service.domain.spans import parse_moment
-from service.domain.teams import Team, digest_of
+from service.domain.teams import Roster, digest_of
 from service.parts import mint, new_secret, now
 from service.settings.models import read_catalog
 from service.usecases.accounts import IssuedKey
@@ -52,6 +55,7 @@ CLEARED: Mapping[str, KeyChanges] = {
     "models": {"models": frozenset()},
     "tiers": {"tiers": frozenset()},
 }
+FIELDS = ("id", "team", "state", "created_at", "expires_at", "may_use", "note")
 COLUMNS = ("id", "team", "state", "created", "expires", "may use", "note")
 KeyId = Annotated[str, typer.Argument(help="The id of an issued key.")]
 ExpiresOption = Annotated[str | None, typer.Option("--expires", help="A date or date-time; without it, no end.")]
@@ -110,18 +114,22 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
 
 
 @keys.command("list")
-def list_keys(team: TeamOption = None, data_dir: DataOption = DATA) -> None:
+def list_keys(
+    team: TeamOption = None,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+    data_dir: DataOption = DATA,
+) -> None:
     """List issued keys, those that have ended included."""
 
     async def story(database: Database) -> None:
-        issue = _issuing(database, None, data_dir)
-        lines = [_cells(issue, key) for key in await issue.list(team)]
-        table = Table(box=None, pad_edge=False)
-        for at, name in enumerate(COLUMNS):
-            add_column(table, name, [line[at] for line in lines])
-        for line in lines:
-            table.add_row(*(escape(text) for text in line))
-        out.print(table)
+        issue = _issuing(database, config, data_dir)
+        found = await issue.list(team)
+        rows = [
+            (*_cells(issue, key)[:4], key.expires_at and _shown(key.expires_at), shown(key.allowance), key.note)
+            for key in found
+        ]
+        print_rows(FIELDS, rows, output, lambda: _table([_cells(issue, key) for key in found]))
 
     told(story, data_dir)
 
@@ -181,24 +189,25 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
 def expire_key(
     key_id: KeyId,
     at: Annotated[str, typer.Option("--at", help=f"A date or date-time in the future, or `{NEVER}`.")],
+    config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
     """Let a key end at a time to come, or not at all."""
 
     async def story(database: Database) -> None:
         end = None if at == NEVER else _moment(at, "at")
-        key = await _issuing(database, None, data_dir).expire(actor(), key_id, end)
+        key = await _issuing(database, config, data_dir).expire(actor(), key_id, end)
         out.print(f"{key.id} ends at {_shown(key.expires_at)}")
 
     told(story, data_dir)
 
 
 @keys.command("revoke")
-def revoke_key(key_id: KeyId, data_dir: DataOption = DATA) -> None:
+def revoke_key(key_id: KeyId, config: ConfigOption = None, data_dir: DataOption = DATA) -> None:
     """End a key for good; running gateways refuse it within seconds."""
 
     async def story(database: Database) -> None:
-        key = await _issuing(database, None, data_dir).revoke(actor(), key_id)
+        key = await _issuing(database, config, data_dir).revoke(actor(), key_id)
         out.print(f"{key.id} was revoked at {_shown(key.revoked_at)}")
 
     told(story, data_dir)
@@ -206,21 +215,23 @@ def revoke_key(key_id: KeyId, data_dir: DataOption = DATA) -> None:
 
 def _issuing(database: Database, config: Path | None, data_dir: Path) -> IssueKeys:
     """The files are read where a command needs them, and once."""
-    known = cache(lambda: _known(config, data_dir))
+    folder = config_folder(config)
+    known = cache(lambda: _known(folder, data_dir))
     return IssueKeys(
         store=SqlKeyStore(database),
-        teams=lambda: known()[1],
+        teams=lambda: known()[1].teams,
         catalog=lambda: known()[0],
+        in_file=lambda: {key.id: key.team.name for key in known()[1].keys.values()},
+        file=str(folder / "teams.yaml"),
         now=now,
         secret=new_secret,
         mint=mint,
     )
 
 
-def _known(config: Path | None, data_dir: Path) -> tuple[Catalog, Mapping[str, Team]]:
-    folder = config_folder(config)
+def _known(folder: Path, data_dir: Path) -> tuple[Catalog, Roster]:
     catalog = read_catalog(folder / "models.yaml", now().date())
-    return catalog, known_teams(folder, catalog, data_dir)
+    return catalog, known_roster(folder, catalog, data_dir)
 
 
 def _cleared(names: Iterable[str]) -> KeyChanges:
@@ -265,6 +276,15 @@ def _print_new(new: NewKey) -> None:
     out.print(f"team:    {escape(new.key.team)}")
     out.print(f"expires: {_shown(new.key.expires_at)}")
     out.print(f"may use: {escape(_may_use(new.key))}")
+
+
+def _table(lines: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for at, name in enumerate(COLUMNS):
+        add_column(table, name, [line[at] for line in lines])
+    for line in lines:
+        table.add_row(*(escape(text) for text in line))
+    return table
 
 
 def _cells(issue: IssueKeys, key: IssuedKey) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from service.api.connections import Bounds
 from service.api.ops import openapi_yaml
 from service.app import Gateway, assemble
 from service.commands.cache import cache
+from service.commands.completion import completion
 from service.commands.explain import explain
 from service.commands.health import health
 from service.commands.keys import keys
@@ -38,7 +39,7 @@ from service.commands.metrics import metrics as print_metrics
 from service.commands.migrate import migrate as migrate_ledger
 from service.commands.reference import reference, schema
 from service.commands.start import Options, Start, check_parts, document, read_start, with_dev_key
-from service.commands.terminal import ConfigOption, complain, config_folder, out
+from service.commands.terminal import ConfigOption, Output, OutputOption, complain, config_folder, out, print_rows
 from service.commands.usage import usage
 from service.domain.errors import BooksUnavailable
 from service.parts import VALKEY, Plans, Stores, take_lease
@@ -57,10 +58,16 @@ PortOption = Annotated[int, typer.Option("--port", envvar="PORT", help="Port; 0 
 DataOption = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded state.")]
 DevOption = Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.add_typer(keys, name="keys")
 app.add_typer(usage, name="usage")
 app.add_typer(cache, name="cache")
+app.command()(completion)
 app.command()(explain)
 app.command()(health)
 app.command("metrics")(print_metrics)
@@ -85,9 +92,21 @@ def refuse(reason: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's)
+    if asked:
+        version()
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+]
+
+
 @app.callback()
-def root() -> None:
+def root(shown: VersionOption = False) -> None:  # noqa: FBT002
     """One OpenAI-compatible image API in front of several backends."""
+    del shown
 
 
 @app.command()
@@ -244,12 +263,11 @@ def check(
 
 
 @app.command()
-def faults() -> None:
+def faults(output: OutputOption = Output.TABLE) -> None:
     """List the ways in which the sandbox can be told to fail."""
     from service.adapters.backends.sandbox import FAULTS  # noqa: PLC0415 (`serve` does without what draws)
 
-    for name in FAULTS:
-        out.print(name)
+    print_rows(("fault",), [(name,) for name in FAULTS], output, lambda: "\n".join(FAULTS))
 
 
 @app.command()

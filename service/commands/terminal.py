@@ -6,15 +6,19 @@ ledger, or one of another revision, the command says so and exits with 2.
 """
 
 import asyncio
+import csv
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,8 +26,11 @@ from service.adapters.sql.engine import SQLITE, Database, SchemaError, connect, 
 from service.adapters.sql.migrate import HEAD, migrate, revision
 from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError
-from service.domain.teams import Team
+from service.domain.teams import Roster, Team
+from service.parts import now
+from service.settings.files import SettingsError
 from service.settings.gateway import backend_names
+from service.settings.models import read_catalog
 from service.settings.stores import read_database
 from service.settings.teams import read_teams
 from service.usecases.issue_keys import Actor
@@ -46,6 +53,18 @@ SinceOption = Annotated[
 UntilOption = Annotated[str | None, typer.Option("--until", help="The end, which does not belong to it; else now.")]
 
 
+class Output(StrEnum):
+    """How a command prints a list."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", help="A table for people, or rows for programs.")]
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
 def config_folder(given: Path | None) -> Path:
     """The folder that was named, else ./config, else the one that came with the package."""
     shipped = Path(__file__).parents[1] / "shipped"
@@ -58,11 +77,17 @@ def database_url(data_dir: Path) -> str:
     return found() if found else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
 
 
-def known_teams(folder: Path, catalog: Catalog, data_dir: Path) -> Mapping[str, Team]:
-    """The teams of the settings, and that of `serve --dev` where it was started in this data folder."""
+def known_roster(folder: Path, catalog: Catalog, data_dir: Path) -> Roster:
+    """Read teams and keys of the settings, and the team of `serve --dev` where it was started in this data folder."""
     dev = {"dev": Team(name="dev")} if (data_dir / "dev-key").exists() else {}
-    backends = backend_names(folder / "gateway.yaml")
-    return {**read_teams(folder / "teams.yaml", catalog, backends).teams, **dev}
+    found = read_teams(folder / "teams.yaml", catalog, backend_names(folder / "gateway.yaml"))
+    return Roster(teams={**found.teams, **dev}, keys=found.keys)
+
+
+def known_teams(config: Path | None, data_dir: Path) -> Mapping[str, Team]:
+    """Read the teams of the settings."""
+    folder = config_folder(config)
+    return known_roster(folder, read_catalog(folder / "models.yaml", now().date()), data_dir).teams
 
 
 def actor() -> Actor:
@@ -75,6 +100,19 @@ def add_column(table: Table, name: str, cells: Iterable[str], *, right: bool = F
     """A column that is never cut off, also where the window is too narrow for it."""
     widest = max(len(text) for text in (name, *cells))
     table.add_column(name, min_width=widest, no_wrap=True, justify="right" if right else "left")
+
+
+def print_rows(
+    names: Sequence[str], rows: Iterable[Sequence[object]], output: Output, table: Callable[[], RenderableType]
+) -> None:
+    """Print a list: a table, or rows whose values have these names. Amounts are exact in each form."""
+    if output is Output.TABLE:
+        out.print(table())
+    elif output is Output.JSON:
+        encoded = ENCODER.encode([dict(zip(names, row, strict=True)) for row in rows])
+        sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+    else:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([names, *rows])
 
 
 def told(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
@@ -96,7 +134,7 @@ def refusing() -> Iterator[None]:
     except GatewayError as wrong:
         complain(f"{wrong.param}: {wrong.message}" if wrong.param else wrong.message)
         raise typer.Exit(2) from None
-    except SchemaError as wrong:
+    except (SchemaError, SettingsError) as wrong:
         complain(str(wrong))
         raise typer.Exit(2) from None
 

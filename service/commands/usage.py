@@ -5,7 +5,8 @@ byte is written.
 """
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,22 @@ from rich.table import Table
 from service.adapters.exports import formats
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database
-from service.commands.terminal import DataOption, SinceOption, TeamOption, UntilOption, add_column, out, told
+from service.commands.terminal import (
+    ConfigOption,
+    DataOption,
+    Output,
+    OutputOption,
+    SinceOption,
+    TeamOption,
+    UntilOption,
+    add_column,
+    known_teams,
+    out,
+    print_rows,
+    told,
+)
 from service.domain.errors import InvalidValue
+from service.domain.near import meant
 from service.domain.refusals import dollars
 from service.domain.spans import moment, parse_groups, parse_span
 from service.parts import now
@@ -30,6 +45,7 @@ usage = typer.Typer(invoke_without_command=True, help="Say what was used, and ex
 
 DATA = Path("data")
 BAR_WIDTH = 24
+FIELDS = ("calls", "images", "cost_usd", "saved_usd", "uncertain_usd")
 SUMS = ("calls", "images", "cost", "saved", "uncertain")
 
 
@@ -40,6 +56,8 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
     since: SinceOption = None,
     until: UntilOption = None,
     team: TeamOption = None,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
     """Print what was used; without a span, in this month."""
@@ -50,8 +68,12 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
         groups = parse_groups(by, GROUPS, "by")
         span = _span(since, until, team)
         found = await ReportUsage(books=SqlBooks(database))(span, groups)
-        out.print(f"{moment(span.since):%Y-%m-%d %H:%M} to {moment(span.until):%Y-%m-%d %H:%M} UTC")
-        out.print(drawn(found))
+        if team and not found.total.entries:
+            _check_team(team, known_teams(config, data_dir))
+        if output is Output.TABLE:
+            out.print(f"{moment(span.since):%Y-%m-%d %H:%M} to {moment(span.until):%Y-%m-%d %H:%M} UTC")
+        rows = found.rows if found.by else ()
+        print_rows((*found.by, *FIELDS), map(_row, rows), output, lambda: drawn(found))
 
     told(story, data_dir)
 
@@ -63,16 +85,32 @@ def export(  # noqa: PLR0913, PLR0917 (a command's options)
     since: SinceOption = None,
     until: UntilOption = None,
     team: TeamOption = None,
+    config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
     """Write every entry of a span into a file."""
 
     async def story(database: Database) -> None:
+        span = _span(since, until, team)
+        if team and not (await ReportUsage(books=SqlBooks(database))(span, ("team",))).total.entries:
+            _check_team(team, known_teams(config, data_dir))
         exporting = ExportUsage(books=SqlBooks(database), formats=formats())
-        made = await exporting(file_format, _span(since, until, team))
+        made = await exporting(file_format, span)
         await _written(made.chunks, output)
 
     told(story, data_dir)
+
+
+def _row(row: UsageRow) -> tuple[object, ...]:
+    """Return the values of a row for a program; amounts are exact decimals."""
+    amounts = (Decimal(dollars(nano).removeprefix("$")) for nano in (row.cost, row.saved, row.uncertain))
+    return (*row.group, row.entries, row.images, *amounts)
+
+
+def _check_team(team: str, known: Collection[str]) -> None:
+    """Raise for a team that neither has used anything nor is in the settings."""
+    if team not in known:
+        raise InvalidValue(f"There is no such team, and nothing was booked for one.{meant(team, known)}", param="team")
 
 
 def drawn(found: Usage) -> Table:

@@ -38,6 +38,7 @@ MEASURES: Mapping[str, Measure] = {measure.value: measure for measure in Measure
 MONEY = frozenset({Measure.DAY, Measure.MONTH})
 RATES = frozenset({Measure.REQUESTS, Measure.IMAGES})
 
+KEY = "key"
 TEAM = "team"
 """The scope that every request of a team is in. The others are `key:<id>`, `model:<id>`, `tier:<name>` and
 `key:<id>:tier:<name>`."""

@@ -1,14 +1,15 @@
 """What a caller is told when a limit has no room, and when there will be room again.
 
-Rule: whoever keeps the counters, the words are the same; they name the limit, its scope and the way out. Times are
-microseconds since 1970, UTC; money is nano-USD and is written to its last digit. Pure.
+Rule: whoever keeps the counters, the words are the same; they name the limit, its scope and the way out. A limit of a
+key is told as the key's, because its team has room. Times are microseconds since 1970, UTC; money is nano-USD and is
+written to its last digit. Pure.
 """
 
 import math
 from datetime import UTC, datetime
 
 from service.domain.errors import LimitExceeded
-from service.domain.limits import MONEY, RATES, TEAM, Measure, Standing
+from service.domain.limits import KEY, MONEY, RATES, TEAM, Measure, Standing
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -47,7 +48,8 @@ def dollars(nanos: int) -> str:
 def _of_money(team: str, standing: Standing, asked: int, at: int) -> str:
     limit = standing.limit
     period = "day" if limit.measure is Measure.DAY else "month"
-    spent = f"Team '{team}' has used {dollars(standing.used)} of {dollars(limit.most)} per {period}{_scope(standing)}"
+    used = f"{dollars(standing.used)} of {dollars(limit.most)} per {period}"
+    spent = f"{_holder(team, standing)} has used {used}{_scope(standing)}"
     if standing.wait is None:
         return f"{spent}; this request may cost up to {dollars(asked)}, which is more than the whole limit."
     ends = datetime.fromtimestamp(window_ends(limit.measure, at) // SECOND, UTC)
@@ -58,21 +60,32 @@ def _of_money(team: str, standing: Standing, asked: int, at: int) -> str:
 def _of_rate(team: str, standing: Standing, asked: int) -> str:
     limit = standing.limit
     thing = "request" if limit.measure is Measure.REQUESTS else "image"
-    allowed = f"Team '{team}' may make {_count(limit.most, thing)} per minute{_scope(standing)}"
+    allowed = f"{_holder(team, standing)} may make {_count(limit.most, thing)} per minute{_scope(standing)}"
     if standing.wait is None:
         return f"{allowed}; this request asks for {_count(asked, thing)}."
     return f"{allowed}; try again in {_count(max(1, math.ceil(standing.wait)), 'second')}."
 
 
 def _of_images_at_once(team: str, standing: Standing, asked: int) -> str:
-    allowed = f"Team '{team}' may have {_count(standing.limit.most, 'image')} made at the same time{_scope(standing)}"
+    allowed = (
+        f"{_holder(team, standing)} may have {_count(standing.limit.most, 'image')} made at the same time"
+        f"{_scope(standing)}"
+    )
     busy = f"{standing.used} {'is' if standing.used == 1 else 'are'} being made"
     return f"{allowed}; {busy}, and this request asks for {_count(asked, 'image')}."
 
 
+def _holder(team: str, standing: Standing) -> str:
+    """Return whose limit it is: a key's own, or the team's."""
+    kind, _, rest = standing.limit.scope.partition(":")
+    return f"Key '{rest.partition(':')[0]}'" if kind == KEY else f"Team '{team}'"
+
+
 def _scope(standing: Standing) -> str:
-    scope = standing.limit.scope
-    return "" if scope == TEAM else f" (scope {scope})"
+    """Return what of the holder's the limit is on; nothing where it is on all."""
+    kind, _, rest = standing.limit.scope.partition(":")
+    part = rest.partition(":")[2] if kind == KEY else standing.limit.scope
+    return f" (scope {part})" if part not in {"", TEAM} else ""
 
 
 def _count(number: int, thing: str) -> str:

@@ -13,8 +13,9 @@ from typing import TypedDict
 
 from service.domain.allowances import UNRESTRICTED, Allowance, shown
 from service.domain.catalog import Catalog
-from service.domain.errors import InvalidValue, MissingParameter
+from service.domain.errors import InvalidValue, KeyNotFound, MissingParameter
 from service.domain.limits import Limits
+from service.domain.near import meant
 from service.domain.teams import Team, check_allowance, digest_of
 from service.usecases.accounts import AuditRecord, IssuedKey, KeyStore
 
@@ -51,9 +52,14 @@ class KeyChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueKeys:
-    """The use case. `teams` and `catalog` are those of the settings, `secret` and `mint` make unguessable texts."""
+    """The use case. `teams` and `catalog` are those of the settings, `secret` and `mint` make unguessable texts.
+
+    `in_file` gives the teams of keys that stand in a file of settings, by id; `file` is that file.
+    """
 
     store: KeyStore
+    in_file: Callable[[], Mapping[str, str]]
+    file: str
     teams: Callable[[], Mapping[str, Team]]
     catalog: Callable[[], Catalog]
     now: Callable[[], datetime]
@@ -123,15 +129,18 @@ class IssueKeys:
 
     async def revoke(self, actor: Actor, key_id: str) -> IssuedKey:
         """End a key at once, for good. One that was revoked before stays as it is."""
-        key = await self.store.find(key_id)
+        key = await self.find(key_id)
         changed = replace(key, revoked_at=key.revoked_at or self.now())
         detail = "was revoked before" if key.revoked_at else "from now on"
         await self.store.change(changed, self._record(actor, "revoke", changed, detail))
         return changed
 
     async def list(self, team: str | None = None) -> Sequence[IssuedKey]:
-        """Every key that was ever issued, or those of a team."""
-        return await self.store.keys(team)
+        """Every key that was ever issued, or those of a team. Raises `InvalidValue` for a team that is none."""
+        found = await self.store.keys(team)
+        if team is not None and not found and team not in self.teams():
+            raise InvalidValue(f"There is no such team, nor a key of one.{meant(team, self.teams())}", param="team")
+        return found
 
     def state(self, key: IssuedKey) -> str:
         """What has become of a key: active, expired or revoked."""
@@ -139,8 +148,21 @@ class IssueKeys:
             return "revoked"
         return "expired" if key.expires_at and key.expires_at <= self.now() else "active"
 
+    async def find(self, key_id: str) -> IssuedKey:
+        """The issued key. Raises `KeyNotFound`, which says where a key of a file stands."""
+        try:
+            return await self.store.find(key_id)
+        except KeyNotFound:
+            team = self.in_file().get(key_id)
+            if team is None:
+                raise
+            raise KeyNotFound(
+                f"Key '{key_id}' was not issued. It stands in {self.file}, under team '{team}': change it there.",
+                param="key_id",
+            ) from None
+
     async def _usable(self, key_id: str) -> IssuedKey:
-        key = await self.store.find(key_id)
+        key = await self.find(key_id)
         state = self.state(key)
         if state != "active":
             raise InvalidValue(f"Key '{key.id}' is {state}; issue a new one.", param="key_id")
@@ -153,7 +175,8 @@ class IssueKeys:
     def _team(self, name: str) -> Team:
         team = self.teams().get(name)
         if team is None:
-            raise InvalidValue("There is no such team in teams.yaml.", param="team")
+            near = meant(name, self.teams())
+            raise InvalidValue(f"There is no such team in teams.yaml.{near}", param="team")
         return team
 
     def _new(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> NewKey:

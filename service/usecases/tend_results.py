@@ -12,6 +12,7 @@ from datetime import datetime
 
 from service.domain.catalog import Catalog
 from service.domain.errors import InvalidValue, StateUnavailable
+from service.domain.near import meant
 from service.usecases.accounts import AuditRecord, KeyStore
 from service.usecases.flights import Results, ResultStats
 from service.usecases.issue_keys import Actor
@@ -39,10 +40,12 @@ class CountResults:
         if team is not None and self.shared:
             raise InvalidValue(SHARED, param="team")
         if not (team in {None, *live.teams} or await self._is_kept(team, None)):
-            raise InvalidValue("There is no such team, nor is anything kept for it.", param="team")
+            near = meant(team or "", live.teams)
+            raise InvalidValue(f"There is no such team, nor is anything kept for it.{near}", param="team")
         found = _id_of(model, live.catalog)
         if not (found in {None, *live.catalog.models, *live.catalog.retired} or await self._is_kept(None, found)):
-            raise InvalidValue("There is no such model, nor is anything kept of it.", param="model")
+            near = meant(model or "", live.catalog.models)
+            raise InvalidValue(f"There is no such model, nor is anything kept of it.{near}", param="model")
         return found
 
     async def _is_kept(self, team: str | None, model: str | None) -> bool:

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from service.adapters.telemetry import Telemetry, configure_logs
+from service.adapters.telemetry import OPERATORS, Telemetry, configure_logs
+from service.api.errors import FAILURES, ROWS
 from service.domain.errors import FailureKind
 from service.domain.health import State
+from service.domain.marks import Verdict
 from service.usecases.events import (
     AttemptFinished,
     BreakerChanged,
@@ -95,6 +97,49 @@ def test_what_happens_all_the_time_is_not_written(event: Event) -> None:
     configure_logs(stream)
     Telemetry()(event)
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "code", "level"),
+    [
+        (200, Verdict.SERVED, None, "info"),
+        (400, Verdict.INVALID, "invalid_value", "info"),
+        (400, Verdict.MODERATED, "moderation_blocked", "info"),
+        (401, Verdict.UNAUTHENTICATED, "invalid_api_key", "info"),
+        (429, Verdict.LIMITED, "rate_limit_exceeded", "info"),
+        (429, Verdict.LIMITED, "insufficient_quota", "info"),
+        (499, Verdict.CLIENT_GONE, "client_closed_request", "info"),
+        (504, Verdict.NOT_CACHED, "not_cached", "info"),
+        (404, Verdict.UPSTREAM_REJECTED, "model_not_found", "warning"),
+        (429, Verdict.UPSTREAM_LIMITED, "rate_limit_exceeded", "warning"),
+        (502, Verdict.UPSTREAM_FAILED, "upstream_error", "warning"),
+        (200, Verdict.UPSTREAM_FAILED, "upstream_broken_reply", "warning"),
+        (503, Verdict.UPSTREAM_FAILED, "backend_set_aside", "warning"),
+        (503, Verdict.UNAVAILABLE, "gateway_busy", "warning"),
+        (503, Verdict.UNAVAILABLE, "gateway_shutting_down", "warning"),
+        (502, Verdict.UPSTREAM_FAILED, "upstream_auth_error", "error"),
+        (429, Verdict.UPSTREAM_LIMITED, "insufficient_quota", "error"),
+        (503, Verdict.UNAVAILABLE, "state_unavailable", "error"),
+        (503, Verdict.UNAVAILABLE, "storage_unavailable", "error"),
+        (503, Verdict.UNAVAILABLE, "ledger_unavailable", "error"),
+        (508, Verdict.UPSTREAM_FAILED, "loop_detected", "error"),
+        (500, Verdict.INTERNAL, "internal_error", "error"),
+    ],
+)
+def test_a_request_is_as_urgent_as_what_has_to_be_done(
+    status: int, verdict: Verdict, code: str | None, level: str
+) -> None:
+    stream = io.StringIO()
+    configure_logs(stream)
+
+    facts = {"error": code} if code else {}
+    Telemetry(sample=0.0 if level != "info" else 1.0)(replace(request(), status=status, verdict=verdict, facts=facts))
+
+    assert json.loads(stream.getvalue())["level"] == level
+
+
+def test_every_code_of_an_operators_error_is_one_that_callers_get() -> None:
+    assert {*OPERATORS} <= {row.code for row in (*ROWS.values(), *FAILURES.values())}
 
 
 def test_a_terminal_gets_words(capsys: pytest.CaptureFixture[str]) -> None:

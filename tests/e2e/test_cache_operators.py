@@ -1,8 +1,13 @@
 """Operators and the cache: counted and forgotten over HTTP and at a terminal, and warned of a store that may evict."""
 
 import asyncio
+import json
+import os
+import pty
 import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +23,7 @@ from service.adapters.sql.migrate import migrate
 from service.commands.program import app
 from service.domain.teams import digest_of
 from tests.chaos.site import await_true
-from tests.gateway import GatewayProcess
+from tests.gateway import PATIENCE, GatewayProcess, clean_environment
 
 pytest_plugins = ["tests.databases"]
 
@@ -136,7 +141,7 @@ def test_what_is_kept_is_counted_and_forgotten_over_http(site: Site) -> None:
     assert site.draw("a") != "hit"
     left = site.asked("GET")["results"]
     assert left >= 2
-    assert site.asked("DELETE")["purged"] == left
+    assert site.asked("DELETE", all="true")["purged"] == left
     assert (site.asked("GET")["results"], site.asked("GET")["bytes"]) == (0, 0)
     records = site.admin("GET", "/audit").json()["data"]
     assert [(each["actor"], each["action"], each["subject"], each["detail"]) for each in records] == [
@@ -149,6 +154,8 @@ def test_what_is_kept_is_counted_and_forgotten_over_http(site: Site) -> None:
 def test_what_is_kept_is_counted_and_forgotten_at_a_terminal(site: Site) -> None:
     site.fill()
 
+    (row,) = json.loads(site.says("stats", "--output", "json"))
+    assert (row["team"], row["model"], row["results"]) == (None, None, 3)
     every, of_team = site.counted(), site.counted("--team", "search", "--model", "gpt-image-1.5")
     assert every[:3] == ["all", "all", "3"]
     assert int(every[3].replace(",", "")) == site.asked("GET")["bytes"]
@@ -156,12 +163,69 @@ def test_what_is_kept_is_counted_and_forgotten_at_a_terminal(site: Site) -> None
     assert site.says("purge", "--team", "ads") == "forgot 1 result\n"
     assert site.counted("--team", "dev") == ["dev", "all", "0", "0"]
     assert (site.draw("a"), site.counted("--team", "ads")[2]) == ("hit", "0")
-    assert site.says("purge") == "forgot 2 results\n"
+    assert site.says("purge", "--all", "--yes") == "forgot 2 results\n"
     assert site.draw("a") != "hit"
-    site.says("purge")
-    assert site.says("purge") == "forgot 0 results\n"
+    site.says("purge", "--all", "--yes")
+    assert site.says("purge", "--all", "--yes") == "forgot 0 results\n"
     record = site.admin("GET", "/audit", limit="4").json()["data"][3]
     assert (record["actor"], record["action"], record["detail"]) == ("cli:ada", "cache.purge", "team ads; every model")
+
+
+@pytest.mark.parametrize("site", ["embedded"], indirect=True)
+def test_all_is_forgotten_only_where_that_was_said(site: Site) -> None:
+    site.fill()
+    for params, param, code in (
+        ({}, "all", "missing_required_parameter"),
+        ({"all": "false"}, "all", "missing_required_parameter"),
+        ({"all": "yes"}, "all", "invalid_value"),
+        ({"all": "true", "team": "search"}, "all", "invalid_value"),
+    ):
+        reply = site.admin("DELETE", **params)
+        error = reply.json()["error"]
+        assert (reply.status_code, error["param"], error["code"]) == (400, param, code)
+    assert "send all=true" in site.admin("DELETE").json()["error"]["message"]
+    for words, reason in (
+        ((), "Name a --team or a --model, or say --all"),
+        (("--yes",), "Name a --team or a --model, or say --all"),
+        (("--all", "--team", "search", "--yes"), "--all: goes without --team and --model."),
+        (("--all",), "--yes: is needed with --all where there is no terminal to ask at."),
+    ):
+        result = said(site.environment, "purge", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"image-gateway: {reason}")
+    assert (site.asked("GET")["results"], site.admin("GET", "/audit").json()["data"]) == (3, [])
+
+
+@pytest.mark.parametrize("site", ["embedded"], indirect=True)
+def test_at_a_terminal_all_is_asked_for(site: Site) -> None:
+    site.fill()
+
+    refused, told = at_a_terminal(site.environment, "n", "cache", "purge", "--all")
+    assert refused == 2
+    assert "Forget all 3 results (" in told
+    assert "Nothing was forgotten." in told
+    done, told = at_a_terminal(site.environment, "y", "cache", "purge", "--all")
+
+    assert done == 0
+    assert "forgot 3 results" in told
+
+
+def at_a_terminal(environment: Mapping[str, str], answer: str, *words: str) -> tuple[int, str]:
+    """The exit code of a command that a person answers, and all that it prints."""
+    child, screen = pty.openpty()
+    with os.fdopen(child, "r+b", buffering=0) as terminal:
+        done = subprocess.Popen(
+            [sys.executable, "-m", "service", *words],
+            stdin=screen,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(**environment),
+            text=True,
+        )
+        os.close(screen)
+        terminal.write(f"{answer}\n".encode())
+        told, _ = done.communicate(timeout=PATIENCE)
+    return done.returncode, told
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)
@@ -184,8 +248,8 @@ def test_without_a_gateway_there_is_no_embedded_cache(site: Site, tmp_path: Path
     site.gateway.signal()
     assert site.gateway.wait() == 0
 
-    for word in ("stats", "purge"):
-        result = said(site.environment, word)
+    for words in (("stats",), ("purge", "--all", "--yes")):
+        result = said(site.environment, *words)
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
         assert result.stderr.startswith(
             f"image-gateway: No gateway is running on {tmp_path / 'data'}, so nothing is kept"
@@ -195,7 +259,7 @@ def test_without_a_gateway_there_is_no_embedded_cache(site: Site, tmp_path: Path
 def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
 
-    result = said({"IMAGE_GATEWAY_CONFIG": str(config)}, "purge", "--data-dir", str(elsewhere))
+    result = said({"IMAGE_GATEWAY_CONFIG": str(config)}, "purge", "--all", "--yes", "--data-dir", str(elsewhere))
 
     assert (result.exit_code, elsewhere.exists()) == (2, False)
 
@@ -204,7 +268,7 @@ def test_a_purge_makes_no_ledger_to_write_itself_down_in(tmp_path: Path, config:
     with embedded_valkey(tmp_path / "results") as url:
         environment = {"IMAGE_GATEWAY_CONFIG": str(config), "DATA_DIR": str(tmp_path / "data"), "CACHE_REDIS_URL": url}
 
-        result = said(environment, "purge")
+        result = said(environment, "purge", "--all", "--yes")
 
     assert result.exit_code == 2
     assert "There is no ledger: the SQLite file" in result.stderr
@@ -223,8 +287,8 @@ def test_a_cache_that_is_away_is_said_at_a_terminal(tmp_path: Path, config: Path
         variable: "redis://127.0.0.1:9",
     }
     asyncio.run(migrate(environment["DATABASE_URL"]))
-    for word in ("stats", "purge"):
-        result = said(environment, word)
+    for words in (("stats",), ("purge", "--all", "--yes")):
+        result = said(environment, *words)
         assert (result.exit_code, result.stdout, result.stderr) == (
             2,
             "",
@@ -245,7 +309,7 @@ def test_a_cache_that_is_away_is_a_503(
         }
         with GatewayProcess(tmp_path / "data", environment) as gateway:
             for method in ("GET", "DELETE"):
-                reply = Site(http, gateway, {}).admin(method)
+                reply = Site(http, gateway, {}).admin(method, **({"all": "true"} if method == "DELETE" else {}))
                 assert (reply.status_code, reply.json()["error"]["code"]) == (503, "state_unavailable")
                 assert reply.headers["x-should-retry"] == "true"
 

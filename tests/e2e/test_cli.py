@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
+from service import __version__
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import connect
 from service.adapters.sql.keys import SqlKeyStore
@@ -264,6 +266,12 @@ def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
     ("words", "reason"),
     [
         (["keys", "issue", "nobody"], "team: There is no such team"),
+        (["keys", "issue", "serch"], "team: There is no such team in teams.yaml. Did you mean 'search'?"),
+        (["keys", "list", "--team", "serch"], "team: There is no such team, nor a key of one. Did you mean 'search'?"),
+        (["usage", "--team", "serch"], "team: There is no such team, and nothing was booked for one. Did you mean 'se"),
+        (["usage", "export", "--format", "csv", "--team", "x"], "team: There is no such team, and nothing was booked"),
+        (["keys", "rotate", "search-1"], "key_id: Key 'search-1' was not issued. It stands in /"),
+        (["keys", "revoke", "search-1"], "key_id: Key 'search-1' was not issued. It stands in /"),
         (["keys", "issue", "ads", "--expires", "soon"], "expires: 'soon' is not a date"),
         (["keys", "issue", "ads", "--expires", "2020-01-01"], "expires_at: The end of a key has to lie in the future"),
         (["keys", "issue", "ads", "--note", "a" * 201], "note: A note is one line"),
@@ -308,6 +316,65 @@ def test_usage_is_a_table_with_bars(terminal: Terminal) -> None:
     assert search.split()[:6] == ["search", "2", "2", "$0.50", "$0.00", "$0.25"]
     assert total.split() == ["total", "3", "4", "$1.500000001", "$0.00", "$0.25"]
     assert ads.count("█") == pytest.approx(2 * search.count("█"), abs=2)
+
+
+def test_a_list_is_printed_for_programs_as_well(terminal: Terminal) -> None:
+    key_id, _ = terminal.issued("search", "--note", "a, b", "--tier", "low")
+    terminal.write(booked())
+
+    (key,) = json.loads(terminal.says("keys", "list", "--output", "json"))
+    (row,) = csv.DictReader(io.StringIO(terminal.says("keys", "list", "--output", "csv")))
+    used = terminal.says("usage", "--by", "team,tier", *NOVEMBER, "--output", "json")
+    lines = terminal.says("usage", "--by", "team", *NOVEMBER, "--output", "csv").splitlines()
+    failures = terminal.says("faults", "--output", "csv").splitlines()
+
+    assert (key["id"], key["team"], key["state"], key["expires_at"]) == (key_id, "search", "active", None)
+    assert (key["note"], key["may_use"]) == ("a, b", "tiers=low")
+    assert (row["id"], row["note"], row["expires_at"]) == (key_id, "a, b", "")
+    assert '"cost_usd": 1.000000001' in used
+    assert [(each["team"], each["tier"], each["calls"]) for each in json.loads(used)] == [
+        ("ads", "high", 1),
+        ("search", "high", 1),
+        ("search", "low", 1),
+    ]
+    assert lines == [
+        "team,calls,images,cost_usd,saved_usd,uncertain_usd",
+        "ads,1,2,1.000000001,0.00,0.00",
+        "search,2,2,0.50,0.00,0.25",
+    ]
+    assert failures[0] == "fault"
+    assert failures[1:] == terminal.says("faults").splitlines()
+
+
+@pytest.mark.parametrize("words", [["--version"], ["version"]])
+def test_the_version_is_printed(terminal: Terminal, words: list[str]) -> None:
+    assert terminal.says(*words) == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["-h"], ["keys", "-h"], ["keys", "issue", "-h"], ["serve", "-h"]])
+def test_help_has_a_short_name(terminal: Terminal, words: list[str]) -> None:
+    assert "Usage:" in terminal.says(*words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("che", {"check"}),
+        ("keys r", {"rotate", "revoke"}),
+        ("keys issue --t", {"--tier", "--tier-limit"}),
+        ("keys list --te", {"--team"}),
+        ("cache purge --", {"--team", "--model", "--all", "--yes", "--config", "--data-dir", "--help"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(terminal: Terminal, typed: str, offered: set[str]) -> None:
+    script = terminal.says("completion", "bash")
+    words = " ".join(f"'{word}'" for word in ("image-gateway", *typed.split(" ")))
+    asked = f'COMP_WORDS=({words}); COMP_CWORD={typed.count(" ") + 1}; _image_gateway; echo "${{COMPREPLY[@]}}"'
+
+    done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True)
+
+    assert {*done.stdout.split()} == offered
+    assert terminal.says("completion", "zsh").endswith(script)
 
 
 def test_usage_is_grouped_as_is_said(terminal: Terminal) -> None:

@@ -30,6 +30,8 @@ class Desk:
             store=self.store,
             teams=lambda: {"search": Team(name="search", tiers=frozenset({"low", "medium"})), "ads": Team(name="ads")},
             catalog=catalog,
+            in_file=lambda: {"search-1": "search"},
+            file="config/teams.yaml",
             now=lambda: self.now,
             secret=lambda: f"igw_secret-{next(numbers)}",
             mint=lambda: f"{next(ids):032x}"[::-1],
@@ -71,6 +73,32 @@ async def test_issuing_is_written_down_without_the_secret(desk: Desk) -> None:
     assert (record.action, record.subject) == ("key.issue", new.key.id)
     assert record.detail == "team search; until 2026-12-21T12:00:00Z"
     assert new.secret not in repr(record)
+
+
+async def test_a_key_that_stands_in_a_file_says_where(desk: Desk) -> None:
+    for story in (
+        desk.issuing.rotate(ADMIN, "search-1"),
+        desk.issuing.expire(ADMIN, "search-1", None),
+        desk.issuing.revoke(ADMIN, "search-1"),
+        desk.issuing.find("search-1"),
+    ):
+        with pytest.raises(KeyNotFound) as refused:
+            await story
+        assert refused.value.param == "key_id"
+        assert refused.value.message == (
+            "Key 'search-1' was not issued. It stands in config/teams.yaml, under team 'search': change it there."
+        )
+    assert desk.store.audit == []
+
+
+async def test_a_team_that_is_none_has_no_list_of_keys(desk: Desk) -> None:
+    assert await desk.issuing.list("ads") == []
+    with pytest.raises(InvalidValue) as refused:
+        await desk.issuing.list("serch")
+    assert (refused.value.param, refused.value.message) == (
+        "team",
+        "There is no such team, nor a key of one. Did you mean 'search'?",
+    )
 
 
 @pytest.mark.parametrize("team", ["", "nobody", "Search"])

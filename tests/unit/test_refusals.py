@@ -46,8 +46,25 @@ NOON = at("2026-11-21T12:00:00")
             None,
             21 * CENT,
             (
-                "Team 'search' has used $0.00 of $0.10 per day (scope key:k1); this request may cost up to $0.21, "
+                "Key 'k1' has used $0.00 of $0.10 per day; this request may cost up to $0.21, "
                 "which is more than the whole limit."
+            ),
+        ),
+        (
+            Limit("key:k1", Measure.REQUESTS, 1),
+            1,
+            1.0,
+            1,
+            "Key 'k1' may make 1 request per minute; try again in 1 second.",
+        ),
+        (
+            Limit("key:k1:tier:high", Measure.CONCURRENT, 1),
+            1,
+            None,
+            1,
+            (
+                "Key 'k1' may have 1 image made at the same time (scope tier:high); 1 is being made, "
+                "and this request asks for 1 image."
             ),
         ),
         (

@@ -1,0 +1,22 @@
+"""Names that are close to one that is not known."""
+
+import pytest
+
+from service.domain.near import meant
+
+KNOWN = ("search", "search-eu", "ads", "Design")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("serch", " Did you mean 'search' or 'search-eu'?"),
+        ("adz", " Did you mean 'ads'?"),
+        ("DESIGN", " Did you mean 'Design'?"),
+        ("warehouse", ""),
+        ("", ""),
+        ("x" * 100_000, ""),
+    ],
+)
+def test_close_names_are_named(name: str, said: str) -> None:
+    assert meant(name, KNOWN) == said
