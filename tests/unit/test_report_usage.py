@@ -3,6 +3,7 @@
 import pytest
 
 from service.adapters.exports import formats
+from service.adapters.extras import needs
 from service.domain.errors import BooksUnavailable, InvalidValue
 from service.domain.ledger import Basis
 from service.domain.spans import parse_span
@@ -85,6 +86,13 @@ async def test_an_empty_span_is_an_empty_file(books: FakeBooks) -> None:
     export = await ExportUsage(books=books, formats=formats())("csv", Span(since=0, until=1))
 
     assert (await joined(export.chunks)).count(b"\r\n") == 1
+
+
+async def test_a_format_that_needs_an_extra_says_so(books: FakeBooks) -> None:
+    exporting = ExportUsage(books=books, formats={"csv": formats()["csv"]}, missing={"parquet": needs("export")})
+
+    with pytest.raises(InvalidValue, match=r"offered are csv\. To have it, it needs the extra 'export': pip install '"):
+        await exporting("parquet", NOVEMBER)
 
 
 async def test_other_formats_are_refused(books: FakeBooks) -> None:

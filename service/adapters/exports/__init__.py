@@ -1,7 +1,7 @@
 """The ledger as files: CSV, Parquet and FOCUS.
 
 Rule: whatever the format, a number is the one in the books and a text that a spreadsheet would run is made harmless.
-Parquet is offered where the extra `export` is installed.
+Parquet is offered where the extra `export` is installed; elsewhere it is missing, with the way to get it.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,16 @@ from importlib.util import find_spec
 from service.adapters.exports.csv import CsvFormat
 from service.adapters.exports.focus import FocusFormat
 from service.adapters.exports.parquet import ParquetFormat
+from service.adapters.extras import needs
 from service.usecases.export_usage import Format
+
+
+def missing() -> Mapping[str, str]:
+    """The formats that cannot be written here, with what is needed."""
+    return {} if find_spec("pyarrow") else {"parquet": needs("export")}
 
 
 def formats() -> Mapping[str, Format]:
     """The formats that can be written here, by name."""
     always: dict[str, Format] = {"csv": CsvFormat(), "focus": FocusFormat()}
-    return always | ({"parquet": ParquetFormat()} if find_spec("pyarrow") else {})
+    return always if missing() else always | {"parquet": ParquetFormat()}
