@@ -42,6 +42,7 @@ from service.usecases.events import (
     Listening,
     LogLineLost,
     LoopLagged,
+    ModelEnding,
     PicturesForgotten,
     PoolerFound,
     QuoteExceeded,
@@ -86,6 +87,7 @@ FAULTY = 400  # from this status on every request is written down
 QUIET_PATHS = ("/health/",)
 PLAIN: Mapping[type, tuple[int, str]] = {
     Listening: (logging.INFO, "listening"),
+    ModelEnding: (logging.WARNING, "model ends"),
     StoreFailed: (logging.WARNING, "picture not kept"),
     PicturesForgotten: (logging.INFO, "pictures forgotten"),
     FilesUnlisted: (logging.WARNING, "list of files not up to date"),

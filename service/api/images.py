@@ -131,7 +131,7 @@ async def _read_json(request: Http, desk: Desk, team: Team) -> tuple[Spec, Image
 async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> ASGIResponse:
     line, key, catalog = line_of(request.scope), key_of(request), desk.live().catalog
     spec = of_address(spec, line.model)
-    line.marks, line.verdict = marks_of(spec, catalog), Verdict.CLIENT_GONE  # until it is answered
+    line.marks, line.verdict = marks_of(spec, catalog, desk.now().date()), Verdict.CLIENT_GONE  # until it is answered
     line.note(model=line.marks.model or None, tier=line.marks.tier or None)  # a word that nobody knows may be anything
     line.note(size=str(spec.size or "auto"), n=spec.n, references=_count(spec), stream=body.stream)
     if desk.log_prompts:

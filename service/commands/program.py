@@ -39,7 +39,7 @@ from service.commands.metrics import metrics as print_metrics
 from service.commands.migrate import migrate as migrate_ledger
 from service.commands.reference import reference, schema
 from service.commands.start import Options, Start, check_parts, document, read_start, with_dev_key
-from service.commands.terminal import ConfigOption, Output, OutputOption, complain, config_folder, out, print_rows
+from service.commands.terminal import ConfigOption, Output, OutputOption, complain, config_folder, out, print_rows, warn
 from service.commands.usage import usage
 from service.domain.errors import BooksUnavailable
 from service.parts import VALKEY, Plans, Stores, take_lease
@@ -48,7 +48,7 @@ from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.sections import Requests
 from service.usecases.background import Fatal
-from service.usecases.events import DatabaseAwaited, Listening, LogLineLost
+from service.usecases.events import DatabaseAwaited, Listening, LogLineLost, ModelEnding
 from service.usecases.keep_lease import LeaseHeld
 from service.usecases.ports import Observer
 
@@ -139,6 +139,8 @@ def _serve(options: Options, start: Start, doors: Doors, lines: LogLines) -> Non
     metrics = Metrics(version=__version__, python=platform.python_version())
     tell, observe = Exposition(metrics, process_registry()), Observers(Telemetry(settings.logs.sample), metrics)
     lines.lost = lambda: metrics(LogLineLost())
+    for problem in start.warnings:
+        observe(ModelEnding(problem=problem))
     fatal = Fatal(observe)
     watch = Watch(restarted=observe, give_up=fatal.report)
     with state_of(settings, options.data, watch) as stores, _exposed(tell, doors.metrics, fatal):
@@ -257,6 +259,8 @@ def check(
     start = read_start(options, os.environ)
     check_parts(start)
     settings, known = start.settings, start.first.known
+    for problem in start.warnings:
+        warn(problem)
     on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
     counts = f"{len(known.catalog.models)} models, {len(known.roster.teams)} teams, {len(known.roster.keys)} keys"
     out.print(f"{options.folder}: {counts}; backends on: {', '.join(on)}")

@@ -19,6 +19,7 @@ from service.adapters.sql.engine import check_address
 from service.adapters.state import check_options
 from service.adapters.telemetry import Telemetry
 from service.app import assemble, dev_key
+from service.domain.endings import endings
 from service.domain.teams import KEY_PREFIX
 from service.parts import Plans, Stores, new_secret, now
 from service.server import check_host, check_ports
@@ -60,6 +61,12 @@ class Start:
     def embedded(self) -> bool:
         """Is the state in the data folder?"""
         return self.settings.redis_url is None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What will be, or is, out of order although a start takes it."""
+        known = self.first.known
+        return endings(known.catalog, known.roster.teams.values(), today())
 
 
 def today() -> date:

@@ -140,9 +140,19 @@ def refusing() -> Iterator[None]:
 
 
 def complain(reason: str) -> None:
-    """Print one line on standard error, whatever names and values are in it."""
-    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in reason)
-    err.print(f"image-gateway: {escape(line)}", style="red")
+    """Print what is wrong in one line on standard error."""
+    _print_line(reason, "red")
+
+
+def warn(problem: str) -> None:
+    """Print what should be looked at in one line on standard error."""
+    _print_line(f"warning: {problem}", "yellow")
+
+
+def _print_line(text: str, style: str) -> None:
+    """One line, whatever names and values are in it."""
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    err.print(f"image-gateway: {escape(line)}", style=style)
 
 
 async def _on_ledger(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:

@@ -143,7 +143,7 @@ class Catalog:
 
     def find(self, name: str | None, today: date) -> Model:
         """The model of that name or alias (None: the default), unless it is unknown or gone by `today`."""
-        wanted, model = name or self.default_model, self.named(name)
+        wanted, model = name or self.default_model, self.named(name, today)
         if model and not is_gone(model, today):
             return model
         since, successor = self._end_of(wanted, model)
@@ -154,10 +154,17 @@ class Catalog:
             text = f"The model '{wanted[:80]}' was shut down on {since}.{hint}"
         raise errors.ModelNotFound(text, param="model")
 
-    def named(self, name: str | None) -> Model | None:
-        """The model of that name or alias (None: the default), gone or not; None if it is unknown."""
+    def named(self, name: str | None, today: date) -> Model | None:
+        """The model of that name or alias (None: the default), gone or not; None if it is unknown.
+
+        A name may be an alias of a model that lasts longer, which has it once the other is gone.
+        """
         wanted = name or self.default_model
-        return self.models.get(wanted) or next((m for m in self.models.values() if wanted in m.aliases), None)
+        own = self.models.get(wanted)
+        if own and not is_gone(own, today):
+            return own
+        others = sorted((each for each in self.models.values() if wanted in each.aliases), key=end_of)
+        return next((each for each in others if not is_gone(each, today)), own or next(iter(others), None))
 
     def _end_of(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
         if model:
@@ -173,6 +180,11 @@ class Catalog:
     def alive(self, today: date) -> tuple[Model, ...]:
         """Every model that can still be asked for."""
         return tuple(model for model in self.models.values() if not is_gone(model, today))
+
+
+def end_of(model: Model) -> date:
+    """When the model ends, the last day that there is if nobody has announced an end."""
+    return model.shutdown_date or date.max
 
 
 def is_gone(model: Model, today: date) -> bool:

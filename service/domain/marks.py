@@ -5,6 +5,7 @@ grow. What does not apply, or is nothing that the settings know, is the empty te
 """
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from service.domain.catalog import Catalog
@@ -68,9 +69,9 @@ class Marks:
 UNMARKED = Marks()
 
 
-def marks_of(spec: Spec, catalog: Catalog) -> Marks:
+def marks_of(spec: Spec, catalog: Catalog, today: date) -> Marks:
     """The marks of a request that may yet turn out to be wrong."""
-    model = catalog.named(spec.model)
+    model = catalog.named(spec.model, today)
     if model is None:
         return UNMARKED
     tier = (AUTO if model.tiers else "") if spec.tier is None else spec.tier

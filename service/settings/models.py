@@ -5,11 +5,12 @@ something unpriced that its model offers, a field no dialect knows, a name that 
 `SettingsError`.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from service.domain.allowances import MOST_COUNT
-from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule
+from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule, end_of
 from service.domain.errors import InvalidValue
 from service.domain.images import DEMANDS, Size
 from service.domain.pricing import Price, TokenRates, Tokens, in_force
@@ -59,14 +60,20 @@ def read_catalog(file: Path, today: date) -> Catalog:
 
 def _check_names(top: Place, default: str, models: dict[str, Model]) -> None:
     (top / "default_model").named(models, default)
-    taken = set(models)
+    owners = {name: [model] for name, model in models.items()}
     for name, model in models.items():
         for alias in model.aliases:
-            if alias in taken:
-                raise (top / "models" / name / "aliases").error(f"'{alias}' is taken by another model")
-            taken.add(alias)
+            _check_alias(top / "models" / name / "aliases", alias, model, owners.setdefault(alias, []), models)
+            owners[alias].append(model)
         if model.successor is not None:
             (top / "models" / name / "successor").named(models, model.successor)
+
+
+def _check_alias(place: Place, alias: str, model: Model, owners: Sequence[Model], models: Mapping[str, Model]) -> None:
+    """Two models may have one name where they end on different days: the one that lasts has it after the other."""
+    own = models.get(alias)
+    if (own and end_of(model) <= end_of(own)) or any(end_of(model) == end_of(each) for each in owners):
+        raise place.error(f"'{alias}' is taken by another model, which does not end before this one")
 
 
 class _Reader:

@@ -323,8 +323,16 @@ class LoopLagged:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEnding:
+    """At the start: something in the settings has ended or ends soon; `problem` names its place."""
+
+    problem: str
+
+
 Event = (
     Listening
+    | ModelEnding
     | AttemptFinished
     | DrawingChanged
     | StoreFailed

@@ -90,4 +90,6 @@ class PurgeResults:
 
 def _id_of(model: str | None, catalog: Catalog) -> str | None:
     """The name under which results of a model are kept, also where an alias is asked for."""
+    if model in catalog.models:
+        return model
     return next((each.id for each in catalog.models.values() if model in each.aliases), model)

@@ -47,6 +47,7 @@ from service.usecases.events import (
     Listening,
     LogLineLost,
     LoopLagged,
+    ModelEnding,
     PicturesForgotten,
     PoolerFound,
     QuoteExceeded,
@@ -197,6 +198,7 @@ EVENTS: tuple[Event, ...] = (
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
     StoreUnusable(store="REDIS_URL", problem="p"),
     StoreUsable(store="REDIS_URL"),
+    ModelEnding(problem="models.yaml: $.models.old.shutdown_date: ended on 2026-12-01"),
     LogLineLost(),
 )
 

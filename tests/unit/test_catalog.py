@@ -7,6 +7,7 @@ import pytest
 from service.domain.catalog import Retired, SizeRule, check, is_gone, too_many_references
 from service.domain.errors import InvalidValue, ModelNotFound, RequestError, UnknownParameter
 from service.domain.images import EXTENSIONS, Size, Spec
+from service.domain.marks import marks_of
 from tests.fakes.builders import FREE, TODAY, catalog, edit, model, spec, upload
 
 CLASSIC = SizeRule(choices=(Size(1024, 1024), Size(1536, 1024), Size(1024, 1536)))
@@ -260,3 +261,21 @@ def test_a_long_wrong_value_is_quoted_only_in_part() -> None:
 def test_pictures_are_counted_up_to_the_limit() -> None:
     assert too_many_references(edit(upload(b"1"), upload(b"2")), 2) is None
     assert too_many_references(edit(upload(b"1"), upload(b"2")), 1) == "At most 1 pictures can be given; got 2."
+
+
+def test_a_name_goes_to_the_model_that_lasts_when_its_own_ends() -> None:
+    heir = model(id="heir", aliases=("old", "elder"))
+    known, end = catalog(heir, ENDING), date(2026, 12, 1)
+
+    assert known.find("old", end - timedelta(days=1)).id == known.find("elder", end - timedelta(days=1)).id == "old"
+    assert known.find("old", end).id == known.find("elder", end).id == "heir"
+    assert marks_of(spec(model="old"), known, end).model == "heir"
+
+
+def test_a_name_whose_models_have_all_ended_is_that_of_the_first() -> None:
+    end = date(2026, 12, 1)
+    known = catalog(model(), ENDING, model(id="heir", aliases=("old",), shutdown_date=date(2026, 12, 2)))
+
+    assert known.find("old", end).id == "heir"
+    with pytest.raises(ModelNotFound, match=r"'old' was shut down on 2026-12-01\. Use 'painter' instead"):
+        known.find("old", end + timedelta(days=1))

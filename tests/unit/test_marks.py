@@ -4,7 +4,7 @@ import pytest
 
 from service.domain.images import Size
 from service.domain.marks import UNMARKED, Marks, marks_of, size_class
-from tests.fakes.builders import catalog, model, spec
+from tests.fakes.builders import TODAY, catalog, model, spec
 
 CATALOG = catalog(model(aliases=("vendor/painter",)), model(id="plain", tiers=()))
 
@@ -21,7 +21,7 @@ CATALOG = catalog(model(aliases=("vendor/painter",)), model(id="plain", tiers=()
     ],
 )
 def test_model_and_tier_are_the_catalogs(name: str, tier: str | None, marks: Marks) -> None:
-    assert marks_of(spec(model=name, tier=tier), CATALOG) == marks
+    assert marks_of(spec(model=name, tier=tier), CATALOG, TODAY) == marks
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ WRONG = [
     ("tiers: [low, high]", "tiers: low", "$.models.painter.tiers", "Expected `array`, got `str`"),
     ("tiers: [low, high]", "teirs: [low]", "$.models.painter", "Object contains unknown field `teirs`"),
     ("[artist]", "[sketcher]", "$.models.painter.aliases", "'sketcher' is taken by another model"),
-    ("fields: []", "fields: []\n    aliases: [artist]", "$.models.sketcher.aliases", "'artist' is taken by another"),
+    ("[artist]", "[artist, artist]", "$.models.painter.aliases", "'artist' is taken by another model, which does not"),
     ("successor: sketcher", "successor: drawer", "$.models.painter.successor", "'drawer' is not defined"),
     ("successor: painter", "successor: artist", "$.retired.scribbler.successor", "'artist' is not defined"),
     ("since: 2025-01-01, ", "", "$.retired.scribbler", "Object missing required field `since`"),

@@ -3,10 +3,12 @@
 import re
 import shutil
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from ruamel.yaml import YAML
+from typer.testing import CliRunner, Result
 
 from service.adapters.embedded import EmbeddedError
 from service.adapters.sql.engine import SchemaError
@@ -14,6 +16,7 @@ from service.commands.program import app
 from service.domain.teams import digest_of
 from service.server import PortError
 from service.settings.files import SettingsError
+from service.settings.models import read_catalog
 
 ROOT = Path(__file__).parents[2]
 REFUSALS = (SettingsError, EmbeddedError, PortError, SchemaError)
@@ -117,6 +120,67 @@ def test_check_refuses_what_serve_refuses(site: Site, case: str) -> None:
     served = site.run("serve", environment, options)
     assert re.search(words, served), served
     assert site.run("check", environment, options) == served
+
+
+def checked(site: Site, **texts: str) -> Result:
+    """What `check` says of the settings with other texts in some files."""
+    for name, text in texts.items():
+        (site.config / f"{name}.yaml").write_text(text)
+    arguments = ["check", "--config", str(site.config), "--data-dir", str(site.data)]
+    return CliRunner().invoke(app, arguments, env={"OPENAI_API_KEY": "sk-x"})
+
+
+def shut_down(day: date) -> str:
+    """The shipped models, three of which end on a day."""
+    shipped = (ROOT / "config" / "models.yaml").read_text()
+    assert "shutdown_date: 2026-12-01" in shipped
+    return shipped.replace("shutdown_date: 2026-12-01", f"shutdown_date: {day}")
+
+
+@pytest.mark.parametrize(("days", "words"), [(-1, "ended on"), (0, "ended on"), (1, "in 1 day"), (30, "in 30 days")])
+def test_check_warns_of_models_that_end(site: Site, days: int, words: str) -> None:
+    day = datetime.now(UTC).date() + timedelta(days=days)
+    models = shut_down(day).replace("default_model: gpt-image-2", "default_model: gpt-image-1.5")
+
+    found = checked(site, models=models, teams="teams: {search: {models: [gpt-image-1-mini]}}")
+
+    assert found.exit_code == 0
+    assert found.stdout.count("\n") == 1
+    lines = found.stderr.splitlines()
+    assert [line.split(": ")[3] for line in lines] == [
+        "$.models.gpt-image-1.5.shutdown_date",
+        "$.models.chatgpt-image-latest.shutdown_date",
+        "$.models.gpt-image-1-mini.shutdown_date",
+        "$.default_model",
+        "$.teams.search.models",
+    ]
+    assert all(line.startswith("image-gateway: warning: ") and str(day) in line for line in lines)
+    assert all(words in line for line in lines[:4])
+
+
+def test_check_says_nothing_of_what_ends_later(site: Site) -> None:
+    found = checked(site, models=shut_down(datetime.now(UTC).date() + timedelta(days=31)))
+
+    assert (found.exit_code, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("days", [-1, 1, 400])
+def test_the_recipe_of_the_runbook_is_accepted(site: Site, days: int) -> None:
+    """Read from the page, before the model ends and after it."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    recipe = page.partition("### GatewayModelEnds")[2].partition("```yaml\n")[2].partition("```")[0]
+    ((name, entry),) = YAML(typ="safe").load(recipe)["models"].items()
+    line, wanted = "    aliases: [openai/gpt-image-2]\n", f"{recipe.splitlines()[-1]}\n"
+    today = datetime.now(UTC).date()
+
+    found = checked(site, models=shut_down(today + timedelta(days=days)).replace(line, wanted))
+
+    assert found.exit_code == 0, found.output
+    catalog = read_catalog(site.config / "models.yaml", today)
+    assert catalog.models[name].aliases == tuple(entry["aliases"])
+    assert catalog.find("gpt-image-1.5", today).id == (name if days < 0 else "gpt-image-1.5")
+    if days < 30:
+        assert "then 'gpt-image-2' answers to the name; its successor is 'gpt-image-2'\n" in found.stderr
 
 
 def test_check_makes_nothing(site: Site) -> None:
