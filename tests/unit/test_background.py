@@ -170,3 +170,11 @@ async def test_rounds_of_the_books_that_fail_begin_again() -> None:
     (crash,) = told.of(Crashed)
     assert crash.error == "ZeroDivisionError"
     assert any(line.endswith(" sweep") for line in crash.trace), crash.trace
+
+
+async def test_an_error_of_a_connection_goes_to_the_loops_own_handler(caplog: pytest.LogCaptureFixture) -> None:
+    told = Recorder()
+    log_lost_errors(told)
+    asyncio.get_running_loop().call_exception_handler({"message": "the transport broke"})
+    assert told.events == []
+    assert "the transport broke" in caplog.text

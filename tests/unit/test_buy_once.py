@@ -27,6 +27,7 @@ from service.domain.terms import Terms
 from service.usecases.accounts import Span
 from service.usecases.buy_once import SHARED, BuyOnce, Policy
 from service.usecases.buy_pictures import Depart, Made, Wish
+from service.usecases.flights import Result
 from service.usecases.make_images import nobody
 from service.usecases.share import Share
 from tests.fakes.books import FakeBooks
@@ -700,3 +701,47 @@ async def test_a_leader_whose_store_hiccups_goes_on_to_show_that_it_lives() -> N
     await asyncio.sleep(0.01)
     scene.vendor.gate.set()
     assert ((await leading).source, (await other).source) == (Source.MISS, Source.JOINED)
+
+
+async def test_a_purchase_in_doubt_is_told_to_all_who_ask_at_once() -> None:
+    scene = Scene()
+    scene.vendor.answers = [StateUnavailable("the store went away during the purchase")]
+    with pytest.raises(StateUnavailable):
+        await scene.replica()(wish(), TERMS, scene.vendor.buy)
+    scene.flights.now += 31_000_000
+    replica = scene.replica()
+    found = await asyncio.gather(*(replica(wish(), TERMS, scene.vendor.buy) for _ in range(3)), return_exceptions=True)
+    assert [type(each) for each in found] == [FlightLost] * 3
+    assert scene.vendor.calls == 1
+
+
+async def test_where_no_number_can_be_dealt_nothing_is_bought_and_nothing_offered() -> None:
+    scene = Scene()
+    scene.flights.down = True
+    with pytest.raises(StateUnavailable):
+        await scene.replica()(wish(), VARY, scene.vendor.buy)
+    scene.flights.down = False
+    assert drawn(await scene.replica()(wish(), VARY, scene.vendor.buy)) == b"fox1"
+    assert scene.vendor.calls == 1
+
+
+class NothingHandedOver(FakeFlights):
+    async def hand_over(self, *_: object) -> bool:
+        raise StateUnavailable("away")
+
+
+class NothingTakenOver(FakeFlights):
+    async def take_over(self, *_: object, **__: object) -> Result | None:
+        raise StateUnavailable("away")
+
+
+@pytest.mark.parametrize("flights", [NothingHandedOver, NothingTakenOver])
+async def test_without_a_hand_over_the_leader_is_served_and_another_replica_buys(flights: type[FakeFlights]) -> None:
+    scene = Scene(flights=flights())
+    scene.results.down = True
+    scene.vendor.gate.clear()
+    asking = [asyncio.create_task(scene.replica()(wish(), TERMS, scene.vendor.buy)) for _ in range(2)]
+    await waiting(lambda: scene.vendor.calls == 1)
+    await asyncio.sleep(0.03)
+    scene.vendor.gate.set()
+    assert {drawn(share) for share in await asyncio.gather(*asking)} == {b"fox1", b"fox2"}

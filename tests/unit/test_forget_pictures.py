@@ -157,3 +157,17 @@ async def test_a_list_that_goes_away_at_the_end_of_a_look_is_told_of() -> None:
     await stage.forget.sweep()
 
     assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")]
+
+
+async def test_what_is_old_and_still_there_stays_in_the_list() -> None:
+    stage = Stage()
+    stage.store.now = NOON - timedelta(minutes=90)
+    file = await stage.bring("3")
+    pictures = replace(stage.pictures, keep_seconds=2 * KEEP_SECONDS)
+    files = replace(stage.forget.files, pictures=pictures)
+    forget = replace(stage.forget, files=files, keep_seconds=2 * KEEP_SECONDS)
+
+    await forget.sweep()
+    await forget.sweep()
+
+    assert stage.listed() == [file]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import pytest
 
 from service.domain.booking import claim, undelivered
-from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.errors import BooksUnavailable, LimitExceeded, StateUnavailable
 from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status
 from service.domain.limits import Limit, Measure
 from service.domain.routing import Plan
@@ -336,3 +336,41 @@ async def test_two_who_write_at_once_lose_nothing() -> None:
         await second
         await money.keep.write()
     assert {entry.hold_id for entry in await booked(books)} == {"a", "b"}
+
+
+async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+        ledger.down = True
+        await held.post(paid(held, "a"))
+        await held.void("b")
+    await money.keep.settle()
+    with pytest.raises(StateUnavailable, match="could not be settled"):
+        await money.keep.report("search")
+    ledger.down = False
+    await money.keep.settle()
+    await money.keep.report("search")
+    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert await used(ledger) == CENT
+
+
+async def test_a_report_without_the_books_is_none() -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+        await held.post(paid(held, "a"))
+    books.down = True
+    with pytest.raises(BooksUnavailable):
+        await money.keep.report("search")
+    books.down = False
+    await money.keep.report("search")
+    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+
+
+async def test_counters_that_were_rebuilt_meanwhile_are_not_rebuilt_again() -> None:
+    ledger, observe = FakeLedger(), Recorder()
+    money = accounts(ledger, FakeBooks(), observe)
+    await money.rebuild("search", seen=0)
+    await money.rebuild("search", seen=0)
+    assert observe.of(CountersRebuilt) == [CountersRebuilt(team="search")]

@@ -1,5 +1,6 @@
 """Whose counters stand for a ledger: a start waits or refuses, and a replica that lost the lease stops admitting."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -169,3 +170,20 @@ async def test_one_that_leaves_says_so() -> None:
     await site.keep.renew()
     assert site.leases.held
     assert site.leases.held.leaving
+
+
+async def test_it_is_renewed_until_the_replica_goes() -> None:
+    site = Site()
+    await site.keep.acquire()
+    ends = [site.leases.until]
+
+    def look() -> None:
+        ends.append(site.leases.until)
+        if len(ends) == 4:
+            raise asyncio.CancelledError
+
+    site.each = look
+    with pytest.raises(asyncio.CancelledError):
+        await site.keep.run()
+    assert ends == sorted(ends)
+    assert len({*ends}) > 1

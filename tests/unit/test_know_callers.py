@@ -13,7 +13,7 @@ from service.settings.files import SettingsError
 from service.settings.known import Files
 from service.usecases.accounts import AuditRecord, IssuedKey
 from service.usecases.events import SettingsReloaded
-from service.usecases.know_callers import KnowCallers, Known
+from service.usecases.know_callers import UNFORESEEN, KnowCallers, Known
 from tests.fakes.builders import KEY, NOW, TODAY, catalog
 from tests.fakes.keys import FakeKeyStore
 from tests.fakes.observer import Recorder
@@ -244,3 +244,18 @@ def test_the_stamp_changes_with_a_file_and_when_it_goes(tmp_path: Path) -> None:
     (tmp_path / "teams.yaml").unlink()
     stamps.append(reading.stamp())
     assert len(set(stamps)) == 3
+
+
+async def test_a_file_that_cannot_be_read_for_an_unforeseen_reason_changes_nothing() -> None:
+    shelf, observe = Shelf(known(SEARCH, keys=(KEY,))), Recorder()
+    story = callers(shelf, FakeKeyStore(), observe)
+
+    def breaks() -> Known | str:
+        raise RecursionError
+
+    story.read = breaks
+    shelf.version += 1
+    with pytest.raises(RecursionError):
+        await story.refresh()
+    assert observe.of(SettingsReloaded) == [SettingsReloaded(problem=UNFORESEEN)]
+    assert set(story.live().keys) == {KEY.digest}

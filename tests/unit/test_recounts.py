@@ -193,3 +193,38 @@ async def test_all_who_need_a_rebuild_wait_for_the_same(site: Site) -> None:
     found = await asyncio.gather(*(site.buy(site.other) for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(each, LimitExceeded) for each in found) == 3
     assert sum(each is None for each in found) == 2
+
+
+async def test_a_store_that_is_emptied_while_others_report_is_counted_once_more(site: Site) -> None:
+    for _ in range(2):
+        await site.buy(site.one)
+    site.ledger.forget()
+    waits = 0
+
+    async def emptied_at_first(seconds: float) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 1:
+            site.ledger.forget()
+        await site.go_on(seconds)
+
+    site.other.recounts.sleep = emptied_at_first
+    with pytest.raises(LimitExceeded):
+        await site.buy(site.other)
+    assert await site.stage.used() == 40 * CENT
+
+
+async def test_life_is_shown_again_and_again(site: Site) -> None:
+    beats = 0
+
+    async def until_the_third(seconds: float) -> None:
+        nonlocal beats
+        beats += 1
+        site.replicas.now += seconds
+        if beats == 3:
+            raise asyncio.CancelledError
+
+    site.one.recounts.sleep = until_the_third
+    with pytest.raises(asyncio.CancelledError):
+        await site.one.recounts.run()
+    assert beats == 3

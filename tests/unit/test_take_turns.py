@@ -666,3 +666,11 @@ async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
     await one.turns.exchange()
     await other.turns.exchange()
     assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)
+
+
+async def test_failures_in_a_row_are_counted_for_each_backend() -> None:
+    replica = Site().replica()
+    await replica.call(DOWN, DOWN)
+    assert [replica.turns.streak(along) for along in (ALPHA, BETA, SANDBOX)] == [2, 0, 0]
+    await replica.draw()
+    assert replica.turns.streak(ALPHA) == 0
