@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from service.domain.allowances import MOST_COUNT, MOST_DOLLARS, parse_dollars
 from service.domain.errors import InvalidValue
+from service.settings.fast_yaml import DOUBT, read_plainly
 
 T = TypeVar("T")
 CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
@@ -130,6 +131,12 @@ def read_yaml(file: Path) -> object:
         text = file.read_text("utf-8")
     except (OSError, ValueError) as unreadable:
         raise SettingsError(f"{file}: cannot be read: {unreadable}") from None
+    found = read_plainly(text)
+    return read_strictly(file, text) if found is DOUBT else found
+
+
+def read_strictly(file: Path, text: str) -> object:
+    """Slow, because it is written in Python; it knows the place of whatever is wrong."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = Constructor
     try:

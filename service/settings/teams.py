@@ -107,12 +107,13 @@ def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roste
     entries = (top / "teams").table(top.decode(read_yaml(file), TeamsFile).teams, TeamEntry)
     teams: dict[str, Team] = {}
     keys: dict[str, Key] = {}
+    ids = set[str]()
     for name, entry in entries.items():
         place = top / "teams" / name
         _check_backends(place, entry, backends)
         teams[name] = _team(place, name, entry, catalog)
         for index, key in enumerate(entry.keys):
-            _add(place / "keys" / index, keys, _key(place / "keys" / index, key, teams[name], catalog))
+            _add(place / "keys" / index, keys, ids, _key(place / "keys" / index, key, teams[name], catalog))
     return Roster(teams=teams, keys=keys)
 
 
@@ -192,11 +193,12 @@ def _check_known(place: Place, named: Iterable[str], known: Iterable[str], where
         raise place.error(f"'{unknown[0]}' is not in {where}")
 
 
-def _add(place: Place, keys: dict[str, Key], key: Key) -> None:
+def _add(place: Place, keys: dict[str, Key], ids: set[str], key: Key) -> None:
     if not NAME.fullmatch(key.id):
         raise (place / "id").error("an id is 1 to 63 letters, digits, dots, dashes and underscores")
     if not DIGEST.fullmatch(key.digest):
         raise (place / "sha256").error("not a SHA-256 digest: 64 lower-case hex digits")
-    if key.digest in keys or any(other.id == key.id for other in keys.values()):
+    if key.digest in keys or key.id in ids:
         raise place.error(f"key '{key.id}' stands twice")
     keys[key.digest] = key
+    ids.add(key.id)

@@ -1,0 +1,164 @@
+"""Reads YAML with the parser in C, where that comes to what the strict reader comes to.
+
+Rule: this reader accepts plain documents only. It answers everything else with `DOUBT`: what is wrong, what is rare,
+and what YAML 1.1 and 1.2 read differently. `read_yaml` then reads the document again with the strict reader. Only that
+one refuses, so a mistake is told with the same place and the same words as if this module did not exist.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+import yaml  # type: ignore[import-untyped]
+from ruamel.yaml.resolver import implicit_resolvers
+from yaml import events
+
+DOUBT: Final = object()
+"""The document has to be read by the strict reader."""
+
+MOST_DEPTH: Final = 40
+MERGE: Final = "<<"
+UNUSUAL = re.compile(r"[^\n\x20-\x5b\x5d-\x7e\xa0-\u2027\u202a-\ud7ff]")
+"""Backslashes, tabs, control characters, line breaks of YAML 1.1 alone, and what lies beyond the usual scripts."""
+
+INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,9}")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+WORDS: Mapping[str, object] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+def _meanings() -> Mapping[str, Sequence[Any]]:
+    """The strict reader's own patterns of what is no text, by its first sign."""
+    found = defaultdict[str, list[Any]](list)
+    for versions, _, pattern, firsts in implicit_resolvers:
+        for first in firsts if (1, 2) in versions else ():
+            found[first].append(pattern)
+    return found
+
+
+MEANINGS = _meanings()
+
+
+class _Doubtful(Exception):
+    """Something that is left to the strict reader."""
+
+
+def read_plainly(text: str) -> object:
+    """The value of a document, or `DOUBT`."""
+    if UNUSUAL.search(text) or not yaml.__with_libyaml__:
+        return DOUBT
+    try:
+        return _Document(text).value()
+    except (_Doubtful, yaml.YAMLError):
+        return DOUBT
+
+
+class _Document:
+    """A document while it is read, event by event.
+
+    `known` has what unquoted words mean, each looked up once; `named` has what aliases name, once it is complete.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._next = yaml.cyaml.CParser(text).get_event
+        self._known: dict[str, object] = {}
+        self._named: dict[str, object] = {}
+
+    def value(self) -> object:
+        """Its value. Raises `_Doubtful`."""
+        self._next()
+        begin = self._next()
+        if type(begin) is not events.DocumentStartEvent or begin.version or begin.tags:
+            raise _Doubtful
+        found = self._node(self._next(), 0)
+        if self._next().explicit or type(self._next()) is not events.StreamEndEvent:
+            raise _Doubtful
+        return found
+
+    def _node(self, event: Any, depth: int) -> object:  # noqa: ANN401 (one kind of event or another)
+        kind = type(event)
+        if event.anchor is not None and not self._ends(event):
+            raise _Doubtful
+        if kind is events.AliasEvent and event.anchor in self._named:
+            return self._named[event.anchor]
+        if kind is events.AliasEvent or depth > MOST_DEPTH or event.tag is not None:
+            raise _Doubtful
+        if kind is events.ScalarEvent:
+            found = self._scalar(event)
+        else:
+            found = self._mapping(depth + 1) if kind is events.MappingStartEvent else self._sequence(depth + 1)
+        if event.anchor is not None:
+            if event.anchor in self._named:
+                raise _Doubtful
+            self._named[event.anchor] = found
+        return found
+
+    def _ends(self, event: Any) -> bool:  # noqa: ANN401 (likewise)
+        """Does the name of an anchor or an alias end where both readers see its end?"""
+        end = event.start_mark.index + 1 + len(event.anchor)
+        return self._text[end : end + 1] in {" ", "\n"}
+
+    def _mapping(self, depth: int) -> dict[object, object]:
+        made, merged = dict[object, object](), None
+        while type(event := self._next()) is not events.MappingEndEvent:
+            if type(event) is not events.ScalarEvent or event.anchor is not None or event.tag is not None:
+                raise _Doubtful
+            if event.value == MERGE and not event.style:
+                merged = self._merged(merged)
+                continue
+            name = self._node(event, depth)
+            if name in made:
+                raise _Doubtful
+            made[name] = self._node(self._next(), depth)
+        return made if merged is None else {**merged, **made}
+
+    def _merged(self, before: object) -> dict[object, object]:
+        """The mapping that another one takes in, by an alias and only one."""
+        event = self._next()
+        found = self._node(event, 0) if type(event) is events.AliasEvent and before is None else None
+        if not isinstance(found, dict):
+            raise _Doubtful
+        return found
+
+    def _sequence(self, depth: int) -> list[object]:
+        made = list[object]()
+        while type(event := self._next()) is not events.SequenceEndEvent:
+            made.append(self._node(event, depth))
+        return made
+
+    def _scalar(self, event: Any) -> object:  # noqa: ANN401 (likewise)
+        value: str = event.value
+        if event.start_mark.line != event.end_mark.line:
+            raise _Doubtful
+        if event.style in {"'", '"'}:
+            return value
+        if event.style:
+            raise _Doubtful
+        if value not in self._known:
+            self._known[value] = _meaning(value)
+        return self._known[value]
+
+
+def _meaning(word: str) -> object:
+    """What an unquoted word is."""
+    if word in WORDS:
+        return WORDS[word]
+    if not any(pattern.match(word) for pattern in MEANINGS.get(word[0], ())):
+        return word
+    if INT.fullmatch(word):
+        return int(word)
+    if FLOAT.fullmatch(word):
+        return float(word)
+    if DATE.fullmatch(word):
+        try:
+            return date.fromisoformat(word)
+        except ValueError:
+            raise _Doubtful from None
+    raise _Doubtful
