@@ -79,11 +79,19 @@ def _particulars(body: GenerateBody | EditBody | EditForm) -> dict[str, Any]:
     return {
         "seed": body.seed,
         "steps": body.steps,
-        "guidance_scale": body.guidance_scale,
+        "guidance_scale": _guidance(body),
         "negative_prompt": body.negative_prompt or None,
         "image_loras": tuple(body.image_loras or ()) or None,
         "disable_safety_checker": bool(body.disable_safety_checker),
     }
+
+
+def _guidance(body: GenerateBody) -> float | None:
+    """Vercel's AI SDK says `guidance` to Together, whose own word is `guidance_scale`."""
+    if body.guidance is None or body.guidance_scale in {None, body.guidance}:
+        return body.guidance_scale if body.guidance is None else body.guidance
+    message = f"guidance says {body.guidance:g} but guidance_scale says {body.guidance_scale:g}."
+    raise InvalidValue(message, param="guidance")
 
 
 def _check_streaming(body: ImageFields) -> None:

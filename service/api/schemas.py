@@ -86,6 +86,7 @@ class GenerateBody(ImageFields, frozen=True, kw_only=True):
     seed: int | None = None
     steps: Annotated[int, Meta(ge=1, le=50)] | None = None
     guidance_scale: float | None = None
+    guidance: Annotated[float | None, Meta(description="Another word for guidance_scale.")] = None
     negative_prompt: str | None = None
     width: Annotated[int, Meta(ge=1, description="With height, another way to say size.")] | None = None
     height: Annotated[int, Meta(ge=1)] | None = None
