@@ -145,5 +145,8 @@ def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:
         for name in ("openai", "together")
     }
     assert f"`openai` {listed['openai']} and `together` {listed['together']} for Python" in PAGE
-    installed = json.loads((SDK / "node_modules" / "openai" / "package.json").read_text())["version"]
-    assert f"`openai` {installed.rpartition('.')[0]} for\nJavaScript" in PAGE
+    openai, ai = (
+        json.loads((SDK / "node_modules" / name / "package.json").read_text())["version"].rpartition(".")[0]
+        for name in ("openai", "ai")
+    )
+    assert f"`openai` {openai} for\nJavaScript, and with Vercel's `ai` {ai}." in PAGE

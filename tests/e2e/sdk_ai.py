@@ -1,0 +1,65 @@
+"""Calls through Vercel's AI SDK, beside OpenAI's for JavaScript: the tests' end of `tests/sdk_js/ai.mjs`.
+
+Rule: one process is one call, and its environment has no address or key but those given. An error of the call is part
+of the answer; a runner that breaks or takes too long fails the test with what it printed.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.sdk_js import ROOT, SDK, SECONDS
+from tests.gateway import GatewayProcess, clean_environment
+
+RUNNER = ROOT / "tests" / "sdk_js" / "ai.mjs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """What `generateImage` handed over, or what it threw. `headers` are those of each call that it made."""
+
+    images: Sequence[Mapping[str, Any]] = ()
+    usage: Mapping[str, int]
+    warnings: Sequence[Mapping[str, Any]] = ()
+    headers: Sequence[Mapping[str, str]] = ()
+    error: Mapping[str, Any]
+
+    @property
+    def pictures(self) -> list[dict[str, Any]]:
+        """The pictures as `sdk_js.digest` says them."""
+        return [{"length": image["length"], "sha256": image["sha256"]} for image in self.images]
+
+
+def draw(
+    gateway: GatewayProcess,
+    provider: str,
+    model: str,
+    options: Mapping[str, Any],
+    *,
+    images: Sequence[Path] = (),
+    mask: Path | None = None,
+) -> Drawn:
+    """Call `generateImage` once; it may call the gateway several times. It repeats nothing unless `options` say so."""
+    call = {
+        "provider": provider,
+        "model": model,
+        "options": {"maxRetries": 0} | dict(options),
+        "images": [str(path) for path in images],
+        "mask": str(mask) if mask else None,
+    }
+    done = subprocess.run(
+        [str(SDK / "bin" / "node"), str(RUNNER)],
+        cwd=SDK,
+        env=clean_environment(OPENAI_BASE_URL=f"{gateway.url}/v1", OPENAI_API_KEY=gateway.key),
+        input=json.dumps(call),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    return Drawn(**{"usage": {}, "error": {}} | said.get("result", {}) | {"error": said.get("error", {})})

@@ -1,0 +1,130 @@
+"""Vercel's AI SDK against the vendors' simulators: its providers for OpenAI, for Together and for what is compatible.
+
+Rule: what its documents offer works, or is a refusal that names the field. For n pictures of a model that it does not
+know it sends n requests side by side, and all are bought. A request that it repeats after a failure is not.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.pictures import mask, png
+from tests.e2e.sdk_ai import draw
+from tests.e2e.sdk_js import digest
+from tests.gateway import GatewayProcess
+from tests.simulators.pictures import Sketch, encoded
+from tests.simulators.server import Answer, Simulator
+
+FLUX, FLEX = "black-forest-labs/FLUX.2-pro", "black-forest-labs/FLUX.2-flex"
+PROVIDERS = ("openai", "togetherai", "compatible")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two pictures and a mask."""
+    bodies = {"first.png": png(), "second.png": png(color=(10, 80, 200)), "mask.png": mask()}
+    for name, body in bodies.items():
+        (tmp_path / name).write_bytes(body)
+    return [tmp_path / name for name in bodies]
+
+
+def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
+    """What a simulator draws."""
+    return [digest(encoded(Sketch(size=size, index=index))) for index in range(count)]
+
+
+def test_openais_provider_generates(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
+    given = {"quality": "low", "background": "opaque", "moderation": "low", "user": "u-1"}
+    options = {"prompt": "a red fox", "n": 2, "size": "1536x1024", "providerOptions": {"openai": given}}
+    drawn = draw(openai_gateway, "openai", "gpt-image-2", options)
+    assert drawn.error == {}
+    assert (drawn.pictures, drawn.usage["outputTokens"]) == (vendors((1536, 1024), 2), 316)
+    (received,) = openai_sim.requests
+    assert {name: received.fields[name] for name in given} == given | {"user": received.fields["user"]}
+    assert received.fields["user"] != "u-1"
+
+
+@pytest.mark.parametrize(("provider", "calls"), [("openai", 2), ("togetherai", 2), ("compatible", 1)])
+def test_each_provider_generates_through_together(
+    together_gateway: GatewayProcess, together_sim: Simulator, provider: str, calls: int
+) -> None:
+    """Two requests of one body side by side are two purchases, where the SDK does not know that one may ask for two."""
+    together_sim.answer(*[Answer(delay=0.5)] * calls)
+    drawn = draw(together_gateway, provider, FLUX, {"prompt": "a red fox", "n": 2, "size": "1024x768"})
+    assert drawn.error == {}
+    assert drawn.pictures == (vendors((1024, 768), 2) if calls == 1 else vendors((1024, 768)) * 2)
+    assert (len(drawn.headers), len(together_sim.requests)) == (calls, calls)
+    assert len({header["x-request-id"] for header in drawn.headers}) == calls
+    for received in together_sim.requests:
+        assert (received.fields["width"], received.fields["height"]) == (1024, 768)
+
+
+def test_togethers_provider_sends_the_options_that_its_documents_name(
+    together_gateway: GatewayProcess, together_sim: Simulator
+) -> None:
+    options = {"prompt": "a red fox", "seed": 7, "providerOptions": {"togetherai": {"steps": 30, "guidance": 2.5}}}
+    assert draw(together_gateway, "togetherai", FLEX, options).error == {}
+    (received,) = together_sim.requests
+    expected = {"seed": 7, "steps": 30, "guidance_scale": 2.5}
+    assert {name: received.fields[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"disable_safety_checker": True}, "disable_safety_checker"),
+        ({"negative_prompt": "dogs"}, "negative_prompt"),
+    ],
+)
+def test_an_option_that_is_not_offered_is_named(
+    together_gateway: GatewayProcess, together_sim: Simulator, given: Mapping[str, Any], message: str
+) -> None:
+    drawn = draw(together_gateway, "togetherai", FLEX, {"prompt": "a fox", "providerOptions": {"togetherai": given}})
+    assert (drawn.error["class"], drawn.error["status"]) == ("AI_APICallError", 400)
+    assert message in drawn.error["message"]
+    assert together_sim.requests == []
+
+
+@pytest.mark.parametrize("provider", ["openai", "compatible"])
+@pytest.mark.parametrize(("count", "part"), [(1, "image"), (2, "image[]")])
+def test_it_edits_with_files(
+    openai_gateway: GatewayProcess, openai_sim: Simulator, files: list[Path], provider: str, count: int, part: str
+) -> None:
+    options = {"prompt": "add a fox", "size": "1024x1024"}
+    drawn = draw(openai_gateway, provider, "gpt-image-2", options, images=files[:count], mask=files[-1])
+    assert drawn.error == {}
+    assert drawn.pictures == vendors((1024, 1024))
+    (received,) = openai_sim.requests
+    assert [file.part_name for file in received.files] == [part] * count + ["mask"]
+    assert [file.body for file in received.files] == [path.read_bytes() for path in [*files[:count], files[-1]]]
+
+
+def test_togethers_provider_edits_with_an_address(
+    together_gateway: GatewayProcess, together_sim: Simulator, files: list[Path]
+) -> None:
+    options = {"prompt": "add a fox", "size": "1024x768"}
+    drawn = draw(together_gateway, "togetherai", FLUX, options, images=files[:1])
+    assert (drawn.error, drawn.pictures) == ({}, vendors((1024, 768)))
+    (received,) = together_sim.requests
+    (picture,) = received.fields["reference_images"]
+    assert picture.startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_wrong_is_said_and_not_tried_again(sandbox_gateway: GatewayProcess, provider: str) -> None:
+    options = {"prompt": "a red fox", "size": "1920x1080", "maxRetries": 2}
+    error = draw(sandbox_gateway, provider, "gpt-image-2", options).error
+    assert (error["class"], error["status"], error["tries"]) == ("AI_APICallError", 400, 1)
+    assert "1920x1080" in error["message"]
+
+
+def test_what_may_have_been_billed_is_not_bought_by_its_second_try(tmp_path: Path, together_sim: Simulator) -> None:
+    """With the settings as they are shipped. The SDK asks again after two seconds whatever the refusal says."""
+    together_sim.answer(Answer(fault="close_mid_body"))
+    environment = {"TOGETHER_API_KEY": "tgp-operator", "TOGETHER_BASE_URL": together_sim.url}
+    with GatewayProcess(tmp_path / "data", environment) as gateway:
+        error = draw(gateway, "togetherai", FLUX, {"prompt": "a red fox", "maxRetries": 1}).error
+    assert (error["tries"], error["status"]) == (2, 502)
+    assert len(together_sim.requests) == 1
