@@ -6,8 +6,8 @@ start with `SettingsError`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -172,30 +172,11 @@ def assemble(plans: Plans) -> Gateway:
         **album.background(plans),
     }
 
-    @asynccontextmanager
-    async def running(_: Litestar) -> AsyncIterator[None]:
-        log_lost_errors(observe)
-        connected: tuple[Closing, ...] = (
-            *vendors.values(),
-            links,
-            *stores.parts(),
-            turnstile,
-            *accounts.parts(),
-            trace,
-        )
-        closing: tuple[Closing, ...] = (*accounts.last(), turns, *connected)
-        async with AsyncExitStack() as ended:  # each is closed, whatever the others do
-            for part in reversed(closing):
-                ended.push_async_callback(part.close)
-            await callers.refresh()
-            await accounts.hold.recounts.beat()  # before the first hold: a rebuild elsewhere waits for this replica
-            async with in_background(observe, plans.fatal, tasks):
-                yield
-                await detached.close()
-
     parts = Parts(
         accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
     )
+    connected: tuple[Closing, ...] = (*vendors.values(), links, *stores.parts(), turnstile, *accounts.parts(), trace)
+    running = _running(plans, parts, tasks, (*accounts.last(), turns, *connected))
     make = _make(plans, backends, links, parts, crowd)
     desk = _desk(plans, parts, make, stores)
     app = build(desk, observe, running, plane=Plane.BOTH if plans.admin_port is None else Plane.CALLERS)
@@ -231,6 +212,26 @@ class Parts:
     turns: TakeTurns
     signs: SignLinks
     trace: Tracer
+
+
+def _running(
+    plans: Plans, parts: Parts, tasks: Mapping[str, Forever], closing: Sequence[Closing]
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """What goes on while requests are served. At its end the parts in `closing` are closed, the first one first."""
+
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        log_lost_errors(plans.observe)
+        async with AsyncExitStack() as ended:  # each is closed, whatever the others do
+            for part in reversed(closing):
+                ended.push_async_callback(part.close)
+            await parts.callers.refresh()
+            await parts.accounts.hold.recounts.beat()  # before the first hold: a rebuild elsewhere waits for this one
+            async with in_background(plans.observe, plans.fatal, tasks):
+                yield
+                await parts.detached.close()
+
+    return running
 
 
 def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts, crowd: Crowd) -> MakeImages:

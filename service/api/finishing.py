@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from service.api import described
-from service.api.admin import ChangeBody, IssueBody, RotateBody
+from service.api.admin_bodies import ChangeBody, IssueBody, RotateBody
 from service.api.described import HEADERS, LINKS, PARAMETERS, REFUSALS, Link
 from service.api.documents import COMPONENTS, FILE, body_schemas
 from service.api.events import EVENTS, event_schemas

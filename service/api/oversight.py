@@ -13,7 +13,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
-from service.api.admin import KeyReply, LimitsReply, allowance_reply, key_reply, limits_reply
+from service.api.admin import allowance_reply, key_reply, limits_reply
+from service.api.admin_bodies import KeyReply, LimitsReply
 from service.api.desk import Desk, desk_of
 from service.api.documents import errors_of
 from service.api.edge import Http

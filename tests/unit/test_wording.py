@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.api.admin import ChangeBody, IssueBody, RotateBody
+from service.api.admin_bodies import ChangeBody, IssueBody, RotateBody
 from service.api.schemas import Body, EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
 from service.api.wording import allowed, declared
 from service.domain.errors import InvalidValue, MissingParameter, RequestError, UnknownParameter
