@@ -175,8 +175,12 @@ def orders(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
 
 
 def previews(spec: Spec, plan: Plan, wanted: int) -> int:
-    """How many previews the route is asked for: of one picture only, and none that would have to be developed."""
-    return wanted if spec.n == 1 and plan.transcode is None else 0
+    """How many previews the route is asked for: of one picture only, and none that would have to be developed.
+
+    Previews are paid in tokens. The sandbox has none of a model whose price counts no tokens: neither has its vendor.
+    """
+    has_any = plan.route.backend != SANDBOX or plan.price.rates is not None
+    return wanted if spec.n == 1 and plan.transcode is None and has_any else 0
 
 
 def worst_price(spec: Spec, model: Model, plan: Plan, partials: int) -> int:

@@ -514,3 +514,18 @@ def test_health_and_documents_need_no_key(http: httpx2.Client, gateway: GatewayP
     assert page.headers["content-type"].startswith("text/html")
     assert "/v1/images/generations" in page.text
     assert http.get(gateway.url + "/openapi.yaml").headers["content-type"].startswith("application/yaml")
+
+
+def test_what_the_sandbox_draws_anew_can_be_told_from_what_was_kept(http: httpx2.Client, tmp_path: Path) -> None:
+    def drawn(gateway: GatewayProcess, n: int = 1, **headers: str) -> list[str]:
+        sent = gateway.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        reply = http.post(gateway.url + GENERATIONS, json={"prompt": "a fox", "n": n}, headers=sent)
+        return [item["b64_json"] for item in reply.json()["data"]]
+
+    with GatewayProcess(tmp_path) as gateway:
+        kept, again = drawn(gateway), drawn(gateway)
+        several = drawn(gateway, n=2) + drawn(gateway, n=2, cache_control="no-store")
+        anew = [drawn(gateway, cache_control="no-store") for _ in range(2)] + [drawn(gateway, x_gateway_variant="1")]
+        assert kept == again == drawn(gateway)
+
+    assert len({*kept, *several, *(picture for each in anew for picture in each)}) == 8

@@ -67,7 +67,7 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -
         subprocess.run([f"{sdk}/new/bin/python", "-c", snippet], cwd=tmp_path, check=True, timeout=60)
     picture = opened({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
     assert (picture.format, picture.size) == ("PNG", (1024, 1024))
-    assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same spec draws the same picture"
+    assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same request gets what was kept"
 
 
 def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, http: httpx2.Client) -> None:

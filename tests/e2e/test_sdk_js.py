@@ -1,6 +1,7 @@
 """OpenAI's SDK for JavaScript against every backend, as tests/e2e/test_sdks.py does with the ones for Python."""
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayPr
     told = through(sandbox_gateway, "generate", FOX)
     url = f"{sandbox_gateway.url}/v1/images/generations"
     plain = http.post(url, json=FOX, headers=sandbox_gateway.headers).json()
-    assert told.pictures == [digest(item["b64_json"]) for item in plain["data"]]
+    ids = [item["id"] for item in told.result["data"]]
+    kept = [http.get(f"{sandbox_gateway.url}/v1/files/{each}/content", headers=sandbox_gateway.headers) for each in ids]
+    assert told.pictures == [digest(b64encode(each.content)) for each in kept]
     assert {**told.result, "created": 0, "data": 0, "id": 0} == {**plain, "created": 0, "data": 0, "id": 0}
     assert told.headers["x-request-id"].startswith("req_")
 

@@ -1,6 +1,7 @@
 """Streams, and answers that begin before they are known, as callers of the vendors' SDKs meet them."""
 
 import shutil
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -224,13 +225,15 @@ def test_together_streams_one_picture(
 
 @pytest.mark.parametrize("operation", KINDS)
 def test_the_sandbox_streams_previews_of_what_it_draws(
-    any_sdk: Sdk, sandbox_gateway: GatewayProcess, tmp_path: Path, operation: str
+    any_sdk: Sdk, sandbox_gateway: GatewayProcess, http: httpx2.Client, tmp_path: Path, operation: str
 ) -> None:
     fox = Fox(sandbox_gateway.url, tmp_path, sandbox_gateway.key)
     told, whole = any_sdk(fox(operation, stream=True, partial_images=3)), any_sdk(fox(operation))
     assert types(told) == names(KINDS[operation][0], 3)
     assert all(LOOK.items() <= event.items() for event in told.events)
-    assert [told.events[-1]["b64_json"]] == whole.pictures
+    address = f"{sandbox_gateway.url}/v1/files/{told.events[-1]['id']}/content"
+    kept = http.get(address, headers=sandbox_gateway.headers).content
+    assert told.events[-1]["b64_json"] == digest(b64encode(kept)) != whole.pictures[0]
     assert len({event["b64_json"]["sha256"] for event in told.events}) == 4
     usage = [answer["usage"]["output_tokens"] for answer in (told.events[-1], whole.result)]
     assert usage == [DRAWN + 3 * PARTIAL_TOKENS, DRAWN]

@@ -9,7 +9,8 @@ import pytest
 
 from service.domain.catalog import Model, Policy
 from service.domain.images import Size, Spec
-from service.domain.routing import candidates, drawn, lot, ordered, previews, worst_price
+from service.domain.pricing import Price, TokenRates
+from service.domain.routing import Plan, candidates, drawn, lot, ordered, previews, worst_price
 from tests.fakes.backends import FakeBackend
 from tests.fakes.builders import SQUARE, TODAY, caller, catalog, model, price, purchase, route, spec, story
 from tests.fakes.models_yaml import reading
@@ -198,6 +199,19 @@ def test_only_one_picture_that_is_not_developed_has_previews() -> None:
     assert previews(spec(), one, 3) == 3
     assert previews(spec(n=2), one, 3) == 0
     assert previews(spec(output_format="webp"), webp, 3) == 0
+
+
+@pytest.mark.parametrize(
+    ("paid", "shown"),
+    [
+        (price(), 0),
+        (price(per_image=None, per_megapixel=30_000_000), 0),
+        (price(per_image=None, rates=TokenRates(text_in=1, image_in=1, image_out=1)), 3),
+    ],
+)
+def test_the_sandbox_has_previews_of_models_whose_vendor_has_them(paid: Price, shown: int) -> None:
+    assert previews(spec(), Plan(route=route(backend="sandbox"), price=paid), 3) == shown
+    assert previews(spec(), Plan(route=route(backend="alpha"), price=paid), 3) == 3
 
 
 def test_a_policy_changes_with_the_file(tmp_path: Path) -> None:

@@ -98,10 +98,18 @@ async def test_it_says_what_it_drew() -> None:
     assert clear.output_format == "webp"
 
 
-async def test_the_same_order_gives_the_same_picture() -> None:
-    one, other = [(await bought(order())).pictures[0].base64 for _ in range(2)]
-    assert one == other
-    assert (await bought(order(seed=2))).pictures[0].base64 != one
+async def test_each_call_draws_another_sample_unless_it_names_a_seed() -> None:
+    free = [(await bought(order())).pictures[0].base64 for _ in range(3)]
+    seeded = [(await bought(order(seed=seed))).pictures[0].base64 for seed in (2, 2, 3)]
+    assert len({*free, *seeded}) == 5
+    assert seeded[0] == seeded[1]
+
+
+async def test_the_number_of_a_sample_is_on_the_picture() -> None:
+    backend = SandboxBackend(SandboxSettings(), sample=lambda: "3fa2c1")
+    drawn = await backend.buy(order(output_format="svg"))
+    assert isinstance(drawn, Purchase)
+    assert b"sample 3fa2c1" in pybase64.b64decode(drawn.pictures[0].base64)
 
 
 @pytest.mark.parametrize(

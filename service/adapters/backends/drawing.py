@@ -1,6 +1,6 @@
-"""Draws the sandbox's pictures: a landscape that no two requests share, with the words of the prompt on it.
+"""Draws the sandbox's pictures: a landscape that no two samples share, above a band with the words of the prompt.
 
-Rule: everything that a request can ask for can be seen in the picture, and the same request gives the same bytes.
+Rule: everything that a request can ask for can be seen in the picture, and the same arguments give the same bytes.
 Nothing is drawn that was not asked for: outside the hole of a mask the caller's picture stays as it is. A caller's
 picture that cannot be decoded is `UnreadableFile`.
 """
@@ -17,7 +17,7 @@ import pybase64
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from service.adapters.backends.landscape import colour_of, compose, paint, shapes
-from service.adapters.backends.lettering import Box, Lettering, elements, letter, typeface, write
+from service.adapters.backends.lettering import Box, Lettering, band_of, elements, letter, typeface, write
 from service.adapters.darkroom import BROKEN, flattened, read_header, unreadable
 from service.domain.images import Reference, Size, Spec
 
@@ -33,7 +33,7 @@ BLEND = 0.3
 CAPTIONED = ("seed", "steps", "guidance_scale", "negative_prompt", "complexity", "input_fidelity", "moderation")
 
 
-def draw(spec: Spec, fingerprint: str, index: int, size: Size, tier: str | None) -> bytes:
+def draw(spec: Spec, fingerprint: str, index: int, size: Size, tier: str | None, sample: str = "") -> bytes:  # noqa: PLR0913, PLR0917 (what a picture shows)
     """One picture of a request, as a file in the format that the spec names.
 
     Args:
@@ -42,11 +42,19 @@ def draw(spec: Spec, fingerprint: str, index: int, size: Size, tier: str | None)
         index: Which of the n pictures this is, from 0.
         size: Width and height in pixels; the picture has exactly these.
         tier: The quality to write on the picture.
+        sample: What tells this call from others for the same spec; it is written on the picture.
 
     Raises:
         UnreadableFile: one of the caller's pictures is broken; `param` names it.
     """
-    return ENCODE[spec.output_format](_sketch(spec, fingerprint, index, size, tier))
+    caption = _caption(spec, size, tier, _numbered(sample, index, spec.n))
+    seed = hashlib.sha256(f"{fingerprint}/{sample}/{index}".encode()).digest()
+    return ENCODE[spec.output_format](_sketch(spec, seed, size, caption))
+
+
+def _numbered(sample: str, index: int, count: int) -> str:
+    place = f"{index + 1} of {count}" if count > 1 else ""
+    return ", ".join(filter(None, [sample and f"sample {sample}", place]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +78,15 @@ class Sketch:
     lettering: Lettering
 
 
-def _sketch(spec: Spec, fingerprint: str, index: int, size: Size, tier: str | None) -> Sketch:
+def _sketch(spec: Spec, seed: bytes, size: Size, caption: tuple[str, ...]) -> Sketch:
     whole = (size.width, size.height)
     brought = _bring(spec, whole)
-    left, top, right, bottom = _region(brought, whole)
-    strip = brought.thumbnails[0].height + (bottom - top) // 16 if brought.thumbnails else 0
     return Sketch(
         spec=spec,
-        seed=hashlib.sha256(f"{fingerprint}/{index}".encode()).digest(),
+        seed=seed,
         size=whole,
         brought=brought,
-        lettering=letter(spec.prompt, _caption(spec, size, tier), (left, top, right, bottom - strip)),
+        lettering=letter(spec.prompt, caption, band_of(_region(brought, whole))),
     )
 
 
@@ -89,9 +95,9 @@ def _region(brought: Brought, size: tuple[int, int]) -> Box:
     return (brought.hole and brought.hole.getbbox()) or (0, 0, *size)
 
 
-def _caption(spec: Spec, size: Size, tier: str | None) -> tuple[str, ...]:
+def _caption(spec: Spec, size: Size, tier: str | None, sample: str) -> tuple[str, ...]:
     extras = [f"{name} {value}" for name in CAPTIONED if (value := getattr(spec, name)) is not None]
-    facts = [spec.model, *filter(None, [tier]), str(size)]
+    facts = [spec.model, *filter(None, [tier]), str(size), *filter(None, [sample])]
     return tuple(", ".join(parts) for parts in (facts, extras) if parts)
 
 
@@ -167,10 +173,11 @@ def _finish(sketch: Sketch, phase: float = 0.0, *, lettered: bool = True) -> Ima
 
 
 def _string_up(canvas: Image.Image, brought: Brought) -> None:
-    """Hang the thumbnails along the lower edge of what is painted, each in a white frame."""
+    """Hang the thumbnails above the band, each in a white frame."""
     if not brought.thumbnails:
         return
-    left, top, right, bottom = _region(brought, canvas.size)
+    region = _region(brought, canvas.size)
+    left, top, right, bottom = region[0], region[1], region[2], band_of(region)[1]
     edge, count = brought.thumbnails[0].width, len(brought.thumbnails)
     gap, frame = max(1, edge // 9), max(1, edge // 40)
     x = (left + right - count * edge - (count - 1) * gap) // 2

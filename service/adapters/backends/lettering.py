@@ -1,7 +1,9 @@
-"""Words on a picture: fitted into a region, on a panel that keeps them readable.
+"""Words on a picture: fitted into a band along its lower edge, which hides whatever lies below.
 
-Rule: the type is as large as the region allows; words that do not fit in the smallest end in an ellipsis. The built-in
-font has few letters: painted text loses its accents and shows boxes for other scripts, svg text stays as it is.
+Rule: the band takes the same share of every picture, so that the band of an edit covers that of the picture that is
+edited, whatever the sizes are: cropped pictures keep their middle. The type is as large as the band allows; words that
+do not fit in the smallest end in an ellipsis. The built-in font has few letters: painted text loses its accents and
+shows boxes for other scripts, svg text stays as it is.
 """
 
 from dataclasses import dataclass
@@ -21,15 +23,15 @@ SMALLEST_FONT = 8.0
 NARROW = 0.35
 LEADING = 1.25
 ELLIPSIS = "…"
+BAND_SHARE = 0.34  # of the height; an older band would show above one of more than half
 PANEL = (14, 17, 28)
-PANEL_ALPHA = 165
 WORDS_COLOUR = (255, 255, 255)
 CAPTION_COLOUR = (190, 200, 216)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lettering:
-    """Lines of text on a panel. All in pixels; `caption` is set smaller, below the words."""
+    """Lines of text on a band. All in pixels; `caption` is set smaller, below the words."""
 
     panel: Box
     pad: int
@@ -39,27 +41,29 @@ class Lettering:
     caption_px: float
 
 
-def letter(prompt: str, caption: tuple[str, ...], region: Box) -> Lettering:
-    """Fit words and caption into the middle of a region."""
+def band_of(region: Box) -> Box:
+    """Where the words of a region go."""
     left, top, right, bottom = region
-    size = right - left, bottom - top
-    short = min(size)
-    pad, width = max(2, short // 28), max(1, int(0.8 * size[0]))
-    room = (width - 2 * pad, int(0.5 * size[1]))
-    words_px, words = _fit(prompt, room, short)
+    return left, bottom - max(1, round(BAND_SHARE * (bottom - top))), right, bottom
+
+
+def letter(prompt: str, caption: tuple[str, ...], band: Box) -> Lettering:
+    """Fit words and caption into a band."""
+    left, top, right, bottom = band
+    width, height = right - left, bottom - top
+    short = min(width, round(height / BAND_SHARE))
+    pad = max(2, short // 28)
     caption_px = max(SMALLEST_FONT, 0.024 * short)
-    small = typeface(caption_px)
-    captions = tuple(line for text in caption for line in _cut(_wrap(_words(text), small, room[0]), small, room[0], 2))
-    height = int(LEADING * (len(words) * words_px + len(captions) * caption_px)) + 2 * pad + pad // 2
-    x, y = left + (size[0] - width) // 2, top + max(0, size[1] - height) // 2
-    return Lettering(
-        panel=(x, y, x + width, y + height),
-        pad=pad,
-        words=words,
-        words_px=words_px,
-        caption=captions,
-        caption_px=caption_px,
-    )
+    small, across = typeface(caption_px), max(1, width - 2 * _indent(width, pad))
+    captions = tuple(line for text in caption for line in _cut(_wrap(_words(text), small, across), small, across, 2))
+    below = int(LEADING * len(captions) * caption_px) + pad // 2
+    words_px, words = _fit(prompt, (across, height - 2 * pad - below), short)
+    return Lettering(panel=band, pad=pad, words=words, words_px=words_px, caption=captions, caption_px=caption_px)
+
+
+def _indent(width: int, pad: int) -> int:
+    """How far from the edges words begin: a transparent background rounds the corners."""
+    return max(pad, width // 14)
 
 
 def typeface(px: float) -> ImageFont.FreeTypeFont:
@@ -109,13 +113,8 @@ def _cut(lines: list[str], font: ImageFont.FreeTypeFont, width: float, most: int
 
 
 def write(canvas: Image.Image, lettering: Lettering) -> None:
-    """Put the words and the caption on a dark, translucent panel: readable whatever lies below."""
-    left, top, right, bottom = lettering.panel
-    width, height = right - left, bottom - top
-    shape = Image.new("L", (2 * width, 2 * height))
-    corner = 2 * min(lettering.pad, height // 2)
-    ImageDraw.Draw(shape).rounded_rectangle((0, 0, 2 * width - 1, 2 * height - 1), corner, PANEL_ALPHA)
-    canvas.paste(PANEL, (left, top), shape.reduce(2))
+    """Put the words and the caption on their band."""
+    canvas.paste(PANEL, lettering.panel)
     brush = ImageDraw.Draw(canvas)
     for x, y, px, line, colour in _lines(lettering):
         brush.text((x, y), _folded(line), colour, typeface(px), anchor="ls")
@@ -123,7 +122,8 @@ def write(canvas: Image.Image, lettering: Lettering) -> None:
 
 def _lines(lettering: Lettering) -> list[tuple[float, float, float, str, Colour]]:
     """Every line with its left end and base line, its size in pixels and its colour."""
-    x, y = lettering.panel[0] + lettering.pad, float(lettering.panel[1] + lettering.pad)
+    left, top, right, _ = lettering.panel
+    x, y = left + _indent(right - left, lettering.pad), float(top + lettering.pad)
     placed: list[tuple[float, float, float, str, Colour]] = []
     for px, lines, colour in (
         (lettering.words_px, lettering.words, WORDS_COLOUR),
@@ -142,12 +142,9 @@ def _folded(line: str) -> str:
 
 
 def elements(lettering: Lettering) -> list[str]:
-    """Panel and lines as svg elements."""
+    """Band and lines as svg elements."""
     left, top, right, bottom = lettering.panel
-    panel = (
-        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" rx="{lettering.pad}" '
-        f'fill="rgb{PANEL}" fill-opacity="{PANEL_ALPHA / 255:.2f}"/>'
-    )
+    panel = f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" fill="rgb{PANEL}"/>'
     words = [
         f'<text x="{x:.0f}" y="{y:.0f}" font-size="{px:.1f}" fill="rgb{colour}">{_xml(line)}</text>'
         for x, y, px, line, colour in _lines(lettering)

@@ -1,11 +1,14 @@
 """A backend without a vendor: draws in this process, and fails in every way that a vendor can, on demand.
 
 Rule: whoever calls it cannot tell it from a vendor by anything but the picture: the same usage arithmetic, the same
-failures, read by the same code. It has no dependency that could fail; a caller's broken picture is the caller's fault.
+failures, read by the same code. As with a vendor each call draws another sample, unless the request names a seed; its
+number is on the picture, so that what was drawn anew can be told from what was kept. It has no dependency that could
+fail; a caller's broken picture is the caller's fault.
 """
 
 import asyncio
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -148,12 +151,23 @@ class SandboxSettings:
             raise ValueError(f"The sandbox can wait 0 to {MOST_DELAY:.0f} seconds, not {self.delay_seconds}.")
 
 
-class SandboxBackend:
-    """Draws by itself. `sleep` waits a number of seconds."""
+def new_sample() -> str:
+    """A number for a sample, which replicas do not share."""
+    return secrets.token_hex(3)
 
-    def __init__(self, settings: SandboxSettings, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+
+class SandboxBackend:
+    """Draws by itself. `sleep` waits a number of seconds, `sample` gives a number for each call."""
+
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sample: Callable[[], str] = new_sample,
+    ) -> None:
         self._settings = settings
         self._sleep = sleep
+        self._sample = sample
         self._gate = asyncio.Semaphore(settings.threads)
 
     @property
@@ -198,11 +212,11 @@ class SandboxBackend:
     async def _draw(self, order: Order) -> Purchase:
         spec, size = order.spec, order.spec.size or SIZE
         tier = resolve_tier(order, size)
-        identity = fingerprint(spec)
+        identity, sample = fingerprint(spec), self._sample() if spec.seed is None else ""
 
         async def picture(index: int) -> Picture:
             async with self._gate:
-                return await asyncio.to_thread(_picture, spec, identity, index, size, tier)
+                return await asyncio.to_thread(_picture, spec, identity, index, size, tier, sample)
 
         return Purchase(
             pictures=tuple(await asyncio.gather(*map(picture, range(spec.n)))),
@@ -214,8 +228,8 @@ class SandboxBackend:
         )
 
 
-def _picture(spec: Spec, identity: str, index: int, size: Size, tier: str | None) -> Picture:
-    return Picture(base64=pybase64.b64encode(draw(spec, identity, index, size, tier)))
+def _picture(spec: Spec, identity: str, index: int, size: Size, tier: str | None, sample: str) -> Picture:  # noqa: PLR0913, PLR0917 (as of `draw`)
+    return Picture(base64=pybase64.b64encode(draw(spec, identity, index, size, tier, sample)))
 
 
 def _preview(picture: Picture, index: int) -> bytes:
