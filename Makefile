@@ -13,7 +13,7 @@ HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz
+.PHONY: help run test check verify lint format types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz sdk-java
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,7 @@ test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-sdk/js/.npm .venv-focus .ve
 verify: check chart image-test ## the long way: the chart, the image, everything again on Python 3.13 (PYTHON313=/path/to/it), chaos, at last the audit
 	$(MAKE) test VENV=.venv-3.13 PYTHON=$(PYTHON313)
 	$(MAKE) schemathesis ARGS="--examples 120 --seed $$(date +%s)"
+	$(MAKE) sdk-java
 	$(MAKE) fuzz FUZZ_SECONDS=20
 	$(MAKE) chaos
 	$(MAKE) audit
@@ -132,6 +133,9 @@ image: ## the container image (IMAGE=name:tag REQUIREMENTS=requirements/run.txt 
 image-test: $(VENV)/.dev .venv-sdk/new $(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) ## build the image, run it, and run compose.yaml; needs Docker
 	COMPOSE=$(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) $(BIN)/pytest tests/container/test_*.py tests/container/check_*.py $(ARGS)
 
+sdk-java: $(VENV)/.dev .venv-sdk/java/.jars ## call with OpenAI's SDK for Java, 86 MB of jars; needs Maven and a JRE
+	$(BIN)/pytest tests/sdk_java/check_*.py $(ARGS)
+
 lock: .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
 	cd requirements && sh lock.sh "$(abspath requirements/install.py)" ../.venv-sdk/js
 
@@ -181,6 +185,14 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 .venv-sdk/js/.npm: tests/sdk_js/package.json tests/sdk_js/package-lock.json .venv-sdk/js/.node
 	@cp tests/sdk_js/package.json tests/sdk_js/package-lock.json $(@D)
 	@$(NPM_CI) --prefix $(@D) > /dev/null
+	@touch $@
+
+# Maven has no lock: the digests of all jars stand beside its file.
+.venv-sdk/java/.jars: tests/sdk_java/pom.xml tests/sdk_java/jars.sha256
+	@command -v mvn > /dev/null || { echo "make sdk-java: Maven is needed: apt-get install --no-install-recommends maven" >&2; exit 1; }
+	@rm -rf $(@D) && mvn --quiet --batch-mode --file tests/sdk_java/pom.xml \
+		org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
+	@cd $(@D) && LC_ALL=C && sha256sum *.jar | diff ../../tests/sdk_java/jars.sha256 -
 	@touch $@
 
 # The FOCUS validator asks for versions that it does not start with; its file is complete, so nothing else is resolved.
