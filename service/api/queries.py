@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 
 from service.api.desk import Desk
 from service.api.edge import Http
+from service.api.spellings import VERSION, is_azures
 from service.domain.errors import InvalidValue, UnknownParameter
 from service.domain.spans import SHOWN, parse_groups, parse_span
 from service.usecases.accounts import GROUPS, Span
@@ -27,8 +28,10 @@ OfTeam = Annotated[str | None, QueryParameter(description="One team; without it,
 
 
 def check_known(request: Http, *known: str) -> None:
-    """Raise unless every parameter is known and given once."""
+    """Raise unless every parameter is known and given once. Azure's SDKs name a version of the API as well."""
     given = [name for name, _ in request.query_params.multi_items()]
+    if is_azures(request.scope["raw_path"]):
+        given = [name for name in given if name != VERSION]
     for name in given:
         if name not in known:
             offered = ", ".join(known) or "none"

@@ -2,7 +2,7 @@
 
 Rule: pure. `AzureOpenAI` of OpenAI's SDKs asks for `/openai/deployments/{model}/images/…` and `/openai/models`; Azure's
 newer surface is `/openai/v1/…`. Together's Python SDK from 2.1 asks for `/v1/v1/…` when its base_url ends in `/v1`. The
-`api-version` behind the question mark is not read. Every other path is left as it is.
+`api-version` behind the question mark is not read there. Every other path is left as it is.
 """
 
 import re
@@ -10,6 +10,7 @@ import re
 DOUBLED = "/v1/v1/"
 AZURE = "/openai/"
 AZURE_V1 = "/openai/v1/"
+VERSION = "api-version"
 DEPLOYMENT = re.compile(r"/openai/deployments/(?P<model>.+)/(?P<path>images/(?:generations|edits))/?")
 
 
@@ -22,3 +23,8 @@ def meant(path: str) -> tuple[str, str | None]:
         return f"/v1/{found['path']}", found["model"]
     spelled = next(spelled for spelled in (DOUBLED, AZURE_V1, AZURE) if path.startswith(spelled))
     return f"/v1/{path.removeprefix(spelled)}", None
+
+
+def is_azures(raw_path: bytes) -> bool:
+    """Is this path, as it was sent, one that Azure's SDKs ask for?"""
+    return raw_path.startswith(AZURE.encode())

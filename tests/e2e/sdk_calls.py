@@ -156,13 +156,17 @@ def azure_stream(base: str, key: str, folder: Path, model: str) -> Any:
 
 def azure_rest(base: str, key: str, folder: Path, model: str) -> Any:
     """What does not belong to a deployment, and a model that is not in the address."""
-    del folder
     client = azure_client(base, key)
     try:
         azure_client(base, key, azure_deployment=model).images.generate(model="gpt-image-2.6-flare", prompt="a red fox")
     except openai.BadRequestError as error:
         refused = [error.code, error.param]
-    return {"models": model in [each.id for each in client.models.list().data], "refused": refused}
+    with (folder / "image-0.png").open("rb") as image:
+        file = client.files.create(file=image, purpose="vision")
+    listed = [each.id for each in client.files.list(limit=1)]
+    client.files.delete(file.id)
+    models = [each.id for each in client.models.list().data]
+    return {"models": model in models, "refused": refused, "listed": file.id in listed}
 
 
 CALLS = {

@@ -105,6 +105,16 @@ def test_a_list_that_is_asked_for_wrongly_is_refused_by_name(
     assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
 
 
+def test_a_version_of_the_api_belongs_to_azures_addresses(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+    query, headers = "?api-version=2025-04-01-preview", sandbox_gateway.headers
+    for path in ("/openai/files", "/openai/v1/files", "/openai/v1/usage"):
+        reply = http.get(sandbox_gateway.url + path + query, headers=headers)
+        assert reply.status_code == 200, reply.text
+    for path in ("/v1/files", "/v1/usage"):
+        reply = http.get(sandbox_gateway.url + path + query, headers=headers)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "api-version")
+
+
 def test_a_file_is_there_as_long_as_its_caller_said(http: httpx2.Client, gateway: GatewayProcess) -> None:
     lent, other = bring(http, gateway, **LENT), bring(http, gateway)
     assert isinstance(lent["created_at"], int)

@@ -128,7 +128,7 @@ def test_clients_of_azure_stream_and_list(sdk: str, sandbox_gateway: GatewayProc
     events = run(sdk, "azure_stream", sandbox_gateway, folder)["events"]
     assert events == ["image_generation.partial_image", "image_generation.completed"]
     answer = run(sdk, "azure_rest", sandbox_gateway, folder)
-    assert answer == {"models": True, "refused": ["invalid_value", "model"]}
+    assert answer == {"models": True, "refused": ["invalid_value", "model"], "listed": True}
 
 
 def test_errors_are_what_the_sdk_expects(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
