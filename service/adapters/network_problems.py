@@ -35,7 +35,8 @@ def _dns(error: socket.gaierror) -> str:
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> str:
-    return f"TLS does not trust its certificate ({error.verify_message})"
+    reason, _, _ = str(error.verify_message).partition(",")  # behind it stands the name that was asked for
+    return f"TLS does not trust its certificate ({reason})"
 
 
 def _tls(error: ssl.SSLError) -> str:

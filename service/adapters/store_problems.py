@@ -14,10 +14,13 @@ from redis.exceptions import (
     ReadOnlyError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.adapters.network_problems import NETWORK, Words, problem_in
 
 RIGHTS = "it needs ~igw:* +@all -@dangerous +info"
+CLOSED = "closed by server"
+HUNG_UP = "does not answer: it hangs up, as a server does that speaks TLS only; then the address begins with rediss"
 COMMAND = re.compile(r"permissions to run the '([a-z|]+)' command")
 
 
@@ -47,4 +50,5 @@ REFUSALS: Words = (
     (BusyLoadingError, lambda _: "is still loading its data"),
     (ReadOnlyError, lambda _: "is a replica that takes no writes"),
     (ResponseError, _response),
+    (RedisConnectionError, lambda error: HUNG_UP if CLOSED in str(error) else None),
 )
