@@ -22,7 +22,7 @@ from tests.gateway import clean_environment
 
 PAGE = Path(__file__).parents[1] / "browser" / "page.html"
 BROWSER = "chromium-headless-shell"
-PATIENCE = 20
+PATIENCE = 60
 QUIET = (
     "--no-sandbox",  # tests run as root in containers
     "--disable-gpu",
