@@ -1,14 +1,15 @@
 """Every command of `image-gateway`, and the one that runs the gateway.
 
-Rule: a command reads settings, calls one thing and prints. What is wrong with the settings is one line on standard
-error and exit code 2, never a traceback. A gateway that cannot go on ends with one line and exit code 1.
+Rule: a command reads settings, calls one thing and prints. What is wrong with the settings is told at once, a line for
+each, on standard error with exit code 2, never as a traceback. A gateway that cannot go on ends with one line and exit
+code 1.
 """
 
 import asyncio
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from socket import socket
@@ -44,8 +45,9 @@ from service.commands.usage import usage
 from service.domain.errors import BooksUnavailable
 from service.parts import VALKEY, Plans, Stores, take_lease
 from service.server import Doors, PortError, ProcessFailed, ServerSettings, keep_memory, open_doors, port_of, run
-from service.settings.files import SettingsError
+from service.settings.files import SettingsError, problems_of
 from service.settings.gateway import GatewaySettings
+from service.settings.lines import with_lines
 from service.settings.sections import Requests
 from service.usecases.background import Fatal
 from service.usecases.events import DatabaseAwaited, Listening, LogLineLost, ModelEnding
@@ -80,15 +82,18 @@ def obey() -> None:
     """Do what the arguments of this process say."""
     try:
         app()
-    except (SettingsError, EmbeddedError, PortError, SchemaError, LeaseHeld, BooksUnavailable) as wrong:
-        refuse(str(wrong), 2)
+    except SettingsError as wrong:
+        refuse(with_lines(problems_of(wrong)), 2)
+    except (EmbeddedError, PortError, SchemaError, LeaseHeld, BooksUnavailable) as wrong:
+        refuse((str(wrong),), 2)
     except ProcessFailed as failed:
-        refuse(str(failed), 1)
+        refuse((str(failed),), 1)
 
 
-def refuse(reason: str, code: int) -> NoReturn:
-    """Say why in one line, and exit."""
-    complain(reason)
+def refuse(reasons: Iterable[str], code: int) -> NoReturn:
+    """Say why, each reason in one line, and exit."""
+    for reason in reasons:
+        complain(reason)
     sys.exit(code)
 
 

@@ -6,25 +6,27 @@ decides is left to `serve`: a port in use, a folder that another gateway has, a 
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from service.adapters.embedded import binary
-from service.adapters.sql.engine import check_address
+from service.adapters.embedded import EmbeddedError, binary
+from service.adapters.sql.engine import SchemaError, check_address
 from service.adapters.state import check_options
 from service.adapters.telemetry import Telemetry
 from service.app import assemble, dev_key
 from service.domain.endings import endings
 from service.domain.teams import KEY_PREFIX
 from service.parts import Plans, Stores, new_secret, now
-from service.server import check_host, check_ports
-from service.settings.files import SettingsError
-from service.settings.gateway import GatewaySettings, read_gateway
+from service.server import PortError, check_host, check_ports
+from service.settings.files import Problems, SettingsError
+from service.settings.gateway import GatewaySettings, backend_names, read_gateway
+from service.settings.given import Secret
 from service.settings.known import Files, Reading
 from service.settings.own_addresses import refuse_own_addresses
 from service.settings.ports import OwnPort
@@ -34,6 +36,9 @@ from service.settings.storage import Folder
 from service.usecases.ports import unobserved
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+REFUSED = (SettingsError, SchemaError, EmbeddedError, PortError)
+"""What is collected, so that all of it is told."""
+
 NOWHERE = "unix:///nowhere/valkey.sock"
 
 
@@ -76,18 +81,32 @@ def today() -> date:
 
 def read_start(options: Options, environment: Mapping[str, str]) -> Start:
     """Read everything that a start needs. Nothing is made. Raises `SettingsError` and what `obey` prints besides."""
-    settings, extra = read_gateway(options.folder / "gateway.yaml", environment), None
-    if options.dev:
-        if options.host not in LOOPBACK:
-            raise SettingsError(f"--dev listens on loopback only, not on {options.host}: its key is printed")
-        settings, extra = dev_settings(settings), dev_key(new_secret())
-    admin = settings.admin_digest
-    files = Files(folder=options.folder, today=today, backends=settings.backends, extra=extra, admin=admin)
-    first = files.first()
-    _check_doors(options, settings)
-    _check_addresses(options, settings, environment)
-    _check_stores(options, settings)
+    problems = Problems()
+    settings = problems.attempt(lambda: _settings(options, environment))
+    extra = dev_key(new_secret()) if options.dev else None
+    backends = settings.backends if settings else _backends(options.folder)
+    admin = settings.admin_digest if settings else None
+    files = Files(folder=options.folder, today=today, backends=backends, extra=extra, admin=admin)
+    first = problems.attempt(files.first)
+    if settings:
+        _check(problems, settings, options, environment)
+    if settings is None or first is None or problems.found:
+        raise problems.error()
     return Start(settings=settings, files=files, first=first, secret=None)
+
+
+def _settings(options: Options, environment: Mapping[str, str]) -> GatewaySettings:
+    settings = read_gateway(options.folder / "gateway.yaml", environment)
+    if not options.dev:
+        return settings
+    if options.host not in LOOPBACK:
+        raise SettingsError(f"--dev listens on loopback only, not on {options.host}: its key is printed")
+    return dev_settings(settings)
+
+
+def _backends(folder: Path) -> frozenset[str] | None:
+    """The names of backends, if they can be read although something else is wrong."""
+    return Problems().attempt(lambda: backend_names(folder / "gateway.yaml"))
 
 
 def with_dev_key(start: Start, data: Path) -> Start:
@@ -112,8 +131,22 @@ def dev_settings(settings: GatewaySettings) -> GatewaySettings:
     )
 
 
+def _check(problems: Problems, settings: GatewaySettings, options: Options, environment: Mapping[str, str]) -> None:
+    """Collect what is wrong with how it would listen, whom it would call and where its state would be."""
+    checks: tuple[Callable[[], object], ...] = (
+        partial(check_ports, options.port, settings.metrics, settings.admin),
+        partial(_check_doors, options, settings),
+        partial(_check_addresses, options, settings, environment),
+        *(partial(_check_redis, store) for store in (settings.redis_url, settings.cache_redis_url) if store),
+        partial(_check_ledger, settings),
+        partial(_check_folders, options, settings),
+        partial(check_signing, settings, alone=settings.redis_url is None),
+    )
+    for check in checks:
+        problems.attempt(check, REFUSED)
+
+
 def _check_doors(options: Options, settings: GatewaySettings) -> None:
-    check_ports(options.port, settings.metrics, settings.admin)
     for place, host in (
         ("--host", options.host),
         ("gateway.yaml: $.metrics.host, or METRICS_HOST", settings.metrics.host),
@@ -132,23 +165,27 @@ def _check_addresses(options: Options, settings: GatewaySettings, environment: M
     refuse_own_addresses(settings, options.folder / "gateway.yaml", environment, listening)
 
 
-def _check_stores(options: Options, settings: GatewaySettings) -> None:
-    for store in filter(None, (settings.redis_url, settings.cache_redis_url)):
-        try:
-            check_options(store)
-        except ValueError as wrong:
-            raise SettingsError(f"{store.name}: has options that cannot be used: {wrong}") from None
+def _check_redis(store: Secret[str]) -> None:
+    try:
+        check_options(store)
+    except ValueError as wrong:
+        raise SettingsError(f"{store.name}: has options that cannot be used: {wrong}") from None
+
+
+def _check_ledger(settings: GatewaySettings) -> None:
     if settings.database_url:
         check_address(settings.database_url())
     if settings.redis_url and not settings.database_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
+
+
+def _check_folders(options: Options, settings: GatewaySettings) -> None:
     if not settings.redis_url:
         binary()
     if not settings.redis_url or options.dev:
         check_folder("DATA_DIR", options.data)
     if isinstance(settings.storage, Folder):
         check_folder("STORAGE_URL", settings.storage.path)
-    check_signing(settings, alone=settings.redis_url is None)
 
 
 def check_folder(setting: str, folder: Path) -> None:

@@ -28,8 +28,9 @@ from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError
 from service.domain.teams import Roster, Team
 from service.parts import now
-from service.settings.files import SettingsError
+from service.settings.files import SettingsError, problems_of
 from service.settings.gateway import backend_names
+from service.settings.lines import with_lines
 from service.settings.models import read_catalog
 from service.settings.stores import read_database
 from service.settings.teams import read_teams
@@ -134,8 +135,12 @@ def refusing() -> Iterator[None]:
     except GatewayError as wrong:
         complain(f"{wrong.param}: {wrong.message}" if wrong.param else wrong.message)
         raise typer.Exit(2) from None
-    except (SchemaError, SettingsError) as wrong:
+    except SchemaError as wrong:
         complain(str(wrong))
+        raise typer.Exit(2) from None
+    except SettingsError as wrong:
+        for line in with_lines(problems_of(wrong)):
+            complain(line)
         raise typer.Exit(2) from None
 
 

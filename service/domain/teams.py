@@ -17,6 +17,7 @@ from service.domain.allowances import Allowance
 from service.domain.catalog import Catalog, Model
 from service.domain.images import Spec
 from service.domain.limits import NO_LIMITS, Limits
+from service.domain.near import meant
 
 
 class InFlight(StrEnum):
@@ -133,7 +134,8 @@ def check_allowance(allowance: Allowance, team: Team, catalog: Catalog) -> None:
     ):
         for name in sorted(named):
             if name not in known:
-                raise errors.InvalidValue(f"'{name}' is not in models.yaml", param=param)
+                near = meant(name, known)
+                raise errors.InvalidValue(f"'{name}' is not in models.yaml{near and f'.{near}'}", param=param)
             if allowed and name not in allowed:
                 raise errors.InvalidValue(f"team '{team.name}' may not use '{name}'", param=param)
 

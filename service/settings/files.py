@@ -5,6 +5,8 @@ greatest value.
 """
 
 import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,7 +19,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from service.domain.allowances import MOST_COUNT, MOST_DOLLARS, parse_dollars
 from service.domain.errors import InvalidValue
+from service.domain.near import meant
+from service.settings import structure
 from service.settings.fast_yaml import DOUBT, read_plainly
+from service.settings.structure import Steps
 
 T = TypeVar("T")
 CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
@@ -42,25 +47,123 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; the message names file, place and reason."""
+    """A setting that cannot be used; the message names file, place and reason.
+
+    `file` and `steps` lead to the place, if it is one of a file.
+    """
+
+    def __init__(self, message: str, file: Path | None = None, steps: Steps = ()) -> None:
+        super().__init__(message)
+        self.file = file
+        self.steps = steps
+
+
+class SettingsErrors(SettingsError):
+    """Everything that is wrong; the message is the first one's."""
+
+    def __init__(self, problems: Sequence[Exception]) -> None:
+        super().__init__(str(problems[0]))
+        self.problems = tuple(problems)
+
+
+class Consequence(SettingsError):
+    """What is only wrong because something else is, which is told."""
+
+
+def problems_of(error: Exception) -> tuple[Exception, ...]:
+    """Each thing that is wrong, by itself."""
+    if isinstance(error, SettingsErrors):
+        return error.problems
+    return () if isinstance(error, Consequence) else (error,)
+
+
+Kinds = tuple[type[Exception], ...]
+
+
+class Collecting:
+    """Inside of it, what is wrong and of some kinds ends the block and is noted; without kinds nothing is."""
+
+    __slots__ = ("_found", "_kinds")
+
+    def __init__(self, found: list[Exception], kinds: Kinds) -> None:
+        self._found = found
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Note an error of these kinds, and let every other one go on."""
+        if not isinstance(error, self._kinds):
+            return False
+        self._found += problems_of(error)
+        return True
+
+
+NOTHING_COLLECTED = Collecting([], ())
+
+
+class Problems:
+    """Collects what is wrong, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Exception] = []
+        self.collecting = Collecting(self.found, (SettingsError,))
+
+    def attempt(self, make: Callable[[], T], kinds: Kinds = (SettingsError,)) -> T | None:
+        """What is made, or None if that went wrong."""
+        made: list[T] = []
+        with Collecting(self.found, kinds):
+            made.append(make())
+        return made[0] if made else None
+
+    def error(self) -> Exception:
+        """What was found: itself if it is alone, else all as `SettingsErrors`."""
+        return self.found[0] if len(self.found) == 1 else SettingsErrors(self.found)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator["Place"]:
+    """The top of a file, whose reader goes on behind what is wrong. At the end all of it is raised."""
+    problems = Problems()
+    try:
+        yield Place(file, problems=problems)
+    except SettingsError as wrong:
+        problems.found += problems_of(wrong)
+    if problems.found:
+        raise problems.error()
 
 
 class Place:
-    """Where in which file something stands, for the message when it is wrong."""
+    """Where in which file something stands, for the message when it is wrong.
 
-    def __init__(self, file: Path, path: str = "$") -> None:
+    With `problems` what can be gone on behind is collected there, and is raised without.
+    """
+
+    def __init__(self, file: Path, path: str = "$", steps: Steps = (), problems: Problems | None = None) -> None:
         self._file = file
         self._path = path
+        self._steps = steps
+        self._problems = problems
 
     def __str__(self) -> str:
         return f"{self._file}: {self._path}"
 
     def __truediv__(self, name: str | int) -> "Place":
-        return Place(self._file, f"{self._path}[{name}]" if isinstance(name, int) else f"{self._path}.{name}")
+        path = f"{self._path}[{name}]" if isinstance(name, int) else f"{self._path}.{name}"
+        return Place(self._file, path, (*self._steps, name), self._problems)
 
     def error(self, reason: str) -> SettingsError:
         """What to raise."""
-        return SettingsError(f"{self}: {reason}")
+        return SettingsError(f"{self}: {reason}", self._file, self._steps)
+
+    def collecting(self) -> Collecting:
+        """Go on behind what is wrong inside, where problems are collected."""
+        return NOTHING_COLLECTED if self._problems is None else self._problems.collecting
+
+    def attempt(self, make: Callable[[], T]) -> T | None:
+        """What is made, or None if that went wrong and problems are collected."""
+        return make() if self._problems is None else self._problems.attempt(make)
 
     def decode(self, value: object, kind: type[T]) -> T:
         """The value as a struct, or the reason why not."""
@@ -68,16 +171,29 @@ class Place:
             raise self.error("is empty")
         try:
             return msgspec.convert(value, kind)
-        except msgspec.ValidationError as invalid:
-            reason, _, inside = str(invalid).partition(" - at `$")
-            raise Place(self._file, self._path + inside.rstrip("`")).error(reason) from None
+        except msgspec.ValidationError:
+            found = structure.read(value, kind)
         except RecursionError:  # an alias inside of what it names
             raise self.error("holds itself") from None
+        wrong = SettingsErrors([self._error_at(each) for each in found.mistakes])
+        if self._problems is None or found.value is None:
+            raise wrong
+        self._problems.found += wrong.problems
+        return found.value
+
+    def _error_at(self, mistake: structure.Mistake) -> SettingsError:
+        message = f"{self._file}: {self._path}{mistake.path}: {mistake.reason}"
+        return SettingsError(message, self._file, (*self._steps, *mistake.steps))
 
     def table(self, value: object, kind: type[T]) -> dict[str, T]:
         """A mapping of names to structs; each error names the entry it is in."""
         entries = self.decode({} if value is None else value, dict[str, object])
-        return {name: (self / name).decode(entry, kind) for name, entry in entries.items()}
+        found: dict[str, T] = {}
+        for name, entry in entries.items():
+            place = self / name
+            with place.collecting():
+                found[name] = place.decode(entry, kind)
+        return found
 
     def dollars(self, amount: Decimal, per: int = 1) -> int:
         """US dollars per `per` things as nano-USD for one of them; has to come out whole."""
@@ -86,11 +202,14 @@ class Place:
         except InvalidValue as wrong:
             raise self.error(wrong.message) from None
 
-    def named(self, table: dict[str, T], name: str) -> T:
-        """An entry of another table of this file."""
-        if name not in table:
-            raise self.error(f"'{name}' is not defined; defined are {', '.join(sorted(table)) or 'none'}")
-        return table[name]
+    def named(self, table: Mapping[str, T], name: str, written: Collection[str] = ()) -> T:
+        """An entry of another table of this file; one that is only `written` there is wrong itself, and told there."""
+        if name in table:
+            return table[name]
+        if name in written:
+            raise Consequence(f"{self}: '{name}' is wrong itself")
+        defined = ", ".join(sorted(table)) or "none"
+        raise self.error(f"'{name}' is not defined; defined are {defined}.{meant(name, table)}".removesuffix("."))
 
 
 class Constructor(SafeConstructor):

@@ -13,7 +13,7 @@ import msgspec
 
 from service.domain.routing import SANDBOX
 from service.settings.admin import read_admin_digest
-from service.settings.files import Entry, Place, SettingsError, read_yaml
+from service.settings.files import Entry, Place, Problems, SettingsError, read_yaml, reading
 from service.settings.given import Secret, read_api_key, read_secret, signing_keys
 from service.settings.health import Health, check_health
 from service.settings.metrics import Metrics
@@ -92,25 +92,27 @@ class GatewaySettings(Entry, frozen=True):
 
 def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     """The settings of a file under an environment."""
-    top = Place(file)
-    found = top.decode(read_yaml(file) or {}, GatewayFile)
-    vendors = {
-        name: _vendor(top / "backends" / name, name, entry, environment)
-        for name, entry in (top / "backends").table(found.backends, Vendor).items()
-    }
-    keys = {
-        name: read_api_key(
-            top / "backends" / name, vendor.api_key_env, vendor.api_key_file, environment, gateway=vendor.gateway
-        )
-        for name, vendor in vendors.items()
-    }
-    api_keys = {name: key for name, key in keys.items() if key}
-    signing = read_secret(environment, "URL_SIGNING_KEY", signing_keys, blank_is_none=False)
-    _check_pictures(top / "pictures", found.pictures)
-    check_origins(top / "cors" / "origins", found.cors.origins)
-    check_health(top / "health", found.health)
-    if found.pictures.public_url is not None and (wrong := problem_of(found.pictures.public_url)):
-        raise (top / "pictures" / "public_url").error(wrong)
+    with reading(file) as top:
+        return _read(top, top.decode(read_yaml(file) or {}, GatewayFile), environment)
+
+
+def _read(top: Place, found: GatewayFile, environment: Mapping[str, str]) -> GatewaySettings:
+    """The settings; what is wrong is collected, and what it would have been is left out."""
+    attempt = top.attempt
+    vendors: dict[str, Vendor] = {}
+    api_keys: dict[str, Secret[str]] = {}
+    for name, entry in (top / "backends").table(found.backends, Vendor).items():
+        place = top / "backends" / name
+        with top.collecting():
+            vendors[name] = _vendor(place, name, entry, environment)
+        with top.collecting():
+            key = read_api_key(place, entry.api_key_env, entry.api_key_file, environment, gateway=entry.gateway)
+            api_keys |= {name: key} if key else {}
+    signing = attempt(lambda: read_secret(environment, "URL_SIGNING_KEY", signing_keys, blank_is_none=False))
+    attempt(lambda: _check_pictures(top / "pictures", found.pictures))
+    attempt(lambda: check_origins(top / "cors" / "origins", found.cors.origins))
+    attempt(lambda: check_health(top / "health", found.health))
+    attempt(lambda: _check_public_url(top / "pictures" / "public_url", found.pictures.public_url))
     return GatewaySettings(
         vendors=vendors,
         api_keys=api_keys,
@@ -121,7 +123,7 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         pictures=found.pictures,
         serving=found.serving,
         ledger=found.ledger,
-        tags=_tags(top / "tags", found.tags),
+        tags=attempt(lambda: _tags(top / "tags", found.tags)) or frozenset(),
         cache=found.cache,
         purchases=found.purchases,
         routing=found.routing,
@@ -129,21 +131,24 @@ def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
         state=found.state,
         database=found.database,
         logs=found.logs,
-        metrics=read_port(top / "metrics", found.metrics, "metrics", environment),
-        admin=read_port(top / "admin", found.admin, "admin", environment),
-        redis_url=read_store(environment, "REDIS_URL"),
-        cache_redis_url=read_store(environment, "CACHE_REDIS_URL"),
-        database_url=read_database(environment),
-        storage=read_storage(environment),
+        metrics=attempt(lambda: read_port(top / "metrics", found.metrics, "metrics", environment)) or found.metrics,
+        admin=attempt(lambda: read_port(top / "admin", found.admin, "admin", environment)) or found.admin,
+        redis_url=attempt(lambda: read_store(environment, "REDIS_URL")),
+        cache_redis_url=attempt(lambda: read_store(environment, "CACHE_REDIS_URL")),
+        database_url=attempt(lambda: read_database(environment)),
+        storage=attempt(lambda: read_storage(environment)),
         traces=_traces(environment),
         signing_keys=signing,
-        admin_digest=read_admin_digest(environment, (*api_keys.values(), *([signing] if signing else ()))),
+        admin_digest=attempt(
+            lambda: read_admin_digest(environment, (*api_keys.values(), *([signing] if signing else ())))
+        ),
     )
 
 
 def backend_names(file: Path) -> frozenset[str]:
     """The names of all backends in a file, on or off, whatever else is wrong with it or with the environment."""
-    return frozenset({*Place(file).decode(read_yaml(file) or {}, GatewayFile).backends, SANDBOX})
+    top = Place(file, problems=Problems())  # what is wrong is told by who reads the rest
+    return frozenset({*top.decode(read_yaml(file) or {}, GatewayFile).backends, SANDBOX})
 
 
 def _traces(environment: Mapping[str, str]) -> str | None:
@@ -168,6 +173,11 @@ def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, st
         raise SettingsError(f"{variable}: {wrong}") if given else (place / "base_url").error(wrong)
     trimmed = chosen.rstrip("/")
     return msgspec.structs.replace(entry, base_url=trimmed if urlsplit(chosen).path.strip("/") else f"{trimmed}/v1")
+
+
+def _check_public_url(place: Place, address: str | None) -> None:
+    if address is not None and (wrong := problem_of(address)):
+        raise place.error(wrong)
 
 
 def _check_pictures(place: Place, entry: Pictures) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from service.domain.teams import Key, Roster
 from service.settings.admin import TEAMS
-from service.settings.files import SettingsError, Stamp, stamp_of
+from service.settings.files import SettingsError, SettingsErrors, Stamp, problems_of, stamp_of
 from service.settings.given import Secret
 from service.settings.models import read_catalog
-from service.settings.teams import read_teams
+from service.settings.teams import check_structure, read_teams
 from service.usecases.know_callers import Known
 
 NAMES = ("models.yaml", "teams.yaml")
@@ -31,20 +31,25 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Where they are, and the names of the backends; `extra` is a key that no file has, that of `serve --dev`.
+    """Where they are, and the names of the backends, None where they cannot be read.
+
+    `extra` is a key that no file has, that of `serve --dev`.
 
     `admin` says the digest of the admin key, if there is one: nobody's key opens two doors.
     """
 
     folder: Path
     today: Callable[[], date]
-    backends: Collection[str]
+    backends: Collection[str] | None
     extra: Key | None = None
     admin: Secret[str] | None = None
 
     def read(self) -> Known:
         """Both files. Raises `SettingsError`."""
-        catalog = read_catalog(self.folder / "models.yaml", self.today())
+        try:
+            catalog = read_catalog(self.folder / "models.yaml", self.today())
+        except SettingsError as wrong:
+            raise self._with_teams(wrong) from None
         roster = read_teams(self.folder / "teams.yaml", catalog, self.backends)
         if self.extra:
             team = self.extra.team
@@ -57,6 +62,14 @@ class Files:
         if self.admin and self.admin() in roster.keys:
             raise SettingsError(f"{self.admin.name}: {TEAMS}")
         return Known(catalog=catalog, roster=roster, version=self._version())
+
+    def _with_teams(self, wrong: SettingsError) -> SettingsError:
+        """The same, with what is wrong with teams whatever models there are."""
+        try:
+            check_structure(self.folder / "teams.yaml")
+        except SettingsError as other:
+            return SettingsErrors((*problems_of(wrong), *problems_of(other)))
+        return wrong
 
     def first(self) -> Reading:
         """Both files, for a start. Raises `SettingsError`."""

@@ -5,14 +5,16 @@ something unpriced that its model offers, a field no dialect knows, a name that 
 `SettingsError`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 from service.domain.allowances import MOST_COUNT
 from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule, end_of
 from service.domain.errors import InvalidValue
 from service.domain.images import DEMANDS, Size
+from service.domain.near import meant
 from service.domain.pricing import Price, TokenRates, Tokens, in_force
 from service.domain.routing import SANDBOX
 from service.settings.catalog_file import (
@@ -24,8 +26,10 @@ from service.settings.catalog_file import (
     RouteEntry,
     Sizes,
 )
-from service.settings.files import Place, read_yaml
+from service.settings.files import Place, read_yaml, reading
 
+E = TypeVar("E")
+R = TypeVar("R")
 MILLION = 1_000_000
 
 BELONGS = {
@@ -42,15 +46,21 @@ BROUGHT = frozenset({"image", "reference_images", "mask", "markup"})
 
 def read_catalog(file: Path, today: date) -> Catalog:
     """The catalog in a file; every route must have a price in effect on `today`."""
-    top = Place(file)
-    found = top.decode(read_yaml(file), ModelsFile)
+    with reading(file) as top:
+        return _read(top, top.decode(read_yaml(file), ModelsFile), today)
+
+
+def _read(top: Place, found: ModelsFile, today: date) -> Catalog:
     reader = _Reader(top, found, today)
-    entries = (top / "models").table(found.models, ModelEntry)
-    models = {name: reader.model(name, entry) for name, entry in entries.items()}
-    _check_names(top, found.default_model, models)
+    models: dict[str, Model] = {}
+    for name, entry in (top / "models").table(found.models, ModelEntry).items():
+        with top.collecting():
+            models[name] = reader.model(name, entry)
+    _check_names(top, found, models)
     retired = (top / "retired").table(found.retired, RetiredEntry)
-    for name, entry in retired.items():
-        (top / "retired" / name / "successor").named(models, entry.successor)
+    for name, gone in retired.items():
+        with top.collecting():
+            (top / "retired" / name / "successor").named(models, gone.successor, found.models)
     return Catalog(
         default_model=found.default_model,
         models=models,
@@ -58,15 +68,18 @@ def read_catalog(file: Path, today: date) -> Catalog:
     )
 
 
-def _check_names(top: Place, default: str, models: dict[str, Model]) -> None:
-    (top / "default_model").named(models, default)
+def _check_names(top: Place, found: ModelsFile, models: dict[str, Model]) -> None:
+    with top.collecting():
+        (top / "default_model").named(models, found.default_model, found.models)
     owners = {name: [model] for name, model in models.items()}
     for name, model in models.items():
         for alias in model.aliases:
-            _check_alias(top / "models" / name / "aliases", alias, model, owners.setdefault(alias, []), models)
+            with top.collecting():
+                _check_alias(top / "models" / name / "aliases", alias, model, owners.setdefault(alias, []), models)
             owners[alias].append(model)
         if model.successor is not None:
-            (top / "models" / name / "successor").named(models, model.successor)
+            with top.collecting():
+                (top / "models" / name / "successor").named(models, model.successor, found.models)
 
 
 def _check_alias(place: Place, alias: str, model: Model, owners: Sequence[Model], models: Mapping[str, Model]) -> None:
@@ -81,18 +94,17 @@ class _Reader:
 
     def __init__(self, top: Place, found: ModelsFile, today: date) -> None:
         self._models = top / "models"
-        self._sizes = {
-            name: _sizes(top / "sizes" / name, entry)
-            for name, entry in (top / "sizes").table(found.sizes, Sizes).items()
-        }
-        self._carries = {
-            name: _known(top / "carries" / name, fields)
-            for name, fields in (top / "carries").table(found.carries, frozenset[str]).items()
-        }
-        self._prices = {
-            name: _prices(top / "prices" / name, name, versions, today)
-            for name, versions in (top / "prices").table(found.prices, list[PriceVersion]).items()
-        }
+        self._written = found
+        self._sizes = _each(top / "sizes", found.sizes, Sizes, lambda place, _, entry: _sizes(place, entry))
+        self._carries = _each(
+            top / "carries", found.carries, frozenset[str], lambda place, _, fields: _known(place, fields)
+        )
+        self._prices = _each(
+            top / "prices",
+            found.prices,
+            list[PriceVersion],
+            lambda place, name, versions: _prices(place, name, versions, today),
+        )
 
     def model(self, name: str, entry: ModelEntry) -> Model:
         place = self._models / name
@@ -105,7 +117,7 @@ class _Reader:
             id=name,
             owned_by=entry.owned_by,
             created=entry.created,
-            sizes=(place / "sizes").named(self._sizes, entry.sizes),
+            sizes=(place / "sizes").named(self._sizes, entry.sizes, self._written.sizes),
             formats=entry.formats,
             fields=_known(place / "fields", entry.fields),
             routes=(*routes, _sandbox(name, entry, routes[0])),
@@ -125,15 +137,15 @@ class _Reader:
     def _route(self, place: Place, entry: RouteEntry, tiers: tuple[str, ...]) -> Route:
         if entry.backend == SANDBOX:
             raise (place / "backend").error("every model has a sandbox route already")
-        carries = (place / "carries").named(self._carries, entry.carries)
+        carries = (place / "carries").named(self._carries, entry.carries, self._written.carries)
         _check_delivers(place / "delivers", entry.delivers, carries, tiers)
         return Route(
             backend=entry.backend,
             model=entry.model,
             carries=carries,
             formats=entry.formats,
-            prices=(place / "price").named(self._prices, entry.price),
-            sizes=(place / "sizes").named(self._sizes, entry.sizes) if entry.sizes else None,
+            prices=(place / "price").named(self._prices, entry.price, self._written.prices),
+            sizes=(place / "sizes").named(self._sizes, entry.sizes, self._written.sizes) if entry.sizes else None,
             max_n=entry.max_n,
             max_references=entry.max_references,
             size_as=entry.size_as,
@@ -141,6 +153,15 @@ class _Reader:
             weight=entry.weight,
             delivers=entry.delivers,
         )
+
+
+def _each(place: Place, value: object, kind: type[E], read: Callable[[Place, str, E], R]) -> dict[str, R]:
+    """The entries of a table, each read by itself."""
+    found: dict[str, R] = {}
+    for name, entry in place.table(value, kind).items():
+        with place.collecting():
+            found[name] = read(place / name, name, entry)
+    return found
 
 
 def _check_delivers(place: Place, tier: str | None, carries: frozenset[str], tiers: tuple[str, ...]) -> None:
@@ -181,7 +202,8 @@ def _sizes(place: Place, entry: Sizes) -> SizeRule:
 def _known(place: Place, fields: frozenset[str]) -> frozenset[str]:
     unknown = sorted(fields - DEMANDS.keys())
     if unknown:
-        raise place.error(f"unknown field '{unknown[0]}'; known are {', '.join(sorted(DEMANDS))}")
+        near = meant(unknown[0], DEMANDS)
+        raise place.error(f"unknown field '{unknown[0]}'; known are {', '.join(sorted(DEMANDS))}{near and f'.{near}'}")
     return fields
 
 

@@ -15,8 +15,9 @@ from msgspec import Meta
 from service.domain.catalog import Catalog
 from service.domain.errors import InvalidValue
 from service.domain.limits import NO_LIMITS, Limits
+from service.domain.near import meant
 from service.domain.teams import InFlight, Key, Roster, Team, check_allowance
-from service.settings.files import CacheSeconds, Count, Dollars, Entry, Place, read_yaml
+from service.settings.files import CacheSeconds, Count, Dollars, Entry, Place, SettingsErrors, read_yaml, reading
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -101,20 +102,31 @@ class TeamsFile(Entry, frozen=True):
     teams: Annotated[dict[str, object], Meta(description="The teams, by name.", extra={"of": TeamEntry})] = {}
 
 
-def read_teams(file: Path, catalog: Catalog, backends: Collection[str]) -> Roster:
-    """Every team and key in a file; `backends` are those of gateway.yaml and the sandbox, on or off."""
-    top = Place(file)
-    entries = (top / "teams").table(top.decode(read_yaml(file), TeamsFile).teams, TeamEntry)
-    teams: dict[str, Team] = {}
-    keys: dict[str, Key] = {}
-    ids = set[str]()
-    for name, entry in entries.items():
-        place = top / "teams" / name
-        _check_backends(place, entry, backends)
-        teams[name] = _team(place, name, entry, catalog)
-        for index, key in enumerate(entry.keys):
-            _add(place / "keys" / index, keys, ids, _key(place / "keys" / index, key, teams[name], catalog))
+def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -> Roster:
+    """Every team and key in a file; `backends` are those of gateway.yaml and the sandbox, on or off, or not known."""
+    with reading(file) as top:
+        teams: dict[str, Team] = {}
+        keys: dict[str, Key] = {}
+        ids = set[str]()
+        for name, entry in _entries(top, file).items():
+            place = top / "teams" / name
+            with place.collecting():
+                _check_backends(place, entry, backends)
+                teams[name] = _team(place, name, entry, catalog)
+            for index, key in enumerate(entry.keys if name in teams else ()):
+                with place.collecting():
+                    _add(place / "keys" / index, keys, ids, _key(place / "keys" / index, key, teams[name], catalog))
     return Roster(teams=teams, keys=keys)
+
+
+def check_structure(file: Path) -> None:
+    """Raise `SettingsError` for what is wrong with a file whatever models there are."""
+    with reading(file) as top:
+        _entries(top, file)
+
+
+def _entries(top: Place, file: Path) -> dict[str, TeamEntry]:
+    return (top / "teams").table(top.decode(read_yaml(file), TeamsFile).teams, TeamEntry)
 
 
 def _key(place: Place, entry: KeyEntry, team: Team, catalog: Catalog) -> Key:
@@ -142,8 +154,10 @@ def _team(place: Place, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
     if not NAME.fullmatch(name):
         raise place.error("a team's name is 1 to 63 letters, digits, dots, dashes and underscores")
     tiers = catalog.tiers
-    _check_known(place / "models", entry.models, catalog.models)
-    _check_known(place / "tiers", entry.tiers, tiers)
+    with place.collecting():
+        _check_known(place / "models", entry.models, catalog.models)
+    with place.collecting():
+        _check_known(place / "tiers", entry.tiers, tiers)
     return Team(
         name=name,
         models=entry.models,
@@ -163,15 +177,19 @@ def _in_flight(said: str | None) -> InFlight | None:
     return None if said is None else InFlight(said)
 
 
-def _check_backends(place: Place, entry: TeamEntry, known: Collection[str]) -> None:
-    _check_known(place / "backends", entry.backends, known, "gateway.yaml")
-    _check_known(place / "barred_backends", entry.barred_backends, known, "gateway.yaml")
+def _check_backends(place: Place, entry: TeamEntry, known: Collection[str] | None) -> None:
+    known = entry.backends | entry.barred_backends if known is None else known
+    with place.collecting():
+        _check_known(place / "backends", entry.backends, known, "gateway.yaml")
+    with place.collecting():
+        _check_known(place / "barred_backends", entry.barred_backends, known, "gateway.yaml")
     if entry.backends and entry.backends <= entry.barred_backends:
         raise (place / "barred_backends").error("nothing is left of backends")
 
 
 def _limits_by(place: Place, entries: Mapping[str, object], known: Iterable[str]) -> Mapping[str, Limits]:
-    _check_known(place, entries, known)
+    with place.collecting():
+        _check_known(place, entries, known)
     return {name: _limits(place / name, entry) for name, entry in place.table(entries, LimitsEntry).items()}
 
 
@@ -190,7 +208,10 @@ def _limits(place: Place, entry: LimitsEntry) -> Limits:
 def _check_known(place: Place, named: Iterable[str], known: Iterable[str], where: str = "models.yaml") -> None:
     unknown = sorted(set(named) - set(known))
     if unknown:
-        raise place.error(f"'{unknown[0]}' is not in {where}")
+        reasons = (
+            f"'{each}' is not in {where}" + (f".{near}" if (near := meant(each, known)) else "") for each in unknown
+        )
+        raise SettingsErrors([place.error(reason) for reason in reasons])
 
 
 def _add(place: Place, keys: dict[str, Key], ids: set[str], key: Key) -> None:

@@ -168,7 +168,10 @@ def test_yaml_is_version_1_2(tmp_path: Path, text: str, value: object) -> None:
         ({"count": True}, "shop.yaml: $.shelves[2].count: Expected `int`, got `bool`"),
         ({"count": 1.5}, "shop.yaml: $.shelves[2].count: Expected `int`, got `float`"),
         ({}, "shop.yaml: $.shelves[2]: Object missing required field `count`"),
-        ({"count": 1, "cuont": 2}, "shop.yaml: $.shelves[2]: Object contains unknown field `cuont`"),
+        (
+            {"count": 1, "cuont": 2},
+            "shop.yaml: $.shelves[2]: Object contains unknown field `cuont`. Did you mean 'count'?",
+        ),
         ({"count": 1, "inner": [{}, {"x": "y"}]}, "shop.yaml: $.shelves[2].inner[1][...]: Expected `int`, got `str`"),
         (None, "shop.yaml: $.shelves[2]: Expected `object`, got `null`"),
         ([], "shop.yaml: $.shelves[2]: Expected `object`, got `array`"),
@@ -192,7 +195,7 @@ def test_a_table_names_the_entry_that_is_wrong() -> None:
     assert PLACE.table(None, Shelf) == {}
     with pytest.raises(SettingsError, match=r"shop\.yaml: \$\.shelves\[2\]\.b\.count: Expected `int`"):
         PLACE.table({"a": good, "b": {"count": "x"}}, Shelf)
-    with pytest.raises(SettingsError, match=r"shop\.yaml: \$\.shelves\[2\]: Expected `str`, got `int`"):
+    with pytest.raises(SettingsError, match=r"shop\.yaml: \$\.shelves\[2\]: a key is wrong: Expected `str`, got `int`"):
         PLACE.table({1: good}, Shelf)
 
 

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from service.domain.teams import digest_of
 from service.server import PortError
 from service.settings.files import SettingsError
 from service.settings.models import read_catalog
+from tests.gateway import clean_environment
 
 ROOT = Path(__file__).parents[2]
 REFUSALS = (SettingsError, EmbeddedError, PortError, SchemaError)
@@ -36,6 +39,19 @@ class Site:
         self.config, self.data = folder / "config", folder / "data"
         shutil.copytree(ROOT / "config", self.config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
         (self.config / "teams.yaml").write_text(TEAMS)
+
+    def told(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> list[str]:
+        """What a command prints that refuses, line by line."""
+        words = [sys.executable, "-m", "service", command, "--config", str(self.config), "--data-dir", str(self.data)]
+        done = subprocess.run(
+            [*words, *options],
+            env=clean_environment(OPENAI_API_KEY="sk-x", **environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        return [line.removeprefix("image-gateway: ") for line in done.stderr.splitlines()]
 
     def run(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> str:
         """What a command says that refuses."""

@@ -188,7 +188,7 @@ WRONG = [
     ("  search:", "  se arch:", "$.teams.se arch", NAMED),
     ("  search:", f"  {'x' * 64}:", f"$.teams.{'x' * 64}", NAMED),
     ("  search:", "  ads.eu_2:", "line 7, column 3", 'found duplicate key "ads.eu_2"'),
-    ("  search:", "  7:", "$", "Expected `str`, got `int` - at `key` in `$.teams`"),
+    ("  search:", "  7:", "$.teams", "a key is wrong: Expected `str`, got `int`"),
     ("  idle: {}", "  idle:", "$.teams.idle", "Expected `object`, got `null`"),
     ("teams:", "team:", "$", "Object contains unknown field `team`"),
     (YAML, "teams:", "$.teams", "Expected `object`, got `null`"),
