@@ -16,7 +16,7 @@ from service.api.desk import desk_of
 from service.api.documents import errors_of
 from service.api.edge import Http, line_of
 from service.api.queries import OfTeam, check_known
-from service.domain.errors import InvalidValue, MissingParameter
+from service.domain.errors import InvalidValue
 
 OfModel = Annotated[str | None, QueryParameter(description="One model, by name or alias; without it, all of them.")]
 OfAll = Annotated[
@@ -66,7 +66,7 @@ def check_extent(everything: str | None, team: str | None, model: str | None) ->
     if everything == "true" and named:
         raise InvalidValue("all=true goes without team and model.", param="all")
     if everything != "true" and not named:
-        raise MissingParameter(
+        raise InvalidValue(
             "Name a team or a model, or send all=true: it forgets every result of every team.", param="all"
         )
 

@@ -175,8 +175,8 @@ def test_what_is_kept_is_counted_and_forgotten_at_a_terminal(site: Site) -> None
 def test_all_is_forgotten_only_where_that_was_said(site: Site) -> None:
     site.fill()
     for params, param, code in (
-        ({}, "all", "missing_required_parameter"),
-        ({"all": "false"}, "all", "missing_required_parameter"),
+        ({}, "all", "invalid_value"),
+        ({"all": "false"}, "all", "invalid_value"),
         ({"all": "yes"}, "all", "invalid_value"),
         ({"all": "true", "team": "search"}, "all", "invalid_value"),
     ):
