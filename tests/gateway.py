@@ -58,7 +58,11 @@ CALM = {
 
 
 def patient(settings: str) -> str:
-    """gateway.yaml for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang."""
+    """gateway.yaml for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang.
+
+    It is one machine, so a SQLite file may be the ledger of replicas.
+    """
+    settings = settings.replace("one_machine: false #", "one_machine: true #")
     return settings.replace("answer_seconds: 0.08 #", "answer_seconds: 2 #")
 
 

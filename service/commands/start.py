@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from service.adapters.embedded import EmbeddedError, binary
-from service.adapters.sql.engine import SchemaError, check_address
+from service.adapters.sql.engine import SQLITE, SchemaError, check_address, kind_of, shown
 from service.adapters.state import check_options
 from service.adapters.telemetry import Telemetry
 from service.app import assemble, dev_key
@@ -138,7 +138,7 @@ def _check(problems: Problems, settings: GatewaySettings, options: Options, envi
         partial(_check_doors, options, settings),
         partial(_check_addresses, options, settings, environment),
         *(partial(_check_redis, store) for store in (settings.redis_url, settings.cache_redis_url) if store),
-        partial(_check_ledger, settings),
+        partial(_check_ledger, settings, one_machine=options.dev or settings.database.one_machine),
         partial(_check_folders, options, settings),
         partial(check_signing, settings, alone=settings.redis_url is None),
     )
@@ -172,11 +172,13 @@ def _check_redis(store: Secret[str]) -> None:
         raise SettingsError(f"{store.name}: has options that cannot be used: {wrong}") from None
 
 
-def _check_ledger(settings: GatewaySettings) -> None:
+def _check_ledger(settings: GatewaySettings, *, one_machine: bool) -> None:
     if settings.database_url:
         check_address(settings.database_url())
     if settings.redis_url and not settings.database_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
+    if settings.redis_url and settings.database_url and not one_machine:
+        _check_shared(settings.database_url())
 
 
 def _check_folders(options: Options, settings: GatewaySettings) -> None:
@@ -186,6 +188,14 @@ def _check_folders(options: Options, settings: GatewaySettings) -> None:
         check_folder("DATA_DIR", options.data)
     if isinstance(settings.storage, Folder):
         check_folder("STORAGE_URL", settings.storage.path)
+
+
+def _check_shared(url: str) -> None:
+    if kind_of(url) == SQLITE:
+        raise SettingsError(
+            f"DATABASE_URL: a {shown(url)} beside REDIS_URL: each machine would have a ledger of its own. Give "
+            "replicas one PostgreSQL. If all are on one machine, gateway.yaml says `database: {one_machine: true}`"
+        )
 
 
 def check_folder(setting: str, folder: Path) -> None:

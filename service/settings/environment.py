@@ -27,7 +27,7 @@ STORES: Mapping[str, str] = {
     "CACHE_REDIS_URL": "Results that are kept; may evict. Else in REDIS_URL, or in a Valkey beside the embedded state.",
     "DATABASE_URL": (
         "The ledger of record and the issued keys: `postgresql://…`, with parameters as in libpq. "
-        "Needed with REDIS_URL; else an SQLite file in the data folder."
+        "Needed with REDIS_URL; else an SQLite file in the data folder. `sqlite:///path` is for one machine."
     ),
     "REDIS_URL_FILE, CACHE_REDIS_URL_FILE, DATABASE_URL_FILE": "Or the file that has the whole address.",
     "REDIS_PASSWORD_FILE, CACHE_REDIS_PASSWORD_FILE, DATABASE_PASSWORD_FILE": (

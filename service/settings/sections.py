@@ -220,12 +220,16 @@ class Routing(Entry, frozen=True):
 
 
 class Database(Entry, frozen=True):
-    """The server of the ledger."""
+    """The database of the ledger."""
 
     wait_seconds: Annotated[
         MaybeSeconds,
         Meta(description="How long a start waits for a PostgreSQL that is away or still starting; then it refuses."),
     ] = 30.0
+    one_machine: Annotated[
+        bool,
+        Meta(description="All replicas run on one machine, so a SQLite file may be their ledger beside REDIS_URL."),
+    ] = False
 
 
 class State(Entry, frozen=True):
@@ -271,7 +275,7 @@ class GatewayFile(Entry, frozen=True):
     routing: Annotated[Routing, Meta(description="How hard a request tries.")] = Routing()
     health: Annotated[Health, Meta(description="When a backend is left alone, and for how long.")] = Health()
     state: Annotated[State, Meta(description="The server of quotas, holds and the cache.")] = State()
-    database: Annotated[Database, Meta(description="The server of the ledger.")] = Database()
+    database: Annotated[Database, Meta(description="The database of the ledger.")] = Database()
     logs: Annotated[Logs, Meta(description="What is written down about requests.")] = Logs()
     metrics: Annotated[Metrics, Meta(description="Where metrics are, and how fresh.")] = Metrics()
     admin: Annotated[Admin, Meta(description="Where `/admin/v1` is.")] = Admin()

@@ -160,7 +160,9 @@ def site(
     settings = (folder / "config" / "gateway.yaml").read_text()
     before, _, after = settings.partition("\nledger:\n")
     text = before + SETTINGS + after[after.index("\n\n") :]
-    (folder / "config" / "gateway.yaml").write_text(text.replace("grace_seconds: 5", "grace_seconds: 0"))
+    (folder / "config" / "gateway.yaml").write_text(
+        text.replace("grace_seconds: 5", "grace_seconds: 0").replace("one_machine: false", "one_machine: true")
+    )
     with ExitStack() as stack:
         store = stack.enter_context(Valkey(folder / "valkey"))
         vendor = stack.enter_context(openai.simulator(defaults=Defaults(delay=delay), remember=1_000_000))

@@ -123,6 +123,7 @@ def write_settings(folder: Path, setups: Sequence[Setup], addresses: Mapping[str
         "routing": {"wait_seconds": WAIT},
         "health": {"open_seconds": OPEN_SECONDS},
         "state": {"answer_seconds": 2},
+        "database": {"one_machine": True},
         "serving": {"grace_seconds": 0},
     }
     teams = {setup.name: _team(setup) for setup in setups}

@@ -27,7 +27,7 @@ TEAM = "teams: {{search: {{keys: [{{id: k, sha256: {}}}]}}}}\n"
 TEAMS = TEAM.format(digest_of("igw_search"))
 STRONG = "f3b1c2d4e5a69788" * 2 + "q"
 ADMIN = {"ADMIN_API_KEY": STRONG}
-STORES = {"REDIS_URL": "redis://127.0.0.1:9", "DATABASE_URL": "sqlite:////dev/null/ledger.db"}
+STORES = {"REDIS_URL": "redis://127.0.0.1:9", "DATABASE_URL": "postgresql://127.0.0.1:9/ledger"}
 Spoil = Mapping[str, str]
 NOTHING: Spoil = {}
 
@@ -100,6 +100,12 @@ CASES: Mapping[str, tuple[str, Spoil, Spoil, tuple[str, ...]]] = {
     "a port that is none": ("70000 is not a port", NOTHING, NOTHING, ("--port", "70000")),
     "dev beyond loopback": ("loopback only", NOTHING, NOTHING, ("--dev", "--host", "0.0.0.0")),  # noqa: S104 (refused)
     "no ledger": ("DATABASE_URL: needed with", NOTHING, {"REDIS_URL": "redis://127.0.0.1:9"}, ()),
+    "a file beside Redis": (
+        "^DATABASE_URL: a SQLite file /data/ledger.db beside REDIS_URL: .*PostgreSQL.*one_machine: true",
+        NOTHING,
+        STORES | {"DATABASE_URL": "sqlite:////data/ledger.db"},
+        (),
+    ),
     "a store's options": ("REDIS_URL: has options", NOTHING, STORES | {"REDIS_URL": "redis://h?socket_timeout=x"}, ()),
     "unknown options": (
         "REDIS_URL: the parameter 'colour'",
@@ -136,6 +142,21 @@ def test_check_refuses_what_serve_refuses(site: Site, case: str) -> None:
     served = site.run("serve", environment, options)
     assert re.search(words, served), served
     assert site.run("check", environment, options) == served
+
+
+@pytest.mark.parametrize(("said", "options"), [("true", ()), ("false", ("--dev",))])
+def test_on_one_machine_a_file_may_stand_beside_redis(site: Site, said: str, options: tuple[str, ...]) -> None:
+    settings = site.config / "gateway.yaml"
+    settings.write_text(settings.read_text().replace("one_machine: false", f"one_machine: {said}"))
+    stores = STORES | {"DATABASE_URL": f"sqlite:///{site.data / 'ledger.db'}"}
+
+    found = CliRunner().invoke(
+        app,
+        ["check", "--config", str(site.config), "--data-dir", str(site.data), *options],
+        env={"OPENAI_API_KEY": "sk-x", **stores},
+    )
+
+    assert found.exit_code == 0, found.output
 
 
 def checked(site: Site, **texts: str) -> Result:

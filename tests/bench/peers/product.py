@@ -113,6 +113,7 @@ def write_settings(folder: Path, vendor: str, slow: str, more: Mapping[str, Any]
         "pictures": {"keep": "linked"},
         "cache": {"seconds": 3600},
         "state": {"answer_seconds": 2},
+        "database": {"one_machine": True},
         **(more or {}),
     }
     key = {"id": "bench", "sha256": digest_of(TEAM_KEY)}
