@@ -83,7 +83,8 @@ async def test_a_limit_without_room_refuses_and_nothing_is_held(
     others = [Limit(LOW, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
     claims = [stage.claim(images=2, scopes=(*SCOPES, LOW)) for _ in range(2)]
     before = await stage.ledger.hold(stage.team, claims[:1], [*others, limit], state=SENT)
-    with pytest.raises(LimitExceeded, match=f"Team '{stage.team}'") as refused:
+    holder = f"Key '{KEY.removeprefix('key:')}'" if limit.scope == KEY else f"Team '{stage.team}'"
+    with pytest.raises(LimitExceeded, match=f"^{holder}") as refused:
         await stage.ledger.hold(stage.team, claims[1:], [*others, limit], state=SENT)
     standing = refused.value.standing
     assert (standing.limit, standing.used) == (limit, used)
