@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.forks import ForkedProcess, can_fork, forks
+
 FOREIGN = (
     "OPENAI_",
     "TOGETHER_",
@@ -75,28 +77,61 @@ def calm(settings: str) -> str:
     return settings
 
 
+def run_command(
+    *arguments: str, environment: Mapping[str, str], folder: Path | None = None, fork: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end, in exactly this environment, and take both outputs."""
+    if fork and can_fork(environment):
+        return forks().run(arguments, environment, PATIENCE, folder)
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def begin(
+    arguments: Sequence[str], environment: Mapping[str, str], *, fork: bool
+) -> subprocess.Popen[str] | ForkedProcess:
+    """Start the command line: as a fork of a process that has imported it, or executed as users do it."""
+    if fork and can_fork(environment):
+        return forks().start(arguments, environment)
+    return subprocess.Popen(
+        [sys.executable, "-m", "service", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 class GatewayProcess:
     """`image-gateway serve` between `__enter__` and `__exit__`, on a free port.
 
-    What it prints is in `lines`; log lines, decoded, in `logged()`.
+    What it prints is in `lines`; log lines, decoded, in `logged()`. With `fork=False` the command line is
+    executed, for tests of that, and for figures of a process.
     """
 
     def __init__(
-        self, data: Path, environment: Mapping[str, str] | None = None, options: Sequence[str] = ("--dev",)
+        self,
+        data: Path,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = ("--dev",),
+        *,
+        fork: bool = True,
     ) -> None:
-        command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data), *options]
+        arguments = ["serve", "--port", "0", "--data-dir", str(data), *options]
         self.data = data
         self.lines: list[str] = []
         self._ended = False
         self._heard = threading.Condition(threading.RLock())
-        self._child = subprocess.Popen(
-            command,
-            env=clean_environment(**(environment or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._child = begin(arguments, clean_environment(**(environment or {})), fork=fork)
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     @property

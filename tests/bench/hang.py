@@ -51,7 +51,7 @@ def main() -> None:
         settings = place / "config" / "gateway.yaml"
         settings.write_text(settings.read_text().replace("  seconds: 0 #", "  seconds: 3600 #"))
         more = environment(place, upstream.url) | {"CACHE_REDIS_URL": cache}
-        with GatewayProcess(place / "data", more, options=()) as gateway:
+        with GatewayProcess(place / "data", more, options=(), fork=False) as gateway:
             for number in range(options.rounds):
                 hangs = bool(number % 2)
                 with stopped(Path(name) / "cache") if hangs else nullcontext():

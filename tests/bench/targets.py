@@ -63,7 +63,10 @@ def environment(place: Path, upstream: str) -> dict[str, str]:
 @contextmanager
 def gateway(upstream: str) -> Iterator[Target]:
     """The product."""
-    with folder() as place, GatewayProcess(place / "data", environment(place, upstream), options=()) as process:
+    with (
+        folder() as place,
+        GatewayProcess(place / "data", environment(place, upstream), options=(), fork=False) as process,
+    ):
         yield Target("gateway", process.pid, process.url)
 
 
