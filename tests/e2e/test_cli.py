@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +27,7 @@ from service.domain.teams import digest_of
 from service.usecases.accounts import AuditRecord, IssuedKey
 from tests.fakes.builders import entry
 from tests.focus import failed
-from tests.gateway import PATIENCE, GatewayProcess, clean_environment
+from tests.gateway import GatewayProcess, clean_environment, run_command
 
 pytest_plugins = ["tests.databases"]
 
@@ -416,14 +415,8 @@ def test_the_commands_and_the_gateway_share_the_ledger(
 ) -> None:
     """Issued at a terminal, a key works on the gateway that runs on the same data folder."""
     environment = clean_environment(DATA_DIR=str(sandbox_gateway.data), IMAGE_GATEWAY_CONFIG=str(config))
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "keys", "issue", "dev"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
+    done = run_command("keys", "issue", "dev", environment=environment)
+    assert done.returncode == 0, done.stderr
     headers = {"authorization": f"Bearer {SECRET.findall(done.stdout)[0]}"}
     looks = (http.get(f"{sandbox_gateway.url}/v1/usage", headers=headers).status_code for _ in range(100_000))
 
@@ -442,14 +435,8 @@ def test_the_commands_and_the_gateway_share_the_ledger(
 def test_an_admin_key_that_others_have_or_could_guess_stops_the_start(tmp_path: Path, key: str, reason: str) -> None:
     (tmp_path / "dev-key").write_text(DEV)
 
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
-        env=clean_environment(ADMIN_API_KEY=key),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    words = ("serve", "--dev", "--port", "0", "--data-dir", str(tmp_path))
+    done = run_command(*words, environment=clean_environment(ADMIN_API_KEY=key))
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"image-gateway: ADMIN_API_KEY: {reason}")

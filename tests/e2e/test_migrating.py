@@ -8,8 +8,6 @@ import hashlib
 import io
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -23,7 +21,7 @@ from service.adapters.metrics.declared import ALL
 from service.domain.catalog import Policy
 from service.settings.known import Files
 from tests.conftest import CONFIG
-from tests.gateway import GatewayProcess, clean_environment, patient
+from tests.gateway import GatewayProcess, clean_environment, patient, run_command
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "migrating.md").read_text("utf-8")
@@ -56,13 +54,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_example_is_accepted(config: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "check", "--config", str(config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=clean_environment(**KEYS),
-    )
+    done = run_command("check", "--config", str(config), environment=clean_environment(**KEYS))
     assert done.returncode == 0, done.stderr
     assert "1 teams, 1 keys; backends on: openai, openai-two, together" in done.stdout
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ import psutil
 import pytest
 
 from tests.e2e.pictures import opened
-from tests.gateway import GatewayProcess, clean_environment, within_patience
+from tests.gateway import GatewayProcess, clean_environment, run_command, within_patience
 from tests.simulators.server import Answer, Simulator
 
 ROOT = Path(__file__).parents[2]
@@ -33,15 +32,7 @@ AWAY = {"REDIS_URL": "redis://127.0.0.1:9"}
 def command(
     *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] = NONE
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=cwd,
-        env=clean_environment(PYTHONPATH=str(ROOT), **environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(*arguments, environment=clean_environment(**environment), folder=cwd)
 
 
 @pytest.fixture
@@ -51,7 +42,7 @@ def settings(tmp_path: Path, config: Path) -> Path:
 
 
 def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -> None:
-    with GatewayProcess(tmp_path / "data") as gateway:
+    with GatewayProcess(tmp_path / "data", fork=False) as gateway:
         gateway.await_printed("Stop with Ctrl-C.")
         curl = next(line for line in gateway.lines if line.startswith("curl "))
         assert f"Authorization: Bearer {gateway.key}" in curl
@@ -72,18 +63,18 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -
 
 def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, http: httpx2.Client) -> None:
     body = {"prompt": "a fox", "response_format": "url"}
-    with GatewayProcess(tmp_path) as first:
+    with GatewayProcess(tmp_path, fork=False) as first:
         key = first.key
         reply = http.post(f"{first.url}/v1/images/generations", json=body, headers=first.headers).json()
         path = reply["data"][0]["url"].removeprefix(first.url)
     assert (tmp_path / "dev-key").stat().st_mode & 0o077 == 0
-    with GatewayProcess(tmp_path) as second:
+    with GatewayProcess(tmp_path, fork=False) as second:
         assert second.key == key
         assert http.get(second.url + path).status_code == 200
 
 
 def test_a_killed_gateway_leaves_nothing_running(tmp_path: Path) -> None:
-    gateway = GatewayProcess(tmp_path)
+    gateway = GatewayProcess(tmp_path, fork=False)
     with gateway:
         servers = psutil.Process(gateway.pid).children()
         gateway.signal(signal.SIGKILL)

@@ -1,8 +1,6 @@
 """Where pictures are kept: in time they go; without a place there are none; a wrong place stops the start."""
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from service.adapters.pictures import LEFT_ALONE, TIMEOUT
 from service.domain.kept import name_of, new_id
 from tests.e2e.album import drawn, edit, picture_of, settings, upload
 from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess, clean_environment
+from tests.gateway import GatewayProcess, clean_environment, run_command
 from tests.objects import ObjectServer
 
 
@@ -91,13 +89,7 @@ def test_storage_that_cannot_be_used_stops_the_start(
         "REDIS_URL": redis_url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/books.db",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
-        env=clean_environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    words = ("serve", "--dev", "--port", "0", "--data-dir", str(tmp_path))
+    done = run_command(*words, environment=clean_environment(**environment))
     assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
     assert "secret" not in done.stderr

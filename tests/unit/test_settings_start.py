@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +17,7 @@ from service.domain.teams import digest_of
 from service.server import PortError
 from service.settings.files import SettingsError
 from service.settings.models import read_catalog
-from tests.gateway import clean_environment
+from tests.gateway import clean_environment, run_command
 
 ROOT = Path(__file__).parents[2]
 REFUSALS = (SettingsError, EmbeddedError, PortError, SchemaError)
@@ -42,14 +40,8 @@ class Site:
 
     def told(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> list[str]:
         """What a command prints that refuses, line by line."""
-        words = [sys.executable, "-m", "service", command, "--config", str(self.config), "--data-dir", str(self.data)]
-        done = subprocess.run(
-            [*words, *options],
-            env=clean_environment(OPENAI_API_KEY="sk-x", **environment),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = (command, "--config", str(self.config), "--data-dir", str(self.data), *options)
+        done = run_command(*words, environment=clean_environment(OPENAI_API_KEY="sk-x", **environment))
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         return [line.removeprefix("image-gateway: ") for line in done.stderr.splitlines()]
 
