@@ -101,6 +101,12 @@ class Watched:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SLOW_SECONDS):
                     await self._previews.put(partial)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Drop the previews of a caller who left, so that one that waits for a reader goes on."""
+        while self._left and not self._previews.empty():
+            self._previews.get_nowait()
 
     async def _depart(self) -> None:
         self._departed.set()
@@ -131,8 +137,9 @@ class Watched:
             preview.cancel()
 
     def leave(self) -> None:
-        """Nobody waits any more. What is being bought is bought to the end."""
+        """End the caller's wait. The purchase goes on, and waits for no reader of its previews."""
         self._left = True
+        self._make_room()
         self.share.cancel()
 
     def end(self) -> None:

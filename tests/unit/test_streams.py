@@ -84,7 +84,8 @@ async def test_what_is_refused_before_has_not_begun(error: Exception) -> None:
     assert watched.share.exception() is error
 
 
-async def test_who_leaves_holds_nothing_up() -> None:
+async def test_a_preview_does_not_wait_for_a_caller_who_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 3600)
     shown: list[int] = []
 
     async def purchase_of_its_own(show: Show) -> None:
@@ -108,6 +109,30 @@ async def test_who_leaves_holds_nothing_up() -> None:
     async with asyncio.timeout(30):
         await buying[0]
     assert shown == [0, 1, 2, 3, 4]
+    with pytest.raises(asyncio.CancelledError):
+        await watched.share
+
+
+async def test_however_many_previews_wait_for_a_caller_who_left_all_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 3600)
+    waiting: list[asyncio.Future[None]] = []
+    first = asyncio.Event()
+
+    async def story(show: Show, depart: Depart) -> Share:
+        del depart
+        await show(partial(0))
+        waiting.extend(asyncio.ensure_future(show(partial(index))) for index in range(1, 4))
+        first.set()
+        await asyncio.Event().wait()
+        return SHARE
+
+    watched = Watched(story, 60)
+    await first.wait()
+    await asyncio.sleep(0)
+    watched.leave()
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*waiting)
     with pytest.raises(asyncio.CancelledError):
         await watched.share
 
