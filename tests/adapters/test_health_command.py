@@ -13,6 +13,7 @@ from service.commands.health import PATH, health, trouble
 from tests.chaos.site import free_port
 
 HOST = "127.0.0.1"
+POLL_SECONDS = 0.01  # how soon a server ends that is told to
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -36,7 +37,7 @@ class Elsewhere(Answer):
 
 def served(handler: type[Answer]) -> Iterator[int]:
     with ThreadingHTTPServer((HOST, 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
         thread.start()
         yield server.server_address[1]
         server.shutdown()
