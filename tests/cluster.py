@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
@@ -19,6 +20,9 @@ SLOTS = 16_384
 PAUSE_SECONDS = 0.02
 MOST_PAUSES = 500
 STOP_SECONDS = 5
+
+CLUSTER = pytest.param("cluster", marks=pytest.mark.cluster)
+"""The variant of a suite that runs on a cluster: `-m "not cluster"` leaves it out."""
 
 
 @contextmanager

@@ -3,18 +3,37 @@
 Rule: a server that cannot be started fails the run; nothing is skipped for want of one.
 """
 
+import os
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from tests.cluster import valkey_cluster
 from tests.gateway import GatewayProcess, calm
 from tests.objects import ObjectServer, object_server
 from tests.servers import real_redis
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
+from tests.support.profiles import load_profile
+
+# Hundreds of processes start in a run. Without its bytecode on disk each of them compiles 1,800 modules: 2 s of CPU.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+load_profile()
+STARTED = time.monotonic()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the run took: a busy machine makes it longer, and no dearer."""
+    cpu, load = sum(os.times()[:4]), " ".join(f"{average:.1f}" for average in os.getloadavg())
+    took = time.monotonic() - STARTED
+    terminalreporter.write_line(f"{cpu:.0f} s of CPU in {took:.0f} s; load {load} on {os.cpu_count()} processors")
 
 
 def for_tests(folder: Path) -> None:
@@ -109,6 +128,13 @@ def http() -> Iterator[httpx2.Client]:
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server of the Redis protocol."""
     with real_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real cluster of three servers."""
+    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
         yield url
 
 

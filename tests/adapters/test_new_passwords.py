@@ -13,7 +13,7 @@ from service.adapters.redis.ledger import RedisLedger
 from service.adapters.state import Credentials
 from service.domain.errors import StateUnavailable
 from service.settings.stores import with_password
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER, valkey_cluster
 
 OLD, NEW = "o/l@d:#%é", "n?e w"
 
@@ -35,7 +35,7 @@ class Store:
             server.auth(password)
 
 
-@pytest.fixture(params=["server", "cluster"])
+@pytest.fixture(params=["server", CLUSTER])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "server":
         with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as server:

@@ -21,7 +21,7 @@ from service.domain.ledger import HoldState
 from service.domain.limits import TEAM, Limit, Measure
 from service.domain.refusals import SECOND
 from service.usecases.accounts import Audit, CountersLost, Ledger, Posted, Spent
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER, valkey_cluster
 from tests.contract.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
 
 SENT = HoldState.SENT
@@ -152,7 +152,7 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
             assert (await ledger.post(open_hold.entry)).ticket
 
 
-@pytest.fixture(params=["server", "cluster"])
+@pytest.fixture(params=["server", CLUSTER])
 def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server = embedded_valkey if request.param == "server" else valkey_cluster
     with server(tmp_path) as url:

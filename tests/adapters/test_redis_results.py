@@ -17,9 +17,10 @@ from service.adapters.redis.parcels import MAGIC
 from service.adapters.redis.results import PAUSE_SECONDS, RedisResults
 from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.usecases.flights import Result, ResultStats
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER, valkey_cluster
 from tests.contract.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
 from tests.stopped import stopped
+from tests.support.profiles import examples
 
 SOON_SECONDS = 0.15
 AT_ONCE_SECONDS = 0.02
@@ -174,7 +175,7 @@ async def test_what_is_kept_goes_by_itself(redis_url: str) -> None:
         assert 0 < await client.pttl(KEY) <= 500
 
 
-@pytest.mark.parametrize("url", ["redis_url", "cluster"])
+@pytest.mark.parametrize("url", ["redis_url", CLUSTER])
 async def test_something_else_under_the_key_is_a_miss(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if url == "cluster":
         with valkey_cluster(tmp_path) as address:
@@ -221,7 +222,7 @@ async def test_what_is_larger_than_the_cap_is_neither_kept_nor_read(redis_url: s
         assert await results.get("search", "r1") == kept
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255), length=st.integers(0, 10**6))
 def test_a_value_that_was_harmed_is_a_miss(redis_url: str, place: int, flip: int, length: int) -> None:
     async def check() -> None:

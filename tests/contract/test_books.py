@@ -18,6 +18,7 @@ from service.domain.errors import BooksUnavailable, InvalidValue
 from service.domain.ledger import Basis, Entry, Status
 from service.usecases.accounts import GROUPS, Books, Span, UsageQuery, UsageRow
 from tests.fakes.books import FakeBooks, booked
+from tests.support.profiles import examples
 
 pytest_plugins = ["tests.databases"]
 
@@ -342,7 +343,7 @@ query = some.builds(
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_sql_agrees_with_the_fake(kind: str, new_database: Callable[[str], str]) -> None:
-    @settings(max_examples=25, deadline=None, database=None)
+    @settings(max_examples=examples(25), database=None)
     @given(some.lists(some.lists(entry, max_size=12), max_size=3), some.lists(query, min_size=1, max_size=5))
     def agrees(batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
         asyncio.run(compared(new_database(kind), batches, queries))

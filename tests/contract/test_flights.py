@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -13,10 +13,11 @@ from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.domain.outcomes import Purchase
 from service.usecases.flights import Boarding, Flights, Landing, Seat
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER
 from tests.contract.flying import BROUGHT, LANDED, LEASE, OVER, Airport, a_series, airport_on
 from tests.contract.keeping import PIXELS, picture, result
 from tests.fakes.flights import FakeFlights
+from tests.support.profiles import examples
 
 LEAD, WAIT, _, LOST = (Boarding(seat=seat) for seat in Seat)
 BLOCKED = Failure(
@@ -31,13 +32,7 @@ FAILURES = [BLOCKED, *(Failure(kind=kind, message=kind.value) for kind in Failur
 RACERS, REPLICAS = 64, 4
 
 
-@pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
-
-
-@pytest.fixture(params=["fake", "server", "cluster"])
+@pytest.fixture(params=["fake", "server", CLUSTER])
 async def airport(request: pytest.FixtureRequest) -> AsyncIterator[Airport]:
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
     async with airport_on(request.param, request.getfixturevalue(url) if url else "") as airport:
@@ -379,7 +374,7 @@ async def test_a_store_that_was_emptied_has_no_flights(airport: Airport) -> None
     assert await airport.board("two") == LEAD
 
 
-@pytest.mark.parametrize("kind", ["fake", "server", "cluster"])
+@pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
 async def test_without_the_store_nobody_is_admitted(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
     flights: Flights = FakeFlights() if kind == "fake" else RedisFlights(f"{scheme}://127.0.0.1:9")
@@ -403,13 +398,14 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", ["server", "cluster"])
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("kind", ["server", CLUSTER])
+@settings(max_examples=examples(60))
 @given(steps=STEPS)
 def test_any_story_goes_as_it_does_in_memory(
-    kind: str, redis_url: str, cluster_url: str, steps: list[tuple[str, str, float]]
+    kind: str, request: pytest.FixtureRequest, steps: list[tuple[str, str, float]]
 ) -> None:
-    asyncio.run(compare(kind, cluster_url if kind == "cluster" else redis_url, steps))
+    url = request.getfixturevalue("cluster_url" if kind == "cluster" else "redis_url")
+    asyncio.run(compare(kind, url, steps))
 
 
 async def compare(kind: str, url: str, steps: list[tuple[str, str, float]]) -> None:

@@ -1,7 +1,7 @@
 """The ledger port: in memory, on one server, and on a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -10,7 +10,7 @@ from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HoldState, Status
 from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.accounts import CountersLost, Posted, Spent
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER
 from tests.contract.ledgers import CENT, HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 
 PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
@@ -19,13 +19,7 @@ ROOM = (20, 20, 20, 100 * CENT, 100 * CENT)
 LONG_AGO = 1_000_000_000_000_000  # 2001
 
 
-@pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
-
-
-@pytest.fixture(params=["fake", "server", "cluster"])
+@pytest.fixture(params=["fake", "server", CLUSTER])
 async def new(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """A team that the store has never seen."""
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]

@@ -18,6 +18,7 @@ from service.domain.ledger import LIFE, Claim, Entry, HoldState, Verb, scopes_po
 from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.accounts import Spent
 from tests.contract.ledgers import HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
+from tests.support.profiles import examples
 
 HOLDS = 6
 BUDGET = Limit(TEAM, Measure.DAY, 100)
@@ -155,13 +156,13 @@ async def told(kind: str, url: str, steps: list[tuple[str, int, int]]) -> None:
             await story.check()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(steps=STEPS)
 async def test_the_counters_are_right_in_memory(steps: list[tuple[str, int, int]]) -> None:
     await told("fake", "", steps)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(steps=STEPS)
 async def test_the_counters_are_right_on_a_server(redis_url: str, steps: list[tuple[str, int, int]]) -> None:
     await told("server", redis_url, steps)
@@ -199,7 +200,7 @@ async def outcomes(stage: Stage, steps: list[tuple[str, int, int]]) -> list[obje
     return told
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(steps=RATED)
 async def test_the_fake_and_a_server_answer_alike(redis_url: str, steps: list[tuple[str, int, int]]) -> None:
     async with stage_on("fake", "") as fake, stage_on("server", redis_url) as real:

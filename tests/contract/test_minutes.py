@@ -20,6 +20,7 @@ from tests.contract.clocks import ClockedLedger, ClockedTurnstile
 from tests.contract.ledgers import FakeStore, Stage
 from tests.fakes.ledger import NOW, FakeLedger
 from tests.fakes.turnstile import FakeTurnstile
+from tests.support.profiles import examples
 
 MINUTE = 60 * SECOND
 KINDS = ("fake ledger", "ledger", "fake turnstile", "turnstile")
@@ -143,7 +144,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(steps=STEPS, most=st.integers(1, 12))
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("fake")])
 async def test_a_minute_is_never_overshot_in_memory(kind: str, steps: list[tuple[int, int]], most: int) -> None:
@@ -151,7 +152,7 @@ async def test_a_minute_is_never_overshot_in_memory(kind: str, steps: list[tuple
         await told(subject, steps)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(steps=STEPS, most=st.integers(1, 12))
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("fake")])
 async def test_a_minute_is_never_overshot_on_a_server(

@@ -1,30 +1,25 @@
 """The port of results: in memory, on one server, and on a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.adapters.redis.results import RedisResults
 from service.domain.images import Size
 from service.domain.outcomes import Picture, Purchase, Usage
 from service.usecases.flights import Result, Results, ResultStats
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER
 from tests.contract.keeping import MOST_BYTES, PIXELS, picture, purchase, result, results_on
 from tests.fakes.results import FakeResults
+from tests.support.profiles import examples
 
 DAY = 86_400.0
 
 
-@pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
-
-
-@pytest.fixture(params=["fake", "server", "cluster"])
+@pytest.fixture(params=["fake", "server", CLUSTER])
 async def results(request: pytest.FixtureRequest) -> AsyncIterator[Results]:
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
     async with results_on(request.param, request.getfixturevalue(url) if url else "") as results:
@@ -149,7 +144,7 @@ async def test_hundreds_of_results_are_counted_and_forgotten(results: Results) -
     assert stats.results == 350
 
 
-@pytest.mark.parametrize("kind", ["fake", "server", "cluster"])
+@pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
 async def test_without_the_store_everything_is_a_miss(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
     results: Results = FakeResults() if kind == "fake" else RedisResults(f"{scheme}://127.0.0.1:9")
@@ -196,7 +191,7 @@ RESULTS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100))
 @given(kept=RESULTS)
 def test_any_result_survives(redis_url: str, kept: Result) -> None:
     async def kept_and_found() -> Result | None:

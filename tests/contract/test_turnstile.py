@@ -1,7 +1,7 @@
 """The port of what replicas share about backends: in memory, on one server, and on a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,7 @@ from service.domain.health import Rules, State
 from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turns import Turn
 from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening, Turnstile
-from tests.cluster import valkey_cluster
+from tests.cluster import CLUSTER
 from tests.contract.turning import Gate, gate_on
 from tests.fakes.builders import failure, purchase, route
 from tests.fakes.observer import Recorder
@@ -23,13 +23,7 @@ DOWN, REFUSED = FailureKind.UNREACHABLE, FailureKind.AUTH_FAILED
 RACERS = 64
 
 
-@pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
-
-
-@pytest.fixture(params=["fake", "server", "cluster"])
+@pytest.fixture(params=["fake", "server", CLUSTER])
 async def gate(request: pytest.FixtureRequest) -> AsyncIterator[Gate]:
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
     async with gate_on(request.param, request.getfixturevalue(url) if url else "") as gate:
@@ -230,7 +224,7 @@ async def test_rates_are_not_overshot_by_many_at_once(gate: Gate) -> None:
     assert found.count(None) == 10
 
 
-@pytest.mark.parametrize("kind", ["fake", "server", "cluster"])
+@pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
 async def test_without_the_store_nothing_is_known(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
     turnstile: Turnstile = FakeTurnstile() if kind == "fake" else RedisTurnstile(f"{scheme}://127.0.0.1:9")

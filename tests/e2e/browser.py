@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.sdk_js import SDK
 from tests.gateway import clean_environment
+from tests.support.environments import sdk
 
 PAGE = Path(__file__).parents[1] / "browser" / "page.html"
 BROWSER = "chromium-headless-shell"
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/call.json":
             self._reply(".json", json.dumps(self.server.call).encode())
         elif self.path.startswith("/sdk/"):
-            file = SDK / "node_modules" / "openai" / self.path.removeprefix("/sdk/")
+            file = sdk("js") / "node_modules" / "openai" / self.path.removeprefix("/sdk/")
             self._reply(file.suffix, file.read_bytes())
         else:
             self._reply(".html", PAGE.read_bytes())

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.sdk_js import ROOT, SDK, SECONDS
+from tests.e2e.sdk_js import ROOT, SECONDS
 from tests.gateway import GatewayProcess, clean_environment
+from tests.support.environments import sdk
 
 RUNNER = ROOT / "tests" / "sdk_js" / "ai.mjs"
 
@@ -51,8 +52,8 @@ def draw(
         "mask": str(mask) if mask else None,
     }
     done = subprocess.run(
-        [str(SDK / "bin" / "node"), str(RUNNER)],
-        cwd=SDK,
+        [str(sdk("js") / "bin" / "node"), str(RUNNER)],
+        cwd=sdk("js"),
         env=clean_environment(OPENAI_BASE_URL=f"{gateway.url}/v1", OPENAI_API_KEY=gateway.key),
         input=json.dumps(call),
         capture_output=True,

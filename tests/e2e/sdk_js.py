@@ -6,7 +6,6 @@ of the answer; a runner that breaks or takes too long is an `AssertionError` wit
 
 import hashlib
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.gateway import GatewayProcess, clean_environment
+from tests.support.environments import sdk
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "tests" / "sdk_js" / "run.mjs"
-SDK = Path(os.environ.get("SDK_ENVIRONMENTS", ROOT / ".venv-sdk")) / "js"
 SECONDS = 60
 
 File = Path | tuple[Path, str]
@@ -110,8 +109,8 @@ def call(
 def _runner(base_url: str, key: str, said: IO[str]) -> subprocess.Popen[str]:
     """It ends by itself, after so many seconds at the latest."""
     return subprocess.Popen(
-        [str(SDK / "bin" / "node"), str(RUNNER)],
-        cwd=SDK,
+        [str(sdk("js") / "bin" / "node"), str(RUNNER)],
+        cwd=sdk("js"),
         env=clean_environment(OPENAI_BASE_URL=base_url, OPENAI_API_KEY=key),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

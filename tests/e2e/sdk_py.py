@@ -6,7 +6,6 @@ takes too long, is an `AssertionError`.
 """
 
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.e2e import sdk_js
-from tests.e2e.sdk_js import ROOT, SECONDS, Heard, Line, Told, told_by, unheard
+from tests.e2e.sdk_js import SECONDS, Heard, Line, Told, told_by, unheard
 from tests.gateway import clean_environment
+from tests.support.environments import sdk_python
 
 RUNNER = Path(__file__).parent / "sdk_runner.py"
-SDKS = Path(os.environ.get("SDK_ENVIRONMENTS", ROOT / ".venv-sdk"))
 PYTHONS = ("new", "old")
 JAVASCRIPT = "js"
 
@@ -69,7 +68,7 @@ def sdk(name: str) -> Iterator[Sdk]:
         yield javascript
         return
     runner = subprocess.Popen(
-        [str(SDKS / name / "bin" / "python"), str(RUNNER)],
+        [sdk_python(name), str(RUNNER)],
         env=clean_environment(TOGETHER_NO_BANNER="1"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

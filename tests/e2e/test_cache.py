@@ -12,10 +12,10 @@ import pytest
 from service.adapters.embedded import CACHE, embedded_valkey
 from tests.chaos.site import await_true
 from tests.e2e.replicas import PATH, Start, ask, change, wish
-from tests.e2e.test_sdks import SDKS
 from tests.gateway import GatewayProcess
 from tests.simulators.server import Answer, Simulator
 from tests.stopped import stopped
+from tests.support.environments import sdk_python
 
 pytest_plugins = ["tests.databases"]
 
@@ -140,7 +140,7 @@ def test_an_sdk_that_loses_patience_gets_the_picture_that_was_bought(
         )
         arguments = [f"{gateway.url}/v1", f"a hare {tmp_path}", cache_control]
         done = subprocess.run(
-            [f"{SDKS}/new/bin/python", "-c", script, *arguments],
+            [sdk_python("new"), "-c", script, *arguments],
             capture_output=True,
             text=True,
             timeout=60,

@@ -20,9 +20,8 @@ from service.api.errors import FAILURES, ROWS, STATUSES
 from service.domain import errors
 from tests.conftest import CONFIG
 from tests.e2e.pictures import mask, png
-from tests.e2e.sdk_js import SDK
-from tests.e2e.sdk_py import SDKS
 from tests.gateway import GatewayProcess, clean_environment, patient
+from tests.support.environments import sdk, sdk_python
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "callers.md").read_text("utf-8")
@@ -86,8 +85,8 @@ def command(snippet: Snippet, folder: Path, before: str) -> list[str]:
         return ["bash", "-euo", "pipefail", "-c", snippet.text]
     file = folder / ("snippet.py" if snippet.language == "python" else "snippet.mjs")
     file.write_text(before + snippet.text)
-    python = str(SDKS / "new" / "bin" / "python")
-    return [python if snippet.language == "python" else str(SDK / "bin" / "node"), str(file)]
+    program = sdk_python("new") if snippet.language == "python" else str(sdk("js") / "bin" / "node")
+    return [program, str(file)]
 
 
 def run(snippet: Snippet, folder: Path, before: str, gateway: GatewayProcess) -> str:
@@ -108,7 +107,7 @@ def run(snippet: Snippet, folder: Path, before: str, gateway: GatewayProcess) ->
 def test_every_snippet_works_as_pasted(gateway: GatewayProcess, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(png(size=(1024, 1024)))
     (tmp_path / "mask.png").write_bytes(mask(size=(1024, 1024)))
-    (tmp_path / "node_modules").symlink_to(SDK / "node_modules")
+    (tmp_path / "node_modules").symlink_to(sdk("js") / "node_modules")
     first: dict[str, str] = {}
     promised = dict(SAID)
     for snippet in snippets():
@@ -136,7 +135,7 @@ def test_every_code_that_a_caller_may_see_has_its_row() -> None:
 def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:
     listed = {
         name: subprocess.run(
-            [str(SDKS / "new" / "bin" / "python"), "-c", f"import {name}; print({name}.__version__)"],
+            [sdk_python("new"), "-c", f"import {name}; print({name}.__version__)"],
             capture_output=True,
             text=True,
             check=True,
@@ -146,7 +145,7 @@ def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:
     }
     assert f"`openai` {listed['openai']} and `together` {listed['together']} for Python" in PAGE
     openai, ai = (
-        json.loads((SDK / "node_modules" / name / "package.json").read_text())["version"].rpartition(".")[0]
+        json.loads((sdk("js") / "node_modules" / name / "package.json").read_text())["version"].rpartition(".")[0]
         for name in ("openai", "ai")
     )
     assert f"`openai` {openai} for\nJavaScript, and with Vercel's `ai` {ai}." in PAGE

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -22,6 +21,7 @@ import pytest
 from tests.e2e.pictures import opened
 from tests.gateway import GatewayProcess, clean_environment, run_command, within_patience
 from tests.simulators.server import Answer, Simulator
+from tests.support.environments import sdk_python
 
 ROOT = Path(__file__).parents[2]
 NONE: Mapping[str, str] = {}
@@ -54,8 +54,7 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -
         )
         snippet = "".join(gateway.lines[first : last + 1])
         from_curl = (tmp_path / "fox.png").read_bytes()
-        sdk = os.environ.get("SDK_ENVIRONMENTS", str(ROOT / ".venv-sdk"))
-        subprocess.run([f"{sdk}/new/bin/python", "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+        subprocess.run([sdk_python("new"), "-c", snippet], cwd=tmp_path, check=True, timeout=60)
     picture = opened({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
     assert (picture.format, picture.size) == ("PNG", (1024, 1024))
     assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same request gets what was kept"

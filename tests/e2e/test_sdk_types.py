@@ -15,10 +15,10 @@ import httpx2
 import pytest
 
 from tests.e2e.pictures import data_url, mask, png
-from tests.e2e.sdk_py import SDKS
 from tests.gateway import GatewayProcess, clean_environment
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Simulator
+from tests.support.environments import sdk_python
 
 CHECKER = Path(__file__).parent / "sdk_types.py"
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
@@ -54,7 +54,7 @@ class Checker:
 @pytest.fixture(scope="module")
 def faults() -> Iterator[Checker]:
     process = subprocess.Popen(
-        [str(SDKS / "new" / "bin" / "python"), str(CHECKER)],
+        [sdk_python("new"), str(CHECKER)],
         env=clean_environment(TOGETHER_NO_BANNER="1"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

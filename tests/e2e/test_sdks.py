@@ -1,7 +1,6 @@
 """The SDKs that callers have, in the versions that they have, against every backend."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,18 @@ from PIL import Image
 from tests.e2e.pictures import mask, png
 from tests.gateway import GatewayProcess, clean_environment
 from tests.simulators.server import Simulator
+from tests.support.environments import sdk_python
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "sdk_calls.py"
-SDKS = os.environ.get("SDK_ENVIRONMENTS", str(ROOT / ".venv-sdk"))
 GENERATIONS = ["new", "old"]
 
 pytestmark = pytest.mark.parametrize("sdk", GENERATIONS)
 
 
 def run(sdk: str, call: str, gateway: GatewayProcess, folder: Path, model: str = "gpt-image-2") -> dict[str, Any]:
-    python = Path(SDKS) / sdk / "bin" / "python"
     done = subprocess.run(
-        [str(python), str(SCRIPT), call, gateway.url, gateway.key, str(folder), model],
+        [sdk_python(sdk), str(SCRIPT), call, gateway.url, gateway.key, str(folder), model],
         capture_output=True,
         text=True,
         timeout=120,

@@ -5,19 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.api.multipart import EDIT
 from service.api.schemas import EditForm
 from tests.fuzz.requests import BOUNDARY, read
 from tests.fuzz.targets import CORPUS, TARGETS, kept
+from tests.support.profiles import examples
 
 # Pillow and ruamel.yaml warn of what is odd; the gateway writes down what concerns it.
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::Warning:ruamel")]
 
 MOST_FILES, MOST_BYTES = 60, 4096
-BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+BOUNDED = settings(max_examples=examples(60), database=None)
 FILES = [(name, file) for name in TARGETS for file in kept(name)]
 
 

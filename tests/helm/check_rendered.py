@@ -1,7 +1,6 @@
 """What `helm` and Kubernetes say of the chart, what it comes to, and what it refuses."""
 
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -15,7 +14,6 @@ from tests.helm.chart import (
     CLUSTER,
     FILES,
     RELEASE,
-    ROOT,
     SETS,
     Document,
     Refused,
@@ -28,18 +26,18 @@ from tests.helm.chart import (
     values_of,
 )
 from tests.helm.snapshots import COMMON, DOCS, FOLDER, LABEL, rules, snapshot
+from tests.support.environments import environment
 
-PYTHON = Path(os.environ.get("HELM_ENVIRONMENT", str(ROOT / ".venv-helm"))) / "bin" / "python"
 CLUSTERS = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 CONFIG_OFF = ("--set", "config.existingConfigMap=theirs")
 
 
 def held_against(text: str) -> dict[str, list[str]]:
     """What the schemas of Kubernetes say, in all versions."""
-    assert PYTHON.exists(), f"{PYTHON} is not there: make .venv-helm"
+    python = environment(".venv-helm") / "bin" / "python"
     script = str(Path(__file__).with_name("kubernetes.py"))
     done = subprocess.run(
-        [str(PYTHON), script, ",".join(CLUSTERS)], input=text, capture_output=True, text=True, check=False
+        [str(python), script, ",".join(CLUSTERS)], input=text, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)

@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from packaging.utils import canonicalize_name
 
 from tests.supply.environments import AUDIT, program
-from tests.supply.locks import REQUIREMENTS, ROOT, lines
+from tests.supply.locks import REQUIREMENTS, lines
 
-OLD_PIP = ROOT / ".venv-old-pip"
+OLD_PIP = ".venv-old-pip"
 LATER = "99999"
 UNRESOLVED = frozenset({"focus.txt"})
 """Locks whose packages contradict each other; no pip has ever resolved them, and nothing else asks for that."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from service.settings.fast_yaml import DOUBT, read_plainly
 from service.settings.files import SettingsError, read_strictly
+from tests.support.profiles import examples
 
 CONFIG = Path(__file__).parents[2] / "config"
 FILE = Path("shop.yaml")
@@ -108,7 +109,7 @@ def test_many_teams_with_keys_need_no_strict_reader() -> None:
     assert typed(read_plainly(text)) == typed(strictly(text))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(TEXTS)
 def test_what_it_accepts_is_what_the_strict_reader_reads(text: str) -> None:
     found = read_plainly(text)

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.domain.errors import InvalidValue
@@ -210,11 +210,9 @@ def test_every_field_is_part_of_identity_or_named_as_none() -> None:
     assert {field.name for field in fields(Spec)} == VALUES.keys() | NOT_IDENTITY
 
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SPECS = st.fixed_dictionaries(dict(VALUES)).map(lambda values: Spec(**values))
 
 
-@UNHURRIED
 @given(any_spec=SPECS, name=st.sampled_from(sorted(VALUES)), data=st.data())
 def test_any_one_field_changes_the_fingerprint(any_spec: Spec, name: str, data: st.DataObject) -> None:
     value = data.draw(VALUES[name])
@@ -225,7 +223,6 @@ def test_any_one_field_changes_the_fingerprint(any_spec: Spec, name: str, data: 
     assert fingerprint(other) != fingerprint(any_spec)
 
 
-@UNHURRIED
 @given(any_spec=SPECS, safety_identifier=MAYBE_WORD, user=MAYBE_WORD)
 def test_who_asks_does_not_change_the_fingerprint(
     any_spec: Spec, safety_identifier: str | None, user: str | None
@@ -246,7 +243,6 @@ def turned(value: object) -> object:
             return value
 
 
-@UNHURRIED
 @given(svg=OPTIONS, image_loras=st.lists(OPTIONS, max_size=3).map(tuple))
 def test_the_order_of_a_mapping_does_not_change_the_fingerprint(svg: object, image_loras: object) -> None:
     one = spec(svg=svg, image_loras=image_loras)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.backends.dialect import Dialect
@@ -137,7 +137,6 @@ ODD = st.fixed_dictionaries({}, optional=dict.fromkeys(MEMBERS, JSON) | {"usage"
 ITEMS = st.fixed_dictionaries({}, optional={"revised_prompt": JSON, "url": JSON, "index": JSON, "type": JSON})
 
 
-@settings(deadline=None)
 @given(ODD, ITEMS, JSON)
 def test_no_member_costs_the_picture(members: dict[str, Any], item: dict[str, Any], unknown: object) -> None:
     body = {**members, "extra": unknown, "data": [{**item, "b64_json": BASE64, "more": unknown}]}
@@ -161,7 +160,6 @@ def is_sound(purchase: Purchase) -> None:
         assert found.nano >= LOW
 
 
-@settings(deadline=None)
 @given(ODD, JSON)
 def test_nor_in_a_stream(members: dict[str, Any], unknown: object) -> None:
     shown = {**members, "created_at": unknown, "partial_image_index": unknown, "b64_json": BASE64}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from service.adapters.redis.parcels import HEAD_BYTES, MAGIC, model_of, packed, sealed, unpacked
 from service.domain.outcomes import Picture, Purchase
 from tests.contract.keeping import picture, purchase, result
+from tests.support.profiles import examples
 
 KEY = "igw:result:search:r1"
 KEPT = result(purchase=purchase(pictures=(picture(b"fox" * 100, "a fox"), picture(b"owl" * 100))))
@@ -40,7 +41,7 @@ def test_every_truncation_is_a_miss() -> None:
         assert unpacked(whole[len(whole) - length :], KEY) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(start=st.integers(0, 500), cut=st.integers(0, 50), put=st.binary(max_size=50))
 def test_whatever_is_written_into_it_is_a_miss_or_the_same(start: int, cut: int, put: bytes) -> None:
     spoilt = parcel()[:start] + put + parcel()[start + cut :]

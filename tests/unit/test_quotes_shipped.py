@@ -18,6 +18,7 @@ from service.domain.routing import SANDBOX
 from service.settings.models import read_catalog
 from service.usecases.ports import Order
 from tests.fakes.builders import FREE, SQUARE, TODAY, edit, purchase, spec, upload
+from tests.support.profiles import examples
 
 SHIPPED = read_catalog(Path(__file__).parents[2] / "config" / "models.yaml", TODAY)
 
@@ -85,7 +86,7 @@ WISHES = st.builds(
 BY_TOKEN = sorted(name for name in SHIPPED.models if shipped(name, SANDBOX)[2].rates)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(name=st.sampled_from(BY_TOKEN), wish=WISHES, chance=st.data())
 def test_what_the_sandbox_counts_is_never_above_the_quote(name: str, wish: Spec, chance: st.DataObject) -> None:
     found, way, current = shipped(name, SANDBOX)

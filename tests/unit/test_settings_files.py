@@ -15,6 +15,7 @@ from service.settings.files import Entry, Place, SettingsError, read_yaml
 from service.settings.known import Files
 from service.settings.sections import GatewayFile
 from service.settings.teams import TeamsFile
+from tests.support.profiles import examples
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -103,7 +104,7 @@ VALUES = st.builds(str.__add__, TAGS, SCALARS | st.text(max_size=12))
 LINES = st.builds("{}{}: {}".format, st.sampled_from(["", "  ", "- ", "{", "? "]), VALUES, VALUES)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(st.text() | st.lists(LINES | VALUES, max_size=6).map("\n".join))
 def test_any_text_is_read_or_refused_with_the_files_name(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
