@@ -10,41 +10,51 @@ HELM_VERSION := v3.22.0
 COMPOSE_VERSION := v2.40.3
 IMAGE ?= image-gateway:latest
 HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm)
+SIDE_BY_SIDE := -n 2 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+# A process that finds no bytecode compiles 1,800 modules before it does anything; a run of the tests starts hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify lint format types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz sdk-java
+.PHONY: help run quick test check verify generate format coverage lint types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz sdk-java
 
-help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## this list
+	@awk -F ':.*## |^##@ ' '/^##@ / { printf "%s\n", $$2 } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(VENV)/.run ## start the gateway on 127.0.0.1:8080 with embedded state and the sandbox (PORT=9000 DATA_DIR=…)
+##@ Work
+run: $(VENV)/.run ## a gateway with its sandbox on 127.0.0.1:8080 (PORT=9000 DATA_DIR=…)
 	@exec $(BIN)/image-gateway serve --dev --port $(PORT) --data-dir $(DATA_DIR)
 
-test: $(VENV)/.dev .venv-sdk/new .venv-sdk/old .venv-sdk/js/.npm .venv-focus .venv-image .venv-audit ## the whole suite, with branch coverage
-	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=95
-	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100
+quick: lint types contracts ## before each commit: lint, types, import contracts, unit tests (ARGS=…)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -q tests/unit $(ARGS)
 
-verify: check chart image-test ## the long way: the chart, the image, everything again on Python 3.13 (PYTHON313=/path/to/it), chaos, at last the audit
-	$(MAKE) test VENV=.venv-3.13 PYTHON=$(PYTHON313)
+# One file needs neither workers nor clusters. Environments other than ours are made by the tests that need them.
+test: $(VENV)/.dev ## all tests, or F=tests/unit/test_steps.py (ARGS="-x -k name", ARGS="-m cluster")
+	$(BIN)/pytest $(if $(F),-m "not cluster" $(F),$(SIDE_BY_SIDE)) $(ARGS)
+
+format: $(VENV)/.dev ## ruff: repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: metrics configuration conformance examples openapi dashboards packages chart-files ## write every file that is made from code; helm or Go is needed; or one of
+##@                      metrics configuration conformance examples openapi dashboards packages chart-files
+
+##@ Before a push
+check: lint types contracts locks lint-openapi schemathesis instructions coverage ## what CI runs
+
+verify: check chart image-test ## check, chart, image, all again on Python 3.13, fuzz, chaos
+	$(MAKE) coverage VENV=.venv-3.13 PYTHON=$(PYTHON313)
 	$(MAKE) schemathesis ARGS="--examples 120 --seed $$(date +%s)"
 	$(MAKE) sdk-java
 	$(MAKE) fuzz FUZZ_SECONDS=20
 	$(MAKE) chaos
 	$(MAKE) audit
 
-check: lint types contracts locks lint-openapi schemathesis instructions test ## what CI runs: lint, types, import contracts, the API as described, instructions for each request, tests
-
+##@ Parts of check
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-format: $(VENV)/.dev ## ruff: repair what can be repaired
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
@@ -52,75 +62,95 @@ types: $(VENV)/.dev ## mypy, strict
 contracts: $(VENV)/.dev ## import-linter: the arrows of ARCHITECTURE.md
 	$(BIN)/lint-imports
 
-openapi: $(VENV)/.dev ## write openapi/openapi.yaml from the application
-	$(BIN)/image-gateway openapi > openapi/openapi.yaml.new && mv openapi/openapi.yaml.new openapi/openapi.yaml
-
-examples: $(VENV)/.dev ## write the replies of service/api/examples.json from what a gateway answers; then make openapi
-	$(BIN)/python -m tests.openapi
+locks: .venv-old-pip/.tried ## every lock with the oldest pip that is allowed, while newer releases exist
 
 lint-openapi: .venv-lint/.npm ## Redocly's linter on openapi/openapi.yaml; neither fetches nor tells anything
 	@cd openapi/lint && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true ../../.venv-sdk/js/bin/node \
 		../../.venv-lint/node_modules/@redocly/cli/bin/cli.js lint ../openapi.yaml --config redocly.yaml
 
-schemathesis: $(VENV)/.dev .venv-schema ## a running gateway against its description, in every phase and with every check (ARGS="--examples 120 --seed 7")
+schemathesis: $(VENV)/.dev .venv-schema ## a gateway against its description (ARGS="--examples 120 --seed 7")
 	$(BIN)/python -m tests.openapi.fuzz $(ARGS)
 
-metrics: $(VENV)/.dev ## write docs/metrics.md from the declarations
+instructions: $(VENV)/.dev ## instructions of each request, by valgrind (ARGS=--write keeps them)
+	$(BIN)/python -m tests.bench.instructions $(ARGS)
+
+coverage: $(VENV)/.dev ## all tests, all examples of hypothesis, branch coverage
+	@rm -f .coverage .coverage.*
+	HYPOTHESIS_PROFILE=ci $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --include='service/domain/*,service/usecases/*' --fail-under=100
+
+# What generate writes, from what.
+# docs/metrics.md, from the declarations.
+metrics: $(VENV)/.dev
 	$(BIN)/image-gateway metrics > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 
-configuration: $(VENV)/.dev ## write docs/configuration.md and config/schemas from the settings' structs
+# docs/configuration.md and config/schemas, from the settings' structs.
+configuration: $(VENV)/.dev
 	@mkdir -p config/schemas
 	$(BIN)/image-gateway reference > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 	@for name in gateway models teams; do file=config/schemas/$$name.schema.json; \
 		$(BIN)/image-gateway schema $$name > $$file.new && mv $$file.new $$file || exit 1; done
 
-conformance: $(VENV)/.dev ## write docs/conformance.md from what the vendors' simulators received
+# docs/conformance.md, from what the vendors' simulators received.
+conformance: $(VENV)/.dev
 	WRITE_CONFORMANCE=1 $(BIN)/pytest tests/e2e/test_conformance.py
 
-faults: $(VENV)/.dev ## put vendors that misbehave to a gateway; write what came of it to docs/reliability.md
+# The replies of service/api/examples.json, from a gateway; then make openapi.
+examples: $(VENV)/.dev
+	$(BIN)/python -m tests.openapi
+
+# openapi/openapi.yaml, from the application.
+openapi: $(VENV)/.dev
+	$(BIN)/image-gateway openapi > openapi/openapi.yaml.new && mv openapi/openapi.yaml.new openapi/openapi.yaml
+
+# config/grafana/*.json and docs/dashboards.md, from tests/dashboards.
+dashboards: $(VENV)/.dev
+	$(BIN)/python -W ignore::DeprecationWarning -m tests.dashboards
+
+# docs/packages.md: what is installed, who brings it, what is imported.
+packages: $(VENV)/.dev .venv-image
+	$(BIN)/python -m tests.supply
+
+# The chart's table of values and tests/helm/snapshots.
+chart-files: $(VENV)/.dev $(HELM)
+	HELM=$(HELM) $(BIN)/python -m tests.helm
+
+##@ Figures in docs
+faults: $(VENV)/.dev ## what vendors that misbehave come to: docs/reliability.md
 	$(BIN)/python -m tests.faults $(ARGS)
 
-bench: $(VENV)/.dev .venv-litellm .venv-portkey ## this gateway beside LiteLLM, Portkey and nginx, into docs/benchmarks.md; 20 minutes (ARGS=--quick); needs nginx, wrk
+bench: $(VENV)/.dev .venv-litellm .venv-portkey ## beside LiteLLM, Portkey and nginx; 20 minutes; nginx and wrk are needed (ARGS=--quick)
 	@command -v wrk > /dev/null && PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null || \
 		{ echo "nginx and wrk are needed: apt-get install --no-install-recommends nginx wrk" >&2; exit 1; }
 	$(BIN)/python -m tests.bench $(ARGS)
 
-flames: $(VENV)/.dev .venv-flames ## flame graphs of this gateway into docs/bench/flames, shares of CPU into docs/benchmarks.md; 4 minutes (ARGS=--quick); needs nginx, wrk, and the right to trace
+flames: $(VENV)/.dev .venv-flames ## where CPU goes: docs/bench/flames; 4 minutes; needs nginx, wrk and the right to trace
 	$(BIN)/python -m tests.bench.flames $(ARGS)
 
-scale: $(VENV)/.dev ## what grows with calls in flight, teams, the ledger and gateways, into docs/benchmarks.md and docs/capacity.md; 15 minutes (ARGS="--quick", "--only teams")
+scale: $(VENV)/.dev ## what grows with calls, teams, the ledger and gateways; 15 minutes (ARGS="--only teams")
 	$(BIN)/python -W ignore::DeprecationWarning -m tests.bench.scale $(ARGS)
 
-instructions: $(VENV)/.dev ## instructions for each request, beside tests/bench/instructions.json (ARGS=--write); needs valgrind
-	$(BIN)/python -m tests.bench.instructions $(ARGS)
-
-chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors, as in docs/reliability.md; 40 minutes (ARGS="--kills 20 ...")
-	$(BIN)/python -m tests.chaos $(ARGS)
-
-fuzz: .venv-fuzz ## the parsers under atheris, FUZZ_SECONDS each; Linux on x86-64, CPython 3.11 to 3.13 (PYTHON=…, ARGS="--keep form")
-	.venv-fuzz/bin/python -m tests.fuzz --python .venv-fuzz/bin/python --seconds $(FUZZ_SECONDS) $(ARGS)
-
-observe: $(VENV)/.dev ## gateways under load with a real Prometheus, for ten minutes; says where to look (ARGS="--seconds 60 --port 9090")
-	@exec $(BIN)/python -W ignore::DeprecationWarning -m tests.observe $(ARGS)
-
-dashboards: $(VENV)/.dev ## write config/grafana/*.json and docs/dashboards.md from tests/dashboards
-	$(BIN)/python -W ignore::DeprecationWarning -m tests.dashboards
-
-dashboard-pictures: $(VENV)/.dev ## draw docs/dashboards/*.png from what a real Prometheus answers; two minutes and a half
+dashboard-pictures: $(VENV)/.dev ## docs/dashboards/*.png, of a real Prometheus; two minutes and a half
 	@rm -f docs/dashboards/*.png
 	$(BIN)/python -W ignore::DeprecationWarning -m tests.observe --seconds 130 --pictures docs/dashboards
 
-chart: $(VENV)/.dev .venv-helm $(HELM) ## the Helm chart: lint, render, validate, snapshots, a gateway on what it renders; needs helm or Go
+##@ What takes long, or needs more than Python
+chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors; 40 minutes (ARGS="--kills 20")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: .venv-fuzz ## the parsers under atheris, FUZZ_SECONDS each (PYTHON=… 3.11 to 3.13, ARGS="--keep form")
+	.venv-fuzz/bin/python -m tests.fuzz --python .venv-fuzz/bin/python --seconds $(FUZZ_SECONDS) $(ARGS)
+
+observe: $(VENV)/.dev ## gateways under load with a real Prometheus, for ten minutes (ARGS="--seconds 60")
+	@exec $(BIN)/python -W ignore::DeprecationWarning -m tests.observe $(ARGS)
+
+chart: $(VENV)/.dev .venv-helm $(HELM) ## the Helm chart: lint, render, validate, snapshots, a gateway on it; helm or Go
 	HELM=$(HELM) $(BIN)/pytest tests/helm/test_*.py tests/helm/check_*.py $(ARGS)
 
-chart-files: $(VENV)/.dev $(HELM) ## write the chart's table of values and tests/helm/snapshots
-	HELM=$(HELM) $(BIN)/python -m tests.helm
-
-base-images: $(VENV)/.dev ## what the Dockerfile and compose.yaml start from, of Debian packages, where there is no registry; needs Docker, root, debootstrap
-	$(BIN)/python -m tests.container $(ARGS)
-
 # A registry's own authority, if pip was told of one, goes in as a file that stays in the first stage.
-image: ## the container image (IMAGE=name:tag REQUIREMENTS=requirements/run.txt IMAGE_OPTIONS="--network host"); needs Docker
+image: ## the container image (IMAGE=name:tag REQUIREMENTS=… IMAGE_OPTIONS=…); Docker
 	@mkdir -p build/pip && rm -f build/pip/cert.pem
 	@cert="$${PIP_CERT:-$$($(PYTHON) -m pip config get global.cert 2> /dev/null)}"; \
 		if [ -n "$$cert" ]; then cp "$$cert" build/pip/cert.pem; fi
@@ -130,28 +160,27 @@ image: ## the container image (IMAGE=name:tag REQUIREMENTS=requirements/run.txt 
 		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
 		--build-arg CREATED=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) --tag $(IMAGE) .
 
-image-test: $(VENV)/.dev .venv-sdk/new $(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) ## build the image, run it, and run compose.yaml; needs Docker
+image-test: $(VENV)/.dev .venv-sdk/new $(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) ## build the image, run it, and run compose.yaml; Docker
 	COMPOSE=$(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) $(BIN)/pytest tests/container/test_*.py tests/container/check_*.py $(ARGS)
 
-sdk-java: $(VENV)/.dev .venv-sdk/java/.jars ## call with OpenAI's SDK for Java, 86 MB of jars; needs Maven and a JRE
+base-images: $(VENV)/.dev ## what images start from, of Debian packages, without a registry; Docker, root, debootstrap
+	$(BIN)/python -m tests.container $(ARGS)
+
+sdk-java: $(VENV)/.dev .venv-sdk/java/.jars ## call with OpenAI's SDK for Java, 86 MB of jars; Maven and a JRE
 	$(BIN)/pytest tests/sdk_java/check_*.py $(ARGS)
 
 lock: .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-lock.json again
 	cd requirements && sh lock.sh "$(abspath requirements/install.py)" ../.venv-sdk/js
 
-locks: .venv-old-pip/.tried ## install every lock with the oldest pip that is allowed, while newer releases exist
-
-packages: $(VENV)/.dev .venv-image ## write docs/packages.md: what is installed, who brings it, what is imported
-	$(BIN)/python -m tests.supply
-
 sbom: $(VENV)/.dev .venv-image .venv-audit ## build/sbom.cdx.json: what requirements/image.txt installs, as CycloneDX 1.6
 	$(BIN)/python -m tests.supply.describe build/sbom.cdx.json
 
-audit: $(VENV)/.dev .venv-audit ## ask PyPI what is known against every locked package; needs pypi.org (ARGS="--vulnerability-service osv")
+audit: $(VENV)/.dev .venv-audit ## what PyPI knows against locked packages (ARGS="--vulnerability-service osv")
 	$(BIN)/python -m tests.supply.audit $(ARGS)
 
 clean: ## remove the environments and every cache
-	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-old-pip .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-old-pip .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is a directory plus a stamp that is newer than what it was made from. The locked uv makes it.
 INSTALL = $(PYTHON) requirements/install.py
