@@ -1,0 +1,162 @@
+"""What CONTRIBUTING says of style, as far as a program can see it: each fault with its rule and its place.
+
+`python -m tests.support.style` shortens the list of exceptions to what there still is. It lengthens nothing.
+
+Rule: the list has exactly today's faults, so a new one fails, and so does an entry that is needed no more. Beside it
+stands the sum of each rule, which only falls: `sums_before` has those of the commit before, where the clone has it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+
+from service.settings.reference import FILES, rows, schema_of
+from tests.support import sources
+from tests.support.loose import bare_tests, unused
+from tests.support.sources import ROOT, place
+
+LINES_OF_A_FUNCTION, LINES_OF_A_FILE = 60, 400
+EXCEPTIONS = ROOT / "tests" / "unit" / "style_exceptions.json"
+WORDS: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    (ROOT / "tests" / "unit" / "style_words.toml").read_text("utf-8")
+)
+FRAGMENTS = re.compile(
+    r"(?:After|As|At|Before|Between|By|For|From|How|If|In|Is|It|Its|Of|On|Or|Since|Some|Then|To|What|When|Where|Who"
+    r"|Whoever|With|Without)\b"
+)
+FEWEST_WORDS = 3
+
+Faults = Mapping[str, Mapping[str, int]]
+"""By rule and place, how many there are; of what is too long, by how many lines."""
+
+
+def too_long() -> Iterator[tuple[str, str, int]]:
+    """Yield functions and files that are longer than CONTRIBUTING allows, with the lines beyond that."""
+    for file in sources.python_files():
+        yield "lines of a file", place(file), sources.text(file).count("\n") - LINES_OF_A_FILE
+        for each in sources.functions(file):
+            length = (each.end_lineno or each.lineno) - each.lineno + 1
+            yield "lines of a function", f"{place(file)} {each.name}", length - LINES_OF_A_FUNCTION
+
+
+def of_prose() -> Iterator[tuple[str, str, int]]:
+    """Yield banned words of what people read."""
+    banned = {word: re.compile(rf"\b{word}\b", re.IGNORECASE) for word in WORDS["prose"]}
+    said = [(file, "\n".join(sources.prose(file))) for file in sources.python_files()]
+    for file, text in (*said, *sources.pages()):
+        plain = sources.CODE.sub(" ", text)
+        for word, pattern in banned.items():
+            yield f"prose: {word}", place(file), len(pattern.findall(plain))
+
+
+def of_openers() -> Iterator[tuple[str, str, int]]:
+    """Yield docstrings that do not begin with their subject."""
+    banned = re.compile(rf"({'|'.join(WORDS['openers'])})\b")
+    for file in sources.python_files():
+        found = [banned.match(each) for each in sources.docstrings(file)]
+        for opener, number in Counter(each[1] for each in found if each).items():
+            yield f"opener: {opener}", place(file), number
+
+
+def of_names() -> Iterator[tuple[str, str, int]]:
+    """Yield banned words in names. A name counts once in a file, however often it is given."""
+    for file in sources.python_files():
+        given = {name for name in sources.names(file) if not name.startswith("test_")}
+        for word, number in Counter(word for name in given for word in banned_in(name)).items():
+            yield f"name: {word}", place(file), number
+
+
+@cache
+def banned_in(name: str) -> frozenset[str]:
+    """Return the entries of `names` that a name contains."""
+    parts = sources.words(name)
+    if not parts:
+        return frozenset()
+    more = {f"{parts[0]}_", f"_{parts[-1]}"} if len(parts) > 1 else {f"={name}"}
+    return frozenset({*parts, *more} & WORDS["names"].keys())
+
+
+def of_settings() -> Iterator[tuple[str, str, int]]:
+    """Yield settings whose description is not a phrase of its own, such as `Timeout for ...` or `Maximum ...`."""
+    for name, kind in FILES.items():
+        for row in rows(schema_of(kind, name)):
+            fragment = FRAGMENTS.match(row.meaning) or len(row.meaning.split()) < FEWEST_WORDS
+            yield "description of a setting", f"{name}.yaml {row.path}", bool(fragment)
+
+
+RULES: tuple[Callable[[], Iterator[tuple[str, str, int]]], ...] = (
+    too_long,
+    of_prose,
+    of_openers,
+    of_names,
+    of_settings,
+    unused,
+    bare_tests,
+)
+
+
+@cache
+def faults() -> Faults:
+    """Return every fault that there is."""
+    found: dict[str, dict[str, int]] = {}
+    for rule in RULES:
+        for name, where, number in rule():
+            if number > 0:
+                at = found.setdefault(name, {})
+                at[where] = at.get(where, 0) + number
+    sources.nodes.cache_clear()  # half a million objects, which the garbage collector would walk through from now on
+    return found
+
+
+def sums(of: Faults) -> dict[str, int]:
+    """Return the sum of each rule."""
+    return {name: sum(of[name].values()) for name in sorted(of)}
+
+
+def advice(rule: str) -> str:
+    """Return what to do about a fault."""
+    kind, _, word = rule.partition(": ")
+    tables = {"prose": "prose", "opener": "openers", "name": "names"}
+    return f"write {WORDS[tables[kind]][word]}" if kind in tables else "see CONTRIBUTING.md"
+
+
+def listed() -> tuple[Faults, Mapping[str, int]]:
+    """Return the list of exceptions, and the sums that stand beside it."""
+    found = json.loads(EXCEPTIONS.read_text("utf-8"))
+    return found["faults"], found["sums"]
+
+
+def sums_before() -> Iterator[Mapping[str, int]]:
+    """Yield the sums of the last commit and of the one before, as far as the clone has them."""
+    path = place(EXCEPTIONS)
+    for commit in ("HEAD", "HEAD~"):
+        done = subprocess.run(
+            ["git", "show", f"{commit}:{path}"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            yield json.loads(done.stdout)["sums"]
+
+
+def written(of: Faults) -> str:
+    """Return the text of the list, a line for each place."""
+    ordered = {name: dict(sorted(of[name].items())) for name in sorted(of)}
+    return json.dumps({"sums": sums(of), "faults": ordered}, indent=1, ensure_ascii=False) + "\n"
+
+
+def main() -> str | None:
+    """Write the list again if no rule has more faults than it had. Returns what is wrong otherwise."""
+    before = listed()[1] if EXCEPTIONS.exists() else {}
+    grown = [f"{name}: {number}" for name, number in sums(faults()).items() if number > before.get(name, number)]
+    if grown:
+        return "More than there were: " + ", ".join(grown)
+    EXCEPTIONS.write_text(written(faults()), "utf-8")
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
