@@ -30,7 +30,7 @@ def faults(module: str, name: str, document: object) -> list[str]:
 
 def main() -> None:
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(faults(*json.loads(line))) + "\n")
+        print(json.dumps(faults(*json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":
