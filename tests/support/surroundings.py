@@ -32,7 +32,7 @@ def surroundings() -> dict[str, Any]:
         "buffers lines": [stream.line_buffering for stream in (sys.stdout, sys.stderr)],
         "locale": locale.setlocale(locale.LC_ALL),
         "zone": time.tzname,
-        "signals": {name.name: str(signal.getsignal(name)) for name in signal.valid_signals() if hasattr(name, "name")},
+        "signals": {name.name: handler_name(name) for name in signal.valid_signals() if hasattr(name, "name")},
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "wakes": signal.set_wakeup_fd(-1),
         "threads": [threading.active_count(), len([*TASKS.iterdir()])],
@@ -40,6 +40,12 @@ def surroundings() -> dict[str, Any]:
         "umask": os.umask(0o022),
         "session": [os.getsid(0), os.getpgrp()],
     }
+
+
+def handler_name(number: int) -> str:
+    """Name of a signal's handler, without the address of what it is bound to."""
+    handler = signal.getsignal(number)
+    return getattr(handler, "__qualname__", str(handler))
 
 
 def main() -> None:
