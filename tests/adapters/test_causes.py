@@ -17,7 +17,7 @@ from service.domain.errors import Failure, PictureNotFound, StoreUnavailable
 from service.domain.images import Size
 from service.domain.kept import name_of, new_id
 from service.usecases.ports import Order
-from tests.adapters.vendor_host import Say, hang_up, heads, nothing, says, vendor_host
+from tests.adapters.vendor_host import Say, answers, hang_up, nothing, says, vendor_host
 from tests.fakes.builders import price, route, spec
 from tests.objects import CREDENTIALS, ObjectServer
 from tests.simulators.server import Answer, Simulator
@@ -25,17 +25,6 @@ from tests.simulators.server import Answer, Simulator
 ORDER = Order(spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1")
 NAME = name_of(new_id("search", "png", "0" * 32))
 DENIED = b"<Error><Code>AccessDenied</Code><Message>s3cret</Message><RequestId>4442587FB7D0A2F9</RequestId></Error>"
-
-
-def answers(reply: bytes) -> Say:
-    """Answer as soon as the head of a request is there."""
-
-    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heads(reader)
-        writer.write(reply)
-        await writer.drain()
-
-    return say
 
 
 def greets(reply: bytes) -> Say:

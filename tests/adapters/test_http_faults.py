@@ -16,7 +16,7 @@ from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size
 from service.domain.outcomes import Outcome, Purchase
 from service.usecases.ports import Order
-from tests.adapters.vendor_host import Say, hang_up, heads, nothing, says, uploaded, vendor_host, whole
+from tests.adapters.vendor_host import Say, answers, hang_up, heads, nothing, says, uploaded, vendor_host, whole
 from tests.fakes.builders import edit, price, route, spec
 from tests.simulators.server import Answer, Simulator
 
@@ -235,23 +235,17 @@ async def test_a_deadline_that_passes_before_anything_is_sent() -> None:
         assert await bought(f"https://{host}", deadline=0.2, connect_seconds=30) == UNREACHABLE
 
 
-def answers(status: str) -> Say:
+def refuses(status: str) -> Say:
     """A proxy's answer to CONNECT."""
-
-    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heads(reader)
-        writer.write(head("content-length: 0", status=status))
-        await writer.drain()
-
-    return say
+    return answers(head("content-length: 0", status=status))
 
 
 @pytest.mark.parametrize(
     ("say", "failure"),
     [
-        (answers("407 Proxy Authentication Required"), PROXY_REFUSED),
-        (answers("502 Bad Gateway"), PROXY_REFUSED),
-        (answers("200 OK"), UNREACHABLE),
+        (refuses("407 Proxy Authentication Required"), PROXY_REFUSED),
+        (refuses("502 Bad Gateway"), PROXY_REFUSED),
+        (refuses("200 OK"), UNREACHABLE),
         (hang_up, UNREACHABLE),
         (nothing, UNREACHABLE),
     ],

@@ -44,6 +44,17 @@ def says(answer: bytes) -> Say:
     return say
 
 
+def answers(reply: bytes) -> Say:
+    """Answer as soon as the head of a request is there."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heads(reader)
+        writer.write(reply)
+        await writer.drain()
+
+    return say
+
+
 async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Read no more than the network brings by itself, for ever."""
     reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 (a vendor that is deaf)

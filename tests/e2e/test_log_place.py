@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -52,12 +52,14 @@ def is_up(http: httpx2.Client, url: str) -> bool:
 
 
 @pytest.mark.parametrize("place", [full_disk, unread_pipe, closed_pipe])
-def test_a_log_that_cannot_be_written_fails_no_request(place: object, tmp_path: Path, http: httpx2.Client) -> None:
+def test_a_log_that_cannot_be_written_fails_no_request(
+    place: Callable[[], AbstractContextManager[int]], tmp_path: Path, http: httpx2.Client
+) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     key = "igw_" + "k" * 40
     (tmp_path / "dev-key").write_text(key)
     (tmp_path / "dev-key").chmod(0o600)
-    with place() as output:  # type: ignore[operator]
+    with place() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve", "--dev", "--port", str(port), "--data-dir", str(tmp_path)],
             env=clean_environment(),
