@@ -69,10 +69,10 @@ lint-openapi: .venv-lint/.npm ## Redocly's linter on openapi/openapi.yaml; neith
 		../../.venv-lint/node_modules/@redocly/cli/bin/cli.js lint ../openapi.yaml --config redocly.yaml
 
 schemathesis: $(VENV)/.dev .venv-schema ## a gateway against its description (ARGS="--examples 120 --seed 7")
-	$(BIN)/python -m tests.openapi.fuzz $(ARGS)
+	$(BIN)/python -m tools.openapi.fuzz $(ARGS)
 
 instructions: $(VENV)/.dev ## instructions of each request, by valgrind (ARGS=--write keeps them)
-	$(BIN)/python -m tests.bench.instructions $(ARGS)
+	$(BIN)/python -m tools.bench.instructions $(ARGS)
 
 coverage: $(VENV)/.dev ## all tests, all examples of hypothesis, branch coverage
 	@rm -f .coverage .coverage.*
@@ -99,55 +99,55 @@ conformance: $(VENV)/.dev
 
 # The replies of service/api/examples.json, from a gateway; then make openapi.
 examples: $(VENV)/.dev
-	$(BIN)/python -m tests.openapi
+	$(BIN)/python -m tools.openapi
 
 # openapi/openapi.yaml, from the application.
 openapi: $(VENV)/.dev
 	$(BIN)/image-gateway openapi > openapi/openapi.yaml.new && mv openapi/openapi.yaml.new openapi/openapi.yaml
 
-# config/grafana/*.json and docs/dashboards.md, from tests/dashboards.
+# config/grafana/*.json and docs/dashboards.md, from tools/dashboards.
 dashboards: $(VENV)/.dev
-	$(BIN)/python -W ignore::DeprecationWarning -m tests.dashboards
+	$(BIN)/python -W ignore::DeprecationWarning -m tools.dashboards
 
 # docs/packages.md: what is installed, who brings it, what is imported.
 packages: $(VENV)/.dev .venv-image
-	$(BIN)/python -m tests.supply
+	$(BIN)/python -m tools.supply
 
-# The chart's table of values and tests/helm/snapshots.
+# The chart's table of values and tests/recorded/helm.
 chart-files: $(VENV)/.dev $(HELM)
-	HELM=$(HELM) $(BIN)/python -m tests.helm
+	HELM=$(HELM) $(BIN)/python -m tools.helm
 
 ##@ Figures in docs
 faults: $(VENV)/.dev ## what vendors that misbehave come to: docs/reliability.md
-	$(BIN)/python -m tests.faults $(ARGS)
+	$(BIN)/python -m tools.faults $(ARGS)
 
 bench: $(VENV)/.dev .venv-litellm .venv-portkey ## beside LiteLLM, Portkey and nginx; 20 minutes; nginx and wrk are needed (ARGS=--quick)
 	@command -v wrk > /dev/null && PATH="$$PATH:/usr/sbin" command -v nginx > /dev/null || \
 		{ echo "nginx and wrk are needed: apt-get install --no-install-recommends nginx wrk" >&2; exit 1; }
-	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tools.bench $(ARGS)
 
 flames: $(VENV)/.dev .venv-flames ## where CPU goes: docs/bench/flames; 4 minutes; needs nginx, wrk and the right to trace
-	$(BIN)/python -m tests.bench.flames $(ARGS)
+	$(BIN)/python -m tools.bench.flames $(ARGS)
 
 scale: $(VENV)/.dev ## what grows with calls, teams, the ledger and gateways; 15 minutes (ARGS="--only teams")
-	$(BIN)/python -W ignore::DeprecationWarning -m tests.bench.scale $(ARGS)
+	$(BIN)/python -W ignore::DeprecationWarning -m tools.bench.scale $(ARGS)
 
 dashboard-pictures: $(VENV)/.dev ## docs/dashboards/*.png, of a real Prometheus; two minutes and a half
 	@rm -f docs/dashboards/*.png
-	$(BIN)/python -W ignore::DeprecationWarning -m tests.observe --seconds 130 --pictures docs/dashboards
+	$(BIN)/python -W ignore::DeprecationWarning -m tools.observe --seconds 130 --pictures docs/dashboards
 
 ##@ What takes long, or needs more than Python
 chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors; 40 minutes (ARGS="--kills 20")
-	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -m tools.chaos $(ARGS)
 
 fuzz: .venv-fuzz ## the parsers under atheris, FUZZ_SECONDS each (PYTHON=… 3.11 to 3.13, ARGS="--keep form")
-	.venv-fuzz/bin/python -m tests.fuzz --python .venv-fuzz/bin/python --seconds $(FUZZ_SECONDS) $(ARGS)
+	.venv-fuzz/bin/python -m tools.fuzz --python .venv-fuzz/bin/python --seconds $(FUZZ_SECONDS) $(ARGS)
 
 observe: $(VENV)/.dev ## gateways under load with a real Prometheus, for ten minutes (ARGS="--seconds 60")
-	@exec $(BIN)/python -W ignore::DeprecationWarning -m tests.observe $(ARGS)
+	@exec $(BIN)/python -W ignore::DeprecationWarning -m tools.observe $(ARGS)
 
 chart: $(VENV)/.dev .venv-helm $(HELM) ## the Helm chart: lint, render, validate, snapshots, a gateway on it; helm or Go
-	HELM=$(HELM) $(BIN)/pytest tests/helm/test_*.py tests/helm/check_*.py $(ARGS)
+	HELM=$(HELM) $(BIN)/pytest tests/tools/*_helm*.py $(ARGS)
 
 # A registry's own authority, if pip was told of one, goes in as a file that stays in the first stage.
 image: ## the container image (IMAGE=name:tag REQUIREMENTS=… IMAGE_OPTIONS=…); Docker
@@ -161,10 +161,10 @@ image: ## the container image (IMAGE=name:tag REQUIREMENTS=… IMAGE_OPTIONS=…
 		--build-arg CREATED=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) --tag $(IMAGE) .
 
 image-test: $(VENV)/.dev .venv-sdk/new $(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) ## build the image, run it, and run compose.yaml; Docker
-	COMPOSE=$(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) $(BIN)/pytest tests/container/test_*.py tests/container/check_*.py $(ARGS)
+	COMPOSE=$(CURDIR)/.tools/docker-compose-$(COMPOSE_VERSION) $(BIN)/pytest tests/tools/*_container*.py $(ARGS)
 
 base-images: $(VENV)/.dev ## what images start from, of Debian packages, without a registry; Docker, root, debootstrap
-	$(BIN)/python -m tests.container $(ARGS)
+	$(BIN)/python -m tools.container $(ARGS)
 
 sdk-java: $(VENV)/.dev .venv-sdk/java/.jars ## call with OpenAI's SDK for Java, 86 MB of jars; Maven and a JRE
 	$(BIN)/pytest tests/sdk_java/check_*.py $(ARGS)
@@ -173,10 +173,10 @@ lock: .venv-sdk/js/.node ## resolve requirements/*.txt and tests/sdk_js/package-
 	cd requirements && sh lock.sh "$(abspath requirements/install.py)" ../.venv-sdk/js
 
 sbom: $(VENV)/.dev .venv-image .venv-audit ## build/sbom.cdx.json: what requirements/image.txt installs, as CycloneDX 1.6
-	$(BIN)/python -m tests.supply.describe build/sbom.cdx.json
+	$(BIN)/python -m tools.supply.describe build/sbom.cdx.json
 
 audit: $(VENV)/.dev .venv-audit ## what PyPI knows against locked packages (ARGS="--vulnerability-service osv")
-	$(BIN)/python -m tests.supply.audit $(ARGS)
+	$(BIN)/python -m tools.supply.audit $(ARGS)
 
 clean: ## remove the environments and every cache
 	rm -rf $(VENV) .venv-3.13 .venv-sdk .venv-focus .venv-helm .venv-fuzz .venv-lint .venv-schema .venv-image .venv-audit .venv-old-pip .venv-litellm .venv-portkey .venv-flames .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
@@ -241,8 +241,8 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(INSTALL) $@ $<
 	@touch $@
 
-.venv-old-pip/.tried: requirements/*.txt tests/supply/old_pip.py | $(VENV)/.dev .venv-old-pip .venv-audit
-	$(BIN)/python -m tests.supply.old_pip
+.venv-old-pip/.tried: requirements/*.txt tools/supply/old_pip.py | $(VENV)/.dev .venv-old-pip .venv-audit
+	$(BIN)/python -m tools.supply.old_pip
 	@touch $@
 
 .venv-litellm: requirements/litellm.txt
@@ -250,9 +250,9 @@ $(VENV)/.dev: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@touch $@
 
 # Beside the Node of the SDK's tests.
-.venv-portkey: tests/bench/peers/package.json tests/bench/peers/package-lock.json .venv-sdk/js/.node
+.venv-portkey: tools/bench/peers/package.json tools/bench/peers/package-lock.json .venv-sdk/js/.node
 	@mkdir -p $@
-	@cp tests/bench/peers/package.json tests/bench/peers/package-lock.json $@
+	@cp tools/bench/peers/package.json tools/bench/peers/package-lock.json $@
 	@$(NPM_CI) --prefix $@ > /dev/null
 	@touch $@
 

@@ -29,7 +29,7 @@ compile flames.txt flames.in
 compile fuzz.txt fuzz.in
 compile uv.txt uv.in
 compile pip-oldest.txt pip-oldest.in
-for folder in ../tests/sdk_js ../openapi/lint ../tests/bench/peers; do
+for folder in ../tests/sdk_js ../openapi/lint ../tools/bench/peers; do
   NODE_OPTIONS=--use-system-ca "$node/node" "$node/npm" install --prefix "$folder" --package-lock-only --ignore-scripts --loglevel error \
     --omit-lockfile-registry-resolved
 done

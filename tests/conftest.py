@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cluster import valkey_cluster
-from tests.gateway import GatewayProcess, calm
-from tests.objects import ObjectServer, object_server
-from tests.servers import real_redis
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
+from tests.support.cluster import valkey_cluster
+from tests.support.gateway import GatewayProcess, calm
+from tests.support.objects import ObjectServer, object_server
 from tests.support.profiles import load_profile
+from tests.support.servers import real_redis
 
 # Hundreds of processes start in a run. Without its bytecode on disk each of them compiles 1,800 modules: 2 s of CPU.
 sys.dont_write_bytecode = False

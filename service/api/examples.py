@@ -3,7 +3,7 @@
 Rule: `examples.json` is a story of exchanges in order; a test sends every request to a running gateway as it stands
 there and compares the reply, so no example is made up. A request and its reply have the same name; one that is refused
 stands in words beside the refusal, since it is no example of what to send. `@otter.png` in a form stands for the file's
-content, as it does for curl's `-F`. What differs each time is written as `tests/openapi/steady.py` says: ids are
+content, as it does for curl's `-F`. What differs each time is written as `tools/openapi/steady.py` says: ids are
 counted, moments are one moment, and base64 is cut short.
 """
 

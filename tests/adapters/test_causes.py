@@ -17,10 +17,10 @@ from service.domain.errors import Failure, PictureNotFound, StoreUnavailable
 from service.domain.images import Size
 from service.domain.kept import name_of, new_id
 from service.usecases.ports import Order
-from tests.adapters.vendor_host import Say, answers, hang_up, nothing, says, vendor_host
 from tests.fakes.builders import price, route, spec
-from tests.objects import CREDENTIALS, ObjectServer
 from tests.simulators.server import Answer, Simulator
+from tests.support.objects import CREDENTIALS, ObjectServer
+from tests.support.vendor_host import Say, answers, hang_up, nothing, says, vendor_host
 
 ORDER = Order(spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1")
 NAME = name_of(new_id("search", "png", "0" * 32))

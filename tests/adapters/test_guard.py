@@ -16,7 +16,7 @@ import redis
 from service.adapters import guard
 from service.adapters.embedded import STATE, Watch, starting_valkey
 from service.usecases.events import StoreRestarted
-from tests.gateway import PATIENCE
+from tests.support.gateway import PATIENCE
 
 
 class Watched:

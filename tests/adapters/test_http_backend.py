@@ -15,10 +15,10 @@ from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase
 from service.usecases.ports import Order
-from tests.adapters.vendor_host import uploaded
-from tests.e2e.pictures import png
 from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
+from tests.support.pictures import png
+from tests.support.vendor_host import uploaded
 
 
 def order(wanted: Spec | None = None) -> Order:

@@ -16,9 +16,9 @@ from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size
 from service.domain.outcomes import Outcome, Purchase
 from service.usecases.ports import Order
-from tests.adapters.vendor_host import Say, answers, hang_up, heads, nothing, says, uploaded, vendor_host, whole
 from tests.fakes.builders import edit, price, route, spec
 from tests.simulators.server import Answer, Simulator
+from tests.support.vendor_host import Say, answers, hang_up, heads, nothing, says, uploaded, vendor_host, whole
 
 REPLY = b'{"created":1,"data":[{"b64_json":"AAAA"}]}'
 REFUSAL = b'{"error":{"message":"Too big.","type":"invalid_request_error","code":"too_big","param":null}}'

@@ -9,8 +9,8 @@ import pytest
 from service.adapters.backends.http import HttpBackend, HttpSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import FailureKind
-from tests.adapters.vendor_host import Say, heads, vendor_host
 from tests.simulators.server import Simulator
+from tests.support.vendor_host import Say, heads, vendor_host
 
 
 @asynccontextmanager

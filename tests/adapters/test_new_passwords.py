@@ -13,7 +13,7 @@ from service.adapters.redis.ledger import RedisLedger
 from service.adapters.state import Credentials
 from service.domain.errors import StateUnavailable
 from service.settings.stores import with_password
-from tests.cluster import CLUSTER, valkey_cluster
+from tests.support.cluster import CLUSTER, valkey_cluster
 
 OLD, NEW = "o/l@d:#%é", "n?e w"
 

@@ -22,7 +22,7 @@ from service.domain.limits import Limits
 from service.usecases.accounts import AuditRecord, Span, UsageQuery
 from tests.fakes.books import booked
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
 EVER = Span(since=0, until=2**62)

@@ -13,9 +13,9 @@ from service.adapters.sql.engine import MOST_CONNECTIONS, Database, SchemaError,
 from service.adapters.sql.migrate import HEAD, migrate, migrate_in_time, revision
 from service.usecases.accounts import Span, UsageQuery
 from tests.fakes.books import booked
-from tests.poolers import pgbouncer
+from tests.support.poolers import pgbouncer
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
 EVER = Span(since=0, until=2**62)

@@ -15,9 +15,9 @@ from service.adapters.redis.flights import RedisFlights
 from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.usecases.flights import Boarding, Landing, Seat
-from tests.contract.flying import BROUGHT, PATIENCE
-from tests.contract.keeping import result
-from tests.stopped import stopped
+from tests.support.flying import BROUGHT, PATIENCE
+from tests.support.keeping import result
+from tests.support.stopped import stopped
 
 SOON_SECONDS = 0.15
 BLOCKED = Failure(kind=FailureKind.MODERATION_BLOCKED, message="No.")

@@ -21,8 +21,8 @@ from service.domain.ledger import HoldState
 from service.domain.limits import TEAM, Limit, Measure
 from service.domain.refusals import SECOND
 from service.usecases.accounts import Audit, CountersLost, Ledger, Posted, Spent
-from tests.cluster import CLUSTER, valkey_cluster
-from tests.contract.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
+from tests.support.cluster import CLUSTER, valkey_cluster
+from tests.support.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
 
 SENT = HoldState.SENT
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
@@ -69,7 +69,7 @@ def every_verb(ledger: Ledger, team: str = "search") -> list[Callable[[], Awaita
 
 
 async def refused(call: Callable[[], Awaitable[object]]) -> None:
-    """It is said that the state does not answer. How soon is measured by `python -m tests.chaos`."""
+    """It is said that the state does not answer. How soon is measured by `python -m tools.chaos`."""
     with pytest.raises(StateUnavailable, match="does not answer"):
         await call()
 

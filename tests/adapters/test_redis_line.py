@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 from service.adapters.redis.crowd import Crowd
 from service.adapters.redis.line import Line
 from service.adapters.state import MOST_CONNECTIONS
-from tests.servers import real_redis
-from tests.stopped import stopped
+from tests.support.servers import real_redis
+from tests.support.stopped import stopped
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from service.adapters.redis.parcels import MAGIC
 from service.adapters.redis.results import PAUSE_SECONDS, RedisResults
 from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.usecases.flights import Result, ResultStats
-from tests.cluster import CLUSTER, valkey_cluster
-from tests.contract.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
-from tests.stopped import stopped
+from tests.support.cluster import CLUSTER, valkey_cluster
+from tests.support.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
 from tests.support.profiles import examples
+from tests.support.stopped import stopped
 
 SOON_SECONDS = 0.15
 AT_ONCE_SECONDS = 0.02

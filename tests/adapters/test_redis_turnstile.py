@@ -13,8 +13,8 @@ from service.adapters.redis.turnstile import RedisTurnstile
 from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.domain.errors import FailureKind, StateUnavailable
 from service.usecases.turnstile import Caps, Change, News, Party, SharedOpening
-from tests.contract.turning import PATIENCE
-from tests.stopped import stopped
+from tests.support.stopped import stopped
+from tests.support.turning import PATIENCE
 
 SOON_SECONDS = 0.15
 KEY = "igw:turn:{alpha}:"

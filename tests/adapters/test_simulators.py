@@ -18,11 +18,11 @@ import pytest
 from PIL import Image
 
 from tests.simulators import openai, together
-from tests.simulators.__main__ import parsed
 from tests.simulators.exchange import Fault
 from tests.simulators.openai_models import formula
 from tests.simulators.pictures import DRAW, Sketch, drawn
 from tests.simulators.server import Answer, Defaults, Simulator
+from tools.simulators import parsed
 
 PICTURE = drawn(Sketch(size=(64, 64), alpha=True))
 ASK = {"model": "gpt-image-2", "prompt": "a cat on a red sofa", "size": "1024x1024", "quality": "low"}

@@ -27,9 +27,9 @@ from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import BooksUnavailable
 from service.usecases.accounts import Span, UsageQuery
 from tests.fakes.books import booked
-from tests.postgres import WheelPostgres, wheel_postgres
+from tests.support.postgres import WheelPostgres, wheel_postgres
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
 EVER = Span(since=0, until=2**62)

@@ -20,8 +20,8 @@ from service.adapters.redis.ledger import RedisLedger
 from service.adapters.state import State, memory_of
 from service.usecases.accounts import Spent
 from service.usecases.warn_of_eviction import Memory
-from tests.cluster import NODES, valkey_cluster
-from tests.stopped import stopped
+from tests.support.cluster import NODES, valkey_cluster
+from tests.support.stopped import stopped
 
 
 async def test_a_server_that_is_well_has_no_problem(redis_url: str) -> None:

@@ -10,8 +10,8 @@ from service.adapters.redis.line import Argument
 from service.adapters.redis.script import Script, Scripts
 from service.adapters.redis.turnstile import RedisTurnstile
 from service.domain.refusals import SECOND
-from tests.contract.ledgers import PATIENCE
 from tests.fakes.ledger import NOW
+from tests.support.ledgers import PATIENCE
 
 ASKS_THE_TIME = "redis.call('TIME')"
 SET_THE_CLOCK_TEXT = "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], ARGV[1], ARGV[2])"

@@ -20,7 +20,7 @@ from service.usecases.accounts import GROUPS, Books, Span, UsageQuery, UsageRow
 from tests.fakes.books import FakeBooks, booked
 from tests.support.profiles import examples
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 DAY = 86_400_000_000
 NOON = 1_794_744_000_000_000  # 2026-11-15T12:00:00Z

@@ -14,7 +14,7 @@ from service.domain.kept import BROUGHT, Brought, mark_team, new_id
 from service.usecases.ports import FileIndex, FileQuery
 from tests.fakes.files import FakeFileIndex
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NOW = datetime(2026, 11, 21, 12, 30, 15, 123457, tzinfo=UTC)
 HOUR, DAY = 3600, 86_400

@@ -13,10 +13,10 @@ from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.domain.outcomes import Purchase
 from service.usecases.flights import Boarding, Flights, Landing, Seat
-from tests.cluster import CLUSTER
-from tests.contract.flying import BROUGHT, LANDED, LEASE, OVER, Airport, a_series, airport_on
-from tests.contract.keeping import PIXELS, picture, result
 from tests.fakes.flights import FakeFlights
+from tests.support.cluster import CLUSTER
+from tests.support.flying import BROUGHT, LANDED, LEASE, OVER, Airport, a_series, airport_on
+from tests.support.keeping import PIXELS, picture, result
 from tests.support.profiles import examples
 
 LEAD, WAIT, _, LOST = (Boarding(seat=seat) for seat in Seat)

@@ -16,7 +16,7 @@ from service.domain.limits import Limits
 from service.usecases.accounts import AuditRecord, IssuedKey, KeyStore
 from tests.fakes.keys import FakeKeyStore
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NOW = datetime(2026, 11, 21, 12, 30, 15, 123457, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from service.domain.errors import BooksUnavailable
 from service.usecases.keep_lease import Holder, Leases
 from tests.fakes.leases import FakeLeases
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 HOUR = 3600.0
 OVER = -1.0

@@ -10,8 +10,8 @@ from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HoldState, Status
 from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.accounts import CountersLost, Posted, Spent
-from tests.cluster import CLUSTER
-from tests.contract.ledgers import CENT, HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
+from tests.support.cluster import CLUSTER
+from tests.support.ledgers import CENT, HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 
 PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)

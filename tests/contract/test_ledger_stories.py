@@ -17,7 +17,7 @@ from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import LIFE, Claim, Entry, HoldState, Verb, scopes_posted
 from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.accounts import Spent
-from tests.contract.ledgers import HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
+from tests.support.ledgers import HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 from tests.support.profiles import examples
 
 HOLDS = 6

@@ -17,9 +17,9 @@ from service.domain.limits import TEAM, Limit, Measure
 from service.domain.refusals import SECOND
 from service.usecases.turnstile import Caps, Party
 from tests.contract.clocks import ClockedLedger, ClockedTurnstile
-from tests.contract.ledgers import FakeStore, Stage
 from tests.fakes.ledger import NOW, FakeLedger
 from tests.fakes.turnstile import FakeTurnstile
+from tests.support.ledgers import FakeStore, Stage
 from tests.support.profiles import examples
 
 MINUTE = 60 * SECOND

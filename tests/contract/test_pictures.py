@@ -15,7 +15,7 @@ from service.domain.kept import forgettable, name_of, new_id
 from service.domain.ranges import Part
 from service.usecases.ports import PictureStore, StoredPicture
 from tests.fakes.pictures import FakePictures
-from tests.objects import CREDENTIALS, ObjectServer
+from tests.support.objects import CREDENTIALS, ObjectServer
 
 NAME = name_of(new_id("search", "png", "0" * 32))
 OTHER = name_of(new_id("search", "jpeg", "1" * 32))

@@ -10,7 +10,7 @@ from service.adapters.sql.replicas import SqlReplicas
 from service.usecases.accounts import Recount, Replicas
 from tests.fakes.replicas import FakeReplicas
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ALIVE = 60.0
 FIRST, SECOND, OTHER = (

@@ -11,9 +11,9 @@ from service.adapters.redis.results import RedisResults
 from service.domain.images import Size
 from service.domain.outcomes import Picture, Purchase, Usage
 from service.usecases.flights import Result, Results, ResultStats
-from tests.cluster import CLUSTER
-from tests.contract.keeping import MOST_BYTES, PIXELS, picture, purchase, result, results_on
 from tests.fakes.results import FakeResults
+from tests.support.cluster import CLUSTER
+from tests.support.keeping import MOST_BYTES, PIXELS, picture, purchase, result, results_on
 from tests.support.profiles import examples
 
 DAY = 86_400.0

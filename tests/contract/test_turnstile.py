@@ -12,11 +12,11 @@ from service.domain.health import Rules, State
 from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turns import Turn
 from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening, Turnstile
-from tests.cluster import CLUSTER
-from tests.contract.turning import Gate, gate_on
 from tests.fakes.builders import failure, purchase, route
 from tests.fakes.observer import Recorder
 from tests.fakes.turnstile import FakeTurnstile
+from tests.support.cluster import CLUSTER
+from tests.support.turning import Gate, gate_on
 
 LEASE, OVER = 60.0, 0.0  # one that is over when it begins
 DOWN, REFUSED = FailureKind.UNREACHABLE, FailureKind.AUTH_FAILED

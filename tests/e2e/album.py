@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from service.domain.teams import digest_of
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
 
 OTHERS = {"authorization": "Bearer igw_others"}
 TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {digest_of('igw_others')}}}]}}}}"

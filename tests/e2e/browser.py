@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.gateway import clean_environment
 from tests.support.environments import sdk
+from tests.support.gateway import clean_environment
 
 PAGE = Path(__file__).parents[1] / "browser" / "page.html"
 BROWSER = "chromium-headless-shell"

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import httpx2
 
 from service.domain.teams import Team, pseudonym
-from tests.e2e.pictures import data_url, mask, png
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import data_url, mask, png
 
 Verdict = Literal["PASS", "MAP", "EMUL", "DROP", "REJECT"]
 Json = Mapping[str, Any]

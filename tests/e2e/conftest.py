@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from tests.e2e.replicas import TEAMS, Start
-from tests.gateway import GatewayProcess, calm
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess, calm
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 
 from service.domain.teams import digest_of
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
 
 TEAMS = "teams:\n" + "".join(
     f"  {name}: {{keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")

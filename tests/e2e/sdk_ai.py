@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.sdk_js import ROOT, SECONDS
-from tests.gateway import GatewayProcess, clean_environment
 from tests.support.environments import sdk
+from tests.support.gateway import GatewayProcess, clean_environment
+from tests.support.sdk_js import ROOT, SECONDS
 
 RUNNER = ROOT / "tests" / "sdk_js" / "ai.mjs"
 

@@ -16,8 +16,8 @@ import pytest
 from pyarrow import parquet
 
 from service.domain.teams import digest_of
-from tests.focus import failed
-from tests.gateway import PATIENCE, GatewayProcess
+from tests.support.focus import failed
+from tests.support.gateway import PATIENCE, GatewayProcess
 
 ADMIN = secrets.token_hex(32)
 TEAMS = f"""

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 
 from tests.e2e.test_process import DIGEST, SECRET, command, generate
-from tests.gateway import GatewayProcess
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
 
 ADMIN = secrets.token_hex(32)
 NOBODY: Mapping[str, str] = {}

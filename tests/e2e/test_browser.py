@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.e2e.browser import Told, site
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
 
 PNG = "iVBORw0K"
 """How base64 of a PNG begins."""

@@ -10,14 +10,14 @@ import httpx2
 import pytest
 
 from service.adapters.embedded import CACHE, embedded_valkey
-from tests.chaos.site import await_true
 from tests.e2e.replicas import PATH, Start, ask, change, wish
-from tests.gateway import GatewayProcess
 from tests.simulators.server import Answer, Simulator
-from tests.stopped import stopped
 from tests.support.environments import sdk_python
+from tests.support.gateway import GatewayProcess
+from tests.support.sites import await_true
+from tests.support.stopped import stopped
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 SOON_SECONDS = 0.15
 MINE: tuple[dict[str, Any], ...] = ({"cache_control": "no-store"}, {"x_gateway_variant": "2"})

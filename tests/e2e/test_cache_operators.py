@@ -22,10 +22,10 @@ from service.adapters.embedded import embedded_valkey
 from service.adapters.sql.migrate import migrate
 from service.commands.program import app
 from service.domain.teams import digest_of
-from tests.chaos.site import await_true
-from tests.gateway import PATIENCE, GatewayProcess, clean_environment
+from tests.support.gateway import PATIENCE, GatewayProcess, clean_environment
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ADMIN = secrets.token_hex(32)
 TEAMS = "teams:\n" + "".join(

@@ -19,9 +19,9 @@ from PIL import Image
 from service.api.errors import FAILURES, ROWS, STATUSES
 from service.domain import errors
 from tests.conftest import CONFIG
-from tests.e2e.pictures import mask, png
-from tests.gateway import GatewayProcess, clean_environment, patient
 from tests.support.environments import sdk, sdk_python
+from tests.support.gateway import GatewayProcess, clean_environment, patient
+from tests.support.pictures import mask, png
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "callers.md").read_text("utf-8")

@@ -24,8 +24,8 @@ from service.usecases.events import Crashed
 from tests.e2e.replicas import TEAMS, ask
 from tests.e2e.test_process import command
 from tests.fakes.observer import Recorder
-from tests.gateway import GatewayProcess, within_patience
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess, within_patience
 
 NOWHERE = "unix:///nowhere/valkey.sock"
 TASKS = (

@@ -26,10 +26,10 @@ from service.domain.ledger import Basis, Entry
 from service.domain.teams import digest_of
 from service.usecases.accounts import AuditRecord, IssuedKey
 from tests.fakes.builders import entry
-from tests.focus import failed
-from tests.gateway import GatewayProcess, clean_environment, run_command
+from tests.support.focus import failed
+from tests.support.gateway import GatewayProcess, clean_environment, run_command
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
 TEAMS = f"teams: {{search: {{keys: [{{id: search-1, sha256: {digest_of('igw_search')}}}]}}, ads: {{}}}}\n"

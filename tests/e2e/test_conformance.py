@@ -11,10 +11,10 @@ import httpx2
 import pytest
 
 from tests.e2e.conformance_rows import OPENAI, TOGETHER, Row, document
-from tests.e2e.pictures import opened
-from tests.gateway import GatewayProcess
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import opened
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
 

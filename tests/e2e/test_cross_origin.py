@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
 
 PAGE, OTHER = "https://app.example.com", "https://evil.example"
 GENERATIONS = "/v1/images/generations"

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.commands.program import app
-from tests.e2e.pictures import data_url, png
+from tests.support.pictures import data_url, png
 
 TEAMS = """\
 teams:

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.pictures import opened, png
-from tests.gateway import GatewayProcess
 from tests.simulators import openai, together
 from tests.simulators.exchange import Fault
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import opened, png
 
 Seen = tuple[int, str, str]
 INVALID, SERVER, QUOTA = "invalid_request_error", "server_error", "insufficient_quota"

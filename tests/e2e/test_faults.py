@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.faults.rig import seen
-from tests.faults.rows import FAULTS_OF_VENDORS
-from tests.faults.table import DOCUMENT, differences, expected_lines, without_figures
+from tools.faults.rig import seen
+from tools.faults.rows import FAULTS_OF_VENDORS
+from tools.faults.table import DOCUMENT, differences, expected_lines, without_figures
 
 
 async def test_every_fault_comes_to_what_its_row_says(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from service.domain.kept import BROUGHT, label_name, name_of, new_id
 from tests.e2e.album import OTHERS, drawn, edit, settings
-from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess, within_patience
+from tests.support.gateway import GatewayProcess, within_patience
+from tests.support.pictures import png
 
 HOUR = 3600
 LENT = {"purpose": "vision", "expires_after[anchor]": "created_at", "expires_after[seconds]": str(HOUR)}

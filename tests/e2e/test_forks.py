@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.gateway import PATIENCE, GatewayProcess, clean_environment
 from tests.support.forks import ForkedProcess, Forks, ServerEnded, can_fork
+from tests.support.gateway import PATIENCE, GatewayProcess, clean_environment
 
 MODULE = "tests.support.surroundings"
 GIVEN = {"GIVEN": "to this one", "TZ": "Pacific/Kiritimati"}

@@ -8,7 +8,7 @@ import httpx2
 import redis
 
 from service.usecases.warn_of_eviction import FILLED
-from tests.chaos.site import ask, ask_all, await_true, site
+from tests.support.sites import ask, ask_all, await_true, site
 
 DELAY = 2.0
 

@@ -13,13 +13,13 @@ import pytest
 
 from service.domain.hops import HEADER, MOST_HOPS
 from service.domain.teams import digest_of
-from tests.e2e.pictures import png
 from tests.e2e.replicas import PATH, wish
 from tests.e2e.test_process import command
-from tests.gateway import GatewayProcess, calm, within_patience
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess, calm, within_patience
+from tests.support.pictures import png
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ROOT = Path(__file__).parents[2]
 KEY = "igw_search"

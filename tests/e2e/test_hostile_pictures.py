@@ -11,9 +11,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import png
 
 MEGABYTE = 1_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

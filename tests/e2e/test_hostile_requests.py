@@ -13,8 +13,8 @@ import httpx2
 import psutil
 import pytest
 
-from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import png
 
 MEGABYTE = 1_000_000
 ADMIN = secrets.token_hex(32)

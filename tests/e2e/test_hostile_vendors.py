@@ -1,4 +1,4 @@
-"""Vendors that lie: what a reply can be made of and what callers, books and log see of it. Torn ones: tests/faults."""
+"""Vendors that lie: what a reply can be made of and what callers, books and log see of it. Torn ones: tools/faults."""
 
 import base64
 import json
@@ -8,9 +8,9 @@ import httpx2
 import psutil
 import pytest
 
-from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import png
 
 MEGABYTE = 1_000_000
 PICTURE = b'{"data":[{"b64_json":"AAAA"}]'

@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from service.domain.kept import label
-from tests.e2e.pictures import data_url, opened, png
-from tests.e2e.pictures import mask as masked
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import data_url, opened, png
+from tests.support.pictures import mask as masked
 
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"

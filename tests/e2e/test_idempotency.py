@@ -11,7 +11,7 @@ import redis
 from tests.e2e.replicas import PATH, Start, ask, change, wish
 from tests.simulators.server import Answer, Simulator
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NO_STORE: dict[str, Any] = {"cache_control": "no-store"}
 

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.replicas import PATH, Start, ask, change, wish
 from tests.simulators.server import Answer, Simulator
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 AI_SDK = {"user-agent": "ai/6.0.3 ai-sdk/togetherai/2.0.84 ai-sdk/provider-utils/4.0.23 runtime/node.js/24"}
 AUTO = {"x-gateway-variant": "auto"}

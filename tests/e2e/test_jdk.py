@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pictures import png
 from tests.e2e.relay import Relay
-from tests.gateway import GatewayProcess, clean_environment
+from tests.support.gateway import GatewayProcess, clean_environment
+from tests.support.pictures import png
 
 CALLS = Path(__file__).parents[1] / "jdk" / "Calls.java"
 QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")

@@ -11,10 +11,10 @@ import pytest
 
 from service.domain.kept import new_id
 from tests.e2e.album import OTHERS, drawn, edit, picture_of, settings, upload
-from tests.e2e.pictures import data_url, mask, png
-from tests.gateway import GatewayProcess
-from tests.objects import ObjectServer
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.objects import ObjectServer
+from tests.support.pictures import data_url, mask, png
 
 SIZES = ("1024x1024", "1536x1024", "1024x1536", "1152x896", "896x1152")
 FORMATS = ("png", "jpeg", "png", "webp", "png")

@@ -16,8 +16,8 @@ import httpx2
 import pytest
 
 from tests.e2e.replicas import TEAMS, ask
-from tests.gateway import GatewayProcess, clean_environment, within_patience
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess, clean_environment, within_patience
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from service.domain.teams import digest_of
-from tests.gateway import GatewayProcess
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
 
 CENT = 0.00622  # the worst price of the small picture below; it costs a little less
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.chaos.site import free_port
-from tests.gateway import PATIENCE, clean_environment, within_patience
+from tests.support.gateway import PATIENCE, clean_environment, within_patience
+from tests.support.sites import free_port
 
 
 @contextmanager

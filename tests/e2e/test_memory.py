@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.load import Ask, storm
-from tests.bench.measure import MEGABYTE, Child, peak_bytes
-from tests.bench.targets import Target, edit, gateway, generation
+from tools.bench.load import Ask, storm
+from tools.bench.measure import MEGABYTE, Child, peak_bytes
+from tools.bench.targets import Target, edit, gateway, generation
 
 MOST = 300 * MEGABYTE
 
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    with Child("tests.bench.upstream") as upstream, gateway(upstream.url) as started:
+    with Child("tools.bench.upstream") as upstream, gateway(upstream.url) as started:
         yield started
 
 

@@ -12,14 +12,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.teams import digest_of
-from tests.chaos.site import await_true
-from tests.e2e.pictures import png
 from tests.e2e.replicas import PATH, Start, ask, change, wish
-from tests.gateway import GatewayProcess
 from tests.simulators.openai import FAULTS
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import png
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 LIMITS = {"search": "{usd_per_day: 50, usd_per_month: 800}", "tight": "{requests_per_minute: 1}"}
 TEAMS = "teams:\n" + "".join(

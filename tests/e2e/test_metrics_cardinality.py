@@ -15,7 +15,7 @@ from service.commands.start import dev_settings, today
 from service.parts import Plans, Stores
 from service.settings.gateway import read_gateway
 from service.settings.known import Files
-from tests.bench.scrape import crowd
+from tools.bench.scrape import crowd
 
 SECRET = "igw_dev"
 KEY = {"authorization": f"Bearer {SECRET}"}
@@ -95,7 +95,7 @@ async def test_nothing_that_callers_make_up_becomes_a_series(asgi: Any) -> None:
 
 
 def test_a_crowd_of_teams_has_so_many_series_and_no_more() -> None:
-    """What `python -m tests.bench.scrape` measures; the bound is what is told in a tenth of a scrape's timeout."""
+    """What `python -m tools.bench.scrape` measures; the bound is what is told in a tenth of a scrape's timeout."""
     seen = Metrics(version="1", python="3")
     for event in crowd(200):
         seen(event)

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from service.adapters.sql.engine import connect
 from service.adapters.sql.migrate import HEAD, revision
 from tests.e2e.test_process import command
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
 NEWER = text("UPDATE alembic_version SET version_num = '9999'")

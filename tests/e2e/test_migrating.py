@@ -21,7 +21,7 @@ from service.adapters.metrics.declared import ALL
 from service.domain.catalog import Policy
 from service.settings.known import Files
 from tests.conftest import CONFIG
-from tests.gateway import GatewayProcess, clean_environment, patient, run_command
+from tests.support.gateway import GatewayProcess, clean_environment, patient, run_command
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "migrating.md").read_text("utf-8")

@@ -5,7 +5,7 @@ import re
 import httpx2
 import pytest
 
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
 
 PATHS = [
     ("/v1/images/generations", {"POST"}),

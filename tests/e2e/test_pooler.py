@@ -8,9 +8,9 @@ import httpx2
 
 from tests.e2e.replicas import Start, ask
 from tests.e2e.test_process import command
-from tests.gateway import GatewayProcess, within_patience
+from tests.support.gateway import GatewayProcess, within_patience
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 FOUND = "database behind a pooler"
 SEARCH = {"authorization": "Bearer igw_search"}

@@ -18,10 +18,10 @@ import httpx2
 import psutil
 import pytest
 
-from tests.e2e.pictures import opened
-from tests.gateway import GatewayProcess, clean_environment, run_command, within_patience
 from tests.simulators.server import Answer, Simulator
 from tests.support.environments import sdk_python
+from tests.support.gateway import GatewayProcess, clean_environment, run_command, within_patience
+from tests.support.pictures import opened
 
 ROOT = Path(__file__).parents[2]
 NONE: Mapping[str, str] = {}

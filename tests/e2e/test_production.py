@@ -8,11 +8,11 @@ import httpx2
 import pytest
 
 from service.domain.teams import digest_of
-from tests.chaos.site import await_true
-from tests.gateway import GatewayProcess
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 TEAMS = f"teams: {{search: {{limits: {{requests_per_minute: 2}}, keys: [{{id: k, sha256: {digest_of('igw_k')}}}]}}}}"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import httpx2
 
-from tests.e2e.pictures import png
 from tests.e2e.replicas import PATH, Start
-from tests.gateway import GatewayProcess
 from tests.simulators import openai
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import png
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ADMIN, SIGNING = secrets.token_hex(32), secrets.token_hex(16)
 PLANTED = ("violet-hippopotamus", "mallory@example.test", "key-of-mallory", "sk-operator", "igw_search", "igw_stolen")

@@ -9,10 +9,10 @@ import trustme
 
 from service.adapters.embedded import embedded_valkey
 from tests.e2e.replicas import Start, ask
-from tests.gateway import within_patience
-from tests.tls import tls_in_front
+from tests.support.gateway import within_patience
+from tests.support.tls import tls_in_front
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 UNTRUSTED = "does not answer: TLS does not trust its certificate (unable to get local issuer certificate)"
 

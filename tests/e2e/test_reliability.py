@@ -1,10 +1,10 @@
-"""The short form of `python -m tests.chaos`: the same rounds, fewer of them."""
+"""The short form of `python -m tools.chaos`: the same rounds, fewer of them."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.rounds import (
+from tools.chaos.rounds import (
     BUDGET,
     FIRST_HALF,
     Harm,
@@ -15,7 +15,7 @@ from tests.chaos.rounds import (
     wipe_store,
     wipe_under_load,
 )
-from tests.chaos.storm import SHORT, storm
+from tools.chaos.storm import SHORT, storm
 
 
 @pytest.fixture

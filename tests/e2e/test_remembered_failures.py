@@ -6,14 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.chaos.site import await_true
-from tests.e2e.pictures import png
 from tests.e2e.replicas import Start, ask, change
-from tests.gateway import GatewayProcess
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import png
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 BROKEN = Answer(fault="close_mid_body")
 

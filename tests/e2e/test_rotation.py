@@ -26,12 +26,12 @@ from service.adapters.embedded import embedded_valkey
 from service.domain.links import sign
 from service.domain.teams import digest_of
 from tests.e2e.replicas import PATH, TEAMS, Start, ask, change, wish
-from tests.gateway import PATIENCE, GatewayProcess, within_patience
-from tests.mounts import Mount
-from tests.postgres import WheelPostgres
 from tests.simulators.server import Simulator
+from tests.support.gateway import PATIENCE, GatewayProcess, within_patience
+from tests.support.mounts import Mount
+from tests.support.postgres import WheelPostgres
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ROLE, DATABASE = "gateway", "rotated"
 WORKERS = 4

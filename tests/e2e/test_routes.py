@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from service.domain.teams import digest_of
-from tests.gateway import GatewayProcess
 from tests.simulators import openai
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess
 
 ADMIN = secrets.token_hex(32)
 PATH = "/v1/images/generations"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.pictures import mask, png
 from tests.e2e.sdk_ai import draw
-from tests.e2e.sdk_js import digest
-from tests.gateway import GatewayProcess
 from tests.simulators.pictures import Sketch, encoded
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import mask, png
+from tests.support.sdk_js import digest
 
 FLUX, FLEX = "black-forest-labs/FLUX.2-pro", "black-forest-labs/FLUX.2-flex"
 PROVIDERS = ("openai", "togetherai", "compatible")

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.pictures import mask, png
-from tests.e2e.sdk_js import ROOT, File, Files, Told, call, digest, through
-from tests.gateway import GatewayProcess
 from tests.simulators.openai import FAULTS
 from tests.simulators.pictures import Sketch, encoded
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.pictures import mask, png
+from tests.support.sdk_js import ROOT, File, Files, Told, call, digest, through
 
 FLUX = "black-forest-labs/FLUX.2-pro"
 FOX = {"model": "gpt-image-2", "prompt": "a red fox", "size": "1536x1024", "quality": "low", "n": 2}

@@ -11,16 +11,16 @@ import httpx2
 import pytest
 
 from service.domain.teams import digest_of
-from tests.chaos.site import await_true
-from tests.e2e.pictures import png
 from tests.e2e.replicas import PATH, change
-from tests.e2e.sdk_js import Line, Told, digest
-from tests.e2e.sdk_py import JAVASCRIPT, PYTHONS, Call, Patience, Sdk, sdk
-from tests.gateway import GatewayProcess, calm
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
 from tests.simulators.pictures import Sketch, encoded
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess, calm
+from tests.support.pictures import png
+from tests.support.sdk_js import Line, Told, digest
+from tests.support.sdk_py import JAVASCRIPT, PYTHONS, Call, Patience, Sdk, sdk
+from tests.support.sites import await_true
 
 ROOT = Path(__file__).parents[2]
 TEAMS = "teams:\n" + "".join(

@@ -14,11 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.pictures import data_url, mask, png
-from tests.gateway import GatewayProcess, clean_environment
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Simulator
 from tests.support.environments import sdk_python
+from tests.support.gateway import GatewayProcess, clean_environment
+from tests.support.pictures import data_url, mask, png
 
 CHECKER = Path(__file__).parent / "sdk_types.py"
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"

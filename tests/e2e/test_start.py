@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.bench.targets import environment, folder
-from tests.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess
+from tools.bench.targets import environment, folder
 
 NOBODY = "http://127.0.0.1:9"  # of a vendor that is not asked
 HEAVY = (

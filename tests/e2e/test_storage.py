@@ -10,9 +10,9 @@ import pytest
 from service.adapters.pictures import LEFT_ALONE, TIMEOUT
 from service.domain.kept import name_of, new_id
 from tests.e2e.album import drawn, edit, picture_of, settings, upload
-from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess, clean_environment, run_command
-from tests.objects import ObjectServer
+from tests.support.gateway import GatewayProcess, clean_environment, run_command
+from tests.support.objects import ObjectServer
+from tests.support.pictures import png
 
 
 def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:

@@ -12,13 +12,13 @@ import httpx2
 import psutil
 import pytest
 
-from tests.chaos.site import await_true
 from tests.e2e.replicas import PATH, Start, ask, change, wish
-from tests.gateway import GatewayProcess
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Answer, Simulator
+from tests.support.gateway import GatewayProcess
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 KEY = {"authorization": "Bearer igw_search"}
 STREAM: dict[str, object] = {"stream": True, "partial_images": 2}

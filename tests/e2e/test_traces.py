@@ -7,13 +7,13 @@ from typing import Any
 import httpx2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.chaos.site import await_true
-from tests.collector import Collected, attributes, collector
 from tests.e2e.replicas import PATH, Start, ask, change, wish
 from tests.simulators import openai
 from tests.simulators.server import Simulator
+from tests.support.collector import Collected, attributes, collector
+from tests.support.sites import await_true
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CARRIED: dict[str, Any] = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "vendor=x"}

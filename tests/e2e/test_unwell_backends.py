@@ -7,11 +7,11 @@ from typing import Any
 import httpx2
 
 from tests.e2e.replicas import Start, ask, change
-from tests.gateway import GatewayProcess, within_patience
 from tests.simulators import openai
 from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess, within_patience
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 ADMIN = secrets.token_hex(32)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.replicas import Start, ask, change
 from tests.simulators.server import Answer, Simulator
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 NONE = {
     "input_tokens": 0,

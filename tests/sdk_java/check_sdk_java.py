@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from tests.e2e.pictures import png
-from tests.gateway import GatewayProcess, clean_environment
+from tests.support.gateway import GatewayProcess, clean_environment
+from tests.support.pictures import png
 
 HERE = Path(__file__).parent
 JARS = HERE.parents[1] / ".venv-sdk" / "java"

@@ -8,5 +8,5 @@ written from the vendors' contract alone, and refuse what the vendors refuse.
 - `openai`, `together`: what each vendor would say (`simulator()`, `FAULTS`)
 - `pictures`: the pictures that they reply with
 
-By hand: `python -m tests.simulators openai --port 9101`, then `OPENAI_BASE_URL=http://127.0.0.1:9101/v1`.
+By hand: `python -m tools.simulators openai --port 9101`, then `OPENAI_BASE_URL=http://127.0.0.1:9101/v1`.
 """

@@ -70,8 +70,8 @@ def unused() -> Iterator[tuple[str, str, int]]:
 
 
 def bare_tests() -> Iterator[tuple[str, str, int]]:
-    """Yield files with tests that can only fail by an exception."""
-    files = [file for file in sources.python_files() if place(file).startswith("tests/")]
+    """Yield files with tests that can only fail by an exception. What they call may lie in `tools`."""
+    files = [file for file in sources.python_files() if place(file).startswith(("tests/", "tools/"))]
     fine = asserting(files)
     for file in files:
         bare = [each.name for each in sources.functions(file) if each.name.startswith("test_")]

@@ -5,12 +5,12 @@ from collections import Counter
 import msgspec
 import pytest
 
-from tests.bench.canned import canned
-from tests.bench.cases import CASES, Case
-from tests.bench.figures import Figure, Results
-from tests.bench.instructions import Counts, verdict
-from tests.bench.report import BEGIN, END, detail, placed, summary
-from tests.bench.wrk import as_seen, percentile
+from tools.bench.canned import canned
+from tools.bench.cases import CASES, Case
+from tools.bench.figures import Figure, Results
+from tools.bench.instructions import Counts, verdict
+from tools.bench.report import BEGIN, END, detail, placed, summary
+from tools.bench.wrk import as_seen, percentile
 
 EXPECTED = 100
 

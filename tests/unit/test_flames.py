@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.bench.flames.picture import MOST_BYTES, Caption, fitting, picture
-from tests.bench.flames.report import BEGIN, END, Seen, Shares, section
-from tests.bench.flames.rooms import (
+from tools.bench.flames.picture import MOST_BYTES, Caption, fitting, picture
+from tools.bench.flames.report import BEGIN, END, Seen, Shares, section
+from tools.bench.flames.rooms import (
     BODIES,
     LOOP,
     OURS,
@@ -23,10 +23,10 @@ from tests.bench.flames.rooms import (
     shares,
     tenths,
 )
-from tests.bench.flames.spy import HINT, told
-from tests.bench.flames.stacks import Frame, Stack, frame, module, read
-from tests.bench.flames.tree import boxes, grown
-from tests.bench.report import placed
+from tools.bench.flames.spy import HINT, told
+from tools.bench.flames.stacks import Frame, Stack, frame, module, read
+from tools.bench.flames.tree import boxes, grown
+from tools.bench.report import placed
 
 START = "_run_module_as_main (<frozen runpy>);<module> (service/__main__.py);Runner.run (asyncio/runners.py)"
 POOL = "Thread._bootstrap (threading.py);_worker (concurrent/futures/thread.py)"

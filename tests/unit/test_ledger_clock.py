@@ -11,8 +11,8 @@ from service.domain.ledger import HoldState
 from service.domain.limits import TEAM, Limit, Measure
 from service.domain.refusals import SECOND
 from service.usecases.accounts import Posted, Spent
-from tests.contract.ledgers import CENT, FakeStore, Stage
 from tests.fakes.ledger import TOMBSTONE, FakeLedger
+from tests.support.ledgers import CENT, FakeStore, Stage
 
 SENT = HoldState.SENT
 DAILY, MONTHLY = Limit(TEAM, Measure.DAY, 30 * CENT), Limit(TEAM, Measure.MONTH, 50 * CENT)

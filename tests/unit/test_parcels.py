@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.adapters.redis.parcels import HEAD_BYTES, MAGIC, model_of, packed, sealed, unpacked
 from service.domain.outcomes import Picture, Purchase
-from tests.contract.keeping import picture, purchase, result
+from tests.support.keeping import picture, purchase, result
 from tests.support.profiles import examples
 
 KEY = "igw:result:search:r1"

@@ -12,11 +12,11 @@ from service.usecases.accounts import Recount
 from service.usecases.hold_money import Held, HoldMoney
 from service.usecases.keep_books import Pace
 from service.usecases.recounts import ALIVE_SECONDS, Recounts
-from tests.contract.ledgers import CENT, FakeStore, Stage
 from tests.fakes.books import FakeBooks
 from tests.fakes.builders import accounts
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.replicas import FakeReplicas
+from tests.support.ledgers import CENT, FakeStore, Stage
 
 DAY = Limit(TEAM, Measure.DAY, 50 * CENT)
 SENT = HoldState.SENT

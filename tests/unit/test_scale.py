@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.bench.memory import ENDED, HOLD, KEPT, WAITING
-from tests.bench.scale import capacity, report
-from tests.bench.scale.__main__ import put
-from tests.bench.scale.capacity import Measured, held, measured, needs, per_pod, tables
-from tests.bench.scale.figures import Crowd, Flight, Renewal, Scale, Shared, Size, Step
-from tests.bench.scale.spaces import TEAM
+from tools.bench.memory import ENDED, HOLD, KEPT, WAITING
+from tools.bench.scale import capacity, report
+from tools.bench.scale.__main__ import put
+from tools.bench.scale.capacity import Measured, held, measured, needs, per_pod, tables
+from tools.bench.scale.figures import Crowd, Flight, Renewal, Scale, Shared, Size, Step
+from tools.bench.scale.spaces import TEAM
 
 MEASURED = Measured(
     cpu=10.0,

@@ -8,7 +8,7 @@ import pytest
 
 from service.settings.files import SettingsError
 from service.settings.given import MOST_BYTES, Secret, one_line, read_secret, signing_keys
-from tests.mounts import Mount
+from tests.support.mounts import Mount
 
 UNUSABLE: list[tuple[bytes, str]] = [
     (b"", "is empty"),

@@ -17,7 +17,7 @@ from service.domain.teams import digest_of
 from service.server import PortError
 from service.settings.files import SettingsError
 from service.settings.models import read_catalog
-from tests.gateway import clean_environment, run_command
+from tests.support.gateway import clean_environment, run_command
 
 ROOT = Path(__file__).parents[2]
 REFUSALS = (SettingsError, EmbeddedError, PortError, SchemaError)

@@ -131,7 +131,7 @@ def test_a_test_asserts_by_itself_or_by_what_it_calls(file: Path) -> None:
 def test_a_script_is_used_where_its_name_is_written() -> None:
     nothing = "nothing_" + "uses_it"
 
-    assert named(sources.ROOT / "tests" / "e2e" / "focus_check.py")
+    assert named(sources.ROOT / "tests" / "support" / "focus_check.py")
     assert named(sources.ROOT / "service" / "adapters" / "redis" / "scripts" / "hold.lua")
     assert not named(sources.ROOT / "service" / f"{nothing}.py")
     assert not named(sources.ROOT / "service" / f"{nothing}.lua")

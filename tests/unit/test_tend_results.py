@@ -10,10 +10,10 @@ from service.domain.errors import BooksUnavailable, InvalidValue, StateUnavailab
 from service.usecases.issue_keys import Actor
 from service.usecases.know_callers import Live
 from service.usecases.tend_results import CountResults, PurgeResults
-from tests.contract.keeping import result
 from tests.fakes.builders import KEY, NOW, TODAY, catalog, model
 from tests.fakes.keys import FakeKeyStore
 from tests.fakes.results import FakeResults
+from tests.support.keeping import result
 
 ADMIN = Actor(name="admin", request_id="req_1")
 LIVE = Live(

@@ -1,0 +1,99 @@
+"""An object store for the suite: moto, which speaks the protocol of S3 over HTTP, in a process of its own.
+
+Rule: a server that does not start fails the run. It can be frozen, so that hanging is tried on the real protocol.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+
+from tests.support.gateway import clean_environment
+
+PATIENCE = 30
+NUMBERS = count(1)
+CREDENTIALS: Mapping[str, str] = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test-secret",
+    "AWS_REGION": "us-east-1",
+}
+
+
+class ObjectServer:
+    """A running server."""
+
+    def __init__(self) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"],
+            env=clean_environment(COVERAGE_PROCESS_CONFIG=""),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._known = threading.Event()
+        self.url = ""
+        threading.Thread(target=self._read, daemon=True).start()
+        if not self._known.wait(PATIENCE) or not self.url:
+            raise TimeoutError("the object store did not start")
+
+    def _read(self) -> None:
+        """Read to the end: a server whose output nobody takes stops."""
+        assert self._child.stderr is not None
+        with self._child.stderr as output:
+            for line in output:
+                found = re.search(r"http://127\.0\.0\.1:\d+", line)
+                if found and not self.url:
+                    self.url = found[0]
+                    self._known.set()
+        self._known.set()
+
+    def environment(self) -> dict[str, str]:
+        """What a client is told."""
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
+
+    def new_bucket(self) -> str:
+        """An empty bucket."""
+        name = f"pictures-{next(NUMBERS)}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def client(self) -> Any:
+        """Somebody else's client of the same protocol, to look at what the gateway wrote."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name=CREDENTIALS["AWS_REGION"],
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Neither answer nor hang up."""
+        self._child.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._child.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End."""
+        self._child.kill()
+        self._child.wait(PATIENCE)
+
+
+@contextmanager
+def object_server() -> Iterator[ObjectServer]:
+    """A server between enter and exit."""
+    server = ObjectServer()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,102 @@
+"""A real PgBouncer in front of a PostgreSQL. A test without one fails: CONTRIBUTING.md says what to install.
+
+Rule: it listens on a unix socket in a folder of its own, passes every database on, and asks for no password. In
+transaction mode it has two sessions of the server for each database, so that transactions of a connection change them.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.gateway import within_patience
+
+SESSIONS = {"transaction": 2, "session": 10, "statement": 2}
+PORT = 6432
+SETTINGS = """[databases]
+* = {server}
+[pgbouncer]
+listen_addr =
+listen_port = {port}
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = {mode}
+default_pool_size = {sessions}
+max_client_conn = 200
+ignore_startup_parameters = {ignored}
+"""
+ROOT = 0
+
+
+class PgBouncer:
+    """A pooler of a server in a folder. It can be stopped and started again."""
+
+    def __init__(self, server: str, folder: Path, mode: str, ignored: str) -> None:
+        self.url = f"postgresql://postgres@{urlsplit(server).path}?host={folder}&port={PORT}"
+        self._socket = folder / f".s.PGSQL.{PORT}"
+        settings = folder / "pgbouncer.ini"
+        settings.write_text(
+            SETTINGS.format(
+                server=_connection(server),
+                port=PORT,
+                folder=folder,
+                mode=mode,
+                sessions=SESSIONS[mode],
+                ignored=ignored,
+            )
+        )
+        program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+        assert program, "apt-get install -y --no-install-recommends pgbouncer"
+        self._command = [program, "--quiet", str(settings)]
+        if os.geteuid() == ROOT:  # as which it does not run
+            other = pwd.getpwnam(_reader(server))
+            for path in (folder, settings):
+                os.chown(path, other.pw_uid, other.pw_gid)
+            self._command[1:1] = ["-u", other.pw_name]
+        self.start()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        assert within_patience(self._socket.exists)
+
+    def stop(self) -> None:
+        """Hang up on everybody and end."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.unlink(missing_ok=True)
+
+
+@contextmanager
+def pgbouncer(server: str, mode: str = "transaction", ignored: str = "extra_float_digits") -> Iterator[PgBouncer]:
+    """A pooler in this mode, in front of the server that has this address."""
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
+        pooler = PgBouncer(server, Path(name), mode, ignored)
+        try:
+            yield pooler
+        finally:
+            pooler.stop()
+
+
+def _reader(server: str) -> str:
+    """A user that may open the server's socket."""
+    folder = parse_qs(urlsplit(server).query).get("host", [""])[0]
+    return Path(folder).owner() if folder.startswith("/") else "nobody"
+
+
+def _connection(url: str) -> str:
+    """An address in PgBouncer's own form, without the name of the database."""
+    found = urlsplit(url)
+    given = {name: values[0] for name, values in parse_qs(found.query).items()}
+    known = {
+        "host": found.hostname or given.get("host"),
+        "port": found.port or given.get("port"),
+        "user": found.username or given.get("user"),
+        "password": unquote(found.password) if found.password else None,
+    }
+    return " ".join(f"{name}={value}" for name, value in known.items() if value)

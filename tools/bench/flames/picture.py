@@ -1,0 +1,131 @@
+"""A flame graph as an SVG: no script, no style sheet, no font of its own, small enough to be checked in. Pure.
+
+Rule: a box is as wide as its share of the samples and stands upon its caller; hovering tells its name where the picture
+is opened by itself. Boxes below `LEAST` of all samples are left out, and more of them until the file is no larger than
+`MOST_BYTES`; the caption says from where on. The typeface has letters of one width, so a name is cut where its box
+ends.
+"""
+
+import textwrap
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tools.bench.flames.rooms import BODIES, LOOP, OURS, REDIS, REST, ROOMS, SERVER, SQL, TOLD, VENDOR, shares
+from tools.bench.flames.stacks import Frame, Stacks
+from tools.bench.flames.tree import Box, boxes, grown
+
+COLORS: Mapping[str, str] = {
+    SERVER: "#9ec5e8",
+    BODIES: "#f6c28b",
+    OURS: "#a8d8a0",
+    REDIS: "#f0a6a0",
+    VENDOR: "#cbb4e3",
+    SQL: "#8fd3cf",
+    TOLD: "#f2df8c",
+    LOOP: "#c9cdd2",
+    REST: "#e9ebed",
+}
+MOST_BYTES = 60_000
+LEAST = 0.004
+STEP = 1.25  # by which the least share grows while the file is too large
+WIDTH, MARGIN, ROW, GAP = 1200.0, 10.0, 16.0, 0.4
+LETTER, SIZE = 6.6, 11  # of a monospaced typeface, six tenths of its size
+HEAD, LINE, KEYS = 20.0, 15.0, 5  # of the caption; keys in a row
+PADDING, FEWEST_LETTERS = 3.0, 4
+TYPE = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
+INK, PAPER = "#1f2328", "#ffffff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """What a picture says about itself: a title, and a sentence or more to which the least share is added."""
+
+    title: str
+    about: str
+
+
+def picture(stacks: Stacks, caption: Caption) -> str:
+    """The file's text; no samples are a `ValueError`."""
+    least, parts = LEAST, shares(stacks)
+    root = grown(stacks)
+    while len(text := _drawn(boxes(root, least), caption, least, parts).encode()) > MOST_BYTES:
+        least *= STEP
+    return text.decode()
+
+
+def _drawn(found: Sequence[Box], caption: Caption, least: float, parts: Mapping[str, float]) -> str:
+    told = textwrap.wrap(
+        f"{caption.about} Boxes below {per_cent(least)} are left out.", int((WIDTH - 2 * MARGIN) / LETTER)
+    )
+    rows = -(-len(ROOMS) // KEYS)
+    top = MARGIN + HEAD + LINE * (len(told) + rows) + ROW / 2
+    height = top + ROW * (1 + max(box.depth for box in found)) + MARGIN
+    size = {"width": _number(WIDTH), "height": _number(height), "viewBox": f"0 0 {_number(WIDTH)} {_number(height)}"}
+    drawing = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "font-family": TYPE})
+    drawing.set("font-size", str(SIZE))
+    _add(drawing, "title", caption.title)
+    _add(drawing, "rect", None, width="100%", height="100%", fill=PAPER)
+    words = _add(drawing, "g", None, fill=INK)
+    _add(words, "text", caption.title, x=MARGIN, y=MARGIN + SIZE + 2, **{"font-size": 14, "font-weight": "bold"})
+    for place, line in enumerate(told):
+        _add(words, "text", line, x=MARGIN, y=MARGIN + HEAD + LINE * (place + 1) - PADDING)
+    _keys(drawing, words, MARGIN + HEAD + LINE * len(told), parts)
+    _flames(drawing, words, found, height - MARGIN - ROW)
+    drawing.remove(words)
+    drawing.append(words)  # in front of the boxes
+    ET.indent(drawing, "")
+    return ET.tostring(drawing, encoding="unicode") + "\n"
+
+
+def _keys(drawing: ET.Element, words: ET.Element, top: float, parts: Mapping[str, float]) -> None:
+    """Which colour is whose, and how much of all it has."""
+    for place, room in enumerate(ROOMS):
+        x = MARGIN + (WIDTH - 2 * MARGIN) / KEYS * (place % KEYS)
+        y = top + LINE * (place // KEYS)
+        _add(drawing, "rect", None, x=x, y=y + 2, width=SIZE, height=SIZE, fill=COLORS[room])
+        _add(words, "text", f"{room} {per_cent(parts[room] / 100)}", x=x + SIZE + PADDING, y=y + SIZE)
+
+
+def _flames(drawing: ET.Element, words: ET.Element, found: Sequence[Box], bottom: float) -> None:
+    whole = found[0].count
+    scale = (WIDTH - 2 * MARGIN) / whole
+    groups = {room: _add(drawing, "g", None, fill=COLORS[room]) for room in _seen(found)}
+    for box in found:
+        x, y, width = MARGIN + box.left * scale, bottom - ROW * box.depth, box.count * scale
+        shape = f"M{_number(x)} {_number(y)}h{_number(width - GAP)}v{_number(ROW - 1)}h-{_number(width - GAP)}z"
+        _add(_add(groups[box.room], "path", None, d=shape), "title", f"{box.frame} {per_cent(box.count / whole)}")
+        if name := fitting(box.frame, int((width - 2 * PADDING) / LETTER)):
+            _add(words, "text", name, x=x + PADDING, y=y + SIZE)
+
+
+def _seen(found: Iterable[Box]) -> list[str]:
+    there = {box.room for box in found}
+    return [room for room in ROOMS if room in there]
+
+
+def fitting(frame: Frame, letters: int) -> str:
+    """As much of a name as there is room for: all, the function, its beginning, or nothing."""
+    short = frame.function or frame.module
+    if len(str(frame)) <= letters:
+        return str(frame)
+    if len(short) <= letters:
+        return short
+    return short[: letters - 1] + "…" if letters >= FEWEST_LETTERS else ""
+
+
+def per_cent(share: float) -> str:
+    """A share of one."""
+    return f"{100 * share:.1f} %"
+
+
+def _add(parent: ET.Element, name: str, text: str | None, **told: object) -> ET.Element:
+    values = {key: _number(one) if isinstance(one, float) else str(one) for key, one in told.items()}
+    child = ET.SubElement(parent, name, values)
+    child.text = text
+    return child
+
+
+def _number(value: float) -> str:
+    """To a tenth of a pixel."""
+    return f"{value:.1f}".removesuffix(".0")

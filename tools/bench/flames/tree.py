@@ -1,0 +1,63 @@
+"""Stacks as a tree of boxes: who called whom, with what is too small left out. Pure.
+
+Rule: a box counts every sample that went through it, those of callees that are left out included; its colour is that of
+the room that its samples would have if they ended there. The largest of its callees comes first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tools.bench.flames.rooms import REST, known
+from tools.bench.flames.stacks import Frame, Stacks
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """A frame below certain callers."""
+
+    frame: Frame
+    room: str
+    count: int = 0
+    callees: dict[Frame, "Node"] = field(default_factory=dict)
+
+    def called(self, frame: Frame) -> "Node":
+        """What it called, made if it is new."""
+        if frame not in self.callees:
+            self.callees[frame] = Node(frame=frame, room=known(frame) or self.room)
+        return self.callees[frame]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A node's place: how many samples lie left of it, how many it has, how many frames it stands upon."""
+
+    frame: Frame
+    room: str
+    left: int
+    count: int
+    depth: int
+
+
+def grown(stacks: Stacks) -> Node:
+    """A tree; its root stands for all samples and is no function."""
+    root = Node(frame=Frame("all", ""), room=REST)
+    for stack, count in stacks.items():
+        node = root
+        node.count += count
+        for frame in stack:
+            node = node.called(frame)
+            node.count += count
+    return root
+
+
+def boxes(root: Node, least: float) -> list[Box]:
+    """All that have at least this share of all samples."""
+    return list(_boxes(root, 0, 0, root.count * least))
+
+
+def _boxes(node: Node, left: int, depth: int, least: float) -> Iterator[Box]:
+    yield Box(frame=node.frame, room=node.room, left=left, count=node.count, depth=depth)
+    for callee in sorted(node.callees.values(), key=lambda one: (-one.count, one.frame)):
+        if callee.count >= least:
+            yield from _boxes(callee, left, depth + 1, least)
+            left += callee.count

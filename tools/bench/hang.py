@@ -1,0 +1,72 @@
+"""`python -m tools.bench.hang`: what a request waits for a cache that takes connections and says nothing.
+
+Rule: one request after another, each for another picture, through one gateway with the shipped settings; the server of
+the results is stopped (SIGSTOP) for every other round, that of the money never.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import httpx2
+
+from service.adapters.embedded import CACHE, embedded_valkey
+from tests.support.gateway import GatewayProcess
+from tests.support.stopped import stopped
+from tools.bench.measure import Child, figure
+from tools.bench.targets import KEY, environment, folder
+
+PATH = "/v1/images/generations"
+
+
+def ask(http: httpx2.Client, url: str, number: int) -> float:
+    """Milliseconds until the picture is there."""
+    body = {"model": "gpt-image-2", "prompt": f"a picture of 1000 bytes, {number}", "quality": "low"}
+    began = time.perf_counter()
+    reply = http.post(url + PATH, json=body, headers={"authorization": f"Bearer {KEY}"})
+    reply.raise_for_status()
+    if reply.headers["x-gateway-cache"] != "miss":
+        raise SystemExit(f"it was a {reply.headers['x-gateway-cache']}")
+    return (time.perf_counter() - began) * 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.hang")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--count", type=int, default=200, help="requests in a round")
+    options = parser.parse_args()
+    found: dict[bool, list[float]] = {False: [], True: []}
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as name,
+        embedded_valkey(Path(name) / "cache", CACHE) as cache,
+        Child("tools.bench.upstream") as upstream,
+        folder() as place,
+        httpx2.Client(timeout=60, trust_env=False) as http,
+    ):
+        settings = place / "config" / "gateway.yaml"
+        settings.write_text(settings.read_text().replace("  seconds: 0 #", "  seconds: 3600 #"))
+        more = environment(place, upstream.url) | {"CACHE_REDIS_URL": cache}
+        with GatewayProcess(place / "data", more, options=(), fork=False) as gateway:
+            for number in range(options.rounds):
+                hangs = bool(number % 2)
+                with stopped(Path(name) / "cache") if hangs else nullcontext():
+                    start = number * options.count
+                    found[hangs] += [ask(http, gateway.url, start + each) for each in range(options.count)]
+                time.sleep(1.5)  # the cache is left alone for a second after it failed
+                sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
+    print("| cache | requests | median, ms | p99, ms | longest, ms |")
+    print("|---|---|---|---|---|")
+    for hangs, series in found.items():
+        ordered = sorted(series)
+        late = ordered[int(len(ordered) * 0.99)]
+        cells = [str(len(ordered)), *map(figure, (statistics.median(ordered), late, ordered[-1]))]
+        print(f"| {'hangs' if hangs else 'answers'} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`python -m tools.bench.idle`: what a gateway takes that nobody asks anything, and how long it needs to get there.
+
+Rule: every figure is of a fresh process on a database that has its tables; the kinds take turns within a round. Ready
+is the log line `listening`; then nothing is sent for a while. Wall time is what the machine allowed at that moment, CPU
+time is what a start costs. Memory is the gateway's own, without its children. `--python` takes the interpreter of
+another environment, because a package that is there may be imported by another one. Bytecode is there, as in the image:
+a start that does not count writes it.
+"""
+
+import argparse
+import asyncio
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.adapters.sql.migrate import migrate
+from tests.support.gateway import PATIENCE, clean_environment
+from tests.support.postgres import wheel_postgres
+from tests.support.servers import real_redis
+from tools.bench.measure import MEGABYTE, Spread, cpu_seconds
+from tools.bench.targets import environment, folder
+
+NOBODY = "http://127.0.0.1:9"  # of a vendor that is not asked
+EMBEDDED, EXTERNAL, TRACED = "embedded", "Redis and PostgreSQL", "the same, with traces"
+ROLLUP = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One start, in seconds; what was in memory afterwards, in MB. `private` is shared with no other process."""
+
+    ready: float
+    cpu: float
+    resident: float
+    private: float
+
+
+@contextmanager
+def kinds() -> Iterator[Mapping[str, tuple[Path, dict[str, str]]]]:
+    """For each kind its data folder and environment, with servers that run."""
+    with (
+        folder() as place,
+        tempfile.TemporaryDirectory(prefix="bench-idle-") as name,
+        real_redis(Path(name)) as redis,
+        wheel_postgres(Path(name)) as postgres,
+    ):
+        asyncio.run(migrate(postgres.url))
+        alone = environment(place, NOBODY) | bytecode(place)
+        served = alone | {"REDIS_URL": redis, "DATABASE_URL": postgres.url}
+        traced = served | {"OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}
+        yield {kind: (place / "data", told) for kind, told in zip(NAMES, (alone, served, traced), strict=True)}
+
+
+NAMES = (EMBEDDED, EXTERNAL, TRACED)
+
+
+def bytecode(place: Path) -> dict[str, str]:
+    """Where it is kept, whatever this machine says: without it 180 modules of ours are compiled at each start."""
+    return {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+
+
+def start(python: str, data: Path, told: Mapping[str, str], idle: float) -> Cost:
+    """Start a gateway, leave it alone for some seconds, look at it, and let it go."""
+    command = [python, "-m", "service", "serve", "--port", "0", "--data-dir", str(data)]
+    begun = time.monotonic()
+    with subprocess.Popen(command, env=clean_environment(**told), stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        heard = next((line for line in child.stdout if '"listening"' in line), None)
+        assert heard, f"{python} did not start a gateway"
+        ready, cpu = time.monotonic() - begun, cpu_seconds(child.pid)
+        time.sleep(idle)
+        taken = rollup(child.pid)
+        child.terminate()
+        child.wait(PATIENCE)
+    private = taken["Private_Clean"] + taken["Private_Dirty"]
+    return Cost(ready=ready, cpu=cpu, resident=taken["Rss"], private=private)
+
+
+def rollup(pid: int) -> dict[str, float]:
+    """What the kernel says of a process's memory, in MB."""
+    said = ROLLUP.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return {name: int(kilobytes) * 1024 / MEGABYTE for name, kilobytes in said}
+
+
+def row(kind: str, costs: Sequence[Cost]) -> str:
+    """One line of the table."""
+    series = [[getattr(cost, name) for cost in costs] for name in ("ready", "cpu", "resident", "private")]
+    return f"| {kind} | {' | '.join(str(Spread(values)) for values in series)} |"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.idle")
+    parser.add_argument("--python", default=sys.executable, help="of the environment to measure")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--idle", type=float, default=30, help="seconds before memory is read")
+    options = parser.parse_args()
+    costs: dict[str, list[Cost]] = {kind: [] for kind in NAMES}
+    with kinds() as all_kinds:
+        for data, told in all_kinds.values():
+            start(options.python, data, told, 0)
+        for _ in range(options.rounds):
+            for kind, (data, told) in all_kinds.items():
+                costs[kind].append(start(options.python, data, told, options.idle))
+    print("| state | ready after, s | CPU until then, s | resident, MB | of which its own, MB |\n|---|---|---|---|---|")
+    for kind, found in costs.items():
+        print(row(kind, found))
+
+
+if __name__ == "__main__":
+    main()

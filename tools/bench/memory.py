@@ -1,0 +1,115 @@
+"""`python -m tools.bench.memory`: bytes of a Redis that a hold, an entry on its way and a kept result take.
+
+Rule: what a fresh embedded Valkey says of its memory (`used_memory`) before and after, divided by their number. Holds
+have four scopes and five limits, as those of a team that is limited in every way.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.redis.results import RedisResults
+from service.adapters.state import connect, disconnect
+from service.domain.ledger import Claim, Entry, HoldState
+from service.domain.limits import TEAM, Limit, Measure
+from service.domain.outcomes import Purchase
+from tests.support.keeping import picture, result
+from tests.support.ledgers import Stage, stage_on
+from tools.bench.measure import MEGABYTE
+
+LIMITS = [Limit(TEAM, measure, 10**15) for measure in Measure]
+PATIENCE = 10.0
+
+
+async def used(url: str) -> int:
+    """Bytes that the server says that it uses."""
+    client = connect(url)
+    try:
+        return int((await client.info("memory"))["used_memory"])
+    finally:
+        await disconnect(client)
+
+
+HOLD, WAITING, ENDED = (
+    "an open hold",
+    "one that has ended, its entry on its way",
+    "one that has ended, its entry in the books",
+)
+KEPT = "a kept result of 2,000,000 bytes"
+
+
+async def money(url: str, count: int) -> dict[str, float]:
+    """Holds that are open, then as entries on their way, then ended and written."""
+    async with stage_on("real", url) as stage:
+        await stage.rebuild()
+        await _end(stage, [stage.claim()])  # the scripts are there now
+        claims = [stage.claim() for _ in range(count)]
+        empty = await used(url)
+        held = await _hold(stage, claims)
+        opened = await used(url)
+        await _post(stage, held)
+        waiting = await used(url)
+        await _write(stage)
+        found = {HOLD: opened, WAITING: waiting, ENDED: await used(url)}
+    return {name: (size - empty) / count for name, size in found.items()}
+
+
+async def _end(stage: Stage, claims: Sequence[Claim]) -> None:
+    await _post(stage, await _hold(stage, claims))
+    await _write(stage)
+
+
+async def _hold(stage: Stage, claims: Sequence[Claim]) -> list[Entry]:
+    """What is to be posted for each."""
+    found = []
+    for claim in claims:
+        admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
+        found.append(dataclasses.replace(claim.entry, held_at=admission.held_at))
+    return found
+
+
+async def _post(stage: Stage, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        await stage.ledger.post(entry)
+
+
+async def _write(stage: Stage) -> None:
+    while waiting := await stage.ledger.waiting(stage.team, 1000):
+        await stage.ledger.written(stage.team, [each.ticket for each in waiting])
+
+
+async def results(url: str, count: int) -> dict[str, float]:
+    """Results of one picture of 2 MB."""
+    store = RedisResults(url, most_bytes=32 * MEGABYTE, patience_seconds=PATIENCE)
+    empty = await used(url)
+    for number in range(count):
+        pixels = Random(number).randbytes(2 * MEGABYTE)  # noqa: S311 (pixels, not secrets)
+        await store.put("search", f"r{number}", result(purchase=Purchase(pictures=(picture(pixels),))), 600)
+    found = {KEPT: (await used(url) - empty) / count}
+    await store.close()
+    return found
+
+
+async def measure(url: str, holds: int) -> None:
+    """Print the table."""
+    print("| what | bytes |\n|---|---|")
+    for name, size in (await money(url, holds) | await results(url, 20)).items():
+        print(f"| {name} | {size:.0f} |")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.memory")
+    parser.add_argument("--holds", type=int, default=20_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-memory-") as name, embedded_valkey(Path(name)) as url:
+        asyncio.run(measure(url, options.holds))
+
+
+if __name__ == "__main__":
+    main()

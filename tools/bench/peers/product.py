@@ -1,0 +1,133 @@
+"""This gateway with everything on: key, limits, hold, ledger of record, metrics, a look for what is kept, and a flight.
+
+Rule: it runs as in production, with two Valkeys of its own, one for money and one for results (which forgets the oldest
+at 512 MB), and PostgreSQL or SQLite for the books. Every case has a backend of its own, because a backend has one
+address. Pictures are not written to disk; results up to 16 MB are kept. Its stores may take two seconds to answer,
+because they share a busy machine.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ruamel.yaml import YAML
+
+from service.adapters.embedded import CACHE, STATE, embedded_valkey
+from service.adapters.sql.migrate import migrate
+from service.domain.teams import digest_of
+from tests.support.postgres import wheel_postgres
+from tools.bench.cases import EVERY, SLOW, Case
+from tools.bench.peers.nginx import KEY
+from tools.bench.peers.peer import Peer, bearer
+from tools.bench.peers.running import free_port, running
+
+CONFIG = Path(__file__).parents[3] / "config"
+TEAM_KEY = "igw_bench"
+PLENTY = 1_000_000  # the most that settings take
+KEPT = {**CACHE, "maxmemory": "512mb"}
+MONEY = {**STATE, "maxmemory": "1gb"}
+LIMITS = {"requests_per_minute": PLENTY, "images_per_minute": PLENTY, "usd_per_day": 1_000_000}
+
+
+@contextmanager
+def with_postgres(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
+    """The gateway whose books are in PostgreSQL."""
+    place = folder / "gateway"
+    with wheel_postgres(place) as server, _gateway("gateway", place, vendor, slow, server.url, (server.pid,)) as peer:
+        yield peer
+
+
+@contextmanager
+def with_sqlite(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
+    """The gateway whose books are in a file; what SQL costs is its own then."""
+    place = folder / "gateway-sqlite"
+    place.mkdir()
+    with _gateway("gateway, SQLite", place, vendor, slow, f"sqlite:///{place}/ledger.db", ()) as peer:
+        yield peer
+
+
+@contextmanager
+def _gateway(name: str, place: Path, vendor: str, slow: str, books: str, sql: Sequence[int]) -> Iterator[Peer]:
+    place.mkdir(exist_ok=True)
+    write_settings(place / "config", vendor, slow)
+    asyncio.run(migrate(books))
+    with ExitStack() as stack:
+        before = _children()
+        money = stack.enter_context(embedded_valkey(place / "money", MONEY))
+        kept = stack.enter_context(embedded_valkey(place / "kept", KEPT))
+        redis = tuple(_children() - before)
+        port, told = free_port(), _environment(place, money, kept, books)
+        pid = stack.enter_context(running(_command(port, place), port, place / "log", told))
+        url = f"http://127.0.0.1:{port}"
+        yield Peer(name=name, url=url, headers=bearer(TEAM_KEY), own=(pid,), redis=redis, sql=sql)
+
+
+STILL = {"ledger": {"write_seconds": 3600, "sweep_seconds": 3600}, "metrics": {"read_seconds": 60}}
+
+
+@contextmanager
+def still_gateway(folder: Path, vendor: str) -> Iterator[tuple[Sequence[str], int, Mapping[str, str]]]:
+    """Its command, its port, and what it is told, where nothing goes by the clock; its stores run meanwhile."""
+    folder.mkdir()
+    write_settings(folder / "config", vendor, vendor, STILL)
+    books = f"sqlite:///{folder}/ledger.db"
+    asyncio.run(migrate(books))
+    with embedded_valkey(folder / "money", MONEY) as money, embedded_valkey(folder / "kept", KEPT) as kept:
+        port = free_port()
+        yield _command(port, folder), port, _environment(folder, money, kept, books)
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def _command(port: int, place: Path) -> Sequence[str]:
+    where = ("--host", "127.0.0.1", "--port", str(port), "--data-dir", str(place / "data"))
+    return (sys.executable, "-m", "service", "serve", *where)
+
+
+def _environment(place: Path, money: str, kept: str, books: str) -> Mapping[str, str]:
+    return {
+        "IMAGE_GATEWAY_CONFIG": str(place / "config"),
+        "OPENAI_API_KEY": KEY,
+        "REDIS_URL": money,
+        "CACHE_REDIS_URL": kept,
+        "DATABASE_URL": books,
+    }
+
+
+def write_settings(folder: Path, vendor: str, slow: str, more: Mapping[str, Any] | None = None) -> None:
+    """gateway.yaml, models.yaml and teams.yaml, for the cases."""
+    folder.mkdir(parents=True)
+    yaml = YAML(typ="safe", pure=True)
+    models = yaml.load(CONFIG / "models.yaml")
+    shipped = models["models"]["gpt-image-2"]
+    offered = {case.model: _model(shipped, case) for case in EVERY}
+    models |= {"default_model": EVERY[0].model, "models": offered, "retired": {}}
+    gateway = {
+        "backends": {case.slug: _backend(case, slow if case is SLOW else vendor) for case in EVERY},
+        "pictures": {"keep": "linked"},
+        "cache": {"seconds": 3600},
+        "state": {"answer_seconds": 2},
+        "database": {"one_machine": True},
+        **(more or {}),
+    }
+    key = {"id": "bench", "sha256": digest_of(TEAM_KEY)}
+    teams = {"teams": {"bench": {"limits": LIMITS, "keys": [key]}}}
+    for name, document in (("gateway", gateway), ("models", models), ("teams", teams)):
+        with (folder / f"{name}.yaml").open("w") as file:
+            yaml.dump(document, file)
+
+
+def _backend(case: Case, vendor: str) -> dict[str, Any]:
+    address = f"{vendor}/{case.slug}/v1"
+    return {"dialect": "openai", "base_url": address, "api_key_env": "OPENAI_API_KEY", "most_calls": 1000}
+
+
+def _model(shipped: dict[str, Any], case: Case) -> dict[str, Any]:
+    routes = [{**route, "backend": case.slug} for route in shipped["routes"] if route["backend"] == "openai"]
+    return {**shipped, "aliases": [], "routes": routes}

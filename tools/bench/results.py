@@ -1,0 +1,91 @@
+"""`python -m tools.bench.results`: what keeping and finding a picture of 2 MB costs beside the bare commands.
+
+Rule: one client, on the embedded Valkey and the loop that the gateway runs on, with the launcher's malloc settings; the
+ways take turns within a round. CPU is user and system time of this process with its threads, without the server's;
+times of the wall are of one call after the other.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from random import Random
+
+import uvloop
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.redis.parcels import packed, unpacked
+from service.adapters.redis.results import RedisResults
+from service.adapters.state import connect, disconnect
+from service.domain.outcomes import Purchase
+from service.server import keep_memory
+from tests.support.keeping import picture, result
+from tools.bench.measure import MEGABYTE, Spread
+
+PATIENCE = 5.0
+KEY = "igw:result:search:bare"
+MOST_BYTES = 32 * MEGABYTE
+Way = Callable[[], Awaitable[object]]
+
+
+async def measure(url: str, size: int, rounds: int, calls: int) -> None:
+    """Print one table."""
+    pixels = Random(1).randbytes(size)  # noqa: S311 (pixels, not secrets)
+    kept = result(purchase=Purchase(pictures=(picture(pixels),)))
+    parcel = packed(kept, KEY) or b""
+    client, results = connect(url), RedisResults(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
+
+    async def inline(act: Callable[[], object]) -> None:
+        act()
+
+    ways: Mapping[str, Way] = {
+        "SET": lambda: client.set(KEY, parcel, px=600_000),
+        "put": lambda: results.put("search", "r1", kept, 600),
+        "of which packing": lambda: inline(lambda: packed(kept, KEY)),
+        "packing in a thread": lambda: asyncio.to_thread(packed, kept, KEY),
+        "GET": lambda: client.get(KEY),
+        "GETRANGE": lambda: client.getrange(KEY, 0, MOST_BYTES),
+        "get": lambda: results.get("search", "r1"),
+        "of which unpacking": lambda: inline(lambda: unpacked(parcel, KEY)),
+        "unpacking in a thread": lambda: asyncio.to_thread(unpacked, parcel, KEY),
+    }
+    for way in ways.values():
+        await way()
+    assert await results.get("search", "r1") == kept
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            taken[name].append(await cost(way, calls))
+    for name, costs in taken.items():
+        cpu, wall = zip(*costs, strict=True)
+        print(f"| {size / MEGABYTE:g} MB | {name} | {Spread(cpu)} | {Spread(wall)} |", flush=True)
+    await results.close()
+    await disconnect(client)
+
+
+async def cost(way: Way, calls: int) -> tuple[float, float]:
+    """Milliseconds of CPU and of the wall, per call."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(calls):
+        await way()
+    return (time.process_time() - cpu) * 1000 / calls, (time.perf_counter() - wall) * 1000 / calls
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.results")
+    parser.add_argument("--megabytes", type=float, nargs="+", default=[0.1, 2, 8])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--calls", type=int, default=40)
+    options = parser.parse_args()
+    keep_memory()
+    print("| picture | way | CPU, ms | wall, ms |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="bench-results-") as name, embedded_valkey(Path(name)) as url:
+        for megabytes in options.megabytes:
+            uvloop.run(measure(url, round(megabytes * MEGABYTE), options.rounds, options.calls))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Rounds in which the peers take turns, case by case.
+
+Rule: in every other round the order is turned round, so that what else the machine does hits all of them; within a
+round a case goes to one after the other, and the vendor alone is among them. A figure is one run of wrk: it ends by
+itself. CPU is read when the peer has had time to finish what it does after its answers. No round is begun that would
+end too late.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bench.cases import SLOW, Case
+from tools.bench.figures import Figure
+from tools.bench.peers.peer import Peer
+from tools.bench.probe import probe
+from tools.bench.processes import cpu_of, forget_peak, peak_of
+from tools.bench.site import Site
+from tools.bench.wrk import send
+
+AFTERWARDS_SECONDS = 0.3  # the ledger is written every 0.2 s
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """At most so many rounds, of which none but the first is begun that would end after `until` (monotonic clock).
+
+    `seconds` is for how long requests are begun for one figure.
+    """
+
+    cases: Sequence[Case]
+    at_once: Sequence[int]
+    rounds: int
+    seconds: float
+    until: float
+
+
+def rounds(site: Site, plan: Plan, folder: Path, note: Note) -> list[Figure]:
+    """All figures."""
+    found: list[Figure] = []
+    longest = 0.0
+    for number in range(plan.rounds):
+        began = time.monotonic()
+        if number and began + longest > plan.until:
+            break
+        found += _round(site, plan, folder, number, note)
+        longest = max(longest, time.monotonic() - began)
+        note(f"round {number + 1} of {plan.rounds}: {time.monotonic() - began:.0f} s")
+    return found
+
+
+def _round(site: Site, plan: Plan, folder: Path, number: int, note: Note) -> Iterator[Figure]:
+    for case in plan.cases:
+        everybody = site.who_can(case)
+        for peer in everybody if number == 0 else ():
+            note(f"{peer.name} answers {case.name}: {probe(case, peer, site.vendor)} bytes")
+        for at_once in plan.at_once:
+            for peer in everybody[:: -1 if number % 2 else 1]:
+                yield one(case, peer, folder, number, at_once, case.most, plan.seconds)
+
+
+def waiting(site: Site, folder: Path, at_once: int, note: Note) -> list[Figure]:
+    """The case in which all calls are under way at the same time, one for each connection."""
+    found: list[Figure] = []
+    for peer in site.peers:
+        if peer.waits and SLOW.kind not in peer.unable:
+            found.append(one(SLOW, peer, folder, 0, at_once, at_once, 0))
+            note(f"{at_once} calls at {peer.name}: {found[-1].seconds:.0f} s")
+    return found
+
+
+def one(case: Case, peer: Peer, folder: Path, number: int, at_once: int, most: int, seconds: float) -> Figure:
+    """Of one peer, one case, one number of connections and one round."""
+    groups = (peer.own, peer.redis, peer.sql)
+    forget_peak(peer.own)
+    before = [cpu_of(pids) for pids in groups]
+    load = send(case, peer, folder, connections=at_once, most=most, seconds=seconds)
+    time.sleep(AFTERWARDS_SECONDS)
+    own, redis, sql = ((cpu_of(pids) - was) * 1000 / load.count for pids, was in zip(groups, before, strict=True))
+    return Figure(
+        case=case.name,
+        at_once=at_once,
+        peer=peer.name,
+        round=number,
+        requests=load.count,
+        bytes=load.bytes,
+        seconds=load.seconds,
+        cpu=own,
+        redis=redis,
+        sql=sql,
+        p50=load.p50,
+        p99=load.p99,
+        peak=peak_of(peer.own) / 1e6,
+    )

@@ -1,0 +1,98 @@
+"""Do gateways that share a Redis Cluster pay for one another, and do limits hold across them?
+
+Rule: three primaries, each with a replica, and PostgreSQL; one, two and four gateways with the same callers, who are
+spread over gateways and teams. All share this machine's cores, so throughput does not grow with gateways; what may not
+grow is CPU for each request. Then callers at all gateways ask for more pictures of a team than its budget for the day
+pays: as many are served as it pays, to the picture.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.adapters.embedded import embedded_valkey
+from service.adapters.sql.migrate import migrate
+from tests.support.cluster import valkey_cluster
+from tests.support.postgres import wheel_postgres
+from tools.bench.measure import Child
+from tools.bench.scale.callers import Tally, asking, call
+from tools.bench.scale.figures import Shared
+from tools.bench.scale.flights import VENDOR
+from tools.bench.scale.site import CENTS, KEPT, Site, Stores, children, gateways, request, teams_text
+from tools.bench.scale.steady import SMALL, each_once, tell_failures
+
+TEAMS, AT_ONCE = 24, 16
+AFTERWARDS_SECONDS = 0.5  # entries are written every 0.2 s
+REFUSED = 429
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is tried: so many gateways, each time with so many requests; a budget of so many dollars."""
+
+    gateways: Sequence[int]
+    requests: int
+    dollars: int
+
+
+FULL = Plan(gateways=(1, 2, 4), requests=2000, dollars=3)
+QUICK = Plan(gateways=(1, 2), requests=60, dollars=1)
+
+
+def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shared]:
+    """One after the other, on one cluster."""
+    before, found = children(), []
+    with (
+        valkey_cluster(folder / "cluster", replicas=True) as money,
+        wheel_postgres(folder) as server,
+        Child(VENDOR) as vendor,
+    ):
+        nodes = [pid for pid in children() - before if pid not in {server.pid, vendor.pid}]
+        asyncio.run(migrate(server.url))
+        with embedded_valkey(folder / "kept", KEPT) as kept:
+            shared = Stores(money=money, kept=kept, books=server.url, redis=nodes, sql=(server.pid,), results=())
+            for count in plan.gateways:
+                teams = teams_text(TEAMS, {f"poor-{count}": plan.dollars})
+                with gateways(folder / f"site-{count}", vendor.url, shared, teams, count) as site:
+                    found.append(_shared(site, plan, count))
+                note(f"{count} gateways: {found[-1]}")
+    return found
+
+
+def _shared(site: Site, plan: Plan, count: int) -> Shared:
+    for url in site.urls:  # whatever is made at the first request
+        each_once(Site(urls=[url], own=site.own, stores=site.stores, folder=site.folder, start=0), TEAMS, AT_ONCE)
+    before, began = site.cpu(), time.monotonic()
+    tally = _ask(site, plan.requests, [f"team-{number}" for number in range(TEAMS)], count)
+    seconds = time.monotonic() - began
+    tell_failures(tally)
+    time.sleep(AFTERWARDS_SECONDS)
+    cpu, redis, sql, _ = ((now - was) / plan.requests for now, was in zip(site.cpu(), before, strict=True))
+    budget = plan.dollars * CENTS
+    poor = _ask(site, 2 * budget, [f"poor-{count}"], count)
+    assert set(poor.statuses) <= {200, REFUSED}, f"answers by status: {dict(poor.statuses)}"
+    return Shared(
+        gateways=count,
+        requests=plan.requests,
+        failed=tally.failed,
+        seconds=seconds,
+        cpu=cpu,
+        redis=redis,
+        sql=sql,
+        budget=budget,
+        asked=2 * budget,
+        admitted=poor.served,
+    )
+
+
+def _ask(site: Site, most: int, teams: Sequence[str], count: int) -> Tally:
+    """So many requests, by the same number of callers however many gateways there are."""
+    tally, first = Tally(), 100_000_000 * count
+
+    def body(number: int) -> bytes:
+        return request(teams[number % len(teams)], first + number, SMALL, 0)
+
+    asyncio.run(call(site.urls, asking(body, most), AT_ONCE, 0, tally))
+    return tally

@@ -1,0 +1,115 @@
+"""Does a request cost more because many others wait for the vendor?
+
+Rule: one gateway, one team, the same requests in a second at each level; only how long the vendor takes differs. Each
+level includes a round of renewed leases, which go out every 20 s. Renewals are also measured by themselves.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from service.adapters.embedded import embedded_valkey
+from service.domain.ledger import HoldState
+from service.usecases.keep_books import KeepBooks, Pace
+from tests.fakes.books import FakeBooks
+from tests.support.ledgers import stage_on
+from tools.bench.measure import MEGABYTE, Child, resident_bytes
+from tools.bench.scale.figures import Flight, Renewal
+from tools.bench.scale.site import gateways, stores, teams_text
+from tools.bench.scale.steady import LARGE, SMALL, Load, steady
+
+VENDOR = "tools.bench.scale.vendor"
+NAMES = {SMALL: "1 KB", LARGE: "2 MB"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is tried."""
+
+    loads: Sequence[Load]
+    renewals: Sequence[int]
+
+
+FULL = Plan(
+    loads=(
+        *(Load(in_flight=count, per_second=100, seconds=12) for count in (1, 10, 100)),
+        *(Load(in_flight=count, per_second=100, seconds=21) for count in (500, 1000, 2000)),
+        *(Load(in_flight=count, per_second=30, seconds=10, picture=LARGE) for count in (15, 300)),
+    ),
+    renewals=(100, 1000, 2000, 5000),
+)
+QUICK = Plan(
+    loads=(
+        *(Load(in_flight=count, per_second=30, seconds=2) for count in (1, 30)),
+        Load(in_flight=10, per_second=10, seconds=1, picture=LARGE),
+    ),
+    renewals=(100, 500),
+)
+
+
+def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Flight]:
+    """Level by level, on one gateway."""
+    found = []
+    with (
+        Child(VENDOR) as vendor,
+        stores(folder) as shared,
+        gateways(folder / "site", vendor.url, shared, teams_text(1)) as site,
+    ):
+        steady(site, Load(in_flight=4, per_second=20, seconds=1))  # whatever is made at the first request
+        idle = resident_bytes(site.own[0]) / MEGABYTE
+        for load in plan.loads:
+            seen = steady(site, load)
+            note(f"{load.in_flight} in flight: {seen}")
+            found.append(
+                Flight(
+                    answer=NAMES[load.picture],
+                    in_flight=load.in_flight,
+                    requests=seen.requests,
+                    failed=seen.failed,
+                    seconds=seen.seconds,
+                    cpu=seen.cpu,
+                    redis=seen.redis,
+                    sql=seen.sql,
+                    results=seen.results,
+                    idle=idle,
+                    peak=seen.peak,
+                )
+            )
+    return found
+
+
+def renewals(plan: Plan, folder: Path) -> list[Renewal]:
+    """Leases of so many open holds of one team, renewed by the use case itself."""
+    with embedded_valkey(folder / "renewals") as url:
+        return [asyncio.run(_renewal(url, count)) for count in plan.renewals]
+
+
+async def _renewal(url: str, count: int) -> Renewal:
+    async with stage_on("real", url) as stage:
+        await stage.rebuild()
+        keep = KeepBooks(
+            ledger=stage.ledger, books=FakeBooks(), observe=lambda _: None, owner="bench", pace=Pace(sweep=3600)
+        )
+        for _ in range(count):
+            claim = stage.claim()
+            admission = await stage.ledger.hold(stage.team, [claim], [], state=HoldState.SENT)
+            keep.watch([claim], admission.held_at)
+        await keep.extend()  # the script is there now
+        calls, server = _scripts(url)
+        began = time.process_time()
+        await keep.extend()
+        cpu = (time.process_time() - began) * 1000
+        calls_then, server_then = _scripts(url)
+    return Renewal(holds=count, calls=calls_then - calls, server=(server_then - server) / 1000, cpu=cpu)
+
+
+def _scripts(url: str) -> tuple[int, int]:
+    """How many scripts were run, and the server's microseconds in them."""
+    with redis.Redis.from_url(url) as client:
+        told: Any = client.info("commandstats")
+    return told["cmdstat_evalsha"]["calls"], told["cmdstat_evalsha"]["usec"]

@@ -1,0 +1,168 @@
+"""Gateways as in production, with PostgreSQL, a Redis for money and one for results, and any number of teams.
+
+Rule: keys, limits in requests, pictures and dollars, holds, ledger, metrics, log and cache are on; pictures are not
+written to disk. A picture has a price, so that a quote is what is booked. Stores may take two seconds to answer,
+because they share a busy machine. Everything is ended with its block.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from service.adapters.embedded import CACHE, STATE, embedded_valkey
+from service.adapters.sql.migrate import migrate
+from service.domain.teams import digest_of
+from tests.support.gateway import within_patience
+from tests.support.postgres import wheel_postgres
+from tools.bench.peers.running import free_port, running
+from tools.bench.processes import cpu_of
+
+CONFIG = Path(__file__).parents[3] / "config"
+ROUTE = "{ backend: openai, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
+PRICE = "prices:\n  bench: [{ effective: 2026-01-01, source: bench, read: 2026-01-01, per_image: 0.01 }]\n"
+KEPT = {**CACHE, "maxmemory": "512mb"}
+CENTS = 100  # pictures for a dollar
+PLENTY = 1_000_000
+TEAM = """  {name}:
+    limits: {{ requests_per_minute: 1000000, images_per_minute: 1000000, usd_per_day: {dollars} }}
+    keys:
+      - id: {name}
+        sha256: {digest}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Addresses, and the processes behind them. `money` may be a cluster; `results` serve what is kept."""
+
+    money: str
+    kept: str
+    books: str
+    redis: Sequence[int]
+    sql: Sequence[int]
+    results: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Gateways that serve, with what they share. `start` is the CPU that the first took until it was ready."""
+
+    urls: Sequence[str]
+    own: Sequence[int]
+    stores: Stores
+    folder: Path
+    start: float
+
+    def cpu(self) -> Sequence[float]:
+        """Milliseconds so far: of gateways, of the Redis for money, of PostgreSQL, of the Redis for results."""
+        groups = (self.own, self.stores.redis, self.stores.sql, self.stores.results)
+        return [1000 * cpu_of(pids) for pids in groups]
+
+
+def request(team: str, number: int, picture: int, milliseconds: int) -> bytes:
+    """For a picture of so many bytes after so many milliseconds; no two numbers have the same prompt."""
+    prompt = f"number {number:09d}, picture of {picture} bytes after {milliseconds} ms"
+    body = json.dumps({"model": "gpt-image-2", "prompt": prompt, "quality": "low"})
+    lines = (
+        "POST /v1/images/generations HTTP/1.1",
+        "host: localhost",
+        f"authorization: Bearer igw_{team}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    )
+    return "\r\n".join((*lines, "", body)).encode()
+
+
+def teams_text(count: int, budgets: dict[str, int] | None = None) -> str:
+    """teams.yaml: team-0 and so on with more than they need, and others with so many dollars a day."""
+    dollars = {f"team-{number}": PLENTY for number in range(count)} | (budgets or {})
+    each = (TEAM.format(name=name, dollars=most, digest=digest_of(f"igw_{name}")) for name, most in dollars.items())
+    return "teams:\n" + "".join(each)
+
+
+def write_settings(folder: Path, vendor: str, teams: str) -> None:
+    """The three files."""
+    folder.mkdir(parents=True)
+    backend = {"dialect": "openai", "base_url": f"{vendor}/v1", "api_key_env": "OPENAI_API_KEY", "most_calls": 5000}
+    gateway = {
+        "backends": {"openai": backend},
+        "pictures": {"keep": "linked"},
+        "cache": {"seconds": 3600},
+        "state": {"answer_seconds": 2},
+        "serving": {"grace_seconds": 0},
+    }
+    models = (CONFIG / "models.yaml").read_text()
+    assert ROUTE in models
+    models = models.replace(ROUTE, ROUTE.replace("price: gpt-image-2", "price: bench")).replace("prices:\n", PRICE, 1)
+    (folder / "gateway.yaml").write_text(json.dumps(gateway))
+    (folder / "models.yaml").write_text(models)
+    (folder / "teams.yaml").write_text(teams)
+
+
+@contextmanager
+def stores(folder: Path) -> Iterator[Stores]:
+    """One Redis for money, one for results, and PostgreSQL."""
+    with wheel_postgres(folder) as server, ExitStack() as stack:
+        asyncio.run(migrate(server.url))
+        before = children()
+        kept = stack.enter_context(embedded_valkey(folder / "kept", KEPT))
+        between = children()
+        money = stack.enter_context(embedded_valkey(folder / "money", {**STATE, "maxmemory": "4gb"}))
+        results, redis = [*between - before], [*children() - between]
+        yield Stores(money=money, kept=kept, books=server.url, redis=redis, sql=(server.pid,), results=results)
+
+
+def children() -> set[int]:
+    """Processes of this one."""
+    return {child.pid for child in psutil.Process().children()}
+
+
+@contextmanager
+def gateways(folder: Path, vendor: str, shared: Stores, teams: str, count: int = 1) -> Iterator[Site]:
+    """Start them, and wait until they are ready."""
+    write_settings(folder / "config", vendor, teams)
+    with ExitStack() as stack:
+        found = [stack.enter_context(_gateway(folder / f"gateway-{number}", shared)) for number in range(count)]
+        urls, own = [f"http://127.0.0.1:{port}" for port, _ in found], [pid for _, pid in found]
+        assert all(within_patience(lambda url=url: ready(url)) for url in urls), "a gateway is not ready"  # type: ignore[misc]
+        yield Site(urls=urls, own=own, stores=shared, folder=folder / "config", start=cpu_of(own[:1]))
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _gateway(place: Path, shared: Stores) -> Iterator[tuple[int, int]]:
+    place.mkdir()
+    told = {
+        "IMAGE_GATEWAY_CONFIG": str(place.parent / "config"),
+        "OPENAI_API_KEY": "sk-bench",
+        "REDIS_URL": shared.money,
+        "CACHE_REDIS_URL": shared.kept,
+        "DATABASE_URL": shared.books,
+    }
+    port = free_port()
+    where = ("--host", "127.0.0.1", "--port", str(port), "--data-dir", str(place / "data"))
+    with running((sys.executable, "-m", "service", "serve", *where), port, place / "log", told) as pid:
+        yield port, pid
+
+
+def ready(url: str) -> bool:
+    """Does it say so?"""
+    try:
+        return bool(get(f"{url}/health/ready"))
+    except OSError:
+        return False
+
+
+def get(url: str) -> bytes:
+    """A page. Raises `OSError` if there is none."""
+    with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 (our own server)
+        page: bytes = answer.read()
+        return page

@@ -1,0 +1,46 @@
+"""Bytes of a Redis: what `tools.bench.memory` measures, and a team with limits that has bought once.
+
+Rule: what a fresh embedded Valkey says that it uses, before and after, divided by their number.
+"""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+from service.adapters.embedded import embedded_valkey
+from service.domain.ledger import HoldState
+from tests.support.ledgers import stage_on
+from tools.bench.memory import ENDED, LIMITS, money, results, used
+
+TEAM = "a team that has bought"
+
+
+def spaces(folder: Path, holds: int, teams: int, kept: int) -> dict[str, float]:
+    """Bytes, by what takes them."""
+    with embedded_valkey(folder / "money") as url:
+        found = asyncio.run(money(url, holds))
+    with embedded_valkey(folder / "kept") as url:
+        found |= asyncio.run(results(url, kept))
+    with embedded_valkey(folder / "teams") as url:
+        return found | {TEAM: asyncio.run(_team(url, teams)) - found[ENDED]}
+
+
+async def _team(url: str, count: int) -> float:
+    """Counters, an empty stream and a name, for a team; with one hold that has ended."""
+    await _buy(url)  # the scripts are there now
+    empty = await used(url)
+    for _ in range(count):
+        await _buy(url)
+    return (await used(url) - empty) / count
+
+
+async def _buy(url: str) -> None:
+    """By a new team."""
+    async with stage_on("real", url) as stage:
+        await stage.ledger.announce([stage.team])
+        await stage.rebuild()
+        claim = stage.claim()
+        admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
+        posted = await stage.ledger.post(dataclasses.replace(claim.entry, held_at=admission.held_at))
+        assert posted.ticket, "it was posted before"
+        await stage.ledger.written(stage.team, [posted.ticket])

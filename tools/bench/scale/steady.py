@@ -1,0 +1,116 @@
+"""An even stream of requests, of which some seconds in the middle are measured.
+
+Rule: callers begin evenly over the time that one request waits, so that always as many are under way and as many end in
+every second; what is measured begins when all have begun. `per_second` times that wait are the callers.
+"""
+
+import asyncio
+import itertools
+import sys
+import time
+from dataclasses import dataclass
+
+from tools.bench.measure import MEGABYTE
+from tools.bench.processes import forget_peak, peak_of
+from tools.bench.scale.callers import Tally, asking, call
+from tools.bench.scale.site import Site, request
+
+SETTLING_SECONDS = 0.5
+SMALL, LARGE = 400, 2_000_000  # bytes of the picture
+_hundreds_of_millions = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """So many calls under way, and so many that begin in a second, spread over so many teams, for `seconds`."""
+
+    in_flight: int
+    per_second: float
+    seconds: float
+    teams: int = 1
+    picture: int = SMALL
+
+    @property
+    def wait(self) -> float:
+        """Seconds that the vendor takes."""
+        return self.in_flight / self.per_second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """For one request: milliseconds of CPU of gateways, Redis for money, PostgreSQL, Redis for results.
+
+    `peak` is in megabytes; `failed` counts from the first caller to the last.
+    """
+
+    requests: int
+    failed: int
+    seconds: float
+    cpu: float
+    redis: float
+    sql: float
+    results: float
+    peak: float
+
+
+def steady(site: Site, load: Load) -> Seen:
+    """Measure."""
+    return asyncio.run(_steady(site, load))
+
+
+async def _steady(site: Site, load: Load) -> Seen:
+    tally, first, stopped = Tally(), next(_hundreds_of_millions) * 10_000_000, asyncio.Event()
+    numbers = itertools.count(first)
+
+    def following() -> bytes | None:
+        if stopped.is_set():
+            return None
+        number = next(numbers)
+        return request(f"team-{number % load.teams}", number, load.picture, round(load.wait * 1000))
+
+    calling = asyncio.create_task(call(site.urls, following, load.in_flight, load.wait, tally))
+    await _pause(calling, load.wait + SETTLING_SECONDS)
+    forget_peak(site.own)
+    served, began, before = tally.served, time.monotonic(), site.cpu()
+    await _pause(calling, load.seconds)
+    taken = [now - was for now, was in zip(site.cpu(), before, strict=True)]
+    served, seconds, peak = tally.served - served, time.monotonic() - began, peak_of(site.own)
+    stopped.set()
+    await calling
+    tell_failures(tally)
+    cpu, redis, sql, results = (each / max(1, served) for each in taken)
+    return Seen(
+        requests=served,
+        failed=tally.failed,
+        seconds=seconds,
+        cpu=cpu,
+        redis=redis,
+        sql=sql,
+        results=results,
+        peak=peak / MEGABYTE,
+    )
+
+
+def tell_failures(tally: Tally) -> None:
+    """Say what the last one was."""
+    if tally.failed:
+        sys.stderr.write(f"answers by status: {dict(tally.statuses)}, the last: {tally.wrong!r}\n")
+
+
+async def _pause(calling: asyncio.Task[None], seconds: float) -> None:
+    """Wait, but not for callers that have failed."""
+    await asyncio.wait([calling], timeout=seconds)
+    if calling.done():
+        calling.result()
+
+
+def each_once(site: Site, teams: int, at_once: int) -> int:
+    """One request of every team; how many failed."""
+    tally, first = Tally(), next(_hundreds_of_millions) * 10_000_000
+
+    def body(number: int) -> bytes:
+        return request(f"team-{number}", first + number, SMALL, 0)
+
+    asyncio.run(call(site.urls, asking(body, teams), min(at_once, teams), 0, tally))
+    tell_failures(tally)
+    return tally.failed

@@ -1,0 +1,42 @@
+"""A vendor that takes as long as it is told: `python -m tools.bench.scale.vendor`.
+
+Rule: as `tools.bench.upstream`, but `after N ms` in the prompt says how much later the answer comes. It costs next to
+nothing, so that thousands may wait at the same time. Serves until SIGTERM.
+"""
+
+import asyncio
+import re
+import sys
+from functools import partial
+
+import uvloop
+
+from tools.bench.upstream import WANTED, Upstream, answer
+
+AFTER = re.compile(rb"after (\d+) ms")
+
+
+class Vendor(Upstream):
+    """One connection, one request at a time."""
+
+    def answer(self) -> None:
+        """Of the request that has come, when it is time."""
+        wanted = answer(int(WANTED.findall(self._head)[0]))
+        seconds = int(AFTER.findall(self._head)[0]) / 1000
+        asyncio.get_running_loop().call_later(seconds, partial(self._say, wanted))
+
+    def _say(self, wanted: tuple[bytes, bytes]) -> None:
+        if not self._transport.is_closing():
+            self._transport.writelines(wanted)
+
+
+async def serve() -> None:
+    """Listen on a free port and say where."""
+    server = await asyncio.get_running_loop().create_server(Vendor, "127.0.0.1", 0, backlog=2048)
+    sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve())

@@ -1,0 +1,223 @@
+"""`python -m tools.bench.scrape`: how long a scrape takes with many teams, and what counting costs each request.
+
+Rule: the crowd is made of the events that a gateway tells; nothing is served. Figures are CPU of this process, as a
+median with the extremes. Beside them stands the same text from prometheus-client's own encoder.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from service.adapters.metrics.expose import Exposition, process_registry
+from service.adapters.metrics.observe import Metrics
+from service.domain.errors import FailureKind
+from service.domain.ledger import Basis, Entry, Status
+from service.domain.limits import TEAM, Limit, Measure, Standing
+from service.domain.marks import Marks, Operation, Verdict
+from service.domain.pricing import NANO
+from service.domain.readings import Backlog, Readings
+from service.usecases.events import (
+    AttemptFinished,
+    EntryPosted,
+    Event,
+    FlightTaken,
+    ReadingsTaken,
+    RequestFinished,
+)
+from service.usecases.flights import Seat
+from tools.bench.measure import Spread
+
+MODELS, TIERS, SIZES = 10, ("low", "high"), ("1024x1024", "1536x1024")
+OF_A_TEAM = 3  # models that one team uses
+FAILED = (Verdict.INVALID, Verdict.LIMITED, Verdict.UPSTREAM_FAILED)
+BUDGETS = (
+    Limit(TEAM, Measure.DAY, 50 * NANO),
+    Limit(TEAM, Measure.MONTH, 800 * NANO),
+    Limit("tier:high", Measure.DAY, 20 * NANO),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """One team's use of one model at one tier and size."""
+
+    team: str
+    model: str
+    backend: str
+    tier: str
+    size: str
+
+
+def askings(teams: int) -> Iterator[Asking]:
+    """Every team uses three models, both tiers and both sizes."""
+    for team in range(teams):
+        for at in range(OF_A_TEAM):
+            number = (team + at) % MODELS
+            for tier in TIERS:
+                for size in SIZES:
+                    yield Asking(
+                        team=f"team-{team}",
+                        model=f"gpt-image-{number}",
+                        backend=("openai", "together")[number % 2],
+                        tier=tier,
+                        size=size,
+                    )
+
+
+def served(one: Asking, cache: str) -> list[Event]:
+    """What is told of a request that bought a picture, or was served one that was kept."""
+    bought = cache == "miss"
+    events: list[Event] = [
+        FlightTaken(seat=Seat.LEAD),
+        AttemptFinished(request_id="req_1", backend=one.backend, model=one.model, seconds=12, failure=None),
+        EntryPosted(entry=entry(one, cache)),
+        answered(one, Verdict.SERVED, cache),
+    ]
+    return events if bought else events[2:]
+
+
+def answered(one: Asking, verdict: Verdict, cache: str = "none") -> RequestFinished:
+    """The end of a request."""
+    served = verdict is Verdict.SERVED
+    return RequestFinished(
+        request_id="req_1",
+        method="POST",
+        path="/v1/images/generations",
+        status=200 if served else 400,
+        milliseconds=12_345.6,
+        bytes_out=2_000_000,
+        facts={},
+        team=one.team,
+        operation=Operation.GENERATE,
+        verdict=verdict,
+        marks=Marks(model=one.model, tier=one.tier, backend=one.backend if served else "", cache=cache),
+        refused=Limit(TEAM, Measure.REQUESTS, 1) if verdict is Verdict.LIMITED else None,
+    )
+
+
+def entry(one: Asking, cache: str) -> Entry:
+    """What is booked for it."""
+    return Entry(
+        hold_id="h",
+        request_id="req_1",
+        team=one.team,
+        key="k",
+        operation="generate",
+        model=one.model,
+        backend=one.backend,
+        upstream_model=one.model,
+        price_version="2026",
+        output_format="png",
+        n=1,
+        cost=41_000_000 if cache == "miss" else 0,
+        saved=0 if cache == "miss" else 41_000_000,
+        basis=Basis.USAGE if cache == "miss" else Basis.CACHE,
+        status=Status.DELIVERED,
+        resolved_tier=one.tier,
+        size=one.size,
+        text_in=40,
+        image_out=1000,
+        cache=cache,
+    )
+
+
+def crowd(teams: int) -> Iterator[Event]:
+    """Everything that has happened to a gateway with so many teams."""
+    for one in askings(teams):
+        yield from served(one, "miss")
+        yield from served(one, "hit")
+        for verdict in FAILED:
+            yield answered(one, verdict)
+    for number in range(MODELS):
+        for kind in FailureKind:
+            yield AttemptFinished(
+                request_id="req_1",
+                backend=("openai", "together")[number % 2],
+                model=f"gpt-image-{number}",
+                seconds=1,
+                failure=kind,
+            )
+    names = tuple(f"team-{team}" for team in range(teams))
+    standings = tuple(Standing(limit=limit, used=limit.most // 3, resets_in=60) for limit in BUDGETS)
+    yield ReadingsTaken(
+        readings=Readings(
+            at=1_795_262_400,
+            teams=names,
+            backlog=Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0),
+            budgets=dict.fromkeys(names, standings),
+            expiries=(),
+            shutdowns={},
+            models={},
+            version="0123456789ab",
+        )
+    )
+
+
+def metrics_of(teams: int) -> Metrics:
+    """A gateway that has seen the crowd."""
+    seen = Metrics(version="1.2.3", python="3.11.7")
+    for event in crowd(teams):
+        seen(event)
+    return seen
+
+
+class Replayed(Collector):
+    """What a text says, as prometheus-client's own objects."""
+
+    def __init__(self, text: str) -> None:
+        self._families = [*text_string_to_metric_families(text)]
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything."""
+        yield from self._families
+
+
+def timed(work: Callable[[], object], times: int, count: int = 1) -> Spread:
+    """CPU milliseconds of one of `count`."""
+    found = []
+    for _ in range(times):
+        before = time.thread_time()
+        work()
+        found.append((time.thread_time() - before) * 1000 / count)
+    return Spread(found)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.scrape")
+    parser.add_argument("--teams", type=int, nargs="+", default=[1, 50, 200, 1000])
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    print("| teams | series | bytes | scrape, CPU ms | prometheus-client's encoder, CPU ms |")
+    print("|---|---|---|---|---|")
+    for teams in options.teams:
+        tell = Exposition(metrics_of(teams), process_registry())
+        body, _ = tell("")
+        registry = CollectorRegistry()
+        registry.register(Replayed(body.decode()))
+        series = sum(not line.startswith(b"#") for line in body.splitlines())
+        ours = timed(lambda tell=tell: tell(""), options.rounds)  # type: ignore[misc]  # bound at once
+        theirs = timed(lambda registry=registry: generate_latest(registry), options.rounds)  # type: ignore[misc]
+        print(f"| {teams} | {series} | {len(body)} | {ours} | {theirs} |")
+    seen, one = metrics_of(200), next(askings(1))
+    print("\n| request | events | CPU µs |\n|---|---|---|")
+    for cache in ("miss", "hit"):
+        events = served(one, cache)
+
+        def count(events: list[Event] = events) -> None:
+            for _ in range(10_000):
+                for event in events:
+                    seen(event)
+
+        print(
+            f"| {cache} | {len(events)} | {Spread([1000 * ms for ms in timed(count, options.rounds, 10_000).values])} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

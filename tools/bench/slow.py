@@ -1,0 +1,44 @@
+"""A vendor that takes its time: `python -m tools.bench.slow PORT SECONDS` answers each call so much later.
+
+Rule: the answer lies ready; a request's body is counted and thrown away. It costs next to nothing, so that thousands
+may wait at the same time. Serves until SIGTERM.
+"""
+
+import asyncio
+import sys
+
+import uvloop
+
+from tools.bench.canned import canned
+from tools.bench.cases import SLOW
+from tools.bench.upstream import Upstream
+
+BODY = canned(SLOW)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+
+
+class Slow(Upstream):
+    """One connection, one request at a time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def answer(self) -> None:
+        """Later."""
+        asyncio.get_running_loop().call_later(self._seconds, self._write)
+
+    def _write(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.writelines((HEAD, BODY))
+
+
+async def serve(port: int, seconds: float) -> None:
+    """Listen."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Slow(seconds), "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2])))

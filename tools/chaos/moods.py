@@ -1,0 +1,213 @@
+"""A vendor with moods: most calls bring a picture, some are refused, cut, torn down or slow; at times it is away.
+
+Rule: chance comes from a seed. The vendor writes down what it did with every call, so that afterwards it can be said of
+each whether it may be billed: the picture was drawn, whether or not all of it arrived. A call that was torn down before
+it was read has no name; all the vendor knows is that there was one.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from http import HTTPStatus
+from random import Random
+
+from tests.simulators import openai
+from tests.simulators.exchange import Reply
+from tests.simulators.recording import Recorded
+from tests.simulators.server import Defaults
+from tests.support.vendor_host import heads
+
+SLOW_SECONDS = (1.0, 3.0)
+SOON = {"retry-after-ms": "300"}
+
+
+class Mood(StrEnum):
+    """What it does with a call."""
+
+    DRAWS = "draws"
+    DAWDLES = "draws slowly"
+    CUTS = "draws, and sends half"
+    TEARS = "tears it down unread"
+    LIMITS = "429"
+    OVERLOADED = "503"
+    FAILS = "500"
+    BLOCKS = "400"
+
+
+WEIGHTS: Mapping[Mood, float] = {
+    Mood.DRAWS: 87,
+    Mood.DAWDLES: 4,
+    Mood.CUTS: 1,
+    Mood.TEARS: 1,
+    Mood.LIMITS: 1,
+    Mood.OVERLOADED: 2,
+    Mood.FAILS: 2,
+    Mood.BLOCKS: 2,
+}
+BILLED = frozenset({Mood.DRAWS, Mood.DAWDLES, Mood.CUTS})
+REFUSALS: Mapping[Mood, str] = {
+    Mood.LIMITS: "slow_down",
+    Mood.OVERLOADED: "server_is_overloaded",
+    Mood.FAILS: "server_error",
+    Mood.BLOCKS: "moderation_blocked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What became of the call whose prompt is the name; no name if it was not read. `at` is in monotonic seconds."""
+
+    name: str
+    mood: Mood
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """From when to when, in monotonic seconds, nothing was to be had."""
+
+    began: float
+    ended: float = float("inf")
+
+
+@dataclass(slots=True)
+class Moody:
+    """One vendor."""
+
+    chance: Random
+    held: socket.socket
+    calls: list[Called] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    _listening: asyncio.Server | None = None
+    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def base_url(self) -> str:
+        """Where gateways find it."""
+        return f"http://127.0.0.1:{self.held.getsockname()[1]}/v1"
+
+    @property
+    def away(self) -> bool:
+        """Is it having an outage?"""
+        return bool(self.outages) and self.outages[-1].ended == float("inf")
+
+    async def listen(self) -> None:
+        """Take connections."""
+        self._listening = await asyncio.start_server(self._accept, *self.held.getsockname())
+
+    def deafen(self) -> None:
+        """Refuse connections."""
+        if self._listening:
+            self._listening.close()
+
+    async def be_away(self, seconds: float, *, refusing: bool) -> None:
+        """Have an outage: refuse connections, or take them and answer each call with 503."""
+        self.outages.append(Outage(time.monotonic()))
+        if refusing:
+            self.deafen()
+        await asyncio.sleep(seconds)
+        if refusing:
+            await self.listen()
+        self.outages[-1] = Outage(self.outages[-1].began, time.monotonic())
+
+    def was_well(self, began: float, ended: float) -> bool:
+        """Was there no outage at any moment in between?"""
+        return all(outage.ended < began or outage.began > ended for outage in self.outages)
+
+    def has_refused(self, name: str, began: float, ended: float) -> bool:
+        """Was this asked for in between, and refused?"""
+        return any(call.name == name and call.mood in REFUSALS and began <= call.at <= ended for call in self.calls)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while await self._call(reader, writer):
+                    pass
+        finally:
+            writer.close()
+
+    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one call; may another one come on this connection?"""
+        head = await heads(reader)
+        mood = Mood.OVERLOADED if self.away else self.chance.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
+        if mood is Mood.TEARS:
+            self.calls.append(Called("", mood, time.monotonic()))
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            return False
+        asked = await _asked(head, reader)
+        self.calls.append(Called(asked.fields["prompt"], mood, time.monotonic()))
+        if mood is Mood.DAWDLES:
+            await asyncio.sleep(self.chance.uniform(*SLOW_SECONDS))
+        reply = _refusal(mood) if mood in REFUSALS else openai.respond(asked, Defaults())
+        last = self.away or mood is Mood.CUTS
+        said = _bytes(reply, last=last)
+        writer.write(said[: len(said) // 2] if mood is Mood.CUTS else said)
+        await writer.drain()
+        return not last
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        self.deafen()
+        for connection in [*self._connections]:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+
+@asynccontextmanager
+async def moody(seed: int) -> AsyncIterator[Moody]:
+    """A vendor between enter and exit, on a port that stays its own while it refuses connections."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        vendor = Moody(Random(seed), held)  # noqa: S311 (moods, not secrets)
+        await vendor.listen()
+        try:
+            yield vendor
+        finally:
+            await vendor.close()
+
+
+async def _asked(head: str, reader: asyncio.StreamReader) -> Recorded:
+    """The request behind a header, as the simulators take it."""
+    first, *lines = head.rstrip().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    body = await reader.readexactly(int(headers["content-length"]))
+    return Recorded(
+        method=method,
+        path=path,
+        headers=headers,
+        content_type=headers["content-type"],
+        fields=json.loads(body),
+        raw_length=len(body),
+    )
+
+
+@cache
+def _refusal(mood: Mood) -> Reply:
+    answer = openai.FAULTS[REFUSALS[mood]]
+    headers = dict(answer.headers) | (SOON if mood is Mood.LIMITS else {})
+    return Reply(status=answer.status or 500, headers=headers, chunks=(answer.body or b"",))
+
+
+def _bytes(reply: Reply, *, last: bool) -> bytes:
+    headers = {"content-type": "application/json"} | dict(reply.headers) | {"content-length": str(len(reply.body))}
+    headers |= {"connection": "close"} if last else {}
+    lines = [
+        f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
+        *(f"{name}: {headers[name]}" for name in headers),
+    ]
+    return "\r\n".join((*lines, "", "")).encode() + reply.body

@@ -1,0 +1,82 @@
+"""A vendor that takes longer than an SDK waits by itself: does the picture arrive, and how often is it paid for?
+
+Rule: nothing is scaled down. The SDK has the timeout and the retries that it comes with, the gateway the shipped
+seconds between signs of life.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.gateway import GatewayProcess
+from tests.support.sdk_js import Told
+from tests.support.sdk_py import Call, Patience, sdk
+from tests.support.sites import Site, site
+from tools.chaos.rounds import FREE
+
+WISH = {"model": "gpt-image-2", "width": 1024, "height": 1024, "response_format": "base64"}
+UNBROKEN = Patience(seconds=None, retries=None, longest=600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """One caller: how many `pictures` came after how many seconds and tries; calls to the vendor; nano-USD booked."""
+
+    keepalive: bool
+    pictures: int
+    seconds: float
+    tries: int
+    calls: int
+    cost: int
+
+    @property
+    def clean(self) -> bool:
+        """Did it get its picture, bought once?"""
+        return self.pictures == self.calls == 1
+
+
+def outwaited(folder: Path, seconds: float) -> Sequence[Waited]:
+    """Two callers at once, with keep-alive and without, through Together's newest SDK for Python."""
+    with ExitStack() as stack:
+        place = stack.enter_context(site(folder, teams=2, limits=FREE, delay=seconds))
+        gateway = stack.enter_context(place.gateway())
+        pool = stack.enter_context(ThreadPoolExecutor())
+        asked = zip((True, False), place.teams, strict=True)
+        waits = [pool.submit(_wait, place, gateway, team, keepalive) for keepalive, team in asked]
+        return [wait.result() for wait in waits]
+
+
+def _wait(place: Site, gateway: GatewayProcess, team: str, keepalive: bool) -> Waited:
+    with sdk("new") as called:
+        began = time.monotonic()
+        told = called(_call(gateway.url, team, keepalive))
+        seconds = time.monotonic() - began
+    place.settle(team)
+    return Waited(
+        keepalive=keepalive,
+        pictures=_pictures(told),
+        seconds=seconds,
+        tries=sum(line["event"] == "request" and line.get("team") == team for line in gateway.logged()),
+        calls=sum(request.fields["prompt"] == team for request in place.vendor.requests),
+        cost=sum(entry.cost for entry in asyncio.run(place.booked(team))),
+    )
+
+
+def _call(url: str, team: str, keepalive: bool) -> Call:
+    return Call(
+        url=url,
+        key=f"igw_{team}",
+        operation="generate",
+        params=WISH | {"prompt": team},
+        headers={"x-gateway-keepalive": str(keepalive).lower()},
+        patience=UNBROKEN,
+        sdk="together",
+    )
+
+
+def _pictures(told: Told) -> int:
+    return 0 if told.error else len(told.result["data"] or ())

@@ -1,0 +1,274 @@
+"""Callers in a storm: three gateways, two vendors with moods that are also away at times, and a steady load.
+
+Rule: the load is bounded and ends by itself. Vendors say what they did, the books what is owed; callers say only what
+they were told and how long it took. Nobody may be paid twice for a wish, nothing that may be billed may be missing in
+the books, and nobody may be told 5xx, unless it may have been bought, while a vendor was well that had not refused.
+"""
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from random import Random
+
+import httpx2
+
+from service.domain.ledger import Basis, Entry
+from tests.support.gateway import patient
+from tests.support.sites import LEASE_SECONDS, site
+from tools.chaos.moods import BILLED, Mood, Moody, moody
+
+GATEWAYS = 3
+MOST_TRIES = 3  # as the SDKs do
+MOST_AT_ONCE = 500
+MOST_SECONDS = 60  # that a caller waits
+PATH = "/v1/images/generations"
+ROUTE = "{ backend: %s, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
+OTHER = """
+  other:
+    dialect: openai
+    base_url: https://api.openai.com/v1
+    api_key_env: OTHER_API_KEY
+sandbox:
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """So many wishes a second for so many seconds; in each `period` of seconds each vendor is `away` once, in turn."""
+
+    rate: float
+    seconds: float
+    period: float
+    away: float
+    seed: int = 1
+
+
+LONG = Weather(rate=50, seconds=600, period=80, away=10)
+SHORT = Weather(rate=20, seconds=10, period=16, away=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Something that somebody wants. `key`: under an Idempotency-Key; `counts`: as an SDK that counts its tries.
+
+    Who is in a `hurry` hangs up after so many seconds and asks again; who does not count asks once.
+    """
+
+    name: str
+    key: bool
+    counts: bool
+    hurry: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one try was told, when. Status 0: no answer, and the code says why; hurry is a `ReadTimeout`."""
+
+    name: str
+    status: int
+    code: str
+    billed: bool
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """What a storm left behind.
+
+    `calls` are what vendors did. Of the `entries` some are `unconfirmed`, and so many are `uncalled`: their wishes were
+    drawn by nobody. `doubled` wishes were bought or booked twice, `lost` ones are not in the books, `sure` ones were
+    drawn by nobody and their entries do not say so. Of the replies of 5xx for what was certainly not bought, those are
+    `avoidable` for which there was a vendor that was well and had not refused; `unlucky` were refused by all that were.
+    """
+
+    wishes: int
+    told: Sequence[Told]
+    calls: Counter[Mood]
+    entries: int
+    unconfirmed: int
+    uncalled: int
+    doubled: Sequence[str]
+    lost: Sequence[str]
+    sure: Sequence[str]
+    avoidable: Sequence[str]
+    unlucky: Sequence[str]
+
+    @property
+    def clean(self) -> bool:
+        """Is all as it must be?"""
+        return not (self.doubled or self.lost or self.sure or self.avoidable)
+
+
+def storm(folder: Path, weather: Weather) -> Wake:
+    """Have one, and look what it left behind."""
+    return asyncio.run(_storm(folder, weather))
+
+
+async def _storm(folder: Path, weather: Weather) -> Wake:
+    async with AsyncExitStack() as stack:
+        place = stack.enter_context(site(folder, teams=1, limits="{}"))
+        _two_accounts(folder / "config")
+        vendors = [await stack.enter_async_context(moody(weather.seed + number)) for number in range(2)]
+        environment = {
+            "OPENAI_BASE_URL": vendors[0].base_url,
+            "OTHER_BASE_URL": vendors[1].base_url,
+            "OTHER_API_KEY": "sk-other",
+        }
+        urls = [stack.enter_context(place.gateway(**environment)).url for _ in range(GATEWAYS)]
+        outages = asyncio.create_task(_outages(vendors, weather))
+        told = await _load(urls, place.teams[0], weather)
+        await outages
+        await asyncio.to_thread(place.settle, place.teams[0])
+        entries = [entry for entry in await place.booked(place.teams[0]) if entry.basis is not Basis.CACHE]
+        return _wake(told, vendors, entries)
+
+
+def _two_accounts(folder: Path) -> None:
+    """Two accounts of a vendor, asked by lot."""
+    models, settings = folder / "models.yaml", folder / "gateway.yaml"
+    routes = f"    routes:\n      - {ROUTE % 'openai'}\n"
+    assert models.read_text().count(routes) == 1
+    models.write_text(models.read_text().replace(routes, f"    policy: weighted\n{routes}      - {ROUTE % 'other'}\n"))
+    text = patient(settings.read_text()).replace("\nsandbox:\n", OTHER)
+    settings.write_text(text.replace(f"lease_seconds: {LEASE_SECONDS}", "lease_seconds: 60"))  # nobody is killed here
+
+
+async def _outages(vendors: Sequence[Moody], weather: Weather) -> None:
+    """One vendor at a time, with a pause before each; every other time it refuses connections."""
+    turn, end = weather.period / len(vendors), time.monotonic() + weather.seconds
+    for number, vendor in enumerate(cycle(vendors)):
+        if time.monotonic() + turn > end:
+            return
+        await asyncio.sleep(turn - weather.away)
+        await vendor.be_away(weather.away, refusing=(number + number // len(vendors)) % 2 == 0)
+
+
+async def _load(urls: Sequence[str], team: str, weather: Weather) -> list[Told]:
+    """Ask at a steady pace, whatever becomes of it, and wait for the last answer."""
+    gate = asyncio.Semaphore(MOST_AT_ONCE)
+    limits = httpx2.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE)
+    wishes = _wishes(weather)
+    began, tasks = time.monotonic(), []
+    async with httpx2.AsyncClient(timeout=MOST_SECONDS, limits=limits, trust_env=False) as client:
+        for number, wish in enumerate(wishes):
+            await asyncio.sleep(began + number / weather.rate - time.monotonic())
+            await gate.acquire()
+            task = asyncio.create_task(_granted(client, urls, number, team, wish))
+            task.add_done_callback(lambda _: gate.release())
+            tasks.append(task)
+        return [told for tries in await asyncio.gather(*tasks) for told in tries]
+
+
+Answered = httpx2.Response | httpx2.TransportError
+
+
+def _wishes(weather: Weather) -> list[Wish]:
+    chance = Random(weather.seed)  # noqa: S311 (a load, not secrets)
+    return [
+        Wish(
+            name=f"wish-{number}",
+            key=chance.random() < 0.3,
+            counts=(counts := chance.random() < 0.5),
+            hurry=chance.uniform(0.05, 1.5) if counts and chance.random() < 0.2 else None,
+        )
+        for number in range(round(weather.rate * weather.seconds))
+    ]
+
+
+async def _granted(client: httpx2.AsyncClient, urls: Sequence[str], at: int, team: str, wish: Wish) -> list[Told]:
+    """Ask, and ask again where an SDK would; every try at another gateway."""
+    told: list[Told] = []
+    for tried in range(MOST_TRIES if wish.counts else 1):
+        began = time.monotonic()
+        reply = await _asked(client, urls[(at + tried) % len(urls)], team, wish, tried)
+        told.append(_told(wish.name, reply, began))
+        if isinstance(reply, httpx2.Response) and reply.headers.get("x-should-retry") != "true":
+            break
+        await asyncio.sleep(_pause(reply))
+    return told
+
+
+def _pause(reply: Answered) -> float:
+    """Seconds until the next try."""
+    return float(reply.headers.get("retry-after", "0.5")) if isinstance(reply, httpx2.Response) else 0.1
+
+
+async def _asked(client: httpx2.AsyncClient, url: str, team: str, wish: Wish, tried: int) -> Answered:
+    headers = {"authorization": f"Bearer igw_{team}", "x-request-id": wish.name}
+    headers |= {"idempotency-key": wish.name} if wish.key else {}
+    headers |= {"x-stainless-retry-count": str(tried)} if wish.counts else {}
+    body = {"model": "gpt-image-2", "prompt": wish.name, "quality": "low", "size": "1024x1024"}
+    patience = wish.hurry if wish.hurry and tried == 0 else MOST_SECONDS
+    try:
+        return await client.post(url + PATH, json=body, headers=headers, timeout=patience)
+    except httpx2.TransportError as error:
+        return error
+
+
+def _told(name: str, reply: Answered, began: float) -> Told:
+    ended = time.monotonic()
+    if isinstance(reply, httpx2.TransportError):
+        return Told(name, 0, type(reply).__name__, billed=False, began=began, ended=ended)
+    error = {} if reply.is_success else reply.json()["error"]
+    return Told(name, reply.status_code, error.get("code") or "", error.get("may_be_billed", False), began, ended)
+
+
+def _wake(told: Sequence[Told], vendors: Sequence[Moody], entries: Sequence[Entry]) -> Wake:
+    calls = [call for vendor in vendors for call in vendor.calls]
+    bought = Counter(call.name for call in calls if call.mood in BILLED)
+    booked = Counter(entry.request_id for entry in entries)
+    uncalled = [entry for entry in entries if entry.request_id not in bought]
+    moods = Counter(call.mood for call in calls)
+    unread = moods[Mood.TEARS] - sum(entry.basis is Basis.UNCONFIRMED for entry in uncalled)
+    doubled = {name for counted in (bought, booked) for name, count in counted.items() if count > 1}
+    failed = [each for each in told if each.status >= 500 and not each.billed]
+    return Wake(
+        wishes=len({each.name for each in told}),
+        told=told,
+        calls=moods,
+        entries=len(entries),
+        unconfirmed=sum(entry.basis is Basis.UNCONFIRMED for entry in entries),
+        uncalled=len(uncalled),
+        doubled=[_twice(name, vendors, entries) for name in sorted(doubled)],
+        lost=sorted(bought.keys() - booked.keys()) + ["unread"] * unread,
+        sure=sorted(entry.request_id for entry in uncalled if entry.basis is not Basis.UNCONFIRMED),
+        avoidable=[_story(each, vendors) for each in failed if _is_avoidable(each, vendors)],
+        unlucky=[_story(each, vendors) for each in failed if not _is_avoidable(each, vendors)],
+    )
+
+
+def _twice(name: str, vendors: Sequence[Moody], entries: Sequence[Entry]) -> str:
+    booked = [f"{entry.backend}: {entry.basis}" for entry in entries if entry.request_id == name]
+    return f"{name} called ({_calls(name, vendors)}), booked ({', '.join(booked)})"
+
+
+def _is_avoidable(told: Told, vendors: Sequence[Moody]) -> bool:
+    """Was a vendor well all the time, and had not refused this itself?"""
+    well = [vendor for vendor in vendors if vendor.was_well(told.began, told.ended)]
+    return any(not vendor.has_refused(told.name, told.began, told.ended) for vendor in well)
+
+
+def _story(told: Told, vendors: Sequence[Moody]) -> str:
+    seconds = told.ended - told.began
+    return f"{told.name} {told.status} {told.code} after {seconds:.1f} s ({_calls(told.name, vendors)})"
+
+
+def _calls(name: str, vendors: Sequence[Moody]) -> str:
+    """What the vendors were asked for a wish, by all its tries."""
+    calls = [
+        f"{place}: {call.mood}" for place, vendor in enumerate(vendors) for call in vendor.calls if call.name == name
+    ]
+    return ", ".join(calls) or "no call"
+
+
+def quantiles(wake: Wake) -> tuple[float, float]:
+    """Median and 99th percentile of the seconds until an answer."""
+    cuts = statistics.quantiles((each.ended - each.began for each in wake.told if each.status), n=100)
+    return cuts[49], cuts[98]

@@ -1,0 +1,4 @@
+"""The image of the gateway, and compose.yaml: built and run where a Docker engine answers (`make image-test`).
+
+`tests/tools/test_container.py` needs no engine and belongs to the suite.
+"""

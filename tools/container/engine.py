@@ -1,0 +1,121 @@
+"""The Docker engine: the image of this tree, and containers of it.
+
+Rule: without an engine, or without the images that are started from, whoever needs them fails and says what to do.
+Containers end with their block.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.servers import docker_has
+from tests.support.sites import await_true
+from tools.container.named import ROOT, base_image
+
+IMAGE = "image-gateway:test"
+ADVICE = "tests/e2e/README.md says how to get one, and images where no registry is reachable"
+HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108
+STOP_SECONDS, START_SECONDS, PORT = 60, 60, 8080
+
+
+class MissingEngine(Exception):
+    """No engine answers, or it has not got an image that cannot be done without."""
+
+
+class Refused(Exception):
+    """What a program said when it refused."""
+
+
+def docker(*arguments: str) -> str:
+    """What `docker` prints."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(done.stderr + done.stdout)
+    return done.stdout.strip()
+
+
+def need_engine(*images: str) -> None:
+    """Go on only where an engine answers and has these images."""
+    if not shutil.which("docker") or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
+        raise MissingEngine(f"No Docker engine answers. {ADVICE}")
+    missing = [image for image in images if not docker_has(image)]
+    if missing:
+        raise MissingEngine(f"Not there: {', '.join(missing)}. Pull them, or `make base-images`. {ADVICE}")
+
+
+def build() -> str:
+    """The image of this tree, as `make image` makes it."""
+    need_engine(base_image())
+    done = subprocess.run(["make", "image", f"IMAGE={IMAGE}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(done.stdout[-3000:] + done.stderr)
+    return IMAGE
+
+
+def inspected(name: str) -> Mapping[str, Any]:
+    """What the engine knows of an image or a container."""
+    found: Mapping[str, Any] = json.loads(docker("inspect", name))[0]
+    return found
+
+
+def python(image: str, code: str, *options: str) -> str:
+    """What Python prints inside."""
+    return docker("run", "--rm", *HARDENED, *options, "--entrypoint", "python", image, "-c", code)
+
+
+def ran(image: str, *arguments: str, options: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit code of a container that ends by itself, and all that it said."""
+    command = ["docker", "run", "--rm", *HARDENED, *options, image, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Container:
+    """One that runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def url(self) -> str:
+        """Where it answers on this machine."""
+        return "http://" + docker("port", self.name, str(PORT)).splitlines()[0]
+
+    @property
+    def health(self) -> str:
+        """starting, healthy or unhealthy."""
+        return str(inspected(self.name)["State"]["Health"]["Status"])
+
+    def logged(self) -> list[Mapping[str, Any]]:
+        """Its log lines."""
+        said = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
+        lines = (said.stdout + said.stderr).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def await_logged(self, event: str) -> None:
+        """Wait for a line."""
+        await_true(lambda: any(line["event"] == event for line in self.logged()), START_SECONDS)
+
+    def stop(self) -> int:
+        """Tell it to go; its exit code."""
+        docker("stop", "--time", str(STOP_SECONDS), self.name)
+        return int(inspected(self.name)["State"]["ExitCode"])
+
+
+@contextmanager
+def running(image: str, environment: Mapping[str, str], config: Path, network: str) -> Iterator[Container]:
+    """A gateway that listens, on settings of ours."""
+    variables = {"IMAGE_GATEWAY_CONFIG": "/etc/image-gateway", **environment}
+    options = [option for name, value in variables.items() for option in ("--env", f"{name}={value}")]
+    mount = ("--volume", f"{config}:/etc/image-gateway:ro")
+    published = ("--network", network, "--publish", f"127.0.0.1::{PORT}")
+    container = Container(docker("run", "--detach", *HARDENED, *published, *mount, *options, image))
+    try:
+        container.await_logged("listening")
+        yield container
+    finally:
+        docker("rm", "--force", "--volumes", container.name)

@@ -1,0 +1,30 @@
+"""`python -m tools.dashboards`: write `config/grafana/*.json`, and `docs/dashboards.md` about them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.dashboards.cost import COSTS
+from tools.dashboards.grafana import document
+from tools.dashboards.overview import OVERVIEW
+from tools.dashboards.page import page
+from tools.dashboards.team import TEAMS
+from tools.dashboards.upstreams import UPSTREAMS
+
+ROOT = Path(__file__).parents[2]
+BOARDS = (OVERVIEW, COSTS, TEAMS, UPSTREAMS)
+
+
+def files() -> Mapping[Path, str]:
+    """What is written where."""
+    made = {ROOT / "config" / "grafana" / f"{board.name}.json": document(board) for board in BOARDS}
+    return made | {ROOT / "docs" / "dashboards.md": page(BOARDS)}
+
+
+def main() -> None:
+    """Write them all."""
+    for path, text in files().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

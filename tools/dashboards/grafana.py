@@ -1,0 +1,252 @@
+"""Panes into Grafana's classic dashboards, which every Grafana since 9 imports, by grafana-foundation-sdk.
+
+Rule: the only module that knows the SDK. Its types are generated from Grafana's own schema; `problems()` holds a
+document against them: what they do not know, and what is of another type, is a problem.
+"""
+
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from grafana_foundation_sdk.builders import bargauge, common, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders.prometheus import Dataquery
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from tools.dashboards.panes import INSTANT, Board, Kind, Pane, Query, Variable
+
+TAG = "image-gateway"
+SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
+ON_LOAD = model.VariableRefresh.ON_TIME_RANGE_CHANGED
+EVERYTHING = ".*"
+Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel | statetimeline.Panel
+
+DEPLOYS = "count by (version) (gateway_build_info) unless count by (version) (gateway_build_info offset 5m)"
+RELOADS = "max(changes(gateway_settings_loaded_timestamp_seconds[1m])) > 0"
+REFUSED = 'sum(increase(gateway_settings_reloads_total{result="refused"}[1m])) > 0'
+
+
+def document(board: Board) -> str:
+    """The dashboard as it is checked in."""
+    made = json.loads(json.dumps(dashboard(board).build(), cls=JSONEncoder))
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
+
+
+def dashboard(board: Board) -> build.Dashboard:
+    """The dashboard in the SDK's types."""
+    made = (
+        build.Dashboard(board.title)
+        .uid(f"{TAG}-{board.name}")
+        .description(board.says)
+        .tags([TAG])
+        .timezone("utc")
+        .editable()
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .time(board.since, "now")
+        .refresh("1m")
+        .link(_others())
+        .with_variable(_datasource())
+        .annotation(_annotation("Deploys", DEPLOYS, "blue", "{{version}}"))
+        .annotation(_annotation("Reloads", RELOADS, "green", "settings reloaded"))
+        .annotation(_annotation("Refused settings", REFUSED, "red", "what lies on disk was refused"))
+    )
+    for variable in board.variables:
+        made.with_variable(_variable(variable))
+    return _filled(made, board)
+
+
+def _filled(made: build.Dashboard, board: Board) -> build.Dashboard:
+    """All rows, with panels numbered in their order."""
+    number = 0
+    for section in board.sections:
+        number += 1
+        made.with_row(build.Row(section.title).id(number))
+        for pane in section.panes:
+            number += 1
+            made.with_panel(_panel(pane).id(number))
+    return made
+
+
+def _others() -> build.DashboardLink:
+    link = build.DashboardLink("Image gateway").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
+    return link.tooltip("The other dashboards, with what is chosen here").include_vars(True).keep_time(True)
+
+
+def _annotation(name: str, expr: str, color: str, text: str) -> build.AnnotationQuery:
+    query = build.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(color)
+    return query.expr(expr).step("60s").title_format(name).text_format(text)
+
+
+def _datasource() -> build.DatasourceVariable:
+    return build.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+
+
+def _variable(chosen: Variable) -> build.QueryVariable:
+    query = f"label_values({chosen.metric}, {chosen.name})"
+    made = build.QueryVariable(chosen.name).label(chosen.name.capitalize()).datasource(SOURCE).query(query)
+    made.definition(query).refresh(ON_LOAD).sort(model.VariableSort.ALPHABETICAL_ASC)
+    if chosen.many:
+        every = model.VariableOption(selected=True, text="All", value="$__all")
+        return made.multi(True).include_all(True).all_value(EVERYTHING).current(every)
+    return made.regex("/.+/")
+
+
+def _panel(pane: Pane) -> Panel:
+    panel = MAKERS[pane.kind](pane)
+    panel.title(pane.title).description(pane.says).datasource(SOURCE).unit(pane.unit)
+    panel.span(pane.width).height(pane.height)
+    for place, query in enumerate(pane.queries):
+        panel.with_target(_target(pane, query, chr(ord("A") + place)))
+    for value, ask in ((pane.low, panel.min), (pane.high, panel.max), (pane.decimals, panel.decimals)):
+        if value is not None:
+            ask(value)
+    return _dressed(pane, panel)
+
+
+def _dressed(pane: Pane, panel: Panel) -> Panel:
+    """Colours, names of values, its own time range, and where to go from here."""
+    steps = [model.Threshold(value=value, color=color) for value, color in pane.steps]
+    panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
+    if pane.states:
+        panel.mappings([model.ValueMap(options=_named(pane))])
+    if pane.since:
+        panel.time_from(pane.since)
+    if pane.empty is not None:
+        panel.no_value(pane.empty)
+    if pane.team_link:
+        address = f"/d/{TAG}-team?${{datasource:queryparam}}&${{__url_time_range}}&var-team=${{__field.labels.team}}"
+        panel.data_links([build.DashboardLink("This team").url(address).type(model.DashboardLinkType.LINK)])
+    return panel
+
+
+def _named(pane: Pane) -> dict[str, model.ValueMappingResult]:
+    return {str(value): model.ValueMappingResult(text=text, color=color) for value, text, color in pane.states}
+
+
+def _target(pane: Pane, query: Query, name: str) -> Dataquery:
+    target = Dataquery().expr(query.expr).ref_id(name).datasource(SOURCE)
+    target.legend_format(query.legend or "__auto")
+    if pane.kind not in INSTANT:
+        return target.range()
+    target.instant()
+    return target.format(PromQueryFormat.TABLE) if pane.kind is Kind.TABLE else target
+
+
+def _lines(pane: Pane) -> Panel:
+    stacking = common.StackingConfig().mode(shapes.StackingMode.NORMAL if pane.stacked else shapes.StackingMode.NONE)
+    legend = common.VizLegendOptions().display_mode(shapes.LegendDisplayMode.LIST).show_legend(True)
+    style = shapes.GraphThresholdsStyleMode.DASHED if len(pane.steps) > 1 else shapes.GraphThresholdsStyleMode.OFF
+    panel = timeseries.Panel().fill_opacity(30 if pane.stacked else 8).line_width(1).stacking(stacking)
+    panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(style)).show_points(shapes.VisibilityMode.NEVER)
+    panel.legend(legend.placement(shapes.LegendPlacement.BOTTOM))
+    return panel.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI))
+
+
+def _latest() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"])
+
+
+def _number(pane: Pane) -> Panel:
+    mode = shapes.BigValueColorMode.VALUE
+    graph = shapes.BigValueGraphMode.NONE
+    text = shapes.BigValueTextMode.VALUE_AND_NAME if pane.queries[0].legend else shapes.BigValueTextMode.AUTO
+    return stat.Panel().reduce_options(_latest()).color_mode(mode).graph_mode(graph).text_mode(text)
+
+
+def _bars(pane: Pane) -> Panel:
+    del pane
+    horizontal = shapes.VizOrientation.HORIZONTAL
+    return bargauge.Panel().reduce_options(_latest()).orientation(horizontal).show_unfilled(True)
+
+
+def _table(pane: Pane) -> Panel:
+    """Labels and values side by side; several queries are joined by their labels."""
+    names = {f"Value #{chr(ord('A') + place)}": query.legend for place, query in enumerate(pane.queries)}
+    if len(pane.queries) == 1:
+        names = {"Value": pane.queries[0].legend}
+    panel = table.Panel()
+    if len(pane.queries) > 1:
+        panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+    tidy = {"excludeByName": {"Time": True}, "renameByName": names}
+    return panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=tidy))
+
+
+def _states(pane: Pane) -> Panel:
+    del pane
+    return statetimeline.Panel().merge_values(True).show_value(shapes.VisibilityMode.AUTO)
+
+
+MAKERS: Mapping[Kind, Callable[[Pane], Panel]] = {
+    Kind.LINES: _lines,
+    Kind.NUMBER: _number,
+    Kind.BARS: _bars,
+    Kind.TABLE: _table,
+    Kind.STATES: _states,
+}
+
+
+def problems(text: str) -> list[str]:
+    """Where a document is not what Grafana's schema has."""
+    register_default_plugins()
+    given = json.loads(text)
+    typed = model.Dashboard.from_json(given)
+    back = json.loads(json.dumps(typed, cls=JSONEncoder))
+    return [*_lost(given, back, ""), *_mistyped(typed, "")]
+
+
+def _lost(given: Any, back: Any, place: str) -> Iterator[str]:
+    """What the types did not take."""
+    if isinstance(given, dict) and isinstance(back, dict):
+        for name in given.keys() | back.keys():
+            yield from _lost(given.get(name), back.get(name), f"{place}/{name}")
+    elif isinstance(given, list) and isinstance(back, list) and len(given) == len(back):
+        for number, (one, other) in enumerate(zip(given, back, strict=True)):
+            yield from _lost(one, other, f"{place}/{number}")
+    elif given != back:
+        yield f"{place}: {given!r} became {back!r}"
+
+
+def _mistyped(value: Any, place: str) -> Iterator[str]:
+    """Which fields hold something else than their type says."""
+    if not type(value).__module__.startswith("grafana_foundation_sdk.models"):
+        return
+    for name, hint in typing.get_type_hints(type(value)).items():
+        held = getattr(value, name)
+        if not _fits(held, hint):
+            yield f"{place}/{name}: {held!r} is no {hint}"
+        for number, part in enumerate(held if isinstance(held, list) else [held]):
+            yield from _mistyped(part, f"{place}/{name}/{number}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in {Any, object}:
+        return True
+    if origin in {typing.Union, types.UnionType}:
+        return any(_fits(value, each) for each in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin is list:
+        return isinstance(value, list) and all(_fits(each, arguments[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(each, arguments[1]) for each in value.values())
+    return _is(value, hint)
+
+
+def _is(value: Any, hint: type) -> bool:
+    if issubclass(hint, Enum):
+        return value in {each.value for each in hint}
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, dict) and hasattr(hint, "from_json"):  # some lists are handed on by the SDK as they came
+        return not [*_mistyped(hint.from_json(value), "")]
+    return isinstance(value, hint)

@@ -1,0 +1,296 @@
+"""*Overview*: is it well, what does it do, what does it cost. Where somebody who was woken up looks first."""
+
+from tools.dashboards.panes import (
+    BACKEND,
+    BLUE,
+    GREEN,
+    MODEL,
+    RED,
+    TEAM,
+    YELLOW,
+    Board,
+    Kind,
+    Pane,
+    Query,
+    Section,
+    grown,
+    lines,
+    named,
+    number,
+    quantile,
+    rate,
+)
+
+CHOSEN = 'team=~"$team",model=~"$model"'
+PICTURES = 'operation=~"generate|edit",cache!="none"'
+OURS = 'outcome=~"upstream_failed|unavailable|internal"'
+ANSWERED = 'outcome=~"served|upstream_failed|unavailable|internal"'
+REQUESTS = f"gateway_requests_total{{{CHOSEN}}}"
+COST = f'gateway_cost_usd_total{{{CHOSEN},backend=~"$backend"}}'
+SAVED = f"gateway_saved_usd_total{{{CHOSEN}}}"
+MODELS = 'model=~"$model"'
+TIMES = f"{MODELS},{PICTURES}"
+AVAILABILITY = ((None, RED), (0.99, YELLOW), (0.995, GREEN))
+FAILED = f"(sum(increase(gateway_requests_total{{{CHOSEN},{OURS}}}[$__range])) or vector(0))"
+BREAKER_STATES = ((0, "closed", GREEN), (1, "trying", YELLOW), (2, "open", RED))
+
+NOW = Section(
+    title="Now",
+    panes=(
+        number(
+            "Requests",
+            "Requests that are answered per second, whatever they came to. Those for health and metrics are not "
+            "counted.",
+            rate(REQUESTS),
+            "reqps",
+        ),
+        number(
+            "Availability",
+            "Of the requests that were good, the share that was served in this range. What callers did wrong, and "
+            "what their limits refused, does not count. The objective is 99.5 %.",
+            f"1 - {FAILED} / {grown(f'gateway_requests_total{{{CHOSEN},{ANSWERED}}}')}",
+            "percentunit",
+            steps=AVAILABILITY,
+            decimals=2,
+            high=1,
+        ),
+        number(
+            "Slowest 5 %",
+            "19 of 20 pictures were served sooner, hits included. A picture of the best quality takes up to two "
+            "minutes.",
+            quantile(0.95, "gateway_request_duration_seconds", TIMES),
+            "s",
+            steps=((None, GREEN), (60, YELLOW), (120, RED)),
+        ),
+        number(
+            "Spending", "US dollars per hour at the present pace.", f"{rate(COST)} * 3600", "currencyUSD", decimals=2
+        ),
+        number(
+            "Saved by the cache",
+            "What hits and joined purchases would have cost, as a share of that and what was spent, in this range.",
+            f"{grown(SAVED)} / ({grown(SAVED)} + {grown(COST)})",
+            "percentunit",
+            high=1,
+            decimals=0,
+        ),
+        number(
+            "Breakers not closed",
+            "Backends that are left alone, or tried with a single call, because they failed.",
+            'count(max by (backend) (gateway_breaker_state{backend=~"$backend"}) > 0) or vector(0)',
+            "none",
+            steps=((None, GREEN), (1, RED)),
+        ),
+    ),
+)
+
+TRAFFIC = Section(
+    title="Traffic",
+    panes=(
+        lines(
+            "Requests by outcome",
+            "What requests came to. `served` should be nearly all of it.",
+            "reqps",
+            Query(rate(REQUESTS, "outcome"), "{{outcome}}"),
+            stacked=True,
+        ),
+        lines(
+            "Requests by model",
+            "Which models are asked for. `unknown`: none, or one that there is not.",
+            "reqps",
+            Query(named(rate(REQUESTS, "model"), "model", "unknown"), "{{model}}"),
+            stacked=True,
+        ),
+        lines(
+            "Pictures by team",
+            "Pictures that were bought per second; hits are not among them. A click on a team leads to its dashboard.",
+            "ops",
+            Query(rate(f"gateway_images_total{{{CHOSEN}}}", "team"), "{{team}}"),
+            stacked=True,
+            team_link=True,
+        ),
+    ),
+)
+
+ERRORS = Section(
+    title="Errors",
+    panes=(
+        lines(
+            "Requests that were not served",
+            "Everything but `served`: callers' mistakes, refusals, and failures.",
+            "reqps",
+            Query(rate(f'gateway_requests_total{{{CHOSEN},outcome!="served"}}', "outcome"), "{{outcome}}"),
+            stacked=True,
+        ),
+        lines(
+            "Failures against the objective",
+            "Share of good requests that the gateway or its vendors failed, all teams. Above the line (0.5 %) the "
+            "month's error budget is used up faster than it comes.",
+            "percentunit",
+            Query("gateway:availability_errors:ratio_rate5m", "5 minutes"),
+            Query("gateway:availability_errors:ratio_rate1h", "1 hour"),
+            steps=((None, GREEN), (0.005, RED)),
+        ),
+        lines(
+            "Refused by limits",
+            "Requests that a limit of a team or of its key refused. Nothing was bought.",
+            "reqps",
+            Query(rate('gateway_limit_refusals_total{team=~"$team"}', "team, limit"), "{{team}} {{limit}}"),
+            stacked=True,
+            team_link=True,
+        ),
+    ),
+)
+
+LATENCY = Section(
+    title="Latency",
+    panes=(
+        lines(
+            "How long requests take",
+            "Pictures that were served, hits included, from the first byte of the request to the last of the answer: "
+            "half of them, 19 of 20 and 99 of 100 take less. The objective is 99 % within 120 s.",
+            "s",
+            *(
+                Query(quantile(share, "gateway_request_duration_seconds", TIMES), name)
+                for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
+            ),
+        ),
+        lines(
+            "Slowest 5 % by model",
+            "19 of 20 requests for the model take less. The vendor's share is on *Upstreams*.",
+            "s",
+            Query(quantile(0.95, "gateway_request_duration_seconds", TIMES, "model"), "{{model}}"),
+        ),
+        lines(
+            "Until the first preview",
+            "How long callers of streams wait until they see something: half of them, and 19 of 20, less.",
+            "s",
+            *(
+                Query(quantile(share, "gateway_time_to_first_partial_seconds", MODELS), name)
+                for share, name in ((0.5, "half"), (0.95, "95 %"))
+            ),
+        ),
+    ),
+)
+
+MONEY = Section(
+    title="Money and cache",
+    panes=(
+        lines(
+            "Spending by tier",
+            "US dollars per hour by quality. The ledger is exact; this is what scrapes saw of it.",
+            "currencyUSD",
+            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
+            stacked=True,
+        ),
+        lines(
+            "Spent and saved",
+            "US dollars per hour: what vendors were paid, and what the cache and joined purchases spared.",
+            "currencyUSD",
+            Query(f"{rate(COST)} * 3600", "spent"),
+            Query(f"{rate(SAVED)} * 3600", "saved"),
+        ),
+        lines(
+            "Looked up",
+            "What the cache answered. `bypass`: the caller, team or model wants none.",
+            "reqps",
+            Query(rate("gateway_cache_results_total", "result"), "{{result}}"),
+            stacked=True,
+        ),
+    ),
+)
+
+INSIDE = Section(
+    title="Inside",
+    panes=(
+        Pane(
+            title="Breakers",
+            says=(
+                "Open: calls to the backend fail so often that it is left alone. Trying: one call finds out if it is "
+                "well."
+            ),
+            queries=(Query('max by (backend) (gateway_breaker_state{backend=~"$backend"})', "{{backend}}"),),
+            unit="none",
+            kind=Kind.STATES,
+            states=BREAKER_STATES,
+        ),
+        lines(
+            "Waiting for the books",
+            "Age of the oldest entry that is not in the ledger of record yet. Above a minute the database is slow or "
+            "away.",
+            "s",
+            Query("max(gateway_ledger_oldest_entry_seconds)", "oldest entry"),
+            steps=((None, GREEN), (60, RED)),
+        ),
+        lines(
+            "Open holds",
+            "Money set aside for calls that are under way, in US dollars, by team.",
+            "currencyUSD",
+            Query('sum by (team) (gateway_held_usd{team=~"$team"})', "{{team}}"),
+            stacked=True,
+            team_link=True,
+        ),
+        lines(
+            "Event loop",
+            "How late the event loop comes to what is due, 99 times of 100 at most. Above half a second the process "
+            "has more to do than one core.",
+            "s",
+            Query(quantile(0.99, "gateway_event_loop_lag_seconds", "", "instance"), "{{instance}}"),
+            steps=((None, GREEN), (0.5, RED)),
+        ),
+        lines(
+            "Processor",
+            "Cores that each process uses. One process uses one core for its event loop, and some for threads.",
+            "none",
+            Query(
+                "rate(process_cpu_seconds_total[$__rate_interval]) and on (instance) gateway_build_info", "{{instance}}"
+            ),
+        ),
+        lines(
+            "Memory",
+            "Resident memory of each process.",
+            "bytes",
+            Query("process_resident_memory_bytes and on (instance) gateway_build_info", "{{instance}}"),
+        ),
+        number(
+            "Replicas",
+            "Processes that answered the last scrape.",
+            "count(gateway_build_info)",
+            "none",
+            width=6,
+            steps=((None, RED), (1, GREEN)),
+        ),
+        number(
+            "Settings in force",
+            "How many versions of the settings replicas run on. More than one for minutes: a replica refused a change.",
+            "count(count by (version) (gateway_settings_info))",
+            "none",
+            width=6,
+            steps=((None, GREEN), (2, RED)),
+        ),
+        number(
+            "Settings since",
+            "Age of the settings that are in force.",
+            "time() - max(gateway_settings_loaded_timestamp_seconds)",
+            "s",
+            width=6,
+            steps=((None, BLUE),),
+        ),
+        number(
+            "Cache errors",
+            "How often the cache could not be asked, in this range. Then everything is a miss, and is bought.",
+            grown("gateway_cache_errors_total"),
+            "none",
+            width=6,
+            decimals=0,
+            steps=((None, GREEN), (1, YELLOW)),
+        ),
+    ),
+)
+
+OVERVIEW = Board(
+    name="overview",
+    title="Image gateway: overview",
+    says="Traffic, errors, latency, money and the state of what is inside.",
+    sections=(NOW, TRAFFIC, ERRORS, LATENCY, MONEY, INSIDE),
+    variables=(TEAM, MODEL, BACKEND),
+)

@@ -1,0 +1,35 @@
+"""`python -m tools.faults`: put every fault to a gateway, print what came of it, and write it to docs/reliability.md.
+
+Rule: a run that is not as the rows say prints the differences, changes no document and ends with exit code 1.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.faults.rig import seen
+from tools.faults.rows import FAULTS_OF_VENDORS
+from tools.faults.table import DOCUMENT, differences, document, rewritten
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="these rows only; the document is left alone")
+    options = parser.parse_args()
+    faults = [fault for fault in FAULTS_OF_VENDORS if not options.only or fault.name in options.only]
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        found = asyncio.run(seen(Path(folder), faults))
+    tables = document(found)
+    print(tables)
+    wrong = differences(found)
+    print("\n".join(wrong))
+    if not wrong and not options.only:
+        DOCUMENT.write_text(rewritten(DOCUMENT.read_text(), tables))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Vendors that misbehave, each on a socket of its own.
+
+Rule: a `Stage` gives the address of a vendor and counts in `Heard` the requests that arrived whole; an `Act` is what
+the vendor does with one of them. What a vendor says in words is what `tests/simulators` say. A connection serves one
+request unless its act is about that, so that no call meets a connection that is just being closed.
+"""
+
+import asyncio
+import gzip
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+
+import trustme
+
+from tests.simulators import openai
+from tests.simulators.recording import Recorded
+from tests.simulators.server import Answer, Defaults
+from tests.support.vendor_host import Say, nothing, vendor_host, whole
+
+LARGE = 30_000_000  # bytes of a picture, 40 MB in base64
+BOMB = 500_000_000  # bytes that a small body unfolds into
+BLOCK = 10_000_000
+DRIP_SECONDS = 0.05
+WISH = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "size": "1024x1024"}
+
+
+@dataclass(slots=True)
+class Heard:
+    """How many requests arrived whole."""
+
+    calls: int = 0
+
+
+Act = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""What a vendor does with a request, the number of which is told, from 1. When it is done the connection is closed."""
+
+Stage = Callable[[Heard], AbstractAsyncContextManager[str]]
+"""A vendor at work; gives the address that a gateway is pointed at."""
+
+
+def on(act: Act) -> Stage:
+    """A vendor that reads requests."""
+
+    @asynccontextmanager
+    async def stage(heard: Heard) -> AsyncIterator[str]:
+        async with vendor_host(_heard(act, heard)) as host:
+            yield f"http://{host}/v1"
+
+    return stage
+
+
+def _heard(act: Act, heard: Heard) -> Say:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole(reader)
+        heard.calls += 1
+        await act(heard.calls, reader, writer)
+
+    return say
+
+
+@asynccontextmanager
+async def closed_port(_: Heard) -> AsyncIterator[str]:
+    """Nobody listens, and nobody else gets the port meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+
+
+@asynccontextmanager
+async def no_such_name(_: Heard) -> AsyncIterator[str]:
+    """A name that never resolves (RFC 6761)."""
+    yield "http://vendor.invalid/v1"
+
+
+@asynccontextmanager
+async def wrong_certificate(heard: Heard) -> AsyncIterator[str]:
+    """TLS by an authority that nobody trusts."""
+    trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(trust)
+    async with vendor_host(_heard(well, heard), trust) as host:
+        yield f"https://{host}/v1"
+
+
+@asynccontextmanager
+async def mute_handshake(_: Heard) -> AsyncIterator[str]:
+    """It takes connections and never says hello."""
+    async with vendor_host(nothing) as host:
+        yield f"https://{host}/v1"
+
+
+@asynccontextmanager
+async def deaf(_: Heard) -> AsyncIterator[str]:
+    """It takes connections and is gone: nothing is read, nothing comes."""
+    async with vendor_host(nothing) as host:
+        yield f"http://{host}/v1"
+
+
+def head(*lines: str, status: int = 200) -> bytes:
+    """The header of a reply, after which the connection is not used again."""
+    known = {each.value: each.phrase for each in HTTPStatus}
+    first = f"HTTP/1.1 {status} {known.get(status, 'Unknown')}"
+    return "\r\n".join((first, "content-type: application/json", "connection: close", *lines, "", "")).encode()
+
+
+@cache
+def picture(length: int = 0) -> bytes:
+    """The document of a good reply, with a picture of at least so many bytes."""
+    asked = Recorded(
+        method="POST",
+        path="/v1/images/generations",
+        headers={"authorization": "Bearer sk-operator"},
+        content_type="application/json",
+        fields=dict(WISH),
+    )
+    return openai.respond(asked, Defaults(picture_bytes=length)).body
+
+
+def says(*pieces: bytes) -> Act:
+    """Say this and hang up."""
+
+    async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+    return act
+
+
+def sends(body: bytes, *lines: str) -> Act:
+    """Send a whole 200 with this body."""
+    return says(head(f"content-length: {len(body)}", *lines), body)
+
+
+def answers(answer: Answer, **more: str) -> Act:
+    """Answer like a simulator of the vendor that was told to."""
+    body, lines = (
+        answer.body or b"",
+        {**answer.headers, **{name.replace("_", "-"): text for name, text in more.items()}},
+    )
+    named = [f"{name}: {text}" for name, text in lines.items() if name != "content-type"]
+    return says(head(f"content-length: {len(body)}", *named, status=answer.status or 200), body)
+
+
+async def well(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Draw."""
+    await sends(picture())(number, reader, writer)
+
+
+async def large(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Draw something of 40 MB."""
+    await sends(picture(LARGE))(number, reader, writer)
+
+
+async def bomb(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send what nobody asked for: a small body that unfolds into a large one."""
+    await sends(_folded(), "content-encoding: gzip")(number, reader, writer)
+
+
+@cache
+def _folded() -> bytes:
+    return gzip.compress(bytes(BLOCK)) * (BOMB // BLOCK)  # a file of several members is as good as one
+
+
+def first(act: Act, then: Act) -> Act:
+    """Do one thing with the first request, and another with all that follow."""
+
+    async def acts(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await (act if number == 1 else then)(number, reader, writer)
+
+    return acts
+
+
+def stops_after(said: bytes) -> Act:
+    """Say this and then nothing, for ever."""
+
+    async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await asyncio.Event().wait()
+
+    return act
+
+
+def drips(said: bytes, body: bytes) -> Act:
+    """Say this, then a byte of the body now and then, and never get to its end."""
+
+    async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        for byte in body:
+            writer.write(bytes((byte,)))
+            await writer.drain()
+            await asyncio.sleep(DRIP_SECONDS)
+
+    return act
+
+
+async def pours(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a body that does not end, as fast as it is taken."""
+    piece = b"f4240\r\n" + bytes(1_000_000) + b"\r\n"
+    writer.write(head("transfer-encoding: chunked"))
+    while True:
+        writer.write(piece)
+        await writer.drain()
+
+
+async def resets(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send half of a reply and tear the connection down."""
+    writer.write(head(f"content-length: {len(picture())}") + picture()[: len(picture()) // 2])
+    await writer.drain()
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def half_closes(_: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say that nothing will come, and go on listening."""
+    writer.write_eof()
+    await reader.read()
+
+
+async def says_too_little(_: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Announce half of the body that follows, and take the next request on the same connection."""
+    body = picture()
+    announced = head(f"content-length: {len(body) // 2}").replace(b"connection: close\r\n", b"")
+    writer.write(announced + body)
+    await reader.read()

@@ -1,0 +1,146 @@
+"""Targets: what a caller sends. Bytes in; a result or a declared refusal out, everything else is a finding.
+
+Rule: nothing but the standard library, the gateway and what it needs itself is imported here, because atheris runs the
+targets in an environment of its own.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from typing import cast
+
+from service.api.bodies import Limits, Pace
+from service.api.canonical import canonical, references_of_edit, references_of_generation
+from service.api.edge import Http
+from service.api.keepalive import read_keepalive
+from service.api.multipart import EDIT, FILE, Form, Parts, read_form
+from service.api.schemas import EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
+from service.api.tags import read_tags
+from service.domain.errors import GatewayError, RequestError
+from service.domain.images import Spec, fingerprint
+from service.domain.kept import label, owned_name
+from service.domain.links import check_link
+from service.domain.ranges import read_range
+from service.domain.spans import parse_moment
+from service.domain.teams import ANYBODY, authenticate
+from service.domain.terms import read_terms
+from tools.fuzz.input import pieces, texts
+
+MOST = 1 << 20
+PACE = Pace(idle_seconds=60, body_seconds=60, least_rate=0)
+LIMITS = Limits(most_json_bytes=MOST, most_form_bytes=MOST, most_picture_bytes=MOST, pace=PACE)
+BOUNDARY = "x"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+class Sent:
+    """A request, as far as whoever reads its body asks."""
+
+    def __init__(self, body: Iterator[bytes], content_type: str) -> None:
+        self.headers = {"content-type": content_type}
+        self.scope: dict[str, object] = {}
+        self._body = body
+
+    async def receive(self) -> dict[str, object]:
+        """The next piece; the last is empty, as servers have it."""
+        piece = next(self._body, b"")
+        return {"type": "http.request", "body": piece, "more_body": bool(piece)}
+
+
+@cache
+def loop() -> asyncio.AbstractEventLoop:
+    """One for all."""
+    return asyncio.new_event_loop()
+
+
+def read(body: bytes, size: int, parts: Parts, content_type: str = CONTENT_TYPE) -> Form:
+    """A form that comes in pieces of that size. Raises `RequestError`."""
+    sent = cast("Http", Sent(pieces(body, size), content_type))
+    return loop().run_until_complete(read_form(sent, LIMITS, parts))
+
+
+def seen(form: Form) -> object:
+    """All that matters of a form."""
+    single = {name: picture.digest for name, picture in form.single.items()}
+    return form.texts, [picture.digest for picture in form.images], single, form.filenames
+
+
+def outcome(body: bytes, size: int, parts: Parts) -> object:
+    """What comes of a form, or which refusal."""
+    try:
+        return seen(read(body, size, parts))
+    except RequestError as refused:
+        return type(refused)
+
+
+def form(data: bytes) -> None:
+    """However a form is cut into pieces, the same comes of it, and what was read can be made a spec or refused.
+
+    What stands before the first boundary, which no client sends, the parser looks at a piece at a time.
+    """
+    size, body = data[0] + 1 if data else 1, data[1:]
+    begins = body.startswith(f"--{BOUNDARY}".encode())
+    for parts, kind in ((EDIT, EditForm), (FILE, FileForm)):
+        cut = outcome(body, size, parts)
+        assert not begins or cut == outcome(body, MOST, parts)
+        with suppress(RequestError):
+            whole = read(body, MOST, parts)
+            found = decode_form(whole.texts, kind)
+            if isinstance(found, EditForm):
+                check(canonical(found, ANYBODY, references=whole.images), whole.texts["prompt"])
+
+
+def body(data: bytes) -> None:
+    """A JSON body is a spec or refused; what is taken is JSON to others as well, and says the same to them."""
+    with suppress(RequestError):
+        generation = decode_json(data, GenerateBody)
+        references = references_of_generation(generation, MOST)
+        check(canonical(generation, ANYBODY, references=references), prompt_of(data))
+    with suppress(RequestError):
+        edit = decode_json(data, EditBody)
+        brought, mask = references_of_edit(edit, ANYBODY, MOST)
+        check(canonical(edit, ANYBODY, references=brought, mask=mask), prompt_of(data))
+
+
+def prompt_of(data: bytes) -> object:
+    """The prompt as Python's own decoder finds it. Tokens that the gateway need not understand may not be UTF-8."""
+    return json.loads(data.decode("utf-8-sig", errors="replace"))["prompt"]
+
+
+def check(spec: Spec, prompt: object) -> None:
+    """What every spec is."""
+    assert spec.prompt == prompt
+    assert 1 <= spec.n <= 10
+    assert fingerprint(spec) == fingerprint(spec)
+    assert spec.size is None or spec.size.pixels > 0
+
+
+def headers(data: bytes) -> None:
+    """Every header and parameter that is read by hand is understood or refused."""
+    text, other, *_ = (*texts(data), "", "")
+    names = ("cache-control", "x-gateway-variant", "idempotency-key", "x-stainless-retry-count", "x-gateway-keepalive")
+    for name in names:
+        with suppress(RequestError):
+            terms = read_terms({name: text})
+            assert terms.key is None or terms.key.isprintable()
+        with suppress(RequestError):
+            read_keepalive({name: text}, ANYBODY)
+    with suppress(RequestError):
+        assert read_tags(text, {"project"}).keys() <= {"project"}
+    with suppress(GatewayError):
+        part = read_range(text, 100)
+        assert part is None or 0 <= part.start < part.end <= 100
+    with suppress(RequestError):
+        assert parse_moment(text, "since").tzinfo is not None
+    with suppress(GatewayError):
+        authenticate(text, {}, parse_moment("2026-01-01", ""))
+        raise AssertionError("let in without a key")
+    with suppress(GatewayError):
+        check_link((b"0123456789abcdef" * 2,), text, other, "0" * 64, 0)
+        raise AssertionError("a link that nobody signed is good")
+    assert "/" not in label(text)
+    assert label(text).isprintable()
+    owned = owned_name("team", text)
+    assert owned is None or ("/" not in owned and owned.startswith(text))

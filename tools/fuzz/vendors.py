@@ -1,0 +1,93 @@
+"""Targets: what a vendor answers. As in `requests.py`, everything but a result or a failure is a finding."""
+
+import json
+from typing import Any, cast
+
+from service.adapters.backends.dialect import Dialect, headrooms, scrub, seconds
+from service.adapters.backends.events import Events
+from service.adapters.backends.openai import OpenAIDialect
+from service.adapters.backends.together import TogetherDialect
+from service.domain.errors import Failure
+from service.domain.outcomes import Partial, Purchase
+from service.usecases.ports import Order
+from tools.fuzz.input import pieces, texts
+
+NO_ORDER = cast("Order", None)  # dialects do not look at it when they read
+BOUND = 1 << 60
+STATUSES = (301, 303, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 521, 524, 529, 599)
+
+
+def events(data: bytes) -> None:
+    """However a stream is cut into pieces, the same events come of it: those that a plain reading of lines finds."""
+    size, stream = data[0] + 1 if data else 1, data[1:]
+    cut = Events()
+    found = [event for piece in pieces(stream, size) for event in cut.feed(piece)]
+    assert found == list(Events().feed(stream)) == plainly(stream)
+    dialect = OpenAIDialect()
+    for event in found:
+        read = dialect.read_event(NO_ORDER, event)
+        assert read is None or isinstance(read, Partial | Purchase | Failure)
+        if isinstance(read, Partial | Purchase):
+            agrees(read, decoded(bytes(event)))
+
+
+def plainly(stream: bytes) -> list[bytes]:
+    """The same by the letter of the standard, as far as vendors use it."""
+    whole, told, data = [], False, list[bytes]()
+    for line in stream.split(b"\n")[:-1]:
+        bare = line.removesuffix(b"\r")
+        if bare.startswith(b"data:"):
+            data.append(bare.removeprefix(b"data:").removeprefix(b" "))
+            told = True
+        elif not bare and told:
+            whole.append(b"\n".join(data))
+            told, data = False, []
+    return whole
+
+
+def openai(data: bytes) -> None:
+    """A reply of OpenAI's, good or bad."""
+    reply(OpenAIDialect(), data)
+
+
+def together(data: bytes) -> None:
+    """A reply of Together's, good or bad."""
+    reply(TogetherDialect(), data)
+
+
+def reply(dialect: Dialect, data: bytes) -> None:
+    """Pictures are the very text that Python's own decoder finds; refusals are clean, and counts within bounds."""
+    found = dialect.read(NO_ORDER, bytearray(data))
+    if isinstance(found, Purchase):
+        items = decoded(data)["data"]
+        assert len(found.pictures) + found.unread == len(items)
+        said = iter([bare(item["b64_json"]) for item in items if isinstance(item, dict) and item.get("b64_json")])
+        assert all(json.loads(b'"%s"' % bytes(picture.base64), strict=False) in said for picture in found.pictures)
+        for usage in filter(None, (found.usage, found.least)):
+            assert 0 <= usage.tokens_in + usage.tokens_out < BOUND
+    head, *lines = texts(data)
+    headers = dict(line.partition(":")[::2] for line in lines)
+    headrooms(dialect.limits, headers)
+    seconds(head)
+    refused = dialect.read_failure(STATUSES[len(data) % len(STATUSES)], headers, data)
+    assert refused.message
+    assert scrub(refused.message) == refused.message
+    assert refused.retry_after is None or refused.retry_after >= 0
+
+
+def bare(told: object) -> str:
+    """A picture's base64 without what may stand around it, in the plainest way."""
+    text = str(told)
+    head, comma, rest = text.partition(",")
+    return "".join((rest if comma and head.lower().startswith("data:") else text).split())
+
+
+def decoded(data: bytes) -> Any:
+    """What Python's own decoder finds. What the gateway does not look at may not be UTF-8."""
+    return json.loads(data.decode("utf-8-sig", errors="replace"), strict=False)
+
+
+def agrees(read: Partial | Purchase, document: dict[str, object]) -> None:
+    """A picture of an event is the very text that Python's own decoder finds."""
+    base64 = read.base64 if isinstance(read, Partial) else read.pictures[0].base64
+    assert json.loads(b'"%s"' % bytes(base64), strict=False) == bare(document["b64_json"])

@@ -1,0 +1,69 @@
+"""The table of values in the chart's README: defaults from `values.yaml`, words from `values.schema.json`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tools.helm.chart import CHART
+
+README = CHART / "README.md"
+BEGIN, END = "<!-- values: written by `make chart-files` -->\n", "<!-- /values -->\n"
+LONGEST = 60
+
+
+@cache
+def values() -> Mapping[str, Any]:
+    """The defaults."""
+    found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "values.yaml")
+    return found
+
+
+def schema() -> Mapping[str, Any]:
+    """The schema of values."""
+    found: Mapping[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+    return found
+
+
+def leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each value that has a row: whatever the schema gives no fields of its own. `global` is Helm's."""
+    for name, entry in part["properties"].items():
+        if name == "global" and not path:
+            continue
+        whole = f"{path}{name}"
+        if entry.get("additionalProperties") is False and not _is_reference(entry):
+            yield from leaves(entry, f"{whole}.")
+        else:
+            yield whole, entry
+
+
+def _is_reference(entry: Mapping[str, Any]) -> bool:
+    return set(entry["properties"]) <= {"secret", "key", "optional"}
+
+
+def default(path: str) -> object:
+    """The default of a value. Raises KeyError where `values.yaml` lacks it."""
+    found: Any = values()
+    for name in path.split("."):
+        found = found[name]
+    return found
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return f"`{text}`" if len(text) <= LONGEST else "see `values.yaml`"
+
+
+def table() -> str:
+    """All of it."""
+    rows = (f"| `{path}` | {_shown(default(path))} | {entry['description']} |\n" for path, entry in leaves(schema()))
+    return "| Value | Default | Is |\n|---|---|---|\n" + "".join(rows)
+
+
+def readme() -> str:
+    """The README with today's table."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"

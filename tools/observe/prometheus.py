@@ -1,0 +1,118 @@
+"""Debian's Prometheus and promtool, as processes of ours.
+
+Rule: they come from the package `prometheus`; where they are missing, whoever needs them fails and says so. The server
+listens on loopback, keeps what it scrapes in a folder of its own, and ends with its block.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+from tests.support.sites import await_true, free_port
+
+RULES = Path(__file__).parents[2] / "config" / "prometheus" / "rules.yaml"
+PATIENCE = 30
+ADVICE = "It comes with Debian's package `prometheus`: apt-get install -y --no-install-recommends prometheus"
+
+
+class MissingTool(Exception):
+    """A program that has to be installed is not."""
+
+
+def tool(name: str) -> str:
+    """Where `prometheus` or `promtool` is."""
+    found = shutil.which(name)
+    if found is None:
+        raise MissingTool(f"There is no {name} on this machine. {ADVICE}")
+    return found
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What promtool says."""
+    return subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False)
+
+
+def settings(targets: Sequence[str], seconds: float) -> str:
+    """What to scrape how often. Every YAML reader reads JSON."""
+    every = f"{round(seconds * 1000)}ms"
+    return json.dumps(
+        {
+            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+            "rule_files": [str(RULES)],
+            "scrape_configs": [{"job_name": "image-gateway", "static_configs": [{"targets": list(targets)}]}],
+        }
+    )
+
+
+class Refused(Exception):
+    """Prometheus does not understand a query."""
+
+
+class Prometheus:
+    """A server between `__enter__` and `__exit__`; `targets` are host:port, scraped at /metrics every `seconds`."""
+
+    def __init__(self, folder: Path, targets: Sequence[str], seconds: float = 1.0, port: int = 0) -> None:
+        folder.mkdir(parents=True)
+        (folder / "prometheus.yml").write_text(settings(targets, seconds))
+        address = f"127.0.0.1:{port or free_port()}"
+        self.url = f"http://{address}"
+        self._command = [
+            tool("prometheus"),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'series'}",
+            f"--web.listen-address={address}",
+            "--log.level=error",
+        ]
+        self._client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
+        self._child: subprocess.Popen[bytes]
+
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        """Each series with its labels (`metric`) and its `value`, as of a time in Unix seconds, else of now."""
+        found = self._ask("query", {"query": expr} | ({} if at is None else {"time": str(at)}))
+        if found["resultType"] == "scalar":
+            return [{"metric": {}, "value": found["result"]}]
+        return list(found["result"])
+
+    def query_range(self, expr: str, since: float, until: float, step: float) -> list[dict[str, Any]]:
+        """Each series with its labels and its `values` between two times in Unix seconds."""
+        asked = {"query": expr, "start": str(since), "end": str(until), "step": str(step)}
+        return list(self._ask("query_range", asked)["result"])
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule, with what became of it."""
+        return [rule for group in self._ask("rules", {})["groups"] for rule in group["rules"]]
+
+    def targets(self) -> list[dict[str, Any]]:
+        """What is scraped, and how that goes."""
+        return list(self._ask("targets", {})["activeTargets"])
+
+    def _ask(self, what: str, asked: Mapping[str, str]) -> dict[str, Any]:
+        reply = self._client.post(f"/api/v1/{what}", data=dict(asked)) if asked else self._client.get(f"/api/v1/{what}")
+        told = reply.json()
+        if told["status"] != "success":
+            raise Refused(f"{told['error']}: {asked}")
+        return dict(told["data"])
+
+    def _ready(self) -> bool:
+        if self._child.poll() is not None:
+            raise MissingTool(f"Prometheus ended with {self._child.returncode}")
+        try:
+            return self._client.get("/-/ready").is_success
+        except httpx2.TransportError:
+            return False
+
+    def __enter__(self) -> Self:
+        self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        await_true(self._ready, PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._child.send_signal(signal.SIGTERM)
+        self._child.wait(PATIENCE)

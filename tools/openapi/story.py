@@ -1,0 +1,193 @@
+"""Tells the story of `service/api/examples.json` to a gateway: every request as it stands there, in order.
+
+Rule: what a gateway answers is made steady and handed back as an exchange; whether that is the one in the file, the
+test says. The gateway has its sandbox alone, whose prompts may ask it to fail, and teams for whom something is used up.
+"""
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from msgspec.structs import replace
+
+from service.api.examples import Exchange, Got, Sent
+from service.domain.teams import digest_of
+from tests.support.gateway import PATIENCE, GatewayProcess, calm
+from tests.support.pictures import png
+from tools.openapi.steady import NOTHING_YET, Steady
+
+ROOT = Path(__file__).parents[2]
+HOST = "https://images.example.com"
+ADMIN = secrets.token_hex(32)
+KEYS = {name: f"igw_{name}" for name in ("team", "spent", "slow", "narrow", "wrong")} | {"admin": ADMIN}
+TEAMS = f"""
+teams:
+  search:
+    limits: {{usd_per_day: 50, usd_per_month: 800, concurrent_images: 40}}
+    limits_by_tier: {{high: {{usd_per_day: 20}}}}
+    keys: [{{id: search-1, sha256: {digest_of(KEYS["team"])}}}]
+  ads:
+    limits: {{usd_per_day: 0.001}}
+    keys: [{{id: ads-1, sha256: {digest_of(KEYS["spent"])}}}]
+  trial:
+    limits: {{requests_per_minute: 1, images_per_minute: 10}}
+    keys: [{{id: trial-1, sha256: {digest_of(KEYS["slow"])}}}]
+  press:
+    models: [gpt-image-2]
+    keys: [{{id: press-1, sha256: {digest_of(KEYS["narrow"])}}}]
+"""
+# A backend that is on, and draws no model.
+SPARE = "  spare: {dialect: openai, base_url: http://127.0.0.1:9/v1, api_key_env: SPARE_API_KEY}\n"
+SETTINGS = {
+    "backends:\n": f"backends:\n{SPARE}",
+    "  enabled: false\n": "  enabled: true\n",
+    "obey_prompt: false": "obey_prompt: true",
+    "key_in_use: wait": "key_in_use: refuse",
+    "most_picture_bytes: 50000000": "most_picture_bytes: 100000",
+    "# public_url: https://images.example.com": f"public_url: {HOST}",
+    "keepalive_seconds: 15": "keepalive_seconds: 0.2",
+    "grace_seconds: 5": "grace_seconds: 0",
+}
+FILES = {
+    "otter.png": png((64, 64), (120, 80, 40)),
+    "hat.png": png((64, 64), (200, 30, 30)),
+    "poster.png": png((64, 64)) + bytes(100_000),
+    "notes.txt": b"not a picture",
+}
+"""What `@name` in a form stands for."""
+
+FOLLOWING = frozenset({"getUsage", "getUsageOfTeams", "retrieveTeam", "exportUsage", "getCache"})
+"""Operations that follow what happened by moments: the books are written behind the requests."""
+
+
+@contextmanager
+def house(folder: Path) -> Iterator[GatewayProcess]:
+    """The gateway that the story is told to."""
+    config = folder / "config"
+    shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
+    settings = calm((config / "gateway.yaml").read_text())
+    for was, becomes in SETTINGS.items():
+        assert was in settings, was
+        settings = settings.replace(was, becomes)
+    (config / "gateway.yaml").write_text(settings)
+    (config / "teams.yaml").write_text(TEAMS)
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(config),
+        "ADMIN_API_KEY": ADMIN,
+        "URL_SIGNING_KEY": secrets.token_hex(32),
+        "SPARE_API_KEY": "sk-operator",
+    }
+    with GatewayProcess(folder / "data", environment, options=()) as gateway:
+        yield gateway
+
+
+def places(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Operation → its method and path."""
+    return {
+        operation["operationId"]: (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+class Teller:
+    """Sends requests as they stand in examples. `patience`: seconds that what follows by moments may take."""
+
+    def __init__(self, http: httpx2.Client, url: str, document: Mapping[str, Any], patience: float = PATIENCE) -> None:
+        self._http = http
+        self._patience = patience
+        self._url = url
+        self._places = places(document)
+        self._steady = Steady()
+        self.answered: list[tuple[str, int, frozenset[str]]] = []
+
+    def tell(self, story: Sequence[Exchange]) -> Iterator[Exchange]:
+        """The same story with the replies that came; those that are held come after the one behind them."""
+        held: tuple[Exchange, httpx2.Response, Iterator[str], str] | None = None
+        for exchange in story:
+            request = self._request(exchange)
+            if exchange.held:
+                reply = self._http.send(request, stream=True)
+                pieces = reply.iter_text()
+                held = exchange, reply, pieces, next(pieces)  # it is under way
+                continue
+            yield replace(exchange, reply=self._answered(request, exchange))
+            if held:
+                begun, reply, pieces, first = held
+                assert first == NOTHING_YET, first
+                got = self._got(reply, begun, "".join(pieces))
+                yield replace(begun, reply=replace(got, body=first + got.body))
+                held = None
+
+    def _answered(self, request: httpx2.Request, exchange: Exchange) -> Got:
+        """What comes of a request. What follows by moments is asked for until it is as the example says."""
+        end = time.monotonic() + self._patience
+        while True:
+            reply = self._http.send(request)
+            got = self._got(reply, exchange, reply.text)
+            if exchange.operation not in FOLLOWING or got == exchange.reply or time.monotonic() > end:
+                return got
+            time.sleep(0.1)
+
+    def _request(self, exchange: Exchange) -> httpx2.Request:
+        sent = exchange.request
+        method, path = self._places[exchange.operation]
+        for name, value in sent.path.items():
+            path = path.replace(f"{{{name}}}", self._meant(name, value))
+        key = {"authorization": f"Bearer {KEYS[sent.caller]}"} if sent.caller != "nobody" else {}
+        query = {name: self._meant(name, str(value)) for name, value in sent.query.items()}
+        kind = {"content-type": sent.media_type} if sent.media_type and isinstance(sent.body, str) else {}
+        headers = {**sent.headers, **key, **kind}
+        return self._http.build_request(method, self._url + path, params=query, headers=headers, **self._body(sent))
+
+    def _meant(self, name: str, value: str) -> str:
+        return self._steady.meant(f"{name}={value}").removeprefix(f"{name}=")
+
+    def _body(self, sent: Sent) -> dict[str, Any]:
+        if sent.media_type is None:
+            return {}
+        if isinstance(sent.body, str):
+            return {"content": sent.body.encode()}
+        if sent.media_type == "application/json":
+            return {"json": json.loads(self._steady.meant(json.dumps(sent.body)))}
+        return {"data": dict(_words(sent.body)), "files": list(_files(sent.body))}
+
+    def _got(self, reply: httpx2.Response, exchange: Exchange, text: str) -> Got:
+        kind = _media_type(reply)
+        given = (name for name in exchange.reply.headers if name in reply.headers)
+        shown = {name: self._steady.header(name, reply.headers[name]) for name in given}
+        self.answered.append((exchange.operation, reply.status_code, frozenset(reply.headers)))
+        body: Any = None
+        if kind == "application/json":
+            body = json.loads(self._steady.text(text))
+        elif kind and kind.startswith("text/"):
+            body = self._steady.text(text)
+        return Got(status=reply.status_code, media_type=kind, headers=shown, body=body)
+
+
+def _media_type(reply: httpx2.Response) -> str | None:
+    return reply.headers.get("content-type", "").partition(";")[0] or None
+
+
+def _words(form: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in form.items():
+        if not _named(value):
+            yield name, json.dumps(value) if not isinstance(value, str) else value
+
+
+def _files(form: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, bytes, str]]]:
+    for name, value in form.items():
+        for file in _named(value):
+            yield name, (file, FILES[file], "application/octet-stream")
+
+
+def _named(value: object) -> list[str]:
+    """The files that a field of a form names."""
+    listed = value if isinstance(value, list) else [value]
+    return [file.removeprefix("@") for file in listed if isinstance(file, str) and file.startswith("@")]
