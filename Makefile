@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check verify generate format coverage lint types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images image image-test observe dashboards dashboard-pictures fuzz sdk-java
+.PHONY: help run quick test check verify generate format coverage lint types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images deliberate-faults image image-test observe dashboards dashboard-pictures fuzz sdk-java
 
 help: ## this list
 	@awk -F ':.*## |^##@ ' '/^##@ / { printf "%s\n", $$2 } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,9 @@ generate: metrics configuration conformance examples openapi dashboards packages
 ##@ Before a push
 check: lint types contracts locks lint-openapi schemathesis instructions coverage ## what CI runs
 
-verify: check chart image-test ## check, chart, image, all again on Python 3.13, fuzz, chaos
+verify: check chart image-test ## check, chart, image, all again on Python 3.13, real starts, fuzz, chaos
 	$(MAKE) coverage VENV=.venv-3.13 PYTHON=$(PYTHON313)
+	TEST_GATEWAYS=executed $(MAKE) test F=tests/e2e ARGS="$(SIDE_BY_SIDE)"
 	$(MAKE) schemathesis ARGS="--examples 120 --seed $$(date +%s)"
 	$(MAKE) sdk-java
 	$(MAKE) fuzz FUZZ_SECONDS=20
@@ -142,6 +143,9 @@ chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors; 40 mi
 
 fuzz: .venv-fuzz ## the parsers under atheris, FUZZ_SECONDS each (PYTHON=… 3.11 to 3.13, ARGS="--keep form")
 	.venv-fuzz/bin/python -m tools.fuzz --python .venv-fuzz/bin/python --seconds $(FUZZ_SECONDS) $(ARGS)
+
+deliberate-faults: $(VENV)/.dev ## a fault in each of ten packages, and which check catches it (ARGS="--seed 7 --quick-only")
+	@$(BIN)/python -m tools.deliberate_faults $(ARGS)
 
 observe: $(VENV)/.dev ## gateways under load with a real Prometheus, for ten minutes (ARGS="--seconds 60")
 	@exec $(BIN)/python -W ignore::DeprecationWarning -m tools.observe $(ARGS)
