@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.deliberate_faults import ROOT, copied, examine, failure
+from tools.deliberate_faults import ROOT, catches, copied, failures
 from tools.mutations import PACKAGES, Fault, belongs_to, choose, faults_in, means_something_else
 
 PYTHON = sys.executable
@@ -108,14 +108,16 @@ FAULT = Fault(
 )  # fmt: skip
 CODE = "import runpy; one = runpy.run_path('service/domain/one.py')['one']; assert one(1) == 2"
 TEST = "tests/test_one.py::test_one"
-FAILED = f"print('FAILED {TEST} - no'); raise SystemExit(1)"
+OTHER = "tests/test_two.py::test_two"
+ONE = f"print('FAILED {TEST} - no'); raise SystemExit(1)"
+FAILED = f"print('FAILED {TEST} - no\\nERROR {OTHER} - no'); raise SystemExit(1)"
 
 
 def test_a_fault_is_made_in_a_copy_and_is_gone_afterwards(root: Path) -> None:
     before = contents(root)
     with copied(root) as folder:
         copy = contents(folder)
-        caught = examine(folder, FAULT, {"fine": (PYTHON, "-c", ""), "unit": (PYTHON, "-c", CODE)}, None)
+        caught = catches(folder, FAULT, {"fine": (PYTHON, "-c", ""), "unit": (PYTHON, "-c", CODE)})
 
         assert contents(folder) == copy
     assert FAULT.shown(before[FAULT.file]) == "`return a + 1` → `return a - 1`"
@@ -125,19 +127,15 @@ def test_a_fault_is_made_in_a_copy_and_is_gone_afterwards(root: Path) -> None:
     assert not folder.exists()
 
 
-def test_the_other_tests_run_where_quick_finds_nothing(root: Path) -> None:
-    with copied(root) as folder:
-        assert examine(folder, FAULT, {}, (PYTHON, "-c", CODE)) == {"test": "AssertionError"}
-
-
 def test_a_test_that_fails_without_the_fault_has_caught_nothing(root: Path) -> None:
     with copied(root) as folder:
         unit = {"unit": (PYTHON, "-c", FAILED)}
 
-        assert examine(folder, FAULT, unit, None, again=lambda _: (PYTHON, "-c", "")) == {"unit": TEST}
-        assert examine(folder, FAULT, unit, None, again=lambda _: (PYTHON, "-c", FAILED)) == {}
+        assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", "")) == {"unit": TEST}
+        assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", FAILED)) == {}
+        assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", ONE)) == {"unit": OTHER}
 
 
 def test_a_command_that_says_nothing_fails_and_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
-    assert failure(tmp_path, ("false",), 60) == "it fails"
-    assert failure(tmp_path, ("sh", "-c", "sleep 600 & wait"), 0.1) == "it does not end in 0 s"
+    assert failures(tmp_path, ("false",), 60) == ["it fails"]
+    assert failures(tmp_path, ("sh", "-c", "sleep 600 & wait"), 0.1) == ["it does not end in 0 s"]
