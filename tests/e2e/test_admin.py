@@ -5,6 +5,7 @@ import io
 import json
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -102,11 +103,12 @@ class Site:
 
 
 def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Does it hold before the time is up? Every look is a call of its own."""
-    end = time.monotonic() + seconds
+    """Does it hold before the time is up? The pause leaves the processor to the gateway."""
+    end, pause = time.monotonic() + seconds, threading.Event()
     while not holds():
         if time.monotonic() > end:
             return False
+        pause.wait(0.02)
     return True
 
 

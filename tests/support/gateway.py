@@ -40,11 +40,12 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def within_patience(holds: Callable[[], bool]) -> bool:
-    """Does it hold before the time is up? Every look is a call of its own."""
-    end = time.monotonic() + PATIENCE
+    """Does it hold before the time is up? The pause leaves the processor to what is waited for."""
+    end, pause = time.monotonic() + PATIENCE, threading.Event()
     while not holds():
         if time.monotonic() > end:
             return False
+        pause.wait(0.02)
     return True
 
 
@@ -129,6 +130,8 @@ class GatewayProcess:
         arguments = ["serve", "--port", "0", "--data-dir", str(data), *options]
         self.data = data
         self.lines: list[str] = []
+        self._decoded: list[dict[str, Any]] = []
+        self._decoded_lines = 0
         self._ended = False
         self._heard = threading.Condition(threading.RLock())
         self._child = begin(arguments, clean_environment(**(environment or {})), fork=fork)
@@ -157,7 +160,8 @@ class GatewayProcess:
     def logged(self) -> list[dict[str, Any]]:
         """The log, line by line."""
         with self._heard:
-            return [json.loads(line) for line in self.lines if line.startswith("{")]
+            self._decode()
+            return [*self._decoded]
 
     def await_printed(self, text: str) -> None:
         """Wait for a line that contains a text."""
@@ -174,8 +178,16 @@ class GatewayProcess:
             raise TimeoutError(f"no line {wanted} in:\n" + "".join(self.lines))
         return found
 
+    def _decode(self) -> None:
+        """Decode what came since the last time: a gateway that serves many tests writes thousands of lines."""
+        for line in self.lines[self._decoded_lines :]:
+            self._decoded_lines += 1
+            if line.startswith("{"):
+                self._decoded.append(json.loads(line))
+
     def _find(self, wanted: Mapping[str, object]) -> dict[str, Any] | None:
-        return next((line for line in self.logged() if wanted.items() <= line.items()), None)
+        self._decode()
+        return next((line for line in self._decoded if wanted.items() <= line.items()), None)
 
     def _read(self) -> None:
         assert self._child.stdout is not None
