@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.support.forks import ForkedProcess, can_fork, forks
 from tests.support.gateway import PATIENCE, clean_environment, within_patience
 from tests.support.sites import free_port
 
@@ -44,6 +45,15 @@ def closed_pipe() -> Iterator[int]:
     os.close(writer)
 
 
+def serving(output: int, port: int, data: Path) -> subprocess.Popen[bytes] | ForkedProcess:
+    """A gateway that logs to this descriptor."""
+    arguments, environment = ["serve", "--dev", "--port", str(port), "--data-dir", str(data)], clean_environment()
+    if can_fork(environment):
+        return forks().start_into(output, arguments, environment)
+    command = [sys.executable, "-m", "service", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.DEVNULL)
+
+
 def is_up(http: httpx2.Client, url: str) -> bool:
     try:
         return http.get(f"{url}/health/ready").status_code == 200
@@ -60,12 +70,7 @@ def test_a_log_that_cannot_be_written_fails_no_request(
     (tmp_path / "dev-key").write_text(key)
     (tmp_path / "dev-key").chmod(0o600)
     with place() as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", "--dev", "--port", str(port), "--data-dir", str(tmp_path)],
-            env=clean_environment(),
-            stdout=output,
-            stderr=subprocess.DEVNULL,
-        )
+        process = serving(output, port, tmp_path)
         try:
             assert within_patience(lambda: is_up(http, url))
             for _ in range(3):

@@ -120,6 +120,11 @@ class Forks:
                 stdout=subprocess.DEVNULL,
             )
 
+    def start_into(self, output: int, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProcess:
+        """Fork a process that runs the command line and writes to this descriptor, its errors to nowhere."""
+        with NOTHING.open("wb") as nothing:
+            return ForkedProcess(self._order(arguments, environment, ENTRY, (output, nothing.fileno())), None)
+
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], module: str = ENTRY) -> ForkedProcess:
         """Fork a process that runs the module's `main`. Both of its outputs are in `stdout`."""
         read, write = os.pipe()
