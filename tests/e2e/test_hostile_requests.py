@@ -3,7 +3,6 @@
 import json
 import secrets
 import socket
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx2
 import psutil
 import pytest
 
+from tests.support.bombs import deflated
 from tests.support.gateway import GatewayProcess
 from tests.support.pictures import png
 
@@ -251,7 +251,7 @@ def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
         ((CHUNKED, b"ffffffff\r\n{}"), (408, None, "request_timeout")),
         (("transfer-encoding: gzip, chunked\r\n", b"0\r\n\r\n"), (400, "transfer-encoding", "invalid_value")),
         (
-            sized(zlib.compress(b" " * 100 * MEGABYTE), "content-encoding: deflate\r\n"),
+            sized(deflated(), "content-encoding: deflate\r\n"),
             (400, "content-encoding", "invalid_value"),
         ),
         (sized(WISH, "content-encoding: br\r\n"), (400, "content-encoding", "invalid_value")),

@@ -1,0 +1,24 @@
+"""Small bodies that unfold into 500 MB: more than any test lets a gateway grow by.
+
+Rule: they are valid to the last byte, and made of a piece that repeats, because to compress 500 MB takes seconds.
+"""
+
+import gzip
+import zlib
+
+PIECE, PIECES = 10_000_000, 50
+ZEROS = bytes(PIECE)
+ADLER_MODULUS = 65_521
+
+
+def gzipped() -> bytes:
+    """Return a gzip file. One of several members is as good as one."""
+    return gzip.compress(ZEROS) * PIECES
+
+
+def deflated() -> bytes:
+    """Return a zlib stream. A full flush ends a piece so that nothing after it refers to what is before."""
+    packer = zlib.compressobj()
+    first, other = (packer.compress(ZEROS) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    last, checksum = b"\x03\x00", PIECE * PIECES % ADLER_MODULUS << 16 | 1
+    return first + other * (PIECES - 1) + last + checksum.to_bytes(4, "big")
