@@ -1,4 +1,7 @@
-"""Whatever callers make up, no series is added: 10,000 requests, each with words of its own."""
+"""Whatever callers make up, no series is added: 500 requests, 50 of each kind, with words of their own.
+
+More of them prove no more: after the first of each kind not one series may come.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -19,7 +22,7 @@ from tools.bench.scrape import crowd
 
 SECRET = "igw_dev"
 KEY = {"authorization": f"Bearer {SECRET}"}
-MADE_UP = 10_000
+MADE_UP = 500
 NOWHERE = "redis://127.0.0.1:9"
 
 Ask = Callable[[int], tuple[str, str, dict[str, str], dict[str, Any]]]
