@@ -1,16 +1,15 @@
 """docs/callers.md: every snippet works as pasted, and its tables leave nothing out.
 
-Rule: a snippet is what stands between fences of python, js or sh. All run in one folder, in the page's order, against
-one gateway with its sandbox; those of one language go on from that language's first. Who fails or says nothing of what
-was promised fails the test.
+Rule: a snippet is what stands between fences of python, js or sh. All run in one folder, in the page's order within a
+language, against one gateway with its sandbox. Those of one language go on from that language's first, and see nothing
+of each other. One process runs all of a language, because to import the SDKs takes longer than to use them. A snippet
+that fails or prints nothing of what was promised fails the test.
 """
 
 import json
-import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,15 +46,36 @@ SAID = {
 """A piece of a snippet → what it prints."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snippet:
-    language: str
-    text: str
+NEXT = "---- the next snippet"
+RUNNERS = {
+    "python": """
+import json, sys
+first, *others = json.load(open(sys.argv[1]))
+names = {"__name__": "__main__"}
+exec(compile(first, "the first snippet", "exec"), names)
+for number, text in enumerate(others, 2):
+    print(sys.argv[2], flush=True)
+    exec(compile(text, f"snippet {number}", "exec"), dict(names))
+""",
+    "js": """
+import { readFileSync, writeFileSync } from "node:fs";
+const [first, ...others] = JSON.parse(readFileSync(process.argv[2]));
+for (const [number, text] of ["", ...others].entries()) {
+  if (number) console.log(process.argv[3]);
+  writeFileSync(`snippet-${number}.mjs`, first + text);
+  await import(`${process.cwd()}/snippet-${number}.mjs`);
+}
+""",
+}
+"""Programs that run the snippets of a file one by one. They print a line between two of them."""
 
 
-def snippets() -> Iterator[Snippet]:
+def snippets() -> Mapping[str, Sequence[str]]:
+    """The texts of each language, in the page's order. Others send pictures that those of Python write."""
+    texts: dict[str, list[str]] = {"python": [], "js": [], "sh": []}
     for language, text in FENCED.findall(PAGE):
-        yield Snippet(language, text)
+        texts[language].append(text)
+    return texts
 
 
 @pytest.fixture(scope="module")
@@ -80,42 +100,44 @@ def environment(gateway: GatewayProcess) -> Mapping[str, str]:
     )
 
 
-def command(snippet: Snippet, folder: Path, before: str) -> list[str]:
-    if snippet.language == "sh":
-        return ["bash", "-euo", "pipefail", "-c", snippet.text]
-    file = folder / ("snippet.py" if snippet.language == "python" else "snippet.mjs")
-    file.write_text(before + snippet.text)
-    program = sdk_python("new") if snippet.language == "python" else str(sdk("js") / "bin" / "node")
-    return [program, str(file)]
+def commands(language: str, texts: Sequence[str], folder: Path) -> Iterator[Sequence[str]]:
+    """The processes that run them."""
+    if language == "sh":
+        yield from (["bash", "-euo", "pipefail", "-c", text] for text in texts)
+        return
+    program = sdk_python("new") if language == "python" else str(sdk("js") / "bin" / "node")
+    runner, file = folder / ("run.py" if language == "python" else "run.mjs"), folder / f"{language}.json"
+    runner.write_text(RUNNERS[language])
+    file.write_text(json.dumps(texts))
+    yield [program, str(runner), str(file), NEXT]
 
 
-def run(snippet: Snippet, folder: Path, before: str, gateway: GatewayProcess) -> str:
-    """What it prints."""
-    done = subprocess.run(
-        command(snippet, folder, before),
-        cwd=folder,
-        env=dict(environment(gateway)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, f"{snippet.text}\n{done.stderr}"
-    return done.stdout
+def printed(language: str, texts: Sequence[str], folder: Path, gateway: GatewayProcess) -> Iterator[str]:
+    """What each of them prints."""
+    for command in commands(language, texts, folder):
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=dict(environment(gateway)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout.rpartition(NEXT)[2]}\n{done.stderr}"
+        yield from done.stdout.split(f"{NEXT}\n")
 
 
 def test_every_snippet_works_as_pasted(gateway: GatewayProcess, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(png(size=(1024, 1024)))
     (tmp_path / "mask.png").write_bytes(mask(size=(1024, 1024)))
     (tmp_path / "node_modules").symlink_to(sdk("js") / "node_modules")
-    first: dict[str, str] = {}
     promised = dict(SAID)
-    for snippet in snippets():
-        text = snippet.text.replace(HOST, f"{gateway.url}/v1").replace(KEY, gateway.key)
-        printed = run(Snippet(snippet.language, text), tmp_path, first.get(snippet.language, ""), gateway)
-        first.setdefault(snippet.language, "" if snippet.language == "sh" else text)
-        for piece in [piece for piece in promised if piece in snippet.text]:
-            assert promised.pop(piece) in printed, f"{snippet.text}\n{printed}"
+    for language, pasted in snippets().items():
+        texts = [text.replace(HOST, f"{gateway.url}/v1").replace(KEY, gateway.key) for text in pasted]
+        for text, output in zip(pasted, printed(language, texts, tmp_path, gateway), strict=True):
+            for piece in [piece for piece in promised if piece in text]:
+                assert promised.pop(piece) in output, f"{text}\n{output}"
     assert promised == {}
 
     written = {*re.findall(r'"?([a-z-]+\.png)"?', PAGE)} | {"stamp-2.png", "hare.png", "owl.png", "elk.png"}
@@ -133,16 +155,12 @@ def test_every_code_that_a_caller_may_see_has_its_row() -> None:
 
 
 def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:
-    listed = {
-        name: subprocess.run(
-            [sdk_python("new"), "-c", f"import {name}; print({name}.__version__)"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | {"TOGETHER_NO_BANNER": "1"},
-        ).stdout.rpartition(".")[0]
-        for name in ("openai", "together")
-    }
+    code = "import importlib.metadata, sys; print(*map(importlib.metadata.version, sys.argv[1:]))"
+    names = ("openai", "together")
+    versions = subprocess.run(
+        [sdk_python("new"), "-c", code, *names], capture_output=True, text=True, check=True
+    ).stdout
+    listed = {name: version.rpartition(".")[0] for name, version in zip(names, versions.split(), strict=True)}
     assert f"`openai` {listed['openai']} and `together` {listed['together']} for Python" in PAGE
     openai, ai = (
         json.loads((sdk("js") / "node_modules" / name / "package.json").read_text())["version"].rpartition(".")[0]
