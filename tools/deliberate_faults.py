@@ -157,7 +157,7 @@ def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", default="1", help="another one chooses other faults")
-    parser.add_argument("--count", type=int, default=10, help="number of faults; packages take turns")
+    parser.add_argument("--count", type=int, default=10, help="number of faults; packages follow one another")
     parser.add_argument("--only", choices=PACKAGES, help="faults of one package")
     parser.add_argument("--quick-only", action="store_true", help="run the checks of `make quick`, and no other")
     parser.add_argument(
@@ -171,8 +171,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     asked = arguments()
     packages = PACKAGES if asked.only is None else (asked.only,)
-    turns = [(packages[number % len(packages)], number // len(packages)) for number in range(asked.count)]
-    chosen = [(package, choose(ROOT, package, f"{asked.seed} {turn}")) for package, turn in turns]
+    rounds = [(packages[number % len(packages)], number // len(packages)) for number in range(asked.count)]
+    chosen = [(package, choose(ROOT, package, f"{asked.seed} {number}")) for package, number in rounds]
     with copied(ROOT) as folder:
         return report(folder, chosen, None if asked.quick_only else pytest(*SIDE_BY_SIDE, *asked.tests))
 

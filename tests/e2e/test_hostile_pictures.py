@@ -83,7 +83,7 @@ REFUSED: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "heic": (lambda: b"\0\0\0\x18ftypheic" + bytes(100), TYPE),
     "gzip": (gzipped, BAD),
 }
-"""What makes a picture, so that one is made where a test needs it, and the code of its refusal."""
+"""A function that makes the bytes, called where a test needs them, and the code of their refusal."""
 
 TAKEN: Mapping[str, Callable[[], bytes]] = {
     "frames of a png": lambda: frames("PNG", 300),

@@ -39,9 +39,9 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | more
 
 
-def within_patience(holds: Callable[[], bool]) -> bool:
+def within_patience(holds: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Does it hold before the time is up? The pause leaves the processor to what is waited for."""
-    end, pause = time.monotonic() + PATIENCE, threading.Event()
+    end, pause = time.monotonic() + seconds, threading.Event()
     while not holds():
         if time.monotonic() > end:
             return False
