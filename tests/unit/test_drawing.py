@@ -9,9 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from service.adapters.backends.drawing import draw
-from service.adapters.backends.landscape import compose, paint
-from service.adapters.backends.lettering import ELLIPSIS, band_of, letter
+from service.adapters.backends.drawing import draw, preview
 from service.domain.errors import UnreadableFile
 from service.domain.images import Operation, Reference, Size, Spec, fingerprint
 
@@ -101,7 +99,7 @@ def test_every_fingerprint_and_every_index_gives_another_picture() -> None:
 def test_every_sample_is_another_picture_and_says_which_it_is() -> None:
     spec = wish(output_format="svg")
     plain_one, *samples = [draw(spec, "f", 0, Size(480, 480), "low", sample).decode() for sample in ("", "3fa2c1", "0")]
-    assert len({picture.partition("<g")[0] for picture in (plain_one, *samples)}) == 3
+    assert len({picture.partition("<text")[0] for picture in (plain_one, *samples)}) == 3
     assert "gpt-image-2, low, 480x480, sample 3fa2c1<" in samples[0]
     assert "sample" not in plain_one
     several = draw(wish(n=4), "f", 2, Size(480, 480), "low", "3fa2c1")
@@ -169,7 +167,7 @@ def test_words_and_settings_can_be_read_on_the_picture(changed: dict[str, Any]) 
 def test_the_words_stand_out_from_their_band() -> None:
     spec = wish(prompt="Fox " * 12)
     image = drawn(spec, size=Size(480, 480)).convert("L")
-    panel = image.crop(band_of((0, 0, 480, 480)))
+    panel = image.crop((0, 320, 480, 480))
     tones = panel.histogram()
     assert sum(tones[245:]) > 300
     assert sum(tones[:140]) > sum(tones) / 2
@@ -179,14 +177,42 @@ def test_accents_are_dropped_rather_than_boxed() -> None:
     assert lettered(prompt="Café").tobytes() == lettered(prompt="Cafe").tobytes()
 
 
+@pytest.mark.parametrize("text", ["‘Fox’", "“Fox”", "Fox — fox", "Füße", "Ｆｏｘ"])  # noqa: RUF001 (what prompts hold)
+def test_letters_with_a_plain_form_are_written_plainly(text: str) -> None:
+    plain = {"‘Fox’": "'Fox'", "“Fox”": '"Fox"', "Fox — fox": "Fox - fox", "Füße": "Fusse", "Ｆｏｘ": "Fox"}  # noqa: RUF001 (as above)
+    assert lettered(prompt=text).tobytes() == lettered(prompt=plain[text]).tobytes()
+
+
+def test_letters_that_the_font_lacks_are_distinguishable() -> None:
+    assert lettered(prompt="雪").tobytes() == lettered(prompt="U+96EA").tobytes()
+    assert lettered(prompt="雪").tobytes() != lettered(prompt="狐").tobytes()
+
+
+def texts(**fields: Any) -> list[tuple[str, float]]:
+    """Return the lines of a square svg with their font sizes, the caption last."""
+    document = draw(wish(output_format="svg", **fields), "f", 0, Size(600, 600), "low")
+    lines = ET.fromstring(document).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314 (our own document)
+    return [(line.text or "", float(line.attrib["font-size"])) for line in lines]
+
+
 def test_type_grows_with_the_room_and_long_words_end_in_an_ellipsis() -> None:
-    short, long = letter("Fox", (), (0, 0, 600, 600)), letter("word " * 9000, (), (0, 0, 600, 600))
-    assert short.words_px > 3 * long.words_px
-    assert short.words == ("Fox",)
-    assert long.words[-1].endswith(ELLIPSIS)
-    assert long.panel[3] <= 600
-    assert letter("x" * 60, (), (0, 0, 600, 600)).words == ("x" * 40, "x" * 20)
-    assert letter("words", ("a caption",), (5, 5, 6, 6)).words[-1]
+    short, long = texts(prompt="Fox"), texts(prompt="word " * 6000)
+    assert short[0][1] > 3 * long[0][1]
+    assert [text for text, _ in short] == ["Fox", "gpt-image-2, low, 600x600"]
+    assert long[-2][0].endswith("word…")
+    assert long[-1][0] == "gpt-image-2, low, 600x600"
+    assert [text for text, _ in texts(prompt="x" * 60)][:2] == ["x" * 40, "x" * 20]
+
+
+@pytest.mark.parametrize(
+    "size", [Size(1024, 1024), Size(512, 2048), Size(2048, 512), Size(64, 64), Size(9, 9), Size(1, 1)]
+)
+def test_text_stays_on_its_panel(size: Size) -> None:
+    for words in ("Fox", "A fox in the snow " * 20, "word " * 6000, ""):
+        root = ET.fromstring(draw(wish(output_format="svg", prompt=words), "f", 0, size, "low"))  # noqa: S314 (our own document)
+        panel = next(rect for rect in root.iter("{http://www.w3.org/2000/svg}rect") if "y" in rect.attrib).attrib
+        for line in root.iter("{http://www.w3.org/2000/svg}text"):
+            assert int(panel["y"]) < float(line.attrib["y"]) <= size.height
 
 
 def test_a_gif_moves() -> None:
@@ -210,8 +236,8 @@ def test_an_svg_is_well_formed_whatever_the_words_are() -> None:
     root = svg(wish(output_format="svg", prompt='Café <b>&</b> "it\'s" \x00\x0b 中'))
     assert root.attrib["viewBox"] == "0 0 240 160"
     words = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert words == ['Café <b>&</b> "it\'s"  中', "gpt-image-2, low, 240x160"]
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}polygon"))) == 4
+    assert words == ['Café <b>&</b> "it\'s" 中', "gpt-image-2, low, 240x160"]
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 7
 
 
 def test_an_svg_of_an_edit_holds_the_callers_picture() -> None:
@@ -278,7 +304,7 @@ def test_links_that_stayed_links_are_cards() -> None:
     )
     box = ImageChops.difference(with_one, with_other).getbbox()
     assert box is not None
-    assert 60 < box[1] < box[3] <= band_of((0, 0, 240, 160))[1]
+    assert 60 < box[1] < box[3] <= 106
     overlaid = edit(plain(RED), mask=link, markup=link)
     assert drawn(overlaid).size == (240, 160)
 
@@ -307,7 +333,7 @@ def test_notes_that_cannot_be_read_do_no_harm() -> None:
 
 
 def test_a_large_photo_is_decoded_no_finer_than_needed() -> None:
-    gradient = paint(compose(bytes(32)), (1600, 1200))
+    gradient = Image.radial_gradient("L").resize((1600, 1200)).convert("RGB")
     spec = edit(reference(gradient, "jpeg", quality=90), mask=halves(255, 255))
     small = gradient.resize((240, 180)).crop((0, 10, 240, 170))
     assert distance(drawn(spec), small) < 4
@@ -321,3 +347,29 @@ def test_a_broken_reference_is_refused_by_name(form: str) -> None:
     with pytest.raises(UnreadableFile) as caught:
         drawn(edit(cut))
     assert (caught.value.param, caught.value.code) == ("image[0]", "invalid_image")
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("size", [Size(241, 163), Size(1, 1)])
+def test_a_preview_has_size_and_format_of_its_image(form: str, size: Size) -> None:
+    drawn_one = Image.open(io.BytesIO(preview(draw(wish(output_format=form), "f", 0, size, None), 0)))
+    assert (drawn_one.format, drawn_one.size) == (form.upper(), (size.width, size.height))
+
+
+def test_later_previews_come_closer_to_the_image() -> None:
+    image = draw(wish(), "f", 0, Size(480, 480), None)
+    previews = [Image.open(io.BytesIO(preview(image, index))) for index in range(3)]
+    distances = [distance(coarse, Image.open(io.BytesIO(image))) for coarse in previews]
+    assert distances == sorted(set(distances), reverse=True)
+
+
+def test_a_preview_of_a_transparent_image_is_transparent() -> None:
+    image = preview(draw(wish(background="transparent"), "f", 0, SIZE, None), 2)
+    assert Image.open(io.BytesIO(image)).mode == "RGBA"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK"])
+def test_references_of_every_mode_are_shown(mode: str) -> None:
+    form = "jpeg" if mode == "CMYK" else "png"
+    source = Image.linear_gradient("L").convert("I") if mode == "I;16" else Image.linear_gradient("L")
+    assert drawn(edit(reference(source.convert(mode), form), plain(RED))).size == (240, 160)

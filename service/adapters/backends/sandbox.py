@@ -15,9 +15,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pybase64
 
-from service.adapters.backends.drawing import draw
+from service.adapters.backends.drawing import draw, preview
 from service.adapters.backends.openai import read_failure
-from service.adapters.backends.preview import preview
 from service.domain.errors import Failure, FailureKind, UnreadableFile
 from service.domain.images import Size, Spec, fingerprint
 from service.domain.outcomes import Outcome, Partial, Picture, Purchase, Usage
