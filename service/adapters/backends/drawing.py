@@ -29,7 +29,7 @@ CAPTIONED = ("seed", "steps", "guidance_scale", "negative_prompt", "complexity",
 PANEL_SHARE = 0.34  # of every image's height: so the panel of an edit covers the panel of the image that is edited
 PANEL, PROMPT, CAPTION = "#0e111c", "#ffffff", "#becade"
 FONT_SHARES = (0.11, 0.085, 0.066, 0.05, 0.039, 0.03, 0.024)  # of the shorter edge
-CAPTION_SHARE, MIN_FONT, LINE_HEIGHT = 0.027, 8.0, 1.25
+CAPTION_SHARE, MIN_FONT, LINE_HEIGHT, NARROW = 0.027, 8.0, 1.25, 0.35
 MAX_LETTERS, WORD, ELLIPSIS = 4000, re.compile(r"\S{1,40}"), "…"
 ASCII = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--") | {0xDF: "ss", 0xE6: "ae", 0xF8: "o"}
 CIRCLES, OPACITY, BACKDROP_SHARE = 7, 0.3, 0.7
@@ -141,15 +141,20 @@ def _set_text(prompt: str, caption: Sequence[str], panel: Box, short: int) -> li
     below = (len(captions) + 0.5) * LINE_HEIGHT * small.size
     room = bottom - top - short // 14 - below
     for share in FONT_SHARES:
-        font = _font(max(MIN_FONT, share * short))
-        lines, complete = _wrap(prompt, font, width, max(1, int(room / (LINE_HEIGHT * font.size))))
+        px = max(MIN_FONT, share * short)
+        rows = max(1, int(room / (LINE_HEIGHT * px)))
+        if len(prompt) * NARROW * px > rows * width and share != FONT_SHARES[-1]:
+            continue  # not even narrow letters would fit, so measuring them would be a waste
+        lines, complete = _wrap(prompt, _font(px), width, rows)
         if complete:
             break
-    y = max(top, (top + bottom - LINE_HEIGHT * font.size * len(lines) - below) / 2)
+    y = max(top, (top + bottom - LINE_HEIGHT * px * len(lines) - below) / 2)
     placed = []
-    for px, texts, colour in ((font.size, lines, PROMPT), (small.size, captions, CAPTION)):
-        placed += [(left + indent, y + (LINE_HEIGHT * i + 1) * px, px, text, colour) for i, text in enumerate(texts)]
-        y += LINE_HEIGHT * (px * len(texts) + small.size / 2)
+    for size, texts, colour in ((px, lines, PROMPT), (small.size, captions, CAPTION)):
+        placed += [
+            (left + indent, y + (LINE_HEIGHT * i + 1) * size, size, text, colour) for i, text in enumerate(texts)
+        ]
+        y += LINE_HEIGHT * (size * len(texts) + small.size / 2)
     return [line for line in placed if line[1] <= bottom]
 
 
@@ -280,7 +285,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 def _gif(layout: Layout, count: int, frame_ms: int | None) -> bytes:
     """Encode one round of the circles; all frames share the colours of the first."""
     first = _paint(layout).quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    frames = [_paint(layout, i / count).quantize(palette=first, dither=Image.Dither.NONE) for i in range(1, count)]
+    frames = (_paint(layout, i / count).quantize(palette=first, dither=Image.Dither.NONE) for i in range(1, count))
     duration = FRAME_MS if frame_ms is None else frame_ms
     return _encode(first, "gif", save_all=True, append_images=frames, duration=duration, loop=0)
 
