@@ -46,30 +46,31 @@ from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings
 from service.settings.storage import Storage
 from service.sources import links_of, sandbox, tracer_of, vendor
-from service.usecases.answer_once import AnswerOnce, Replays
 from service.usecases.background import Fatal, Forever, in_background, log_lost_errors
-from service.usecases.buy_once import BuyOnce, Policy
-from service.usecases.buy_pictures import BuyPictures
 from service.usecases.detached import Detached
 from service.usecases.develop import Develop
 from service.usecases.export_usage import ExportUsage
-from service.usecases.fly import Fly
 from service.usecases.gather_references import GatherReferences
+from service.usecases.generate.attempt import Attempt
+from service.usecases.generate.attempts import RetryPolicy
+from service.usecases.generate.make_images import MakeImages
+from service.usecases.generate.request_flights import IdempotencyPolicy
+from service.usecases.generate.result_cache import CachePolicy, ResultCache
+from service.usecases.generate.samples import Samples
+from service.usecases.generate.serve_cached import ServeCached
+from service.usecases.generate.single_flight import SingleFlight
 from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_files import KeepFiles
 from service.usecases.know_callers import KnowCallers
-from service.usecases.make_images import MakeImages
 from service.usecases.ports import Backends
 from service.usecases.read_limits import ReadLimits
 from service.usecases.recall_pictures import RecallPictures
 from service.usecases.report_usage import ReportUsage
-from service.usecases.serve_kept import ServeKept
 from service.usecases.sign_links import SignLinks
 from service.usecases.take_readings import TakeReadings
 from service.usecases.take_turns import TakeTurns
 from service.usecases.tend_results import CountResults, PurgeResults
 from service.usecases.traces import Tracer
-from service.usecases.try_backends import Persistence, TryBackends
 from service.usecases.warn_of_eviction import CACHE, NEARLY_FULL, STATE, WarnOfEviction
 from service.usecases.watch_loop import WatchLoop
 from service.usecases.watch_stores import WatchStores
@@ -235,63 +236,54 @@ def _running(
 
 
 def _make(plans: Plans, backends: Backends, links: GuardedLinks, parts: Parts, crowd: Crowd) -> MakeImages:
-    accounts, album, settings = parts.accounts, parts.album, plans.settings
-    darkroom, most = album.darkroom, settings.requests.most_picture_bytes
-    lease, detached = settings.ledger.lease_seconds, parts.detached
-    fly = Fly(flights=accounts.flights, mint=mint, lease=lease, observe=plans.observe)
-    serve = ServeKept(hold=accounts.hold, keep=album.keep, pictures=album.pictures, mint=mint, now=now)
+    accounts, album, settings, observe = parts.accounts, parts.album, plans.settings, plans.observe
+    idempotency = IdempotencyPolicy(
+        seconds=settings.purchases.key_seconds,
+        waits=settings.purchases.key_in_use == "wait",
+        failure_seconds=settings.purchases.remember_failures_seconds,
+    )
+    cache = ResultCache(
+        results=accounts.results,
+        images=album.pictures,
+        policy=CachePolicy(seconds=settings.cache.seconds, shared=settings.cache.shared),
+        now=now,
+    )
     return MakeImages(
         backends=backends,
-        gather=GatherReferences(
-            darkroom=darkroom, links=links, kept=RecallPictures(pictures=album.pictures, most_bytes=most)
+        references=GatherReferences(
+            darkroom=album.darkroom,
+            links=links,
+            kept=RecallPictures(pictures=album.pictures, most_bytes=settings.requests.most_picture_bytes),
         ),
-        draw=_draw(plans, backends, parts),
-        answer=AnswerOnce(
-            fly=fly,
-            detached=detached,
-            results=accounts.results,
-            serve=serve,
-            replays=Replays(seconds=settings.purchases.key_seconds, waits=settings.purchases.key_in_use == "wait"),
+        limits=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        single_flight=SingleFlight(
+            flights=accounts.flights, cache=cache, mint=mint, lease=settings.ledger.lease_seconds, observe=observe
         ),
-        once=BuyOnce(
-            results=accounts.results,
-            flights=accounts.flights,
-            fly=fly,
-            detached=detached,
-            keep=album.keep,
-            serve=serve,
-            policy=Policy(
-                seconds=settings.cache.seconds,
-                shared=settings.cache.shared,
-                failure_seconds=settings.purchases.remember_failures_seconds,
-            ),
-            mint=mint,
-            now=now,
-            observe=plans.observe,
+        samples=Samples(
+            flights=accounts.flights, cache=cache, policy=idempotency, detached=parts.detached, observe=observe
         ),
-        crowded=crowd.is_full,
-        now=now,
-        zero_usage=settings.cache.usage == "zero",
-    )
-
-
-def _draw(plans: Plans, backends: Backends, parts: Parts) -> TryBackends:
-    entry = plans.settings.routing
-    return TryBackends(
-        buy=BuyPictures(
+        cache=cache,
+        cached=ServeCached(hold=accounts.hold, keep=album.keep, mint=mint, now=now),
+        attempt=Attempt(
             backends=backends,
-            develop=Develop(darkroom=parts.album.darkroom),
-            hold=parts.accounts.hold,
+            develop=Develop(darkroom=album.darkroom),
+            hold=accounts.hold,
             turns=parts.turns,
-            observe=plans.observe,
+            observe=observe,
             trace=parts.trace,
             mint=mint,
             elapsed=time.monotonic,
         ),
-        turns=parts.turns,
-        persistence=Persistence(wait_seconds=entry.wait_seconds, some=entry.partial_failure == "return"),
-        sleep=asyncio.sleep,
+        keep=album.keep,
+        detached=parts.detached,
+        idempotency=idempotency,
+        retry=RetryPolicy(
+            wait_seconds=settings.routing.wait_seconds, some=settings.routing.partial_failure == "return"
+        ),
+        crowded=crowd.is_full,
         now=now,
+        sleep=asyncio.sleep,
+        zero_usage=settings.cache.usage == "zero",
     )
 
 

@@ -15,11 +15,11 @@ from service.domain.teams import Key, authenticate
 from service.domain.terms import InFlightRules
 from service.usecases.accounts import Books, KeyStore, Ledger
 from service.usecases.export_usage import ExportUsage
+from service.usecases.generate.make_images import MakeImages
 from service.usecases.issue_keys import IssueKeys
 from service.usecases.keep_files import KeepFiles
 from service.usecases.keep_pictures import KeepPictures
 from service.usecases.know_callers import Live
-from service.usecases.make_images import MakeImages
 from service.usecases.read_limits import ReadLimits
 from service.usecases.read_pictures import ReadPictures
 from service.usecases.report_usage import ReportUsage

@@ -4,7 +4,7 @@ Rule: a handler decides nothing. The body's content type decides how an edit is 
 JSON.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,27 +21,24 @@ from service.api.edge import Http, Line, Progress, line_of
 from service.api.errors import REPLAYED
 from service.api.forwarded import prefix_of
 from service.api.keepalive import read_keepalive
-from service.api.limits import limit_headers
 from service.api.multipart import EDIT, read_form
 from service.api.replies import Linked, Segments, segments
 from service.api.schemas import EditBody, EditForm, GenerateBody, ImageFields, decode_form, decode_json
-from service.api.streams import STREAM_HEADERS, Flow, Watched, spaced, streamed, while_connected
+from service.api.streams import STREAM_HEADERS, Flow, RunningRequest, spaced, streamed, while_connected
 from service.api.tags import HEADER, read_tags
 from service.domain.booking import Caller
 from service.domain.hops import HEADER as HOPS
 from service.domain.hops import read_hops
 from service.domain.images import Operation, Spec
 from service.domain.kept import name_of
-from service.domain.ledger import Admission, Source
+from service.domain.ledger import Source
 from service.domain.marks import Verdict, marks_of
 from service.domain.outcomes import Buffer
 from service.domain.pricing import NANO
 from service.domain.teams import Team
 from service.domain.terms import read_terms, varies
-from service.usecases.buy_pictures import Depart, together
-from service.usecases.make_images import Asked
-from service.usecases.ports import Show
-from service.usecases.share import Share
+from service.usecases.generate.delivery import Delivery
+from service.usecases.requests import ImageRequest
 
 EVENTS: Mapping[Operation, str] = {Operation.GENERATE: "image_generation", Operation.EDIT: "image_edit"}
 """What the names of events begin with."""
@@ -142,87 +139,73 @@ async def _serve(request: Http, desk: Desk, spec: Spec, body: ImageFields) -> AS
     tags = read_tags(request.headers.get(HEADER), desk.tags)
     caller = Caller(key=key, request_id=line.request_id, tags=tags, hops=hops)
 
-    def admitted(admission: Admission) -> None:
-        line.headers |= limit_headers(admission.standings)
-        line.progress = Progress.ADMITTED
-
-    async def depart() -> None:
-        line.progress = Progress.ASKED
-
-    asked = Asked(
+    images = ImageRequest(
         spec=spec,
         caller=caller,
         catalog=catalog,
         terms=replace(terms, vary=varies(terms, key, request.headers.get("user-agent", ""), desk.in_flight)),
         linked=linked,
-        admitted=admitted,
-        depart=depart,
         partials=body.partial_images or 0,
     )
     line.progress = Progress.BEGUN
+    running = RunningRequest(line, desk.keepalive_seconds)
     if body.stream:
-        return await streamed(request, _watched(desk, asked), EVENTS[spec.operation], partial(_finish, line))
+        running.start(desk.make.make(images, running))
+        return await streamed(request, running, EVENTS[spec.operation], partial(_finish, line))
     write = partial(_written, request, desk, linked=linked)
     if not read_keepalive(request.headers, key.team):
-        making = desk.make(asked)
-        share = await (while_connected(request.receive, making) if asked.terms.vary else making)
-        return Segments(write(share), headers=_headers(share))
-    watched = _watched(desk, asked)
-    await watched.begun()
-    if watched.share.done():
-        share = watched.share.result()
-        return Segments(write(share), headers=_headers(share))
-    pieces = spaced(request, watched, write, desk.keepalive_seconds)
-    return Flow(pieces, "application/json", dict(STREAM_HEADERS), watched.end)
+        making = desk.make.make(images, running)
+        delivery = await (while_connected(request.receive, making) if images.terms.vary else making)
+        return Segments(write(delivery), headers=_headers(delivery))
+    running.start(desk.make.make(images, running))
+    await running.sent_or_done()
+    if running.delivery.done():
+        delivery = running.delivery.result()
+        return Segments(write(delivery), headers=_headers(delivery))
+    pieces = spaced(request, running, write, desk.keepalive_seconds)
+    return Flow(pieces, "application/json", dict(STREAM_HEADERS), running.end)
 
 
-def _watched(desk: Desk, asked: Asked) -> Watched:
-    def begin(show: Show, depart: Depart) -> Awaitable[Share]:
-        return desk.make(replace(asked, show=show, depart=together(asked.depart, depart)))
-
-    return Watched(begin, desk.keepalive_seconds)
-
-
-def _finish(line: Line, share: Share) -> dict[str, str]:
+def _finish(line: Line, delivery: Delivery) -> dict[str, str]:
     """Note what came of it for the log, and say it in headers, if they have not gone out yet."""
-    result = share.result
+    result = delivery.result
     line.note(model=result.model, backend=result.backend, delivered=len(result.purchase.pictures))
-    line.note(cost_usd=share.cost / NANO, cache=share.source.value)
-    line.marks = replace(line.marks, backend=result.backend, cache=share.source.value)
+    line.note(cost_usd=delivery.cost / NANO, cache=delivery.source.value)
+    line.marks = replace(line.marks, backend=result.backend, cache=delivery.source.value)
     line.verdict = Verdict.SERVED
-    return _headers(share)
+    return _headers(delivery)
 
 
-def _written(request: Http, desk: Desk, share: Share, *, linked: bool) -> list[Buffer]:
-    _finish(line_of(request.scope), share)
-    result = share.result
-    urls = _urls(request, desk, share) if linked else [None] * len(result.ids)
-    return segments(share, [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)])
+def _written(request: Http, desk: Desk, delivery: Delivery, *, linked: bool) -> list[Buffer]:
+    _finish(line_of(request.scope), delivery)
+    result = delivery.result
+    urls = _urls(request, desk, delivery) if linked else [None] * len(result.ids)
+    return segments(delivery, [Linked(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)])
 
 
 def _count(spec: Spec) -> int | None:
     return len(spec.references) or None
 
 
-def _headers(share: Share) -> dict[str, str]:
+def _headers(delivery: Delivery) -> dict[str, str]:
     headers = {
-        "x-gateway-backend": share.result.backend,
-        "x-gateway-cache": share.source.value,
-        **({"age": str(share.age)} if share.source is Source.HIT else {}),
-        **(REPLAYED if share.source is Source.REPLAYED else {}),
-        "x-gateway-cost-usd": f"{share.cost / NANO:.9f}",
+        "x-gateway-backend": delivery.result.backend,
+        "x-gateway-cache": delivery.source.value,
+        **({"age": str(delivery.age)} if delivery.source is Source.HIT else {}),
+        **(REPLAYED if delivery.source is Source.REPLAYED else {}),
+        "x-gateway-cost-usd": f"{delivery.cost / NANO:.9f}",
         "cache-control": "no-store",
-        **({"x-gateway-route-notes": ", ".join(share.notes)} if share.notes else {}),
+        **({"x-gateway-route-notes": ", ".join(delivery.notes)} if delivery.notes else {}),
     }
-    delivered, wanted = len(share.result.purchase.pictures), share.spec.n
+    delivered, wanted = len(delivery.result.purchase.pictures), delivery.spec.n
     return headers | ({"x-gateway-partial": f"{delivered}/{wanted}"} if delivered < wanted else {})
 
 
-def _urls(request: Http, desk: Desk, share: Share) -> list[str]:
+def _urls(request: Http, desk: Desk, delivery: Delivery) -> list[str]:
     asked = str(request.base_url).rstrip("/") + prefix_of(request.scope)
     root = (desk.links.public_url or asked).rstrip("/")
-    expires = share.at + desk.links.seconds
+    expires = delivery.at + desk.links.seconds
     return [
         f"{root}/v1/images/{name}?expires={expires}&signature={desk.links.signs.sign(name, expires)}"
-        for name in map(name_of, share.result.ids)
+        for name in map(name_of, delivery.result.ids)
     ]

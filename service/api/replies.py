@@ -14,7 +14,7 @@ from litestar.types import HTTPResponseBodyEvent, Receive, Send
 from msgspec import Meta
 
 from service.domain.outcomes import Buffer, Picture, Usage
-from service.usecases.share import Share
+from service.usecases.generate.delivery import Delivery
 
 SvgUsage = Mapping[str, object]
 
@@ -93,17 +93,17 @@ class Linked:
     url: str | None = None
 
 
-def segments(share: Share, links: Sequence[Linked]) -> list[Buffer]:
+def segments(delivery: Delivery, links: Sequence[Linked]) -> list[Buffer]:
     """The body: everything but the pictures as JSON, cut open where they belong."""
-    purchase = share.result.purchase
+    purchase = delivery.result.purchase
     reply = ImagesReply(
-        created=share.result.created,
-        id=share.request_id,
+        created=delivery.result.created,
+        id=delivery.request_id,
         object="list",
-        model=share.result.model,
+        model=delivery.result.model,
         data=[],
         background=purchase.background,
-        output_format=purchase.output_format or share.spec.output_format,
+        output_format=purchase.output_format or delivery.spec.output_format,
         quality=purchase.tier,
         size=str(purchase.size) if purchase.size else None,
         usage=usage_reply(purchase.usage) if purchase.usage else None,

@@ -18,14 +18,15 @@ from litestar.response.base import ASGIResponse, Response
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.desk import desk_of
-from service.api.edge import Http, Line, line_of
+from service.api.edge import Http, Line, Progress, line_of
 from service.api.errors import ClientGone, ended
+from service.api.limits import limit_headers
 from service.api.replies import TokenUsage, usage_reply
 from service.domain.errors import GatewayError
+from service.domain.ledger import Admission
 from service.domain.outcomes import Buffer, Partial, Picture, Usage
 from service.usecases.background import report_lost_error
-from service.usecases.ports import Show
-from service.usecases.share import Share
+from service.usecases.generate.delivery import Delivery
 
 SLOW_SECONDS: Final = 5.0  # how long a preview waits for a reader before it is left out
 SLICE: Final = (
@@ -37,8 +38,6 @@ UNSAID = "auto"
 NO_USAGE = usage_reply(Usage())
 
 Pieces = AsyncGenerator[Buffer, None]
-Begin = Callable[[Show, Callable[[], Awaitable[None]]], Awaitable[Share]]
-"""Begins a story: it shows previews to the first, and awaits the second before the vendor is asked."""
 
 
 class PreviewEvent(msgspec.Struct):
@@ -66,70 +65,64 @@ class PictureEvent(msgspec.Struct, omit_defaults=True):
     revised_prompt: str | None = None
 
 
-class Watched:
-    """A story under way: its share is awaited, its previews are taken one at a time.
+class RunningRequest:
+    """A request that is being served: it listens for how the request goes on, and passes previews on one at a time.
 
-    `seconds` is how long whoever waits is left without a word.
+    A caller that waits is sent something every `seconds`.
     """
 
-    def __init__(self, begin: Begin, seconds: float) -> None:
-        self._previews: asyncio.Queue[Partial] = asyncio.Queue(1)
-        self._departed = asyncio.Event()
+    delivery: asyncio.Task[Delivery]
+
+    def __init__(self, line: Line, seconds: float) -> None:
+        self._line = line
         self._seconds = seconds
-        self._left = False
-        self._ended = False
-        self.share: asyncio.Task[Share] = asyncio.ensure_future(self._awaited(begin(self._show, self._depart)))
-        self.share.add_done_callback(self._heard)
+        self._previews: asyncio.Queue[Partial] = asyncio.Queue(1)
+        self._sent = asyncio.Event()
+        self._has_left = False
+        self._has_ended = False
 
-    def _heard(self, share: asyncio.Task[Share]) -> None:
-        """After the caller has left, a mistake of ours is logged; a failure is booked already."""
-        if self._left:
-            report_lost_error(share)
-        elif not share.cancelled():
-            share.exception()
+    def start(self, making: Awaitable[Delivery]) -> None:
+        """Serve the request in a task of its own."""
+        self.delivery = asyncio.ensure_future(self._made(making))
+        self.delivery.add_done_callback(self._log_lost_error)
 
-    async def _awaited(self, story: Awaitable[Share]) -> Share:
-        try:
-            return await story
-        except asyncio.CancelledError:
-            if self._ended:
-                raise ended() from None
-            raise
+    def on_admitted(self, admission: Admission) -> None:
+        """Put the state of the limits into the headers."""
+        self._line.headers |= limit_headers(admission.standings)
+        self._line.progress = Progress.ADMITTED
 
-    async def _show(self, partial: Partial) -> None:
-        if not self._left:
+    def on_sent(self) -> None:
+        """Note that a backend is about to be called."""
+        self._line.progress = Progress.ASKED
+        self._sent.set()
+
+    async def on_preview(self, preview: Partial) -> None:
+        """Offer a preview to the reader for some seconds; a slow reader misses it."""
+        if not self._has_left:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SLOW_SECONDS):
-                    await self._previews.put(partial)
+                    await self._previews.put(preview)
             self._make_room()
 
-    def _make_room(self) -> None:
-        """Drop the previews of a caller who left, so that one that waits for a reader goes on."""
-        while self._left and not self._previews.empty():
-            self._previews.get_nowait()
-
-    async def _depart(self) -> None:
-        self._departed.set()
-
-    async def begun(self) -> None:
-        """Wait until the vendor is asked, the share is there, or it takes too long."""
-        departed = asyncio.ensure_future(self._departed.wait())
+    async def sent_or_done(self) -> None:
+        """Wait until a backend is called, the delivery is there, or it takes too long."""
+        sent = asyncio.ensure_future(self._sent.wait())
         try:
-            await asyncio.wait({self.share, departed}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self.delivery, sent}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            departed.cancel()
+            sent.cancel()
 
-    async def moments(self) -> AsyncGenerator[Partial | None, None]:
-        """Previews as they come, and None whenever nothing came for a while; ends with the share."""
+    async def events(self) -> AsyncGenerator[Partial | None, None]:
+        """Yield previews as they come, and None whenever nothing came for a while; ends with the delivery."""
         preview = asyncio.ensure_future(self._previews.get())
         try:
             while True:
-                either = {self.share, preview}
+                either = {self.delivery, preview}
                 await asyncio.wait(either, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
                 if preview.done():
                     yield preview.result()
                     preview = asyncio.ensure_future(self._previews.get())
-                elif self.share.done():
+                elif self.delivery.done():
                     return
                 else:
                     yield None
@@ -138,14 +131,34 @@ class Watched:
 
     def leave(self) -> None:
         """End the caller's wait. The purchase goes on, and waits for no reader of its previews."""
-        self._left = True
+        self._has_left = True
         self._make_room()
-        self.share.cancel()
+        self.delivery.cancel()
 
     def end(self) -> None:
-        """Let the caller hear that the replica goes away."""
-        self._ended = True
-        self.share.cancel()
+        """Tell the caller that the replica goes away."""
+        self._has_ended = True
+        self.delivery.cancel()
+
+    async def _made(self, making: Awaitable[Delivery]) -> Delivery:
+        try:
+            return await making
+        except asyncio.CancelledError:
+            if self._has_ended:
+                raise ended() from None
+            raise
+
+    def _make_room(self) -> None:
+        """Drop the previews of a caller that left, so that one that waits for a reader goes on."""
+        while self._has_left and not self._previews.empty():
+            self._previews.get_nowait()
+
+    def _log_lost_error(self, delivery: asyncio.Task[Delivery]) -> None:
+        """After the caller has left, a mistake of ours is logged; a failure is posted already."""
+        if self._has_left:
+            report_lost_error(delivery)
+        elif not delivery.cancelled():
+            delivery.exception()
 
 
 class Flow(ASGIResponse):
@@ -198,41 +211,41 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-async def while_connected(receive: Receive, story: Awaitable[Share]) -> Share:
-    """The share, as long as the caller stays.
+async def while_connected(receive: Receive, story: Awaitable[Delivery]) -> Delivery:
+    """The delivery, as long as the caller stays.
 
     Raises:
         ClientGone: the caller hung up. What is being bought is bought to the end.
     """
-    share, leaving = asyncio.ensure_future(story), asyncio.ensure_future(_left(receive))
+    delivery, leaving = asyncio.ensure_future(story), asyncio.ensure_future(_left(receive))
     try:
-        await asyncio.wait({share, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if share.done():
-            return share.result()
-        share.add_done_callback(report_lost_error)
+        await asyncio.wait({delivery, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if delivery.done():
+            return delivery.result()
+        delivery.add_done_callback(report_lost_error)
         raise ClientGone("The caller hung up before the answer was known.")
     finally:
-        share.cancel()
+        delivery.cancel()
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
 
 
 async def streamed(
-    request: Http, watched: Watched, kind: str, finish: Callable[[Share], dict[str, str]]
+    request: Http, running: RunningRequest, kind: str, finish: Callable[[Delivery], dict[str, str]]
 ) -> ASGIResponse:
-    """Server-sent events: previews, then the pictures. `finish` is told the share, and gives what headers say of it.
+    """Server-sent events: previews, then the pictures. `finish` is told the delivery, and gives what headers say of it.
 
     Raises:
         GatewayError: it failed before there was anything to show.
     """
-    moments = watched.moments()
+    moments = running.events()
     try:
         first = [moment async for moment in _one(moments)]
-        headers = STREAM_HEADERS if first else STREAM_HEADERS | finish(watched.share.result())
+        headers = STREAM_HEADERS if first else STREAM_HEADERS | finish(running.delivery.result())
     except BaseException:
-        watched.leave()
+        running.leave()
         raise
-    return Flow(_frames(request, watched, kind, first, moments, finish), "text/event-stream", headers, watched.end)
+    return Flow(_frames(request, running, kind, first, moments, finish), "text/event-stream", headers, running.end)
 
 
 async def _one(moments: AsyncIterator[Partial | None]) -> AsyncIterator[Partial | None]:
@@ -243,11 +256,11 @@ async def _one(moments: AsyncIterator[Partial | None]) -> AsyncIterator[Partial 
 
 async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
     request: Http,
-    watched: Watched,
+    running: RunningRequest,
     kind: str,
     first: list[Partial | None],
     moments: AsyncGenerator[Partial | None, None],
-    finish: Callable[[Share], dict[str, str]],
+    finish: Callable[[Delivery], dict[str, str]],
 ) -> Pieces:
     written = partial(_moment, line_of(request.scope), desk_of(request).now, kind)
     try:
@@ -258,15 +271,15 @@ async def _frames(  # noqa: PLR0913, PLR0917 (what one stream is made of)
             for piece in written(moment):
                 yield piece
             del moment, piece  # megabytes, which would be kept until the next event is there
-        share = await watched.share
-        finish(share)
-        for index in range(len(share.result.purchase.pictures)):
-            for piece in completed(kind, share, index):
+        delivery = await running.delivery
+        finish(delivery)
+        for index in range(len(delivery.result.purchase.pictures)):
+            for piece in completed(kind, delivery, index):
                 yield piece
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer has begun, and must not end in silence)
         yield b"event: error\ndata: " + envelope(request, error) + b"\n\n"
     finally:
-        watched.leave()
+        running.leave()
         await moments.aclose()
 
 
@@ -290,12 +303,12 @@ def preview(kind: str, shown: Partial, at: int) -> Sequence[Buffer]:
     return _event(f"{kind}.partial_image", shown.base64, said)
 
 
-def completed(kind: str, share: Share, index: int) -> Sequence[Buffer]:
+def completed(kind: str, delivery: Delivery, index: int) -> Sequence[Buffer]:
     """The event of a picture. Tokens are those of the whole purchase, and stand with its last picture.
 
     OpenAI's event always has `usage`, and typed clients cannot read one without: nothing counted is no token.
     """
-    result, purchase = share.result, share.result.purchase
+    result, purchase = delivery.result, delivery.result.purchase
     picture: Picture = purchase.pictures[index]
     last = index == len(purchase.pictures) - 1
     usage = usage_reply(purchase.usage) if purchase.usage and last else NO_USAGE
@@ -304,7 +317,7 @@ def completed(kind: str, share: Share, index: int) -> Sequence[Buffer]:
         size=str(purchase.size or UNSAID),
         quality=purchase.tier or UNSAID,
         background=purchase.background or UNSAID,
-        output_format=purchase.output_format or share.spec.output_format,
+        output_format=purchase.output_format or delivery.spec.output_format,
         usage=usage,
         id=result.ids[index],
         index=index,
@@ -318,17 +331,19 @@ def _event(name: str, base64: Buffer, said: msgspec.Struct) -> Sequence[Buffer]:
     return [head, base64, b'",' + msgspec.json.encode(said)[1:] + b"\n\n"]
 
 
-async def spaced(request: Http, watched: Watched, write: Callable[[Share], Sequence[Buffer]], seconds: float) -> Pieces:
+async def spaced(
+    request: Http, running: RunningRequest, write: Callable[[Delivery], Sequence[Buffer]], seconds: float
+) -> Pieces:
     """The JSON of an answer, with a space in front for every few seconds that it takes."""
     try:
-        while not (await asyncio.wait({watched.share}, timeout=seconds))[0]:
+        while not (await asyncio.wait({running.delivery}, timeout=seconds))[0]:
             yield SPACE
-        for piece in write(watched.share.result()):
+        for piece in write(running.delivery.result()):
             yield piece
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer has begun, and must not end in silence)
         yield envelope(request, error)
     finally:
-        watched.leave()
+        running.leave()
 
 
 def envelope(request: Http, error: Exception) -> bytes:

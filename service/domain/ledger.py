@@ -10,13 +10,13 @@ the real one obey it.
        └─ void, expire ────────────────▶ VOIDED      never left the house
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from service.domain.catalog import Model
 from service.domain.images import Spec
-from service.domain.limits import MEASURES, MONEY, TEAM, Limit, Limits, Standing
+from service.domain.limits import MEASURES, MONEY, TEAM, Limit, Limits, Measure, Standing
 from service.domain.teams import Key
 
 
@@ -145,6 +145,16 @@ class Claim:
     def quote_in(self, scope: str) -> int:
         """The nano-USD that are held in a scope."""
         return self.quotes.get(scope, self.quote)
+
+
+def claimed(limit: Limit, claims: Sequence[Claim]) -> int | None:
+    """Return how much of a limit claims take, as one request; None where none is in its scope."""
+    inside = [claim for claim in claims if limit.scope in claim.scopes]
+    if not inside:
+        return None
+    if limit.measure is Measure.REQUESTS:
+        return 1
+    return sum(claim.quote_in(limit.scope) if limit.measure in MONEY else claim.images for claim in inside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

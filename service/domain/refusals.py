@@ -6,12 +6,16 @@ written to its last digit. Pure.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from service.domain.errors import LimitExceeded
+from service.domain.ledger import Claim, claimed
 from service.domain.limits import KEY, MONEY, RATES, TEAM, Measure, Standing
 
 SECOND = 1_000_000
+MINUTE = 60
 DAY = 86_400 * SECOND
 CENT_DIGITS, NANO_DIGITS = 2, 9
 DEARER = "vendors draw in this scope what was asked for in another"
@@ -27,6 +31,31 @@ def refusal(team: str, standing: Standing, asked: int, at: int) -> LimitExceeded
     else:
         sentence = _of_images_at_once(team, standing, asked)
     return LimitExceeded(sentence, standing)
+
+
+def first_refusal(
+    team: str, standings: Sequence[Standing], claims: Sequence[Claim], now: datetime
+) -> LimitExceeded | None:
+    """Build the error for the first limit that has no room for claims. `now` is an aware time; the store's own decides.
+
+    A limit in whose scope nothing is claimed has room.
+    """
+    for standing in standings:
+        asked = claimed(standing.limit, claims)
+        if asked and asked > standing.remaining:
+            at = int(now.timestamp() * SECOND)
+            return refusal(team, replace(standing, wait=_wait(standing, asked)), asked, at)
+    return None
+
+
+def _wait(standing: Standing, asked: int) -> float | None:
+    """Return the seconds until a claim has room; None where waiting has no sure end."""
+    limit = standing.limit
+    if asked > limit.most or limit.measure is Measure.CONCURRENT:
+        return None
+    if limit.measure in RATES:
+        return (asked - standing.remaining) * MINUTE / limit.most
+    return standing.resets_in
 
 
 def window_ends(measure: Measure, at: int) -> int:

@@ -26,33 +26,34 @@ MOST_REBUILDS = 5
 
 @dataclass(slots=True)
 class Held:
-    """Claims that are held. Each ends by `post` or `void`, or is left to its lease."""
+    """The holds of one attempt. Each ends by `post` or `void`, or its lease runs out."""
 
     team: str
     admission: Admission
     keep: KeepBooks
     ledger: Ledger
     open: dict[str, HoldState]
+    sent: bool = False
 
-    async def send(self) -> None:
-        """From here on a vendor may be called for these holds."""
+    async def mark_sent(self) -> None:
+        """Say that a backend is about to be called: from here on the outcome of an open hold is unknown.
+
+        Raises:
+            StateUnavailable: a pending hold is not there any more.
+        """
         pending = [hold_id for hold_id, state in self.open.items() if state is HoldState.PENDING]
         if pending:
             await self.ledger.send(self.team, pending)
             self.open |= dict.fromkeys(pending, HoldState.SENT)
-
-    async def release(self) -> None:
-        """Nobody was asked for any of it."""
-        for hold_id in [*self.open]:
-            await self.void(hold_id)
+        self.sent = True
 
     async def post(self, entry: Entry) -> HoldState | None:
-        """It was billed, or may have been. The state that the hold is in now, if that is known."""
+        """End a hold that was billed, or may have been. Returns its state now, if that is known."""
         del self.open[entry.hold_id]
         return await self.keep.post(entry)
 
     async def void(self, hold_id: str) -> HoldState | None:
-        """It was certainly not billed."""
+        """End a hold that was certainly not billed. Returns its state now, if that is known."""
         del self.open[hold_id]
         return await self.keep.void(self.team, hold_id)
 
@@ -72,9 +73,11 @@ class HoldMoney:
 
     @asynccontextmanager
     async def __call__(
-        self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState
+        self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState = HoldState.SENT
     ) -> AsyncIterator[Held]:
-        """Hold claims for the length of a block. `state` is SENT where the vendor is called at once, else PENDING.
+        """Hold claims for the length of a block. `state` is SENT where the backend is called at once, else PENDING.
+
+        What the block did not mark as sent is voided at its end.
 
         Raises:
             LimitExceeded: a limit has no room.
@@ -91,8 +94,9 @@ class HoldMoney:
         try:
             yield held
         finally:
-            for hold_id in [hold_id for hold_id, left in held.open.items() if left is HoldState.PENDING]:
-                await held.void(hold_id)
+            if not held.sent:
+                for hold_id in [*held.open]:
+                    await held.void(hold_id)
             self.keep.leave(held.open)
 
     async def _admit(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], state: HoldState) -> Admission:

@@ -14,10 +14,10 @@ import pybase64
 from service.domain.errors import InvalidValue, PictureNotFound, StoreUnavailable
 from service.domain.kept import name_of, new_id, owned_name
 from service.domain.outcomes import Picture, Purchase
-from service.usecases.buy_pictures import Wish
 from service.usecases.events import StoreFailed
 from service.usecases.flights import Result
 from service.usecases.ports import Observer, PictureStore
+from service.usecases.requests import ImageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,20 @@ class KeepPictures:
                 param="response_format",
             )
 
-    async def __call__(self, purchase: Purchase, wish: Wish) -> Keeping:
+    async def __call__(self, purchase: Purchase, request: ImageRequest) -> Keeping:
         """Keep what was bought, under new ids."""
-        drawn = purchase.output_format or wish.spec.output_format
-        team = wish.caller.key.team.name
-        return await self._kept(purchase, tuple(new_id(team, drawn, self.mint()) for _ in purchase.pictures), wish)
+        drawn = purchase.output_format or request.spec.output_format
+        team = request.caller.key.team.name
+        return await self._kept(purchase, tuple(new_id(team, drawn, self.mint()) for _ in purchase.pictures), request)
 
-    async def again(self, result: Result, wish: Wish, age: int) -> Keeping:
+    async def again(self, result: Result, request: ImageRequest, age: int) -> Keeping:
         """The same for a result that is `age` seconds old: under its ids, if they are this team's to use."""
-        team = wish.caller.key.team.name
+        team = request.caller.key.team.name
         if age >= self.fresh_seconds or not all(owned_name(team, picture) for picture in result.ids):
-            return await self(result.purchase, wish)
-        if not wish.linked or (result.stored and await self._are_there(result.ids)):
+            return await self(result.purchase, request)
+        if not request.linked or (result.stored and await self._are_there(result.ids)):
             return Keeping(result.ids, result.stored)
-        return await self._kept(result.purchase, result.ids, wish)
+        return await self._kept(result.purchase, result.ids, request)
 
     async def _are_there(self, ids: Sequence[str]) -> bool:
         """Has nobody deleted them? A store that does not answer has what it took."""
@@ -74,13 +74,12 @@ class KeepPictures:
             return True
         return True
 
-    async def _kept(self, purchase: Purchase, ids: tuple[str, ...], wish: Wish) -> Keeping:
-        if self.store is None or not (wish.linked or self.keep_all):
+    async def _kept(self, purchase: Purchase, ids: tuple[str, ...], request: ImageRequest) -> Keeping:
+        if self.store is None or not (request.linked or self.keep_all):
             return Keeping(ids, stored=False)
         failed = await _keep_each(self.store, ids, purchase.pictures)
         if failed:
-            request = wish.caller.request_id
-            self.observe(StoreFailed(request_id=request, reason=failed.message, cause=failed.cause))
+            self.observe(StoreFailed(request_id=request.caller.request_id, reason=failed.message, cause=failed.cause))
         return Keeping(ids, stored=failed is None)
 
 

@@ -4,67 +4,46 @@ Rule: a port speaks domain types only. A port that cannot do its work raises a `
 its failures, because they are decided upon and not only reported.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from service.domain.catalog import Route
 from service.domain.headroom import Headroom
-from service.domain.images import Reference, Size, Spec
+from service.domain.images import Reference, Size
 from service.domain.kept import Brought, Kept
-from service.domain.outcomes import Buffer, Outcome, Partial, Picture
-from service.domain.pricing import Price
+from service.domain.outcomes import Buffer, Outcome, Picture
 from service.domain.ranges import Part
 from service.domain.routing import Transcode
 from service.usecases.events import Event
-
-Show = Callable[[Partial], Awaitable[None]]
-"""Is shown a preview; may take its time, which holds the backend up, but not for long. Raises nothing."""
-
-
-Hear = Callable[[Sequence[Headroom]], None]
-"""Is told what a vendor said about its limits. Neither raises nor waits."""
-
-
-def unheard(headrooms: Sequence[Headroom]) -> None:
-    """Nobody listens."""
-
-
-async def unseen(partial: Partial) -> None:
-    """Nobody looks."""
+from service.usecases.requests import RequestListener, UpstreamRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """One upstream call: what to draw, along which route, at which price, for which request.
+class Reply:
+    """What came of one call.
 
-    Up to so many `partials` are shown on the way; a backend that has none shows none. What it says about its limits,
-    with an answer or a refusal, is `heard`. Headers that are `carried` go along as they are. `hops` are the gateways
-    that the request has passed before this one.
+    Attributes:
+        outcome: Images, or a failure.
+        headrooms: The vendor's limits, as the headers of its reply have them.
+        previews: Number of previews that the listener was sent.
     """
 
-    spec: Spec
-    route: Route
-    price: Price
-    request_id: str
-    partials: int = 0
-    show: Show = unseen
-    heard: Hear = unheard
-    carried: Mapping[str, str] = field(default_factory=dict)
-    hops: tuple[str, ...] = ()
+    outcome: Outcome
+    headrooms: Sequence[Headroom] = ()
+    previews: int = 0
 
 
 class Backend(Protocol):
-    """Something that draws."""
+    """Something that makes images."""
 
     @property
     def relays_links(self) -> bool:
-        """May a caller's picture be handed over as its https address, unfetched?"""
+        """Whether a reference may be handed over as its https address, unfetched."""
         ...
 
-    async def buy(self, order: Order) -> Outcome:
-        """Make the call, once. Never raises for anything the vendor or the network does."""
+    async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
+        """Make the call, once. Raises nothing for anything that the vendor or the network does."""
         ...
 
 

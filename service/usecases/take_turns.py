@@ -7,17 +7,15 @@ back is given back in the background, again and again until the store has it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from service.domain.catalog import Route
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.domain.headroom import Headroom
 from service.domain.health import Rules, State, peace_after, peace_for
-from service.domain.outcomes import Outcome
 from service.usecases.events import HeadroomHeard
-from service.usecases.ports import Observer
+from service.usecases.ports import Observer, Reply
 from service.usecases.turns import Turn
 from service.usecases.turnstile import Cap, Caps, Full, Party, Turnstile
 from service.usecases.watch import ELSEWHERE, PROBED, PROBED_SECONDS, BackendStanding, Watch, unasked
@@ -73,12 +71,21 @@ class TakeTurns:
         watch = self._watches.get(route.backend)
         return watch.health.streak if watch else 0
 
-    async def take(self, route: Route, calls: int, pictures: int) -> Turn | Failure:
-        """Leave for all the calls, or what is in the way.
+    @asynccontextmanager
+    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Turn | Failure]:
+        """Hold leave for all the calls for the length of a block, or what is in the way.
 
         Raises:
-            StateUnavailable: the account has caps, and nobody can say what was taken of them.
+            StateUnavailable: the account has caps, and the store does not say what was taken of them.
         """
+        turn = await self._take(route, calls, pictures)
+        try:
+            yield turn
+        finally:
+            if isinstance(turn, Turn):
+                self._give_back(turn)
+
+    async def _take(self, route: Route, calls: int, pictures: int) -> Turn | Failure:
         watch = self._watches.get(route.backend)
         if watch is None:
             return Turn(name=self.mint(), route=route, calls=calls)
@@ -95,30 +102,22 @@ class TakeTurns:
                 self._give_back(turn)
         return found or turn
 
-    def heard(self, route: Route, headrooms: Sequence[Headroom]) -> None:
-        """What the vendor said about its limits."""
-        for each in headrooms:
+    def record(self, turn: Turn, reply: Reply) -> None:
+        """Record the outcome of one call, and what the vendor said about its limits."""
+        route, headrooms, outcome = turn.route, reply.headrooms, reply.outcome
+        for room in headrooms:
             self.observe(
                 HeadroomHeard(
-                    backend=route.backend, model=route.model, measure=each.measure, left=each.left, limit=each.limit
+                    backend=route.backend, model=route.model, measure=room.measure, left=room.left, limit=room.limit
                 )
             )
         watch = self._watches.get(route.backend)
-        if watch and headrooms:
-            watch.leave_in_peace(route.model, max(peace_for(each) for each in headrooms))
-            self._wake_for(watch)
-
-    def told(self, turn: Turn, outcome: Outcome) -> None:
-        """What came of one call."""
-        watch = self._watches.get(turn.route.backend)
         if watch:
+            if headrooms:
+                watch.leave_in_peace(route.model, max(peace_for(room) for room in headrooms))
             watch.told(outcome, turn.era)
-            watch.leave_in_peace(turn.route.model, peace_after(outcome))
+            watch.leave_in_peace(route.model, peace_after(outcome))
             self._wake_for(watch)
-
-    async def leave(self, turn: Turn) -> None:
-        """The calls are over."""
-        self._give_back(turn)
 
     def asked_after(self, backend: str, failure: Failure | None) -> None:
         """What came of asking a backend for something free."""

@@ -4,14 +4,13 @@ Rule: whoever is about to call a vendor takes a turn first, and says afterwards 
 had is a `Failure` that was not `asked`: nothing was sent, and `retry_after` says when it may be had.
 """
 
-from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.catalog import Route
 from service.domain.errors import Failure
-from service.domain.headroom import Headroom
-from service.domain.outcomes import Outcome
+from service.usecases.ports import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +34,14 @@ class Turns(Protocol):
         """How many calls in a row failed there, as far as this replica knows."""
         ...
 
-    async def take(self, route: Route, calls: int, pictures: int) -> Turn | Failure:
-        """Leave for all the calls, or what is in the way. A turn is given back with `leave`.
+    def slot(self, route: Route, calls: int, pictures: int) -> AbstractAsyncContextManager[Turn | Failure]:
+        """Hold leave for all the calls for the length of a block, or what is in the way.
 
         Raises:
-            StateUnavailable: nobody can say what the account can take.
+            StateUnavailable: nothing is known of what the account can take.
         """
         ...
 
-    def heard(self, route: Route, headrooms: Sequence[Headroom]) -> None:
-        """What the vendor said about its limits."""
-        ...
-
-    def told(self, turn: Turn, outcome: Outcome) -> None:
-        """What came of one call."""
-        ...
-
-    async def leave(self, turn: Turn) -> None:
-        """The calls are over. Never raises."""
+    def record(self, turn: Turn, reply: Reply) -> None:
+        """Record the outcome of one call, and what the vendor said about its limits."""
         ...

@@ -112,12 +112,12 @@ class FakeLedger:
             return self._admission(mine, mine.holds[names[0]].held_at, limits)
         if any(mine.state(name) for name in names):
             raise StateUnavailable("A hold of this request has ended already.")
-        refusals = [self._refusal(team, mine, limit, asked_of(claims, limit)) for limit in limits]
+        refusals = [self._refusal(team, mine, limit, claimed(limit, claims)) for limit in limits]
         if found := [each for each in refusals if each]:
             raise max(found, key=lambda each: each[0])[1]
         for limit in limits:
             if limit.measure in RATES:
-                self._minute(mine, limit).add(asked_of(claims, limit) or 0, self.now)
+                self._minute(mine, limit).add(claimed(limit, claims) or 0, self.now)
         for claim in claims:
             self._put(mine, claim, state, self.now)
         return self._admission(mine, self.now, limits)
@@ -317,13 +317,3 @@ class FakeLedger:
             return inf, refusal(team, standing, asked, self.now)
         seconds = standing.resets_in if limit.measure in MONEY else wait and wait / SECOND
         return lasts, refusal(team, replace(standing, wait=seconds), asked, self.now)
-
-
-def asked_of(claims: Sequence[Claim], limit: Limit) -> int | None:
-    """How much of a limit claims want, as one request; None where none is in its scope."""
-    mine = [claim for claim in claims if limit.scope in claim.scopes]
-    if not mine:
-        return None
-    if limit.measure is Measure.REQUESTS:
-        return 1
-    return sum(claim.quote_in(limit.scope) if limit.measure in MONEY else claim.images for claim in mine)

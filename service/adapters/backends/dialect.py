@@ -18,7 +18,7 @@ from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
 from service.domain.headroom import Headroom
 from service.domain.images import Reference
 from service.domain.outcomes import Buffer, Outcome, Partial, Picture
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 
 MOST_MESSAGE = 1000
 SECRETS = re.compile(
@@ -58,15 +58,15 @@ class Limited:
 class Dialect(Protocol):
     """One vendor's wire format. A dialect without events answers orders with partials as if they had none."""
 
-    def write(self, order: Order) -> Call:
-        """The call for an order. Reads the caller's pictures from disk."""
+    def write(self, request: UpstreamRequest) -> Call:
+        """The call for a request. Reads the caller's pictures from disk."""
         ...
 
-    def read(self, order: Order, body: bytearray) -> Outcome:
+    def read(self, request: UpstreamRequest, body: bytearray) -> Outcome:
         """What a 200 brought."""
         ...
 
-    def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
+    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Partial | Outcome | None:
         """What the data of one server-sent event brought; None if nothing that matters."""
         ...
 

@@ -1,4 +1,4 @@
-"""The only module that calls backends over HTTP: one pooled client for each, one attempt for each order.
+"""The only module that calls backends over HTTP: one pooled client for each, one attempt for each request.
 
 Rule: a call is made once; nothing is retried or redirected here, because the SDKs, the router and the ledger each need
 to know. What went wrong before the first byte of the request was `UNREACHABLE` or `BUSY` (certainly not billed); what
@@ -7,7 +7,7 @@ went wrong after is `TIMED_OUT` or `BROKEN_REPLY` (may be billed). Never raises 
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -21,9 +21,11 @@ from service.adapters.backends.sending import Body
 from service.adapters.changing import Changing, as_of_now
 from service.adapters.network_problems import NETWORK, problem_in
 from service.domain.errors import Failure, FailureKind
+from service.domain.headroom import Headroom
 from service.domain.hops import write_hops
 from service.domain.outcomes import Outcome, Partial
-from service.usecases.ports import Order
+from service.usecases.ports import Reply
+from service.usecases.requests import RequestListener, UpstreamRequest
 
 OK, FORBIDDEN = 200, 403
 SUCCESSES = range(200, 300)
@@ -105,21 +107,28 @@ class HttpBackend:
         self._places = asyncio.Semaphore(settings.most_calls)
         self._session: aiohttp.ClientSession | None = None
 
-    async def buy(self, order: Order) -> Outcome:
+    async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
         """Make the call, once."""
+        rooms: Sequence[Headroom] = ()
+        previews, body = 0, None
         try:
-            async with self._answered(order) as response:
-                order.heard(headrooms(self._dialect.limits, response.headers))
+            async with self._answered(request) as response:
+                rooms = headrooms(self._dialect.limits, response.headers)
                 if response.status in SUCCESSES and response.content_type == EVENTS:
-                    return _told(await self._streamed(order, response), response)
-                body = await self._read(response)
+                    outcome, previews = await self._read_stream(request, response, listener)
+                else:
+                    body = await self._read(response)
+                    outcome = TOO_LARGE
         except CallFailed as failed:
-            return failed.failure
-        if body is None:
-            return _told(TOO_LARGE, response)
-        if response.status in SUCCESSES:  # whatever it is called: with a picture it is one, without it may be billed
-            return _told(self._dialect.read(order, body), response)
-        return _told(self._dialect.read_failure(response.status, response.headers, bytes(body)), response)
+            return Reply(outcome=failed.failure, headrooms=rooms)
+        if body is not None:
+            # Any success with an image is a purchase, whatever its status; without one it may be billed.
+            outcome = (
+                self._dialect.read(request, body)
+                if response.status in SUCCESSES
+                else self._dialect.read_failure(response.status, response.headers, bytes(body))
+            )
+        return Reply(outcome=_with_cause(outcome, response), headrooms=rooms, previews=previews)
 
     async def well(self) -> Failure | None:
         """Ask for the list of models, which is free; what is wrong with the vendor or the account, if anything.
@@ -140,14 +149,14 @@ class HttpBackend:
         return self._dialect.read_failure(response.status, response.headers, bytes(body or b""))
 
     @asynccontextmanager
-    async def _answered(self, order: Order) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answered(self, request: UpstreamRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """A call whose reply has begun. The block reads it; leaving the block ends the call, read or not.
 
         Raises:
             CallFailed: it could not be made, or broke off before the block was left.
         """
         write = self._dialect.write
-        call = await asyncio.to_thread(write, order) if order.spec.references else write(order)
+        call = await asyncio.to_thread(write, request) if request.spec.references else write(request)
         with ExitStack() as readers:
             for _, (_, reader, _) in call.files:
                 readers.enter_context(reader)
@@ -156,7 +165,7 @@ class HttpBackend:
                 async with (
                     asyncio.timeout(self._settings.deadline),
                     self._place(),
-                    self._post(call, body, {**order.carried, **self._hops(order)}) as response,
+                    self._post(call, body, {**request.carried, **self._hops(request)}) as response,
                 ):
                     yield response
             except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
@@ -184,9 +193,9 @@ class HttpBackend:
         known = {**headers, **self._key()}
         return self._client().post(url, data=body, headers=known, proxy=self._proxy, allow_redirects=False)
 
-    def _hops(self, order: Order) -> dict[str, str]:
+    def _hops(self, request: UpstreamRequest) -> dict[str, str]:
         own = self._settings.gateway_id
-        return write_hops(order.hops, own) if own else {}
+        return write_hops(request.hops, own) if own else {}
 
     def _key(self) -> dict[str, str]:
         """Who calls, as of now."""
@@ -228,26 +237,31 @@ class HttpBackend:
         del body[end:]
         return body
 
-    async def _streamed(self, order: Order, response: aiohttp.ClientResponse) -> Outcome:
-        """Show each preview as soon as it is whole; what comes after the picture is not waited for."""
-        events, shown = Events(), False
+    async def _read_stream(
+        self, request: UpstreamRequest, response: aiohttp.ClientResponse, listener: RequestListener
+    ) -> tuple[Outcome, int]:
+        """Send the listener each preview as soon as it is whole. Returns the outcome and the number of previews.
+
+        What comes after the image is not waited for.
+        """
+        events, shown = Events(), 0
         try:
             async for piece, _ in response.content.iter_chunks():
                 if is_over(response.content, piece):
                     break
                 for event in events.feed(piece):
-                    found = self._dialect.read_event(order, event)
+                    found = self._dialect.read_event(request, event)
                     if isinstance(found, Partial):
-                        shown = True
-                        await order.show(found)
+                        shown += 1
+                        await listener.on_preview(found)
                     elif found is not None:
-                        return replace(found, drawn=True) if isinstance(found, Failure) and shown else found
+                        return replace(found, drawn=True) if isinstance(found, Failure) and shown else found, shown
                     del event, found  # megabytes, which would be kept until the next event is whole
                 if events.waiting > self._settings.most_bytes:
-                    return TOO_LARGE
+                    return TOO_LARGE, shown
         except aiohttp.ClientPayloadError:
-            return BROKEN
-        return BROKEN  # it ended without the picture
+            return BROKEN, shown
+        return BROKEN, shown  # it ended without the image
 
     async def close(self) -> None:
         """Close every connection."""
@@ -278,8 +292,8 @@ def cause_of(error: Exception) -> str:
     return f"the proxy: {cause}" if isinstance(error, aiohttp.ClientProxyConnectionError) else cause
 
 
-def _told(outcome: Outcome, response: aiohttp.ClientResponse) -> Outcome:
-    """A failure says what the vendor answered: the status, and the id that the vendor gave the request."""
+def _with_cause(outcome: Outcome, response: aiohttp.ClientResponse) -> Outcome:
+    """Add to a failure what the vendor answered: the status, and the id that the vendor gave the request."""
     if not isinstance(outcome, Failure):
         return outcome
     request = response.headers.get(REQUEST_ID, "")[:MOST_ID]

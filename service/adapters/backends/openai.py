@@ -29,7 +29,7 @@ from service.adapters.backends.lenient import decoded, format_of, seconds_of, te
 from service.domain.errors import Failure, FailureKind, InvalidValue
 from service.domain.images import Operation, Reference, Size, Spec
 from service.domain.outcomes import Buffer, Outcome, Partial, Picture, Purchase
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
     "prompt": lambda spec: spec.prompt,
@@ -120,14 +120,14 @@ class OpenAIDialect:
 
     limits = LIMITS
 
-    def write(self, order: Order) -> Call:
-        """The call for an order. Reads the caller's pictures from disk."""
-        spec = order.spec
-        wanted = {"model": order.route.model} | {
+    def write(self, request: UpstreamRequest) -> Call:
+        """The call for a request. Reads the caller's pictures from disk."""
+        spec = request.spec
+        wanted = {"model": request.route.model} | {
             name: value for name, write in FIELDS.items() if (value := write(spec)) is not None
         }
-        if order.partials:
-            wanted |= {"stream": True, "partial_images": order.partials}
+        if request.partials:
+            wanted |= {"stream": True, "partial_images": request.partials}
         if spec.operation is Operation.GENERATE:
             return Call(path="/images/generations", json=msgspec.json.encode(wanted))
         brought = (*spec.references, *filter(None, (spec.mask, spec.markup)))
@@ -135,9 +135,9 @@ class OpenAIDialect:
             return Call(path="/images/edits", json=msgspec.json.encode(wanted | _links(spec)))
         return Call(path="/images/edits", fields=dict(_flat(wanted)), files=tuple(_files(spec)))
 
-    def read(self, order: Order, body: bytearray) -> Outcome:
+    def read(self, request: UpstreamRequest, body: bytearray) -> Outcome:
         """What a 200 brought."""
-        del order
+        del request
         text = cut(body)
         reply = decoded(_DECODER, text.rest)
         pictures, unread = pictures_of(reply.data, text) if reply else ((), 0)
@@ -161,9 +161,9 @@ class OpenAIDialect:
             unread=unread,
         )
 
-    def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
+    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Partial | Outcome | None:
         """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
-        del order
+        del request
         text = cut(event)
         found = decoded(_EVENT_DECODER, text.rest)
         if found is None:

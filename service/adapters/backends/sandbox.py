@@ -19,9 +19,10 @@ from service.adapters.backends.drawing import draw, preview
 from service.adapters.backends.openai import read_failure
 from service.domain.errors import Failure, FailureKind, UnreadableFile
 from service.domain.images import Size, Spec, fingerprint
-from service.domain.outcomes import Outcome, Partial, Picture, Purchase, Usage
+from service.domain.outcomes import Partial, Picture, Purchase, Usage
 from service.domain.pricing import TOKENS_PER_PARTIAL
-from service.usecases.ports import Order
+from service.usecases.ports import Reply
+from service.usecases.requests import RequestListener, UpstreamRequest
 
 SIZE = Size(1024, 1024)
 TIER = "medium"
@@ -174,27 +175,25 @@ class SandboxBackend:
         """No: it has to see the pictures."""
         return False
 
-    async def buy(self, order: Order) -> Outcome:
+    async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
         """Wait, then fail or draw, as the settings and, where they count, the prompt's directives say."""
         try:
-            settings = directed(self._settings, order.spec.prompt)
+            settings = directed(self._settings, request.spec.prompt)
         except ValueError as wrong:
-            return Failure(kind=FailureKind.INVALID_REQUEST, message=str(wrong), param="prompt", code="invalid_value")
-        pause = settings.delay_seconds / (order.partials + 1)
+            return Reply(outcome=_invalid(str(wrong), "prompt", "invalid_value"))
+        pause = settings.delay_seconds / (request.partials + 1)
         await self._sleep(pause)
         if settings.fail is not None:
-            return failure_of(settings.fail)
+            return Reply(outcome=failure_of(settings.fail))
         try:
-            purchase = await self._draw(order)
+            purchase = await self._draw(request)
         except UnreadableFile as broken:
-            return Failure(
-                kind=FailureKind.INVALID_REQUEST, message=broken.message, param=broken.param, code=broken.code
-            )
+            return Reply(outcome=_invalid(broken.message, broken.param, broken.code))
 
-        for index in range(order.partials):
-            await order.show(await self._preview(purchase, index))
+        for index in range(request.partials):
+            await listener.on_preview(await self._preview(purchase, index))
             await self._sleep(pause)
-        return purchase
+        return Reply(outcome=purchase, previews=request.partials)
 
     async def _preview(self, purchase: Purchase, index: int) -> Partial:
         async with self._gate:
@@ -208,9 +207,9 @@ class SandboxBackend:
             output_format=purchase.output_format,
         )
 
-    async def _draw(self, order: Order) -> Purchase:
-        spec, size = order.spec, order.spec.size or SIZE
-        tier = resolve_tier(order, size)
+    async def _draw(self, request: UpstreamRequest) -> Purchase:
+        spec, size = request.spec, request.spec.size or SIZE
+        tier = resolve_tier(request, size)
         identity, sample = fingerprint(spec), self._sample() if spec.seed is None else ""
 
         async def picture(index: int) -> Picture:
@@ -223,8 +222,12 @@ class SandboxBackend:
             tier=tier,
             background="transparent" if spec.background == "transparent" else "opaque",
             output_format=spec.output_format,
-            usage=count(order, size, tier),
+            usage=count(request, size, tier),
         )
+
+
+def _invalid(message: str, param: str | None, code: str | None) -> Failure:
+    return Failure(kind=FailureKind.INVALID_REQUEST, message=message, param=param, code=code)
 
 
 def _picture(spec: Spec, identity: str, index: int, size: Size, tier: str | None, sample: str) -> Picture:  # noqa: PLR0913, PLR0917 (as of `draw`)
@@ -258,21 +261,21 @@ DIRECTIVES: Mapping[str, Callable[[SandboxSettings, str], SandboxSettings]] = {
 }
 
 
-def resolve_tier(order: Order, size: Size) -> str | None:
+def resolve_tier(request: UpstreamRequest, size: Size) -> str | None:
     """The tier that was asked for, or the middle one where this route has tiers."""
-    known = order.price.tokens.of(TIER, size) is not None
-    return order.spec.tier or (TIER if known else None)
+    known = request.price.tokens.of(TIER, size) is not None
+    return request.spec.tier or (TIER if known else None)
 
 
-def count(order: Order, size: Size, tier: str | None) -> Usage | None:
+def count(request: UpstreamRequest, size: Size, tier: str | None) -> Usage | None:
     """Tokens by the vendor's formula: n pictures count as n runs. None where the route has no price by token."""
-    drawn = order.price.tokens.of(tier, size) if order.price.rates and tier else None
+    drawn = request.price.tokens.of(tier, size) if request.price.rates and tier else None
     if drawn is None:
         return None
-    spec = order.spec
+    spec = request.spec
     words = max(1, -(-len(spec.prompt) // LETTERS_PER_TOKEN))
     return Usage(
         text_in=words * spec.n,
         image_in=TOKENS_PER_REFERENCE * len(spec.references) * spec.n,
-        image_out=drawn * spec.n + TOKENS_PER_PARTIAL * order.partials,
+        image_out=drawn * spec.n + TOKENS_PER_PARTIAL * request.partials,
     )

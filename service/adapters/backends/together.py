@@ -27,7 +27,7 @@ from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Reference, Spec
 from service.domain.outcomes import Outcome, Partial, Purchase
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
     "prompt": lambda spec: spec.prompt,
@@ -68,25 +68,25 @@ class TogetherDialect:
 
     limits = LIMITS
 
-    def write(self, order: Order) -> Call:
-        """The call for an order. Reads the caller's pictures from disk."""
-        spec, route = order.spec, order.route
+    def write(self, request: UpstreamRequest) -> Call:
+        """The call for a request. Reads the caller's pictures from disk."""
+        spec, route = request.spec, request.route
         wanted: dict[str, object] = {"model": route.model, "response_format": "base64"}
         wanted |= {name: value for name, write in FIELDS.items() if (value := write(spec)) is not None}
         wanted |= _size(spec, route) | _references(spec, route)
         return Call(path="/images/generations", json=msgspec.json.encode(wanted))
 
-    def read(self, order: Order, body: bytearray) -> Outcome:
+    def read(self, request: UpstreamRequest, body: bytearray) -> Outcome:
         """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
-        del order
+        del request
         text = cut(body)
         reply = decoded(_DECODER, text.rest)
         pictures, unread = pictures_of(reply.data, text) if reply else ((), 0)
         return Purchase(pictures=pictures, background="opaque", unread=unread) if pictures else BROKEN
 
-    def read_event(self, order: Order, event: bytes | bytearray) -> Partial | Outcome | None:
+    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Partial | Outcome | None:
         """Nothing: pictures are never streamed here."""
-        del order, event
+        del request, event
         return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:

@@ -1,0 +1,1 @@
+"""One request for images, from its plan to its delivery."""

@@ -1,0 +1,245 @@
+"""One attempt along one route: hold the worst price, call the backend, post what the calls cost.
+
+Rule: each call has one hold and at most one entry. Its entry is posted as soon as the backend has answered, before
+anything else can fail. Of several calls side by side one may fail and the others not. An attempt that is refused a slot
+has called no backend, and its holds are voided.
+
+Fails with: `LimitExceeded` or `StateUnavailable`; no backend was called then.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from service.domain.booking import claim, delivered, undelivered
+from service.domain.errors import Failure, FailureKind
+from service.domain.ledger import Claim, Entry, Status, booked, limits_beside, limits_of
+from service.domain.limits import RATES, Limit
+from service.domain.outcomes import Purchase
+from service.domain.quotes import cost
+from service.domain.routing import Next, Plan, Transcode, after, orders, previews, split
+from service.usecases.develop import Develop, needed
+from service.usecases.events import AttemptFinished, DrawingChanged, QuoteExceeded
+from service.usecases.generate.single_flight import Membership
+from service.usecases.hold_money import Held, HoldMoney
+from service.usecases.ports import Backends, Observer, Reply
+from service.usecases.requests import ImageRequest, RequestListener, UpstreamRequest
+from service.usecases.traces import Tracer
+from service.usecases.turns import Turn, Turns
+
+SEVERITY = {Next.LATER: 0, Next.NEXT_ROUTE: 1, Next.GIVE_UP: 2}
+"""Of calls side by side, the failure that leaves the least to be done decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a backend, and the hold that covers it."""
+
+    claim: Claim
+    upstream: UpstreamRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """The outcome of one or several calls: images, a failure, or with several calls both.
+
+    Attributes:
+        cost: Nano-USD in the ledger.
+        transcode: What was done with the images here.
+        previews: Number of previews that the caller was sent.
+    """
+
+    purchase: Purchase | None = None
+    failure: Failure | None = None
+    cost: int = 0
+    transcode: Transcode | None = None
+    previews: int = 0
+
+    def __add__(self, other: "AttemptResult") -> "AttemptResult":
+        return AttemptResult(
+            purchase=join(self.purchase, other.purchase)
+            if self.purchase and other.purchase
+            else self.purchase or other.purchase,
+            failure=worse(self.failure, other.failure)
+            if self.failure and other.failure
+            else self.failure or other.failure,
+            cost=self.cost + other.cost,
+            transcode=self.transcode or other.transcode,
+            previews=self.previews + other.previews,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Makes attempts. `mint` gives 32 random hex digits, `elapsed` monotonic seconds."""
+
+    backends: Backends
+    develop: Develop
+    hold: HoldMoney
+    turns: Turns
+    observe: Observer
+    trace: Tracer
+    mint: Callable[[], str]
+    elapsed: Callable[[], float]
+
+    async def run(
+        self,
+        request: ImageRequest,
+        plan: Plan,
+        flights: Sequence[Membership],
+        listener: RequestListener,
+        *,
+        first: bool,
+    ) -> AttemptResult:
+        """Hold, call and post. Only the `first` attempt of a request counts against its rates.
+
+        Raises:
+            LimitExceeded, StateUnavailable: no backend was called.
+        """
+        calls = self.calls(request, plan)
+        claims, team = [call.claim for call in calls], request.caller.key.team.name
+        async with self.hold(team, claims, limits_for(request, claims, rates=first)) as held:
+            if first:
+                listener.on_admitted(held.admission)
+            async with self.turns.slot(plan.route, len(calls), request.spec.n) as slot:
+                if isinstance(slot, Failure):
+                    return AttemptResult(failure=slot)
+
+                # From here on no other request may buy it, and what is not posted may have been billed.
+                for flight in flights:
+                    await flight.mark_sent()
+                listener.on_sent()
+                await held.mark_sent()
+
+                made = [self._call(call, request, plan, held, slot, listener) for call in calls]
+                results = await asyncio.gather(*made) if made[1:] else [await made[0]]
+        return reduce(AttemptResult.__add__, results)
+
+    def calls(self, request: ImageRequest, plan: Plan) -> list[Call]:
+        """Build the calls of a plan: several where the route makes fewer images at a time than are wanted."""
+        spec, caller = request.spec, request.caller
+        partials = previews(spec, plan, request.partials)
+        return [
+            Call(
+                claim=claim(self.mint(), part, plan, request.model, caller, partials, source=request.source),
+                upstream=UpstreamRequest(
+                    spec=asked,
+                    route=plan.route,
+                    price=plan.price,
+                    request_id=caller.request_id,
+                    partials=partials,
+                    hops=caller.hops,
+                ),
+            )
+            for part, asked in zip(split(spec, plan), orders(spec, plan), strict=True)
+        ]
+
+    async def _call(  # noqa: PLR0913, PLR0917 (all that a call is about)
+        self,
+        call: Call,
+        request: ImageRequest,
+        plan: Plan,
+        held: Held,
+        slot: Turn,
+        listener: RequestListener,
+    ) -> AttemptResult:
+        """Make one call and post it. A reply that cannot be read spoils no other call."""
+        claim = call.claim
+        reply = await self._ask(call.upstream, listener)
+        self.turns.record(slot, reply)
+        outcome = reply.outcome
+        if isinstance(outcome, Failure):
+            return AttemptResult(failure=outcome, cost=await self._settle_failure(held, claim, outcome))
+
+        # Some prices go by the size of an image, so it is measured before the entry is posted.
+        tier = outcome.tier or plan.route.delivers
+        purchase = outcome if tier == outcome.tier else replace(outcome, tier=tier)
+        measured = await self.develop.measured(purchase)
+        if isinstance(measured, Failure):
+            entry = replace(self._entry(call, request, purchase, held), status=Status.FAILED)
+            return AttemptResult(failure=measured, cost=booked(await held.post(entry), entry.cost, claim.quote))
+        entry = self._entry(call, request, measured, held)
+        paid = booked(await held.post(entry), entry.cost, claim.quote)
+
+        finished = await self.develop(measured, request.spec, plan)
+        if isinstance(finished, Failure):
+            return AttemptResult(failure=finished, cost=paid)
+        return AttemptResult(
+            purchase=finished,
+            failure=shortage(len(finished.pictures), call.upstream.spec.n),
+            cost=paid,
+            transcode=needed(measured, request.spec, plan),
+            previews=reply.previews,
+        )
+
+    async def _ask(self, call: UpstreamRequest, listener: RequestListener) -> Reply:
+        """Call the backend inside of a span, with an event for its begin and for its end."""
+        backend, model, images, started = call.route.backend, call.route.model, call.spec.n, self.elapsed()
+        with self.trace.attempt(backend, model) as span:
+            traced = replace(call, carried=span.headers) if span.headers else call
+            self.observe(DrawingChanged(backend=backend, pictures=images))
+            try:
+                reply = await self.backends[backend].generate(traced, listener)
+            finally:
+                self.observe(DrawingChanged(backend=backend, pictures=-images))
+            failure = reply.outcome if isinstance(reply.outcome, Failure) else None
+            finished = AttemptFinished(
+                request_id=call.request_id,
+                backend=backend,
+                model=model,
+                seconds=self.elapsed() - started,
+                failure=failure.kind if failure else None,
+                cause=failure.cause if failure else None,
+            )
+            self.observe(finished)
+            span.tell(finished, reply.outcome)
+        return reply
+
+    async def _settle_failure(self, held: Held, claim: Claim, failure: Failure) -> int:
+        """Post at the quote what may have been billed, and void the rest. Returns the nano-USD in the ledger."""
+        if failure.may_be_billed:
+            await held.post(undelivered(claim, held.admission.held_at))
+            return claim.quote
+        return booked(await held.void(claim.hold_id), 0, claim.quote)
+
+    def _entry(self, call: Call, request: ImageRequest, purchase: Purchase, held: Held) -> Entry:
+        upstream, claim, model = call.upstream, call.claim, request.model
+        charge = cost(upstream.spec, model, upstream.route, upstream.price, purchase, upstream.partials)
+        if charge.nano > claim.quote:
+            self.observe(
+                QuoteExceeded(
+                    request_id=upstream.request_id,
+                    model=model.id,
+                    backend=upstream.route.backend,
+                    quote=claim.quote,
+                    cost=charge.nano,
+                ),
+            )
+        return delivered(claim, held.admission.held_at, purchase, charge, model)
+
+
+def limits_for(request: ImageRequest, claims: Sequence[Claim], *, rates: bool) -> tuple[Limit, ...]:
+    """Return the limits that the holds of an attempt count against; those per minute only with `rates`."""
+    key, scopes = request.caller.key, claims[0].scopes
+    limits = (*limits_of(key, scopes), *limits_beside(key, request.model, scopes))
+    return limits if rates else tuple(limit for limit in limits if limit.measure not in RATES)
+
+
+def shortage(delivered: int, ordered: int) -> Failure | None:
+    """Return the failure of an incomplete reply. The vendor may bill all images, so none is asked for again."""
+    if delivered >= ordered:
+        return None
+    message = f"The backend delivered {delivered} of {ordered} images that can be read."
+    return Failure(kind=FailureKind.BROKEN_REPLY, message=message, drawn=True)
+
+
+def join(one: Purchase, other: Purchase) -> Purchase:
+    """Join two purchases of one request: images in order, usage summed where both have it."""
+    usage = one.usage + other.usage if one.usage and other.usage else None
+    return replace(one, pictures=one.pictures + other.pictures, usage=usage)
+
+
+def worse(one: Failure, other: Failure) -> Failure:
+    """Return the failure that decides what happens next."""
+    return max(one, other, key=lambda failure: SEVERITY[after(failure)])

@@ -1,0 +1,100 @@
+"""The attempts of one request: what was tried, what was bought, and what all of it cost.
+
+Rule: what was bought is posted whatever becomes of the rest. Whether the caller gets it without the rest is the
+operator's choice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+from service.domain.errors import CallFailed, Failure
+from service.domain.notes import Served, notes
+from service.domain.outcomes import Purchase
+from service.domain.routing import Plan
+from service.domain.steps import Step, Tried, Way, step
+from service.usecases.generate.attempt import AttemptResult, join
+from service.usecases.requests import ImageRequest
+from service.usecases.turns import Turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Seconds that a request waits for backends in all, and whether some of its images are better than none."""
+
+    wait_seconds: float
+    some: bool = False
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The attempts of a request so far. `total` sums up costs in nano-USD, `waited` seconds."""
+
+    request: ImageRequest
+    plans: Sequence[Plan]
+    policy: RetryPolicy
+    tried: list[Tried] = field(default_factory=list)
+    bought: list[tuple[Plan, Purchase]] = field(default_factory=list)
+    total: AttemptResult = field(default_factory=AttemptResult)
+    waited: float = 0.0
+
+    @property
+    def images(self) -> int:
+        """Number of images that were bought."""
+        return sum(len(purchase.pictures) for _, purchase in self.bought)
+
+    @property
+    def rest(self) -> ImageRequest:
+        """The request for what is still missing."""
+        return self.request.for_missing(self.images)
+
+    def next(self, admission: Turns) -> Step | Failure:
+        """Return the next plan and the wait before it, or the failure that the caller is told.
+
+        Missing images are asked for at the backend that the others came from.
+        """
+        plans = [plan for plan, _ in self.bought[:1]] or self.plans
+        ways = [
+            Way(plan=plan, hindrance=admission.hindrance(plan.route), streak=admission.streak(plan.route))
+            for plan in plans
+        ]
+        return step(ways, self.tried, self.policy.wait_seconds - self.waited)
+
+    def add(self, plan: Plan, result: AttemptResult) -> None:
+        """Add the result of an attempt."""
+        self.total += result
+        if result.failure:
+            self.tried.append(Tried(plan=plan, failure=result.failure))
+        if result.purchase:
+            self.bought.append((plan, result.purchase))
+
+    def accept_partial_or_raise(self, failure: Failure) -> None:
+        """Accept that nothing more will come. Raises `CallFailed` unless the images so far are enough."""
+        if not self.images:
+            raise CallFailed(failure)
+        if not self.policy.some:
+            counted = f"{self.images} of {self.request.spec.n} images were bought and are booked; the rest failed."
+            raise CallFailed(replace(failure, message=f"{counted} {failure.message}", drawn=True))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the first images came by."""
+        return self.bought[0][0]
+
+    @property
+    def purchase(self) -> Purchase:
+        """All images, as one purchase."""
+        return reduce(join, (purchase for _, purchase in self.bought))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was emulated."""
+        return notes(
+            Served(
+                spec=self.request.spec,
+                plan=self.plan,
+                transcode=self.total.transcode,
+                partials=self.request.partials,
+                shown=self.total.previews,
+            )
+        )

@@ -1,0 +1,86 @@
+"""The delivery of a request: a result, and what its response says about where it came from.
+
+Rule: a response is a pure function of its delivery, so that a replay is equal to the last byte.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from service.domain.images import Spec
+from service.domain.ledger import Source
+from service.domain.outcomes import Usage
+from service.usecases.flights import Result
+from service.usecases.generate.result_cache import MICROSECONDS
+from service.usecases.requests import ImageRequest
+
+FREE = frozenset({Source.HIT, Source.JOINED})
+"""The result was bought for another request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a caller gets.
+
+    Attributes:
+        result: Images, backend and usage.
+        spec: What was asked for.
+        source: The cache status.
+        cost: Nano-USD that this request cost.
+        at: Unix seconds from which the addresses of its images are valid.
+        request_id: The id that the response shows.
+        age: Seconds since the result was cached.
+        notes: What was emulated, if it was bought for this request.
+    """
+
+    result: Result
+    spec: Spec
+    source: Source
+    cost: int
+    at: int
+    request_id: str
+    age: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the result was bought for another request."""
+        return self.source in FREE
+
+
+def bought(result: Result, request: ImageRequest) -> Delivery:
+    """Build the delivery of a result that was bought for this request."""
+    return Delivery(
+        result=result,
+        spec=request.spec,
+        source=request.source,
+        cost=result.cost,
+        at=result.kept_at // MICROSECONDS,
+        request_id=request.caller.request_id,
+        notes=result.notes,
+    )
+
+
+def as_answered(delivery: Delivery) -> Result:
+    """Build the result that a replay of this delivery needs: under the id and time of this response."""
+    return replace(delivery.result, request_id=delivery.request_id, kept_at=delivery.at * MICROSECONDS)
+
+
+def without_tokens(delivery: Delivery) -> Delivery:
+    """Set every count of tokens to 0, if the result was bought for another request."""
+    if not delivery.is_free:
+        return delivery
+    purchase = delivery.result.purchase
+    purchase = replace(
+        purchase,
+        usage=Usage() if purchase.usage else None,
+        svg_usage=_zeros(purchase.svg_usage) if purchase.svg_usage else None,
+    )
+    return replace(delivery, result=replace(delivery.result, purchase=purchase))
+
+
+def _zeros(counts: Mapping[str, object]) -> dict[str, object]:
+    """Replace every number by 0, and leave other values as they are."""
+    return {
+        name: 0 if type(value) in {int, float} else _zeros(value) if isinstance(value, Mapping) else value
+        for name, value in counts.items()
+    }

@@ -1,0 +1,216 @@
+"""Make images: the path of a request, from its plan to its delivery.
+
+Rule: nothing is fetched before the request is valid, allowed and within its limits. Nothing is bought before a route is
+known to honour all of it. A call that may have been billed is never repeated. The order is: Idempotency-Key,
+references, cache, flight, hold, sent, settled, transcoded, stored.
+
+Fails with: a `GatewayError`; `CallFailed` if no backend delivered.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from service.domain.catalog import check
+from service.domain.errors import Failure, FailureKind, GatewayError, NotCached, Overloaded, StoreUnavailable
+from service.domain.ledger import Source
+from service.domain.refusals import first_refusal
+from service.domain.routing import Plan, candidates, drawable, lot, ordered
+from service.domain.teams import authorize
+from service.usecases.detached import Detached
+from service.usecases.flights import Result
+from service.usecases.gather_references import GatherReferences, has_links
+from service.usecases.generate.attempt import Attempt, limits_for
+from service.usecases.generate.attempts import Attempts, RetryPolicy
+from service.usecases.generate.delivery import Delivery, as_answered, bought, without_tokens
+from service.usecases.generate.flight_names import CacheKey
+from service.usecases.generate.request_flights import (
+    IdempotencyPolicy,
+    idempotency_flight,
+    own_flight,
+    shared_flight,
+)
+from service.usecases.generate.result_cache import MICROSECONDS, ResultCache
+from service.usecases.generate.samples import Sample, Samples
+from service.usecases.generate.serve_cached import ServeCached
+from service.usecases.generate.single_flight import Flight, Membership, SingleFlight
+from service.usecases.keep_pictures import KeepPictures
+from service.usecases.ports import Backends
+from service.usecases.read_limits import ReadLimits
+from service.usecases.requests import NULL_LISTENER, ImageRequest, RequestListener
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeImages:
+    """Serves a request from the cache, from an identical purchase under way, or by buying.
+
+    Attributes:
+        crowded: Whether this replica must begin nothing new.
+        now: Gives an aware UTC time.
+        sleep: Waits for seconds.
+        zero_usage: A result that was bought for another request is delivered with no tokens.
+    """
+
+    backends: Backends
+    references: GatherReferences
+    limits: ReadLimits
+    single_flight: SingleFlight
+    samples: Samples
+    cache: ResultCache
+    cached: ServeCached
+    attempt: Attempt
+    keep: KeepPictures
+    detached: Detached
+    idempotency: IdempotencyPolicy
+    retry: RetryPolicy
+    crowded: Callable[[], bool]
+    now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]]
+    zero_usage: bool = False
+
+    async def make(self, request: ImageRequest, listener: RequestListener = NULL_LISTENER) -> Delivery:
+        """Deliver the images of a request. What was begun goes on if the caller hangs up.
+
+        Raises:
+            Overloaded: too many requests wait for the store; nothing was held.
+            StoreUnavailable: the images were bought, are wanted by address, and the image store does not take them.
+            GatewayError: the request is invalid, not allowed or over a limit, or no backend delivered (`CallFailed`).
+        """
+        if self.crowded():
+            raise Overloaded(
+                "Too many requests are waiting in this replica. Nothing was bought; ask again in a moment."
+            )
+        request, plans = self._plan(request)
+        with Sample(self.samples) as sample:
+            delivery = await self.detached(self._deliver(request, plans, sample, listener))
+        if request.linked and not delivery.result.stored:
+            raise StoreUnavailable("The images were made, but there is no place to keep them just now.")
+        return delivery
+
+    def _plan(self, request: ImageRequest) -> tuple[ImageRequest, tuple[Plan, ...]]:
+        """Check a request, and order the routes that can honour all of it."""
+        today, key = self.now().date(), request.caller.key
+        model = request.catalog.find(request.spec.model, today)
+        spec = replace(request.spec, model=model.id)
+        authorize(key.team, spec, model)
+        authorize(key, spec, model)
+        check(spec, model)
+        possible = drawable(spec, model, candidates(spec, model, self.backends.keys(), today, key.team))
+        plans = ordered(possible, spec, model, lot(request.caller.request_id), request.partials)
+        return replace(request, spec=spec), plans
+
+    async def _deliver(
+        self, request: ImageRequest, plans: Sequence[Plan], sample: Sample, listener: RequestListener
+    ) -> Delivery:
+        """Serve an Idempotency-Key as its first request was served, else deliver."""
+        async with self.single_flight.join(idempotency_flight(request, self.idempotency)) as keyed:
+            if keyed.earlier:
+                return await self.cached.serve(request, keyed.earlier, Source.REPLAYED, listener)
+            delivery = await self._deliver_once(request, plans, sample, keyed, listener)
+            if self.zero_usage and not request.terms.again:
+                delivery = without_tokens(delivery)
+            await keyed.finish(as_answered(delivery), free=delivery.is_free)
+        return delivery
+
+    async def _deliver_once(
+        self,
+        request: ImageRequest,
+        plans: Sequence[Plan],
+        sample: Sample,
+        keyed: Membership,
+        listener: RequestListener,
+    ) -> Delivery:
+        """Serve from the cache or from an identical purchase, else buy."""
+        request = await self._fetch_references(request, plans)  # the cache key depends on their bytes
+        request = await sample.deal(request)
+        key, shares = self.cache.key(request), self.cache.shares(request)
+
+        if shares:
+            request = replace(request, source=Source.MISS)
+            cached = await self.cache.get(key, request.terms.max_age)
+            if cached:
+                return await self.cached.serve(request, cached.result, Source.HIT, listener, cached.age)
+            if request.terms.only:
+                raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
+
+        async with self.single_flight.join(self._flight(request, key, shares=shares)) as flight:
+            if flight.earlier:
+                return await self.cached.serve(request, flight.earlier, Source.JOINED, listener)
+            result = await self._buy(request, plans, (keyed, flight), listener)
+            if shares and request.terms.max_age == 0:
+                await self.cache.put(key, result, self.cache.seconds(request))
+            await flight.finish(result)
+        return bought(result, request)
+
+    def _flight(self, request: ImageRequest, key: CacheKey, *, shares: bool) -> Flight:
+        """Build the flight of a purchase. A request for a newer result than the cache has joins none."""
+        if shares and request.terms.max_age != 0:
+            return shared_flight(request, key, self.idempotency, self.cache.seconds(request))
+        return own_flight(request, key, self.idempotency)
+
+    async def _fetch_references(self, request: ImageRequest, plans: Sequence[Plan]) -> ImageRequest:
+        """Fetch and check the images that the caller sent or linked to, unless the vendors fetch the links."""
+        relay = all(self.backends[plan.route.backend].relays_links for plan in plans)
+        if has_links(request.spec):
+            request = replace(request, terms=replace(request.terms, relayed=relay))
+            if not relay:
+                await self._check_limits(request, plans[0])
+        spec = await self.references(request.spec, relay=relay)
+        return request if spec is request.spec else replace(request, spec=spec)
+
+    async def _check_limits(self, request: ImageRequest, plan: Plan) -> None:
+        """Raise `LimitExceeded` before anything is fetched for a request that would not be admitted."""
+        team = request.caller.key.team.name
+        claims = [call.claim for call in self.attempt.calls(request, plan)]
+        standings = await self.limits(team, limits_for(request, claims, rates=True))
+        refused = first_refusal(team, standings, claims, self.now())
+        if refused:
+            raise refused
+
+    async def _buy(
+        self,
+        request: ImageRequest,
+        plans: Sequence[Plan],
+        flights: Sequence[Membership],
+        listener: RequestListener,
+    ) -> Result:
+        """Go from route to route until all images are there, or going on would be wrong."""
+        attempts = Attempts(request, plans, self.retry)
+        while attempts.images < request.spec.n:
+            step = attempts.next(self.attempt.turns)
+            if isinstance(step, Failure):
+                attempts.accept_partial_or_raise(step)
+                break
+            if step.wait:
+                attempts.waited += step.wait
+                await self.sleep(step.wait)
+            try:
+                result = await self.attempt.run(attempts.rest, step.plan, flights, listener, first=not attempts.tried)
+            except GatewayError as refused:
+                if not attempts.images:
+                    raise
+                attempts.accept_partial_or_raise(Failure(kind=FailureKind.BUSY, message=refused.message))
+                break
+            attempts.add(step.plan, result)
+            if result.failure is None:
+                break
+        return await self._store(request, attempts)
+
+    async def _store(self, request: ImageRequest, attempts: Attempts) -> Result:
+        """Store the images if they are wanted by address, and build the result."""
+        purchase, plan = attempts.purchase, attempts.plan
+        keeping = await self.keep(purchase, request)
+        return Result(
+            model=request.model.id,
+            backend=plan.route.backend,
+            upstream_model=plan.route.model,
+            price_version=plan.price.version,
+            purchase=purchase,
+            created=purchase.created or int(self.now().timestamp()),
+            cost=attempts.total.cost,
+            kept_at=int(self.now().timestamp() * MICROSECONDS),
+            ids=keeping.ids,
+            stored=keeping.stored,
+            request_id=request.caller.request_id,
+            notes=attempts.notes,
+        )

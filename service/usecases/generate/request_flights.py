@@ -1,0 +1,119 @@
+"""The flights of a request: one for its Idempotency-Key, one for its purchase, and the series of its samples.
+
+Rule: decided from the request and the settings alone. Identical requests share a purchase while results are cached. A
+request that shares with none buys alone, but the retry of an SDK gets what its first try bought. Pure.
+"""
+
+from dataclasses import dataclass, replace
+
+from service.usecases.flights import Series, Told
+from service.usecases.generate.flight_names import (
+    SHARED_SCOPE,
+    CacheKey,
+    cache_key,
+    idempotency_name,
+    name_for_key,
+    request_digest,
+    sample_keys,
+    series_name,
+)
+from service.usecases.generate.single_flight import FailureMemory, Flight
+from service.usecases.requests import ImageRequest
+
+MOMENT_SECONDS = 1.0  # every identical request is served with a finished flight, so that those that wait see it
+AGAIN_SECONDS = 600.0  # and an SDK that retries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyPolicy:
+    """Seconds that an Idempotency-Key is remembered, and whether a request waits while its key is in use.
+
+    A failure that may have been billed is remembered for `failure_seconds` (0: not at all) for identical requests.
+    """
+
+    seconds: float
+    waits: bool
+    failure_seconds: int = 0
+
+
+def idempotency_flight(request: ImageRequest, policy: IdempotencyPolicy) -> Flight:
+    """Build the flight of a request's Idempotency-Key; without a key, one that no other request can look for."""
+    if request.terms.key is None:
+        return Flight()
+    return Flight(
+        key=CacheKey(request.caller.key.team.name, idempotency_name(request.terms.key)),
+        digest=request_digest(request),
+        told=Told(again=True),
+        seconds=policy.seconds,
+        again_seconds=policy.seconds,
+        keep_seconds=policy.seconds,
+        by_idempotency_key=True,
+        waits=policy.waits,
+    )
+
+
+def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy, keep_seconds: float) -> Flight:
+    """Build the flight that all identical requests join."""
+    terms, failures = request.terms, _failure_memory(request, key, policy)
+    return Flight(
+        key=key,
+        told=Told(again=terms.again, new=terms.key is not None, failure=failures.recall),
+        seconds=MOMENT_SECONDS,
+        again_seconds=AGAIN_SECONDS,
+        keep_seconds=keep_seconds,
+        is_cached=True,
+        is_local=True,
+        renews=not terms.again,
+        failures=replace(failures, recall=""),  # the store looks it up with the flight
+    )
+
+
+def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) -> Flight:
+    """Build the flight of a request that shares with none. Only a retry of the same SDK finds it."""
+    terms, failures = request.terms, _failure_memory(request, key, policy)
+    if terms.tries is None or terms.key:  # no retry will come, or its key finds the flight of the key
+        return Flight(failures=failures)
+    return Flight(
+        retry_of=CacheKey(request.caller.key.team.name, name_for_key(request.caller.key, key.name)),
+        told=Told(again=terms.again),
+        seconds=AGAIN_SECONDS,
+        again_seconds=AGAIN_SECONDS,
+        keep_seconds=AGAIN_SECONDS,
+        failures=failures,
+    )
+
+
+def sample_series(
+    request: ImageRequest, policy: IdempotencyPolicy, *, shared: bool, seconds: float
+) -> tuple[str, Series]:
+    """Build scope and series of a request whose samples are dealt by the store."""
+    keys = sample_keys(request, shared=shared)
+    first = keys[0]
+    return first.scope, Series(
+        name=name_for_key(request.caller.key, first.name),
+        flights=tuple(key.name for key in keys),
+        failure=name_for_key(request.caller.key, series_name(first.name)) if _recalls_failures(request, policy) else "",
+        seconds=seconds,
+    )
+
+
+def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) -> FailureMemory:
+    """Build where failures of a request are remembered: for its sample, and for whichever sample comes next."""
+    if policy.failure_seconds == 0:
+        return FailureMemory()
+    api_key, terms = request.caller.key, request.terms
+    name = name_for_key(api_key, key.name)
+    remember: tuple[str, ...] = (name,)
+    if terms.vary:
+        first = replace(request, terms=replace(terms, variant=0))
+        plain = cache_key(first, shared=key.scope == SHARED_SCOPE)
+        remember = (name, name_for_key(api_key, series_name(plain.name)))
+    counts = _recalls_failures(request, policy)
+    return FailureMemory(
+        scope=key.scope, recall=name if counts else "", remember=remember, seconds=policy.failure_seconds
+    )
+
+
+def _recalls_failures(request: ImageRequest, policy: IdempotencyPolicy) -> bool:
+    """Tell whether a remembered failure counts. `no-store` and an Idempotency-Key mean another purchase."""
+    return policy.failure_seconds > 0 and request.terms.share and request.terms.key is None

@@ -1,0 +1,103 @@
+"""Samples: numbers that the store deals to identical requests side by side, so that each gets an image of its own.
+
+Rule: a number whose caller hung up, or for which nothing was bought, is given to the next request (decision 0036).
+"""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+from service.domain.errors import CallFailed, CallJoined, Failure, GatewayError, StateUnavailable
+from service.usecases.background import report_lost_error
+from service.usecases.detached import Detached
+from service.usecases.events import FlightTaken
+from service.usecases.flights import Flights, Seat, Series
+from service.usecases.generate.request_flights import IdempotencyPolicy, sample_series
+from service.usecases.generate.result_cache import ResultCache
+from service.usecases.generate.single_flight import is_final
+from service.usecases.ports import Observer, unobserved
+from service.usecases.requests import ImageRequest
+
+
+@dataclass(slots=True, kw_only=True)
+class Samples:
+    """Deals the numbers of samples."""
+
+    flights: Flights
+    cache: ResultCache
+    policy: IdempotencyPolicy
+    detached: Detached
+    observe: Observer = unobserved
+    callers: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    async def offer(self, scope: str, series: Series, number: int) -> None:
+        """Let the next request of a series have a number."""
+        with suppress(StateUnavailable):  # the next one is dealt another number, and may buy
+            await self.flights.offer(scope, series, number)
+
+
+class Sample:
+    """The number of one request, for as long as its caller waits."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._place: tuple[str, Series] | None = None
+        self._number: int | None = None
+        self._has_key = False
+        self._has_left = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._has_left = True
+        if self._place is None:
+            return
+        self._count(-1)
+        hung_up = isinstance(error, asyncio.CancelledError) and not self._has_key  # the purchase goes on
+        failed = isinstance(error, CallFailed) and is_final(error.failure)
+        if hung_up or (isinstance(error, GatewayError) and not failed):
+            self._offer()
+
+    async def deal(self, request: ImageRequest) -> ImageRequest:
+        """Return the request for the sample that the store deals it, if requests like it vary.
+
+        Raises:
+            CallJoined: a failure of the series is remembered.
+            StateUnavailable: the store does not answer.
+        """
+        samples, terms = self._samples, request.terms
+        if not terms.vary or terms.only or not samples.cache.shares(request):
+            return request
+        shared, seconds = samples.cache.policy.shared, samples.cache.seconds(request)
+        scope, series = self._place = sample_series(request, samples.policy, shared=shared, seconds=seconds)
+        self._has_key = terms.key is not None
+        busy = samples.callers[scope, series.name] > 0
+        if not self._has_left:
+            self._count(1)
+        dealt = await samples.flights.deal(scope, series, again=terms.again, busy=busy)
+        if isinstance(dealt, Failure):
+            samples.observe(FlightTaken(seat=Seat.LANDED))
+            raise CallJoined(dealt)
+        self._number = dealt
+        if self._has_left and not self._has_key:
+            self._offer()
+        return replace(request, terms=replace(terms, variant=dealt))
+
+    def _count(self, change: int) -> None:
+        if self._place:
+            scope, series = self._place
+            self._samples.callers[scope, series.name] += change
+            if not self._samples.callers[scope, series.name]:
+                del self._samples.callers[scope, series.name]
+
+    def _offer(self) -> None:
+        """Behind the request."""
+        if self._place and self._number is not None:
+            offer = self._samples.offer(*self._place, self._number)
+            self._samples.detached.begin(offer).add_done_callback(report_lost_error)

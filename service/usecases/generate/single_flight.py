@@ -1,0 +1,372 @@
+"""Single flight: one purchase for all requests that its result may serve, in this process and in all replicas.
+
+Rule: a flight has one leader, which extends its lease while it buys. The leader finishes the flight with its result, or
+with a failure that the others would meet too. A leader that bought nothing releases the flight, and the next request
+leads. A result that neither cache nor image store has is handed over to the requests that wait. A failure that may have
+been billed is remembered for the API key.
+
+Fails with: `FlightLost` when the leader went away after its backend was called: the outcome is unknown. A store that
+stops answering after the call costs the leader nothing; the others learn the outcome when the lease is over.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from service.domain.errors import (
+    CallFailed,
+    CallJoined,
+    CallReplayed,
+    Failure,
+    FlightLost,
+    GatewayError,
+    KeyInUse,
+    KeyReused,
+    NotKeptAnyMore,
+    StateUnavailable,
+)
+from service.domain.routing import Next, after
+from service.usecases.background import report_error
+from service.usecases.events import FlightTaken
+from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, Told
+from service.usecases.generate.flight_names import CacheKey
+from service.usecases.generate.result_cache import ResultCache
+from service.usecases.ports import Observer, unobserved
+
+POLL_SECONDS = (0.02, 0.05, 0.1, 0.2)  # between looks at a flight of another replica
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureMemory:
+    """Where failures that may have been billed are remembered for an API key.
+
+    Attributes:
+        scope: The team, or the scope of all teams.
+        recall: The name that is looked up before anything is bought; empty where no failure counts.
+        remember: The names under which a failure is kept.
+        seconds: For how long.
+    """
+
+    scope: str = ""
+    recall: str = ""
+    remember: tuple[str, ...] = ()
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flight:
+    """A purchase that other requests may wait for, or whose result they may read.
+
+    Attributes:
+        key: Scope and name; None if no other request can look for it.
+        retry_of: The name of a request of an SDK, whose retry is served by the flight of the first try.
+        digest: The digest of the request of an Idempotency-Key. A flight with another digest is `KeyReused`.
+        told: Which finished flights count for this request.
+        seconds: How long every identical request is served with the outcome.
+        again_seconds: How long a retry is served with it.
+        keep_seconds: How long the cache has the result for them.
+        is_cached: The result is cached even if the image store has its images.
+        is_local: Requests of this process wait without asking the store.
+        by_idempotency_key: Only a failure that may have been billed ends the flight, and it is replayed as such.
+        renews: A result that is nowhere is bought again; else it is `NotKeptAnyMore`.
+        waits: A request waits for another leader; else it is `KeyInUse`.
+        failures: Where failures that may have been billed are remembered.
+    """
+
+    key: CacheKey | None = None
+    retry_of: CacheKey | None = None
+    digest: str = ""
+    told: Told = field(default_factory=Told)
+    seconds: float = 0.0
+    again_seconds: float = 0.0
+    keep_seconds: float = 0.0
+    is_cached: bool = False
+    is_local: bool = False
+    by_idempotency_key: bool = False
+    renews: bool = False
+    waits: bool = True
+    failures: FailureMemory = field(default_factory=FailureMemory)
+
+    def ends_with(self, failure: Failure) -> bool:
+        """Tell whether a failure is the outcome for all: a retry would fail too, or pay twice."""
+        return failure.may_be_billed if self.by_idempotency_key else is_final(failure)
+
+
+class Membership:
+    """What a request is on a flight: its leader, or with `earlier` served by the result of another request."""
+
+    def __init__(self, earlier: Result | None = None) -> None:
+        self.earlier = earlier
+        self.result = earlier
+
+    async def mark_sent(self) -> None:
+        """Say that a backend is about to be called: from here on no other request may lead.
+
+        Raises:
+            StateUnavailable: the flight is not led by this request any more, or the store does not answer.
+        """
+
+    async def finish(self, result: Result, *, free: bool = False) -> None:  # noqa: ARG002 (for `Leader`)
+        """End the flight with a result. A `free` one was bought for another request and cost this one nothing."""
+        self.result = result
+
+
+class Leader(Membership):
+    """The request that buys for a flight of the store. It extends the flight's lease until it is closed."""
+
+    def __init__(self, flight: Flight, key: CacheKey, owner: str, flights: Flights, cache: ResultCache) -> None:
+        super().__init__()
+        self.flight = flight
+        self.sent = False
+        self._at = key.scope, key.name, owner
+        self._key = key
+        self._flights = flights
+        self._cache = cache
+        self._extending: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def extend_every(self, seconds: float) -> None:
+        """Extend the lease from now on. A flight that is over before the first time needs no task."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._start_extending, seconds)
+
+    def close(self) -> None:
+        """Extend the lease no longer."""
+        if self._timer:
+            self._timer.cancel()
+        if self._extending:
+            self._extending.cancel()
+
+    async def mark_sent(self) -> None:
+        await self._flights.sent(*self._at)
+        self.sent = True
+
+    async def finish(self, result: Result, *, free: bool = False) -> None:
+        flight, kept = self.flight, result.stored
+        if flight.is_cached or not (kept or free):
+            kept = await self._cache.put(self._key, result, flight.keep_seconds) or kept
+        handed = not kept and await self._hand_over(result)
+        await self._land(
+            Landing(
+                result=result,
+                handed=handed,
+                free=free,
+                seconds=flight.seconds,
+                again_seconds=flight.again_seconds,
+            )
+        )
+        self.result = result
+
+    async def fail(self, failed: CallFailed) -> None:
+        """End the flight with a failure of all, or release it for the next request."""
+        if self.flight.ends_with(failed.failure):
+            free = isinstance(failed, CallJoined)  # the call of another request, which was booked there
+            await self._land(
+                Landing(
+                    failure=failed.failure,
+                    free=free,
+                    seconds=self.flight.seconds,
+                    again_seconds=self.flight.again_seconds,
+                )
+            )
+        else:
+            await self.release()
+
+    async def release(self) -> None:
+        """Nothing was bought: the flight is as if it had never been."""
+        with suppress(StateUnavailable):  # the lease runs out
+            await self._flights.leave(*self._at)
+
+    async def _land(self, landing: Landing) -> None:
+        with suppress(StateUnavailable):  # the caller is served; the others find out when the lease is over
+            await self._flights.land(*self._at, landing)
+
+    async def _hand_over(self, result: Result) -> bool:
+        with suppress(StateUnavailable):  # the caller is served; requests that wait find nothing
+            return await self._flights.hand_over(*self._at, result)
+        return False
+
+    def _start_extending(self, seconds: float) -> None:
+        self._extending = asyncio.create_task(self._extend(seconds))
+
+    async def _extend(self, seconds: float) -> None:
+        while True:
+            try:
+                with suppress(StateUnavailable):  # the store may answer again before the lease is over
+                    await self._flights.extend(*self._at)
+            except Exception as error:  # noqa: BLE001 (without extensions another request would lead: go on)
+                report_error("lease of a flight", error)
+            await asyncio.sleep(seconds)
+
+
+@dataclass(slots=True, kw_only=True)
+class SingleFlight:
+    """Joins flights. `mint` gives the owner of a flight; a silent one is taken for gone after `lease` seconds."""
+
+    flights: Flights
+    cache: ResultCache
+    mint: Callable[[], str]
+    lease: float
+    observe: Observer = unobserved
+    _local: dict[CacheKey, asyncio.Future[Result]] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def join(self, flight: Flight) -> AsyncIterator[Membership]:
+        """Join a flight for the length of a block. The block buys and calls `finish`, unless there is an `earlier`.
+
+        Raises:
+            CallJoined, CallReplayed: the failure that the flight ended with, or that is remembered.
+            FlightLost: the outcome of an identical purchase is unknown.
+            KeyReused, KeyInUse: the Idempotency-Key cannot be served now.
+            NotKeptAnyMore: the result was bought, and neither cache nor image store has it.
+            StateUnavailable: the store does not answer.
+        """
+        await self._raise_remembered(flight.failures)
+        key = await self._key_of(flight)
+        try:
+            if key is None:
+                yield Membership()
+                return
+            async with (self._local_join if flight.is_local else self._store_join)(flight, key) as member:
+                yield member
+        except CallJoined:
+            raise
+        except CallFailed as failed:
+            await self._remember(flight.failures, failed.failure)
+            raise
+
+    @asynccontextmanager
+    async def _local_join(self, flight: Flight, key: CacheKey) -> AsyncIterator[Membership]:
+        """Wait for an identical purchase of this process, or lead one that others of this process wait for."""
+        earlier = await self._wait_local(key)
+        if earlier:
+            yield Membership(earlier)
+            return
+        outcome = self._local[key] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._store_join(flight, key) as member:
+                if member.earlier:
+                    self._end_local(key, outcome, member.earlier)
+                yield member
+        except BaseException as error:
+            self._end_local(key, outcome, error)
+            raise
+        self._end_local(key, outcome, member.result)
+
+    async def _wait_local(self, key: CacheKey) -> Result | None:
+        while outcome := self._local.get(key):
+            try:
+                return await asyncio.shield(outcome)
+            except CallFailed as failed:
+                raise CallJoined(failed.failure) from failed
+            except (FlightLost, NotKeptAnyMore):
+                raise
+            except GatewayError:
+                continue  # the leader was refused, which need not mean that this request is
+        return None
+
+    def _end_local(self, key: CacheKey, outcome: asyncio.Future[Result], end: Result | BaseException | None) -> None:
+        if outcome.done():
+            return
+        del self._local[key]
+        if isinstance(end, Result):
+            outcome.set_result(end)
+        elif end is None or isinstance(end, asyncio.CancelledError):
+            outcome.cancel()
+        else:
+            outcome.set_exception(end)
+            outcome.exception()  # there may be no request that waits for it
+
+    @asynccontextmanager
+    async def _store_join(self, flight: Flight, key: CacheKey) -> AsyncIterator[Membership]:
+        """Wait for an identical purchase of any replica, or lead it, and end it by what the block raises."""
+        owner = self.mint()
+        earlier = await self._acquire(flight, key, owner)
+        if earlier:
+            yield Membership(earlier)
+            return
+        leader = Leader(flight, key, owner, self.flights, self.cache)
+        leader.extend_every(self.lease / 3)
+        try:
+            yield leader
+        except CallFailed as failed:
+            await leader.fail(failed)
+            raise
+        except GatewayError:
+            if not leader.sent:
+                await leader.release()
+            raise
+        finally:
+            leader.close()
+
+    async def _acquire(self, flight: Flight, key: CacheKey, owner: str) -> Result | None:
+        """Return the result of an earlier request, or None as soon as this request leads."""
+        looks, told = 0, replace(flight.told, first_look=flight.waits)
+        while True:
+            status = await self.flights.board(key.scope, key.name, owner, flight.digest, told)
+            if status.seat is not Seat.WAIT:
+                self.observe(FlightTaken(seat=status.seat))
+            raise_end(flight, status)
+            if status.seat is Seat.LEAD:
+                return None
+            if status.seat is Seat.LANDED:
+                result = await self._read_result(status, key, waited=looks > 0)
+                if result:
+                    return result
+                if not (flight.renews or status.free):
+                    raise gone()
+                looks, told = 0, replace(flight.told, new=True, first_look=flight.waits)
+            else:
+                await asyncio.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
+                looks, told = looks + 1, replace(told, new=False, first_look=False)
+
+    async def _read_result(self, status: Boarding, key: CacheKey, *, waited: bool) -> Result | None:
+        landed, handed = status.result, None
+        if status.handed:
+            with suppress(StateUnavailable):  # as if it had not been handed over
+                handed = await self.flights.take_over(key.scope, key.name, waited=waited)
+        return handed or (await self.cache.find(key, landed) if landed else None)
+
+    async def _key_of(self, flight: Flight) -> CacheKey | None:
+        """Return the key of a flight; of a retry, that of the flight which the first try of the SDK named."""
+        retried = flight.retry_of
+        if retried is None:
+            return flight.key
+        name = await self.flights.follow(
+            retried.scope, retried.name, f"once-{self.mint()}", flight.again_seconds, again=flight.told.again
+        )
+        return CacheKey(retried.scope, name)
+
+    async def _raise_remembered(self, memory: FailureMemory) -> None:
+        failure = await self.flights.recall(memory.scope, memory.recall) if memory.recall else None
+        if failure:
+            self.observe(FlightTaken(seat=Seat.LANDED))
+            raise CallJoined(failure)
+
+    async def _remember(self, memory: FailureMemory, failure: Failure) -> None:
+        if failure.may_be_billed:
+            for name in memory.remember:
+                with suppress(StateUnavailable):  # the caller is told the failure all the same
+                    await self.flights.remember(memory.scope, name, failure, memory.seconds)
+
+
+def raise_end(flight: Flight, status: Boarding) -> None:
+    """Raise what ends a request on a flight: another request's key, a failure, an unknown outcome, a key in use."""
+    if status.mark != flight.digest:
+        raise KeyReused("This Idempotency-Key came with another request before. A new request needs a new key.")
+    if status.seat is Seat.LANDED and status.failure:
+        raise (CallReplayed if flight.by_idempotency_key else CallJoined)(status.failure)
+    if status.seat is Seat.LOST or (status.seat is Seat.LANDED and status.result is None):
+        raise FlightLost("A purchase of this very image is in doubt. Ask again in some minutes.")
+    if status.seat is Seat.WAIT and not flight.waits:
+        raise KeyInUse("The request with this Idempotency-Key is still under way.")
+
+
+def is_final(failure: Failure) -> bool:
+    """Tell whether a failure would meet every identical request, or may have been billed."""
+    return after(failure) is Next.GIVE_UP
+
+
+def gone() -> NotKeptAnyMore:
+    """Build the error for a result that was bought and is nowhere."""
+    return NotKeptAnyMore("This was bought, and the images are not kept any more. They are not bought again.")
