@@ -15,7 +15,6 @@ from service.domain.ledger import Claim, claimed
 from service.domain.limits import KEY, MONEY, RATES, TEAM, Measure, Standing
 
 SECOND = 1_000_000
-MINUTE = 60
 DAY = 86_400 * SECOND
 CENT_DIGITS, NANO_DIGITS = 2, 9
 DEARER = "vendors draw in this scope what was asked for in another"
@@ -33,28 +32,30 @@ def refusal(team: str, standing: Standing, asked: int, at: int) -> LimitExceeded
     return LimitExceeded(sentence, standing)
 
 
-def first_refusal(
+def find_refusal(
     team: str, standings: Sequence[Standing], claims: Sequence[Claim], now: datetime
 ) -> LimitExceeded | None:
-    """Build the error for the first limit that has no room for claims. `now` is an aware time; the store's own decides.
+    """Build the error for a limit that has no room for claims; of several, for the one that has none for longest.
 
-    A limit in whose scope nothing is claimed has room.
+    Whether a request is admitted is the store's decision, which knows more. `now` is an aware time.
     """
+    full: list[tuple[float, Standing, int]] = []
     for standing in standings:
         asked = claimed(standing.limit, claims)
         if asked and asked > standing.remaining:
-            at = int(now.timestamp() * SECOND)
-            return refusal(team, replace(standing, wait=_wait(standing, asked)), asked, at)
-    return None
+            wait = _wait(standing, asked)
+            lasts = math.inf if asked > standing.limit.most else wait or 0.0
+            full.append((lasts, replace(standing, wait=wait), asked))
+    if not full:
+        return None
+    _, standing, asked = max(full, key=lambda limit: limit[0])
+    return refusal(team, standing, asked, int(now.timestamp() * SECOND))
 
 
 def _wait(standing: Standing, asked: int) -> float | None:
-    """Return the seconds until a claim has room; None where waiting has no sure end."""
-    limit = standing.limit
-    if asked > limit.most or limit.measure is Measure.CONCURRENT:
+    """Return seconds after which a claim has room; None where waiting has no sure end."""
+    if asked > standing.limit.most or standing.limit.measure is Measure.CONCURRENT:
         return None
-    if limit.measure in RATES:
-        return (asked - standing.remaining) * MINUTE / limit.most
     return standing.resets_in
 
 

@@ -16,13 +16,16 @@ from service.adapters.pictures import FolderPictures, bucket_pictures
 from service.domain.errors import Failure, PictureNotFound, StoreUnavailable
 from service.domain.images import Size
 from service.domain.kept import name_of, new_id
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
+from tests.fakes.backends import call
 from tests.fakes.builders import price, route, spec
 from tests.simulators.server import Answer, Simulator
 from tests.support.objects import CREDENTIALS, ObjectServer
 from tests.support.vendor_host import Say, answers, hang_up, nothing, says, vendor_host
 
-ORDER = Order(spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1")
+ORDER = UpstreamRequest(
+    spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
+)
 NAME = name_of(new_id("search", "png", "0" * 32))
 DENIED = b"<Error><Code>AccessDenied</Code><Message>s3cret</Message><RequestId>4442587FB7D0A2F9</RequestId></Error>"
 
@@ -41,7 +44,7 @@ async def cause(base_url: str, **more: object) -> str | None:
     settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
     backend = HttpBackend(settings, OpenAIDialect())
     try:
-        outcome = await backend.buy(ORDER)
+        outcome = await call(backend, ORDER)
     finally:
         await backend.close()
     assert isinstance(outcome, Failure), outcome

@@ -14,15 +14,16 @@ from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
+from tests.fakes.backends import call
 from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
 from tests.support.pictures import png
 from tests.support.vendor_host import uploaded
 
 
-def order(wanted: Spec | None = None) -> Order:
-    return Order(
+def order(wanted: Spec | None = None) -> UpstreamRequest:
+    return UpstreamRequest(
         spec=wanted or spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
     )
 
@@ -38,14 +39,14 @@ async def backend(base_url: str, **more: object) -> AsyncIterator[HttpBackend]:
 
 
 async def kind_of(made: HttpBackend) -> FailureKind:
-    outcome = await made.buy(order())
+    outcome = await call(made, order())
     assert isinstance(outcome, Failure), outcome
     return outcome.kind
 
 
 async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url, headers={"openai-organization": "org-1"}) as made:
-        assert isinstance(await made.buy(order()), Purchase)
+        assert isinstance(await call(made, order()), Purchase)
     (received,) = openai_sim.requests
     wanted = {"authorization": "Bearer sk-operator", "openai-organization": "org-1", "accept-encoding": "identity"}
     assert wanted.items() <= dict(received.headers).items()
@@ -55,7 +56,7 @@ async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim:
 async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
     body = png((900, 900)) + bytes(3_000_000)
     async with backend(openai_sim.base_url) as made:
-        outcome = await made.buy(order(edit(uploaded(body, "image[0]"), uploaded(body[:-1], "image[1]"))))
+        outcome = await call(made, order(edit(uploaded(body, "image[0]"), uploaded(body[:-1], "image[1]"))))
     assert isinstance(outcome, Purchase), outcome
     (received,) = openai_sim.requests
     assert [file.sha256 for file in received.files] == [hashlib.sha256(sent).hexdigest() for sent in (body, body[:-1])]
@@ -69,7 +70,7 @@ async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
     wanted = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
     async with backend(openai_sim.base_url, relays_links=True) as made:
         assert made.relays_links
-        assert isinstance(await made.buy(order(wanted)), Purchase)
+        assert isinstance(await call(made, order(wanted)), Purchase)
     fields = openai_sim.requests[0].fields
     assert fields["images"] == [{"image_url": "https://pictures.test/a.png"}]
     assert fields["mask"] == {"image_url": "https://pictures.test/m.png"}
@@ -84,32 +85,32 @@ async def test_a_reply_beyond_its_limit_is_not_read_to_the_end(openai_sim: Simul
 async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(hold=True))
     async with backend(openai_sim.base_url, most_calls=1, pool_seconds=0.05) as made:
-        first = asyncio.create_task(made.buy(order()))
+        first = asyncio.create_task(call(made, order()))
         await asyncio.to_thread(openai_sim.await_in_flight, 1)
         assert await kind_of(made) is FailureKind.BUSY
         openai_sim.release()
         assert isinstance(await first, Purchase)
-        assert isinstance(await made.buy(order()), Purchase)
+        assert isinstance(await call(made, order()), Purchase)
 
 
 async def test_calls_that_are_cancelled_leak_no_connection(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url, most_calls=2, pool_seconds=5) as made:
         for _ in range(10):
             openai_sim.answer(Answer(hold=True), Answer(hold=True))
-            calls = [asyncio.create_task(made.buy(order())) for _ in range(2)]
+            calls = [asyncio.create_task(call(made, order())) for _ in range(2)]
             await asyncio.to_thread(openai_sim.await_in_flight, 2)
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
             openai_sim.reset()
-        outcomes = await asyncio.gather(*(made.buy(order()) for _ in range(4)))
+        outcomes = await asyncio.gather(*(call(made, order()) for _ in range(4)))
         assert all(isinstance(outcome, Purchase) for outcome in outcomes)
 
 
 async def test_a_proxy_is_used_and_its_refusal_is_not_a_sent_call(openai_sim: Simulator) -> None:
     """The simulator plays a proxy: it is asked for the vendor's address and answers with a 404 of its own."""
     async with backend("http://vendor.invalid/v1", proxy=openai_sim.url) as made:
-        outcome = await made.buy(order())
+        outcome = await call(made, order())
     assert openai_sim.requests, outcome
     assert dict(openai_sim.requests[0].headers)["host"] == "vendor.invalid"
 

@@ -15,17 +15,18 @@ from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size
 from service.domain.outcomes import Outcome, Purchase
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
+from tests.fakes.backends import call
 from tests.fakes.builders import edit, price, route, spec
 from tests.simulators.server import Answer, Simulator
 from tests.support.vendor_host import Say, answers, hang_up, heads, nothing, says, uploaded, vendor_host, whole
 
 REPLY = b'{"created":1,"data":[{"b64_json":"AAAA"}]}'
 REFUSAL = b'{"error":{"message":"Too big.","type":"invalid_request_error","code":"too_big","param":null}}'
-GENERATION = Order(
+GENERATION = UpstreamRequest(
     spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
 )
-BIG = Order(  # more than the network takes unread
+BIG = UpstreamRequest(  # more than the network takes unread
     spec=edit(uploaded(bytes(20_000_000), "image")), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
 )
 
@@ -34,11 +35,11 @@ def head(*lines: str, status: str = "200 OK") -> bytes:
     return "\r\n".join((f"HTTP/1.1 {status}", *lines, "", "")).encode()
 
 
-async def bought(base_url: str, order: Order = GENERATION, **more: object) -> Outcome:
+async def bought(base_url: str, order: UpstreamRequest = GENERATION, **more: object) -> Outcome:
     settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
     made = HttpBackend(settings, OpenAIDialect())
     try:
-        return await made.buy(order)
+        return await call(made, order)
     finally:
         await made.close()
 
@@ -180,8 +181,8 @@ async def test_a_redirect_is_not_followed_and_is_the_operators(openai_sim: Simul
 async def test_no_cookie_is_kept(openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(headers={"set-cookie": "seen=1; path=/"}))
     made = HttpBackend(HttpSettings(base_url=openai_sim.base_url, api_key="sk-operator"), OpenAIDialect())
-    assert isinstance(await made.buy(GENERATION), Purchase)
-    assert isinstance(await made.buy(GENERATION), Purchase)
+    assert isinstance(await call(made, GENERATION), Purchase)
+    assert isinstance(await call(made, GENERATION), Purchase)
     await made.close()
     assert all("cookie" not in request.headers for request in openai_sim.requests)
 
@@ -197,8 +198,8 @@ async def test_a_kept_connection_that_ends_is_not_tried_again() -> None:
 
     async with vendor_host(once) as host:
         made = HttpBackend(HttpSettings(base_url=f"http://{host}", api_key="sk-operator"), OpenAIDialect())
-        assert isinstance(await made.buy(GENERATION), Purchase)
-        assert kind_of(await made.buy(GENERATION)) is FailureKind.BROKEN_REPLY
+        assert isinstance(await call(made, GENERATION), Purchase)
+        assert kind_of(await call(made, GENERATION)) is FailureKind.BROKEN_REPLY
         await made.close()
     assert len(heard) == 2
 
@@ -324,5 +325,5 @@ async def test_places_are_given_back_whatever_became_of_a_call() -> None:
             OpenAIDialect(),
         )
         for _ in range(3):
-            assert await made.buy(GENERATION) != BUSY
+            assert await call(made, GENERATION) != BUSY
         await made.close()

@@ -14,8 +14,9 @@ from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase
-from service.usecases.ports import Backend, Order
-from tests.fakes.backends import FakeBackend
+from service.usecases.ports import Backend
+from service.usecases.requests import UpstreamRequest
+from tests.fakes.backends import FakeBackend, call
 from tests.fakes.builders import failure, price, purchase, route, spec
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
@@ -31,8 +32,8 @@ class Stage:
     model: str
     go_broke: Callable[[], None]
 
-    def order(self, wanted: Spec) -> Order:
-        return Order(spec=wanted, route=route(model=self.model), price=price(), request_id="req_1")
+    def order(self, wanted: Spec) -> UpstreamRequest:
+        return UpstreamRequest(spec=wanted, route=route(model=self.model), price=price(), request_id="req_1")
 
 
 @asynccontextmanager
@@ -49,7 +50,7 @@ async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_
     match request.param:
         case "fake":
             fake = FakeBackend(purchase("one", "two"))
-            yield Stage(fake, "x", lambda: fake.tell(failure(FailureKind.QUOTA_EXHAUSTED)))
+            yield Stage(fake, "x", lambda: fake.reply_next(failure(FailureKind.QUOTA_EXHAUSTED)))
         case "sandbox":
             broke = SandboxSettings(obey_prompt=True)
             yield Stage(SandboxBackend(broke), "x", lambda: None)
@@ -64,7 +65,7 @@ async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_
 
 
 async def test_it_delivers_as_many_pictures_as_were_ordered(stage: Stage) -> None:
-    outcome = await stage.backend.buy(stage.order(spec(n=2, size=SIZE)))
+    outcome = await call(stage.backend, stage.order(spec(n=2, size=SIZE)))
     assert isinstance(outcome, Purchase), outcome
     assert len({bytes(picture.base64) for picture in outcome.pictures}) == 2
     assert outcome.size in {SIZE, None}
@@ -72,6 +73,6 @@ async def test_it_delivers_as_many_pictures_as_were_ordered(stage: Stage) -> Non
 
 async def test_it_returns_its_failures(stage: Stage) -> None:
     stage.go_broke()
-    outcome = await stage.backend.buy(stage.order(spec(prompt="[sandbox fail=insufficient_quota]")))
+    outcome = await call(stage.backend, stage.order(spec(prompt="[sandbox fail=insufficient_quota]")))
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.QUOTA_EXHAUSTED

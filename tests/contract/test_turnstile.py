@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 
 from service.adapters.redis.turnstile import RedisTurnstile
 from service.domain.errors import Failure, FailureKind, StateUnavailable
+from service.domain.headroom import Headroom
 from service.domain.health import Rules, State
+from service.domain.outcomes import Outcome
+from service.usecases.ports import Reply
 from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turns import Turn
 from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening, Turnstile
@@ -250,6 +254,7 @@ class Replica:
         self.now = 1000.0
         self.route = route(backend=gate.backend)
         self._numbers = iter(range(10_000))
+        self.slots: dict[str, AsyncExitStack] = {}
         self.turns = TakeTurns(
             turnstile=gate.turnstile,
             accounts={gate.backend: Account(caps=caps or Caps(), lease=LEASE)},
@@ -259,14 +264,24 @@ class Replica:
             elapsed=lambda: self.now,
         )
 
-    async def take(self, calls: int = 1) -> Turn | Failure:
-        return await self.turns.take(self.route, calls, calls)
+    async def take(self, calls: int = 1, images: int = 0) -> Turn | Failure:
+        slot = AsyncExitStack()
+        taken = await slot.enter_async_context(self.turns.slot(self.route, calls, images or calls))
+        if isinstance(taken, Turn):
+            self.slots[taken.name] = slot
+        return taken
+
+    def record(self, turn: Turn, outcome: Outcome, *rooms: Headroom) -> None:
+        self.turns.record(turn, Reply(outcome=outcome, headrooms=rooms))
+
+    async def leave(self, turn: Turn) -> None:
+        await self.slots.pop(turn.name).aclose()
 
     async def call(self, kind: FailureKind | None = None) -> None:
         turn = await self.take()
         assert isinstance(turn, Turn)
-        self.turns.told(turn, failure(kind) if kind else purchase())
-        await self.turns.leave(turn)
+        self.record(turn, failure(kind) if kind else purchase())
+        await self.leave(turn)
 
     def state(self) -> State:
         (standing,) = self.turns.standings()
@@ -296,8 +311,8 @@ async def test_one_replica_probes_for_all(gate: Gate) -> None:
     refusals = [each for each in taken if isinstance(each, Failure)]
     assert {(each.kind, each.asked) for each in refusals} == {(FailureKind.SET_ASIDE, False)}
     prober = replicas[int(probe.name.partition("-")[0].removeprefix("r"))]
-    prober.turns.told(probe, purchase())
-    await prober.turns.leave(probe)
+    prober.record(probe, purchase())
+    await prober.leave(probe)
     for replica in (prober, *replicas):
         await replica.turns.exchange()
         assert replica.state() is State.CLOSED
@@ -311,6 +326,6 @@ async def test_caps_hold_for_all_replicas_together(gate: Gate) -> None:
     assert len(turns) == 10
     assert {each.kind for each in taken if isinstance(each, Failure)} == {FailureKind.BUSY}
     for replica, turn in turns:
-        await replica.turns.leave(turn)
+        await replica.leave(turn)
         await replica.turns.exchange(only_news=True)
     assert isinstance(await replicas[0].take(10), Turn)

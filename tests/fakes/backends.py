@@ -1,38 +1,56 @@
-"""Backends that deliver what they are told to, in order, and remember what they were asked."""
+"""Backends that deliver what a test gives them, in order, and remember their calls."""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from service.domain.headroom import Headroom
 from service.domain.outcomes import Outcome, Partial
-from service.usecases.ports import Order
+from service.usecases.ports import Backend, Reply
+from service.usecases.requests import NULL_LISTENER, RequestListener, UpstreamRequest
 
 
 class FakeBackend:
-    """Answers with `outcomes`, one per order. `turns`: how many turns of the loop each answer takes.
+    """Replies with `outcomes`, one per call. `turns`: number of turns of the loop that each reply takes.
 
-    Of the previews that are asked for it shows at most `previews`.
+    It sends at most `previews` of the previews that are wanted. `headrooms` come with each reply. A call waits until
+    `gate` is set.
     """
 
     def __init__(
-        self, *outcomes: Outcome, relays_links: bool = False, turns: Iterable[int] = (), previews: int = 0
+        self,
+        *outcomes: Outcome,
+        relays_links: bool = False,
+        turns: Iterable[int] = (),
+        previews: int = 0,
+        headrooms: Sequence[Headroom] = (),
     ) -> None:
         self.relays_links = relays_links
-        self.orders: list[Order] = []
+        self.orders: list[UpstreamRequest] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
         self._outcomes = deque(outcomes)
         self._turns = deque(turns)
         self._previews = previews
+        self._headrooms = headrooms
 
-    def tell(self, outcome: Outcome) -> None:
-        """Come to this outcome next."""
-        self._outcomes.appendleft(outcome)
+    def reply_next(self, *outcomes: Outcome) -> None:
+        """Reply with these outcomes before any other."""
+        self._outcomes.extendleft(reversed(outcomes))
 
-    async def buy(self, order: Order) -> Outcome:
-        """The next outcome; to be asked more often than outcomes were given is an error of the test."""
-        self.orders.append(order)
+    async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
+        """Reply with the next outcome; a call too many is an error of the test."""
+        self.orders.append(request)
         outcome = self._outcomes.popleft()
         for _ in range(self._turns.popleft() if self._turns else 0):
             await asyncio.sleep(0)
-        for index in range(min(order.partials, self._previews)):
-            await order.show(Partial(base64=b"sketch", index=index))
-        return outcome
+        previews = min(request.partials, self._previews)
+        for index in range(previews):
+            await listener.on_preview(Partial(base64=b"sketch", index=index))
+        await self.gate.wait()
+        return Reply(outcome=outcome, headrooms=self._headrooms, previews=previews)
+
+
+async def call(backend: Backend, request: UpstreamRequest, listener: RequestListener = NULL_LISTENER) -> Outcome:
+    """Call a backend. Returns the outcome alone."""
+    return (await backend.generate(request, listener)).outcome

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import LIFE, Admission, Claim, Entry, HoldState, Verb, scopes_posted
+from service.domain.ledger import LIFE, Admission, Claim, Entry, HoldState, Verb, claimed, scopes_posted
 from service.domain.limits import MONEY, RATES, Limit, Measure, Standing
 from service.domain.refusals import SECOND, refusal, window_ends
 from service.usecases.accounts import Audit, CountersLost, Posted, Spent, Waiting

@@ -9,9 +9,10 @@ from service.domain.errors import StateUnavailable
 from service.usecases.background import PREFIX, Fatal, in_background, log_lost_errors
 from service.usecases.detached import Detached
 from service.usecases.events import Crashed
-from service.usecases.fly import Beat
 from service.usecases.keep_books import KeepBooks, Pace
 from tests.fakes.books import FakeBooks
+from tests.fakes.flights import FakeFlights
+from tests.fakes.gateway import build_single_flight
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observer import Recorder
 

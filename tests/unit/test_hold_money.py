@@ -75,8 +75,8 @@ async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None
     ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
     money = accounts(ledger, books, observe)
     async with money("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
-        await held.send()
-        await held.send()
+        await held.mark_sent()
+        await held.mark_sent()
     ledger.now += 61_000_000
     await money.keep.sweep()
     (entry,) = await booked(books)

@@ -10,11 +10,10 @@ import pytest
 from service.domain.errors import InvalidValue, PictureNotFound
 from service.domain.kept import is_name, name_of
 from service.domain.teams import Team
-from service.usecases.buy_pictures import Wish
 from service.usecases.events import StoreFailed
 from service.usecases.keep_pictures import Keeping, KeepPictures
-from service.usecases.make_images import nobody
-from tests.fakes.builders import KEY, caller, model, purchase, result, spec
+from service.usecases.requests import ImageRequest
+from tests.fakes.builders import KEY, caller, image_request, purchase, result, spec
 from tests.fakes.observer import Recorder
 from tests.fakes.pictures import FakePictures
 
@@ -22,9 +21,8 @@ TEAM = Team(name="search")
 TWO = purchase("Zm94", "b3ds")  # fox and owl
 
 
-def wish(*, linked: bool = False, team: str = "search", **changes: Any) -> Wish:
-    who = caller(key=replace(KEY, team=Team(name=team)))
-    return Wish(spec=spec(**changes), model=model(), caller=who, admitted=nobody, linked=linked)
+def wish(*, linked: bool = False, team: str = "search", **changes: Any) -> ImageRequest:
+    return image_request(spec(**changes), caller(key=replace(KEY, team=Team(name=team))), linked=linked)
 
 
 def keeping(store: FakePictures | None, *, keep_all: bool = False, observe: Recorder | None = None) -> KeepPictures:

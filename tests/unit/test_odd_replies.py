@@ -17,13 +17,13 @@ from service.domain.ledger import Basis
 from service.domain.outcomes import Partial, Purchase, Usage
 from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge, cost
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 from tests.fakes.builders import edit, model, price, route, spec
 
 BASE64 = "iVBORw0KGgoAAAANSUhEUg"
 RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000, text_cached=1_250, image_cached=2_000)
 PRICE = price(rates=RATES, tokens=Tokens(grid={"low": 16, "medium": 48, "high": 96}), per_image=None)
-ORDER = Order(spec=spec(tier="low", size=Size(1024, 1024)), route=route(), price=PRICE, request_id="req_1")
+ORDER = UpstreamRequest(spec=spec(tier="low", size=Size(1024, 1024)), route=route(), price=PRICE, request_id="req_1")
 LOW = 196 * 30_000
 """A picture of tier low at 1024x1024, in nano-USD."""
 

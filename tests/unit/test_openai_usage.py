@@ -7,7 +7,7 @@ import pytest
 
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.outcomes import Purchase, Usage
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 from tests.fakes.builders import price, route, spec
 
 
@@ -48,7 +48,7 @@ def test_a_count_below_zero_is_no_count_and_the_picture_is_kept(nonsense: dict[s
 
 def read_usage(usage: dict[str, Any]) -> Usage | None:
     body = {"data": [{"b64_json": "Zm94"}], "usage": {"input_tokens": 30, "output_tokens": 5, **usage}}
-    order = Order(spec=spec(), route=route(), price=price(), request_id="req_1")
+    order = UpstreamRequest(spec=spec(), route=route(), price=price(), request_id="req_1")
     outcome = OpenAIDialect().read(order, bytearray(msgspec.json.encode(body)))
     assert isinstance(outcome, Purchase)
     return outcome.usage

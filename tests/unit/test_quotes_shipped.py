@@ -16,7 +16,7 @@ from service.domain.pricing import Price, in_force
 from service.domain.quotes import Charge, cost, quote
 from service.domain.routing import SANDBOX
 from service.settings.models import read_catalog
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 from tests.fakes.builders import FREE, SQUARE, TODAY, edit, purchase, spec, upload
 from tests.support.profiles import examples
 
@@ -93,7 +93,7 @@ def test_what_the_sandbox_counts_is_never_above_the_quote(name: str, wish: Spec,
     sizes = st.sampled_from(found.sizes.choices) if found.sizes.choices else FREE_SIZES
     tier, size = chance.draw(st.sampled_from([None, *found.tiers])), chance.draw(st.one_of(st.none(), sizes))
     wish = replace(wish, model=name, tier=tier, size=size)
-    order = Order(spec=wish, route=way, price=current, request_id="req_1")
+    order = UpstreamRequest(spec=wish, route=way, price=current, request_id="req_1")
     drawn = size or SIZE
     usage = count(order, drawn, resolve_tier(order, drawn))
 

@@ -15,7 +15,8 @@ from service.domain.errors import Failure, FailureKind
 from service.domain.images import Operation, Reference, Size, Spec
 from service.domain.outcomes import Purchase, Usage
 from service.domain.pricing import Price, TokenRates, Tokens
-from service.usecases.ports import Backend, Order
+from service.usecases.ports import Backend
+from service.usecases.requests import UpstreamRequest
 
 RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000)
 DAY = date(2026, 11, 20)
@@ -49,12 +50,12 @@ class Clock:
         self.slept.append(seconds)
 
 
-def order(paid: Price = BY_TOKEN, **fields: Any) -> Order:
+def order(paid: Price = BY_TOKEN, **fields: Any) -> UpstreamRequest:
     given: dict[str, Any] = {"operation": Operation.GENERATE, "model": "gpt-image-2", "prompt": "A fox", "size": SMALL}
     route = Route(
         backend="sandbox", model="gpt-image-2", carries=frozenset(), formats=frozenset({"png"}), prices=(paid,)
     )
-    return Order(spec=Spec(**(given | fields)), route=route, price=paid, request_id="r1")
+    return UpstreamRequest(spec=Spec(**(given | fields)), route=route, price=paid, request_id="r1")
 
 
 def red() -> Reference:
@@ -63,15 +64,15 @@ def red() -> Reference:
     return Reference(param="image", digest="red", media_type="image/png", content=Held(body.getvalue()))
 
 
-async def bought(placed: Order, **settings: Any) -> Purchase:
+async def bought(placed: UpstreamRequest, **settings: Any) -> Purchase:
     backend: Backend = SandboxBackend(SandboxSettings(**settings))
-    outcome = await backend.buy(placed)
+    outcome = await call(backend, placed)
     assert isinstance(outcome, Purchase)
     return outcome
 
 
-async def failed(placed: Order, **settings: Any) -> Failure:
-    outcome = await SandboxBackend(SandboxSettings(**settings)).buy(placed)
+async def failed(placed: UpstreamRequest, **settings: Any) -> Failure:
+    outcome = await call(SandboxBackend(SandboxSettings(**settings)), placed)
     assert isinstance(outcome, Failure)
     return outcome
 
@@ -107,7 +108,7 @@ async def test_each_call_draws_another_sample_unless_it_names_a_seed() -> None:
 
 async def test_the_number_of_a_sample_is_on_the_picture() -> None:
     backend = SandboxBackend(SandboxSettings(), sample=lambda: "3fa2c1")
-    drawn = await backend.buy(order(output_format="svg"))
+    drawn = await call(backend, order(output_format="svg"))
     assert isinstance(drawn, Purchase)
     assert b"sample 3fa2c1" in pybase64.b64decode(drawn.pictures[0].base64)
 
@@ -191,7 +192,7 @@ def test_failures_carry_what_the_vendor_sends_along() -> None:
 async def test_it_waits_before_it_answers(fail: str | None) -> None:
     clock = Clock()
     backend = SandboxBackend(SandboxSettings(delay_seconds=2.5, fail=fail), clock)
-    outcome = await backend.buy(order())
+    outcome = await call(backend, order())
     assert isinstance(outcome, Purchase if fail is None else Failure)
     assert clock.slept == [2.5]
 
@@ -210,10 +211,10 @@ def test_an_unknown_failure_stops_the_start() -> None:
 async def test_directives_count_for_one_request_where_they_are_allowed() -> None:
     clock = Clock()
     backend = SandboxBackend(SandboxSettings(delay_seconds=1, obey_prompt=True), clock)
-    outcome = await backend.buy(order(prompt="A fox [sandbox delay=2.5] at [sandbox fail=server_error] night"))
+    outcome = await call(backend, order(prompt="A fox [sandbox delay=2.5] at [sandbox fail=server_error] night"))
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.SERVER_ERROR
-    assert isinstance(await backend.buy(order()), Purchase)
+    assert isinstance(await call(backend, order()), Purchase)
     assert clock.slept == [2.5, 1]
 
 

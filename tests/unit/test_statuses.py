@@ -10,7 +10,7 @@ from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure, FailureKind
 from service.domain.health import Sign, sign_of
 from service.domain.routing import Next, after
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 from tests.fakes.builders import price, route, spec
 
 DIALECTS = (OpenAIDialect(), TogetherDialect())
@@ -202,7 +202,7 @@ def test_another_gateway_that_says_that_it_may_be_billed_is_believed(status: int
     ],
 )
 def test_only_an_error_of_the_api_ends_a_stream_for_nothing(event: bytes, kind: FailureKind) -> None:
-    order = Order(spec=spec(), route=route(), price=price(), request_id="req_1")
+    order = UpstreamRequest(spec=spec(), route=route(), price=price(), request_id="req_1")
     found = OpenAIDialect().read_event(order, event)
     assert isinstance(found, Failure)
     assert found.kind is kind

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,11 @@ from service.domain.catalog import Route
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.domain.headroom import Headroom
 from service.domain.health import Rules, State
+from service.domain.outcomes import Outcome
 from service.domain.refusals import SECOND
 from service.usecases.ask_after import AskAfter
 from service.usecases.events import BreakerChanged, HeadroomHeard
+from service.usecases.ports import Reply
 from service.usecases.take_turns import Account, TakeTurns
 from service.usecases.turns import Turn, Turns
 from service.usecases.turnstile import Cap, Caps, Full, News, Party, Shared
@@ -64,6 +67,7 @@ class Site:
 class Replica:
     def __init__(self, site: Site, name: str) -> None:
         self.observe = Recorder()
+        self.slots: dict[str, AsyncExitStack] = {}
         numbers = iter(range(10_000))
         self.turns = TakeTurns(
             turnstile=site.store,
@@ -75,8 +79,18 @@ class Replica:
             seconds=0.001,
         )
 
-    async def take(self, along: Route = ALPHA, calls: int = 1) -> Turn | Failure:
-        return await self.turns.take(along, calls, calls)
+    async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Turn | Failure:
+        slot = AsyncExitStack()
+        taken = await slot.enter_async_context(self.turns.slot(along, calls, images or calls))
+        if isinstance(taken, Turn):
+            self.slots[taken.name] = slot
+        return taken
+
+    def record(self, turn: Turn, outcome: Outcome, *rooms: Headroom) -> None:
+        self.turns.record(turn, Reply(outcome=outcome, headrooms=rooms))
+
+    async def leave(self, turn: Turn) -> None:
+        await self.slots.pop(turn.name).aclose()
 
     async def turn(self, along: Route = ALPHA) -> Turn:
         taken = await self.take(along)
@@ -93,13 +107,13 @@ class Replica:
     async def call(self, *kinds: FailureKind, along: Route = ALPHA) -> None:
         for kind in kinds:
             turn = await self.turn(along)
-            self.turns.told(turn, failure(kind))
-            await self.turns.leave(turn)
+            self.record(turn, failure(kind))
+            await self.leave(turn)
 
     async def draw(self) -> None:
         turn = await self.turn()
-        self.turns.told(turn, purchase())
-        await self.turns.leave(turn)
+        self.record(turn, purchase())
+        await self.leave(turn)
 
     def standing(self, place: int = 0) -> BackendStanding:
         return self.turns.standings()[place]
@@ -110,7 +124,8 @@ class Replica:
 
 async def test_it_is_the_port() -> None:
     turns: Turns = Site().replica().turns
-    assert await turns.take(ALPHA, 2, 3) == Turn(name="r0", route=ALPHA, calls=2)
+    async with turns.slot(ALPHA, 2, 3) as slot:
+        assert slot == Turn(name="r0", route=ALPHA, calls=2)
 
 
 async def test_who_is_well_is_asked_without_asking_the_store() -> None:
@@ -126,7 +141,7 @@ async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
     await replica.call(*[AUTH] * 10, *[LIMITED] * 10, along=SANDBOX)
-    replica.turns.heard(SANDBOX, [Headroom(measure="images", left=0, resets=60)])
+    replica.record(await replica.turn(SANDBOX), purchase(), Headroom(measure="images", left=0, resets=60))
     assert replica.turns.hindrance(SANDBOX) is None
     await replica.turn(SANDBOX)
     assert site.store.asked == []
@@ -159,7 +174,7 @@ async def test_calls_that_began_before_do_not_count() -> None:
     replica = Site().replica()
     turns = [await replica.turn() for _ in range(20)]
     for turn in turns:
-        replica.turns.told(turn, failure(DOWN))
+        replica.record(turn, failure(DOWN))
     assert replica.standing() == BackendStanding(
         backend="alpha", state=State.OPEN, since=0, seconds=5, reason=DOWN, in_a_row=1
     )
@@ -173,8 +188,8 @@ async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
     probe = await replica.turn()
     assert await replica.refused() == (ASIDE, 1)
     assert replica.turns.hindrance(ALPHA)
-    replica.turns.told(probe, purchase())
-    await replica.turns.leave(probe)
+    replica.record(probe, purchase())
+    await replica.leave(probe)
     assert isinstance(await replica.turn(), Turn)
     assert replica.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
 
@@ -289,7 +304,7 @@ async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change
     for replica in (one, other):
         await replica.turns.exchange()
     for _ in range(5):
-        other.turns.told(turn, failure(DOWN))
+        other.record(turn, failure(DOWN))
     assert other.standing().state is State.OPEN
 
 
@@ -350,7 +365,7 @@ class SlowStore(FakeTurnstile):
     async def exchange(self, backend: str, news: News) -> Shared:
         shared = await super().exchange(backend, news)
         while self.meanwhile and self.replica:
-            self.replica.turns.told(self.meanwhile.pop(), purchase())
+            self.replica.record(self.meanwhile.pop(), purchase())
         return shared
 
     async def probe(self, backend: str, name: str, version: int) -> bool:
@@ -414,7 +429,7 @@ async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
 ) -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    one.turns.told(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
+    one.record(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
     await one.turns.exchange(only_news=True)
     await other.turns.exchange()
     assert await one.refused() == await other.refused() == (LIMITED, seconds)
@@ -430,7 +445,7 @@ async def test_peace_is_never_cut_short() -> None:
     site = Site()
     replica = site.replica()
     for retry_after in (20, 5, 0):
-        replica.turns.told(Turn(name="t", route=ALPHA, calls=1), replace(failure(LIMITED), retry_after=retry_after))
+        replica.record(Turn(name="t", route=ALPHA, calls=1), replace(failure(LIMITED), retry_after=retry_after))
     assert await replica.refused() == (LIMITED, 20)
     assert replica.standing().blocked == {"painter": 20}
 
@@ -439,10 +454,11 @@ async def test_what_vendors_say_of_their_limits_is_heeded_and_told() -> None:
     site = Site()
     replica = site.replica()
     some, none = Headroom(measure="requests", left=3, limit=5), Headroom(measure="images", left=0, resets=12)
-    replica.turns.heard(ALPHA, [])
-    replica.turns.heard(ALPHA, [some])
+    turn = await replica.turn()
+    replica.record(turn, purchase())
+    replica.record(turn, purchase(), some)
     assert replica.turns.hindrance(ALPHA) is None
-    replica.turns.heard(ALPHA, [some, none])
+    replica.record(turn, purchase(), some, none)
     assert await replica.refused() == (LIMITED, 12)
     told = [(each.measure, each.left, each.limit) for each in replica.observe.of(HeadroomHeard)]
     assert told == [("requests", 3, 5), ("requests", 3, 5), ("images", 0, None)]
@@ -452,7 +468,7 @@ async def test_news_of_limits_that_come_while_others_are_told_are_told_next() ->
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     for retry_after in (5, 9):
-        one.turns.told(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
+        one.record(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
         site.store.down = True
         await one.turns.exchange()
         site.store.down = False
@@ -469,7 +485,7 @@ async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() ->
     assert isinstance(turn, Turn)
     assert isinstance(await other.take(calls=1), Turn)
     assert await other.refused() == (BUSY, 1)
-    await one.turns.leave(turn)
+    await one.leave(turn)
     await one.turns.close()
     assert isinstance(await other.take(calls=2), Turn)
     never = await other.take(calls=4)
@@ -480,11 +496,11 @@ async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() ->
 async def test_rates_of_the_account_say_when_there_is_room_again() -> None:
     site = Site(Caps(requests_per_minute=6, images_per_minute=20))
     replica = site.replica()
-    turn = await replica.turns.take(ALPHA, 3, 20)
+    turn = await replica.take(calls=3, images=20)
     assert isinstance(turn, Turn)
     assert await replica.refused() == (LIMITED, 60)
     site.pass_by(60)
-    await replica.turns.leave(turn)
+    await replica.leave(turn)
     await replica.turns.close()
     assert isinstance(await replica.take(), Turn)
     assert isinstance(await replica.take(calls=7), Failure)
@@ -506,8 +522,7 @@ async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> N
     turns = [await replica.turn() for _ in range(2)]
     site.store.down = True
     for turn in turns:
-        await replica.turns.leave(turn)
-        await replica.turns.leave(turn)
+        await replica.leave(turn)
         await replica.turns.exchange()
     site.store.down = False
     assert await replica.refused() == (BUSY, 1)
@@ -520,10 +535,10 @@ async def test_a_probe_that_finds_no_room_is_over() -> None:
     replica = site.replica()
     under_way = await replica.turn()
     for _ in range(5):
-        replica.turns.told(under_way, failure(DOWN))
+        replica.record(under_way, failure(DOWN))
     site.pass_by(5)
     assert await replica.refused() == (BUSY, 1)
-    await replica.turns.leave(under_way)
+    await replica.leave(under_way)
     await replica.turns.exchange()
     assert isinstance(await replica.take(), Turn)
 
@@ -555,7 +570,7 @@ async def test_all_backends_are_listed_for_operators() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(USED_UP, along=BETA)
-    replica.turns.told(await replica.turn(), replace(failure(LIMITED), retry_after=9))
+    replica.record(await replica.turn(), replace(failure(LIMITED), retry_after=9))
     site.pass_by(4)
     assert replica.turns.standings() == (
         BackendStanding(backend="alpha", state=State.CLOSED, since=4, blocked={"painter": 5}),
@@ -661,7 +676,7 @@ async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
     assert one.standing().state is State.HALF_OPEN
     await one.turns.exchange()
     assert other.standing().state is State.OPEN
-    one.turns.told(late, failure(AUTH))
+    one.record(late, failure(AUTH))
     await one.draw()
     await one.turns.exchange()
     await other.turns.exchange()

@@ -9,10 +9,10 @@ from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure
 from service.domain.outcomes import Partial, Purchase
-from service.usecases.ports import Order
+from service.usecases.requests import UpstreamRequest
 from tools.fuzz.input import pieces, texts
 
-NO_ORDER = cast("Order", None)  # dialects do not look at it when they read
+NO_ORDER = cast("UpstreamRequest", None)  # dialects do not look at it when they read
 BOUND = 1 << 60
 STATUSES = (301, 303, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 521, 524, 529, 599)
 

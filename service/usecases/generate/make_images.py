@@ -7,6 +7,7 @@ references, cache, flight, hold, sent, settled, transcoded, stored.
 Fails with: a `GatewayError`; `CallFailed` if no backend delivered.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from datetime import datetime
 from service.domain.catalog import check
 from service.domain.errors import Failure, FailureKind, GatewayError, NotCached, Overloaded, StoreUnavailable
 from service.domain.ledger import Source
-from service.domain.refusals import first_refusal
+from service.domain.refusals import find_refusal
 from service.domain.routing import Plan, candidates, drawable, lot, ordered
 from service.domain.teams import authorize
 from service.usecases.detached import Detached
@@ -81,8 +82,12 @@ class MakeImages:
                 "Too many requests are waiting in this replica. Nothing was bought; ask again in a moment."
             )
         request, plans = self._plan(request)
-        with Sample(self.samples) as sample:
+        sample = Sample(self.samples)
+        try:
             delivery = await self.detached(self._deliver(request, plans, sample, listener))
+        except asyncio.CancelledError:
+            sample.leave()
+            raise
         if request.linked and not delivery.result.stored:
             raise StoreUnavailable("The images were made, but there is no place to keep them just now.")
         return delivery
@@ -106,7 +111,8 @@ class MakeImages:
         async with self.single_flight.join(idempotency_flight(request, self.idempotency)) as keyed:
             if keyed.earlier:
                 return await self.cached.serve(request, keyed.earlier, Source.REPLAYED, listener)
-            delivery = await self._deliver_once(request, plans, sample, keyed, listener)
+            with sample:
+                delivery = await self._deliver_once(request, plans, sample, keyed, listener)
             if self.zero_usage and not request.terms.again:
                 delivery = without_tokens(delivery)
             await keyed.finish(as_answered(delivery), free=delivery.is_free)
@@ -154,18 +160,24 @@ class MakeImages:
         if has_links(request.spec):
             request = replace(request, terms=replace(request.terms, relayed=relay))
             if not relay:
-                await self._check_limits(request, plans[0])
+                await self._check_limits(request, plans)
         spec = await self.references(request.spec, relay=relay)
         return request if spec is request.spec else replace(request, spec=spec)
 
-    async def _check_limits(self, request: ImageRequest, plan: Plan) -> None:
-        """Raise `LimitExceeded` before anything is fetched for a request that would not be admitted."""
-        team = request.caller.key.team.name
-        claims = [call.claim for call in self.attempt.calls(request, plan)]
-        standings = await self.limits(team, limits_for(request, claims, rates=True))
-        refused = first_refusal(team, standings, claims, self.now())
-        if refused:
-            raise refused
+    async def _check_limits(self, request: ImageRequest, plans: Sequence[Plan]) -> None:
+        """Raise `LimitExceeded` before anything is fetched for a request that no route would be admitted for.
+
+        A retry may be served with what its first try bought, and `only-if-cached` buys nothing: both cost nothing here.
+        """
+        team, is_free = request.caller.key.team.name, request.terms.only or request.terms.again
+        claims = [[call.claim for call in self.attempt.calls(request, plan)] for plan in plans]
+        if is_free:
+            claims = [[replace(claim, quote=0, images=0, quotes={}) for claim in route] for route in claims]
+        limits = dict.fromkeys(limit for route in claims for limit in limits_for(request, route, rates=True))
+        standings = await self.limits(team, [*limits])
+        refusals = [find_refusal(team, standings, route, self.now()) for route in claims]
+        if refusals[0] and all(refusals):
+            raise refusals[0]
 
     async def _buy(
         self,
@@ -199,6 +211,7 @@ class MakeImages:
     async def _store(self, request: ImageRequest, attempts: Attempts) -> Result:
         """Store the images if they are wanted by address, and build the result."""
         purchase, plan = attempts.purchase, attempts.plan
+        created = purchase.created or int(self.now().timestamp())
         keeping = await self.keep(purchase, request)
         return Result(
             model=request.model.id,
@@ -206,7 +219,7 @@ class MakeImages:
             upstream_model=plan.route.model,
             price_version=plan.price.version,
             purchase=purchase,
-            created=purchase.created or int(self.now().timestamp()),
+            created=created,
             cost=attempts.total.cost,
             kept_at=int(self.now().timestamp() * MICROSECONDS),
             ids=keeping.ids,

@@ -3,7 +3,6 @@
 Rule: a number whose caller hung up, or for which nothing was bought, is given to the next request (decision 0036).
 """
 
-import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -40,13 +39,17 @@ class Samples:
 
 
 class Sample:
-    """The number of one request, for as long as its caller waits."""
+    """The number of one request. The block serves the request, and goes on after its caller has left.
+
+    A request with an Idempotency-Key keeps its number when the caller leaves, because it can be asked for again.
+    """
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
         self._place: tuple[str, Series] | None = None
         self._number: int | None = None
         self._has_key = False
+        self._is_counted = False
         self._has_left = False
 
     def __enter__(self) -> Self:
@@ -55,13 +58,16 @@ class Sample:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._has_left = True
-        if self._place is None:
-            return
         self._count(-1)
-        hung_up = isinstance(error, asyncio.CancelledError) and not self._has_key  # the purchase goes on
         failed = isinstance(error, CallFailed) and is_final(error.failure)
-        if hung_up or (isinstance(error, GatewayError) and not failed):
+        if isinstance(error, GatewayError) and not failed:
+            self._offer()
+
+    def leave(self) -> None:
+        """Give the number to the next request, because the caller hung up: it joins the purchase, which goes on."""
+        self._has_left = True
+        if not self._has_key:
+            self._count(-1)
             self._offer()
 
     async def deal(self, request: ImageRequest) -> ImageRequest:
@@ -78,7 +84,7 @@ class Sample:
         scope, series = self._place = sample_series(request, samples.policy, shared=shared, seconds=seconds)
         self._has_key = terms.key is not None
         busy = samples.callers[scope, series.name] > 0
-        if not self._has_left:
+        if self._has_key or not self._has_left:
             self._count(1)
         dealt = await samples.flights.deal(scope, series, again=terms.again, busy=busy)
         if isinstance(dealt, Failure):
@@ -90,14 +96,16 @@ class Sample:
         return replace(request, terms=replace(terms, variant=dealt))
 
     def _count(self, change: int) -> None:
-        if self._place:
+        """Count this request among those of its series, once, or not any more."""
+        if self._place and self._is_counted == (change < 0):
             scope, series = self._place
+            self._is_counted = change > 0
             self._samples.callers[scope, series.name] += change
             if not self._samples.callers[scope, series.name]:
                 del self._samples.callers[scope, series.name]
 
     def _offer(self) -> None:
-        """Behind the request."""
+        """Behind the request, and once."""
         if self._place and self._number is not None:
-            offer = self._samples.offer(*self._place, self._number)
+            offer, self._number = self._samples.offer(*self._place, self._number), None
             self._samples.detached.begin(offer).add_done_callback(report_lost_error)

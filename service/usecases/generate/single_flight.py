@@ -11,7 +11,7 @@ stops answering after the call costs the leader nothing; the others learn the ou
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from service.domain.errors import (
@@ -222,18 +222,17 @@ class SingleFlight:
             StateUnavailable: the store does not answer.
         """
         await self._raise_remembered(flight.failures)
-        key = await self._key_of(flight)
-        try:
-            if key is None:
-                yield Membership()
-                return
-            async with (self._local_join if flight.is_local else self._store_join)(flight, key) as member:
+        async with self._membership(flight, await self._find_key(flight)) as member:
+            try:
                 yield member
-        except CallJoined:
-            raise
-        except CallFailed as failed:
-            await self._remember(flight.failures, failed.failure)
-            raise
+            except CallFailed as failed:  # remembered before the flight ends: no request comes in between
+                await self._remember(flight.failures, failed.failure)
+                raise
+
+    def _membership(self, flight: Flight, key: CacheKey | None) -> AbstractAsyncContextManager[Membership]:
+        if key is None:
+            return nullcontext(Membership())
+        return self._local_join(flight, key) if flight.is_local else self._store_join(flight, key)
 
     @asynccontextmanager
     async def _local_join(self, flight: Flight, key: CacheKey) -> AsyncIterator[Membership]:
@@ -304,6 +303,10 @@ class SingleFlight:
         looks, told = 0, replace(flight.told, first_look=flight.waits)
         while True:
             status = await self.flights.board(key.scope, key.name, owner, flight.digest, told)
+            if status.mark != flight.digest:
+                raise KeyReused(
+                    "This Idempotency-Key came with another request before. A new request needs a new key."
+                )
             if status.seat is not Seat.WAIT:
                 self.observe(FlightTaken(seat=status.seat))
             raise_end(flight, status)
@@ -327,7 +330,7 @@ class SingleFlight:
                 handed = await self.flights.take_over(key.scope, key.name, waited=waited)
         return handed or (await self.cache.find(key, landed) if landed else None)
 
-    async def _key_of(self, flight: Flight) -> CacheKey | None:
+    async def _find_key(self, flight: Flight) -> CacheKey | None:
         """Return the key of a flight; of a retry, that of the flight which the first try of the SDK named."""
         retried = flight.retry_of
         if retried is None:
@@ -351,9 +354,7 @@ class SingleFlight:
 
 
 def raise_end(flight: Flight, status: Boarding) -> None:
-    """Raise what ends a request on a flight: another request's key, a failure, an unknown outcome, a key in use."""
-    if status.mark != flight.digest:
-        raise KeyReused("This Idempotency-Key came with another request before. A new request needs a new key.")
+    """Raise what ends a request on a flight: a failure, an unknown outcome, or a key in use."""
     if status.seat is Seat.LANDED and status.failure:
         raise (CallReplayed if flight.by_idempotency_key else CallJoined)(status.failure)
     if status.seat is Seat.LOST or (status.seat is Seat.LANDED and status.result is None):

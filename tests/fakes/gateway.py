@@ -1,0 +1,235 @@
+"""A gateway among fakes: replicas that serve requests on the same stores."""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from service.domain.booking import Caller
+from service.domain.catalog import Catalog
+from service.domain.images import Spec
+from service.domain.ledger import Entry
+from service.domain.outcomes import Outcome, Purchase
+from service.domain.terms import Terms
+from service.usecases.accounts import Span
+from service.usecases.detached import Detached
+from service.usecases.develop import Develop
+from service.usecases.flights import Flights
+from service.usecases.gather_references import GatherReferences
+from service.usecases.generate.attempt import Attempt
+from service.usecases.generate.attempts import RetryPolicy
+from service.usecases.generate.delivery import Delivery
+from service.usecases.generate.make_images import MakeImages
+from service.usecases.generate.request_flights import IdempotencyPolicy
+from service.usecases.generate.result_cache import CachePolicy, ResultCache
+from service.usecases.generate.samples import Samples
+from service.usecases.generate.serve_cached import ServeCached
+from service.usecases.generate.single_flight import SingleFlight
+from service.usecases.hold_money import HoldMoney
+from service.usecases.keep_pictures import KeepPictures
+from service.usecases.ports import Backend, PictureStore, Reply
+from service.usecases.read_limits import ReadLimits
+from service.usecases.read_pictures import ReadPictures
+from service.usecases.requests import NULL_LISTENER, RequestListener, UpstreamRequest
+from service.usecases.traces import Untraced
+from tests.fakes.backends import FakeBackend
+from tests.fakes.books import FakeBooks
+from tests.fakes.builders import NOW, accounts, at_once, image_request, purchase
+from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.flights import FakeFlights
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.links import FakeLinks
+from tests.fakes.observer import Recorder
+from tests.fakes.results import FakeResults
+from tests.fakes.turns import FakeTurns
+
+PLAIN = Terms()
+CACHE = CachePolicy(seconds=3600, shared=False)
+UNCACHED = CachePolicy(seconds=0, shared=False)
+IDEMPOTENCY = IdempotencyPolicy(seconds=86_400, waits=True, failure_seconds=30)
+PATIENT, IMPATIENT = RetryPolicy(wait_seconds=10), RetryPolicy(wait_seconds=0)
+
+
+class Foxes(FakeBackend):
+    """Delivers fox1, fox2 and so on, or what `reply_next` gave it: outcomes, or errors that are raised."""
+
+    def __init__(self, *outcomes: Outcome | Exception) -> None:
+        super().__init__()
+        self.outcomes = [*outcomes]
+
+    async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
+        del listener
+        self.orders.append(request)
+        number = len(self.orders)
+        await self.gate.wait()
+        outcome = self.outcomes.pop(0) if self.outcomes else purchase(f"fox{number}", tier="low", created=7)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Reply(outcome=outcome)
+
+    @property
+    def calls(self) -> int:
+        """Number of calls."""
+        return len(self.orders)
+
+
+@dataclass(slots=True, kw_only=True)
+class Gateway:
+    """The parts that its replicas share. A stopwatch shows a second more at every look."""
+
+    backends: Mapping[str, Backend]
+    ledger: FakeLedger = field(default_factory=lambda: FakeLedger(counted=True))
+    books: FakeBooks = field(default_factory=FakeBooks)
+    observe: Recorder = field(default_factory=Recorder)
+    flights: FakeFlights = field(default_factory=FakeFlights)
+    results: FakeResults = field(default_factory=FakeResults)
+    links: FakeLinks = field(default_factory=FakeLinks)
+    darkroom: FakeDarkroom = field(default_factory=FakeDarkroom)
+    turns: FakeTurns = field(default_factory=FakeTurns)
+    hold: HoldMoney = field(init=False)
+    store: PictureStore | None = None
+    keep_all: bool = False
+    lease: float = 30.0
+    cache: CachePolicy = CACHE
+    idempotency: IdempotencyPolicy = IDEMPOTENCY
+    retry: RetryPolicy = PATIENT
+    now: Callable[[], datetime] = lambda: NOW
+    sleep: Callable[[float], Awaitable[None]] = at_once
+    crowded: Callable[[], bool] = bool
+    zero_usage: bool = False
+    detached: Detached = field(default_factory=Detached)
+
+    def __post_init__(self) -> None:
+        self.hold = accounts(self.ledger, self.books, self.observe)
+
+    def replica(self, **changes: Any) -> MakeImages:
+        """Build another replica, with some of its parts changed."""
+        gateway = replace(self, **changes)
+        gateway.hold = self.hold
+        return build_replica(gateway)
+
+    async def entries(self) -> list[Entry]:
+        """Return the entries of the ledger."""
+        await self.hold.keep.write()
+        return [entry async for entry in self.books.entries(Span(since=0, until=2**62))]
+
+
+def build_replica(gateway: Gateway) -> MakeImages:
+    """Build the use case of one replica."""
+    numbers, cache = itertools.count(1), build_cache(gateway)
+    keep = KeepPictures(
+        store=gateway.store,
+        mint=random_name,
+        observe=gateway.observe,
+        keep_all=gateway.keep_all,
+        fresh_seconds=86_400,
+    )
+    return MakeImages(
+        backends=gateway.backends,
+        references=GatherReferences(darkroom=gateway.darkroom, links=gateway.links, kept=FakeLinks()),
+        limits=ReadLimits(ledger=gateway.ledger, rebuild=gateway.hold.rebuild),
+        single_flight=build_single_flight(gateway.flights, cache, gateway.lease, gateway.observe),
+        samples=Samples(
+            flights=gateway.flights,
+            cache=cache,
+            policy=gateway.idempotency,
+            detached=gateway.detached,
+            observe=gateway.observe,
+        ),
+        cache=cache,
+        cached=ServeCached(hold=gateway.hold, keep=keep, mint=random_name, now=gateway.now),
+        attempt=Attempt(
+            backends=gateway.backends,
+            develop=Develop(darkroom=gateway.darkroom),
+            hold=gateway.hold,
+            turns=gateway.turns,
+            observe=gateway.observe,
+            trace=Untraced(),
+            mint=lambda: f"hold-{next(numbers)}-{random_name()}",
+            elapsed=itertools.count().__next__,
+        ),
+        keep=keep,
+        detached=gateway.detached,
+        idempotency=gateway.idempotency,
+        retry=gateway.retry,
+        crowded=gateway.crowded,
+        now=gateway.now,
+        sleep=gateway.sleep,
+        zero_usage=gateway.zero_usage,
+    )
+
+
+def build_cache(gateway: Gateway) -> ResultCache:
+    """Build the cache of a replica."""
+    images = ReadPictures(store=gateway.store, keep_seconds=1e9, now=gateway.now)
+    return ResultCache(results=gateway.results, images=images, policy=gateway.cache, now=gateway.now)
+
+
+def build_single_flight(
+    flights: Flights, cache: ResultCache | None = None, lease: float = 30.0, observe: Recorder | None = None
+) -> SingleFlight:
+    """Build what joins the flights of a replica."""
+    cache = cache or build_cache(Gateway(backends={}))
+    return SingleFlight(flights=flights, cache=cache, mint=random_name, lease=lease, observe=observe or Recorder())
+
+
+class Scene:
+    """A gateway whose only backend draws foxes, and that does not wait for it after a failure."""
+
+    def __init__(self, *outcomes: Outcome | Exception, **parts: Any) -> None:
+        self.alpha = Foxes(*outcomes)
+        self.gateway = Gateway(**{"backends": {"alpha": self.alpha}, "retry": IMPATIENT, **parts})
+        self.flights, self.results = self.gateway.flights, self.gateway.results
+
+    async def ask(
+        self, terms: Terms = PLAIN, who: Caller | None = None, replica: MakeImages | None = None, **changes: Any
+    ) -> Delivery:
+        """Send a request with these terms, to another replica unless one is named."""
+        return await (replica or self.gateway.replica()).make(image_request(None, who, terms=terms, **changes))
+
+    def start(self, *about: Any, **changes: Any) -> asyncio.Task[Delivery]:
+        """Send a request in a task of its own."""
+        return asyncio.create_task(self.ask(*about, **changes))
+
+    async def reached(self, calls: int) -> None:
+        """Wait until the backend has had as many calls."""
+        await until(lambda: self.alpha.calls >= calls)
+
+
+async def until(reached: Callable[[], object]) -> None:
+    """Wait until something holds among fakes, which signal nothing."""
+    async with asyncio.timeout(10):
+        while not reached():  # noqa: ASYNC110 (see above)
+            await asyncio.sleep(0)
+
+
+def images_from(backends: Mapping[str, Backend], **parts: Any) -> Callable[..., Awaitable[Delivery]]:
+    """Build a gateway for requests that share with none: `await images_from(backends)(spec, caller, catalog)`."""
+    make = Gateway(backends=backends, **parts).replica()
+
+    async def ask(
+        spec: Spec, caller: Caller, catalog: Catalog, listener: RequestListener = NULL_LISTENER, **changes: Any
+    ) -> Delivery:
+        return await make.make(
+            image_request(spec, caller, catalog, **{"terms": Terms(share=False), **changes}), listener
+        )
+
+    return ask
+
+
+def drawn(delivery: Delivery) -> list[bytes]:
+    """Return the images of a delivery."""
+    return images_in(delivery.result.purchase)
+
+
+def images_in(purchase: Purchase) -> list[bytes]:
+    """Return the images of a purchase."""
+    return [bytes(image.base64) for image in purchase.pictures]
+
+
+def random_name() -> str:
+    """Return 32 random hex digits."""
+    return uuid.uuid4().hex
