@@ -1,0 +1,144 @@
+"""Failures that may have been billed: identical requests of the same key are answered with them for a while."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.booking import Caller
+from service.domain.errors import MAY_BE_BILLED, CallFailed, CallJoined, FailureKind, StateUnavailable
+from service.domain.terms import Terms
+from service.usecases.events import FlightTaken
+from service.usecases.flights import Seat
+from service.usecases.generate.result_cache import CachePolicy
+from tests.fakes.builders import KEY, caller, failure
+from tests.fakes.flights import FakeFlights
+from tests.fakes.gateway import CACHE, IDEMPOTENCY, PLAIN, UNCACHED, Scene
+
+TIMED_OUT = failure(FailureKind.TIMED_OUT)
+OTHER_KEY = caller(key=replace(KEY, id="search-2"))
+
+
+@pytest.mark.parametrize("cache", [CACHE, UNCACHED, replace(CACHE, shared=True)])
+@pytest.mark.parametrize("terms", [PLAIN, Terms(tries=0), Terms(max_age=0), Terms(relayed=True)])
+async def test_a_failure_that_may_have_been_billed_is_the_answer_for_a_while(cache: CachePolicy, terms: Terms) -> None:
+    scene = Scene(TIMED_OUT, cache=cache)
+    with pytest.raises(CallFailed) as first:
+        await scene.ask(terms)
+
+    for seconds in (2, 4, 23):
+        scene.flights.now += seconds * 1_000_000
+        with pytest.raises(CallJoined) as again:
+            await scene.ask(terms)
+        assert again.value.failure == first.value.failure
+    assert scene.alpha.calls == 1
+
+    scene.flights.now += 1_000_000
+    await scene.ask(terms)
+    assert scene.alpha.calls == 2
+
+
+@pytest.mark.parametrize("cache", [CACHE, UNCACHED])
+@pytest.mark.parametrize(
+    ("who", "terms"),
+    [
+        (caller(), Terms(share=False)),
+        (caller(), Terms(variant=1)),
+        (caller(), Terms(key="new")),
+        (OTHER_KEY, PLAIN),
+    ],
+)
+async def test_another_purchase_and_another_key_are_not_answered_with_it(
+    cache: CachePolicy, who: Caller, terms: Terms
+) -> None:
+    scene = Scene(TIMED_OUT, cache=cache)
+    with pytest.raises(CallFailed):
+        await scene.ask()
+    scene.flights.now += 0 if terms.key else 2_000_000
+
+    await scene.ask(terms, who)
+
+    assert scene.alpha.calls == 2
+
+
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - MAY_BE_BILLED))
+@pytest.mark.parametrize("cache", [CACHE, UNCACHED])
+async def test_a_failure_that_was_certainly_not_billed_is_not_remembered(cache: CachePolicy, kind: FailureKind) -> None:
+    scene = Scene(failure(kind), cache=cache)
+    with pytest.raises(CallFailed):
+        await scene.ask()
+    scene.flights.now += 2_000_000
+
+    await scene.ask()
+
+    assert scene.alpha.calls == 2
+
+
+@pytest.mark.parametrize("cache", [CACHE, UNCACHED])
+async def test_no_failure_is_remembered_if_the_operator_wants_it(cache: CachePolicy) -> None:
+    scene = Scene(TIMED_OUT, cache=cache, idempotency=replace(IDEMPOTENCY, failure_seconds=0))
+    with pytest.raises(CallFailed):
+        await scene.ask()
+    scene.flights.now += 2_000_000
+
+    await scene.ask()
+
+    assert scene.alpha.calls == 2
+
+
+async def test_the_purchase_of_another_key_does_not_erase_a_remembered_failure() -> None:
+    scene = Scene(TIMED_OUT, failure(FailureKind.OVERLOADED))
+    for who in (caller(), OTHER_KEY):
+        with pytest.raises(CallFailed):
+            await scene.ask(who=who)
+        scene.flights.now += 2_000_000
+
+    with pytest.raises(CallJoined):
+        await scene.ask()
+
+    assert scene.alpha.calls == 2
+
+
+async def test_a_remembered_failure_is_observed_as_a_flight_that_ended() -> None:
+    scene = Scene(TIMED_OUT, cache=UNCACHED)
+
+    for _ in range(2):
+        with pytest.raises(CallFailed):
+            await scene.ask()
+
+    assert [event.seat for event in scene.gateway.observe.of(FlightTaken)] == [Seat.LANDED]
+
+
+class OrderedFlights(FakeFlights):
+    """Records which verbs end a purchase, in order; does not remember while `forgets`."""
+
+    def __init__(self, *, forgets: bool = False) -> None:
+        super().__init__()
+        self.verbs: list[str] = []
+        self.forgets = forgets
+
+    async def remember(self, *about: object) -> None:
+        self.verbs.append("remember")
+        if self.forgets:
+            raise StateUnavailable("away")
+        await super().remember(*about)  # type: ignore[arg-type]
+
+    async def land(self, *about: object) -> None:
+        self.verbs.append("land")
+        await super().land(*about)  # type: ignore[arg-type]
+
+
+async def test_a_failure_is_remembered_before_its_flight_ends() -> None:
+    flights = OrderedFlights()
+    scene = Scene(TIMED_OUT, flights=flights)
+
+    with pytest.raises(CallFailed):
+        await scene.ask()
+
+    assert flights.verbs == ["remember", "land"]
+
+
+async def test_a_failure_that_cannot_be_remembered_is_answered_all_the_same() -> None:
+    scene = Scene(TIMED_OUT, flights=OrderedFlights(forgets=True))
+
+    with pytest.raises(CallFailed, match="It did not work"):
+        await scene.ask()

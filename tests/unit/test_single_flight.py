@@ -1,0 +1,393 @@
+"""Single flight: one purchase for all identical requests, whatever happens to the request that leads it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from service.domain.catalog import Route
+from service.domain.errors import (
+    CallFailed,
+    Failure,
+    FailureKind,
+    FlightLost,
+    LimitExceeded,
+    StateUnavailable,
+)
+from service.domain.ledger import Source
+from service.domain.limits import Limit, Measure, Standing
+from service.usecases.events import FlightTaken
+from service.usecases.flights import MOMENT, Boarding, Result, Seat, Told
+from service.usecases.generate.delivery import Delivery
+from service.usecases.generate.flight_names import CacheKey
+from service.usecases.generate.single_flight import Flight, Leader, Membership, SingleFlight
+from service.usecases.turns import Turn
+from tests.fakes.builders import failure, result
+from tests.fakes.flights import FakeFlights
+from tests.fakes.gateway import Scene, build_single_flight, drawn
+from tests.fakes.observer import Recorder
+from tests.fakes.turns import FakeTurns
+
+FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
+CRASH = StateUnavailable("The backend's state burns.")
+KEY = CacheKey("search", "fox")
+SHARED = Flight(key=KEY, seconds=60, again_seconds=60, keep_seconds=60, is_cached=True, is_local=True, renews=True)
+OWN = replace(SHARED, is_cached=False, is_local=False, told=Told(again=True), renews=False)
+
+
+async def test_sixty_four_requests_at_once_on_two_replicas_are_one_purchase() -> None:
+    scene = Scene()
+    scene.alpha.gate.clear()
+    replicas = [scene.gateway.replica() for _ in range(2)]
+
+    asking = [scene.start(replica=replicas[number % 2]) for number in range(64)]
+    await scene.reached(1)
+    scene.alpha.gate.set()
+    deliveries = await asyncio.gather(*asking)
+
+    assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox1"}
+    assert sorted(delivery.source for delivery in deliveries) == [Source.JOINED] * 63 + [Source.MISS]
+    assert scene.alpha.calls == 1
+    assert sorted(entry.cost for entry in await scene.gateway.entries()) == [0] * 63 + [10_000_000]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.MODERATION_BLOCKED, FailureKind.TIMED_OUT])
+async def test_a_final_failure_ends_all_requests_that_joined(kind: FailureKind) -> None:
+    scene = Scene(failure(kind))
+    scene.alpha.gate.clear()
+    here, there = scene.gateway.replica(), scene.gateway.replica()
+
+    asking = [scene.start(replica=replica) for replica in (here, here, there)]
+    await scene.reached(1)
+    scene.alpha.gate.set()
+    ends = await asyncio.gather(*asking, return_exceptions=True)
+
+    assert sorted(type(end).__name__ for end in ends) == ["CallFailed", "CallJoined", "CallJoined"]
+    assert scene.alpha.calls == 1
+
+
+async def test_requests_that_joined_a_refused_leader_buy() -> None:
+    scene = Scene(turns=FakeTurns(refusals=[FULL]))
+    replica = scene.gateway.replica()
+
+    ends = await asyncio.gather(*(scene.ask(replica=replica) for _ in range(3)), return_exceptions=True)
+
+    assert [type(end) for end in ends] == [LimitExceeded, Delivery, Delivery]
+    assert scene.alpha.calls == 1
+
+
+class GatedTurns(FakeTurns):
+    """Decides about each slot once `moment` is set."""
+
+    moment: asyncio.Event
+
+    @asynccontextmanager
+    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Turn | Failure]:
+        await self.moment.wait()
+        async with FakeTurns.slot(self, route, calls, pictures) as slot:
+            yield slot
+
+
+async def test_requests_that_arrive_at_the_very_moment_of_a_refusal_buy() -> None:
+    turns = GatedTurns(refusals=[FULL])
+    turns.moment = asyncio.Event()
+    scene = Scene(turns=turns)
+    scene.alpha.gate.clear()
+    replica = scene.gateway.replica()
+
+    async def arrive_at_that_moment() -> Delivery:
+        await turns.moment.wait()
+        return await scene.ask(replica=replica)
+
+    leading = scene.start(replica=replica)
+    await asyncio.sleep(0.01)
+    arriving = [asyncio.create_task(arrive_at_that_moment()) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    turns.moment.set()
+    with pytest.raises(LimitExceeded):
+        await leading
+    await asyncio.sleep(0.01)
+    scene.alpha.gate.set()
+
+    assert sorted([(await each).source for each in arriving]) == [Source.JOINED, Source.MISS]
+    assert scene.alpha.calls == 1
+
+
+async def test_a_caller_that_hangs_up_does_not_waste_the_image() -> None:
+    scene = Scene()
+    scene.alpha.gate.clear()
+    replica = scene.gateway.replica()
+
+    leading = scene.start(replica=replica)
+    await scene.reached(1)
+    leading.cancel()
+    scene.alpha.gate.set()
+    delivery = await scene.ask(replica=replica)
+
+    assert (drawn(delivery), scene.alpha.calls) == ([b"fox1"], 1)
+
+
+async def test_a_purchase_whose_leader_ended_without_a_result_is_not_made_again() -> None:
+    scene = Scene(CRASH)
+    with pytest.raises(StateUnavailable):
+        await scene.ask()
+    scene.flights.now += 31_000_000
+    replica = scene.gateway.replica()
+
+    ends = await asyncio.gather(*(scene.ask(replica=replica) for _ in range(3)), return_exceptions=True)
+
+    assert [type(end) for end in ends] == [FlightLost] * 3
+    assert scene.alpha.calls == 1
+
+
+async def test_a_purchase_with_an_unknown_outcome_is_made_again_if_the_operator_wants_it() -> None:
+    scene = Scene(CRASH, flights=FakeFlights(lost_are_led=True))
+    with pytest.raises(StateUnavailable):
+        await scene.ask()
+    scene.flights.now += 31_000_000
+
+    assert (await scene.ask()).source is Source.MISS
+
+
+async def test_a_result_that_no_store_takes_is_bought_by_each_replica() -> None:
+    scene = Scene()
+    scene.results.down = True
+
+    await scene.ask()
+    second = await scene.ask()
+
+    assert (drawn(second), scene.alpha.calls) == ([b"fox2"], 2)
+
+
+async def test_a_result_that_no_store_takes_reaches_the_requests_that_wait() -> None:
+    scene = Scene()
+    scene.results.down = True
+    scene.alpha.gate.clear()
+    replicas = [scene.gateway.replica() for _ in range(3)]
+
+    asking = [scene.start(replica=replica) for replica in replicas for _ in range(4)]
+    await scene.reached(1)
+    await asyncio.sleep(0.03)
+    scene.alpha.gate.set()
+    deliveries = await asyncio.gather(*asking)
+
+    assert scene.alpha.calls == 1
+    assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox1"}
+    assert sorted(delivery.source for delivery in deliveries) == [Source.JOINED] * 11 + [Source.MISS]
+    assert not scene.flights.handed
+
+
+async def test_requests_after_the_hand_over_buy_once_more_together() -> None:
+    scene = Scene()
+    scene.results.down = True
+    await scene.ask()
+    scene.alpha.gate.clear()
+
+    asking = [scene.start() for _ in range(3)]
+    await scene.reached(2)
+    await asyncio.sleep(0.03)
+    scene.alpha.gate.set()
+    deliveries = await asyncio.gather(*asking)
+
+    assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox2"}
+    assert scene.alpha.calls == 2
+
+
+class NothingHandedOver(FakeFlights):
+    async def hand_over(self, *_: object) -> bool:
+        raise StateUnavailable("away")
+
+
+class NothingTakenOver(FakeFlights):
+    async def take_over(self, *_: object, **__: object) -> Result | None:
+        raise StateUnavailable("away")
+
+
+@pytest.mark.parametrize("flights", [NothingHandedOver, NothingTakenOver])
+async def test_without_a_hand_over_the_leader_is_served_and_another_replica_buys(flights: type[FakeFlights]) -> None:
+    scene = Scene(flights=flights())
+    scene.results.down = True
+    scene.alpha.gate.clear()
+
+    asking = [scene.start() for _ in range(2)]
+    await scene.reached(1)
+    await asyncio.sleep(0.03)
+    scene.alpha.gate.set()
+    deliveries = await asyncio.gather(*asking)
+
+    assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox1", b"fox2"}
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_leader_extends_its_lease_even_if_the_store_was_away_for_a_while(*, interrupted: bool) -> None:
+    scene = Scene()
+    scene.alpha.gate.clear()
+
+    leading = scene.start(replica=scene.gateway.replica(lease=0.003))
+    await scene.reached(1)
+    scene.flights.down = interrupted
+    await asyncio.sleep(0.01)
+    scene.flights.down = False
+    scene.flights.now += 29_000_000
+    await asyncio.sleep(0.02)
+    scene.flights.now += 29_000_000
+    other = scene.start()
+    await asyncio.sleep(0.01)
+    scene.alpha.gate.set()
+
+    assert ((await leading).source, (await other).source) == (Source.MISS, Source.JOINED)
+
+
+async def test_a_store_that_goes_away_during_the_call_does_not_cost_the_image() -> None:
+    scene = Scene()
+    scene.alpha.gate.clear()
+
+    asking = scene.start()
+    await scene.reached(1)
+    scene.flights.down = True
+    scene.alpha.gate.set()
+
+    assert (await asking).source is Source.MISS
+
+
+async def test_after_a_failure_that_cost_nothing_the_next_request_buys() -> None:
+    scene = Scene(failure(FailureKind.OVERLOADED))
+    with pytest.raises(CallFailed):
+        await scene.ask()
+
+    assert (await scene.ask()).source is Source.MISS
+    assert scene.alpha.calls == 2
+
+
+class CountedFlights(FakeFlights):
+    """Knows the requests that asked for a role."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners: set[str] = set()
+
+    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
+        self.owners.add(owner)
+        return await super().board(team, flight, owner, mark, told)
+
+
+async def test_a_local_leader_that_another_replica_serves_serves_those_that_wait_for_it() -> None:
+    flights = CountedFlights()
+    scene = Scene(flights=flights)
+    scene.alpha.gate.clear()
+    here, there = scene.gateway.replica(), scene.gateway.replica()
+
+    asking = [scene.start(replica=there)]
+    await scene.reached(1)
+    asking += [scene.start(replica=here) for _ in range(3)]
+    await asyncio.sleep(0.03)
+    scene.alpha.gate.set()
+    deliveries = await asyncio.gather(*asking)
+
+    assert [delivery.source for delivery in deliveries] == [Source.MISS] + [Source.JOINED] * 3
+    assert len(flights.owners) == 2
+
+
+async def buy(single_flight: SingleFlight, flight: Flight = SHARED) -> Membership:
+    """Lead a flight to a result, unless another request did."""
+    async with single_flight.join(flight) as member:
+        if member.earlier is None:
+            await member.mark_sent()
+            await member.finish(result())
+    return member
+
+
+async def test_each_role_on_a_flight_is_observed() -> None:
+    observe = Recorder()
+    single_flight = build_single_flight(FakeFlights(), observe=observe)
+
+    await buy(single_flight)
+    await buy(single_flight)
+
+    assert [event.seat for event in observe.of(FlightTaken)] == [Seat.LEAD, Seat.LANDED]
+
+
+async def test_a_lost_flight_is_observed() -> None:
+    observe, flights = Recorder(), FakeFlights(lease_seconds=0)
+    await flights.board(KEY.scope, KEY.name, "another")
+    await flights.sent(KEY.scope, KEY.name, "another")
+
+    with pytest.raises(FlightLost):
+        await buy(build_single_flight(flights, observe=observe))
+
+    assert [event.seat for event in observe.of(FlightTaken)] == [Seat.LOST]
+
+
+async def test_a_flight_without_a_key_is_led_without_the_store() -> None:
+    flights = FakeFlights()
+    flights.down = True
+
+    member = await buy(build_single_flight(flights), Flight())
+
+    assert (member.earlier, member.result) == (None, result())
+
+
+async def test_a_leader_that_lost_its_flight_may_not_call_a_backend() -> None:
+    flights = FakeFlights(lease_seconds=0, lost_are_led=True)
+
+    async with build_single_flight(flights).join(OWN) as member:
+        await flights.board(KEY.scope, KEY.name, "another")
+        with pytest.raises(StateUnavailable, match="not led by this request"):
+            await member.mark_sent()
+
+    assert isinstance(member, Leader)
+    assert not member.sent
+
+
+async def test_a_mistake_of_ours_reaches_local_requests_and_leaves_the_flight_to_its_lease() -> None:
+    flights, entered = FakeFlights(), asyncio.Event()
+    single_flight = build_single_flight(flights)
+
+    async def fail() -> None:
+        async with single_flight.join(SHARED) as member:
+            await member.mark_sent()
+            entered.set()
+            await asyncio.sleep(0.01)
+            raise ZeroDivisionError
+
+    leading = asyncio.create_task(fail())
+    await entered.wait()
+    ends = await asyncio.gather(leading, buy(single_flight), return_exceptions=True)
+
+    assert [type(end) for end in ends] == [ZeroDivisionError] * 2
+    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Seat.WAIT
+
+
+async def test_a_replica_that_stops_cancels_the_requests_that_wait_in_it() -> None:
+    flights, entered = FakeFlights(), asyncio.Event()
+    single_flight = build_single_flight(flights)
+
+    async def hang() -> None:
+        async with single_flight.join(SHARED):
+            entered.set()
+            await asyncio.Event().wait()
+
+    leading = asyncio.create_task(hang())
+    await entered.wait()
+    joining = asyncio.create_task(buy(single_flight))
+    await asyncio.sleep(0)
+    leading.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await leading
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Seat.WAIT
+
+
+async def test_a_block_that_ends_without_a_result_releases_local_requests() -> None:
+    single_flight = build_single_flight(FakeFlights())
+
+    async with single_flight.join(SHARED):
+        joining = asyncio.create_task(buy(single_flight))
+        await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await joining
