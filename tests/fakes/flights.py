@@ -69,6 +69,10 @@ class FakeFlights:
         """Team and name of every flight that is remembered."""
         return [*self._flights]
 
+    def free(self, team: str) -> Sequence[str]:
+        """Return the names of the flights of a team that cost nothing."""
+        return self._free.get(team, [])
+
     def forget(self) -> None:
         """The store is emptied."""
         self._flights.clear()
