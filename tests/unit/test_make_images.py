@@ -24,14 +24,16 @@ from service.domain.images import Size, Spec
 from service.domain.outcomes import Purchase, Usage
 from service.domain.routing import AFTER, Next, Transcode
 from service.domain.teams import Key, Team
-from service.usecases.buy_pictures import Made, worse
 from service.usecases.develop import mend
 from service.usecases.events import AttemptFinished
+from service.usecases.generate.attempt import worse
+from service.usecases.generate.attempts import RetryPolicy
 from service.usecases.ports import Look
-from service.usecases.try_backends import Persistence
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import SQUARE, caller, catalog, edit, failure, linked, model, purchase, route, spec, story
+from tests.fakes.builders import SQUARE, caller, catalog, edit, failure, linked, model, purchase, route, spec
 from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.gateway import drawn as pictures
+from tests.fakes.gateway import images_from
 from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
 
@@ -47,26 +49,22 @@ def of(**rights: Any) -> Caller:
     return caller(key=Key(id="search-1", team=Team(name="search", **rights), digest="d"))
 
 
-def pictures(made: Made) -> list[bytes]:
-    return [bytes(picture.base64) for picture in made.purchase.pictures]
-
-
 async def test_a_wish_becomes_pictures() -> None:
     alpha, bought = FakeBackend(purchase("fox")), purchase("fox")
     wish = spec(tier="low", size=SQUARE)
 
-    made = await story({"alpha": alpha})(wish, caller(), catalog())
+    made = await images_from({"alpha": alpha})(wish, caller(), catalog())
 
-    assert (made.spec, made.purchase, made.created) == (wish, bought, 1_795_000_000)
+    assert (made.spec, made.result.purchase, made.result.created) == (wish, bought, 1_795_000_000)
     (order,) = alpha.orders
     assert (order.spec, order.route, order.price) == (wish, route(), route().prices[0])
-    assert (order.request_id, made.upstream_model) == ("req_1", "alpha/painter")
+    assert (order.request_id, made.result.upstream_model) == ("req_1", "alpha/painter")
 
 
 async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
     alpha = FakeBackend(purchase("fox"))
     with pytest.raises(StoreUnavailable, match="were made"):
-        await story({"alpha": alpha})(spec(), caller(), catalog(), linked=True)
+        await images_from({"alpha": alpha})(spec(), caller(), catalog(), linked=True)
     assert len(alpha.orders) == 1
 
 
@@ -74,7 +72,7 @@ async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
 async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> None:
     alpha = FakeBackend(purchase())
 
-    made = await story({"alpha": alpha})(spec(model=asked), caller(), catalog(model(aliases=("vendor/painter",))))
+    made = await images_from({"alpha": alpha})(spec(model=asked), caller(), catalog(model(aliases=("vendor/painter",))))
 
     assert (made.spec.model, alpha.orders[0].spec.model) == ("painter", "painter")
 
@@ -82,7 +80,7 @@ async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> Non
 async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
     painters = of(models=frozenset({"painter"}))
 
-    made = await story({"alpha": FakeBackend(purchase())})(
+    made = await images_from({"alpha": FakeBackend(purchase())})(
         spec(model="vendor/painter"), painters, catalog(model(aliases=("vendor/painter",)))
     )
 
@@ -92,9 +90,11 @@ async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
 async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
     now = datetime(2026, 11, 21, 10, 0, 0, 900_000, tzinfo=UTC)
 
-    made = await story({"alpha": FakeBackend(purchase(created=None))}, now=now)(spec(), caller(), catalog())
+    made = await images_from({"alpha": FakeBackend(purchase(created=None))}, now=lambda: now)(
+        spec(), caller(), catalog()
+    )
 
-    assert made.created == 1_795_255_200
+    assert made.result.created == 1_795_255_200
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_what_is_wrong_is_found_before_anything_is_bought(
     alpha, observe = FakeBackend(), Recorder()
 
     with pytest.raises(kind):
-        await story({"alpha": alpha}, observe=observe)(wish, who, catalog())
+        await images_from({"alpha": alpha}, observe=observe)(wish, who, catalog())
 
     assert (alpha.orders, observe.of(AttemptFinished)) == ([], [])
 
@@ -126,40 +126,40 @@ async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(wish: Spec) 
     known = catalog(model(routes=(route(carries=frozenset({"image", "quality"})),)))
 
     with pytest.raises(GatewayError):
-        await story({"alpha": FakeBackend()}, links=links)(wish, caller(), known)
+        await images_from({"alpha": FakeBackend()}, links=links)(wish, caller(), known)
 
     assert links.fetched == []
 
 
 async def test_without_a_backend_that_is_on_there_is_no_model() -> None:
     with pytest.raises(ModelNotFound):
-        await story({})(spec(), caller(), catalog())
+        await images_from({})(spec(), caller(), catalog())
 
 
 async def test_the_end_of_a_model_comes_with_its_day() -> None:
     ending = catalog(model(shutdown_date=date(2026, 12, 1)))
     eve, morning = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 
-    await story({"alpha": FakeBackend(purchase())}, now=eve)(spec(), caller(), ending)
+    await images_from({"alpha": FakeBackend(purchase())}, now=lambda: eve)(spec(), caller(), ending)
     with pytest.raises(ModelNotFound):
-        await story({"alpha": FakeBackend(purchase())}, now=morning)(spec(), caller(), ending)
+        await images_from({"alpha": FakeBackend(purchase())}, now=lambda: morning)(spec(), caller(), ending)
 
 
 async def test_the_first_backend_of_the_catalog_draws() -> None:
     alpha, beta = FakeBackend(purchase("a")), FakeBackend(purchase("b"))
 
-    made = await story({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
+    made = await images_from({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.backend, beta.orders) == ([b"a"], "alpha", [])
+    assert (pictures(made), made.result.backend, beta.orders) == ([b"a"], "alpha", [])
 
 
 @pytest.mark.parametrize("kind", ONWARDS)
 async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureKind) -> None:
     alpha, beta = FakeBackend(failure(kind)), FakeBackend(purchase("b"))
 
-    made = await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
+    made = await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.upstream_model) == ([b"b"], "beta/painter")
+    assert (pictures(made), made.result.upstream_model) == ([b"b"], "beta/painter")
     assert (len(alpha.orders), len(beta.orders)) == (1, 1)
 
 
@@ -168,7 +168,7 @@ async def test_after_a_final_failure_nobody_else_is_asked(kind: FailureKind) -> 
     alpha, beta = FakeBackend(failure(kind, "No.")), FakeBackend(purchase("b"))
 
     with pytest.raises(CallFailed) as failed:
-        await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
+        await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert (failed.value.failure.kind, failed.value.message) == (kind, "No.")
     assert (len(alpha.orders), len(beta.orders)) == (1, 0)
@@ -179,14 +179,14 @@ async def test_a_final_failure_counts_more_than_the_one_before() -> None:
     beta = FakeBackend(failure(FailureKind.TIMED_OUT, "second"))
 
     with pytest.raises(CallFailed, match="second"):
-        await story({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
+        await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
 
 async def test_every_attempt_is_told() -> None:
     observe = Recorder()
     alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(purchase())
 
-    await story({"alpha": alpha, "beta": beta}, observe=observe)(spec(), caller(), TWO_WAYS)
+    await images_from({"alpha": alpha, "beta": beta}, observe=observe)(spec(), caller(), TWO_WAYS)
 
     assert observe.of(AttemptFinished) == [
         AttemptFinished(
@@ -205,21 +205,21 @@ async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> 
     usage = Usage(text_in=10, image_out=100)
     alpha = FakeBackend(*four_four_two(usages=(usage, usage, usage)), turns=[5, 3, 0])
 
-    made = await story({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
+    made = await images_from({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert [order.spec.n for order in alpha.orders] == [4, 4, 2]
     assert pictures(made) == [name.encode() for name in "abcdefghij"]
-    assert made.purchase.usage == Usage(text_in=30, image_out=300)
-    assert (made.spec.n, made.purchase.size, made.purchase.created) == (10, SQUARE, 1_795_000_000)
+    assert made.result.purchase.usage == Usage(text_in=30, image_out=300)
+    assert (made.spec.n, made.result.purchase.size, made.result.purchase.created) == (10, SQUARE, 1_795_000_000)
 
 
 async def test_usage_that_is_known_in_part_is_not_known() -> None:
     usage = Usage(text_in=10, image_out=100)
     alpha = FakeBackend(*four_four_two(usages=(usage, None, usage)))
 
-    made = await story({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
+    made = await images_from({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
-    assert made.purchase.usage is None
+    assert made.result.purchase.usage is None
 
 
 @pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
@@ -229,7 +229,7 @@ async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind:
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
 
     with pytest.raises(CallFailed, match="billed"):
-        await story({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
+        await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
     assert beta.orders == []
 
@@ -239,7 +239,7 @@ async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_fo
     beta = FakeBackend(purchase("a", "b", "c", "d", "e"))
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
 
-    made = await story({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
+    made = await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
     assert (len(pictures(made)), beta.orders[0].spec.n) == (5, 5)
 
@@ -251,11 +251,11 @@ async def test_what_a_backend_cannot_write_is_developed_here() -> None:
     alpha = FakeBackend(purchase("a", "b", usage=Usage(image_out=7)))
     wish = spec(n=2, output_format="webp", output_compression=30)
 
-    made = await story({"alpha": alpha})(wish, caller(), PNG_ONLY)
+    made = await images_from({"alpha": alpha})(wish, caller(), PNG_ONLY)
 
     assert (alpha.orders[0].spec.output_format, alpha.orders[0].spec.output_compression) == ("png", None)
     assert pictures(made) == [b"webp@30:a", b"webp@30:b"]
-    assert (made.purchase.output_format, made.purchase.usage) == ("webp", Usage(image_out=7))
+    assert (made.result.purchase.output_format, made.result.purchase.usage) == ("webp", Usage(image_out=7))
     assert made.spec == wish
 
 
@@ -277,7 +277,7 @@ async def test_a_picture_in_another_format_than_asked_for_is_mended(
 ) -> None:
     darkroom = FakeDarkroom(measures={b"fox": drawn})
 
-    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
+    made = await images_from({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
 
     assert pictures(made) == [found]
 
@@ -296,9 +296,13 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
     darkroom = FakeDarkroom(measures={b"fox": JPEG})
     asked = spec(output_format=output_format)
 
-    made = await story({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
+    made = await images_from({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
 
-    assert (made.purchase.size, made.purchase.output_format, pictures(made)) == (size, output_format, [b"fox"])
+    assert (made.result.purchase.size, made.result.purchase.output_format, pictures(made)) == (
+        size,
+        output_format,
+        [b"fox"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -314,7 +318,7 @@ async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     asked = spec(output_format="webp") if known is PNG_ONLY else spec()
 
     with pytest.raises(CallFailed, match="not a picture") as failed:
-        await story({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, caller(), both)
+        await images_from({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, caller(), both)
 
     assert (failed.value.failure.kind, beta.orders) == (FailureKind.BROKEN_REPLY, [])
 
@@ -323,8 +327,8 @@ async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
     darkroom = FakeDarkroom(broken={b"junk"})
     alpha = FakeBackend(purchase("junk", output_format=None), purchase("e", output_format=None))
 
-    some = Persistence(wait_seconds=0, some=True)
-    made = await story({"alpha": alpha}, darkroom=darkroom, persistence=some)(spec(n=5), caller(), FOUR_AT_ONCE)
+    some = RetryPolicy(wait_seconds=0, some=True)
+    made = await images_from({"alpha": alpha}, darkroom=darkroom, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
 
     assert pictures(made) == [b"e"]
 
@@ -339,7 +343,7 @@ async def test_links_are_left_alone_only_where_every_candidate_takes_links(
     beta = FakeBackend(relays_links=beta_relays)
     links = FakeLinks({"https://pictures.test/fox.png": b"fox"})
 
-    await story({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), caller(), TWO_WAYS)
+    await images_from({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), caller(), TWO_WAYS)
 
     (handed_over,) = alpha.orders[0].spec.references
     assert len(links.fetched) == fetched
@@ -351,7 +355,7 @@ async def test_a_backend_that_may_not_draw_has_no_say_about_links() -> None:
     unable = catalog(model(routes=(route(backend="alpha"), route(backend="beta", carries=frozenset()))))
     links = FakeLinks()
 
-    await story({"alpha": alpha, "beta": FakeBackend()}, links=links)(edit(linked()), caller(), unable)
+    await images_from({"alpha": alpha, "beta": FakeBackend()}, links=links)(edit(linked()), caller(), unable)
 
     assert links.fetched == []
 
@@ -382,10 +386,10 @@ def test_of_several_failures_the_first_of_the_worst_decides(kinds: list[FailureK
 
 async def test_a_crowded_replica_begins_nothing() -> None:
     alpha, full = FakeBackend(purchase()), [True]
-    make = story({"alpha": alpha}, crowded=lambda: full[0])
+    make = images_from({"alpha": alpha}, crowded=lambda: full[0])
     with pytest.raises(Overloaded):
         await make(spec(), caller(), catalog())
     assert alpha.orders == []
     full[0] = False
     made = await make(spec(), caller(), catalog())
-    assert made.purchase.pictures
+    assert made.result.purchase.pictures

@@ -12,7 +12,8 @@ from service.domain.images import Size, Spec
 from service.domain.pricing import Price, TokenRates
 from service.domain.routing import Plan, candidates, drawn, lot, ordered, previews, worst_price
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import SQUARE, TODAY, caller, catalog, model, price, purchase, route, spec, story
+from tests.fakes.builders import SQUARE, TODAY, caller, catalog, model, price, purchase, route, spec
+from tests.fakes.gateway import images_from
 from tests.fakes.models_yaml import reading
 
 BACKENDS = {"alpha", "beta", "gamma"}
@@ -164,10 +165,10 @@ async def test_cheapest_switches_backends_between_tiers_where_prices_cross(
     drawn = [f"picture {number}" for number in range(wish.n)]
     backends = {name: FakeBackend(purchase(*drawn)) for name in ("alpha", "beta")}
 
-    made = await story(backends)(wish, caller(), known)
+    made = await images_from(backends)(wish, caller(), known)
 
     assert order(wish, known.models["painter"]) == names
-    assert (made.backend, len(backends[names[0]].orders), len(backends[names[1]].orders)) == (names[0], 1, 0)
+    assert (made.result.backend, len(backends[names[0]].orders), len(backends[names[1]].orders)) == (names[0], 1, 0)
 
 
 def test_the_order_of_cheapest_is_that_of_the_quotes(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ async def test_a_weighted_model_is_served_by_whom_the_lot_of_the_request_names()
     backends = {name: FakeBackend(*[purchase()] * 40) for name in ("alpha", "beta")}
     ids = [f"req_{number}" for number in range(40)]
 
-    served = [(await story(backends)(spec(), caller(request_id=each), known)).backend for each in ids]
+    served = [(await images_from(backends)(spec(), caller(request_id=each), known)).result.backend for each in ids]
 
     assert served == [("alpha", "beta")[drawn((3, 1), lot(each))[0]] for each in ids]
     assert set(served) == {"alpha", "beta"}

@@ -14,7 +14,8 @@ from service.domain.teams import Team
 from service.settings.files import SettingsError
 from service.settings.models import read_catalog
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import KEY, SQUARE, TODAY, caller, purchase, spec, story
+from tests.fakes.builders import KEY, SQUARE, TODAY, caller, purchase, spec
+from tests.fakes.gateway import images_from
 from tests.fakes.models_yaml import YAML, reading
 
 SHIPPED = Path(__file__).parents[2] / "config" / "models.yaml"
@@ -265,9 +266,9 @@ async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
     alpha, key = FakeBackend(purchase()), replace(KEY, team=Team(name="search", tiers=frozenset({"ultra"})))
     wish = spec(tier="ultra", size=SQUARE)
 
-    made = await story({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
+    made = await images_from({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
 
-    assert (made.upstream_model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])
+    assert (made.result.upstream_model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])
 
 
 def test_the_commented_aliases_make_retired_names_work(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From backend to backend: who is asked after whom, who is waited for, and what becomes of the half of an order."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,20 +11,18 @@ from service.domain.limits import Limits
 from service.domain.outcomes import Outcome
 from service.domain.routing import AFTER, Next
 from service.domain.teams import Team
-from service.usecases.accounts import Span
-from service.usecases.buy_pictures import Made
+from service.domain.terms import Terms
 from service.usecases.events import AttemptFinished
-from service.usecases.try_backends import Persistence
+from service.usecases.generate.attempts import RetryPolicy
+from service.usecases.generate.delivery import Delivery
 from tests.fakes.backends import FakeBackend
-from tests.fakes.books import FakeBooks
-from tests.fakes.builders import KEY, accounts, caller, catalog, failure, model, purchase, route, spec, story
-from tests.fakes.observer import Recorder
-from tests.fakes.turns import FakeTurns
+from tests.fakes.builders import KEY, caller, catalog, failure, image_request, model, purchase, route, spec
+from tests.fakes.gateway import Gateway, drawn
 
 CENT = 10_000_000
 TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta"))))
 FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
-SOME, ALL = Persistence(wait_seconds=10, some=True), Persistence(wait_seconds=10)
+SOME, ALL = RetryPolicy(wait_seconds=10, some=True), RetryPolicy(wait_seconds=10)
 LATER = sorted(kind for kind, following in AFTER.items() if following is Next.LATER)
 NOT_LATER = sorted(kind for kind, following in AFTER.items() if following is not Next.LATER)
 BUSY = failure(FailureKind.BUSY)
@@ -32,20 +31,17 @@ BUSY = failure(FailureKind.BUSY)
 class Scene:
     """Two backends, books, and a clock that only stands for being waited for."""
 
-    def __init__(self, *alpha: Outcome, beta: tuple[Outcome, ...] = (), persistence: Persistence = ALL) -> None:
+    def __init__(self, *alpha: Outcome, beta: tuple[Outcome, ...] = (), retry: RetryPolicy = ALL) -> None:
         self.alpha, self.beta = FakeBackend(*alpha), FakeBackend(*beta)
-        self.books, self.observe, self.turns = FakeBooks(), Recorder(), FakeTurns()
-        self.hold = accounts(None, self.books, self.observe)
         self.slept: list[float] = []
         self.after_sleep: list[StateUnavailable] = []
-        self.make = story(
-            {"alpha": self.alpha, "beta": self.beta},
-            observe=self.observe,
-            hold=self.hold,
-            turns=self.turns,
-            persistence=persistence,
-            sleep=self.sleep,
-        )
+        backends = {"alpha": self.alpha, "beta": self.beta}
+        self.gateway = Gateway(backends=backends, retry=retry, sleep=self.sleep)
+        self.turns, self.observe = self.gateway.turns, self.gateway.observe
+
+    async def make(self, *about: Any) -> Delivery:
+        """Send a request that shares with none: its spec, caller and catalog."""
+        return await self.gateway.replica().make(image_request(*about, terms=Terms(share=False)))
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -53,16 +49,11 @@ class Scene:
         self.turns.refusals += self.after_sleep
 
     async def booked(self) -> list[Entry]:
-        await self.hold.keep.write()
-        return [entry async for entry in self.books.entries(Span(since=0, until=2**62))]
+        return await self.gateway.entries()
 
     @property
     def asked(self) -> list[int]:
         return [order.spec.n for order in self.alpha.orders]
-
-
-def drawn(made: Made) -> list[bytes]:
-    return [bytes(picture.base64) for picture in made.purchase.pictures]
 
 
 def limited(kind: FailureKind, seconds: float, *, asked: bool = True) -> Failure:
@@ -110,7 +101,7 @@ async def test_who_is_set_aside_is_passed_over() -> None:
     scene = Scene(beta=(purchase("b"),))
     scene.turns.hindrances["alpha"] = limited(FailureKind.SET_ASIDE, 3, asked=False)
     made = await scene.make(spec(), caller(), TWO_WAYS)
-    assert (made.backend, scene.asked, scene.slept) == ("beta", [], [])
+    assert (made.result.backend, scene.asked, scene.slept) == ("beta", [], [])
 
 
 async def test_if_all_are_set_aside_the_first_to_come_back_is_waited_for() -> None:
@@ -120,7 +111,7 @@ async def test_if_all_are_set_aside_the_first_to_come_back_is_waited_for() -> No
         "beta": limited(FailureKind.RATE_LIMITED, 3, asked=False),
     }
     made = await scene.make(spec(), caller(), TWO_WAYS)
-    assert (made.backend, scene.slept) == ("beta", [3])
+    assert (made.result.backend, scene.slept) == ("beta", [3])
 
 
 async def test_waits_add_up() -> None:
@@ -135,7 +126,7 @@ async def test_who_gets_no_turn_goes_to_the_next() -> None:
     scene = Scene(beta=(purchase("b"),))
     scene.turns.refusals.append(replace(BUSY, asked=False))
     made = await scene.make(spec(), caller(), TWO_WAYS)
-    assert (made.backend, scene.slept) == ("beta", [])
+    assert (made.result.backend, scene.slept) == ("beta", [])
     assert [entry.backend for entry in await scene.booked()] == ["beta"]
 
 
@@ -143,7 +134,7 @@ async def test_who_gets_no_turn_goes_to_the_next() -> None:
 async def test_the_missing_part_of_an_order_is_asked_for_where_the_rest_came_from(kind: FailureKind) -> None:
     scene = Scene(purchase("a", "b", "c", "d"), failure(kind), purchase("e", "f"), beta=(purchase("wrong"),))
     made = await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
-    assert (drawn(made), made.backend, made.cost) == ([b"a", b"b", b"c", b"d", b"e", b"f"], "alpha", 6 * CENT)
+    assert (drawn(made), made.result.backend, made.cost) == ([b"a", b"b", b"c", b"d", b"e", b"f"], "alpha", 6 * CENT)
     assert (scene.asked, scene.slept) == ([4, 2, 2], [0.5])
     assert [entry.n for entry in await scene.booked()] == [4, 2]
     assert made.spec.n == 6
@@ -152,9 +143,7 @@ async def test_the_missing_part_of_an_order_is_asked_for_where_the_rest_came_fro
 @pytest.mark.parametrize("kind", FailureKind)
 async def test_all_or_nothing(kind: FailureKind) -> None:
     scene = Scene(failure(kind, "No."), purchase("e", "f"), failure(kind, "No."))
-    with pytest.raises(
-        CallFailed, match=r"2 of 6 pictures were bought and are booked; the rest failed\. No\."
-    ) as failed:
+    with pytest.raises(CallFailed, match=r"2 of 6 images were bought and are booked; the rest failed\. No\.") as failed:
         await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
     assert failed.value.failure.may_be_billed
     assert scene.beta.orders == []
@@ -163,20 +152,20 @@ async def test_all_or_nothing(kind: FailureKind) -> None:
 
 @pytest.mark.parametrize("kind", FailureKind)
 async def test_some_are_enough_if_the_operator_says_so(kind: FailureKind) -> None:
-    scene = Scene(failure(kind), purchase("e", "f"), failure(kind), persistence=SOME)
+    scene = Scene(failure(kind), purchase("e", "f"), failure(kind), retry=SOME)
     made = await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
     assert (drawn(made), made.spec.n) == ([b"e", b"f"], 6)
     assert made.cost == sum(entry.cost for entry in await scene.booked())
 
 
-@pytest.mark.parametrize("persistence", [ALL, SOME])
-async def test_the_rest_that_is_not_admitted_any_more(persistence: Persistence) -> None:
-    scene = Scene(failure(FailureKind.OVERLOADED), purchase("e", "f"), persistence=persistence)
+@pytest.mark.parametrize("retry", [ALL, SOME])
+async def test_the_rest_that_is_not_admitted_any_more(retry: RetryPolicy) -> None:
+    scene = Scene(failure(FailureKind.OVERLOADED), purchase("e", "f"), retry=retry)
     scene.after_sleep.append(StateUnavailable("The gateway's state does not answer."))
-    if persistence is SOME:
+    if retry is SOME:
         assert drawn(await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)) == [b"e", b"f"]
         return
-    with pytest.raises(CallFailed, match=r"2 of 6 pictures were bought .* state does not answer"):
+    with pytest.raises(CallFailed, match=r"2 of 6 images were bought .* state does not answer"):
         await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
 
 
@@ -194,7 +183,7 @@ async def test_who_delivers_more_than_was_asked_makes_up_for_the_rest() -> None:
 
 
 async def test_what_a_vendor_does_not_deliver_is_not_asked_for_again() -> None:
-    scene = Scene(purchase("a", "b", "c"), persistence=SOME)
+    scene = Scene(purchase("a", "b", "c"), retry=SOME)
     made = await scene.make(spec(n=4), caller(), FOUR_AT_ONCE)
     assert (drawn(made), scene.asked) == ([b"a", b"b", b"c"], [4])
 
@@ -211,7 +200,7 @@ async def test_a_permanent_failure_is_not_repeated_and_the_next_backend_is_asked
     misdirected = replace(failure(FailureKind.SERVER_ERROR), permanent=True)
     scene = Scene(misdirected, beta=(purchase("b"),))
     made = await scene.make(spec(), caller(), TWO_WAYS)
-    assert (made.backend, scene.asked, scene.slept) == ("beta", [1], [])
+    assert (made.result.backend, scene.asked, scene.slept) == ("beta", [1], [])
     alone = Scene(misdirected)
     with pytest.raises(CallFailed) as failed:
         await alone.make(spec(), caller(), catalog())

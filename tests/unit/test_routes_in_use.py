@@ -1,4 +1,4 @@
-"""Routes in the one story: what is sent, booked, shown and noted, and whom a bound team is served by."""
+"""Routes that serve a request: what is sent, posted, shown and noted, and which backends serve a restricted team."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,32 +9,29 @@ from service.domain.booking import Caller
 from service.domain.catalog import Catalog
 from service.domain.errors import FailureKind, NotAllowed
 from service.domain.images import Spec
-from service.domain.ledger import Basis, Entry, Source
+from service.domain.ledger import Basis, Source
 from service.domain.outcomes import Partial
 from service.domain.routing import SANDBOX
 from service.domain.teams import Team
 from service.domain.terms import Terms
-from service.usecases.accounts import Span
-from service.usecases.buy_once import Policy, place_of
-from service.usecases.buy_pictures import Counted, Wish
-from service.usecases.make_images import Asked, MakeImages, nobody
+from service.usecases.generate.delivery import Delivery
+from service.usecases.generate.flight_names import cache_key
+from service.usecases.generate.result_cache import CachePolicy
+from service.usecases.requests import NullListener
 from tests.fakes.backends import FakeBackend
-from tests.fakes.books import FakeBooks
 from tests.fakes.builders import (
     KEY,
-    accounts,
     caller,
     catalog,
     failure,
-    maker,
+    image_request,
     model,
     price,
     purchase,
     route,
     spec,
-    story,
 )
-from tests.fakes.ledger import FakeLedger
+from tests.fakes.gateway import Gateway, images_from
 
 MEDIUM = catalog(
     model(
@@ -46,61 +43,55 @@ MEDIUM = catalog(
 )
 
 
-def of(**bounds: Any) -> Caller:
-    """Somebody of a team that may not use every backend."""
+def bounded(**bounds: Any) -> Caller:
+    """A caller of a team that may not use every backend."""
     return caller(key=replace(KEY, team=Team(name="search", **bounds)))
 
 
-class Books:
-    """What is booked by a story."""
-
-    def __init__(self) -> None:
-        self._books = FakeBooks()
-        self.hold = accounts(FakeLedger(counted=True), self._books)
-
-    async def entries(self) -> list[Entry]:
-        await self.hold.keep.write()
-        return [entry async for entry in self._books.entries(Span(since=0, until=2**62))]
+async def ask(gateway: Gateway, wanted: Spec, known: Catalog) -> Delivery:
+    """Send a request that shares with none."""
+    return await gateway.replica().make(image_request(wanted, None, known, terms=Terms(share=False)))
 
 
 @pytest.mark.parametrize(("said", "drawn"), [(None, "medium"), ("medium", "medium"), ("low", "low")])
 async def test_the_tier_of_a_route_is_told_and_booked_where_the_vendor_leaves_it_unsaid(
     said: str | None, drawn: str
 ) -> None:
-    alpha, books = FakeBackend(purchase(tier=said)), Books()
+    alpha = FakeBackend(purchase(tier=said))
+    gateway = Gateway(backends={"alpha": alpha})
 
-    made = await story({"alpha": alpha}, hold=books.hold)(spec(tier="medium"), caller(), MEDIUM)
+    made = await ask(gateway, spec(tier="medium"), MEDIUM)
 
-    (entry,) = await books.entries()
-    assert (alpha.orders[0].spec.tier, made.purchase.tier) == (None, drawn)
+    (entry,) = await gateway.entries()
+    assert (alpha.orders[0].spec.tier, made.result.purchase.tier) == (None, drawn)
     assert (entry.tier, entry.resolved_tier, entry.cost, entry.basis) == ("medium", drawn, 53_000_000, Basis.TABLE)
 
 
 async def test_a_tier_left_open_is_booked_as_the_one_that_the_route_delivers() -> None:
-    books = Books()
+    gateway = Gateway(backends={"alpha": FakeBackend(purchase())})
 
-    made = await story({"alpha": FakeBackend(purchase())}, hold=books.hold)(spec(), caller(), MEDIUM)
+    made = await ask(gateway, spec(), MEDIUM)
 
-    (entry,) = await books.entries()
-    assert (entry.tier, entry.resolved_tier, made.purchase.tier, made.notes) == (None, "medium", "medium", ())
+    (entry,) = await gateway.entries()
+    assert (entry.tier, entry.resolved_tier, made.result.purchase.tier, made.notes) == (None, "medium", "medium", ())
 
 
 async def test_what_was_lost_on_the_way_is_booked_as_that_tier_too() -> None:
-    books, broken = Books(), FakeBackend(failure(FailureKind.TIMED_OUT))
+    gateway = Gateway(backends={"alpha": FakeBackend(failure(FailureKind.TIMED_OUT))})
 
     with pytest.raises(Exception, match="It did not work"):
-        await story({"alpha": broken}, hold=books.hold)(spec(tier="medium"), caller(), MEDIUM)
+        await ask(gateway, spec(tier="medium"), MEDIUM)
 
-    (entry,) = await books.entries()
+    (entry,) = await gateway.entries()
     assert (entry.tier, entry.resolved_tier, entry.basis) == ("medium", "medium", Basis.UNCONFIRMED)
 
 
 async def test_another_tier_goes_elsewhere() -> None:
     alpha, beta = FakeBackend(), FakeBackend(purchase())
 
-    made = await story({"alpha": alpha, "beta": beta})(spec(tier="high"), caller(), MEDIUM)
+    made = await images_from({"alpha": alpha, "beta": beta})(spec(tier="high"), caller(), MEDIUM)
 
-    assert (made.backend, beta.orders[0].spec.tier, made.notes) == ("beta", "high", ())
+    assert (made.result.backend, beta.orders[0].spec.tier, made.notes) == ("beta", "high", ())
 
 
 NOTED = catalog(
@@ -129,7 +120,7 @@ NOTED = catalog(
     ],
 )
 async def test_what_was_emulated_is_noted(wish: Spec, drawn: list[Any], told: tuple[str, ...]) -> None:
-    made = await story({"alpha": FakeBackend(*drawn)})(wish, caller(), NOTED)
+    made = await images_from({"alpha": FakeBackend(*drawn)})(wish, caller(), NOTED)
 
     assert made.notes == told
 
@@ -137,26 +128,19 @@ async def test_what_was_emulated_is_noted(wish: Spec, drawn: list[Any], told: tu
 async def test_what_is_noted_is_what_the_route_did_that_served() -> None:
     alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(purchase(output_format="webp"))
 
-    made = await story({"alpha": alpha, "beta": beta})(spec(output_format="webp", tier="medium"), caller(), NOTED)
+    made = await images_from({"alpha": alpha, "beta": beta})(spec(output_format="webp", tier="medium"), caller(), NOTED)
 
-    assert (made.backend, made.notes) == ("beta", ())
+    assert (made.result.backend, made.notes) == ("beta", ())
 
 
-class Asking:
-    """A use case that keeps what it buys, with all that can be asked of it."""
+class Previews(NullListener):
+    """Keeps the previews that it is sent."""
 
-    def __init__(self, known: Catalog, shared: bool = False, **backends: FakeBackend) -> None:
-        self._make: MakeImages = maker(backends, policy=Policy(seconds=60, shared=shared))
-        self._known = known
+    def __init__(self) -> None:
         self.shown: list[Partial] = []
 
-    async def __call__(self, wish: Spec, who: Caller, partials: int = 0) -> Any:
-        async def show(partial: Partial) -> None:
-            self.shown.append(partial)
-
-        return await self._make(
-            Asked(spec=wish, caller=who, catalog=self._known, terms=Terms(), partials=partials, show=show)
-        )
+    async def on_preview(self, preview: Partial) -> None:
+        self.shown.append(preview)
 
 
 @pytest.mark.parametrize(
@@ -172,23 +156,24 @@ class Asking:
 async def test_previews_that_did_not_come_are_noted(
     wanted: int, has: int, n: int, shown: int, told: tuple[str, ...]
 ) -> None:
-    ask = Asking(catalog(), alpha=FakeBackend(purchase(*"ab"[:n]), previews=has))
+    listener, alpha = Previews(), FakeBackend(purchase(*"ab"[:n]), previews=has)
+    replica = Gateway(backends={"alpha": alpha}).replica()
 
-    share = await ask(spec(n=n), caller(), wanted)
+    delivery = await replica.make(image_request(spec(n=n), partials=wanted), listener)
 
-    assert (len(ask.shown), share.notes) == (shown, told)
+    assert ([preview.index for preview in listener.shown], delivery.notes) == ([*range(shown)], told)
 
 
 async def test_a_hit_carries_no_notes() -> None:
-    ask = Asking(NOTED, alpha=FakeBackend(purchase("Zm94")))
+    replica = Gateway(backends={"alpha": FakeBackend(purchase("Zm94"))}).replica()
 
-    first, second = [await ask(spec(tier="medium"), caller()) for _ in range(2)]
+    first, second = [await replica.make(image_request(spec(tier="medium"), None, NOTED)) for _ in range(2)]
 
     assert (first.source, first.notes) == (Source.MISS, ("tier=medium by route",))
     assert (second.source, second.notes, second.result.purchase.tier) == (Source.HIT, (), "medium")
 
 
-TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta"), route(backend=SANDBOX))))
+TWO_ROUTES = catalog(model(routes=(route(backend="alpha"), route(backend="beta"), route(backend=SANDBOX))))
 
 
 @pytest.mark.parametrize(
@@ -203,9 +188,9 @@ TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta"), 
 async def test_a_bound_team_is_served_by_whom_it_may_use(bounds: dict[str, Any], backend: str) -> None:
     backends = {name: FakeBackend(purchase()) for name in ("alpha", "beta", SANDBOX)}
 
-    made = await story(backends)(spec(), of(**bounds), TWO_WAYS)
+    made = await images_from(backends)(spec(), bounded(**bounds), TWO_ROUTES)
 
-    assert made.backend == backend
+    assert made.result.backend == backend
     assert [name for name, each in backends.items() if each.orders] == [backend]
 
 
@@ -213,7 +198,7 @@ async def test_a_bound_team_is_not_served_by_another_when_its_own_fails() -> Non
     alpha, beta = FakeBackend(*[failure(FailureKind.OVERLOADED)] * 2), FakeBackend()
 
     with pytest.raises(Exception, match="It did not work"):
-        await story({"alpha": alpha, "beta": beta})(spec(), of(backends=frozenset({"alpha"})), TWO_WAYS)
+        await images_from({"alpha": alpha, "beta": beta})(spec(), bounded(backends=frozenset({"alpha"})), TWO_ROUTES)
 
     assert beta.orders == []
 
@@ -222,19 +207,20 @@ async def test_who_may_use_nobody_is_refused_before_anything_is_bought() -> None
     alpha = FakeBackend()
 
     with pytest.raises(NotAllowed, match="may not use the backend 'alpha', and no other one can draw this"):
-        await story({"alpha": alpha})(spec(), of(barred_backends=frozenset({"alpha"})), TWO_WAYS)
+        await images_from({"alpha": alpha})(spec(), bounded(barred_backends=frozenset({"alpha"})), TWO_ROUTES)
 
     assert alpha.orders == []
 
 
 async def test_where_teams_share_a_bound_one_is_not_served_with_what_another_backend_drew() -> None:
     alpha, beta = FakeBackend(purchase("Zm94")), FakeBackend(purchase("b3ds"), purchase("Y2F0"))
-    ask = Asking(TWO_WAYS, shared=True, alpha=alpha, beta=beta)
+    gateway = Gateway(backends={"alpha": alpha, "beta": beta}, cache=CachePolicy(seconds=60, shared=True))
+    replica = gateway.replica()
 
-    free = await ask(spec(), caller())
-    pinned = await ask(spec(), of(backends=frozenset({"beta"})))
-    again = await ask(spec(), of(backends=frozenset({"beta"})))
-    barred = await ask(spec(), of(barred_backends=frozenset({"alpha"})))
+    free = await replica.make(image_request(spec(), caller(), TWO_ROUTES))
+    pinned = await replica.make(image_request(spec(), bounded(backends=frozenset({"beta"})), TWO_ROUTES))
+    again = await replica.make(image_request(spec(), bounded(backends=frozenset({"beta"})), TWO_ROUTES))
+    barred = await replica.make(image_request(spec(), bounded(barred_backends=frozenset({"alpha"})), TWO_ROUTES))
 
     assert [each.result.backend for each in (free, pinned, again, barred)] == ["alpha", "beta", "beta", "beta"]
     assert [each.source for each in (free, pinned, again, barred)] == [
@@ -245,22 +231,8 @@ async def test_where_teams_share_a_bound_one_is_not_served_with_what_another_bac
     ]
 
 
-def test_a_team_without_bounds_has_the_names_that_it_always_had() -> None:
-    wish = Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody)
-    bound = replace(wish, caller=of(backends=frozenset({"alpha", "beta"})))
+def test_a_team_without_bounds_has_the_cache_keys_that_it_always_had() -> None:
+    plain, restricted = image_request(), image_request(None, bounded(backends=frozenset({"alpha", "beta"})))
 
-    assert place_of(wish, Terms(), shared=True) != place_of(bound, Terms(), shared=True)
-    assert place_of(wish, Terms(), shared=True) == place_of(replace(wish, caller=of()), Terms(), shared=True)
-
-
-async def test_every_preview_is_counted_and_shown() -> None:
-    seen = []
-
-    async def show(partial: Partial) -> None:
-        seen.append(partial.index)
-
-    counted = Counted(show)
-    for index in range(3):
-        await counted(Partial(base64=b"", index=index))
-
-    assert (counted.shown, seen) == (3, [0, 1, 2])
+    assert cache_key(plain, shared=True) != cache_key(restricted, shared=True)
+    assert cache_key(plain, shared=True) == cache_key(image_request(None, bounded()), shared=True)
