@@ -5,14 +5,18 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trustme
 
 from service.adapters.backends.http import HttpBackend, HttpSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size, Spec
+from service.domain.outcomes import Partial, Purchase
+from service.usecases.requests import NULL_LISTENER, NullListener, UpstreamRequest
 from service.domain.outcomes import Purchase
 from service.usecases.requests import UpstreamRequest
 from tests.fakes.backends import call
@@ -20,6 +24,12 @@ from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
 from tests.support.pictures import png
 from tests.support.vendor_host import uploaded
+
+LIMITED = {
+    "x-ratelimit-limit-requests": "500",
+    "x-ratelimit-remaining-requests": "0",
+    "x-ratelimit-reset-requests": "2s",
+}
 
 
 def order(wanted: Spec | None = None) -> UpstreamRequest:
@@ -99,12 +109,46 @@ async def test_calls_that_are_cancelled_leak_no_connection(openai_sim: Simulator
             openai_sim.answer(Answer(hold=True), Answer(hold=True))
             calls = [asyncio.create_task(call(made, order())) for _ in range(2)]
             await asyncio.to_thread(openai_sim.await_in_flight, 2)
-            for call in calls:
-                call.cancel()
+            for task in calls:
+                task.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
             openai_sim.reset()
         outcomes = await asyncio.gather(*(call(made, order()) for _ in range(4)))
         assert all(isinstance(outcome, Purchase) for outcome in outcomes)
+
+
+class Previews(NullListener):
+    """Keeps the previews that it is sent."""
+
+    def __init__(self) -> None:
+        self.indices: list[int] = []
+
+    async def on_preview(self, preview: Partial) -> None:
+        self.indices.append(preview.index)
+
+
+async def test_a_reply_has_the_limits_of_the_account_and_counts_the_previews(openai_sim: Simulator) -> None:
+    listener = Previews()
+
+    async with backend(openai_sim.base_url) as made:
+        reply = await made.generate(replace(order(), partials=2), listener)
+
+    assert isinstance(reply.outcome, Purchase), reply.outcome
+    assert (listener.indices, reply.previews) == ([0, 1], 2)
+    assert ("requests", 499, 500) in [(room.measure, room.left, room.limit) for room in reply.headrooms]
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(status=429, body=b"{}", headers=LIMITED), Answer(fault="close_mid_body", headers=LIMITED)]
+)
+async def test_a_failure_has_the_limits_of_the_account_too(openai_sim: Simulator, answer: Answer) -> None:
+    openai_sim.answer(answer)
+
+    async with backend(openai_sim.base_url) as made:
+        reply = await made.generate(order(), NULL_LISTENER)
+
+    assert isinstance(reply.outcome, Failure)
+    assert ("requests", 0, 500) in [(room.measure, room.left, room.limit) for room in reply.headrooms]
 
 
 async def test_a_proxy_is_used_and_its_refusal_is_not_a_sent_call(openai_sim: Simulator) -> None:

@@ -9,6 +9,8 @@ from service.domain.errors import StateUnavailable
 from service.usecases.background import PREFIX, Fatal, in_background, log_lost_errors
 from service.usecases.detached import Detached
 from service.usecases.events import Crashed
+from service.usecases.generate.flight_names import CacheKey
+from service.usecases.generate.single_flight import Flight
 from service.usecases.keep_books import KeepBooks, Pace
 from tests.fakes.books import FakeBooks
 from tests.fakes.flights import FakeFlights
@@ -133,22 +135,20 @@ async def test_a_caller_who_waits_is_told_and_the_log_is_not() -> None:
     assert told.events == []
 
 
-async def test_a_heartbeat_that_fails_once_goes_on() -> None:
-    told, beats, again = Recorder(), 0, asyncio.Event()
-    log_lost_errors(told)
+async def test_a_lease_whose_extension_fails_once_is_extended_again() -> None:
+    observe, again = Recorder(), asyncio.Event()
+    log_lost_errors(observe)
 
-    async def beat() -> None:
-        nonlocal beats
-        beats += 1
-        if beats == 1:
-            raise KeyError
-        again.set()
+    class Failing(FakeFlights):
+        async def extend(self, *_: object) -> None:
+            if not observe.of(Crashed):
+                raise KeyError
+            again.set()
 
-    heart = Beat(0, beat)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10), build_single_flight(Failing(), lease=0).join(Flight(key=CacheKey("search", "fox"))):
         await again.wait()
-    heart.stop()
-    (crash,) = told.of(Crashed)
+
+    (crash,) = observe.of(Crashed)
     assert crash.error == "KeyError"
 
 

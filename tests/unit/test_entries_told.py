@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.booking import claim, undelivered
 from service.domain.errors import StateUnavailable
-from service.domain.ledger import Claim, Entry, HoldState, Source, Status
+from service.domain.ledger import Claim, Entry, Source, Status
 from service.domain.routing import Plan
 from service.usecases.accounts import Posted, Span
 from service.usecases.events import EntriesWritten, EntryPosted, HoldVoided
@@ -66,7 +66,8 @@ async def agreed(money: HoldMoney, books: FakeBooks, observe: Recorder) -> list[
 
 async def test_posted_and_voided() -> None:
     money, books, observe = scene(FakeLedger(counted=True))
-    async with money("search", [wanted("a"), wanted("b")], [], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], []) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.void("b")
     assert await agreed(money, books, observe) == ["a"]
@@ -76,7 +77,8 @@ async def test_posted_and_voided() -> None:
 
 async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
     money, books, observe = scene(Mute(counted=True))
-    async with money("search", [wanted("a")], [], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], []) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
     assert observe.of(EntryPosted) == []
     await money.keep.extend()
@@ -86,7 +88,8 @@ async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
 async def test_two_that_try_at_once_tell_once() -> None:
     ledger = Slow(counted=True)
     money, books, observe = scene(ledger)
-    async with money("search", [wanted("a")], [], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], []) as held:
+        await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
         ledger.down = False
@@ -97,7 +100,8 @@ async def test_two_that_try_at_once_tell_once() -> None:
 async def test_who_comes_too_late_has_posted_nothing() -> None:
     ledger = FakeLedger(counted=True)
     money, books, observe = scene(ledger)
-    async with money("search", [wanted("a")], [], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], []) as held:
+        await held.mark_sent()
         ledger.now += 61_000_000
         await money.keep.sweep()
         await held.post(paid(held, "a"))
@@ -109,7 +113,8 @@ async def test_who_comes_too_late_has_posted_nothing() -> None:
 async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
     ledger = FakeLedger(counted=True)
     money, books, observe = scene(ledger)
-    async with money("search", [wanted("a"), wanted("b")], [], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], []) as held:
+        await held.mark_sent()
         await held.post(paid(held, "b"))
     ledger.now += 61_000_000
     books.down = fails_first
@@ -126,7 +131,8 @@ async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: b
 async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
     ledger = FakeLedger(counted=True)
     money, _, _ = scene(ledger)
-    async with money("search", [wanted("a"), wanted("b")], [], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], []) as held:
+        await held.mark_sent()
         backlog = money.keep.backlog()
         assert (backlog.holds, backlog.held) == ({"search": 2}, {"search": 2 * wanted("a").quote})
         assert (backlog.waiting, backlog.oldest, backlog.owed) == (0, None, 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -53,7 +54,8 @@ def paid(held: Held, name: str) -> Entry:
 async def test_what_was_sent_and_posted_is_booked() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         assert await used(ledger) == 2 * CENT
         await held.post(paid(held, "a"))
         await held.void("b")
@@ -63,12 +65,20 @@ async def test_what_was_sent_and_posted_is_booked() -> None:
     assert not await ledger.waiting("search", 9)
 
 
-async def test_what_was_never_sent_is_given_back() -> None:
-    ledger = FakeLedger(counted=True)
-    with pytest.raises(ValueError, match="a link that is gone"):
-        async with accounts(ledger)("search", [wanted("a")], [DAY], HoldState.PENDING):
-            raise ValueError("a link that is gone")
-    assert await used(ledger) == 0
+@pytest.mark.parametrize("state", [HoldState.PENDING, HoldState.SENT])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *, fails: bool) -> None:
+    ledger, books = FakeLedger(counted=True), FakeBooks()
+    money = accounts(ledger, books)
+
+    with suppress(ZeroDivisionError):
+        async with money("search", [wanted("a"), wanted("b")], [DAY], state):
+            assert await used(ledger) == 2 * CENT
+            if fails:
+                raise ZeroDivisionError
+    await money.keep.write()
+
+    assert (await used(ledger), await booked(books)) == (0, [])
 
 
 async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None:
@@ -89,7 +99,8 @@ async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None
 async def test_a_call_that_goes_on_keeps_its_hold() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], [DAY]) as held:
+        await held.mark_sent()
         for _ in range(5):
             ledger.now += 40_000_000
             await money.keep.extend()
@@ -101,7 +112,7 @@ async def test_a_call_that_goes_on_keeps_its_hold() -> None:
 async def test_a_limit_without_room_holds_nothing() -> None:
     ledger = FakeLedger(counted=True)
     with pytest.raises(LimitExceeded):
-        async with accounts(ledger)("search", [wanted(str(n)) for n in range(4)], [DAY], HoldState.SENT):
+        async with accounts(ledger)("search", [wanted(str(n)) for n in range(4)], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == 0
 
@@ -110,7 +121,7 @@ async def test_a_store_that_is_away_admits_nobody() -> None:
     ledger = FakeLedger(counted=True)
     ledger.down = True
     with pytest.raises(StateUnavailable):
-        async with accounts(ledger)("search", [wanted("a")], [DAY], HoldState.SENT):
+        async with accounts(ledger)("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -131,7 +142,7 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
     money = accounts(ledger)
     ledger.mumbles = True
     with pytest.raises(StateUnavailable):
-        async with money("search", [wanted("a")], [DAY], HoldState.SENT):
+        async with money("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == CENT
     await money.keep.extend()
@@ -141,7 +152,8 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
 async def test_a_settlement_waits_for_the_store() -> None:
     ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
     money = accounts(ledger, books, observe)
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
         await held.void("b")
@@ -156,7 +168,8 @@ async def test_entries_wait_for_the_books() -> None:
     ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
     money = accounts(ledger, books, observe)
     books.down = True
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
     await money.keep.write()
@@ -173,7 +186,8 @@ async def test_entries_wait_for_the_books() -> None:
 async def test_what_another_replica_left_behind_is_written_by_the_leader() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     gone, here = accounts(ledger, books), accounts(ledger, books)
-    async with gone("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+    async with gone("search", [wanted("a")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
     await here.keep.sweep()
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
@@ -185,7 +199,8 @@ async def test_one_replica_sweeps() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     other = accounts(ledger, books)
     assert await ledger.lead("somebody else", 60)
-    async with other("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+    async with other("search", [wanted("a")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
     await other.keep.sweep()
     assert not await booked(books)
@@ -194,7 +209,8 @@ async def test_one_replica_sweeps() -> None:
 async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
     ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
     money = accounts(ledger, books, observe)
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
     await money.keep.write()
@@ -207,7 +223,8 @@ async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
 
 async def enter(money: HoldMoney, name: str) -> bool:
     try:
-        async with money("search", [wanted(name)], [DAY], HoldState.SENT):
+        async with money("search", [wanted(name)], [DAY]) as held:
+            await held.mark_sent()
             return True
     except LimitExceeded:
         return False
@@ -217,7 +234,7 @@ async def test_without_the_books_lost_counters_admit_nobody() -> None:
     ledger, books = FakeLedger(), FakeBooks()
     books.down = True
     with pytest.raises(StateUnavailable, match="the ledger does not answer"):
-        async with accounts(ledger, books)("search", [wanted("a")], [DAY], HoldState.SENT):
+        async with accounts(ledger, books)("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -231,7 +248,8 @@ async def test_behind_the_requests_entries_are_written_and_leases_extended() -> 
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books, pace=Pace(write=0.0, sweep=0.002, lease=0.003))
     behind = asyncio.create_task(money.keep.run())
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
 
         async def one_is_booked() -> bool:
@@ -255,7 +273,8 @@ async def test_behind_the_requests_entries_are_written_and_leases_extended() -> 
 async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_back() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
     ledger.down = True
     await money.keep.write()
@@ -270,7 +289,8 @@ async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(keep_books, "MOST_IN_MEMORY", 0)
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
     await money.keep.write()
     assert not await booked(books)
@@ -289,7 +309,7 @@ class Forgetful(FakeLedger):
 
 async def test_a_store_that_loses_its_counters_again_admits_nobody() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with accounts(Forgetful())("search", [wanted("a")], [DAY], HoldState.SENT):
+        async with accounts(Forgetful())("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -302,7 +322,7 @@ class Restless(FakeLedger):
 
 async def test_a_rebuild_that_never_succeeds_is_given_up() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with accounts(Restless())("search", [wanted("a")], [DAY], HoldState.SENT):
+        async with accounts(Restless())("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -323,7 +343,8 @@ class Slow(FakeBooks):
 async def test_two_who_write_at_once_lose_nothing() -> None:
     ledger, books = FakeLedger(counted=True), Slow()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
         first, second = (asyncio.create_task(money.keep.write()) for _ in range(2))
         await asyncio.sleep(0)
@@ -341,7 +362,8 @@ async def test_two_who_write_at_once_lose_nothing() -> None:
 async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a"), wanted("b")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+        await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
         await held.void("b")
@@ -358,7 +380,8 @@ async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
 async def test_a_report_without_the_books_is_none() -> None:
     ledger, books = FakeLedger(counted=True), FakeBooks()
     money = accounts(ledger, books)
-    async with money("search", [wanted("a")], [DAY], HoldState.SENT) as held:
+    async with money("search", [wanted("a")], [DAY]) as held:
+        await held.mark_sent()
         await held.post(paid(held, "a"))
     books.down = True
     with pytest.raises(BooksUnavailable):

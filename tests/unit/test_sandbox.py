@@ -17,6 +17,7 @@ from service.domain.outcomes import Purchase, Usage
 from service.domain.pricing import Price, TokenRates, Tokens
 from service.usecases.ports import Backend
 from service.usecases.requests import UpstreamRequest
+from tests.fakes.backends import call
 
 RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000)
 DAY = date(2026, 11, 20)

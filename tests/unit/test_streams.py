@@ -1,158 +1,182 @@
-"""A story that is watched: previews one at a time, a word now and then, and nobody who leaves holds anything up."""
+"""A running request: previews one at a time, a sign of life now and then, and no caller that leaves holds it up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import pytest
 
-from service.api.streams import Watched, completed, preview
+from service.api.edge import Line, Progress
+from service.api.errors import Ended
+from service.api.streams import RunningRequest, completed, preview
 from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.ledger import Admission
 from service.domain.limits import Limit, Measure, Standing
 from service.domain.outcomes import Partial, Usage
-from service.usecases.buy_pictures import Wish
-from service.usecases.make_images import nobody
-from service.usecases.ports import Show
-from service.usecases.share import Share, bought
-from tests.fakes.builders import caller, model, purchase, result, spec
+from service.usecases.generate.delivery import Delivery, bought
+from tests.fakes.builders import image_request, purchase, result, spec
 
-FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
-SHARE = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody))
-Depart = Callable[[], Awaitable[None]]
+TEAM_DAY = Standing(limit=Limit("team", Measure.DAY, 5), used=1, resets_in=1)
+PER_MINUTE = Standing(limit=Limit("team", Measure.REQUESTS, 5), used=1, resets_in=1)
+FULL = LimitExceeded("No.", TEAM_DAY)
+DELIVERY = bought(result(), image_request())
 
 
 def partial(index: int) -> Partial:
     return Partial(base64=b"Zm94", index=index)
 
 
-async def heard(watched: Watched) -> list[int | None]:
-    return [moment.index if moment else None async for moment in watched.moments()]
+def waiting(seconds: float = 60) -> RunningRequest:
+    """A request that is not served yet, whose caller hears something every few seconds."""
+    return RunningRequest(Line("req_1", 0.0, lambda: 0.0), seconds)
 
 
-async def test_previews_come_in_order_and_the_share_last() -> None:
-    async def story(show: Show, depart: Depart) -> Share:
-        await depart()
-        for index in range(3):
-            await show(partial(index))
-        return SHARE
-
-    watched = Watched(story, 10)
-    assert await heard(watched) == [0, 1, 2]
-    assert watched.share.result() is SHARE
+def started(making: Awaitable[Delivery], running: RunningRequest) -> RunningRequest:
+    running.start(making)
+    return running
 
 
-async def test_whoever_waits_hears_something() -> None:
+async def indices(running: RunningRequest) -> list[int | None]:
+    return [event.index if event else None async for event in running.events()]
+
+
+async def send_previews(running: RunningRequest, number: int) -> Delivery:
+    for index in range(number):
+        await running.on_preview(partial(index))
+    return DELIVERY
+
+
+async def test_previews_come_in_order_and_the_delivery_last() -> None:
+    running = waiting()
+    running.start(send_previews(running, 3))
+
+    assert await indices(running) == [0, 1, 2]
+    assert running.delivery.result() is DELIVERY
+
+
+async def test_a_caller_that_waits_hears_something() -> None:
     gate = asyncio.Event()
 
-    async def story(show: Show, depart: Depart) -> Share:
-        del show, depart
+    async def make() -> Delivery:
         await gate.wait()
-        return SHARE
+        return DELIVERY
 
-    watched, words = Watched(story, 0.001), 0
-    async for moment in watched.moments():
-        assert moment is None
-        words += 1
-        if words == 3:
+    running, signs = started(make(), waiting(0.001)), 0
+    async for event in running.events():
+        assert event is None
+        signs += 1
+        if signs == 3:
             gate.set()
-    assert words >= 3
+
+    assert signs >= 3
 
 
-async def test_it_has_begun_when_the_vendor_is_asked() -> None:
-    gate = asyncio.Event()
+async def test_a_response_begins_when_the_backend_is_called() -> None:
+    gate, running = asyncio.Event(), waiting()
 
-    async def story(show: Show, depart: Depart) -> Share:
-        del show
-        await depart()
+    async def make() -> Delivery:
+        running.on_sent()
         await gate.wait()
-        return SHARE
+        return DELIVERY
 
-    watched = Watched(story, 60)
-    await watched.begun()
-    assert not watched.share.done()
+    running.start(make())
+    await running.sent_or_done()
+
+    assert not running.delivery.done()
     gate.set()
-    assert await watched.share is SHARE
+    assert await running.delivery is DELIVERY
 
 
 @pytest.mark.parametrize("error", [FULL, StateUnavailable("Away.")])
-async def test_what_is_refused_before_has_not_begun(error: Exception) -> None:
-    async def story(*_: object) -> Share:
+async def test_a_response_that_is_refused_before_has_not_begun(error: Exception) -> None:
+    async def make() -> Delivery:
         raise error
 
-    watched = Watched(story, 60)
-    await watched.begun()
-    assert watched.share.exception() is error
+    running = started(make(), waiting())
+    await running.sent_or_done()
+
+    assert running.delivery.exception() is error
 
 
-async def test_a_preview_does_not_wait_for_a_caller_who_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_limits_are_put_into_the_headers_and_progress_is_noted() -> None:
+    line = Line("req_1", 0.0, lambda: 0.0)
+    running = RunningRequest(line, 60)
+
+    running.on_admitted(Admission(held_at=1, standings=(PER_MINUTE,)))
+    steps = [line.progress]
+    running.on_sent()
+    steps.append(line.progress)
+
+    assert steps == [Progress.ADMITTED, Progress.ASKED]
+    assert line.headers["x-ratelimit-remaining-requests"] == "4"
+
+
+async def test_a_preview_does_not_wait_for_a_caller_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 3600)
-    shown: list[int] = []
+    running = waiting()
+    purchases = [asyncio.create_task(send_previews(running, 5))]
+    running.start(asyncio.shield(purchases[0]))
 
-    async def purchase_of_its_own(show: Show) -> None:
-        for index in range(5):
-            await show(partial(index))
-            shown.append(index)
-
-    buying: list[asyncio.Task[None]] = []
-
-    async def story(show: Show, depart: Depart) -> Share:
-        del depart
-        buying.append(asyncio.create_task(purchase_of_its_own(show)))
-        await asyncio.shield(buying[0])
-        return SHARE
-
-    watched = Watched(story, 60)
-    moments = watched.moments()
-    assert await anext(moments) == partial(0)
-    watched.leave()
-    await moments.aclose()
+    events = running.events()
+    assert await anext(events) == partial(0)
+    running.leave()
+    await events.aclose()
     async with asyncio.timeout(30):
-        await buying[0]
-    assert shown == [0, 1, 2, 3, 4]
+        assert await purchases[0] is DELIVERY
+
     with pytest.raises(asyncio.CancelledError):
-        await watched.share
+        await running.delivery
 
 
-async def test_however_many_previews_wait_for_a_caller_who_left_all_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_previews_that_wait_for_a_caller_that_left_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 3600)
-    waiting: list[asyncio.Future[None]] = []
-    first = asyncio.Event()
+    running, first = waiting(), asyncio.Event()
+    previews: list[asyncio.Future[None]] = []
 
-    async def story(show: Show, depart: Depart) -> Share:
-        del depart
-        await show(partial(0))
-        waiting.extend(asyncio.ensure_future(show(partial(index))) for index in range(1, 4))
+    async def make() -> Delivery:
+        await running.on_preview(partial(0))
+        previews.extend(asyncio.ensure_future(running.on_preview(partial(index))) for index in range(1, 4))
         first.set()
         await asyncio.Event().wait()
-        return SHARE
+        return DELIVERY
 
-    watched = Watched(story, 60)
+    running.start(make())
     await first.wait()
     await asyncio.sleep(0)
-    watched.leave()
+    running.leave()
 
     async with asyncio.timeout(30):
-        await asyncio.gather(*waiting)
+        await asyncio.gather(*previews)
     with pytest.raises(asyncio.CancelledError):
-        await watched.share
+        await running.delivery
 
 
-async def test_a_reader_who_is_too_slow_misses_previews(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_misses_previews(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 0.001)
+    running = waiting()
+    running.start(send_previews(running, 5))
 
-    async def story(show: Show, depart: Depart) -> Share:
-        del depart
-        for index in range(5):
-            await show(partial(index))
-        return SHARE
+    await running.delivery
 
-    watched = Watched(story, 60)
-    await watched.share
-    assert await heard(watched) == [0]
+    assert await indices(running) == [0]
 
 
-def test_what_a_vendor_left_unsaid_is_auto() -> None:
+async def test_a_caller_is_answered_when_the_replica_goes_away() -> None:
+    async def make() -> Delivery:
+        await asyncio.Event().wait()
+        return DELIVERY
+
+    running = started(make(), waiting())
+    await asyncio.sleep(0)
+    running.end()
+
+    with pytest.raises(Ended):
+        await running.delivery
+
+
+def test_values_that_a_vendor_does_not_send_are_auto() -> None:
     event = b"".join(preview("image_edit", partial(1), 1_800_000_000))
+
     assert event == (
         b'event: image_edit.partial_image\ndata: {"type":"image_edit.partial_image","b64_json":"Zm94",'
         b'"created_at":1800000000,"size":"auto","quality":"auto","background":"auto","output_format":"png",'
@@ -160,16 +184,18 @@ def test_what_a_vendor_left_unsaid_is_auto() -> None:
     )
 
 
-def test_tokens_stand_with_the_last_picture() -> None:
+def test_tokens_stand_with_the_last_image() -> None:
     two = result(purchase=purchase("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2"))
-    share = bought(two, Wish(spec=spec(n=2), model=model(), caller=caller(), admitted=nobody))
-    first, last = (b"".join(completed("image_generation", share, index)) for index in range(2))
+    delivery = bought(two, image_request(spec(n=2)))
+
+    first, last = (b"".join(completed("image_generation", delivery, index)) for index in range(2))
+
     assert (b'"total_tokens":0' in first, b'"total_tokens":207' in last) == (True, True)
     assert (b'"id":"img_1"' in first, b'"index":1' in last) == (True, True)
-    without = bought(result(), Wish(spec=spec(), model=model(), caller=caller(), admitted=nobody))
-    assert b'"total_tokens":0' in b"".join(completed("image_generation", without, 0))
+    assert b'"total_tokens":0' in b"".join(completed("image_generation", DELIVERY, 0))
 
 
-def test_a_preview_is_of_its_own_time_where_it_has_one() -> None:
-    told = b"".join(preview("image_edit", replace(partial(1), created=1_700_000_000), 1_800_000_000))
-    assert b'"created_at":1700000000,' in told
+def test_a_preview_has_its_own_time_if_the_vendor_sends_one() -> None:
+    event = b"".join(preview("image_edit", replace(partial(1), created=1_700_000_000), 1_800_000_000))
+
+    assert b'"created_at":1700000000,' in event
