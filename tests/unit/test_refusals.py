@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.domain.ledger import Claim
 from service.domain.limits import TEAM, Limit, Measure, Standing
-from service.domain.refusals import SECOND, dollars, refusal, window_ends
+from service.domain.refusals import SECOND, dollars, find_refusal, refusal, window_ends
+from tests.fakes.builders import NOW, entry
 
 CENT = 10_000_000
 
@@ -140,3 +142,52 @@ def test_windows_end_by_the_utc_calendar(measure: Measure, now: str, end: str) -
 )
 def test_dollars_are_written_to_the_last_digit(nanos: int, text: str) -> None:
     assert dollars(nanos) == text
+
+
+def claimed_in(*scopes: str) -> Claim:
+    """A claim of a cent and one image."""
+    return Claim(hold_id="a", quote=10_000_000, images=1, scopes=scopes, entry=entry())
+
+
+def state(measure: Measure, most: int, used: int, *, resets: float = 7.0, scope: str = TEAM) -> Standing:
+    return Standing(limit=Limit(scope, measure, most), used=used, resets_in=resets)
+
+
+def test_limits_with_room_refuse_nothing() -> None:
+    standings = [state(Measure.REQUESTS, 1, 0), state(Measure.DAY, 10_000_000, 0), state(Measure.CONCURRENT, 1, 0)]
+
+    assert find_refusal("search", standings, [claimed_in(TEAM)], NOW) is None
+
+
+def test_a_limit_in_whose_scope_nothing_is_claimed_has_room() -> None:
+    full = state(Measure.CONCURRENT, 1, 1, scope="tier:high")
+
+    assert find_refusal("search", [full], [claimed_in(TEAM)], NOW) is None
+
+
+def test_of_several_limits_without_room_the_one_that_lasts_longest_is_named() -> None:
+    minute = state(Measure.IMAGES, 1, 1, resets=40)
+    day = state(Measure.DAY, 10_000_000, 1, resets=4000)
+    at_once = state(Measure.CONCURRENT, 1, 1, resets=0)
+
+    found = find_refusal("search", [minute, at_once, day], [claimed_in(TEAM)], NOW)
+
+    assert found is not None
+    assert (found.standing.limit.measure, found.standing.wait) == (Measure.DAY, 4000)
+
+
+@pytest.mark.parametrize("measure", [Measure.IMAGES, Measure.DAY, Measure.CONCURRENT])
+def test_a_claim_that_never_has_room_has_no_wait(measure: Measure) -> None:
+    never, full = state(measure, 0, 0, resets=9), state(Measure.MONTH, 10_000_000, 1, resets=9000)
+
+    found = find_refusal("search", [full, never], [claimed_in(TEAM)], NOW)
+
+    assert found is not None
+    assert (found.standing.limit, found.standing.wait) == (never.limit, None)
+
+
+def test_claims_of_one_request_are_added_up() -> None:
+    two = state(Measure.IMAGES, 1, 0)
+
+    assert find_refusal("search", [two], [claimed_in(TEAM), claimed_in(TEAM)], NOW)
+    assert find_refusal("search", [state(Measure.REQUESTS, 1, 0)], [claimed_in(TEAM), claimed_in(TEAM)], NOW) is None
