@@ -21,7 +21,7 @@ from service.usecases.requests import RequestListener, UpstreamRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came of one call.
+    """The outcome of one call.
 
     Attributes:
         outcome: Images, or a failure.

@@ -167,8 +167,8 @@ def caller(**changes: Any) -> Caller:
 
 
 def image_request(
-    wanted: Spec | None = None, who: Caller | None = None, known: Catalog | None = None, **changes: Any
+    request_spec: Spec | None = None, who: Caller | None = None, known: Catalog | None = None, **changes: Any
 ) -> ImageRequest:
     """A request for one image of the plain model."""
-    plain = {"spec": wanted or spec(), "caller": who or caller(), "catalog": known or catalog(), "terms": Terms()}
+    plain = {"spec": request_spec or spec(), "caller": who or caller(), "catalog": known or catalog(), "terms": Terms()}
     return ImageRequest(**{**plain, **changes})

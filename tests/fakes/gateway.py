@@ -88,7 +88,7 @@ class Gateway:
     results: FakeResults = field(default_factory=FakeResults)
     links: FakeLinks = field(default_factory=FakeLinks)
     darkroom: FakeDarkroom = field(default_factory=FakeDarkroom)
-    turns: FakeTurns = field(default_factory=FakeTurns)
+    admission: FakeTurns = field(default_factory=FakeTurns)
     hold: HoldMoney = field(init=False)
     store: PictureStore | None = None
     keep_all: bool = False
@@ -145,7 +145,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
             backends=gateway.backends,
             develop=Develop(darkroom=gateway.darkroom),
             hold=gateway.hold,
-            turns=gateway.turns,
+            turns=gateway.admission,
             observe=gateway.observe,
             trace=Untraced(),
             mint=lambda: f"hold-{next(numbers)}-{random_name()}",

@@ -77,7 +77,7 @@ class Scene:
 
     def __init__(self, **backends: FakeBackend) -> None:
         self.gateway = Gateway(backends=backends, darkroom=FakeDarkroom(broken=[b"garbage"]))
-        self.turns, self.ledger, self.listener = self.gateway.turns, self.gateway.ledger, Listener()
+        self.admission, self.ledger, self.listener = self.gateway.admission, self.gateway.ledger, Listener()
 
     async def ask(self, *about: Any, **changes: Any) -> Delivery:
         """Send a request that shares with none: its spec, caller and catalog."""
@@ -209,7 +209,7 @@ async def test_a_flight_that_cannot_be_marked_as_sent_voids_the_hold_and_calls_n
     with pytest.raises(StateUnavailable):
         await scene.attempt(LostFlight())
 
-    assert (await scene.held(), await scene.gateway.entries(), scene.turns.out) == (0, [], set())
+    assert (await scene.held(), await scene.gateway.entries(), scene.admission.out) == (0, [], set())
     assert (scene.listener.calls, scene.drawing()) == (0, [])
 
 
@@ -218,7 +218,7 @@ async def test_an_attempt_without_a_slot_calls_no_backend_and_voids_its_hold(
     refusal: Failure | StateUnavailable,
 ) -> None:
     scene = Scene(alpha=FakeBackend())
-    scene.turns.refusals.append(refusal)
+    scene.admission.refusals.append(refusal)
 
     if isinstance(refusal, Failure):
         assert await scene.attempt() == AttemptResult(failure=refusal)
@@ -236,8 +236,8 @@ async def test_a_slot_is_for_all_calls_of_an_attempt_and_records_the_outcome_of_
 
     await scene.ask(spec(n=10), caller(), FOUR_AT_ONCE)
 
-    assert (scene.turns.taken, scene.turns.out) == ([("alpha", 3, 10)], set())
-    assert scene.turns.replies == [("turn-1", Reply(outcome=outcome)) for outcome in outcomes]
+    assert (scene.admission.taken, scene.admission.out) == ([("alpha", 3, 10)], set())
+    assert scene.admission.replies == [("turn-1", Reply(outcome=outcome)) for outcome in outcomes]
 
 
 @pytest.mark.parametrize("outcome", [purchase("a"), failure(FailureKind.MODERATION_BLOCKED)])
@@ -248,7 +248,7 @@ async def test_the_limits_that_a_vendor_sends_with_its_reply_are_recorded(outcom
     with suppress(CallFailed):
         await scene.ask()
 
-    assert scene.turns.replies == [("turn-1", Reply(outcome=outcome, headrooms=rooms))]
+    assert scene.admission.replies == [("turn-1", Reply(outcome=outcome, headrooms=rooms))]
 
 
 class Hanging(FakeBackend):
@@ -296,7 +296,7 @@ async def test_a_mistake_of_ours_ends_the_call_gives_the_slot_back_and_leaves_th
     with pytest.raises(KeyError):
         await scene.ask(spec(n=2))
 
-    assert (scene.drawing(), scene.turns.out) == ([("alpha", 2), ("alpha", -2)], set())
+    assert (scene.drawing(), scene.admission.out) == ([("alpha", 2), ("alpha", -2)], set())
     assert await scene.held() == 2 * CENT
 
 
@@ -311,7 +311,7 @@ async def test_a_call_that_is_cancelled_ends_and_leaves_the_hold_to_its_lease() 
     with suppress(asyncio.CancelledError):
         await task
 
-    assert (scene.drawing(), scene.turns.out) == ([("alpha", 2), ("alpha", -2)], set())
+    assert (scene.drawing(), scene.admission.out) == ([("alpha", 2), ("alpha", -2)], set())
     assert await scene.held() == 2 * CENT
 
 

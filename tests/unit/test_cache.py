@@ -14,6 +14,7 @@ from service.domain.outcomes import Usage
 from service.domain.teams import Team
 from service.domain.terms import Terms
 from service.usecases.generate.flight_names import SHARED_SCOPE
+from service.usecases.generate.result_cache import CachePolicy
 from tests.fakes.builders import KEY, NOW, caller, catalog, model, purchase, spec
 from tests.fakes.gateway import CACHE, PLAIN, UNCACHED, Scene, drawn
 from tests.fakes.pictures import FakePictures
@@ -72,12 +73,12 @@ async def test_a_result_older_than_max_age_is_bought_again() -> None:
     assert (young.source, old.source) == (Source.HIT, Source.MISS)
 
 
-@pytest.mark.parametrize(("who", "wanted"), [(caller(), spec(prompt="a blue fox")), (STRANGER, spec())])
-async def test_another_team_and_another_prompt_are_other_requests(who: Caller, wanted: Spec) -> None:
+@pytest.mark.parametrize(("who", "other_spec"), [(caller(), spec(prompt="a blue fox")), (STRANGER, spec())])
+async def test_another_team_and_another_prompt_are_other_requests(who: Caller, other_spec: Spec) -> None:
     scene = Scene()
     await scene.ask()
 
-    other = await scene.ask(who=who, spec=wanted)
+    other = await scene.ask(who=who, spec=other_spec)
 
     assert other.source is Source.MISS
 
@@ -136,6 +137,16 @@ async def test_only_if_cached_buys_nothing() -> None:
     hit = await scene.ask(Terms(only=True))
 
     assert (hit.source, scene.alpha.calls) == (Source.HIT, 1)
+
+
+@pytest.mark.parametrize(("cache", "terms"), [(UNCACHED, Terms(only=True)), (CACHE, Terms(only=True, relayed=True))])
+async def test_only_if_cached_buys_nothing_where_nothing_is_cached(cache: CachePolicy, terms: Terms) -> None:
+    scene = Scene(cache=cache)
+
+    with pytest.raises(NotCached):
+        await scene.ask(terms)
+
+    assert scene.alpha.calls == 0
 
 
 async def test_a_hit_counts_as_a_request() -> None:

@@ -1,4 +1,4 @@
-"""From backend to backend: who is asked after whom, who is waited for, and what becomes of the half of an order."""
+"""From backend to backend: which is called next, which is waited for, and the half of a request that failed."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ class Scene:
         self.after_sleep: list[StateUnavailable] = []
         backends = {"alpha": self.alpha, "beta": self.beta}
         self.gateway = Gateway(backends=backends, retry=retry, sleep=self.sleep)
-        self.turns, self.observe = self.gateway.turns, self.gateway.observe
+        self.admission, self.observe = self.gateway.admission, self.gateway.observe
 
     async def make(self, *about: Any) -> Delivery:
         """Send a request that shares with none: its spec, caller and catalog."""
@@ -45,8 +45,8 @@ class Scene:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.turns.hindrances.clear()
-        self.turns.refusals += self.after_sleep
+        self.admission.hindrances.clear()
+        self.admission.refusals += self.after_sleep
 
     async def booked(self) -> list[Entry]:
         return await self.gateway.entries()
@@ -89,7 +89,7 @@ async def test_it_is_no_second_request_of_the_caller() -> None:
     assert (await scene.make(spec(), once, catalog())).cost == CENT
 
 
-async def test_what_takes_too_long_is_told_with_how_long() -> None:
+async def test_a_wait_that_is_too_long_is_answered_with_its_length() -> None:
     scene = Scene(limited(FailureKind.RATE_LIMITED, 11))
     with pytest.raises(CallFailed) as failed:
         await scene.make(spec(), caller(), catalog())
@@ -97,16 +97,16 @@ async def test_what_takes_too_long_is_told_with_how_long() -> None:
     assert (scene.slept, scene.asked) == ([], [1])
 
 
-async def test_who_is_set_aside_is_passed_over() -> None:
+async def test_a_backend_that_is_set_aside_is_passed_over() -> None:
     scene = Scene(beta=(purchase("b"),))
-    scene.turns.hindrances["alpha"] = limited(FailureKind.SET_ASIDE, 3, asked=False)
+    scene.admission.hindrances["alpha"] = limited(FailureKind.SET_ASIDE, 3, asked=False)
     made = await scene.make(spec(), caller(), TWO_WAYS)
     assert (made.result.backend, scene.asked, scene.slept) == ("beta", [], [])
 
 
 async def test_if_all_are_set_aside_the_first_to_come_back_is_waited_for() -> None:
     scene = Scene(beta=(purchase("b"),))
-    scene.turns.hindrances |= {
+    scene.admission.hindrances |= {
         "alpha": limited(FailureKind.SET_ASIDE, 5, asked=False),
         "beta": limited(FailureKind.RATE_LIMITED, 3, asked=False),
     }
@@ -116,15 +116,15 @@ async def test_if_all_are_set_aside_the_first_to_come_back_is_waited_for() -> No
 
 async def test_waits_add_up() -> None:
     scene = Scene()
-    scene.turns.refusals += [limited(FailureKind.RATE_LIMITED, 4, asked=False)] * 3
+    scene.admission.refusals += [limited(FailureKind.RATE_LIMITED, 4, asked=False)] * 3
     with pytest.raises(CallFailed):
         await scene.make(spec(), caller(), catalog())
     assert (scene.slept, scene.asked) == ([4, 4], [])
 
 
-async def test_who_gets_no_turn_goes_to_the_next() -> None:
+async def test_an_attempt_without_a_slot_goes_to_the_next_backend() -> None:
     scene = Scene(beta=(purchase("b"),))
-    scene.turns.refusals.append(replace(BUSY, asked=False))
+    scene.admission.refusals.append(replace(BUSY, asked=False))
     made = await scene.make(spec(), caller(), TWO_WAYS)
     assert (made.result.backend, scene.slept) == ("beta", [])
     assert [entry.backend for entry in await scene.booked()] == ["beta"]
@@ -169,14 +169,14 @@ async def test_the_rest_that_is_not_admitted_any_more(retry: RetryPolicy) -> Non
         await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
 
 
-async def test_what_is_not_admitted_while_nothing_was_bought_is_told_as_it_is() -> None:
+async def test_a_refusal_while_nothing_was_bought_is_answered_as_it_is() -> None:
     scene = Scene()
     poor = caller(key=replace(KEY, team=Team(name="search", limits=Limits(usd_per_day=0))))
     with pytest.raises(LimitExceeded):
         await scene.make(spec(), poor, catalog())
 
 
-async def test_who_delivers_more_than_was_asked_makes_up_for_the_rest() -> None:
+async def test_a_backend_that_delivers_too_many_makes_up_for_the_rest() -> None:
     scene = Scene(purchase("a", "b", "c", "d", "e", "f"), failure(FailureKind.OVERLOADED))
     made = await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
     assert (len(drawn(made)), scene.asked) == (6, [4, 2])

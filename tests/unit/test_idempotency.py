@@ -133,7 +133,7 @@ async def test_a_failure_that_may_have_been_billed_is_replayed(kind: FailureKind
 async def test_a_request_that_cost_nothing_leaves_its_key_free(
     refusal: LimitExceeded | StateUnavailable | None,
 ) -> None:
-    scene = keyed(turns=FakeTurns(refusals=[refusal] if refusal else []))
+    scene = keyed(admission=FakeTurns(refusals=[refusal] if refusal else []))
     if refusal is None:
         scene.alpha.outcomes.append(failure(FailureKind.OVERLOADED))
     with pytest.raises((CallFailed, LimitExceeded, StateUnavailable)):

@@ -1,4 +1,4 @@
-"""The one story: from a spec to pictures, along whichever backend may and can."""
+"""A request from its spec to its images, along any backend that may and can serve it."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime

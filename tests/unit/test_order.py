@@ -6,7 +6,7 @@ whatever becomes of the image.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -36,32 +36,12 @@ from tests.fakes.builders import (
 from tests.fakes.darkroom import FakeDarkroom
 from tests.fakes.gateway import Foxes, Scene, drawn
 from tests.fakes.links import FakeLinks
+from tests.fakes.steps import Steps
 
 CENT = 10_000_000
 LINK = "https://pictures.test/fox.png"
 PNG_ONLY = catalog(model(routes=(route(formats=frozenset({"png"}), carries=frozenset({"image", "quality"})),)))
 STEPS = ("key", "limits", "fetch", "cache", "flight", "hold", "sent", "call", "settle", "transcode")
-
-
-class Steps:
-    """Records the steps of a request, in order, each at the first time."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    def add(self, step: str) -> None:
-        if step not in self.done:
-            self.done.append(step)
-
-    def watch(self, target: object, verb: str, name: Callable[..., str]) -> None:
-        """Record a step whenever a verb of a fake is used."""
-        inner: Callable[..., Awaitable[Any]] = getattr(target, verb)
-
-        async def recorded(*about: Any, **more: Any) -> Any:
-            self.add(name(*about))
-            return await inner(*about, **more)
-
-        setattr(target, verb, recorded)
 
 
 async def steps_of_a_request() -> Sequence[str]:
@@ -122,7 +102,11 @@ async def test_the_bytes_behind_a_link_decide_whether_it_is_a_hit() -> None:
     sent_image = await scene.ask(spec=edit(upload(b"fox")))
     other_image = await scene.ask(spec=edit(upload(b"owl")))
 
-    assert [each.source for each in (linked_image, sent_image, other_image)] == [Source.MISS, Source.HIT, Source.MISS]
+    assert [delivery.source for delivery in (linked_image, sent_image, other_image)] == [
+        Source.MISS,
+        Source.HIT,
+        Source.MISS,
+    ]
 
 
 @pytest.mark.parametrize("terms", [Terms(), Terms(share=False), Terms(key="8e03")])
@@ -166,7 +150,7 @@ async def test_a_link_is_fetched_if_any_route_would_be_admitted() -> None:
     known = catalog(model(routes=(dear, route(backend="beta"))))
     beta = Foxes()
     scene = with_link(backends={"alpha": Foxes(), "beta": beta})
-    scene.gateway.turns.hindrances["alpha"] = replace(failure(FailureKind.SET_ASIDE), asked=False)
+    scene.gateway.admission.hindrances["alpha"] = replace(failure(FailureKind.SET_ASIDE), asked=False)
 
     await scene.ask(who=limited(usd_per_day=2 * CENT), spec=REQUEST, catalog=known)
 

@@ -170,20 +170,20 @@ def test_of_several_limits_without_room_the_one_that_lasts_longest_is_named() ->
     day = state(Measure.DAY, 10_000_000, 1, resets=4000)
     at_once = state(Measure.CONCURRENT, 1, 1, resets=0)
 
-    found = find_refusal("search", [minute, at_once, day], [claimed_in(TEAM)], NOW)
+    refused = find_refusal("search", [minute, at_once, day], [claimed_in(TEAM)], NOW)
 
-    assert found is not None
-    assert (found.standing.limit.measure, found.standing.wait) == (Measure.DAY, 4000)
+    assert refused is not None
+    assert (refused.standing.limit.measure, refused.standing.wait) == (Measure.DAY, 4000)
 
 
 @pytest.mark.parametrize("measure", [Measure.IMAGES, Measure.DAY, Measure.CONCURRENT])
 def test_a_claim_that_never_has_room_has_no_wait(measure: Measure) -> None:
     never, full = state(measure, 0, 0, resets=9), state(Measure.MONTH, 10_000_000, 1, resets=9000)
 
-    found = find_refusal("search", [full, never], [claimed_in(TEAM)], NOW)
+    refused = find_refusal("search", [full, never], [claimed_in(TEAM)], NOW)
 
-    assert found is not None
-    assert (found.standing.limit, found.standing.wait) == (never.limit, None)
+    assert refused is not None
+    assert (refused.standing.limit, refused.standing.wait) == (never.limit, None)
 
 
 def test_claims_of_one_request_are_added_up() -> None:

@@ -13,6 +13,7 @@ from service.usecases.generate.result_cache import CachePolicy
 from tests.fakes.builders import KEY, caller, failure
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import CACHE, IDEMPOTENCY, PLAIN, UNCACHED, Scene
+from tests.fakes.steps import Steps
 
 TIMED_OUT = failure(FailureKind.TIMED_OUT)
 OTHER_KEY = caller(key=replace(KEY, id="search-2"))
@@ -108,37 +109,24 @@ async def test_a_remembered_failure_is_observed_as_a_flight_that_ended() -> None
     assert [event.seat for event in scene.gateway.observe.of(FlightTaken)] == [Seat.LANDED]
 
 
-class OrderedFlights(FakeFlights):
-    """Records which verbs end a purchase, in order; does not remember while `forgets`."""
-
-    def __init__(self, *, forgets: bool = False) -> None:
-        super().__init__()
-        self.verbs: list[str] = []
-        self.forgets = forgets
-
-    async def remember(self, *about: object) -> None:
-        self.verbs.append("remember")
-        if self.forgets:
-            raise StateUnavailable("away")
-        await super().remember(*about)  # type: ignore[arg-type]
-
-    async def land(self, *about: object) -> None:
-        self.verbs.append("land")
-        await super().land(*about)  # type: ignore[arg-type]
-
-
 async def test_a_failure_is_remembered_before_its_flight_ends() -> None:
-    flights = OrderedFlights()
-    scene = Scene(TIMED_OUT, flights=flights)
+    scene, steps = Scene(TIMED_OUT), Steps()
+    for verb in ("remember", "land"):
+        steps.watch(scene.flights, verb, lambda *_, verb=verb: verb)
 
     with pytest.raises(CallFailed):
         await scene.ask()
 
-    assert flights.verbs == ["remember", "land"]
+    assert steps.done == ["remember", "land"]
+
+
+class ForgetfulFlights(FakeFlights):
+    async def remember(self, *_: object) -> None:
+        raise StateUnavailable("away")
 
 
 async def test_a_failure_that_cannot_be_remembered_is_answered_all_the_same() -> None:
-    scene = Scene(TIMED_OUT, flights=OrderedFlights(forgets=True))
+    scene = Scene(TIMED_OUT, flights=ForgetfulFlights())
 
     with pytest.raises(CallFailed, match="It did not work"):
         await scene.ask()

@@ -48,16 +48,16 @@ def bounded(**bounds: Any) -> Caller:
     return caller(key=replace(KEY, team=Team(name="search", **bounds)))
 
 
-async def ask(gateway: Gateway, wanted: Spec, known: Catalog) -> Delivery:
+async def ask(gateway: Gateway, request_spec: Spec, known: Catalog) -> Delivery:
     """Send a request that shares with none."""
-    return await gateway.replica().make(image_request(wanted, None, known, terms=Terms(share=False)))
+    return await gateway.replica().make(image_request(request_spec, None, known, terms=Terms(share=False)))
 
 
-@pytest.mark.parametrize(("said", "drawn"), [(None, "medium"), ("medium", "medium"), ("low", "low")])
-async def test_the_tier_of_a_route_is_told_and_booked_where_the_vendor_leaves_it_unsaid(
-    said: str | None, drawn: str
+@pytest.mark.parametrize(("reported", "drawn"), [(None, "medium"), ("medium", "medium"), ("low", "low")])
+async def test_the_tier_of_a_route_is_shown_and_posted_where_the_vendor_does_not_report_it(
+    reported: str | None, drawn: str
 ) -> None:
-    alpha = FakeBackend(purchase(tier=said))
+    alpha = FakeBackend(purchase(tier=reported))
     gateway = Gateway(backends={"alpha": alpha})
 
     made = await ask(gateway, spec(tier="medium"), MEDIUM)
@@ -105,7 +105,7 @@ NOTED = catalog(
 
 
 @pytest.mark.parametrize(
-    ("wish", "drawn", "told"),
+    ("request_spec", "drawn", "noted"),
     [
         (spec(), [purchase()], ()),
         (spec(tier="medium"), [purchase()], ("tier=medium by route",)),
@@ -119,10 +119,10 @@ NOTED = catalog(
         ),
     ],
 )
-async def test_what_was_emulated_is_noted(wish: Spec, drawn: list[Any], told: tuple[str, ...]) -> None:
-    made = await images_from({"alpha": FakeBackend(*drawn)})(wish, caller(), NOTED)
+async def test_what_was_emulated_is_noted(request_spec: Spec, drawn: list[Any], noted: tuple[str, ...]) -> None:
+    made = await images_from({"alpha": FakeBackend(*drawn)})(request_spec, caller(), NOTED)
 
-    assert made.notes == told
+    assert made.notes == noted
 
 
 async def test_what_is_noted_is_what_the_route_did_that_served() -> None:
@@ -144,7 +144,7 @@ class Previews(NullListener):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "has", "n", "shown", "told"),
+    ("wanted", "has", "n", "shown", "noted"),
     [
         (0, 3, 1, 0, ()),
         (2, 3, 1, 2, ()),
@@ -154,14 +154,14 @@ class Previews(NullListener):
     ],
 )
 async def test_previews_that_did_not_come_are_noted(
-    wanted: int, has: int, n: int, shown: int, told: tuple[str, ...]
+    wanted: int, has: int, n: int, shown: int, noted: tuple[str, ...]
 ) -> None:
     listener, alpha = Previews(), FakeBackend(purchase(*"ab"[:n]), previews=has)
     replica = Gateway(backends={"alpha": alpha}).replica()
 
     delivery = await replica.make(image_request(spec(n=n), partials=wanted), listener)
 
-    assert ([preview.index for preview in listener.shown], delivery.notes) == ([*range(shown)], told)
+    assert ([preview.index for preview in listener.shown], delivery.notes) == ([*range(shown)], noted)
 
 
 async def test_a_hit_carries_no_notes() -> None:
@@ -185,13 +185,13 @@ TWO_ROUTES = catalog(model(routes=(route(backend="alpha"), route(backend="beta")
         ({"backends": frozenset({SANDBOX})}, SANDBOX),
     ],
 )
-async def test_a_bound_team_is_served_by_whom_it_may_use(bounds: dict[str, Any], backend: str) -> None:
+async def test_a_restricted_team_is_served_by_its_backends(bounds: dict[str, Any], backend: str) -> None:
     backends = {name: FakeBackend(purchase()) for name in ("alpha", "beta", SANDBOX)}
 
     made = await images_from(backends)(spec(), bounded(**bounds), TWO_ROUTES)
 
     assert made.result.backend == backend
-    assert [name for name, each in backends.items() if each.orders] == [backend]
+    assert [name for name, backend in backends.items() if backend.orders] == [backend]
 
 
 async def test_a_bound_team_is_not_served_by_another_when_its_own_fails() -> None:
@@ -203,7 +203,7 @@ async def test_a_bound_team_is_not_served_by_another_when_its_own_fails() -> Non
     assert beta.orders == []
 
 
-async def test_who_may_use_nobody_is_refused_before_anything_is_bought() -> None:
+async def test_a_team_without_any_backend_is_refused_before_anything_is_bought() -> None:
     alpha = FakeBackend()
 
     with pytest.raises(NotAllowed, match="may not use the backend 'alpha', and no other one can draw this"):
@@ -222,8 +222,8 @@ async def test_where_teams_share_a_bound_one_is_not_served_with_what_another_bac
     again = await replica.make(image_request(spec(), bounded(backends=frozenset({"beta"})), TWO_ROUTES))
     barred = await replica.make(image_request(spec(), bounded(barred_backends=frozenset({"alpha"})), TWO_ROUTES))
 
-    assert [each.result.backend for each in (free, pinned, again, barred)] == ["alpha", "beta", "beta", "beta"]
-    assert [each.source for each in (free, pinned, again, barred)] == [
+    assert [delivery.result.backend for delivery in (free, pinned, again, barred)] == ["alpha", "beta", "beta", "beta"]
+    assert [delivery.source for delivery in (free, pinned, again, barred)] == [
         Source.MISS,
         Source.MISS,
         Source.HIT,

@@ -211,10 +211,10 @@ async def test_a_failure_that_may_have_been_billed_is_remembered_whichever_numbe
     await scene.ask(VARY)
 
 
-@pytest.mark.parametrize("turns", [FakeTurns(), FakeTurns(refusals=[FULL])])
-async def test_a_number_for_which_nothing_was_bought_is_the_next_ones(turns: FakeTurns) -> None:
-    scene = Scene(turns=turns)
-    if not turns.refusals:
+@pytest.mark.parametrize("admission", [FakeTurns(), FakeTurns(refusals=[FULL])])
+async def test_a_number_for_which_nothing_was_bought_is_the_next_ones(admission: FakeTurns) -> None:
+    scene = Scene(admission=admission)
+    if not admission.refusals:
         scene.alpha.outcomes.append(failure(FailureKind.OVERLOADED))
     with pytest.raises((CallFailed, LimitExceeded)):
         await scene.ask(VARY)

@@ -19,7 +19,7 @@ from service.domain.errors import (
 from service.domain.ledger import Source
 from service.domain.limits import Limit, Measure, Standing
 from service.usecases.events import FlightTaken
-from service.usecases.flights import MOMENT, Boarding, Result, Seat, Told
+from service.usecases.flights import Result, Seat, Told
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.single_flight import Flight, Leader, Membership, SingleFlight
@@ -28,6 +28,7 @@ from tests.fakes.builders import failure, result
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import Scene, build_single_flight, drawn
 from tests.fakes.observer import Recorder
+from tests.fakes.steps import Steps
 from tests.fakes.turns import FakeTurns
 
 FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
@@ -69,7 +70,7 @@ async def test_a_final_failure_ends_all_requests_that_joined(kind: FailureKind) 
 
 
 async def test_requests_that_joined_a_refused_leader_buy() -> None:
-    scene = Scene(turns=FakeTurns(refusals=[FULL]))
+    scene = Scene(admission=FakeTurns(refusals=[FULL]))
     replica = scene.gateway.replica()
 
     ends = await asyncio.gather(*(scene.ask(replica=replica) for _ in range(3)), return_exceptions=True)
@@ -78,7 +79,7 @@ async def test_requests_that_joined_a_refused_leader_buy() -> None:
     assert scene.alpha.calls == 1
 
 
-class GatedTurns(FakeTurns):
+class GatedAdmission(FakeTurns):
     """Decides about each slot once `moment` is set."""
 
     moment: asyncio.Event
@@ -91,27 +92,27 @@ class GatedTurns(FakeTurns):
 
 
 async def test_requests_that_arrive_at_the_very_moment_of_a_refusal_buy() -> None:
-    turns = GatedTurns(refusals=[FULL])
-    turns.moment = asyncio.Event()
-    scene = Scene(turns=turns)
+    admission = GatedAdmission(refusals=[FULL])
+    admission.moment = asyncio.Event()
+    scene = Scene(admission=admission)
     scene.alpha.gate.clear()
     replica = scene.gateway.replica()
 
     async def arrive_at_that_moment() -> Delivery:
-        await turns.moment.wait()
+        await admission.moment.wait()
         return await scene.ask(replica=replica)
 
     leading = scene.start(replica=replica)
     await asyncio.sleep(0.01)
     arriving = [asyncio.create_task(arrive_at_that_moment()) for _ in range(2)]
     await asyncio.sleep(0.01)
-    turns.moment.set()
+    admission.moment.set()
     with pytest.raises(LimitExceeded):
         await leading
     await asyncio.sleep(0.01)
     scene.alpha.gate.set()
 
-    assert sorted([(await each).source for each in arriving]) == [Source.JOINED, Source.MISS]
+    assert sorted([(await request).source for request in arriving]) == [Source.JOINED, Source.MISS]
     assert scene.alpha.calls == 1
 
 
@@ -261,21 +262,9 @@ async def test_after_a_failure_that_cost_nothing_the_next_request_buys() -> None
     assert scene.alpha.calls == 2
 
 
-class CountedFlights(FakeFlights):
-    """Knows the requests that asked for a role."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.owners: set[str] = set()
-
-    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
-        self.owners.add(owner)
-        return await super().board(team, flight, owner, mark, told)
-
-
 async def test_a_local_leader_that_another_replica_serves_serves_those_that_wait_for_it() -> None:
-    flights = CountedFlights()
-    scene = Scene(flights=flights)
+    scene, owners = Scene(), Steps()
+    owners.watch(scene.flights, "board", lambda _, __, owner, *___: owner)
     scene.alpha.gate.clear()
     here, there = scene.gateway.replica(), scene.gateway.replica()
 
@@ -287,7 +276,7 @@ async def test_a_local_leader_that_another_replica_serves_serves_those_that_wait
     deliveries = await asyncio.gather(*asking)
 
     assert [delivery.source for delivery in deliveries] == [Source.MISS] + [Source.JOINED] * 3
-    assert len(flights.owners) == 2
+    assert len(owners.done) == 2
 
 
 async def buy(single_flight: SingleFlight, flight: Flight = SHARED) -> Membership:

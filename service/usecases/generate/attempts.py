@@ -49,7 +49,7 @@ class Attempts:
         return self.request.for_missing(self.images)
 
     def next(self, admission: Turns) -> Step | Failure:
-        """Return the next plan and the wait before it, or the failure that the caller is told.
+        """Return the next plan and the wait before it, or the failure that ends the request.
 
         Missing images are asked for at the backend that the others came from.
         """
@@ -88,7 +88,7 @@ class Attempts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was emulated."""
+        """Fields and limits of the vendor that were emulated."""
         return notes(
             Served(
                 spec=self.request.spec,

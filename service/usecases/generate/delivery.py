@@ -19,7 +19,7 @@ FREE = frozenset({Source.HIT, Source.JOINED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a caller gets.
+    """A result for one caller.
 
     Attributes:
         result: Images, backend and usage.

@@ -136,8 +136,8 @@ class MakeImages:
             cached = await self.cache.get(key, request.terms.max_age)
             if cached:
                 return await self.cached.serve(request, cached.result, Source.HIT, listener, cached.age)
-            if request.terms.only:
-                raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
+        if request.terms.only:
+            raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
 
         async with self.single_flight.join(self._flight(request, key, shares=shares)) as flight:
             if flight.earlier:

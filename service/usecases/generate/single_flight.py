@@ -94,7 +94,7 @@ class Flight:
 
 
 class Membership:
-    """What a request is on a flight: its leader, or with `earlier` served by the result of another request."""
+    """The role of a request on a flight: its leader, or with `earlier` served by the result of another request."""
 
     def __init__(self, earlier: Result | None = None) -> None:
         self.earlier = earlier
@@ -300,9 +300,9 @@ class SingleFlight:
 
     async def _acquire(self, flight: Flight, key: CacheKey, owner: str) -> Result | None:
         """Return the result of an earlier request, or None as soon as this request leads."""
-        looks, told = 0, replace(flight.told, first_look=flight.waits)
+        looks, counted = 0, replace(flight.told, first_look=flight.waits)
         while True:
-            status = await self.flights.board(key.scope, key.name, owner, flight.digest, told)
+            status = await self.flights.board(key.scope, key.name, owner, flight.digest, counted)
             if status.mark != flight.digest:
                 raise KeyReused(
                     "This Idempotency-Key came with another request before. A new request needs a new key."
@@ -318,10 +318,10 @@ class SingleFlight:
                     return result
                 if not (flight.renews or status.free):
                     raise gone()
-                looks, told = 0, replace(flight.told, new=True, first_look=flight.waits)
+                looks, counted = 0, replace(flight.told, new=True, first_look=flight.waits)
             else:
                 await asyncio.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
-                looks, told = looks + 1, replace(told, new=False, first_look=False)
+                looks, counted = looks + 1, replace(counted, new=False, first_look=False)
 
     async def _read_result(self, status: Boarding, key: CacheKey, *, waited: bool) -> Result | None:
         landed, handed = status.result, None

@@ -1,0 +1,23 @@
+"""The steps of a request, as the verbs of fakes show them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+
+class Steps:
+    """Records steps in order, each at its first time."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def watch(self, fake: object, verb: str, name: Callable[..., str]) -> None:
+        """Record a step whenever a verb of a fake is used; `name` gets what the verb gets."""
+        inner: Callable[..., Awaitable[Any]] = getattr(fake, verb)
+
+        async def recorded(*about: Any, **more: Any) -> Any:
+            step = name(*about)
+            if step not in self.done:
+                self.done.append(step)
+            return await inner(*about, **more)
+
+        setattr(fake, verb, recorded)
