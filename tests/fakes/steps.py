@@ -1,5 +1,6 @@
 """The steps of a request, as the verbs of fakes show them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,3 +22,14 @@ class Steps:
             return await inner(*about, **more)
 
         setattr(fake, verb, recorded)
+
+
+def delay(fake: object, verb: str, until: asyncio.Event) -> None:
+    """Let a verb of a fake wait for an event, as a real one waits for its server."""
+    inner: Callable[..., Awaitable[Any]] = getattr(fake, verb)
+
+    async def delayed(*about: Any, **more: Any) -> Any:
+        await until.wait()
+        return await inner(*about, **more)
+
+    setattr(fake, verb, delayed)

@@ -12,9 +12,11 @@ from service.domain.terms import Terms
 from service.usecases.events import FlightTaken
 from service.usecases.flights import Seat
 from service.usecases.generate.delivery import Delivery
-from tests.fakes.builders import KEY, caller, failure
+from tests.fakes.builders import KEY, caller, edit, failure, linked
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import UNCACHED, Scene, drawn, until
+from tests.fakes.links import FakeLinks
+from tests.fakes.steps import delay
 from tests.fakes.turns import FakeTurns
 
 VARY = Terms(vary=True)
@@ -173,6 +175,24 @@ async def test_a_request_whose_caller_hung_up_before_it_got_a_number_counts_no_m
     flights.open_gate.set()
     await scene.reached(1)
     assert not replica.samples.callers
+
+
+async def test_a_caller_that_hangs_up_while_its_references_are_fetched_leaves_its_number_to_the_next() -> None:
+    flights, fetched = SlowDeal(), asyncio.Event()
+    flights.open_gate.set()
+    scene = Scene(flights=flights, links=FakeLinks({"https://pictures.test/fox.png": b"fox"}))
+    delay(scene.gateway.links, "fetch", fetched)
+    replica = scene.gateway.replica()
+
+    asking = scene.start(VARY, replica=replica, spec=edit(linked()))
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.sleep(0)
+    fetched.set()
+    await scene.reached(1)
+    await asyncio.sleep(0.01)
+
+    assert (flights.offered, replica.samples.callers) == ([0], {})
 
 
 async def test_a_retry_joins_though_requests_vary() -> None:

@@ -28,7 +28,7 @@ from tests.fakes.builders import failure, result
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import Scene, build_single_flight, drawn
 from tests.fakes.observer import Recorder
-from tests.fakes.steps import Steps
+from tests.fakes.steps import Steps, delay
 from tests.fakes.turns import FakeTurns
 
 FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
@@ -70,10 +70,14 @@ async def test_a_final_failure_ends_all_requests_that_joined(kind: FailureKind) 
 
 
 async def test_requests_that_joined_a_refused_leader_buy() -> None:
-    scene = Scene(admission=FakeTurns(refusals=[FULL]))
+    scene, decided = Scene(admission=FakeTurns(refusals=[FULL])), asyncio.Event()
+    delay(scene.gateway.ledger, "hold", decided)
     replica = scene.gateway.replica()
 
-    ends = await asyncio.gather(*(scene.ask(replica=replica) for _ in range(3)), return_exceptions=True)
+    asking = [scene.start(replica=replica) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    decided.set()
+    ends = await asyncio.gather(*asking, return_exceptions=True)
 
     assert [type(end) for end in ends] == [LimitExceeded, Delivery, Delivery]
     assert scene.alpha.calls == 1
@@ -135,9 +139,14 @@ async def test_a_purchase_whose_leader_ended_without_a_result_is_not_made_again(
     with pytest.raises(StateUnavailable):
         await scene.ask()
     scene.flights.now += 31_000_000
+    answered = asyncio.Event()
+    delay(scene.flights, "board", answered)
     replica = scene.gateway.replica()
 
-    ends = await asyncio.gather(*(scene.ask(replica=replica) for _ in range(3)), return_exceptions=True)
+    asking = [scene.start(replica=replica) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    answered.set()
+    ends = await asyncio.gather(*asking, return_exceptions=True)
 
     assert [type(end) for end in ends] == [FlightLost] * 3
     assert scene.alpha.calls == 1

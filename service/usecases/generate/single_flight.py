@@ -115,6 +115,8 @@ class Membership:
 class Leader(Membership):
     """The request that buys for a flight of the store. It extends the flight's lease until it is closed."""
 
+    _timer: asyncio.TimerHandle
+
     def __init__(self, flight: Flight, key: CacheKey, owner: str, flights: Flights, cache: ResultCache) -> None:
         super().__init__()
         self.flight = flight
@@ -124,7 +126,6 @@ class Leader(Membership):
         self._flights = flights
         self._cache = cache
         self._extending: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     def extend_every(self, seconds: float) -> None:
         """Extend the lease from now on. A flight that is over before the first time needs no task."""
@@ -132,8 +133,7 @@ class Leader(Membership):
 
     def close(self) -> None:
         """Extend the lease no longer."""
-        if self._timer:
-            self._timer.cancel()
+        self._timer.cancel()
         if self._extending:
             self._extending.cancel()
 
