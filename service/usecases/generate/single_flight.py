@@ -356,7 +356,9 @@ class SingleFlight:
 def raise_end(flight: Flight, status: Boarding) -> None:
     """Raise what ends a request on a flight: a failure, an unknown outcome, or a key in use."""
     if status.seat is Seat.LANDED and status.failure:
-        raise (CallReplayed if flight.by_idempotency_key else CallJoined)(status.failure)
+        if flight.by_idempotency_key:
+            raise CallReplayed(status.failure)
+        raise CallJoined(status.failure)
     if status.seat is Seat.LOST or (status.seat is Seat.LANDED and status.result is None):
         raise FlightLost("A purchase of this very image is in doubt. Ask again in some minutes.")
     if status.seat is Seat.WAIT and not flight.waits:
