@@ -68,6 +68,11 @@ class Caller:
         given = {"authorization": f"Bearer igw_{who}", **(headers or {})}
         return self._http.post(f"{self._url}/v1/images/generations", json=wish, headers=given)
 
+    def edit(self, who: str, images: list[dict[str, str]], headers: dict[str, str]) -> httpx2.Response:
+        body = {"model": "gpt-image-2", "prompt": "at night", "images": images}
+        key = {"authorization": f"Bearer igw_{who}"}
+        return self._http.post(f"{self._url}/v1/images/edits", json=body, headers=key | headers)
+
 
 @pytest.fixture
 def caller(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulator) -> Caller:
@@ -120,6 +125,19 @@ def test_a_budget_is_not_overshot_and_needs_a_person(caller: Caller) -> None:
     assert (error["limit_source"], error["limit"]) == ("team usd_per_day", CENT * 1.5)
     assert error["spent"] == pytest.approx(float(caller.ask("free").headers["x-gateway-cost-usd"]))
     assert error["resets_at"].endswith("T00:00:00Z")
+    assert reply.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("headers", [{}, {"cache-control": "no-store"}])
+def test_a_team_over_its_budget_is_refused_before_a_link_is_fetched(caller: Caller, headers: dict[str, str]) -> None:
+    """No host listens at the address, so that a fetch would be answered with 400."""
+    images = [{"image_url": "https://127.0.0.1/fox.png"}]
+
+    admitted = caller.edit("free", images, headers)
+    reply = caller.edit("broke", images, headers)
+
+    assert (admitted.status_code, admitted.json()["error"]["code"]) == (400, "invalid_image_url")
+    assert refused(reply)["limit_source"] == "team usd_per_month"
     assert reply.headers["x-should-retry"] == "false"
 
 
