@@ -289,7 +289,7 @@ def test_two_of_four_pictures_are_an_error_and_booked(
     body = {"model": "gpt-image-2", "prompt": "a private fox", "n": 4}
     reply = http.post(f"{openai_gateway.url}/v1/images/generations", json=body, headers=openai_gateway.headers)
     check(reply, BROKEN)
-    assert "2 of 4 pictures were bought and are booked" in reply.json()["error"]["message"]
+    assert "2 of 4 images were bought and are booked" in reply.json()["error"]["message"]
     assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
 
 
