@@ -304,9 +304,7 @@ class SingleFlight:
         while True:
             status = await self.flights.board(key.scope, key.name, owner, flight.digest, counted)
             if status.mark != flight.digest:
-                raise KeyReused(
-                    "This Idempotency-Key came with another request before. A new request needs a new key."
-                )
+                raise KeyReused("This Idempotency-Key came with another request before. A new request needs a new key.")
             if status.seat is not Seat.WAIT:
                 self.observe(FlightTaken(seat=status.seat))
             raise_end(flight, status)
