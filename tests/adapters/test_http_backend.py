@@ -17,8 +17,6 @@ from service.domain.errors import Failure, FailureKind
 from service.domain.images import Size, Spec
 from service.domain.outcomes import Partial, Purchase
 from service.usecases.requests import NULL_LISTENER, NullListener, UpstreamRequest
-from service.domain.outcomes import Purchase
-from service.usecases.requests import UpstreamRequest
 from tests.fakes.backends import call
 from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
