@@ -21,19 +21,16 @@ class Detached:
 
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    def begin(self, story: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Set it going. To wait for it, use `wait`."""
-        task = asyncio.create_task(story)
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work that goes on by itself."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def __call__(self, story: Coroutine[Any, Any, T]) -> T:
-        """Set it going, and wait for it."""
-        return await self.wait(self.begin(story))
-
-    async def wait(self, task: asyncio.Task[T]) -> T:
-        """Wait for it, without ending it when the caller leaves."""
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Start work and wait for it. It goes on if the caller is cancelled."""
+        task = self.begin(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

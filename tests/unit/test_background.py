@@ -113,7 +113,9 @@ async def test_a_story_that_fails_after_its_caller_has_left_is_logged() -> None:
         await gate.wait()
         raise error
 
-    callers = [asyncio.create_task(detached(story(error))) for error in (KeyError("secret"), StateUnavailable("away"))]
+    callers = [
+        asyncio.create_task(detached.run(story(error))) for error in (KeyError("secret"), StateUnavailable("away"))
+    ]
     await asyncio.sleep(0)
     for caller in callers:
         caller.cancel()
@@ -130,7 +132,7 @@ async def test_a_caller_who_waits_is_told_and_the_log_is_not() -> None:
     told, detached = Recorder(), Detached()
     log_lost_errors(told)
     with pytest.raises(KeyError):
-        await detached(raises())
+        await detached.run(raises())
     await asyncio.sleep(0)
     assert told.events == []
 

@@ -14,7 +14,7 @@ async def test_a_story_goes_on_when_its_caller_leaves() -> None:
         await gate.wait()
         told.set()
 
-    waiting = asyncio.create_task(detached(story()))
+    waiting = asyncio.create_task(detached.run(story()))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

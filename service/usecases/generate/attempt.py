@@ -8,7 +8,8 @@ Fails with: `LimitExceeded` or `StateUnavailable`; no backend was called then.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -145,8 +146,13 @@ class Attempt:
         listener: RequestListener,
     ) -> AttemptResult:
         """Make one call and post it. A reply that cannot be read spoils no other call."""
-        claim = call.claim
-        reply = await self._ask(call.upstream, listener)
+        claim, upstream, started = call.claim, call.upstream, self.elapsed()
+        backend = upstream.route.backend
+        with self.trace.attempt(backend, upstream.route.model) as span:
+            traced = replace(upstream, carried=span.headers) if span.headers else upstream
+            with self._in_flight(backend, upstream.spec.n):
+                reply = await self.backends[backend].generate(traced, listener)
+            span.tell(self._observe_end(upstream, reply, self.elapsed() - started), reply.outcome)
         self.turns.record(slot, reply)
         outcome = reply.outcome
         if isinstance(outcome, Failure):
@@ -173,28 +179,26 @@ class Attempt:
             previews=reply.previews,
         )
 
-    async def _ask(self, call: UpstreamRequest, listener: RequestListener) -> Reply:
-        """Call the backend inside of a span, with an event for its begin and for its end."""
-        backend, model, images, started = call.route.backend, call.route.model, call.spec.n, self.elapsed()
-        with self.trace.attempt(backend, model) as span:
-            traced = replace(call, carried=span.headers) if span.headers else call
-            self.observe(DrawingChanged(backend=backend, pictures=images))
-            try:
-                reply = await self.backends[backend].generate(traced, listener)
-            finally:
-                self.observe(DrawingChanged(backend=backend, pictures=-images))
-            failure = reply.outcome if isinstance(reply.outcome, Failure) else None
-            finished = AttemptFinished(
-                request_id=call.request_id,
-                backend=backend,
-                model=model,
-                seconds=self.elapsed() - started,
-                failure=failure.kind if failure else None,
-                cause=failure.cause if failure else None,
-            )
-            self.observe(finished)
-            span.tell(finished, reply.outcome)
-        return reply
+    @contextmanager
+    def _in_flight(self, backend: str, images: int) -> Iterator[None]:
+        self.observe(DrawingChanged(backend=backend, pictures=images))
+        try:
+            yield
+        finally:
+            self.observe(DrawingChanged(backend=backend, pictures=-images))
+
+    def _observe_end(self, call: UpstreamRequest, reply: Reply, seconds: float) -> AttemptFinished:
+        failure = reply.outcome if isinstance(reply.outcome, Failure) else None
+        finished = AttemptFinished(
+            request_id=call.request_id,
+            backend=call.route.backend,
+            model=call.route.model,
+            seconds=seconds,
+            failure=failure.kind if failure else None,
+            cause=failure.cause if failure else None,
+        )
+        self.observe(finished)
+        return finished
 
     async def _settle_failure(self, held: Held, claim: Claim, failure: Failure) -> int:
         """Post at the quote what may have been billed, and void the rest. Returns the nano-USD in the ledger."""

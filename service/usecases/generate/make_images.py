@@ -84,7 +84,7 @@ class MakeImages:
         request, plans = self._plan(request)
         sample = Sample(self.samples)
         try:
-            delivery = await self.detached(self._deliver(request, plans, sample, listener))
+            delivery = await self.detached.run(self._deliver(request, plans, sample, listener))
         except asyncio.CancelledError:
             sample.leave()
             raise
