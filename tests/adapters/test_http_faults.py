@@ -170,12 +170,21 @@ async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
     assert (outcome.kind, outcome.code) == (FailureKind.INVALID_REQUEST, "too_big")
 
 
-async def test_a_redirect_is_not_followed_and_is_the_operators(openai_sim: Simulator) -> None:
-    openai_sim.answer(Answer(status=307, headers={"location": "/v1/images/generations"}, body=b"{}"))
-    outcome = await bought(openai_sim.base_url)
+@pytest.mark.parametrize("status", ["302 Found", "307 Temporary Redirect"])
+async def test_a_redirect_is_not_followed_and_is_the_operators(status: str) -> None:
+    """Each request is answered once its head is there: a client that follows comes to an end, and asks again."""
+    asked: list[str] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await heads(reader))
+        writer.write(head("location: /images/generations", "content-length: 0", "connection: close", status=status))
+        await writer.drain()
+
+    async with vendor_host(redirect) as host:
+        outcome = await bought(f"http://{host}")
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.permanent) == (FailureKind.SERVER_ERROR, True)
-    assert len(openai_sim.requests) == 1
+    assert len(asked) == 1
 
 
 async def test_no_cookie_is_kept(openai_sim: Simulator) -> None:
