@@ -16,7 +16,7 @@ import pytest
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
 from tests.support.cluster import valkey_cluster
-from tests.support.gateway import GatewayProcess, calm
+from tests.support.gateway import GatewayProcess, calm, patient
 from tests.support.objects import ObjectServer, object_server
 from tests.support.profiles import load_profile
 from tests.support.servers import real_redis
@@ -79,6 +79,16 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = folder / "models.yaml"
     models.write_text(models.read_text().replace("shutdown_date: 2026-12-01", "shutdown_date: 2999-12-01"))
     for_tests(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped settings, but that a store of a busy machine may take longer to answer."""
+    folder = tmp_path_factory.mktemp("shipped") / "config"
+    shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
+    gateway = folder / "gateway.yaml"
+    gateway.write_text(patient(gateway.read_text()))
     return folder
 
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
 
 import pytest
 import redis
@@ -14,16 +13,16 @@ from hypothesis import strategies as st
 
 from service.adapters.embedded import embedded_valkey
 from service.adapters.redis.parcels import MAGIC
-from service.adapters.redis.results import PAUSE_SECONDS, RedisResults
+from service.adapters.redis.results import PAGE, PAUSE_SECONDS, RedisResults
 from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.usecases.flights import Result, ResultStats
 from tests.support.cluster import CLUSTER, valkey_cluster
 from tests.support.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
 from tests.support.profiles import examples
+from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.stopped import stopped
 
-SOON_SECONDS = 0.15
-AT_ONCE_SECONDS = 0.02
+SOON_SECONDS = PATIENCE_SECONDS + 0.02
 KEY = "igw:result:search:r1"
 
 
@@ -58,16 +57,17 @@ async def client_at(url: str) -> AsyncIterator[Client]:
 
 
 async def timed(call: Callable[[], Awaitable[object]], comes_to: object) -> float:
-    """How many seconds it took to come to that."""
-    began = time.perf_counter()
+    """How many quiet seconds it took to come to that."""
+    began = quiet_seconds()
     assert await call() == comes_to
-    return time.perf_counter() - began
+    return quiet_seconds() - began
 
 
 @pytest.mark.parametrize("warm", [True, False])
-async def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm: bool) -> None:
+def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm: bool) -> None:
     clock, kept = Clock(), result()
-    with embedded_valkey(tmp_path) as url:
+
+    async def scenario(url: str) -> None:
         async with results_at(url, PATIENCE_SECONDS, clock) as results:
             if warm:
                 assert await results.put("search", "r1", kept, 60)
@@ -77,24 +77,30 @@ async def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path,
                     first.append(await timed(call, comes_to))
                     skipped += [await timed(call, comes_to) for _ in range(20)]
                     clock.now += PAUSE_SECONDS
-            assert PATIENCE_SECONDS <= median(first) < SOON_SECONDS
-            assert median(skipped) < AT_ONCE_SECONDS
+            assert PATIENCE_SECONDS <= min(first) <= max(first) < SOON_SECONDS
+            assert set(skipped) == {0}
         async with results_at(url, PATIENCE, clock) as results:
             assert await results.put("search", "r1", kept, 60)
             assert await results.get("search", "r1") == kept
+
+    with embedded_valkey(tmp_path) as url:
+        run_quietly(scenario(url))
 
 
 def put(results: RedisResults, kept: Result) -> Callable[[], Awaitable[bool]]:
     return lambda: results.put("search", "r1", kept, 60)
 
 
-async def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url:
+def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path: Path) -> None:
+    async def scenario(url: str) -> None:
         async with results_at(url, PATIENCE_SECONDS, Clock()) as results:
             with stopped(tmp_path):
                 calls = (timed(lambda: results.get("search", "r1"), None) for _ in range(100))
                 crowd = await asyncio.gather(*calls)
-            assert median(crowd) < 2 * SOON_SECONDS  # a hundred at once, on the machine that measures
+            assert max(crowd) < SOON_SECONDS
+
+    with embedded_valkey(tmp_path) as url:
+        run_quietly(scenario(url))
 
 
 async def test_a_server_that_came_back_is_found_by_one_who_asks_for_all(tmp_path: Path) -> None:
@@ -135,6 +141,18 @@ async def test_purges_and_counts_say_that_a_server_hangs(tmp_path: Path, monkeyp
             with stopped(tmp_path):
                 assert await results.purge(None, None) is None
                 assert await results.stats(None, "painter") is None
+
+
+async def test_a_purge_and_a_count_take_a_few_round_trips_for_hundreds_of_results(tmp_path: Path) -> None:
+    """A server reads once for each round trip, or a little more often where a pipeline is long."""
+    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+        async with results_at(url) as results:
+            for number in range(3 * PAGE):
+                assert await results.put("search", f"r{number}", result(), 60)
+            for ask in (results.stats, results.purge):
+                before = admin.info("stats")["total_reads_processed"]
+                assert await ask("search", None)
+                assert admin.info("stats")["total_reads_processed"] - before < PAGE / 4
 
 
 async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(tmp_path: Path) -> None:

@@ -5,12 +5,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 
-import asyncpg  # type: ignore[import-untyped]
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -20,20 +18,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import CHECKOUT_SECONDS, MOST_CONNECTIONS, Database, SchemaError, connect
+from service.adapters.sql.engine import MOST_CONNECTIONS, Database, SchemaError, connect
 from service.adapters.sql.identity import read_gateway_id
 from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_in_time, revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import BooksUnavailable
 from service.usecases.accounts import Span, UsageQuery
 from tests.fakes.books import booked
-from tests.support.postgres import WheelPostgres, wheel_postgres
+from tests.support.postgres import wheel_postgres
 
 pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
 EVER = Span(since=0, until=2**62)
-SOON = 2 * CHECKOUT_SECONDS
 
 MIGRATE = "import asyncio, sys; from service.adapters.sql.migrate import migrate; asyncio.run(migrate(sys.argv[1]))"
 WRITE = """
@@ -353,66 +350,6 @@ async def test_a_caller_that_goes_away_leaves_the_connection_to_others(database:
         await asyncio.wait(callers)
     everyone = [books.usage(UsageQuery(span=EVER)) for _ in range(3 * MOST_CONNECTIONS)]
     assert len({rows[0].entries for rows in await asyncio.gather(*everyone)}) <= MOST_CONNECTIONS
-
-
-@pytest.fixture
-async def outage(wheel_server: WheelPostgres) -> AsyncIterator[SqlBooks]:
-    """Books in the server that can be stopped, with warm connections."""
-    await migrate(wheel_server.url)
-    database = connect(wheel_server.url)
-    books = SqlBooks(database)
-    await asyncio.gather(*(books.settled(["a"]) for _ in range(MOST_CONNECTIONS)))
-    yield books
-    await database.close()
-
-
-async def test_a_postgresql_that_stops_is_told_at_once_and_found_again(
-    outage: SqlBooks, wheel_server: WheelPostgres
-) -> None:
-    wheel_server.stop()
-    begun = time.monotonic()
-    with pytest.raises(BooksUnavailable):
-        await outage.write([booked("while it was away")])
-    assert time.monotonic() - begun < SOON
-    await asyncio.to_thread(wheel_server.start)
-    await asyncio.gather(*(outage.write([booked("back")]) for _ in range(2 * MOST_CONNECTIONS)))
-    assert await outage.settled(["back"]) == {"back"}
-
-
-async def test_a_postgresql_that_is_restarted_between_calls_is_not_noticed(
-    outage: SqlBooks, wheel_server: WheelPostgres
-) -> None:
-    wheel_server.stop()
-    wheel_server.start()
-    await asyncio.gather(*(outage.write([booked("after")]) for _ in range(2 * MOST_CONNECTIONS)))
-
-
-async def test_a_postgresql_that_stops_in_the_middle_is_told(outage: SqlBooks, wheel_server: WheelPostgres) -> None:
-    locker = await asyncpg.connect(wheel_server.url)
-    await locker.execute("BEGIN; LOCK TABLE entries")
-    writing = asyncio.create_task(outage.write([booked("middle")]))
-    while not await locker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        pass  # each question lets the writer go on
-    wheel_server.stop()
-    with pytest.raises(BooksUnavailable):
-        await writing
-    wheel_server.start()
-    await outage.write([booked("middle")])
-    locker.terminate()
-
-
-async def test_a_postgresql_that_hangs_is_told_in_time(outage: SqlBooks, wheel_server: WheelPostgres) -> None:
-    cold = connect(wheel_server.url)
-    with wheel_server.frozen():
-        begun = time.monotonic()
-        told = await asyncio.gather(
-            outage.write([booked("warm")]), SqlBooks(cold).write([booked("cold")]), return_exceptions=True
-        )
-        assert [type(one) for one in told] == [BooksUnavailable] * 2
-        assert time.monotonic() - begun < SOON
-    await asyncio.gather(outage.write([booked("warm")]), SqlBooks(cold).write([booked("cold")]))
-    await cold.close()
-    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_a_gateway_has_one_id_for_all_replicas_and_starts(kind: str, new_database: NewDatabase) -> None:

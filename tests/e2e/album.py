@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from service.domain.teams import digest_of
-from tests.support.gateway import GatewayProcess
+from tests.support.gateway import PATIENT, GatewayProcess
 
 OTHERS = {"authorization": "Bearer igw_others"}
 TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {digest_of('igw_others')}}}]}}}}"
@@ -19,7 +19,7 @@ def settings(folder: Path, config: Path, gateway: str) -> str:
     folder.mkdir()
     (folder / "models.yaml").write_text((config / "models.yaml").read_text())
     (folder / "teams.yaml").write_text(TEAMS)
-    (folder / "gateway.yaml").write_text(gateway)
+    (folder / "gateway.yaml").write_text(f"{gateway}\n{PATIENT}")
     return str(folder)
 
 

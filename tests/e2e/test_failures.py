@@ -13,7 +13,7 @@ import pytest
 from tests.simulators import openai, together
 from tests.simulators.exchange import Fault
 from tests.simulators.server import Answer, Simulator
-from tests.support.gateway import GatewayProcess
+from tests.support.gateway import ANSWER_SECONDS, GatewayProcess
 from tests.support.pictures import opened, png
 
 Seen = tuple[int, str, str]
@@ -293,6 +293,9 @@ def test_two_of_four_pictures_are_an_error_and_booked(
     assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
 
 
+STATE = {"answer_seconds": ANSWER_SECONDS}
+
+
 @pytest.fixture(scope="module")
 def hasty_gateway(
     tmp_path_factory: pytest.TempPathFactory, config: Path, openai_server: Simulator
@@ -313,7 +316,7 @@ def hasty_gateway(
         },
         "nobody": {"dialect": "together", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "OPENAI_API_KEY"},
     }
-    (own / "gateway.yaml").write_text(json.dumps({"backends": backends, "cache": {"seconds": 0}}))
+    (own / "gateway.yaml").write_text(json.dumps({"backends": backends, "cache": {"seconds": 0}, "state": STATE}))
     environment = {"IMAGE_GATEWAY_CONFIG": str(own), "OPENAI_API_KEY": "sk-operator"}
     with GatewayProcess(folder / "data", environment) as gateway:
         yield gateway

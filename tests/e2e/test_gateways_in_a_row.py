@@ -73,9 +73,9 @@ def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+def back(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Iterator[GatewayProcess]:
     """The gateway behind, with the sandbox."""
-    with GatewayProcess(tmp_path_factory.mktemp("back") / "data") as found:
+    with GatewayProcess(tmp_path_factory.mktemp("back") / "data", {"IMAGE_GATEWAY_CONFIG": str(shipped)}) as found:
         yield found
 
 

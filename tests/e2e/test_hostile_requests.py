@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.bombs import deflated
-from tests.support.gateway import GatewayProcess
+from tests.support.gateway import PATIENT, GatewayProcess
 from tests.support.pictures import png
 
 MEGABYTE = 1_000_000
@@ -41,7 +41,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
     own.mkdir()
     for name in ("models.yaml", "teams.yaml"):
         (own / name).write_text((config / name).read_text())
-    (own / "gateway.yaml").write_text(SETTINGS)
+    (own / "gateway.yaml").write_text(SETTINGS + PATIENT)
     environment = {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}
     with GatewayProcess(folder / "data", environment) as process:
         yield process

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from service.domain.kept import label
-from tests.support.gateway import GatewayProcess
+from tests.support.gateway import PATIENT, GatewayProcess
 from tests.support.pictures import data_url, opened, png
 from tests.support.pictures import mask as masked
 
@@ -35,7 +35,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
         (own / name).write_text((config / name).read_text())
     (own / "gateway.yaml").write_text(
         "requests: {most_json_bytes: 200000, most_form_bytes: 400000, most_picture_bytes: 100000, idle_seconds: 0.3,"
-        " body_seconds: 2}\n"
+        " body_seconds: 2}\n" + PATIENT
     )
     with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}) as process:
         yield process
@@ -516,13 +516,13 @@ def test_health_and_documents_need_no_key(http: httpx2.Client, gateway: GatewayP
     assert http.get(gateway.url + "/openapi.yaml").headers["content-type"].startswith("application/yaml")
 
 
-def test_what_the_sandbox_draws_anew_can_be_told_from_what_was_kept(http: httpx2.Client, tmp_path: Path) -> None:
+def test_what_the_sandbox_draws_anew_is_another_picture(http: httpx2.Client, tmp_path: Path, shipped: Path) -> None:
     def drawn(gateway: GatewayProcess, n: int = 1, **headers: str) -> list[str]:
         sent = gateway.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         reply = http.post(gateway.url + GENERATIONS, json={"prompt": "a fox", "n": n}, headers=sent)
         return [item["b64_json"] for item in reply.json()["data"]]
 
-    with GatewayProcess(tmp_path) as gateway:
+    with GatewayProcess(tmp_path, {"IMAGE_GATEWAY_CONFIG": str(shipped)}) as gateway:
         kept, again = drawn(gateway), drawn(gateway)
         several = drawn(gateway, n=2) + drawn(gateway, n=2, cache_control="no-store")
         anew = [drawn(gateway, cache_control="no-store") for _ in range(2)] + [drawn(gateway, x_gateway_variant="1")]

@@ -33,7 +33,7 @@ def bucket_gateway(
     """A sandbox gateway that keeps its pictures in a bucket."""
     folder = tmp_path_factory.mktemp("bucket")
     environment = {
-        "IMAGE_GATEWAY_CONFIG": settings(folder / "config", config, "{}"),
+        "IMAGE_GATEWAY_CONFIG": settings(folder / "config", config, ""),
         "STORAGE_URL": f"s3://{bucket}/of/ours",
         "URL_SIGNING_KEY": "k" * 32,
         **objects.environment(),

@@ -41,8 +41,8 @@ def settings(tmp_path: Path, config: Path) -> Path:
     return shutil.copytree(config, tmp_path / "config")
 
 
-def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -> None:
-    with GatewayProcess(tmp_path / "data", fork=False) as gateway:
+def test_the_printed_lines_work_as_pasted(tmp_path: Path, shipped: Path, http: httpx2.Client) -> None:
+    with GatewayProcess(tmp_path / "data", {"IMAGE_GATEWAY_CONFIG": str(shipped)}, fork=False) as gateway:
         gateway.await_printed("Stop with Ctrl-C.")
         curl = next(line for line in gateway.lines if line.startswith("curl "))
         assert f"Authorization: Bearer {gateway.key}" in curl
@@ -60,14 +60,15 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, http: httpx2.Client) -
     assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same request gets what was kept"
 
 
-def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, http: httpx2.Client) -> None:
+def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, shipped: Path, http: httpx2.Client) -> None:
+    environment = {"IMAGE_GATEWAY_CONFIG": str(shipped)}
     body = {"prompt": "a fox", "response_format": "url"}
-    with GatewayProcess(tmp_path, fork=False) as first:
+    with GatewayProcess(tmp_path, environment, fork=False) as first:
         key = first.key
         reply = http.post(f"{first.url}/v1/images/generations", json=body, headers=first.headers).json()
         path = reply["data"][0]["url"].removeprefix(first.url)
     assert (tmp_path / "dev-key").stat().st_mode & 0o077 == 0
-    with GatewayProcess(tmp_path, fork=False) as second:
+    with GatewayProcess(tmp_path, environment, fork=False) as second:
         assert second.key == key
         assert http.get(second.url + path).status_code == 200
 

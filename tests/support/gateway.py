@@ -32,6 +32,9 @@ FOREIGN = (
     "http",
 )
 PATIENCE = 30
+ANSWER_SECONDS = 2  # how long a store of a gateway under test may not answer
+PATIENT = f"state: {{answer_seconds: {ANSWER_SECONDS}}}\n"
+"""For a gateway.yaml that a test writes itself: what `patient` does to the shipped one."""
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -66,7 +69,7 @@ def patient(settings: str) -> str:
     It is one machine, so a SQLite file may be the ledger of replicas.
     """
     settings = settings.replace("one_machine: false #", "one_machine: true #")
-    return settings.replace("answer_seconds: 0.08 #", "answer_seconds: 2 #")
+    return settings.replace("answer_seconds: 0.08 #", f"answer_seconds: {ANSWER_SECONDS} #")
 
 
 def calm(settings: str) -> str:
