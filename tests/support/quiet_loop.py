@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc]  # which one it is depends on the system
+class _Selector(selectors.DefaultSelector):
     """Adds up waits in which nothing came."""
 
     quiet = 0.0
