@@ -7,6 +7,10 @@ changed; no request that is at fault itself moves anything. Times are in seconds
        ▲                                                         ▲                       │    │
        │                                                         └──the probe failed─────┘    │
        └───────────────────────────the probe brought a picture────────────────────────────────┘
+
+A breaker has two openings, and the longer one counts. The opening for the account is shared: all replicas use the same
+account. The local opening is for what one replica saw of the network, or of the vendor's answers, and stays there.
+`after_hearing` is the table of what an opening of another replica changes.
 """
 
 from collections.abc import Mapping
@@ -108,15 +112,23 @@ class Slot:
 class Health:
     """What is known of one backend. `era` counts the changes of its breaker, the last of which was at `since`.
 
+    `local` is the opening for what this replica saw, `account` the opening for what all replicas share.
     So many calls in a row, the `streak`, went wrong; they may be far apart, because pictures take minutes.
     """
 
     era: int = 0
     since: float = 0.0
-    opening: Opening | None = None
+    local: Opening | None = None
+    account: Opening | None = None
     probe: Probe | None = None
     streak: int = 0
     slots: tuple[Slot, ...] = ()
+
+    @property
+    def opening(self) -> Opening | None:
+        """The opening that counts: the one that lasts longer."""
+        openings = [opening for opening in (self.account, self.local) if opening]
+        return max(openings, key=lambda opening: opening.until, default=None)
 
 
 def sign_of(outcome: Outcome) -> Sign:
@@ -152,27 +164,46 @@ def judged(health: Health, outcome: Outcome, era: int, now: float, rules: Rules)
 def opened(health: Health, reason: FailureKind, now: float, rules: Rules) -> Health:
     """The breaker opens, or opens again."""
     in_a_row = health.opening.in_a_row + 1 if health.opening else 1
-    until = now + _open_seconds(reason, in_a_row, rules)
-    return adopted(health, Opening(reason=reason, until=until, in_a_row=in_a_row), now)
+    opening = Opening(reason=reason, until=now + _open_seconds(reason, in_a_row, rules), in_a_row=in_a_row)
+    changed = Health(era=health.era + 1, since=now, local=health.local, account=health.account)
+    return replace(changed, account=opening) if is_shared(reason) else replace(changed, local=opening)
 
 
 def closed(health: Health, now: float) -> Health:
     """The breaker closes, and everything that went wrong is forgotten."""
-    return adopted(health, None, now)
+    return Health(era=health.era + 1, since=now)
 
 
-def adopted(health: Health, opening: Opening | None, now: float) -> Health:
-    """Somebody who knows better says how the breaker stands."""
-    return Health(era=health.era + 1, since=now, opening=opening)
+def is_shared(reason: FailureKind) -> bool:
+    """Does an opening for this reason hold for all replicas?"""
+    return SIGNS[reason] is Sign.ACCOUNT
+
+
+def after_hearing(health: Health, heard: Opening | None, now: float) -> Health:
+    """What is known after the shared breaker changed elsewhere. The local opening always stays.
+
+    | heard | this replica has no account opening | this replica has an account opening |
+    |---|---|---|
+    | no opening | nothing changes | the account opening ends |
+    | for the account | the heard opening is adopted | the heard opening replaces it |
+    | for another reason | nothing changes | the account opening ends |
+
+    Only a replica of the version before shares an opening for another reason. It replaced the shared account opening.
+    """
+    account = heard if heard and is_shared(heard.reason) else None
+    if account is None and health.account is None:
+        return health
+    probe = health.probe if health.local else None
+    return Health(era=health.era + 1, since=now, local=health.local, account=account, probe=probe)
 
 
 def condemned(health: Health, reason: FailureKind, now: float, rules: Rules) -> Health:
     """It was found out, without a call that counts, that the account is refused, or still is."""
-    opening = health.opening
-    if opening is None or opening.reason is not reason or opening.until <= now:
+    account = health.account
+    if account is None or account.reason is not reason or account.until <= now:
         return opened(health, reason, now, rules)
-    until = now + _open_seconds(reason, opening.in_a_row, rules)
-    return replace(health, opening=replace(opening, until=until))
+    until = now + _open_seconds(reason, account.in_a_row, rules)
+    return replace(health, account=replace(account, until=until))
 
 
 def revived(health: Health, now: float) -> Health:
@@ -180,18 +211,15 @@ def revived(health: Health, now: float) -> Health:
 
     An account that is out of credit can still ask for everything that is free, so an answer says nothing about it.
     """
-    opening = health.opening
-    if opening is None or opening.reason is FailureKind.QUOTA_EXHAUSTED or opening.until <= now:
-        return health
-    return replace(health, opening=replace(opening, until=now))
+    account = health.account
+    if account and account.reason is not FailureKind.QUOTA_EXHAUSTED:
+        account = _ended(account, now)
+    return replace(health, local=_ended(health.local, now), account=account)
 
 
 def rekeyed(health: Health, now: float) -> Health:
     """The account has another key: calls with the one before no longer count, and what was said of it is over."""
-    opening = health.opening
-    if opening and SIGNS[opening.reason] is Sign.ACCOUNT:
-        opening = replace(opening, until=min(opening.until, now))
-    return replace(health, era=health.era + 1, opening=opening, probe=None)
+    return replace(health, era=health.era + 1, account=_ended(health.account, now), probe=None)
 
 
 def probing(health: Health, probe: Probe | None) -> Health:
@@ -225,10 +253,14 @@ def blocked_until(known: float, seconds: float, now: float, rules: Rules) -> flo
 
 
 def _open_seconds(reason: FailureKind, in_a_row: int, rules: Rules) -> float:
-    if SIGNS[reason] is Sign.ACCOUNT:
+    if is_shared(reason):
         return rules.most_open_seconds
     doublings = min(max(in_a_row - CHANCES, 0), MOST_DOUBLINGS)
     return min(rules.open_seconds * 2.0**doublings, rules.most_open_seconds)
+
+
+def _ended(opening: Opening | None, now: float) -> Opening | None:
+    return opening and replace(opening, until=min(opening.until, now))
 
 
 def _counted(health: Health, now: float, rules: Rules, *, bad: bool) -> Health:

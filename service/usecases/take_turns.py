@@ -1,9 +1,10 @@
 """Give turns at backends: the breakers, limits and caps of vendors' accounts, for all replicas together.
 
-Rule: who is well and has no caps is given a turn from memory. What changes here is told to the other replicas at once,
-and what changed there is heard once a second; while the store is away each replica goes on by itself, and says
-nothing. Only a cap cannot be kept without the store: then there is no turn (`StateUnavailable`). A turn that is given
-back is given back in the background, again and again until the store has it.
+Rule: who is well and has no caps is given a turn from memory. What changes here about the account is told to the other
+replicas at once, and what changed there is heard once a second. What this replica saw of the network, or of the
+vendor's answers, stays its own. While the store is away each replica goes on by itself, and says nothing. Only a cap
+cannot be kept without the store: then there is no turn (`StateUnavailable`). A turn that is given back is given back
+in the background, again and again until the store has it.
 """
 
 import asyncio
@@ -159,10 +160,15 @@ class TakeTurns:
         await self.exchange(only_news=True)
 
     async def _probe(self, watch: Watch, turn: Turn) -> Failure | None:
-        """Be the one that finds out, if somebody has to. Without the store this replica's own probe will do."""
+        """Become the probe, if one is needed: over all replicas for the account, else on this replica alone.
+
+        Without the store, the probe of this replica is enough for the account too.
+        """
         if watch.state is not State.HALF_OPEN:
             return None
         watch.probed_by(turn.name, self.accounts[watch.backend].lease)
+        if not watch.is_shared:
+            return None
         self._shared.add(turn.name)
         try:
             is_one = await self.turnstile.probe(watch.backend, turn.name, watch.version)

@@ -1,4 +1,4 @@
-"""What replicas share about the backends, as a port: breakers, who probes, and how much an account has taken.
+"""What replicas share about the accounts at backends, as a port: openings, who probes, and how much was taken.
 
 Rule: as in `ports.py`: a fake, and one suite on both. Everything is by backend and by the store's clock, so times go in
 and out as seconds from now. Every verb raises `StateUnavailable` while the store does not answer; what nobody gives

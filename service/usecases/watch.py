@@ -14,7 +14,7 @@ from service.domain.health import (
     Probe,
     Rules,
     State,
-    adopted,
+    after_hearing,
     blocked_until,
     condemned,
     is_probed,
@@ -74,7 +74,8 @@ class Telling:
 class Watch:
     """One backend. `elapsed` gives monotonic seconds, `observe` is told when the breaker changes.
 
-    `version` is what was last heard of the others; a change that they have not heard of is based on `_base`.
+    `version` is what was last heard of the others. A change of the account opening that they have not heard of is based
+    on `_base`. They are never told of a local opening.
     """
 
     backend: str
@@ -96,6 +97,11 @@ class Watch:
     def state(self) -> State:
         """How the breaker stands."""
         return state_of(self.health, self.elapsed())
+
+    @property
+    def is_shared(self) -> bool:
+        """Do all replicas know of an opening, and bound its probes together?"""
+        return self.health.account is not None
 
     @property
     def has_news(self) -> bool:
@@ -165,7 +171,7 @@ class Watch:
         """What the others are to be told now."""
         now, probe, change = self.elapsed(), self.health.probe, None
         if self._base is not None:
-            change = Change(base=self._base, opening=shared_opening(self.health.opening, now))
+            change = Change(base=self._base, opening=shared_opening(self.health.account, now))
         news = News(
             change=change,
             blocked={model: until - now for model, until in self._untold.items() if until > now},
@@ -202,16 +208,17 @@ class Watch:
         )
 
     def _become(self, health: Health) -> None:
-        is_news, self.health = health.era != self.health.era, health
-        if is_news:
-            self._base = self.version
+        before, self.health = self.health, health
+        if health.era != before.era:
+            if health.account is not before.account:
+                self._base = self.version
             self.look()
 
     def _hear_of_breaker(self, shared: Shared, at: float) -> None:
-        if shared.version == 0 and self.health.opening:
+        if shared.version == 0 and self.health.account:
             self._base = 0  # the store is new, or was emptied: it is told again
-        if shared.version > self.version and not shared.taken and (shared.opening or self.health.opening):
-            self.health = adopted(self.health, local_opening(shared.opening, at), self.elapsed())
+        if shared.version > self.version and not shared.taken:
+            self.health = after_hearing(self.health, local_opening(shared.opening, at), self.elapsed())
         self.version = shared.version
 
 

@@ -300,6 +300,49 @@ async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
     assert 50 < (refused.retry_after or 0) <= 60
 
 
+async def test_an_opening_for_the_network_is_not_told_to_the_other(gate: Gate) -> None:
+    one, other = Replica(gate, "one"), Replica(gate, "other")
+    for _ in range(5):
+        await one.call(DOWN)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    assert (one.state(), other.state()) == (State.OPEN, State.CLOSED)
+    assert await hear(gate) == Shared()
+
+
+async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_neither_adopted_nor_erased(
+    gate: Gate,
+) -> None:
+    replica = Replica(gate, "new")
+    await tell(gate, 0, opening(30, DOWN, 2))
+    await replica.turns.exchange()
+    assert replica.state() is State.CLOSED
+
+    for _ in range(5):
+        await replica.call(DOWN)
+    await replica.turns.exchange()
+    replica.now += 5
+    await replica.call()
+    await replica.turns.exchange()
+    assert replica.state() is State.CLOSED
+    assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
+
+
+async def test_a_replica_of_the_version_before_understands_what_is_told_and_may_replace_it(gate: Gate) -> None:
+    replica = Replica(gate, "new")
+    await replica.call(REFUSED)
+    await replica.turns.exchange()
+    told = await hear(gate)
+    assert says(told) == (False, opening(60, REFUSED))
+
+    await tell(gate, told.version, opening(30, DOWN, 2))
+    await replica.turns.exchange()
+    await replica.call()
+    await replica.turns.exchange()
+    assert replica.state() is State.CLOSED
+    assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
+
+
 async def test_one_replica_probes_for_all(gate: Gate) -> None:
     replicas = [Replica(gate, f"r{number}") for number in range(4)]
     await replicas[0].call(REFUSED)

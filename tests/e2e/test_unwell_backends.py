@@ -1,10 +1,12 @@
-"""A vendor that refuses the account, on two replicas: both leave it alone and say so, and both find it again."""
+"""A vendor on two replicas: a refused account concerns both, a broken network only the replica that has it."""
 
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import redis
 
 from tests.e2e.replicas import Start, ask, change
 from tests.simulators import openai
@@ -14,6 +16,7 @@ from tests.support.gateway import GatewayProcess, within_patience
 pytest_plugins = ["tests.support.databases"]
 
 ADMIN = secrets.token_hex(32)
+REFUSING = "http://127.0.0.1:9/v1"
 
 
 def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
@@ -22,6 +25,34 @@ def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
     (backend,) = http.get(f"{gateway.url}/admin/v1/backends", headers=headers).json()["data"]
     found: dict[str, Any] = backend
     return found
+
+
+def await_heard(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -> None:
+    """Wait until a replica has heard what is in the store now: a mark is put there, as a model at its limit."""
+    mark = secrets.token_hex(4)
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("igw:turn:{openai}:blocked", mark, str(round((time.time() + 60) * 1_000_000)))
+    assert within_patience(lambda: mark in standing(http, gateway)["blocked"])
+
+
+def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
+    http: httpx2.Client, start: Start, redis_url: str, tmp_path: Path
+) -> None:
+    change(tmp_path, "  consecutive: 1000 #", "  consecutive: 5 #")
+    change(tmp_path, "most_blocked_seconds: 0.001 #", "most_blocked_seconds: 60 #")
+    change(tmp_path, "  open_seconds: 0.001 #", "  open_seconds: 60 #")
+    change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
+    with start(ADMIN_API_KEY=ADMIN, OPENAI_BASE_URL=REFUSING) as broken, start(ADMIN_API_KEY=ADMIN) as well:
+        for number in range(5):
+            assert ask(http, broken, f"a fox {number}").status_code >= 500
+        broken.await_logged("breaker", backend="openai", state="open", reason="unreachable", level="warning")
+        assert standing(http, broken)["reason"] == "unreachable"
+
+        for gateway in (broken, well):  # the one has told all that it shares, then the other has heard it
+            await_heard(http, gateway, redis_url)
+        assert standing(http, well)["state"] == "closed"
+        assert ask(http, well, "a fox").status_code == 200
+        assert standing(http, broken)["state"] == "open"
 
 
 def test_a_refused_account_is_left_alone_everywhere_until_it_is_taken_again(

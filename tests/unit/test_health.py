@@ -17,11 +17,12 @@ from service.domain.health import (
     Rules,
     Sign,
     State,
-    adopted,
+    after_hearing,
     blocked_until,
     closed,
     condemned,
     is_probed,
+    is_shared,
     judged,
     opened,
     peace_after,
@@ -84,7 +85,7 @@ def test_so_many_in_a_row_open_it_however_far_apart(kind: FailureKind) -> None:
     for number in range(5):
         assert state_of(health, number * 300.0) is State.CLOSED
         health = after(failure(kind), health=health, now=number * 300.0)
-    assert health == Health(era=1, since=1200, opening=Opening(reason=kind, until=1205))
+    assert health == Health(era=1, since=1200, local=Opening(reason=kind, until=1205))
     assert state_of(health, 1204.9) is State.OPEN
     assert state_of(health, 1205) is State.HALF_OPEN
 
@@ -124,7 +125,7 @@ def test_a_window_holds_few_slots_whatever_the_traffic() -> None:
 @pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.ACCOUNT]))
 def test_a_refused_account_opens_it_at_once_and_for_long(kind: FailureKind) -> None:
     health = after(failure(kind), now=7)
-    assert health == Health(era=1, since=7, opening=Opening(reason=kind, until=67))
+    assert health == Health(era=1, since=7, account=Opening(reason=kind, until=67))
     assert after(failure(kind), health=health, now=70).opening == Opening(reason=kind, until=130, in_a_row=2)
 
 
@@ -136,7 +137,7 @@ def test_every_probe_that_fails_but_the_first_doubles_the_time_up_to_a_bound() -
         seconds.append(now - health.since)
         health = after(BAD, health=health, now=now)
     assert seconds == [5, 5, 10, 20, 40, 60]
-    endless = replace(health, opening=Opening(reason=BAD.kind, until=0, in_a_row=10_000))
+    endless = replace(health, local=Opening(reason=BAD.kind, until=0, in_a_row=10_000))
     assert opened(endless, BAD.kind, 0, RULES).opening == Opening(reason=BAD.kind, until=60, in_a_row=10_001)
 
 
@@ -156,11 +157,53 @@ def test_calls_of_an_earlier_era_do_not_count(outcome: Outcome) -> None:
         assert judged(closed_again, outcome, era, 9, RULES) == closed_again
 
 
-def test_a_change_that_is_told_begins_an_era() -> None:
-    opening = Opening(reason=BAD.kind, until=9, in_a_row=3)
-    busy = probing(after(*[BAD] * 4), Probe(name="t1", until=5))
-    assert adopted(busy, opening, 2) == Health(era=1, since=2, opening=opening)
-    assert adopted(busy, None, 2) == Health(era=1, since=2)
+OURS, DOWN = Opening(reason=FailureKind.AUTH_FAILED, until=60), Opening(reason=BAD.kind, until=90, in_a_row=3)
+HEARD = Opening(reason=FailureKind.QUOTA_EXHAUSTED, until=70)
+FROM_BEFORE = Opening(reason=FailureKind.UNREACHABLE, until=80)  # as a replica of the version before shares it
+
+
+@pytest.mark.parametrize("local", [None, DOWN])
+@pytest.mark.parametrize(
+    ("account", "heard", "becomes"),
+    [
+        (None, None, None),
+        (None, HEARD, HEARD),
+        (None, FROM_BEFORE, None),
+        (OURS, None, None),
+        (OURS, HEARD, HEARD),
+        (OURS, FROM_BEFORE, None),
+    ],
+)
+def test_what_others_share_changes_the_account_opening_and_never_the_local_one(
+    local: Opening | None, account: Opening | None, heard: Opening | None, becomes: Opening | None
+) -> None:
+    busy = Health(era=4, local=local, account=account, probe=Probe(name="t1", until=5), streak=2)
+    found = after_hearing(busy, heard, 2)
+    if account is becomes is None:
+        assert found == busy
+    else:
+        assert found == Health(era=5, since=2, local=local, account=becomes, probe=busy.probe if local else None)
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_only_an_opening_for_the_account_is_shared(kind: FailureKind) -> None:
+    assert is_shared(kind) == (SIGNS[kind] is Sign.ACCOUNT)
+
+
+def test_of_both_openings_the_longer_one_counts() -> None:
+    assert Health(local=DOWN).opening == DOWN
+    assert Health(account=OURS).opening == OURS
+    assert Health(local=DOWN, account=OURS).opening == DOWN
+    assert Health(local=replace(DOWN, until=50), account=OURS).opening == OURS
+
+
+def test_a_probe_that_does_not_reach_the_vendor_leaves_the_account_opening() -> None:
+    found = after(BAD, health=Health(account=OURS), now=60)
+    assert (found.account, found.local) == (OURS, Opening(reason=BAD.kind, until=65, in_a_row=2))
+
+
+def test_a_picture_ends_both_openings() -> None:
+    assert after(GOOD, health=Health(local=DOWN, account=OURS), now=90) == Health(era=1, since=90)
 
 
 def test_one_probes_until_its_lease_is_over() -> None:
@@ -183,6 +226,8 @@ def test_a_vendor_that_answers_may_be_tried_at_once_but_is_not_well() -> None:
 def test_an_account_without_credit_is_not_revived_by_what_is_free() -> None:
     health = after(failure(FailureKind.QUOTA_EXHAUSTED))
     assert revived(health, 2) == health
+    both = replace(health, local=DOWN)
+    assert revived(both, 2) == replace(both, local=replace(DOWN, until=2))
 
 
 @pytest.mark.parametrize("kind", [FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED])
@@ -205,7 +250,7 @@ def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
     auth = FailureKind.AUTH_FAILED
     found = condemned(Health(), auth, 0, RULES)
     assert found.opening == Opening(reason=auth, until=60)
-    assert condemned(found, auth, 59, RULES) == replace(found, opening=Opening(reason=auth, until=119))
+    assert condemned(found, auth, 59, RULES) == replace(found, account=Opening(reason=auth, until=119))
     assert condemned(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, in_a_row=2)
     assert condemned(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, in_a_row=2)
 

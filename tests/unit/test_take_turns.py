@@ -209,8 +209,8 @@ async def test_probes_that_fail_open_it_for_longer_and_longer() -> None:
 async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
     site = Site()
     replica = site.replica()
-    await replica.call(*[DOWN] * 5)
-    site.pass_by(5)
+    await replica.call(AUTH)
+    site.pass_by(60)
     for _ in range(3):
         await replica.call(FailureKind.MODERATION_BLOCKED)
         assert await replica.refused() == (ASIDE, 1)  # the store has not heard yet that it is over
@@ -222,8 +222,8 @@ async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
 async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> None:
     site = Site()
     replica = site.replica()
-    await replica.call(*[DOWN] * 5)
-    site.pass_by(5)
+    await replica.call(AUTH)
+    site.pass_by(60)
     await replica.turn()
     for _ in range(33):
         await replica.turns.exchange()
@@ -236,10 +236,10 @@ async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> 
 async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
+    await one.call(AUTH)
     for replica in (one, other):
         await replica.turns.exchange()
-    site.pass_by(5)
+    site.pass_by(60)
     await one.turn()
     assert await other.refused() == (ASIDE, 1)
     asked = len(site.store.asked)
@@ -252,16 +252,16 @@ async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
 async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
+    await one.call(AUTH)
     for replica in (one, other):
         await replica.turns.exchange()
-    site.pass_by(5)
-    await one.call(DOWN)
+    site.pass_by(60)
+    await one.call(AUTH)
     await one.turns.exchange(only_news=True)
     assert await other.refused() == (ASIDE, 1)
     await other.turns.exchange()
-    assert await other.refused() == (ASIDE, 5)
-    assert other.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("open", DOWN, 5)]
+    assert await other.refused() == (AUTH, 60)
+    assert other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("open", AUTH, 60)]
 
 
 async def test_replicas_tell_each_other_once() -> None:
@@ -269,16 +269,81 @@ async def test_replicas_tell_each_other_once() -> None:
     one, other = site.replica("a"), site.replica("b")
     for replica in (one, other):
         await replica.call(*[DOWN] * 4)
-    await one.call(DOWN)
+    await one.call(AUTH)
     await one.turns.exchange(only_news=True)
     for _ in range(3):
         await other.turns.exchange()
-    assert one.changes() == other.changes() == [("open", DOWN, 5)]
-    site.pass_by(5)
+    assert one.changes() == other.changes() == [("open", AUTH, 60)]
+    site.pass_by(60)
     await one.draw()
     for replica in (one, other):
         await replica.turns.exchange()
-    assert one.changes() == other.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
+    assert one.changes() == other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("closed", None, 0)]
+
+
+async def test_an_opening_for_the_network_stays_with_the_replica_that_saw_it() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    for replica in (one, other):
+        await replica.turns.exchange()
+
+    assert await one.refused() == (ASIDE, 5)
+    await other.draw()
+    assert other.changes() == []
+
+
+async def test_each_replica_probes_its_own_opening_one_at_a_time_without_the_store() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    for replica in (one, other):
+        await replica.call(*[DOWN] * 5)
+    site.pass_by(5)
+    probes = [await replica.turn() for replica in (one, other)]
+    for replica in (one, other):
+        assert await replica.refused() == (ASIDE, 1)
+
+    for replica, probe in zip((one, other), probes, strict=True):
+        await replica.leave(probe)
+        assert isinstance(await replica.turn(), Turn)
+    assert site.store.asked == []
+
+
+async def test_an_account_opening_that_is_closed_elsewhere_leaves_the_local_one() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(*[DOWN] * 5)
+    await other.call(AUTH)
+    for replica in (other, one):
+        await replica.turns.exchange()
+    assert await one.refused() == (AUTH, 60)
+
+    site.pass_by(60)
+    await other.draw()
+    for replica in (other, one):
+        await replica.turns.exchange()
+    assert other.standing().state is State.CLOSED
+    assert (one.standing().state, one.standing().reason) == (State.HALF_OPEN, DOWN)
+    await one.draw()
+    assert one.standing().state is State.CLOSED
+
+
+async def test_a_replica_that_cannot_reach_the_vendor_leaves_the_probe_of_the_account_to_others() -> None:
+    site = Site()
+    one, other = site.replica("a"), site.replica("b")
+    await one.call(AUTH)
+    for replica in (one, other):
+        await replica.turns.exchange()
+    site.pass_by(60)
+
+    await one.call(DOWN)
+    await one.turns.exchange()
+    await other.turns.exchange()
+    assert (await one.refused())[0] is ASIDE
+    await other.draw()
+    for replica in (other, one):
+        await replica.turns.exchange()
+    assert (other.standing().state, one.standing().reason) == (State.CLOSED, DOWN)
 
 
 async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> None:
@@ -297,9 +362,9 @@ async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     turn = await other.turn()
-    await one.call(*[DOWN] * 5)
+    await one.call(AUTH)
     await one.turns.exchange()
-    site.pass_by(5)
+    site.pass_by(60)
     await one.draw()
     for replica in (one, other):
         await replica.turns.exchange()
@@ -311,12 +376,12 @@ async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change
 async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
+    await one.call(AUTH)
     await one.turns.exchange()
-    site.pass_by(5)
+    site.pass_by(60)
     await one.draw()
     await one.turns.exchange()
-    await other.call(*[DOWN] * 5)
+    await other.call(AUTH)
     await other.turns.exchange()
     assert other.standing().state is State.CLOSED
 
@@ -327,17 +392,17 @@ async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later(
     site.store.down = True
     for replica in (one, other):
         await replica.turns.exchange()
-    await one.call(*[DOWN] * 5)
+    await one.call(AUTH)
     await one.turns.exchange()
-    assert await one.refused() == (ASIDE, 5)
-    site.pass_by(5)
-    await one.call(DOWN)
+    assert await one.refused() == (AUTH, 60)
+    site.pass_by(60)
+    await one.call(AUTH)
     await one.turns.exchange()
     site.store.down = False
-    site.pass_by(4)
+    site.pass_by(59)
     for replica in (one, other):
         await replica.turns.exchange()
-    assert await other.refused() == (ASIDE, 1)
+    assert await other.refused() == (AUTH, 1)
     assert one.standing().seconds == 1
 
 
@@ -378,8 +443,8 @@ async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
     store = SlowStore()
     site = Site(store=store)
     one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
-    site.pass_by(5)
+    await one.call(AUTH)
+    site.pass_by(60)
     store.meanwhile, store.replica = [await one.turn()], one
     await one.turns.exchange()
     await other.turns.exchange()
@@ -393,13 +458,13 @@ async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
     store = SlowStore()
     site = Site(store=store)
     one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
+    await one.call(AUTH)
     for replica in (one, other):
         await replica.turns.exchange()
-    site.pass_by(5)
+    site.pass_by(60)
     probe = await other.turn()
     site.pass_by(15)
-    await one.call(DOWN)
+    await one.call(AUTH)
     await one.turns.exchange()
     store.meanwhile, store.replica = [probe], other
     await other.turns.exchange()
@@ -413,8 +478,8 @@ async def test_a_probe_that_others_made_needless_is_none() -> None:
     store = SlowStore()
     site = Site(store=store)
     replica = site.replica()
-    await replica.call(*[DOWN] * 5)
-    site.pass_by(5)
+    await replica.call(AUTH)
+    site.pass_by(60)
     store.replica = replica
     assert await replica.refused() == (ASIDE, 1)
     assert await replica.refused() == (AUTH, 60)
