@@ -10,7 +10,7 @@ changed; no request that is at fault itself moves anything. Times are in seconds
 
 A breaker has two openings, and the longer one counts. The opening for the account is shared: all replicas use the same
 account. The local opening is for what one replica saw of the network, or of the vendor's answers, and stays there.
-`after_hearing` is the table of what an opening of another replica changes.
+`merge_shared_opening` is the table of what an opening of another replica changes.
 """
 
 from collections.abc import Mapping
@@ -179,18 +179,18 @@ def is_shared(reason: FailureKind) -> bool:
     return SIGNS[reason] is Sign.ACCOUNT
 
 
-def after_hearing(health: Health, heard: Opening | None, now: float) -> Health:
-    """What is known after the shared breaker changed elsewhere. The local opening always stays.
+def merge_shared_opening(health: Health, shared: Opening | None, now: float) -> Health:
+    """Merge in what all replicas share, after another replica changed it. The local opening always stays.
 
-    | heard | this replica has no account opening | this replica has an account opening |
+    | shared | this replica has no account opening | this replica has an account opening |
     |---|---|---|
     | no opening | nothing changes | the account opening ends |
-    | for the account | the heard opening is adopted | the heard opening replaces it |
+    | for the account | it is adopted | it replaces the account opening |
     | for another reason | nothing changes | the account opening ends |
 
     Only a replica of the version before shares an opening for another reason. It replaced the shared account opening.
     """
-    account = heard if heard and is_shared(heard.reason) else None
+    account = shared if shared and is_shared(shared.reason) else None
     if account is None and health.account is None:
         return health
     probe = health.probe if health.local else None

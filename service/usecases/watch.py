@@ -14,11 +14,11 @@ from service.domain.health import (
     Probe,
     Rules,
     State,
-    after_hearing,
     blocked_until,
     condemned,
     is_probed,
     judged,
+    merge_shared_opening,
     probing,
     rekeyed,
     revived,
@@ -75,7 +75,7 @@ class Watch:
     """One backend. `elapsed` gives monotonic seconds, `observe` is told when the breaker changes.
 
     `version` is what was last heard of the others. A change of the account opening that they have not heard of is based
-    on `_base`. They are never told of a local opening.
+    on `_base`. A local opening is never shared.
     """
 
     backend: str
@@ -218,7 +218,7 @@ class Watch:
         if shared.version == 0 and self.health.account:
             self._base = 0  # the store is new, or was emptied: it is told again
         if shared.version > self.version and not shared.taken:
-            self.health = after_hearing(self.health, local_opening(shared.opening, at), self.elapsed())
+            self.health = merge_shared_opening(self.health, local_opening(shared.opening, at), self.elapsed())
         self.version = shared.version
 
 

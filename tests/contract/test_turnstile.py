@@ -300,7 +300,7 @@ async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
     assert 50 < (refused.retry_after or 0) <= 60
 
 
-async def test_an_opening_for_the_network_is_not_told_to_the_other(gate: Gate) -> None:
+async def test_an_opening_for_the_network_is_not_shared(gate: Gate) -> None:
     one, other = Replica(gate, "one"), Replica(gate, "other")
     for _ in range(5):
         await one.call(DOWN)
@@ -328,14 +328,14 @@ async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_nei
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
 
-async def test_a_replica_of_the_version_before_understands_what_is_told_and_may_replace_it(gate: Gate) -> None:
+async def test_a_replica_of_the_version_before_understands_what_is_shared_and_may_replace_it(gate: Gate) -> None:
     replica = Replica(gate, "new")
     await replica.call(REFUSED)
     await replica.turns.exchange()
-    told = await hear(gate)
-    assert says(told) == (False, opening(60, REFUSED))
+    shared = await hear(gate)
+    assert says(shared) == (False, opening(60, REFUSED))
 
-    await tell(gate, told.version, opening(30, DOWN, 2))
+    await tell(gate, shared.version, opening(30, DOWN, 2))
     await replica.turns.exchange()
     await replica.call()
     await replica.turns.exchange()

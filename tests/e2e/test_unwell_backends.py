@@ -27,12 +27,12 @@ def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
     return found
 
 
-def await_heard(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -> None:
-    """Wait until a replica has heard what is in the store now: a mark is put there, as a model at its limit."""
-    mark = secrets.token_hex(4)
+def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -> None:
+    """Wait until a replica has read what is in the store now: a model at its limit is added there."""
+    model = secrets.token_hex(4)
     with redis.Redis.from_url(redis_url) as client:
-        client.hset("igw:turn:{openai}:blocked", mark, str(round((time.time() + 60) * 1_000_000)))
-    assert within_patience(lambda: mark in standing(http, gateway)["blocked"])
+        client.hset("igw:turn:{openai}:blocked", model, str(round((time.time() + 60) * 1_000_000)))
+    assert within_patience(lambda: model in standing(http, gateway)["blocked"])
 
 
 def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
@@ -48,8 +48,8 @@ def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
         broken.await_logged("breaker", backend="openai", state="open", reason="unreachable", level="warning")
         assert standing(http, broken)["reason"] == "unreachable"
 
-        for gateway in (broken, well):  # the one has told all that it shares, then the other has heard it
-            await_heard(http, gateway, redis_url)
+        for gateway in (broken, well):  # one has written all that it shares, then the other reads it
+            await_update(http, gateway, redis_url)
         assert standing(http, well)["state"] == "closed"
         assert ask(http, well, "a fox").status_code == 200
         assert standing(http, broken)["state"] == "open"

@@ -17,13 +17,13 @@ from service.domain.health import (
     Rules,
     Sign,
     State,
-    after_hearing,
     blocked_until,
     closed,
     condemned,
     is_probed,
     is_shared,
     judged,
+    merge_shared_opening,
     opened,
     peace_after,
     peace_for,
@@ -158,27 +158,27 @@ def test_calls_of_an_earlier_era_do_not_count(outcome: Outcome) -> None:
 
 
 OURS, DOWN = Opening(reason=FailureKind.AUTH_FAILED, until=60), Opening(reason=BAD.kind, until=90, in_a_row=3)
-HEARD = Opening(reason=FailureKind.QUOTA_EXHAUSTED, until=70)
+SHARED = Opening(reason=FailureKind.QUOTA_EXHAUSTED, until=70)
 FROM_BEFORE = Opening(reason=FailureKind.UNREACHABLE, until=80)  # as a replica of the version before shares it
 
 
 @pytest.mark.parametrize("local", [None, DOWN])
 @pytest.mark.parametrize(
-    ("account", "heard", "becomes"),
+    ("account", "shared", "becomes"),
     [
         (None, None, None),
-        (None, HEARD, HEARD),
+        (None, SHARED, SHARED),
         (None, FROM_BEFORE, None),
         (OURS, None, None),
-        (OURS, HEARD, HEARD),
+        (OURS, SHARED, SHARED),
         (OURS, FROM_BEFORE, None),
     ],
 )
 def test_what_others_share_changes_the_account_opening_and_never_the_local_one(
-    local: Opening | None, account: Opening | None, heard: Opening | None, becomes: Opening | None
+    local: Opening | None, account: Opening | None, shared: Opening | None, becomes: Opening | None
 ) -> None:
     busy = Health(era=4, local=local, account=account, probe=Probe(name="t1", until=5), streak=2)
-    found = after_hearing(busy, heard, 2)
+    found = merge_shared_opening(busy, shared, 2)
     if account is becomes is None:
         assert found == busy
     else:

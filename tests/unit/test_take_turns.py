@@ -2,29 +2,23 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 
-from service.domain.catalog import Route
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.domain.headroom import Headroom
-from service.domain.health import Rules, State
-from service.domain.outcomes import Outcome
-from service.domain.refusals import SECOND
+from service.domain.health import State
 from service.usecases.ask_after import AskAfter
-from service.usecases.events import BreakerChanged, HeadroomHeard
-from service.usecases.ports import Reply
-from service.usecases.take_turns import Account, TakeTurns
+from service.usecases.events import HeadroomHeard
+from service.usecases.take_turns import TakeTurns
 from service.usecases.turns import Turn, Turns
 from service.usecases.turnstile import Cap, Caps, Full, News, Party, Shared
 from service.usecases.watch import BackendStanding
-from tests.fakes.builders import failure, purchase, route
-from tests.fakes.observer import Recorder
+from tests.fakes.builders import failure, purchase
 from tests.fakes.turnstile import FakeTurnstile, Post
+from tests.support.admission_replicas import ALPHA, BETA, SANDBOX, Replica, Site
 
-ALPHA, BETA, SANDBOX = (route(backend=name, model="painter") for name in ("alpha", "beta", "sandbox"))
 DOWN, BUSY, ASIDE = FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.SET_ASIDE
 AUTH, USED_UP, LIMITED = FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED, FailureKind.RATE_LIMITED
 
@@ -48,82 +42,8 @@ class Listening(FakeTurnstile):
             await self._heard.wait()
 
 
-class Site:
-    """A store, a clock, and replicas that go by it."""
-
-    def __init__(self, caps: Caps | None = None, store: FakeTurnstile | None = None) -> None:
-        self.now = 1000.0
-        self.store = store or FakeTurnstile()
-        self.caps = caps or Caps()
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
-        self.store.now += round(seconds * SECOND)
-
-    def replica(self, name: str = "r") -> "Replica":
-        return Replica(self, name)
-
-
-class Replica:
-    def __init__(self, site: Site, name: str) -> None:
-        self.observe = Recorder()
-        self.slots: dict[str, AsyncExitStack] = {}
-        numbers = iter(range(10_000))
-        self.turns = TakeTurns(
-            turnstile=site.store,
-            accounts={"alpha": Account(caps=site.caps), "beta": Account()},
-            rules=Rules(),
-            observe=self.observe,
-            mint=lambda: f"{name}{next(numbers)}",
-            elapsed=lambda: site.now,
-            seconds=0.001,
-        )
-
-    async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Turn | Failure:
-        slot = AsyncExitStack()
-        taken = await slot.enter_async_context(self.turns.slot(along, calls, images or calls))
-        if isinstance(taken, Turn):
-            self.slots[taken.name] = slot
-        return taken
-
-    def record(self, turn: Turn, outcome: Outcome, *rooms: Headroom) -> None:
-        self.turns.record(turn, Reply(outcome=outcome, headrooms=rooms))
-
-    async def leave(self, turn: Turn) -> None:
-        await self.slots.pop(turn.name).aclose()
-
-    async def turn(self, along: Route = ALPHA) -> Turn:
-        taken = await self.take(along)
-        assert isinstance(taken, Turn), taken
-        return taken
-
-    async def refused(self, along: Route = ALPHA) -> tuple[FailureKind, float | None]:
-        """Why, and for how long. Nobody was asked, and the next one hears the same from memory."""
-        taken = await self.take(along)
-        assert isinstance(taken, Failure)
-        assert not taken.asked
-        return taken.kind, taken.retry_after
-
-    async def call(self, *kinds: FailureKind, along: Route = ALPHA) -> None:
-        for kind in kinds:
-            turn = await self.turn(along)
-            self.record(turn, failure(kind))
-            await self.leave(turn)
-
-    async def draw(self) -> None:
-        turn = await self.turn()
-        self.record(turn, purchase())
-        await self.leave(turn)
-
-    def standing(self, place: int = 0) -> BackendStanding:
-        return self.turns.standings()[place]
-
-    def changes(self) -> list[tuple[str, FailureKind | None, float]]:
-        return [(each.state.value, each.reason, each.seconds) for each in self.observe.of(BreakerChanged)]
-
-
 async def test_it_is_the_port() -> None:
-    turns: Turns = Site().replica().turns
+    turns: Turns = Site().replica().admission
     async with turns.slot(ALPHA, 2, 3) as slot:
         assert slot == Turn(name="r0", route=ALPHA, calls=2)
 
@@ -141,9 +61,9 @@ async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
     await replica.call(*[AUTH] * 10, *[LIMITED] * 10, along=SANDBOX)
-    replica.record(await replica.turn(SANDBOX), purchase(), Headroom(measure="images", left=0, resets=60))
-    assert replica.turns.hindrance(SANDBOX) is None
-    await replica.turn(SANDBOX)
+    replica.record(await replica.slot(SANDBOX), purchase(), Headroom(measure="images", left=0, resets=60))
+    assert replica.admission.hindrance(SANDBOX) is None
+    await replica.slot(SANDBOX)
     assert site.store.asked == []
     assert replica.observe.of(HeadroomHeard)
 
@@ -153,10 +73,10 @@ async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
     assert await replica.refused() == (ASIDE, 5)
-    assert replica.turns.hindrance(ALPHA) == await replica.take()
+    assert replica.admission.hindrance(ALPHA) == await replica.take()
     site.pass_by(2)
     assert await replica.refused() == (ASIDE, 3)
-    assert replica.turns.hindrance(BETA) is None
+    assert replica.admission.hindrance(BETA) is None
     assert replica.changes() == [("open", DOWN, 5)]
 
 
@@ -164,7 +84,7 @@ async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
 async def test_a_refused_account_is_set_aside_for_what_it_is(kind: FailureKind, words: str) -> None:
     replica = Site().replica()
     await replica.call(kind)
-    found = replica.turns.hindrance(ALPHA)
+    found = replica.admission.hindrance(ALPHA)
     assert found
     assert words in found.message
     assert await replica.refused() == (kind, 60)
@@ -172,7 +92,7 @@ async def test_a_refused_account_is_set_aside_for_what_it_is(kind: FailureKind, 
 
 async def test_calls_that_began_before_do_not_count() -> None:
     replica = Site().replica()
-    turns = [await replica.turn() for _ in range(20)]
+    turns = [await replica.slot() for _ in range(20)]
     for turn in turns:
         replica.record(turn, failure(DOWN))
     assert replica.standing() == BackendStanding(
@@ -185,12 +105,12 @@ async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
     site.pass_by(5)
-    probe = await replica.turn()
+    probe = await replica.slot()
     assert await replica.refused() == (ASIDE, 1)
-    assert replica.turns.hindrance(ALPHA)
+    assert replica.admission.hindrance(ALPHA)
     replica.record(probe, purchase())
     await replica.leave(probe)
-    assert isinstance(await replica.turn(), Turn)
+    assert isinstance(await replica.slot(), Turn)
     assert replica.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
 
 
@@ -202,7 +122,7 @@ async def test_probes_that_fail_open_it_for_longer_and_longer() -> None:
         assert await replica.refused() == (ASIDE, seconds)
         site.pass_by(seconds)
         await replica.call(DOWN)
-        await replica.turns.exchange(only_news=True)
+        await replica.admission.exchange(only_news=True)
     assert replica.standing().in_a_row == 6
 
 
@@ -214,7 +134,7 @@ async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
     for _ in range(3):
         await replica.call(FailureKind.MODERATION_BLOCKED)
         assert await replica.refused() == (ASIDE, 1)  # the store has not heard yet that it is over
-        await replica.turns.exchange()
+        await replica.admission.exchange()
         site.pass_by(1)
     assert replica.standing().state is State.HALF_OPEN
 
@@ -224,13 +144,13 @@ async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> 
     replica = site.replica()
     await replica.call(AUTH)
     site.pass_by(60)
-    await replica.turn()
+    await replica.slot()
     for _ in range(33):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
         assert await replica.refused() == (ASIDE, 1)
         site.pass_by(10)
     site.pass_by(15)
-    await replica.turn()
+    await replica.slot()
 
 
 async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
@@ -238,15 +158,15 @@ async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     site.pass_by(60)
-    await one.turn()
+    await one.slot()
     assert await other.refused() == (ASIDE, 1)
     asked = len(site.store.asked)
     assert await other.refused() == (ASIDE, 1)
     assert len(site.store.asked) == asked
     site.pass_by(15)
-    assert isinstance(await other.turn(), Turn)
+    assert isinstance(await other.slot(), Turn)
 
 
 async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
@@ -254,12 +174,12 @@ async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     site.pass_by(60)
     await one.call(AUTH)
-    await one.turns.exchange(only_news=True)
+    await one.admission.exchange(only_news=True)
     assert await other.refused() == (ASIDE, 1)
-    await other.turns.exchange()
+    await other.admission.exchange()
     assert await other.refused() == (AUTH, 60)
     assert other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("open", AUTH, 60)]
 
@@ -270,80 +190,15 @@ async def test_replicas_tell_each_other_once() -> None:
     for replica in (one, other):
         await replica.call(*[DOWN] * 4)
     await one.call(AUTH)
-    await one.turns.exchange(only_news=True)
+    await one.admission.exchange(only_news=True)
     for _ in range(3):
-        await other.turns.exchange()
+        await other.admission.exchange()
     assert one.changes() == other.changes() == [("open", AUTH, 60)]
     site.pass_by(60)
     await one.draw()
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     assert one.changes() == other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("closed", None, 0)]
-
-
-async def test_an_opening_for_the_network_stays_with_the_replica_that_saw_it() -> None:
-    site = Site()
-    one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
-    for replica in (one, other):
-        await replica.turns.exchange()
-
-    assert await one.refused() == (ASIDE, 5)
-    await other.draw()
-    assert other.changes() == []
-
-
-async def test_each_replica_probes_its_own_opening_one_at_a_time_without_the_store() -> None:
-    site = Site()
-    one, other = site.replica("a"), site.replica("b")
-    for replica in (one, other):
-        await replica.call(*[DOWN] * 5)
-    site.pass_by(5)
-    probes = [await replica.turn() for replica in (one, other)]
-    for replica in (one, other):
-        assert await replica.refused() == (ASIDE, 1)
-
-    for replica, probe in zip((one, other), probes, strict=True):
-        await replica.leave(probe)
-        assert isinstance(await replica.turn(), Turn)
-    assert site.store.asked == []
-
-
-async def test_an_account_opening_that_is_closed_elsewhere_leaves_the_local_one() -> None:
-    site = Site()
-    one, other = site.replica("a"), site.replica("b")
-    await one.call(*[DOWN] * 5)
-    await other.call(AUTH)
-    for replica in (other, one):
-        await replica.turns.exchange()
-    assert await one.refused() == (AUTH, 60)
-
-    site.pass_by(60)
-    await other.draw()
-    for replica in (other, one):
-        await replica.turns.exchange()
-    assert other.standing().state is State.CLOSED
-    assert (one.standing().state, one.standing().reason) == (State.HALF_OPEN, DOWN)
-    await one.draw()
-    assert one.standing().state is State.CLOSED
-
-
-async def test_a_replica_that_cannot_reach_the_vendor_leaves_the_probe_of_the_account_to_others() -> None:
-    site = Site()
-    one, other = site.replica("a"), site.replica("b")
-    await one.call(AUTH)
-    for replica in (one, other):
-        await replica.turns.exchange()
-    site.pass_by(60)
-
-    await one.call(DOWN)
-    await one.turns.exchange()
-    await other.turns.exchange()
-    assert (await one.refused())[0] is ASIDE
-    await other.draw()
-    for replica in (other, one):
-        await replica.turns.exchange()
-    assert (other.standing().state, one.standing().reason) == (State.CLOSED, DOWN)
 
 
 async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> None:
@@ -352,7 +207,7 @@ async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> No
     await one.call(*[DOWN] * 5)
     await other.call(AUTH)
     for replica in (one, other, one):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     assert one.standing() == other.standing()
     assert one.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
     assert other.changes() == [("open", AUTH, 60)]
@@ -361,13 +216,13 @@ async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> No
 async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    turn = await other.turn()
+    turn = await other.slot()
     await one.call(AUTH)
-    await one.turns.exchange()
+    await one.admission.exchange()
     site.pass_by(60)
     await one.draw()
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     for _ in range(5):
         other.record(turn, failure(DOWN))
     assert other.standing().state is State.OPEN
@@ -377,12 +232,12 @@ async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> Non
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
-    await one.turns.exchange()
+    await one.admission.exchange()
     site.pass_by(60)
     await one.draw()
-    await one.turns.exchange()
+    await one.admission.exchange()
     await other.call(AUTH)
-    await other.turns.exchange()
+    await other.admission.exchange()
     assert other.standing().state is State.CLOSED
 
 
@@ -391,17 +246,17 @@ async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later(
     one, other = site.replica("a"), site.replica("b")
     site.store.down = True
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     await one.call(AUTH)
-    await one.turns.exchange()
+    await one.admission.exchange()
     assert await one.refused() == (AUTH, 60)
     site.pass_by(60)
     await one.call(AUTH)
-    await one.turns.exchange()
+    await one.admission.exchange()
     site.store.down = False
     site.pass_by(59)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     assert await other.refused() == (AUTH, 1)
     assert one.standing().seconds == 1
 
@@ -410,11 +265,11 @@ async def test_a_store_that_was_emptied_is_told_again() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
-    await one.turns.exchange()
+    await one.admission.exchange()
     site.store.forget()
     for _ in range(2):
-        await one.turns.exchange()
-    await other.turns.exchange()
+        await one.admission.exchange()
+    await other.admission.exchange()
     assert await other.refused() == (AUTH, 60)
     assert one.changes() == [("open", AUTH, 60)]
 
@@ -435,7 +290,7 @@ class SlowStore(FakeTurnstile):
 
     async def probe(self, backend: str, name: str, version: int) -> bool:
         if self.replica and backend == "alpha":
-            self.replica.turns.asked_after(backend, failure(AUTH))
+            self.replica.admission.asked_after(backend, failure(AUTH))
         return await super().probe(backend, name, version)
 
 
@@ -445,12 +300,12 @@ async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     site.pass_by(60)
-    store.meanwhile, store.replica = [await one.turn()], one
-    await one.turns.exchange()
-    await other.turns.exchange()
+    store.meanwhile, store.replica = [await one.slot()], one
+    await one.admission.exchange()
+    await other.admission.exchange()
     assert (one.standing().state, other.standing().state) == (State.CLOSED, State.HALF_OPEN)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)
 
 
@@ -460,16 +315,16 @@ async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     site.pass_by(60)
-    probe = await other.turn()
+    probe = await other.slot()
     site.pass_by(15)
     await one.call(AUTH)
-    await one.turns.exchange()
+    await one.admission.exchange()
     store.meanwhile, store.replica = [probe], other
-    await other.turns.exchange()
+    await other.admission.exchange()
     assert other.standing().state is State.CLOSED
-    await other.turns.exchange()
+    await other.admission.exchange()
     assert other.standing() == one.standing()
     assert other.standing().state is State.OPEN
 
@@ -484,7 +339,7 @@ async def test_a_probe_that_others_made_needless_is_none() -> None:
     assert await replica.refused() == (ASIDE, 1)
     assert await replica.refused() == (AUTH, 60)
     store.replica = None
-    await replica.turns.exchange()
+    await replica.admission.exchange()
     assert "leave" in store.asked
 
 
@@ -494,15 +349,15 @@ async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
 ) -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    one.record(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
-    await one.turns.exchange(only_news=True)
-    await other.turns.exchange()
+    one.record(await one.slot(), replace(failure(LIMITED), retry_after=retry_after))
+    await one.admission.exchange(only_news=True)
+    await other.admission.exchange()
     assert await one.refused() == await other.refused() == (LIMITED, seconds)
     assert isinstance(await one.take(replace(ALPHA, model="sketcher")), Turn)
     assert isinstance(await one.take(BETA), Turn)
     site.pass_by(seconds)
     assert isinstance(await one.take(), Turn)
-    await one.turns.exchange()
+    await one.admission.exchange()
     assert one.standing().blocked == {}
 
 
@@ -519,10 +374,10 @@ async def test_what_vendors_say_of_their_limits_is_heeded_and_told() -> None:
     site = Site()
     replica = site.replica()
     some, none = Headroom(measure="requests", left=3, limit=5), Headroom(measure="images", left=0, resets=12)
-    turn = await replica.turn()
+    turn = await replica.slot()
     replica.record(turn, purchase())
     replica.record(turn, purchase(), some)
-    assert replica.turns.hindrance(ALPHA) is None
+    assert replica.admission.hindrance(ALPHA) is None
     replica.record(turn, purchase(), some, none)
     assert await replica.refused() == (LIMITED, 12)
     told = [(each.measure, each.left, each.limit) for each in replica.observe.of(HeadroomHeard)]
@@ -533,13 +388,13 @@ async def test_news_of_limits_that_come_while_others_are_told_are_told_next() ->
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     for retry_after in (5, 9):
-        one.record(await one.turn(), replace(failure(LIMITED), retry_after=retry_after))
+        one.record(await one.slot(), replace(failure(LIMITED), retry_after=retry_after))
         site.store.down = True
-        await one.turns.exchange()
+        await one.admission.exchange()
         site.store.down = False
         site.pass_by(5)
-    await one.turns.exchange()
-    await other.turns.exchange()
+    await one.admission.exchange()
+    await other.admission.exchange()
     assert await other.refused() == (LIMITED, 4)
 
 
@@ -551,7 +406,7 @@ async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() ->
     assert isinstance(await other.take(calls=1), Turn)
     assert await other.refused() == (BUSY, 1)
     await one.leave(turn)
-    await one.turns.close()
+    await one.admission.close()
     assert isinstance(await other.take(calls=2), Turn)
     never = await other.take(calls=4)
     assert isinstance(never, Failure)
@@ -566,7 +421,7 @@ async def test_rates_of_the_account_say_when_there_is_room_again() -> None:
     assert await replica.refused() == (LIMITED, 60)
     site.pass_by(60)
     await replica.leave(turn)
-    await replica.turns.close()
+    await replica.admission.close()
     assert isinstance(await replica.take(), Turn)
     assert isinstance(await replica.take(calls=7), Failure)
     assert "leave" not in site.store.asked
@@ -584,27 +439,27 @@ async def test_no_cap_can_be_kept_without_the_store() -> None:
 async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> None:
     site = Site(Caps(concurrent=2))
     replica = site.replica()
-    turns = [await replica.turn() for _ in range(2)]
+    turns = [await replica.slot() for _ in range(2)]
     site.store.down = True
     for turn in turns:
         await replica.leave(turn)
-        await replica.turns.exchange()
+        await replica.admission.exchange()
     site.store.down = False
     assert await replica.refused() == (BUSY, 1)
-    await replica.turns.exchange()
+    await replica.admission.exchange()
     assert isinstance(await replica.take(calls=2), Turn)
 
 
 async def test_a_probe_that_finds_no_room_is_over() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
-    under_way = await replica.turn()
+    under_way = await replica.slot()
     for _ in range(5):
         replica.record(under_way, failure(DOWN))
     site.pass_by(5)
     assert await replica.refused() == (BUSY, 1)
     await replica.leave(under_way)
-    await replica.turns.exchange()
+    await replica.admission.exchange()
     assert isinstance(await replica.take(), Turn)
 
 
@@ -626,7 +481,7 @@ async def test_who_goes_away_while_asking_leaves_nothing_behind() -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await replica.turns.exchange()
+    await replica.admission.exchange()
     party = Party(name="t", calls=1, pictures=1, lease=1)
     assert await FakeTurnstile.enter(site.store, "alpha", party, site.caps) is None
 
@@ -635,9 +490,9 @@ async def test_all_backends_are_listed_for_operators() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(USED_UP, along=BETA)
-    replica.record(await replica.turn(), replace(failure(LIMITED), retry_after=9))
+    replica.record(await replica.slot(), replace(failure(LIMITED), retry_after=9))
     site.pass_by(4)
-    assert replica.turns.standings() == (
+    assert replica.admission.standings() == (
         BackendStanding(backend="alpha", state=State.CLOSED, since=4, blocked={"painter": 5}),
         BackendStanding(backend="beta", state=State.OPEN, since=4, seconds=56, reason=USED_UP, in_a_row=1),
     )
@@ -646,7 +501,7 @@ async def test_all_backends_are_listed_for_operators() -> None:
 async def test_others_are_heard_again_and_again() -> None:
     store = Listening("exchange", 6)
     replica = Site(store=store).replica()
-    running = asyncio.create_task(replica.turns.run())
+    running = asyncio.create_task(replica.admission.run())
     await store.heard()
     running.cancel()
     assert set(store.asked) == {"exchange"}
@@ -656,13 +511,13 @@ async def test_what_is_new_is_told_at_once() -> None:
     store = Listening("leave")
     site = Site(Caps(concurrent=1), store)
     one, other = site.replica("a"), site.replica("b")
-    one.turns.seconds = 3600
-    running = asyncio.create_task(one.turns.run())
+    one.admission.seconds = 3600
+    running = asyncio.create_task(one.admission.run())
     await asyncio.sleep(0)
     await one.call(AUTH)
     await store.heard()
     running.cancel()
-    await other.turns.exchange()
+    await other.admission.exchange()
     assert await other.refused() == (AUTH, 60)
 
 
@@ -686,14 +541,14 @@ def asking(turns: TakeTurns, answers: Sequence[Failure | None], seconds: float =
 
 
 async def test_who_is_well_is_not_asked_for_anything() -> None:
-    ask, _ = asking(Site().replica().turns, [])
+    ask, _ = asking(Site().replica().admission, [])
     await ask.ask()
 
 
 async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -> None:
     replica = Site().replica()
     await replica.call(*[DOWN] * 5)
-    ask, _ = asking(replica.turns, [failure(DOWN), failure(FailureKind.NOT_PERMITTED), None])
+    ask, _ = asking(replica.admission, [failure(DOWN), failure(FailureKind.NOT_PERMITTED), None])
     for _ in range(2):
         await ask.ask()
         assert await replica.refused() == (ASIDE, 5)
@@ -706,7 +561,7 @@ async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
-    ask, _ = asking(replica.turns, [failure(AUTH)] * 3)
+    ask, _ = asking(replica.admission, [failure(AUTH)] * 3)
     for _ in range(3):
         await ask.ask()
         assert await replica.refused() == (AUTH, 60)
@@ -717,7 +572,7 @@ async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
 async def test_whoever_is_unwell_is_asked_again_and_again() -> None:
     replica = Site().replica()
     await replica.call(*[DOWN] * 5)
-    ask, alpha = asking(replica.turns, [failure(DOWN)] * 3, 0)
+    ask, alpha = asking(replica.admission, [failure(DOWN)] * 3, 0)
     running = asyncio.create_task(ask.run())
     async with asyncio.timeout(10):
         await alpha.done.wait()
@@ -733,24 +588,24 @@ async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.admission.exchange()
         assert (await replica.refused())[0] is AUTH
     late = Turn(name="late", route=ALPHA, calls=1, era=1)
 
-    one.turns.rekeyed("alpha")
+    one.admission.rekeyed("alpha")
     assert one.standing().state is State.HALF_OPEN
-    await one.turns.exchange()
+    await one.admission.exchange()
     assert other.standing().state is State.OPEN
     one.record(late, failure(AUTH))
     await one.draw()
-    await one.turns.exchange()
-    await other.turns.exchange()
+    await one.admission.exchange()
+    await other.admission.exchange()
     assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)
 
 
 async def test_failures_in_a_row_are_counted_for_each_backend() -> None:
     replica = Site().replica()
     await replica.call(DOWN, DOWN)
-    assert [replica.turns.streak(along) for along in (ALPHA, BETA, SANDBOX)] == [2, 0, 0]
+    assert [replica.admission.streak(along) for along in (ALPHA, BETA, SANDBOX)] == [2, 0, 0]
     await replica.draw()
-    assert replica.turns.streak(ALPHA) == 0
+    assert replica.admission.streak(ALPHA) == 0

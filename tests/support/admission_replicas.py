@@ -1,0 +1,95 @@
+"""Replicas that take turns at backends, on one store in memory, by one clock that the tests set."""
+
+from contextlib import AsyncExitStack
+
+from service.domain.catalog import Route
+from service.domain.errors import Failure, FailureKind
+from service.domain.headroom import Headroom
+from service.domain.health import Rules
+from service.domain.outcomes import Outcome
+from service.domain.refusals import SECOND
+from service.usecases.events import BreakerChanged
+from service.usecases.ports import Reply
+from service.usecases.take_turns import Account, TakeTurns
+from service.usecases.turns import Turn
+from service.usecases.turnstile import Caps
+from service.usecases.watch import BackendStanding
+from tests.fakes.builders import failure, purchase, route
+from tests.fakes.observer import Recorder
+from tests.fakes.turnstile import FakeTurnstile
+
+ALPHA, BETA, SANDBOX = (route(backend=name, model="painter") for name in ("alpha", "beta", "sandbox"))
+
+
+class Site:
+    """A store, a clock, and replicas that go by it."""
+
+    def __init__(self, caps: Caps | None = None, store: FakeTurnstile | None = None) -> None:
+        self.now = 1000.0
+        self.store = store or FakeTurnstile()
+        self.caps = caps or Caps()
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        self.store.now += round(seconds * SECOND)
+
+    def replica(self, name: str = "r") -> "Replica":
+        return Replica(self, name)
+
+
+class Replica:
+    def __init__(self, site: Site, name: str) -> None:
+        self.observe = Recorder()
+        self.slots: dict[str, AsyncExitStack] = {}
+        numbers = iter(range(10_000))
+        self.admission = TakeTurns(
+            turnstile=site.store,
+            accounts={"alpha": Account(caps=site.caps), "beta": Account()},
+            rules=Rules(),
+            observe=self.observe,
+            mint=lambda: f"{name}{next(numbers)}",
+            elapsed=lambda: site.now,
+            seconds=0.001,
+        )
+
+    async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Turn | Failure:
+        slot = AsyncExitStack()
+        taken = await slot.enter_async_context(self.admission.slot(along, calls, images or calls))
+        if isinstance(taken, Turn):
+            self.slots[taken.name] = slot
+        return taken
+
+    def record(self, slot: Turn, outcome: Outcome, *rooms: Headroom) -> None:
+        self.admission.record(slot, Reply(outcome=outcome, headrooms=rooms))
+
+    async def leave(self, slot: Turn) -> None:
+        await self.slots.pop(slot.name).aclose()
+
+    async def slot(self, along: Route = ALPHA) -> Turn:
+        taken = await self.take(along)
+        assert isinstance(taken, Turn), taken
+        return taken
+
+    async def refused(self, along: Route = ALPHA) -> tuple[FailureKind, float | None]:
+        """Why, and for how long. The vendor was not asked."""
+        taken = await self.take(along)
+        assert isinstance(taken, Failure)
+        assert not taken.asked
+        return taken.kind, taken.retry_after
+
+    async def call(self, *kinds: FailureKind, along: Route = ALPHA) -> None:
+        for kind in kinds:
+            slot = await self.slot(along)
+            self.record(slot, failure(kind))
+            await self.leave(slot)
+
+    async def draw(self) -> None:
+        slot = await self.slot()
+        self.record(slot, purchase())
+        await self.leave(slot)
+
+    def standing(self, place: int = 0) -> BackendStanding:
+        return self.admission.standings()[place]
+
+    def changes(self) -> list[tuple[str, FailureKind | None, float]]:
+        return [(change.state.value, change.reason, change.seconds) for change in self.observe.of(BreakerChanged)]
