@@ -98,7 +98,7 @@ configuration: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	WRITE_CONFORMANCE=1 $(BIN)/pytest tests/e2e/test_conformance.py
 
-# The replies of service/api/examples.json, from a gateway; then make openapi.
+# The replies of service/api/openapi/examples.json, from a gateway; then make openapi.
 examples: $(VENV)/.dev
 	$(BIN)/python -m tools.openapi
 

@@ -10,11 +10,11 @@ import gc
 def main() -> None:
     """The console command."""
     gc.disable()
-    from service.commands.program import obey  # noqa: PLC0415 (everything there is, while the collector rests)
+    from service.commands.cli import run_cli  # noqa: PLC0415 (everything there is, while the collector rests)
 
     gc.freeze()
     gc.enable()
-    obey()
+    run_cli()
 
 
 if __name__ == "__main__":

@@ -22,15 +22,15 @@ from typing import cast
 import uvicorn
 from uvicorn._types import ASGI3Application
 
-from service.api.connections import Bounds, protocol
-from service.api.forwarded import Forwarded
+from service.api.http.connection_limits import ConnectionLimits, build_protocol
+from service.api.http.forwarded import ForwardedHeaders
 from service.app import Gateway
-from service.settings.ports import MOST_PORT, OwnPort
+from service.settings.listen_ports import MAX_PORT, ListenPort
 
-LAST_SECONDS = 2  # for the answers of calls that were ended; then connections are cut
+FINAL_RESPONSE_SECONDS = 2  # for the answers of calls that were ended; then connections are cut
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
 BACKLOG = 2048
-TWICE = "Port {} is wanted twice: the gateway, its metrics and its admin API need one each"
+DUPLICATE_PORT = "Port {} is wanted twice: the gateway, its metrics and its admin API need one each"
 MALLOC = (
     (-1, 512 << 20),  # M_TRIM_THRESHOLD: free memory at the top that is kept
     (-2, 64 << 20),  # M_TOP_PAD: how much is asked for at a time
@@ -54,7 +54,7 @@ class ServerSettings:
     port: int
     grace_seconds: float
     drain_seconds: float
-    bounds: Bounds
+    bounds: ConnectionLimits
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -72,7 +72,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
+class Listeners:
     """What a gateway listens on: its own port, and one for metrics and one for admin where they have it."""
 
     own: socket.socket
@@ -90,20 +90,20 @@ class Doors:
         return [self.own, self.admin] if self.admin else [self.own]
 
 
-def open_doors(host: str, port: int, metrics: OwnPort, admin: OwnPort) -> Doors:
+def open_listeners(host: str, port: int, metrics: ListenPort, admin: ListenPort) -> Listeners:
     """Listen on all of them, or raise `PortError` and on none."""
     with ExitStack() as opened:
         taken = set[int]()
 
         def opening(at: str, number: int) -> socket.socket:
-            listener = opened.enter_context(listen_apart(at, number, taken))
-            taken.add(port_of(listener))
+            listener = opened.enter_context(listen_on_unused(at, number, taken))
+            taken.add(port_number(listener))
             return listener
 
-        def aside(entry: OwnPort) -> socket.socket | None:
+        def aside(entry: ListenPort) -> socket.socket | None:
             return None if entry.port is None else opening(entry.host or host, entry.port)
 
-        doors = Doors(own=opening(host, port), metrics=aside(metrics), admin=aside(admin))
+        doors = Listeners(own=opening(host, port), metrics=aside(metrics), admin=aside(admin))
         opened.pop_all()
         return doors
 
@@ -117,36 +117,36 @@ def check_host(host: str) -> str | None:
     return None
 
 
-def check_ports(port: int, metrics: OwnPort, admin: OwnPort) -> None:
+def check_ports(port: int, metrics: ListenPort, admin: ListenPort) -> None:
     """Raise `PortError` for a port that is none, or is wanted twice. Port 0 takes a free one."""
     taken = set[int]()
     for number in (port, metrics.port, admin.port):
-        if number is not None and not 0 <= number <= MOST_PORT:
+        if number is not None and not 0 <= number <= MAX_PORT:
             raise PortError(f"{number} is not a port")
         if number in taken:
-            raise PortError(TWICE.format(number))
+            raise PortError(DUPLICATE_PORT.format(number))
         if number:
             taken.add(number)
 
 
-def listen_apart(host: str, port: int, taken: set[int]) -> socket.socket:
+def listen_on_unused(host: str, port: int, taken: set[int]) -> socket.socket:
     """The same, with a number that is not taken: by the number is known who was asked."""
     if port in taken:
-        raise PortError(TWICE.format(port))
+        raise PortError(DUPLICATE_PORT.format(port))
     listener = listen(host, port)
-    if port_of(listener) in taken:  # a free one, of another address; while it is held the next has another number
+    if port_number(listener) in taken:  # a free one, of another address; while it is held the next has another number
         with listener:
-            return listen_apart(host, port, taken)
+            return listen_on_unused(host, port, taken)
     return listener
 
 
-def port_of(listener: socket.socket) -> int:
+def port_number(listener: socket.socket) -> int:
     """The number that it has got."""
     number: int = listener.getsockname()[1]
     return number
 
 
-def keep_memory() -> None:
+def tune_malloc() -> None:
     """Tell glibc to keep big blocks instead of giving them back: a gateway of megabyte bodies gets the next one soon.
 
     What it saves is in `docs/benchmarks.md`. Other C libraries are left as they are.
@@ -157,18 +157,18 @@ def keep_memory() -> None:
             mallopt(option, value)
 
 
-def keep_modules() -> None:
+def freeze_gc() -> None:
     """Tell the collector that what a start has made stays: each look at it stopped everybody for 75 ms."""
     gc.collect()
     gc.freeze()
 
 
-def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Callable[[], None]) -> None:
+def run(gateway: Gateway, settings: ServerSettings, doors: Listeners, on_ready: Callable[[], None]) -> None:
     """Serve until told to go. `on_ready` is called when requests are accepted. Raises `ProcessFailed`."""
     config = uvicorn.Config(
         gateway.asgi,
         loop="uvloop",
-        http=protocol(settings.bounds),
+        http=build_protocol(settings.bounds),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -176,10 +176,10 @@ def run(gateway: Gateway, settings: ServerSettings, doors: Doors, on_ready: Call
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=ceil(settings.drain_seconds) + LAST_SECONDS,
+        timeout_graceful_shutdown=ceil(settings.drain_seconds) + FINAL_RESPONSE_SECONDS,
         proxy_headers=False,  # ours are read by the layer below
     )
-    config.app = Forwarded(cast("ASGI3Application", gateway.asgi), config.forwarded_allow_ips)
+    config.app = ForwardedHeaders(cast("ASGI3Application", gateway.asgi), config.forwarded_allow_ips)
     DrainingServer(config, gateway, settings, on_ready).run(sockets=doors.served)
     if gateway.fatal.reason:
         raise ProcessFailed(gateway.fatal.reason)
@@ -200,7 +200,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell."""
         await super().startup(sockets)
-        keep_modules()
+        freeze_gc()
         if self.started:
             self._fatal.on_report(partial(asyncio.get_running_loop().call_soon_threadsafe, self._fail))
             self._on_ready()

@@ -20,15 +20,15 @@ from unittest.mock import patch
 import httpx2
 import redis.asyncio
 
-from service.adapters.backends.sandbox import SandboxBackend
-from service.adapters.embedded import embedded_valkey
+from service.adapters.backends.sandbox.backend import SandboxBackend
+from service.adapters.embedded.valkey import run_valkey
 from service.adapters.sql.migrate import migrate
 from service.app import assemble
-from service.commands.start import Options, read_start, with_dev_key
-from service.domain.outcomes import Purchase
-from service.parts import Plans, Stores
-from service.usecases.ports import unobserved
-from service.usecases.requests import UpstreamRequest
+from service.commands.startup import ServeOptions, read_start_config, with_dev_key
+from service.composition.app_config import AppConfig, StoreAddresses
+from service.domain.generation import Generation
+from service.usecases.ports.observer import discard_event
+from service.usecases.ports.requests import UpstreamRequest
 
 ROOT = Path(__file__).parents[1]
 SERVICE = str(ROOT / "service") + os.sep
@@ -82,7 +82,7 @@ def recorded_frames(seen: Seen) -> Iterator[None]:
     """Note the frames as soon as the sandbox begins to draw."""
     draw = SandboxBackend._draw  # noqa: SLF001 (the call that stands for the vendor's)
 
-    async def record(self: SandboxBackend, request: UpstreamRequest) -> Purchase:
+    async def record(self: SandboxBackend, request: UpstreamRequest) -> Generation:
         seen.frames = [*frames_of_handler(), *frames_of_backend()]
         return await draw(self, request)
 
@@ -134,13 +134,15 @@ async def requests(asgi: Any, key: str, url: str) -> Mapping[str, Seen]:
 
 def measure(folder: Path) -> Mapping[str, Seen]:
     """Run the three requests in a new gateway whose data is in a folder."""
-    options = Options(folder=ROOT / "config", host="127.0.0.1", port=0, data=folder, dev=True)
-    start = with_dev_key(read_start(options, {}), folder)
+    options = ServeOptions(folder=ROOT / "config", host="127.0.0.1", port=0, data=folder, dev=True)
+    start = with_dev_key(read_start_config(options, {}), folder)
     ledger = f"sqlite:///{folder}/ledger.db"
     asyncio.run(migrate(ledger))
-    with embedded_valkey(folder / "valkey") as url:
-        stores = Stores(redis_url=url, cache_url=url, database_url=ledger, data=folder)
-        plans = Plans(settings=start.settings, files=start.files, first=start.first, stores=stores, observe=unobserved)
+    with run_valkey(folder / "valkey") as url:
+        stores = StoreAddresses(redis_url=url, cache_url=url, database_url=ledger, data=folder)
+        plans = AppConfig(
+            settings=start.settings, files=start.files, first=start.first, stores=stores, observe=discard_event
+        )
         return asyncio.run(requests(assemble(plans).asgi, start.secret or "", url))
 
 

@@ -1,10 +1,10 @@
 """Several observers as one. Rule: each is told every event, in order."""
 
-from service.usecases.events import Event
-from service.usecases.ports import Observer
+from service.usecases.ports.events import Event
+from service.usecases.ports.observer import Observer
 
 
-class Observers:
+class ObserverGroup:
     """Tells all of them."""
 
     def __init__(self, *observers: Observer) -> None:

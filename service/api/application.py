@@ -18,25 +18,36 @@ from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service import __version__
-from service.api import admin, backends, cache, files, images, models, ops, oversight, pictures, usage
-from service.api.admin import needs_admin
-from service.api.cross_origin import CrossOrigin
-from service.api.desk import Desk, needs_key
-from service.api.edge import Connection, Edge, Http
-from service.api.errors import crash_reporter, on_gateway_error, on_http_exception
-from service.api.methods import HeadAsGet, answer_options
-from service.api.refused import Refused
-from service.api.verdicts import judged
+from service.api.http.cors import Cors
+from service.api.http.dependencies import Dependencies, require_team_key
+from service.api.http.errors import build_crash_handler, on_gateway_error, on_http_exception
+from service.api.http.head_and_options import HeadAsGet, answer_options
+from service.api.http.outcomes import with_outcome
+from service.api.http.request_context import Connection, Http, RequestMiddleware
+from service.api.refused import RefusedRequests
+from service.api.routes import (
+    admin_backends,
+    admin_cache,
+    admin_keys,
+    admin_teams,
+    files,
+    health_and_docs,
+    images,
+    models,
+    stored_images,
+    usage,
+)
+from service.api.routes.admin_keys import require_admin_key
 from service.domain.errors import GatewayError
-from service.usecases.ports import Observer
-from service.usecases.traces import Tracer
+from service.usecases.ports.observer import Observer
+from service.usecases.ports.tracing import Tracer
 
-Running = Callable[[Litestar], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 DESCRIPTION = "One OpenAI-compatible image API in front of several backends. Point an OpenAI or Together SDK at it."
 
 
-DATA_PLANE: Sequence[ControllerRouterHandler] = (
+DATA_ROUTES: Sequence[ControllerRouterHandler] = (
     images.generate,
     images.edit,
     images.variations,
@@ -51,37 +62,37 @@ DATA_PLANE: Sequence[ControllerRouterHandler] = (
 )
 """What a team's key opens."""
 
-OPERATORS_PLANE: Sequence[ControllerRouterHandler] = (
-    admin.issue_key,
-    admin.list_keys,
-    admin.retrieve_key,
-    admin.change_key,
-    admin.revoke_key,
-    admin.rotate_key,
-    admin.list_records,
-    oversight.list_teams,
-    oversight.retrieve_team,
-    oversight.usage_of_teams,
-    oversight.export_usage,
-    backends.list_backends,
-    cache.cache_stats,
-    cache.purge_cache,
+ADMIN_ROUTES: Sequence[ControllerRouterHandler] = (
+    admin_keys.issue_key,
+    admin_keys.list_keys,
+    admin_keys.retrieve_key,
+    admin_keys.change_key,
+    admin_keys.revoke_key,
+    admin_keys.rotate_key,
+    admin_keys.list_records,
+    admin_teams.list_teams,
+    admin_teams.retrieve_team,
+    admin_teams.teams_usage,
+    admin_teams.export_usage,
+    admin_backends.list_backends,
+    admin_cache.cache_stats,
+    admin_cache.purge_cache,
 )
 """What the admin key opens."""
 
-SIGNED: Sequence[ControllerRouterHandler] = (pictures.fetch_picture,)
+SIGNED_ROUTES: Sequence[ControllerRouterHandler] = (stored_images.fetch_image,)
 """What needs no key, because addresses of pictures are signed."""
 
-OPEN: Sequence[ControllerRouterHandler] = (
-    ops.live,
-    ops.ready,
-    ops.docs,
-    ops.openapi,
+PUBLIC_ROUTES: Sequence[ControllerRouterHandler] = (
+    health_and_docs.live,
+    health_and_docs.ready,
+    health_and_docs.docs,
+    health_and_docs.openapi,
 )
 """What needs no key, and is wherever something is served."""
 
 
-class Plane(Enum):
+class AppKind(Enum):
     """What an application serves: what callers ask for, what operators ask for, or both on one port."""
 
     CALLERS = "callers"
@@ -89,8 +100,8 @@ class Plane(Enum):
     BOTH = "both"
 
 
-class Unserved(Router):
-    """Takes the framework's own documentation routes and serves none of them; `ops.py` has ours."""
+class NoFrameworkDocs(Router):
+    """Takes the framework's own documentation routes and serves none of them; `health_and_docs.py` has ours."""
 
     def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
         """Take nothing."""
@@ -98,7 +109,7 @@ class Unserved(Router):
         return []
 
 
-def opened_by(key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[Response[None] | None]]:
+def require_key(key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[Response[None] | None]]:
     """What comes before every handler of a router, OPTIONS included. No guard: for those handlers are copied."""
 
     async def enter(request: Http) -> Response[None] | None:
@@ -108,32 +119,32 @@ def opened_by(key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[R
     return enter
 
 
-def routes(plane: Plane) -> Sequence[ControllerRouterHandler]:
+def routes(plane: AppKind) -> Sequence[ControllerRouterHandler]:
     """What is served there."""
-    callers = Router("/v1", before_request=opened_by(needs_key), route_handlers=DATA_PLANE)
+    callers = Router("/v1", before_request=require_key(require_team_key), route_handlers=DATA_ROUTES)
     operators = Router(
         "/admin/v1",
-        before_request=opened_by(needs_admin),
+        before_request=require_key(require_admin_key),
         security=[{"adminKey": []}],
         tags=["Admin"],
-        route_handlers=OPERATORS_PLANE,
+        route_handlers=ADMIN_ROUTES,
     )
     return {
-        Plane.CALLERS: (callers, *SIGNED, *OPEN),
-        Plane.OPERATORS: (operators, *OPEN),
-        Plane.BOTH: (callers, operators, *SIGNED, *OPEN),
+        AppKind.CALLERS: (callers, *SIGNED_ROUTES, *PUBLIC_ROUTES),
+        AppKind.OPERATORS: (operators, *PUBLIC_ROUTES),
+        AppKind.BOTH: (callers, operators, *SIGNED_ROUTES, *PUBLIC_ROUTES),
     }[plane]
 
 
-def build(desk: Desk, observe: Observer, *running: Running, plane: Plane = Plane.BOTH) -> Litestar:
+def build(desk: Dependencies, observe: Observer, *running: Lifespan, plane: AppKind = AppKind.BOTH) -> Litestar:
     """An application, without its edge. `running` surrounds the time in which it serves."""
     return Litestar(
         route_handlers=routes(plane),
         before_request=answer_options,
         exception_handlers={
-            GatewayError: judged(on_gateway_error),
-            HTTPException: judged(on_http_exception),
-            Exception: judged(crash_reporter(observe)),
+            GatewayError: with_outcome(on_gateway_error),
+            HTTPException: with_outcome(on_http_exception),
+            Exception: with_outcome(build_crash_handler(observe)),
         },
         state=State({"desk": desk}),
         openapi_config=OpenAPIConfig(
@@ -146,7 +157,7 @@ def build(desk: Desk, observe: Observer, *running: Running, plane: Plane = Plane
             ),
             security=[{"key": []}],
             use_handler_docstrings=True,
-            openapi_router=Unserved("/openapi", route_handlers=[]),
+            openapi_router=NoFrameworkDocs("/openapi", route_handlers=[]),
             render_plugins=(),
         ),
         lifespan=running,
@@ -155,14 +166,14 @@ def build(desk: Desk, observe: Observer, *running: Running, plane: Plane = Plane
     )
 
 
-def opened_to(app: Litestar, origins: frozenset[str] = frozenset()) -> ASGIApp:
+def with_error_handling(app: Litestar, origins: frozenset[str] = frozenset()) -> ASGIApp:
     """The application that answers what cannot be read as well, and pages of the `origins`."""
-    served = Refused(app)
-    return CrossOrigin(served, origins) if origins else served
+    served = RefusedRequests(app)
+    return Cors(served, origins) if origins else served
 
 
-def edged(
+def with_request_middleware(
     app: ASGIApp, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
     """The application as a server runs it."""
-    return Edge(HeadAsGet(app), observe, mint, elapsed, trace)
+    return RequestMiddleware(HeadAsGet(app), observe, mint, elapsed, trace)

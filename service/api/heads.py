@@ -13,7 +13,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 """Names, in lower case, and values."""
 
 VERSIONS: Final = frozenset({"1.0", "1.1"})
-SINGLE: Final = frozenset(
+SINGLE_FIELDS: Final = frozenset(
     {
         b"api-key",
         b"authorization",
@@ -31,27 +31,27 @@ HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(
 ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL)
 
 
-OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
+UPGRADE_FIELDS: Final = frozenset({b"upgrade", b"http2-settings"})
 """What a client that offers an upgrade says more, as a field and as a word of the field `Connection`."""
 
 
-def plain_head(method: bytes, target: bytes, version: str, fields: Fields) -> bytes:
+def head_without_upgrade(method: bytes, target: bytes, version: str, fields: Fields) -> bytes:
     """A head without the offer to upgrade."""
     lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
     for name, value in fields:
         if name == b"connection":
-            words = [word for word in value.split(b",") if word.strip().lower() not in OFFERS]
+            words = [word for word in value.split(b",") if word.strip().lower() not in UPGRADE_FIELDS]
             lines += [b"connection:" + b",".join(words)] if words else []
-        elif name not in OFFERS:
+        elif name not in UPGRADE_FIELDS:
             lines.append(name + b":" + value)
     return b"\r\n".join([*lines, b"", b""])
 
 
-def fault_of(version: str, fields: Fields) -> str | None:
+def head_fault(version: str, fields: Fields) -> str | None:
     """The reason to refuse a head, if there is one."""
     if version not in VERSIONS:
         return f"HTTP/{version} is not spoken here"
-    found = [name for name, _ in fields if name in SINGLE]
+    found = [name for name, _ in fields if name in SINGLE_FIELDS]
     if len(set(found)) < len(found):
         twice = next(name for name in found if found.count(name) > 1)
         return f"{twice.decode()} was given twice"

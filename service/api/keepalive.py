@@ -7,10 +7,10 @@ this has to look for an error in the body. What is neither true nor false is an 
 from collections.abc import Mapping
 
 from service.domain.errors import InvalidValue
-from service.domain.teams import Team
+from service.domain.team_access import Team
 
 HEADER = "x-gateway-keepalive"
-WORDS = {"true": True, "false": False}
+BOOLEANS = {"true": True, "false": False}
 
 
 def read_keepalive(headers: Mapping[str, str], team: Team) -> bool:
@@ -18,6 +18,6 @@ def read_keepalive(headers: Mapping[str, str], team: Team) -> bool:
     said = headers.get(HEADER)
     if said is None:
         return team.keepalive
-    if said.strip().lower() not in WORDS:
+    if said.strip().lower() not in BOOLEANS:
         raise InvalidValue(f"{HEADER} is true or false; got '{said[:20]}'.", param=HEADER)
-    return WORDS[said.strip().lower()]
+    return BOOLEANS[said.strip().lower()]

@@ -1,15 +1,15 @@
 """Two ports, two applications: what a team's key opens is on one, what the admin key opens on the other.
 
 Rule: the port on which a connection arrived decides, as the socket says it; nothing that a caller writes (`Host`,
-`X-Forwarded-*`, the path) is looked at. Neither application has a route of the other's, so there is nothing that a path
-could be bent to. A connection whose port is not known is a caller's.
+`X-ForwardedHeaders-*`, the path) is looked at. Neither application has a route of the other's, so there is nothing that
+a path could be bent to. A connection whose port is not known is a caller's.
 """
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 
-class Planes:
+class SplitByPort:
     """Wraps both. `port` is that of admin, as it was bound."""
 
     def __init__(self, app: ASGIApp, admin: ASGIApp, port: int) -> None:

@@ -17,31 +17,31 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.embedded import running_valkey
-from service.adapters.redis.results import RedisResults
-from service.adapters.sql.keys import SqlKeyStore
-from service.commands.terminal import (
+from service.adapters.embedded.valkey import find_running_valkey
+from service.adapters.redis.result_store import RedisResultStore
+from service.adapters.sql.key_store import SqlKeyStore
+from service.commands.common import (
     ConfigOption,
     DataOption,
     Output,
     OutputOption,
     TeamOption,
-    actor,
     add_column,
     config_folder,
-    known_roster,
-    ledger,
-    out,
+    open_ledger,
     print_rows,
-    tell,
+    read_team_directory,
+    run_command,
+    stdout,
+    terminal_actor,
 )
+from service.composition.app_config import now
 from service.domain.errors import InvalidValue, StateUnavailable
-from service.parts import now
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
-from service.usecases.flights import ResultStats
-from service.usecases.know_callers import Live
-from service.usecases.tend_results import CountResults, PurgeResults
+from service.usecases.admin.purge_cache import CountCachedResults, PurgeCache
+from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.result_store import ResultStats
 
 cache = typer.Typer(no_args_is_help=True, help="Count and forget the results that are kept.")
 
@@ -62,12 +62,12 @@ def stats(
     """Say how many results are kept, and how many bytes they take."""
 
     async def story() -> None:
-        async with _count(config, data_dir) as count:
+        async with _open_count(config, data_dir) as count:
             found = await count(team, model)
             row = (team, model, found.results, found.size)
             print_rows(COLUMNS, [row], output, lambda: _table(team, model, found))
 
-    tell(story())
+    run_command(story())
 
 
 @cache.command("purge")
@@ -82,18 +82,18 @@ def purge(  # noqa: PLR0913, PLR0917 (a command's options)
     """Forget results of a team, of a model, of both or, with --all, of everybody: the same is bought again."""
 
     async def story() -> None:
-        _check_extent(team, model, everything=everything)
-        async with _count(config, data_dir) as count, ledger(data_dir) as database:
+        _check_scope_named(team, model, everything=everything)
+        async with _open_count(config, data_dir) as count, open_ledger(data_dir) as database:
             if everything and not yes:
-                _ask(await count(None, None))
-            forget = PurgeResults(count=count, key_store=SqlKeyStore(database), now=now)
-            gone = await forget(actor(), team, model)
-            out.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
+                _confirm(await count(None, None))
+            forget = PurgeCache(count=count, key_store=SqlKeyStore(database), now=now)
+            gone = await forget(terminal_actor(), team, model)
+            stdout.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
 
-    tell(story())
+    run_command(story())
 
 
-def _check_extent(team: str | None, model: str | None, *, everything: bool) -> None:
+def _check_scope_named(team: str | None, model: str | None, *, everything: bool) -> None:
     """Raise unless what is to be forgotten is named: a team, a model, both, or all."""
     if everything and (team or model):
         raise InvalidValue("goes without --team and --model.", param="--all")
@@ -101,7 +101,7 @@ def _check_extent(team: str | None, model: str | None, *, everything: bool) -> N
         raise InvalidValue("Name a --team or a --model, or say --all, which forgets every result of every team.")
 
 
-def _ask(found: ResultStats) -> None:
+def _confirm(found: ResultStats) -> None:
     """Ask whether all results are to go. Raises `InvalidValue` where no person can answer."""
     if not sys.stdin.isatty():
         raise InvalidValue("is needed with --all where there is no terminal to ask at.", param="--yes")
@@ -111,27 +111,27 @@ def _ask(found: ResultStats) -> None:
 
 
 @asynccontextmanager
-async def _count(config: Path | None, data_dir: Path) -> AsyncIterator[CountResults]:
+async def _open_count(config: Path | None, data_dir: Path) -> AsyncIterator[CountCachedResults]:
     """The use case on the gateway's store."""
     folder = config_folder(config)
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", now().date())
-    live = Live(catalog=catalog, teams=known_roster(folder, catalog, data_dir).teams, keys={})
+    live = ConfigSnapshot(catalog=catalog, teams=read_team_directory(folder, catalog, data_dir).teams, keys={})
     results = _results(settings, data_dir)
     try:
-        yield CountResults(results=results, live=lambda: live, shared=settings.cache.shared)
+        yield CountCachedResults(results=results, live=lambda: live, shared=settings.cache.shared)
     finally:
         await results.close()
 
 
-def _results(settings: GatewaySettings, data_dir: Path) -> RedisResults:
-    url = settings.cache_redis_url or settings.redis_url or running_valkey(data_dir / "cache")
+def _results(settings: GatewaySettings, data_dir: Path) -> RedisResultStore:
+    url = settings.cache_redis_url or settings.redis_url or find_running_valkey(data_dir / "cache")
     if url is None:
         raise StateUnavailable(
             f"No gateway is running on {data_dir.resolve()}, so nothing is kept there. "
             "Name its --data-dir, or set CACHE_REDIS_URL or REDIS_URL as it has them."
         )
-    return RedisResults(url)
+    return RedisResultStore(url)
 
 
 def _table(team: str | None, model: str | None, found: ResultStats) -> Table:

@@ -16,33 +16,42 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.api.canonical import canonical, references_of_edit, references_of_generation
-from service.api.schemas import EditBody, GenerateBody, decode_json
-from service.commands.terminal import (
+from service.api.http.canonical import edit_references, generation_references, to_spec
+from service.api.schemas.requests import EditBody, GenerateBody, decode_json
+from service.commands.common import (
     ConfigOption,
     Output,
     OutputOption,
     add_column,
     config_folder,
-    out,
+    exit_on_error,
     print_rows,
-    refusing,
+    stdout,
 )
-from service.domain.catalog import Model, Policy, check
+from service.composition.app_config import now
+from service.domain.catalog import Model, Policy, check_spec
+from service.domain.did_you_mean import did_you_mean
+from service.domain.emulation_notes import build_notes, expect_served
 from service.domain.errors import InvalidValue, TeamNotFound
-from service.domain.images import Spec
-from service.domain.near import meant
-from service.domain.notes import expected, notes
-from service.domain.refusals import dollars
-from service.domain.routing import SANDBOX, Candidates, Plan, candidates, drawable, lot, ordered, worst_price
-from service.domain.teams import ANYBODY, Team, authorize
-from service.parts import now
+from service.domain.image_spec import Spec
+from service.domain.limit_errors import format_dollars
+from service.domain.routing import (
+    SANDBOX,
+    Candidates,
+    Plan,
+    find_candidates,
+    max_price,
+    order_plans,
+    request_hash,
+    require_plans,
+)
+from service.domain.team_access import UNRESTRICTED_TEAM, Team, authorize
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
 
 FIELDS = ("place", "backend", "model", "at_most_usd", "price", "notes", "not_asked_because")
-WIDEST = 10_000  # a table is as wide as it has to be: one that has to fit a window loses its narrow columns
+TABLE_WIDTH = 10_000  # a table is as wide as it has to be: one that has to fit a window loses its narrow columns
 
 
 def explain(  # noqa: PLR0913, PLR0917 (a command's options)
@@ -59,26 +68,26 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", today)
     teams = read_teams(folder / "teams.yaml", catalog, settings.backends).teams
-    with refusing():
-        who = known(team, teams) if team else ANYBODY
-        wish, partials = read_wish(read(request), who, settings.requests.most_picture_bytes, edit=edit)
+    with exit_on_error():
+        who = find_team(team, teams) if team else UNRESTRICTED_TEAM
+        wish, partials = parse_request(read_input(request), who, settings.requests.most_picture_bytes, edit=edit)
         model = catalog.find(wish.model, today)
         spec = replace(wish, model=model.id)
         authorize(who, spec, model)
-        check(spec, model)
-        found = candidates(spec, model, backends_on(settings, everything=everything), today, who)
-        plans = ordered(found.plans, spec, model, lot(request_id), partials)
-        called, others = asked(plans, spec, model, partials), not_asked(found)
+        check_spec(spec, model)
+        found = find_candidates(spec, model, enabled_backends(settings, everything=everything), today, who)
+        plans = order_plans(found.plans, spec, model, request_hash(request_id), partials)
+        called, others = build_route_rows(plans, spec, model, partials), build_excluded_rows(found)
         if output is Output.TABLE:
-            out.print(escape(f"{model.id} by {model.policy.value}{_of_lots(model, request_id)}"))
-            show(called)
-            show(others)
+            stdout.print(escape(f"{model.id} by {model.policy.value}{_lot_note(model, request_id)}"))
+            print_table(called)
+            print_table(others)
         else:
-            print_rows(FIELDS, flat(called, others), output, str)
-        drawable(spec, model, found)
+            print_rows(FIELDS, combine_rows(called, others), output, str)
+        require_plans(spec, model, found)
 
 
-def read(file: Path) -> bytes:
+def read_input(file: Path) -> bytes:
     """A file, or standard input."""
     try:
         return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
@@ -86,31 +95,31 @@ def read(file: Path) -> bytes:
         raise InvalidValue(f"{file} cannot be read: {unreadable.strerror}.", param="request") from None
 
 
-def known(name: str, teams: Mapping[str, Team]) -> Team:
+def find_team(name: str, teams: Mapping[str, Team]) -> Team:
     """A team of teams.yaml. Raises `TeamNotFound`."""
     if name not in teams:
-        raise TeamNotFound(f"There is no such team.{meant(name, teams)}", param="team")
+        raise TeamNotFound(f"There is no such team.{did_you_mean(name, teams)}", param="team")
     return teams[name]
 
 
-def read_wish(raw: bytes, team: Team, most_bytes: int, *, edit: bool) -> tuple[Spec, int]:
+def parse_request(raw: bytes, team: Team, most_bytes: int, *, edit: bool) -> tuple[Spec, int]:
     """What a body asks for, and how many previews. Raises `RequestError`."""
     if edit:
         change = decode_json(raw, EditBody)
-        references, mask = references_of_edit(change, team, most_bytes)
-        return canonical(change, team, references=references, mask=mask), change.partial_images or 0
+        references, mask = edit_references(change, team, most_bytes)
+        return to_spec(change, team, references=references, mask=mask), change.partial_images or 0
     body = decode_json(raw, GenerateBody)
-    references = references_of_generation(body, most_bytes)
-    return canonical(body, team, references=references), body.partial_images or 0
+    references = generation_references(body, most_bytes)
+    return to_spec(body, team, references=references), body.partial_images or 0
 
 
-def backends_on(settings: GatewaySettings, *, everything: bool) -> frozenset[str]:
+def enabled_backends(settings: GatewaySettings, *, everything: bool) -> frozenset[str]:
     """Those whose key is there, or all; the sandbox if it is enabled."""
     on = settings.vendors if everything else settings.api_keys
     return frozenset({*on, *((SANDBOX,) if settings.sandbox.enabled else ())})
 
 
-def _of_lots(model: Model, request_id: str) -> str:
+def _lot_note(model: Model, request_id: str) -> str:
     return f"; lots are those of request {request_id}" if model.policy is Policy.WEIGHTED else ""
 
 
@@ -118,25 +127,25 @@ Rows = list[tuple[str, ...]]
 """A table: its header, then its rows."""
 
 
-def asked(plans: Iterable[Plan], spec: Spec, model: Model, partials: int) -> Rows:
+def build_route_rows(plans: Iterable[Plan], spec: Spec, model: Model, partials: int) -> Rows:
     """Who is asked: place, backend, name of the model there, most that it can cost, price, and notes."""
     rows: Rows = [("", "backend", "model", "at most", "price", "notes")]
     for place, plan in enumerate(plans, start=1):
-        most = dollars(worst_price(spec, model, plan, partials))
+        most = format_dollars(max_price(spec, model, plan, partials))
         told = [f"weight={plan.route.weight}"] if model.policy is Policy.WEIGHTED else []
-        told += notes(expected(spec, plan, partials))
+        told += build_notes(expect_served(spec, plan, partials))
         route = plan.route
         rows.append((str(place), route.backend, route.model, most, plan.price.version, ", ".join(told)))
     return rows
 
 
-def not_asked(found: Candidates) -> Rows:
+def build_excluded_rows(found: Candidates) -> Rows:
     """Who is not, and why."""
     rows: Rows = [("not asked", "model", "because")]
     return rows + [(each.route.backend, each.route.model, each.why.message) for each in found.out]
 
 
-def flat(called: Rows, others: Rows) -> list[tuple[object, ...]]:
+def combine_rows(called: Rows, others: Rows) -> list[tuple[object, ...]]:
     """Both tables as one list of rows, for programs."""
     rows: list[tuple[object, ...]] = [
         (int(place), backend, model, Decimal(most.removeprefix("$")), price, notes, None)
@@ -145,7 +154,7 @@ def flat(called: Rows, others: Rows) -> list[tuple[object, ...]]:
     return rows + [(None, backend, model, None, None, None, because) for backend, model, because in others[1:]]
 
 
-def show(rows: Rows) -> None:
+def print_table(rows: Rows) -> None:
     """Print a table that has rows; nothing in it is cut off."""
     header, *lines = rows
     if not lines:
@@ -155,5 +164,5 @@ def show(rows: Rows) -> None:
         add_column(table, name, [line[at] for line in lines], right=name == "at most")
     for line in lines:
         table.add_row(*(escape(text) for text in line))
-    table.width = out.measure(table, options=out.options.update(width=WIDEST)).maximum
-    out.print(table)
+    table.width = stdout.measure(table, options=stdout.options.update(width=TABLE_WIDTH)).maximum
+    stdout.print(table)

@@ -11,19 +11,19 @@ from http.client import HTTPConnection, HTTPException
 
 PATH = "/health/live"
 SECONDS = 3.0
-EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (asked, not listened on)
+ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (asked, not listened on)
 
 
 def health(host: str = "", port: int = 0) -> None:
     """Ask /health/live of the gateway that listens on HOST and PORT; exit with 1 if it does not answer."""
     host = host or os.environ.get("HOST", "")
-    problem = trouble(EVERYWHERE.get(host, host), port or int(os.environ.get("PORT") or 8080))
+    problem = health_problem(ANY_ADDRESS.get(host, host), port or int(os.environ.get("PORT") or 8080))
     if problem:
         sys.stderr.write(f"image-gateway: {problem}\n")
         sys.exit(1)
 
 
-def trouble(host: str, port: int, seconds: float = SECONDS) -> str | None:
+def health_problem(host: str, port: int, seconds: float = SECONDS) -> str | None:
     """What is wrong with the answer of a gateway, or None. `seconds` is how long each word of it may take."""
     connection = HTTPConnection(host, port, timeout=seconds)
     try:

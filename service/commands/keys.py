@@ -14,42 +14,42 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.sql.engine import Database, connect
-from service.adapters.sql.keys import SqlKeyStore
-from service.commands.terminal import (
+from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.key_store import SqlKeyStore
+from service.commands.common import (
     ConfigOption,
     DataOption,
     Output,
     OutputOption,
     TeamOption,
-    actor,
     add_column,
     config_folder,
     database_url,
-    known_roster,
-    ledger,
-    out,
+    open_ledger,
     print_rows,
-    tell,
-    told,
+    read_team_directory,
+    run_command,
+    run_on_ledger,
+    stdout,
+    terminal_actor,
 )
-from service.domain.allowances import Allowance, parse_limits, shown
+from service.composition.app_config import new_id, new_key_secret, now
 from service.domain.catalog import Catalog
 from service.domain.errors import InvalidValue
+from service.domain.key_allowances import Allowance, describe, parse_limits
 from service.domain.limits import NO_LIMITS, Limits
-from service.domain.spans import parse_moment
-from service.domain.teams import Roster, digest_of
-from service.parts import mint, new_secret, now
+from service.domain.team_access import TeamDirectory, key_digest
+from service.domain.time_ranges import parse_moment
 from service.settings.models import read_catalog
-from service.usecases.accounts import IssuedKey
-from service.usecases.issue_keys import DAY, IssueKeys, KeyChanges, NewKey
+from service.usecases.admin.issue_keys import DAY, IssueKeys, KeyChanges, NewKey
+from service.usecases.ports.key_store import IssuedKey
 
 keys = typer.Typer(no_args_is_help=True, help="Make, issue, replace and end API keys.")
 
 DATA = Path("data")
 NEVER = "never"
 ALL = "all that its team may"
-CLEARED: Mapping[str, KeyChanges] = {
+CLEARING_CHANGES: Mapping[str, KeyChanges] = {
     "limits": {"limits": NO_LIMITS},
     "limits_by_tier": {"limits_by_tier": {}},
     "models": {"models": frozenset()},
@@ -77,9 +77,9 @@ TierOption = Annotated[
 @keys.command("new")
 def new_key() -> None:
     """Print a new key, once, and the digest that goes into teams.yaml."""
-    secret = new_secret()
-    out.print(f"key:    {secret}")
-    out.print(f"sha256: {digest_of(secret)}")
+    secret = new_key_secret()
+    stdout.print(f"key:    {secret}")
+    stdout.print(f"sha256: {key_digest(secret)}")
 
 
 @keys.command("issue")
@@ -101,16 +101,18 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
         allowance = Allowance(
             models=frozenset(model or ()),
             tiers=frozenset(tier or ()),
-            limits=_limits(limit or (), "limit"),
-            limits_by_tier=_limits_by_tier(tier_limit or ()),
+            limits=_parse_limits(limit or (), "limit"),
+            limits_by_tier=_parse_limits_by_tier(tier_limit or ()),
         )
-        end = _moment(expires, "expires")
+        end = _parse_expiry(expires, "expires")
         # Connecting opens nothing, so a key that is refused leaves no ledger behind.
-        _issuing(connect(database_url(data_dir)), config, data_dir).check(team, note, end, allowance)
-        async with ledger(data_dir, create=create, advice=" --create makes it there.") as database:
-            _print_new(await _issuing(database, config, data_dir).issue(actor(), team, note, end, allowance))
+        _open_issue_keys(open_database(database_url(data_dir)), config, data_dir).check(team, note, end, allowance)
+        async with open_ledger(data_dir, create=create, advice=" --create makes it there.") as database:
+            _print_new(
+                await _open_issue_keys(database, config, data_dir).issue(terminal_actor(), team, note, end, allowance)
+            )
 
-    tell(story())
+    run_command(story())
 
 
 @keys.command("list")
@@ -123,15 +125,20 @@ def list_keys(
     """List issued keys, those that have ended included."""
 
     async def story(database: Database) -> None:
-        issue = _issuing(database, config, data_dir)
+        issue = _open_issue_keys(database, config, data_dir)
         found = await issue.list(team)
         rows = [
-            (*_cells(issue, key)[:4], key.expires_at and _shown(key.expires_at), shown(key.allowance), key.note)
+            (
+                *_cells(issue, key)[:4],
+                key.expires_at and _format_time(key.expires_at),
+                describe(key.allowance),
+                key.note,
+            )
             for key in found
         ]
         print_rows(FIELDS, rows, output, lambda: _table([_cells(issue, key) for key in found]))
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
 @keys.command("rotate")
@@ -145,12 +152,12 @@ def rotate_key(
     """Issue a new key in place of one, which ends after the overlap."""
 
     async def story(database: Database) -> None:
-        issue = _issuing(database, config, data_dir)
-        new, old = await issue.rotate(actor(), key_id, overlap, _moment(expires, "expires"))
+        issue = _open_issue_keys(database, config, data_dir)
+        new, old = await issue.rotate(terminal_actor(), key_id, overlap, _parse_expiry(expires, "expires"))
         _print_new(new)
-        out.print(f"{old.id} ends at {_shown(old.expires_at)}")
+        stdout.print(f"{old.id} ends at {_format_time(old.expires_at)}")
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
 @keys.command("change")
@@ -162,7 +169,9 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
     tier: TierOption = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option("--clear", help=f"Take away what an option set before: {', '.join(CLEARED)}. May be repeated."),
+        typer.Option(
+            "--clear", help=f"Take away what an option set before: {', '.join(CLEARING_CHANGES)}. May be repeated."
+        ),
     ] = None,
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
@@ -170,19 +179,19 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
     """Replace what a key may use, option by option; running gateways hold it to that within seconds."""
 
     async def story(database: Database) -> None:
-        changes = _cleared(clear or ())
+        changes = _to_clearing_changes(clear or ())
         if limit:
-            changes["limits"] = _limits(limit, "limit")
+            changes["limits"] = _parse_limits(limit, "limit")
         if tier_limit:
-            changes["limits_by_tier"] = _limits_by_tier(tier_limit)
+            changes["limits_by_tier"] = _parse_limits_by_tier(tier_limit)
         if model:
             changes["models"] = frozenset(model)
         if tier:
             changes["tiers"] = frozenset(tier)
-        key = await _issuing(database, config, data_dir).change(actor(), key_id, changes)
-        out.print(f"{key.id} may use: {escape(_may_use(key))}")
+        key = await _open_issue_keys(database, config, data_dir).change(terminal_actor(), key_id, changes)
+        stdout.print(f"{key.id} may use: {escape(_allowance_text(key))}")
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
 @keys.command("expire")
@@ -195,11 +204,11 @@ def expire_key(
     """Let a key end at a time to come, or not at all."""
 
     async def story(database: Database) -> None:
-        end = None if at == NEVER else _moment(at, "at")
-        key = await _issuing(database, config, data_dir).expire(actor(), key_id, end)
-        out.print(f"{key.id} ends at {_shown(key.expires_at)}")
+        end = None if at == NEVER else _parse_expiry(at, "at")
+        key = await _open_issue_keys(database, config, data_dir).expire(terminal_actor(), key_id, end)
+        stdout.print(f"{key.id} ends at {_format_time(key.expires_at)}")
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
 @keys.command("revoke")
@@ -207,16 +216,16 @@ def revoke_key(key_id: KeyId, config: ConfigOption = None, data_dir: DataOption 
     """End a key for good; running gateways refuse it within seconds."""
 
     async def story(database: Database) -> None:
-        key = await _issuing(database, config, data_dir).revoke(actor(), key_id)
-        out.print(f"{key.id} was revoked at {_shown(key.revoked_at)}")
+        key = await _open_issue_keys(database, config, data_dir).revoke(terminal_actor(), key_id)
+        stdout.print(f"{key.id} was revoked at {_format_time(key.revoked_at)}")
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
-def _issuing(database: Database, config: Path | None, data_dir: Path) -> IssueKeys:
+def _open_issue_keys(database: Database, config: Path | None, data_dir: Path) -> IssueKeys:
     """The files are read where a command needs them, and once."""
     folder = config_folder(config)
-    known = cache(lambda: _known(folder, data_dir))
+    known = cache(lambda: _read_config(folder, data_dir))
     return IssueKeys(
         store=SqlKeyStore(database),
         teams=lambda: known()[1].teams,
@@ -224,26 +233,26 @@ def _issuing(database: Database, config: Path | None, data_dir: Path) -> IssueKe
         in_file=lambda: {key.id: key.team.name for key in known()[1].keys.values()},
         file=str(folder / "teams.yaml"),
         now=now,
-        secret=new_secret,
-        mint=mint,
+        secret=new_key_secret,
+        mint=new_id,
     )
 
 
-def _known(folder: Path, data_dir: Path) -> tuple[Catalog, Roster]:
+def _read_config(folder: Path, data_dir: Path) -> tuple[Catalog, TeamDirectory]:
     catalog = read_catalog(folder / "models.yaml", now().date())
-    return catalog, known_roster(folder, catalog, data_dir)
+    return catalog, read_team_directory(folder, catalog, data_dir)
 
 
-def _cleared(names: Iterable[str]) -> KeyChanges:
+def _to_clearing_changes(names: Iterable[str]) -> KeyChanges:
     changes: KeyChanges = {}
     for name in names:
-        if name not in CLEARED:
-            raise InvalidValue(f"'{name}' is none of {', '.join(CLEARED)}.", param="clear")
-        changes |= CLEARED[name]
+        if name not in CLEARING_CHANGES:
+            raise InvalidValue(f"'{name}' is none of {', '.join(CLEARING_CHANGES)}.", param="clear")
+        changes |= CLEARING_CHANGES[name]
     return changes
 
 
-def _limits(texts: Iterable[str], option: str) -> Limits:
+def _parse_limits(texts: Iterable[str], option: str) -> Limits:
     """Limits from texts such as usd_per_day=5. Raises `InvalidValue`."""
     numbers: dict[str, Decimal] = {}
     for text in texts:
@@ -255,7 +264,7 @@ def _limits(texts: Iterable[str], option: str) -> Limits:
     return parse_limits(numbers, option)
 
 
-def _limits_by_tier(texts: Iterable[str]) -> Mapping[str, Limits]:
+def _parse_limits_by_tier(texts: Iterable[str]) -> Mapping[str, Limits]:
     """Limits by tier from texts such as high:usd_per_day=2. Raises `InvalidValue`."""
     by_tier: dict[str, list[str]] = {}
     for text in texts:
@@ -263,19 +272,19 @@ def _limits_by_tier(texts: Iterable[str]) -> Mapping[str, Limits]:
         if not colon:
             raise InvalidValue(f"'{text}' is not a tier and its limit, such as high:usd_per_day=2.", param="tier-limit")
         by_tier.setdefault(tier, []).append(limit)
-    return {tier: _limits(limits, "tier-limit") for tier, limits in by_tier.items()}
+    return {tier: _parse_limits(limits, "tier-limit") for tier, limits in by_tier.items()}
 
 
-def _may_use(key: IssuedKey) -> str:
-    return shown(key.allowance) or ALL
+def _allowance_text(key: IssuedKey) -> str:
+    return describe(key.allowance) or ALL
 
 
 def _print_new(new: NewKey) -> None:
-    out.print(f"id:      {new.key.id}")
-    out.print(f"key:     {new.secret}")
-    out.print(f"team:    {escape(new.key.team)}")
-    out.print(f"expires: {_shown(new.key.expires_at)}")
-    out.print(f"may use: {escape(_may_use(new.key))}")
+    stdout.print(f"id:      {new.key.id}")
+    stdout.print(f"key:     {new.secret}")
+    stdout.print(f"team:    {escape(new.key.team)}")
+    stdout.print(f"expires: {_format_time(new.key.expires_at)}")
+    stdout.print(f"may use: {escape(_allowance_text(new.key))}")
 
 
 def _table(lines: Sequence[tuple[str, ...]]) -> Table:
@@ -288,13 +297,13 @@ def _table(lines: Sequence[tuple[str, ...]]) -> Table:
 
 
 def _cells(issue: IssueKeys, key: IssuedKey) -> tuple[str, ...]:
-    times = _shown(key.created_at), _shown(key.expires_at)
-    return key.id, key.team, issue.state(key), *times, _may_use(key), key.note
+    times = _format_time(key.created_at), _format_time(key.expires_at)
+    return key.id, key.team, issue.state(key), *times, _allowance_text(key), key.note
 
 
-def _moment(text: str | None, option: str) -> datetime | None:
+def _parse_expiry(text: str | None, option: str) -> datetime | None:
     return None if text is None else parse_moment(text, option)
 
 
-def _shown(at: datetime | None) -> str:
+def _format_time(at: datetime | None) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if at else NEVER

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from service.adapters.sql.engine import shown
-from service.adapters.sql.migrate import HEAD, revision
-from service.adapters.sql.migrate import migrate as bring
-from service.commands.terminal import DataOption, database_url, out, tell
+from service.adapters.sql.database import describe_address
+from service.adapters.sql.migrate import HEAD, read_revision
+from service.adapters.sql.migrate import migrate as run_migrations
+from service.commands.common import DataOption, database_url, run_command, stdout
 
 DATA = Path("data")
 CheckOption = Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if something is to be done.")]
@@ -22,28 +22,30 @@ CheckOption = Annotated[bool, typer.Option("--check", help="Change nothing; exit
 
 def migrate(data_dir: DataOption = DATA, check: CheckOption = False) -> None:  # noqa: FBT002 (a flag)
     """Bring the ledger's tables to this version."""
-    tell(_look(data_dir) if check else _bring(data_dir))
+    run_command(_check(data_dir) if check else _migrate(data_dir))
 
 
-async def _bring(data_dir: Path) -> None:
+async def _migrate(data_dir: Path) -> None:
     url = database_url(data_dir)
-    was = await bring(url)
-    _say(url, f"was at {_named(was)}, is at {HEAD} now" if was != HEAD else f"is at {HEAD}, as it has to be")
+    was = await run_migrations(url)
+    _print_result(
+        url, f"was at {_revision_name(was)}, is at {HEAD} now" if was != HEAD else f"is at {HEAD}, as it has to be"
+    )
 
 
-async def _look(data_dir: Path) -> None:
+async def _check(data_dir: Path) -> None:
     url = database_url(data_dir)
-    found = await revision(url)
+    found = await read_revision(url)
     if found == HEAD:
-        _say(url, f"is at {HEAD}, as it has to be")
+        _print_result(url, f"is at {HEAD}, as it has to be")
         return
-    _say(url, f"is at {_named(found)}, has to be at {HEAD}: `image-gateway migrate`")
+    _print_result(url, f"is at {_revision_name(found)}, has to be at {HEAD}: `image-gateway migrate`")
     raise typer.Exit(1)
 
 
-def _named(found: str | None) -> str:
+def _revision_name(found: str | None) -> str:
     return found or "no revision"
 
 
-def _say(url: str, what: str) -> None:
-    out.print(escape(f"The {shown(url)} {what}."))
+def _print_result(url: str, what: str) -> None:
+    stdout.print(escape(f"The {describe_address(url)} {what}."))

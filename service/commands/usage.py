@@ -15,10 +15,10 @@ from rich.bar import Bar
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.exports import formats, missing
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import Database
-from service.commands.terminal import (
+from service.adapters.exports import available_formats, missing_formats
+from service.adapters.sql.database import Database
+from service.adapters.sql.ledger import SqlLedger
+from service.commands.common import (
     ConfigOption,
     DataOption,
     Output,
@@ -27,19 +27,19 @@ from service.commands.terminal import (
     TeamOption,
     UntilOption,
     add_column,
-    known_teams,
-    out,
     print_rows,
-    told,
+    read_config_teams,
+    run_on_ledger,
+    stdout,
 )
+from service.composition.app_config import now
+from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue
-from service.domain.near import meant
-from service.domain.refusals import dollars
-from service.domain.spans import moment, parse_groups, parse_span
-from service.parts import now
-from service.usecases.accounts import GROUPS, Span, UsageRow
-from service.usecases.export_usage import ExportUsage
-from service.usecases.report_usage import ReportUsage, Usage
+from service.domain.limit_errors import format_dollars
+from service.domain.time_ranges import from_micros, parse_groups, parse_time_bounds
+from service.usecases.money.export_usage import ExportUsage
+from service.usecases.money.report_usage import ReportUsage, UsageReport
+from service.usecases.ports.ledger import GROUPS, EntryFilter, UsageRow
 
 usage = typer.Typer(invoke_without_command=True, help="Say what was used, and export the ledger.")
 
@@ -66,21 +66,21 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
 
     async def story(database: Database) -> None:
         groups = parse_groups(by, GROUPS, "by")
-        span = _span(since, until, team)
-        found = await ReportUsage(books=SqlBooks(database))(span, groups)
+        span = _parse_range(since, until, team)
+        found = await ReportUsage(books=SqlLedger(database))(span, groups)
         if team and not found.total.entries:
-            _check_team(team, known_teams(config, data_dir))
+            _check_team(team, read_config_teams(config, data_dir))
         if output is Output.TABLE:
-            out.print(f"{moment(span.since):%Y-%m-%d %H:%M} to {moment(span.until):%Y-%m-%d %H:%M} UTC")
+            stdout.print(f"{from_micros(span.since):%Y-%m-%d %H:%M} to {from_micros(span.until):%Y-%m-%d %H:%M} UTC")
         rows = found.rows if found.by else ()
-        print_rows((*found.by, *FIELDS), map(_row, rows), output, lambda: drawn(found))
+        print_rows((*found.by, *FIELDS), map(_program_row, rows), output, lambda: usage_table(found))
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
 @usage.command("export")
 def export(  # noqa: PLR0913, PLR0917 (a command's options)
-    file_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(formats())}.")],
+    file_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(available_formats())}.")],
     output: Annotated[Path, typer.Option("--output", help="The file; - is standard output.")] = Path("-"),
     since: SinceOption = None,
     until: UntilOption = None,
@@ -91,33 +91,35 @@ def export(  # noqa: PLR0913, PLR0917 (a command's options)
     """Write every entry of a span into a file."""
 
     async def story(database: Database) -> None:
-        span = _span(since, until, team)
-        if team and not (await ReportUsage(books=SqlBooks(database))(span, ("team",))).total.entries:
-            _check_team(team, known_teams(config, data_dir))
-        exporting = ExportUsage(books=SqlBooks(database), formats=formats(), missing=missing())
+        span = _parse_range(since, until, team)
+        if team and not (await ReportUsage(books=SqlLedger(database))(span, ("team",))).total.entries:
+            _check_team(team, read_config_teams(config, data_dir))
+        exporting = ExportUsage(books=SqlLedger(database), formats=available_formats(), missing=missing_formats())
         made = await exporting(file_format, span)
-        await _written(made.chunks, output)
+        await _write_file(made.chunks, output)
 
-    told(story, data_dir)
+    run_on_ledger(story, data_dir)
 
 
-def _row(row: UsageRow) -> tuple[object, ...]:
+def _program_row(row: UsageRow) -> tuple[object, ...]:
     """Return the values of a row for a program; amounts are exact decimals."""
-    amounts = (Decimal(dollars(nano).removeprefix("$")) for nano in (row.cost, row.saved, row.uncertain))
+    amounts = (Decimal(format_dollars(nano).removeprefix("$")) for nano in (row.cost, row.saved, row.uncertain))
     return (*row.group, row.entries, row.images, *amounts)
 
 
 def _check_team(team: str, known: Collection[str]) -> None:
     """Raise for a team that neither has used anything nor is in the settings."""
     if team not in known:
-        raise InvalidValue(f"There is no such team, and nothing was booked for one.{meant(team, known)}", param="team")
+        raise InvalidValue(
+            f"There is no such team, and nothing was booked for one.{did_you_mean(team, known)}", param="team"
+        )
 
 
-def drawn(found: Usage) -> Table:
+def usage_table(found: UsageReport) -> Table:
     """A table with a bar for the cost of each row. Numbers are never cut off, also where the window is too narrow."""
     most = max((row.cost for row in found.rows), default=0)
-    total = ("total", *[""] * (len(found.by) - 1), *_sums(found.total))
-    lines = [(*(value or "-" for value in row.group), *_sums(row)) for row in found.rows]
+    total = ("total", *[""] * (len(found.by) - 1), *_cells(found.total))
+    lines = [(*(value or "-" for value in row.group), *_cells(row)) for row in found.rows]
     table = Table(box=None, pad_edge=False)
     for at, name in enumerate((*found.by, *SUMS)):
         add_column(table, name, [line[at] for line in (*lines, total)], right=at >= len(found.by))
@@ -128,17 +130,17 @@ def drawn(found: Usage) -> Table:
     return table
 
 
-def _sums(row: UsageRow) -> tuple[str, ...]:
-    money = (dollars(nano) for nano in (row.cost, row.saved, row.uncertain))
+def _cells(row: UsageRow) -> tuple[str, ...]:
+    money = (format_dollars(nano) for nano in (row.cost, row.saved, row.uncertain))
     return f"{row.entries:,}", f"{row.images:,}", *money
 
 
-def _span(since: str | None, until: str | None, team: str | None) -> Span:
-    begin, end = parse_span(since, until, now())
-    return Span(since=begin, until=end, team=team)
+def _parse_range(since: str | None, until: str | None, team: str | None) -> EntryFilter:
+    begin, end = parse_time_bounds(since, until, now())
+    return EntryFilter(since=begin, until=end, team=team)
 
 
-async def _written(chunks: AsyncIterator[bytes], output: Path) -> None:
+async def _write_file(chunks: AsyncIterator[bytes], output: Path) -> None:
     if output == Path("-"):
         async for chunk in chunks:
             sys.stdout.buffer.write(chunk)

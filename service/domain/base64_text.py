@@ -22,7 +22,7 @@ def is_data_url(head: bytes) -> bool:
     return head[: len(SCHEME)].lower() == SCHEME
 
 
-def start_of_base64(head: bytes) -> int | None:
+def base64_start(head: bytes) -> int | None:
     """Where the base64 of a data URL begins; None where it has none."""
     found = MEDIA_TYPE.match(head[:HEAD])
     return found.end() if found else None
@@ -33,7 +33,7 @@ def without_blanks(text: bytes) -> bytes:
     return text.translate(None, BLANKS)
 
 
-def strict(text: bytes) -> bytes:
+def to_strict(text: bytes) -> bytes:
     """The same base64 as strict decoders want it. What is none stays none."""
     if b"%" in text:
         for escape, letter in ESCAPES:

@@ -8,12 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from service.domain.catalog import Model
-from service.domain.images import Spec
-from service.domain.ledger import Basis, Claim, Entry, Source, Status, key_tier_scope, scopes_of, tier_scope, tiers_of
-from service.domain.outcomes import Purchase, Usage
+from service.domain.generation import Generation, Usage
+from service.domain.image_spec import Spec
+from service.domain.ledger import (
+    Basis,
+    CacheStatus,
+    Entry,
+    EntryStatus,
+    HoldRequest,
+    hold_scopes,
+    key_tier_scope,
+    possible_tiers,
+    tier_scope,
+)
 from service.domain.quotes import Charge, quote
 from service.domain.routing import Plan
-from service.domain.teams import Key
+from service.domain.team_access import Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +36,13 @@ class Caller:
     hops: tuple[str, ...] = ()
 
 
-def claim(  # noqa: PLR0913, PLR0917 (all that a hold is about)
-    hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0, *, source: Source
-) -> Claim:
+def build_hold_request(  # noqa: PLR0913, PLR0917 (all that a hold is about)
+    hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0, *, source: CacheStatus
+) -> HoldRequest:
     """The hold that one order needs, with so many previews: in each tier at what that tier may cost."""
     worst = quote(spec, model, plan.route, plan.price, partials)
-    tiers = tiers_of(spec, model, plan.route.delivers)
-    scopes = scopes_of(caller.key, model, tiers)
+    tiers = possible_tiers(spec, model, plan.route.delivers)
+    scopes = hold_scopes(caller.key, model, tiers)
     by_tier = dict.fromkeys(tiers, worst)
     if len(tiers) > 1:
         by_tier |= {tier: quote(replace(spec, tier=tier), model, plan.route, plan.price, partials) for tier in tiers}
@@ -61,20 +71,20 @@ def claim(  # noqa: PLR0913, PLR0917 (all that a hold is about)
         size=str(spec.size) if spec.size else None,
         cost=worst,
         basis=Basis.UNCONFIRMED,
-        status=Status.LOST,
+        status=EntryStatus.LOST,
         cache=source.value,
     )
-    return Claim(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
+    return HoldRequest(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
 
 
-def delivered(claim: Claim, held_at: int, purchase: Purchase, charge: Charge, model: Model) -> Entry:
+def entry_delivered(claim: HoldRequest, held_at: int, purchase: Generation, charge: Charge, model: Model) -> Entry:
     """The entry of an order that brought pictures."""
     drawn = purchase.tier if purchase.tier in model.tiers else None
     usage = purchase.usage or purchase.least or Usage()
     return replace(
         claim.entry,
         held_at=held_at,
-        status=Status.DELIVERED,
+        status=EntryStatus.DELIVERED,
         cost=charge.nano,
         basis=charge.basis,
         n=len(purchase.pictures),
@@ -89,9 +99,9 @@ def delivered(claim: Claim, held_at: int, purchase: Purchase, charge: Charge, mo
     )
 
 
-def undelivered(claim: Claim, held_at: int) -> Entry:
+def entry_failed(claim: HoldRequest, held_at: int) -> Entry:
     """The entry of an order that brought nothing and may have been billed: at the quote."""
-    return replace(claim.entry, held_at=held_at, status=Status.FAILED)
+    return replace(claim.entry, held_at=held_at, status=EntryStatus.FAILED)
 
 
 def resolved_tier(spec: Spec, model: Model) -> str | None:

@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 
 from service.domain import errors
-from service.domain.images import EXTENSIONS, Size, Spec, check_clashes, demands
+from service.domain.image_spec import EXTENSIONS, Size, Spec, check_conflicts, required_features
 from service.domain.pricing import Price
 
 
@@ -144,7 +144,7 @@ class Catalog:
     def find(self, name: str | None, today: date) -> Model:
         """The model of that name or alias (None: the default), unless it is unknown or gone by `today`."""
         wanted, model = name or self.default_model, self.named(name, today)
-        if model and not is_gone(model, today):
+        if model and not is_shut_down(model, today):
             return model
         since, successor = self._end_of(wanted, model)
         if since is None:
@@ -161,10 +161,10 @@ class Catalog:
         """
         wanted = name or self.default_model
         own = self.models.get(wanted)
-        if own and not is_gone(own, today):
+        if own and not is_shut_down(own, today):
             return own
-        others = sorted((each for each in self.models.values() if wanted in each.aliases), key=end_of)
-        return next((each for each in others if not is_gone(each, today)), own or next(iter(others), None))
+        others = sorted((each for each in self.models.values() if wanted in each.aliases), key=last_day)
+        return next((each for each in others if not is_shut_down(each, today)), own or next(iter(others), None))
 
     def _end_of(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
         if model:
@@ -179,36 +179,36 @@ class Catalog:
 
     def alive(self, today: date) -> tuple[Model, ...]:
         """Every model that can still be asked for."""
-        return tuple(model for model in self.models.values() if not is_gone(model, today))
+        return tuple(model for model in self.models.values() if not is_shut_down(model, today))
 
 
-def end_of(model: Model) -> date:
+def last_day(model: Model) -> date:
     """When the model ends, the last day that there is if nobody has announced an end."""
     return model.shutdown_date or date.max
 
 
-def is_gone(model: Model, today: date) -> bool:
+def is_shut_down(model: Model, today: date) -> bool:
     """Has the vendor's announced end come?"""
     return model.shutdown_date is not None and today >= model.shutdown_date
 
 
-def check(spec: Spec, model: Model) -> None:
+def check_spec(spec: Spec, model: Model) -> None:
     """Raise the first reason why this model cannot honour this spec.
 
     Raises:
         UnknownParameter: a field of another vendor's API that this model does not have.
         InvalidValue: everything else, with `param` naming the field.
     """
-    check_clashes(spec)
-    for name in demands(spec):
+    check_conflicts(spec)
+    for name in required_features(spec):
         if name not in model.fields:
-            raise unsupported(name, f"model '{model.id}'")
-    for param, complaint in _complaints(spec, model):
+            raise build_unsupported_error(name, f"model '{model.id}'")
+    for param, complaint in _problems(spec, model):
         if complaint:
             raise errors.InvalidValue(complaint, param=param, code="invalid_value")
 
 
-def unsupported(name: str, whom: str) -> errors.RequestError:
+def build_unsupported_error(name: str, whom: str) -> errors.RequestError:
     """The refusal of one field, in the words that OpenAI's clients already match on."""
     if name in EXTENSIONS:
         return errors.UnknownParameter(f"Unknown parameter: '{name}'. It is not supported by {whom}.", param=name)
@@ -216,7 +216,7 @@ def unsupported(name: str, whom: str) -> errors.RequestError:
     return errors.InvalidValue(f"{text} not supported by {whom}.", param=name, code="invalid_value")
 
 
-def _complaints(spec: Spec, model: Model) -> tuple[tuple[str, str | None], ...]:
+def _problems(spec: Spec, model: Model) -> tuple[tuple[str, str | None], ...]:
     return (
         ("quality", _not_offered("quality", spec.tier, (*model.tiers, "auto"), model)),
         ("output_format", _not_offered("output_format", spec.output_format, model.formats, model)),

@@ -1,6 +1,6 @@
 """Everything the gateway refuses or fails at, as one tree.
 
-Rule: a module raises the leaf that says what went wrong; only `api/errors.py` knows what that means over HTTP.
+Rule: a module raises the leaf that says what went wrong; only `api/http/errors.py` knows what that means over HTTP.
 Messages are for the caller: they name the field and never hold a secret, a prompt or picture bytes.
 
     GatewayError
@@ -13,37 +13,37 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   ├── UnreachableLink
     │   ├── TooLarge
     │   ├── RangeNotSatisfiable
-    │   └── SlowBody
+    │   └── BodyTimeout
     ├── AccessError
     │   ├── NotAuthenticated
     │   └── NotAllowed
     ├── NotFoundError
     │   ├── ModelNotFound
-    │   ├── PictureNotFound
+    │   ├── ImageNotFound
     │   ├── KeyNotFound
     │   └── TeamNotFound
     ├── NotCached                 only what is kept was asked for, and nothing is
     ├── ReplayError               an Idempotency-Key cannot be honoured
-    │   ├── KeyReused             it was another request's
-    │   ├── KeyInUse              its request is under way, and the operator wants nobody to wait
-    │   └── NotKeptAnyMore        its request was served, and the pictures are gone
+    │   ├── IdempotencyKeyReused             it was another request's
+    │   ├── IdempotencyKeyInUse              its request is under way, and the operator wants nobody to wait
+    │   └── ResultExpired        its request was served, and the pictures are gone
     ├── LoopDetected              the request has passed this gateway before
-    ├── FlightLost                nobody knows what became of a purchase of the very same
+    ├── OutcomeUnknown                nobody knows what became of a purchase of the very same
     ├── LimitExceeded             a limit of the team has no room; carries how it stands
     ├── StoreUnavailable          pictures cannot be kept or read just now
     ├── Overloaded                too many requests wait in this replica; nothing was begun
     ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
-    ├── BooksUnavailable          the ledger of record cannot be reached
-    └── CallFailed                a backend was asked and did not deliver; carries the failure
-        ├── CallReplayed          and the caller hears it again, under the same Idempotency-Key
-        └── CallJoined            and the call was another request's, which asked for the very same
+    ├── LedgerUnavailable          the ledger of record cannot be reached
+    └── BackendFailed                a backend was asked and did not deliver; carries the failure
+        ├── FailureReplayed          and the caller hears it again, under the same Idempotency-Key
+        └── FailureShared            and the call was another request's, which asked for the very same
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from service.domain.limits import Standing
+from service.domain.limits import LimitStatus
 
 
 class FailureKind(StrEnum):
@@ -149,7 +149,7 @@ class RangeNotSatisfiable(RequestError):
     """A part was asked for that a picture does not have."""
 
 
-class SlowBody(RequestError):
+class BodyTimeout(RequestError):
     """The body did not arrive in time."""
 
 
@@ -173,7 +173,7 @@ class ModelNotFound(NotFoundError):
     """The model is unknown, retired, or no backend that is on serves it."""
 
 
-class PictureNotFound(NotFoundError):
+class ImageNotFound(NotFoundError):
     """No such picture, or its link has expired or was tampered with."""
 
 
@@ -197,15 +197,15 @@ class ReplayError(GatewayError):
     """A request came again and cannot be answered as the first time."""
 
 
-class KeyReused(ReplayError):
+class IdempotencyKeyReused(ReplayError):
     """The same Idempotency-Key came with another request."""
 
 
-class KeyInUse(ReplayError):
+class IdempotencyKeyInUse(ReplayError):
     """The request with this Idempotency-Key is still under way."""
 
 
-class NotKeptAnyMore(ReplayError):
+class ResultExpired(ReplayError):
     """What was bought is not kept any more, and it is not bought again."""
 
 
@@ -213,14 +213,14 @@ class LoopDetected(GatewayError):
     """The request came back to a gateway that it has passed, or has passed too many."""
 
 
-class FlightLost(GatewayError):
+class OutcomeUnknown(GatewayError):
     """Whoever bought the very same went away after the vendor was asked; it is not bought again."""
 
 
 class LimitExceeded(GatewayError):
     """A limit has no room for the request. Nothing was held."""
 
-    def __init__(self, message: str, standing: Standing) -> None:
+    def __init__(self, message: str, standing: LimitStatus) -> None:
         super().__init__(message)
         self.standing = standing
 
@@ -233,11 +233,11 @@ class StateUnavailable(GatewayError):
     """The state of quotas and holds does not answer, or is not complete yet."""
 
 
-class BooksUnavailable(GatewayError):
+class LedgerUnavailable(GatewayError):
     """The ledger of record does not answer."""
 
 
-class CallFailed(GatewayError):
+class BackendFailed(GatewayError):
     """A backend was asked and did not deliver."""
 
     def __init__(self, failure: Failure) -> None:
@@ -245,9 +245,9 @@ class CallFailed(GatewayError):
         self.failure = failure
 
 
-class CallReplayed(CallFailed):
+class FailureReplayed(BackendFailed):
     """It failed the first time that the caller came with this Idempotency-Key, and is not tried again."""
 
 
-class CallJoined(CallFailed):
+class FailureShared(BackendFailed):
     """The call was made for an identical request, under way or remembered. This request called no backend."""

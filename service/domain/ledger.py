@@ -1,8 +1,8 @@
 """Holds, limits and entries: how money and quota are set aside before a vendor is called, and booked afterwards.
 
-Rule: a hold ends exactly once, along `LIFE`; whatever may have been billed is booked, at worst as an estimate. A claim
-is admitted only if *all* limits have room for it. Pure: the table decides, the port `Ledger` acts, both the fake and
-the real one obey it.
+Rule: a hold ends exactly once, along `HOLD_TRANSITIONS`; whatever may have been billed is booked, at worst as an
+estimate. A claim is admitted only if *all* limits have room for it. Pure: the table decides, the port `Ledger` acts,
+both the fake and the real one obey it.
 
     PENDING ── send ──▶ SENT ── post ──▶ POSTED      the vendor was called; an entry says what it cost
        │                 ├───── void ──▶ VOIDED      certainly not billed
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from service.domain.catalog import Model
-from service.domain.images import Spec
-from service.domain.limits import MEASURES, MONEY, TEAM, Limit, Limits, Measure, Standing
-from service.domain.teams import Key
+from service.domain.image_spec import Spec
+from service.domain.limits import MEASURES, MONEY, TEAM, Limit, Limits, LimitStatus, Measure
+from service.domain.team_access import Key
 
 
 class HoldState(StrEnum):
@@ -30,7 +30,7 @@ class HoldState(StrEnum):
     EXPIRED = "expired"
 
 
-class Verb(StrEnum):
+class HoldAction(StrEnum):
     """What can happen to a hold."""
 
     SEND = "send"
@@ -39,13 +39,13 @@ class Verb(StrEnum):
     EXPIRE = "expire"
 
 
-LIFE: Mapping[tuple[HoldState, Verb], HoldState] = {
-    (HoldState.PENDING, Verb.SEND): HoldState.SENT,
-    (HoldState.PENDING, Verb.VOID): HoldState.VOIDED,
-    (HoldState.PENDING, Verb.EXPIRE): HoldState.VOIDED,
-    (HoldState.SENT, Verb.POST): HoldState.POSTED,
-    (HoldState.SENT, Verb.VOID): HoldState.VOIDED,
-    (HoldState.SENT, Verb.EXPIRE): HoldState.EXPIRED,
+HOLD_TRANSITIONS: Mapping[tuple[HoldState, HoldAction], HoldState] = {
+    (HoldState.PENDING, HoldAction.SEND): HoldState.SENT,
+    (HoldState.PENDING, HoldAction.VOID): HoldState.VOIDED,
+    (HoldState.PENDING, HoldAction.EXPIRE): HoldState.VOIDED,
+    (HoldState.SENT, HoldAction.POST): HoldState.POSTED,
+    (HoldState.SENT, HoldAction.VOID): HoldState.VOIDED,
+    (HoldState.SENT, HoldAction.EXPIRE): HoldState.EXPIRED,
 }
 """What is not here does not happen: the hold stays as it is, and whoever asked is told what it is."""
 
@@ -60,7 +60,7 @@ class Basis(StrEnum):
     CACHE = "cache"
 
 
-class Status(StrEnum):
+class EntryStatus(StrEnum):
     """How the attempt of an entry ended."""
 
     DELIVERED = "delivered"
@@ -68,7 +68,7 @@ class Status(StrEnum):
     LOST = "lost"  # its gateway went away before it knew
 
 
-class Source(StrEnum):
+class CacheStatus(StrEnum):
     """Where a picture came from: one word in `x-gateway-cache`, log, metrics and ledger."""
 
     MISS = "miss"  # bought, and might have come from the cache
@@ -83,9 +83,9 @@ ENTRY_VERSION = 2
 """Written with each entry. Entries without a version are from gateways that wrote `bypass` for every purchase."""
 
 
-def source_written(source: str, version: int | None) -> str:
+def to_cache_status(source: str, version: int | None) -> str:
     """What an entry of that version tells about its source."""
-    return Source.UNKNOWN.value if version is None and source == Source.BYPASS.value else source
+    return CacheStatus.UNKNOWN.value if version is None and source == CacheStatus.BYPASS.value else source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Entry:
 
     `cost` and `saved` are nano-USD, `held_at` and `posted_at` microseconds since 1970 by the clock of the store; the
     windows that the cost counts in are those of `held_at`. `tier` was asked for, `resolved_tier` was drawn. `cache` is
-    a `Source`.
+    a `CacheStatus`.
     """
 
     hold_id: str
@@ -110,7 +110,7 @@ class Entry:
     n: int
     cost: int
     basis: Basis
-    status: Status
+    status: EntryStatus
     tier: str | None = None
     resolved_tier: str | None = None
     size: str | None = None
@@ -121,14 +121,14 @@ class Entry:
     text_out: int = 0
     image_out: int = 0
     saved: int = 0
-    cache: str = Source.UNKNOWN.value
+    cache: str = CacheStatus.UNKNOWN.value
     tags: Mapping[str, str] = field(default_factory=dict)
     held_at: int = 0
     posted_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class HoldRequest:
     """One hold that is wanted: `images` and nano-USD in each of the `scopes`.
 
     `quote` is the worst price. A tier's scope is held at the worst price of that tier, in `quotes` if it differs.
@@ -147,7 +147,7 @@ class Claim:
         return self.quotes.get(scope, self.quote)
 
 
-def claimed(limit: Limit, claims: Sequence[Claim]) -> int | None:
+def claimed(limit: Limit, claims: Sequence[HoldRequest]) -> int | None:
     """Return how much of a limit claims take, as one request; None where none is in its scope."""
     inside = [claim for claim in claims if limit.scope in claim.scopes]
     if not inside:
@@ -162,15 +162,15 @@ class Admission:
     """Every claim is held. `held_at` is microseconds since 1970 by the clock of the store."""
 
     held_at: int
-    standings: tuple[Standing, ...]
+    standings: tuple[LimitStatus, ...]
 
 
-def booked(state: HoldState | None, cost: int, quote: int) -> int:
+def booked_cost(state: HoldState | None, cost: int, quote: int) -> int:
     """What the books have of a hold that was to be ended at a cost: its quote, if its lease had run out before."""
     return quote if state is HoldState.EXPIRED else cost
 
 
-def tiers_of(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str, ...]:
+def possible_tiers(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str, ...]:
     """The tiers that a request may be drawn in: the one that was asked for, else the one that its route `delivers`.
 
     A tier left to the vendor may turn out to be any of the model's.
@@ -180,7 +180,7 @@ def tiers_of(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str
     return (delivers,) if delivers else model.tiers
 
 
-def scopes_of(key: Key, model: Model, tiers: Collection[str]) -> tuple[str, ...]:
+def hold_scopes(key: Key, model: Model, tiers: Collection[str]) -> tuple[str, ...]:
     """Every scope that a request is held in, which may be drawn in these tiers.
 
     A key's share of a tier is held where it is limited, and always posted, so that a limit counts what was spent before
@@ -200,26 +200,26 @@ def key_tier_scope(key_id: str, tier: str) -> str:
     return f"key:{key_id}:tier:{tier}"
 
 
-def scopes_posted(entry: Entry) -> tuple[str, ...]:
+def posted_scopes(entry: Entry) -> tuple[str, ...]:
     """The scopes that an entry's cost counts in."""
     drawn = entry.resolved_tier
     tier = (tier_scope(drawn), key_tier_scope(entry.key, drawn)) if drawn else ()
     return (TEAM, f"key:{entry.key}", f"model:{entry.model}", *tier)
 
 
-def limits_of(key: Key, scopes: Iterable[str]) -> tuple[Limit, ...]:
+def applicable_limits(key: Key, scopes: Iterable[str]) -> tuple[Limit, ...]:
     """Every limit that applies to a request with these scopes."""
-    return tuple(limit for scope in scopes for limit in _spelled(scope, _of_scope(key, scope)))
+    return tuple(limit for scope in scopes for limit in _to_limits(scope, _scope_limits(key, scope)))
 
 
-def limits_beside(key: Key, model: Model, scopes: Collection[str]) -> tuple[Limit, ...]:
+def other_tier_limits(key: Key, model: Model, scopes: Collection[str]) -> tuple[Limit, ...]:
     """The limits in money of the model's other tiers: the vendor may draw one of them instead.
 
     Nothing is held there. A limit refuses only where such pictures have taken the window beyond it.
     """
     of_key = (key_tier_scope(key.id, tier) for tier in model.tiers)
     others = [scope for scope in (*map(tier_scope, model.tiers), *of_key) if scope not in scopes]
-    return tuple(limit for limit in limits_of(key, others) if limit.measure in MONEY)
+    return tuple(limit for limit in applicable_limits(key, others) if limit.measure in MONEY)
 
 
 def all_limits(key: Key) -> tuple[Limit, ...]:
@@ -227,10 +227,10 @@ def all_limits(key: Key) -> tuple[Limit, ...]:
     team = key.team
     named = (*(f"model:{name}" for name in team.limits_by_model), *map(tier_scope, team.limits_by_tier))
     own = (key_tier_scope(key.id, tier) for tier in key.limits_by_tier)
-    return limits_of(key, (TEAM, f"key:{key.id}", *own, *named))
+    return applicable_limits(key, (TEAM, f"key:{key.id}", *own, *named))
 
 
-def _of_scope(key: Key, scope: str) -> Limits | None:
+def _scope_limits(key: Key, scope: str) -> Limits | None:
     kind, _, name = scope.partition(":")
     match kind:
         case "key":
@@ -244,7 +244,7 @@ def _of_scope(key: Key, scope: str) -> Limits | None:
             return key.team.limits
 
 
-def _spelled(scope: str, limits: Limits | None) -> tuple[Limit, ...]:
+def _to_limits(scope: str, limits: Limits | None) -> tuple[Limit, ...]:
     if limits is None:
         return ()
     numbers = ((measure, getattr(limits, name)) for name, measure in MEASURES.items())

@@ -54,7 +54,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class LimitStatus:
     """How a limit stands: `used` of it, open holds included; `resets_in` seconds all of it is there again.
 
     `wait` is how many seconds until the refused claim could be admitted, or None where waiting has no sure end.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from service.domain.images import Size
+from service.domain.image_spec import Size
 
 NANO = 1_000_000_000
 TOKENS_PER_PARTIAL = 100
@@ -98,7 +98,7 @@ class Price:
     approximate: bool = False
 
 
-def in_force(prices: Iterable[Price], day: date) -> Price | None:
+def current_price(prices: Iterable[Price], day: date) -> Price | None:
     """The version that counts on a day: the latest one that has taken effect."""
     begun = [price for price in prices if price.effective <= day]
     return max(begun, key=lambda price: price.effective, default=None)

@@ -14,16 +14,16 @@ a purchase that had some is booked at no less than the quote), and what an `appr
 from dataclasses import dataclass, replace
 
 from service.domain.catalog import Model, Route, SizeAs, SizeRule
-from service.domain.images import Size, Spec
+from service.domain.generation import Generation, Usage
+from service.domain.image_spec import Size, Spec
 from service.domain.ledger import Basis
-from service.domain.outcomes import Purchase, Usage
 from service.domain.pricing import TOKENS_PER_PARTIAL, Price, TokenRates, Tokens
 
 TEXT_OVERHEAD = 64
 """Text tokens that a vendor may put around a prompt, and again around each picture that is sent along."""
 
 BYTES_PER_TOKEN = 4
-MOST_FRAMES = 16
+MAX_FRAMES = 16
 MEGAPIXEL = 1_000_000
 
 
@@ -40,16 +40,16 @@ def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 
 
     It is linear in n, so the orders that one request is split into are quoted at what the request is.
     """
-    spec = _said(spec, route)
+    spec = _as_vendor_draws(spec, route)
     rule = route.sizes or model.sizes
     if price.rates is None:
         return spec.n * _flat(spec, rule, price)
-    drawn = _drawn(spec, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
-    text = _bytes(spec) + TEXT_OVERHEAD * (1 + _brought(spec))
+    drawn = _max_image_tokens(spec, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
+    text = _bytes(spec) + TEXT_OVERHEAD * (1 + _input_image_count(spec))
     return spec.n * _run(spec, price.rates, price.tokens, text=text, drawn=drawn)
 
 
-def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchase, partials: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (all that a cost rests on)
+def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Generation, partials: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (all that a cost rests on)
     """What an order came to, in which so many previews were asked for.
 
     A size that the vendor left unsaid is best measured before this is asked.
@@ -61,25 +61,25 @@ def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Purchas
             return Charge(nano=metered, basis=Basis.USAGE)
         return Charge(nano=max(metered, quote(spec, model, route, price, partials)), basis=Basis.ESTIMATED)
     rule = route.sizes or model.sizes
-    drawn = _delivered(_said(spec, route), rule, purchase, price)
+    drawn = _delivered(_as_vendor_draws(spec, route), rule, purchase, price)
     if price.rates is None:
         is_measured = price.per_image is not None or drawn.size is not None
         certain = is_measured and not price.approximate and not purchase.unread
         return Charge(nano=drawn.n * _flat(drawn, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED)
     text = -(-_bytes(spec) // BYTES_PER_TOKEN)
-    tokens = _drawn(drawn, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
+    tokens = _max_image_tokens(drawn, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
     run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
     return Charge(nano=max(metered, drawn.n * run), basis=Basis.ESTIMATED)
 
 
-def _said(spec: Spec, route: Route) -> Spec:
+def _as_vendor_draws(spec: Spec, route: Route) -> Spec:
     """The spec as the vendor takes it: told a mere ratio it draws what size it likes, and some have but one tier."""
     size = None if route.size_as is SizeAs.ASPECT_RATIO else spec.size
     tier = route.delivers or spec.tier
     return spec if (size, tier) == (spec.size, spec.tier) else replace(spec, size=size, tier=tier)
 
 
-def _delivered(spec: Spec, rule: SizeRule, purchase: Purchase, price: Price) -> Spec:
+def _delivered(spec: Spec, rule: SizeRule, purchase: Generation, price: Price) -> Spec:
     """What was drawn, as far as the vendor said and it can be, else as far as it was asked for.
 
     A picture that cannot be read was drawn all the same, if that many were asked for.
@@ -96,7 +96,7 @@ def _delivered(spec: Spec, rule: SizeRule, purchase: Purchase, price: Price) -> 
 def _can_be(size: Size, spec: Spec, rule: SizeRule) -> bool:
     """Is a picture of this area possible there? The vendor may say anything."""
     asked = spec.size.pixels if spec.size else 0
-    return rule.min_pixels <= size.pixels <= max(asked, _most_pixels(replace(spec, size=None), rule))
+    return rule.min_pixels <= size.pixels <= max(asked, _max_pixels(replace(spec, size=None), rule))
 
 
 def _bytes(spec: Spec) -> int:
@@ -104,7 +104,7 @@ def _bytes(spec: Spec) -> int:
     return len(spec.prompt.encode("utf-8", "surrogatepass"))
 
 
-def _brought(spec: Spec) -> int:
+def _input_image_count(spec: Spec) -> int:
     """How many pictures the caller sends along."""
     return len(spec.references) + sum(overlay is not None for overlay in (spec.mask, spec.markup))
 
@@ -113,7 +113,7 @@ def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, drawn: int
     """One picture by token prices. What goes in goes in for every picture again; cached or not is not known yet."""
     return (
         text * max(rates.text_in, rates.text_cached)
-        + _brought(spec) * tokens.image_in_per_reference * max(rates.image_in, rates.image_cached)
+        + _input_image_count(spec) * tokens.image_in_per_reference * max(rates.image_in, rates.image_cached)
         + drawn * rates.image_out
         + tokens.text_out_per_image * rates.text_out
     )
@@ -121,8 +121,8 @@ def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, drawn: int
 
 def _divided(usage: Usage, spec: Spec) -> Usage:
     """A count without kinds calls all input text. Where pictures went in, more than the prompt can be is not text."""
-    most = spec.n * (_bytes(spec) + TEXT_OVERHEAD * (1 + _brought(spec)))
-    if not _brought(spec) or usage.image_in or usage.text_in <= most:
+    most = spec.n * (_bytes(spec) + TEXT_OVERHEAD * (1 + _input_image_count(spec)))
+    if not _input_image_count(spec) or usage.image_in or usage.text_in <= most:
         return usage
     return replace(usage, text_in=most, other_in=usage.other_in + usage.text_in - most)
 
@@ -142,9 +142,9 @@ def _metered(usage: Usage, rates: TokenRates) -> int:
     )
 
 
-def _drawn(spec: Spec, model: Model, rule: SizeRule, tokens: Tokens) -> int:
+def _max_image_tokens(spec: Spec, model: Model, rule: SizeRule, tokens: Tokens) -> int:
     """The most output tokens that one picture can take, previews aside."""
-    return max(_of_tier(tier, spec, rule, tokens) for tier in _tiers(spec, model, tokens))
+    return max(_max_tier_tokens(tier, spec, rule, tokens) for tier in _tiers(spec, model, tokens))
 
 
 def _tiers(spec: Spec, model: Model, tokens: Tokens) -> frozenset[str]:
@@ -154,7 +154,7 @@ def _tiers(spec: Spec, model: Model, tokens: Tokens) -> frozenset[str]:
     return tokens.tiers & frozenset(model.tiers) or tokens.tiers
 
 
-def _of_tier(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> int:
+def _max_tier_tokens(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> int:
     """The same for one tier.
 
     A gif counts frame by frame, each as though it were square. That also covers a vendor that bills one sheet with all
@@ -162,9 +162,9 @@ def _of_tier(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> int:
     """
     sizes = (spec.size,) if spec.size else rule.choices
     if spec.output_format == "gif":
-        return (spec.frame_count or MOST_FRAMES) * tokens.most(tier, _most_pixels(spec, rule))
+        return (spec.frame_count or MAX_FRAMES) * tokens.most(tier, _max_pixels(spec, rule))
     if not sizes:
-        return tokens.most(tier, _most_pixels(spec, rule))
+        return tokens.most(tier, _max_pixels(spec, rule))
     return max(tokens.of(tier, size) or tokens.most(tier, size.pixels) for size in sizes)
 
 
@@ -174,10 +174,10 @@ def _flat(spec: Spec, rule: SizeRule, price: Price) -> int:
         return price.per_image or 0
     usual = price.default_steps or spec.steps or 1
     steps = max(spec.steps or 0, usual)
-    return -(-_most_pixels(spec, rule) * price.per_megapixel * steps // (MEGAPIXEL * usual))
+    return -(-_max_pixels(spec, rule) * price.per_megapixel * steps // (MEGAPIXEL * usual))
 
 
-def _most_pixels(spec: Spec, rule: SizeRule) -> int:
+def _max_pixels(spec: Spec, rule: SizeRule) -> int:
     """The largest area that may be drawn."""
     if spec.size:
         return spec.size.pixels

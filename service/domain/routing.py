@@ -13,12 +13,12 @@ from hashlib import sha256
 from itertools import accumulate
 
 from service.domain import errors
-from service.domain.catalog import Model, Policy, Route, too_many_references, unsupported
+from service.domain.catalog import Model, Policy, Route, build_unsupported_error, too_many_references
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Spec, demands
-from service.domain.pricing import Price, in_force
+from service.domain.image_spec import Spec, required_features
+from service.domain.pricing import Price, current_price
 from service.domain.quotes import quote
-from service.domain.teams import ANYBODY, Team, may_ask
+from service.domain.team_access import UNRESTRICTED_TEAM, Team, may_use_backend
 
 SANDBOX = "sandbox"
 TRANSCODED = frozenset({"jpeg", "webp"})
@@ -43,7 +43,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Out:
+class RejectedRoute:
     """A route that is no candidate, and the error that says why."""
 
     route: Route
@@ -55,27 +55,29 @@ class Candidates:
     """Who may draw a request and who may not, both in the order of the catalog."""
 
     plans: tuple[Plan, ...]
-    out: tuple[Out, ...]
+    out: tuple[RejectedRoute, ...]
 
 
-def candidates(spec: Spec, model: Model, backends_on: Collection[str], today: date, team: Team = ANYBODY) -> Candidates:
+def find_candidates(
+    spec: Spec, model: Model, backends_on: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
+) -> Candidates:
     """A plan for every route that is on, has a price, may be used and can honour the spec; why not, for the others."""
-    serves = [route for route, _ in serving(model, backends_on, today, team)]
+    serves = [route for route, _ in serving_routes(model, backends_on, today, team)]
     plans, out = [], []
     for route in model.routes:
-        price = _price(route, backends_on, today)
+        price = _current_price(route, backends_on, today)
         if price is None:
-            out.append(Out(route=route, why=_absent(route, on=route.backend in backends_on)))
+            out.append(RejectedRoute(route=route, why=_unavailable_error(route, on=route.backend in backends_on)))
             continue
-        why = refusal(spec, route) if route in serves else _barred(route, team)
+        why = find_unsupported(spec, route) if route in serves else _barred_error(route, team)
         if why:
-            out.append(Out(route=route, why=why))
+            out.append(RejectedRoute(route=route, why=why))
         else:
-            plans.append(plan(spec, route, price))
+            plans.append(build_plan(spec, route, price))
     return Candidates(plans=tuple(plans), out=tuple(out))
 
 
-def drawable(spec: Spec, model: Model, found: Candidates) -> tuple[Plan, ...]:
+def require_plans(spec: Spec, model: Model, found: Candidates) -> tuple[Plan, ...]:
     """The plans, if there are any.
 
     Raises:
@@ -87,50 +89,50 @@ def drawable(spec: Spec, model: Model, found: Candidates) -> tuple[Plan, ...]:
         return found.plans
     barred = [each for each in found.out if isinstance(each.why, errors.NotAllowed)]
     refused = [each.why for each in found.out if isinstance(each.why, errors.RequestError)]
-    if refused and all(refusal(spec, each.route) for each in barred):
+    if refused and all(find_unsupported(spec, each.route) for each in barred):
         raise refused[0]
     if barred:
         raise errors.NotAllowed(f"{barred[0].why.message[:-1]}, and no other one can draw this.", param="model")
     raise errors.ModelNotFound(f"No backend that is switched on serves the model '{model.id}'.", param="model")
 
 
-def serving(
-    model: Model, backends_on: Collection[str], today: date, team: Team = ANYBODY
+def serving_routes(
+    model: Model, backends_on: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
 ) -> tuple[tuple[Route, Price], ...]:
     """The routes, with their prices, along which a team's requests for a model may go."""
-    priced = [(route, price) for route in model.routes if (price := _price(route, backends_on, today))]
-    allowed = [(route, price) for route, price in priced if may_ask(team, route.backend)]
+    priced = [(route, price) for route in model.routes if (price := _current_price(route, backends_on, today))]
+    allowed = [(route, price) for route, price in priced if may_use_backend(team, route.backend)]
     rivals = allowed if SANDBOX in team.backends else priced
     real = any(route.backend != SANDBOX for route, _ in rivals)
     return tuple((route, price) for route, price in allowed if not real or route.backend != SANDBOX)
 
 
-def _price(route: Route, backends_on: Collection[str], today: date) -> Price | None:
-    return in_force(route.prices, today) if route.backend in backends_on else None
+def _current_price(route: Route, backends_on: Collection[str], today: date) -> Price | None:
+    return current_price(route.prices, today) if route.backend in backends_on else None
 
 
-def _absent(route: Route, *, on: bool) -> errors.ModelNotFound:
+def _unavailable_error(route: Route, *, on: bool) -> errors.ModelNotFound:
     text = "has no price that is in effect" if on else "is not switched on"
     return errors.ModelNotFound(f"The backend '{route.backend}' {text}.", param="model")
 
 
-def _barred(route: Route, team: Team) -> errors.GatewayError:
-    if may_ask(team, route.backend):
+def _barred_error(route: Route, team: Team) -> errors.GatewayError:
+    if may_use_backend(team, route.backend):
         return errors.ModelNotFound(
             "The sandbox stands in only where no other backend serves the model.", param="model"
         )
     return errors.NotAllowed(f"Team '{team.name}' may not use the backend '{route.backend}'.", param="model")
 
 
-def refusal(spec: Spec, route: Route) -> errors.RequestError | None:
+def find_unsupported(spec: Spec, route: Route) -> errors.RequestError | None:
     """Why this route cannot honour the spec, or None."""
     whom = f"provider {route.backend}"
-    for name in demands(spec):
-        if name not in route.carries and not _without(name, spec, route):
+    for name in required_features(spec):
+        if name not in route.carries and not _is_emulated(name, spec, route):
             value = f" with the value '{spec.tier}'" if name == "quality" and route.delivers else ""
-            return unsupported(name, whom + value)
+            return build_unsupported_error(name, whom + value)
     if spec.output_format not in route.formats and not ("png" in route.formats and spec.output_format in TRANSCODED):
-        return unsupported("output_format", f"{whom} with the value '{spec.output_format}'")
+        return build_unsupported_error("output_format", f"{whom} with the value '{spec.output_format}'")
     crowd = too_many_references(spec, route.max_references)
     if crowd:
         return errors.InvalidValue(f"{crowd[:-1]} with {whom}.", param="image", code="invalid_value")
@@ -140,14 +142,14 @@ def refusal(spec: Spec, route: Route) -> errors.RequestError | None:
     return None
 
 
-def _without(name: str, spec: Spec, route: Route) -> bool:
+def _is_emulated(name: str, spec: Spec, route: Route) -> bool:
     """Is this demand honoured although the route does not carry the field?"""
     if name == "quality":
         return spec.tier == route.delivers
     return name in EMULATED and "png" in route.formats
 
 
-def plan(spec: Spec, route: Route, price: Price) -> Plan:
+def build_plan(spec: Spec, route: Route, price: Price) -> Plan:
     """Move to the gateway what it can do for the route."""
     native = spec.output_format in route.formats
     compressed_here = spec.output_compression is not None and "output_compression" not in route.carries
@@ -166,7 +168,7 @@ def split(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
     return tuple(replace(spec, n=count) for count in counts)
 
 
-def orders(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
+def upstream_specs(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
     """What is asked of the route, order by order: no tier where it has but that one, png where it is developed here."""
     asked = replace(spec, tier=None) if spec.tier == plan.route.delivers else spec
     if plan.transcode:
@@ -174,7 +176,7 @@ def orders(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
     return split(asked, plan)
 
 
-def previews(spec: Spec, plan: Plan, wanted: int) -> int:
+def preview_count(spec: Spec, plan: Plan, wanted: int) -> int:
     """How many previews the route is asked for: of one picture only, and none that would have to be developed.
 
     Previews are paid in tokens. The sandbox has none of a model whose price counts no tokens: neither has its vendor.
@@ -183,23 +185,23 @@ def previews(spec: Spec, plan: Plan, wanted: int) -> int:
     return wanted if spec.n == 1 and plan.transcode is None and has_any else 0
 
 
-def worst_price(spec: Spec, model: Model, plan: Plan, partials: int) -> int:
+def max_price(spec: Spec, model: Model, plan: Plan, partials: int) -> int:
     """What a request with so many previews can cost at most along a plan, in nano-USD."""
-    return quote(spec, model, plan.route, plan.price, previews(spec, plan, partials))
+    return quote(spec, model, plan.route, plan.price, preview_count(spec, plan, partials))
 
 
-def ordered(plans: Sequence[Plan], spec: Spec, model: Model, number: int, partials: int = 0) -> tuple[Plan, ...]:
+def order_plans(plans: Sequence[Plan], spec: Spec, model: Model, number: int, partials: int = 0) -> tuple[Plan, ...]:
     """The plans in the order in which they are asked. `number`: where there are lots, it decides."""
     match model.policy:
         case Policy.CHEAPEST:
-            return tuple(sorted(plans, key=lambda each: worst_price(spec, model, each, partials)))
+            return tuple(sorted(plans, key=lambda each: max_price(spec, model, each, partials)))
         case Policy.WEIGHTED:
-            return tuple(plans[place] for place in drawn([each.route.weight for each in plans], number))
+            return tuple(plans[place] for place in weighted_order([each.route.weight for each in plans], number))
         case _:
             return tuple(plans)
 
 
-def drawn(weights: Sequence[int], number: int) -> tuple[int, ...]:
+def weighted_order(weights: Sequence[int], number: int) -> tuple[int, ...]:
     """The places of the weights in the order in which a number, which is not negative, draws them.
 
     Of as many numbers in a row as the weights are together, each place comes first as often as its weight says; with
@@ -213,12 +215,12 @@ def drawn(weights: Sequence[int], number: int) -> tuple[int, ...]:
     return (*order, *(place for place, weight in enumerate(weights) if not weight))
 
 
-def lot(request_id: str) -> int:
+def request_hash(request_id: str) -> int:
     """A request's number: as good as random, and the same wherever it is asked for."""
     return int.from_bytes(sha256(request_id.encode()).digest())
 
 
-class Next(StrEnum):
+class NextStep(StrEnum):
     """What to do after a failure.
 
     GIVE_UP: tell the caller. NEXT_ROUTE: the same call would fail again, another route may do. LATER: another route, or
@@ -230,29 +232,29 @@ class Next(StrEnum):
     LATER = "later"
 
 
-AFTER = {
-    FailureKind.INVALID_REQUEST: Next.GIVE_UP,
-    FailureKind.MODERATION_BLOCKED: Next.GIVE_UP,
-    FailureKind.MODEL_NOT_FOUND: Next.NEXT_ROUTE,
-    FailureKind.NOT_PERMITTED: Next.NEXT_ROUTE,
-    FailureKind.AUTH_FAILED: Next.NEXT_ROUTE,
-    FailureKind.FORBIDDEN: Next.NEXT_ROUTE,
-    FailureKind.RATE_LIMITED: Next.LATER,
-    FailureKind.QUOTA_EXHAUSTED: Next.NEXT_ROUTE,
-    FailureKind.OVERLOADED: Next.LATER,
-    FailureKind.SERVER_ERROR: Next.LATER,
-    FailureKind.UNREACHABLE: Next.LATER,
-    FailureKind.BUSY: Next.LATER,
-    FailureKind.SET_ASIDE: Next.LATER,
-    FailureKind.TIMED_OUT: Next.GIVE_UP,
-    FailureKind.BROKEN_REPLY: Next.GIVE_UP,
+STEP_AFTER = {
+    FailureKind.INVALID_REQUEST: NextStep.GIVE_UP,
+    FailureKind.MODERATION_BLOCKED: NextStep.GIVE_UP,
+    FailureKind.MODEL_NOT_FOUND: NextStep.NEXT_ROUTE,
+    FailureKind.NOT_PERMITTED: NextStep.NEXT_ROUTE,
+    FailureKind.AUTH_FAILED: NextStep.NEXT_ROUTE,
+    FailureKind.FORBIDDEN: NextStep.NEXT_ROUTE,
+    FailureKind.RATE_LIMITED: NextStep.LATER,
+    FailureKind.QUOTA_EXHAUSTED: NextStep.NEXT_ROUTE,
+    FailureKind.OVERLOADED: NextStep.LATER,
+    FailureKind.SERVER_ERROR: NextStep.LATER,
+    FailureKind.UNREACHABLE: NextStep.LATER,
+    FailureKind.BUSY: NextStep.LATER,
+    FailureKind.SET_ASIDE: NextStep.LATER,
+    FailureKind.TIMED_OUT: NextStep.GIVE_UP,
+    FailureKind.BROKEN_REPLY: NextStep.GIVE_UP,
 }
 """Nothing that may have been billed, and nothing that would fail the same way elsewhere, is tried again."""
 
 
-def after(failure: Failure) -> Next:
+def step_after(failure: Failure) -> NextStep:
     """The decision for one failure."""
     if failure.drawn:
-        return Next.GIVE_UP
-    following = AFTER[failure.kind]
-    return Next.NEXT_ROUTE if failure.permanent and following is Next.LATER else following
+        return NextStep.GIVE_UP
+    following = STEP_AFTER[failure.kind]
+    return NextStep.NEXT_ROUTE if failure.permanent and following is NextStep.LATER else following

@@ -1,8 +1,8 @@
 """Reads YAML with the parser in C, where that comes to what the strict reader comes to.
 
-Rule: this reader accepts plain documents only. It answers everything else with `DOUBT`: what is wrong, what is rare,
-and what YAML 1.1 and 1.2 read differently. `read_yaml` then reads the document again with the strict reader. Only that
-one refuses, so a mistake is told with the same place and the same words as if this module did not exist.
+Rule: this reader accepts plain documents only. It answers everything else with `NOT_PLAIN`: what is wrong, what is
+rare, and what YAML 1.1 and 1.2 read differently. `read_yaml` then reads the document again with the strict reader. Only
+that one refuses, so a mistake is told with the same place and the same words as if this module did not exist.
 """
 
 import re
@@ -15,25 +15,25 @@ import yaml  # type: ignore[import-untyped]
 from ruamel.yaml.resolver import implicit_resolvers
 from yaml import events
 
-DOUBT: Final = object()
+NOT_PLAIN: Final = object()
 """The document has to be read by the strict reader."""
 
-MOST_DEPTH: Final = 40
+MAX_DEPTH: Final = 40
 MERGE: Final = "<<"
-UNUSUAL = re.compile(r"[^\n\x20-\x5b\x5d-\x7e\xa0-\u2027\u202a-\ud7ff]")
+UNUSUAL_CHARACTERS = re.compile(r"[^\n\x20-\x5b\x5d-\x7e\xa0-\u2027\u202a-\ud7ff]")
 """Backslashes, tabs, control characters, line breaks of YAML 1.1 alone, and what lies beyond the usual scripts."""
 
 INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,9}")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-WORDS: Mapping[str, object] = {
+PLAIN_WORDS: Mapping[str, object] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 
 
-def _meanings() -> Mapping[str, Sequence[Any]]:
+def _strict_resolvers() -> Mapping[str, Sequence[Any]]:
     """The strict reader's own patterns of what is no text, by its first sign."""
     found = defaultdict[str, list[Any]](list)
     for versions, _, pattern, firsts in implicit_resolvers:
@@ -42,21 +42,21 @@ def _meanings() -> Mapping[str, Sequence[Any]]:
     return found
 
 
-MEANINGS = _meanings()
+RESOLVERS = _strict_resolvers()
 
 
-class _Doubtful(Exception):
+class _NotPlain(Exception):
     """Something that is left to the strict reader."""
 
 
-def read_plainly(text: str) -> object:
-    """The value of a document, or `DOUBT`."""
-    if UNUSUAL.search(text) or not yaml.__with_libyaml__:
-        return DOUBT
+def read_plain(text: str) -> object:
+    """The value of a document, or `NOT_PLAIN`."""
+    if UNUSUAL_CHARACTERS.search(text) or not yaml.__with_libyaml__:
+        return NOT_PLAIN
     try:
         return _Document(text).value()
-    except (_Doubtful, yaml.YAMLError):
-        return DOUBT
+    except (_NotPlain, yaml.YAMLError):
+        return NOT_PLAIN
 
 
 class _Document:
@@ -72,31 +72,31 @@ class _Document:
         self._named: dict[str, object] = {}
 
     def value(self) -> object:
-        """Its value. Raises `_Doubtful`."""
+        """Its value. Raises `_NotPlain`."""
         self._next()
         begin = self._next()
         if type(begin) is not events.DocumentStartEvent or begin.version or begin.tags:
-            raise _Doubtful
+            raise _NotPlain
         found = self._node(self._next(), 0)
         if self._next().explicit or type(self._next()) is not events.StreamEndEvent:
-            raise _Doubtful
+            raise _NotPlain
         return found
 
     def _node(self, event: Any, depth: int) -> object:  # noqa: ANN401 (one kind of event or another)
         kind = type(event)
         if event.anchor is not None and not self._ends(event):
-            raise _Doubtful
+            raise _NotPlain
         if kind is events.AliasEvent and event.anchor in self._named:
             return self._named[event.anchor]
-        if kind is events.AliasEvent or depth > MOST_DEPTH or event.tag is not None:
-            raise _Doubtful
+        if kind is events.AliasEvent or depth > MAX_DEPTH or event.tag is not None:
+            raise _NotPlain
         if kind is events.ScalarEvent:
             found = self._scalar(event)
         else:
             found = self._mapping(depth + 1) if kind is events.MappingStartEvent else self._sequence(depth + 1)
         if event.anchor is not None:
             if event.anchor in self._named:
-                raise _Doubtful
+                raise _NotPlain
             self._named[event.anchor] = found
         return found
 
@@ -109,13 +109,13 @@ class _Document:
         made, merged = dict[object, object](), None
         while type(event := self._next()) is not events.MappingEndEvent:
             if type(event) is not events.ScalarEvent or event.anchor is not None or event.tag is not None:
-                raise _Doubtful
+                raise _NotPlain
             if event.value == MERGE and not event.style:
                 merged = self._merged(merged)
                 continue
             name = self._node(event, depth)
             if name in made:
-                raise _Doubtful
+                raise _NotPlain
             made[name] = self._node(self._next(), depth)
         return made if merged is None else {**merged, **made}
 
@@ -124,7 +124,7 @@ class _Document:
         event = self._next()
         found = self._node(event, 0) if type(event) is events.AliasEvent and before is None else None
         if not isinstance(found, dict):
-            raise _Doubtful
+            raise _NotPlain
         return found
 
     def _sequence(self, depth: int) -> list[object]:
@@ -136,21 +136,21 @@ class _Document:
     def _scalar(self, event: Any) -> object:  # noqa: ANN401 (likewise)
         value: str = event.value
         if event.start_mark.line != event.end_mark.line:
-            raise _Doubtful
+            raise _NotPlain
         if event.style in {"'", '"'}:
             return value
         if event.style:
-            raise _Doubtful
+            raise _NotPlain
         if value not in self._known:
-            self._known[value] = _meaning(value)
+            self._known[value] = _resolve_word(value)
         return self._known[value]
 
 
-def _meaning(word: str) -> object:
+def _resolve_word(word: str) -> object:
     """What an unquoted word is."""
-    if word in WORDS:
-        return WORDS[word]
-    if not any(pattern.match(word) for pattern in MEANINGS.get(word[0], ())):
+    if word in PLAIN_WORDS:
+        return PLAIN_WORDS[word]
+    if not any(pattern.match(word) for pattern in RESOLVERS.get(word[0], ())):
         return word
     if INT.fullmatch(word):
         return int(word)
@@ -160,5 +160,5 @@ def _meaning(word: str) -> object:
         try:
             return date.fromisoformat(word)
         except ValueError:
-            raise _Doubtful from None
-    raise _Doubtful
+            raise _NotPlain from None
+    raise _NotPlain

@@ -12,14 +12,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from service.domain.routing import SANDBOX
-from service.settings.admin import read_admin_digest
-from service.settings.files import Entry, Place, Problems, SettingsError, read_yaml, reading
-from service.settings.given import Secret, read_api_key, read_secret, signing_keys
-from service.settings.health import Health, check_health
-from service.settings.metrics import Metrics
-from service.settings.origins import Cors, check_origins
-from service.settings.ports import Admin, read_port
-from service.settings.sections import (
+from service.settings.admin_key import read_admin_digest
+from service.settings.backend_health import Health, check_health
+from service.settings.cors import Cors, check_origins
+from service.settings.gateway_file import (
     Cache,
     Database,
     GatewayFile,
@@ -35,12 +31,16 @@ from service.settings.sections import (
     State,
     Vendor,
 )
-from service.settings.storage import Storage, read_storage
-from service.settings.stores import read_database, read_store
-from service.settings.web_addresses import problem_of
+from service.settings.http_urls import url_problem
+from service.settings.listen_ports import Admin, read_port
+from service.settings.metrics import Metrics
+from service.settings.secret_sources import Secret, read_api_key, read_secret, signing_keys
+from service.settings.storage_url import Storage, read_storage
+from service.settings.store_urls import read_database_url, read_redis_url
+from service.settings.yaml_file import Entry, FilePlace, Problems, SettingsError, open_place, read_yaml
 
-TRACES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+TRACE_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+TAG_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class GatewaySettings(Entry, frozen=True):
@@ -92,11 +92,11 @@ class GatewaySettings(Entry, frozen=True):
 
 def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
     """The settings of a file under an environment."""
-    with reading(file) as top:
+    with open_place(file) as top:
         return _read(top, top.decode(read_yaml(file) or {}, GatewayFile), environment)
 
 
-def _read(top: Place, found: GatewayFile, environment: Mapping[str, str]) -> GatewaySettings:
+def _read(top: FilePlace, found: GatewayFile, environment: Mapping[str, str]) -> GatewaySettings:
     """The settings; what is wrong is collected, and what it would have been is left out."""
     attempt = top.attempt
     vendors: dict[str, Vendor] = {}
@@ -104,12 +104,12 @@ def _read(top: Place, found: GatewayFile, environment: Mapping[str, str]) -> Gat
     for name, entry in (top / "backends").table(found.backends, Vendor).items():
         place = top / "backends" / name
         with top.collecting():
-            vendors[name] = _vendor(place, name, entry, environment)
+            vendors[name] = _http_backend(place, name, entry, environment)
         with top.collecting():
             key = read_api_key(place, entry.api_key_env, entry.api_key_file, environment, gateway=entry.gateway)
             api_keys |= {name: key} if key else {}
     signing = attempt(lambda: read_secret(environment, "URL_SIGNING_KEY", signing_keys, blank_is_none=False))
-    attempt(lambda: _check_pictures(top / "pictures", found.pictures))
+    attempt(lambda: _check_images(top / "pictures", found.pictures))
     attempt(lambda: check_origins(top / "cors" / "origins", found.cors.origins))
     attempt(lambda: check_health(top / "health", found.health))
     attempt(lambda: _check_public_url(top / "pictures" / "public_url", found.pictures.public_url))
@@ -133,11 +133,11 @@ def _read(top: Place, found: GatewayFile, environment: Mapping[str, str]) -> Gat
         logs=found.logs,
         metrics=attempt(lambda: read_port(top / "metrics", found.metrics, "metrics", environment)) or found.metrics,
         admin=attempt(lambda: read_port(top / "admin", found.admin, "admin", environment)) or found.admin,
-        redis_url=attempt(lambda: read_store(environment, "REDIS_URL")),
-        cache_redis_url=attempt(lambda: read_store(environment, "CACHE_REDIS_URL")),
-        database_url=attempt(lambda: read_database(environment)),
+        redis_url=attempt(lambda: read_redis_url(environment, "REDIS_URL")),
+        cache_redis_url=attempt(lambda: read_redis_url(environment, "CACHE_REDIS_URL")),
+        database_url=attempt(lambda: read_database_url(environment)),
         storage=attempt(lambda: read_storage(environment)),
-        traces=_traces(environment),
+        traces=_traces_variable(environment),
         signing_keys=signing,
         admin_digest=attempt(
             lambda: read_admin_digest(environment, (*api_keys.values(), *([signing] if signing else ())))
@@ -147,46 +147,46 @@ def _read(top: Place, found: GatewayFile, environment: Mapping[str, str]) -> Gat
 
 def backend_names(file: Path) -> frozenset[str]:
     """The names of all backends in a file, on or off, whatever else is wrong with it or with the environment."""
-    top = Place(file, problems=Problems())  # what is wrong is told by who reads the rest
+    top = FilePlace(file, problems=Problems())  # what is wrong is told by who reads the rest
     return frozenset({*top.decode(read_yaml(file) or {}, GatewayFile).backends, SANDBOX})
 
 
-def _traces(environment: Mapping[str, str]) -> str | None:
+def _traces_variable(environment: Mapping[str, str]) -> str | None:
     """The variable that says where traces go, unless they are switched off."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
-    return next((name for name in TRACES if environment.get(name)), None)
+    return next((name for name in TRACE_VARIABLES if environment.get(name)), None)
 
 
-def address_variable(backend: str) -> str:
+def base_url_variable(backend: str) -> str:
     """The variable that says where a backend is."""
     return f"{backend.upper().replace('-', '_')}_BASE_URL"
 
 
-def _vendor(place: Place, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:
+def _http_backend(place: FilePlace, name: str, entry: Vendor, environment: Mapping[str, str]) -> Vendor:
     if name == SANDBOX:
         raise place.error("the sandbox has a section of its own")
-    variable = address_variable(name)
+    variable = base_url_variable(name)
     given = environment.get(variable, "").strip()
     chosen = given or entry.base_url
-    if wrong := problem_of(chosen):
+    if wrong := url_problem(chosen):
         raise SettingsError(f"{variable}: {wrong}") if given else (place / "base_url").error(wrong)
     trimmed = chosen.rstrip("/")
     return msgspec.structs.replace(entry, base_url=trimmed if urlsplit(chosen).path.strip("/") else f"{trimmed}/v1")
 
 
-def _check_public_url(place: Place, address: str | None) -> None:
-    if address is not None and (wrong := problem_of(address)):
+def _check_public_url(place: FilePlace, address: str | None) -> None:
+    if address is not None and (wrong := url_problem(address)):
         raise place.error(wrong)
 
 
-def _check_pictures(place: Place, entry: Pictures) -> None:
+def _check_images(place: FilePlace, entry: Pictures) -> None:
     if entry.keep_seconds < entry.link_seconds:
         raise (place / "keep_seconds").error(f"{entry.keep_seconds} is less than link_seconds")
 
 
-def _tags(place: Place, names: frozenset[str]) -> frozenset[str]:
-    wrong = sorted(name for name in names if not TAG.fullmatch(name))
+def _tags(place: FilePlace, names: frozenset[str]) -> frozenset[str]:
+    wrong = sorted(name for name in names if not TAG_PATTERN.fullmatch(name))
     if wrong:
         raise place.error(f"'{wrong[0]}' is not a tag: 1 to 32 lower-case letters, digits and _ -")
     return names

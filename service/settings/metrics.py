@@ -1,16 +1,16 @@
 """Where metrics are told: the section `metrics` of `gateway.yaml`, and METRICS_HOST and METRICS_PORT above it.
 
-Rule: their port is read as every port of its own is (`ports.py`).
+Rule: their port is read as every port of its own is (`listen_ports.py`).
 """
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from service.settings.ports import OwnPort
+from service.settings.listen_ports import ListenPort
 
 
-class Metrics(OwnPort, frozen=True):
+class Metrics(ListenPort, frozen=True):
     """Where metrics are. Budgets and what else has to be asked for are read every `read_seconds`."""
 
     read_seconds: Annotated[

@@ -10,14 +10,14 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from service.domain.allowances import MOST_COUNT
-from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule, end_of
+from service.domain.catalog import Catalog, Model, Policy, Retired, Route, SizeRule, last_day
+from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue
-from service.domain.images import DEMANDS, Size
-from service.domain.near import meant
-from service.domain.pricing import Price, TokenRates, Tokens, in_force
+from service.domain.image_spec import REQUIRED_FEATURES, Size
+from service.domain.key_allowances import MAX_COUNT
+from service.domain.pricing import Price, TokenRates, Tokens, current_price
 from service.domain.routing import SANDBOX
-from service.settings.catalog_file import (
+from service.settings.models_file import (
     ModelEntry,
     ModelsFile,
     PriceVersion,
@@ -26,13 +26,13 @@ from service.settings.catalog_file import (
     RouteEntry,
     Sizes,
 )
-from service.settings.files import Place, read_yaml, reading
+from service.settings.yaml_file import FilePlace, open_place, read_yaml
 
 E = TypeVar("E")
 R = TypeVar("R")
 MILLION = 1_000_000
 
-BELONGS = {
+ONLY_WITH = {
     "grid": "per_million_tokens",
     "table": "per_million_tokens",
     "image_in_per_reference": "per_million_tokens",
@@ -41,16 +41,16 @@ BELONGS = {
 }
 """Key of a price → the basis without which it means nothing."""
 
-BROUGHT = frozenset({"image", "reference_images", "mask", "markup"})
+INPUT_IMAGE_FIELDS = frozenset({"image", "reference_images", "mask", "markup"})
 
 
 def read_catalog(file: Path, today: date) -> Catalog:
     """The catalog in a file; every route must have a price in effect on `today`."""
-    with reading(file) as top:
+    with open_place(file) as top:
         return _read(top, top.decode(read_yaml(file), ModelsFile), today)
 
 
-def _read(top: Place, found: ModelsFile, today: date) -> Catalog:
+def _read(top: FilePlace, found: ModelsFile, today: date) -> Catalog:
     reader = _Reader(top, found, today)
     models: dict[str, Model] = {}
     for name, entry in (top / "models").table(found.models, ModelEntry).items():
@@ -68,7 +68,7 @@ def _read(top: Place, found: ModelsFile, today: date) -> Catalog:
     )
 
 
-def _check_names(top: Place, found: ModelsFile, models: dict[str, Model]) -> None:
+def _check_names(top: FilePlace, found: ModelsFile, models: dict[str, Model]) -> None:
     with top.collecting():
         (top / "default_model").named(models, found.default_model, found.models)
     owners = {name: [model] for name, model in models.items()}
@@ -82,24 +82,26 @@ def _check_names(top: Place, found: ModelsFile, models: dict[str, Model]) -> Non
                 (top / "models" / name / "successor").named(models, model.successor, found.models)
 
 
-def _check_alias(place: Place, alias: str, model: Model, owners: Sequence[Model], models: Mapping[str, Model]) -> None:
+def _check_alias(
+    place: FilePlace, alias: str, model: Model, owners: Sequence[Model], models: Mapping[str, Model]
+) -> None:
     """Two models may have one name where they end on different days: the one that lasts has it after the other."""
     own = models.get(alias)
-    if (own and end_of(model) <= end_of(own)) or any(end_of(model) == end_of(each) for each in owners):
+    if (own and last_day(model) <= last_day(own)) or any(last_day(model) == last_day(each) for each in owners):
         raise place.error(f"'{alias}' is taken by another model, which does not end before this one")
 
 
 class _Reader:
     """Reads the tables that models refer to, then the models."""
 
-    def __init__(self, top: Place, found: ModelsFile, today: date) -> None:
+    def __init__(self, top: FilePlace, found: ModelsFile, today: date) -> None:
         self._models = top / "models"
         self._written = found
-        self._sizes = _each(top / "sizes", found.sizes, Sizes, lambda place, _, entry: _sizes(place, entry))
-        self._carries = _each(
-            top / "carries", found.carries, frozenset[str], lambda place, _, fields: _known(place, fields)
+        self._sizes = _read_entries(top / "sizes", found.sizes, Sizes, lambda place, _, entry: _to_sizes(place, entry))
+        self._carries = _read_entries(
+            top / "carries", found.carries, frozenset[str], lambda place, _, fields: _check_fields(place, fields)
         )
-        self._prices = _each(
+        self._prices = _read_entries(
             top / "prices",
             found.prices,
             list[PriceVersion],
@@ -119,8 +121,8 @@ class _Reader:
             created=entry.created,
             sizes=(place / "sizes").named(self._sizes, entry.sizes, self._written.sizes),
             formats=entry.formats,
-            fields=_known(place / "fields", entry.fields),
-            routes=(*routes, _sandbox(name, entry, routes[0])),
+            fields=_check_fields(place / "fields", entry.fields),
+            routes=(*routes, _sandbox_route(name, entry, routes[0])),
             tiers=entry.tiers,
             aliases=entry.aliases,
             input_fidelity=entry.input_fidelity,
@@ -134,7 +136,7 @@ class _Reader:
         _check_prices(place, model)
         return model
 
-    def _route(self, place: Place, entry: RouteEntry, tiers: tuple[str, ...]) -> Route:
+    def _route(self, place: FilePlace, entry: RouteEntry, tiers: tuple[str, ...]) -> Route:
         if entry.backend == SANDBOX:
             raise (place / "backend").error("every model has a sandbox route already")
         carries = (place / "carries").named(self._carries, entry.carries, self._written.carries)
@@ -155,7 +157,9 @@ class _Reader:
         )
 
 
-def _each(place: Place, value: object, kind: type[E], read: Callable[[Place, str, E], R]) -> dict[str, R]:
+def _read_entries(
+    place: FilePlace, value: object, kind: type[E], read: Callable[[FilePlace, str, E], R]
+) -> dict[str, R]:
     """The entries of a table, each read by itself."""
     found: dict[str, R] = {}
     for name, entry in place.table(value, kind).items():
@@ -164,26 +168,26 @@ def _each(place: Place, value: object, kind: type[E], read: Callable[[Place, str
     return found
 
 
-def _check_delivers(place: Place, tier: str | None, carries: frozenset[str], tiers: tuple[str, ...]) -> None:
+def _check_delivers(place: FilePlace, tier: str | None, carries: frozenset[str], tiers: tuple[str, ...]) -> None:
     if tier is not None and tier not in tiers:
         raise place.error(f"'{tier}' is no tier of the model; it has {', '.join(tiers) or 'none'}")
     if tier is not None and "quality" in carries:
         raise place.error("the route carries quality, so it delivers what is asked for")
 
 
-def _sandbox(name: str, entry: ModelEntry, first: Route) -> Route:
+def _sandbox_route(name: str, entry: ModelEntry, first: Route) -> Route:
     """The sandbox can do all that the model can, at the price of the model's first route."""
     return Route(
         backend=SANDBOX,
         model=name,
-        carries=frozenset(DEMANDS),
+        carries=frozenset(REQUIRED_FEATURES),
         formats=frozenset(entry.formats),
         prices=first.prices,
         max_references=entry.max_references,
     )
 
 
-def _sizes(place: Place, entry: Sizes) -> SizeRule:
+def _to_sizes(place: FilePlace, entry: Sizes) -> SizeRule:
     try:
         choices = tuple(Size.parse(choice) for choice in entry.choices)
     except InvalidValue as invalid:
@@ -199,28 +203,30 @@ def _sizes(place: Place, entry: Sizes) -> SizeRule:
     )
 
 
-def _known(place: Place, fields: frozenset[str]) -> frozenset[str]:
-    unknown = sorted(fields - DEMANDS.keys())
+def _check_fields(place: FilePlace, fields: frozenset[str]) -> frozenset[str]:
+    unknown = sorted(fields - REQUIRED_FEATURES.keys())
     if unknown:
-        near = meant(unknown[0], DEMANDS)
-        raise place.error(f"unknown field '{unknown[0]}'; known are {', '.join(sorted(DEMANDS))}{near and f'.{near}'}")
+        near = did_you_mean(unknown[0], REQUIRED_FEATURES)
+        raise place.error(
+            f"unknown field '{unknown[0]}'; known are {', '.join(sorted(REQUIRED_FEATURES))}{near and f'.{near}'}"
+        )
     return fields
 
 
-def _prices(place: Place, name: str, versions: list[PriceVersion], today: date) -> tuple[Price, ...]:
-    prices = tuple(_price(place / index, name, entry) for index, entry in enumerate(versions))
+def _prices(place: FilePlace, name: str, versions: list[PriceVersion], today: date) -> tuple[Price, ...]:
+    prices = tuple(_to_price(place / index, name, entry) for index, entry in enumerate(versions))
     if len({price.effective for price in prices}) < len(prices):
         raise place.error("two versions take effect on the same day")
-    if in_force(prices, today) is None:
+    if current_price(prices, today) is None:
         raise place.error("no version is in effect yet: a route without a price is not served")
     return prices
 
 
-def _price(place: Place, name: str, entry: PriceVersion) -> Price:
+def _to_price(place: FilePlace, name: str, entry: PriceVersion) -> Price:
     bases = (entry.per_million_tokens, entry.per_image, entry.per_megapixel)
     if sum(basis is not None for basis in bases) != 1:
         raise place.error("exactly one of per_million_tokens, per_image and per_megapixel is needed")
-    for key, basis in BELONGS.items():
+    for key, basis in ONLY_WITH.items():
         if getattr(entry, key) and getattr(entry, basis) is None:
             raise (place / key).error(f"goes with {basis} only")
     if entry.approximate and entry.per_million_tokens:
@@ -230,8 +236,8 @@ def _price(place: Place, name: str, entry: PriceVersion) -> Price:
         effective=entry.effective,
         source=entry.source,
         read=entry.read,
-        rates=_rates(place / "per_million_tokens", entry.per_million_tokens),
-        tokens=_tokens(place, entry),
+        rates=_to_rates(place / "per_million_tokens", entry.per_million_tokens),
+        tokens=_to_tokens(place, entry),
         per_image=None if entry.per_image is None else (place / "per_image").dollars(entry.per_image),
         per_megapixel=None if entry.per_megapixel is None else (place / "per_megapixel").dollars(entry.per_megapixel),
         default_steps=entry.default_steps,
@@ -239,7 +245,7 @@ def _price(place: Place, name: str, entry: PriceVersion) -> Price:
     )
 
 
-def _rates(place: Place, entry: Rates | None) -> TokenRates | None:
+def _to_rates(place: FilePlace, entry: Rates | None) -> TokenRates | None:
     """Rates per token; what was at hand already costs the full rate where the vendor says nothing else."""
     if entry is None:
         return None
@@ -254,46 +260,46 @@ def _rates(place: Place, entry: Rates | None) -> TokenRates | None:
     return TokenRates(**{name: (place / name).dollars(amount, per=MILLION) for name, amount in dollars.items()})
 
 
-def _tokens(place: Place, entry: PriceVersion) -> Tokens:
+def _to_tokens(place: FilePlace, entry: PriceVersion) -> Tokens:
     twice = sorted(entry.grid.keys() & entry.table.keys())
     if twice:
         raise (place / "table" / twice[0]).error("this tier has a grid already")
     if entry.per_million_tokens and entry.per_million_tokens.text_out and not entry.text_out_per_image:
         raise (place / "text_out_per_image").error("text_out has a price, so its tokens need a bound of at least 1")
     return Tokens(
-        grid={tier: _tallied(place / "grid" / tier, cells) for tier, cells in entry.grid.items()},
+        grid={tier: _check_token_count(place / "grid" / tier, cells) for tier, cells in entry.grid.items()},
         table={tier: _by_size(place / "table" / tier, counts) for tier, counts in entry.table.items()},
         image_in_per_reference=entry.image_in_per_reference or 0,
         text_out_per_image=entry.text_out_per_image or 0,
     )
 
 
-def _by_size(place: Place, counts: dict[str, int]) -> dict[Size, int]:
+def _by_size(place: FilePlace, counts: dict[str, int]) -> dict[Size, int]:
     if not counts:
         raise place.error("a table needs at least one size")
     try:
-        return {Size.parse(size): _tallied(place / size, count) for size, count in counts.items()}
+        return {Size.parse(size): _check_token_count(place / size, count) for size, count in counts.items()}
     except InvalidValue as invalid:
         raise place.error(invalid.message) from None
 
 
-def _tallied(place: Place, number: int) -> int:
-    if not 0 < number <= MOST_COUNT:
-        raise place.error(f"{number} is not a number between 1 and {MOST_COUNT}")
+def _check_token_count(place: FilePlace, number: int) -> int:
+    if not 0 < number <= MAX_COUNT:
+        raise place.error(f"{number} is not a number between 1 and {MAX_COUNT}")
     return number
 
 
-def _check_prices(place: Place, model: Model) -> None:
+def _check_prices(place: FilePlace, model: Model) -> None:
     """No route may sell what its price says nothing about. The sandbox has the prices of the first route."""
     *real, sandbox = model.routes
     for index, route in (*enumerate(real), (0, sandbox)):
         for price in route.prices:
-            gap = _gap(model, route, price)
+            gap = _unpriced(model, route, price)
             if gap:
                 raise (place / "routes" / index / "price").error(f"'{price.version}' has no {gap}")
 
 
-def _gap(model: Model, route: Route, price: Price) -> str | None:
+def _unpriced(model: Model, route: Route, price: Price) -> str | None:
     """What the model offers along a route and the price does not cover, or None."""
     fields, tokens = model.fields & route.carries, price.tokens
     if price.rates is None:
@@ -302,12 +308,12 @@ def _gap(model: Model, route: Route, price: Price) -> str | None:
     unpriced = [tier for tier in model.tiers if tier not in tokens.tiers]
     if unpriced or not tokens.tiers:
         return f"grid and no table for the tier '{unpriced[0]}'" if unpriced else "grid and no table"
-    if fields & BROUGHT and not tokens.image_in_per_reference:
+    if fields & INPUT_IMAGE_FIELDS and not tokens.image_in_per_reference:
         return "image_in_per_reference, and the route carries pictures"
-    return _gap_in_table(model, (route.sizes or model.sizes).choices, tokens)
+    return _unpriced_in_table(model, (route.sizes or model.sizes).choices, tokens)
 
 
-def _gap_in_table(model: Model, choices: tuple[Size, ...], tokens: Tokens) -> str | None:
+def _unpriced_in_table(model: Model, choices: tuple[Size, ...], tokens: Tokens) -> str | None:
     """A table bounds nothing but the sizes that it lists."""
     for tier in model.tiers or sorted(tokens.table):
         row = tokens.table.get(tier)

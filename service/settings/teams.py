@@ -13,11 +13,20 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from service.domain.catalog import Catalog
+from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue
 from service.domain.limits import NO_LIMITS, Limits
-from service.domain.near import meant
-from service.domain.teams import InFlight, Key, Roster, Team, check_allowance
-from service.settings.files import CacheSeconds, Count, Dollars, Entry, Place, SettingsErrors, read_yaml, reading
+from service.domain.team_access import InFlightPolicy, Key, Team, TeamDirectory, check_allowance
+from service.settings.yaml_file import (
+    CacheSeconds,
+    Count,
+    Dollars,
+    Entry,
+    FilePlace,
+    SettingsErrors,
+    open_place,
+    read_yaml,
+)
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -102,9 +111,9 @@ class TeamsFile(Entry, frozen=True):
     teams: Annotated[dict[str, object], Meta(description="The teams, by name.", extra={"of": TeamEntry})] = {}
 
 
-def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -> Roster:
+def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -> TeamDirectory:
     """Every team and key in a file; `backends` are those of gateway.yaml and the sandbox, on or off, or not known."""
-    with reading(file) as top:
+    with open_place(file) as top:
         teams: dict[str, Team] = {}
         keys: dict[str, Key] = {}
         ids = set[str]()
@@ -112,34 +121,36 @@ def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -
             place = top / "teams" / name
             with place.collecting():
                 _check_backends(place, entry, backends)
-                teams[name] = _team(place, name, entry, catalog)
+                teams[name] = _to_team(place, name, entry, catalog)
             for index, key in enumerate(entry.keys if name in teams else ()):
                 with place.collecting():
-                    _add(place / "keys" / index, keys, ids, _key(place / "keys" / index, key, teams[name], catalog))
-    return Roster(teams=teams, keys=keys)
+                    _add_key(
+                        place / "keys" / index, keys, ids, _to_key(place / "keys" / index, key, teams[name], catalog)
+                    )
+    return TeamDirectory(teams=teams, keys=keys)
 
 
 def check_structure(file: Path) -> None:
     """Raise `SettingsError` for what is wrong with a file whatever models there are."""
-    with reading(file) as top:
+    with open_place(file) as top:
         _entries(top, file)
 
 
-def _entries(top: Place, file: Path) -> dict[str, TeamEntry]:
+def _entries(top: FilePlace, file: Path) -> dict[str, TeamEntry]:
     return (top / "teams").table(top.decode(read_yaml(file), TeamsFile).teams, TeamEntry)
 
 
-def _key(place: Place, entry: KeyEntry, team: Team, catalog: Catalog) -> Key:
+def _to_key(place: FilePlace, entry: KeyEntry, team: Team, catalog: Catalog) -> Key:
     key = Key(
         id=entry.id,
         team=team,
         digest=entry.sha256,
         models=entry.models,
         tiers=entry.tiers,
-        limits=_limits(place / "limits", entry.limits),
-        in_flight=_in_flight(entry.in_flight),
+        limits=_to_limits(place / "limits", entry.limits),
+        in_flight=_to_in_flight(entry.in_flight),
         limits_by_tier={
-            tier: _limits(place / "limits_by_tier" / tier, limits)
+            tier: _to_limits(place / "limits_by_tier" / tier, limits)
             for tier, limits in (place / "limits_by_tier").table(entry.limits_by_tier, LimitsEntry).items()
         },
     )
@@ -150,7 +161,7 @@ def _key(place: Place, entry: KeyEntry, team: Team, catalog: Catalog) -> Key:
     return key
 
 
-def _team(place: Place, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
+def _to_team(place: FilePlace, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
     if not NAME.fullmatch(name):
         raise place.error("a team's name is 1 to 63 letters, digits, dots, dashes and underscores")
     tiers = catalog.tiers
@@ -162,22 +173,22 @@ def _team(place: Place, name: str, entry: TeamEntry, catalog: Catalog) -> Team:
         name=name,
         models=entry.models,
         tiers=entry.tiers,
-        limits=_limits(place / "limits", entry.limits),
-        limits_by_tier=_limits_by(place / "limits_by_tier", entry.limits_by_tier, tiers),
-        limits_by_model=_limits_by(place / "limits_by_model", entry.limits_by_model, catalog.models),
+        limits=_to_limits(place / "limits", entry.limits),
+        limits_by_tier=_to_limits_by_name(place / "limits_by_tier", entry.limits_by_tier, tiers),
+        limits_by_model=_to_limits_by_name(place / "limits_by_model", entry.limits_by_model, catalog.models),
         cache_seconds=entry.cache_seconds,
-        in_flight=_in_flight(entry.in_flight),
+        in_flight=_to_in_flight(entry.in_flight),
         keepalive=entry.keepalive,
         backends=entry.backends,
         barred_backends=entry.barred_backends,
     )
 
 
-def _in_flight(said: str | None) -> InFlight | None:
-    return None if said is None else InFlight(said)
+def _to_in_flight(said: str | None) -> InFlightPolicy | None:
+    return None if said is None else InFlightPolicy(said)
 
 
-def _check_backends(place: Place, entry: TeamEntry, known: Collection[str] | None) -> None:
+def _check_backends(place: FilePlace, entry: TeamEntry, known: Collection[str] | None) -> None:
     known = entry.backends | entry.barred_backends if known is None else known
     with place.collecting():
         _check_known(place / "backends", entry.backends, known, "gateway.yaml")
@@ -187,13 +198,13 @@ def _check_backends(place: Place, entry: TeamEntry, known: Collection[str] | Non
         raise (place / "barred_backends").error("nothing is left of backends")
 
 
-def _limits_by(place: Place, entries: Mapping[str, object], known: Iterable[str]) -> Mapping[str, Limits]:
+def _to_limits_by_name(place: FilePlace, entries: Mapping[str, object], known: Iterable[str]) -> Mapping[str, Limits]:
     with place.collecting():
         _check_known(place, entries, known)
-    return {name: _limits(place / name, entry) for name, entry in place.table(entries, LimitsEntry).items()}
+    return {name: _to_limits(place / name, entry) for name, entry in place.table(entries, LimitsEntry).items()}
 
 
-def _limits(place: Place, entry: LimitsEntry) -> Limits:
+def _to_limits(place: FilePlace, entry: LimitsEntry) -> Limits:
     """The limits of an entry; money in nano-USD. A count of none would be a refusal, which `models` and `tiers` say."""
     numbers: dict[str, int] = {}
     for name in entry.__struct_fields__:
@@ -205,16 +216,17 @@ def _limits(place: Place, entry: LimitsEntry) -> Limits:
     return Limits(**numbers) if numbers else NO_LIMITS
 
 
-def _check_known(place: Place, named: Iterable[str], known: Iterable[str], where: str = "models.yaml") -> None:
+def _check_known(place: FilePlace, named: Iterable[str], known: Iterable[str], where: str = "models.yaml") -> None:
     unknown = sorted(set(named) - set(known))
     if unknown:
         reasons = (
-            f"'{each}' is not in {where}" + (f".{near}" if (near := meant(each, known)) else "") for each in unknown
+            f"'{each}' is not in {where}" + (f".{near}" if (near := did_you_mean(each, known)) else "")
+            for each in unknown
         )
         raise SettingsErrors([place.error(reason) for reason in reasons])
 
 
-def _add(place: Place, keys: dict[str, Key], ids: set[str], key: Key) -> None:
+def _add_key(place: FilePlace, keys: dict[str, Key], ids: set[str], key: Key) -> None:
     if not NAME.fullmatch(key.id):
         raise (place / "id").error("an id is 1 to 63 letters, digits, dots, dashes and underscores")
     if not DIGEST.fullmatch(key.digest):

@@ -6,12 +6,12 @@ Rule: everything that holds the loop up delays everybody, and shows here before 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from service.usecases.events import LoopLagged
-from service.usecases.ports import Observer
+from service.usecases.ports.events import LoopLagged
+from service.usecases.ports.observer import Observer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLoop:
+class LoopLagMonitor:
     """The use case. `elapsed` gives monotonic seconds, `sleep` waits for some: `seconds`, again and again."""
 
     observe: Observer

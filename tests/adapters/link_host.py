@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from service.adapters.links import GuardedLinks, LinkSettings, Resolve
+from service.adapters.reference_fetcher import FetchSettings, GuardedFetcher, Resolve
 from service.domain.errors import RequestError
-from service.domain.images import Reference
+from service.domain.image_spec import Reference
 
 NAME = "pictures.example"
 PARAM = "images[1].image_url"
@@ -137,14 +137,14 @@ class Names:
 
 
 @asynccontextmanager
-async def reader(host: Host, names: Resolve | None = None, **other: object) -> AsyncIterator[GuardedLinks]:
+async def reader(host: Host, names: Resolve | None = None, **other: object) -> AsyncIterator[GuardedFetcher]:
     settings: dict[str, object] = {
         "allow_networks": ("127.0.0.0/8",),
         "allow_ports": (443, host.port),
         "ca_file": host.ca_file,
         "seconds": 10.0,
     }
-    links = GuardedLinks(LinkSettings(**{**settings, **other}), names or Names())  # type: ignore[arg-type]
+    links = GuardedFetcher(FetchSettings(**{**settings, **other}), names or Names())  # type: ignore[arg-type]
     try:
         yield links
     finally:
@@ -155,7 +155,7 @@ def to(link: str | None) -> Reference:
     return Reference(param=PARAM, digest="of the link", link=link)
 
 
-async def refusal(links: GuardedLinks, link: str | None) -> RequestError:
+async def refusal(links: GuardedFetcher, link: str | None) -> RequestError:
     with pytest.raises(RequestError) as caught:
         await links.fetch(to(link))
     assert caught.value.param == PARAM

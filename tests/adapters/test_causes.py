@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import trustme
 
-from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.http import HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
-from service.adapters.pictures import FolderPictures, bucket_pictures
-from service.domain.errors import Failure, PictureNotFound, StoreUnavailable
-from service.domain.images import Size
-from service.domain.kept import name_of, new_id
-from service.usecases.requests import UpstreamRequest
+from service.adapters.image_store.object_store import FolderImageStore, build_bucket_store
+from service.domain.errors import Failure, ImageNotFound, StoreUnavailable
+from service.domain.image_spec import Size
+from service.domain.stored_images import new_image_id, to_stored_name
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.backends import call
 from tests.fakes.builders import price, route, spec
 from tests.simulators.server import Answer, Simulator
@@ -26,7 +26,7 @@ from tests.support.vendor_host import Say, answers, hang_up, nothing, says, vend
 ORDER = UpstreamRequest(
     spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
 )
-NAME = name_of(new_id("search", "png", "0" * 32))
+NAME = to_stored_name(new_image_id("search", "png", "0" * 32))
 DENIED = b"<Error><Code>AccessDenied</Code><Message>s3cret</Message><RequestId>4442587FB7D0A2F9</RequestId></Error>"
 
 
@@ -41,7 +41,7 @@ def greets(reply: bytes) -> Say:
 
 
 async def cause(base_url: str, **more: object) -> str | None:
-    settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
+    settings = HttpBackendSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
     backend = HttpBackend(settings, OpenAIDialect())
     try:
         outcome = await call(backend, ORDER)
@@ -115,7 +115,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def why_not_kept(endpoint: str) -> str | None:
     with pytest.raises(StoreUnavailable) as refused:
-        await bucket_pictures("album", "of/ours", endpoint, patience=3.0).keep(NAME, b"picture")
+        await build_bucket_store("album", "of/ours", endpoint, patience=3.0).keep(NAME, b"picture")
     assert "127.0.0.1" not in str(refused.value)
     return refused.value.cause
 
@@ -142,9 +142,9 @@ async def test_a_bucket_that_is_not_reached_says_why() -> None:
 @pytest.mark.usefixtures("credentials")
 async def test_a_bucket_that_is_not_there_is_not_a_picture_that_is_not_there(objects: ObjectServer) -> None:
     with pytest.raises(StoreUnavailable) as refused:
-        await bucket_pictures("nowhere", "of/ours", objects.url).keep(NAME, b"picture")
-    with pytest.raises(PictureNotFound) as missing:
-        await bucket_pictures(objects.new_bucket(), "of/ours", objects.url).read(NAME)
+        await build_bucket_store("nowhere", "of/ours", objects.url).keep(NAME, b"picture")
+    with pytest.raises(ImageNotFound) as missing:
+        await build_bucket_store(objects.new_bucket(), "of/ours", objects.url).read(NAME)
     assert str(refused.value.cause).startswith("status 404, NoSuchBucket")
     assert str(missing.value.cause).startswith("status 404, NoSuchKey")
 
@@ -161,5 +161,5 @@ def tiny_disk(folder: Path) -> Iterator[Path]:
 
 async def test_a_folder_on_a_full_disk_says_so(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "album") as folder, pytest.raises(StoreUnavailable) as refused:
-        await FolderPictures(folder).keep(NAME, bytes(100_000))
+        await FolderImageStore(folder).keep(NAME, bytes(100_000))
     assert refused.value.cause == "No space left on device (ENOSPC)"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from service.adapters.exports.focus import FocusFormat
-from service.domain.ledger import Basis, Entry, Status
+from service.domain.ledger import Basis, Entry, EntryStatus
 from tests.fakes.builders import entry
 from tests.fakes.entries import joined, streamed
 from tests.support.focus import checked, failed
@@ -14,7 +14,7 @@ from tests.support.focus import checked, failed
 
 def every_kind() -> Iterable[Entry]:
     """Of every basis and status, with and without what may be absent."""
-    for number, (basis, status, spare) in enumerate(itertools.product(Basis, Status, (True, False))):
+    for number, (basis, status, spare) in enumerate(itertools.product(Basis, EntryStatus, (True, False))):
         more = {} if spare else {"tier": "low", "resolved_tier": "low", "size": "1024x1024", "tags": {"project": "fox"}}
         yield entry(hold_id=f"hold-{number}", basis=basis, status=status, cost=number, n=1 + number % 10, **more)
 

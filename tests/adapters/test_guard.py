@@ -13,9 +13,9 @@ import psutil
 import pytest
 import redis
 
-from service.adapters import guard
-from service.adapters.embedded import STATE, Watch, starting_valkey
-from service.usecases.events import StoreRestarted
+from service.adapters.embedded import process_supervisor
+from service.adapters.embedded.valkey import STATE_OPTIONS, RestartListener, start_valkey
+from service.usecases.ports.events import EmbeddedStoreRestarted
 from tests.support.gateway import PATIENCE
 
 
@@ -24,7 +24,7 @@ class Watched:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.restarts = Queue[StoreRestarted]()
+        self.restarts = Queue[EmbeddedStoreRestarted]()
         self.reasons = Queue[str]()
 
     def process(self) -> psutil.Process:
@@ -41,7 +41,9 @@ class Watched:
 @contextmanager
 def watched(folder: Path) -> Iterator[tuple[Watched, str]]:
     told = Watched(folder)
-    with starting_valkey(folder, STATE, Watch(restarted=told.restarts.put, give_up=told.reasons.put)) as ready:
+    with start_valkey(
+        folder, STATE_OPTIONS, RestartListener(restarted=told.restarts.put, give_up=told.reasons.put)
+    ) as ready:
         yield told, ready()
 
 
@@ -52,16 +54,18 @@ def test_a_server_that_was_killed_comes_back_with_what_it_kept(tmp_path: Path, n
         client.set("key", "1")
         run = client.info("server")["run_id"]
         told.kill()
-        assert told.restarts.get(timeout=PATIENCE) == StoreRestarted(folder=str(folder), code=-signal.SIGKILL, times=1)
+        assert told.restarts.get(timeout=PATIENCE) == EmbeddedStoreRestarted(
+            folder=str(folder), code=-signal.SIGKILL, times=1
+        )
         assert client.get("key") == b"1"
         assert client.info("server")["run_id"] != run, "counters of another run are rebuilt"
     assert told.reasons.empty()
 
 
 def test_a_server_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(process_supervisor, "FIRST_PAUSE_SECONDS", 0.0)
     with watched(tmp_path) as (told, _):
-        for times in range(1, guard.MOST_ENDS):
+        for times in range(1, process_supervisor.MAX_ENDS):
             told.kill()
             assert told.restarts.get(timeout=PATIENCE).times == times
         told.kill()
@@ -73,7 +77,7 @@ def test_a_server_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypa
 
 
 def test_a_server_that_cannot_be_started_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(process_supervisor, "FIRST_PAUSE_SECONDS", 0.0)
     folder = tmp_path / "data"
     with watched(folder) as (told, _):
         shutil.rmtree(folder / "appendonlydir")
@@ -84,9 +88,9 @@ def test_a_server_that_cannot_be_started_again_is_given_up(tmp_path: Path, monke
 
 
 def test_ends_that_lie_apart_are_not_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "WITHIN_SECONDS", 0.0)
+    monkeypatch.setattr(process_supervisor, "ENDS_WINDOW_SECONDS", 0.0)
     with watched(tmp_path) as (told, _):
-        for _ in range(guard.MOST_ENDS + 1):
+        for _ in range(process_supervisor.MAX_ENDS + 1):
             told.kill()
             assert told.restarts.get(timeout=PATIENCE).times == 1
     assert told.reasons.empty()

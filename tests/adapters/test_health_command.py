@@ -9,7 +9,7 @@ from socket import create_server
 
 import pytest
 
-from service.commands.health import PATH, health, trouble
+from service.commands.health import PATH, health, health_problem
 from tests.support.sites import free_port
 
 HOST = "127.0.0.1"
@@ -68,7 +68,7 @@ def test_options_come_before_the_environment(well: int, monkeypatch: pytest.Monk
 
 
 def test_who_answers_otherwise_is_not_well(other: int) -> None:
-    assert trouble(HOST, other) == f"127.0.0.1 port {other} answers 404"
+    assert health_problem(HOST, other) == f"127.0.0.1 port {other} answers 404"
 
 
 def test_who_does_not_answer_is_not_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +80,7 @@ def test_who_does_not_answer_is_not_well(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_who_accepts_and_keeps_silent_is_not_well() -> None:
     with create_server((HOST, 0)) as silent:
-        found = trouble(HOST, silent.getsockname()[1], seconds=0.05)
+        found = health_problem(HOST, silent.getsockname()[1], seconds=0.05)
     assert found
     assert found.endswith("does not answer: timed out")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.http import HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Size, Spec
-from service.domain.outcomes import Partial, Purchase
-from service.usecases.requests import NULL_LISTENER, NullListener, UpstreamRequest
+from service.domain.generation import Generation, Preview
+from service.domain.image_spec import Size, Spec
+from service.usecases.ports.requests import NULL_LISTENER, NullListener, UpstreamRequest
 from tests.fakes.backends import call
 from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
@@ -38,7 +38,7 @@ def order(wanted: Spec | None = None) -> UpstreamRequest:
 
 @asynccontextmanager
 async def backend(base_url: str, **more: object) -> AsyncIterator[HttpBackend]:
-    settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
+    settings = HttpBackendSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
     made = HttpBackend(settings, OpenAIDialect())
     try:
         yield made
@@ -54,18 +54,18 @@ async def kind_of(made: HttpBackend) -> FailureKind:
 
 async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url, headers={"openai-organization": "org-1"}) as made:
-        assert isinstance(await call(made, order()), Purchase)
+        assert isinstance(await call(made, order()), Generation)
     (received,) = openai_sim.requests
     wanted = {"authorization": "Bearer sk-operator", "openai-organization": "org-1", "accept-encoding": "identity"}
     assert wanted.items() <= dict(received.headers).items()
-    assert "sk-operator" not in repr(HttpSettings(base_url="x", api_key="sk-operator"))
+    assert "sk-operator" not in repr(HttpBackendSettings(base_url="x", api_key="sk-operator"))
 
 
 async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
     body = png((900, 900)) + bytes(3_000_000)
     async with backend(openai_sim.base_url) as made:
         outcome = await call(made, order(edit(uploaded(body, "image[0]"), uploaded(body[:-1], "image[1]"))))
-    assert isinstance(outcome, Purchase), outcome
+    assert isinstance(outcome, Generation), outcome
     (received,) = openai_sim.requests
     assert [file.sha256 for file in received.files] == [hashlib.sha256(sent).hexdigest() for sent in (body, body[:-1])]
     named = [(file.part_name, file.filename, file.content_type) for file in received.files]
@@ -78,7 +78,7 @@ async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
     wanted = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
     async with backend(openai_sim.base_url, relays_links=True) as made:
         assert made.relays_links
-        assert isinstance(await call(made, order(wanted)), Purchase)
+        assert isinstance(await call(made, order(wanted)), Generation)
     fields = openai_sim.requests[0].fields
     assert fields["images"] == [{"image_url": "https://pictures.test/a.png"}]
     assert fields["mask"] == {"image_url": "https://pictures.test/m.png"}
@@ -97,8 +97,8 @@ async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulat
         await asyncio.to_thread(openai_sim.await_in_flight, 1)
         assert await kind_of(made) is FailureKind.BUSY
         openai_sim.release()
-        assert isinstance(await first, Purchase)
-        assert isinstance(await call(made, order()), Purchase)
+        assert isinstance(await first, Generation)
+        assert isinstance(await call(made, order()), Generation)
 
 
 async def test_calls_that_are_cancelled_leak_no_connection(openai_sim: Simulator) -> None:
@@ -112,7 +112,7 @@ async def test_calls_that_are_cancelled_leak_no_connection(openai_sim: Simulator
             await asyncio.gather(*calls, return_exceptions=True)
             openai_sim.reset()
         outcomes = await asyncio.gather(*(call(made, order()) for _ in range(4)))
-        assert all(isinstance(outcome, Purchase) for outcome in outcomes)
+        assert all(isinstance(outcome, Generation) for outcome in outcomes)
 
 
 class Previews(NullListener):
@@ -121,7 +121,7 @@ class Previews(NullListener):
     def __init__(self) -> None:
         self.indices: list[int] = []
 
-    async def on_preview(self, preview: Partial) -> None:
+    async def on_preview(self, preview: Preview) -> None:
         self.indices.append(preview.index)
 
 
@@ -131,7 +131,7 @@ async def test_a_reply_has_the_limits_of_the_account_and_counts_the_previews(ope
     async with backend(openai_sim.base_url) as made:
         reply = await made.generate(replace(order(), partials=2), listener)
 
-    assert isinstance(reply.outcome, Purchase), reply.outcome
+    assert isinstance(reply.outcome, Generation), reply.outcome
     assert (listener.indices, reply.previews) == ([0, 1], 2)
     assert ("requests", 499, 500) in [(room.measure, room.left, room.limit) for room in reply.headrooms]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from service.adapters.backends.http import BUSY, PROXY_REFUSED, TIMED_OUT, UNREACHABLE, HttpBackend, HttpSettings
+from service.adapters.backends.http import BUSY, PROXY_REFUSED, TIMED_OUT, UNREACHABLE, HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Size
-from service.domain.outcomes import Outcome, Purchase
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import CallOutcome, Generation
+from service.domain.image_spec import Size
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.backends import call
 from tests.fakes.builders import edit, price, route, spec
 from tests.simulators.server import Answer, Simulator
@@ -35,8 +35,8 @@ def head(*lines: str, status: str = "200 OK") -> bytes:
     return "\r\n".join((f"HTTP/1.1 {status}", *lines, "", "")).encode()
 
 
-async def bought(base_url: str, order: UpstreamRequest = GENERATION, **more: object) -> Outcome:
-    settings = HttpSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
+async def bought(base_url: str, order: UpstreamRequest = GENERATION, **more: object) -> CallOutcome:
+    settings = HttpBackendSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
     made = HttpBackend(settings, OpenAIDialect())
     try:
         return await call(made, order)
@@ -44,7 +44,7 @@ async def bought(base_url: str, order: UpstreamRequest = GENERATION, **more: obj
         await made.close()
 
 
-def kind_of(outcome: Outcome) -> FailureKind:
+def kind_of(outcome: CallOutcome) -> FailureKind:
     assert isinstance(outcome, Failure), outcome
     return outcome.kind
 
@@ -67,7 +67,7 @@ def kind_of(outcome: Outcome) -> FailureKind:
 )
 async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
     async with vendor_host(says(answer)) as host:
-        assert isinstance(await bought(f"http://{host}"), Purchase)
+        assert isinstance(await bought(f"http://{host}"), Generation)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_a_reply_that_is_none_may_be_billed(answer: bytes) -> None:
 @pytest.mark.parametrize("media_type", ["application/json", "text/event-stream"])
 def test_replies_without_a_body_end_every_time(status: str, media_type: str) -> None:
     """In a thread, because what does not end never lets go of its loop."""
-    found: list[Outcome] = []
+    found: list[CallOutcome] = []
 
     async def ask() -> None:
         empty = head("content-length: 0", f"content-type: {media_type}", status=status)
@@ -189,9 +189,9 @@ async def test_a_redirect_is_not_followed_and_is_the_operators(status: str) -> N
 
 async def test_no_cookie_is_kept(openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(headers={"set-cookie": "seen=1; path=/"}))
-    made = HttpBackend(HttpSettings(base_url=openai_sim.base_url, api_key="sk-operator"), OpenAIDialect())
-    assert isinstance(await call(made, GENERATION), Purchase)
-    assert isinstance(await call(made, GENERATION), Purchase)
+    made = HttpBackend(HttpBackendSettings(base_url=openai_sim.base_url, api_key="sk-operator"), OpenAIDialect())
+    assert isinstance(await call(made, GENERATION), Generation)
+    assert isinstance(await call(made, GENERATION), Generation)
     await made.close()
     assert all("cookie" not in request.headers for request in openai_sim.requests)
 
@@ -206,8 +206,8 @@ async def test_a_kept_connection_that_ends_is_not_tried_again() -> None:
         heard.append(await whole(reader))
 
     async with vendor_host(once) as host:
-        made = HttpBackend(HttpSettings(base_url=f"http://{host}", api_key="sk-operator"), OpenAIDialect())
-        assert isinstance(await call(made, GENERATION), Purchase)
+        made = HttpBackend(HttpBackendSettings(base_url=f"http://{host}", api_key="sk-operator"), OpenAIDialect())
+        assert isinstance(await call(made, GENERATION), Generation)
         assert kind_of(await call(made, GENERATION)) is FailureKind.BROKEN_REPLY
         await made.close()
     assert len(heard) == 2
@@ -304,7 +304,7 @@ async def test_the_environment_names_a_proxy(
     async with vendor_host(says(head(f"content-length: {len(REPLY)}") + REPLY)) as proxy:
         for name, value in environment.items():
             monkeypatch.setenv(name, value.format(proxy))
-        assert isinstance(await bought(openai_sim.base_url), Purchase)
+        assert isinstance(await bought(openai_sim.base_url), Generation)
     assert len(openai_sim.requests) == (0 if is_used else 1)
 
 
@@ -318,19 +318,19 @@ async def test_the_environment_names_a_proxy(
 def test_what_cannot_be_used_stops_the_start(settings: dict[str, str], words: str) -> None:
     given = {"base_url": "https://vendor.test/v1", "api_key": "sk-operator"} | settings
     with pytest.raises(ValueError, match=words) as caught:
-        HttpBackend(HttpSettings(**given), OpenAIDialect())  # type: ignore[arg-type]
+        HttpBackend(HttpBackendSettings(**given), OpenAIDialect())  # type: ignore[arg-type]
     assert "secret" not in str(caught.value)
 
 
 async def test_a_backend_that_was_never_used_closes() -> None:
-    made = HttpBackend(HttpSettings(base_url="https://vendor.test/v1", api_key="sk-operator"), OpenAIDialect())
+    made = HttpBackend(HttpBackendSettings(base_url="https://vendor.test/v1", api_key="sk-operator"), OpenAIDialect())
     await made.close()
 
 
 async def test_places_are_given_back_whatever_became_of_a_call() -> None:
     async with vendor_host(says(b"")) as host:
         made = HttpBackend(
-            HttpSettings(base_url=f"http://{host}", api_key="sk-operator", most_calls=1, pool_seconds=0.05),
+            HttpBackendSettings(base_url=f"http://{host}", api_key="sk-operator", most_calls=1, pool_seconds=0.05),
             OpenAIDialect(),
         )
         for _ in range(3):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.http import HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import FailureKind
 from tests.simulators.server import Simulator
@@ -15,7 +15,9 @@ from tests.support.vendor_host import Say, heads, vendor_host
 
 @asynccontextmanager
 async def backend(base_url: str, seconds: float = 10) -> AsyncIterator[HttpBackend]:
-    made = HttpBackend(HttpSettings(base_url=base_url, api_key="sk-operator", well_seconds=seconds), OpenAIDialect())
+    made = HttpBackend(
+        HttpBackendSettings(base_url=base_url, api_key="sk-operator", well_seconds=seconds), OpenAIDialect()
+    )
     try:
         yield made
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.links import GuardedLinks, LinkSettings, ask_system
+from service.adapters.reference_fetcher import FetchSettings, GuardedFetcher, resolve_by_system
 from service.domain.errors import UnreachableLink
 from tests.adapters.link_host import (
     NAME,
@@ -203,7 +203,7 @@ async def test_a_resolver_that_cannot_spell_a_name(host: Host) -> None:
 
 @pytest.mark.parametrize("name", ["localhost", "nowhere.invalid"])
 async def test_names_are_looked_up_for_real(host: Host, name: str) -> None:
-    links = GuardedLinks(LinkSettings(allow_ports=(host.port,), ca_file=host.ca_file))
+    links = GuardedFetcher(FetchSettings(allow_ports=(host.port,), ca_file=host.ca_file))
     error = await refusal(links, host.link("/a", name))
     await links.close()
     assert error.message == NOWHERE
@@ -212,18 +212,18 @@ async def test_names_are_looked_up_for_real(host: Host, name: str) -> None:
 
 async def test_an_operator_may_open_localhost(host: Host) -> None:
     host.says["/a"] = reply(PNG)
-    settings = LinkSettings(
+    settings = FetchSettings(
         allow_networks=("127.0.0.0/8", "::1/128"),
         allow_ports=(host.port,),
         ca_file=host.ca_file,
     )
-    links = GuardedLinks(settings)
+    links = GuardedFetcher(settings)
     assert (await links.fetch(to(host.link("/a", "localhost")))).content
     await links.close()
 
 
 async def test_the_system_names_each_address_once() -> None:
-    found = await ask_system("localhost", 443)
+    found = await resolve_by_system("localhost", 443)
     assert set(found) <= {"127.0.0.1", "::1"}
     assert len(set(found)) == len(found) > 0
 
@@ -290,9 +290,9 @@ async def test_nothing_is_logged(host: Host, caplog: pytest.LogCaptureFixture) -
 
 def test_wrong_networks_stop_the_start() -> None:
     with pytest.raises(ValueError, match="'inside'"):
-        GuardedLinks(LinkSettings(allow_networks=("10.0.0.0/8", "inside")))
+        GuardedFetcher(FetchSettings(allow_networks=("10.0.0.0/8", "inside")))
 
 
 def test_a_missing_file_of_authorities_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        GuardedLinks(LinkSettings(ca_file=str(tmp_path / "none.pem")))
+        GuardedFetcher(FetchSettings(ca_file=str(tmp_path / "none.pem")))

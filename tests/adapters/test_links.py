@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from service.adapters.links import Link
+from service.adapters.reference_fetcher import ReferenceUrl
 from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
 from tests.adapters.link_host import (
     JPEG,
@@ -77,7 +77,7 @@ async def test_an_address_is_asked_for_as_it_was_written(host: Host, given: str,
     ],
 )
 def test_a_host_goes_by_its_plain_name(text: str, name: str, authority: str) -> None:
-    link = Link.read(text)
+    link = ReferenceUrl.read(text)
     assert (link.host, link.authority) == (name, authority)
     dialled = link.at(IPv6Address("2606:4700::1"))
     assert (dialled.raw_host, dialled.port, dialled.raw_path_qs) == ("2606:4700::1", link.port, "/x")

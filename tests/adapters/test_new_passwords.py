@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.redis.ledger import RedisLedger
-from service.adapters.state import Credentials
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import Credentials
+from service.adapters.redis.quota_store import RedisQuotaStore
 from service.domain.errors import StateUnavailable
-from service.settings.stores import with_password
+from service.settings.store_urls import with_password
 from tests.support.cluster import CLUSTER, valkey_cluster
 
 OLD, NEW = "o/l@d:#%é", "n?e w"
@@ -38,7 +38,7 @@ class Store:
 @pytest.fixture(params=["server", CLUSTER])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "server":
-        with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as server:
+        with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as server:
             yield Store(url, server)
         return
     with valkey_cluster(tmp_path) as url:
@@ -48,7 +48,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
             yield Store(url, *(stack.enter_context(redis.Redis.from_url(f"redis://{place}")) for place in places))
 
 
-async def crowd(ledger: RedisLedger, heads: int) -> None:
+async def crowd(ledger: RedisQuotaStore, heads: int) -> None:
     """So many calls at a time, for which connections are made as far as there are not enough."""
     async with asyncio.TaskGroup() as group:
         for _ in range(heads):
@@ -56,7 +56,7 @@ async def crowd(ledger: RedisLedger, heads: int) -> None:
 
 
 async def test_connections_go_on_and_new_ones_are_made_with_the_new_password(store: Store) -> None:
-    ledger = RedisLedger(store.address, patience_seconds=2)
+    ledger = RedisQuotaStore(store.address, patience_seconds=2)
     try:
         await crowd(ledger, 2)
         store.wants(NEW)

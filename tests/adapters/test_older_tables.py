@@ -13,19 +13,20 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import Database, connect
-from service.adapters.sql.keys import SqlKeyStore
-from service.adapters.sql.migrate import HEAD, migrate, revision
-from service.domain.allowances import UNRESTRICTED, Allowance
+from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.key_store import SqlKeyStore
+from service.adapters.sql.ledger import SqlLedger
+from service.adapters.sql.migrate import HEAD, migrate, read_revision
+from service.domain.key_allowances import UNRESTRICTED, Allowance
 from service.domain.limits import Limits
-from service.usecases.accounts import AuditRecord, Span, UsageQuery
-from tests.fakes.books import booked
+from service.usecases.ports.key_store import AuditRecord
+from service.usecases.ports.ledger import EntryFilter, UsageQuery
+from tests.fakes.ledger import booked
 
 pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
-EVER = Span(since=0, until=2**62)
+EVER = EntryFilter(since=0, until=2**62)
 OLD_COLUMNS = (
     "hold_id, request_id, team, key, operation, model, backend, upstream_model, price_version, output_format, n, cost, "
     "basis, status, tier, resolved_tier, size, text_in, image_in, text_cached, image_cached, text_out, image_out, "
@@ -54,15 +55,15 @@ async def url(request: pytest.FixtureRequest, old_database: NewDatabase) -> str:
 async def database(url: str) -> AsyncIterator[Database]:
     """The same, brought up to date."""
     assert await migrate(url) == "0001"
-    assert await revision(url) == HEAD
-    found = connect(url)
+    assert await read_revision(url) == HEAD
+    found = open_database(url)
     yield found
     await found.close()
 
 
 async def sources(database: Database) -> Counter[str]:
     """What the entries say, and what usage says: the same."""
-    books = SqlBooks(database)
+    books = SqlLedger(database)
     listed = Counter([entry.cache async for entry in books.entries(EVER)])
     summed = {row.group[0]: row.entries for row in await books.usage(UsageQuery(span=EVER, by=("cache",)))}
     assert listed == summed
@@ -74,7 +75,7 @@ async def test_what_the_older_gateway_bought_has_an_unknown_source(database: Dat
 
 
 async def test_money_and_keys_are_as_they_were(database: Database) -> None:
-    (everything,) = await SqlBooks(database).usage(UsageQuery(span=EVER))
+    (everything,) = await SqlLedger(database).usage(UsageQuery(span=EVER))
     assert (everything.entries, everything.cost, everything.saved) == (9, 4 * 5_890_000, 5 * 5_890_000)
     assert [(key.team, key.note) for key in await SqlKeyStore(database).keys()] == [("search", "crawler")]
     assert [record.action for record in await SqlKeyStore(database).records(9)] == ["key.issue"]
@@ -82,7 +83,7 @@ async def test_money_and_keys_are_as_they_were(database: Database) -> None:
 
 async def test_an_older_gateway_goes_on_beside_a_newer_one(database: Database) -> None:
     """It names the columns that it knows, in what it writes and in what it reads."""
-    await SqlBooks(database).write([booked("new", cache="bypass"), booked("newer", cache="miss")])
+    await SqlLedger(database).write([booked("new", cache="bypass"), booked("newer", cache="miss")])
     for _ in range(2):
         await database.together(lambda connection: connection.execute(OLD_INSERT))
     (row,) = await database.together(lambda connection: connection.execute(OLD_SELECT))

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from service.adapters import patience
-from service.adapters.patience import Patience
+from service.adapters import loop_aware_timeout
+from service.adapters.loop_aware_timeout import LoopAwareTimeout
 
 
 def busy(seconds: float) -> None:
@@ -20,13 +20,13 @@ def busy(seconds: float) -> None:
 async def test_who_does_not_answer_is_given_up() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        async with Patience(0.06):
+        async with LoopAwareTimeout(0.06):
             await asyncio.Event().wait()
     assert time.monotonic() - began >= 0.06
 
 
 async def test_who_answers_is_not() -> None:
-    async with Patience(0.06):
+    async with LoopAwareTimeout(0.06):
         await asyncio.sleep(0)
 
 
@@ -44,7 +44,7 @@ async def test_the_time_in_which_nobody_could_listen_does_not_count() -> None:
             answered.set()
 
     loop.call_soon(work)
-    async with Patience(0.06):
+    async with LoopAwareTimeout(0.06):
         await answered.wait()
     assert left == 0
 
@@ -60,7 +60,7 @@ async def test_a_process_that_is_not_run_for_long_has_not_waited() -> None:
             theirs.send(b"+OK")
 
         loop.call_later(0.01, sleep_while_they_answer)
-        async with Patience(0.06):
+        async with LoopAwareTimeout(0.06):
             assert await loop.sock_recv(mine, 3) == b"+OK"
 
 
@@ -70,14 +70,14 @@ async def test_a_reply_that_lies_ready_is_read_before_anything_is_given_up() -> 
     with mine, theirs:
         mine.setblocking(False)
         for after in range(1, 5):
-            loop.call_later(patience.SLICE_SECONDS * after - 0.016, busy, 0.017)
-        loop.call_later(patience.SLICE_SECONDS * 3 - 0.005, theirs.send, b"+OK")
-        async with Patience(0.06):
+            loop.call_later(loop_aware_timeout.SLICE_SECONDS * after - 0.016, busy, 0.017)
+        loop.call_later(loop_aware_timeout.SLICE_SECONDS * 3 - 0.005, theirs.send, b"+OK")
+        async with LoopAwareTimeout(0.06):
             assert await loop.sock_recv(mine, 3) == b"+OK"
 
 
 async def test_there_is_an_end_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "MOST_LOOKS", 3)
+    monkeypatch.setattr(loop_aware_timeout, "MAX_POLLS", 3)
     loop, ended = asyncio.get_running_loop(), False
 
     def work() -> None:
@@ -88,7 +88,7 @@ async def test_there_is_an_end_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     loop.call_soon(work)
     try:
         with pytest.raises(TimeoutError):
-            async with Patience(1000):
+            async with LoopAwareTimeout(1000):
                 await asyncio.Event().wait()
     finally:
         ended = True
@@ -96,7 +96,7 @@ async def test_there_is_an_end_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_cancelled_wait_stays_cancelled() -> None:
     async def wait() -> None:
-        async with Patience(10):
+        async with LoopAwareTimeout(10):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
@@ -108,7 +108,7 @@ async def test_a_cancelled_wait_stays_cancelled() -> None:
 
 async def test_an_error_inside_comes_out() -> None:
     with pytest.raises(KeyError):
-        async with Patience(10):
+        async with LoopAwareTimeout(10):
             raise KeyError
 
 
@@ -117,7 +117,7 @@ async def test_who_is_asked_to_end_ends_whatever_becomes_of_that_inside(error: E
     waiting = asyncio.Event()
 
     async def swallow() -> None:
-        async with Patience(60):
+        async with LoopAwareTimeout(60):
             waiting.set()
             try:
                 await asyncio.Event().wait()
@@ -133,9 +133,9 @@ async def test_who_is_asked_to_end_ends_whatever_becomes_of_that_inside(error: E
 
 
 async def test_who_is_asked_to_end_when_its_time_is_up_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "MOST_LOOKS", 1)
+    monkeypatch.setattr(loop_aware_timeout, "MAX_POLLS", 1)
     tasks = [asyncio.create_task(_wait()) for _ in range(20)]
-    await asyncio.sleep(patience.SLICE_SECONDS)
+    await asyncio.sleep(loop_aware_timeout.SLICE_SECONDS)
     busy(0.01)
     for task in tasks:
         task.cancel()
@@ -144,7 +144,7 @@ async def test_who_is_asked_to_end_when_its_time_is_up_ends(monkeypatch: pytest.
 
 
 async def _wait() -> None:
-    async with Patience(60):
+    async with LoopAwareTimeout(60):
         await asyncio.Event().wait()
 
 
@@ -155,7 +155,7 @@ async def test_who_was_asked_to_end_before_may_still_clear_up() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            async with Patience(60):
+            async with LoopAwareTimeout(60):
                 await asyncio.sleep(0)
             cleared.set()
 

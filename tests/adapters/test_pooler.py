@@ -8,17 +8,17 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import MOST_CONNECTIONS, Database, SchemaError, connect
-from service.adapters.sql.migrate import HEAD, migrate, migrate_in_time, revision
-from service.usecases.accounts import Span, UsageQuery
-from tests.fakes.books import booked
+from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError, open_database
+from service.adapters.sql.ledger import SqlLedger
+from service.adapters.sql.migrate import HEAD, migrate, migrate_with_retry, read_revision
+from service.usecases.ports.ledger import EntryFilter, UsageQuery
+from tests.fakes.ledger import booked
 from tests.support.poolers import pgbouncer
 
 pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
-EVER = Span(since=0, until=2**62)
+EVER = EntryFilter(since=0, until=2**62)
 LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "jit", "application_name")
 SET = ["10s", "15s", "off", "image-gateway"]
 
@@ -29,7 +29,7 @@ async def limits(connection: AsyncConnection) -> list[object]:
 
 async def work(database: Database, names: str) -> None:
     """More at once than the pooler has sessions."""
-    books = SqlBooks(database)
+    books = SqlLedger(database)
     every = [books.write([booked(f"{name}1"), booked(f"{name}2")]) for name in names]
     await asyncio.gather(*every, *(books.usage(UsageQuery(span=EVER, by=("team",))) for _ in range(60)))
 
@@ -37,7 +37,7 @@ async def work(database: Database, names: str) -> None:
 @pytest.mark.parametrize(("kind", "times"), [("postgresql", 0), ("pgbouncer", 1)])
 async def test_a_pooler_is_found_and_told_once(new_database: NewDatabase, kind: str, times: int) -> None:
     found = list[bool]()
-    database = connect(await asyncio.to_thread(new_database, kind), lambda: found.append(True))
+    database = open_database(await asyncio.to_thread(new_database, kind), lambda: found.append(True))
 
     await work(database, "abcdefgh")
     assert await database.together(limits) == SET
@@ -48,7 +48,7 @@ async def test_a_pooler_is_found_and_told_once(new_database: NewDatabase, kind: 
 
 async def test_nothing_is_left_in_the_sessions_that_all_share(new_database: NewDatabase) -> None:
     url = await asyncio.to_thread(new_database, "pgbouncer")
-    database = connect(url)
+    database = open_database(url)
     await work(database, "abcdefgh")
     await database.close()
 
@@ -68,7 +68,7 @@ async def test_nothing_is_left_in_the_sessions_that_all_share(new_database: NewD
 async def test_it_works_in_both_modes_whatever_the_pooler_ignores(postgres_url: str, mode: str, ignored: str) -> None:
     with pgbouncer(postgres_url, mode, ignored) as pooler:
         await migrate(pooler.url)
-        database = connect(pooler.url)
+        database = open_database(pooler.url)
         await work(database, "abcdefgh")
         assert await database.together(limits) == SET
         await database.close()
@@ -88,7 +88,7 @@ async def test_what_a_pooler_will_never_do_is_not_waited_for(
     with pgbouncer(postgres_url, mode) as pooler:
         url = pooler.url.replace(*change)
         with pytest.raises(SchemaError, match=rf"refuses the gateway .*{says}"):
-            await migrate_in_time(url, 60, refuse_to_wait)
+            await migrate_with_retry(url, 60, refuse_to_wait)
 
 
 def refuse_to_wait(problem: str) -> None:
@@ -98,12 +98,12 @@ def refuse_to_wait(problem: str) -> None:
 async def test_a_pooler_that_is_restarted_between_calls_is_not_noticed(postgres_url: str) -> None:
     with pgbouncer(postgres_url) as pooler:
         await migrate(pooler.url)
-        database = connect(pooler.url)
+        database = open_database(pooler.url)
         await work(database, "abcdefgh")
 
         pooler.stop()
         pooler.start()
-        await asyncio.gather(*(SqlBooks(database).settled(["a1"]) for _ in range(2 * MOST_CONNECTIONS)))
+        await asyncio.gather(*(SqlLedger(database).settled(["a1"]) for _ in range(2 * MAX_CONNECTIONS)))
 
-        assert await revision(pooler.url) == HEAD
+        assert await read_revision(pooler.url) == HEAD
         await database.close()

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disconnect
 from service.adapters.redis.flights import RedisFlights
-from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.usecases.flights import Boarding, Landing, Seat
+from service.usecases.ports.flights import FlightResult, FlightStatus, Role
 from tests.support.flying import BROUGHT, PATIENCE
 from tests.support.keeping import result
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.stopped import stopped
 
-SOON_SECONDS = PATIENCE_SECONDS + 0.02
+SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 BLOCKED = Failure(kind=FailureKind.MODERATION_BLOCKED, message="No.")
-FAILED = Landing(failure=BLOCKED, seconds=60, again_seconds=0)
+FAILED = FlightResult(failure=BLOCKED, seconds=60, again_seconds=0)
 KEY = "igw:{search}:flight:f1"
 
 
@@ -63,18 +63,18 @@ def rarer_verbs(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
 
 
 async def test_on_a_full_server_a_flight_that_was_begun_lands(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with flights_at(url, PATIENCE) as flights:
             for name in ("f1", "f2"):
-                assert (await flights.board("search", name, "one")).seat is Seat.LEAD
+                assert (await flights.board("search", name, "one")).seat is Role.LEAD
             admin.config_set("maxmemory", "1")
             await flights.sent("search", "f1", "one")
             await flights.extend("search", "f1", "one")
             await flights.land("search", "f1", "one", FAILED)
             await flights.leave("search", "f2", "one")
             admin.config_set("maxmemory", "0")
-            assert (await flights.board("search", "f1", "two")).seat is Seat.LANDED
-            assert (await flights.board("search", "f2", "two")).seat is Seat.LEAD
+            assert (await flights.board("search", "f1", "two")).seat is Role.LANDED
+            assert (await flights.board("search", "f2", "two")).seat is Role.LEAD
 
 
 async def refused(call: Callable[[], Awaitable[object]]) -> float:
@@ -86,15 +86,15 @@ async def refused(call: Callable[[], Awaitable[object]]) -> float:
 
 def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
-        async with flights_at(url, PATIENCE_SECONDS) as flights:
+        async with flights_at(url, TIMEOUT_SECONDS) as flights:
             with stopped(tmp_path):
                 calls = [*every_verb(flights), *rarer_verbs(flights)]
                 seconds = [await refused(call) for call in calls]
             assert max(seconds) < SOON_SECONDS
         async with flights_at(url) as flights:
-            assert (await flights.board("search", "f2", "one")).seat is Seat.LEAD
+            assert (await flights.board("search", "f2", "one")).seat is Role.LEAD
 
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))
 
 
@@ -112,11 +112,11 @@ async def test_what_is_handed_over_has_a_bound_and_goes_by_itself(client: Client
 
 
 async def test_a_server_that_was_killed_remembers_what_was_sent(tmp_path: Path) -> None:
-    for seat in (Seat.LEAD, Seat.WAIT):
-        with embedded_valkey(tmp_path) as url:
+    for seat in (Role.LEAD, Role.WAIT):
+        with run_valkey(tmp_path) as url:
             async with flights_at(url) as flights:
                 assert (await flights.board("search", "f1", seat.value)).seat is seat
-                if seat is Seat.LEAD:
+                if seat is Role.LEAD:
                     await flights.sent("search", "f1", seat.value)
 
 
@@ -137,7 +137,7 @@ async def test_every_flight_goes_by_itself(redis_url: str, client: Client) -> No
 
 
 async def test_every_verb_is_one_round_trip(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with flights_at(url) as flights:
             for turn in range(2):
                 for verb in every_verb(flights)[:-1]:
@@ -155,7 +155,7 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: st
     async with flights_at(redis_url) as flights:
         for _ in range(2):
             await client.execute_command("SCRIPT", "FLUSH")
-            assert (await flights.board("search", "f1", "one")).seat is Seat.LEAD
+            assert (await flights.board("search", "f1", "one")).seat is Role.LEAD
 
 
 @pytest.mark.parametrize("spelled", ["{", '{"kind":"tomorrow","message":""}', "[]"])
@@ -172,7 +172,7 @@ async def test_a_failure_that_cannot_be_read_is_no_result(redis_url: str, client
 async def test_a_result_that_cannot_be_read_is_none(redis_url: str, client: Client, spelled: bytes) -> None:
     async with flights_at(redis_url) as flights:
         await flights.board("search", "f1", "one")
-        await flights.land("search", "f1", "one", Landing(result=BROUGHT, seconds=60, again_seconds=0))
+        await flights.land("search", "f1", "one", FlightResult(result=BROUGHT, seconds=60, again_seconds=0))
         await client.execute_command("HSET", KEY, "result", spelled)
         with pytest.raises(StateUnavailable, match="cannot be read"):
             await flights.board("search", "f1", "two")
@@ -184,7 +184,7 @@ async def test_a_result_that_cannot_be_spelled_does_not_land(redis_url: str, cli
         await flights.board("search", "f1", "one")
         with pytest.raises(StateUnavailable, match="cannot be spelled"):
             await flights.land(
-                "search", "f1", "one", Landing(result=result(model="m" * 70_000), seconds=60, again_seconds=0)
+                "search", "f1", "one", FlightResult(result=result(model="m" * 70_000), seconds=60, again_seconds=0)
             )
 
 
@@ -194,7 +194,7 @@ async def test_a_failure_of_a_newer_replica_is_read_as_far_as_it_is_known(redis_
         await flights.board("search", "f1", "one")
         await flights.land("search", "f1", "one", FAILED)
         await client.execute_command("HSET", KEY, "failure", spelled)
-        assert await flights.board("search", "f1", "two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+        assert await flights.board("search", "f1", "two") == FlightStatus(seat=Role.LANDED, failure=BLOCKED)
 
 
 async def test_something_else_under_the_key_is_unavailable(redis_url: str, client: Client) -> None:
@@ -213,7 +213,7 @@ async def test_a_leader_that_is_cancelled_while_it_boards_can_board_again(redis_
                 await asyncio.sleep(0)
             boarding.cancel()
             await asyncio.gather(boarding, return_exceptions=True)
-            assert (await flights.board("search", "f1", "one")).seat is Seat.LEAD
+            assert (await flights.board("search", "f1", "one")).seat is Role.LEAD
 
 
 async def test_who_is_asked_to_end_while_it_asks_the_store_ends(redis_url: str) -> None:
@@ -225,7 +225,7 @@ async def test_who_is_asked_to_end_while_it_asks_the_store_ends(redis_url: str) 
             with suppress(StateUnavailable):
                 await flights.extend("search", f"f{number}", "one")
 
-    async with flights_at(redis_url, PATIENCE_SECONDS) as flights:
+    async with flights_at(redis_url, TIMEOUT_SECONDS) as flights:
         for _ in range(5):
             leaders = [asyncio.create_task(show_life(flights, number)) for number in range(150)]
             await asyncio.sleep(0.05)

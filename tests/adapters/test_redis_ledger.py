@@ -12,15 +12,16 @@ import psutil
 import pytest
 import redis
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.redis.ledger import RedisLedger
-from service.adapters.redis.script import SCRIPTS
-from service.adapters.state import PATIENCE_SECONDS, Client, State, connect, disconnect
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import TIMEOUT_SECONDS, Client, RedisServer, connect, disconnect
+from service.adapters.redis.lua_scripts import SCRIPTS
+from service.adapters.redis.quota_store import RedisQuotaStore
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import HoldState
+from service.domain.limit_errors import SECOND
 from service.domain.limits import TEAM, Limit, Measure
-from service.domain.refusals import SECOND
-from service.usecases.accounts import Audit, CountersLost, Ledger, Posted, Spent
+from service.usecases.ports.ledger import Spent
+from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, PostResult, QuotaStore
 from tests.support.cluster import CLUSTER, valkey_cluster
 from tests.support.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
 
@@ -28,12 +29,12 @@ SENT = HoldState.SENT
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
 NOTHING = Spent(at=0, day={}, month={})
 
-plain = Stage(FakeStore(), "search", RedisLedger("unix:///nowhere"))  # only to make claims with
+plain = Stage(FakeStore(), "search", RedisQuotaStore("unix:///nowhere"))  # only to make claims with
 
 
 @asynccontextmanager
-async def ledger_at(url: str, patience: float = PATIENCE_SECONDS) -> AsyncIterator[RedisLedger]:
-    ledger = RedisLedger(url, patience_seconds=patience)
+async def ledger_at(url: str, patience: float = TIMEOUT_SECONDS) -> AsyncIterator[RedisQuotaStore]:
+    ledger = RedisQuotaStore(url, patience_seconds=patience)
     try:
         yield ledger
     finally:
@@ -49,7 +50,7 @@ async def client_at(url: str) -> AsyncIterator[Client]:
         await disconnect(client)
 
 
-def every_verb(ledger: Ledger, team: str = "search") -> list[Callable[[], Awaitable[object]]]:
+def every_verb(ledger: QuotaStore, team: str = "search") -> list[Callable[[], Awaitable[object]]]:
     claim = replace(plain, team=team).claim()
     return [
         lambda: ledger.hold(team, [claim], [DAILY], state=SENT),
@@ -62,7 +63,7 @@ def every_verb(ledger: Ledger, team: str = "search") -> list[Callable[[], Awaita
         lambda: ledger.waiting(team, 1),
         lambda: ledger.written(team, ["1-1"]),
         lambda: ledger.audit(team),
-        lambda: ledger.rebuild(team, Audit(life="0", version="0", at=0, open_holds=()), NOTHING, ()),
+        lambda: ledger.rebuild(team, CounterSnapshot(life="0", version="0", at=0, open_holds=()), NOTHING, ()),
         lambda: ledger.announce([team]),
         lambda: ledger.lead("me", 1),
     ]
@@ -97,7 +98,7 @@ async def test_a_server_that_refuses_is_unavailable_soon(url: str) -> None:
 
 @pytest.mark.parametrize("warm", [True, False])
 async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path, warm: bool) -> None:
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         async with ledger_at(url) as ledger:
             if warm:
                 await asyncio.gather(*(ledger.audit("search") for _ in range(20)))
@@ -113,7 +114,7 @@ async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(
 async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
     """Calls are given up at any moment; those that come after on the same connections are answered for themselves."""
     teams = [f"team-{number}" for number in range(30)]
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         async with ledger_at(url, PATIENCE) as patient:
             for team in teams:
                 await patient.extend(team, [plain.claim(hold_id=team)])
@@ -131,13 +132,13 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
 
 async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybody_is_admitted(tmp_path: Path) -> None:
     booked, open_hold = plain.claim(), plain.claim()
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         async with ledger_at(url, PATIENCE) as ledger:
             assert await replace(plain, ledger=ledger).rebuild({TEAM: CENT})
             await ledger.hold("search", [booked, open_hold], [DAILY], state=SENT)
             stale = await ledger.audit("search")
             posted = await ledger.post(replace(booked.entry, cost=7 * CENT))
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         async with ledger_at(url, PATIENCE) as ledger:
             stage = replace(plain, ledger=ledger)
             with pytest.raises(CountersLost):
@@ -148,13 +149,13 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
             assert not await ledger.rebuild("search", stale, replace(NOTHING, at=stale.at), ())
             assert await stage.rebuild({TEAM: 8 * CENT})
             assert await stage.used() == 28 * CENT
-            assert await ledger.post(booked.entry) == Posted(state=HoldState.POSTED)
+            assert await ledger.post(booked.entry) == PostResult(state=HoldState.POSTED)
             assert (await ledger.post(open_hold.entry)).ticket
 
 
 @pytest.fixture(params=["server", CLUSTER])
 def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    server = embedded_valkey if request.param == "server" else valkey_cluster
+    server = run_valkey if request.param == "server" else valkey_cluster
     with server(tmp_path) as url:
         yield url
 
@@ -172,7 +173,7 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
         pending, posted, voided, extended = (stage.claim() for _ in range(4))
         await ledger.hold("search", [pending], [DAILY], state=HoldState.PENDING)
         await ledger.hold("search", [voided], [], state=SENT)
-        brief = RedisLedger(own_url, lease_seconds=0, patience_seconds=PATIENCE)
+        brief = RedisQuotaStore(own_url, lease_seconds=0, patience_seconds=PATIENCE)
         await brief.hold("search", [posted, extended], [], state=SENT)
         await set_on_all(own_url, "maxmemory", "1")
         with pytest.raises(StateUnavailable, match="is full; nothing new can be held"):
@@ -198,7 +199,7 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
 
 
 async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with ledger_at(url, PATIENCE) as ledger:
             stage = replace(plain, ledger=ledger)
             assert await stage.rebuild()
@@ -227,7 +228,7 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: st
 
 
 async def test_a_hold_and_its_post_are_two_round_trips(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with ledger_at(url, PATIENCE) as ledger:
             assert await replace(plain, ledger=ledger).rebuild()
             for turn in range(2):
@@ -370,7 +371,7 @@ async def test_the_calendar_of_the_scripts_is_ours(redis_url: str) -> None:
     first, step, last = datetime(1970, 1, 1, tzinfo=UTC), 5_000, 100_000
     script = (
         (SCRIPTS / "clock.lua").read_text()
-        + (SCRIPTS / "prelude.lua").read_text()
+        + (SCRIPTS / "quotas" / "prelude.lua").read_text()
         + (
             "local told = {} for day = ARGV[1], ARGV[2] do local of_day, of_month = windows(day * DAY + DAY - 1) "
             "told[#told + 1] = of_day .. of_month end return told"
@@ -401,7 +402,7 @@ async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hang
             assert len({run for run, hangs in zip(runs.values(), down, strict=True) if hangs}) == 1
 
 
-async def is_down(ledger: Ledger, team: str) -> bool:
+async def is_down(ledger: QuotaStore, team: str) -> bool:
     try:
         await ledger.audit(team)
     except StateUnavailable:
@@ -411,9 +412,9 @@ async def is_down(ledger: Ledger, team: str) -> bool:
 
 async def test_the_state_of_a_cluster_has_a_problem_or_none(tmp_path: Path) -> None:
     with valkey_cluster(tmp_path) as url:
-        state = State(url)
+        state = RedisServer(url)
         assert await state.problem() is None
         await state.close()
-    state = State(url)
+    state = RedisServer(url)
     assert "does not answer" in str(await state.problem())
     await state.close()

@@ -9,9 +9,9 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from service.adapters.redis.crowd import Crowd
-from service.adapters.redis.line import Line
-from service.adapters.state import MOST_CONNECTIONS
+from service.adapters.redis.client import MAX_CONNECTIONS
+from service.adapters.redis.connection_pool import RedisConnectionPool
+from service.adapters.redis.connection_queue import ConnectionQueue
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.servers import real_redis
 from tests.support.stopped import stopped
@@ -25,29 +25,31 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def line(url: str) -> AsyncIterator[Line]:
+async def line(url: str) -> AsyncIterator[RedisConnectionPool]:
     """A way to it."""
-    made = Line(url, 1.0)
+    made = RedisConnectionPool(url, 1.0)
     yield made
     await made.close()
 
 
-async def ids(line: Line) -> set[int]:
+async def ids(line: RedisConnectionPool) -> set[int]:
     """By which connections the server is asked, if it is asked so often at once."""
-    return set(await asyncio.gather(*(line.ask("CLIENT", "ID") for _ in range(4 * MOST_CONNECTIONS))))
+    return set(await asyncio.gather(*(line.ask("CLIENT", "ID") for _ in range(4 * MAX_CONNECTIONS))))
 
 
-async def test_a_connection_is_used_again(line: Line) -> None:
+async def test_a_connection_is_used_again(line: RedisConnectionPool) -> None:
     assert await line.ask("CLIENT", "ID") == await line.ask("CLIENT", "ID")
 
 
-async def test_a_crowd_has_no_more_connections_than_there_may_be(line: Line) -> None:
+async def test_a_crowd_has_no_more_connections_than_there_may_be(line: RedisConnectionPool) -> None:
     first = await ids(line)
-    assert len(first) <= MOST_CONNECTIONS
+    assert len(first) <= MAX_CONNECTIONS
     assert await ids(line) <= first
 
 
-async def test_a_connection_that_the_server_closed_meanwhile_costs_nobody_an_answer(line: Line, url: str) -> None:
+async def test_a_connection_that_the_server_closed_meanwhile_costs_nobody_an_answer(
+    line: RedisConnectionPool, url: str
+) -> None:
     used = await ids(line)
     with redis.Redis.from_url(url) as admin:
         for number in used:
@@ -57,7 +59,7 @@ async def test_a_connection_that_the_server_closed_meanwhile_costs_nobody_an_ans
     assert again.isdisjoint(used)
 
 
-async def test_whoever_gives_up_leaves_no_reply_for_the_next(line: Line) -> None:
+async def test_whoever_gives_up_leaves_no_reply_for_the_next(line: RedisConnectionPool) -> None:
     waits = asyncio.create_task(line.ask("BLPOP", "queue", 0))
     while b"blocked_clients:1" not in await line.ask("INFO", "clients"):
         pass
@@ -71,7 +73,7 @@ async def test_whoever_gives_up_leaves_no_reply_for_the_next(line: Line) -> None
     assert await line.ask("LPOP", "queue") == b"late"
 
 
-async def test_a_refusal_leaves_the_connection_as_it_was(line: Line) -> None:
+async def test_a_refusal_leaves_the_connection_as_it_was(line: RedisConnectionPool) -> None:
     number = await line.ask("CLIENT", "ID")
     with pytest.raises(ResponseError):
         await line.ask("INCRBY", "n", "one")
@@ -79,7 +81,7 @@ async def test_a_refusal_leaves_the_connection_as_it_was(line: Line) -> None:
 
 
 async def test_patience_ends_a_command_and_its_connection(url: str) -> None:
-    line = Line(url, 0.05)
+    line = RedisConnectionPool(url, 0.05)
     number = await line.ask("CLIENT", "ID")
     with pytest.raises(TimeoutError):
         await line.ask("BLPOP", "nothing", 0)
@@ -87,12 +89,12 @@ async def test_patience_ends_a_command_and_its_connection(url: str) -> None:
     await line.close()
 
 
-CROWD = 40 * MOST_CONNECTIONS
+CROWD = 40 * MAX_CONNECTIONS
 
 
 async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str) -> None:
     """The loop is late all the time: every command costs it more than the server, and all come at once."""
-    line = Line(url, 0.08)
+    line = RedisConnectionPool(url, 0.08)
 
     async def late() -> bytes:
         reply: bytes = await line.ask("ECHO", "fox")
@@ -110,7 +112,7 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str)
 
 def test_who_waits_for_a_connection_to_a_silent_server_is_told_with_the_others(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
-        line = Line(url, 0.1)
+        line = RedisConnectionPool(url, 0.1)
         await line.ask("PING")
         with stopped(tmp_path):
             began = quiet_seconds()
@@ -127,11 +129,11 @@ def test_who_waits_for_a_connection_to_a_silent_server_is_told_with_the_others(t
 
 async def test_a_command_that_waits_in_vain_does_not_end_those_that_wait_behind_it(url: str) -> None:
     """The server answers others meanwhile."""
-    line = Line(url, 0.1)
+    line = RedisConnectionPool(url, 0.1)
     blocked = asyncio.create_task(line.ask("BLPOP", "nothing", 0))
     answered = 0
     while not blocked.done():
-        answered += len(await asyncio.gather(*(line.ask("PING") for _ in range(4 * MOST_CONNECTIONS))))
+        answered += len(await asyncio.gather(*(line.ask("PING") for _ in range(4 * MAX_CONNECTIONS))))
     with pytest.raises(TimeoutError):
         await blocked
     assert answered
@@ -139,9 +141,9 @@ async def test_a_command_that_waits_in_vain_does_not_end_those_that_wait_behind_
 
 
 async def test_those_who_wait_are_counted_over_all_ways(url: str) -> None:
-    crowd = Crowd(most=10)
-    lines = [Line(url, 1.0, crowd), Line(url, 1.0, crowd)]
-    asked = [asyncio.create_task(line.ask("PING")) for line in lines for _ in range(MOST_CONNECTIONS + 5)]
+    crowd = ConnectionQueue(most=10)
+    lines = [RedisConnectionPool(url, 1.0, crowd), RedisConnectionPool(url, 1.0, crowd)]
+    asked = [asyncio.create_task(line.ask("PING")) for line in lines for _ in range(MAX_CONNECTIONS + 5)]
     await asyncio.sleep(0)
     assert (crowd.waiting, crowd.is_full()) == (10, True)
     asked[-1].cancel()

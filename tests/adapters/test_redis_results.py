@@ -11,18 +11,18 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.redis.parcels import MAGIC
-from service.adapters.redis.results import PAGE, PAUSE_SECONDS, RedisResults
-from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
-from service.usecases.flights import Result, ResultStats
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disconnect
+from service.adapters.redis.result_codec import MAGIC
+from service.adapters.redis.result_store import COOLDOWN_SECONDS, PAGE_SIZE, RedisResultStore
+from service.usecases.ports.result_store import Result, ResultStats
 from tests.support.cluster import CLUSTER, valkey_cluster
 from tests.support.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
 from tests.support.profiles import examples
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.stopped import stopped
 
-SOON_SECONDS = PATIENCE_SECONDS + 0.02
+SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 KEY = "igw:result:search:r1"
 
 
@@ -39,8 +39,8 @@ class Clock:
 @asynccontextmanager
 async def results_at(
     url: str, patience: float = PATIENCE, clock: Clock | None = None, most_bytes: int = MOST_BYTES
-) -> AsyncIterator[RedisResults]:
-    results = RedisResults(url, most_bytes=most_bytes, patience_seconds=patience, now=clock or time.monotonic)
+) -> AsyncIterator[RedisResultStore]:
+    results = RedisResultStore(url, most_bytes=most_bytes, patience_seconds=patience, now=clock or time.monotonic)
     try:
         yield results
     finally:
@@ -68,7 +68,7 @@ def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm:
     clock, kept = Clock(), result()
 
     async def scenario(url: str) -> None:
-        async with results_at(url, PATIENCE_SECONDS, clock) as results:
+        async with results_at(url, TIMEOUT_SECONDS, clock) as results:
             if warm:
                 assert await results.put("search", "r1", kept, 60)
             first, skipped = [], []
@@ -76,30 +76,30 @@ def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm:
                 for call, comes_to in ((lambda: results.get("search", "r1"), None), (put(results, kept), False)) * 5:
                     first.append(await timed(call, comes_to))
                     skipped += [await timed(call, comes_to) for _ in range(20)]
-                    clock.now += PAUSE_SECONDS
-            assert PATIENCE_SECONDS <= min(first) <= max(first) < SOON_SECONDS
+                    clock.now += COOLDOWN_SECONDS
+            assert TIMEOUT_SECONDS <= min(first) <= max(first) < SOON_SECONDS
             assert set(skipped) == {0}
         async with results_at(url, PATIENCE, clock) as results:
             assert await results.put("search", "r1", kept, 60)
             assert await results.get("search", "r1") == kept
 
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))
 
 
-def put(results: RedisResults, kept: Result) -> Callable[[], Awaitable[bool]]:
+def put(results: RedisResultStore, kept: Result) -> Callable[[], Awaitable[bool]]:
     return lambda: results.put("search", "r1", kept, 60)
 
 
 def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
-        async with results_at(url, PATIENCE_SECONDS, Clock()) as results:
+        async with results_at(url, TIMEOUT_SECONDS, Clock()) as results:
             with stopped(tmp_path):
                 calls = (timed(lambda: results.get("search", "r1"), None) for _ in range(100))
                 crowd = await asyncio.gather(*calls)
             assert max(crowd) < SOON_SECONDS
 
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))
 
 
@@ -107,20 +107,20 @@ async def test_a_server_that_came_back_is_found_by_one_who_asks_for_all(tmp_path
     clock, kept = Clock(), result()
     async with results_at(f"unix://{tmp_path}/valkey.sock", PATIENCE, clock) as results:
         assert await results.get("search", "r1") is None
-        with embedded_valkey(tmp_path):
+        with run_valkey(tmp_path):
             assert not await results.put("search", "r1", kept, 60)
-            clock.now += PAUSE_SECONDS
+            clock.now += COOLDOWN_SECONDS
             assert await results.put("search", "r1", kept, 60)
             assert await results.get("search", "r1") == kept
         assert await results.get("search", "r1") is None
-        clock.now += PAUSE_SECONDS
-        with embedded_valkey(tmp_path):
+        clock.now += COOLDOWN_SECONDS
+        with run_valkey(tmp_path):
             assert await results.get("search", "r1") == kept
 
 
 async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
     """Calls are given up at any moment; those that come after on the same connections are answered for themselves."""
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         async with results_at(url) as results:
             for number in range(30):
                 await results.put("search", f"r{number}", result(cost=number), 60)
@@ -135,8 +135,8 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
 
 
 async def test_purges_and_counts_say_that_a_server_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.adapters.redis.results.PAGE_PATIENCE_SECONDS", PATIENCE_SECONDS)
-    with embedded_valkey(tmp_path) as url:
+    monkeypatch.setattr("service.adapters.redis.result_store.PAGE_TIMEOUT_SECONDS", TIMEOUT_SECONDS)
+    with run_valkey(tmp_path) as url:
         async with results_at(url) as results:
             with stopped(tmp_path):
                 assert await results.purge(None, None) is None
@@ -145,19 +145,19 @@ async def test_purges_and_counts_say_that_a_server_hangs(tmp_path: Path, monkeyp
 
 async def test_a_purge_and_a_count_take_a_few_round_trips_for_hundreds_of_results(tmp_path: Path) -> None:
     """A server reads once for each round trip, or a little more often where a pipeline is long."""
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with results_at(url) as results:
-            for number in range(3 * PAGE):
+            for number in range(3 * PAGE_SIZE):
                 assert await results.put("search", f"r{number}", result(), 60)
             for ask in (results.stats, results.purge):
                 before = admin.info("stats")["total_reads_processed"]
                 assert await ask("search", None)
-                assert admin.info("stats")["total_reads_processed"] - before < PAGE / 4
+                assert admin.info("stats")["total_reads_processed"] - before < PAGE_SIZE / 4
 
 
 async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(tmp_path: Path) -> None:
     kept = result()
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with results_at(url, clock=Clock()) as results:
             assert await results.put("search", "r1", kept, 60)
             admin.config_set("maxmemory-policy", "noeviction")
@@ -174,7 +174,7 @@ async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(
 
 async def test_a_server_that_is_full_may_evict_results(tmp_path: Path) -> None:
     bulky = result(purchase=purchase(pictures=(picture(b"\0" * 1_000_000),)))
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         admin.config_set("maxmemory", str(admin.info("memory")["used_memory"] + 4_000_000))
         admin.config_set("maxmemory-policy", "volatile-lru")
         async with results_at(url) as results:
@@ -258,7 +258,7 @@ def test_a_value_that_was_harmed_is_a_miss(redis_url: str, place: int, flip: int
 
 
 async def test_a_hit_and_a_miss_are_one_command_and_a_scan_never_blocks(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with results_at(url) as results:
             await results.put("search", "r1", result(), 60)
             await results.purge("search", "nobody")  # scans have connections of their own, which say hello
@@ -281,11 +281,11 @@ async def test_a_cluster_of_which_a_node_hangs_serves_what_the_others_have(tmp_p
             hits = [name for name in names if await results.get("search", name)]
             assert hits == names
         clock = Clock()
-        async with results_at(url, PATIENCE_SECONDS, clock) as results:
+        async with results_at(url, TIMEOUT_SECONDS, clock) as results:
             await results.stats("search", None)
             with stopped(tmp_path / "node-0"):
                 found = []
                 for name in names:
                     found.append(await results.get("search", name) is not None)
-                    clock.now += PAUSE_SECONDS
+                    clock.now += COOLDOWN_SECONDS
             assert 0 < sum(found) < len(names)

@@ -11,8 +11,8 @@ import pytest
 import redis
 import trustme
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.state import State
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import RedisServer
 from tests.support.tls import tls_in_front
 
 UNTRUSTED = "does not answer: TLS does not trust its certificate (unable to get local issuer certificate)"
@@ -34,7 +34,7 @@ class Store:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder, authority = tmp_path_factory.mktemp("tls"), trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    with embedded_valkey(folder / "valkey") as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(folder / "valkey") as url, redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">hush", "~igw:*", "+@all", "-@dangerous", "+info")
         admin.execute_command("ACL", "SETUSER", "default", "off")
         path = url.removeprefix("unix://")
@@ -70,7 +70,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 async def test_tls_is_told_apart_from_names_ports_and_passwords(store: Store, case: str) -> None:
     address, words = CASES[case]
-    state = State(address.format(port=store.port, misnamed=store.misnamed, authority=store.authority))
+    state = RedisServer(address.format(port=store.port, misnamed=store.misnamed, authority=store.authority))
 
     problem = await state.problem(5.0)
 

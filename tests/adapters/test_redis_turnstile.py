@@ -6,28 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.redis.turnstile import RedisTurnstile
-from service.adapters.state import PATIENCE_SECONDS, Client, connect, disconnect
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disconnect
+from service.adapters.redis.shared_health import RedisSharedHealth
 from service.domain.errors import FailureKind, StateUnavailable
-from service.usecases.turnstile import Caps, Change, News, Party, SharedOpening
+from service.usecases.ports.shared_health import BreakerChange, Caps, HealthUpdate, SharedOpening, SlotRequest
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.stopped import stopped
 from tests.support.turning import PATIENCE
 
-SOON_SECONDS = PATIENCE_SECONDS + 0.02
+SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 KEY = "igw:turn:{alpha}:"
-PARTY = Party(name="t1", calls=2, pictures=8, lease=60)
+PARTY = SlotRequest(name="t1", calls=2, pictures=8, lease=60)
 CAPS = Caps(concurrent=4, requests_per_minute=10, images_per_minute=10)
-NEWS = News(
-    change=Change(base=0, opening=SharedOpening(reason=FailureKind.OVERLOADED, seconds=30, in_a_row=1)),
+NEWS = HealthUpdate(
+    change=BreakerChange(base=0, opening=SharedOpening(reason=FailureKind.OVERLOADED, seconds=30, in_a_row=1)),
     blocked={"painter": 20, "sketcher": 40},
 )
 
 
 @asynccontextmanager
-async def turnstile_at(url: str, patience: float = PATIENCE) -> AsyncIterator[RedisTurnstile]:
-    turnstile = RedisTurnstile(url, patience_seconds=patience)
+async def turnstile_at(url: str, patience: float = PATIENCE) -> AsyncIterator[RedisSharedHealth]:
+    turnstile = RedisSharedHealth(url, patience_seconds=patience)
     try:
         yield turnstile
     finally:
@@ -73,7 +73,7 @@ async def test_every_key_goes_by_itself(redis_url: str, client: Client) -> None:
 async def test_what_is_over_is_dropped(redis_url: str, client: Client) -> None:
     await client.execute_command("HSET", f"{KEY}blocked", "gone", "1", "painter", "1")
     async with turnstile_at(redis_url) as turnstile:
-        shared = await turnstile.exchange("alpha", News(blocked={"painter": 20}))
+        shared = await turnstile.exchange("alpha", HealthUpdate(blocked={"painter": 20}))
     assert list(shared.blocked) == ["painter"]
     assert await client.execute_command("HKEYS", f"{KEY}blocked") == [b"painter"]
 
@@ -81,7 +81,7 @@ async def test_what_is_over_is_dropped(redis_url: str, client: Client) -> None:
 async def test_a_lease_that_is_shorter_than_others_does_not_end_them(redis_url: str, client: Client) -> None:
     async with turnstile_at(redis_url) as turnstile:
         await turnstile.enter("alpha", PARTY, Caps(concurrent=4))
-        await turnstile.enter("alpha", Party(name="t2", calls=1, pictures=1, lease=1), Caps(concurrent=4))
+        await turnstile.enter("alpha", SlotRequest(name="t2", calls=1, pictures=1, lease=1), Caps(concurrent=4))
     assert (await lives(client))["calls"] > 50
 
 
@@ -89,10 +89,10 @@ async def test_a_reason_that_nobody_here_knows_is_not_guessed(redis_url: str, cl
     await client.execute_command("HSET", f"{KEY}health", "version", "5", "reason", "solar_flare")
     async with turnstile_at(redis_url) as turnstile:
         with pytest.raises(StateUnavailable, match="cannot be read"):
-            await turnstile.exchange("alpha", News())
+            await turnstile.exchange("alpha", HealthUpdate())
 
 
-def every_verb(turnstile: RedisTurnstile) -> list[Callable[[], Awaitable[object]]]:
+def every_verb(turnstile: RedisSharedHealth) -> list[Callable[[], Awaitable[object]]]:
     return [
         lambda: turnstile.exchange("alpha", NEWS),
         lambda: turnstile.probe("alpha", "t1", 0),
@@ -110,12 +110,12 @@ async def refused(call: Callable[[], Awaitable[object]]) -> float:
 
 def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
-        async with turnstile_at(url, PATIENCE_SECONDS) as turnstile:
+        async with turnstile_at(url, TIMEOUT_SECONDS) as turnstile:
             with stopped(tmp_path):
                 seconds = [await refused(call) for call in every_verb(turnstile)]
             assert max(seconds) < SOON_SECONDS
         async with turnstile_at(url) as turnstile:
             assert (await turnstile.exchange("alpha", NEWS)).opening
 
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))

@@ -17,32 +17,32 @@ from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import MOST_CONNECTIONS, Database, SchemaError, connect
-from service.adapters.sql.identity import read_gateway_id
-from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_in_time, revision
+from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError, open_database
+from service.adapters.sql.gateway_id import read_gateway_id
+from service.adapters.sql.ledger import SqlLedger
+from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_with_retry, read_revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
-from service.domain.errors import BooksUnavailable
-from service.usecases.accounts import Span, UsageQuery
-from tests.fakes.books import booked
+from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.ledger import EntryFilter, UsageQuery
+from tests.fakes.ledger import booked
 from tests.support.postgres import wheel_postgres
 
 pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
-EVER = Span(since=0, until=2**62)
+EVER = EntryFilter(since=0, until=2**62)
 
 MIGRATE = "import asyncio, sys; from service.adapters.sql.migrate import migrate; asyncio.run(migrate(sys.argv[1]))"
 WRITE = """
 import asyncio, sys
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import connect
-from tests.fakes.books import booked
+from service.adapters.sql.ledger import SqlLedger
+from service.adapters.sql.database import connect
+from tests.fakes.ledger import booked
 
 async def main(url, name, most):
     database = connect(url)
     for number in range(int(most)):
-        await SqlBooks(database).write([booked(f"{name}-{number}"), booked(f"shared-{number}")])
+        await SqlLedger(database).write([booked(f"{name}-{number}"), booked(f"shared-{number}")])
         print(number, flush=True)
     await database.close()
 
@@ -61,7 +61,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def database(kind: str, new_database: NewDatabase) -> AsyncIterator[Database]:
-    found = connect(await asyncio.to_thread(new_database, kind))
+    found = open_database(await asyncio.to_thread(new_database, kind))
     yield found
     await found.close()
 
@@ -85,7 +85,7 @@ def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
 @pytest.mark.parametrize("table", ["entries", "audit"])
 @pytest.mark.parametrize("statement", ["UPDATE {} SET request_id = 'x'", "DELETE FROM {}"])
 async def test_what_is_written_stays_as_it_is(database: Database, table: str, statement: str) -> None:
-    await SqlBooks(database).write([booked("a")])
+    await SqlLedger(database).write([booked("a")])
     await database.together(
         lambda connection: connection.execute(
             text(
@@ -99,7 +99,7 @@ async def test_what_is_written_stays_as_it_is(database: Database, table: str, st
 
 
 async def test_nor_can_it_be_truncated(new_database: NewDatabase) -> None:
-    database = connect(await asyncio.to_thread(new_database, "postgresql"))
+    database = open_database(await asyncio.to_thread(new_database, "postgresql"))
     with pytest.raises(IntegrityError, match="append-only"):
         await database.together(lambda connection: connection.execute(text("TRUNCATE entries")))
     await database.close()
@@ -111,11 +111,11 @@ def test_replicas_that_start_at_once_make_the_tables_once(kind: str, empty_datab
     assert [replica.wait(60) for replica in replicas] == [0] * 3
     for replica in replicas:
         replica.communicate()
-    assert asyncio.run(revision(url)) == HEAD
+    assert asyncio.run(read_revision(url)) == HEAD
 
 
 def test_a_database_that_is_up_to_date_does_not_need_alembic(kind: str, new_database: NewDatabase) -> None:
-    program = f"import service.adapters.sql.keys; {MIGRATE}; sys.exit('alembic' in sys.modules)"
+    program = f"import service.adapters.sql.key_store; {MIGRATE}; sys.exit('alembic' in sys.modules)"
     with started(program, new_database(kind)) as replica:
         assert replica.wait(60) == 0
 
@@ -123,30 +123,30 @@ def test_a_database_that_is_up_to_date_does_not_need_alembic(kind: str, new_data
 async def test_a_database_that_a_newer_gateway_changed_is_refused(kind: str, empty_database: NewDatabase) -> None:
     url = await asyncio.to_thread(empty_database, kind)
     await migrate(url)
-    database = connect(url)
+    database = open_database(url)
     newer = text("UPDATE alembic_version SET version_num = '9999'")
     await database.together(lambda connection: connection.execute(newer))
     with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
         await migrate(url)
     with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
-        await revision(url)
+        await read_revision(url)
     await database.close()
 
 
 def test_a_database_is_looked_at_without_changing_it(kind: str, empty_database: NewDatabase) -> None:
     url = empty_database(kind)
-    assert asyncio.run(revision(url)) is None
+    assert asyncio.run(read_revision(url)) is None
     if kind == "sqlite":
         assert not Path(url.removeprefix("sqlite:///")).exists()
     assert [asyncio.run(migrate(url)) for _ in range(2)] == [None, HEAD]
-    assert asyncio.run(revision(url)) == HEAD
+    assert asyncio.run(read_revision(url)) == HEAD
 
 
 async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database: NewDatabase) -> None:
     url = await asyncio.to_thread(empty_database, kind)
     if kind == "sqlite":
         await asyncio.to_thread(make_empty, url.removeprefix("sqlite:///"))
-    database = connect(url)
+    database = open_database(url)
     await database.together(lambda connection: connection.execute(text("CREATE TABLE keys (theirs TEXT)")))
     with pytest.raises(SchemaError, match=r"could not be brought up to date .*already exists") as refused:
         await migrate(url)
@@ -188,8 +188,8 @@ async def test_an_address_that_cannot_be_used_is_refused_in_one_line(url: str, s
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
 async def test_where_nobody_answers_the_message_says_so_without_the_password(scheme: str) -> None:
     url = f"{scheme}://user:geheim@localhost:1/db?sslmode=disable"
-    for verb in (migrate, revision):
-        with pytest.raises(BooksUnavailable) as told:
+    for verb in (migrate, read_revision):
+        with pytest.raises(LedgerUnavailable) as told:
             await verb(url)
         assert told.value.message.startswith("The PostgreSQL at localhost does not answer (")
         assert not any(secret in told.value.message for secret in ("geheim", "\n"))
@@ -204,19 +204,19 @@ async def test_a_start_waits_for_a_server_that_comes(tmp_path: Path) -> None:
             told.append(problem)
             waits.set()
 
-        starting = asyncio.create_task(migrate_in_time(server.url, 60, tell))
+        starting = asyncio.create_task(migrate_with_retry(server.url, 60, tell))
         await waits.wait()
         await asyncio.to_thread(server.start)
         await starting
-        assert await revision(server.url) == HEAD
+        assert await read_revision(server.url) == HEAD
     (problem,) = told
     assert problem.startswith("The PostgreSQL at a local socket does not answer (")
 
 
 async def test_a_start_waits_no_longer_than_it_may() -> None:
     told = list[str]()
-    with pytest.raises(BooksUnavailable, match="does not answer"):
-        await migrate_in_time("postgresql://user:geheim@localhost:1/db", 1, told.append)
+    with pytest.raises(LedgerUnavailable, match="does not answer"):
+        await migrate_with_retry("postgresql://user:geheim@localhost:1/db", 1, told.append)
     assert len(told) == 1
 
 
@@ -225,13 +225,13 @@ async def test_a_start_does_not_wait_for_a_server_that_refuses(tmp_path: Path, u
     with wheel_postgres(tmp_path) as server:
         url = f"postgresql://{user}@/{name}?{server.url.partition('?')[2]}"
         with pytest.raises(SchemaError, match=r"refuses the gateway .*(nobody|nothing)"):
-            await migrate_in_time(url, 60, refuse_to_wait)
+            await migrate_with_retry(url, 60, refuse_to_wait)
 
 
 async def test_a_start_does_not_wait_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "books.db").write_text("this is a letter" * 200)
-    with pytest.raises(BooksUnavailable):
-        await migrate_in_time(f"sqlite:///{tmp_path / 'books.db'}", 60, refuse_to_wait)
+    with pytest.raises(LedgerUnavailable):
+        await migrate_with_retry(f"sqlite:///{tmp_path / 'books.db'}", 60, refuse_to_wait)
 
 
 def refuse_to_wait(problem: str) -> None:
@@ -241,15 +241,15 @@ def refuse_to_wait(problem: str) -> None:
 async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     not_sqlite = tmp_path / "books.db"
     not_sqlite.write_text("this is a letter, and much too long to be mistaken for an empty database " * 20)
-    with pytest.raises(BooksUnavailable, match=r"SQLite file .* does not answer \(file is not a database\)"):
+    with pytest.raises(LedgerUnavailable, match=r"SQLite file .* does not answer \(file is not a database\)"):
         await migrate(f"sqlite:///{not_sqlite}")
 
 
 async def test_sqlite_is_set_up_to_survive_and_to_be_shared(empty_database: NewDatabase) -> None:
     url = empty_database("sqlite")
     await migrate(url)
-    database, path = connect(url), Path(url.removeprefix("sqlite:///"))
-    await SqlBooks(database).write([booked("a")])
+    database, path = open_database(url), Path(url.removeprefix("sqlite:///"))
+    await SqlLedger(database).write([booked("a")])
 
     async def found(connection: AsyncConnection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -272,11 +272,11 @@ async def test_a_reader_of_a_new_file_puts_its_migration_off(empty_database: New
         await asyncio.wait([migrating], timeout=0.3)
         assert not migrating.done()
     await migrating
-    assert await revision(url) == HEAD
+    assert await read_revision(url) == HEAD
 
 
 async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) -> None:
-    database = connect(await asyncio.to_thread(new_database, "postgresql"))
+    database = open_database(await asyncio.to_thread(new_database, "postgresql"))
 
     async def settings(connection: AsyncConnection) -> list[object]:
         names = ("statement_timeout", "idle_in_transaction_session_timeout", "application_name")
@@ -296,8 +296,8 @@ def test_processes_write_to_one_database_at_once(kind: str, new_database: NewDat
 
 
 async def count(url: str) -> int:
-    database = connect(url)
-    found = len([entry async for entry in SqlBooks(database).entries(EVER)])
+    database = open_database(url)
+    found = len([entry async for entry in SqlLedger(database).entries(EVER)])
     await database.close()
     return found
 
@@ -320,7 +320,7 @@ def count_after_crash(url: str) -> int:
 
 async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
     url = await asyncio.to_thread(new_database, "sqlite")
-    one, other = connect(url), connect(url)
+    one, other = open_database(url), open_database(url)
     begun, let_go = asyncio.Event(), asyncio.Event()
 
     async def slow(connection: AsyncConnection) -> None:
@@ -330,26 +330,26 @@ async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
 
     holding = asyncio.create_task(one.together(slow))
     await begun.wait()
-    waiting = asyncio.create_task(SqlBooks(other).write([booked("a")]))
-    assert await SqlBooks(other).settled(["a"]) == set()
+    waiting = asyncio.create_task(SqlLedger(other).write([booked("a")]))
+    assert await SqlLedger(other).settled(["a"]) == set()
     assert not waiting.done()
     let_go.set()
     await asyncio.gather(holding, waiting)
-    assert await SqlBooks(other).settled(["a"]) == {"a"}
+    assert await SqlLedger(other).settled(["a"]) == {"a"}
     await asyncio.gather(one.close(), other.close())
 
 
 async def test_a_caller_that_goes_away_leaves_the_connection_to_others(database: Database) -> None:
-    books = SqlBooks(database)
+    books = SqlLedger(database)
     for turns in range(40):
-        callers = [asyncio.create_task(books.write([booked(f"h{turns}")])) for _ in range(MOST_CONNECTIONS)]
+        callers = [asyncio.create_task(books.write([booked(f"h{turns}")])) for _ in range(MAX_CONNECTIONS)]
         for _ in range(turns):
             await asyncio.sleep(0)
         for caller in callers:
             caller.cancel()
         await asyncio.wait(callers)
-    everyone = [books.usage(UsageQuery(span=EVER)) for _ in range(3 * MOST_CONNECTIONS)]
-    assert len({rows[0].entries for rows in await asyncio.gather(*everyone)}) <= MOST_CONNECTIONS
+    everyone = [books.usage(UsageQuery(span=EVER)) for _ in range(3 * MAX_CONNECTIONS)]
+    assert len({rows[0].entries for rows in await asyncio.gather(*everyone)}) <= MAX_CONNECTIONS
 
 
 async def test_a_gateway_has_one_id_for_all_replicas_and_starts(kind: str, new_database: NewDatabase) -> None:

@@ -7,18 +7,19 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import Database, connect
-from service.adapters.sql.files import SqlFileIndex
-from service.adapters.sql.keys import SqlKeyStore
-from service.adapters.sql.lease import SqlLeases
-from service.adapters.sql.migrate import migrate_in_time
-from service.adapters.sql.replicas import SqlReplicas
-from service.domain.kept import Brought, new_id
-from service.usecases.accounts import AuditRecord, IssuedKey, Recount
-from service.usecases.keep_lease import Holder
-from tests.fakes.books import booked
+from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.file_index import SqlFileIndex
+from service.adapters.sql.key_store import SqlKeyStore
+from service.adapters.sql.leases import SqlLeases
+from service.adapters.sql.ledger import SqlLedger
+from service.adapters.sql.migrate import migrate_with_retry
+from service.adapters.sql.replica_registry import SqlReplicaRegistry
+from service.domain.stored_images import UploadedFile, new_image_id
+from service.usecases.ports.key_store import AuditRecord, IssuedKey
+from service.usecases.ports.leases import LeaseHolder
+from service.usecases.ports.replica_registry import Recount
 from tests.fakes.builders import NOW
+from tests.fakes.ledger import booked
 from tests.support.gateway import PATIENCE
 from tools.helm.table import README
 
@@ -48,7 +49,7 @@ async def execute(url: str, statement: str) -> None:
 def url(empty_database: NewDatabase) -> Iterator[str]:
     """A database whose tables another role made."""
     owner = empty_database("postgresql")
-    asyncio.run(migrate_in_time(owner, PATIENCE, print))
+    asyncio.run(migrate_with_retry(owner, PATIENCE, print))
     for statement in statements():
         asyncio.run(execute(owner, statement))
     place = urlsplit(owner)
@@ -58,16 +59,16 @@ def url(empty_database: NewDatabase) -> Iterator[str]:
 
 async def use_everything(database: Database) -> None:
     """Write, change and delete in every table, as a gateway does."""
-    await SqlBooks(database).write([booked("a")])
+    await SqlLedger(database).write([booked("a")])
 
-    replicas, recount = SqlReplicas(database), Recount(team="search", life="1")
+    replicas, recount = SqlReplicaRegistry(database), Recount(team="search", life="1")
     await replicas.beat("one")
     await replicas.ask("one", recount, None)
     await replicas.report("one", recount)
     await replicas.finish(recount)
     await replicas.leave("one")
 
-    leases, holder = SqlLeases(database), Holder(place="here", token="t", name="one", shared=False)
+    leases, holder = SqlLeases(database), LeaseHolder(place="here", token="t", name="one", shared=False)
     await leases.take(holder, 1.0)
     await leases.free(holder)
 
@@ -79,15 +80,15 @@ async def use_everything(database: Database) -> None:
     await keys.add(key, record)
     await keys.change(key, record)
 
-    files, file_id = SqlFileIndex(database), new_id("search", "png", "0" * 32, "file")
-    await files.add([Brought(id=file_id, filename="fox.png", length=1, at=NOW)])
+    files, file_id = SqlFileIndex(database), new_image_id("search", "png", "0" * 32, "file")
+    await files.add([UploadedFile(id=file_id, filename="fox.png", length=1, at=NOW)])
     await files.delete([file_id])
     await files.expire(NOW, 1.0)
 
 
 def test_it_may_do_all_that_a_gateway_does(url: str) -> None:
     async def use() -> None:
-        database = connect(url)
+        database = open_database(url)
         await use_everything(database)
         await database.close()
 
@@ -97,7 +98,7 @@ def test_it_may_do_all_that_a_gateway_does(url: str) -> None:
 @pytest.mark.parametrize("statement", ["DELETE FROM entries", "UPDATE audit SET actor = 'x'", "CREATE TABLE more ()"])
 def test_it_may_neither_change_what_was_written_nor_make_tables(url: str, statement: str) -> None:
     async def write() -> None:
-        database = connect(url)
+        database = open_database(url)
         await use_everything(database)
         await database.close()
 

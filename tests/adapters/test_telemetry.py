@@ -9,20 +9,20 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from service.adapters.telemetry import OPERATORS, Telemetry, configure_logs
-from service.api.errors import FAILURES, ROWS
+from service.adapters.logs.event_log import OPERATOR_ERROR_CODES, EventLog, configure_logging
+from service.api.http.errors import FAILURES, ROWS
+from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import FailureKind
-from service.domain.health import State
-from service.domain.marks import Verdict
-from service.usecases.events import (
+from service.domain.request_labels import Outcome
+from service.usecases.ports.events import (
     AttemptFinished,
     BreakerChanged,
     Crashed,
     Event,
-    HeadroomHeard,
+    ImageStoreFailed,
     Listening,
+    RateLimitObserved,
     RequestFinished,
-    StoreFailed,
     StoreUnsafe,
 )
 
@@ -58,7 +58,7 @@ def attempt(failure: FailureKind | None) -> AttemptFinished:
     return AttemptFinished(request_id="req_1", backend="openai", model="m", seconds=0.5, failure=failure)
 
 
-HEADROOM = HeadroomHeard(backend="openai", model="m", measure="images", left=1, limit=None)
+HEADROOM = RateLimitObserved(backend="openai", model="m", measure="images", left=1, limit=None)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ HEADROOM = HeadroomHeard(backend="openai", model="m", measure="images", left=1, 
         (request(), {"event": "request", "status": 200, "ms": 1.3, "bytes": 7, "team": "search", "level": "info"}),
         (attempt(FailureKind.BUSY), {"event": "attempt failed", "failure": "busy", "ms": 500.0, "level": "warning"}),
         (Listening(address="http://x", backends=("sandbox",)), {"event": "listening", "backends": ["sandbox"]}),
-        (StoreFailed(request_id="req_1", reason="full"), {"event": "picture not kept", "reason": "full"}),
+        (ImageStoreFailed(request_id="req_1", reason="full"), {"event": "picture not kept", "reason": "full"}),
         (
             StoreUnsafe(store="REDIS_URL", problem="drops", advice="set"),
             {"event": "store unsafe", "store": "REDIS_URL", "problem": "drops", "advice": "set", "level": "warning"},
         ),
         (
-            BreakerChanged(backend="openai", state=State.OPEN, reason=FailureKind.AUTH_FAILED, seconds=60.0),
+            BreakerChanged(backend="openai", state=BreakerState.OPEN, reason=FailureKind.AUTH_FAILED, seconds=60.0),
             {"event": "breaker", "backend": "openai", "state": "open", "reason": "auth_failed", "level": "warning"},
         ),
         (
-            BreakerChanged(backend="openai", state=State.CLOSED, reason=None, seconds=0.0),
+            BreakerChanged(backend="openai", state=BreakerState.CLOSED, reason=None, seconds=0.0),
             {"event": "breaker", "state": "closed", "reason": None, "level": "info"},
         ),
         (Crashed(request_id="req_1", error="KeyError", trace=("a.py:1 f",)), {"event": "crash", "trace": ["a.py:1 f"]}),
@@ -85,8 +85,8 @@ HEADROOM = HeadroomHeard(backend="openai", model="m", measure="images", left=1, 
 )
 def test_each_event_is_one_line_of_json(event: Event, line: dict[str, object]) -> None:
     stream = io.StringIO()
-    configure_logs(stream)
-    Telemetry()(event)
+    configure_logging(stream)
+    EventLog()(event)
     (written,) = stream.getvalue().splitlines()
     assert line.items() <= json.loads(written).items()
 
@@ -94,66 +94,66 @@ def test_each_event_is_one_line_of_json(event: Event, line: dict[str, object]) -
 @pytest.mark.parametrize("event", [request("/health/ready"), attempt(None), HEADROOM])
 def test_what_happens_all_the_time_is_not_written(event: Event) -> None:
     stream = io.StringIO()
-    configure_logs(stream)
-    Telemetry()(event)
+    configure_logging(stream)
+    EventLog()(event)
     assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize(
     ("status", "verdict", "code", "level"),
     [
-        (200, Verdict.SERVED, None, "info"),
-        (400, Verdict.INVALID, "invalid_value", "info"),
-        (400, Verdict.MODERATED, "moderation_blocked", "info"),
-        (401, Verdict.UNAUTHENTICATED, "invalid_api_key", "info"),
-        (429, Verdict.LIMITED, "rate_limit_exceeded", "info"),
-        (429, Verdict.LIMITED, "insufficient_quota", "info"),
-        (499, Verdict.CLIENT_GONE, "client_closed_request", "info"),
-        (504, Verdict.NOT_CACHED, "not_cached", "info"),
-        (404, Verdict.UPSTREAM_REJECTED, "model_not_found", "warning"),
-        (429, Verdict.UPSTREAM_LIMITED, "rate_limit_exceeded", "warning"),
-        (502, Verdict.UPSTREAM_FAILED, "upstream_error", "warning"),
-        (200, Verdict.UPSTREAM_FAILED, "upstream_broken_reply", "warning"),
-        (503, Verdict.UPSTREAM_FAILED, "backend_set_aside", "warning"),
-        (503, Verdict.UNAVAILABLE, "gateway_busy", "warning"),
-        (503, Verdict.UNAVAILABLE, "gateway_shutting_down", "warning"),
-        (502, Verdict.UPSTREAM_FAILED, "upstream_auth_error", "error"),
-        (429, Verdict.UPSTREAM_LIMITED, "insufficient_quota", "error"),
-        (503, Verdict.UNAVAILABLE, "state_unavailable", "error"),
-        (503, Verdict.UNAVAILABLE, "storage_unavailable", "error"),
-        (503, Verdict.UNAVAILABLE, "ledger_unavailable", "error"),
-        (508, Verdict.UPSTREAM_FAILED, "loop_detected", "error"),
-        (500, Verdict.INTERNAL, "internal_error", "error"),
+        (200, Outcome.SERVED, None, "info"),
+        (400, Outcome.INVALID, "invalid_value", "info"),
+        (400, Outcome.MODERATED, "moderation_blocked", "info"),
+        (401, Outcome.UNAUTHENTICATED, "invalid_api_key", "info"),
+        (429, Outcome.LIMITED, "rate_limit_exceeded", "info"),
+        (429, Outcome.LIMITED, "insufficient_quota", "info"),
+        (499, Outcome.CLIENT_GONE, "client_closed_request", "info"),
+        (504, Outcome.NOT_CACHED, "not_cached", "info"),
+        (404, Outcome.UPSTREAM_REJECTED, "model_not_found", "warning"),
+        (429, Outcome.UPSTREAM_LIMITED, "rate_limit_exceeded", "warning"),
+        (502, Outcome.UPSTREAM_FAILED, "upstream_error", "warning"),
+        (200, Outcome.UPSTREAM_FAILED, "upstream_broken_reply", "warning"),
+        (503, Outcome.UPSTREAM_FAILED, "backend_set_aside", "warning"),
+        (503, Outcome.UNAVAILABLE, "gateway_busy", "warning"),
+        (503, Outcome.UNAVAILABLE, "gateway_shutting_down", "warning"),
+        (502, Outcome.UPSTREAM_FAILED, "upstream_auth_error", "error"),
+        (429, Outcome.UPSTREAM_LIMITED, "insufficient_quota", "error"),
+        (503, Outcome.UNAVAILABLE, "state_unavailable", "error"),
+        (503, Outcome.UNAVAILABLE, "storage_unavailable", "error"),
+        (503, Outcome.UNAVAILABLE, "ledger_unavailable", "error"),
+        (508, Outcome.UPSTREAM_FAILED, "loop_detected", "error"),
+        (500, Outcome.INTERNAL, "internal_error", "error"),
     ],
 )
 def test_a_request_is_as_urgent_as_what_has_to_be_done(
-    status: int, verdict: Verdict, code: str | None, level: str
+    status: int, verdict: Outcome, code: str | None, level: str
 ) -> None:
     stream = io.StringIO()
-    configure_logs(stream)
+    configure_logging(stream)
 
     facts = {"error": code} if code else {}
-    Telemetry(sample=0.0 if level != "info" else 1.0)(replace(request(), status=status, verdict=verdict, facts=facts))
+    EventLog(sample=0.0 if level != "info" else 1.0)(replace(request(), status=status, verdict=verdict, facts=facts))
 
     assert json.loads(stream.getvalue())["level"] == level
 
 
 def test_every_code_of_an_operators_error_is_one_that_callers_get() -> None:
-    assert {*OPERATORS} <= {row.code for row in (*ROWS.values(), *FAILURES.values())}
+    assert {*OPERATOR_ERROR_CODES} <= {row.code for row in (*ROWS.values(), *FAILURES.values())}
 
 
 def test_a_terminal_gets_words(capsys: pytest.CaptureFixture[str]) -> None:
     del capsys
     stream = Terminal()
-    configure_logs(stream)
-    Telemetry()(request())
+    configure_logging(stream)
+    EventLog()(request())
     assert "request" in stream.getvalue()
     assert "{" not in stream.getvalue()
 
 
 def test_the_servers_own_warnings_have_the_same_form() -> None:
     stream = io.StringIO()
-    configure_logs(stream)
+    configure_logging(stream)
     logging.getLogger("uvicorn.error").warning("Exceeded limit")
     assert json.loads(stream.getvalue())["event"] == "Exceeded limit"
 
@@ -161,8 +161,8 @@ def test_the_servers_own_warnings_have_the_same_form() -> None:
 @pytest.mark.parametrize("words", ["a caf\xe9", "\x9b31m", "half \ud800", "a\nb\x1b[31m", {1: {"\xe9"}}, object()])
 def test_a_line_is_ascii_whatever_is_in_it(words: object) -> None:
     stream = io.StringIO()
-    configure_logs(stream)
-    Telemetry()(replace(request(), facts={"prompt": words}))
+    configure_logging(stream)
+    EventLog()(replace(request(), facts={"prompt": words}))
     (written,) = stream.getvalue().splitlines()
     assert written.isascii()
     assert written.isprintable()
@@ -172,8 +172,8 @@ def test_a_line_is_ascii_whatever_is_in_it(words: object) -> None:
 def sampled(sample: float, status: int) -> list[str]:
     """Which of 1,000 requests are written down."""
     stream = io.StringIO()
-    configure_logs(stream)
-    telemetry = Telemetry(sample)
+    configure_logging(stream)
+    telemetry = EventLog(sample)
     for number in range(1_000):
         telemetry(replace(request(), request_id=f"req_{number}", status=status))
     return [json.loads(line)["request_id"] for line in stream.getvalue().splitlines()]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from service.adapters.redis.ledger import RedisLedger
-from service.adapters.redis.line import Argument
-from service.adapters.redis.script import Script, Scripts
-from service.adapters.redis.turnstile import RedisTurnstile
-from service.domain.refusals import SECOND
-from tests.fakes.ledger import NOW
+from service.adapters.redis.connection_pool import Argument
+from service.adapters.redis.lua_scripts import Script, ScriptRunner
+from service.adapters.redis.quota_store import RedisQuotaStore
+from service.adapters.redis.shared_health import RedisSharedHealth
+from service.domain.limit_errors import SECOND
+from tests.fakes.quota_store import NOW
 from tests.support.ledgers import PATIENCE
 
 ASKS_THE_TIME = "redis.call('TIME')"
@@ -35,7 +35,7 @@ def clocked(script: Script) -> Script:
 class Clock:
     """A server's time, in microseconds since 1970, for every key that is named in front."""
 
-    scripts: Scripts
+    scripts: ScriptRunner
     now: int = NOW
 
     async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:
@@ -49,7 +49,7 @@ class Clock:
         await self.scripts.close()
 
 
-class ClockedLedger(RedisLedger):
+class ClockedLedger(RedisQuotaStore):
     """The real ledger; `now` is its clock."""
 
     def __init__(self, url: str) -> None:
@@ -66,7 +66,7 @@ class ClockedLedger(RedisLedger):
         self.clock.now = now
 
 
-class ClockedTurnstile(RedisTurnstile):
+class ClockedTurnstile(RedisSharedHealth):
     """The real turnstile; `now` is its clock."""
 
     def __init__(self, url: str) -> None:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import pytest
 
 from service.adapters.backends.dialect import Dialect
-from service.adapters.backends.http import HttpBackend, HttpSettings
+from service.adapters.backends.http import HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
-from service.adapters.backends.sandbox import SandboxBackend, SandboxSettings
+from service.adapters.backends.sandbox.backend import SandboxBackend, SandboxSettings
 from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Size, Spec
-from service.domain.outcomes import Purchase
-from service.usecases.ports import Backend
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import Generation
+from service.domain.image_spec import Size, Spec
+from service.usecases.ports.backends import Backend
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.backends import FakeBackend, call
-from tests.fakes.builders import failure, price, purchase, route, spec
+from tests.fakes.builders import build_generation, failure, price, route, spec
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
 
@@ -38,7 +38,7 @@ class Stage:
 
 @asynccontextmanager
 async def over_http(vendor: Simulator, dialect: Dialect) -> AsyncIterator[HttpBackend]:
-    backend = HttpBackend(HttpSettings(base_url=vendor.base_url, api_key="sk-operator"), dialect)
+    backend = HttpBackend(HttpBackendSettings(base_url=vendor.base_url, api_key="sk-operator"), dialect)
     try:
         yield backend
     finally:
@@ -49,7 +49,7 @@ async def over_http(vendor: Simulator, dialect: Dialect) -> AsyncIterator[HttpBa
 async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_sim: Simulator) -> AsyncIterator[Stage]:
     match request.param:
         case "fake":
-            fake = FakeBackend(purchase("one", "two"))
+            fake = FakeBackend(build_generation("one", "two"))
             yield Stage(fake, "x", lambda: fake.reply_next(failure(FailureKind.QUOTA_EXHAUSTED)))
         case "sandbox":
             broke = SandboxSettings(obey_prompt=True)
@@ -66,7 +66,7 @@ async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_
 
 async def test_it_delivers_as_many_pictures_as_were_ordered(stage: Stage) -> None:
     outcome = await call(stage.backend, stage.order(spec(n=2, size=SIZE)))
-    assert isinstance(outcome, Purchase), outcome
+    assert isinstance(outcome, Generation), outcome
     assert len({bytes(picture.base64) for picture in outcome.pictures}) == 2
     assert outcome.size in {SIZE, None}
 

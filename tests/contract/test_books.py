@@ -12,27 +12,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from service.adapters.sql.books import CHUNK, MOST_LISTED, SqlBooks
-from service.adapters.sql.engine import MOST_CONNECTIONS, connect
-from service.domain.errors import BooksUnavailable, InvalidValue
-from service.domain.ledger import Basis, Entry, Status
-from service.usecases.accounts import GROUPS, Books, Span, UsageQuery, UsageRow
-from tests.fakes.books import FakeBooks, booked
+from service.adapters.sql.database import MAX_CONNECTIONS, open_database
+from service.adapters.sql.ledger import CHUNK, MAX_LISTED, SqlLedger
+from service.domain.errors import InvalidValue, LedgerUnavailable
+from service.domain.ledger import Basis, Entry, EntryStatus
+from service.usecases.ports.ledger import GROUPS, EntryFilter, Ledger, UsageQuery, UsageRow
+from tests.fakes.ledger import FakeLedger, booked
 from tests.support.profiles import examples
 
 pytest_plugins = ["tests.support.databases"]
 
 DAY = 86_400_000_000
 NOON = 1_794_744_000_000_000  # 2026-11-15T12:00:00Z
-MONTH = Span(since=1_793_491_200_000_000, until=1_793_491_200_000_000 + 30 * DAY)  # November 2026
-EVER = Span(since=0, until=2**62)
+MONTH = EntryFilter(since=1_793_491_200_000_000, until=1_793_491_200_000_000 + 30 * DAY)  # November 2026
+EVER = EntryFilter(since=0, until=2**62)
 FULL = booked(
     "full",
     operation="edit",
     n=4,
     cost=2**53 + 1,
     basis=Basis.ESTIMATED,
-    status=Status.LOST,
+    status=EntryStatus.LOST,
     tier="auto",
     resolved_tier="xhigh",
     size="3840x2160",
@@ -49,30 +49,30 @@ FULL = booked(
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
-async def books(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Books]:
+async def books(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
     if request.param == "fake":
-        yield FakeBooks()
+        yield FakeLedger()
         return
-    database = connect(await asyncio.to_thread(new_database, request.param))
-    yield SqlBooks(database)
+    database = open_database(await asyncio.to_thread(new_database, request.param))
+    yield SqlLedger(database)
     await database.close()
 
 
-async def read(books: Books, span: Span = EVER) -> list[Entry]:
+async def read(books: Ledger, span: EntryFilter = EVER) -> list[Entry]:
     return [entry async for entry in books.entries(span)]
 
 
-async def asked(books: Books, *by: str, span: Span = EVER) -> list[UsageRow]:
+async def asked(books: Ledger, *by: str, span: EntryFilter = EVER) -> list[UsageRow]:
     return list(await books.usage(UsageQuery(span=span, by=by)))
 
 
-async def test_an_entry_comes_back_as_it_was(books: Books) -> None:
+async def test_an_entry_comes_back_as_it_was(books: Ledger) -> None:
     plain = booked("plain", resolved_tier=None)
     await books.write([FULL, plain])
     assert await read(books) == [FULL, plain]
 
 
-async def test_a_hold_is_booked_once(books: Books) -> None:
+async def test_a_hold_is_booked_once(books: Ledger) -> None:
     await books.write([booked("a", cost=1), booked("a", cost=2), booked("b")])
     await books.write([booked("a", cost=3), booked("c")])
     assert [(entry.hold_id, entry.cost) for entry in await read(books)] == [
@@ -82,19 +82,19 @@ async def test_a_hold_is_booked_once(books: Books) -> None:
     ]
 
 
-async def test_nothing_can_be_written(books: Books) -> None:
+async def test_nothing_can_be_written(books: Ledger) -> None:
     await books.write([])
     assert await read(books) == []
 
 
-async def test_writers_of_the_same_entries_do_not_get_into_each_others_way(books: Books) -> None:
+async def test_writers_of_the_same_entries_do_not_get_into_each_others_way(books: Ledger) -> None:
     entries = [booked(f"h{number:03}") for number in range(200)]
     dice = random.Random(7)  # noqa: S311 (an order, not a secret)
     await asyncio.gather(*(books.write(dice.sample(entries, 150)) for _ in range(16)), books.write(entries))
     assert await read(books) == entries
 
 
-async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Books) -> None:
+async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Ledger) -> None:
     await books.write(
         [
             booked("now", cost=1, held_at=NOON),
@@ -133,20 +133,20 @@ async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Book
     }
 
 
-async def test_who_spent_nothing_has_no_scopes(books: Books) -> None:
+async def test_who_spent_nothing_has_no_scopes(books: Ledger) -> None:
     await books.write([booked("hit", cost=0)])
     spent = await books.spent("design", NOON)
     assert (spent.day, spent.month) == ({}, {})
 
 
-async def test_settled_are_the_holds_with_an_entry(books: Books) -> None:
+async def test_settled_are_the_holds_with_an_entry(books: Ledger) -> None:
     await books.write([booked(f"h{number}") for number in range(3)])
-    asked = {f"h{number}" for number in range(2, 2 * MOST_LISTED + 7)}
+    asked = {f"h{number}" for number in range(2, 2 * MAX_LISTED + 7)}
     assert set(await books.settled(asked)) == {"h2"}
     assert set(await books.settled([])) == set()
 
 
-async def test_usage_adds_up(books: Books) -> None:
+async def test_usage_adds_up(books: Ledger) -> None:
     await books.write(
         [
             FULL,
@@ -169,7 +169,7 @@ async def test_usage_adds_up(books: Books) -> None:
 
 
 @pytest.mark.parametrize("by", [(), ("team",), ("size",), ("day", "tag:project")])
-async def test_usage_of_nothing_is_nothing(books: Books, by: tuple[str, ...]) -> None:
+async def test_usage_of_nothing_is_nothing(books: Ledger, by: tuple[str, ...]) -> None:
     await books.write([booked("elsewhere", held_at=MONTH.until)])
     assert await asked(books, *by, span=MONTH) == []
 
@@ -194,7 +194,7 @@ async def test_usage_of_nothing_is_nothing(books: Books, by: tuple[str, ...]) ->
         ("tag:nobody-has-this", None),
     ],
 )
-async def test_usage_by_each_name(books: Books, name: str, value: str | None) -> None:
+async def test_usage_by_each_name(books: Ledger, name: str, value: str | None) -> None:
     await books.write([FULL])
     assert [row.group for row in await asked(books, name)] == [(value,)]
 
@@ -205,7 +205,7 @@ def test_every_group_is_tried() -> None:
     assert tried >= GROUPS
 
 
-async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(books: Books) -> None:
+async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(books: Ledger) -> None:
     tiers = ("low", None, "max", "Low", "élan", "high")
     await books.write([booked(f"h{at}", resolved_tier=tier, n=at + 1) for at, tier in enumerate(tiers)])
     rows = await asked(books, "tier", "team")
@@ -219,11 +219,11 @@ async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(bo
     ]
 
 
-async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(books: Books) -> None:
+async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(books: Ledger) -> None:
     times = (NOON - 1, NOON, NOON + 1, NOON + 2)
     await books.write([booked(f"h{at}", held_at=time, n=10**at) for at, time in enumerate(times)])
     await books.write([booked("other", held_at=NOON, team="ads", n=10_000)])
-    span = Span(since=NOON, until=NOON + 2)
+    span = EntryFilter(since=NOON, until=NOON + 2)
     for by in ((), ("team",), ("cache",)):
         assert sum(row.images for row in await asked(books, *by, span=span)) == 10_110
         assert sum(row.images for row in await asked(books, *by, span=replace(span, team="design"))) == 110
@@ -231,7 +231,7 @@ async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(books: B
     assert [entry.hold_id for entry in await read(books, replace(span, team="ads"))] == ["other"]
 
 
-async def test_a_team_may_ask_about_all_times(books: Books) -> None:
+async def test_a_team_may_ask_about_all_times(books: Ledger) -> None:
     await books.write([booked("early", held_at=0), booked("late", held_at=MONTH.until), booked("x", team="ads")])
     days = await asked(books, "day", span=replace(EVER, team="design"))
     assert [row.group for row in days] == [("1970-01-01",), ("2026-12-01",)]
@@ -240,23 +240,23 @@ async def test_a_team_may_ask_about_all_times(books: Books) -> None:
 @pytest.mark.parametrize(
     "name", ["", "hold_id", "tags", "resolved_tier", "team; drop", "tag:", 'tag:a"b', "tag:a'b", "tag:" + "x" * 65]
 )
-async def test_usage_by_anything_else_is_refused(books: Books, name: str) -> None:
+async def test_usage_by_anything_else_is_refused(books: Ledger, name: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         await asked(books, "team", name)
     assert refused.value.param == "group_by"
 
 
 @pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
-async def test_entries_are_read_in_order_however_many_have_one_time(books: Books, count: int) -> None:
+async def test_entries_are_read_in_order_however_many_have_one_time(books: Ledger, count: int) -> None:
     entries = [booked(f"h{number:05}", held_at=NOON + number // 700) for number in range(count)]
     dice = random.Random(7)  # noqa: S311 (an order, not a secret)
     await books.write(dice.sample(entries, count))
     assert await read(books) == entries
 
 
-async def test_readers_in_the_middle_hold_nothing_back(books: Books) -> None:
+async def test_readers_in_the_middle_hold_nothing_back(books: Ledger) -> None:
     await books.write([booked(f"h{number}") for number in range(3)])
-    readers = [books.entries(EVER) for _ in range(2 * MOST_CONNECTIONS)]
+    readers = [books.entries(EVER) for _ in range(2 * MAX_CONNECTIONS)]
     for reader in readers:
         await anext(reader)
     await books.write([booked("while they read")])
@@ -266,7 +266,7 @@ async def test_readers_in_the_middle_hold_nothing_back(books: Books) -> None:
             pass
 
 
-async def test_callers_that_go_away_take_nothing_with_them(books: Books) -> None:
+async def test_callers_that_go_away_take_nothing_with_them(books: Ledger) -> None:
     entries = iter(booked(f"h{number}") for number in range(10_000))
     for turns in range(60):
         task = asyncio.create_task(books.write(list(islice(entries, 20))))
@@ -276,22 +276,22 @@ async def test_callers_that_go_away_take_nothing_with_them(books: Books) -> None
         await asyncio.wait([task])
     written = len(await read(books))
     assert written % 20 == 0
-    await asyncio.gather(*(asked(books) for _ in range(2 * MOST_CONNECTIONS)))
+    await asyncio.gather(*(asked(books) for _ in range(2 * MAX_CONNECTIONS)))
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
-async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[Books]:
+async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
     if request.param == "fake":
-        fake = FakeBooks()
+        fake = FakeLedger()
         fake.down = True
         yield fake
         return
-    database = connect(absent_database(request.param))
-    yield SqlBooks(database)
+    database = open_database(absent_database(request.param))
+    yield SqlLedger(database)
     await database.close()
 
 
-async def test_books_that_are_down_say_so_and_nothing_else(no_books: Books) -> None:
+async def test_books_that_are_down_say_so_and_nothing_else(no_books: Ledger) -> None:
     verbs: list[Any] = [
         no_books.write([FULL]),
         no_books.spent("design", NOON),
@@ -300,7 +300,7 @@ async def test_books_that_are_down_say_so_and_nothing_else(no_books: Books) -> N
         read(no_books),
     ]
     for verb in verbs:
-        with pytest.raises(BooksUnavailable) as told:
+        with pytest.raises(LedgerUnavailable) as told:
             await verb
         assert told.value.message == "The ledger of record does not answer."
 
@@ -318,7 +318,7 @@ entry = some.builds(
     size=few([None, "1024x1024"]),
     cache=few(["miss", "hit"]),
     basis=few(list(Basis)),
-    status=few(list(Status)),
+    status=few(list(EntryStatus)),
     n=some.integers(1, 10),
     cost=some.integers(0, 10**12),
     saved=some.integers(0, 10**12),
@@ -332,7 +332,7 @@ entry = some.builds(
 query = some.builds(
     UsageQuery,
     span=some.builds(
-        Span,
+        EntryFilter,
         since=few([0, MONTH.since, NOON]),
         until=few([NOON, NOON + 1, MONTH.until, 2**62]),
         team=few([None, "design"]),
@@ -352,8 +352,8 @@ def test_sql_agrees_with_the_fake(kind: str, new_database: Callable[[str], str])
 
 
 async def compared(url: str, batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
-    database, fake = connect(url), FakeBooks()
-    real = SqlBooks(database)
+    database, fake = open_database(url), FakeLedger()
+    real = SqlLedger(database)
     for batch in batches:
         await real.write(batch)
         await fake.write(batch)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.adapters.sql.engine import connect
-from service.adapters.sql.files import SqlFileIndex
-from service.domain.errors import BooksUnavailable
-from service.domain.kept import BROUGHT, Brought, mark_team, new_id
-from service.usecases.ports import FileIndex, FileQuery
-from tests.fakes.files import FakeFileIndex
+from service.adapters.sql.database import open_database
+from service.adapters.sql.file_index import SqlFileIndex
+from service.domain.errors import LedgerUnavailable
+from service.domain.stored_images import UPLOADED, UploadedFile, build_team_digest, new_image_id
+from service.usecases.ports.file_index import FileIndex, FileQuery
+from tests.fakes.file_index import FakeFileIndex
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -25,18 +25,18 @@ async def index(request: pytest.FixtureRequest, new_database: Callable[[str], st
     if request.param == "fake":
         yield FakeFileIndex()
         return
-    database = connect(await asyncio.to_thread(new_database, request.param))
+    database = open_database(await asyncio.to_thread(new_database, request.param))
     yield SqlFileIndex(database)
     await database.close()
 
 
-def brought(number: int, age: float = 0, team: str = "search", seconds: int | None = None) -> Brought:
-    picture = new_id(team, "png", f"{number:032x}", BROUGHT, seconds)
-    return Brought(id=picture, filename=f"fox {number} é.png", length=2**33, at=NOW - timedelta(seconds=age))
+def brought(number: int, age: float = 0, team: str = "search", seconds: int | None = None) -> UploadedFile:
+    picture = new_image_id(team, "png", f"{number:032x}", UPLOADED, seconds)
+    return UploadedFile(id=picture, filename=f"fox {number} é.png", length=2**33, at=NOW - timedelta(seconds=age))
 
 
 def query(**changes: Any) -> FileQuery:
-    usual: dict[str, Any] = {"mark": mark_team("search"), "now": NOW, "keep_seconds": 30 * DAY, "most": 10}
+    usual: dict[str, Any] = {"mark": build_team_digest("search"), "now": NOW, "keep_seconds": 30 * DAY, "most": 10}
     return FileQuery(**usual | {"descending": True} | changes)
 
 
@@ -78,8 +78,8 @@ async def test_a_team_sees_its_own(index: FileIndex) -> None:
     await index.add([mine, theirs])
 
     assert await index.page(query()) == [mine]
-    assert await index.page(query(mark=mark_team("ads"))) == [theirs]
-    assert await index.page(query(mark=mark_team("nobody"))) == []
+    assert await index.page(query(mark=build_team_digest("ads"))) == [theirs]
+    assert await index.page(query(mark=build_team_digest("nobody"))) == []
     assert await index.page(query(after=theirs.id)) is None
     assert await index.page(query(after=brought(3).id)) is None
 
@@ -100,7 +100,7 @@ async def test_a_file_is_listed_as_long_as_it_is_kept(index: FileIndex) -> None:
 async def test_what_is_known_already_is_left_as_it_is(index: FileIndex) -> None:
     file = brought(1)
     await asyncio.gather(*(index.add([file, brought(2)]) for _ in range(5)))
-    await index.add([Brought(id=file.id, filename="other", length=1, at=NOW)])
+    await index.add([UploadedFile(id=file.id, filename="other", length=1, at=NOW)])
     await index.add([])
 
     assert await index.page(query(descending=False)) == [file, brought(2)]
@@ -128,7 +128,7 @@ async def no_index(request: pytest.FixtureRequest, absent_database: Callable[[st
         fake.down = True
         yield fake
         return
-    database = connect(await asyncio.to_thread(absent_database, request.param))
+    database = open_database(await asyncio.to_thread(absent_database, request.param))
     yield SqlFileIndex(database)
     await database.close()
 
@@ -147,5 +147,5 @@ async def test_an_index_that_is_down_says_so(no_index: FileIndex) -> None:
         no_index.expire(NOW, DAY),
     ]
     for verb in verbs:
-        with pytest.raises(BooksUnavailable):
+        with pytest.raises(LedgerUnavailable):
             await verb

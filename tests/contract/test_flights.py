@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.domain.outcomes import Purchase
-from service.usecases.flights import Boarding, Flights, Landing, Seat
+from service.domain.generation import Generation
+from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, Role
 from tests.fakes.flights import FakeFlights
 from tests.support.cluster import CLUSTER
 from tests.support.flying import BROUGHT, LANDED, LEASE, OVER, Airport, a_series, airport_on
 from tests.support.keeping import PIXELS, picture, result
 from tests.support.profiles import examples
 
-LEAD, WAIT, _, LOST = (Boarding(seat=seat) for seat in Seat)
+LEAD, WAIT, _, LOST = (FlightStatus(seat=seat) for seat in Role)
 BLOCKED = Failure(
     kind=FailureKind.MODERATION_BLOCKED,
     message="Refusé: “no” 🦊",
@@ -51,13 +51,13 @@ async def test_the_first_leads_and_the_others_wait(airport: Airport) -> None:
 async def test_of_many_at_once_on_several_replicas_one_leads(airport: Airport) -> None:
     leases = [LEASE + number % REPLICAS for number in range(RACERS)]
     seats = await asyncio.gather(*(airport.board(f"owner-{number}", lease) for number, lease in enumerate(leases)))
-    assert Counter(each.seat for each in seats) == {Seat.LEAD: 1, Seat.WAIT: RACERS - 1}
+    assert Counter(each.seat for each in seats) == {Role.LEAD: 1, Role.WAIT: RACERS - 1}
 
 
 async def test_of_many_who_find_the_leader_gone_one_leads(airport: Airport) -> None:
     await airport.board("gone", OVER)
     seats = await asyncio.gather(*(airport.board(f"owner-{number}") for number in range(RACERS)))
-    assert Counter(each.seat for each in seats) == {Seat.LEAD: 1, Seat.WAIT: RACERS - 1}
+    assert Counter(each.seat for each in seats) == {Role.LEAD: 1, Role.WAIT: RACERS - 1}
 
 
 async def test_a_flight_that_was_sent_is_led_by_nobody_else(airport: Airport) -> None:
@@ -75,7 +75,7 @@ async def test_a_landing_is_told_to_everybody(airport: Airport, failure: Failure
     for _ in range(2):
         await airport.land("one", failure)
     for owner in ("one", "two"):
-        told = Boarding(seat=Seat.LANDED, failure=failure) if failure else LANDED
+        told = FlightStatus(seat=Role.LANDED, failure=failure) if failure else LANDED
         assert await airport.board(owner) == told
 
 
@@ -87,7 +87,7 @@ async def test_a_landing_is_the_end(airport: Airport) -> None:
     await airport.land("two")
     with pytest.raises(StateUnavailable, match="not led"):
         await airport.sent("one")
-    assert await airport.board("two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+    assert await airport.board("two") == FlightStatus(seat=Role.LANDED, failure=BLOCKED)
     await airport.land("one")
     assert await airport.board("two") == LANDED
 
@@ -95,7 +95,7 @@ async def test_a_landing_is_the_end(airport: Airport) -> None:
 async def test_a_landing_is_told_longer_to_who_asks_again(airport: Airport) -> None:
     await airport.board("one")
     await airport.land("one", BLOCKED, 0, again_seconds=60)
-    assert await airport.board("two", again=True) == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+    assert await airport.board("two", again=True) == FlightStatus(seat=Role.LANDED, failure=BLOCKED)
     assert await airport.board("two") == LEAD
     assert await airport.board("three", again=True) == WAIT
     await airport.land("two", seconds=0, again_seconds=60)
@@ -113,8 +113,8 @@ async def test_a_remembered_failure_is_told_instead_of_leading(airport: Airport)
     assert await airport.recall("search-1 a fox") is None
     await airport.remember("search-1 a fox", BLOCKED)
     assert await airport.recall("search-1 a fox") == BLOCKED
-    assert await airport.board("one", mark="a", failure="search-1 a fox") == Boarding(
-        seat=Seat.LANDED, mark="a", failure=BLOCKED
+    assert await airport.board("one", mark="a", failure="search-1 a fox") == FlightStatus(
+        seat=Role.LANDED, mark="a", failure=BLOCKED
     )
     assert await airport.board("one", failure="search-2 a fox") == LEAD
     assert await airport.board("one", failure="search-1 a fox") == LEAD
@@ -259,7 +259,7 @@ async def test_nothing_is_handed_over_where_nobody_waits(airport: Airport) -> No
 
 async def test_a_result_of_many_pieces_is_handed_over_whole(airport: Airport) -> None:
     pixels = PIXELS * 600  # more than two pieces
-    large = result(purchase=Purchase(pictures=(picture(pixels), picture(pixels[::-1]))))
+    large = result(purchase=Generation(pictures=(picture(pixels), picture(pixels[::-1]))))
     await airport.board("one")
     await airport.board("two")
     assert await airport.hand_over("one", large)
@@ -353,7 +353,7 @@ async def test_a_lost_flight_is_found_when_its_leader_speaks(airport: Airport, s
     assert await airport.board("two") == WAIT
     await airport.sent("one", OVER)
     await airport.land("one", BLOCKED)
-    assert await airport.board("two") == Boarding(seat=Seat.LANDED, failure=BLOCKED)
+    assert await airport.board("two") == FlightStatus(seat=Role.LANDED, failure=BLOCKED)
 
 
 async def test_without_a_flight_there_is_nothing_to_lead(airport: Airport) -> None:
@@ -384,7 +384,7 @@ async def test_without_the_store_nobody_is_admitted(kind: str) -> None:
         with pytest.raises(StateUnavailable, match="does not answer"):
             await call("search", "f1", "one")
     with pytest.raises(StateUnavailable, match="does not answer"):
-        await flights.land("search", "f1", "one", Landing(result=BROUGHT, seconds=1, again_seconds=1))
+        await flights.land("search", "f1", "one", FlightResult(result=BROUGHT, seconds=1, again_seconds=1))
     with pytest.raises(StateUnavailable, match="does not answer"):
         await flights.follow("search", "a fox", "f1", 1, again=True)
     if isinstance(flights, RedisFlights):
@@ -414,7 +414,7 @@ async def compare(kind: str, url: str, steps: list[tuple[str, str, float]]) -> N
             assert await told(real, *step) == await told(fake, *step)
 
 
-async def told(airport: Airport, verb: str, owner: str, lease: float) -> Boarding | str | None:
+async def told(airport: Airport, verb: str, owner: str, lease: float) -> FlightStatus | str | None:
     match verb:
         case "board":
             return await airport.board(owner, lease, mark=owner)

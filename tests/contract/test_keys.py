@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from service.adapters.sql.engine import connect
-from service.adapters.sql.keys import SqlKeyStore
-from service.domain.allowances import Allowance
-from service.domain.errors import BooksUnavailable, InvalidValue, KeyNotFound
+from service.adapters.sql.database import open_database
+from service.adapters.sql.key_store import SqlKeyStore
+from service.domain.errors import InvalidValue, KeyNotFound, LedgerUnavailable
+from service.domain.key_allowances import Allowance
 from service.domain.limits import Limits
-from service.usecases.accounts import AuditRecord, IssuedKey, KeyStore
-from tests.fakes.keys import FakeKeyStore
+from service.usecases.ports.key_store import AuditRecord, IssuedKey, KeyStore
+from tests.fakes.key_store import FakeKeyStore
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -26,7 +26,7 @@ async def store(request: pytest.FixtureRequest, new_database: Callable[[str], st
     if request.param == "fake":
         yield FakeKeyStore()
         return
-    database = connect(await asyncio.to_thread(new_database, request.param))
+    database = open_database(await asyncio.to_thread(new_database, request.param))
     yield SqlKeyStore(database)
     await database.close()
 
@@ -148,7 +148,7 @@ async def no_store(request: pytest.FixtureRequest, absent_database: Callable[[st
         fake.down = True
         yield fake
         return
-    database = connect(await asyncio.to_thread(absent_database, request.param))
+    database = open_database(await asyncio.to_thread(absent_database, request.param))
     yield SqlKeyStore(database)
     await database.close()
 
@@ -163,6 +163,6 @@ async def test_a_store_that_is_down_says_so_and_nothing_else(no_store: KeyStore)
         no_store.records(1),
     ]
     for verb in verbs:
-        with pytest.raises(BooksUnavailable) as told:
+        with pytest.raises(LedgerUnavailable) as told:
             await verb
         assert told.value.message == "The ledger of record does not answer."

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.adapters.sql.engine import connect
-from service.adapters.sql.lease import SqlLeases
-from service.domain.errors import BooksUnavailable
-from service.usecases.keep_lease import Holder, Leases
+from service.adapters.sql.database import open_database
+from service.adapters.sql.leases import SqlLeases
+from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.leases import LeaseHolder, Leases
 from tests.fakes.leases import FakeLeases
 
 pytest_plugins = ["tests.support.databases"]
@@ -17,12 +17,12 @@ pytest_plugins = ["tests.support.databases"]
 HOUR = 3600.0
 OVER = -1.0
 """Seconds for which a lease is taken that is over already: no test waits for one."""
-ONE = Holder(place="here", token="1", name="gw-1, process 7", shared=False)
-OTHER = Holder(place="there", token="2", name="gw-2, process 7", shared=False)
+ONE = LeaseHolder(place="here", token="1", name="gw-1, process 7", shared=False)
+OTHER = LeaseHolder(place="there", token="2", name="gw-2, process 7", shared=False)
 AGAIN = replace(ONE, token="3")
 """The next process on the same folder."""
-TOGETHER = Holder(place="4", token="4", name="gw-4, process 7", shared=True)
-PEER = Holder(place="5", token="5", name="gw-5, process 7", shared=True)
+TOGETHER = LeaseHolder(place="4", token="4", name="gw-4, process 7", shared=True)
+PEER = LeaseHolder(place="5", token="5", name="gw-5, process 7", shared=True)
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
@@ -30,7 +30,7 @@ async def leases(request: pytest.FixtureRequest, new_database: Callable[[str], s
     if request.param == "fake":
         yield FakeLeases()
         return
-    database = connect(await asyncio.to_thread(new_database, request.param))
+    database = open_database(await asyncio.to_thread(new_database, request.param))
     yield SqlLeases(database)
     await database.close()
 
@@ -46,13 +46,15 @@ async def leases(request: pytest.FixtureRequest, new_database: Callable[[str], s
         (TOGETHER, ONE, False),
     ],
 )
-async def test_who_may_have_it_while_it_is_held(leases: Leases, first: Holder, second: Holder, taken: bool) -> None:
+async def test_who_may_have_it_while_it_is_held(
+    leases: Leases, first: LeaseHolder, second: LeaseHolder, taken: bool
+) -> None:
     await leases.take(first, HOUR)
     assert (await leases.take(second, HOUR)).token == (second if taken else first).token
 
 
 @pytest.mark.parametrize("second", [AGAIN, OTHER, TOGETHER])
-async def test_anybody_may_have_it_once_it_is_over(leases: Leases, second: Holder) -> None:
+async def test_anybody_may_have_it_once_it_is_over(leases: Leases, second: LeaseHolder) -> None:
     await leases.take(ONE, OVER)
     assert (await leases.take(second, HOUR)).token == second.token
 
@@ -97,12 +99,12 @@ async def test_a_database_that_is_away_is_told(kind: str, absent_database: Calla
     if kind == "fake":
         leases: Leases = FakeLeases()
         leases.down = True  # type: ignore[attr-defined]
-        with pytest.raises(BooksUnavailable):
+        with pytest.raises(LedgerUnavailable):
             await leases.take(ONE, HOUR)
         return
-    database = connect(await asyncio.to_thread(absent_database, kind))
-    with pytest.raises(BooksUnavailable):
+    database = open_database(await asyncio.to_thread(absent_database, kind))
+    with pytest.raises(LedgerUnavailable):
         await SqlLeases(database).take(ONE, HOUR)
-    with pytest.raises(BooksUnavailable):
+    with pytest.raises(LedgerUnavailable):
         await SqlLeases(database).free(ONE)
     await database.close()

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import HoldState, Status
+from service.domain.ledger import EntryStatus, HoldState
 from service.domain.limits import TEAM, Limit, Measure
-from service.usecases.accounts import CountersLost, Posted, Spent
+from service.usecases.ports.ledger import Spent
+from service.usecases.ports.quota_store import CountersLost, PostResult
 from tests.support.cluster import CLUSTER
 from tests.support.ledgers import CENT, HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 
@@ -171,7 +172,7 @@ async def test_pending_holds_are_sent_all_or_none(stage: Stage) -> None:
     for wrong in (over.hold_id, "never held"):
         with pytest.raises(StateUnavailable):
             await stage.ledger.send(stage.team, [one.hold_id, wrong])
-    assert await stage.ledger.post(one.entry) == Posted(state=PENDING)
+    assert await stage.ledger.post(one.entry) == PostResult(state=PENDING)
     for _ in range(2):
         await stage.ledger.send(stage.team, [one.hold_id, other.hold_id])
     assert (await stage.ledger.post(one.entry)).state is POSTED
@@ -180,10 +181,10 @@ async def test_pending_holds_are_sent_all_or_none(stage: Stage) -> None:
 async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: Stage) -> None:
     claim = stage.claim(scopes=(*SCOPES, LOW))
     admission = await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
-    cost = replace(claim.entry, cost=7 * CENT, resolved_tier="low", status=Status.DELIVERED)
+    cost = replace(claim.entry, cost=7 * CENT, resolved_tier="low", status=EntryStatus.DELIVERED)
     posted = await stage.ledger.post(cost)
     assert (posted.state, posted.held_at) == (POSTED, admission.held_at)
-    assert await stage.ledger.post(cost) == Posted(state=POSTED)
+    assert await stage.ledger.post(cost) == PostResult(state=POSTED)
     for measure in (Measure.DAY, Measure.MONTH):
         assert [await stage.used(measure, scope) for scope in (*SCOPES, LOW)] == [*[7 * CENT] * 3, 0, 7 * CENT]
     assert [await stage.used(Measure.CONCURRENT, scope) for scope in SCOPES] == [0, 0, 0, 0]
@@ -266,7 +267,7 @@ async def test_a_voided_hold_leaves_no_trace(stage: Stage, state: HoldState) -> 
     claim = stage.claim()
     await stage.ledger.hold(stage.team, [claim], [], state=state)
     assert [await stage.ledger.void(stage.team, claim.hold_id) for _ in range(2)] == [VOIDED, VOIDED]
-    assert await stage.ledger.post(claim.entry) == Posted(state=VOIDED)
+    assert await stage.ledger.post(claim.entry) == PostResult(state=VOIDED)
     assert (await stage.used(), await stage.used(Measure.CONCURRENT), await stage.entries()) == (0, 0, [])
 
 
@@ -281,7 +282,7 @@ async def test_what_was_posted_is_not_voided(stage: Stage) -> None:
 async def test_a_hold_that_was_lost_is_booked_all_the_same(stage: Stage) -> None:
     claim = stage.claim()
     posted = await stage.ledger.post(claim.entry)
-    assert (posted.state, await stage.ledger.post(claim.entry)) == (POSTED, Posted(state=POSTED))
+    assert (posted.state, await stage.ledger.post(claim.entry)) == (POSTED, PostResult(state=POSTED))
     assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (20 * CENT, 0)
     old = stage.claim()
     await stage.ledger.post(replace(old.entry, held_at=LONG_AGO))
@@ -307,8 +308,8 @@ async def test_holds_whose_lease_is_over_are_ended(stage: Stage) -> None:
     (entry,) = await stage.entries()
     assert replace(entry, held_at=0, posted_at=0) == sent.entry
     assert entry.posted_at >= entry.held_at > LONG_AGO
-    assert await stage.ledger.post(replace(sent.entry, cost=1)) == Posted(state=EXPIRED)
-    assert await stage.ledger.post(pending.entry) == Posted(state=VOIDED)
+    assert await stage.ledger.post(replace(sent.entry, cost=1)) == PostResult(state=EXPIRED)
+    assert await stage.ledger.post(pending.entry) == PostResult(state=VOIDED)
     assert (await stage.used(), len(await stage.entries())) == (40 * CENT, 1)
 
 
@@ -361,8 +362,8 @@ async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Sta
     assert days == [45 * CENT, 40 * CENT, 1]
     assert (await stage.used(Measure.MONTH), await stage.used(Measure.CONCURRENT)) == (46 * CENT, 3)
     assert (await stage.standing(limits[0])).used == 3
-    assert await stage.ledger.post(settled.entry) == Posted(state=POSTED)
-    assert await stage.ledger.post(pending.entry) == Posted(state=PENDING)
+    assert await stage.ledger.post(settled.entry) == PostResult(state=POSTED)
+    assert await stage.ledger.post(pending.entry) == PostResult(state=PENDING)
 
 
 async def test_a_rebuild_from_old_sums_does_nothing(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """Any sequence of verbs, on the fake and on the real ledger: the counters are the entries plus the open holds.
 
-The expected state of every hold comes from the table `LIFE` alone. A lease here is over at once, so that a sweep ends
-whatever is open; a restart or a loss is followed by a rebuild from what the books then say.
+The expected state of every hold comes from the table `HOLD_TRANSITIONS` alone. A lease here is over at once, so that a
+sweep ends whatever is open; a restart or a loss is followed by a rebuild from what the books then say.
 """
 
 from collections import Counter
@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import LIFE, Claim, Entry, HoldState, Verb, scopes_posted
+from service.domain.ledger import HOLD_TRANSITIONS, Entry, HoldAction, HoldRequest, HoldState, posted_scopes
 from service.domain.limits import TEAM, Limit, Measure
-from service.usecases.accounts import Spent
+from service.usecases.ports.ledger import Spent
 from tests.support.ledgers import HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 from tests.support.profiles import examples
 
@@ -33,26 +33,26 @@ class Story:
     """What should be so."""
 
     stage: Stage
-    claims: dict[int, Claim] = field(default_factory=dict)
+    claims: dict[int, HoldRequest] = field(default_factory=dict)
     states: dict[str, HoldState] = field(default_factory=dict)
     booked: dict[str, Entry] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
 
     def expected(self, scope: str) -> int:
         """Entries plus open holds."""
-        entries = sum(entry.cost for entry in self.booked.values() if scope in scopes_posted(entry))
+        entries = sum(entry.cost for entry in self.booked.values() if scope in posted_scopes(entry))
         return entries + sum(claim.quote_in(scope) for claim in self.open() if scope in claim.scopes)
 
-    def open(self) -> list[Claim]:
+    def open(self) -> list[HoldRequest]:
         ends = (HoldState.PENDING, HoldState.SENT)
         return [claim for claim in self.claims.values() if self.states.get(claim.hold_id) in ends]
 
-    def happens(self, verb: Verb, claim: Claim, entry: Entry | None = None) -> HoldState | None:
+    def happens(self, verb: HoldAction, claim: HoldRequest, entry: Entry | None = None) -> HoldState | None:
         """Go on in the life of a hold; what is not in the table does not happen."""
         before = self.states.get(claim.hold_id)
         if before is None:
             return None
-        after = LIFE.get((before, verb), before)
+        after = HOLD_TRANSITIONS.get((before, verb), before)
         self.states[claim.hold_id] = after
         if before is HoldState.SENT and after in (HoldState.POSTED, HoldState.EXPIRED):
             self.booked[claim.hold_id] = entry or claim.entry
@@ -83,26 +83,26 @@ class Story:
         if claim := self.claims.get(place):
             if claim in self.open():
                 await self.stage.ledger.send(self.stage.team, [claim.hold_id])
-            self.happens(Verb.SEND, claim)
+            self.happens(HoldAction.SEND, claim)
 
     async def post(self, place: int, cost: int) -> None:
         if claim := self.claims.get(place):
             entry = replace(claim.entry, cost=min(cost, claim.quote), resolved_tier="low" if cost % 2 else "high")
             posted = await self.stage.ledger.post(entry)
             news = claim.hold_id not in self.booked
-            assert posted.state is self.happens(Verb.POST, claim, entry)
+            assert posted.state is self.happens(HoldAction.POST, claim, entry)
             assert bool(posted.ticket) == (news and claim.hold_id in self.booked)
 
     async def void(self, place: int, _: int) -> None:
         if claim := self.claims.get(place):
-            assert await self.stage.ledger.void(self.stage.team, claim.hold_id) is self.happens(Verb.VOID, claim)
+            assert await self.stage.ledger.void(self.stage.team, claim.hold_id) is self.happens(HoldAction.VOID, claim)
 
     async def extend(self, *_: int) -> None:
         await self.stage.ledger.extend(self.stage.team, [*self.claims.values()])
 
     async def sweep(self, *_: int) -> None:
         swept = await self.stage.ledger.sweep(self.stage.team)
-        assert Counter(swept) == Counter(self.happens(Verb.EXPIRE, claim) for claim in self.open())
+        assert Counter(swept) == Counter(self.happens(HoldAction.EXPIRE, claim) for claim in self.open())
 
     async def drain(self, *_: int) -> None:
         waiting = await self.stage.ledger.waiting(self.stage.team, 1000)
@@ -128,7 +128,7 @@ class Story:
         audit = await self.stage.ledger.audit(self.stage.team)
         sums: Counter[str] = Counter()
         for entry in self.booked.values():
-            sums.update(dict.fromkeys(scopes_posted(entry), entry.cost))
+            sums.update(dict.fromkeys(posted_scopes(entry), entry.cost))
         spent = Spent(at=audit.at, day=sums, month=sums)
         assert await self.stage.ledger.rebuild(self.stage.team, audit, spent, [*self.booked])
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.adapters.state import connect, disconnect
+from service.adapters.redis.client import connect, disconnect
 from service.domain.errors import LimitExceeded
 from service.domain.ledger import HoldState
+from service.domain.limit_errors import SECOND
 from service.domain.limits import TEAM, Limit, Measure
-from service.domain.refusals import SECOND
-from service.usecases.turnstile import Caps, Party
+from service.usecases.ports.shared_health import Caps, SlotRequest
 from tests.contract.clocks import ClockedLedger, ClockedTurnstile
-from tests.fakes.ledger import NOW, FakeLedger
-from tests.fakes.turnstile import FakeTurnstile
+from tests.fakes.quota_store import NOW, FakeQuotaStore
+from tests.fakes.shared_health import FakeSharedHealth
 from tests.support.ledgers import FakeStore, Stage
 from tests.support.profiles import examples
 
@@ -38,7 +38,7 @@ class Counted(Protocol):
 class Ledgers:
     """Images of a team."""
 
-    ledger: FakeLedger | ClockedLedger
+    ledger: FakeQuotaStore | ClockedLedger
     stage: Stage
     most: int
 
@@ -59,13 +59,13 @@ class Ledgers:
 class Turnstiles:
     """Images of an account."""
 
-    turnstile: FakeTurnstile | ClockedTurnstile
+    turnstile: FakeSharedHealth | ClockedTurnstile
     backend: str
     most: int
 
     async def ask(self, amount: int) -> float | None:
         """None if it was admitted, else the seconds to wait."""
-        party = Party(name=uuid.uuid4().hex, calls=1, pictures=amount, lease=60)
+        party = SlotRequest(name=uuid.uuid4().hex, calls=1, pictures=amount, lease=60)
         full = await self.turnstile.enter(self.backend, party, Caps(images_per_minute=self.most))
         if full is None:
             return None
@@ -79,12 +79,12 @@ class Turnstiles:
 async def limited(kind: str, url: str, most: int) -> AsyncIterator[Ledgers | Turnstiles]:
     name = uuid.uuid4().hex[:12]
     if kind.endswith("turnstile"):
-        turnstile = FakeTurnstile() if kind.startswith("fake") else ClockedTurnstile(url)
+        turnstile = FakeSharedHealth() if kind.startswith("fake") else ClockedTurnstile(url)
         yield Turnstiles(turnstile, name, most)
         if isinstance(turnstile, ClockedTurnstile):
             await turnstile.close()
         return
-    ledger = FakeLedger() if kind.startswith("fake") else ClockedLedger(url)
+    ledger = FakeQuotaStore() if kind.startswith("fake") else ClockedLedger(url)
     stage = Stage(FakeStore(), name, ledger)
     assert await stage.rebuild()
     yield Ledgers(ledger, stage, most)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.pictures import FolderPictures, bucket_pictures
-from service.domain.errors import PictureNotFound, StoreUnavailable
-from service.domain.kept import forgettable, name_of, new_id
-from service.domain.ranges import Part
-from service.usecases.ports import PictureStore, StoredPicture
-from tests.fakes.pictures import FakePictures
+from service.adapters.image_store.object_store import FolderImageStore, build_bucket_store
+from service.domain.byte_ranges import ByteRange
+from service.domain.errors import ImageNotFound, StoreUnavailable
+from service.domain.stored_images import expired_names, new_image_id, to_stored_name
+from service.usecases.ports.image_store import ImageStore, StoredContent
+from tests.fakes.image_store import FakeImageStore
 from tests.support.objects import CREDENTIALS, ObjectServer
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 
-NAME = name_of(new_id("search", "png", "0" * 32))
-OTHER = name_of(new_id("search", "jpeg", "1" * 32))
+NAME = to_stored_name(new_image_id("search", "png", "0" * 32))
+OTHER = to_stored_name(new_image_id("search", "jpeg", "1" * 32))
 KINDS = ["fake", "folder", "bucket"]
 
-Open = Callable[[str], PictureStore]
+Open = Callable[[str], ImageStore]
 
 
 @pytest.fixture
@@ -32,33 +32,33 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    def open_store(kind: str) -> PictureStore:
+    def open_store(kind: str) -> ImageStore:
         if kind == "fake":
-            return FakePictures()
+            return FakeImageStore()
         if kind == "folder":
-            return FolderPictures(tmp_path / "new" / "pictures")
+            return FolderImageStore(tmp_path / "new" / "pictures")
         request.getfixturevalue("credentials")
         objects: ObjectServer = request.getfixturevalue("objects")
-        return bucket_pictures(objects.new_bucket(), "of/ours", objects.url)
+        return build_bucket_store(objects.new_bucket(), "of/ours", objects.url)
 
     return open_store
 
 
 @pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, opened: Open) -> PictureStore:
+def store(request: pytest.FixtureRequest, opened: Open) -> ImageStore:
     return opened(request.param)
 
 
-async def body(picture: StoredPicture) -> bytes:
+async def body(picture: StoredContent) -> bytes:
     return b"".join([bytes(piece) async for piece in picture.pieces])
 
 
-async def names(store: PictureStore) -> list[str]:
+async def names(store: ImageStore) -> list[str]:
     return sorted([kept.name async for batch in store.listed() for kept in batch])
 
 
 @pytest.mark.parametrize("content", [b"picture", b"", bytes(range(256)) * 12_000], ids=["small", "empty", "large"])
-async def test_what_was_kept_is_read(store: PictureStore, content: bytes) -> None:
+async def test_what_was_kept_is_read(store: ImageStore, content: bytes) -> None:
     await store.keep(NAME, memoryview(content))
 
     picture = await store.read(NAME)
@@ -76,14 +76,14 @@ async def test_it_is_known_when_it_was_kept(opened: Open) -> None:
         assert abs(found.at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-async def test_a_name_is_written_once(store: PictureStore) -> None:
+async def test_a_name_is_written_once(store: ImageStore) -> None:
     await store.keep(NAME, b"first")
     await store.keep(NAME, b"second")
     assert await body(await store.read(NAME)) == b"first"
 
 
-@pytest.mark.parametrize("part", [Part(0, 1), Part(2, 5), Part(6, 7), Part(0, 7)])
-async def test_a_part_is_read(store: PictureStore, part: Part) -> None:
+@pytest.mark.parametrize("part", [ByteRange(0, 1), ByteRange(2, 5), ByteRange(6, 7), ByteRange(0, 7)])
+async def test_a_part_is_read(store: ImageStore, part: ByteRange) -> None:
     await store.keep(NAME, b"picture")
 
     picture = await store.read(NAME, part)
@@ -92,61 +92,61 @@ async def test_a_part_is_read(store: PictureStore, part: Part) -> None:
     assert picture.kept.length == 7
 
 
-async def test_what_was_not_kept_is_not_found(store: PictureStore) -> None:
+async def test_what_was_not_kept_is_not_found(store: ImageStore) -> None:
     for ask in (store.read, store.find):
-        with pytest.raises(PictureNotFound):
+        with pytest.raises(ImageNotFound):
             await ask(NAME)
 
 
-async def test_everything_is_listed_and_what_is_forgotten_is_not(store: PictureStore) -> None:
+async def test_everything_is_listed_and_what_is_forgotten_is_not(store: ImageStore) -> None:
     assert await names(store) == []
     for name in (NAME, OTHER, f"{OTHER}.name"):
         await store.keep(name, b"picture")
 
-    await store.forget([NAME, f"{OTHER}.name", name_of(new_id("search", "png", "9" * 32))])
+    await store.forget([NAME, f"{OTHER}.name", to_stored_name(new_image_id("search", "png", "9" * 32))])
 
     assert await names(store) == [OTHER]
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await store.find(NAME)
     await store.forget([NAME])
 
 
 async def test_listing_comes_in_batches(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.adapters.pictures.BATCH", 2)
+    monkeypatch.setattr("service.adapters.image_store.object_store.LIST_BATCH", 2)
     for kind in ("folder", "bucket"):
         store = opened(kind)
         for index in range(5):
-            await store.keep(name_of(new_id("search", "png", f"{index:032x}")), b"picture")
+            await store.keep(to_stored_name(new_image_id("search", "png", f"{index:032x}")), b"picture")
         assert sorted([len(batch) async for batch in store.listed()]) == [1, 2, 2]
 
 
 @pytest.fixture(params=[*KINDS, "no bucket", "nobody there"])
 def broken_store(
     request: pytest.FixtureRequest, tmp_path: Path, credentials: None, objects: ObjectServer
-) -> Iterator[PictureStore]:
+) -> Iterator[ImageStore]:
     del credentials
     match request.param:
         case "fake":
-            fake = FakePictures()
+            fake = FakeImageStore()
             fake.down = True
             yield fake
         case "folder":
-            store = FolderPictures(tmp_path / "pictures")
+            store = FolderImageStore(tmp_path / "pictures")
             (tmp_path / "pictures").rmdir()
             (tmp_path / "pictures").write_text("a file where a folder should be")
             yield store
         case "bucket":
-            store_there = bucket_pictures(objects.new_bucket(), "", objects.url, patience=0.2)
+            store_there = build_bucket_store(objects.new_bucket(), "", objects.url, patience=0.2)
             with objects.frozen():
                 yield store_there
         case "no bucket":
-            yield bucket_pictures("pictures-that-are-not", "", objects.url)
+            yield build_bucket_store("pictures-that-are-not", "", objects.url)
         case _:
-            yield bucket_pictures("pictures", "", "http://127.0.0.1:9")
+            yield build_bucket_store("pictures", "", "http://127.0.0.1:9")
 
 
 async def test_a_store_that_is_down_says_so_and_nothing_else(
-    broken_store: PictureStore, tmp_path: Path, objects: ObjectServer
+    broken_store: ImageStore, tmp_path: Path, objects: ObjectServer
 ) -> None:
     for asked in (broken_store.keep(NAME, b"picture"), broken_store.forget([NAME]), names(broken_store)):
         with pytest.raises(StoreUnavailable) as failed:
@@ -158,7 +158,7 @@ def test_a_store_that_hangs_is_left_alone_for_a_while(credentials: None, objects
     del credentials
 
     async def scenario() -> None:
-        store = bucket_pictures(objects.new_bucket(), "", objects.url, patience=0.2)
+        store = build_bucket_store(objects.new_bucket(), "", objects.url, patience=0.2)
         with objects.frozen():
             for ask in (store.find, store.read):
                 with pytest.raises(StoreUnavailable):
@@ -174,7 +174,7 @@ def test_a_store_that_hangs_is_left_alone_for_a_while(credentials: None, objects
 
 async def test_a_store_that_hangs_in_the_middle_of_a_picture_says_so(credentials: None, objects: ObjectServer) -> None:
     del credentials
-    store = bucket_pictures(objects.new_bucket(), "", objects.url, patience=0.5)
+    store = build_bucket_store(objects.new_bucket(), "", objects.url, patience=0.5)
     await store.keep(NAME, bytes(32_000_000))
     picture = await store.read(NAME)
     with objects.frozen(), pytest.raises(StoreUnavailable):
@@ -184,13 +184,13 @@ async def test_a_store_that_hangs_in_the_middle_of_a_picture_says_so(credentials
 async def test_a_bucket_knows_the_media_type(credentials: None, objects: ObjectServer) -> None:
     del credentials
     bucket = objects.new_bucket()
-    await bucket_pictures(bucket, "of/ours", objects.url).keep(OTHER, b"picture")
+    await build_bucket_store(bucket, "of/ours", objects.url).keep(OTHER, b"picture")
     seen = objects.client().get_object(Bucket=bucket, Key=f"of/ours/{OTHER}")
     assert (seen["ContentType"], seen["Body"].read()) == ("image/jpeg", b"picture")
 
 
 async def test_a_folder_shows_what_was_never_finished_and_keeps_what_is_not_ours(tmp_path: Path) -> None:
-    store = FolderPictures(tmp_path)
+    store = FolderImageStore(tmp_path)
     await store.keep(NAME, b"picture")
     for name in (f"{NAME}#1", f"{OTHER}#23", "notes.txt", "img_holiday.png"):
         (tmp_path / name).write_text("x")
@@ -201,7 +201,7 @@ async def test_a_folder_shows_what_was_never_finished_and_keeps_what_is_not_ours
         os.utime(tmp_path / name, (old.timestamp(), old.timestamp()))
 
     async for batch in store.listed():
-        await store.forget(forgettable(batch, datetime.now(UTC), 86_400))
+        await store.forget(expired_names(batch, datetime.now(UTC), 86_400))
 
     assert sorted(os.listdir(tmp_path)) == sorted(  # noqa: PTH208 (a folder in a test blocks nobody)
         [NAME, f"{OTHER}#23", "notes.txt", "img_holiday.png", "folder", "link"]

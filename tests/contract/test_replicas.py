@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from service.adapters.sql.engine import connect
-from service.adapters.sql.replicas import SqlReplicas
-from service.usecases.accounts import Recount, Replicas
-from tests.fakes.replicas import FakeReplicas
+from service.adapters.sql.database import open_database
+from service.adapters.sql.replica_registry import SqlReplicaRegistry
+from service.usecases.ports.replica_registry import Recount, ReplicaRegistry
+from tests.fakes.replica_registry import FakeReplicaRegistry
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -21,22 +21,24 @@ FIRST, SECOND, OTHER = (
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
-async def replicas(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Replicas]:
+async def replicas(
+    request: pytest.FixtureRequest, new_database: Callable[[str], str]
+) -> AsyncIterator[ReplicaRegistry]:
     if request.param == "fake":
-        yield FakeReplicas()
+        yield FakeReplicaRegistry()
         return
-    database = connect(await asyncio.to_thread(new_database, request.param))
-    yield SqlReplicas(database)
+    database = open_database(await asyncio.to_thread(new_database, request.param))
+    yield SqlReplicaRegistry(database)
     await database.close()
 
 
-async def test_one_replica_waits_for_no_report(replicas: Replicas) -> None:
+async def test_one_replica_waits_for_no_report(replicas: ReplicaRegistry) -> None:
     assert await replicas.beat("one") == []
     assert await replicas.ask("one", FIRST, ALIVE) == 0
     assert await replicas.beat("one") == []
 
 
-async def test_every_other_replica_is_asked_until_it_has_reported(replicas: Replicas) -> None:
+async def test_every_other_replica_is_asked_until_it_has_reported(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two", "three"):
         assert await replicas.beat(name) == []
     assert await replicas.ask("one", FIRST, ALIVE) == 2
@@ -48,7 +50,7 @@ async def test_every_other_replica_is_asked_until_it_has_reported(replicas: Repl
     assert await replicas.ask("one", FIRST, ALIVE) == 0
 
 
-async def test_a_report_counts_for_one_life_of_one_team(replicas: Replicas) -> None:
+async def test_a_report_counts_for_one_life_of_one_team(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
         await replicas.beat(name)
     await replicas.ask("one", FIRST, ALIVE)
@@ -60,7 +62,7 @@ async def test_a_report_counts_for_one_life_of_one_team(replicas: Replicas) -> N
     assert await replicas.ask("one", SECOND, ALIVE) == 1
 
 
-async def test_two_may_rebuild_the_same_at_once(replicas: Replicas) -> None:
+async def test_two_may_rebuild_the_same_at_once(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
         await replicas.beat(name)
     found = await asyncio.gather(*(replicas.ask(name, FIRST, ALIVE) for name in ("one", "two")))
@@ -68,7 +70,7 @@ async def test_two_may_rebuild_the_same_at_once(replicas: Replicas) -> None:
     assert [await replicas.ask(name, FIRST, ALIVE) for name in ("one", "two")] == [0, 0]
 
 
-async def test_what_is_finished_is_asked_no_more(replicas: Replicas) -> None:
+async def test_what_is_finished_is_asked_no_more(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
         await replicas.beat(name)
     await replicas.ask("one", FIRST, ALIVE)
@@ -79,7 +81,7 @@ async def test_what_is_finished_is_asked_no_more(replicas: Replicas) -> None:
     assert await replicas.ask("one", FIRST, ALIVE) == 1
 
 
-async def test_who_left_or_is_dead_is_not_waited_for(replicas: Replicas) -> None:
+async def test_who_left_or_is_dead_is_not_waited_for(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two", "three"):
         await replicas.beat(name)
     await replicas.leave("two")

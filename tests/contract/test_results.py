@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.adapters.redis.results import RedisResults
-from service.domain.images import Size
-from service.domain.outcomes import Picture, Purchase, Usage
-from service.usecases.flights import Result, Results, ResultStats
-from tests.fakes.results import FakeResults
+from service.adapters.redis.result_store import RedisResultStore
+from service.domain.generation import GeneratedImage, Generation, Usage
+from service.domain.image_spec import Size
+from service.usecases.ports.result_store import Result, ResultStats, ResultStore
+from tests.fakes.result_store import FakeResultStore
 from tests.support.cluster import CLUSTER
 from tests.support.keeping import MOST_BYTES, PIXELS, picture, purchase, result, results_on
 from tests.support.profiles import examples
@@ -20,24 +20,24 @@ DAY = 86_400.0
 
 
 @pytest.fixture(params=["fake", "server", CLUSTER])
-async def results(request: pytest.FixtureRequest) -> AsyncIterator[Results]:
+async def results(request: pytest.FixtureRequest) -> AsyncIterator[ResultStore]:
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
     async with results_on(request.param, request.getfixturevalue(url) if url else "") as results:
         yield results
 
 
-BARE = Purchase(pictures=(picture(),))
+BARE = Generation(pictures=(picture(),))
 PURCHASES = {
     "full": purchase(),
     "bare": BARE,
     "ten": purchase(pictures=tuple(picture(PIXELS[:size], f"prompt {size}") for size in range(1, 11))),
-    "large": Purchase(pictures=(picture(PIXELS * 1200),)),
+    "large": Generation(pictures=(picture(PIXELS * 1200),)),
     "nothing counted": purchase(usage=Usage(), svg_usage={}),
 }
 
 
 @pytest.mark.parametrize("name", PURCHASES)
-async def test_what_comes_out_is_what_went_in(results: Results, name: str) -> None:
+async def test_what_comes_out_is_what_went_in(results: ResultStore, name: str) -> None:
     kept = result(purchase=PURCHASES[name])
     assert await results.get("search", "r1") is None
     assert await results.put("search", "r1", kept, DAY)
@@ -47,10 +47,12 @@ async def test_what_comes_out_is_what_went_in(results: Results, name: str) -> No
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])
 async def test_base64_is_kept_from_whatever_it_lies_in(
-    results: Results, kind: type[bytearray] | type[memoryview]
+    results: ResultStore, kind: type[bytearray] | type[memoryview]
 ) -> None:
     buffer = kind(picture().base64)
-    assert await results.put("search", "r1", result(purchase=Purchase(pictures=(Picture(base64=buffer),))), DAY)
+    assert await results.put(
+        "search", "r1", result(purchase=Generation(pictures=(GeneratedImage(base64=buffer),))), DAY
+    )
     if isinstance(buffer, bytearray):
         buffer[:] = b"A" * len(buffer)
     found = await results.get("search", "r1")
@@ -59,7 +61,7 @@ async def test_base64_is_kept_from_whatever_it_lies_in(
     assert type(found.purchase.pictures[0].base64) is bytes
 
 
-async def test_teams_and_names_are_apart_and_the_last_one_counts(results: Results) -> None:
+async def test_teams_and_names_are_apart_and_the_last_one_counts(results: ResultStore) -> None:
     others = {("search", "r2"): 2, ("ads", "r1"): 3, ("_shared", "r1"): 4, ("search", "r1"): 5}
     await results.put("search", "r1", result(cost=1), DAY)
     for (team, name), cost in others.items():
@@ -69,21 +71,21 @@ async def test_teams_and_names_are_apart_and_the_last_one_counts(results: Result
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-async def test_nothing_is_kept_for_no_time(results: Results, seconds: float) -> None:
+async def test_nothing_is_kept_for_no_time(results: ResultStore, seconds: float) -> None:
     assert not await results.put("search", "r1", result(), seconds)
     assert await results.get("search", "r1") is None
 
 
 @pytest.mark.parametrize("pictures", [1, 2])
-async def test_nothing_is_kept_that_is_too_large(results: Results, pictures: int) -> None:
+async def test_nothing_is_kept_that_is_too_large(results: ResultStore, pictures: int) -> None:
     large = picture(b"\0" * (MOST_BYTES // pictures + 1))
-    assert not await results.put("search", "r1", result(purchase=Purchase(pictures=(large,) * pictures)), DAY)
+    assert not await results.put("search", "r1", result(purchase=Generation(pictures=(large,) * pictures)), DAY)
     assert await results.stats(None, None) == ResultStats(results=0, size=0)
 
 
 @pytest.mark.parametrize("base64", [b"AAA", b"AAAA\n", b"AA=A", b"A-A_", "AAAé".encode()])
-async def test_nothing_is_kept_that_is_not_base64(results: Results, base64: bytes) -> None:
-    spoilt = result(purchase=Purchase(pictures=(picture(), Picture(base64=base64))))
+async def test_nothing_is_kept_that_is_not_base64(results: ResultStore, base64: bytes) -> None:
+    spoilt = result(purchase=Generation(pictures=(picture(), GeneratedImage(base64=base64))))
     assert not await results.put("search", "r1", spoilt, DAY)
     assert await results.get("search", "r1") is None
 
@@ -93,7 +95,7 @@ TEAMS = ("search", "search-2", "_shared")
 
 
 @pytest.fixture
-async def stocked(results: Results) -> Results:
+async def stocked(results: ResultStore) -> ResultStore:
     """Two results of every team and model, of 4 KB."""
     for team in TEAMS:
         for model in MODELS:
@@ -120,7 +122,7 @@ async def stocked(results: Results) -> Results:
     ],
 )
 async def test_what_is_forgotten_is_what_was_meant(
-    stocked: Results, team: str | None, model: str | None, count: int
+    stocked: ResultStore, team: str | None, model: str | None, count: int
 ) -> None:
     stats = await stocked.stats(team, model)
     assert stats
@@ -135,7 +137,7 @@ async def test_what_is_forgotten_is_what_was_meant(
     assert await stocked.purge(None, None) == 18 - count
 
 
-async def test_hundreds_of_results_are_counted_and_forgotten(results: Results) -> None:
+async def test_hundreds_of_results_are_counted_and_forgotten(results: ResultStore) -> None:
     kept = [result(model=MODELS[number % 2], purchase=BARE) for number in range(700)]
     assert all(await asyncio.gather(*(results.put("search", f"r{n}", each, DAY) for n, each in enumerate(kept))))
     assert await results.purge("search", MODELS[0]) == 350
@@ -147,15 +149,15 @@ async def test_hundreds_of_results_are_counted_and_forgotten(results: Results) -
 @pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
 async def test_without_the_store_everything_is_a_miss(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
-    results: Results = FakeResults() if kind == "fake" else RedisResults(f"{scheme}://127.0.0.1:9")
-    if isinstance(results, FakeResults):
+    results: ResultStore = FakeResultStore() if kind == "fake" else RedisResultStore(f"{scheme}://127.0.0.1:9")
+    if isinstance(results, FakeResultStore):
         await results.put("search", "r1", result(), DAY)
         results.down = True
     assert await results.get("search", "r1") is None
     assert not await results.put("search", "r1", result(), DAY)
     assert await results.purge(None, None) is None
     assert await results.stats("search", "painter") is None
-    if isinstance(results, RedisResults):
+    if isinstance(results, RedisResultStore):
         await results.close()
 
 
@@ -168,7 +170,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 PURCHASED = st.builds(
-    Purchase,
+    Generation,
     pictures=st.lists(st.builds(picture, st.binary(min_size=1, max_size=200), SAID), max_size=4).map(tuple),
     created=st.none() | COUNTS,
     size=st.none() | st.builds(Size, st.integers(1, 999_999), st.integers(1, 999_999)),
@@ -203,7 +205,7 @@ def test_any_result_survives(redis_url: str, kept: Result) -> None:
 
 
 async def test_in_memory_time_goes_on_when_told() -> None:
-    results = FakeResults()
+    results = FakeResultStore()
     await results.put("search", "r1", result(), 60)
     results.now += 59_999_999
     assert await results.get("search", "r1") == result()

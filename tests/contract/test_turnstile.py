@@ -7,18 +7,28 @@ from dataclasses import replace
 
 import pytest
 
-from service.adapters.redis.turnstile import RedisTurnstile
+from service.adapters.redis.shared_health import RedisSharedHealth
+from service.domain.circuit_breaker import BreakerRules, BreakerState
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.domain.headroom import Headroom
-from service.domain.health import Rules, State
-from service.domain.outcomes import Outcome
-from service.usecases.ports import Reply
-from service.usecases.take_turns import Account, TakeTurns
-from service.usecases.turns import Turn
-from service.usecases.turnstile import Cap, Caps, Change, Full, News, Party, Shared, SharedOpening, Turnstile
-from tests.fakes.builders import failure, purchase, route
+from service.domain.generation import CallOutcome
+from service.domain.rate_limits import RateLimit
+from service.usecases.ports.admission_control import Slot
+from service.usecases.ports.backends import Reply
+from service.usecases.ports.shared_health import (
+    BreakerChange,
+    Cap,
+    CapReached,
+    Caps,
+    HealthUpdate,
+    SharedHealth,
+    SharedHealthStore,
+    SharedOpening,
+    SlotRequest,
+)
+from service.usecases.upstream.upstream_admission import AccountLimits, UpstreamAdmission
+from tests.fakes.builders import build_generation, failure, route
 from tests.fakes.observer import Recorder
-from tests.fakes.turnstile import FakeTurnstile
+from tests.fakes.shared_health import FakeSharedHealth
 from tests.support.cluster import CLUSTER
 from tests.support.turning import Gate, gate_on
 
@@ -38,24 +48,24 @@ def opening(seconds: float = 30, reason: FailureKind = DOWN, in_a_row: int = 1) 
     return SharedOpening(reason=reason, seconds=seconds, in_a_row=in_a_row)
 
 
-async def hear(gate: Gate) -> Shared:
-    return await gate.turnstile.exchange(gate.backend, News())
+async def hear(gate: Gate) -> SharedHealth:
+    return await gate.turnstile.exchange(gate.backend, HealthUpdate())
 
 
-async def tell(gate: Gate, base: int, opened: SharedOpening | None) -> Shared:
-    return await gate.turnstile.exchange(gate.backend, News(change=Change(base=base, opening=opened)))
+async def tell(gate: Gate, base: int, opened: SharedOpening | None) -> SharedHealth:
+    return await gate.turnstile.exchange(gate.backend, HealthUpdate(change=BreakerChange(base=base, opening=opened)))
 
 
-def says(shared: Shared) -> tuple[bool, SharedOpening | None]:
+def says(shared: SharedHealth) -> tuple[bool, SharedOpening | None]:
     """Was it taken, and what is known? Seconds are rounded, because they go by."""
     known = shared.opening
     return shared.taken, known and replace(known, seconds=round(known.seconds))
 
 
 async def test_of_a_backend_that_nobody_told_of_nothing_is_known(gate: Gate) -> None:
-    assert await hear(gate) == Shared()
+    assert await hear(gate) == SharedHealth()
     await tell(gate, 0, opening())
-    assert await hear(replace(gate, backend=f"{gate.backend}-2")) == Shared()
+    assert await hear(replace(gate, backend=f"{gate.backend}-2")) == SharedHealth()
 
 
 @pytest.mark.parametrize("reason", FailureKind)
@@ -101,13 +111,13 @@ async def test_an_opening_whose_time_is_up_is_known(gate: Gate) -> None:
 async def test_a_store_that_was_emptied_takes_everything(gate: Gate) -> None:
     told = await tell(gate, 0, opening())
     await gate.empty()
-    assert await hear(gate) == Shared()
+    assert await hear(gate) == SharedHealth()
     assert says(await tell(gate, told.version, opening(9, REFUSED, 2))) == (True, opening(9, REFUSED, 2))
 
 
 async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: Gate) -> None:
     async def blocked(**models: float) -> Mapping[str, float]:
-        found = await gate.turnstile.exchange(gate.backend, News(blocked=models))
+        found = await gate.turnstile.exchange(gate.backend, HealthUpdate(blocked=models))
         return {model: round(seconds) for model, seconds in found.blocked.items()}
 
     assert await blocked(painter=30, sketcher=40) == {"painter": 30, "sketcher": 40}
@@ -143,18 +153,18 @@ async def test_nobody_probes_what_has_changed(gate: Gate) -> None:
 async def test_a_probe_that_is_under_way_goes_on(gate: Gate) -> None:
     assert await probe(gate, "t1")
     for name in ("t1", "t2"):
-        await gate.turnstile.exchange(gate.backend, News(probe=name))
+        await gate.turnstile.exchange(gate.backend, HealthUpdate(probe=name))
         assert not await probe(gate, "t3")
 
 
 async def enter(
     gate: Gate, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
-) -> Full | None:
-    party = Party(name=name, calls=calls, pictures=pictures, lease=lease)
+) -> CapReached | None:
+    party = SlotRequest(name=name, calls=calls, pictures=pictures, lease=lease)
     return await gate.turnstile.enter(gate.backend, party, Caps(**caps))
 
 
-CROWDED, TOO_MANY = Full(cap=Cap.CONCURRENT, wait=0), Full(cap=Cap.CONCURRENT)
+CROWDED, TOO_MANY = CapReached(cap=Cap.CONCURRENT, wait=0), CapReached(cap=Cap.CONCURRENT)
 
 
 async def test_without_caps_everybody_goes_in(gate: Gate) -> None:
@@ -191,7 +201,7 @@ async def test_calls_that_nobody_gave_back_go_with_their_lease(gate: Gate) -> No
     assert await enter(gate, "t5", 1, concurrent=2) is None
 
 
-def waits(full: Full | None, cap: Cap, seconds: float) -> bool:
+def waits(full: CapReached | None, cap: Cap, seconds: float) -> bool:
     """Is it that cap, for so long? Time goes by meanwhile."""
     return full is not None and full.cap is cap and full.wait is not None and seconds - 5 < full.wait <= seconds
 
@@ -200,26 +210,26 @@ async def test_a_rate_is_whole_at_first_and_comes_back_after_a_minute(gate: Gate
     assert [await enter(gate, f"t{number}", 2, requests_per_minute=6) for number in range(3)] == [None] * 3
     assert waits(await enter(gate, "t4", 1, requests_per_minute=6), Cap.REQUESTS, 60)
     assert waits(await enter(gate, "t5", 6, requests_per_minute=6), Cap.REQUESTS, 60)
-    assert await enter(gate, "t6", 7, requests_per_minute=6) == Full(cap=Cap.REQUESTS)
+    assert await enter(gate, "t6", 7, requests_per_minute=6) == CapReached(cap=Cap.REQUESTS)
 
 
 async def test_pictures_are_counted_beside_calls(gate: Gate) -> None:
     assert await enter(gate, "t1", 1, 10, images_per_minute=12) is None
     assert waits(await enter(gate, "t2", 1, 4, images_per_minute=12), Cap.IMAGES, 60)
-    assert await enter(gate, "t3", 1, 13, images_per_minute=12) == Full(cap=Cap.IMAGES)
+    assert await enter(gate, "t3", 1, 13, images_per_minute=12) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t4", 1, 2, images_per_minute=12) is None
 
 
 async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: Gate) -> None:
     caps = {"concurrent": 2, "requests_per_minute": 2, "images_per_minute": 4}
-    assert await enter(gate, "t1", 1, 5, **caps) == Full(cap=Cap.IMAGES)
+    assert await enter(gate, "t1", 1, 5, **caps) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t2", 3, 1, **caps) == TOO_MANY
     assert await enter(gate, "t3", 2, 4, **caps) is None
     assert await enter(gate, "t4", 1, 1, **caps) == CROWDED
     await gate.turnstile.leave(gate.backend, [("t3", 2)])
     assert waits(await enter(gate, "t5", 1, 1, **caps), Cap.REQUESTS, 60)
     assert waits(await enter(gate, "t6", 1, 4, images_per_minute=4), Cap.IMAGES, 60)
-    assert await enter(gate, "t7", 1, 5, **caps) == Full(cap=Cap.IMAGES)
+    assert await enter(gate, "t7", 1, 5, **caps) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t8", 2, 4, concurrent=2) is None
 
 
@@ -231,19 +241,21 @@ async def test_rates_are_not_overshot_by_many_at_once(gate: Gate) -> None:
 @pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
 async def test_without_the_store_nothing_is_known(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
-    turnstile: Turnstile = FakeTurnstile() if kind == "fake" else RedisTurnstile(f"{scheme}://127.0.0.1:9")
-    if isinstance(turnstile, FakeTurnstile):
+    turnstile: SharedHealthStore = (
+        FakeSharedHealth() if kind == "fake" else RedisSharedHealth(f"{scheme}://127.0.0.1:9")
+    )
+    if isinstance(turnstile, FakeSharedHealth):
         turnstile.down = True
-    party = Party(name="t1", calls=1, pictures=1, lease=LEASE)
+    party = SlotRequest(name="t1", calls=1, pictures=1, lease=LEASE)
     for call in (
-        turnstile.exchange("alpha", News()),
+        turnstile.exchange("alpha", HealthUpdate()),
         turnstile.probe("alpha", "t1", 0),
         turnstile.enter("alpha", party, Caps(concurrent=1)),
         turnstile.leave("alpha", [("t1", 1)]),
     ):
         with pytest.raises(StateUnavailable, match="does not answer"):
             await call
-    if isinstance(turnstile, RedisTurnstile):
+    if isinstance(turnstile, RedisSharedHealth):
         await turnstile.close()
 
 
@@ -255,35 +267,35 @@ class Replica:
         self.route = route(backend=gate.backend)
         self._numbers = iter(range(10_000))
         self.slots: dict[str, AsyncExitStack] = {}
-        self.turns = TakeTurns(
+        self.turns = UpstreamAdmission(
             turnstile=gate.turnstile,
-            accounts={gate.backend: Account(caps=caps or Caps(), lease=LEASE)},
-            rules=Rules(),
+            accounts={gate.backend: AccountLimits(caps=caps or Caps(), lease=LEASE)},
+            rules=BreakerRules(),
             observe=Recorder(),
             mint=lambda: f"{name}-{next(self._numbers)}",
             elapsed=lambda: self.now,
         )
 
-    async def take(self, calls: int = 1, images: int = 0) -> Turn | Failure:
+    async def take(self, calls: int = 1, images: int = 0) -> Slot | Failure:
         slot = AsyncExitStack()
         taken = await slot.enter_async_context(self.turns.slot(self.route, calls, images or calls))
-        if isinstance(taken, Turn):
+        if isinstance(taken, Slot):
             self.slots[taken.name] = slot
         return taken
 
-    def record(self, turn: Turn, outcome: Outcome, *rooms: Headroom) -> None:
+    def record(self, turn: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
         self.turns.record(turn, Reply(outcome=outcome, headrooms=rooms))
 
-    async def leave(self, turn: Turn) -> None:
+    async def leave(self, turn: Slot) -> None:
         await self.slots.pop(turn.name).aclose()
 
     async def call(self, kind: FailureKind | None = None) -> None:
         turn = await self.take()
-        assert isinstance(turn, Turn)
-        self.record(turn, failure(kind) if kind else purchase())
+        assert isinstance(turn, Slot)
+        self.record(turn, failure(kind) if kind else build_generation())
         await self.leave(turn)
 
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         (standing,) = self.turns.standings()
         return standing.state
 
@@ -291,7 +303,7 @@ class Replica:
 async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
     one, other = Replica(gate, "one"), Replica(gate, "other")
     await one.call(REFUSED)
-    assert (one.state(), other.state()) == (State.OPEN, State.CLOSED)
+    assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
     for replica in (one, other):
         await replica.turns.exchange()
     refused = await other.take()
@@ -306,8 +318,8 @@ async def test_an_opening_for_the_network_is_not_shared(gate: Gate) -> None:
         await one.call(DOWN)
     for replica in (one, other):
         await replica.turns.exchange()
-    assert (one.state(), other.state()) == (State.OPEN, State.CLOSED)
-    assert await hear(gate) == Shared()
+    assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
+    assert await hear(gate) == SharedHealth()
 
 
 async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_neither_adopted_nor_erased(
@@ -316,7 +328,7 @@ async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_nei
     replica = Replica(gate, "new")
     await tell(gate, 0, opening(30, DOWN, 2))
     await replica.turns.exchange()
-    assert replica.state() is State.CLOSED
+    assert replica.state() is BreakerState.CLOSED
 
     for _ in range(5):
         await replica.call(DOWN)
@@ -324,7 +336,7 @@ async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_nei
     replica.now += 5
     await replica.call()
     await replica.turns.exchange()
-    assert replica.state() is State.CLOSED
+    assert replica.state() is BreakerState.CLOSED
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
 
@@ -339,7 +351,7 @@ async def test_a_replica_of_the_version_before_understands_what_is_shared_and_ma
     await replica.turns.exchange()
     await replica.call()
     await replica.turns.exchange()
-    assert replica.state() is State.CLOSED
+    assert replica.state() is BreakerState.CLOSED
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
 
@@ -350,25 +362,25 @@ async def test_one_replica_probes_for_all(gate: Gate) -> None:
         await replica.turns.exchange()
         replica.now += 61
     taken = await asyncio.gather(*(replica.take() for replica in replicas for _ in range(4)))
-    (probe,) = [turn for turn in taken if isinstance(turn, Turn)]
+    (probe,) = [turn for turn in taken if isinstance(turn, Slot)]
     refusals = [each for each in taken if isinstance(each, Failure)]
     assert {(each.kind, each.asked) for each in refusals} == {(FailureKind.SET_ASIDE, False)}
     prober = replicas[int(probe.name.partition("-")[0].removeprefix("r"))]
-    prober.record(probe, purchase())
+    prober.record(probe, build_generation())
     await prober.leave(probe)
     for replica in (prober, *replicas):
         await replica.turns.exchange()
-        assert replica.state() is State.CLOSED
+        assert replica.state() is BreakerState.CLOSED
 
 
 async def test_caps_hold_for_all_replicas_together(gate: Gate) -> None:
     replicas = [Replica(gate, f"r{number}", Caps(concurrent=10)) for number in range(4)]
     racers = [replica for replica in replicas for _ in range(16)]
     taken = await asyncio.gather(*(replica.take() for replica in racers))
-    turns = [(replica, turn) for replica, turn in zip(racers, taken, strict=True) if isinstance(turn, Turn)]
+    turns = [(replica, turn) for replica, turn in zip(racers, taken, strict=True) if isinstance(turn, Slot)]
     assert len(turns) == 10
     assert {each.kind for each in taken if isinstance(each, Failure)} == {FailureKind.BUSY}
     for replica, turn in turns:
         await replica.leave(turn)
         await replica.turns.exchange(only_news=True)
-    assert isinstance(await replicas[0].take(10), Turn)
+    assert isinstance(await replicas[0].take(10), Slot)

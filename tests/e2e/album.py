@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx2
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.support.gateway import PATIENT, GatewayProcess
 
 OTHERS = {"authorization": "Bearer igw_others"}
-TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {digest_of('igw_others')}}}]}}}}"
+TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {key_digest('igw_others')}}}]}}}}"
 
 
 def settings(folder: Path, config: Path, gateway: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import httpx2
 
-from service.domain.teams import Team, pseudonym
+from service.domain.team_access import Team, pseudonym
 from tests.support.gateway import GatewayProcess
 from tests.support.pictures import data_url, mask, png
 

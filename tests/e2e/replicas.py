@@ -5,11 +5,11 @@ from pathlib import Path
 
 import httpx2
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.support.gateway import GatewayProcess
 
 TEAMS = "teams:\n" + "".join(
-    f"  {name}: {{keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
+    f"  {name}: {{keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
 )
 PATH = "/v1/images/generations"
 

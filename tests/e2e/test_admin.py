@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from pyarrow import parquet
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.support.focus import failed
 from tests.support.gateway import GatewayProcess, within_patience
 
@@ -26,15 +26,15 @@ teams:
     limits_by_tier: {{high: {{usd_per_day: 20, concurrent_images: 4}}}}
     limits_by_model: {{gpt-image-2: {{usd_per_month: 500}}}}
     tiers: [low, medium, high]
-    keys: [{{id: search-1, sha256: {digest_of("igw_search")}, limits: {{requests_per_minute: 500}}}}]
+    keys: [{{id: search-1, sha256: {key_digest("igw_search")}, limits: {{requests_per_minute: 500}}}}]
   ads:
-    keys: [{{id: ads-1, sha256: {digest_of("igw_ads")}}}]
+    keys: [{{id: ads-1, sha256: {key_digest("igw_ads")}}}]
   painters:
-    keys: [{{id: painters-1, sha256: {digest_of("igw_painters")}}}]
+    keys: [{{id: painters-1, sha256: {key_digest("igw_painters")}}}]
 """
 LEAVERS = f"""
   leavers:
-    keys: [{{id: leavers-1, sha256: {digest_of("igw_leavers")}}}]
+    keys: [{{id: leavers-1, sha256: {key_digest("igw_leavers")}}}]
 """
 
 

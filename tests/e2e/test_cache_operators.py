@@ -18,10 +18,10 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
 from service.adapters.sql.migrate import migrate
-from service.commands.program import app
-from service.domain.teams import digest_of
+from service.commands.cli import app
+from service.domain.team_access import key_digest
 from tests.support.gateway import PATIENCE, GatewayProcess, clean_environment
 from tests.support.sites import await_true
 
@@ -29,7 +29,7 @@ pytest_plugins = ["tests.support.databases"]
 
 ADMIN = secrets.token_hex(32)
 TEAMS = "teams:\n" + "".join(
-    f"  {name}: {{keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
+    f"  {name}: {{keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
 )
 LRU = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
 BOUNDED = {"maxmemory": "64mb", "maxmemory-policy": "noeviction"}
@@ -120,8 +120,8 @@ def site(
     }
     with ExitStack() as stack:
         if request.param == "servers":
-            environment["REDIS_URL"] = stack.enter_context(embedded_valkey(tmp_path / "state"))
-            environment["CACHE_REDIS_URL"] = stack.enter_context(embedded_valkey(tmp_path / "results"))
+            environment["REDIS_URL"] = stack.enter_context(run_valkey(tmp_path / "state"))
+            environment["CACHE_REDIS_URL"] = stack.enter_context(run_valkey(tmp_path / "results"))
             environment["DATABASE_URL"] = new_database("sqlite")
         gateway = stack.enter_context(GatewayProcess(tmp_path / "data", environment))
         yield Site(http, gateway, environment)
@@ -265,7 +265,7 @@ def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: 
 
 
 def test_a_purge_makes_no_ledger_to_write_itself_down_in(tmp_path: Path, config: Path) -> None:
-    with embedded_valkey(tmp_path / "results") as url:
+    with run_valkey(tmp_path / "results") as url:
         environment = {"IMAGE_GATEWAY_CONFIG": str(config), "DATA_DIR": str(tmp_path / "data"), "CACHE_REDIS_URL": url}
 
         result = said(environment, "purge", "--all", "--yes")
@@ -299,7 +299,7 @@ def test_a_cache_that_is_away_is_said_at_a_terminal(tmp_path: Path, config: Path
 def test_a_cache_that_is_away_is_a_503(
     tmp_path: Path, settings: str, new_database: Callable[[str], str], http: httpx2.Client
 ) -> None:
-    with embedded_valkey(tmp_path / "state") as url:
+    with run_valkey(tmp_path / "state") as url:
         environment = {
             "IMAGE_GATEWAY_CONFIG": settings,
             "ADMIN_API_KEY": ADMIN,
@@ -332,8 +332,8 @@ def test_a_store_of_money_that_may_evict_is_warned_of(
     problems: list[str],
 ) -> None:
     with ExitStack() as stack:
-        url = stack.enter_context(embedded_valkey(tmp_path / "state", options))
-        results = stack.enter_context(embedded_valkey(tmp_path / "results", LRU)) if apart else f"{url}?db=1"
+        url = stack.enter_context(run_valkey(tmp_path / "state", options))
+        results = stack.enter_context(run_valkey(tmp_path / "results", LRU)) if apart else f"{url}?db=1"
         environment = {
             "IMAGE_GATEWAY_CONFIG": settings,
             "REDIS_URL": url,

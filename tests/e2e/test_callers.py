@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.api.errors import FAILURES, ROWS, STATUSES
+from service.api.http.errors import FAILURES, ROWS, STATUSES
 from service.domain import errors
 from tests.conftest import CONFIG
 from tests.support.environments import sdk, sdk_python
@@ -151,7 +151,7 @@ def test_every_code_that_a_caller_may_see_has_its_row() -> None:
     told = {*re.findall(r"`([a-z_]+)`", table)}
     codes = {row.code for row in (*ROWS.values(), *FAILURES.values())} | {*STATUSES.values()}
     assert codes - told - OPERATORS == set()
-    assert errors.PictureNotFound in ROWS
+    assert errors.ImageNotFound in ROWS
 
 
 def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:

@@ -14,13 +14,14 @@ import psutil
 import pytest
 
 from service.adapters.sql.migrate import migrate
-from service.app import assemble, dev_key
-from service.commands.start import dev_settings, today
-from service.parts import Plans, Stores
+from service.app import assemble
+from service.commands.startup import dev_settings, today
+from service.composition.api import dev_key
+from service.composition.app_config import AppConfig, StoreAddresses
 from service.settings.gateway import read_gateway
-from service.settings.known import Files
-from service.usecases.background import PREFIX, Fatal
-from service.usecases.events import Crashed
+from service.settings.reloadable_files import ReloadableFiles
+from service.usecases.background.supervisor import TASK_NAME_PREFIX, FatalReport
+from service.usecases.ports.events import Crashed
 from tests.e2e.replicas import TEAMS, ask
 from tests.e2e.test_process import command
 from tests.fakes.observer import Recorder
@@ -152,19 +153,19 @@ def test_a_mistake_behind_the_requests_is_logged_and_does_not_end_them(
 
 @pytest.mark.parametrize("name", TASKS)
 async def test_each_task_that_ends_for_good_ends_the_process(name: str, config: Path, tmp_path: Path) -> None:
-    told, fatal, over = Recorder(), Fatal(), asyncio.Event()
+    told, fatal, over = Recorder(), FatalReport(), asyncio.Event()
     settings = dev_settings(read_gateway(config / "gateway.yaml", {"OPENAI_API_KEY": "sk-operator"}))
     settings = msgspec.structs.replace(settings, health=msgspec.structs.replace(settings.health, probe=True))
-    files = Files(folder=config, today=today, backends=settings.backends, extra=dev_key("igw_secret"))
+    files = ReloadableFiles(folder=config, today=today, backends=settings.backends, extra=dev_key("igw_secret"))
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     await migrate(url)
-    stores = Stores(redis_url=NOWHERE, cache_url=NOWHERE, database_url=url, data=tmp_path)
-    plans = Plans(settings=settings, files=files, first=files.first(), stores=stores, observe=told, fatal=fatal)
+    stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=url, data=tmp_path)
+    plans = AppConfig(settings=settings, files=files, first=files.first(), stores=stores, observe=told, fatal=fatal)
     gateway = assemble(plans)
     assert set(gateway.tasks) == set(TASKS)
     fatal.on_report(over.set)
     async with asyncio.timeout(10), gateway.litestar.lifespan():
-        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == PREFIX + name)
+        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == TASK_NAME_PREFIX + name)
         task.cancel()
         await over.wait()
     assert fatal.reason == f"The background task {name} has ended, and cannot be started again."

@@ -17,14 +17,14 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from service import __version__
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import connect
-from service.adapters.sql.keys import SqlKeyStore
-from service.adapters.sql.migrate import HEAD, migrate, revision
-from service.commands.program import app
+from service.adapters.sql.database import open_database
+from service.adapters.sql.key_store import SqlKeyStore
+from service.adapters.sql.ledger import SqlLedger
+from service.adapters.sql.migrate import HEAD, migrate, read_revision
+from service.commands.cli import app
 from service.domain.ledger import Basis, Entry
-from service.domain.teams import digest_of
-from service.usecases.accounts import AuditRecord, IssuedKey
+from service.domain.team_access import key_digest
+from service.usecases.ports.key_store import AuditRecord, IssuedKey
 from tests.fakes.builders import entry
 from tests.support.focus import failed
 from tests.support.gateway import GatewayProcess, clean_environment, run_command
@@ -32,7 +32,7 @@ from tests.support.gateway import GatewayProcess, clean_environment, run_command
 pytest_plugins = ["tests.support.databases"]
 
 NewDatabase = Callable[[str], str]
-TEAMS = f"teams: {{search: {{keys: [{{id: search-1, sha256: {digest_of('igw_search')}}}]}}, ads: {{}}}}\n"
+TEAMS = f"teams: {{search: {{keys: [{{id: search-1, sha256: {key_digest('igw_search')}}}]}}, ads: {{}}}}\n"
 NOVEMBER = ("--since", "2026-11-01", "--until", "2026-12-01")
 SECRET = re.compile(r"igw_[A-Za-z0-9_-]{43}")
 DEV = "igw_f3a91c5e7b2d48066c9e1f07a5d3b84290cd6e15"
@@ -82,8 +82,8 @@ class Terminal:
 
         async def story() -> None:
             await migrate(self.url)
-            database = connect(self.url)
-            await SqlBooks(database).write(list(entries))
+            database = open_database(self.url)
+            await SqlLedger(database).write(list(entries))
             await database.close()
 
         asyncio.run(story())
@@ -92,7 +92,7 @@ class Terminal:
         """Every key and every record, newest first."""
 
         async def story() -> tuple[list[IssuedKey], list[AuditRecord]]:
-            database = connect(self.url)
+            database = open_database(self.url)
             store = SqlKeyStore(database)
             found = list(await store.keys()), list(await store.records(100))
             await database.close()
@@ -118,7 +118,7 @@ def booked() -> list[Entry]:
 def test_a_new_key_is_printed_with_its_digest(terminal: Terminal) -> None:
     said = terminal.says("keys", "new")
 
-    assert f"sha256: {digest_of(SECRET.findall(said)[0])}" in said
+    assert f"sha256: {key_digest(SECRET.findall(said)[0])}" in said
     assert not terminal.data.exists()
 
 
@@ -126,7 +126,7 @@ def test_a_key_is_issued_before_the_gateway_ever_ran(terminal: Terminal) -> None
     key_id, secret = terminal.issued("search", "--note", "the crawler", "--expires", "2999-01-01")
 
     ((key,), (record,)) = terminal.kept()
-    assert (key.id, key.team, key.note, key.digest) == (key_id, "search", "the crawler", digest_of(secret))
+    assert (key.id, key.team, key.note, key.digest) == (key_id, "search", "the crawler", key_digest(secret))
     assert record.actor == "cli:ada"
     assert re.fullmatch(r"cli_[0-9a-f]{32}", record.request_id)
     assert (record.action, record.subject) == ("key.issue", key_id)
@@ -176,7 +176,7 @@ def test_a_command_leaves_older_tables_as_they_are(
         f"image-gateway: The SQLite file {place} is at revision 0001, and this version needs {HEAD}. "
         "`image-gateway migrate` brings it there.\n"
     )
-    assert asyncio.run(revision(url)) == "0001"
+    assert asyncio.run(read_revision(url)) == "0001"
 
 
 @pytest.mark.parametrize("words", [("usage",), ("keys", "issue", "ads")], ids=" ".join)
@@ -189,7 +189,7 @@ def test_a_database_without_tables_stays_without_them(
 
     assert "There is no ledger: the PostgreSQL at " in said
     assert "has none of its tables" in said
-    assert asyncio.run(revision(url)) is None
+    assert asyncio.run(read_revision(url)) is None
 
 
 def test_keys_are_listed_with_what_became_of_them(terminal: Terminal) -> None:

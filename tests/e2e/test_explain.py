@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.commands.program import app
+from service.commands.cli import app
 from tests.support.pictures import data_url, png
 
 TEAMS = """\

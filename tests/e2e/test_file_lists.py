@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.domain.kept import BROUGHT, label_name, name_of, new_id
+from service.domain.stored_images import UPLOADED, new_image_id, to_filename_key, to_stored_name
 from tests.e2e.album import OTHERS, drawn, edit, settings
 from tests.support.gateway import GatewayProcess, within_patience
 from tests.support.pictures import png
@@ -46,7 +46,7 @@ def age(gateway: GatewayProcess, picture: object, seconds: float) -> None:
     """Have the store believe that a file was written so long ago."""
     at = time.time() - seconds
     (found,) = [path for path in (gateway.data / "pictures").glob(f"{picture}.*") if path.suffix != ".name"]
-    for path in (found, found.with_name(label_name(found.name))):
+    for path in (found, found.with_name(to_filename_key(found.name))):
         os.utime(path, (at, at))
 
 
@@ -92,7 +92,7 @@ def test_a_deleted_file_leaves_the_list_and_the_list_goes_on_behind_it(
         ({"order": "ASC"}, "order", "invalid_value"),
         ({"purpose": "visions"}, "purpose", "invalid_value"),
         ({"after": "file-1"}, "after", "invalid_value"),
-        ({"after": new_id("dev", "png", "0" * 32, BROUGHT)}, "after", "invalid_value"),
+        ({"after": new_image_id("dev", "png", "0" * 32, UPLOADED)}, "after", "invalid_value"),
         ({"before": "file-1"}, "before", "unknown_parameter"),
         ({"limit": ["1", "2"]}, "limit", "invalid_value"),
     ],
@@ -147,8 +147,8 @@ def test_what_the_gateway_keeps_for_a_shorter_time_goes_sooner(http: httpx2.Clie
 
 
 def test_files_of_an_older_gateway_are_found(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    pictures, name = gateway.data / "pictures", name_of(new_id("dev", "png", "0" * 32, BROUGHT))
-    (pictures / label_name(name)).write_text("an old fox.png")
+    pictures, name = gateway.data / "pictures", to_stored_name(new_image_id("dev", "png", "0" * 32, UPLOADED))
+    (pictures / to_filename_key(name)).write_text("an old fox.png")
     (pictures / name).write_bytes(png())
 
     assert within_patience(lambda: bool(listed(http, gateway).json()["data"]))

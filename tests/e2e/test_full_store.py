@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import redis
 
-from service.usecases.warn_of_eviction import FILLED
+from service.usecases.background.eviction_warning import NEARLY_FULL_PROBLEM
 from tests.support.sites import ask, ask_all, await_true, site
 
 DELAY = 2.0
@@ -20,7 +20,7 @@ def test_a_full_store_is_told_and_what_was_begun_ends(tmp_path: Path, http: http
         (team,) = place.teams
         admin.config_set("maxmemory", str(int(admin.info("memory")["used_memory"] / 0.9)))
         with place.gateway() as gateway:
-            gateway.await_logged("store unsafe", problem=FILLED)
+            gateway.await_logged("store unsafe", problem=NEARLY_FULL_PROBLEM)
             reply = http.get(f"{gateway.url}/health/ready")
             assert (reply.status_code, reply.json()["status"]) == (200, "degraded")
             assert reply.json()["problems"]["redis"].endswith("% of its memory is used")

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.domain.hops import HEADER, MOST_HOPS
-from service.domain.teams import digest_of
+from service.domain.loop_detection import HEADER, MAX_HOPS
+from service.domain.team_access import key_digest
 from tests.e2e.replicas import PATH, wish
 from tests.e2e.test_process import command
 from tests.simulators.server import Simulator
@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.databases"]
 
 ROOT = Path(__file__).parents[2]
 KEY = "igw_search"
-TEAMS = f"teams: {{search: {{keys: [{{id: search, sha256: {digest_of(KEY)}}}]}}}}\n"
+TEAMS = f"teams: {{search: {{keys: [{{id: search, sha256: {key_digest(KEY)}}}]}}}}\n"
 VENDOR = "gateway: false # true"
 
 
@@ -58,7 +58,7 @@ def booked(http: httpx2.Client, at: GatewayProcess, key: str = KEY) -> tuple[int
 
 def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
     """How the entries of a team ended, once a purchase that comes after them is in the books."""
-    tag = digest_of(after)[:16]
+    tag = key_digest(after)[:16]
 
     def seen() -> dict[str, set[str]]:
         reply = http.get(f"{at.url}/v1/usage?group_by=status,tag:project", headers={"authorization": f"Bearer {KEY}"})
@@ -155,7 +155,7 @@ def test_the_ids_of_the_gateways_before_go_along(tmp_path: Path, http: httpx2.Cl
 @pytest.mark.parametrize(
     ("hops", "status", "code"),
     [
-        (",".join(f"g{number}" for number in range(MOST_HOPS + 1)), 508, "loop_detected"),
+        (",".join(f"g{number}" for number in range(MAX_HOPS + 1)), 508, "loop_detected"),
         ("a b", 400, "invalid_value"),
     ],
 )

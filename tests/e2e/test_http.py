@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import pytest
 
-from service.domain.kept import label
+from service.domain.stored_images import clean_filename
 from tests.support.gateway import PATIENT, GatewayProcess
 from tests.support.pictures import data_url, opened, png
 from tests.support.pictures import mask as masked
@@ -412,7 +412,7 @@ def test_a_file_input_that_was_left_empty_is_not_given(http: httpx2.Client, gate
 def test_a_file_may_have_any_name(http: httpx2.Client, gateway: GatewayProcess, charset: str, name: str) -> None:
     body = form(('name="purpose"', b"vision"), (f'name="file"; filename="{name}"', png()), charset=charset)
     reply = http.post(gateway.url + "/v1/files", content=body, headers=gateway.headers | {"content-type": FORM})
-    assert (reply.status_code, reply.json()["filename"]) == (200, label(name.replace('\\"', '"')))
+    assert (reply.status_code, reply.json()["filename"]) == (200, clean_filename(name.replace('\\"', '"')))
 
 
 def test_a_text_may_be_said_twice(http: httpx2.Client, gateway: GatewayProcess) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.domain.kept import new_id
+from service.domain.stored_images import new_image_id
 from tests.e2e.album import OTHERS, drawn, edit, picture_of, settings, upload
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
@@ -218,7 +218,7 @@ def test_an_upload_needs_a_file_and_a_key(http: httpx2.Client, sandbox_gateway: 
 def test_another_team_reaches_nothing(http: httpx2.Client, bucket_gateway: GatewayProcess) -> None:
     gateway = bucket_gateway
     ours = (drawn(http, gateway)["id"], upload(http, gateway, png()).json()["id"])
-    never = (new_id("others", "png", "0" * 32), "file-1", "../x", "")
+    never = (new_image_id("others", "png", "0" * 32), "file-1", "../x", "")
     told = []
     for each in (*ours, *never):
         reply = edit(http, gateway, OTHERS, images=[{"image_url": data_url(png())}, {"file_id": each}])

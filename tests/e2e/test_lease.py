@@ -129,7 +129,7 @@ def test_a_refused_start_is_one_line(tmp_path: Path, environment: dict[str, str]
     with GatewayProcess(tmp_path / "one", environment, options=()):
         code = (
             "import sys\nfrom service.usecases import keep_lease\nkeep_lease.PATIENCE_SECONDS = 0.0\n"
-            "from service.commands.program import obey\nsys.argv[0] = 'image-gateway'\nobey()\n"
+            "from service.commands.cli import obey\nsys.argv[0] = 'image-gateway'\nobey()\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, "serve", "--port", "0", "--data-dir", str(tmp_path / "other")],

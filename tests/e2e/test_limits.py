@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
 
@@ -16,7 +16,7 @@ CENT = 0.00622  # the worst price of the small picture below; it costs a little 
 
 
 def team(name: str, limits: str) -> str:
-    return f"  {name}: {{{limits}, keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n"
+    return f"  {name}: {{{limits}, keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n"
 
 
 TEAMS = "teams:\n" + "".join(

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.e2e.replicas import PATH, Start, ask, change, wish
 from tests.simulators.openai import FAULTS
 from tests.simulators.server import Answer, Simulator
@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.databases"]
 
 LIMITS = {"search": "{usd_per_day: 50, usd_per_month: 800}", "tight": "{requests_per_minute: 1}"}
 TEAMS = "teams:\n" + "".join(
-    f"  {name}: {{limits: {limits}, keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n"
+    f"  {name}: {{limits: {limits}, keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n"
     for name, limits in LIMITS.items()
 )
 Labels = Mapping[str, str]

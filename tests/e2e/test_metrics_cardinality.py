@@ -12,12 +12,13 @@ import httpx2
 import pytest
 
 from service.adapters.metrics.expose import Exposition, process_registry
-from service.adapters.metrics.observe import Metrics
-from service.app import assemble, dev_key
-from service.commands.start import dev_settings, today
-from service.parts import Plans, Stores
+from service.adapters.metrics.observe import MetricsObserver
+from service.app import assemble
+from service.commands.startup import dev_settings, today
+from service.composition.api import dev_key
+from service.composition.app_config import AppConfig, StoreAddresses
 from service.settings.gateway import read_gateway
-from service.settings.known import Files
+from service.settings.reloadable_files import ReloadableFiles
 from tools.bench.scrape import crowd
 
 SECRET = "igw_dev"
@@ -48,19 +49,19 @@ KINDS: tuple[Ask, ...] = (
 
 
 @pytest.fixture(scope="module")
-def metrics() -> Metrics:
-    return Metrics(version="1", python="3")
+def metrics() -> MetricsObserver:
+    return MetricsObserver(version="1", python="3")
 
 
 @pytest.fixture(scope="module")
-def asgi(metrics: Metrics, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def asgi(metrics: MetricsObserver, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The application, its edge and the way to its metrics; nothing behind it is there, and nothing gets that far."""
     settings = dev_settings(read_gateway(config / "gateway.yaml", {}))
-    files = Files(folder=config, today=today, backends=settings.backends, extra=dev_key(SECRET))
+    files = ReloadableFiles(folder=config, today=today, backends=settings.backends, extra=dev_key(SECRET))
     ledger = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}"
-    stores = Stores(redis_url=NOWHERE, cache_url=NOWHERE, database_url=ledger, data=None)
+    stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=ledger, data=None)
     tell = Exposition(metrics, process_registry())
-    plans = Plans(settings=settings, files=files, first=files.first(), stores=stores, observe=metrics, tell=tell)
+    plans = AppConfig(settings=settings, files=files, first=files.first(), stores=stores, observe=metrics, tell=tell)
     return assemble(plans).asgi
 
 
@@ -99,7 +100,7 @@ async def test_nothing_that_callers_make_up_becomes_a_series(asgi: Any) -> None:
 
 def test_a_crowd_of_teams_has_so_many_series_and_no_more() -> None:
     """What `python -m tools.bench.scrape` measures; the bound is what is told in a tenth of a scrape's timeout."""
-    seen = Metrics(version="1", python="3")
+    seen = MetricsObserver(version="1", python="3")
     for event in crowd(200):
         seen(event)
     body, _ = Exposition(seen, process_registry())("")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.adapters.sql.engine import connect
-from service.adapters.sql.migrate import HEAD, revision
+from service.adapters.sql.database import open_database
+from service.adapters.sql.migrate import HEAD, read_revision
 from tests.e2e.test_process import command
 from tests.support.gateway import GatewayProcess
 
@@ -29,9 +29,9 @@ def test_it_says_from_where_to_where(kind: str, tmp_path: Path, empty_database: 
     url = empty_database(kind)
 
     before = migrate(tmp_path, "--check", DATABASE_URL=url)
-    assert asyncio.run(revision(url)) is None
+    assert asyncio.run(read_revision(url)) is None
     done = migrate(tmp_path, DATABASE_URL=url)
-    assert asyncio.run(revision(url)) == HEAD
+    assert asyncio.run(read_revision(url)) == HEAD
     again = migrate(tmp_path, DATABASE_URL=url)
     after = migrate(tmp_path, "--check", DATABASE_URL=url)
 
@@ -66,7 +66,7 @@ def test_what_a_newer_version_has_changed_is_refused(
     migrate(tmp_path, DATABASE_URL=url)
 
     async def grow() -> None:
-        database = connect(url)
+        database = open_database(url)
         await database.together(lambda connection: connection.execute(NEWER))
         await database.close()
 

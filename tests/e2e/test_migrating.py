@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from service.adapters.metrics.declared import ALL
 from service.domain.catalog import Policy
-from service.settings.known import Files
+from service.settings.reloadable_files import ReloadableFiles
 from tests.conftest import CONFIG
 from tests.support.gateway import GatewayProcess, clean_environment, patient, run_command
 
@@ -60,7 +60,7 @@ def test_the_example_is_accepted(config: Path) -> None:
 
 
 def test_the_example_says_what_the_page_says_of_it(config: Path) -> None:
-    files = Files(folder=config, today=lambda: DAY, backends={"openai", "openai-two", "together", "sandbox"})
+    files = ReloadableFiles(folder=config, today=lambda: DAY, backends={"openai", "openai-two", "together", "sandbox"})
     known = files.read()
     model = known.catalog.models["gpt-image-2"]
     assert model.policy is Policy.WEIGHTED

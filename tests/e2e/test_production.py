@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
 from tests.support.sites import await_true
 
 pytest_plugins = ["tests.support.databases"]
 
-TEAMS = f"teams: {{search: {{limits: {{requests_per_minute: 2}}, keys: [{{id: k, sha256: {digest_of('igw_k')}}}]}}}}"
+TEAMS = f"teams: {{search: {{limits: {{requests_per_minute: 2}}, keys: [{{id: k, sha256: {key_digest('igw_k')}}}]}}}}"
 
 
 def test_replicas_share_limits_and_books(

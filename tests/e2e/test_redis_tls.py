@@ -7,7 +7,7 @@ import httpx2
 import redis
 import trustme
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
 from tests.e2e.replicas import Start, ask
 from tests.support.gateway import within_patience
 from tests.support.tls import tls_in_front
@@ -21,7 +21,7 @@ def test_the_authority_of_a_store_is_given_in_its_address(start: Start, http: ht
     authority, trust = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(trust)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with embedded_valkey(tmp_path / "valkey") as url, redis.Redis.from_url(url) as admin:
+    with run_valkey(tmp_path / "valkey") as url, redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">hush", "~igw:*", "+@all", "-@dangerous", "+info")
         with tls_in_front(url.removeprefix("unix://"), trust) as port:
             address = f"rediss://app:hush@127.0.0.1:{port}"

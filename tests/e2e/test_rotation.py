@@ -22,9 +22,9 @@ import httpx2
 import pytest
 import redis
 
-from service.adapters.embedded import embedded_valkey
-from service.domain.links import sign
-from service.domain.teams import digest_of
+from service.adapters.embedded.valkey import run_valkey
+from service.domain.signed_urls import sign
+from service.domain.team_access import key_digest
 from tests.e2e.replicas import PATH, TEAMS, Start, ask, change, wish
 from tests.simulators.server import Simulator
 from tests.support.gateway import PATIENCE, GatewayProcess, within_patience
@@ -168,7 +168,7 @@ def running(
     asked(superuser, f"ALTER ROLE {ROLE} PASSWORD '{old['ledger']}'")
     vendor.defaults = replace(vendor.defaults, keys=frozenset({old["vendor"]}), delay=0.02)
     mount = Mount(folder / "secrets", **(old | {"ledger": address(superuser, old["ledger"])}))
-    with embedded_valkey(folder / "valkey") as url, redis.Redis.from_url(url) as store:
+    with run_valkey(folder / "valkey") as url, redis.Redis.from_url(url) as store:
         store.config_set("requirepass", old["store"])
         store.auth(old["store"])
         environment = {
@@ -278,14 +278,14 @@ def test_nobodys_key_comes_to_open_two_doors(site: tuple[Site, dict[str, str]], 
     at, old = site
     teams, key = tmp_path / "config" / "teams.yaml", made()
     team = "  third: {{keys: [{{id: third, sha256: {}}}]}}\n"
-    teams.write_text(TEAMS + team.format(digest_of(key)))
+    teams.write_text(TEAMS + team.format(key_digest(key)))
     at.gateway.await_logged("settings reloaded")
     at.mount.swap(admin=key)
     told = at.gateway.await_logged("secret refused", secret="ADMIN_API_KEY_FILE")
     assert "is the key of a team as well" in told["problem"]
     assert (at.admin(key), at.admin(old["admin"])) == (401, 200)
 
-    teams.write_text(TEAMS + team.format(digest_of(old["admin"])))
+    teams.write_text(TEAMS + team.format(key_digest(old["admin"])))
     told = at.gateway.await_logged("settings refused")
     assert "is the key of a team as well" in told["problem"]
     assert at.drawn().status_code == 200

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.simulators import openai
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
@@ -36,7 +36,7 @@ sandbox:
 
 
 def team(name: str, bounds: str = "") -> str:
-    return f"  {name}: {{{bounds} keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n"
+    return f"  {name}: {{{bounds} keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n"
 
 
 TEAMS = "teams:\n" + "".join(

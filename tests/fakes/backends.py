@@ -4,10 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from service.domain.headroom import Headroom
-from service.domain.outcomes import Outcome, Partial
-from service.usecases.ports import Backend, Reply
-from service.usecases.requests import NULL_LISTENER, RequestListener, UpstreamRequest
+from service.domain.generation import CallOutcome, Preview
+from service.domain.rate_limits import RateLimit
+from service.usecases.ports.backends import Backend, Reply
+from service.usecases.ports.requests import NULL_LISTENER, RequestListener, UpstreamRequest
 
 
 class FakeBackend:
@@ -19,11 +19,11 @@ class FakeBackend:
 
     def __init__(
         self,
-        *outcomes: Outcome,
+        *outcomes: CallOutcome,
         relays_links: bool = False,
         turns: Iterable[int] = (),
         previews: int = 0,
-        headrooms: Sequence[Headroom] = (),
+        headrooms: Sequence[RateLimit] = (),
     ) -> None:
         self.relays_links = relays_links
         self.orders: list[UpstreamRequest] = []
@@ -34,7 +34,7 @@ class FakeBackend:
         self._previews = previews
         self._headrooms = headrooms
 
-    def reply_next(self, *outcomes: Outcome) -> None:
+    def reply_next(self, *outcomes: CallOutcome) -> None:
         """Reply with these outcomes before any other."""
         self._outcomes.extendleft(reversed(outcomes))
 
@@ -46,11 +46,11 @@ class FakeBackend:
             await asyncio.sleep(0)
         previews = min(request.partials, self._previews)
         for index in range(previews):
-            await listener.on_preview(Partial(base64=b"sketch", index=index))
+            await listener.on_preview(Preview(base64=b"sketch", index=index))
         await self.gate.wait()
         return Reply(outcome=outcome, headrooms=self._headrooms, previews=previews)
 
 
-async def call(backend: Backend, request: UpstreamRequest, listener: RequestListener = NULL_LISTENER) -> Outcome:
+async def call(backend: Backend, request: UpstreamRequest, listener: RequestListener = NULL_LISTENER) -> CallOutcome:
     """Call a backend. Returns the outcome alone."""
     return (await backend.generate(request, listener)).outcome

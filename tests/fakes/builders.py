@@ -8,29 +8,29 @@ from typing import Any
 from blake3 import blake3
 
 from service.domain.booking import Caller
+from service.domain.cache_directives import CacheDirectives
 from service.domain.catalog import Catalog, Model, Retired, Route, SizeRule
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import DEMANDS, Operation, Reference, Size, Spec
-from service.domain.ledger import Basis, Entry, Status
-from service.domain.outcomes import Picture, Purchase
+from service.domain.generation import GeneratedImage, Generation
+from service.domain.image_spec import REQUIRED_FEATURES, Operation, Reference, Size, Spec
+from service.domain.ledger import Basis, Entry, EntryStatus
 from service.domain.pricing import Price
-from service.domain.teams import Key, Team, digest_of
-from service.domain.terms import Terms
-from service.usecases.accounts import Replicas
-from service.usecases.flights import Result
-from service.usecases.hold_money import HoldMoney
-from service.usecases.keep_books import KeepBooks, Pace
-from service.usecases.recounts import Recounts
-from service.usecases.requests import ImageRequest
-from tests.fakes.books import FakeBooks
+from service.domain.team_access import Key, Team, key_digest
+from service.usecases.money.hold_quota import HoldQuota
+from service.usecases.money.recount_reports import RecountReports
+from service.usecases.money.settlement import Intervals, Settlement
+from service.usecases.ports.replica_registry import ReplicaRegistry
+from service.usecases.ports.requests import ImageRequest
+from service.usecases.ports.result_store import Result
 from tests.fakes.contents import MemoryContent
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observer import Recorder
+from tests.fakes.quota_store import FakeQuotaStore
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()
 SQUARE = Size(1024, 1024)
-KEY = Key(id="search-1", team=Team(name="search"), digest=digest_of("igw_search"))
+KEY = Key(id="search-1", team=Team(name="search"), digest=key_digest("igw_search"))
 ALL_FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, max_pixels=8_294_400)
 
@@ -64,7 +64,7 @@ def price(**changes: Any) -> Price:
 
 def route(**changes: Any) -> Route:
     """A way to a backend that can do everything."""
-    able = {"carries": frozenset(DEMANDS), "formats": frozenset(ALL_FORMATS)}
+    able = {"carries": frozenset(REQUIRED_FEATURES), "formats": frozenset(ALL_FORMATS)}
     return Route(**{"backend": "alpha", "model": "alpha/painter", "prices": (price(),), **able, **changes})
 
 
@@ -73,7 +73,7 @@ def model(**changes: Any) -> Model:
     able = {
         "sizes": FREE,
         "formats": ALL_FORMATS,
-        "fields": frozenset(DEMANDS),
+        "fields": frozenset(REQUIRED_FEATURES),
         "tiers": ("low", "medium", "high"),
         "input_fidelity": ("high", "low"),
         "max_references": 16,
@@ -89,10 +89,12 @@ def catalog(*models: Model, retired: Mapping[str, Retired] | None = None) -> Cat
     return Catalog(default_model=known[0].id, models={each.id: each for each in known}, retired=retired or {})
 
 
-def purchase(*pictures: str, **changes: Any) -> Purchase:
+def build_generation(*pictures: str, **changes: Any) -> Generation:
     """Pictures that a backend delivered, named by their base64."""
-    drawn = tuple(Picture(base64=name.encode()) for name in pictures or ("fox",))
-    return Purchase(**{"pictures": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes})
+    drawn = tuple(GeneratedImage(base64=name.encode()) for name in pictures or ("fox",))
+    return Generation(
+        **{"pictures": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes}
+    )
 
 
 def result(**changes: Any) -> Result:
@@ -102,7 +104,7 @@ def result(**changes: Any) -> Result:
         "backend": "alpha",
         "upstream_model": "alpha/painter",
         "price_version": "cent@2026-01-01",
-        "purchase": purchase("Zm94"),
+        "purchase": build_generation("Zm94"),
         "created": 1_795_000_000,
         "cost": 10_000_000,
         "kept_at": int(NOW.timestamp()) * 1_000_000,
@@ -118,19 +120,19 @@ def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
     return Failure(kind=kind, message=message)
 
 
-def accounts(
-    ledger: FakeLedger | None = None,
-    books: FakeBooks | None = None,
+def build_money(
+    ledger: FakeQuotaStore | None = None,
+    books: FakeLedger | None = None,
     observe: Recorder | None = None,
-    pace: Pace | None = None,
-    replicas: Replicas | None = None,
+    pace: Intervals | None = None,
+    replicas: ReplicaRegistry | None = None,
     name: str = "replica-1",
-) -> HoldMoney:
+) -> HoldQuota:
     """The stories of money among fakes; `keep` is the one that goes on behind."""
-    ledger, books, observe = ledger or FakeLedger(counted=True), books or FakeBooks(), observe or Recorder()
-    keep = KeepBooks(ledger=ledger, books=books, observe=observe, owner=name, pace=pace or Pace())
-    recounts = Recounts(replicas=replicas, keep=keep, name=name, elapsed=lambda: 0.0, sleep=at_once)
-    return HoldMoney(ledger=ledger, books=books, keep=keep, observe=observe, recounts=recounts)
+    ledger, books, observe = ledger or FakeQuotaStore(counted=True), books or FakeLedger(), observe or Recorder()
+    keep = Settlement(ledger=ledger, books=books, observe=observe, owner=name, pace=pace or Intervals())
+    recounts = RecountReports(replicas=replicas, keep=keep, name=name, elapsed=lambda: 0.0, sleep=at_once)
+    return HoldQuota(ledger=ledger, books=books, keep=keep, observe=observe, recounts=recounts)
 
 
 async def at_once(seconds: float) -> None:
@@ -154,7 +156,7 @@ def entry(**changes: Any) -> Entry:
         "n": 1,
         "cost": 10_000_000,
         "basis": Basis.TABLE,
-        "status": Status.DELIVERED,
+        "status": EntryStatus.DELIVERED,
         "held_at": at,
         "posted_at": at + 5_000_000,
     }
@@ -170,5 +172,10 @@ def image_request(
     request_spec: Spec | None = None, who: Caller | None = None, known: Catalog | None = None, **changes: Any
 ) -> ImageRequest:
     """A request for one image of the plain model."""
-    plain = {"spec": request_spec or spec(), "caller": who or caller(), "catalog": known or catalog(), "terms": Terms()}
+    plain = {
+        "spec": request_spec or spec(),
+        "caller": who or caller(),
+        "catalog": known or catalog(),
+        "terms": CacheDirectives(),
+    }
     return ImageRequest(**{**plain, **changes})

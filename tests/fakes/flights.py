@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.domain.errors import Failure, StateUnavailable
-from service.domain.refusals import SECOND
-from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Series, Told, hollow
-from tests.fakes.ledger import NOW
+from service.domain.limit_errors import SECOND
+from service.usecases.ports.flights import DEFAULT_JOIN_RULES, FlightResult, FlightStatus, JoinRules, Role, SampleSeries
+from service.usecases.ports.result_store import Result, without_images
+from tests.fakes.quota_store import NOW
 
 
 @dataclass(slots=True)
@@ -23,11 +24,11 @@ class Flight:
     is_sent: bool = False
     waiting: int = 0
     landed: int = 0
-    landing: Boarding | None = None
+    landing: FlightStatus | None = None
 
 
 @dataclass(slots=True)
-class Dealt:
+class SeriesState:
     """What is known of a series."""
 
     gone: int
@@ -60,7 +61,7 @@ class FakeFlights:
         self.memory_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
         self._free: dict[str, list[str]] = {}
-        self._series: dict[tuple[str, str], Dealt] = {}
+        self._series: dict[tuple[str, str], SeriesState] = {}
         self.handed: dict[tuple[str, str], tuple[Result, int]] = {}
         self._failures: dict[tuple[str, str], tuple[Failure, int]] = {}
         self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
@@ -81,7 +82,9 @@ class FakeFlights:
         self.handed.clear()
         self._series.clear()
 
-    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
+    async def board(
+        self, team: str, flight: str, owner: str, mark: str = "", told: JoinRules = DEFAULT_JOIN_RULES
+    ) -> FlightStatus:
         """Take a seat."""
         found = self._find(team, flight)
         if found and found.landing and not told.new and (told.again or self.now < found.lease_end):
@@ -89,16 +92,16 @@ class FakeFlights:
         if found and not found.landing and found.owner != owner:
             if self.now < found.lease_end:
                 found.waiting += told.first_look
-                return Boarding(seat=Seat.WAIT, mark=found.mark)
+                return FlightStatus(seat=Role.WAIT, mark=found.mark)
             if found.is_sent and not self.lost_are_led:
-                return Boarding(seat=Seat.LOST, mark=found.mark)
+                return FlightStatus(seat=Role.LOST, mark=found.mark)
         failure = self._remembered(team, told.failure)
         if failure and (found is None or found.landing or found.owner != owner):
-            return Boarding(seat=Seat.LANDED, mark=mark, failure=failure)
+            return FlightStatus(seat=Role.LANDED, mark=mark, failure=failure)
         if found is None or found.landing or found.owner != owner:
             found = self._flights[team, flight] = Flight(owner, mark)
         self._show_life(found)
-        return Boarding(seat=Seat.LEAD, mark=found.mark)
+        return FlightStatus(seat=Role.LEAD, mark=found.mark)
 
     async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
         """Which flight a wish goes by."""
@@ -133,13 +136,13 @@ class FakeFlights:
         if found:
             self._show_life(found)
 
-    async def land(self, team: str, flight: str, owner: str, landing: Landing) -> None:
+    async def land(self, team: str, flight: str, owner: str, landing: FlightResult) -> None:
         """Nothing if it was not led by `owner`, who may land it again."""
         found = self._find(team, flight)
         if found and found.owner == owner:
-            brought = hollow(landing.result) if landing.result else None
-            found.landing = Boarding(
-                seat=Seat.LANDED,
+            brought = without_images(landing.result) if landing.result else None
+            found.landing = FlightStatus(
+                seat=Role.LANDED,
                 mark=found.mark,
                 failure=landing.failure,
                 result=brought,
@@ -157,7 +160,7 @@ class FakeFlights:
             found.lease_end = self.now + round(landing.seconds * SECOND)
             found.gone = self.now + round(max(landing.seconds, landing.again_seconds) * SECOND)
 
-    async def deal(self, team: str, series: Series, *, again: bool, busy: bool) -> int | Failure:
+    async def deal(self, team: str, series: SampleSeries, *, again: bool, busy: bool) -> int | Failure:
         """The number of the next request of a series, or a failure."""
         self._find(team, "")
         failure = self._remembered(team, series.failure)
@@ -165,7 +168,7 @@ class FakeFlights:
             return failure
         found = self._series.get((team, series.name))
         if found is None or found.gone <= self.now:
-            found = self._series[team, series.name] = Dealt(gone=self.now + round(series.seconds * SECOND))
+            found = self._series[team, series.name] = SeriesState(gone=self.now + round(series.seconds * SECOND))
         flights = [self._flights.get((team, name)) for name in series.flights]
         for number in sorted(found.offers):
             if self.now < found.offers.pop(number):
@@ -178,7 +181,7 @@ class FakeFlights:
             return number
         return self._next(found, series, flights, busy=busy)
 
-    def _next(self, found: Dealt, series: Series, flights: Sequence[Flight | None], *, busy: bool) -> int:
+    def _next(self, found: SeriesState, series: SampleSeries, flights: Sequence[Flight | None], *, busy: bool) -> int:
         goes_on = self.now - found.dealt < 5 * SECOND
         first = flights[found.first] if found.first is not None else None
         begins = found.first is not None and not (first and first.landing and first.landed >= found.dealt)
@@ -194,14 +197,14 @@ class FakeFlights:
         kept = flight is not None and flight.landing is not None and flight.landing.result is not None
         return self._give(found, series, number, new=number >= found.size and not kept)
 
-    def _give(self, found: Dealt, series: Series, number: int, *, new: bool) -> int:
+    def _give(self, found: SeriesState, series: SampleSeries, number: int, *, new: bool) -> int:
         found.last, found.dealt = max(found.last or 0, number), self.now
         found.size, found.first = max(found.size, number + 1), number if new else None
         if new:
             found.gone = self.now + round(series.seconds * SECOND)
         return number
 
-    async def offer(self, team: str, series: Series, number: int) -> None:
+    async def offer(self, team: str, series: SampleSeries, number: int) -> None:
         """The next request takes this number."""
         self._find(team, "")
         found = self._series.get((team, series.name))

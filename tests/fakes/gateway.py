@@ -9,16 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from service.domain.booking import Caller
+from service.domain.cache_directives import CacheDirectives
 from service.domain.catalog import Catalog
-from service.domain.images import Spec
+from service.domain.generation import CallOutcome, Generation
+from service.domain.image_spec import Spec
 from service.domain.ledger import Entry
-from service.domain.outcomes import Outcome, Purchase
-from service.domain.terms import Terms
-from service.usecases.accounts import Span
-from service.usecases.detached import Detached
-from service.usecases.develop import Develop
-from service.usecases.flights import Flights
-from service.usecases.gather_references import GatherReferences
+from service.usecases.background.detached_tasks import DetachedTasks
 from service.usecases.generate.attempt import Attempt
 from service.usecases.generate.attempts import RetryPolicy
 from service.usecases.generate.delivery import Delivery
@@ -28,25 +24,30 @@ from service.usecases.generate.result_cache import CachePolicy, ResultCache
 from service.usecases.generate.samples import Samples
 from service.usecases.generate.serve_cached import ServeCached
 from service.usecases.generate.single_flight import SingleFlight
-from service.usecases.hold_money import HoldMoney
-from service.usecases.keep_pictures import KeepPictures
-from service.usecases.ports import Backend, PictureStore, Reply
-from service.usecases.read_limits import ReadLimits
-from service.usecases.read_pictures import ReadPictures
-from service.usecases.requests import NULL_LISTENER, RequestListener, UpstreamRequest
-from service.usecases.traces import Untraced
+from service.usecases.images.gather_references import GatherReferences
+from service.usecases.images.image_storage import ImageStorage
+from service.usecases.images.read_images import ReadImages
+from service.usecases.images.transcode_images import TranscodeImages
+from service.usecases.money.hold_quota import HoldQuota
+from service.usecases.money.read_limits import ReadLimits
+from service.usecases.ports.backends import Backend, Reply
+from service.usecases.ports.flights import Flights
+from service.usecases.ports.image_store import ImageStore
+from service.usecases.ports.ledger import EntryFilter
+from service.usecases.ports.requests import NULL_LISTENER, RequestListener, UpstreamRequest
+from service.usecases.ports.tracing import NullTracer
+from tests.fakes.admission_control import FakeAdmissionControl
 from tests.fakes.backends import FakeBackend
-from tests.fakes.books import FakeBooks
-from tests.fakes.builders import NOW, accounts, at_once, image_request, purchase
-from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.builders import NOW, at_once, build_generation, build_money, image_request
 from tests.fakes.flights import FakeFlights
+from tests.fakes.image_codec import FakeImageCodec
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.links import FakeLinks
 from tests.fakes.observer import Recorder
-from tests.fakes.results import FakeResults
-from tests.fakes.turns import FakeTurns
+from tests.fakes.quota_store import FakeQuotaStore
+from tests.fakes.reference_fetcher import FakeReferenceFetcher
+from tests.fakes.result_store import FakeResultStore
 
-PLAIN = Terms()
+PLAIN = CacheDirectives()
 CACHE = CachePolicy(seconds=3600, shared=False)
 UNCACHED = CachePolicy(seconds=0, shared=False)
 IDEMPOTENCY = IdempotencyPolicy(seconds=86_400, waits=True, failure_seconds=30)
@@ -56,7 +57,7 @@ PATIENT, IMPATIENT = RetryPolicy(wait_seconds=10), RetryPolicy(wait_seconds=0)
 class Foxes(FakeBackend):
     """Delivers fox1, fox2 and so on, or what `reply_next` gave it: outcomes, or errors that are raised."""
 
-    def __init__(self, *outcomes: Outcome | Exception) -> None:
+    def __init__(self, *outcomes: CallOutcome | Exception) -> None:
         super().__init__()
         self.outcomes = [*outcomes]
 
@@ -65,7 +66,7 @@ class Foxes(FakeBackend):
         self.orders.append(request)
         number = len(self.orders)
         await self.gate.wait()
-        outcome = self.outcomes.pop(0) if self.outcomes else purchase(f"fox{number}", tier="low", created=7)
+        outcome = self.outcomes.pop(0) if self.outcomes else build_generation(f"fox{number}", tier="low", created=7)
         if isinstance(outcome, Exception):
             raise outcome
         return Reply(outcome=outcome)
@@ -81,16 +82,16 @@ class Gateway:
     """The parts that its replicas share. A stopwatch shows a second more at every look."""
 
     backends: Mapping[str, Backend]
-    ledger: FakeLedger = field(default_factory=lambda: FakeLedger(counted=True))
-    books: FakeBooks = field(default_factory=FakeBooks)
+    ledger: FakeQuotaStore = field(default_factory=lambda: FakeQuotaStore(counted=True))
+    books: FakeLedger = field(default_factory=FakeLedger)
     observe: Recorder = field(default_factory=Recorder)
     flights: FakeFlights = field(default_factory=FakeFlights)
-    results: FakeResults = field(default_factory=FakeResults)
-    links: FakeLinks = field(default_factory=FakeLinks)
-    darkroom: FakeDarkroom = field(default_factory=FakeDarkroom)
-    admission: FakeTurns = field(default_factory=FakeTurns)
-    hold: HoldMoney = field(init=False)
-    store: PictureStore | None = None
+    results: FakeResultStore = field(default_factory=FakeResultStore)
+    links: FakeReferenceFetcher = field(default_factory=FakeReferenceFetcher)
+    darkroom: FakeImageCodec = field(default_factory=FakeImageCodec)
+    admission: FakeAdmissionControl = field(default_factory=FakeAdmissionControl)
+    hold: HoldQuota = field(init=False)
+    store: ImageStore | None = None
     keep_all: bool = False
     lease: float = 30.0
     cache: CachePolicy = CACHE
@@ -100,10 +101,10 @@ class Gateway:
     sleep: Callable[[float], Awaitable[None]] = at_once
     crowded: Callable[[], bool] = bool
     zero_usage: bool = False
-    detached: Detached = field(default_factory=Detached)
+    detached: DetachedTasks = field(default_factory=DetachedTasks)
 
     def __post_init__(self) -> None:
-        self.hold = accounts(self.ledger, self.books, self.observe)
+        self.hold = build_money(self.ledger, self.books, self.observe)
 
     def replica(self, **changes: Any) -> MakeImages:
         """Build another replica, with some of its parts changed."""
@@ -114,13 +115,13 @@ class Gateway:
     async def entries(self) -> list[Entry]:
         """Return the entries of the ledger."""
         await self.hold.keep.write()
-        return [entry async for entry in self.books.entries(Span(since=0, until=2**62))]
+        return [entry async for entry in self.books.entries(EntryFilter(since=0, until=2**62))]
 
 
 def build_replica(gateway: Gateway) -> MakeImages:
     """Build the use case of one replica."""
     numbers, cache = itertools.count(1), build_cache(gateway)
-    keep = KeepPictures(
+    keep = ImageStorage(
         store=gateway.store,
         mint=random_name,
         observe=gateway.observe,
@@ -129,7 +130,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
     )
     return MakeImages(
         backends=gateway.backends,
-        references=GatherReferences(darkroom=gateway.darkroom, links=gateway.links, kept=FakeLinks()),
+        references=GatherReferences(darkroom=gateway.darkroom, links=gateway.links, kept=FakeReferenceFetcher()),
         limits=ReadLimits(ledger=gateway.ledger, rebuild=gateway.hold.rebuild),
         single_flight=build_single_flight(gateway.flights, cache, gateway.lease, gateway.observe),
         samples=Samples(
@@ -143,11 +144,11 @@ def build_replica(gateway: Gateway) -> MakeImages:
         cached=ServeCached(hold=gateway.hold, keep=keep, mint=random_name, now=gateway.now),
         attempt=Attempt(
             backends=gateway.backends,
-            develop=Develop(darkroom=gateway.darkroom),
+            develop=TranscodeImages(darkroom=gateway.darkroom),
             hold=gateway.hold,
             turns=gateway.admission,
             observe=gateway.observe,
-            trace=Untraced(),
+            trace=NullTracer(),
             mint=lambda: f"hold-{next(numbers)}-{random_name()}",
             elapsed=itertools.count().__next__,
         ),
@@ -164,7 +165,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
 
 def build_cache(gateway: Gateway) -> ResultCache:
     """Build the cache of a replica."""
-    images = ReadPictures(store=gateway.store, keep_seconds=1e9, now=gateway.now)
+    images = ReadImages(store=gateway.store, keep_seconds=1e9, now=gateway.now)
     return ResultCache(results=gateway.results, images=images, policy=gateway.cache, now=gateway.now)
 
 
@@ -179,13 +180,17 @@ def build_single_flight(
 class Scene:
     """A gateway whose only backend draws foxes, and that does not wait for it after a failure."""
 
-    def __init__(self, *outcomes: Outcome | Exception, **parts: Any) -> None:
+    def __init__(self, *outcomes: CallOutcome | Exception, **parts: Any) -> None:
         self.alpha = Foxes(*outcomes)
         self.gateway = Gateway(**{"backends": {"alpha": self.alpha}, "retry": IMPATIENT, **parts})
         self.flights, self.results = self.gateway.flights, self.gateway.results
 
     async def ask(
-        self, terms: Terms = PLAIN, who: Caller | None = None, replica: MakeImages | None = None, **changes: Any
+        self,
+        terms: CacheDirectives = PLAIN,
+        who: Caller | None = None,
+        replica: MakeImages | None = None,
+        **changes: Any,
     ) -> Delivery:
         """Send a request with these terms, to another replica unless one is named."""
         return await (replica or self.gateway.replica()).make(image_request(None, who, terms=terms, **changes))
@@ -214,7 +219,7 @@ def images_from(backends: Mapping[str, Backend], **parts: Any) -> Callable[..., 
         spec: Spec, caller: Caller, catalog: Catalog, listener: RequestListener = NULL_LISTENER, **changes: Any
     ) -> Delivery:
         return await make.make(
-            image_request(spec, caller, catalog, **{"terms": Terms(share=False), **changes}), listener
+            image_request(spec, caller, catalog, **{"terms": CacheDirectives(share=False), **changes}), listener
         )
 
     return ask
@@ -225,7 +230,7 @@ def drawn(delivery: Delivery) -> list[bytes]:
     return images_in(delivery.result.purchase)
 
 
-def images_in(purchase: Purchase) -> list[bytes]:
+def images_in(purchase: Generation) -> list[bytes]:
     """Return the images of a purchase."""
     return [bytes(image.base64) for image in purchase.pictures]
 

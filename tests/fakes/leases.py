@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from service.domain.errors import BooksUnavailable
-from service.usecases.keep_lease import Holder
+from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.leases import LeaseHolder
 
 MICROSECONDS = 1_000_000
 
@@ -13,11 +13,11 @@ class FakeLeases:
 
     def __init__(self) -> None:
         self.now = 1_800_000_000 * MICROSECONDS
-        self.held: Holder | None = None
+        self.held: LeaseHolder | None = None
         self.until = 0
         self.down = False
 
-    async def take(self, holder: Holder, seconds: float, *, force: bool = False) -> Holder:
+    async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
         """Take or renew it; who holds it now."""
         self._answer()
         held = self.held
@@ -30,7 +30,7 @@ class FakeLeases:
         assert self.held
         return self.held
 
-    async def free(self, holder: Holder) -> None:
+    async def free(self, holder: LeaseHolder) -> None:
         """Give it back."""
         self._answer()
         if self.held and self.held.token == holder.token and not holder.shared:
@@ -38,4 +38,4 @@ class FakeLeases:
 
     def _answer(self) -> None:
         if self.down:
-            raise BooksUnavailable("The ledger of record does not answer.")
+            raise LedgerUnavailable("The ledger of record does not answer.")

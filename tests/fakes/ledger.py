@@ -1,319 +1,121 @@
-"""Quotas and holds in memory, by the same rules as the real ones and by a clock that tests set."""
+"""The books in memory, and entries to put into them."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import inf
+import re
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import LIFE, Admission, Claim, Entry, HoldState, Verb, claimed, scopes_posted
-from service.domain.limits import MONEY, RATES, Limit, Measure, Standing
-from service.domain.refusals import SECOND, refusal, window_ends
-from service.usecases.accounts import Audit, CountersLost, Posted, Spent, Waiting
-from tests.fakes.minutes import Minute
+from service.domain.errors import InvalidValue, LedgerUnavailable
+from service.domain.ledger import Basis, Entry, EntryStatus, posted_scopes
+from service.usecases.ports.ledger import GROUPS, EntryFilter, Spent, UsageQuery, UsageRow
 
-NOW = 1_795_262_400 * SECOND  # 2026-11-21T12:00:00Z
-MINUTE = 60 * SECOND
-MOST_SWEPT = 100
-LASTS = {Measure.DAY: 1e18, Measure.MONTH: 2e18}  # beside any wait, in microseconds
-TOMBSTONE = 3600 * SECOND
-Window = tuple[Measure, int]  # money of a day or month that is over at that time
+UNCERTAIN = frozenset({Basis.ESTIMATED, Basis.UNCONFIRMED})
 
 
-@dataclass(slots=True)
-class Hold:
-    """A claim that is held."""
-
-    claim: Claim
-    state: HoldState
-    held_at: int
-    lease_end: int
-
-
-@dataclass(slots=True)
-class Accounts:
-    """Everything known about one team. `counted_in` is the run of the store that the counters are of.
-
-    `holds` are open; `ended` are the states of those that were, and when they ended.
-    """
-
-    counted_in: int | None = None
-    version: int = 0
-    money: Counter[tuple[Window, str]] = field(default_factory=Counter)
-    minutes: dict[tuple[Measure, str], Minute] = field(default_factory=dict)
-    holds: dict[str, Hold] = field(default_factory=dict)
-    ended: dict[str, tuple[HoldState, int]] = field(default_factory=dict)
-    outbox: dict[str, Entry] = field(default_factory=dict)
-    upgraded: dict[str, int] = field(default_factory=dict)
-    life: tuple[int, int] = (-1, 0)
-
-    def state(self, name: str) -> HoldState | None:
-        """Where a hold is in its life; None where nothing is known of it."""
-        if name in self.holds:
-            return self.holds[name].state
-        return self.ended[name][0] if name in self.ended else None
-
-    def by_lease(self) -> list[str]:
-        """Open holds, the one whose lease ends first in front."""
-        return sorted(self.holds, key=lambda name: (self.holds[name].lease_end, name))
-
-    def spend(self, at: int, amounts: Mapping[str, int], sign: int = 1) -> None:
-        """Count money by scope in the windows of that time."""
-        for window in windows(at):
-            for scope, nanos in amounts.items():
-                self.money[window, scope] += sign * nanos
-
-
-def held_in(claim: Claim) -> Mapping[str, int]:
-    """What a claim holds, by scope."""
-    return {scope: claim.quote_in(scope) for scope in claim.scopes}
-
-
-def windows(at: int) -> tuple[Window, Window]:
-    """The day and the month of a time."""
-    return (Measure.DAY, window_ends(Measure.DAY, at)), (Measure.MONTH, window_ends(Measure.MONTH, at))
+def booked(hold_id: str, **changes: Any) -> Entry:
+    """An entry: one picture for $0.041 in November 2026, unless said otherwise."""
+    usual: dict[str, Any] = {
+        "hold_id": hold_id,
+        "request_id": f"req_{hold_id}",
+        "team": "design",
+        "key": "design-1",
+        "operation": "generation",
+        "model": "gpt-image-2",
+        "backend": "openai",
+        "upstream_model": "gpt-image-2-2026-04-21",
+        "price_version": "2026-10-01",
+        "output_format": "png",
+        "n": 1,
+        "cost": 41_000_000,
+        "basis": Basis.USAGE,
+        "status": EntryStatus.DELIVERED,
+        "resolved_tier": "medium",
+        "held_at": 1_794_700_800_000_000,  # 2026-11-15T00:00:00Z
+        "posted_at": 1_794_700_809_000_000,
+    }
+    return Entry(**usual | changes)
 
 
 class FakeLedger:
-    """The port in memory. `now` is its clock; while `down` it is unavailable.
+    """Keeps entries by hold id; once `down` is set, it is unavailable."""
 
-    A hold that nobody extends is swept after `lease_seconds`. With `counted` the counters of a team that it never saw
-    are taken to be right; otherwise they have to be rebuilt first, as in a new store.
-    """
-
-    def __init__(self, *, lease_seconds: float = 60.0, now: int = NOW, counted: bool = False) -> None:
-        self.now = now
+    def __init__(self) -> None:
+        self.kept: dict[str, Entry] = {}
         self.down = False
-        self.lease_seconds = lease_seconds
-        self._counted = counted
-        self._run = 0
-        self._tickets = 0
-        self._lives = 0
-        self._teams: dict[str, Accounts] = {}
-        self._announced: set[str] = set()
-        self._leader: tuple[str, int] | None = None
 
-    def forget(self) -> None:
-        """The store is emptied."""
-        self._teams.clear()
-        self._announced.clear()
-        self._leader = None
-        self._counted = False
-
-    def restart(self) -> None:
-        """The store comes back with what it wrote down; its counters are not believed any more."""
-        self._run += 1
-
-    async def hold(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], *, state: HoldState) -> Admission:
-        """All or none."""
-        mine = self._counted_team(team)
-        names = [claim.hold_id for claim in claims]
-        if names and mine.holds.keys() >= {*names}:
-            return self._admission(mine, mine.holds[names[0]].held_at, limits)
-        if any(mine.state(name) for name in names):
-            raise StateUnavailable("A hold of this request has ended already.")
-        refusals = [self._refusal(team, mine, limit, claimed(limit, claims)) for limit in limits]
-        if found := [each for each in refusals if each]:
-            raise max(found, key=lambda each: each[0])[1]
-        for limit in limits:
-            if limit.measure in RATES:
-                self._minute(mine, limit).add(claimed(limit, claims) or 0, self.now)
-        for claim in claims:
-            self._put(mine, claim, state, self.now)
-        return self._admission(mine, self.now, limits)
-
-    async def send(self, team: str, hold_ids: Sequence[str]) -> None:
-        """All or none."""
-        mine = self._team(team)
-        if not mine.holds.keys() >= {*hold_ids}:
-            raise StateUnavailable("A hold of this request has ended already.")
-        for hold_id in hold_ids:
-            hold = mine.holds[hold_id]
-            hold.state = LIFE.get((hold.state, Verb.SEND), hold.state)
-
-    async def post(self, entry: Entry) -> Posted:
-        """A lost hold is booked all the same."""
-        mine = self._team(entry.team)
-        state, hold = mine.state(entry.hold_id), mine.holds.get(entry.hold_id)
-        if state and (state, Verb.POST) not in LIFE:
-            return Posted(state=state)
-        held_at = hold.held_at if hold else entry.held_at or self.now
-        if hold:
-            drawn = [scope for scope in scopes_posted(entry) if scope.startswith("tier:")]
-            others = [scope for scope in drawn if scope not in hold.claim.scopes]
-            mine.upgraded |= {scope: max(held_at, mine.upgraded.get(scope, 0)) for scope in others}
-        self._end(mine, entry.hold_id, HoldState.POSTED)
-        ticket = self._book(mine, entry, held_at)
-        return Posted(state=HoldState.POSTED, ticket=ticket, held_at=held_at, posted_at=self.now)
-
-    async def void(self, team: str, hold_id: str) -> HoldState:
-        """A lost hold is remembered as voided."""
-        mine = self._team(team)
-        state = mine.state(hold_id)
-        if state and (state, Verb.VOID) not in LIFE:
-            return state
-        self._end(mine, hold_id, HoldState.VOIDED)
-        return HoldState.VOIDED
-
-    async def extend(self, team: str, claims: Sequence[Claim]) -> None:
-        """A lost hold is put back as sent."""
-        mine = self._team(team)
-        for claim in claims:
-            if claim.hold_id in mine.holds:
-                mine.holds[claim.hold_id].lease_end = self.now + round(self.lease_seconds * SECOND)
-            elif not mine.state(claim.hold_id):
-                self._put(mine, claim, HoldState.SENT, claim.entry.held_at or self.now)
-
-    async def sweep(self, team: str) -> Sequence[HoldState]:
-        """A pending hold is voided, a sent one booked."""
-        mine = self._team(team)
-        over = [name for name in mine.by_lease() if mine.holds[name].lease_end <= self.now]
-        return tuple(self._expire(mine, name) for name in over[:MOST_SWEPT])
-
-    async def standings(self, team: str, limits: Sequence[Limit]) -> Sequence[Standing]:
-        """How limits stand."""
-        mine = self._counted_team(team)
-        return tuple(self._standing(mine, limit) for limit in limits)
-
-    async def waiting(self, team: str, most: int) -> Sequence[Waiting]:
-        """Oldest first."""
-        queue = [*self._team(team).outbox.items()][:most]
-        return tuple(Waiting(ticket=ticket, entry=entry) for ticket, entry in queue)
-
-    async def written(self, team: str, tickets: Sequence[str]) -> int:
-        """How many were still waiting."""
-        mine = self._team(team)
-        return sum(mine.outbox.pop(ticket, None) is not None for ticket in tickets)
-
-    async def audit(self, team: str) -> Audit:
-        """The open holds, by the end of their lease."""
-        mine = self._team(team)
-        if mine.life[0] != self._run:
-            self._lives += 1
-            mine.life = self._run, self._lives
-        version = str(mine.version)
-        return Audit(life=str(mine.life), version=version, at=self.now, open_holds=tuple(mine.by_lease()))
-
-    async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
-        """False if anything was posted since, or the day is over."""
-        mine = self._team(team)
-        is_current = (audit.life, audit.version) == (str(mine.life), str(mine.version)) and mine.life[0] == self._run
-        if not is_current or windows(spent.at) != windows(self.now):
-            return False
-        for name in mine.holds.keys() & {*settled}:
-            self._end(mine, name, HoldState.POSTED)
-        mine.money = Counter({key: nanos for key, nanos in mine.money.items() if key[0] not in windows(self.now)})
-        for window, sums in zip(windows(self.now), (spent.day, spent.month), strict=True):
-            mine.money.update({(window, scope): nanos for scope, nanos in sums.items()})
-            for hold in mine.holds.values():
-                if window in windows(hold.held_at):
-                    mine.money.update({(window, scope): nanos for scope, nanos in held_in(hold.claim).items()})
-        mine.counted_in = self._run
-        return True
-
-    async def announce(self, teams: Collection[str]) -> Collection[str]:
-        """All that were ever announced."""
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Keep those that are new."""
         self._answer()
-        self._announced |= {*teams}
-        return frozenset(self._announced)
+        for entry in entries:
+            self.kept.setdefault(entry.hold_id, entry)
 
-    async def lead(self, owner: str, seconds: float) -> bool:
-        """One at a time."""
+    async def spent(self, team: str, at: int) -> Spent:
+        """Add up what is in the same day, and in the same month."""
         self._answer()
-        if self._leader and self._leader[0] != owner and self._leader[1] > self.now:
-            return False
-        self._leader = owner, self.now + round(seconds * SECOND)
-        return True
+        found: dict[str, Counter[str]] = {"%Y-%m-%d": Counter(), "%Y-%m": Counter()}
+        for entry in self.kept.values():
+            for pattern, sums in found.items():
+                if entry.team == team and utc(entry.held_at, pattern) == utc(at, pattern):
+                    sums.update(dict.fromkeys(posted_scopes(entry), entry.cost))
+        return Spent(at=at, day=+found["%Y-%m-%d"], month=+found["%Y-%m"])
+
+    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+        """Those that are kept."""
+        self._answer()
+        return self.kept.keys() & set(hold_ids)
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        """Group, then add up."""
+        self._answer()
+        groups: defaultdict[tuple[str | None, ...], list[Entry]] = defaultdict(list)
+        for name in query.by:
+            if name not in GROUPS and not re.fullmatch(r"tag:[\w.-]{1,64}", name, re.ASCII):
+                raise InvalidValue(f"Usage cannot be grouped by '{name}'.", param="group_by")
+        for entry in self._within(query.span):
+            groups[tuple(grouped(entry, name) for name in query.by)].append(entry)
+        in_order = sorted(groups, key=lambda group: [(value is not None, value or "") for value in group])
+        return [summed(group, groups[group]) for group in in_order]
+
+    async def entries(self, span: EntryFilter) -> AsyncIterator[Entry]:
+        """Those of a span, in order."""
+        self._answer()
+        for entry in sorted(self._within(span), key=lambda entry: (entry.held_at, entry.hold_id)):
+            yield entry
 
     def _answer(self) -> None:
         if self.down:
-            raise StateUnavailable("The gateway's state does not answer.")
+            raise LedgerUnavailable("The ledger of record does not answer.")
 
-    def _team(self, team: str) -> Accounts:
-        self._answer()
-        fresh = Accounts(counted_in=self._run if self._counted else None)
-        mine = self._teams.setdefault(team, fresh)
-        mine.ended = {name: ended for name, ended in mine.ended.items() if ended[1] + TOMBSTONE > self.now}
-        return mine
+    def _within(self, span: EntryFilter) -> list[Entry]:
+        mine = [entry for entry in self.kept.values() if span.team in {None, entry.team}]
+        return [entry for entry in mine if span.since <= entry.held_at < span.until]
 
-    def _counted_team(self, team: str) -> Accounts:
-        mine = self._team(team)
-        if mine.counted_in != self._run:
-            raise CountersLost
-        return mine
 
-    def _put(self, mine: Accounts, claim: Claim, state: HoldState, held_at: int) -> None:
-        mine.holds[claim.hold_id] = Hold(claim, state, held_at, self.now + round(self.lease_seconds * SECOND))
-        mine.spend(held_at, held_in(claim))
+def utc(at: int, pattern: str) -> str:
+    """Microseconds since 1970 in words."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).strftime(pattern)
 
-    def _end(self, mine: Accounts, name: str, state: HoldState) -> None:
-        """Give back what was set aside, if it is known, and remember how the hold ended."""
-        hold = mine.holds.pop(name, None)
-        if hold:
-            mine.spend(hold.held_at, held_in(hold.claim), -1)
-        mine.ended[name] = state, self.now
 
-    def _book(self, mine: Accounts, entry: Entry, held_at: int) -> str:
-        self._tickets += 1
-        mine.version += 1
-        mine.spend(held_at, dict.fromkeys(scopes_posted(entry), entry.cost))
-        mine.outbox[f"{self._tickets}-0"] = replace(entry, held_at=held_at, posted_at=self.now)
-        return f"{self._tickets}-0"
+def grouped(entry: Entry, name: str) -> str | None:
+    """What an entry is counted under."""
+    if name.startswith("tag:"):
+        return entry.tags.get(name.removeprefix("tag:"))
+    if name in {"day", "month"}:
+        return utc(entry.held_at, "%Y-%m-%d" if name == "day" else "%Y-%m")
+    found: str | None = entry.resolved_tier if name == "tier" else getattr(entry, name)
+    return found
 
-    def _expire(self, mine: Accounts, name: str) -> HoldState:
-        hold = mine.holds[name]
-        state = LIFE[hold.state, Verb.EXPIRE]
-        self._end(mine, name, state)
-        if state is HoldState.EXPIRED:
-            self._book(mine, hold.claim.entry, hold.held_at)
-        return state
 
-    def _admission(self, mine: Accounts, held_at: int, limits: Sequence[Limit]) -> Admission:
-        return Admission(held_at=held_at, standings=tuple(self._standing(mine, limit) for limit in limits))
-
-    def _minute(self, mine: Accounts, limit: Limit) -> Minute:
-        return mine.minutes.setdefault((limit.measure, limit.scope), Minute())
-
-    def _used(self, mine: Accounts, limit: Limit) -> int:
-        if limit.measure in RATES:
-            return self._minute(mine, limit).used(self.now)
-        if limit.measure is Measure.CONCURRENT:
-            claims = [hold.claim for hold in mine.holds.values()]
-            return sum(claim.images for claim in claims if limit.scope in claim.scopes)
-        return mine.money[(limit.measure, window_ends(limit.measure, self.now)), limit.scope]
-
-    def _standing(self, mine: Accounts, limit: Limit) -> Standing:
-        resets = 0
-        if limit.measure in RATES:
-            resets = self._minute(mine, limit).whole_in(self.now)
-        elif limit.measure in MONEY:
-            resets = window_ends(limit.measure, self.now) - self.now
-        return Standing(limit=limit, used=self._used(mine, limit), resets_in=resets / SECOND)
-
-    def _is_upgraded(self, mine: Accounts, limit: Limit) -> bool:
-        marked = mine.upgraded.get(limit.scope)
-        window = limit.measure, window_ends(limit.measure, self.now) if limit.measure in MONEY else 0
-        return marked is not None and window in windows(marked)
-
-    def _refusal(
-        self, team: str, mine: Accounts, limit: Limit, asked: int | None
-    ) -> tuple[float, LimitExceeded] | None:
-        """Why a limit has no room, behind how long that lasts; None where it has."""
-        standing = self._standing(mine, limit)
-        if asked is None:
-            if standing.used <= limit.most or not self._is_upgraded(mine, limit):
-                return None
-            asked = 0
-        wait: int | None = None
-        lasts = LASTS.get(limit.measure, 0.0)
-        if limit.measure in RATES and asked <= limit.most:
-            wait = self._minute(mine, limit).wait(asked, limit.most, self.now)
-            if wait is None:
-                return None
-            lasts = wait
-        elif standing.used + asked <= limit.most or (limit.measure in RATES and not asked):
-            return None
-        if asked > limit.most:
-            return inf, refusal(team, standing, asked, self.now)
-        seconds = standing.resets_in if limit.measure in MONEY else wait and wait / SECOND
-        return lasts, refusal(team, replace(standing, wait=seconds), asked, self.now)
+def summed(group: tuple[str | None, ...], entries: Sequence[Entry]) -> UsageRow:
+    """One row."""
+    return UsageRow(
+        group=group,
+        entries=len(entries),
+        images=sum(entry.n for entry in entries),
+        cost=sum(entry.cost for entry in entries),
+        saved=sum(entry.saved for entry in entries),
+        uncertain=sum(entry.cost for entry in entries if entry.basis in UNCERTAIN),
+        tokens_in=sum(entry.text_in + entry.image_in for entry in entries),
+        tokens_out=sum(entry.text_out + entry.image_out for entry in entries),
+    )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from service.domain.refusals import SECOND
+from service.domain.limit_errors import SECOND
 
 MINUTE = 60 * SECOND
 

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from service.usecases.events import Event
+from service.usecases.ports.events import Event
 
 E = TypeVar("E")
 

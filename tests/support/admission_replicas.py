@@ -3,20 +3,20 @@
 from contextlib import AsyncExitStack
 
 from service.domain.catalog import Route
+from service.domain.circuit_breaker import BreakerRules
 from service.domain.errors import Failure, FailureKind
-from service.domain.headroom import Headroom
-from service.domain.health import Rules
-from service.domain.outcomes import Outcome
-from service.domain.refusals import SECOND
-from service.usecases.events import BreakerChanged
-from service.usecases.ports import Reply
-from service.usecases.take_turns import Account, TakeTurns
-from service.usecases.turns import Turn
-from service.usecases.turnstile import Caps
-from service.usecases.watch import BackendStanding
-from tests.fakes.builders import failure, purchase, route
+from service.domain.generation import CallOutcome
+from service.domain.limit_errors import SECOND
+from service.domain.rate_limits import RateLimit
+from service.usecases.ports.admission_control import Slot
+from service.usecases.ports.backends import Reply
+from service.usecases.ports.events import BreakerChanged
+from service.usecases.ports.shared_health import Caps
+from service.usecases.upstream.backend_health import BackendStatus
+from service.usecases.upstream.upstream_admission import AccountLimits, UpstreamAdmission
+from tests.fakes.builders import build_generation, failure, route
 from tests.fakes.observer import Recorder
-from tests.fakes.turnstile import FakeTurnstile
+from tests.fakes.shared_health import FakeSharedHealth
 
 ALPHA, BETA, SANDBOX = (route(backend=name, model="painter") for name in ("alpha", "beta", "sandbox"))
 
@@ -24,9 +24,9 @@ ALPHA, BETA, SANDBOX = (route(backend=name, model="painter") for name in ("alpha
 class Site:
     """A store, a clock, and replicas that go by it."""
 
-    def __init__(self, caps: Caps | None = None, store: FakeTurnstile | None = None) -> None:
+    def __init__(self, caps: Caps | None = None, store: FakeSharedHealth | None = None) -> None:
         self.now = 1000.0
-        self.store = store or FakeTurnstile()
+        self.store = store or FakeSharedHealth()
         self.caps = caps or Caps()
 
     def pass_by(self, seconds: float) -> None:
@@ -42,32 +42,32 @@ class Replica:
         self.observe = Recorder()
         self.slots: dict[str, AsyncExitStack] = {}
         numbers = iter(range(10_000))
-        self.admission = TakeTurns(
+        self.admission = UpstreamAdmission(
             turnstile=site.store,
-            accounts={"alpha": Account(caps=site.caps), "beta": Account()},
-            rules=Rules(),
+            accounts={"alpha": AccountLimits(caps=site.caps), "beta": AccountLimits()},
+            rules=BreakerRules(),
             observe=self.observe,
             mint=lambda: f"{name}{next(numbers)}",
             elapsed=lambda: site.now,
             seconds=0.001,
         )
 
-    async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Turn | Failure:
+    async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Slot | Failure:
         slot = AsyncExitStack()
         taken = await slot.enter_async_context(self.admission.slot(along, calls, images or calls))
-        if isinstance(taken, Turn):
+        if isinstance(taken, Slot):
             self.slots[taken.name] = slot
         return taken
 
-    def record(self, slot: Turn, outcome: Outcome, *rooms: Headroom) -> None:
+    def record(self, slot: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
         self.admission.record(slot, Reply(outcome=outcome, headrooms=rooms))
 
-    async def leave(self, slot: Turn) -> None:
+    async def leave(self, slot: Slot) -> None:
         await self.slots.pop(slot.name).aclose()
 
-    async def slot(self, along: Route = ALPHA) -> Turn:
+    async def slot(self, along: Route = ALPHA) -> Slot:
         taken = await self.take(along)
-        assert isinstance(taken, Turn), taken
+        assert isinstance(taken, Slot), taken
         return taken
 
     async def refused(self, along: Route = ALPHA) -> tuple[FailureKind, float | None]:
@@ -85,10 +85,10 @@ class Replica:
 
     async def draw(self) -> None:
         slot = await self.slot()
-        self.record(slot, purchase())
+        self.record(slot, build_generation())
         await self.leave(slot)
 
-    def standing(self, place: int = 0) -> BackendStanding:
+    def standing(self, place: int = 0) -> BackendStatus:
         return self.admission.standings()[place]
 
     def changes(self) -> list[tuple[str, FailureKind | None, float]]:

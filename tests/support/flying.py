@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from service.adapters.redis.client import connect, disconnect
 from service.adapters.redis.flights import RedisFlights
-from service.adapters.state import connect, disconnect
 from service.domain.errors import Failure
-from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, Series, Told, hollow
+from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, JoinRules, Role, SampleSeries
+from service.usecases.ports.result_store import Result, without_images
 from tests.fakes.flights import FakeFlights
 from tests.support.keeping import result
 
@@ -19,17 +20,17 @@ OVER = 0.0  # a lease that is over when it begins
 
 
 BROUGHT = result()
-LANDED = Boarding(seat=Seat.LANDED, result=hollow(BROUGHT))
+LANDED = FlightStatus(seat=Role.LANDED, result=without_images(BROUGHT))
 
 
-def a_series(**changes: Any) -> Series:
+def a_series(**changes: Any) -> SampleSeries:
     plain = {
         "name": "search-1 a fox",
         "flights": tuple(f"n{number}" for number in range(10)),
         "failure": "",
         "seconds": 60,
     }
-    return Series(**{**plain, **changes})
+    return SampleSeries(**{**plain, **changes})
 
 
 class Sky(Protocol):
@@ -97,8 +98,8 @@ class Airport:
     team: str
     flight: str = "f1"
 
-    async def board(self, owner: str, lease: float = LEASE, *, mark: str = "", **told: Any) -> Boarding:
-        return await self.sky.leasing(lease).board(self.team, self.flight, owner, mark, Told(**told))
+    async def board(self, owner: str, lease: float = LEASE, *, mark: str = "", **told: Any) -> FlightStatus:
+        return await self.sky.leasing(lease).board(self.team, self.flight, owner, mark, JoinRules(**told))
 
     async def remember(self, name: str, failure: Failure, seconds: float = 60) -> None:
         await self.sky.leasing(LEASE).remember(self.team, name, failure, seconds)
@@ -126,7 +127,7 @@ class Airport:
         handed: bool = False,
         free: bool = False,
     ) -> None:
-        landing = Landing(
+        landing = FlightResult(
             handed=handed,
             free=free,
             failure=failure,

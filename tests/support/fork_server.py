@@ -26,14 +26,14 @@ from typing import Any, TypedDict
 
 IMPORTED = (
     "service.__main__",
-    "service.commands.program",
+    "service.commands.cli",
     # what a start imports later, because other commands do without
     "aiosqlite",
     "alembic.command",
     "anyio._backends._asyncio",
     "litestar.plugins.attrs",
     "litestar.plugins.pydantic",
-    "service.adapters.backends.sandbox",
+    "service.adapters.backends.sandbox.backend",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",

@@ -6,22 +6,22 @@ from typing import Any
 
 import pybase64
 
-from service.adapters.redis.results import RedisResults
-from service.domain.images import Size
-from service.domain.outcomes import Picture, Purchase, Usage
-from service.usecases.flights import Result, Results
-from tests.fakes.results import FakeResults
+from service.adapters.redis.result_store import RedisResultStore
+from service.domain.generation import GeneratedImage, Generation, Usage
+from service.domain.image_spec import Size
+from service.usecases.ports.result_store import Result, ResultStore
+from tests.fakes.result_store import FakeResultStore
 
 PATIENCE = 10  # here it is shown what comes out, not how soon
 MOST_BYTES = 6_000_000  # more than is packed without a thread
 PIXELS = bytes(range(256)) * 16
 
 
-def picture(pixels: bytes = PIXELS, prompt: str | None = None) -> Picture:
-    return Picture(base64=pybase64.b64encode(pixels), revised_prompt=prompt)
+def picture(pixels: bytes = PIXELS, prompt: str | None = None) -> GeneratedImage:
+    return GeneratedImage(base64=pybase64.b64encode(pixels), revised_prompt=prompt)
 
 
-def purchase(**changes: Any) -> Purchase:
+def purchase(**changes: Any) -> Generation:
     """With everything that a vendor can say."""
     plain = {
         "pictures": (picture(prompt="a fox, “quick” 🦊"), picture(PIXELS[::-1])),
@@ -33,7 +33,7 @@ def purchase(**changes: Any) -> Purchase:
         "usage": Usage(text_in=12, image_in=345, image_out=6789, text_out=1, text_cached=10, image_cached=300),
         "svg_usage": {"reasoning": {"effort": "high", "tokens": 12, "share": 0.1 + 0.2}, "paths": [1, None, True, "é"]},
     }
-    return Purchase(**{**plain, **changes})
+    return Generation(**{**plain, **changes})
 
 
 def result(**changes: Any) -> Result:
@@ -54,12 +54,12 @@ def result(**changes: Any) -> Result:
 
 
 @asynccontextmanager
-async def results_on(kind: str, url: str) -> AsyncIterator[Results]:
+async def results_on(kind: str, url: str) -> AsyncIterator[ResultStore]:
     """An empty store: the fake, or on the server at an address."""
     if kind == "fake":
-        yield FakeResults(most_bytes=MOST_BYTES)
+        yield FakeResultStore(most_bytes=MOST_BYTES)
         return
-    results = RedisResults(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
+    results = RedisResultStore(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
     try:
         assert await results.purge(None, None) is not None
         yield results

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from service.adapters.redis.ledger import RedisLedger
-from service.adapters.state import connect, disconnect
-from service.domain.ledger import Basis, Claim, Entry, Status
-from service.domain.limits import TEAM, Limit, Measure, Standing
-from service.usecases.accounts import Ledger, Spent
-from tests.fakes.ledger import FakeLedger
+from service.adapters.redis.client import connect, disconnect
+from service.adapters.redis.quota_store import RedisQuotaStore
+from service.domain.ledger import Basis, Entry, EntryStatus, HoldRequest
+from service.domain.limits import TEAM, Limit, LimitStatus, Measure
+from service.usecases.ports.ledger import Spent
+from service.usecases.ports.quota_store import QuotaStore
+from tests.fakes.quota_store import FakeQuotaStore
 
 CENT = 10_000_000
 PATIENCE = 10  # here it is shown what comes out, not how soon
@@ -25,7 +26,7 @@ _numbers = itertools.count(1)
 class Store(Protocol):
     """What keeps a team's holds."""
 
-    def leasing(self, seconds: float) -> Ledger:
+    def leasing(self, seconds: float) -> QuotaStore:
         """A ledger on this store whose holds live that long."""
         ...
 
@@ -40,9 +41,9 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class FakeStore:
-    fake: FakeLedger = field(default_factory=FakeLedger)
+    fake: FakeQuotaStore = field(default_factory=FakeQuotaStore)
 
-    def leasing(self, seconds: float) -> Ledger:
+    def leasing(self, seconds: float) -> QuotaStore:
         self.fake.lease_seconds = seconds
         return self.fake
 
@@ -56,10 +57,10 @@ class FakeStore:
 @dataclass(frozen=True)
 class RealStore:
     url: str
-    opened: list[RedisLedger] = field(default_factory=list)
+    opened: list[RedisQuotaStore] = field(default_factory=list)
 
-    def leasing(self, seconds: float) -> Ledger:
-        self.opened.append(RedisLedger(self.url, lease_seconds=seconds, patience_seconds=PATIENCE))
+    def leasing(self, seconds: float) -> QuotaStore:
+        self.opened.append(RedisQuotaStore(self.url, lease_seconds=seconds, patience_seconds=PATIENCE))
         return self.opened[-1]
 
     async def empty(self, team: str) -> None:
@@ -84,19 +85,19 @@ class Stage:
 
     store: Store
     team: str
-    ledger: Ledger
+    ledger: QuotaStore
 
-    def claim(self, **changes: Any) -> Claim:
+    def claim(self, **changes: Any) -> HoldRequest:
         """A claim of 20 cents for one picture, under a new id."""
         asked = {"hold_id": f"h{next(_numbers)}", "quote": 20 * CENT, "images": 1, "scopes": SCOPES, **changes}
         known = {"hold_id": asked["hold_id"], "team": self.team, "cost": asked["quote"]}
-        return Claim(**{"entry": entry(**known), **asked})
+        return HoldRequest(**{"entry": entry(**known), **asked})
 
     async def used(self, measure: Measure = Measure.DAY, scope: str = TEAM) -> int:
         """How much of a measure is used."""
         return (await self.standing(Limit(scope, measure, 10**9))).used
 
-    async def standing(self, limit: Limit) -> Standing:
+    async def standing(self, limit: Limit) -> LimitStatus:
         (found,) = await self.ledger.standings(self.team, [limit])
         return found
 
@@ -127,7 +128,7 @@ def entry(**changes: Any) -> Entry:
         "resolved_tier": "high",
         "tags": {"project": "fox"},
         "basis": Basis.UNCONFIRMED,
-        "status": Status.LOST,
+        "status": EntryStatus.LOST,
     }
     return Entry(**{**plain, **changes})
 

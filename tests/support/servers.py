@@ -13,7 +13,7 @@ from pathlib import Path
 from testcontainers.community.redis import RedisContainer
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
 
 REDIS_IMAGE = os.environ.get("TEST_REDIS_IMAGE", "redis:7-alpine")
 DOCKER_ANSWERS_SECONDS = 5
@@ -44,5 +44,5 @@ def real_redis(folder: Path) -> Iterator[str]:
         with RedisContainer(REDIS_IMAGE) as container:
             yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}"
     else:
-        with embedded_valkey(folder) as url:
+        with run_valkey(folder) as url:
             yield url

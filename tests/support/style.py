@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
-from service.settings.reference import FILES, rows, schema_of
+from service.settings.docs_and_schema import FILES, build_schema, setting_rows
 from tests.support import sources
 from tests.support.loose import bare_tests, unused
 from tests.support.sources import ROOT, place
@@ -84,7 +84,7 @@ def banned_in(name: str) -> frozenset[str]:
 def of_settings() -> Iterator[tuple[str, str, int]]:
     """Yield settings whose description is not a phrase of its own, such as `Timeout for ...` or `Maximum ...`."""
     for name, kind in FILES.items():
-        for row in rows(schema_of(kind, name)):
+        for row in setting_rows(build_schema(kind, name)):
             fragment = FRAGMENTS.match(row.meaning) or len(row.meaning.split()) < FEWEST_WORDS
             yield "description of a setting", f"{name}.yaml {row.path}", bool(fragment)
 

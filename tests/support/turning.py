@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from service.adapters.redis.turnstile import RedisTurnstile
-from service.adapters.state import connect, disconnect
-from service.usecases.turnstile import Turnstile
-from tests.fakes.turnstile import FakeTurnstile
+from service.adapters.redis.client import connect, disconnect
+from service.adapters.redis.shared_health import RedisSharedHealth
+from service.usecases.ports.shared_health import SharedHealthStore
+from tests.fakes.shared_health import FakeSharedHealth
 
 PATIENCE = 10  # here it is shown what comes out, not how soon
 
@@ -17,13 +17,13 @@ PATIENCE = 10  # here it is shown what comes out, not how soon
 class Gate:
     """A turnstile, and a backend of its own."""
 
-    turnstile: Turnstile
+    turnstile: SharedHealthStore
     backend: str
     url: str
 
     async def empty(self) -> None:
         """Everything about the backend is gone."""
-        if isinstance(self.turnstile, FakeTurnstile):
+        if isinstance(self.turnstile, FakeSharedHealth):
             self.turnstile.forget()
             return
         client = connect(self.url)
@@ -35,9 +35,9 @@ class Gate:
 @asynccontextmanager
 async def gate_on(kind: str, url: str) -> AsyncIterator[Gate]:
     """A gate on the fake, or on the server at an address."""
-    turnstile = FakeTurnstile() if kind == "fake" else RedisTurnstile(url, patience_seconds=PATIENCE)
+    turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, patience_seconds=PATIENCE)
     try:
         yield Gate(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)
     finally:
-        if isinstance(turnstile, RedisTurnstile):
+        if isinstance(turnstile, RedisSharedHealth):
             await turnstile.close()

@@ -5,8 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from service.domain.images import Reference
-from service.usecases.spool import Intake
+from service.domain.image_spec import Reference
+from service.usecases.images.uploads import Upload
 
 Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """What a vendor does with a connection. When it is done the connection is closed."""
@@ -14,7 +14,7 @@ Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def uploaded(body: bytes, param: str) -> Reference:
     """A picture as a caller brings it: in an unnamed file."""
-    intake = Intake(param, 100_000_000)
+    intake = Upload(param, 100_000_000)
     intake.write(body)
     reference = intake.done()
     return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")

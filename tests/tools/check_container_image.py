@@ -28,7 +28,7 @@ WISH = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024
 HEADERS = {"authorization": f"Bearer {KEY}"}
 TITLE = "org.opencontainers.image."
 UNCOMPILED = """
-import sys, service.commands.program
+import sys, service.commands.cli
 named = {name: (module.__file__ or "", module.__cached__ or "") for name, module in sys.modules.items()
          if getattr(module, "__cached__", None) and module.__file__.endswith(".py")}
 from pathlib import Path

@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 import httpx2
 import pytest
 
-from service.adapters.sql.migrate import HEAD, revision
+from service.adapters.sql.migrate import HEAD, read_revision
 from tests.support.gateway import GatewayProcess, clean_environment
 from tests.support.sites import await_true
 from tools.helm.chart import ROOT, SETS, only, rendered, settings_of
@@ -137,7 +137,7 @@ def test_the_job_makes_the_tables(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     assert "was at no revision" in command(tmp_path, *arguments, DATABASE_URL=url)
     assert "as it has to be" in command(tmp_path, *arguments, DATABASE_URL=url)
-    assert asyncio.run(revision(url)) == HEAD
+    assert asyncio.run(read_revision(url)) == HEAD
 
 
 def rights() -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.teams import digest_of
-from service.settings.environment import OWN, SECRETS, STORES
+from service.domain.team_access import key_digest
+from service.settings.environment_variables import PROCESS_VARIABLES, SECRET_VARIABLES, STORE_VARIABLES
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
@@ -113,13 +113,18 @@ def test_the_settings_are_those_of_a_gateway_that_draws() -> None:
     assert found.api_keys == {}
     assert found.storage is not None
     assert (found.metrics.port, found.admin.port) == (9464, 8081)
-    assert digest_of(KEY) in roster.keys
+    assert key_digest(KEY) in roster.keys
     assert KEY in COMPOSE.read_text()
     assert KEY in (SETTINGS / "teams.yaml").read_text()
 
 
 def test_each_variable_means_something_to_a_gateway() -> None:
-    known = {name.strip() for table in (OWN, STORES, SECRETS) for names in table for name in names.split(",")}
+    known = {
+        name.strip()
+        for table in (PROCESS_VARIABLES, STORE_VARIABLES, SECRET_VARIABLES)
+        for names in table
+        for name in names.split(",")
+    }
     ours = {name for name in services()["gateway"]["environment"] if not name.startswith("AWS_")}
     assert ours <= known
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api.multipart import EDIT
-from service.api.schemas import EditForm
+from service.api.http.multipart import EDIT_FORM
+from service.api.schemas.requests import EditForm
 from tests.support.profiles import examples
 from tools.fuzz.requests import BOUNDARY, read
 from tools.fuzz.targets import CORPUS, TARGETS, kept
@@ -77,7 +77,7 @@ def test_a_form_that_was_written_is_read_as_it_was_written(
     )
     if not words and not pictures:
         return
-    form = read(body, size, EDIT)
+    form = read(body, size, EDIT_FORM)
     assert form.texts == words
     found = []
     for reference in form.images:

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from service import __version__
 from service.adapters.metrics.declared import ALL
-from service.api.spellings import AZURE_V1
-from service.settings.sections import Serving, Vendor
+from service.api.http.path_aliases import AZURE_V1
+from service.settings.gateway_file import Serving, Vendor
 from tools.helm.chart import CHART, FILES, ROOT, SETS, values_of
 from tools.helm.table import README, default, leaves, readme, schema, values
 

@@ -8,9 +8,9 @@ import jsonschema  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.api.described import HEADERS, REFUSALS, TAGS
-from service.api.finishing import finished
-from service.commands.start import document
+from service.api.openapi.build import build_document
+from service.api.openapi.texts import ERROR_TEXTS, HEADERS, TAGS
+from service.commands.startup import build_openapi
 from tools.openapi.story import ROOT
 
 WITHOUT_EXAMPLE = {"RequestTimeout", "Gone", "InternalError"}
@@ -19,12 +19,12 @@ WITHOUT_EXAMPLE = {"RequestTimeout", "Gone", "InternalError"}
 
 @pytest.fixture(scope="module")
 def raw() -> dict[str, Any]:
-    return document(ROOT / "config", {})
+    return build_openapi(ROOT / "config", {})
 
 
 @pytest.fixture(scope="module")
 def described(raw: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(finished(raw)))
+    found: dict[str, Any] = json.loads(json.dumps(build_document(raw)))
     return found
 
 
@@ -65,8 +65,8 @@ def test_each_operation_has_a_name_a_plane_and_a_key(described: dict[str, Any]) 
 def test_errors_and_headers_are_said_once(described: dict[str, Any]) -> None:
     for operation in operations(described):
         for status, response in operation["responses"].items():
-            if int(status) in REFUSALS and operation["operationId"] != "isReady":
-                assert response == {"$ref": f"#/components/responses/{REFUSALS[int(status)].name}"}
+            if int(status) in ERROR_TEXTS and operation["operationId"] != "isReady":
+                assert response == {"$ref": f"#/components/responses/{ERROR_TEXTS[int(status)].name}"}
             else:
                 assert response["headers"]["x-request-id"] == {"$ref": "#/components/headers/x-request-id"}
     assert set(described["components"]["headers"]) == set(HEADERS)
@@ -122,7 +122,7 @@ def examples(response: dict[str, Any]) -> list[str]:
 def test_a_part_of_the_api_has_a_document_of_its_own(raw: dict[str, Any]) -> None:
     """A port that serves a part of the operations describes those, and nothing that only others need."""
     some = {path: methods for path, methods in raw["paths"].items() if not path.startswith("/v1")}
-    part = finished(raw | {"paths": some})
+    part = build_document(raw | {"paths": some})
     assert [tag["name"] for tag in part["tags"]] == ["Operations", "Admin"]
     assert "ImagesReply" not in part["components"]["schemas"]
     assert "x-gateway-backend" not in part["components"]["headers"]

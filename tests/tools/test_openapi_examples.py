@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.api.examples import Exchange, exchanges
-from service.api.finishing import finished
-from service.commands.start import document
+from service.api.openapi.build import build_document
+from service.api.openapi.examples import Exchange, load_exchanges
+from service.commands.startup import build_openapi
 from tools.openapi.story import ROOT, Teller, house
 
 FRAMEWORKS = {
@@ -25,7 +25,7 @@ HARMLESS = {"content-security-policy", "x-content-type-options"}
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return finished(document(ROOT / "config", {}))
+    return build_document(build_openapi(ROOT / "config", {}))
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def told(
 ) -> Iterator[tuple[dict[tuple[str, str], Exchange], Teller]]:
     with house(tmp_path_factory.mktemp("story")) as gateway:
         teller = Teller(http, gateway.url, described)
-        yield {(each.operation, each.name): each for each in teller.tell(exchanges())}, teller
+        yield {(each.operation, each.name): each for each in teller.tell(load_exchanges())}, teller
 
 
-@pytest.mark.parametrize("exchange", exchanges(), ids=lambda each: f"{each.operation}-{each.name}")
+@pytest.mark.parametrize("exchange", load_exchanges(), ids=lambda each: f"{each.operation}-{each.name}")
 def test_the_reply_is_the_documented_one(
     told: tuple[dict[tuple[str, str], Exchange], Teller], exchange: Exchange
 ) -> None:
@@ -57,7 +57,7 @@ def test_every_header_of_a_reply_is_documented(
 
 
 def test_a_name_stands_for_one_pair() -> None:
-    names = [(each.operation, each.name) for each in exchanges()]
+    names = [(each.operation, each.name) for each in load_exchanges()]
     assert len(set(names)) == len(names)
-    refused = [each.name for each in exchanges() if each.reply.status >= 400]
+    refused = [each.name for each in load_exchanges() if each.reply.status >= 400]
     assert len(set(refused)) == len(refused), "errors stand among the components, where operations have no name"

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from service.domain.addresses import is_plain_name, literal, networks, refused
+from service.domain.ip_policy import is_plain_name, is_refused, parse_literal, parse_networks
 
 REFUSED = {
     "loopback": "127.0.0.1",
@@ -83,12 +83,12 @@ PUBLIC = {
 
 @pytest.mark.parametrize("address", REFUSED.values(), ids=REFUSED)
 def test_not_public(address: str) -> None:
-    assert refused(ip_address(address), ())
+    assert is_refused(ip_address(address), ())
 
 
 @pytest.mark.parametrize("address", PUBLIC.values(), ids=PUBLIC)
 def test_public(address: str) -> None:
-    assert not refused(ip_address(address), ())
+    assert not is_refused(ip_address(address), ())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_public(address: str) -> None:
     ],
 )
 def test_an_operator_opens_a_network(address: str, allowed: str) -> None:
-    assert not refused(ip_address(address), networks([allowed]))
+    assert not is_refused(ip_address(address), parse_networks([allowed]))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_an_operator_opens_a_network(address: str, allowed: str) -> None:
     ],
 )
 def test_and_only_that_network(address: str, allowed: str) -> None:
-    assert refused(ip_address(address), networks([allowed]))
+    assert is_refused(ip_address(address), parse_networks([allowed]))
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_and_only_that_network(address: str, allowed: str) -> None:
     ],
 )
 def test_credentials_stay_closed_whatever_is_allowed(address: str) -> None:
-    assert refused(ip_address(address), networks(["0.0.0.0/0", "::/0"]))
+    assert is_refused(ip_address(address), parse_networks(["0.0.0.0/0", "::/0"]))
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "127.0.0.1", "::1", "::ffff:127.0.0.1", "2606:4700::1"])
 def test_literals(host: str) -> None:
-    assert literal(host) == ip_address(host)
+    assert parse_literal(host) == ip_address(host)
     assert not is_plain_name(host)
 
 
@@ -180,7 +180,7 @@ ODD_HOSTS = {
 
 @pytest.mark.parametrize("host", ODD_HOSTS.values(), ids=ODD_HOSTS)
 def test_neither_name_nor_literal(host: str) -> None:
-    assert literal(host) is None
+    assert parse_literal(host) is None
     assert not is_plain_name(host)
 
 
@@ -190,9 +190,9 @@ def test_neither_name_nor_literal(host: str) -> None:
 )
 def test_names(host: str) -> None:
     assert is_plain_name(host)
-    assert literal(host) is None
+    assert parse_literal(host) is None
 
 
 def test_networks_that_cannot_be_read_are_all_named() -> None:
     with pytest.raises(ValueError, match=r"Not networks: '10\.0\.0\.1/8', 'inside'\."):
-        networks(["10.0.0.0/8", "10.0.0.1/8", "inside"])
+        parse_networks(["10.0.0.0/8", "10.0.0.1/8", "inside"])

@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from service.domain.allowances import UNRESTRICTED, Allowance, parse_limits, shown
 from service.domain.errors import InvalidValue
+from service.domain.key_allowances import UNRESTRICTED, Allowance, describe, parse_limits
 from service.domain.limits import NO_LIMITS, Limits
-from service.domain.teams import Team, check_allowance
+from service.domain.team_access import Team, check_allowance
 from tests.fakes.builders import catalog, model
 
 CATALOG = catalog(model(), model(id="sketcher", tiers=("low", "xhigh")))
@@ -68,7 +68,7 @@ def test_a_wrong_limit_is_named(name: str, number: str, param: str, reason: str)
     ],
 )
 def test_it_is_shown_in_one_line(allowance: Allowance, text: str) -> None:
-    assert shown(allowance) == text
+    assert describe(allowance) == text
 
 
 BOUND = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"low", "medium"}))

@@ -8,40 +8,40 @@ from typing import Any, NoReturn
 import pytest
 
 from service.domain.booking import Caller
-from service.domain.errors import MAY_BE_BILLED, CallFailed, Failure, FailureKind, LimitExceeded, StateUnavailable
-from service.domain.headroom import Headroom
-from service.domain.images import Size
-from service.domain.ledger import Admission, Basis, Status
+from service.domain.cache_directives import CacheDirectives
+from service.domain.errors import MAY_BE_BILLED, BackendFailed, Failure, FailureKind, LimitExceeded, StateUnavailable
+from service.domain.generation import CallOutcome, Usage
+from service.domain.image_spec import Size
+from service.domain.ledger import Admission, Basis, EntryStatus
+from service.domain.limit_errors import SECOND
 from service.domain.limits import Limit, Limits, Measure
-from service.domain.outcomes import Outcome, Usage
 from service.domain.pricing import TokenRates, Tokens
-from service.domain.refusals import SECOND
+from service.domain.rate_limits import RateLimit
 from service.domain.routing import Plan
-from service.domain.teams import Team
-from service.domain.terms import Terms
-from service.usecases.events import DrawingChanged, QuoteExceeded
+from service.domain.team_access import Team
 from service.usecases.generate.attempt import AttemptResult
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.single_flight import Membership
-from service.usecases.ports import Reply
-from service.usecases.requests import NullListener, RequestListener, UpstreamRequest
+from service.usecases.ports.backends import Reply
+from service.usecases.ports.events import InFlightChanged, QuoteExceeded
+from service.usecases.ports.requests import NullListener, RequestListener, UpstreamRequest
 from tests.fakes.backends import FakeBackend
 from tests.fakes.builders import (
     KEY,
     SQUARE,
+    build_generation,
     caller,
     catalog,
     failure,
     image_request,
     model,
     price,
-    purchase,
     route,
     spec,
 )
-from tests.fakes.darkroom import FakeDarkroom
 from tests.fakes.gateway import Gateway
-from tests.fakes.ledger import FakeLedger
+from tests.fakes.image_codec import FakeImageCodec
+from tests.fakes.quota_store import FakeQuotaStore
 
 CENT = 10_000_000
 TWO_ROUTES = catalog(model(routes=(route(), route(backend="beta", prices=(price(per_image=3 * CENT),)))))
@@ -51,7 +51,7 @@ GRID = price(
 )
 BY_TOKENS = catalog(model(tiers=("low",), routes=(route(prices=(GRID,)),)))
 PLAN = Plan(route=route(), price=price())
-UNSHARED = Terms(share=False)
+UNSHARED = CacheDirectives(share=False)
 
 
 def limited(**limits: int) -> Caller:
@@ -76,7 +76,7 @@ class Scene:
     """A gateway whose ledger, counters and events can be read."""
 
     def __init__(self, **backends: FakeBackend) -> None:
-        self.gateway = Gateway(backends=backends, darkroom=FakeDarkroom(broken=[b"garbage"]))
+        self.gateway = Gateway(backends=backends, darkroom=FakeImageCodec(broken=[b"garbage"]))
         self.admission, self.ledger, self.listener = self.gateway.admission, self.gateway.ledger, Listener()
 
     async def ask(self, *about: Any, **changes: Any) -> Delivery:
@@ -94,11 +94,11 @@ class Scene:
         return standing.used
 
     def drawing(self) -> list[tuple[str, int]]:
-        return [(event.backend, event.pictures) for event in self.gateway.observe.of(DrawingChanged)]
+        return [(event.backend, event.pictures) for event in self.gateway.observe.of(InFlightChanged)]
 
 
 async def test_a_delivery_is_posted_at_its_cost() -> None:
-    scene = Scene(alpha=FakeBackend(purchase("a", "b")))
+    scene = Scene(alpha=FakeBackend(build_generation("a", "b")))
 
     delivery = await scene.ask(spec(n=2), caller(tags={"env": "ci"}))
 
@@ -107,7 +107,7 @@ async def test_a_delivery_is_posted_at_its_cost() -> None:
         2 * CENT,
         2 * CENT,
         Basis.TABLE,
-        Status.DELIVERED,
+        EntryStatus.DELIVERED,
     )
     assert (entry.n, entry.tags, entry.request_id) == (2, {"env": "ci"}, "req_1")
 
@@ -116,48 +116,48 @@ async def test_a_delivery_is_posted_at_its_cost() -> None:
 async def test_a_failure_that_may_have_been_billed_is_posted_at_the_quote(kind: FailureKind) -> None:
     scene = Scene(alpha=FakeBackend(failure(kind)))
 
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask(spec(n=2))
 
     (entry,) = await scene.gateway.entries()
-    assert (entry.cost, entry.basis, entry.status) == (2 * CENT, Basis.UNCONFIRMED, Status.FAILED)
+    assert (entry.cost, entry.basis, entry.status) == (2 * CENT, Basis.UNCONFIRMED, EntryStatus.FAILED)
 
 
 @pytest.mark.parametrize("kind", sorted(set(FailureKind) - MAY_BE_BILLED))
 async def test_a_failure_that_was_certainly_not_billed_costs_nothing(kind: FailureKind) -> None:
     scene = Scene(alpha=FakeBackend(failure(kind), failure(kind)))
 
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask(spec(), limited(usd_per_day=CENT))
 
     assert (await scene.gateway.entries(), await scene.held()) == ([], 0)
 
 
 async def test_each_call_has_an_entry_of_its_own() -> None:
-    outcomes = (purchase("a", "b", "c", "d"), failure(FailureKind.TIMED_OUT), failure(FailureKind.OVERLOADED))
+    outcomes = (build_generation("a", "b", "c", "d"), failure(FailureKind.TIMED_OUT), failure(FailureKind.OVERLOADED))
     scene = Scene(alpha=FakeBackend(*outcomes))
 
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert [(entry.n, entry.cost, entry.status) for entry in await scene.gateway.entries()] == [
-        (4, 4 * CENT, Status.DELIVERED),
-        (4, 4 * CENT, Status.FAILED),
+        (4, 4 * CENT, EntryStatus.DELIVERED),
+        (4, 4 * CENT, EntryStatus.FAILED),
     ]
 
 
 async def test_a_delivery_that_is_no_image_is_paid_for() -> None:
-    scene = Scene(alpha=FakeBackend(purchase("garbage", size=None)))
+    scene = Scene(alpha=FakeBackend(build_generation("garbage", size=None)))
 
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask()
 
     (entry,) = await scene.gateway.entries()
-    assert (entry.cost, entry.status) == (CENT, Status.FAILED)
+    assert (entry.cost, entry.status) == (CENT, EntryStatus.FAILED)
 
 
 async def test_the_next_route_is_held_at_its_own_price_and_is_no_second_request() -> None:
-    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend(purchase("a")))
+    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend(build_generation("a")))
     who = limited(usd_per_day=3 * CENT, requests_per_minute=1, concurrent_images=1)
 
     delivery = await scene.ask(spec(), who, TWO_ROUTES)
@@ -179,7 +179,7 @@ async def test_a_route_that_is_too_dear_is_refused() -> None:
 async def test_a_cost_beyond_the_quote_is_observed() -> None:
     cheap = price(per_image=None, rates=TokenRates(text_in=1, image_in=1, image_out=1), tokens=Tokens(grid={"low": 16}))
     known = catalog(model(tiers=("low",), routes=(route(prices=(cheap,)),)))
-    scene = Scene(alpha=FakeBackend(purchase("a", usage=Usage(image_out=10**6))))
+    scene = Scene(alpha=FakeBackend(build_generation("a", usage=Usage(image_out=10**6))))
 
     delivery = await scene.ask(spec(tier="low", size=SQUARE), caller(), known)
 
@@ -188,7 +188,7 @@ async def test_a_cost_beyond_the_quote_is_observed() -> None:
 
 
 async def test_the_size_and_tier_of_the_reply_are_posted() -> None:
-    scene = Scene(alpha=FakeBackend(purchase("a", tier="medium", size=Size(640, 480))))
+    scene = Scene(alpha=FakeBackend(build_generation("a", tier="medium", size=Size(640, 480))))
 
     await scene.ask()
 
@@ -231,7 +231,7 @@ async def test_an_attempt_without_a_slot_calls_no_backend_and_voids_its_hold(
 
 
 async def test_a_slot_is_for_all_calls_of_an_attempt_and_records_the_outcome_of_each() -> None:
-    outcomes = purchase("a", "b", "c", "d"), purchase("e", "f", "g", "h"), purchase("i", "j")
+    outcomes = build_generation("a", "b", "c", "d"), build_generation("e", "f", "g", "h"), build_generation("i", "j")
     scene = Scene(alpha=FakeBackend(*outcomes))
 
     await scene.ask(spec(n=10), caller(), FOUR_AT_ONCE)
@@ -240,12 +240,12 @@ async def test_a_slot_is_for_all_calls_of_an_attempt_and_records_the_outcome_of_
     assert scene.admission.replies == [("turn-1", Reply(outcome=outcome)) for outcome in outcomes]
 
 
-@pytest.mark.parametrize("outcome", [purchase("a"), failure(FailureKind.MODERATION_BLOCKED)])
-async def test_the_limits_that_a_vendor_sends_with_its_reply_are_recorded(outcome: Outcome) -> None:
-    rooms = [Headroom(measure="images", left=3, limit=5)]
+@pytest.mark.parametrize("outcome", [build_generation("a"), failure(FailureKind.MODERATION_BLOCKED)])
+async def test_the_limits_that_a_vendor_sends_with_its_reply_are_recorded(outcome: CallOutcome) -> None:
+    rooms = [RateLimit(measure="images", left=3, limit=5)]
     scene = Scene(alpha=FakeBackend(outcome, headrooms=rooms))
 
-    with suppress(CallFailed):
+    with suppress(BackendFailed):
         await scene.ask()
 
     assert scene.admission.replies == [("turn-1", Reply(outcome=outcome, headrooms=rooms))]
@@ -274,7 +274,7 @@ class Broken(FakeBackend):
 
 
 async def test_the_begin_and_the_end_of_each_call_are_observed() -> None:
-    outcomes = purchase("a", "b", "c", "d"), purchase("e", "f", "g", "h"), purchase("i", "j")
+    outcomes = build_generation("a", "b", "c", "d"), build_generation("e", "f", "g", "h"), build_generation("i", "j")
     scene = Scene(alpha=FakeBackend(*outcomes, turns=(2, 3, 1)))
 
     await scene.ask(spec(n=10), caller(), FOUR_AT_ONCE)
@@ -283,7 +283,7 @@ async def test_the_begin_and_the_end_of_each_call_are_observed() -> None:
 
 
 async def test_the_end_of_a_call_that_failed_is_observed() -> None:
-    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend(purchase("a", "b")))
+    scene = Scene(alpha=FakeBackend(failure(FailureKind.OVERLOADED)), beta=FakeBackend(build_generation("a", "b")))
 
     await scene.ask(spec(n=2), caller(), TWO_ROUTES)
 
@@ -318,7 +318,7 @@ async def test_a_call_that_is_cancelled_ends_and_leaves_the_hold_to_its_lease() 
 class SlowBackend(FakeBackend):
     """Takes longer than the lease of every hold, and the holds are swept meanwhile."""
 
-    def __init__(self, ledger: FakeLedger, *outcomes: Outcome) -> None:
+    def __init__(self, ledger: FakeQuotaStore, *outcomes: CallOutcome) -> None:
         super().__init__(*outcomes)
         self.ledger = ledger
 
@@ -330,19 +330,19 @@ class SlowBackend(FakeBackend):
 
 async def test_after_a_lease_ran_out_the_cost_of_the_response_is_that_of_the_ledger() -> None:
     scene = Scene()
-    scene.gateway.backends = {"alpha": SlowBackend(scene.ledger, purchase("a"))}
+    scene.gateway.backends = {"alpha": SlowBackend(scene.ledger, build_generation("a"))}
 
     delivery = await scene.ask(spec(tier="low", size=SQUARE), caller(), BY_TOKENS)
 
     await scene.gateway.hold.keep.drain("search")
     (entry,) = await scene.gateway.entries()
-    assert (entry.basis, entry.status, delivery.cost) == (Basis.UNCONFIRMED, Status.LOST, entry.cost)
+    assert (entry.basis, entry.status, delivery.cost) == (Basis.UNCONFIRMED, EntryStatus.LOST, entry.cost)
 
 
 async def test_after_a_lease_ran_out_so_is_the_cost_of_a_call_that_was_not_billed() -> None:
     scene = Scene()
     slow = SlowBackend(scene.ledger, failure(FailureKind.OVERLOADED))
-    scene.gateway.backends = {"alpha": slow, "beta": FakeBackend(purchase("b"))}
+    scene.gateway.backends = {"alpha": slow, "beta": FakeBackend(build_generation("b"))}
 
     delivery = await scene.ask(spec(), caller(), TWO_ROUTES)
 
@@ -353,7 +353,7 @@ async def test_after_a_lease_ran_out_so_is_the_cost_of_a_call_that_was_not_bille
 async def test_previews_are_part_of_an_estimate() -> None:
     costs = []
     for partials in (0, 3):
-        scene = Scene(alpha=FakeBackend(purchase("a"), previews=partials))
+        scene = Scene(alpha=FakeBackend(build_generation("a"), previews=partials))
         delivery = await scene.ask(spec(tier="low", size=SQUARE), caller(), BY_TOKENS, partials=partials)
         (entry,) = await scene.gateway.entries()
         assert (entry.basis, entry.cost) == (Basis.ESTIMATED, delivery.cost)

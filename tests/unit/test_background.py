@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.domain.errors import StateUnavailable
-from service.usecases.background import PREFIX, Fatal, in_background, log_lost_errors
-from service.usecases.detached import Detached
-from service.usecases.events import Crashed
+from service.usecases.background.detached_tasks import DetachedTasks
+from service.usecases.background.supervisor import TASK_NAME_PREFIX, FatalReport, log_unhandled_errors, supervise
 from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.single_flight import Flight
-from service.usecases.keep_books import KeepBooks, Pace
-from tests.fakes.books import FakeBooks
+from service.usecases.money.settlement import Intervals, Settlement
+from service.usecases.ports.events import Crashed
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import build_single_flight
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observer import Recorder
+from tests.fakes.quota_store import FakeQuotaStore
 
 Ends = Callable[[], Awaitable[None]]
 
@@ -46,13 +46,13 @@ async def _raises() -> None:
     ("task", "error", "place"),
     [
         (raises, "KeyError", "raises"),
-        (returns, "TaskReturned", "_again_and_again"),
+        (returns, "TaskReturned", "_restart_forever"),
         (is_cancelled_from_inside, "CancelledError", "is_cancelled_from_inside"),
         (fails_in_a_group, "KeyError", "_raises"),
     ],
 )
 async def test_a_task_that_ends_is_logged_with_its_place_and_begins_again(task: Ends, error: str, place: str) -> None:
-    begun, again, told, fatal = 0, asyncio.Event(), Recorder(), Fatal()
+    begun, again, told, fatal = 0, asyncio.Event(), Recorder(), FatalReport()
 
     async def counted() -> None:
         nonlocal begun
@@ -63,7 +63,7 @@ async def test_a_task_that_ends_is_logged_with_its_place_and_begins_again(task: 
             again.set()
             await asyncio.sleep(3600)
 
-    async with asyncio.timeout(10), in_background(told, fatal, {"books": counted}, seconds=0):
+    async with asyncio.timeout(10), supervise(told, fatal, {"books": counted}, seconds=0):
         await again.wait()
     (crash,) = told.of(Crashed)
     assert (crash.request_id, crash.task, crash.error) == ("background", "books", error)
@@ -73,10 +73,10 @@ async def test_a_task_that_ends_is_logged_with_its_place_and_begins_again(task: 
 
 
 async def test_a_task_that_cannot_begin_again_ends_the_process() -> None:
-    told, fatal, over = Recorder(), Fatal(), asyncio.Event()
+    told, fatal, over = Recorder(), FatalReport(), asyncio.Event()
     fatal.on_report(over.set)
-    async with asyncio.timeout(10), in_background(told, fatal, {"books": returns_never, "readings": returns_never}):
-        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == f"{PREFIX}books")
+    async with asyncio.timeout(10), supervise(told, fatal, {"books": returns_never, "readings": returns_never}):
+        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == f"{TASK_NAME_PREFIX}books")
         task.cancel()
         await over.wait()
     assert fatal.reason == "The background task books has ended, and cannot be started again."
@@ -88,15 +88,15 @@ async def returns_never() -> None:
 
 
 async def test_the_end_of_the_block_is_no_crash() -> None:
-    told, fatal = Recorder(), Fatal()
-    async with in_background(told, fatal, {"books": returns_never}):
+    told, fatal = Recorder(), FatalReport()
+    async with supervise(told, fatal, {"books": returns_never}):
         await asyncio.sleep(0)
     assert (told.events, fatal.reason) == ([], None)
 
 
 def test_the_first_reason_counts_and_is_heard_once() -> None:
     heard: list[str] = []
-    fatal = Fatal()
+    fatal = FatalReport()
     fatal.on_report(lambda: heard.append("once"))
     fatal.report("the store is gone")
     fatal.report("the metrics as well")
@@ -106,8 +106,8 @@ def test_the_first_reason_counts_and_is_heard_once() -> None:
 
 
 async def test_a_story_that_fails_after_its_caller_has_left_is_logged() -> None:
-    told, gate, detached = Recorder(), asyncio.Event(), Detached()
-    log_lost_errors(told)
+    told, gate, detached = Recorder(), asyncio.Event(), DetachedTasks()
+    log_unhandled_errors(told)
 
     async def story(error: Exception) -> None:
         await gate.wait()
@@ -129,8 +129,8 @@ async def test_a_story_that_fails_after_its_caller_has_left_is_logged() -> None:
 
 
 async def test_a_caller_who_waits_is_told_and_the_log_is_not() -> None:
-    told, detached = Recorder(), Detached()
-    log_lost_errors(told)
+    told, detached = Recorder(), DetachedTasks()
+    log_unhandled_errors(told)
     with pytest.raises(KeyError):
         await detached.run(raises())
     await asyncio.sleep(0)
@@ -139,7 +139,7 @@ async def test_a_caller_who_waits_is_told_and_the_log_is_not() -> None:
 
 async def test_a_lease_whose_extension_fails_once_is_extended_again() -> None:
     observe, again = Recorder(), asyncio.Event()
-    log_lost_errors(observe)
+    log_unhandled_errors(observe)
 
     class Failing(FakeFlights):
         async def extend(self, *_: object) -> None:
@@ -158,7 +158,7 @@ async def test_rounds_of_the_books_that_fail_begin_again() -> None:
     """All three rounds are one task: a mistake in one of them ends them together."""
     again, told = asyncio.Event(), Recorder()
 
-    class Ledger(FakeLedger):
+    class Ledger(FakeQuotaStore):
         async def announce(self, teams: object) -> frozenset[str]:
             del teams
             if not told.of(Crashed):
@@ -166,9 +166,9 @@ async def test_rounds_of_the_books_that_fail_begin_again() -> None:
             again.set()
             return frozenset()
 
-    pace = Pace(sweep=0.001)
-    keep = KeepBooks(ledger=Ledger(counted=True), books=FakeBooks(), observe=told, owner="me", pace=pace)
-    async with asyncio.timeout(10), in_background(told, Fatal(), {"books": keep.run}, seconds=0):
+    pace = Intervals(sweep=0.001)
+    keep = Settlement(ledger=Ledger(counted=True), books=FakeLedger(), observe=told, owner="me", pace=pace)
+    async with asyncio.timeout(10), supervise(told, FatalReport(), {"books": keep.run}, seconds=0):
         await again.wait()
     (crash,) = told.of(Crashed)
     assert crash.error == "ZeroDivisionError"
@@ -177,7 +177,7 @@ async def test_rounds_of_the_books_that_fail_begin_again() -> None:
 
 async def test_an_error_of_a_connection_goes_to_the_loops_own_handler(caplog: pytest.LogCaptureFixture) -> None:
     told = Recorder()
-    log_lost_errors(told)
+    log_unhandled_errors(told)
     asyncio.get_running_loop().call_exception_handler({"message": "the transport broke"})
     assert told.events == []
     assert "the transport broke" in caplog.text

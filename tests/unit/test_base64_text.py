@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.canonical import reference, references_of_generation
-from service.api.schemas import GenerateBody, decode_json
-from service.domain.base64_text import strict
+from service.api.http.canonical import generation_references, parse_reference
+from service.api.schemas.requests import GenerateBody, decode_json
+from service.domain.base64_text import to_strict
 from service.domain.errors import InvalidValue, MalformedBody, RequestError, UnreachableLink, UnreadableFile
 
 PICTURE = bytes(range(256)) * 2 + b"\xfb\xff\xbf\x00"
@@ -24,7 +24,7 @@ def read(url: str) -> bytes:
 
 
 def read_token(token: str) -> bytes:
-    found = reference(msgspec.Raw(token.encode()), "image_url", MOST)
+    found = parse_reference(msgspec.Raw(token.encode()), "image_url", MOST)
     assert found.content is not None
     with found.content.open() as file:
         return file.read()
@@ -100,8 +100,8 @@ def test_what_is_no_text_is_refused(token: str) -> None:
 )
 def test_a_scheme_is_one_in_every_case(url: str) -> None:
     plain = "https://example.com/A.png"
-    found = reference(msgspec.Raw(json.dumps(url).encode()), "image_url", MOST)
-    assert found == reference(msgspec.Raw(json.dumps(plain).encode()), "image_url", MOST)
+    found = parse_reference(msgspec.Raw(json.dumps(url).encode()), "image_url", MOST)
+    assert found == parse_reference(msgspec.Raw(json.dumps(plain).encode()), "image_url", MOST)
     assert found.link == plain
 
 
@@ -109,13 +109,13 @@ def test_a_scheme_is_one_in_every_case(url: str) -> None:
 def test_strict_base64_is_the_same_picture(picture: bytes, blank: str, width: int) -> None:
     text = base64.b64encode(picture).decode()
     spelled = "".join(blank + text[start : start + width] for start in range(0, len(text), width))
-    assert strict(spelled.encode()) == text.encode()
+    assert to_strict(spelled.encode()) == text.encode()
 
 
 @pytest.mark.parametrize("body", [b'{"prompt":"a fox"}', b'{"prompt":"a fox","image_url":null}'])
 def test_a_byte_order_mark_means_nothing(body: bytes) -> None:
     found = decode_json(b"\xef\xbb\xbf" + body, GenerateBody)
-    assert (found.prompt, references_of_generation(found, MOST)) == ("a fox", [])
+    assert (found.prompt, generation_references(found, MOST)) == ("a fox", [])
 
 
 HALF = "an escape such as \\ud83d is half of a surrogate pair, and the other half does not follow"

@@ -2,16 +2,16 @@
 
 import pytest
 
-from service.api.bodies import Pace, Progress
-from service.domain.errors import SlowBody
+from service.api.http.bodies import ArrivalLimits, BodyArrival
+from service.domain.errors import BodyTimeout
 
-PACE = Pace(idle_seconds=30, body_seconds=3600, least_rate=4096)
+PACE = ArrivalLimits(idle_seconds=30, body_seconds=3600, least_rate=4096)
 MEGABIT = 125_000  # bytes a second
 
 
 def arrive(size: int, piece: int, seconds: float) -> None:
-    """A body of that size, in pieces so many seconds apart. Raises `SlowBody`."""
-    progress = Progress(PACE)
+    """A body of that size, in pieces so many seconds apart. Raises `BodyTimeout`."""
+    progress = BodyArrival(PACE)
     while size > piece:
         assert progress.patience <= PACE.idle_seconds
         progress.came(piece, seconds)
@@ -46,20 +46,20 @@ def test_slow_and_honest(size: int, piece: int, seconds: float) -> None:
     ],
 )
 def test_too_slow(size: int, piece: int, seconds: float, reason: str) -> None:
-    with pytest.raises(SlowBody, match=reason):
+    with pytest.raises(BodyTimeout, match=reason):
         arrive(size, piece, seconds)
 
 
 def test_what_came_fast_pays_for_no_drip() -> None:
-    progress = Progress(PACE)
+    progress = BodyArrival(PACE)
     progress.came(100_000_000, 30)
     progress.came(1, 29)
-    with pytest.raises(SlowBody):
+    with pytest.raises(BodyTimeout):
         progress.came(1, 1)
 
 
 def test_the_last_wait_is_no_longer_than_what_is_left() -> None:
-    progress = Progress(Pace(idle_seconds=30, body_seconds=40, least_rate=0))
+    progress = BodyArrival(ArrivalLimits(idle_seconds=30, body_seconds=40, least_rate=0))
     progress.came(1, 29)
     assert progress.patience == 11
     assert "within 40 seconds" in progress.late().message

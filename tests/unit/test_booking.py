@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.booking import claim, delivered, resolved_tier, undelivered
-from service.domain.images import Size
-from service.domain.ledger import Basis, Source, Status
+from service.domain.booking import build_hold_request, entry_delivered, entry_failed, resolved_tier
+from service.domain.generation import Usage
+from service.domain.image_spec import Size
+from service.domain.ledger import Basis, CacheStatus, EntryStatus
 from service.domain.limits import Limits
-from service.domain.outcomes import Usage
 from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge
 from service.domain.routing import Plan, Transcode
-from tests.fakes.builders import KEY, SQUARE, caller, model, price, purchase, route, spec
+from tests.fakes.builders import KEY, SQUARE, build_generation, caller, model, price, route, spec
 
 PLAN = Plan(route=route(), price=price())
 CHARGE = Charge(nano=7, basis=Basis.USAGE)
@@ -20,14 +20,14 @@ USAGE = Usage(text_in=1, image_in=2, text_cached=3, image_cached=4, text_out=5, 
 
 
 def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
-    wanted = claim(
-        "h1", spec(n=3, tier="low", size=SQUARE), PLAN, model(), caller(tags={"env": "ci"}), source=Source.MISS
+    wanted = build_hold_request(
+        "h1", spec(n=3, tier="low", size=SQUARE), PLAN, model(), caller(tags={"env": "ci"}), source=CacheStatus.MISS
     )
 
     assert (wanted.hold_id, wanted.quote, wanted.images) == ("h1", 30_000_000, 3)
     assert wanted.scopes == ("team", "key:search-1", "model:painter", "tier:low")
     booked = wanted.entry
-    assert (booked.cost, booked.basis, booked.status) == (30_000_000, Basis.UNCONFIRMED, Status.LOST)
+    assert (booked.cost, booked.basis, booked.status) == (30_000_000, Basis.UNCONFIRMED, EntryStatus.LOST)
     assert (booked.team, booked.key, booked.request_id, booked.tags) == ("search", "search-1", "req_1", {"env": "ci"})
     assert (booked.backend, booked.upstream_model, booked.price_version) == ("alpha", "alpha/painter", price().version)
     assert (booked.tier, booked.resolved_tier, booked.size, booked.n) == ("low", "low", "1024x1024", 3)
@@ -41,9 +41,13 @@ METERED = price(per_image=None, rates=RATES, tokens=GRID)
 @pytest.mark.parametrize("tier", [None, "auto"])
 def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | None) -> None:
     plan = Plan(route=route(), price=METERED)
-    left = claim("h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1, source=Source.MISS)
+    left = build_hold_request(
+        "h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1, source=CacheStatus.MISS
+    )
     for name in ("low", "medium", "high"):
-        named = claim("h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1, source=Source.MISS)
+        named = build_hold_request(
+            "h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1, source=CacheStatus.MISS
+        )
         assert left.quote_in(f"tier:{name}") == named.quote == named.quote_in(f"tier:{name}") == named.quote_in("team")
     assert left.quote_in("tier:low") < left.quote_in("tier:medium") < left.quote_in("tier:high") == left.quote
     assert left.quote_in("team") == left.quote_in("key:search-1") == left.quote_in("model:painter") == left.quote
@@ -53,7 +57,7 @@ def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | Non
 def test_a_key_that_is_limited_in_a_tier_is_held_there_at_that_tiers_price() -> None:
     plan, limits = Plan(route=route(), price=METERED), {"low": Limits(usd_per_day=1), "high": Limits(usd_per_day=1)}
     who = caller(key=replace(KEY, limits_by_tier=limits))
-    left = claim("h1", spec(size=SQUARE), plan, model(), who, source=Source.MISS)
+    left = build_hold_request("h1", spec(size=SQUARE), plan, model(), who, source=CacheStatus.MISS)
     assert left.scopes[-2:] == ("key:search-1:tier:low", "key:search-1:tier:high")
     for tier in ("low", "high"):
         assert left.quote_in(f"key:search-1:tier:{tier}") == left.quote_in(f"tier:{tier}")
@@ -62,20 +66,22 @@ def test_a_key_that_is_limited_in_a_tier_is_held_there_at_that_tiers_price() -> 
 
 def test_a_claim_that_runs_out_is_booked_in_the_tier_that_may_cost_most() -> None:
     plan = Plan(route=route(), price=METERED)
-    left = claim("h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller(), source=Source.MISS)
+    left = build_hold_request(
+        "h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller(), source=CacheStatus.MISS
+    )
     assert left.entry.resolved_tier == "high"
 
 
 def test_a_route_with_one_tier_is_held_in_that_one() -> None:
     plan = Plan(route=route(delivers="low"), price=METERED)
-    left = claim("h1", spec(size=SQUARE), plan, model(), caller(), source=Source.MISS)
+    left = build_hold_request("h1", spec(size=SQUARE), plan, model(), caller(), source=CacheStatus.MISS)
     assert (left.scopes[3:], left.quotes, left.entry.resolved_tier) == (("tier:low",), {}, "low")
 
 
 def test_the_format_is_the_one_that_is_delivered() -> None:
     developed = Plan(route=route(), price=price(), transcode=Transcode(output_format="webp", quality=80))
     for asked, plan, booked in (("png", developed, "webp"), ("jpeg", PLAN, "jpeg")):
-        wanted = claim("h1", spec(output_format=asked), plan, model(), caller(), source=Source.MISS)
+        wanted = build_hold_request("h1", spec(output_format=asked), plan, model(), caller(), source=CacheStatus.MISS)
         assert wanted.entry.output_format == booked
 
 
@@ -87,20 +93,20 @@ def test_a_tier_left_open_is_booked_as_the_dearest(tier: str | None, tiers: tupl
     assert resolved_tier(spec(tier=tier), model(tiers=tiers)) == resolved
 
 
-@pytest.mark.parametrize("source", [Source.MISS, Source.BYPASS])
-def test_the_source_is_known_before_the_outcome(source: Source) -> None:
-    wanted = claim("h1", spec(), PLAN, model(), caller(), source=source)
-    booked = delivered(wanted, 99, purchase("a"), CHARGE, model())
-    assert {wanted.entry.cache, booked.cache, undelivered(wanted, 99).cache} == {source.value}
+@pytest.mark.parametrize("source", [CacheStatus.MISS, CacheStatus.BYPASS])
+def test_the_source_is_known_before_the_outcome(source: CacheStatus) -> None:
+    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), source=source)
+    booked = entry_delivered(wanted, 99, build_generation("a"), CHARGE, model())
+    assert {wanted.entry.cache, booked.cache, entry_failed(wanted, 99).cache} == {source.value}
 
 
 def test_a_delivery_is_booked_as_it_was_drawn() -> None:
-    wanted = claim("h1", spec(n=2), PLAN, model(), caller(), source=Source.MISS)
-    bought = purchase("a", tier="medium", size=Size(640, 480), usage=USAGE)
+    wanted = build_hold_request("h1", spec(n=2), PLAN, model(), caller(), source=CacheStatus.MISS)
+    bought = build_generation("a", tier="medium", size=Size(640, 480), usage=USAGE)
 
-    booked = delivered(wanted, 99, bought, CHARGE, model())
+    booked = entry_delivered(wanted, 99, bought, CHARGE, model())
 
-    assert (booked.cost, booked.basis, booked.status, booked.held_at) == (7, Basis.USAGE, Status.DELIVERED, 99)
+    assert (booked.cost, booked.basis, booked.status, booked.held_at) == (7, Basis.USAGE, EntryStatus.DELIVERED, 99)
     assert (booked.n, booked.tier, booked.resolved_tier, booked.size) == (1, None, "medium", "640x480")
     assert (booked.text_in, booked.image_in, booked.text_cached) == (1, 2, 3)
     assert (booked.image_cached, booked.text_out, booked.image_out) == (4, 5, 6)
@@ -108,13 +114,13 @@ def test_a_delivery_is_booked_as_it_was_drawn() -> None:
 
 @pytest.mark.parametrize("said", [None, "ultra"])
 def test_what_the_vendor_did_not_say_stays_what_was_asked_for(said: str | None) -> None:
-    wanted = claim("h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), source=Source.MISS)
-    booked = delivered(wanted, 99, purchase("a", tier=said, size=None), CHARGE, model())
+    wanted = build_hold_request("h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), source=CacheStatus.MISS)
+    booked = entry_delivered(wanted, 99, build_generation("a", tier=said, size=None), CHARGE, model())
     assert (booked.resolved_tier, booked.size, booked.image_out) == ("low", "1024x1024", 0)
 
 
 def test_what_may_have_been_billed_is_booked_at_the_quote() -> None:
-    wanted = claim("h1", spec(), PLAN, model(), caller(), source=Source.MISS)
-    booked = undelivered(wanted, 99)
-    assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, Status.FAILED)
+    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), source=CacheStatus.MISS)
+    booked = entry_failed(wanted, 99)
+    assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, EntryStatus.FAILED)
     assert booked.held_at == 99

@@ -6,18 +6,18 @@ from datetime import timedelta
 import pytest
 
 from service.domain.booking import Caller
+from service.domain.cache_directives import CacheDirectives
 from service.domain.errors import LimitExceeded, NotCached
-from service.domain.images import Spec
-from service.domain.ledger import Basis, Source
+from service.domain.generation import Usage
+from service.domain.image_spec import Spec
+from service.domain.ledger import Basis, CacheStatus
 from service.domain.limits import Limits
-from service.domain.outcomes import Usage
-from service.domain.teams import Team
-from service.domain.terms import Terms
+from service.domain.team_access import Team
 from service.usecases.generate.flight_names import SHARED_SCOPE
 from service.usecases.generate.result_cache import CachePolicy
-from tests.fakes.builders import KEY, NOW, caller, catalog, model, purchase, spec
+from tests.fakes.builders import KEY, NOW, build_generation, caller, catalog, model, spec
 from tests.fakes.gateway import CACHE, PLAIN, UNCACHED, Scene, drawn
-from tests.fakes.pictures import FakePictures
+from tests.fakes.image_store import FakeImageStore
 
 CENT = 10_000_000
 STRANGER = caller(key=replace(KEY, team=Team(name="ads")))
@@ -35,7 +35,7 @@ async def test_an_identical_request_gets_the_cached_image_and_pays_nothing() -> 
     first = await scene.ask()
     second = await scene.ask(replica=later)
 
-    assert (first.source, second.source, second.age) == (Source.MISS, Source.HIT, 90)
+    assert (first.source, second.source, second.age) == (CacheStatus.MISS, CacheStatus.HIT, 90)
     assert (drawn(first), drawn(second), scene.alpha.calls) == ([b"fox1"], [b"fox1"], 1)
     assert (second.cost, second.result.created, second.result.backend) == (0, 7, "alpha")
     entry = next(entry for entry in await scene.gateway.entries() if entry.cache == "hit")
@@ -43,8 +43,10 @@ async def test_an_identical_request_gets_the_cached_image_and_pays_nothing() -> 
     assert (entry.resolved_tier, entry.size, entry.n) == ("low", "1024x1024", 1)
 
 
-@pytest.mark.parametrize("terms", [Terms(variant=1), Terms(max_age=0), Terms(share=False)])
-async def test_a_request_for_another_image_gets_another_image(terms: Terms) -> None:
+@pytest.mark.parametrize(
+    "terms", [CacheDirectives(variant=1), CacheDirectives(max_age=0), CacheDirectives(share=False)]
+)
+async def test_a_request_for_another_image_gets_another_image(terms: CacheDirectives) -> None:
     scene = Scene()
 
     await scene.ask()
@@ -56,7 +58,7 @@ async def test_a_request_for_another_image_gets_another_image(terms: Terms) -> N
 async def test_a_newer_image_replaces_the_older_one() -> None:
     scene = Scene()
 
-    deliveries = [await scene.ask(terms) for terms in (PLAIN, Terms(max_age=0), PLAIN)]
+    deliveries = [await scene.ask(terms) for terms in (PLAIN, CacheDirectives(max_age=0), PLAIN)]
 
     assert [drawn(delivery) for delivery in deliveries] == [[b"fox1"], [b"fox2"], [b"fox2"]]
 
@@ -67,10 +69,10 @@ async def test_a_result_older_than_max_age_is_bought_again() -> None:
     await scene.ask()
     scene.flights.now += 61_000_000
 
-    young = await scene.ask(Terms(max_age=62), replica=later)
-    old = await scene.ask(Terms(max_age=60), replica=later)
+    young = await scene.ask(CacheDirectives(max_age=62), replica=later)
+    old = await scene.ask(CacheDirectives(max_age=60), replica=later)
 
-    assert (young.source, old.source) == (Source.HIT, Source.MISS)
+    assert (young.source, old.source) == (CacheStatus.HIT, CacheStatus.MISS)
 
 
 @pytest.mark.parametrize(("who", "other_spec"), [(caller(), spec(prompt="a blue fox")), (STRANGER, spec())])
@@ -80,7 +82,7 @@ async def test_another_team_and_another_prompt_are_other_requests(who: Caller, o
 
     other = await scene.ask(who=who, spec=other_spec)
 
-    assert other.source is Source.MISS
+    assert other.source is CacheStatus.MISS
 
 
 async def test_teams_share_results_if_the_operator_allows_it() -> None:
@@ -89,16 +91,21 @@ async def test_teams_share_results_if_the_operator_allows_it() -> None:
     await scene.ask()
     other = await scene.ask(who=STRANGER)
 
-    assert other.source is Source.HIT
+    assert other.source is CacheStatus.HIT
     assert await scene.results.stats(SHARED_SCOPE, None) is not None
 
 
 @pytest.mark.parametrize(
     ("of_team", "of_model", "source"),
-    [(0, None, Source.BYPASS), (None, 0, Source.BYPASS), (5, 0, Source.MISS), (None, 5, Source.MISS)],
+    [
+        (0, None, CacheStatus.BYPASS),
+        (None, 0, CacheStatus.BYPASS),
+        (5, 0, CacheStatus.MISS),
+        (None, 5, CacheStatus.MISS),
+    ],
 )
 async def test_the_team_decides_then_the_model_then_the_gateway(
-    of_team: int | None, of_model: int | None, source: Source
+    of_team: int | None, of_model: int | None, source: CacheStatus
 ) -> None:
     known = catalog(model(cache_seconds=of_model))
 
@@ -112,35 +119,39 @@ async def test_the_team_decides_then_the_model_then_the_gateway(
     "terms",
     [
         PLAIN,
-        Terms(max_age=0),
-        Terms(share=False),
-        Terms(share=False, tries=0),
-        Terms(share=False, tries=1),
-        Terms(max_age=0, tries=0),
+        CacheDirectives(max_age=0),
+        CacheDirectives(share=False),
+        CacheDirectives(share=False, tries=0),
+        CacheDirectives(share=False, tries=1),
+        CacheDirectives(max_age=0, tries=0),
     ],
 )
-async def test_the_entry_of_a_purchase_has_the_cache_status_of_the_response(terms: Terms, seconds: int | None) -> None:
+async def test_the_entry_of_a_purchase_has_the_cache_status_of_the_response(
+    terms: CacheDirectives, seconds: int | None
+) -> None:
     scene = Scene()
 
     delivery = await scene.ask(terms, member(cache_seconds=seconds))
 
     assert [entry.cache for entry in await scene.gateway.entries()] == [delivery.source.value]
-    assert delivery.source is (Source.MISS if terms.share and seconds is None else Source.BYPASS)
+    assert delivery.source is (CacheStatus.MISS if terms.share and seconds is None else CacheStatus.BYPASS)
 
 
 async def test_only_if_cached_buys_nothing() -> None:
     scene = Scene()
 
     with pytest.raises(NotCached):
-        await scene.ask(Terms(only=True))
+        await scene.ask(CacheDirectives(only=True))
     await scene.ask()
-    hit = await scene.ask(Terms(only=True))
+    hit = await scene.ask(CacheDirectives(only=True))
 
-    assert (hit.source, scene.alpha.calls) == (Source.HIT, 1)
+    assert (hit.source, scene.alpha.calls) == (CacheStatus.HIT, 1)
 
 
-@pytest.mark.parametrize(("cache", "terms"), [(UNCACHED, Terms(only=True)), (CACHE, Terms(only=True, relayed=True))])
-async def test_only_if_cached_buys_nothing_where_nothing_is_cached(cache: CachePolicy, terms: Terms) -> None:
+@pytest.mark.parametrize(
+    ("cache", "terms"), [(UNCACHED, CacheDirectives(only=True)), (CACHE, CacheDirectives(only=True, relayed=True))]
+)
+async def test_only_if_cached_buys_nothing_where_nothing_is_cached(cache: CachePolicy, terms: CacheDirectives) -> None:
     scene = Scene(cache=cache)
 
     with pytest.raises(NotCached):
@@ -159,7 +170,7 @@ async def test_a_hit_counts_as_a_request() -> None:
 
 
 async def test_a_hit_shows_the_ids_of_the_first_response_and_an_id_of_its_own() -> None:
-    scene = Scene(store=FakePictures(), keep_all=True)
+    scene = Scene(store=FakeImageStore(), keep_all=True)
 
     first = await scene.ask()
     hit = await scene.ask(who=caller(request_id="req_2"))
@@ -173,7 +184,7 @@ async def test_without_a_cache_every_request_is_a_purchase() -> None:
 
     deliveries = [await scene.ask() for _ in range(2)]
 
-    assert [delivery.source for delivery in deliveries] == [Source.BYPASS] * 2
+    assert [delivery.source for delivery in deliveries] == [CacheStatus.BYPASS] * 2
     assert scene.alpha.calls == 2
 
 
@@ -181,10 +192,10 @@ async def test_without_a_cache_every_request_is_a_purchase() -> None:
 async def test_a_hit_has_no_tokens_if_the_operator_wants_it_but_a_retry_has_those_of_the_first_try(
     again: int | None, tokens: int
 ) -> None:
-    scene = Scene(purchase("Zm94", usage=Usage(image_out=200)), zero_usage=True)
+    scene = Scene(build_generation("Zm94", usage=Usage(image_out=200)), zero_usage=True)
 
     first = await scene.ask()
-    hit = await scene.ask(Terms(tries=again))
+    hit = await scene.ask(CacheDirectives(tries=again))
 
     assert [delivery.result.purchase.usage for delivery in (first, hit)] == [
         Usage(image_out=200),

@@ -8,19 +8,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.canonical import canonical, references_of_generation
-from service.api.schemas import GenerateBody, decode_json
-from service.domain.images import Spec
-from service.domain.teams import Team
-from service.domain.terms import Terms
+from service.api.http.canonical import generation_references, to_spec
+from service.api.schemas.requests import GenerateBody, decode_json
+from service.domain.cache_directives import CacheDirectives
+from service.domain.image_spec import Spec
+from service.domain.team_access import Team
 from service.usecases.generate.flight_names import CacheKey, cache_key
 from tests.fakes.builders import KEY, caller, edit, image_request, spec, upload
 
 IMAGE = bytes(range(256))
-TERMS = Terms()
+TERMS = CacheDirectives()
 
 
-def key(asked: Spec, team: str = "search", terms: Terms = TERMS) -> CacheKey:
+def key(asked: Spec, team: str = "search", terms: CacheDirectives = TERMS) -> CacheKey:
     who = caller(key=replace(KEY, team=Team(name=team)))
     return cache_key(image_request(asked, who, terms=terms), shared=False)
 
@@ -44,7 +44,7 @@ def test_another_team_has_another_key(one: str, two: str) -> None:
 
 @given(one=st.integers(0, 99), two=st.integers(0, 99))
 def test_another_sample_has_another_key(one: int, two: int) -> None:
-    keys = [key(spec(), terms=Terms(variant=variant)) for variant in (one, two)]
+    keys = [key(spec(), terms=CacheDirectives(variant=variant)) for variant in (one, two)]
 
     assert (keys[0] == keys[1]) == (one == two)
 
@@ -80,7 +80,7 @@ FIELDS_SENT = st.fixed_dictionaries({}, optional=FIELDS)
 
 def read(body: dict[str, Any]) -> Spec:
     document = decode_json(json.dumps(body).encode(), GenerateBody)
-    return canonical(document, KEY.team, references=references_of_generation(document, 1_000_000))
+    return to_spec(document, KEY.team, references=generation_references(document, 1_000_000))
 
 
 @given(fields=FIELDS_SENT, data=st.data())

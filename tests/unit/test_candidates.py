@@ -6,9 +6,19 @@ from datetime import date
 import pytest
 
 from service.domain.errors import GatewayError, InvalidValue, ModelNotFound, NotAllowed, UnknownParameter
-from service.domain.images import DEMANDS
-from service.domain.routing import SANDBOX, Plan, candidates, drawable, orders, plan, refusal, serving, split
-from service.domain.teams import Team
+from service.domain.image_spec import REQUIRED_FEATURES
+from service.domain.routing import (
+    SANDBOX,
+    Plan,
+    build_plan,
+    find_candidates,
+    find_unsupported,
+    require_plans,
+    serving_routes,
+    split,
+    upstream_specs,
+)
+from service.domain.team_access import Team
 from tests.fakes.builders import TODAY, model, price, route, spec
 
 ALPHA, BETA = route(backend="alpha"), route(backend="beta")
@@ -51,30 +61,30 @@ MAY_USE = [
 
 @pytest.mark.parametrize(("on", "who", "backends"), MAY_USE)
 def test_a_team_is_served_by_the_backends_that_it_may_use(on: set[str], who: Team, backends: list[str]) -> None:
-    looked = candidates(spec(), EVERYWHERE, on, TODAY, who)
+    looked = find_candidates(spec(), EVERYWHERE, on, TODAY, who)
 
     assert backends_of(looked.plans) == backends
-    assert [route.backend for route, _ in serving(EVERYWHERE, on, TODAY, who)] == backends
+    assert [route.backend for route, _ in serving_routes(EVERYWHERE, on, TODAY, who)] == backends
     assert len(looked.plans) + len(looked.out) == len(EVERYWHERE.routes)
 
 
 @pytest.mark.parametrize(("on", "who"), [(on, who) for on, who, backends in MAY_USE if on and not backends])
 def test_who_may_use_none_of_the_backends_is_told_so(on: set[str], who: Team) -> None:
     with pytest.raises(NotAllowed) as refused:
-        drawable(spec(), EVERYWHERE, candidates(spec(), EVERYWHERE, on, TODAY, who))
+        require_plans(spec(), EVERYWHERE, find_candidates(spec(), EVERYWHERE, on, TODAY, who))
 
     assert refused.value.param == "model"
     assert refused.value.message.startswith("Team 'search' may not use the backend '")
     assert refused.value.message.endswith("', and no other one can draw this.")
 
 
-SEEDLESS = frozenset(DEMANDS) - {"seed"}
+SEEDLESS = frozenset(REQUIRED_FEATURES) - {"seed"}
 
 
 @pytest.mark.parametrize(
     ("alpha", "beta", "kind", "message"),
     [
-        (SEEDLESS, frozenset(DEMANDS), NotAllowed, "may not use the backend 'beta'"),
+        (SEEDLESS, frozenset(REQUIRED_FEATURES), NotAllowed, "may not use the backend 'beta'"),
         (SEEDLESS, SEEDLESS, UnknownParameter, "'seed'. It is not supported by provider alpha"),
     ],
 )
@@ -83,10 +93,10 @@ def test_a_bar_is_told_only_where_it_is_what_stands_in_the_way(
 ) -> None:
     asked = model(routes=(route(backend="alpha", carries=alpha), route(backend="beta", carries=beta)))
 
-    looked = candidates(spec(seed=1), asked, {"alpha", "beta"}, TODAY, team("alpha"))
+    looked = find_candidates(spec(seed=1), asked, {"alpha", "beta"}, TODAY, team("alpha"))
 
     with pytest.raises(kind) as refused:
-        drawable(spec(seed=1), asked, looked)
+        require_plans(spec(seed=1), asked, looked)
 
     assert message in refused.value.message
 
@@ -96,7 +106,7 @@ def test_every_route_that_is_out_says_why() -> None:
     unable = route(backend="epsilon", carries=frozenset())
     asked = model(routes=(ALPHA, BETA, route(backend="gamma"), later, unable, BOX))
 
-    looked = candidates(
+    looked = find_candidates(
         spec(tier="low"), asked, {"alpha", "gamma", "delta", "epsilon", SANDBOX}, TODAY, team(barred={"gamma"})
     )
 
@@ -114,10 +124,10 @@ MEDIUM = route(carries=frozenset({"seed"}), delivers="medium", max_n=2)
 
 
 def test_a_tier_that_a_route_delivers_may_be_asked_for_and_no_other() -> None:
-    assert refusal(spec(tier="medium"), MEDIUM) is None
-    assert refusal(spec(), MEDIUM) is None
+    assert find_unsupported(spec(tier="medium"), MEDIUM) is None
+    assert find_unsupported(spec(), MEDIUM) is None
     for tier in ("low", "high"):
-        refused = refusal(spec(tier=tier), MEDIUM)
+        refused = find_unsupported(spec(tier=tier), MEDIUM)
         assert isinstance(refused, InvalidValue)
         assert (refused.param, refused.message) == (
             "quality",
@@ -127,7 +137,7 @@ def test_a_tier_that_a_route_delivers_may_be_asked_for_and_no_other() -> None:
 
 def test_the_tier_that_a_route_delivers_is_not_sent_and_not_forgotten() -> None:
     wish = spec(tier="medium", n=3, seed=1)
-    going = plan(wish, MEDIUM, price())
+    going = build_plan(wish, MEDIUM, price())
 
-    assert orders(wish, going) == (spec(n=2, seed=1), spec(n=1, seed=1))
+    assert upstream_specs(wish, going) == (spec(n=2, seed=1), spec(n=1, seed=1))
     assert split(wish, going) == (spec(tier="medium", n=2, seed=1), spec(tier="medium", n=1, seed=1))

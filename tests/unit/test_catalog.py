@@ -4,10 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from service.domain.catalog import Retired, SizeRule, check, is_gone, too_many_references
+from service.domain.catalog import Retired, SizeRule, check_spec, is_shut_down, too_many_references
 from service.domain.errors import InvalidValue, ModelNotFound, RequestError, UnknownParameter
-from service.domain.images import EXTENSIONS, Size, Spec
-from service.domain.marks import marks_of
+from service.domain.image_spec import EXTENSIONS, Size, Spec
+from service.domain.request_labels import build_labels
 from tests.fakes.builders import FREE, TODAY, catalog, edit, model, spec, upload
 
 CLASSIC = SizeRule(choices=(Size(1024, 1024), Size(1536, 1024), Size(1024, 1536)))
@@ -154,9 +154,9 @@ def test_an_absurdly_long_name_is_quoted_only_in_part() -> None:
 def test_a_model_serves_until_the_day_before_its_end() -> None:
     end = date(2026, 12, 1)
 
-    assert not is_gone(ENDING, end - timedelta(days=1))
-    assert is_gone(ENDING, end)
-    assert not is_gone(model(), date.max)
+    assert not is_shut_down(ENDING, end - timedelta(days=1))
+    assert is_shut_down(ENDING, end)
+    assert not is_shut_down(model(), date.max)
 
 
 def test_only_living_models_are_listed() -> None:
@@ -208,7 +208,7 @@ POOR = model(
 )
 def test_a_model_refuses_what_it_lacks_by_name(wish: Spec, param: str, message: str) -> None:
     with pytest.raises(InvalidValue) as refused:
-        check(wish, POOR)
+        check_spec(wish, POOR)
 
     assert (refused.value.param, refused.value.code, refused.value.message) == (param, "invalid_value", message)
 
@@ -227,7 +227,7 @@ ASKING_MORE = {
 @pytest.mark.parametrize("name", sorted(EXTENSIONS))
 def test_other_vendors_fields_are_unknown_where_a_model_lacks_them(name: str) -> None:
     with pytest.raises(UnknownParameter) as refused:
-        check(ASKING_MORE[name], model(fields=frozenset()))
+        check_spec(ASKING_MORE[name], model(fields=frozenset()))
 
     assert refused.value.param == name
     assert refused.value.message == f"Unknown parameter: '{name}'. It is not supported by model 'painter'."
@@ -235,7 +235,7 @@ def test_other_vendors_fields_are_unknown_where_a_model_lacks_them(name: str) ->
 
 @pytest.mark.parametrize("wish", [spec(), *ASKING_MORE.values(), edit(mask=upload(b"m", "mask"))])
 def test_a_model_that_lacks_nothing_refuses_nothing(wish: Spec) -> None:
-    check(wish, model())
+    check_spec(wish, model())
 
 
 @pytest.mark.parametrize(
@@ -248,12 +248,12 @@ def test_a_model_that_lacks_nothing_refuses_nothing(wish: Spec) -> None:
     ],
 )
 def test_a_poor_model_does_what_it_can(wish: Spec) -> None:
-    check(wish, POOR)
+    check_spec(wish, POOR)
 
 
 def test_a_long_wrong_value_is_quoted_only_in_part() -> None:
     with pytest.raises(RequestError) as refused:
-        check(spec(tier="x" * 5000), POOR)
+        check_spec(spec(tier="x" * 5000), POOR)
 
     assert len(refused.value.message) < 200
 
@@ -269,7 +269,7 @@ def test_a_name_goes_to_the_model_that_lasts_when_its_own_ends() -> None:
 
     assert known.find("old", end - timedelta(days=1)).id == known.find("elder", end - timedelta(days=1)).id == "old"
     assert known.find("old", end).id == known.find("elder", end).id == "heir"
-    assert marks_of(spec(model="old"), known, end).model == "heir"
+    assert build_labels(spec(model="old"), known, end).model == "heir"
 
 
 def test_a_name_whose_models_have_all_ended_is_that_of_the_first() -> None:

@@ -11,17 +11,17 @@ import uvicorn
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from service.api.bodies import Pace, read_all
-from service.api.connections import BoundedProtocol, Bounds
-from service.api.edge import Edge, Http
-from service.api.errors import on_gateway_error
-from service.api.refused import Refused
+from service.api.http.bodies import ArrivalLimits, read_body
+from service.api.http.connection_limits import ConnectionLimits, LimitedProtocol
+from service.api.http.errors import on_gateway_error
+from service.api.http.request_context import Http, RequestMiddleware
+from service.api.refused import RefusedRequests
 from service.domain.errors import GatewayError
-from service.usecases.traces import Untraced
+from service.usecases.ports.tracing import NullTracer
 from tests.fakes.observer import Recorder
 
 MOST_HEAD, MOST_BODY = 2000, 10_000
-PACE = Pace(idle_seconds=600, body_seconds=600, least_rate=0)
+PACE = ArrivalLimits(idle_seconds=600, body_seconds=600, least_rate=0)
 HEAD = "POST /a?b=c HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = HEAD + "transfer-encoding: chunked\r\n\r\n"
 CLOSES = b"connection: close"
@@ -62,7 +62,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     request = Http(scope, receive)
     status, content = 200, b""
     try:
-        body = await read_all(request, MOST_BODY, PACE)
+        body = await read_body(request, MOST_BODY, PACE)
         heard = {
             "path": request.url.path,
             "fields": [[name.decode(), value.decode()] for name, value in scope["headers"]],
@@ -83,11 +83,13 @@ class Connection:
     def __init__(self) -> None:
         self.observed = Recorder()
         ids = iter(f"{number:032x}" for number in range(100))
-        app = Edge(Refused(cast("ASGIApp", echo)), self.observed, lambda: next(ids), lambda: 0.0, Untraced())
+        app = RequestMiddleware(
+            RefusedRequests(cast("ASGIApp", echo)), self.observed, lambda: next(ids), lambda: 0.0, NullTracer()
+        )
         config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")
         self.wire = Wire()
-        bounds = Bounds(head_seconds=600, most_head_bytes=MOST_HEAD, stall_seconds=600)
-        self.protocol = BoundedProtocol(bounds, config=config, server_state=ServerState(), app_state={})
+        bounds = ConnectionLimits(head_seconds=600, most_head_bytes=MOST_HEAD, stall_seconds=600)
+        self.protocol = LimitedProtocol(bounds, config=config, server_state=ServerState(), app_state={})
         self.protocol.connection_made(self.wire)
 
     async def send(self, *packets: bytes) -> None:

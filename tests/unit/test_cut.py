@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.adapters.backends.dialect import cut
+from service.adapters.backends.dialect import split_images
 
 LONG = "A" * 100_000
 
@@ -22,7 +22,7 @@ class Reply(msgspec.Struct):
 
 
 def read(body: bytes) -> list[tuple[bytes | None, str | None]]:
-    text = cut(bytearray(body))
+    text = split_images(bytearray(body))
     found = msgspec.json.decode(text.rest, type=Reply).data
     return [(None if (base64 := text.picture(item.b64_json)) is None else bytes(base64), item.note) for item in found]
 
@@ -43,7 +43,7 @@ def test_pictures_come_back_where_they_were(spaces: str) -> None:
 
 def test_nothing_of_a_picture_is_copied_or_walked_through() -> None:
     body = bytearray(b'{"data":[{"b64_json":"%s"}]}' % LONG.encode())
-    text = cut(body)
+    text = split_images(body)
     assert len(text.rest) < 100
     assert text.pictures[0].obj is body
 
@@ -73,7 +73,7 @@ def test_what_is_spelled_otherwise_is_read_as_it_is_spelled(told: bytes, base64:
 )
 def test_what_is_no_json_stays_none(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        msgspec.json.decode(cut(body).rest, type=Reply)
+        msgspec.json.decode(split_images(body).rest, type=Reply)
 
 
 WORDS = st.text('ab64_json:"\\/ QÄ{}[],', max_size=12)

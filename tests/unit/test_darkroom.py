@@ -9,13 +9,13 @@ import pybase64
 import pytest
 from PIL import Image
 
-from service.adapters.darkroom import HEAD, PillowDarkroom
+from service.adapters.image_codec import HEAD, PillowCodec
 from service.domain.errors import UnreadableFile
-from service.domain.images import Reference, Size
-from service.domain.outcomes import Picture
+from service.domain.generation import GeneratedImage
+from service.domain.image_spec import Reference, Size
 from service.domain.routing import Transcode
 
-DARKROOM = PillowDarkroom()
+DARKROOM = PillowCodec()
 HALF = (200, 30, 40, 128)
 
 
@@ -49,11 +49,11 @@ def reference(body: bytes) -> Reference:
     return Reference(param="image[3]", digest="d", content=Held(body))
 
 
-def bought(body: bytes) -> Picture:
-    return Picture(base64=pybase64.b64encode(body), revised_prompt="as revised")
+def bought(body: bytes) -> GeneratedImage:
+    return GeneratedImage(base64=pybase64.b64encode(body), revised_prompt="as revised")
 
 
-def opened(picture: Picture) -> Image.Image:
+def opened(picture: GeneratedImage) -> Image.Image:
     return Image.open(io.BytesIO(pybase64.b64decode(picture.base64)))
 
 
@@ -166,7 +166,7 @@ async def test_a_bought_picture_is_measured(form: str) -> None:
 
 async def test_measuring_takes_no_more_than_the_head_of_a_png() -> None:
     head = pybase64.b64encode(noise((900, 900), "png"))[:HEAD]
-    look = await DARKROOM.measure(Picture(base64=memoryview(head + b"!" * 400_000)))
+    look = await DARKROOM.measure(GeneratedImage(base64=memoryview(head + b"!" * 400_000)))
     assert look is not None
     assert look.size == Size(900, 900)
 
@@ -187,7 +187,7 @@ async def test_a_drawing_in_shapes_has_no_pixels(text: bytes) -> None:
 @pytest.mark.parametrize("base64", [b"aGVsbG8=", b"", b"no base64!", b"aaa"])
 async def test_a_bought_thing_that_is_no_picture_is_refused(base64: bytes) -> None:
     with pytest.raises(UnreadableFile):
-        await DARKROOM.measure(Picture(base64=base64))
+        await DARKROOM.measure(GeneratedImage(base64=base64))
 
 
 @pytest.mark.parametrize("form", ["jpeg", "webp"])
@@ -235,4 +235,4 @@ async def test_a_truncated_picture_is_not_developed(form: str) -> None:
 
 async def test_a_broken_header_is_not_developed() -> None:
     with pytest.raises(UnreadableFile):
-        await DARKROOM.develop(Picture(base64=b"%%%"), Transcode(output_format="webp", quality=90))
+        await DARKROOM.develop(GeneratedImage(base64=b"%%%"), Transcode(output_format="webp", quality=90))

@@ -9,12 +9,18 @@ import pybase64
 import pytest
 from PIL import Image
 
-from service.adapters.darkroom import MOST_NOTES, MOST_READS, Thrifty, look_at, read_header
+from service.adapters.image_codec import (
+    MAX_HEADER_READS,
+    MAX_METADATA_BYTES,
+    BoundedReader,
+    inspect_reference,
+    read_header,
+)
 from service.domain.errors import UnreadableFile
-from service.domain.images import Reference
-from service.domain.outcomes import Picture
+from service.domain.generation import GeneratedImage
+from service.domain.image_spec import Reference
 from service.domain.routing import Transcode
-from service.usecases.spool import Intake
+from service.usecases.images.uploads import Upload
 from tests.unit.test_darkroom import DARKROOM
 
 
@@ -33,7 +39,7 @@ def test_a_header_is_read_so_often_and_no_more(filler: bytes) -> None:
     file = Counted(b"\xff\xd8\xff" + filler * 200_000)
     with pytest.raises(UnreadableFile):
         read_header(file, "image")
-    assert file.reads <= MOST_READS + 1
+    assert file.reads <= MAX_HEADER_READS + 1
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -53,16 +59,16 @@ async def test_pixels_may_come_in_any_number_of_pieces() -> None:
     drawn = io.BytesIO()
     Image.effect_noise((96, 96), 100).save(drawn, "PNG")
     picture = sliced(drawn.getvalue())
-    assert picture.count(b"IDAT") * 3 > MOST_READS
-    bought = Picture(base64=pybase64.b64encode(picture))
+    assert picture.count(b"IDAT") * 3 > MAX_HEADER_READS
+    bought = GeneratedImage(base64=pybase64.b64encode(picture))
     developed = await DARKROOM.develop(bought, Transcode(output_format="webp", quality=80))
     assert pybase64.b64decode(developed.base64).startswith(b"RIFF")
 
 
 def test_who_is_trusted_is_not_counted() -> None:
-    thrifty = Thrifty(io.BytesIO(bytes(2 * MOST_READS)))
+    thrifty = BoundedReader(io.BytesIO(bytes(2 * MAX_HEADER_READS)))
     thrifty.trust()
-    assert sum(len(thrifty.read(1)) for _ in range(2 * MOST_READS)) == 2 * MOST_READS
+    assert sum(len(thrifty.read(1)) for _ in range(2 * MAX_HEADER_READS)) == 2 * MAX_HEADER_READS
 
 
 def turned(padding: int) -> Reference:
@@ -71,12 +77,12 @@ def turned(padding: int) -> Reference:
     notes[0x0112] = 6
     drawn = io.BytesIO()
     Image.new("RGB", (8, 4)).save(drawn, "PNG", exif=notes.tobytes() + bytes(padding))
-    intake = Intake("image", 1 << 20)
+    intake = Upload("image", 1 << 20)
     intake.write(drawn.getvalue())
     return intake.done()
 
 
 def test_notes_like_a_book_are_not_read() -> None:
     with warnings.catch_warnings(action="error"):
-        assert str(look_at(turned(0)).size) == "4x8"
-        assert str(look_at(turned(MOST_NOTES)).size) == "8x4"
+        assert str(inspect_reference(turned(0)).size) == "4x8"
+        assert str(inspect_reference(turned(MAX_METADATA_BYTES)).size) == "8x4"

@@ -4,22 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.ledger import Source
-from service.domain.outcomes import Usage
-from service.usecases.flights import Result
+from service.domain.generation import Usage
+from service.domain.ledger import CacheStatus
 from service.usecases.generate.delivery import FREE, Delivery, as_answered, bought, without_tokens
-from tests.fakes.builders import image_request, purchase, result, spec
+from service.usecases.ports.result_store import Result
+from tests.fakes.builders import build_generation, image_request, result, spec
 
 SVG = {"model": "gpt-6", "input_tokens": 7, "details": {"reasoning_tokens": 5, "cached": True}}
-RESULT = result(purchase=replace(purchase("fox"), usage=Usage(text_in=2, image_out=196), svg_usage=SVG))
+RESULT = result(purchase=replace(build_generation("fox"), usage=Usage(text_in=2, image_out=196), svg_usage=SVG))
 
 
-def deliver(source: Source, result: Result = RESULT) -> Delivery:
+def deliver(source: CacheStatus, result: Result = RESULT) -> Delivery:
     return Delivery(result=result, spec=spec(), source=source, cost=0, at=1, request_id="req_2")
 
 
-@pytest.mark.parametrize("source", Source)
-def test_only_a_result_that_was_bought_for_another_request_took_no_tokens(source: Source) -> None:
+@pytest.mark.parametrize("source", CacheStatus)
+def test_only_a_result_that_was_bought_for_another_request_took_no_tokens(source: CacheStatus) -> None:
     shown = without_tokens(deliver(source)).result.purchase
 
     assert shown.pictures is RESULT.purchase.pictures
@@ -35,7 +35,7 @@ def test_only_a_result_that_was_bought_for_another_request_took_no_tokens(source
 
 
 def test_tokens_that_were_not_counted_stay_uncounted() -> None:
-    uncounted = deliver(Source.HIT, replace(RESULT, purchase=purchase("fox")))
+    uncounted = deliver(CacheStatus.HIT, replace(RESULT, purchase=build_generation("fox")))
 
     assert without_tokens(uncounted) == uncounted
 
@@ -43,14 +43,14 @@ def test_tokens_that_were_not_counted_stay_uncounted() -> None:
 def test_the_delivery_of_a_purchase_is_dated_and_named_by_it() -> None:
     noted = replace(RESULT, notes=("n=2 calls",), kept_at=7_900_000)
 
-    delivery = bought(noted, image_request(source=Source.MISS))
+    delivery = bought(noted, image_request(source=CacheStatus.MISS))
 
-    assert (delivery.at, delivery.cost, delivery.source, delivery.is_free) == (7, RESULT.cost, Source.MISS, False)
+    assert (delivery.at, delivery.cost, delivery.source, delivery.is_free) == (7, RESULT.cost, CacheStatus.MISS, False)
     assert (delivery.request_id, delivery.notes) == ("req_1", ("n=2 calls",))
 
 
 def test_a_replay_has_the_id_and_the_time_of_the_first_response() -> None:
-    answered = as_answered(replace(deliver(Source.HIT), at=9))
+    answered = as_answered(replace(deliver(CacheStatus.HIT), at=9))
 
     assert (answered.request_id, answered.kept_at) == ("req_2", 9_000_000)
     assert answered == replace(RESULT, request_id="req_2", kept_at=9_000_000)

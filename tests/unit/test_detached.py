@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from service.usecases.detached import Detached
+from service.usecases.background.detached_tasks import DetachedTasks
 
 
 async def test_a_story_goes_on_when_its_caller_leaves() -> None:
-    detached, gate, told = Detached(), asyncio.Event(), asyncio.Event()
+    detached, gate, told = DetachedTasks(), asyncio.Event(), asyncio.Event()
 
     async def story() -> None:
         await gate.wait()
@@ -26,7 +26,7 @@ async def test_a_story_goes_on_when_its_caller_leaves() -> None:
 
 
 async def test_closing_ends_what_is_left() -> None:
-    detached = Detached()
+    detached = DetachedTasks()
     story = detached.begin(asyncio.sleep(3600))
     await detached.close()
     assert story.cancelled()

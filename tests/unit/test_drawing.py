@@ -9,9 +9,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from service.adapters.backends.drawing import draw, preview
+from service.adapters.backends.sandbox.drawing import draw, preview
 from service.domain.errors import UnreadableFile
-from service.domain.images import Operation, Reference, Size, Spec, fingerprint
+from service.domain.image_spec import Operation, Reference, Size, Spec, fingerprint
 
 SIZE = Size(240, 160)
 RED, BLUE = (220, 20, 30), (20, 40, 220)

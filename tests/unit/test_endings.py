@@ -3,8 +3,8 @@
 from datetime import date
 
 from service.domain.catalog import Retired
-from service.domain.endings import endings
-from service.domain.teams import Team
+from service.domain.shutdown_warnings import build_shutdown_warnings
+from service.domain.team_access import Team
 from tests.fakes.builders import catalog, model
 
 TODAY = date(2026, 11, 30)
@@ -15,7 +15,7 @@ SHUT = "models.yaml: $.models.old.shutdown_date: ends on 2026-12-01, in 1 day: "
 
 
 def test_a_model_that_ends_is_named_with_its_aliases_and_its_successor() -> None:
-    assert endings(catalog(NEW, OLD), (), TODAY) == [
+    assert build_shutdown_warnings(catalog(NEW, OLD), (), TODAY) == [
         f"{SHUT}then the name is a 404; aliases that become 404s: elder, eldest; its successor is 'new'"
     ]
 
@@ -23,7 +23,7 @@ def test_a_model_that_ends_is_named_with_its_aliases_and_its_successor() -> None
 def test_an_heir_is_named() -> None:
     heir = model(id="new", aliases=("old", "elder"))
 
-    assert endings(catalog(heir, OLD), (), TODAY) == [
+    assert build_shutdown_warnings(catalog(heir, OLD), (), TODAY) == [
         f"{SHUT}then 'new' answers to the name; aliases that become 404s: eldest; its successor is 'new'"
     ]
 
@@ -31,7 +31,7 @@ def test_an_heir_is_named() -> None:
 def test_what_leads_to_a_model_that_ends_is_named() -> None:
     known = catalog(OLD, NEW, model(id="other", successor="old"), retired={"gone": Retired(since=END, successor="old")})
 
-    _, *found = endings(known, (), END)
+    _, *found = build_shutdown_warnings(known, (), END)
 
     assert found == [
         "models.yaml: $.default_model: 'old' ended on 2026-12-01: then a request that names no model is a 404",
@@ -47,6 +47,6 @@ def test_a_team_that_may_use_nothing_else_is_named() -> None:
         Team(name="free"),
     ]
 
-    _, *found = endings(catalog(NEW, OLD), teams, TODAY)
+    _, *found = build_shutdown_warnings(catalog(NEW, OLD), teams, TODAY)
 
     assert found == ["teams.yaml: $.teams.bound.models: from 2026-12-01 on the team may use no model: all of these end"]

@@ -4,36 +4,37 @@ import asyncio
 
 import pytest
 
-from service.domain.booking import claim, undelivered
+from service.domain.booking import build_hold_request, entry_failed
 from service.domain.errors import StateUnavailable
-from service.domain.ledger import Claim, Entry, Source, Status
+from service.domain.ledger import CacheStatus, Entry, EntryStatus, HoldRequest
 from service.domain.routing import Plan
-from service.usecases.accounts import Posted, Span
-from service.usecases.events import EntriesWritten, EntryPosted, HoldVoided
-from service.usecases.hold_money import Held, HoldMoney
-from tests.fakes.books import FakeBooks
-from tests.fakes.builders import accounts, caller, model, price, route, spec
+from service.usecases.money.hold_quota import Hold, HoldQuota
+from service.usecases.ports.events import EntriesWritten, EntryPosted, HoldVoided
+from service.usecases.ports.ledger import EntryFilter
+from service.usecases.ports.quota_store import PostResult
+from tests.fakes.builders import build_money, caller, model, price, route, spec
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observer import Recorder
+from tests.fakes.quota_store import FakeQuotaStore
 
 PLAN = Plan(route=route(), price=price())
-EVER = Span(since=0, until=2**62)
+EVER = EntryFilter(since=0, until=2**62)
 
 
-def wanted(hold_id: str) -> Claim:
-    return claim(hold_id, spec(), PLAN, model(), caller(), source=Source.MISS)
+def wanted(hold_id: str) -> HoldRequest:
+    return build_hold_request(hold_id, spec(), PLAN, model(), caller(), source=CacheStatus.MISS)
 
 
-def paid(held: Held, name: str) -> Entry:
-    return undelivered(wanted(name), held.admission.held_at)
+def paid(held: Hold, name: str) -> Entry:
+    return entry_failed(wanted(name), held.admission.held_at)
 
 
-class Mute(FakeLedger):
+class Mute(FakeQuotaStore):
     """Does what it is told once more than it says so."""
 
     mute = 1
 
-    async def post(self, entry: Entry) -> Posted:
+    async def post(self, entry: Entry) -> PostResult:
         done = await super().post(entry)
         self.mute -= 1
         if self.mute >= 0:
@@ -41,21 +42,21 @@ class Mute(FakeLedger):
         return done
 
 
-class Slow(FakeLedger):
+class Slow(FakeQuotaStore):
     """Lets others go first."""
 
-    async def post(self, entry: Entry) -> Posted:
+    async def post(self, entry: Entry) -> PostResult:
         done = await super().post(entry)
         await asyncio.sleep(0)
         return done
 
 
-def scene(ledger: FakeLedger) -> tuple[HoldMoney, FakeBooks, Recorder]:
-    books, observe = FakeBooks(), Recorder()
-    return accounts(ledger, books, observe), books, observe
+def scene(ledger: FakeQuotaStore) -> tuple[HoldQuota, FakeLedger, Recorder]:
+    books, observe = FakeLedger(), Recorder()
+    return build_money(ledger, books, observe), books, observe
 
 
-async def agreed(money: HoldMoney, books: FakeBooks, observe: Recorder) -> list[str]:
+async def agreed(money: HoldQuota, books: FakeLedger, observe: Recorder) -> list[str]:
     """The holds of the entries that were told; the books have the same, and nothing else."""
     await money.keep.write()
     await money.keep.sweep()
@@ -65,7 +66,7 @@ async def agreed(money: HoldMoney, books: FakeBooks, observe: Recorder) -> list[
 
 
 async def test_posted_and_voided() -> None:
-    money, books, observe = scene(FakeLedger(counted=True))
+    money, books, observe = scene(FakeQuotaStore(counted=True))
     async with money("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -98,7 +99,7 @@ async def test_two_that_try_at_once_tell_once() -> None:
 
 
 async def test_who_comes_too_late_has_posted_nothing() -> None:
-    ledger = FakeLedger(counted=True)
+    ledger = FakeQuotaStore(counted=True)
     money, books, observe = scene(ledger)
     async with money("search", [wanted("a")], []) as held:
         await held.mark_sent()
@@ -106,12 +107,12 @@ async def test_who_comes_too_late_has_posted_nothing() -> None:
         await money.keep.sweep()
         await held.post(paid(held, "a"))
     assert await agreed(money, books, observe) == ["a"]
-    assert [event.entry.status for event in observe.of(EntryPosted)] == [Status.LOST]
+    assert [event.entry.status for event in observe.of(EntryPosted)] == [EntryStatus.LOST]
 
 
 @pytest.mark.parametrize("fails_first", [False, True])
 async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
-    ledger = FakeLedger(counted=True)
+    ledger = FakeQuotaStore(counted=True)
     money, books, observe = scene(ledger)
     async with money("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
@@ -129,7 +130,7 @@ async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: b
 
 
 async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
-    ledger = FakeLedger(counted=True)
+    ledger = FakeQuotaStore(counted=True)
     money, _, _ = scene(ledger)
     async with money("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from service.adapters.redis.entries import decoded, encoded
-from service.domain.ledger import Entry, Source
+from service.adapters.redis.entry_codec import decode_entry, encode_entry
+from service.domain.ledger import CacheStatus, Entry
 from tests.fakes.builders import entry
 
 WRITTEN_BY_852BA53 = (
@@ -19,12 +19,12 @@ WRITTEN_BY_852BA53 = (
 def read(written: bytes) -> Entry:
     plain = entry()
     times = [b"held_at", b"%d" % plain.held_at, b"posted_at", b"%d" % plain.posted_at]
-    return decoded(b"1-1", [b"entry", written, *times]).entry
+    return decode_entry(b"1-1", [b"entry", written, *times]).entry
 
 
-@pytest.mark.parametrize("source", Source)
-def test_an_entry_is_read_as_it_was_written(source: Source) -> None:
-    assert read(encoded(entry(cache=source.value))) == entry(cache=source.value)
+@pytest.mark.parametrize("source", CacheStatus)
+def test_an_entry_is_read_as_it_was_written(source: CacheStatus) -> None:
+    assert read(encode_entry(entry(cache=source.value))) == entry(cache=source.value)
 
 
 def test_a_purchase_of_an_older_gateway_has_an_unknown_source() -> None:
@@ -37,7 +37,7 @@ def test_what_an_older_gateway_served_without_buying_is_told_as_it_was(source: s
     assert read(older) == entry(cache=source)
 
 
-@pytest.mark.parametrize("source", Source)
-def test_an_older_gateway_reads_what_a_newer_one_wrote(source: Source) -> None:
+@pytest.mark.parametrize("source", CacheStatus)
+def test_an_older_gateway_reads_what_a_newer_one_wrote(source: CacheStatus) -> None:
     """It passes over the fields that it does not know, as a plain decoder does."""
-    assert msgspec.json.decode(encoded(entry(cache=source.value)), type=Entry) == entry(cache=source.value)
+    assert msgspec.json.decode(encode_entry(entry(cache=source.value)), type=Entry) == entry(cache=source.value)

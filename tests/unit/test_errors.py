@@ -11,11 +11,11 @@ import pytest
 import service
 from service.domain import errors
 from service.domain.errors import (
-    CallFailed,
-    CallJoined,
-    CallReplayed,
+    BackendFailed,
     Failure,
     FailureKind,
+    FailureReplayed,
+    FailureShared,
     GatewayError,
     LimitExceeded,
 )
@@ -67,7 +67,7 @@ def test_every_kind_of_failure_comes_from_somewhere(kind: FailureKind) -> None:
     assert kind.name in names_used("adapters", "usecases", called=False)
 
 
-WITH_MORE = frozenset({CallJoined, CallReplayed, LimitExceeded})
+WITH_MORE = frozenset({FailureShared, FailureReplayed, LimitExceeded})
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf not in WITH_MORE], ids=lambda leaf: leaf.__name__)
@@ -82,7 +82,7 @@ def test_every_leaf_carries_what_the_caller_is_told(leaf: type[GatewayError]) ->
 def test_a_failed_call_carries_its_failure() -> None:
     refused = Failure(kind=FailureKind.INVALID_REQUEST, message="No.", code="bad", param="prompt")
 
-    raised = CallFailed(refused)
+    raised = BackendFailed(refused)
 
     assert raised.failure is refused
     assert (raised.message, raised.code, raised.param, str(raised)) == ("No.", "bad", "prompt", "No.")

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.adapters.backends.events import Events
+from service.adapters.backends.sse_reader import SseReader
 
 
 def fed(*pieces: bytes) -> list[bytearray]:
-    events = Events()
+    events = SseReader()
     return [event for piece in pieces for event in events.feed(piece)]
 
 
@@ -46,7 +46,7 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
 
 
 def test_what_waits_is_counted() -> None:
-    events = Events()
+    events = SseReader()
     assert list(events.feed(b"data: one\ndata: tw")) == []
     assert events.waiting == len(b"one") + len(b"data: tw")
     assert list(events.feed(b"o\n\n")) == [b"one\ntwo"]

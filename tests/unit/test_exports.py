@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from service.adapters.exports import formats
-from service.adapters.exports.csv import COLUMNS, PIECE, CsvFormat, dollars
-from service.adapters.exports.focus import OWN, STANDARD, FocusFormat
+from service.adapters.exports import available_formats
+from service.adapters.exports.csv import COLUMNS, ENTRIES_PER_CHUNK, CsvFormat, to_dollars
+from service.adapters.exports.focus import FOCUS_COLUMNS, GATEWAY_COLUMNS, FocusFormat
 from service.adapters.exports.parquet import ParquetFormat
-from service.domain.ledger import Basis, Entry, Status
+from service.domain.ledger import Basis, Entry, EntryStatus
 from tests.fakes.builders import entry
 from tests.fakes.entries import joined, streamed
 
@@ -81,7 +81,7 @@ async def rows(kind: CsvFormat | FocusFormat, *entries: Entry) -> list[dict[str,
 
 
 def test_every_format_has_a_name() -> None:
-    assert {name: each.ending for name, each in formats().items()} == {
+    assert {name: each.ending for name, each in available_formats().items()} == {
         "csv": "csv",
         "focus": "csv",
         "parquet": "parquet",
@@ -127,12 +127,12 @@ async def test_what_a_spreadsheet_would_run_is_made_harmless(formula: str) -> No
 
 
 async def test_csv_goes_out_in_pieces() -> None:
-    many = [full(hold_id=f"hold-{number}") for number in range(2 * PIECE + 1)]
+    many = [full(hold_id=f"hold-{number}") for number in range(2 * ENTRIES_PER_CHUNK + 1)]
 
     pieces = [piece async for piece in CsvFormat().write(streamed(many))]
 
-    assert [piece.count(b"\r\n") for piece in pieces] == [1, PIECE, PIECE, 1]
-    assert len([piece async for piece in CsvFormat().write(streamed(many[:PIECE]))]) == 2
+    assert [piece.count(b"\r\n") for piece in pieces] == [1, ENTRIES_PER_CHUNK, ENTRIES_PER_CHUNK, 1]
+    assert len([piece async for piece in CsvFormat().write(streamed(many[:ENTRIES_PER_CHUNK]))]) == 2
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_csv_goes_out_in_pieces() -> None:
     [(0, "0.000000000"), (1, "0.000000001"), (10**9, "1.000000000"), (10**15 + 1, "1000000.000000001")],
 )
 def test_money_has_nine_places(nano: int, shown: str) -> None:
-    assert f"{dollars(nano):f}" == shown
+    assert f"{to_dollars(nano):f}" == shown
 
 
 async def test_parquet_says_the_same_in_types() -> None:
@@ -177,17 +177,17 @@ async def test_parquet_holds_one_group_in_memory() -> None:
 
     file = parquet.ParquetFile(io.BytesIO(body))
     assert [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)] == [1000, 1000, 500]
-    assert sum(row["cost_usd"] for row in file.read().to_pylist()) == dollars(sum(range(2500)))
+    assert sum(row["cost_usd"] for row in file.read().to_pylist()) == to_dollars(sum(range(2500)))
     assert max(alive) < 1000 + 250
 
 
 async def test_focus_has_every_mandatory_column_and_marks_its_own() -> None:
     (row,) = await rows(FocusFormat(), full())
 
-    assert set(STANDARD) >= MANDATORY
-    assert list(STANDARD) == sorted(STANDARD)
-    assert all(name.startswith("x_") for name in OWN)
-    assert list(row) == [*STANDARD, *OWN]
+    assert set(FOCUS_COLUMNS) >= MANDATORY
+    assert list(FOCUS_COLUMNS) == sorted(FOCUS_COLUMNS)
+    assert all(name.startswith("x_") for name in GATEWAY_COLUMNS)
+    assert list(row) == [*FOCUS_COLUMNS, *GATEWAY_COLUMNS]
 
 
 async def test_focus_says_what_was_charged() -> None:
@@ -221,7 +221,7 @@ async def test_the_last_second_of_a_year_is_in_its_month() -> None:
 
 
 async def test_focus_adds_up_to_what_the_vendors_are_owed() -> None:
-    every = itertools.product(Basis, Status)
+    every = itertools.product(Basis, EntryStatus)
     entries = [
         full(hold_id=f"{basis}-{status}", basis=basis, status=status, cost=0 if basis is Basis.CACHE else 7)
         for basis, status in every
@@ -229,5 +229,5 @@ async def test_focus_adds_up_to_what_the_vendors_are_owed() -> None:
 
     charges = await rows(FocusFormat(), *entries)
 
-    assert sum(Decimal(row["BilledCost"]) for row in charges) == dollars(sum(each.cost for each in entries))
+    assert sum(Decimal(row["BilledCost"]) for row in charges) == to_dollars(sum(each.cost for each in entries))
     assert {row["x_CostBasis"] for row in charges} == {"usage", "table", "estimated", "unconfirmed"}

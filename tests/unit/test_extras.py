@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service import __version__
-from service.adapters.extras import WHEEL, needs
+from service.adapters.optional_packages import WHEEL, install_hint
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
@@ -19,7 +19,7 @@ OLD = {"CHANGELOG.md", "tests/unit/test_extras.py"}
 
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_is_installed_from_a_checkout_or_a_wheel(extra: str) -> None:
-    assert needs(extra) == (
+    assert install_hint(extra) == (
         f"it needs the extra '{extra}': pip install '.[{extra}]' in the folder of the gateway's source, "
         f"or pip install 'image_gateway-{__version__}-py3-none-any.whl[{extra}]' from its wheel"
     )
@@ -27,7 +27,7 @@ def test_an_extra_is_installed_from_a_checkout_or_a_wheel(extra: str) -> None:
 
 def test_every_extra_that_is_named_is_one() -> None:
     sources = [path.read_text("utf-8") for path in (ROOT / "service").rglob("*.py")]
-    named = {name for text in sources for name in re.findall(r"""needs\(['"](\w+)['"]\)""", text)}
+    named = {name for text in sources for name in re.findall(r"""install_hint\(['"](\w+)['"]\)""", text)}
 
     assert named == {*EXTRAS}
 

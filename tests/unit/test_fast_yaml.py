@@ -9,8 +9,8 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.settings.fast_yaml import DOUBT, read_plainly
-from service.settings.files import SettingsError, read_strictly
+from service.settings.fast_yaml import NOT_PLAIN, read_plain
+from service.settings.yaml_file import SettingsError, read_strict
 from tests.support.profiles import examples
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -85,7 +85,7 @@ def typed(value: object) -> object:
 def strictly(text: str) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return read_strictly(FILE, text)
+        return read_strict(FILE, text)
 
 
 def team(number: int) -> str:
@@ -101,19 +101,19 @@ def test_the_parser_in_c_is_installed() -> None:
 @pytest.mark.parametrize("name", ["gateway.yaml", "models.yaml", "teams.yaml"])
 def test_the_shipped_files_need_no_strict_reader(name: str) -> None:
     text = (CONFIG / name).read_text("utf-8")
-    assert typed(read_plainly(text)) == typed(strictly(text))
+    assert typed(read_plain(text)) == typed(strictly(text))
 
 
 def test_many_teams_with_keys_need_no_strict_reader() -> None:
     text = "# ours\n---\nteams:\n" + "".join(map(team, range(200)))
-    assert typed(read_plainly(text)) == typed(strictly(text))
+    assert typed(read_plain(text)) == typed(strictly(text))
 
 
 @settings(max_examples=examples(400))
 @given(TEXTS)
 def test_what_it_accepts_is_what_the_strict_reader_reads(text: str) -> None:
-    found = read_plainly(text)
-    if found is not DOUBT:
+    found = read_plain(text)
+    if found is not NOT_PLAIN:
         assert typed(found) == typed(strictly(text))
 
 
@@ -143,9 +143,9 @@ def test_what_it_accepts_is_what_the_strict_reader_reads(text: str) -> None:
     ],
 )
 def test_what_is_wrong_or_rare_is_left_to_the_strict_reader(text: str) -> None:
-    assert read_plainly(text) is DOUBT
+    assert read_plain(text) is NOT_PLAIN
 
 
 def test_only_the_strict_reader_refuses() -> None:
     with pytest.raises(SettingsError, match=r"shop.yaml: line 2, column 1: found duplicate key"):
-        read_strictly(FILE, "a: 1\na: 2\n")
+        read_strict(FILE, "a: 1\na: 2\n")

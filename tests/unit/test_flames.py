@@ -30,8 +30,8 @@ from tools.bench.report import placed
 
 START = "_run_module_as_main (<frozen runpy>);<module> (service/__main__.py);Runner.run (asyncio/runners.py)"
 POOL = "Thread._bootstrap (threading.py);_worker (concurrent/futures/thread.py)"
-EDGE = "Edge.__call__ (service/api/edge.py)"
-HOLD = "HoldMoney.__call__ (service/usecases/hold_money.py)"
+EDGE = "Edge.__call__ (service/api/http/request_context.py)"
+HOLD = "HoldQuota.__call__ (service/usecases/money/hold_quota.py)"
 EXECUTE = "Redis.execute_command (redis/asyncio/client.py)"
 LINES = (
     f"{START} 10",
@@ -53,7 +53,7 @@ def stack(*names: str) -> Stack:
 def test_what_everything_stands_upon_is_one_frame() -> None:
     found = read(LINES)
     assert found[stack("event loop:")] == 10
-    assert found[stack("event loop:", "service/api/edge:Edge.__call__")] == 20
+    assert found[stack("event loop:", "service/api/http/request_context:Edge.__call__")] == 20
     assert found[stack("thread of a pool:", "tempfile:opened")] == 14
 
 
@@ -63,7 +63,7 @@ def test_a_thread_that_waits_for_work_is_left_out() -> None:
 
 def test_stacks_that_differ_in_lines_alone_are_one() -> None:
     assert read([f"{START};{EDGE} 1", f"{START};{EDGE} 2"]) == {
-        stack("event loop:", "service/api/edge:Edge.__call__"): 3
+        stack("event loop:", "service/api/http/request_context:Edge.__call__"): 3
     }
 
 
@@ -74,7 +74,7 @@ def test_a_sample_without_frames_counts() -> None:
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("service/api/edge.py", "service/api/edge"),
+        ("service/api/http/request_context.py", "service/api/http/request_context"),
         ("/home/someone/app/.venv/lib/python3.11/site-packages/redis/client.py", "redis/client"),
         ("/usr/lib/python3.12/json/__init__.py", "json"),
         ("/home/someone/app/service/server.py", "service/server"),
@@ -98,10 +98,10 @@ def test_a_file_may_be_called_anything() -> None:
         (["event loop:"], LOOP),
         (["event loop:", "asyncio/tasks:gather"], LOOP),
         (["event loop:", "service/usecases/x:f", "redis/client:f", "asyncio/timeouts:f"], REDIS),
-        (["event loop:", "redis/client:f", "service/adapters/redis/script:f"], REDIS),
-        (["event loop:", "service/api/edge:f", "service/domain/images:f", "enum:f"], OURS),
-        (["event loop:", "service/api/images:f"], SERVER),
-        (["event loop:", "service/api/images:f", "service/api/bodies:f"], BODIES),
+        (["event loop:", "redis/client:f", "service/adapters/redis/lua_scripts:f"], REDIS),
+        (["event loop:", "service/api/http/request_context:f", "service/domain/image_spec:f", "enum:f"], OURS),
+        (["event loop:", "service/api/routes/images:f"], SERVER),
+        (["event loop:", "service/api/routes/images:f", "service/api/http/bodies:f"], BODIES),
         (["event loop:", "service/adapters/backends/openai:f"], BODIES),
         (["event loop:", "service/adapters/backends/http:f"], VENDOR),
         (["event loop:", "redistribution:f"], LOOP),
@@ -144,7 +144,7 @@ def test_nothing_has_no_shares() -> None:
 def test_what_is_too_small_has_no_box_and_its_caller_keeps_it() -> None:
     found = {str(box.frame): box for box in boxes(grown(read(LINES)), 0.02)}
     assert "copy:once" not in found
-    assert found["service/api/edge:Edge.__call__"].count == 21
+    assert found["service/api/http/request_context:Edge.__call__"].count == 21
 
 
 def test_boxes_lie_above_their_callers() -> None:
@@ -174,7 +174,7 @@ def test_a_picture_is_well_formed_and_brings_everything_along() -> None:
     assert "1 KB <&>" in (element.text for element in root.iter())
     assert not re.search(r"(?:href|src|url\(|script|style=)", text)
     assert "Boxes below 0.4 % are left out." in text
-    assert "service/usecases/hold_money:HoldMoney.__call__ 55.0 %" in text
+    assert "service/usecases/money/hold_quota:HoldQuota.__call__ 55.0 %" in text
 
 
 def test_a_picture_is_small_and_says_what_that_cost() -> None:
@@ -185,9 +185,9 @@ def test_a_picture_is_small_and_says_what_that_cost() -> None:
 
 
 def test_a_name_is_cut_where_its_box_ends() -> None:
-    one = Frame("service/api/edge", "Edge.__call__")
-    assert [fitting(one, letters) for letters in (30, 29, 13, 12, 4, 3, -1)] == [
-        "service/api/edge:Edge.__call__",
+    one = Frame("service/api/http/request_context", "Edge.__call__")
+    assert [fitting(one, letters) for letters in (46, 45, 13, 12, 4, 3, -1)] == [
+        "service/api/http/request_context:Edge.__call__",
         "Edge.__call__",
         "Edge.__call__",
         "Edge.__call…",

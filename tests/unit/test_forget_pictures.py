@@ -4,29 +4,29 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from service.domain.kept import BROUGHT, Brought, label_name, name_of, new_id
-from service.usecases.events import FilesUnlisted, PicturesForgotten, StoreFailed
-from service.usecases.forget_pictures import ForgetPictures
-from service.usecases.list_files import ListFiles
-from service.usecases.read_pictures import ReadPictures
-from tests.fakes.files import FakeFileIndex
+from service.domain.stored_images import UPLOADED, UploadedFile, new_image_id, to_filename_key, to_stored_name
+from service.usecases.images.delete_expired_images import DeleteExpiredImages
+from service.usecases.images.file_listing import FileListing
+from service.usecases.images.read_images import ReadImages
+from service.usecases.ports.events import FileListOutdated, ImagesDeleted, ImageStoreFailed
+from tests.fakes.file_index import FakeFileIndex
+from tests.fakes.image_store import NOON, FakeImageStore
 from tests.fakes.observer import Recorder
-from tests.fakes.pictures import NOON, FakePictures
 
 KEEP_SECONDS = 3600
-OLD, NEW = (name_of(new_id("search", "png", digit * 32)) for digit in "01")
+OLD, NEW = (to_stored_name(new_image_id("search", "png", digit * 32)) for digit in "01")
 
 
 class Stage:
     """A store with an old picture, a new one and something else, and a clock."""
 
     def __init__(self) -> None:
-        self.store, self.observe, self.now = FakePictures(), Recorder(), NOON
+        self.store, self.observe, self.now = FakeImageStore(), Recorder(), NOON
         self.index = FakeFileIndex()
-        self.pictures = ReadPictures(store=self.store, keep_seconds=KEEP_SECONDS, now=lambda: self.now)
-        self.forget = ForgetPictures(
+        self.pictures = ReadImages(store=self.store, keep_seconds=KEEP_SECONDS, now=lambda: self.now)
+        self.forget = DeleteExpiredImages(
             store=self.store,
-            files=ListFiles(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now),
+            files=FileListing(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now),
             observe=self.observe,
             now=lambda: self.now,
             keep_seconds=KEEP_SECONDS,
@@ -40,14 +40,14 @@ class Stage:
         self.store.now = NOON
         await self.store.keep(NEW, b"new")
 
-    async def bring(self, digit: str, filename: bytes = b"fox.png", seconds: int | None = None) -> Brought:
+    async def bring(self, digit: str, filename: bytes = b"fox.png", seconds: int | None = None) -> UploadedFile:
         """Put a file into the store as a gateway does that keeps no list."""
-        picture = new_id("search", "png", digit * 32, BROUGHT, seconds)
-        await self.store.keep(label_name(name_of(picture)), filename)
-        await self.store.keep(name_of(picture), b"fox")
-        return Brought(id=picture, filename=filename.decode(errors="replace"), length=3, at=self.store.now)
+        picture = new_image_id("search", "png", digit * 32, UPLOADED, seconds)
+        await self.store.keep(to_filename_key(to_stored_name(picture)), filename)
+        await self.store.keep(to_stored_name(picture), b"fox")
+        return UploadedFile(id=picture, filename=filename.decode(errors="replace"), length=3, at=self.store.now)
 
-    def listed(self) -> list[Brought]:
+    def listed(self) -> list[UploadedFile]:
         return [file for picture, file in self.index.files.items() if picture not in self.index.deleted]
 
 
@@ -59,7 +59,7 @@ async def test_what_is_old_goes_and_what_is_new_or_not_ours_stays() -> None:
     await stage.forget.sweep()
 
     assert set(stage.store.kept) == {NEW, "notes.txt"}
-    assert stage.observe.events == [PicturesForgotten(count=1)]
+    assert stage.observe.events == [ImagesDeleted(count=1)]
 
 
 async def test_what_is_new_grows_old() -> None:
@@ -70,7 +70,7 @@ async def test_what_is_new_grows_old() -> None:
     await stage.forget.sweep()
 
     assert set(stage.store.kept) == {"notes.txt"}
-    assert stage.observe.events == [PicturesForgotten(count=2)]
+    assert stage.observe.events == [ImagesDeleted(count=2)]
 
 
 async def test_a_store_that_is_away_is_asked_again() -> None:
@@ -85,15 +85,15 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
     await asyncio.wait([running], timeout=0.01)
     running.cancel()
 
-    failed = StoreFailed(request_id="background", reason="The picture store does not answer.")
-    assert stage.observe.events == [failed, PicturesForgotten(count=1)]
+    failed = ImageStoreFailed(request_id="background", reason="The picture store does not answer.")
+    assert stage.observe.events == [failed, ImagesDeleted(count=1)]
 
 
 async def test_files_that_the_list_lacks_are_found_by_one_look() -> None:
     stage = Stage()
     await stage.fill()
     files = [await stage.bring("2"), await stage.bring("3", b"\xfff\x00ox")]
-    await stage.store.keep(name_of(new_id("search", "png", "4" * 32, BROUGHT)), b"a file without a name")
+    await stage.store.keep(to_stored_name(new_image_id("search", "png", "4" * 32, UPLOADED)), b"a file without a name")
 
     await stage.forget.sweep()
     await stage.forget.sweep()
@@ -108,13 +108,13 @@ async def test_a_file_goes_when_its_caller_said_and_not_before() -> None:
     stage.now += timedelta(seconds=1800 - 0.001)
     await stage.forget.sweep()
     assert stage.listed() == [lent, shared]
-    assert name_of(lent.id) in stage.store.kept
+    assert to_stored_name(lent.id) in stage.store.kept
 
     stage.now += timedelta(seconds=0.001)
     await stage.forget.sweep()
 
     assert stage.listed() == [shared]
-    assert name_of(lent.id) not in stage.store.kept
+    assert to_stored_name(lent.id) not in stage.store.kept
 
 
 async def test_what_is_gone_from_the_store_leaves_the_list() -> None:
@@ -125,7 +125,7 @@ async def test_what_is_gone_from_the_store_leaves_the_list() -> None:
     young = await stage.bring("3")
     await stage.index.add([settled, young])
     stage.forget = replace(stage.forget, keep_seconds=7200)
-    await stage.store.forget([name_of(file.id) for file in (settled, young)])
+    await stage.store.forget([to_stored_name(file.id) for file in (settled, young)])
 
     await stage.forget.sweep()
 
@@ -140,10 +140,15 @@ async def test_while_the_list_is_away_pictures_go_all_the_same() -> None:
 
     await stage.forget.sweep()
     stage.index.down = False
-    assert set(stage.store.kept) == {NEW, "notes.txt", name_of(file.id), label_name(name_of(file.id))}
+    assert set(stage.store.kept) == {
+        NEW,
+        "notes.txt",
+        to_stored_name(file.id),
+        to_filename_key(to_stored_name(file.id)),
+    }
     assert stage.observe.events == [
-        FilesUnlisted(reason="The ledger of record does not answer."),
-        PicturesForgotten(count=1),
+        FileListOutdated(reason="The ledger of record does not answer."),
+        ImagesDeleted(count=1),
     ]
     await stage.forget.sweep()
 
@@ -156,7 +161,7 @@ async def test_a_list_that_goes_away_at_the_end_of_a_look_is_told_of() -> None:
 
     await stage.forget.sweep()
 
-    assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")]
+    assert stage.observe.events == [FileListOutdated(reason="The ledger of record does not answer.")]
 
 
 async def test_what_is_old_and_still_there_stays_in_the_list() -> None:

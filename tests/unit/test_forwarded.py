@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.api.forwarded import Forwarded, prefix_of
+from service.api.http.forwarded import ForwardedHeaders, path_prefix
 
 PROXY, STRANGER = "192.0.2.1", "198.51.100.7"
 
@@ -20,22 +20,22 @@ def seen(peer: str, **fields: str) -> dict[str, Any]:
     headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
     scope: Any = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": headers}
     unused: Any = None
-    asyncio.run(Forwarded(app, f"{PROXY},127.0.0.1")(scope, unused, unused))
+    asyncio.run(ForwardedHeaders(app, f"{PROXY},127.0.0.1")(scope, unused, unused))
     return found[0]
 
 
 @pytest.mark.parametrize(("said", "prefix"), [("/images", "/images"), ("/a/b-c/", "/a/b-c"), (" /x ", "/x")])
 def test_a_trusted_proxy_says_the_prefix(said: str, prefix: str) -> None:
     scope: Any = seen(PROXY, x_forwarded_prefix=said, x_forwarded_proto="https", x_forwarded_for=STRANGER)
-    assert (prefix_of(scope), scope["scheme"], scope["client"][0]) == (prefix, "https", STRANGER)
+    assert (path_prefix(scope), scope["scheme"], scope["client"][0]) == (prefix, "https", STRANGER)
 
 
 @pytest.mark.parametrize("said", ["", "/", "images", "//evil.example", "/a//b", "/a?b", "/a b", "https://evil", "/é"])
 def test_what_is_no_plain_path_is_ignored(said: str) -> None:
     scope: Any = seen(PROXY, x_forwarded_prefix=said)
-    assert prefix_of(scope) == ""
+    assert path_prefix(scope) == ""
 
 
 def test_a_stranger_is_not_believed() -> None:
     scope: Any = seen(STRANGER, x_forwarded_prefix="/images", x_forwarded_proto="https")
-    assert (prefix_of(scope), scope["scheme"]) == ("", "http")
+    assert (path_prefix(scope), scope["scheme"]) == ("", "http")

@@ -5,31 +5,33 @@ from datetime import timedelta
 import pytest
 
 from service.domain.errors import InvalidValue, StoreUnavailable, TooLarge, UnreachableLink, UnreadableFile
-from service.domain.images import Reference, Size, fingerprint
-from service.domain.kept import name_of, new_id
-from service.usecases.gather_references import MOST_AT_ONCE, GatherReferences, has_links
-from service.usecases.ports import Look
-from service.usecases.read_pictures import ReadPictures
-from service.usecases.recall_pictures import RecallPictures
+from service.domain.image_spec import Reference, Size, fingerprint
+from service.domain.stored_images import new_image_id, to_stored_name
+from service.usecases.images.gather_references import MAX_CONCURRENT, GatherReferences, has_links
+from service.usecases.images.read_images import ReadImages
+from service.usecases.images.stored_reference_reader import StoredReferenceReader
+from service.usecases.ports.image_codec import ImageInfo
 from tests.fakes.builders import edit, linked, spec, upload
-from tests.fakes.darkroom import FakeDarkroom
-from tests.fakes.links import FakeLinks
-from tests.fakes.pictures import NOON, FakePictures
+from tests.fakes.image_codec import FakeImageCodec
+from tests.fakes.image_store import NOON, FakeImageStore
+from tests.fakes.reference_fetcher import FakeReferenceFetcher
 
 LINK = "https://pictures.test/fox.png"
 MASK = upload(b"mask", "mask")
-NAME = name_of(new_id("search", "png", "0" * 32))
-JPEG = Look(media_type="image/jpeg", size=Size(1024, 1024), alpha=False)
+NAME = to_stored_name(new_image_id("search", "png", "0" * 32))
+JPEG = ImageInfo(media_type="image/jpeg", size=Size(1024, 1024), alpha=False)
 
 
 def gathering(
-    darkroom: FakeDarkroom | None = None, links: FakeLinks | None = None, store: FakePictures | None = None
+    darkroom: FakeImageCodec | None = None,
+    links: FakeReferenceFetcher | None = None,
+    store: FakeImageStore | None = None,
 ) -> GatherReferences:
-    pictures = ReadPictures(store=store or FakePictures(), keep_seconds=60, now=lambda: NOON)
+    pictures = ReadImages(store=store or FakeImageStore(), keep_seconds=60, now=lambda: NOON)
     return GatherReferences(
-        darkroom=darkroom or FakeDarkroom(),
-        links=links or FakeLinks({LINK: b"fox"}),
-        kept=RecallPictures(pictures=pictures, most_bytes=10),
+        darkroom=darkroom or FakeImageCodec(),
+        links=links or FakeReferenceFetcher({LINK: b"fox"}),
+        kept=StoredReferenceReader(pictures=pictures, most_bytes=10),
     )
 
 
@@ -45,14 +47,14 @@ async def test_without_pictures_there_is_nothing_to_do() -> None:
 async def test_an_upload_is_known_for_what_it_is(relay: bool) -> None:
     picture = upload(b"fox")
 
-    ready = await gathering(FakeDarkroom(looks={picture.digest: JPEG}))(edit(picture), relay=relay)
+    ready = await gathering(FakeImageCodec(looks={picture.digest: JPEG}))(edit(picture), relay=relay)
 
     assert [found.media_type for found in ready.references] == ["image/jpeg"]
     assert ready.references[0].content is picture.content
 
 
 async def test_a_link_is_fetched_and_known_by_its_bytes() -> None:
-    links = FakeLinks({LINK: b"fox"})
+    links = FakeReferenceFetcher({LINK: b"fox"})
 
     ready = await gathering(links=links)(edit(linked(LINK)), relay=False)
 
@@ -64,7 +66,7 @@ async def test_a_link_is_fetched_and_known_by_its_bytes() -> None:
 
 
 async def test_a_relayed_link_is_left_unseen() -> None:
-    links, darkroom, picture = FakeLinks(), FakeDarkroom(), linked(LINK)
+    links, darkroom, picture = FakeReferenceFetcher(), FakeImageCodec(), linked(LINK)
 
     ready = await gathering(darkroom, links)(edit(picture), relay=True)
 
@@ -96,22 +98,22 @@ async def test_the_same_picture_may_be_brought_twice() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 16])
 async def test_only_a_few_are_worked_on_side_by_side(count: int) -> None:
-    darkroom = FakeDarkroom()
+    darkroom = FakeImageCodec()
     many = [upload(str(index).encode()) for index in range(count)]
 
     await gathering(darkroom)(edit(*many), relay=False)
 
     assert len(darkroom.looked) == count
-    assert darkroom.peak == min(count, MOST_AT_ONCE)
+    assert darkroom.peak == min(count, MAX_CONCURRENT)
 
 
 @pytest.mark.parametrize("media_type", ["image/gif", "image/avif", "application/pdf", ""])
 async def test_a_format_that_no_vendor_takes_is_refused_in_the_vendors_words(media_type: str) -> None:
     picture = upload(b"fox", "image[0]")
-    strange = Look(media_type=media_type, size=Size(1, 1), alpha=False)
+    strange = ImageInfo(media_type=media_type, size=Size(1, 1), alpha=False)
 
     with pytest.raises(UnreadableFile) as refused:
-        await gathering(FakeDarkroom(looks={picture.digest: strange}))(edit(picture), relay=False)
+        await gathering(FakeImageCodec(looks={picture.digest: strange}))(edit(picture), relay=False)
 
     assert (refused.value.param, refused.value.code) == ("image[0]", "unsupported_file_mimetype")
     assert refused.value.message == (
@@ -124,7 +126,7 @@ async def test_a_broken_picture_is_refused_by_name() -> None:
     picture = upload(b"junk", "image[3]")
 
     with pytest.raises(UnreadableFile) as refused:
-        await gathering(FakeDarkroom(broken={picture.digest}))(edit(upload(), picture), relay=False)
+        await gathering(FakeImageCodec(broken={picture.digest}))(edit(upload(), picture), relay=False)
 
     assert refused.value.param == "image[3]"
 
@@ -142,33 +144,35 @@ async def test_a_link_that_leads_nowhere_is_refused_by_name() -> None:
     [
         (JPEG, "{} must be a PNG with an alpha channel."),
         (
-            Look(media_type="image/png", size=Size(1024, 1024), alpha=False),
+            ImageInfo(media_type="image/png", size=Size(1024, 1024), alpha=False),
             "{} must be a PNG with an alpha channel.",
         ),
         (
-            Look(media_type="image/webp", size=Size(1024, 1024), alpha=True),
+            ImageInfo(media_type="image/webp", size=Size(1024, 1024), alpha=True),
             "{} must be a PNG with an alpha channel.",
         ),
         (
-            Look(media_type="image/png", size=Size(1024, 512), alpha=True),
+            ImageInfo(media_type="image/png", size=Size(1024, 512), alpha=True),
             "{} is 1024x512 but the first picture is 1024x1024; they must be the same size.",
         ),
     ],
 )
-async def test_an_overlay_that_does_not_fit_is_refused_by_name(name: str, look: Look, message: str) -> None:
+async def test_an_overlay_that_does_not_fit_is_refused_by_name(name: str, look: ImageInfo, message: str) -> None:
     overlay = upload(b"overlay", name)
 
     with pytest.raises(InvalidValue) as refused:
-        await gathering(FakeDarkroom(looks={overlay.digest: look}))(edit(**{name: overlay}), relay=False)
+        await gathering(FakeImageCodec(looks={overlay.digest: look}))(edit(**{name: overlay}), relay=False)
 
     assert (refused.value.param, refused.value.message) == (name, message.format(name))
 
 
 async def test_an_overlay_is_measured_against_the_first_picture_only() -> None:
     second = upload(b"second")
-    small = Look(media_type="image/png", size=Size(16, 16), alpha=True)
+    small = ImageInfo(media_type="image/png", size=Size(16, 16), alpha=True)
 
-    ready = await gathering(FakeDarkroom(looks={second.digest: small}))(edit(upload(), second, mask=MASK), relay=False)
+    ready = await gathering(FakeImageCodec(looks={second.digest: small}))(
+        edit(upload(), second, mask=MASK), relay=False
+    )
 
     assert ready.mask is not None
 
@@ -178,8 +182,8 @@ async def test_an_overlay_is_measured_against_the_first_picture_only() -> None:
     [(linked(LINK), upload(b"small", "mask")), (upload(), linked(LINK, "mask")), (linked(LINK), linked(LINK, "mask"))],
 )
 async def test_where_a_link_is_relayed_its_vendor_compares(first: Reference, mask: Reference) -> None:
-    small = Look(media_type="image/png", size=Size(16, 16), alpha=True)
-    darkroom = FakeDarkroom(looks={upload(b"small").digest: small})
+    small = ImageInfo(media_type="image/png", size=Size(16, 16), alpha=True)
+    darkroom = FakeImageCodec(looks={upload(b"small").digest: small})
 
     ready = await gathering(darkroom)(edit(first, mask=mask), relay=True)
 
@@ -189,12 +193,12 @@ async def test_where_a_link_is_relayed_its_vendor_compares(first: Reference, mas
 
 async def test_a_seen_overlay_has_to_be_right_even_over_a_relayed_picture() -> None:
     with pytest.raises(InvalidValue, match="alpha channel"):
-        await gathering(FakeDarkroom(looks={MASK.digest: JPEG}))(edit(linked(LINK), mask=MASK), relay=True)
+        await gathering(FakeImageCodec(looks={MASK.digest: JPEG}))(edit(linked(LINK), mask=MASK), relay=True)
 
 
 @pytest.mark.parametrize("relay", [True, False])
 async def test_a_kept_picture_is_known_by_its_bytes_as_if_it_had_been_sent(relay: bool) -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     await store.keep(NAME, b"fox")
     wish = edit(kept(), kept(), mask=kept(param="mask.file_id"))
 
@@ -209,12 +213,12 @@ async def test_a_kept_picture_is_known_by_its_bytes_as_if_it_had_been_sent(relay
 
 @pytest.mark.parametrize("late", [60, 61])
 async def test_what_was_forgotten_what_never_was_and_what_is_anothers_are_one_refusal(late: int) -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     store.now = NOON - timedelta(seconds=late)
     await store.keep(NAME, b"fox")
     told = []
 
-    for name in (NAME, name_of(new_id("search", "png", "1" * 32)), "", "../../etc/passwd"):
+    for name in (NAME, to_stored_name(new_image_id("search", "png", "1" * 32)), "", "../../etc/passwd"):
         with pytest.raises(InvalidValue) as refused:
             await gathering(store=store)(edit(upload(), kept(name)), relay=False)
         told.append((refused.value.message, refused.value.param, refused.value.code))
@@ -224,7 +228,7 @@ async def test_what_was_forgotten_what_never_was_and_what_is_anothers_are_one_re
 
 
 async def test_a_kept_picture_may_not_be_larger_than_one_that_is_sent() -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     await store.keep(NAME, b"a" * 11)
 
     with pytest.raises(TooLarge) as refused:
@@ -234,7 +238,7 @@ async def test_a_kept_picture_may_not_be_larger_than_one_that_is_sent() -> None:
 
 
 async def test_a_store_that_is_down_is_not_the_callers_mistake() -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     store.down = True
 
     with pytest.raises(StoreUnavailable):

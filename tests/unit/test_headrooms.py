@@ -3,8 +3,8 @@
 import pytest
 
 from service.adapters.backends import openai, together
-from service.adapters.backends.dialect import headrooms, seconds
-from service.domain.headroom import Headroom
+from service.adapters.backends.dialect import parse_duration, read_rate_limits
+from service.domain.rate_limits import RateLimit
 
 RATE = "x-ratelimit"
 
@@ -28,7 +28,7 @@ RATE = "x-ratelimit"
     ],
 )
 def test_how_long_until_all_is_back(text: str, said: float | None) -> None:
-    assert seconds(text) == said
+    assert parse_duration(text) == said
 
 
 def test_openai_says_it_for_each_measure() -> None:
@@ -40,15 +40,15 @@ def test_openai_says_it_for_each_measure() -> None:
         f"{RATE}-remaining-images": "0",
         f"{RATE}-reset-images": "1m0s",
     }
-    assert headrooms(openai.LIMITS, headers) == (
-        Headroom(measure="requests", limit=500, left=499, resets=0.12),
-        Headroom(measure="images", limit=5, left=0, resets=12),
+    assert read_rate_limits(openai.LIMITS, headers) == (
+        RateLimit(measure="requests", limit=500, left=499, resets=0.12),
+        RateLimit(measure="images", limit=5, left=0, resets=12),
     )
 
 
 def test_together_says_it_in_plain_seconds() -> None:
     headers = {f"{RATE}-limit": "10", f"{RATE}-remaining": "0", f"{RATE}-reset": "3"}
-    assert headrooms(together.LIMITS, headers) == (Headroom(measure="requests", limit=10, left=0, resets=3),)
+    assert read_rate_limits(together.LIMITS, headers) == (RateLimit(measure="requests", limit=10, left=0, resets=3),)
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,15 @@ def test_together_says_it_in_plain_seconds() -> None:
     ],
 )
 def test_what_nobody_understands_was_not_said(headers: dict[str, str]) -> None:
-    assert headrooms(openai.LIMITS, headers) == ()
+    assert read_rate_limits(openai.LIMITS, headers) == ()
 
 
 def test_what_is_all_there_is_not_waited_for() -> None:
     full = {f"{RATE}-limit-requests": "5", f"{RATE}-remaining-requests": "5", f"{RATE}-reset-requests": "1s"}
-    assert headrooms(openai.LIMITS, full) == (Headroom(measure="requests", limit=5, left=5, resets=1),)
+    assert read_rate_limits(openai.LIMITS, full) == (RateLimit(measure="requests", limit=5, left=5, resets=1),)
 
 
 def test_a_vendor_may_leave_half_of_it_out() -> None:
-    assert headrooms(openai.LIMITS, {f"{RATE}-remaining-requests": "7"}) == (Headroom(measure="requests", left=7),)
+    assert read_rate_limits(openai.LIMITS, {f"{RATE}-remaining-requests": "7"}) == (
+        RateLimit(measure="requests", left=7),
+    )

@@ -7,54 +7,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.errors import Failure, FailureKind
-from service.domain.headroom import Headroom
-from service.domain.health import (
-    SIGNS,
-    Health,
+from service.domain.circuit_breaker import (
+    SIGNALS,
+    BreakerRules,
+    BreakerState,
+    CircuitBreaker,
     Opening,
     Probe,
-    Rules,
-    Sign,
-    State,
+    Signal,
+    block_seconds_after,
+    block_seconds_for,
     blocked_until,
-    closed,
-    condemned,
+    close_breaker,
+    credentials_changed,
+    current_state,
+    half_open,
     is_probed,
     is_shared,
-    judged,
     merge_shared_opening,
-    opened,
-    peace_after,
-    peace_for,
-    probing,
-    rekeyed,
-    revived,
-    sign_of,
-    state_of,
+    open_breaker,
+    record_outcome,
+    to_signal,
+    trip,
+    with_probe,
 )
-from service.domain.outcomes import Outcome
-from tests.fakes.builders import failure, purchase
+from service.domain.errors import Failure, FailureKind
+from service.domain.generation import CallOutcome
+from service.domain.rate_limits import RateLimit
+from tests.fakes.builders import build_generation, failure
 
-RULES = Rules()
-GOOD = purchase()
+RULES = BreakerRules()
+GOOD = build_generation()
 BAD = failure(FailureKind.OVERLOADED)
-BY_SIGN = {sign: {kind for kind in FailureKind if SIGNS[kind] is sign} for sign in Sign}
+BY_SIGN = {sign: {kind for kind in FailureKind if SIGNALS[kind] is sign} for sign in Signal}
 
 
-def after(*outcomes: Outcome, health: Health | None = None, now: float = 0.0, rules: Rules = RULES) -> Health:
+def after(
+    *outcomes: CallOutcome, health: CircuitBreaker | None = None, now: float = 0.0, rules: BreakerRules = RULES
+) -> CircuitBreaker:
     """What is known after calls that began and ended one after another, at one time."""
-    health = health or Health()
+    health = health or CircuitBreaker()
     for outcome in outcomes:
-        health = judged(health, outcome, health.era, now, rules)
+        health = record_outcome(health, outcome, health.era, now, rules)
     return health
 
 
 def test_every_failure_has_a_sign() -> None:
-    assert SIGNS.keys() == set(FailureKind)
-    assert BY_SIGN[Sign.GOOD] == set()
-    assert BY_SIGN[Sign.ACCOUNT] == {FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED}
-    assert BY_SIGN[Sign.BAD] == {
+    assert SIGNALS.keys() == set(FailureKind)
+    assert BY_SIGN[Signal.GOOD] == set()
+    assert BY_SIGN[Signal.ACCOUNT] == {FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED}
+    assert BY_SIGN[Signal.BAD] == {
         FailureKind.UNREACHABLE,
         FailureKind.OVERLOADED,
         FailureKind.SERVER_ERROR,
@@ -64,39 +66,39 @@ def test_every_failure_has_a_sign() -> None:
 
 
 def test_a_picture_is_a_good_sign_and_who_was_not_asked_gives_none() -> None:
-    assert sign_of(GOOD) is Sign.GOOD
+    assert to_signal(GOOD) is Signal.GOOD
     for kind in FailureKind:
-        assert sign_of(failure(kind)) is SIGNS[kind]
-        assert sign_of(replace(failure(kind), asked=False)) is Sign.NONE
+        assert to_signal(failure(kind)) is SIGNALS[kind]
+        assert to_signal(replace(failure(kind), asked=False)) is Signal.NONE
 
 
-@pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.NONE]))
+@pytest.mark.parametrize("kind", sorted(BY_SIGN[Signal.NONE]))
 def test_what_says_nothing_moves_nothing(kind: FailureKind) -> None:
-    crowd: list[Outcome] = [failure(kind)] * 1000
-    assert after(*crowd) == Health()
+    crowd: list[CallOutcome] = [failure(kind)] * 1000
+    assert after(*crowd) == CircuitBreaker()
     assert after(*[BAD] * 4, *crowd, BAD).opening
     half_open = after(failure(FailureKind.AUTH_FAILED))
     assert after(*crowd, health=half_open, now=60) == half_open
 
 
-@pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.BAD]))
+@pytest.mark.parametrize("kind", sorted(BY_SIGN[Signal.BAD]))
 def test_so_many_in_a_row_open_it_however_far_apart(kind: FailureKind) -> None:
-    health = Health()
+    health = CircuitBreaker()
     for number in range(5):
-        assert state_of(health, number * 300.0) is State.CLOSED
+        assert current_state(health, number * 300.0) is BreakerState.CLOSED
         health = after(failure(kind), health=health, now=number * 300.0)
-    assert health == Health(era=1, since=1200, local=Opening(reason=kind, until=1205))
-    assert state_of(health, 1204.9) is State.OPEN
-    assert state_of(health, 1205) is State.HALF_OPEN
+    assert health == CircuitBreaker(era=1, since=1200, local=Opening(reason=kind, until=1205))
+    assert current_state(health, 1204.9) is BreakerState.OPEN
+    assert current_state(health, 1205) is BreakerState.HALF_OPEN
 
 
 def test_a_picture_in_between_ends_the_row() -> None:
-    health = after(*[BAD] * 4, GOOD, GOOD, GOOD, GOOD, *[BAD] * 4, rules=Rules(least_calls=100))
+    health = after(*[BAD] * 4, GOOD, GOOD, GOOD, GOOD, *[BAD] * 4, rules=BreakerRules(least_calls=100))
     assert (health.opening, health.streak) == (None, 4)
 
 
 def test_a_share_of_failures_opens_it_once_there_are_calls_enough() -> None:
-    by_turns: list[Outcome] = [GOOD, BAD] * 4
+    by_turns: list[CallOutcome] = [GOOD, BAD] * 4
     assert after(*by_turns, GOOD).opening is None
     assert after(*by_turns, GOOD, BAD).opening
     assert after(*[GOOD] * 6, *[BAD] * 4).opening is None
@@ -104,7 +106,7 @@ def test_a_share_of_failures_opens_it_once_there_are_calls_enough() -> None:
 
 
 def test_only_the_window_counts() -> None:
-    rules = Rules(consecutive=100, least_calls=4)
+    rules = BreakerRules(consecutive=100, least_calls=4)
     early = after(GOOD, GOOD, GOOD, health=after(BAD, rules=rules), now=2.0, rules=rules)
     assert [(slot.number, slot.calls, slot.bad) for slot in early.slots] == [(0, 4, 1)]
     assert after(BAD, BAD, BAD, health=early, now=29.0, rules=rules).opening
@@ -115,17 +117,17 @@ def test_only_the_window_counts() -> None:
 
 
 def test_a_window_holds_few_slots_whatever_the_traffic() -> None:
-    health = Health()
+    health = CircuitBreaker()
     for number in range(5000):
         health = after(GOOD, health=health, now=number / 10)
     assert len(health.slots) == 10
     assert sum(slot.calls for slot in health.slots) == 9 * 30 + 20  # the last one is not over
 
 
-@pytest.mark.parametrize("kind", sorted(BY_SIGN[Sign.ACCOUNT]))
+@pytest.mark.parametrize("kind", sorted(BY_SIGN[Signal.ACCOUNT]))
 def test_a_refused_account_opens_it_at_once_and_for_long(kind: FailureKind) -> None:
     health = after(failure(kind), now=7)
-    assert health == Health(era=1, since=7, account=Opening(reason=kind, until=67))
+    assert health == CircuitBreaker(era=1, since=7, account=Opening(reason=kind, until=67))
     assert after(failure(kind), health=health, now=70).opening == Opening(reason=kind, until=130, in_a_row=2)
 
 
@@ -138,23 +140,23 @@ def test_every_probe_that_fails_but_the_first_doubles_the_time_up_to_a_bound() -
         health = after(BAD, health=health, now=now)
     assert seconds == [5, 5, 10, 20, 40, 60]
     endless = replace(health, local=Opening(reason=BAD.kind, until=0, in_a_row=10_000))
-    assert opened(endless, BAD.kind, 0, RULES).opening == Opening(reason=BAD.kind, until=60, in_a_row=10_001)
+    assert open_breaker(endless, BAD.kind, 0, RULES).opening == Opening(reason=BAD.kind, until=60, in_a_row=10_001)
 
 
 def test_a_probe_that_brings_a_picture_closes_it_and_all_is_forgotten() -> None:
     health = after(GOOD, health=after(*[BAD] * 5), now=5)
-    assert health == Health(era=2, since=5)
+    assert health == CircuitBreaker(era=2, since=5)
     again = after(*[BAD] * 5, health=health, now=6)
     assert again.opening == Opening(reason=BAD.kind, until=11)
 
 
 @pytest.mark.parametrize("outcome", [GOOD, BAD, failure(FailureKind.AUTH_FAILED)])
-def test_calls_of_an_earlier_era_do_not_count(outcome: Outcome) -> None:
+def test_calls_of_an_earlier_era_do_not_count(outcome: CallOutcome) -> None:
     open_now = after(*[BAD] * 5)
-    assert judged(open_now, outcome, 0, 1, RULES) == open_now
-    closed_again = closed(open_now, 9)
+    assert record_outcome(open_now, outcome, 0, 1, RULES) == open_now
+    closed_again = close_breaker(open_now, 9)
     for era in (0, 1):
-        assert judged(closed_again, outcome, era, 9, RULES) == closed_again
+        assert record_outcome(closed_again, outcome, era, 9, RULES) == closed_again
 
 
 OURS, DOWN = Opening(reason=FailureKind.AUTH_FAILED, until=60), Opening(reason=BAD.kind, until=90, in_a_row=3)
@@ -177,82 +179,84 @@ FROM_BEFORE = Opening(reason=FailureKind.UNREACHABLE, until=80)  # as a replica 
 def test_what_others_share_changes_the_account_opening_and_never_the_local_one(
     local: Opening | None, account: Opening | None, shared: Opening | None, becomes: Opening | None
 ) -> None:
-    busy = Health(era=4, local=local, account=account, probe=Probe(name="t1", until=5), streak=2)
+    busy = CircuitBreaker(era=4, local=local, account=account, probe=Probe(name="t1", until=5), streak=2)
     found = merge_shared_opening(busy, shared, 2)
     if account is becomes is None:
         assert found == busy
     else:
-        assert found == Health(era=5, since=2, local=local, account=becomes, probe=busy.probe if local else None)
+        assert found == CircuitBreaker(
+            era=5, since=2, local=local, account=becomes, probe=busy.probe if local else None
+        )
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_only_an_opening_for_the_account_is_shared(kind: FailureKind) -> None:
-    assert is_shared(kind) == (SIGNS[kind] is Sign.ACCOUNT)
+    assert is_shared(kind) == (SIGNALS[kind] is Signal.ACCOUNT)
 
 
 def test_of_both_openings_the_longer_one_counts() -> None:
-    assert Health(local=DOWN).opening == DOWN
-    assert Health(account=OURS).opening == OURS
-    assert Health(local=DOWN, account=OURS).opening == DOWN
-    assert Health(local=replace(DOWN, until=50), account=OURS).opening == OURS
+    assert CircuitBreaker(local=DOWN).opening == DOWN
+    assert CircuitBreaker(account=OURS).opening == OURS
+    assert CircuitBreaker(local=DOWN, account=OURS).opening == DOWN
+    assert CircuitBreaker(local=replace(DOWN, until=50), account=OURS).opening == OURS
 
 
 def test_a_probe_that_does_not_reach_the_vendor_leaves_the_account_opening() -> None:
-    found = after(BAD, health=Health(account=OURS), now=60)
+    found = after(BAD, health=CircuitBreaker(account=OURS), now=60)
     assert (found.account, found.local) == (OURS, Opening(reason=BAD.kind, until=65, in_a_row=2))
 
 
 def test_a_picture_ends_both_openings() -> None:
-    assert after(GOOD, health=Health(local=DOWN, account=OURS), now=90) == Health(era=1, since=90)
+    assert after(GOOD, health=CircuitBreaker(local=DOWN, account=OURS), now=90) == CircuitBreaker(era=1, since=90)
 
 
 def test_one_probes_until_its_lease_is_over() -> None:
-    health = probing(after(*[BAD] * 5), Probe(name="t1", until=20))
+    health = with_probe(after(*[BAD] * 5), Probe(name="t1", until=20))
     assert is_probed(health, 19.9)
     assert not is_probed(health, 20)
-    assert not is_probed(probing(health, None), 0)
+    assert not is_probed(with_probe(health, None), 0)
     assert after(BAD, health=health, now=10).probe is None
 
 
 def test_a_vendor_that_answers_may_be_tried_at_once_but_is_not_well() -> None:
     health = after(*[BAD] * 5)
-    found = revived(health, 2)
-    assert (state_of(found, 2), found.era) == (State.HALF_OPEN, health.era)
-    assert revived(found, 3) == found
-    assert revived(Health(), 3) == Health()
-    assert state_of(revived(after(failure(FailureKind.AUTH_FAILED)), 2), 2) is State.HALF_OPEN
+    found = half_open(health, 2)
+    assert (current_state(found, 2), found.era) == (BreakerState.HALF_OPEN, health.era)
+    assert half_open(found, 3) == found
+    assert half_open(CircuitBreaker(), 3) == CircuitBreaker()
+    assert current_state(half_open(after(failure(FailureKind.AUTH_FAILED)), 2), 2) is BreakerState.HALF_OPEN
 
 
 def test_an_account_without_credit_is_not_revived_by_what_is_free() -> None:
     health = after(failure(FailureKind.QUOTA_EXHAUSTED))
-    assert revived(health, 2) == health
+    assert half_open(health, 2) == health
     both = replace(health, local=DOWN)
-    assert revived(both, 2) == replace(both, local=replace(DOWN, until=2))
+    assert half_open(both, 2) == replace(both, local=replace(DOWN, until=2))
 
 
 @pytest.mark.parametrize("kind", [FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED])
 def test_another_key_is_tried_at_once_and_calls_with_the_one_before_no_longer_count(kind: FailureKind) -> None:
-    before = probing(after(failure(kind)), Probe(name="t1", until=20))
-    health = rekeyed(before, 2)
-    assert (state_of(health, 2), health.probe) == (State.HALF_OPEN, None)
-    assert judged(health, failure(kind), before.era, 3, RULES) == health
-    assert rekeyed(health, 9).opening == health.opening
+    before = with_probe(after(failure(kind)), Probe(name="t1", until=20))
+    health = credentials_changed(before, 2)
+    assert (current_state(health, 2), health.probe) == (BreakerState.HALF_OPEN, None)
+    assert record_outcome(health, failure(kind), before.era, 3, RULES) == health
+    assert credentials_changed(health, 9).opening == health.opening
 
 
 def test_another_key_mends_no_vendor() -> None:
     health = after(*[BAD] * 5)
-    assert rekeyed(health, 2).opening == health.opening
-    ailing = rekeyed(after(*[BAD] * 4), 2)
-    assert state_of(after(BAD, health=ailing, now=2), 2) is State.OPEN
+    assert credentials_changed(health, 2).opening == health.opening
+    ailing = credentials_changed(after(*[BAD] * 4), 2)
+    assert current_state(after(BAD, health=ailing, now=2), 2) is BreakerState.OPEN
 
 
 def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
     auth = FailureKind.AUTH_FAILED
-    found = condemned(Health(), auth, 0, RULES)
+    found = trip(CircuitBreaker(), auth, 0, RULES)
     assert found.opening == Opening(reason=auth, until=60)
-    assert condemned(found, auth, 59, RULES) == replace(found, account=Opening(reason=auth, until=119))
-    assert condemned(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, in_a_row=2)
-    assert condemned(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, in_a_row=2)
+    assert trip(found, auth, 59, RULES) == replace(found, account=Opening(reason=auth, until=119))
+    assert trip(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, in_a_row=2)
+    assert trip(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, in_a_row=2)
 
 
 @pytest.mark.parametrize(
@@ -267,15 +271,15 @@ def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
         (Failure(kind=FailureKind.RATE_LIMITED, message="", retry_after=9, asked=False), 0),
     ],
 )
-def test_an_account_at_its_limit_is_left_in_peace(outcome: Outcome, seconds: float) -> None:
-    assert peace_after(outcome) == seconds
+def test_an_account_at_its_limit_is_left_in_peace(outcome: CallOutcome, seconds: float) -> None:
+    assert block_seconds_after(outcome) == seconds
 
 
 @pytest.mark.parametrize(
     ("left", "resets", "seconds"), [(1, 30.0, 0), (0, 30.0, 30), (0, None, 1), (-1, 30.0, 30), (0, 0.0, 0)]
 )
 def test_an_account_that_is_used_up_is_left_in_peace(left: int, resets: float | None, seconds: float) -> None:
-    assert peace_for(Headroom(measure="images", left=left, resets=resets)) == seconds
+    assert block_seconds_for(RateLimit(measure="images", left=left, resets=resets)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -307,17 +311,17 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_whatever_comes_it_opens_for_a_reason_and_closes_by_a_picture(
-    steps: list[tuple[Outcome, float, bool]],
+    steps: list[tuple[CallOutcome, float, bool]],
 ) -> None:
-    health, now = Health(), 0.0
+    health, now = CircuitBreaker(), 0.0
     for outcome, seconds, is_late in steps:
         now += seconds
-        found = judged(health, outcome, health.era - is_late, now, RULES)
+        found = record_outcome(health, outcome, health.era - is_late, now, RULES)
         if found.era != health.era:
             assert not is_late
             assert (found.opening is None) == (outcome is GOOD)
             assert found.era == health.era + 1
         if found.opening and found.opening is not health.opening:
             assert now < found.opening.until <= now + RULES.most_open_seconds
-            assert SIGNS[found.opening.reason] in {Sign.BAD, Sign.ACCOUNT}
+            assert SIGNALS[found.opening.reason] in {Signal.BAD, Signal.ACCOUNT}
         health = found

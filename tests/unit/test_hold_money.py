@@ -6,54 +6,55 @@ from contextlib import suppress
 
 import pytest
 
-from service.domain.booking import claim, undelivered
-from service.domain.errors import BooksUnavailable, LimitExceeded, StateUnavailable
-from service.domain.ledger import Admission, Claim, Entry, HoldState, Source, Status
+from service.domain.booking import build_hold_request, entry_failed
+from service.domain.errors import LedgerUnavailable, LimitExceeded, StateUnavailable
+from service.domain.ledger import Admission, CacheStatus, Entry, EntryStatus, HoldRequest, HoldState
 from service.domain.limits import Limit, Measure
 from service.domain.routing import Plan
-from service.usecases import keep_books
-from service.usecases.accounts import Audit, Span, Spent
-from service.usecases.events import (
-    BooksBehind,
-    BooksCaughtUp,
+from service.usecases.money import settlement
+from service.usecases.money.hold_quota import Hold, HoldQuota
+from service.usecases.money.settlement import Intervals
+from service.usecases.ports.events import (
     CountersRebuilt,
     EntryPosted,
     HoldExpired,
+    LedgerBehind,
+    LedgerCaughtUp,
     SettlementDelayed,
 )
-from service.usecases.hold_money import Held, HoldMoney
-from service.usecases.keep_books import Pace
-from tests.fakes.books import FakeBooks
-from tests.fakes.builders import accounts, caller, model, price, route, spec
+from service.usecases.ports.ledger import EntryFilter, Spent
+from service.usecases.ports.quota_store import CounterSnapshot
+from tests.fakes.builders import build_money, caller, model, price, route, spec
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observer import Recorder
+from tests.fakes.quota_store import FakeQuotaStore
 
 CENT = 10_000_000
 DAY = Limit("team", Measure.DAY, 3 * CENT)
-EVER = Span(since=0, until=2**62)
+EVER = EntryFilter(since=0, until=2**62)
 PLAN = Plan(route=route(), price=price())
 
 
-def wanted(hold_id: str) -> Claim:
-    return claim(hold_id, spec(), PLAN, model(), caller(), source=Source.MISS)
+def wanted(hold_id: str) -> HoldRequest:
+    return build_hold_request(hold_id, spec(), PLAN, model(), caller(), source=CacheStatus.MISS)
 
 
-async def used(ledger: FakeLedger) -> int:
+async def used(ledger: FakeQuotaStore) -> int:
     (standing,) = await ledger.standings("search", [DAY])
     return standing.used
 
 
-async def booked(books: FakeBooks) -> list[Entry]:
+async def booked(books: FakeLedger) -> list[Entry]:
     return [entry async for entry in books.entries(EVER)]
 
 
-def paid(held: Held, name: str) -> Entry:
-    return undelivered(wanted(name), held.admission.held_at)
+def paid(held: Hold, name: str) -> Entry:
+    return entry_failed(wanted(name), held.admission.held_at)
 
 
 async def test_what_was_sent_and_posted_is_booked() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         assert await used(ledger) == 2 * CENT
@@ -68,8 +69,8 @@ async def test_what_was_sent_and_posted_is_booked() -> None:
 @pytest.mark.parametrize("state", [HoldState.PENDING, HoldState.SENT])
 @pytest.mark.parametrize("fails", [False, True])
 async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *, fails: bool) -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
 
     with suppress(ZeroDivisionError):
         async with money("search", [wanted("a"), wanted("b")], [DAY], state):
@@ -82,23 +83,23 @@ async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *
 
 
 async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None:
-    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
-    money = accounts(ledger, books, observe)
+    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observe)
     async with money("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
         await held.mark_sent()
         await held.mark_sent()
     ledger.now += 61_000_000
     await money.keep.sweep()
     (entry,) = await booked(books)
-    assert (entry.status, entry.cost) == (Status.LOST, CENT)
+    assert (entry.status, entry.cost) == (EntryStatus.LOST, CENT)
     assert observe.of(HoldExpired) == [HoldExpired(team="search", booked=True)]
     assert observe.of(EntryPosted) == [EntryPosted(entry=entry)]
     assert await used(ledger) == CENT
 
 
 async def test_a_call_that_goes_on_keeps_its_hold() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         for _ in range(5):
@@ -110,27 +111,29 @@ async def test_a_call_that_goes_on_keeps_its_hold() -> None:
 
 
 async def test_a_limit_without_room_holds_nothing() -> None:
-    ledger = FakeLedger(counted=True)
+    ledger = FakeQuotaStore(counted=True)
     with pytest.raises(LimitExceeded):
-        async with accounts(ledger)("search", [wanted(str(n)) for n in range(4)], [DAY]):
+        async with build_money(ledger)("search", [wanted(str(n)) for n in range(4)], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == 0
 
 
 async def test_a_store_that_is_away_admits_nobody() -> None:
-    ledger = FakeLedger(counted=True)
+    ledger = FakeQuotaStore(counted=True)
     ledger.down = True
     with pytest.raises(StateUnavailable):
-        async with accounts(ledger)("search", [wanted("a")], [DAY]):
+        async with build_money(ledger)("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
-class Mumbling(FakeLedger):
+class Mumbling(FakeQuotaStore):
     """Does what it is asked; while it `mumbles`, nobody hears that it did."""
 
     mumbles = False
 
-    async def hold(self, team: str, claims: Sequence[Claim], limits: Sequence[Limit], *, state: HoldState) -> Admission:
+    async def hold(
+        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
+    ) -> Admission:
         admission = await super().hold(team, claims, limits, state=state)
         if self.mumbles:
             raise StateUnavailable("The gateway's state does not answer.")
@@ -139,7 +142,7 @@ class Mumbling(FakeLedger):
 
 async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later() -> None:
     ledger = Mumbling(counted=True)
-    money = accounts(ledger)
+    money = build_money(ledger)
     ledger.mumbles = True
     with pytest.raises(StateUnavailable):
         async with money("search", [wanted("a")], [DAY]):
@@ -150,8 +153,8 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
 
 
 async def test_a_settlement_waits_for_the_store() -> None:
-    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
-    money = accounts(ledger, books, observe)
+    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observe)
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
@@ -165,8 +168,8 @@ async def test_a_settlement_waits_for_the_store() -> None:
 
 
 async def test_entries_wait_for_the_books() -> None:
-    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
-    money = accounts(ledger, books, observe)
+    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observe)
     books.down = True
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
@@ -179,13 +182,13 @@ async def test_entries_wait_for_the_books() -> None:
     await money.keep.extend()
     assert len(await booked(books)) == 2
     assert not await ledger.waiting("search", 9)
-    told = [event for event in observe.events if isinstance(event, BooksBehind | BooksCaughtUp)]
-    assert [type(event) for event in told] == [BooksBehind, BooksCaughtUp]
+    told = [event for event in observe.events if isinstance(event, LedgerBehind | LedgerCaughtUp)]
+    assert [type(event) for event in told] == [LedgerBehind, LedgerCaughtUp]
 
 
 async def test_what_another_replica_left_behind_is_written_by_the_leader() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    gone, here = accounts(ledger, books), accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    gone, here = build_money(ledger, books), build_money(ledger, books)
     async with gone("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -196,8 +199,8 @@ async def test_what_another_replica_left_behind_is_written_by_the_leader() -> No
 
 
 async def test_one_replica_sweeps() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    other = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    other = build_money(ledger, books)
     assert await ledger.lead("somebody else", 60)
     async with other("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
@@ -207,8 +210,8 @@ async def test_one_replica_sweeps() -> None:
 
 
 async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
-    ledger, books, observe = FakeLedger(counted=True), FakeBooks(), Recorder()
-    money = accounts(ledger, books, observe)
+    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observe)
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -221,7 +224,7 @@ async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
     assert CountersRebuilt(team="search") in observe.events
 
 
-async def enter(money: HoldMoney, name: str) -> bool:
+async def enter(money: HoldQuota, name: str) -> bool:
     try:
         async with money("search", [wanted(name)], [DAY]) as held:
             await held.mark_sent()
@@ -231,10 +234,10 @@ async def enter(money: HoldMoney, name: str) -> bool:
 
 
 async def test_without_the_books_lost_counters_admit_nobody() -> None:
-    ledger, books = FakeLedger(), FakeBooks()
+    ledger, books = FakeQuotaStore(), FakeLedger()
     books.down = True
     with pytest.raises(StateUnavailable, match="the ledger does not answer"):
-        async with accounts(ledger, books)("search", [wanted("a")], [DAY]):
+        async with build_money(ledger, books)("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -245,8 +248,8 @@ async def until(reached: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_behind_the_requests_entries_are_written_and_leases_extended() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books, pace=Pace(write=0.0, sweep=0.002, lease=0.003))
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books, pace=Intervals(write=0.0, sweep=0.002, lease=0.003))
     behind = asyncio.create_task(money.keep.run())
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
@@ -271,8 +274,8 @@ async def test_behind_the_requests_entries_are_written_and_leases_extended() -> 
 
 
 async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_back() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -286,9 +289,9 @@ async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_b
 
 
 async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keep_books, "MOST_IN_MEMORY", 0)
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    monkeypatch.setattr(settlement, "MAX_IN_MEMORY", 0)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -298,10 +301,10 @@ async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(await booked(books)) == 1
 
 
-class Forgetful(FakeLedger):
+class Forgetful(FakeQuotaStore):
     """Loses its counters again and again."""
 
-    async def rebuild(self, team: str, audit: Audit, spent: Spent, settled: Collection[str]) -> bool:
+    async def rebuild(self, team: str, audit: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
         done = await super().rebuild(team, audit, spent, settled)
         self.restart()
         return done
@@ -309,11 +312,11 @@ class Forgetful(FakeLedger):
 
 async def test_a_store_that_loses_its_counters_again_admits_nobody() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with accounts(Forgetful())("search", [wanted("a")], [DAY]):
+        async with build_money(Forgetful())("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
-class Restless(FakeLedger):
+class Restless(FakeQuotaStore):
     """Is posted to at every moment."""
 
     async def rebuild(self, *_: object) -> bool:
@@ -322,11 +325,11 @@ class Restless(FakeLedger):
 
 async def test_a_rebuild_that_never_succeeds_is_given_up() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with accounts(Restless())("search", [wanted("a")], [DAY]):
+        async with build_money(Restless())("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
-class Slow(FakeBooks):
+class Slow(FakeLedger):
     """Takes its time over every batch: until somebody opens the next gate."""
 
     def __init__(self) -> None:
@@ -341,8 +344,8 @@ class Slow(FakeBooks):
 
 
 async def test_two_who_write_at_once_lose_nothing() -> None:
-    ledger, books = FakeLedger(counted=True), Slow()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), Slow()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -360,8 +363,8 @@ async def test_two_who_write_at_once_lose_nothing() -> None:
 
 
 async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
@@ -378,13 +381,13 @@ async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
 
 
 async def test_a_report_without_the_books_is_none() -> None:
-    ledger, books = FakeLedger(counted=True), FakeBooks()
-    money = accounts(ledger, books)
+    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, books)
     async with money("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     books.down = True
-    with pytest.raises(BooksUnavailable):
+    with pytest.raises(LedgerUnavailable):
         await money.keep.report("search")
     books.down = False
     await money.keep.report("search")
@@ -392,8 +395,8 @@ async def test_a_report_without_the_books_is_none() -> None:
 
 
 async def test_counters_that_were_rebuilt_meanwhile_are_not_rebuilt_again() -> None:
-    ledger, observe = FakeLedger(), Recorder()
-    money = accounts(ledger, FakeBooks(), observe)
+    ledger, observe = FakeQuotaStore(), Recorder()
+    money = build_money(ledger, FakeLedger(), observe)
     await money.rebuild("search", seen=0)
     await money.rebuild("search", seen=0)
     assert observe.of(CountersRebuilt) == [CountersRebuilt(team="search")]

@@ -6,34 +6,34 @@ from typing import Any
 
 import pytest
 
+from service.domain.cache_directives import CacheDirectives
 from service.domain.errors import (
-    CallFailed,
-    CallReplayed,
+    BackendFailed,
     FailureKind,
-    FlightLost,
-    KeyInUse,
-    KeyReused,
+    FailureReplayed,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     LimitExceeded,
-    NotKeptAnyMore,
+    OutcomeUnknown,
+    ResultExpired,
     StateUnavailable,
 )
-from service.domain.ledger import Source
-from service.domain.limits import Limit, Limits, Measure, Standing
-from service.domain.teams import Team
-from service.domain.terms import Terms
-from service.usecases.events import FlightTaken
-from service.usecases.flights import Seat
+from service.domain.ledger import CacheStatus
+from service.domain.limits import Limit, Limits, LimitStatus, Measure
+from service.domain.team_access import Team
 from service.usecases.generate.delivery import Delivery
+from service.usecases.ports.events import FlightResolved
+from service.usecases.ports.flights import Role
+from tests.fakes.admission_control import FakeAdmissionControl
 from tests.fakes.builders import KEY, caller, failure, spec
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import IDEMPOTENCY, UNCACHED, Scene, drawn
-from tests.fakes.pictures import FakePictures
-from tests.fakes.turns import FakeTurns
+from tests.fakes.image_store import FakeImageStore
 
-TERMS = Terms(key="8e03")
+TERMS = CacheDirectives(key="8e03")
 OWL = spec(prompt="an owl")
 DAY = 86_400_000_000
-FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
+FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
 
 
 def shown(delivery: Delivery) -> tuple[object, ...]:
@@ -49,9 +49,9 @@ def keyed(*outcomes: Any, **parts: Any) -> Scene:
 async def test_without_a_key_every_request_is_a_purchase() -> None:
     scene = keyed()
 
-    sources = [(await scene.ask(Terms())).source for _ in range(2)]
+    sources = [(await scene.ask(CacheDirectives())).source for _ in range(2)]
 
-    assert (sources, scene.alpha.calls) == ([Source.BYPASS] * 2, 2)
+    assert (sources, scene.alpha.calls) == ([CacheStatus.BYPASS] * 2, 2)
 
 
 async def test_a_second_request_with_the_key_is_a_replay_of_the_first_response() -> None:
@@ -60,7 +60,7 @@ async def test_a_second_request_with_the_key_is_a_replay_of_the_first_response()
     first = await scene.ask(TERMS)
     again = await scene.ask(TERMS, caller(request_id="req_2"))
 
-    assert (again.source, again.cost, scene.alpha.calls) == (Source.REPLAYED, 0, 1)
+    assert (again.source, again.cost, scene.alpha.calls) == (CacheStatus.REPLAYED, 0, 1)
     assert shown(again) == shown(first)
     assert first.request_id == "req_1"
 
@@ -68,22 +68,22 @@ async def test_a_second_request_with_the_key_is_a_replay_of_the_first_response()
 @pytest.mark.parametrize(
     ("terms", "changes"), [(TERMS, {"spec": OWL}), (TERMS, {"linked": True}), (replace(TERMS, variant=1), {})]
 )
-async def test_a_key_belongs_to_one_request(terms: Terms, changes: dict[str, Any]) -> None:
+async def test_a_key_belongs_to_one_request(terms: CacheDirectives, changes: dict[str, Any]) -> None:
     scene = keyed()
     await scene.ask(TERMS)
 
-    with pytest.raises(KeyReused):
+    with pytest.raises(IdempotencyKeyReused):
         await scene.ask(terms, **changes)
 
     assert scene.alpha.calls == 1
-    assert [event.seat for event in scene.gateway.observe.of(FlightTaken)] == [Seat.LEAD]
+    assert [event.seat for event in scene.gateway.observe.of(FlightResolved)] == [Role.LEAD]
 
 
 async def test_another_team_has_keys_of_its_own() -> None:
     scene, stranger = keyed(), caller(key=replace(KEY, team=Team(name="ads")))
     await scene.ask(TERMS)
 
-    assert (await scene.ask(TERMS, stranger, spec=OWL)).source is Source.BYPASS
+    assert (await scene.ask(TERMS, stranger, spec=OWL)).source is CacheStatus.BYPASS
 
 
 async def test_a_key_is_forgotten_after_a_day() -> None:
@@ -91,10 +91,10 @@ async def test_a_key_is_forgotten_after_a_day() -> None:
     await scene.ask(TERMS)
     scene.flights.now += DAY - 1
     scene.results.now += DAY - 1
-    assert (await scene.ask(TERMS)).source is Source.REPLAYED
+    assert (await scene.ask(TERMS)).source is CacheStatus.REPLAYED
 
     scene.flights.now += 1
-    assert (await scene.ask(TERMS, spec=OWL)).source is Source.BYPASS
+    assert (await scene.ask(TERMS, spec=OWL)).source is CacheStatus.BYPASS
 
 
 async def test_a_second_request_waits_for_the_first_even_if_its_caller_hangs_up() -> None:
@@ -104,26 +104,26 @@ async def test_a_second_request_waits_for_the_first_even_if_its_caller_hangs_up(
 
     first = scene.start(TERMS)
     await scene.reached(1)
-    with pytest.raises(KeyReused):
+    with pytest.raises(IdempotencyKeyReused):
         await scene.ask(TERMS, spec=OWL)
-    with pytest.raises(KeyInUse):
+    with pytest.raises(IdempotencyKeyInUse):
         await scene.ask(TERMS, replica=impatient)
     first.cancel()
     second = scene.start(TERMS)
     await asyncio.sleep(0.01)
     scene.alpha.gate.set()
 
-    assert ((await second).source, scene.alpha.calls) == (Source.REPLAYED, 1)
+    assert ((await second).source, scene.alpha.calls) == (CacheStatus.REPLAYED, 1)
 
 
 @pytest.mark.parametrize("kind", [FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY])
 async def test_a_failure_that_may_have_been_billed_is_replayed(kind: FailureKind) -> None:
     scene = keyed(failure(kind))
-    with pytest.raises(CallFailed) as first:
+    with pytest.raises(BackendFailed) as first:
         await scene.ask(TERMS)
-    assert not isinstance(first.value, CallReplayed)
+    assert not isinstance(first.value, FailureReplayed)
 
-    with pytest.raises(CallReplayed) as again:
+    with pytest.raises(FailureReplayed) as again:
         await scene.ask(TERMS)
 
     assert (again.value.failure, scene.alpha.calls) == (first.value.failure, 1)
@@ -133,21 +133,21 @@ async def test_a_failure_that_may_have_been_billed_is_replayed(kind: FailureKind
 async def test_a_request_that_cost_nothing_leaves_its_key_free(
     refusal: LimitExceeded | StateUnavailable | None,
 ) -> None:
-    scene = keyed(admission=FakeTurns(refusals=[refusal] if refusal else []))
+    scene = keyed(admission=FakeAdmissionControl(refusals=[refusal] if refusal else []))
     if refusal is None:
         scene.alpha.outcomes.append(failure(FailureKind.OVERLOADED))
-    with pytest.raises((CallFailed, LimitExceeded, StateUnavailable)):
+    with pytest.raises((BackendFailed, LimitExceeded, StateUnavailable)):
         await scene.ask(TERMS)
 
-    assert (await scene.ask(TERMS, spec=OWL)).source is Source.BYPASS
+    assert (await scene.ask(TERMS, spec=OWL)).source is CacheStatus.BYPASS
 
 
 async def test_a_final_failure_that_was_not_billed_leaves_the_key_free() -> None:
     scene = keyed(failure(FailureKind.MODERATION_BLOCKED))
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask(TERMS)
 
-    assert (await scene.ask(TERMS, spec=OWL)).source is Source.BYPASS
+    assert (await scene.ask(TERMS, spec=OWL)).source is CacheStatus.BYPASS
 
 
 async def test_a_key_whose_outcome_is_unknown_is_not_bought_again() -> None:
@@ -156,7 +156,7 @@ async def test_a_key_whose_outcome_is_unknown_is_not_bought_again() -> None:
 
     leading = scene.start(TERMS)
     await scene.reached(1)
-    with pytest.raises(FlightLost):
+    with pytest.raises(OutcomeUnknown):
         await scene.ask(TERMS)
 
     scene.alpha.gate.set()
@@ -164,7 +164,7 @@ async def test_a_key_whose_outcome_is_unknown_is_not_bought_again() -> None:
 
 
 async def test_images_in_the_image_store_are_not_cached_a_second_time() -> None:
-    scene = keyed(store=FakePictures(), keep_all=True)
+    scene = keyed(store=FakeImageStore(), keep_all=True)
 
     first = await scene.ask(TERMS)
     again = await scene.ask(TERMS)
@@ -188,16 +188,16 @@ async def test_a_result_that_no_store_takes_reaches_the_requests_that_wait_with_
 
     assert scene.alpha.calls == 1
     assert len({shown(delivery) for delivery in deliveries}) == 1
-    assert sorted(delivery.source for delivery in deliveries) == [Source.BYPASS] + [Source.REPLAYED] * 11
+    assert sorted(delivery.source for delivery in deliveries) == [CacheStatus.BYPASS] + [CacheStatus.REPLAYED] * 11
 
 
 @pytest.mark.parametrize("has_store", [False, True])
 async def test_a_result_that_is_nowhere_any_more_is_not_bought_again(*, has_store: bool) -> None:
-    scene = keyed(store=FakePictures() if has_store else None)
+    scene = keyed(store=FakeImageStore() if has_store else None)
     scene.results.down = True
     await scene.ask(TERMS)
 
-    with pytest.raises(NotKeptAnyMore):
+    with pytest.raises(ResultExpired):
         await scene.ask(TERMS)
 
     assert scene.alpha.calls == 1
@@ -215,7 +215,7 @@ async def test_a_replay_counts_as_a_request() -> None:
 
 async def cached(scene: Scene, count: int) -> int:
     """Put a result into the cache that a request without a key finds. Returns the number of cached results."""
-    assert (await scene.ask(Terms())).source is Source.MISS
+    assert (await scene.ask(CacheDirectives())).source is CacheStatus.MISS
     stats = await scene.results.stats(None, None)
     assert stats is not None
     assert stats.results == count
@@ -229,18 +229,18 @@ async def test_a_free_result_is_remembered_without_its_images_and_bought_again_i
     first = await scene.ask(TERMS)
     again = await scene.ask(TERMS, caller(request_id="req_2"))
 
-    assert [first.source, again.source] == [Source.HIT, Source.HIT]
+    assert [first.source, again.source] == [CacheStatus.HIT, CacheStatus.HIT]
     assert (drawn(again), again.cost, again.request_id) == (drawn(first), 0, "req_2")
     stats = await scene.results.stats(None, None)
     assert stats is not None
     assert stats.results == number
-    with pytest.raises(KeyReused):
+    with pytest.raises(IdempotencyKeyReused):
         await scene.ask(TERMS, spec=OWL)
 
 
 async def test_a_free_result_that_is_nowhere_any_more_is_bought_once_under_its_key() -> None:
     scene = Scene()
-    await scene.ask(Terms())
+    await scene.ask(CacheDirectives())
     await scene.ask(TERMS)
     await scene.results.purge(None, None)
     scene.alpha.gate.clear()
@@ -251,19 +251,19 @@ async def test_a_free_result_that_is_nowhere_any_more_is_bought_once_under_its_k
     scene.alpha.gate.set()
     deliveries = await asyncio.gather(*asking)
 
-    assert sorted(delivery.source for delivery in deliveries) == [Source.MISS] + [Source.REPLAYED] * 2
+    assert sorted(delivery.source for delivery in deliveries) == [CacheStatus.MISS] + [CacheStatus.REPLAYED] * 2
     assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox2"}
     assert scene.alpha.calls == 2
 
 
 async def test_a_free_result_whose_images_are_stored_is_replayed_as_it_was_shown() -> None:
-    scene = Scene(store=FakePictures(), keep_all=True)
-    await scene.ask(Terms())
+    scene = Scene(store=FakeImageStore(), keep_all=True)
+    await scene.ask(CacheDirectives())
 
     first = await scene.ask(TERMS, caller(request_id="req_2"))
     again = await scene.ask(TERMS, caller(request_id="req_3"))
 
-    assert (first.source, again.source) == (Source.HIT, Source.REPLAYED)
+    assert (first.source, again.source) == (CacheStatus.HIT, CacheStatus.REPLAYED)
     assert shown(again)[:3] == shown(first)[:3]
     assert drawn(again) == drawn(first)
 
@@ -271,10 +271,10 @@ async def test_a_free_result_whose_images_are_stored_is_replayed_as_it_was_shown
 async def test_many_free_results_leave_a_bounded_number_of_flights() -> None:
     scene = Scene()
     replica = scene.gateway.replica()
-    await scene.ask(Terms())
+    await scene.ask(CacheDirectives())
 
     for number in range(300):
-        await scene.ask(Terms(key=f"key {number}"), replica=replica)
+        await scene.ask(CacheDirectives(key=f"key {number}"), replica=replica)
 
     names = [name for _, name in scene.flights.known()]
     assert len([name for name in names if name.startswith("key-")]) == 256
@@ -285,14 +285,14 @@ async def test_a_key_that_joins_a_failure_may_be_forgotten_early_because_the_cal
     scene.alpha.gate.clear()
     replica = scene.gateway.replica()
 
-    leading = scene.start(Terms(), replica=replica)
+    leading = scene.start(CacheDirectives(), replica=replica)
     await scene.reached(1)
     joining = scene.start(TERMS, replica=replica)
     await asyncio.sleep(0.01)
     scene.alpha.gate.set()
     ends = await asyncio.gather(leading, joining, return_exceptions=True)
 
-    assert [type(end).__name__ for end in ends] == ["CallFailed", "CallJoined"]
+    assert [type(end).__name__ for end in ends] == ["BackendFailed", "FailureShared"]
     assert scene.flights.free("search") == [name for _, name in scene.flights.known() if name.startswith("key-")]
-    with pytest.raises(CallReplayed):
+    with pytest.raises(FailureReplayed):
         await scene.ask(TERMS)

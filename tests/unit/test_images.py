@@ -9,18 +9,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.domain.errors import InvalidValue
-from service.domain.images import (
-    CLASHES,
-    DEMANDS,
+from service.domain.image_spec import (
+    CONFLICTS,
     EXTENSIONS,
-    NOT_IDENTITY,
+    IDENTITY_EXCLUDED,
+    REQUIRED_FEATURES,
     Operation,
     Reference,
     Size,
     Spec,
-    check_clashes,
-    demands,
+    check_conflicts,
     fingerprint,
+    required_features,
 )
 from tests.fakes.builders import edit, spec, upload
 
@@ -97,15 +97,15 @@ DEMANDING: list[tuple[str, Spec]] = [
 
 @pytest.mark.parametrize(("name", "asked"), DEMANDING, ids=[name for name, _ in DEMANDING])
 def test_each_particular_wish_is_one_demand(name: str, asked: Spec) -> None:
-    assert demands(asked) == (name,)
+    assert required_features(asked) == (name,)
 
 
 def test_every_demand_has_a_wish_above() -> None:
-    assert [name for name, _ in DEMANDING] == list(DEMANDS)
+    assert [name for name, _ in DEMANDING] == list(REQUIRED_FEATURES)
 
 
 def test_other_vendors_fields_are_demands() -> None:
-    assert DEMANDS.keys() >= EXTENSIONS
+    assert REQUIRED_FEATURES.keys() >= EXTENSIONS
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_other_vendors_fields_are_demands() -> None:
     ],
 )
 def test_what_every_backend_does_is_no_demand(plain: Spec) -> None:
-    assert demands(plain) == ()
+    assert required_features(plain) == ()
 
 
 CLASHING: list[tuple[str, Spec]] = [
@@ -141,16 +141,16 @@ CLASHING: list[tuple[str, Spec]] = [
 
 @pytest.mark.parametrize(("param", "clashing"), CLASHING)
 def test_fields_that_exclude_each_other_are_refused_by_name(param: str, clashing: Spec) -> None:
-    message = next(clash.message for clash in CLASHES if clash.param == param)
+    message = next(clash.message for clash in CONFLICTS if clash.param == param)
 
     with pytest.raises(InvalidValue) as refused:
-        check_clashes(clashing)
+        check_conflicts(clashing)
 
     assert (refused.value.param, refused.value.code, refused.value.message) == (param, "invalid_value", message)
 
 
 def test_every_clash_has_an_example_above() -> None:
-    assert list(dict.fromkeys(param for param, _ in CLASHING)) == [clash.param for clash in CLASHES]
+    assert list(dict.fromkeys(param for param, _ in CLASHING)) == [clash.param for clash in CONFLICTS]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_every_clash_has_an_example_above() -> None:
     ],
 )
 def test_fields_that_go_together_pass(fine: Spec) -> None:
-    check_clashes(fine)
+    check_conflicts(fine)
 
 
 WORDS = st.text(max_size=8)
@@ -207,7 +207,7 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
 
 
 def test_every_field_is_part_of_identity_or_named_as_none() -> None:
-    assert {field.name for field in fields(Spec)} == VALUES.keys() | NOT_IDENTITY
+    assert {field.name for field in fields(Spec)} == VALUES.keys() | IDENTITY_EXCLUDED
 
 
 SPECS = st.fixed_dictionaries(dict(VALUES)).map(lambda values: Spec(**values))

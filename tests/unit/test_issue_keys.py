@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.domain.allowances import UNRESTRICTED, Allowance
-from service.domain.errors import BooksUnavailable, InvalidValue, KeyNotFound, MissingParameter
+from service.domain.errors import InvalidValue, KeyNotFound, LedgerUnavailable, MissingParameter
+from service.domain.key_allowances import UNRESTRICTED, Allowance
 from service.domain.limits import Limits
-from service.domain.teams import Team, digest_of
-from service.usecases.accounts import IssuedKey
-from service.usecases.issue_keys import DAY, MOST_OVERLAP, Actor, IssueKeys, KeyChanges
+from service.domain.team_access import Team, key_digest
+from service.usecases.admin.issue_keys import DAY, MAX_OVERLAP_SECONDS, IssueKeys, KeyChanges
+from service.usecases.ports.key_store import Actor, IssuedKey
 from tests.fakes.builders import NOW, catalog
-from tests.fakes.keys import FakeKeyStore
+from tests.fakes.key_store import FakeKeyStore
 
 ADMIN = Actor(name="admin", request_id="req_1")
 LATER = NOW + timedelta(days=30)
@@ -59,7 +59,7 @@ async def test_a_key_is_issued_and_only_its_digest_kept(desk: Desk) -> None:
     kept = desk.store.kept[new.key.id]
     assert new.secret == "igw_secret-1"
     assert kept == new.key
-    assert (kept.team, kept.note, kept.digest) == ("search", "the crawler", digest_of("igw_secret-1"))
+    assert (kept.team, kept.note, kept.digest) == ("search", "the crawler", key_digest("igw_secret-1"))
     assert (kept.created_at, kept.expires_at, kept.revoked_at) == (NOW, LATER, None)
     assert kept.id.startswith("key_")
     assert len(kept.id) == len("key_") + 16
@@ -131,7 +131,7 @@ async def test_rotating_leaves_both_keys_good_for_the_overlap(desk: Desk) -> Non
 
     assert (new.key.team, new.key.note, new.key.expires_at) == (key.team, key.note, None)
     assert new.key.id != key.id
-    assert new.key.digest == digest_of(new.secret) != key.digest
+    assert new.key.digest == key_digest(new.secret) != key.digest
     assert old == replace(key, expires_at=NOW + timedelta(hours=1)) == desk.store.kept[key.id]
     assert desk.trail() == [
         ("key.rotate", new.key.id, f"team search; replaces {key.id}; without end"),
@@ -163,7 +163,7 @@ async def test_rotating_never_makes_a_key_last_longer(desk: Desk) -> None:
     assert old.expires_at == key.expires_at
 
 
-@pytest.mark.parametrize("overlap", [-1, MOST_OVERLAP + 1, float("nan"), float("inf")])
+@pytest.mark.parametrize("overlap", [-1, MAX_OVERLAP_SECONDS + 1, float("nan"), float("inf")])
 async def test_an_overlap_has_bounds(desk: Desk, overlap: float) -> None:
     key = await desk.issued()
 
@@ -324,7 +324,7 @@ async def test_an_unknown_key_is_not_found(desk: Desk) -> None:
 async def test_while_the_store_is_away_nothing_is_done(desk: Desk) -> None:
     desk.store.down = True
 
-    with pytest.raises(BooksUnavailable):
+    with pytest.raises(LedgerUnavailable):
         await desk.issuing.issue(ADMIN, "search")
 
     assert desk.store.kept == {}

@@ -2,57 +2,60 @@
 
 from collections.abc import Sequence
 
-from service.domain.booking import claim
-from service.domain.ledger import Claim, HoldState, Source
+from service.domain.booking import build_hold_request
+from service.domain.ledger import CacheStatus, HoldRequest, HoldState
 from service.domain.routing import Plan
-from service.usecases.in_turn import MOST, in_turn
-from service.usecases.keep_books import MOST_EXTENDED, KeepBooks, Pace
-from tests.fakes.books import FakeBooks
+from service.usecases.background.round_robin import BATCH_SIZE, next_batch
+from service.usecases.money.settlement import MAX_EXTENDED, Intervals, Settlement
 from tests.fakes.builders import caller, model, price, route, spec
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.observer import Recorder
+from tests.fakes.quota_store import FakeQuotaStore
 
 PLAN = Plan(route=route(), price=price())
-HOLDS = 2 * MOST_EXTENDED + 1
+HOLDS = 2 * MAX_EXTENDED + 1
 
 
 async def test_many_open_holds_are_renewed_in_several_calls_and_none_is_left_out() -> None:
     renewed: list[list[str]] = []
 
-    class Ledger(FakeLedger):
-        async def extend(self, team: str, claims: Sequence[Claim]) -> None:
+    class Ledger(FakeQuotaStore):
+        async def extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
             renewed.append([each.hold_id for each in claims])
             await super().extend(team, claims)
 
-    keep = KeepBooks(
-        ledger=Ledger(counted=True), books=FakeBooks(), observe=Recorder(), owner="me", pace=Pace(sweep=3600)
+    keep = Settlement(
+        ledger=Ledger(counted=True), books=FakeLedger(), observe=Recorder(), owner="me", pace=Intervals(sweep=3600)
     )
     names = [f"h{number}" for number in range(HOLDS)]
-    keep.watch([claim(name, spec(), PLAN, model(), caller(), source=Source.MISS) for name in names], held_at=1)
+    keep.watch(
+        [build_hold_request(name, spec(), PLAN, model(), caller(), source=CacheStatus.MISS) for name in names],
+        held_at=1,
+    )
     await keep.extend()
-    assert [len(together) for together in renewed] == [MOST_EXTENDED, MOST_EXTENDED, 1]
+    assert [len(together) for together in renewed] == [MAX_EXTENDED, MAX_EXTENDED, 1]
     assert sorted(name for together in renewed for name in together) == sorted(names)
 
 
 async def test_of_very_many_teams_some_are_swept_in_each_round_and_all_in_the_end() -> None:
     swept: list[str] = []
 
-    class Ledger(FakeLedger):
+    class Ledger(FakeQuotaStore):
         async def sweep(self, team: str) -> Sequence[HoldState]:
             swept.append(team)
             return await super().sweep(team)
 
-    names = [f"team-{number:03}" for number in range(MOST + 2)]
+    names = [f"team-{number:03}" for number in range(BATCH_SIZE + 2)]
     ledger = Ledger(counted=True)
     await ledger.announce(names)
-    keep = KeepBooks(ledger=ledger, books=FakeBooks(), observe=Recorder(), owner="me", pace=Pace())
+    keep = Settlement(ledger=ledger, books=FakeLedger(), observe=Recorder(), owner="me", pace=Intervals())
     await keep.sweep()
-    assert swept == names[:MOST]
+    assert swept == names[:BATCH_SIZE]
     await keep.sweep()
-    assert swept[MOST:] == [*names[MOST:], *names[: MOST - 2]]
+    assert swept[BATCH_SIZE:] == [*names[BATCH_SIZE:], *names[: BATCH_SIZE - 2]]
 
 
 def test_who_is_gone_does_not_hold_up_the_round() -> None:
-    assert in_turn(["a", "c", "d"], "b", 2) == ["c", "d"]
-    assert in_turn({"d", "a"}, "d", 5) == ["a", "d"]
-    assert in_turn([], "b") == []
+    assert next_batch(["a", "c", "d"], "b", 2) == ["c", "d"]
+    assert next_batch({"d", "a"}, "d", 5) == ["a", "d"]
+    assert next_batch([], "b") == []

@@ -6,52 +6,52 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.errors import BooksUnavailable, InvalidValue, PictureNotFound, StoreUnavailable, UnreadableFile
-from service.domain.images import Reference, Size
-from service.domain.kept import BROUGHT, DRAWN, name_of, new_id
-from service.domain.teams import Team
-from service.usecases import list_files
-from service.usecases.events import FilesUnlisted
-from service.usecases.keep_files import KeepFiles
-from service.usecases.list_files import ListFiles
-from service.usecases.ports import Look
-from service.usecases.read_pictures import ReadPictures
+from service.domain.errors import ImageNotFound, InvalidValue, LedgerUnavailable, StoreUnavailable, UnreadableFile
+from service.domain.image_spec import Reference, Size
+from service.domain.stored_images import GENERATED, UPLOADED, new_image_id, to_stored_name
+from service.domain.team_access import Team
+from service.usecases.images import file_listing
+from service.usecases.images.file_listing import FileListing
+from service.usecases.images.manage_files import ManageFiles
+from service.usecases.images.read_images import ReadImages
+from service.usecases.ports.events import FileListOutdated
+from service.usecases.ports.image_codec import ImageInfo
 from tests.fakes.builders import upload
-from tests.fakes.darkroom import FakeDarkroom
-from tests.fakes.files import FakeFileIndex
+from tests.fakes.file_index import FakeFileIndex
+from tests.fakes.image_codec import FakeImageCodec
+from tests.fakes.image_store import NOON, FakeImageStore
 from tests.fakes.observer import Recorder
-from tests.fakes.pictures import NOON, FakePictures
 
 TEAM, OTHERS = Team(name="search"), Team(name="ads")
 FOX = upload(b"fox", "file")
-WEBP = Look(media_type="image/webp", size=Size(1, 1), alpha=False)
-GIF = Look(media_type="image/gif", size=Size(1, 1), alpha=False)
+WEBP = ImageInfo(media_type="image/webp", size=Size(1, 1), alpha=False)
+GIF = ImageInfo(media_type="image/gif", size=Size(1, 1), alpha=False)
 
 
 class Stage:
     """The story among fakes, and a clock."""
 
-    def __init__(self, look: Look | None = None, *, stored: bool = True, keep_seconds: float = 60) -> None:
-        self.store, self.now, numbers = FakePictures(), NOON, itertools.count()
+    def __init__(self, look: ImageInfo | None = None, *, stored: bool = True, keep_seconds: float = 60) -> None:
+        self.store, self.now, numbers = FakeImageStore(), NOON, itertools.count()
         store = self.store if stored else None
-        self.pictures = ReadPictures(store=store, keep_seconds=keep_seconds, now=lambda: self.now)
+        self.pictures = ReadImages(store=store, keep_seconds=keep_seconds, now=lambda: self.now)
         self.index, self.observe = FakeFileIndex(), Recorder()
-        self.listing = ListFiles(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now)
-        self.files = KeepFiles(
+        self.listing = FileListing(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now)
+        self.files = ManageFiles(
             pictures=self.pictures,
             listing=self.listing,
-            darkroom=FakeDarkroom(looks={FOX.digest: look} if look else {}),
+            darkroom=FakeImageCodec(looks={FOX.digest: look} if look else {}),
             mint=lambda: f"{next(numbers):032x}",
         )
 
 
 @pytest.mark.parametrize(("look", "ending"), [(None, "png"), (WEBP, "webp")])
-async def test_a_picture_that_is_brought_is_kept_with_its_name(look: Look | None, ending: str) -> None:
+async def test_a_picture_that_is_brought_is_kept_with_its_name(look: ImageInfo | None, ending: str) -> None:
     stage = Stage(look)
 
     file = await stage.files.add(FOX, "/home/ann/fox.png", TEAM)
 
-    assert file.id.startswith(BROUGHT)
+    assert file.id.startswith(UPLOADED)
     assert (file.filename, file.kept.length, file.kept.at) == ("fox.png", 3, NOON)
     assert file.expires_at == int(NOON.timestamp()) + 60
     assert stage.store.kept == {f"{file.id}.{ending}.name": b"fox.png", f"{file.id}.{ending}": b"fox"}
@@ -59,10 +59,10 @@ async def test_a_picture_that_is_brought_is_kept_with_its_name(look: Look | None
 
 
 async def test_a_drawn_picture_is_a_file_too() -> None:
-    stage, picture = Stage(), new_id("search", "png", "0" * 32, DRAWN)
-    await stage.store.keep(name_of(picture), b"fox")
+    stage, picture = Stage(), new_image_id("search", "png", "0" * 32, GENERATED)
+    await stage.store.keep(to_stored_name(picture), b"fox")
 
-    assert (await stage.files.describe(picture, TEAM)).filename == name_of(picture)
+    assert (await stage.files.describe(picture, TEAM)).filename == to_stored_name(picture)
     await stage.files.forget(picture, TEAM)
 
     assert stage.store.kept == {}
@@ -75,7 +75,7 @@ async def test_a_file_that_is_deleted_is_gone_with_its_name() -> None:
     await stage.files.forget(file.id, TEAM)
 
     assert stage.store.kept == {}
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await stage.files.forget(file.id, TEAM)
 
 
@@ -84,9 +84,9 @@ async def test_another_team_knows_nothing_of_it() -> None:
     file = await stage.files.add(FOX, "fox.png", TEAM)
 
     for ask in (stage.files.describe, stage.files.forget):
-        with pytest.raises(PictureNotFound):
+        with pytest.raises(ImageNotFound):
             await ask(file.id, OTHERS)
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         stage.files.name(file.id, OTHERS)
 
     assert len(stage.store.kept) == 2
@@ -97,9 +97,9 @@ async def test_what_is_too_old_is_not_there_even_if_it_was_not_deleted_yet() -> 
     file = await stage.files.add(FOX, "fox.png", TEAM)
     stage.now += timedelta(seconds=60)
 
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await stage.files.describe(file.id, TEAM)
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await stage.pictures.read(file.kept.name)
 
 
@@ -116,16 +116,16 @@ async def test_a_file_is_kept_as_long_as_its_caller_and_the_gateway_say(
     assert (await stage.files.page(TEAM, most=9, descending=True, after=None)).files == [file]
     stage.now += timedelta(seconds=0.001)
 
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await stage.files.describe(file.id, TEAM)
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await stage.pictures.read(file.kept.name)
     assert (await stage.files.page(TEAM, most=9, descending=True, after=None)).files == []
 
 
 async def test_files_that_were_brought_are_listed_and_drawn_ones_are_not() -> None:
     stage = Stage()
-    await stage.store.keep(name_of(new_id("search", "png", "0" * 32, DRAWN)), b"fox")
+    await stage.store.keep(to_stored_name(new_image_id("search", "png", "0" * 32, GENERATED)), b"fox")
     first = await stage.files.add(FOX, "fox.png", TEAM)
     stage.store.now += timedelta(seconds=1)
     second = await stage.files.add(FOX, "owl.png", TEAM)
@@ -142,7 +142,14 @@ async def test_files_that_were_brought_are_listed_and_drawn_ones_are_not() -> No
 
 
 @pytest.mark.parametrize(
-    "after", ["", "file-1", "\x00", new_id("search", "png", "9" * 32, BROUGHT), new_id("ads", "png", "2" * 32, BROUGHT)]
+    "after",
+    [
+        "",
+        "file-1",
+        "\x00",
+        new_image_id("search", "png", "9" * 32, UPLOADED),
+        new_image_id("ads", "png", "2" * 32, UPLOADED),
+    ],
 )
 async def test_a_list_goes_on_behind_a_file_of_the_team_only(after: str) -> None:
     stage = Stage()
@@ -161,22 +168,22 @@ async def test_files_come_and_go_while_the_list_is_away() -> None:
 
     file = await stage.files.add(FOX, "fox.png", TEAM)
     assert await stage.files.describe(file.id, TEAM) == file
-    with pytest.raises(BooksUnavailable):
+    with pytest.raises(LedgerUnavailable):
         await stage.files.page(TEAM, most=1, descending=True, after=None)
     await stage.files.forget(file.id, TEAM)
 
     assert stage.store.kept == {}
-    assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")] * 2
+    assert stage.observe.events == [FileListOutdated(reason="The ledger of record does not answer.")] * 2
 
 
 async def test_a_list_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
-    monkeypatch.setattr(list_files, "WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(file_listing, "WAIT_SECONDS", 0.001)
     monkeypatch.setattr(stage.index, "add", lambda _: asyncio.sleep(60))
 
     await stage.files.add(FOX, "fox.png", TEAM)
 
-    assert stage.observe.events == [FilesUnlisted(reason="The ledger of record does not answer.")]
+    assert stage.observe.events == [FileListOutdated(reason="The ledger of record does not answer.")]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +193,9 @@ async def test_a_list_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         (None, Reference(param="file", digest="", kept=""), "empty_image_file"),
     ],
 )
-async def test_only_pictures_that_can_be_edited_are_kept(look: Look | None, reference: Reference, code: str) -> None:
+async def test_only_pictures_that_can_be_edited_are_kept(
+    look: ImageInfo | None, reference: Reference, code: str
+) -> None:
     stage = Stage(look)
 
     with pytest.raises(UnreadableFile) as refused:
@@ -200,8 +209,8 @@ async def test_without_a_store_there_is_nothing_to_bring_or_to_find() -> None:
 
     with pytest.raises(InvalidValue, match="no picture store") as refused:
         await stage.files.add(FOX, "fox.png", TEAM)
-    with pytest.raises(PictureNotFound):
-        await stage.files.describe(new_id("search", "png", "0" * 32), TEAM)
+    with pytest.raises(ImageNotFound):
+        await stage.files.describe(new_image_id("search", "png", "0" * 32), TEAM)
 
     assert refused.value.param == "file"
     assert (await stage.files.page(TEAM, most=1, descending=True, after=None)).files == ()
@@ -216,5 +225,5 @@ async def test_a_store_that_is_down_says_so() -> None:
 
 
 async def test_what_is_no_name_is_not_looked_for() -> None:
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await Stage().pictures.read("../secret")

@@ -7,33 +7,33 @@ from dataclasses import replace
 import pytest
 
 from service.domain.errors import StateUnavailable
-from service.usecases.background import Fatal
-from service.usecases.events import LeaseAwaited
-from service.usecases.keep_lease import (
+from service.usecases.background.supervisor import FatalReport
+from service.usecases.money.ledger_lease import (
+    DRAIN_WAIT_SECONDS,
     LEASE_SECONDS,
-    LEAVING_SECONDS,
     MARGIN_SECONDS,
-    PATIENCE_SECONDS,
-    Holder,
-    KeepLease,
+    WAIT_SECONDS,
     LeaseHeld,
+    LedgerLease,
 )
+from service.usecases.ports.events import WaitingForLease
+from service.usecases.ports.leases import LeaseHolder
 from tests.fakes.leases import MICROSECONDS, FakeLeases
 from tests.fakes.observer import Recorder
 
-MINE = Holder(place="here", token="1", name="gw-1, process 7", shared=False)
-OTHER = Holder(place="there", token="2", name="gw-2, process 9", shared=False)
-SHARED = Holder(place="3", token="3", name="gw-3, process 7", shared=True)
+MINE = LeaseHolder(place="here", token="1", name="gw-1, process 7", shared=False)
+OTHER = LeaseHolder(place="there", token="2", name="gw-2, process 9", shared=False)
+SHARED = LeaseHolder(place="3", token="3", name="gw-3, process 7", shared=True)
 
 
 class Site:
     """A replica and the lease, on one clock; `each` is done at every wait."""
 
-    def __init__(self, holder: Holder = MINE) -> None:
-        self.leases, self.told, self.fatal = FakeLeases(), Recorder(), Fatal()
+    def __init__(self, holder: LeaseHolder = MINE) -> None:
+        self.leases, self.told, self.fatal = FakeLeases(), Recorder(), FatalReport()
         self.elapsed, self.leaving = 0.0, False
         self.each: Callable[[], None] = lambda: None
-        self.keep = KeepLease(
+        self.keep = LedgerLease(
             leases=self.leases,
             holder=holder,
             ledger="PostgreSQL at db",
@@ -53,10 +53,10 @@ class Site:
         self.go_on(seconds)
         self.each()
 
-    async def held_by(self, holder: Holder) -> None:
+    async def held_by(self, holder: LeaseHolder) -> None:
         await self.leases.take(holder, LEASE_SECONDS, force=True)
 
-    def keeps(self, holder: Holder) -> None:
+    def keeps(self, holder: LeaseHolder) -> None:
         """That replica lives, and renews."""
         self.leases.held, self.leases.until = holder, self.leases.now + round(LEASE_SECONDS * MICROSECONDS)
 
@@ -73,8 +73,8 @@ async def test_a_start_waits_for_the_lease_of_one_that_was_killed() -> None:
     await site.held_by(OTHER)
     await site.keep.acquire()
     assert LEASE_SECONDS <= site.elapsed <= LEASE_SECONDS + 1
-    (line,) = site.told.of(LeaseAwaited)
-    assert line == LeaseAwaited(holder="gw-2, process 9", since="2027-01-15T08:00:00+00:00")
+    (line,) = site.told.of(WaitingForLease)
+    assert line == WaitingForLease(holder="gw-2, process 9", since="2027-01-15T08:00:00+00:00")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ async def test_a_start_waits_for_the_lease_of_one_that_was_killed() -> None:
         (MINE, SHARED, "Replicas with a shared REDIS_URL count .*, and this one has none. Set the same REDIS_URL"),
     ],
 )
-async def test_a_start_beside_one_that_goes_on_is_refused(mine: Holder, other: Holder, words: str) -> None:
+async def test_a_start_beside_one_that_goes_on_is_refused(mine: LeaseHolder, other: LeaseHolder, words: str) -> None:
     site = Site(mine)
     await site.held_by(other)
     site.each = lambda: site.keeps(replace(other, since=site.leases.now))
@@ -93,7 +93,7 @@ async def test_a_start_beside_one_that_goes_on_is_refused(mine: Holder, other: H
         await site.keep.acquire()
     assert f"{other.name}, since 2027-01-15T08:00:" in str(refused.value)
     assert "PostgreSQL at db" in str(refused.value)
-    assert PATIENCE_SECONDS < site.elapsed < PATIENCE_SECONDS + 2
+    assert WAIT_SECONDS < site.elapsed < WAIT_SECONDS + 2
 
 
 async def test_a_start_waits_longer_for_one_that_leaves_but_not_for_ever() -> None:
@@ -102,7 +102,7 @@ async def test_a_start_waits_longer_for_one_that_leaves_but_not_for_ever() -> No
     site.each = lambda: site.keeps(replace(OTHER, leaving=True))
     with pytest.raises(LeaseHeld):
         await site.keep.acquire()
-    assert LEAVING_SECONDS < site.elapsed < LEAVING_SECONDS + 2
+    assert DRAIN_WAIT_SECONDS < site.elapsed < DRAIN_WAIT_SECONDS + 2
 
 
 async def test_while_the_database_is_away_it_stops_before_another_may_begin_and_goes_on_afterwards() -> None:

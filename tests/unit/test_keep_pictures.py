@@ -7,27 +7,27 @@ from typing import Any
 
 import pytest
 
-from service.domain.errors import InvalidValue, PictureNotFound
-from service.domain.kept import is_name, name_of
-from service.domain.teams import Team
-from service.usecases.events import StoreFailed
-from service.usecases.keep_pictures import Keeping, KeepPictures
-from service.usecases.requests import ImageRequest
-from tests.fakes.builders import KEY, caller, image_request, purchase, result, spec
+from service.domain.errors import ImageNotFound, InvalidValue
+from service.domain.stored_images import is_stored_name, to_stored_name
+from service.domain.team_access import Team
+from service.usecases.images.image_storage import ImageStorage, StoredImages
+from service.usecases.ports.events import ImageStoreFailed
+from service.usecases.ports.requests import ImageRequest
+from tests.fakes.builders import KEY, build_generation, caller, image_request, result, spec
+from tests.fakes.image_store import FakeImageStore
 from tests.fakes.observer import Recorder
-from tests.fakes.pictures import FakePictures
 
 TEAM = Team(name="search")
-TWO = purchase("Zm94", "b3ds")  # fox and owl
+TWO = build_generation("Zm94", "b3ds")  # fox and owl
 
 
 def wish(*, linked: bool = False, team: str = "search", **changes: Any) -> ImageRequest:
     return image_request(spec(**changes), caller(key=replace(KEY, team=Team(name=team))), linked=linked)
 
 
-def keeping(store: FakePictures | None, *, keep_all: bool = False, observe: Recorder | None = None) -> KeepPictures:
+def keeping(store: FakeImageStore | None, *, keep_all: bool = False, observe: Recorder | None = None) -> ImageStorage:
     numbers = itertools.count(1)
-    return KeepPictures(
+    return ImageStorage(
         store=store,
         mint=lambda: f"{next(numbers) + 9:032x}",
         observe=observe or Recorder(),
@@ -37,17 +37,17 @@ def keeping(store: FakePictures | None, *, keep_all: bool = False, observe: Reco
 
 
 async def test_what_was_asked_for_by_address_is_kept() -> None:
-    store = FakePictures()
+    store = FakeImageStore()
 
     ids = (await keeping(store)(TWO, wish(linked=True))).ids
 
     assert store.kept == {f"{ids[0]}.png": b"fox", f"{ids[1]}.png": b"owl"}
-    assert all(is_name(name) for name in store.kept)
+    assert all(is_stored_name(name) for name in store.kept)
 
 
 @pytest.mark.parametrize(("keep_all", "count"), [(False, 0), (True, 2)])
 async def test_what_goes_out_inline_is_kept_where_the_operator_wants_it(keep_all: bool, count: int) -> None:
-    store = FakePictures()
+    store = FakeImageStore()
 
     found = await keeping(store, keep_all=keep_all)(TWO, wish())
 
@@ -58,7 +58,7 @@ async def test_without_a_store_pictures_have_ids_all_the_same() -> None:
     ids = (await keeping(None, keep_all=True)(TWO, wish())).ids
 
     assert len(set(ids)) == 2
-    assert all(is_name(f"{each}.png") for each in ids)
+    assert all(is_stored_name(f"{each}.png") for each in ids)
 
 
 async def test_addresses_need_a_store() -> None:
@@ -68,8 +68,8 @@ async def test_addresses_need_a_store() -> None:
     assert refused.value.param == "response_format"
 
 
-@pytest.mark.parametrize(("store", "linked"), [(None, False), (FakePictures(), False), (FakePictures(), True)])
-def test_everything_else_needs_none(store: FakePictures | None, linked: bool) -> None:
+@pytest.mark.parametrize(("store", "linked"), [(None, False), (FakeImageStore(), False), (FakeImageStore(), True)])
+def test_everything_else_needs_none(store: FakeImageStore | None, linked: bool) -> None:
     keeping(store).check(linked=linked)
 
 
@@ -78,19 +78,19 @@ def test_everything_else_needs_none(store: FakePictures | None, linked: bool) ->
 async def test_a_store_that_fails_is_told_and_remembered(room: int, linked: bool) -> None:
     observe = Recorder()
 
-    found = await keeping(FakePictures(room), keep_all=True, observe=observe)(TWO, wish(linked=linked))
+    found = await keeping(FakeImageStore(room), keep_all=True, observe=observe)(TWO, wish(linked=linked))
 
     assert (len(found.ids), found.stored) == (2, False)
-    assert [type(event) for event in observe.events] == [StoreFailed]
+    assert [type(event) for event in observe.events] == [ImageStoreFailed]
 
 
-KEPT = Keeping((f"img_{hashlib.sha256(b'search').hexdigest()[:8]}p{1:032x}",), stored=True)
+KEPT = StoredImages((f"img_{hashlib.sha256(b'search').hexdigest()[:8]}p{1:032x}",), stored=True)
 
 
 @pytest.mark.parametrize("linked", [True, False])
 @pytest.mark.parametrize("down", [True, False])
 async def test_what_lies_in_the_store_keeps_its_ids(linked: bool, down: bool) -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     await store.keep(f"{KEPT.ids[0]}.png", b"fox")
     store.down = down
     kept = result(ids=KEPT.ids, stored=True)
@@ -99,7 +99,7 @@ async def test_what_lies_in_the_store_keeps_its_ids(linked: bool, down: bool) ->
 
 
 async def test_what_somebody_deleted_is_kept_again_when_an_address_is_wanted() -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     kept = result(ids=KEPT.ids, stored=True)
 
     assert await keeping(store).again(kept, wish(linked=True), age=0) == KEPT
@@ -108,7 +108,7 @@ async def test_what_somebody_deleted_is_kept_again_when_an_address_is_wanted() -
 
 @pytest.mark.parametrize(("age", "team"), [(60, "search"), (0, "ads")])
 async def test_what_is_about_to_go_or_is_of_another_team_gets_new_ids(age: int, team: str) -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     kept = result(ids=KEPT.ids, stored=True)
 
     found = await keeping(store, keep_all=True).again(kept, wish(team=team), age)
@@ -119,7 +119,7 @@ async def test_what_is_about_to_go_or_is_of_another_team_gets_new_ids(age: int, 
 
 @pytest.mark.parametrize("linked", [True, False])
 async def test_what_was_not_kept_is_when_an_address_is_wanted(linked: bool) -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     kept = result(ids=KEPT.ids)
 
     assert await keeping(store).again(kept, wish(linked=linked), age=0) == replace(KEPT, stored=linked)
@@ -127,10 +127,10 @@ async def test_what_was_not_kept_is_when_an_address_is_wanted(linked: bool) -> N
 
 
 async def test_what_was_not_kept_is_not_found() -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     first, _ = (await keeping(store)(TWO, wish())).ids
 
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         await store.read(f"{first}.png")
 
 
@@ -147,17 +147,17 @@ async def test_what_was_not_kept_is_not_found() -> None:
     ],
 )
 async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: str, ending: str) -> None:
-    bought = purchase("Zm94", output_format=drawn)
+    bought = build_generation("Zm94", output_format=drawn)
 
     (picture,) = (await keeping(None)(bought, wish(output_format=wanted))).ids
 
-    assert name_of(picture) == f"{picture}.{ending}"
+    assert to_stored_name(picture) == f"{picture}.{ending}"
 
 
 async def test_what_cannot_be_decoded_is_not_kept() -> None:
-    store, observe = FakePictures(), Recorder()
+    store, observe = FakeImageStore(), Recorder()
 
-    assert not (await keeping(store, observe=observe)(purchase("###"), wish(linked=True))).stored
+    assert not (await keeping(store, observe=observe)(build_generation("###"), wish(linked=True))).stored
 
     assert store.kept == {}
     assert len(observe.events) == 1

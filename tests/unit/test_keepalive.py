@@ -4,7 +4,7 @@ import pytest
 
 from service.api.keepalive import HEADER, read_keepalive
 from service.domain.errors import InvalidValue
-from service.domain.teams import Team
+from service.domain.team_access import Team
 
 QUIET, ALIVE = Team(name="search"), Team(name="ads", keepalive=True)
 

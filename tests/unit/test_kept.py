@@ -6,33 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.kept import (
-    BROUGHT,
-    DRAWN,
-    Kept,
-    brought_id,
-    forgettable,
-    is_name,
-    is_old,
-    label,
-    label_name,
-    lifetime,
-    mark_of,
-    mark_team,
-    media_type_of,
-    name_of,
-    new_id,
-    owned_name,
-    seconds_of,
+from service.domain.stored_images import (
+    GENERATED,
+    UPLOADED,
+    StoredObject,
+    build_team_digest,
+    clean_filename,
+    expired_names,
+    is_expired,
+    is_stored_name,
+    lifetime_seconds,
+    new_image_id,
+    owned_stored_name,
+    parse_lifetime,
+    parse_team_digest,
+    parse_upload_id,
+    to_filename_key,
+    to_media_type,
+    to_stored_name,
 )
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 RANDOM = "0123456789abcdef" * 2
-ID = new_id("search", "png", RANDOM)
+ID = new_image_id("search", "png", RANDOM)
 DAY = 86_400
 
 
-@pytest.mark.parametrize("kind", [DRAWN, BROUGHT])
+@pytest.mark.parametrize("kind", [GENERATED, UPLOADED])
 @pytest.mark.parametrize(
     ("form", "ending", "media_type"),
     [
@@ -45,43 +45,43 @@ DAY = 86_400
     ],
 )
 def test_everything_follows_from_the_id(kind: str, form: str, ending: str, media_type: str) -> None:
-    picture = new_id("search", form, RANDOM, kind)
+    picture = new_image_id("search", form, RANDOM, kind)
 
     assert picture.startswith(kind)
     assert picture.endswith(RANDOM)
-    assert name_of(picture) == f"{picture}.{ending}"
-    assert media_type_of(name_of(picture)) == media_type
-    assert is_name(name_of(picture))
-    assert owned_name("search", picture) == name_of(picture)
+    assert to_stored_name(picture) == f"{picture}.{ending}"
+    assert to_media_type(to_stored_name(picture)) == media_type
+    assert is_stored_name(to_stored_name(picture))
+    assert owned_stored_name("search", picture) == to_stored_name(picture)
 
 
 @pytest.mark.parametrize(("seconds", "end"), [(None, RANDOM), (3600, "-3600"), (2_592_000, "-2592000")])
 def test_an_id_says_how_long_its_file_is_lent(seconds: int | None, end: str) -> None:
-    picture = new_id("search", "jpeg", RANDOM, BROUGHT, seconds)
+    picture = new_image_id("search", "jpeg", RANDOM, UPLOADED, seconds)
 
     assert picture.endswith(end)
-    assert (seconds_of(picture), mark_of(picture)) == (seconds, mark_team("search"))
-    assert owned_name("search", picture) == f"{picture}.jpg"
-    assert brought_id(f"{picture}.jpg") == picture
-    assert lifetime(f"{picture}.jpg", 10 * DAY) == min(seconds or 10 * DAY, 10 * DAY)
+    assert (parse_lifetime(picture), parse_team_digest(picture)) == (seconds, build_team_digest("search"))
+    assert owned_stored_name("search", picture) == f"{picture}.jpg"
+    assert parse_upload_id(f"{picture}.jpg") == picture
+    assert lifetime_seconds(f"{picture}.jpg", 10 * DAY) == min(seconds or 10 * DAY, 10 * DAY)
 
 
-@pytest.mark.parametrize("name", [ID, f"{ID}.png", "file-1.png", f"{BROUGHT}{ID[4:]}.png.name", "notes.txt"])
+@pytest.mark.parametrize("name", [ID, f"{ID}.png", "file-1.png", f"{UPLOADED}{ID[4:]}.png.name", "notes.txt"])
 def test_only_files_that_were_brought_are_listed(name: str) -> None:
-    assert brought_id(name) is None
+    assert parse_upload_id(name) is None
 
 
 @given(st.text(max_size=60))
 def test_no_text_leads_out_of_the_store(text: str) -> None:
-    assert owned_name("search", text) is None
-    assert not is_name(text)
-    assert name_of(text).endswith(".bin")
+    assert owned_stored_name("search", text) is None
+    assert not is_stored_name(text)
+    assert to_stored_name(text).endswith(".bin")
 
 
 @pytest.mark.parametrize(
     "picture",
     [
-        new_id("ads", "png", RANDOM),
+        new_image_id("ads", "png", RANDOM),
         f"{ID}.png",
         f"{ID}/../{ID}",
         f"{ID}\n",
@@ -97,12 +97,12 @@ def test_no_text_leads_out_of_the_store(text: str) -> None:
     ],
 )
 def test_an_id_that_is_another_teams_or_altered_names_nothing(picture: str) -> None:
-    assert owned_name("search", picture) is None
+    assert owned_stored_name("search", picture) is None
 
 
 @pytest.mark.parametrize("name", [ID, f"{ID}.jpg", f"{ID}.png.name", f"{ID}.png#1", f"x{ID}.png", "notes.txt", ""])
 def test_a_name_is_an_id_and_its_own_ending(name: str) -> None:
-    assert not is_name(name)
+    assert not is_stored_name(name)
 
 
 @pytest.mark.parametrize(
@@ -118,21 +118,21 @@ def test_a_name_is_an_id_and_its_own_ending(name: str) -> None:
     ],
 )
 def test_a_label_is_the_last_part_of_what_the_caller_said(filename: str, shown: str) -> None:
-    assert label(filename) == shown
+    assert clean_filename(filename) == shown
 
 
 @pytest.mark.parametrize(("seconds", "old"), [(59, False), (59.999, False), (60, True), (61, True)])
 def test_old_is_as_old_as_pictures_are_kept(seconds: float, old: bool) -> None:
-    assert is_old(Kept(name="", length=1, at=NOW - timedelta(seconds=seconds)), NOW, 60) is old
+    assert is_expired(StoredObject(name="", length=1, at=NOW - timedelta(seconds=seconds)), NOW, 60) is old
 
 
-def listed(name: str, age: float) -> Kept:
-    return Kept(name=name, length=1, at=NOW - timedelta(seconds=age))
+def listed(name: str, age: float) -> StoredObject:
+    return StoredObject(name=name, length=1, at=NOW - timedelta(seconds=age))
 
 
-BROUGHT_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT))
-LENT_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT, 7200))
-LONG_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT, 2 * DAY))
+BROUGHT_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED))
+LENT_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED, 7200))
+LONG_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED, 2 * DAY))
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ LONG_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT, 2 * DAY))
         (f"{ID}.png", DAY, True),
         (BROUGHT_NAME, DAY - 1, False),
         (BROUGHT_NAME, DAY, True),
-        (label_name(BROUGHT_NAME), DAY + 3599, False),
-        (label_name(BROUGHT_NAME), DAY + 3600, True),
+        (to_filename_key(BROUGHT_NAME), DAY + 3599, False),
+        (to_filename_key(BROUGHT_NAME), DAY + 3600, True),
         (LENT_NAME, 7199, False),
         (LENT_NAME, 7200, True),
-        (label_name(LENT_NAME), 7200 + 3599, False),
-        (label_name(LENT_NAME), 7200 + 3600, True),
+        (to_filename_key(LENT_NAME), 7200 + 3599, False),
+        (to_filename_key(LENT_NAME), 7200 + 3600, True),
         (f"{LENT_NAME}#1", 3600, True),
         (LONG_NAME, DAY - 1, False),
         (LONG_NAME, DAY, True),
         (f"{ID}.png#1", 3599, False),
         (f"{ID}.png#17", 3600, True),
-        (f"{label_name(BROUGHT_NAME)}#2", 3600, True),
+        (f"{to_filename_key(BROUGHT_NAME)}#2", 3600, True),
         ("notes.txt", 1000 * DAY, False),
         ("img_holiday.png", 1000 * DAY, False),
         (f"{ID}.png#", 1000 * DAY, False),
@@ -162,8 +162,8 @@ LONG_NAME = name_of(new_id("search", "webp", RANDOM, BROUGHT, 2 * DAY))
     ],
 )
 def test_only_what_is_ours_and_old_is_forgotten(name: str, age: float, gone: bool) -> None:
-    assert forgettable([listed(name, age)], NOW, DAY) == ([name] if gone else [])
+    assert expired_names([listed(name, age)], NOW, DAY) == ([name] if gone else [])
 
 
 def test_what_was_not_finished_is_kept_no_longer_than_what_was() -> None:
-    assert forgettable([listed(f"{ID}.png#1", 60)], NOW, 60) == [f"{ID}.png#1"]
+    assert expired_names([listed(f"{ID}.png#1", 60)], NOW, 60) == [f"{ID}.png#1"]

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.allowances import Allowance
+from service.domain.key_allowances import Allowance
 from service.domain.limits import Limits
-from service.domain.teams import Key, Roster, Team
-from service.settings.files import SettingsError
-from service.settings.known import Files
-from service.usecases.accounts import AuditRecord, IssuedKey
-from service.usecases.events import SettingsReloaded
-from service.usecases.know_callers import UNFORESEEN, KnowCallers, Known
+from service.domain.team_access import Key, Team, TeamDirectory
+from service.settings.reloadable_files import ReloadableFiles
+from service.settings.yaml_file import SettingsError
+from service.usecases.admin.config_reload import UNEXPECTED_ERROR, ConfigReload
+from service.usecases.ports.config import Config
+from service.usecases.ports.events import SettingsReloaded
+from service.usecases.ports.key_store import AuditRecord, IssuedKey
 from tests.fakes.builders import KEY, NOW, TODAY, catalog
-from tests.fakes.keys import FakeKeyStore
+from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.observer import Recorder
 
 SEARCH = KEY.team
@@ -23,24 +24,24 @@ ISSUED = IssuedKey(id="k1", team="search", digest="d1", note="", created_at=NOW,
 RECORD = AuditRecord(at=NOW, actor="me", action="key.issue", subject="k1", detail="", request_id="")
 
 
-def known(*teams: Team, keys: tuple[Key, ...] = ()) -> Known:
-    roster = Roster(teams={team.name: team for team in teams}, keys={key.digest: key for key in keys})
-    return Known(catalog=catalog(), roster=roster)
+def known(*teams: Team, keys: tuple[Key, ...] = ()) -> Config:
+    roster = TeamDirectory(teams={team.name: team for team in teams}, keys={key.digest: key for key in keys})
+    return Config(catalog=catalog(), roster=roster)
 
 
 class Shelf:
     """What the files say, and when that changed."""
 
-    def __init__(self, found: Known | str) -> None:
+    def __init__(self, found: Config | str) -> None:
         self.found = found
         self.version = 0
         self.reads = 0
 
-    def put(self, found: Known | str) -> None:
+    def put(self, found: Config | str) -> None:
         self.found = found
         self.version += 1
 
-    def read(self) -> Known | str:
+    def read(self) -> Config | str:
         self.reads += 1
         return self.found
 
@@ -48,9 +49,9 @@ class Shelf:
         return self.version
 
 
-def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> KnowCallers:
-    assert isinstance(shelf.found, Known)
-    return KnowCallers(
+def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> ConfigReload:
+    assert isinstance(shelf.found, Config)
+    return ConfigReload(
         known=shelf.found,
         seen=shelf.stamp(),
         read=shelf.read,
@@ -148,7 +149,7 @@ async def test_files_that_change_while_they_are_read_are_read_again() -> None:
     observe, shelf = Recorder(), Shelf(known(SEARCH))
     story = callers(shelf, FakeKeyStore(), observe)
 
-    def read() -> Known | str:
+    def read() -> Config | str:
         if shelf.version < 2:
             shelf.put(known(SEARCH, Team(name="ads")))
             return "teams.yaml: cannot be read: half of it is not there"
@@ -178,15 +179,15 @@ async def test_it_looks_again_and_again() -> None:
         await looking
 
 
-def files(folder: Path, extra: Key | None = None, teams: str = "teams: {search: {}}") -> Files:
+def files(folder: Path, extra: Key | None = None, teams: str = "teams: {search: {}}") -> ReloadableFiles:
     (folder / "models.yaml").write_text((Path(__file__).parents[2] / "config" / "models.yaml").read_text())
     (folder / "teams.yaml").write_text(teams)
-    return Files(folder=folder, today=lambda: TODAY, backends=("alpha",), extra=extra)
+    return ReloadableFiles(folder=folder, today=lambda: TODAY, backends=("alpha",), extra=extra)
 
 
 def test_files_are_read_together(tmp_path: Path) -> None:
     found = files(tmp_path).again()
-    assert isinstance(found, Known)
+    assert isinstance(found, Config)
     assert set(found.roster.teams) == {"search"}
 
 
@@ -232,7 +233,7 @@ def test_no_model_is_refused_also_while_running(tmp_path: Path) -> None:
 
 
 def test_the_backends_that_teams_may_name_are_those_of_the_start(tmp_path: Path) -> None:
-    assert isinstance(files(tmp_path, teams="teams: {search: {backends: [alpha]}}").again(), Known)
+    assert isinstance(files(tmp_path, teams="teams: {search: {backends: [alpha]}}").again(), Config)
     assert "'beta' is not in gateway.yaml" in str(files(tmp_path, teams="teams: {search: {backends: [beta]}}").again())
 
 
@@ -250,12 +251,12 @@ async def test_a_file_that_cannot_be_read_for_an_unforeseen_reason_changes_nothi
     shelf, observe = Shelf(known(SEARCH, keys=(KEY,))), Recorder()
     story = callers(shelf, FakeKeyStore(), observe)
 
-    def breaks() -> Known | str:
+    def breaks() -> Config | str:
         raise RecursionError
 
     story.read = breaks
     shelf.version += 1
     with pytest.raises(RecursionError):
         await story.refresh()
-    assert observe.of(SettingsReloaded) == [SettingsReloaded(problem=UNFORESEEN)]
+    assert observe.of(SettingsReloaded) == [SettingsReloaded(problem=UNEXPECTED_ERROR)]
     assert set(story.live().keys) == {KEY.digest}

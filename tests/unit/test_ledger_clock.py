@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HoldState
+from service.domain.limit_errors import SECOND
 from service.domain.limits import TEAM, Limit, Measure
-from service.domain.refusals import SECOND
-from service.usecases.accounts import Posted, Spent
-from tests.fakes.ledger import TOMBSTONE, FakeLedger
+from service.usecases.ports.ledger import Spent
+from service.usecases.ports.quota_store import PostResult
+from tests.fakes.quota_store import TOMBSTONE, FakeQuotaStore
 from tests.support.ledgers import CENT, FakeStore, Stage
 
 SENT = HoldState.SENT
@@ -23,12 +24,12 @@ def at(text: str) -> int:
 
 
 @pytest.fixture
-def fake() -> FakeLedger:
-    return FakeLedger(counted=True)
+def fake() -> FakeQuotaStore:
+    return FakeQuotaStore(counted=True)
 
 
 @pytest.fixture
-def stage(fake: FakeLedger) -> Stage:
+def stage(fake: FakeQuotaStore) -> Stage:
     return Stage(FakeStore(fake), "search", fake)
 
 
@@ -36,7 +37,7 @@ def stage(fake: FakeLedger) -> Stage:
 async def test_a_rate_gives_all_of_it_at_once_and_again_when_a_minute_is_over(
     most: int, images: list[int], later: int
 ) -> None:
-    fake = FakeLedger(counted=True)
+    fake = FakeQuotaStore(counted=True)
     stage, limit = Stage(FakeStore(fake), "search", fake), Limit(TEAM, Measure.IMAGES, most)
     taken = 0
     for number in images:
@@ -56,7 +57,7 @@ async def test_a_rate_gives_all_of_it_at_once_and_again_when_a_minute_is_over(
         await fake.hold("search", [stage.claim(images=1)], [limit], state=SENT)
 
 
-async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeLedger, stage: Stage) -> None:
+async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeQuotaStore, stage: Stage) -> None:
     limit = Limit(TEAM, Measure.IMAGES, 7)
     await fake.hold("search", [stage.claim(images=7)], [limit], state=SENT)
     with pytest.raises(LimitExceeded) as refused:
@@ -70,7 +71,7 @@ async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeLedg
     await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
 
 
-async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeLedger, stage: Stage) -> None:
+async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeQuotaStore, stage: Stage) -> None:
     fake.now = at("2026-11-29T23:59:59")
     limits = [DAILY, MONTHLY]
     admission = await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
@@ -84,7 +85,7 @@ async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeLedger, stage:
     await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
 
 
-async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeLedger, stage: Stage) -> None:
+async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeQuotaStore, stage: Stage) -> None:
     fake.now = at("2026-11-30T23:59:59")
     first, second = stage.claim(), stage.claim()
     await fake.hold("search", [first, second], [], state=SENT)
@@ -97,7 +98,7 @@ async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeLedger, 
     assert (await stage.used(), await stage.used(Measure.MONTH)) == (20 * CENT, 20 * CENT)
 
 
-async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeLedger, stage: Stage) -> None:
+async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStore, stage: Stage) -> None:
     for day in ("2026-10-31T12:00:00", "2026-11-20T12:00:00", "2026-11-21T12:00:00"):
         fake.now = at(day)
         await fake.hold("search", [stage.claim()], [], state=SENT)
@@ -109,7 +110,7 @@ async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeLedger, s
     assert not await fake.rebuild("search", audit, Spent(at=audit.at, day={}, month={}), ())
 
 
-async def test_a_lease_is_over_when_its_time_is(fake: FakeLedger, stage: Stage) -> None:
+async def test_a_lease_is_over_when_its_time_is(fake: FakeQuotaStore, stage: Stage) -> None:
     claim = stage.claim()
     await fake.hold("search", [claim], [], state=SENT)
     fake.now += 60 * SECOND - 1
@@ -121,17 +122,17 @@ async def test_a_lease_is_over_when_its_time_is(fake: FakeLedger, stage: Stage) 
     assert await fake.sweep("search") == (HoldState.EXPIRED,)
 
 
-async def test_what_ended_is_remembered_for_an_hour(fake: FakeLedger, stage: Stage) -> None:
+async def test_what_ended_is_remembered_for_an_hour(fake: FakeQuotaStore, stage: Stage) -> None:
     claim = stage.claim()
     await fake.hold("search", [claim], [], state=SENT)
     await fake.post(claim.entry)
     fake.now += TOMBSTONE - 1
-    assert await fake.post(claim.entry) == Posted(state=HoldState.POSTED)
+    assert await fake.post(claim.entry) == PostResult(state=HoldState.POSTED)
     fake.now += 1
     assert (await fake.post(claim.entry)).ticket
 
 
-async def test_who_leads_leads_until_its_time_is_over(fake: FakeLedger) -> None:
+async def test_who_leads_leads_until_its_time_is_over(fake: FakeQuotaStore) -> None:
     assert await fake.lead("one", 10)
     fake.now += 10 * SECOND - 1
     assert not await fake.lead("other", 10)
@@ -140,7 +141,7 @@ async def test_who_leads_leads_until_its_time_is_over(fake: FakeLedger) -> None:
     assert await fake.lead("other", 10)
 
 
-async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeLedger, stage: Stage) -> None:
+async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeQuotaStore, stage: Stage) -> None:
     fake.down = True
     for call in (
         fake.hold("search", [stage.claim()], [], state=SENT),

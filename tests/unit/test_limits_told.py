@@ -1,16 +1,16 @@
 """How limits are told over HTTP."""
 
-from service.api.limits import amount, limit_headers, resets_at, source
-from service.domain.limits import Limit, Measure, Standing
+from service.api.http.rate_limit_headers import limit_name, rate_limit_headers, reset_time, to_amount
+from service.domain.limits import Limit, LimitStatus, Measure
 from tests.fakes.builders import NOW
 
 
-def standing(scope: str, measure: Measure, most: int, used: int, resets_in: float = 1.2) -> Standing:
-    return Standing(limit=Limit(scope, measure, most), used=used, resets_in=resets_in)
+def standing(scope: str, measure: Measure, most: int, used: int, resets_in: float = 1.2) -> LimitStatus:
+    return LimitStatus(limit=Limit(scope, measure, most), used=used, resets_in=resets_in)
 
 
 def test_the_tightest_limit_of_each_kind_is_told() -> None:
-    headers = limit_headers(
+    headers = rate_limit_headers(
         [
             standing("team", Measure.REQUESTS, 600, 1, 0.1),
             standing("key:ci", Measure.REQUESTS, 10, 8, 48),
@@ -31,16 +31,16 @@ def test_the_tightest_limit_of_each_kind_is_told() -> None:
 
 
 def test_without_rates_there_is_nothing_to_tell() -> None:
-    assert limit_headers([standing("team", Measure.DAY, 5, 1)]) == {}
-    assert limit_headers([]) == {}
+    assert rate_limit_headers([standing("team", Measure.DAY, 5, 1)]) == {}
+    assert rate_limit_headers([]) == {}
 
 
 def test_money_is_told_in_dollars() -> None:
     money = standing("tier:high", Measure.DAY, 20_000_000_000, 1)
-    assert (amount(money, money.limit.most), source(money)) == (20.0, "tier:high usd_per_day")
+    assert (to_amount(money, money.limit.most), limit_name(money)) == (20.0, "tier:high usd_per_day")
     crowd = standing("team", Measure.CONCURRENT, 2, 2)
-    assert (amount(crowd, 2), source(crowd)) == (2, "team concurrent_images")
+    assert (to_amount(crowd, 2), limit_name(crowd)) == (2, "team concurrent_images")
 
 
 def test_times_are_rounded_up_to_seconds() -> None:
-    assert resets_at(standing("team", Measure.DAY, 5, 1, 42.2), NOW) == "2026-11-21T12:00:43Z"
+    assert reset_time(standing("team", Measure.DAY, 5, 1, 42.2), NOW) == "2026-11-21T12:00:43Z"

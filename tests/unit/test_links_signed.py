@@ -2,13 +2,13 @@
 
 import pytest
 
-from service.domain.errors import PictureNotFound
-from service.domain.kept import new_id
-from service.domain.links import check_link, sign
+from service.domain.errors import ImageNotFound
+from service.domain.signed_urls import check_signature, sign
+from service.domain.stored_images import new_image_id
 
 SECRET, OTHER = b"k" * 32, b"o" * 32
 RANDOM = "0123456789abcdef" * 2
-ID = new_id("search", "png", RANDOM)
+ID = new_image_id("search", "png", RANDOM)
 FILE = f"{ID}.png"
 EXPIRES = 1_795_003_600
 SIGNATURE = sign(SECRET, FILE, EXPIRES)
@@ -19,9 +19,9 @@ SIGNATURE = sign(SECRET, FILE, EXPIRES)
 )
 @pytest.mark.parametrize("now", [0, EXPIRES - 1])
 def test_a_genuine_link_is_good_until_it_expires(form: str, ending: str, now: int) -> None:
-    name = f"{new_id('search', form, RANDOM)}.{ending}"
+    name = f"{new_image_id('search', form, RANDOM)}.{ending}"
 
-    assert check_link([OTHER, SECRET], name, str(EXPIRES), sign(SECRET, name, EXPIRES), now) == EXPIRES
+    assert check_signature([OTHER, SECRET], name, str(EXPIRES), sign(SECRET, name, EXPIRES), now) == EXPIRES
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_a_genuine_link_is_good_until_it_expires(form: str, ending: str, now: in
 def test_a_link_that_is_altered_or_too_old_leads_nowhere(
     secret: bytes, name: str, expires: int | str, signature: str, now: int
 ) -> None:
-    with pytest.raises(PictureNotFound) as refused:
-        check_link([secret, OTHER], name, str(expires), signature, now)
+    with pytest.raises(ImageNotFound) as refused:
+        check_signature([secret, OTHER], name, str(expires), signature, now)
 
     assert refused.value.message == "There is no such picture, or the link to it has expired."
 
@@ -58,5 +58,5 @@ def test_a_link_that_is_altered_or_too_old_leads_nowhere(
     ["", "../secret", "img_0.png", f"{ID}", f"{ID}.PNG", f"{FILE}\n", f"{ID}.html5", f"{ID}.jpg", f"{FILE}.name"],
 )
 def test_a_name_that_is_none_of_ours_leads_nowhere_even_signed(name: str) -> None:
-    with pytest.raises(PictureNotFound):
-        check_link([SECRET], name, str(EXPIRES), sign(SECRET, name, EXPIRES), 0)
+    with pytest.raises(ImageNotFound):
+        check_signature([SECRET], name, str(EXPIRES), sign(SECRET, name, EXPIRES), 0)

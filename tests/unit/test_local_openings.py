@@ -1,8 +1,8 @@
 """Openings for the network stay with the replica that saw it; openings for the account are shared beside them."""
 
+from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import FailureKind
-from service.domain.health import State
-from service.usecases.turns import Turn
+from service.usecases.ports.admission_control import Slot
 from tests.support.admission_replicas import Site
 
 DOWN, ASIDE, AUTH = FailureKind.UNREACHABLE, FailureKind.SET_ASIDE, FailureKind.AUTH_FAILED
@@ -32,7 +32,7 @@ async def test_each_replica_probes_its_own_opening_one_at_a_time_without_the_sto
 
     for replica, probe in zip((one, other), probes, strict=True):
         await replica.leave(probe)
-        assert isinstance(await replica.slot(), Turn)
+        assert isinstance(await replica.slot(), Slot)
     assert site.store.asked == []
 
 
@@ -49,10 +49,10 @@ async def test_an_account_opening_that_is_closed_elsewhere_leaves_the_local_one(
     await other.draw()
     for replica in (other, one):
         await replica.admission.exchange()
-    assert other.standing().state is State.CLOSED
-    assert (one.standing().state, one.standing().reason) == (State.HALF_OPEN, DOWN)
+    assert other.standing().state is BreakerState.CLOSED
+    assert (one.standing().state, one.standing().reason) == (BreakerState.HALF_OPEN, DOWN)
     await one.draw()
-    assert one.standing().state is State.CLOSED
+    assert one.standing().state is BreakerState.CLOSED
 
 
 async def test_a_replica_that_cannot_reach_the_vendor_leaves_the_probe_of_the_account_to_others() -> None:
@@ -70,4 +70,4 @@ async def test_a_replica_that_cannot_reach_the_vendor_leaves_the_probe_of_the_ac
     await other.draw()
     for replica in (other, one):
         await replica.admission.exchange()
-    assert (other.standing().state, one.standing().reason) == (State.CLOSED, DOWN)
+    assert (other.standing().state, one.standing().reason) == (BreakerState.CLOSED, DOWN)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.adapters.log_lines import PIECE_BYTES, LogLines
+from service.adapters.logs.log_stream import MAX_WRITE_BYTES, LossyLogStream
 
 
 class Place:
@@ -18,7 +18,7 @@ class Place:
         self.losses = 0
         self.resumed: list[int] = []
         self.stream = open(descriptor, "w", closefd=False)  # noqa: SIM115 (closed with the descriptor)
-        self.lines = LogLines(self.stream, self.resumed.append)
+        self.lines = LossyLogStream(self.stream, self.resumed.append)
         self.lines.lost = self.count
 
     def count(self) -> None:
@@ -29,7 +29,7 @@ class Place:
 def small_pipe() -> Iterator[tuple[int, int]]:
     """A pipe that takes one page."""
     reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIECE_BYTES)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, MAX_WRITE_BYTES)
     try:
         yield reader, writer
     finally:
@@ -52,23 +52,23 @@ def test_a_pipe_that_nothing_reads_loses_lines_until_it_is_read() -> None:
     with small_pipe() as (reader, writer):
         place = Place(writer)
         for number in range(6):
-            place.lines.write(f"{number}" * (PIECE_BYTES // 2 - 1) + "\n")
+            place.lines.write(f"{number}" * (MAX_WRITE_BYTES // 2 - 1) + "\n")
         lost = place.losses
         assert lost >= 4
-        os.read(reader, PIECE_BYTES)
+        os.read(reader, MAX_WRITE_BYTES)
         place.lines.write("again\n")
         assert place.resumed == [lost]
-        assert os.read(reader, PIECE_BYTES) == b"again\n"
+        assert os.read(reader, MAX_WRITE_BYTES) == b"again\n"
 
 
 def test_a_long_line_that_is_cut_ends_before_the_next_one_begins() -> None:
     with small_pipe() as (reader, writer):
         place = Place(writer)
-        place.lines.write("x" * (PIECE_BYTES + 100) + "\n")
+        place.lines.write("x" * (MAX_WRITE_BYTES + 100) + "\n")
         assert place.losses == 1
-        assert os.read(reader, PIECE_BYTES) == b"x" * PIECE_BYTES
+        assert os.read(reader, MAX_WRITE_BYTES) == b"x" * MAX_WRITE_BYTES
         place.lines.write("next\n")
-        assert os.read(reader, PIECE_BYTES) == b"\nnext\n"
+        assert os.read(reader, MAX_WRITE_BYTES) == b"\nnext\n"
 
 
 def test_a_reader_that_went_away_loses_lines() -> None:
@@ -84,12 +84,12 @@ def test_a_reader_that_went_away_loses_lines() -> None:
 def test_what_can_be_written_is_written_at_once(text: str) -> None:
     with small_pipe() as (reader, writer):
         Place(writer).lines.write(text)
-        assert os.read(reader, PIECE_BYTES) == text.encode(errors="backslashreplace")
+        assert os.read(reader, MAX_WRITE_BYTES) == text.encode(errors="backslashreplace")
 
 
 def test_a_stream_in_memory_takes_lines_too() -> None:
     stream, resumed = io.StringIO(), list[int]()
-    lines = LogLines(stream, resumed.append)
+    lines = LossyLogStream(stream, resumed.append)
     lines.write("line\n")
     assert (stream.getvalue(), resumed) == ("line\n", [])
     stream.close()

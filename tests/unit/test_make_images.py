@@ -10,7 +10,7 @@ import pytest
 from service.domain.booking import Caller
 from service.domain.errors import (
     MAY_BE_BILLED,
-    CallFailed,
+    BackendFailed,
     FailureKind,
     GatewayError,
     InvalidValue,
@@ -20,28 +20,28 @@ from service.domain.errors import (
     StoreUnavailable,
     UnreachableLink,
 )
-from service.domain.images import Size, Spec
-from service.domain.outcomes import Purchase, Usage
-from service.domain.routing import AFTER, Next, Transcode
-from service.domain.teams import Key, Team
-from service.usecases.develop import mend
-from service.usecases.events import AttemptFinished
+from service.domain.generation import Generation, Usage
+from service.domain.image_spec import Size, Spec
+from service.domain.routing import STEP_AFTER, NextStep, Transcode
+from service.domain.team_access import Key, Team
 from service.usecases.generate.attempt import worse
 from service.usecases.generate.attempts import RetryPolicy
-from service.usecases.ports import Look
+from service.usecases.images.transcode_images import fix_format
+from service.usecases.ports.events import AttemptFinished
+from service.usecases.ports.image_codec import ImageInfo
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import SQUARE, caller, catalog, edit, failure, linked, model, purchase, route, spec
-from tests.fakes.darkroom import FakeDarkroom
+from tests.fakes.builders import SQUARE, build_generation, caller, catalog, edit, failure, linked, model, route, spec
 from tests.fakes.gateway import drawn as pictures
 from tests.fakes.gateway import images_from
-from tests.fakes.links import FakeLinks
+from tests.fakes.image_codec import FakeImageCodec
 from tests.fakes.observer import Recorder
+from tests.fakes.reference_fetcher import FakeReferenceFetcher
 
 TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta", model="beta/painter"))))
 FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4),)))
-ONWARDS = sorted(kind for kind, following in AFTER.items() if following is not Next.GIVE_UP)
-FINAL = sorted(kind for kind, following in AFTER.items() if following is Next.GIVE_UP)
-JPEG = Look(media_type="image/jpeg", size=Size(640, 480), alpha=False)
+ONWARDS = sorted(kind for kind, following in STEP_AFTER.items() if following is not NextStep.GIVE_UP)
+FINAL = sorted(kind for kind, following in STEP_AFTER.items() if following is NextStep.GIVE_UP)
+JPEG = ImageInfo(media_type="image/jpeg", size=Size(640, 480), alpha=False)
 
 
 def of(**rights: Any) -> Caller:
@@ -50,7 +50,7 @@ def of(**rights: Any) -> Caller:
 
 
 async def test_a_wish_becomes_pictures() -> None:
-    alpha, bought = FakeBackend(purchase("fox")), purchase("fox")
+    alpha, bought = FakeBackend(build_generation("fox")), build_generation("fox")
     wish = spec(tier="low", size=SQUARE)
 
     made = await images_from({"alpha": alpha})(wish, caller(), catalog())
@@ -62,7 +62,7 @@ async def test_a_wish_becomes_pictures() -> None:
 
 
 async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
-    alpha = FakeBackend(purchase("fox"))
+    alpha = FakeBackend(build_generation("fox"))
     with pytest.raises(StoreUnavailable, match="were made"):
         await images_from({"alpha": alpha})(spec(), caller(), catalog(), linked=True)
     assert len(alpha.orders) == 1
@@ -70,7 +70,7 @@ async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
 
 @pytest.mark.parametrize("asked", ["", "vendor/painter"])
 async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> None:
-    alpha = FakeBackend(purchase())
+    alpha = FakeBackend(build_generation())
 
     made = await images_from({"alpha": alpha})(spec(model=asked), caller(), catalog(model(aliases=("vendor/painter",))))
 
@@ -80,7 +80,7 @@ async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> Non
 async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
     painters = of(models=frozenset({"painter"}))
 
-    made = await images_from({"alpha": FakeBackend(purchase())})(
+    made = await images_from({"alpha": FakeBackend(build_generation())})(
         spec(model="vendor/painter"), painters, catalog(model(aliases=("vendor/painter",)))
     )
 
@@ -90,7 +90,7 @@ async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
 async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
     now = datetime(2026, 11, 21, 10, 0, 0, 900_000, tzinfo=UTC)
 
-    made = await images_from({"alpha": FakeBackend(purchase(created=None))}, now=lambda: now)(
+    made = await images_from({"alpha": FakeBackend(build_generation(created=None))}, now=lambda: now)(
         spec(), caller(), catalog()
     )
 
@@ -122,7 +122,7 @@ async def test_what_is_wrong_is_found_before_anything_is_bought(
 
 @pytest.mark.parametrize("wish", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)])
 async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(wish: Spec) -> None:
-    links = FakeLinks({"https://pictures.test/fox.png": b"fox"})
+    links = FakeReferenceFetcher({"https://pictures.test/fox.png": b"fox"})
     known = catalog(model(routes=(route(carries=frozenset({"image", "quality"})),)))
 
     with pytest.raises(GatewayError):
@@ -140,13 +140,13 @@ async def test_the_end_of_a_model_comes_with_its_day() -> None:
     ending = catalog(model(shutdown_date=date(2026, 12, 1)))
     eve, morning = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 
-    await images_from({"alpha": FakeBackend(purchase())}, now=lambda: eve)(spec(), caller(), ending)
+    await images_from({"alpha": FakeBackend(build_generation())}, now=lambda: eve)(spec(), caller(), ending)
     with pytest.raises(ModelNotFound):
-        await images_from({"alpha": FakeBackend(purchase())}, now=lambda: morning)(spec(), caller(), ending)
+        await images_from({"alpha": FakeBackend(build_generation())}, now=lambda: morning)(spec(), caller(), ending)
 
 
 async def test_the_first_backend_of_the_catalog_draws() -> None:
-    alpha, beta = FakeBackend(purchase("a")), FakeBackend(purchase("b"))
+    alpha, beta = FakeBackend(build_generation("a")), FakeBackend(build_generation("b"))
 
     made = await images_from({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
@@ -155,7 +155,7 @@ async def test_the_first_backend_of_the_catalog_draws() -> None:
 
 @pytest.mark.parametrize("kind", ONWARDS)
 async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureKind) -> None:
-    alpha, beta = FakeBackend(failure(kind)), FakeBackend(purchase("b"))
+    alpha, beta = FakeBackend(failure(kind)), FakeBackend(build_generation("b"))
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
@@ -165,9 +165,9 @@ async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureK
 
 @pytest.mark.parametrize("kind", FINAL)
 async def test_after_a_final_failure_nobody_else_is_asked(kind: FailureKind) -> None:
-    alpha, beta = FakeBackend(failure(kind, "No.")), FakeBackend(purchase("b"))
+    alpha, beta = FakeBackend(failure(kind, "No.")), FakeBackend(build_generation("b"))
 
-    with pytest.raises(CallFailed) as failed:
+    with pytest.raises(BackendFailed) as failed:
         await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert (failed.value.failure.kind, failed.value.message) == (kind, "No.")
@@ -178,13 +178,13 @@ async def test_a_final_failure_counts_more_than_the_one_before() -> None:
     alpha = FakeBackend(failure(FailureKind.RATE_LIMITED, "first"))
     beta = FakeBackend(failure(FailureKind.TIMED_OUT, "second"))
 
-    with pytest.raises(CallFailed, match="second"):
+    with pytest.raises(BackendFailed, match="second"):
         await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
 
 async def test_every_attempt_is_told() -> None:
     observe = Recorder()
-    alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(purchase())
+    alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(build_generation())
 
     await images_from({"alpha": alpha, "beta": beta}, observe=observe)(spec(), caller(), TWO_WAYS)
 
@@ -196,9 +196,9 @@ async def test_every_attempt_is_told() -> None:
     ]
 
 
-def four_four_two(*, usages: tuple[Usage | None, ...]) -> list[Purchase]:
+def four_four_two(*, usages: tuple[Usage | None, ...]) -> list[Generation]:
     names = (("a", "b", "c", "d"), ("e", "f", "g", "h"), ("i", "j"))
-    return [purchase(*some, usage=usage) for some, usage in zip(names, usages, strict=True)]
+    return [build_generation(*some, usage=usage) for some, usage in zip(names, usages, strict=True)]
 
 
 async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> None:
@@ -225,10 +225,10 @@ async def test_usage_that_is_known_in_part_is_not_known() -> None:
 @pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
 async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind: FailureKind) -> None:
     alpha = FakeBackend(failure(FailureKind.RATE_LIMITED), failure(kind, "billed?"))
-    beta = FakeBackend(purchase())
+    beta = FakeBackend(build_generation())
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
 
-    with pytest.raises(CallFailed, match="billed"):
+    with pytest.raises(BackendFailed, match="billed"):
         await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
     assert beta.orders == []
@@ -236,7 +236,7 @@ async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind:
 
 async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_for_all() -> None:
     alpha = FakeBackend(failure(FailureKind.RATE_LIMITED), failure(FailureKind.BUSY))
-    beta = FakeBackend(purchase("a", "b", "c", "d", "e"))
+    beta = FakeBackend(build_generation("a", "b", "c", "d", "e"))
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
@@ -248,7 +248,7 @@ PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"
 
 
 async def test_what_a_backend_cannot_write_is_developed_here() -> None:
-    alpha = FakeBackend(purchase("a", "b", usage=Usage(image_out=7)))
+    alpha = FakeBackend(build_generation("a", "b", usage=Usage(image_out=7)))
     wish = spec(n=2, output_format="webp", output_compression=30)
 
     made = await images_from({"alpha": alpha})(wish, caller(), PNG_ONLY)
@@ -273,11 +273,13 @@ async def test_what_a_backend_cannot_write_is_developed_here() -> None:
     ],
 )
 async def test_a_picture_in_another_format_than_asked_for_is_mended(
-    changes: Mapping[str, object], asked: Spec, drawn: Look | None, found: bytes
+    changes: Mapping[str, object], asked: Spec, drawn: ImageInfo | None, found: bytes
 ) -> None:
-    darkroom = FakeDarkroom(measures={b"fox": drawn})
+    darkroom = FakeImageCodec(measures={b"fox": drawn})
 
-    made = await images_from({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, darkroom=darkroom)(
+        asked, caller(), catalog()
+    )
 
     assert pictures(made) == [found]
 
@@ -293,10 +295,12 @@ async def test_a_picture_in_another_format_than_asked_for_is_mended(
 async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
     changes: Mapping[str, object], size: Size, output_format: str
 ) -> None:
-    darkroom = FakeDarkroom(measures={b"fox": JPEG})
+    darkroom = FakeImageCodec(measures={b"fox": JPEG})
     asked = spec(output_format=output_format)
 
-    made = await images_from({"alpha": FakeBackend(purchase(**changes))}, darkroom=darkroom)(asked, caller(), catalog())
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, darkroom=darkroom)(
+        asked, caller(), catalog()
+    )
 
     assert (made.result.purchase.size, made.result.purchase.output_format, pictures(made)) == (
         size,
@@ -311,21 +315,21 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
 async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     changes: Mapping[str, object], known: object
 ) -> None:
-    darkroom = FakeDarkroom(broken={b"junk"})
-    alpha, beta = FakeBackend(purchase("junk", **changes)), FakeBackend(purchase())
+    darkroom = FakeImageCodec(broken={b"junk"})
+    alpha, beta = FakeBackend(build_generation("junk", **changes)), FakeBackend(build_generation())
     routes = (route(carries=frozenset(), formats=frozenset({"png"})), route(backend="beta"))
     both = catalog(model(routes=routes)) if known is PNG_ONLY else TWO_WAYS
     asked = spec(output_format="webp") if known is PNG_ONLY else spec()
 
-    with pytest.raises(CallFailed, match="not a picture") as failed:
+    with pytest.raises(BackendFailed, match="not a picture") as failed:
         await images_from({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, caller(), both)
 
     assert (failed.value.failure.kind, beta.orders) == (FailureKind.BROKEN_REPLY, [])
 
 
 async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
-    darkroom = FakeDarkroom(broken={b"junk"})
-    alpha = FakeBackend(purchase("junk", output_format=None), purchase("e", output_format=None))
+    darkroom = FakeImageCodec(broken={b"junk"})
+    alpha = FakeBackend(build_generation("junk", output_format=None), build_generation("e", output_format=None))
 
     some = RetryPolicy(wait_seconds=0, some=True)
     made = await images_from({"alpha": alpha}, darkroom=darkroom, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
@@ -339,9 +343,9 @@ async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
 async def test_links_are_left_alone_only_where_every_candidate_takes_links(
     alpha_relays: bool, beta_relays: bool, fetched: int
 ) -> None:
-    alpha = FakeBackend(purchase(), relays_links=alpha_relays)
+    alpha = FakeBackend(build_generation(), relays_links=alpha_relays)
     beta = FakeBackend(relays_links=beta_relays)
-    links = FakeLinks({"https://pictures.test/fox.png": b"fox"})
+    links = FakeReferenceFetcher({"https://pictures.test/fox.png": b"fox"})
 
     await images_from({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), caller(), TWO_WAYS)
 
@@ -351,9 +355,9 @@ async def test_links_are_left_alone_only_where_every_candidate_takes_links(
 
 
 async def test_a_backend_that_may_not_draw_has_no_say_about_links() -> None:
-    alpha = FakeBackend(purchase(), relays_links=True)
+    alpha = FakeBackend(build_generation(), relays_links=True)
     unable = catalog(model(routes=(route(backend="alpha"), route(backend="beta", carries=frozenset()))))
-    links = FakeLinks()
+    links = FakeReferenceFetcher()
 
     await images_from({"alpha": alpha, "beta": FakeBackend()}, links=links)(edit(linked()), caller(), unable)
 
@@ -361,11 +365,13 @@ async def test_a_backend_that_may_not_draw_has_no_say_about_links() -> None:
 
 
 def test_mending_keeps_the_compression_that_was_asked_for() -> None:
-    drawn = purchase(output_format="png")
+    drawn = build_generation(output_format="png")
 
-    assert mend(drawn, spec(output_format="jpeg", output_compression=0)) == Transcode(output_format="jpeg", quality=0)
-    assert mend(drawn, spec(output_format="jpeg")) == Transcode(output_format="jpeg", quality=100)
-    assert mend(purchase(output_format=None), spec()) is None
+    assert fix_format(drawn, spec(output_format="jpeg", output_compression=0)) == Transcode(
+        output_format="jpeg", quality=0
+    )
+    assert fix_format(drawn, spec(output_format="jpeg")) == Transcode(output_format="jpeg", quality=100)
+    assert fix_format(build_generation(output_format=None), spec()) is None
 
 
 @pytest.mark.parametrize(
@@ -385,7 +391,7 @@ def test_of_several_failures_the_first_of_the_worst_decides(kinds: list[FailureK
 
 
 async def test_a_crowded_replica_begins_nothing() -> None:
-    alpha, full = FakeBackend(purchase()), [True]
+    alpha, full = FakeBackend(build_generation()), [True]
     make = images_from({"alpha": alpha}, crowded=lambda: full[0])
     with pytest.raises(Overloaded):
         await make(spec(), caller(), catalog())

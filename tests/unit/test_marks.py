@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.domain.images import Size
-from service.domain.marks import UNMARKED, Marks, marks_of, size_class
+from service.domain.image_spec import Size
+from service.domain.request_labels import NO_LABELS, RequestLabels, build_labels, size_class
 from tests.fakes.builders import TODAY, catalog, model, spec
 
 CATALOG = catalog(model(aliases=("vendor/painter",)), model(id="plain", tiers=()))
@@ -12,16 +12,16 @@ CATALOG = catalog(model(aliases=("vendor/painter",)), model(id="plain", tiers=()
 @pytest.mark.parametrize(
     ("name", "tier", "marks"),
     [
-        ("painter", "high", Marks(model="painter", tier="high")),
-        ("vendor/painter", None, Marks(model="painter", tier="auto")),
-        ("", None, Marks(model="painter", tier="auto")),
-        ("painter", "a caller's own word", Marks(model="painter")),
-        ("plain", None, Marks(model="plain")),
-        ("a caller's own word", "high", UNMARKED),
+        ("painter", "high", RequestLabels(model="painter", tier="high")),
+        ("vendor/painter", None, RequestLabels(model="painter", tier="auto")),
+        ("", None, RequestLabels(model="painter", tier="auto")),
+        ("painter", "a caller's own word", RequestLabels(model="painter")),
+        ("plain", None, RequestLabels(model="plain")),
+        ("a caller's own word", "high", NO_LABELS),
     ],
 )
-def test_model_and_tier_are_the_catalogs(name: str, tier: str | None, marks: Marks) -> None:
-    assert marks_of(spec(model=name, tier=tier), CATALOG, TODAY) == marks
+def test_model_and_tier_are_the_catalogs(name: str, tier: str | None, marks: RequestLabels) -> None:
+    assert build_labels(spec(model=name, tier=tier), CATALOG, TODAY) == marks
 
 
 @pytest.mark.parametrize(

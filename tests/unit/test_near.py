@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.near import meant
+from service.domain.did_you_mean import did_you_mean
 
 KNOWN = ("search", "search-eu", "ads", "Design")
 
@@ -19,4 +19,4 @@ KNOWN = ("search", "search-eu", "ads", "Design")
     ],
 )
 def test_close_names_are_named(name: str, said: str) -> None:
-    assert meant(name, KNOWN) == said
+    assert did_you_mean(name, KNOWN) == said

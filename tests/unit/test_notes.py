@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from service.domain.catalog import Route, SizeAs
-from service.domain.images import Spec
-from service.domain.notes import NOTES, Served, expected, notes
-from service.domain.routing import Transcode, plan
+from service.domain.emulation_notes import NOTES, ServedRequest, build_notes, expect_served
+from service.domain.image_spec import Spec
+from service.domain.routing import Transcode, build_plan
 from tests.fakes.builders import SQUARE, price, route, spec
 
 ABLE = route()
@@ -18,9 +18,9 @@ FOUR = route(max_n=4)
 WEBP = Transcode(output_format="webp", quality=100)
 
 
-def served(wish: Spec, along: Route, **changes: Any) -> Served:
-    going = plan(wish, along, price())
-    return Served(**{"spec": wish, "plan": going, "transcode": None, "partials": 0, "shown": 0, **changes})
+def served(wish: Spec, along: Route, **changes: Any) -> ServedRequest:
+    going = build_plan(wish, along, price())
+    return ServedRequest(**{"spec": wish, "plan": going, "transcode": None, "partials": 0, "shown": 0, **changes})
 
 
 ROWS = [
@@ -43,8 +43,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("name", "case", "said"), ROWS, ids=range(len(ROWS)))
-def test_each_row_says_what_was_done_or_nothing(name: str, case: Served, said: str | None) -> None:
-    told = notes(case)
+def test_each_row_says_what_was_done_or_nothing(name: str, case: ServedRequest, said: str | None) -> None:
+    told = build_notes(case)
 
     assert told == ((said,) if said else ())
     assert said is None or said.startswith(f"{name}=")
@@ -59,7 +59,7 @@ def test_all_that_was_done_is_said_in_the_order_of_the_table() -> None:
     everything = route(carries=frozenset(), delivers="medium", size_as=SizeAs.ASPECT_RATIO, max_n=4)
     wish = spec(tier="medium", size=SQUARE, n=10, output_format="webp")
 
-    told = notes(served(wish, everything, transcode=WEBP, partials=3))
+    told = build_notes(served(wish, everything, transcode=WEBP, partials=3))
 
     assert told == ("transcoded=webp", "partials=none", "tier=medium by route", "size=1:1 by ratio", "n=3 calls")
     assert [each.partition("=")[0] for each in told] == list(NOTES)
@@ -68,6 +68,6 @@ def test_all_that_was_done_is_said_in_the_order_of_the_table() -> None:
 def test_what_is_expected_is_what_can_be_known_before() -> None:
     wish = spec(output_format="webp", n=1)
 
-    assert notes(expected(wish, plan(wish, PNG, price()), 0)) == ("transcoded=webp",)
-    assert notes(expected(wish, plan(wish, PNG, price()), 2)) == ("transcoded=webp", "partials=none")
-    assert notes(expected(wish, plan(wish, ABLE, price()), 2)) == ()
+    assert build_notes(expect_served(wish, build_plan(wish, PNG, price()), 0)) == ("transcoded=webp",)
+    assert build_notes(expect_served(wish, build_plan(wish, PNG, price()), 2)) == ("transcoded=webp", "partials=none")
+    assert build_notes(expect_served(wish, build_plan(wish, ABLE, price()), 2)) == ()

@@ -12,12 +12,12 @@ from service.adapters.backends.dialect import Dialect
 from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Size
+from service.domain.generation import Generation, Preview, Usage
+from service.domain.image_spec import Size
 from service.domain.ledger import Basis
-from service.domain.outcomes import Partial, Purchase, Usage
 from service.domain.pricing import TokenRates, Tokens
 from service.domain.quotes import Charge, cost
-from service.usecases.requests import UpstreamRequest
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.builders import edit, model, price, route, spec
 
 BASE64 = "iVBORw0KGgoAAAANSUhEUg"
@@ -36,14 +36,14 @@ WHOLE = {
 MEMBERS = ("created", "size", "quality", "background", "output_format", "usage", "svg_usage", "id", "timings")
 
 
-def read(body: object, dialect: Dialect | None = None) -> Purchase:
+def read(body: object, dialect: Dialect | None = None) -> Generation:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     found = (dialect or OpenAIDialect()).read(ORDER, bytearray(text))
-    assert isinstance(found, Purchase), found
+    assert isinstance(found, Generation), found
     return found
 
 
-def charge(purchase: Purchase) -> Charge:
+def charge(purchase: Generation) -> Charge:
     return cost(ORDER.spec, model(), ORDER.route, PRICE, purchase)
 
 
@@ -145,7 +145,7 @@ def test_no_member_costs_the_picture(members: dict[str, Any], item: dict[str, An
     read(body, TogetherDialect())
 
 
-def is_sound(purchase: Purchase) -> None:
+def is_sound(purchase: Generation) -> None:
     """The picture is there, everything has its type and can be written, and the money is no less than it can be."""
     assert [bytes(picture.base64) for picture in purchase.pictures] == [BASE64.encode()]
     texts = (purchase.tier, purchase.background, purchase.output_format, purchase.pictures[0].revised_prompt)
@@ -165,11 +165,11 @@ def test_nor_in_a_stream(members: dict[str, Any], unknown: object) -> None:
     shown = {**members, "created_at": unknown, "partial_image_index": unknown, "b64_json": BASE64}
     preview = json.dumps({**shown, "type": "image_generation.partial_image"}).encode()
     found = OpenAIDialect().read_event(ORDER, bytearray(preview))
-    assert isinstance(found, Partial)
+    assert isinstance(found, Preview)
     assert (bytes(found.base64), found.index >= 0) == (BASE64.encode(), True)
     done = json.dumps({**shown, "type": "image_generation.completed", "more": unknown}).encode()
     drawn = OpenAIDialect().read_event(ORDER, bytearray(done))
-    assert isinstance(drawn, Purchase), drawn
+    assert isinstance(drawn, Generation), drawn
     is_sound(drawn)
 
 
@@ -277,7 +277,7 @@ def test_without_kinds_what_no_prompt_can_be_is_booked_as_pictures() -> None:
 def test_the_ordinary_picture_is_passed_on_by_reference() -> None:
     body = bytearray(json.dumps({"data": [{"b64_json": BASE64 * 1000}]}).encode())
     found = OpenAIDialect().read(ORDER, body)
-    assert isinstance(found, Purchase)
+    assert isinstance(found, Generation)
     base64 = found.pictures[0].base64
     assert isinstance(base64, memoryview)
     assert base64.obj is body

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from service.adapters.backends.openai import OpenAIDialect
-from service.domain.outcomes import Purchase, Usage
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import Generation, Usage
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.builders import price, route, spec
 
 
@@ -50,5 +50,5 @@ def read_usage(usage: dict[str, Any]) -> Usage | None:
     body = {"data": [{"b64_json": "Zm94"}], "usage": {"input_tokens": 30, "output_tokens": 5, **usage}}
     order = UpstreamRequest(spec=spec(), route=route(), price=price(), request_id="req_1")
     outcome = OpenAIDialect().read(order, bytearray(msgspec.json.encode(body)))
-    assert isinstance(outcome, Purchase)
+    assert isinstance(outcome, Generation)
     return outcome.usage

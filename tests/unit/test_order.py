@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from service.domain.booking import Caller
-from service.domain.errors import CallFailed, FailureKind, LimitExceeded, StateUnavailable, UnreachableLink
-from service.domain.ledger import Source, Status
+from service.domain.cache_directives import CacheDirectives
+from service.domain.errors import BackendFailed, FailureKind, LimitExceeded, StateUnavailable, UnreachableLink
+from service.domain.ledger import CacheStatus, EntryStatus
 from service.domain.limits import Limit, Limits, Measure
-from service.domain.teams import Team
-from service.domain.terms import Terms
+from service.domain.team_access import Team
 from tests.fakes.builders import (
     KEY,
+    build_generation,
     caller,
     catalog,
     edit,
@@ -28,14 +29,13 @@ from tests.fakes.builders import (
     linked,
     model,
     price,
-    purchase,
     route,
     spec,
     upload,
 )
-from tests.fakes.darkroom import FakeDarkroom
 from tests.fakes.gateway import Foxes, Scene, drawn
-from tests.fakes.links import FakeLinks
+from tests.fakes.image_codec import FakeImageCodec
+from tests.fakes.reference_fetcher import FakeReferenceFetcher
 from tests.fakes.steps import Steps
 
 CENT = 10_000_000
@@ -46,7 +46,7 @@ STEPS = ("key", "limits", "fetch", "cache", "flight", "hold", "sent", "call", "s
 
 async def steps_of_a_request() -> Sequence[str]:
     """Serve a request that takes every step, and return the steps."""
-    steps, scene = Steps(), Scene(links=FakeLinks({LINK: b"fox"}))
+    steps, scene = Steps(), Scene(links=FakeReferenceFetcher({LINK: b"fox"}))
     gateway = scene.gateway
     steps.watch(gateway.flights, "board", lambda _, name, *__: "key" if name.startswith("key-") else "flight")
     steps.watch(gateway.ledger, "standings", lambda *_: "limits")
@@ -60,7 +60,7 @@ async def steps_of_a_request() -> Sequence[str]:
     request = edit(linked(LINK), output_format="webp")
     who = caller(key=replace(KEY, team=Team(name="search", limits=Limits(usd_per_day=CENT))))
 
-    await scene.ask(Terms(key="8e03"), who, spec=request, catalog=PNG_ONLY)
+    await scene.ask(CacheDirectives(key="8e03"), who, spec=request, catalog=PNG_ONLY)
 
     return steps.done
 
@@ -77,7 +77,7 @@ REQUEST = edit(linked(LINK))
 
 def with_link(**parts: Any) -> Scene:
     """A gateway that can fetch the link."""
-    return Scene(**{"links": FakeLinks({LINK: b"fox"}), **parts})
+    return Scene(**{"links": FakeReferenceFetcher({LINK: b"fox"}), **parts})
 
 
 def limited(**limits: int) -> Caller:
@@ -88,10 +88,10 @@ def limited(**limits: int) -> Caller:
 async def test_a_replay_fetches_no_link() -> None:
     scene = with_link()
 
-    first = await scene.ask(Terms(key="8e03"), spec=REQUEST)
-    again = await scene.ask(Terms(key="8e03"), spec=REQUEST)
+    first = await scene.ask(CacheDirectives(key="8e03"), spec=REQUEST)
+    again = await scene.ask(CacheDirectives(key="8e03"), spec=REQUEST)
 
-    assert (again.source, drawn(again)) == (Source.REPLAYED, drawn(first))
+    assert (again.source, drawn(again)) == (CacheStatus.REPLAYED, drawn(first))
     assert scene.gateway.links.fetched == [LINK]
 
 
@@ -103,13 +103,13 @@ async def test_the_bytes_behind_a_link_decide_whether_it_is_a_hit() -> None:
     other_image = await scene.ask(spec=edit(upload(b"owl")))
 
     assert [delivery.source for delivery in (linked_image, sent_image, other_image)] == [
-        Source.MISS,
-        Source.HIT,
-        Source.MISS,
+        CacheStatus.MISS,
+        CacheStatus.HIT,
+        CacheStatus.MISS,
     ]
 
 
-@pytest.mark.parametrize("terms", [Terms(), Terms(share=False), Terms(key="8e03")])
+@pytest.mark.parametrize("terms", [CacheDirectives(), CacheDirectives(share=False), CacheDirectives(key="8e03")])
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
@@ -121,7 +121,7 @@ async def test_the_bytes_behind_a_link_decide_whether_it_is_a_hit() -> None:
     ],
 )
 async def test_a_team_over_a_limit_does_not_make_the_gateway_fetch(
-    terms: Terms, limits: dict[str, int], words: str
+    terms: CacheDirectives, limits: dict[str, int], words: str
 ) -> None:
     scene = with_link()
 
@@ -157,11 +157,11 @@ async def test_a_link_is_fetched_if_any_route_would_be_admitted() -> None:
     assert (scene.gateway.links.fetched, beta.calls) == ([LINK], 1)
 
 
-@pytest.mark.parametrize("terms", [Terms(tries=1), Terms(only=True)])
-async def test_a_request_that_may_cost_nothing_is_served_though_the_money_is_spent(terms: Terms) -> None:
+@pytest.mark.parametrize("terms", [CacheDirectives(tries=1), CacheDirectives(only=True)])
+async def test_a_request_that_may_cost_nothing_is_served_though_the_money_is_spent(terms: CacheDirectives) -> None:
     scene, who = with_link(), limited(usd_per_day=CENT, images_per_minute=1)
 
-    first = await scene.ask(Terms(tries=0), who, spec=REQUEST)
+    first = await scene.ask(CacheDirectives(tries=0), who, spec=REQUEST)
     again = await scene.ask(terms, who, spec=REQUEST)
 
     assert (drawn(again), again.cost) == (drawn(first), 0)
@@ -184,7 +184,7 @@ async def test_a_link_that_the_vendors_fetch_needs_no_limits_before_the_hold() -
 
     delivery = await scene.ask(who=limited(usd_per_day=CENT), spec=REQUEST)
 
-    assert (delivery.source, scene.gateway.links.fetched, steps.done) == (Source.BYPASS, [], [])
+    assert (delivery.source, scene.gateway.links.fetched, steps.done) == (CacheStatus.BYPASS, [], [])
 
 
 async def test_a_request_that_joins_holds_no_money() -> None:
@@ -192,18 +192,21 @@ async def test_a_request_that_joins_holds_no_money() -> None:
     scene.alpha.gate.clear()
     replica = scene.gateway.replica()
 
-    asking = [scene.start(Terms(), who, replica=replica) for _ in range(2)]
+    asking = [scene.start(CacheDirectives(), who, replica=replica) for _ in range(2)]
     await scene.reached(1)
     scene.alpha.gate.set()
     deliveries = await asyncio.gather(*asking)
 
-    assert [(delivery.source, delivery.cost) for delivery in deliveries] == [(Source.MISS, CENT), (Source.JOINED, 0)]
+    assert [(delivery.source, delivery.cost) for delivery in deliveries] == [
+        (CacheStatus.MISS, CENT),
+        (CacheStatus.JOINED, 0),
+    ]
 
 
 async def test_an_image_that_cannot_be_transcoded_is_posted_all_the_same() -> None:
-    scene = Scene(purchase("junk"), darkroom=FakeDarkroom(broken={b"junk"}))
+    scene = Scene(build_generation("junk"), darkroom=FakeImageCodec(broken={b"junk"}))
 
-    with pytest.raises(CallFailed, match="not a picture"):
+    with pytest.raises(BackendFailed, match="not a picture"):
         await scene.ask(spec=spec(output_format="webp"), catalog=PNG_ONLY)
 
-    assert [(entry.cost, entry.status) for entry in await scene.gateway.entries()] == [(CENT, Status.DELIVERED)]
+    assert [(entry.cost, entry.status) for entry in await scene.gateway.entries()] == [(CENT, EntryStatus.DELIVERED)]

@@ -1,6 +1,6 @@
 """What backend calls come to."""
 
-from service.domain.outcomes import Picture, Purchase, Usage
+from service.domain.generation import GeneratedImage, Generation, Usage
 
 ONE = Usage(text_in=1, image_in=2, image_out=3, text_out=4)
 
@@ -21,14 +21,14 @@ def test_no_usage_is_nothing() -> None:
 
 
 def test_a_pictures_bytes_are_never_shown() -> None:
-    shown = repr(Purchase(pictures=(Picture(base64=b"SECRET"),)))
+    shown = repr(Generation(pictures=(GeneratedImage(base64=b"SECRET"),)))
 
     assert "SECRET" not in shown
-    assert "Purchase" in shown
+    assert "Generation" in shown
 
 
 def test_what_the_vendor_did_not_say_is_none() -> None:
-    bare = Purchase(pictures=())
+    bare = Generation(pictures=())
 
     assert (bare.created, bare.size, bare.tier, bare.background) == (None, None, None, None)
     assert (bare.output_format, bare.usage, bare.svg_usage) == (None, None, None)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import SettingsError
 from service.settings.gateway import GatewaySettings, read_gateway
-from service.settings.own_addresses import own_address, refuse_own_addresses
+from service.settings.self_call_check import check_no_self_call, matching_own_address
+from service.settings.yaml_file import SettingsError
 
 HOSTNAME = socket.gethostname()
 PUBLIC = "https://images.example.com"
@@ -31,7 +31,10 @@ PUBLIC = "https://images.example.com"
     ],
 )
 def test_an_own_address_is_found_under_every_name(url: str, listening: tuple[str, int]) -> None:
-    assert own_address(url, [("127.0.0.1", 1), listening], None) == f"it listens on {listening[0]} port {listening[1]}"
+    assert (
+        matching_own_address(url, [("127.0.0.1", 1), listening], None)
+        == f"it listens on {listening[0]} port {listening[1]}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,11 +49,11 @@ def test_an_own_address_is_found_under_every_name(url: str, listening: tuple[str
     ],
 )
 def test_somebody_elses_address_is_none(url: str, listening: tuple[str, int]) -> None:
-    assert own_address(url, [listening], PUBLIC) is None
+    assert matching_own_address(url, [listening], PUBLIC) is None
 
 
 def test_the_public_address_is_an_own_one() -> None:
-    assert own_address("https://Images.example.com:443/v1", [], PUBLIC) == f"pictures.public_url, {PUBLIC}"
+    assert matching_own_address("https://Images.example.com:443/v1", [], PUBLIC) == f"pictures.public_url, {PUBLIC}"
 
 
 FILE = """\
@@ -68,7 +71,7 @@ def test_the_file_or_the_variable_is_named(tmp_path: Path) -> None:
     file, variable = tmp_path / "gateway.yaml", {"OPENAI_BASE_URL": "http://localhost:9090/v1"}
     for environment, place in (({}, f"{file}: $.backends.openai.base_url"), (variable, "OPENAI_BASE_URL")):
         with pytest.raises(SettingsError) as refused:
-            refuse_own_addresses(
+            check_no_self_call(
                 settings(tmp_path, **environment), file, environment, [("127.0.0.1", 8080), ("127.0.0.1", 9090)]
             )
         assert str(refused.value).startswith(f"{place}: http://")
@@ -77,7 +80,7 @@ def test_the_file_or_the_variable_is_named(tmp_path: Path) -> None:
 
 def test_a_backend_that_is_off_may_be_anywhere(tmp_path: Path) -> None:
     off = settings(tmp_path, OPENAI_API_KEY="")
-    refuse_own_addresses(off, tmp_path / "gateway.yaml", {}, [("127.0.0.1", 8080)])
+    check_no_self_call(off, tmp_path / "gateway.yaml", {}, [("127.0.0.1", 8080)])
 
 
 def test_a_key_of_a_gateway_is_for_a_gateway(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """Leaving a part alone after it failed."""
 
-from service.adapters.pause import Pause
+from service.adapters.cooldown import Cooldown
 
 
 def test_nobody_asks_until_the_pause_is_over_and_then_one() -> None:
     now = 100.0
-    pause = Pause(1.0, lambda: now)
+    pause = Cooldown(1.0, lambda: now)
     assert not pause.is_on()
     pause.begin()
     assert pause.is_on()
@@ -19,7 +19,7 @@ def test_nobody_asks_until_the_pause_is_over_and_then_one() -> None:
 
 def test_a_second_failure_is_a_second_pause() -> None:
     now = 100.0
-    pause = Pause(1.0, lambda: now)
+    pause = Cooldown(1.0, lambda: now)
     pause.begin()
     now += 1
     assert not pause.is_on()

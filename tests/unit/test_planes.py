@@ -7,8 +7,8 @@ from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from service.api.application import DATA_PLANE, OPERATORS_PLANE, Plane, routes
-from service.api.planes import Planes
+from service.api.application import ADMIN_ROUTES, DATA_ROUTES, AppKind, routes
+from service.api.planes import SplitByPort
 
 HTTP = {"type": "http", "headers": [(b"host", b"x:8081")], "path": "/admin/v1", "client": ("10.0.0.1", 8081)}
 
@@ -38,10 +38,10 @@ async def test_the_start_and_the_end_are_the_callers_applications() -> None:
 
 def test_no_handler_of_a_plane_goes_by_without_its_key() -> None:
     """What a handler or a router in between did before a request would be done instead of asking for the key."""
-    keyed = [each for plane in Plane for each in routes(plane) if isinstance(each, Router)]
+    keyed = [each for plane in AppKind for each in routes(plane) if isinstance(each, Router)]
     assert all(router.before_request for router in keyed)
-    handlers = [handler for handler in (*DATA_PLANE, *OPERATORS_PLANE) if isinstance(handler, HTTPRouteHandler)]
-    assert len(handlers) == len(DATA_PLANE) + len(OPERATORS_PLANE)
+    handlers = [handler for handler in (*DATA_ROUTES, *ADMIN_ROUTES) if isinstance(handler, HTTPRouteHandler)]
+    assert len(handlers) == len(DATA_ROUTES) + len(ADMIN_ROUTES)
     assert not [handler for handler in handlers if handler.before_request]
 
 
@@ -56,5 +56,5 @@ async def asked(scope: Any) -> list[str]:
 
         return app
 
-    await Planes(application("callers"), application("admin"), 8081)(scope, nothing, nothing)
+    await SplitByPort(application("callers"), application("admin"), 8081)(scope, nothing, nothing)
     return told

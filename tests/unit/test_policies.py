@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 
 from service.domain.catalog import Model, Policy
-from service.domain.images import Size, Spec
+from service.domain.image_spec import Size, Spec
 from service.domain.pricing import Price, TokenRates
-from service.domain.routing import Plan, candidates, drawn, lot, ordered, previews, worst_price
+from service.domain.routing import (
+    Plan,
+    find_candidates,
+    max_price,
+    order_plans,
+    preview_count,
+    request_hash,
+    weighted_order,
+)
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import SQUARE, TODAY, caller, catalog, model, price, purchase, route, spec
+from tests.fakes.builders import SQUARE, TODAY, build_generation, caller, catalog, model, price, route, spec
 from tests.fakes.gateway import images_from
 from tests.fakes.models_yaml import reading
 
@@ -20,7 +28,7 @@ BACKENDS = {"alpha", "beta", "gamma"}
 
 
 def order(wish: Spec, asked: Model, number: int = 0, partials: int = 0) -> list[str]:
-    plans = ordered(candidates(wish, asked, BACKENDS, TODAY).plans, wish, asked, number, partials)
+    plans = order_plans(find_candidates(wish, asked, BACKENDS, TODAY).plans, wish, asked, number, partials)
     return [each.route.backend for each in plans]
 
 
@@ -45,12 +53,12 @@ def test_priority_is_the_order_of_the_catalog(names: Sequence[str]) -> None:
     ],
 )
 def test_lots_fall_exactly_as_the_weights_say(weights: tuple[int, ...], firsts: dict[int, int]) -> None:
-    assert Counter(drawn(weights, number)[0] for number in range(sum(weights))) == firsts
+    assert Counter(weighted_order(weights, number)[0] for number in range(sum(weights))) == firsts
 
 
 def test_the_rest_is_drawn_by_its_weights_as_well() -> None:
     """60 numbers are a whole round of the totals 6, then 5, 4 or 3."""
-    orders = Counter(drawn((1, 2, 3), number) for number in range(6 * 60))
+    orders = Counter(weighted_order((1, 2, 3), number) for number in range(6 * 60))
 
     assert orders == {
         (0, 1, 2): 60 * 2 / 5,
@@ -68,15 +76,15 @@ def test_the_rest_is_drawn_by_its_weights_as_well() -> None:
 )
 def test_what_has_no_weight_comes_last_as_it_stands(weights: tuple[int, ...], last: tuple[int, ...]) -> None:
     for number in (*range(20), 2**256 - 1):
-        places = drawn(weights, number)
+        places = weighted_order(weights, number)
         assert sorted(places) == list(range(len(weights)))
         assert places[len(weights) - len(last) :] == last
 
 
 def test_a_request_has_one_lot_and_requests_have_many() -> None:
-    assert lot("req_1") == lot("req_1")
-    assert lot("req_1") < 2**256
-    firsts = Counter(drawn((3, 1), lot(f"req_{number}"))[0] for number in range(4000))
+    assert request_hash("req_1") == request_hash("req_1")
+    assert request_hash("req_1") < 2**256
+    firsts = Counter(weighted_order((3, 1), request_hash(f"req_{number}"))[0] for number in range(4000))
     assert firsts == {0: 2983, 1: 1017}
 
 
@@ -163,7 +171,7 @@ async def test_cheapest_switches_backends_between_tiers_where_prices_cross(
     """By tokens a square costs $0.006 in low and $0.053 in medium; flat it is $0.02."""
     known = reading(tmp_path, CROSSING)
     drawn = [f"picture {number}" for number in range(wish.n)]
-    backends = {name: FakeBackend(purchase(*drawn)) for name in ("alpha", "beta")}
+    backends = {name: FakeBackend(build_generation(*drawn)) for name in ("alpha", "beta")}
 
     made = await images_from(backends)(wish, caller(), known)
 
@@ -174,14 +182,12 @@ async def test_cheapest_switches_backends_between_tiers_where_prices_cross(
 def test_the_order_of_cheapest_is_that_of_the_quotes(tmp_path: Path) -> None:
     painter = reading(tmp_path, CROSSING).models["painter"]
     wish = spec(tier="low", size=SQUARE)
-    alpha, beta = candidates(wish, painter, BACKENDS, TODAY).plans
+    alpha, beta = find_candidates(wish, painter, BACKENDS, TODAY).plans
 
-    assert worst_price(wish, painter, alpha, 0) < worst_price(wish, painter, beta, 0) == 20_000_000
+    assert max_price(wish, painter, alpha, 0) < max_price(wish, painter, beta, 0) == 20_000_000
     assert order(wish, painter, partials=0) == ["alpha", "beta"]
-    assert worst_price(wish, painter, alpha, 3) == worst_price(wish, painter, alpha, 0) + 300 * 30_000
-    assert worst_price(spec(tier="low", size=SQUARE, n=2), painter, alpha, 3) == 2 * worst_price(
-        wish, painter, alpha, 0
-    )
+    assert max_price(wish, painter, alpha, 3) == max_price(wish, painter, alpha, 0) + 300 * 30_000
+    assert max_price(spec(tier="low", size=SQUARE, n=2), painter, alpha, 3) == 2 * max_price(wish, painter, alpha, 0)
 
 
 def test_previews_that_would_have_to_be_paid_for_count(tmp_path: Path) -> None:
@@ -194,12 +200,12 @@ def test_previews_that_would_have_to_be_paid_for_count(tmp_path: Path) -> None:
 
 def test_only_one_picture_that_is_not_developed_has_previews() -> None:
     native, developed = route(), route(formats=frozenset({"png"}), carries=frozenset())
-    (one,) = candidates(spec(), model(routes=(native,)), BACKENDS, TODAY).plans
-    (webp,) = candidates(spec(output_format="webp"), model(routes=(developed,)), BACKENDS, TODAY).plans
+    (one,) = find_candidates(spec(), model(routes=(native,)), BACKENDS, TODAY).plans
+    (webp,) = find_candidates(spec(output_format="webp"), model(routes=(developed,)), BACKENDS, TODAY).plans
 
-    assert previews(spec(), one, 3) == 3
-    assert previews(spec(n=2), one, 3) == 0
-    assert previews(spec(output_format="webp"), webp, 3) == 0
+    assert preview_count(spec(), one, 3) == 3
+    assert preview_count(spec(n=2), one, 3) == 0
+    assert preview_count(spec(output_format="webp"), webp, 3) == 0
 
 
 @pytest.mark.parametrize(
@@ -211,8 +217,8 @@ def test_only_one_picture_that_is_not_developed_has_previews() -> None:
     ],
 )
 def test_the_sandbox_has_previews_of_models_whose_vendor_has_them(paid: Price, shown: int) -> None:
-    assert previews(spec(), Plan(route=route(backend="sandbox"), price=paid), 3) == shown
-    assert previews(spec(), Plan(route=route(backend="alpha"), price=paid), 3) == 3
+    assert preview_count(spec(), Plan(route=route(backend="sandbox"), price=paid), 3) == shown
+    assert preview_count(spec(), Plan(route=route(backend="alpha"), price=paid), 3) == 3
 
 
 def test_a_policy_changes_with_the_file(tmp_path: Path) -> None:
@@ -227,10 +233,10 @@ def test_a_policy_changes_with_the_file(tmp_path: Path) -> None:
 async def test_a_weighted_model_is_served_by_whom_the_lot_of_the_request_names() -> None:
     routes = (route(backend="alpha", weight=3), route(backend="beta"))
     known = catalog(model(routes=routes, policy=Policy.WEIGHTED))
-    backends = {name: FakeBackend(*[purchase()] * 40) for name in ("alpha", "beta")}
+    backends = {name: FakeBackend(*[build_generation()] * 40) for name in ("alpha", "beta")}
     ids = [f"req_{number}" for number in range(40)]
 
     served = [(await images_from(backends)(spec(), caller(request_id=each), known)).result.backend for each in ids]
 
-    assert served == [("alpha", "beta")[drawn((3, 1), lot(each))[0]] for each in ids]
+    assert served == [("alpha", "beta")[weighted_order((3, 1), request_hash(each))[0]] for each in ids]
     assert set(served) == {"alpha", "beta"}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.catalog import Catalog
-from service.domain.images import Size
-from service.domain.pricing import Price, TokenRates, Tokens, grid_bound, grid_tokens, in_force
+from service.domain.image_spec import Size
+from service.domain.pricing import Price, TokenRates, Tokens, current_price, grid_bound, grid_tokens
 from service.settings.models import read_catalog
 from tests.fakes.builders import SQUARE, TODAY, price
 
@@ -53,7 +53,7 @@ def shipped() -> Catalog:
 def openai_price(catalog: Catalog, name: str) -> tuple[TokenRates, Tokens]:
     """Rates and tokens of a model's way to OpenAI, as of today."""
     found = next(route for route in catalog.find(name, TODAY).routes if route.backend == "openai")
-    current = in_force(found.prices, TODAY)
+    current = current_price(found.prices, TODAY)
     assert current is not None
     assert current.rates is not None
     return current.rates, current.tokens
@@ -280,10 +280,10 @@ VERSIONS = (price(version="june", effective=JUNE), price(version="january", effe
 )
 @pytest.mark.parametrize("versions", [VERSIONS, VERSIONS[::-1]])
 def test_the_latest_version_in_effect_counts(day: date, version: str | None, versions: tuple[Price, ...]) -> None:
-    found = in_force(versions, day)
+    found = current_price(versions, day)
 
     assert (found and found.version) == version
 
 
 def test_without_versions_there_is_no_price() -> None:
-    assert in_force((), TODAY) is None
+    assert current_price((), TODAY) is None

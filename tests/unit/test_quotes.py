@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.catalog import SizeAs, SizeRule
-from service.domain.images import Size, Spec
+from service.domain.generation import Generation, Usage
+from service.domain.image_spec import Size, Spec
 from service.domain.ledger import Basis
-from service.domain.outcomes import Purchase, Usage
 from service.domain.pricing import Price, TokenRates, Tokens
-from service.domain.quotes import MOST_FRAMES, TEXT_OVERHEAD, Charge, cost, quote
-from service.domain.routing import candidates, orders
-from tests.fakes.builders import FREE, SQUARE, TODAY, edit, model, price, purchase, route, spec, upload
+from service.domain.quotes import MAX_FRAMES, TEXT_OVERHEAD, Charge, cost, quote
+from service.domain.routing import find_candidates, upstream_specs
+from tests.fakes.builders import FREE, SQUARE, TODAY, build_generation, edit, model, price, route, spec, upload
 
 WIDE = Size(1536, 1024)
 CLASSIC = SizeRule(choices=(SQUARE, WIDE))
@@ -39,7 +39,7 @@ def quoted(wish: Spec, paid: Price = BY_GRID, **changes: Any) -> int:
     return quote(wish, PAINTER, replace(WAY, **changes), paid)
 
 
-def charged(wish: Spec, bought: Purchase, paid: Price = BY_GRID, **changes: Any) -> Charge:
+def charged(wish: Spec, bought: Generation, paid: Price = BY_GRID, **changes: Any) -> Charge:
     return cost(wish, PAINTER, replace(WAY, **changes), paid, bought)
 
 
@@ -65,7 +65,7 @@ def text_of(wish: Spec) -> int:
 def test_every_kind_of_token_has_its_rate(usage: Usage, nano: int) -> None:
     paid = replace(BY_GRID, rates=WRITING)
 
-    assert charged(spec(), purchase(usage=usage), paid) == Charge(nano=nano, basis=Basis.USAGE)
+    assert charged(spec(), build_generation(usage=usage), paid) == Charge(nano=nano, basis=Basis.USAGE)
 
 
 def test_usage_of_several_orders_keeps_what_was_cached() -> None:
@@ -106,7 +106,7 @@ def test_half_a_surrogate_pair_is_text_too() -> None:
         ({"tier": None, "size": None}, 23_719),
         ({"tier": "low", "size": SQUARE, "output_format": "svg"}, 7024),
         ({"tier": "low", "size": SQUARE, "output_format": "gif", "frame_count": 2}, 2 * 196),
-        ({"tier": "low", "size": SQUARE, "output_format": "gif"}, MOST_FRAMES * 196),
+        ({"tier": "low", "size": SQUARE, "output_format": "gif"}, MAX_FRAMES * 196),
         ({"tier": "low", "size": None, "output_format": "gif", "frame_count": 3}, 3 * 659),
         ({"tier": "low", "size": Size(3072, 1024), "output_format": "gif", "frame_count": 2}, 2 * 330),
     ],
@@ -176,10 +176,12 @@ def test_a_route_that_hands_on_a_mere_ratio_is_quoted_at_its_largest_size() -> N
     by_ratio = {"size_as": SizeAs.ASPECT_RATIO}
 
     assert quoted(small, BY_AREA, **by_ratio) == quoted(spec(), BY_AREA)
-    assert charged(small, purchase(size=None), BY_AREA, **by_ratio) == Charge(
+    assert charged(small, build_generation(size=None), BY_AREA, **by_ratio) == Charge(
         nano=quoted(spec(), BY_AREA), basis=Basis.ESTIMATED
     )
-    assert charged(small, purchase(size=SQUARE), BY_AREA, **by_ratio) == Charge(nano=31_457_280, basis=Basis.TABLE)
+    assert charged(small, build_generation(size=SQUARE), BY_AREA, **by_ratio) == Charge(
+        nano=31_457_280, basis=Basis.TABLE
+    )
 
 
 def test_pictures_at_a_fixed_price_cost_that() -> None:
@@ -193,9 +195,9 @@ def test_pictures_at_a_fixed_price_cost_that() -> None:
 def test_a_fixed_price_is_booked_for_every_picture_that_came() -> None:
     wish = spec(n=4)
 
-    assert charged(wish, purchase("a", "b"), BY_PICTURE) == Charge(nano=106_000_000, basis=Basis.TABLE)
-    assert charged(wish, purchase("a", size=None), BY_PICTURE) == Charge(nano=53_000_000, basis=Basis.TABLE)
-    assert charged(wish, purchase("a"), replace(BY_PICTURE, approximate=True)).basis is Basis.ESTIMATED
+    assert charged(wish, build_generation("a", "b"), BY_PICTURE) == Charge(nano=106_000_000, basis=Basis.TABLE)
+    assert charged(wish, build_generation("a", size=None), BY_PICTURE) == Charge(nano=53_000_000, basis=Basis.TABLE)
+    assert charged(wish, build_generation("a"), replace(BY_PICTURE, approximate=True)).basis is Basis.ESTIMATED
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_a_fixed_price_is_booked_for_every_picture_that_came() -> None:
 def test_areas_are_booked_at_the_size_that_was_drawn(
     asked: Size | None, drawn: Size | None, nano: int, basis: Basis
 ) -> None:
-    assert charged(spec(size=asked), purchase(size=drawn), BY_AREA) == Charge(nano=nano, basis=basis)
+    assert charged(spec(size=asked), build_generation(size=drawn), BY_AREA) == Charge(nano=nano, basis=basis)
 
 
 @pytest.mark.parametrize("usage", [None, Usage(), Usage(text_in=40)])
@@ -229,20 +231,20 @@ def test_without_a_count_tokens_are_estimated_and_never_none(
     wish = edit(prompt="a red fox", n=4, **asked)
     run = 3 * 5_000 + 2_200 * 8_000 + tokens * 30_000
 
-    found = charged(wish, purchase("a", "b", usage=usage, **drawn))
+    found = charged(wish, build_generation("a", "b", usage=usage, **drawn))
 
     assert found == Charge(nano=2 * run, basis=Basis.ESTIMATED)
 
 
 def test_a_vendor_that_counts_only_text_has_counted() -> None:
-    assert charged(spec(), purchase(usage=Usage(text_out=1)), BY_TABLE).basis is Basis.USAGE
+    assert charged(spec(), build_generation(usage=Usage(text_out=1)), BY_TABLE).basis is Basis.USAGE
 
 
 @pytest.mark.parametrize(("tokens", "covered"), [(1_000, True), (1_000_000, False)])
 def test_an_svg_whose_author_was_paid_is_booked_at_no_less_than_the_quote(tokens: int, covered: bool) -> None:
     wish = spec(output_format="svg", size=SQUARE)
     usage = Usage(text_in=1, image_out=tokens)
-    written = purchase(usage=usage, svg_usage={"model": "author", "total_tokens": 9})
+    written = build_generation(usage=usage, svg_usage={"model": "author", "total_tokens": 9})
 
     found = charged(wish, written)
 
@@ -292,7 +294,7 @@ def test_no_count_within_the_physical_bounds_costs_more_than_the_quote(
         image_out=wish.n * (frames * drawn + 100 * chance.draw(st.integers(0, partials))),
     )
 
-    found = charged(wish, purchase(usage=usage))
+    found = charged(wish, build_generation(usage=usage))
 
     assert found.nano <= quote(wish, PAINTER, WAY, BY_GRID, partials)
 
@@ -302,7 +304,7 @@ def test_no_estimate_is_above_the_quote_or_nothing(
     wish: Spec, paid: Price, tier: str | None, size: Size | None, chance: st.DataObject
 ) -> None:
     count = chance.draw(st.integers(1, wish.n))
-    bought = purchase(*["fox"] * count, tier=wish.tier or tier, size=wish.size or size)
+    bought = build_generation(*["fox"] * count, tier=wish.tier or tier, size=wish.size or size)
 
     assert 0 < charged(wish, bought, paid).nano <= quoted(wish, paid)
 
@@ -336,7 +338,7 @@ def test_a_quote_grows_with_everything_that_is_asked_for(wish: Spec, paid: Price
 @given(wish=WISHES, most=st.integers(1, 10))
 def test_orders_side_by_side_are_quoted_at_what_the_request_is(wish: Spec, most: int) -> None:
     painter = replace(PAINTER, routes=(route(prices=(BY_GRID,), max_n=most),))
-    (plan,) = candidates(wish, painter, {"alpha"}, TODAY).plans
-    parts = [quote(order, painter, plan.route, plan.price) for order in orders(wish, plan)]
+    (plan,) = find_candidates(wish, painter, {"alpha"}, TODAY).plans
+    parts = [quote(order, painter, plan.route, plan.price) for order in upstream_specs(wish, plan)]
 
     assert sum(parts) == quote(wish, painter, plan.route, plan.price)

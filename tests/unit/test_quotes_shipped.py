@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.adapters.backends.sandbox import SIZE, count, resolve_tier
+from service.adapters.backends.sandbox.backend import DEFAULT_SIZE, count_tokens, resolve_tier
 from service.domain.catalog import Catalog, Model, Route
-from service.domain.images import Size, Spec
+from service.domain.generation import Generation, Usage
+from service.domain.image_spec import Size, Spec
 from service.domain.ledger import Basis
-from service.domain.outcomes import Purchase, Usage
-from service.domain.pricing import Price, in_force
+from service.domain.pricing import Price, current_price
 from service.domain.quotes import Charge, cost, quote
 from service.domain.routing import SANDBOX
 from service.settings.models import read_catalog
-from service.usecases.requests import UpstreamRequest
-from tests.fakes.builders import FREE, SQUARE, TODAY, edit, purchase, spec, upload
+from service.usecases.ports.requests import UpstreamRequest
+from tests.fakes.builders import FREE, SQUARE, TODAY, build_generation, edit, spec, upload
 from tests.support.profiles import examples
 
 SHIPPED = read_catalog(Path(__file__).parents[2] / "config" / "models.yaml", TODAY)
@@ -26,7 +26,7 @@ SHIPPED = read_catalog(Path(__file__).parents[2] / "config" / "models.yaml", TOD
 def shipped(name: str, backend: str = "openai", catalog: Catalog = SHIPPED) -> tuple[Model, Route, Price]:
     found = catalog.find(name, TODAY)
     way = next(route for route in found.routes if route.backend == backend)
-    current = in_force(way.prices, TODAY)
+    current = current_price(way.prices, TODAY)
     assert current is not None
     return found, way, current
 
@@ -38,34 +38,34 @@ def shipped(name: str, backend: str = "openai", catalog: Catalog = SHIPPED) -> t
             "gpt-image-2",
             "openai",
             spec(tier="medium", size=SQUARE),
-            purchase(usage=Usage(text_in=40, image_out=1756)),
+            build_generation(usage=Usage(text_in=40, image_out=1756)),
             Charge(nano=52_880_000, basis=Basis.USAGE),
         ),
         (
             "gpt-image-2",
             "openai",
             edit(tier="high", size=Size(3840, 2160), prompt="p" * 900),
-            purchase(usage=Usage(text_in=228, image_in=1450, image_out=13_342), tier="high"),
+            build_generation(usage=Usage(text_in=228, image_in=1450, image_out=13_342), tier="high"),
             Charge(nano=413_000_000, basis=Basis.USAGE),
         ),
         (
             "gpt-image-2.5-flare",
             "openai",
             edit(upload(), upload(b"other"), tier="high", size=Size(1024, 1536), prompt="p" * 240),
-            purchase(usage=Usage(text_in=60, image_in=2900, image_out=1372 + 200)),
+            build_generation(usage=Usage(text_in=60, image_in=2900, image_out=1372 + 200)),
             Charge(nano=70_660_000, basis=Basis.USAGE),
         ),
         (
             "gpt-image-2",
             "together",
             spec(size=SQUARE),
-            purchase(usage=None),
+            build_generation(usage=None),
             Charge(nano=53_000_000, basis=Basis.ESTIMATED),
         ),
     ],
 )
 def test_worked_examples_come_out_to_the_nano_dollar(
-    name: str, backend: str, wish: Spec, bought: Purchase, charge: Charge
+    name: str, backend: str, wish: Spec, bought: Generation, charge: Charge
 ) -> None:
     known = shipped(name, backend)
 
@@ -94,10 +94,10 @@ def test_what_the_sandbox_counts_is_never_above_the_quote(name: str, wish: Spec,
     tier, size = chance.draw(st.sampled_from([None, *found.tiers])), chance.draw(st.one_of(st.none(), sizes))
     wish = replace(wish, model=name, tier=tier, size=size)
     order = UpstreamRequest(spec=wish, route=way, price=current, request_id="req_1")
-    drawn = size or SIZE
-    usage = count(order, drawn, resolve_tier(order, drawn))
+    drawn = size or DEFAULT_SIZE
+    usage = count_tokens(order, drawn, resolve_tier(order, drawn))
 
-    booked = cost(wish, found, way, current, purchase(usage=usage, tier=tier, size=drawn))
+    booked = cost(wish, found, way, current, build_generation(usage=usage, tier=tier, size=drawn))
 
     assert usage is not None
     assert booked.basis is Basis.USAGE
@@ -111,7 +111,7 @@ def test_every_route_of_the_shipped_file_can_be_quoted_and_booked(name: str) -> 
         for current in way.prices:
             wish = spec(n=min(2, way.max_n))
             held = quote(wish, found, way, current)
-            booked = cost(wish, found, way, current, purchase(*["fox"] * wish.n, size=SQUARE))
+            booked = cost(wish, found, way, current, build_generation(*["fox"] * wish.n, size=SQUARE))
 
             assert 0 < booked.nano <= held
             assert held < 30_000_000_000

@@ -8,14 +8,14 @@ import pytest
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HoldState
 from service.domain.limits import TEAM, Limit, Measure
-from service.usecases.accounts import Recount
-from service.usecases.hold_money import Held, HoldMoney
-from service.usecases.keep_books import Pace
-from service.usecases.recounts import ALIVE_SECONDS, Recounts
-from tests.fakes.books import FakeBooks
-from tests.fakes.builders import accounts
+from service.usecases.money.hold_quota import Hold, HoldQuota
+from service.usecases.money.recount_reports import ALIVE_SECONDS, RecountReports
+from service.usecases.money.settlement import Intervals
+from service.usecases.ports.replica_registry import Recount
+from tests.fakes.builders import build_money
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.replicas import FakeReplicas
+from tests.fakes.quota_store import FakeQuotaStore
+from tests.fakes.replica_registry import FakeReplicaRegistry
 from tests.support.ledgers import CENT, FakeStore, Stage
 
 DAY = Limit(TEAM, Measure.DAY, 50 * CENT)
@@ -26,14 +26,14 @@ class Site:
     """Two replicas on one store, one database and one clock. While one waits, the others in `awake` go on."""
 
     def __init__(self) -> None:
-        self.ledger, self.books, self.replicas = FakeLedger(counted=True), FakeBooks(), FakeReplicas()
+        self.ledger, self.books, self.replicas = FakeQuotaStore(counted=True), FakeLedger(), FakeReplicaRegistry()
         self.stage = Stage(FakeStore(self.ledger), "search", self.ledger)
         self.one, self.other = (self.replica(name) for name in ("one", "other"))
-        self.awake: list[HoldMoney] = [self.one, self.other]
-        self.open: list[AbstractAsyncContextManager[Held]] = []  # what nobody refers to is ended
+        self.awake: list[HoldQuota] = [self.one, self.other]
+        self.open: list[AbstractAsyncContextManager[Hold]] = []  # what nobody refers to is ended
 
-    def replica(self, name: str) -> HoldMoney:
-        money = accounts(self.ledger, self.books, pace=Pace(), replicas=self.replicas, name=name)
+    def replica(self, name: str) -> HoldQuota:
+        money = build_money(self.ledger, self.books, pace=Intervals(), replicas=self.replicas, name=name)
         money.recounts.elapsed = lambda: self.replicas.now
         money.recounts.sleep = self.go_on
         return money
@@ -49,7 +49,7 @@ class Site:
             await money.recounts.beat()
         await self.go_on(ALIVE_SECONDS)
 
-    async def buy(self, money: HoldMoney) -> None:
+    async def buy(self, money: HoldQuota) -> None:
         """Hold 20 cents, and leave the hold open."""
         holding = money("search", [self.stage.claim()], [DAY], SENT)
         self.open.append(holding)
@@ -101,7 +101,7 @@ async def test_nobody_is_admitted_while_a_report_is_missing(site: Site) -> None:
     await site.buy(site.one)
     site.ledger.forget()
 
-    site.one.keep.ledger = unreachable = FakeLedger()
+    site.one.keep.ledger = unreachable = FakeQuotaStore()
     unreachable.down = True
     with pytest.raises(StateUnavailable, match="other replicas have not reported"):
         await site.buy(site.other)
@@ -144,7 +144,7 @@ async def test_after_the_database_was_away_others_are_given_time_to_show_themsel
         await rebuilding
 
 
-class LateAnswer(FakeLedger):
+class LateAnswer(FakeQuotaStore):
     """Answers a hold only when it is allowed to."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class LateAnswer(FakeLedger):
 async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
     ledger = LateAnswer()
     stage = Stage(FakeStore(ledger), "search", ledger)
-    money = accounts(ledger, FakeBooks())
+    money = build_money(ledger, FakeLedger())
     ledger.late = True
     block = money("search", [stage.claim()], [DAY], SENT)
     holding = asyncio.create_task(block.__aenter__())
@@ -180,8 +180,8 @@ async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
 
 
 async def test_a_store_of_ones_own_asks_nobody() -> None:
-    money = accounts()
-    recounts: Recounts = money.recounts
+    money = build_money()
+    recounts: RecountReports = money.recounts
     await recounts.beat()
     assert not await recounts.gather(Recount(team="search", life="1"))
     await recounts.finish(Recount(team="search", life="1"))

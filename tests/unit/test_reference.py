@@ -11,20 +11,20 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from service.commands.program import app
-from service.commands.reference import document, schema_text
-from service.settings.environment import TABLES
-from service.settings.files import read_yaml
+from service.commands.cli import app
+from service.commands.settings_reference import build_page, render_schema
+from service.settings.docs_and_schema import FILES, SettingRow, build_schema, setting_rows
+from service.settings.environment_variables import TABLES
 from service.settings.gateway import read_gateway
-from service.settings.reference import FILES, Row, rows, schema_of
+from service.settings.yaml_file import read_yaml
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
 NAMED = {name for _, table in TABLES for names in table for name in names.split(", ")}
-EVERY = {name: [*rows(schema_of(kind, name))] for name, kind in FILES.items()}
+EVERY = {name: [*setting_rows(build_schema(kind, name))] for name, kind in FILES.items()}
 
 
-def row(file: str, path: str) -> Row:
+def row(file: str, path: str) -> SettingRow:
     (found,) = (each for each in EVERY[file] if each.path == path)
     return found
 
@@ -39,10 +39,10 @@ def plain(value: Any) -> Any:
 
 
 def test_the_page_and_the_schemas_are_what_the_structs_say() -> None:
-    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == document(), "run `make configuration`"
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == build_page(), "run `make configuration`"
     for name in FILES:
         file = CONFIG / "schemas" / f"{name}.schema.json"
-        assert file.read_text("utf-8") == schema_text(name), "run `make configuration`"
+        assert file.read_text("utf-8") == render_schema(name), "run `make configuration`"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -77,7 +77,7 @@ def test_a_key_is_told_in_words(file: str, path: str, kind: str, default: str | 
 @pytest.mark.parametrize("name", FILES)
 def test_the_shipped_files_are_right_by_their_schemas_and_name_them(name: str) -> None:
     file = CONFIG / f"{name}.yaml"
-    jsonschema.Draft202012Validator(schema_of(FILES[name], name)).validate(plain(read_yaml(file)))
+    jsonschema.Draft202012Validator(build_schema(FILES[name], name)).validate(plain(read_yaml(file)))
 
     first = file.read_text("utf-8").partition("\n")[0]
     assert first == f"# yaml-language-server: $schema=schemas/{name}.schema.json"
@@ -95,7 +95,7 @@ def test_the_shipped_files_are_right_by_their_schemas_and_name_them(name: str) -
     ],
 )
 def test_a_schema_finds_what_a_start_would_refuse(name: str, wrong: object) -> None:
-    assert not jsonschema.Draft202012Validator(schema_of(FILES[name], name)).is_valid(wrong)
+    assert not jsonschema.Draft202012Validator(build_schema(FILES[name], name)).is_valid(wrong)
 
 
 class Watched(dict[str, str]):
@@ -149,7 +149,7 @@ def test_every_variable_that_is_read_straight_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "printed"),
-    [(["reference"], document()), (["schema", "teams"], schema_text("teams"))],
+    [(["reference"], build_page()), (["schema", "teams"], render_schema("teams"))],
     ids=["reference", "schema"],
 )
 def test_the_commands_print_it(arguments: list[str], printed: str) -> None:

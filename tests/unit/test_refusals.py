@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.domain.ledger import Claim
-from service.domain.limits import TEAM, Limit, Measure, Standing
-from service.domain.refusals import SECOND, dollars, find_refusal, refusal, window_ends
+from service.domain.ledger import HoldRequest
+from service.domain.limit_errors import SECOND, build_limit_error, find_refusal, format_dollars, window_end
+from service.domain.limits import TEAM, Limit, LimitStatus, Measure
 from tests.fakes.builders import NOW, entry
 
 CENT = 10_000_000
@@ -115,8 +115,8 @@ NOON = at("2026-11-21T12:00:00")
 def test_a_refusal_names_the_limit_and_the_way_out(
     limit: Limit, used: int, wait: float | None, asked: int, words: str
 ) -> None:
-    standing = Standing(limit=limit, used=used, resets_in=1, wait=wait)
-    error = refusal("search", standing, asked, NOON)
+    standing = LimitStatus(limit=limit, used=used, resets_in=1, wait=wait)
+    error = build_limit_error("search", standing, asked, NOON)
     assert error.message == words
     assert error.standing is standing
 
@@ -133,7 +133,7 @@ def test_a_refusal_names_the_limit_and_the_way_out(
     ],
 )
 def test_windows_end_by_the_utc_calendar(measure: Measure, now: str, end: str) -> None:
-    assert window_ends(measure, at(now)) == at(end)
+    assert window_end(measure, at(now)) == at(end)
 
 
 @pytest.mark.parametrize(
@@ -141,16 +141,16 @@ def test_windows_end_by_the_utc_calendar(measure: Measure, now: str, end: str) -
     [(0, "$0.00"), (1, "$0.000000001"), (25_000, "$0.000025"), (413_000_000, "$0.413"), (10**15, "$1000000.00")],
 )
 def test_dollars_are_written_to_the_last_digit(nanos: int, text: str) -> None:
-    assert dollars(nanos) == text
+    assert format_dollars(nanos) == text
 
 
-def claimed_in(*scopes: str) -> Claim:
+def claimed_in(*scopes: str) -> HoldRequest:
     """A claim of a cent and one image."""
-    return Claim(hold_id="a", quote=10_000_000, images=1, scopes=scopes, entry=entry())
+    return HoldRequest(hold_id="a", quote=10_000_000, images=1, scopes=scopes, entry=entry())
 
 
-def state(measure: Measure, most: int, used: int, *, resets: float = 7.0, scope: str = TEAM) -> Standing:
-    return Standing(limit=Limit(scope, measure, most), used=used, resets_in=resets)
+def state(measure: Measure, most: int, used: int, *, resets: float = 7.0, scope: str = TEAM) -> LimitStatus:
+    return LimitStatus(limit=Limit(scope, measure, most), used=used, resets_in=resets)
 
 
 def test_limits_with_room_refuse_nothing() -> None:

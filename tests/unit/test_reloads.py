@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.reloads import Usable, lockout, usable
-from service.domain.teams import Key, Team
+from service.domain.config_lockout import UsableConfig, find_lockout, find_usable
+from service.domain.team_access import Key, Team
 from tests.fakes.builders import KEY, NOW, catalog, model, route
 
 ON = frozenset({"alpha"})
 
 
-def have(teams: str = "a b", keys: str = "1 2", models: str = "x y") -> Usable:
-    return Usable(teams=frozenset(teams.split()), keys=frozenset(keys.split()), models=frozenset(models.split()))
+def have(teams: str = "a b", keys: str = "1 2", models: str = "x y") -> UsableConfig:
+    return UsableConfig(teams=frozenset(teams.split()), keys=frozenset(keys.split()), models=frozenset(models.split()))
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def have(teams: str = "a b", keys: str = "1 2", models: str = "x y") -> Usable:
         (have(models="z"), "leaves none of the 2 models"),
     ],
 )
-def test_a_change_that_locks_every_caller_out_is_refused(after: Usable, reason: str) -> None:
-    said = lockout(have(), after)
+def test_a_change_that_locks_every_caller_out_is_refused(after: UsableConfig, reason: str) -> None:
+    said = find_lockout(have(), after)
 
     assert said is not None
     assert reason in said
@@ -39,19 +39,19 @@ def test_a_change_that_locks_every_caller_out_is_refused(after: Usable, reason: 
 
 
 @pytest.mark.parametrize("after", [have(), have(teams="b c"), have(keys="2"), have(models="y z")])
-def test_a_change_that_leaves_one_of_each_is_taken(after: Usable) -> None:
-    assert lockout(have(), after) is None
+def test_a_change_that_leaves_one_of_each_is_taken(after: UsableConfig) -> None:
+    assert find_lockout(have(), after) is None
 
 
 def test_the_only_one_may_be_replaced_but_not_taken_away() -> None:
     before = have("a", "1", "x")
 
-    assert lockout(before, have("b", "2", "y")) is None
-    assert lockout(before, have("b", "", "y")) is not None
+    assert find_lockout(before, have("b", "2", "y")) is None
+    assert find_lockout(before, have("b", "", "y")) is not None
 
 
 def test_where_nothing_was_nothing_can_be_lost() -> None:
-    assert lockout(have("a b", "", ""), have("a", "", "")) is None
+    assert find_lockout(have("a b", "", ""), have("a", "", "")) is None
 
 
 def test_an_expired_key_an_ended_model_and_a_backend_that_is_off_are_of_no_use() -> None:
@@ -60,8 +60,8 @@ def test_an_expired_key_an_ended_model_and_a_backend_that_is_off_are_of_no_use()
     ended = model(id="ended", shutdown_date=NOW.date())
     away = model(id="away", routes=(route(backend="beta"),))
 
-    found = usable({"search": Team(name="search")}, keys, catalog(model(), ended, away), ON, NOW)
+    found = find_usable({"search": Team(name="search")}, keys, catalog(model(), ended, away), ON, NOW)
 
-    assert found == Usable(
+    assert found == UsableConfig(
         teams=frozenset({"search"}), keys=frozenset({KEY.digest, "new"}), models=frozenset({"painter"})
     )

@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 from pathlib import Path
 
-from service.usecases.events import SecretRefused, SecretRenewed
-from service.usecases.renew_secrets import RenewSecrets, nothing
+from service.usecases.admin.secret_reload import SecretReload, do_nothing
+from service.usecases.ports.events import SecretRejected, SecretReloaded
 from tests.fakes.observer import Recorder
 
 
@@ -31,12 +31,12 @@ async def test_what_is_new_is_told_to_who_has_to_know_and_to_who_watches() -> No
         Told("WRONG", "WRONG: /run/WRONG: is empty"),
         Told("KEY", False, True),
     )
-    renew = RenewSecrets(
+    renew = SecretReload(
         secrets=[
             (still, lambda: heard.append("still")),
             (wrong, lambda: heard.append("wrong")),
             (vendor, lambda: heard.append("vendor")),
-            (Told("STORE", True), nothing),
+            (Told("STORE", True), do_nothing),
         ],
         observe=observe,
         seconds=0.001,
@@ -48,7 +48,7 @@ async def test_what_is_new_is_told_to_who_has_to_know_and_to_who_watches() -> No
 
     assert heard == ["vendor"]
     assert observe.events == [
-        SecretRefused(secret="WRONG", problem="WRONG: /run/WRONG: is empty"),
-        SecretRenewed(secret="STORE", file="/run/STORE"),
-        SecretRenewed(secret="KEY", file="/run/KEY"),
+        SecretRejected(secret="WRONG", problem="WRONG: /run/WRONG: is empty"),
+        SecretReloaded(secret="STORE", file="/run/STORE"),
+        SecretReloaded(secret="KEY", file="/run/KEY"),
     ]

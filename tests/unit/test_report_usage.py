@@ -2,25 +2,25 @@
 
 import pytest
 
-from service.adapters.exports import formats
-from service.adapters.extras import needs
-from service.domain.errors import BooksUnavailable, InvalidValue
+from service.adapters.exports import available_formats
+from service.adapters.optional_packages import install_hint
+from service.domain.errors import InvalidValue, LedgerUnavailable
 from service.domain.ledger import Basis
-from service.domain.spans import parse_span
-from service.usecases.accounts import Span, UsageRow
-from service.usecases.export_usage import ExportUsage
-from service.usecases.report_usage import ReportUsage
-from tests.fakes.books import FakeBooks, booked
+from service.domain.time_ranges import parse_time_bounds
+from service.usecases.money.export_usage import ExportUsage
+from service.usecases.money.report_usage import ReportUsage
+from service.usecases.ports.ledger import EntryFilter, UsageRow
 from tests.fakes.builders import NOW
 from tests.fakes.entries import joined
+from tests.fakes.ledger import FakeLedger, booked
 
-SINCE, UNTIL = parse_span("2026-11-01", "2026-12-01", NOW)
-NOVEMBER = Span(since=SINCE, until=UNTIL)
+SINCE, UNTIL = parse_time_bounds("2026-11-01", "2026-12-01", NOW)
+NOVEMBER = EntryFilter(since=SINCE, until=UNTIL)
 
 
 @pytest.fixture
-async def books() -> FakeBooks:
-    books = FakeBooks()
+async def books() -> FakeLedger:
+    books = FakeLedger()
     await books.write(
         [
             booked("a", team="ads", cost=10, n=2, text_in=3, image_in=4, image_out=5),
@@ -32,7 +32,7 @@ async def books() -> FakeBooks:
     return books
 
 
-async def test_without_groups_everything_is_one_row(books: FakeBooks) -> None:
+async def test_without_groups_everything_is_one_row(books: FakeLedger) -> None:
     found = await ReportUsage(books=books)(NOVEMBER)
 
     assert found.by == ()
@@ -41,7 +41,7 @@ async def test_without_groups_everything_is_one_row(books: FakeBooks) -> None:
     )
 
 
-async def test_rows_add_up_to_the_total(books: FakeBooks) -> None:
+async def test_rows_add_up_to_the_total(books: FakeLedger) -> None:
     found = await ReportUsage(books=books)(NOVEMBER, ("team", "tag:project"))
 
     assert [(row.group, row.cost) for row in found.rows] == [
@@ -53,20 +53,20 @@ async def test_rows_add_up_to_the_total(books: FakeBooks) -> None:
     assert found.total.group == ()
 
 
-async def test_a_team_sees_its_own(books: FakeBooks) -> None:
-    found = await ReportUsage(books=books)(Span(since=SINCE, until=UNTIL, team="ads"), ("day",))
+async def test_a_team_sees_its_own(books: FakeLedger) -> None:
+    found = await ReportUsage(books=books)(EntryFilter(since=SINCE, until=UNTIL, team="ads"), ("day",))
 
     assert [(row.group, row.entries) for row in found.rows] == [(("2026-11-15",), 1)]
 
 
 async def test_nothing_is_nothing() -> None:
-    found = await ReportUsage(books=FakeBooks())(NOVEMBER, ("team",))
+    found = await ReportUsage(books=FakeLedger())(NOVEMBER, ("team",))
 
     assert (found.rows, found.total.entries, found.total.cost) == ((), 0, 0)
 
 
-async def test_every_entry_of_a_span_is_exported(books: FakeBooks) -> None:
-    export = await ExportUsage(books=books, formats=formats())("csv", NOVEMBER)
+async def test_every_entry_of_a_span_is_exported(books: FakeLedger) -> None:
+    export = await ExportUsage(books=books, formats=available_formats())("csv", NOVEMBER)
 
     lines = (await joined(export.chunks)).decode().splitlines()
     assert export.name == "usage-20261101T000000Z-20261201T000000Z.csv"
@@ -74,38 +74,40 @@ async def test_every_entry_of_a_span_is_exported(books: FakeBooks) -> None:
     assert [line.split(",")[0] for line in lines] == ["hold_id", "a", "b", "c"]
 
 
-async def test_a_file_is_named_after_what_is_in_it(books: FakeBooks) -> None:
-    exporting = ExportUsage(books=books, formats=formats())
-    of_ads = Span(since=SINCE, until=UNTIL, team="ads")
+async def test_a_file_is_named_after_what_is_in_it(books: FakeLedger) -> None:
+    exporting = ExportUsage(books=books, formats=available_formats())
+    of_ads = EntryFilter(since=SINCE, until=UNTIL, team="ads")
 
     assert (await exporting("focus", of_ads)).name == "focus-ads-20261101T000000Z-20261201T000000Z.csv"
     assert (await exporting("parquet", of_ads)).name == "usage-ads-20261101T000000Z-20261201T000000Z.parquet"
 
 
-async def test_an_empty_span_is_an_empty_file(books: FakeBooks) -> None:
-    export = await ExportUsage(books=books, formats=formats())("csv", Span(since=0, until=1))
+async def test_an_empty_span_is_an_empty_file(books: FakeLedger) -> None:
+    export = await ExportUsage(books=books, formats=available_formats())("csv", EntryFilter(since=0, until=1))
 
     assert (await joined(export.chunks)).count(b"\r\n") == 1
 
 
-async def test_a_format_that_needs_an_extra_says_so(books: FakeBooks) -> None:
-    exporting = ExportUsage(books=books, formats={"csv": formats()["csv"]}, missing={"parquet": needs("export")})
+async def test_a_format_that_needs_an_extra_says_so(books: FakeLedger) -> None:
+    exporting = ExportUsage(
+        books=books, formats={"csv": available_formats()["csv"]}, missing={"parquet": install_hint("export")}
+    )
 
     with pytest.raises(InvalidValue, match=r"offered are csv\. To have it, it needs the extra 'export': pip install '"):
         await exporting("parquet", NOVEMBER)
 
 
-async def test_other_formats_are_refused(books: FakeBooks) -> None:
+async def test_other_formats_are_refused(books: FakeLedger) -> None:
     with pytest.raises(InvalidValue, match="'xlsx' is not offered here; offered are csv, focus, parquet") as refused:
-        await ExportUsage(books=books, formats=formats())("xlsx", NOVEMBER)
+        await ExportUsage(books=books, formats=available_formats())("xlsx", NOVEMBER)
 
     assert refused.value.param == "format"
 
 
-async def test_books_that_are_away_are_an_error_and_not_half_a_file(books: FakeBooks) -> None:
+async def test_books_that_are_away_are_an_error_and_not_half_a_file(books: FakeLedger) -> None:
     books.down = True
 
-    with pytest.raises(BooksUnavailable):
-        await ExportUsage(books=books, formats=formats())("csv", NOVEMBER)
-    with pytest.raises(BooksUnavailable):
+    with pytest.raises(LedgerUnavailable):
+        await ExportUsage(books=books, formats=available_formats())("csv", NOVEMBER)
+    with pytest.raises(LedgerUnavailable):
         await ReportUsage(books=books)(NOVEMBER)

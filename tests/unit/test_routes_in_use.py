@@ -6,28 +6,28 @@ from typing import Any
 import pytest
 
 from service.domain.booking import Caller
+from service.domain.cache_directives import CacheDirectives
 from service.domain.catalog import Catalog
 from service.domain.errors import FailureKind, NotAllowed
-from service.domain.images import Spec
-from service.domain.ledger import Basis, Source
-from service.domain.outcomes import Partial
+from service.domain.generation import Preview
+from service.domain.image_spec import Spec
+from service.domain.ledger import Basis, CacheStatus
 from service.domain.routing import SANDBOX
-from service.domain.teams import Team
-from service.domain.terms import Terms
+from service.domain.team_access import Team
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.flight_names import cache_key
 from service.usecases.generate.result_cache import CachePolicy
-from service.usecases.requests import NullListener
+from service.usecases.ports.requests import NullListener
 from tests.fakes.backends import FakeBackend
 from tests.fakes.builders import (
     KEY,
+    build_generation,
     caller,
     catalog,
     failure,
     image_request,
     model,
     price,
-    purchase,
     route,
     spec,
 )
@@ -50,14 +50,14 @@ def bounded(**bounds: Any) -> Caller:
 
 async def ask(gateway: Gateway, request_spec: Spec, known: Catalog) -> Delivery:
     """Send a request that shares with none."""
-    return await gateway.replica().make(image_request(request_spec, None, known, terms=Terms(share=False)))
+    return await gateway.replica().make(image_request(request_spec, None, known, terms=CacheDirectives(share=False)))
 
 
 @pytest.mark.parametrize(("reported", "drawn"), [(None, "medium"), ("medium", "medium"), ("low", "low")])
 async def test_the_tier_of_a_route_is_shown_and_posted_where_the_vendor_does_not_report_it(
     reported: str | None, drawn: str
 ) -> None:
-    alpha = FakeBackend(purchase(tier=reported))
+    alpha = FakeBackend(build_generation(tier=reported))
     gateway = Gateway(backends={"alpha": alpha})
 
     made = await ask(gateway, spec(tier="medium"), MEDIUM)
@@ -68,7 +68,7 @@ async def test_the_tier_of_a_route_is_shown_and_posted_where_the_vendor_does_not
 
 
 async def test_a_tier_left_open_is_booked_as_the_one_that_the_route_delivers() -> None:
-    gateway = Gateway(backends={"alpha": FakeBackend(purchase())})
+    gateway = Gateway(backends={"alpha": FakeBackend(build_generation())})
 
     made = await ask(gateway, spec(), MEDIUM)
 
@@ -87,7 +87,7 @@ async def test_what_was_lost_on_the_way_is_booked_as_that_tier_too() -> None:
 
 
 async def test_another_tier_goes_elsewhere() -> None:
-    alpha, beta = FakeBackend(), FakeBackend(purchase())
+    alpha, beta = FakeBackend(), FakeBackend(build_generation())
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(tier="high"), caller(), MEDIUM)
 
@@ -107,14 +107,14 @@ NOTED = catalog(
 @pytest.mark.parametrize(
     ("request_spec", "drawn", "noted"),
     [
-        (spec(), [purchase()], ()),
-        (spec(tier="medium"), [purchase()], ("tier=medium by route",)),
-        (spec(output_format="webp"), [purchase()], ("transcoded=webp",)),
-        (spec(), [purchase(output_format="jpeg")], ("transcoded=png",)),
-        (spec(n=10), [purchase(*"abcd"), purchase(*"efgh"), purchase(*"ij")], ("n=3 calls",)),
+        (spec(), [build_generation()], ()),
+        (spec(tier="medium"), [build_generation()], ("tier=medium by route",)),
+        (spec(output_format="webp"), [build_generation()], ("transcoded=webp",)),
+        (spec(), [build_generation(output_format="jpeg")], ("transcoded=png",)),
+        (spec(n=10), [build_generation(*"abcd"), build_generation(*"efgh"), build_generation(*"ij")], ("n=3 calls",)),
         (
             spec(n=5, output_format="jpeg"),
-            [failure(FailureKind.BUSY), purchase("e"), purchase("a", "b", "c", "d")],
+            [failure(FailureKind.BUSY), build_generation("e"), build_generation("a", "b", "c", "d")],
             ("transcoded=jpeg", "n=2 calls"),
         ),
     ],
@@ -126,7 +126,7 @@ async def test_what_was_emulated_is_noted(request_spec: Spec, drawn: list[Any], 
 
 
 async def test_what_is_noted_is_what_the_route_did_that_served() -> None:
-    alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(purchase(output_format="webp"))
+    alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(build_generation(output_format="webp"))
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(output_format="webp", tier="medium"), caller(), NOTED)
 
@@ -137,9 +137,9 @@ class Previews(NullListener):
     """Keeps the previews that it is sent."""
 
     def __init__(self) -> None:
-        self.shown: list[Partial] = []
+        self.shown: list[Preview] = []
 
-    async def on_preview(self, preview: Partial) -> None:
+    async def on_preview(self, preview: Preview) -> None:
         self.shown.append(preview)
 
 
@@ -156,7 +156,7 @@ class Previews(NullListener):
 async def test_previews_that_did_not_come_are_noted(
     wanted: int, has: int, n: int, shown: int, noted: tuple[str, ...]
 ) -> None:
-    listener, alpha = Previews(), FakeBackend(purchase(*"ab"[:n]), previews=has)
+    listener, alpha = Previews(), FakeBackend(build_generation(*"ab"[:n]), previews=has)
     replica = Gateway(backends={"alpha": alpha}).replica()
 
     delivery = await replica.make(image_request(spec(n=n), partials=wanted), listener)
@@ -165,12 +165,12 @@ async def test_previews_that_did_not_come_are_noted(
 
 
 async def test_a_hit_carries_no_notes() -> None:
-    replica = Gateway(backends={"alpha": FakeBackend(purchase("Zm94"))}).replica()
+    replica = Gateway(backends={"alpha": FakeBackend(build_generation("Zm94"))}).replica()
 
     first, second = [await replica.make(image_request(spec(tier="medium"), None, NOTED)) for _ in range(2)]
 
-    assert (first.source, first.notes) == (Source.MISS, ("tier=medium by route",))
-    assert (second.source, second.notes, second.result.purchase.tier) == (Source.HIT, (), "medium")
+    assert (first.source, first.notes) == (CacheStatus.MISS, ("tier=medium by route",))
+    assert (second.source, second.notes, second.result.purchase.tier) == (CacheStatus.HIT, (), "medium")
 
 
 TWO_ROUTES = catalog(model(routes=(route(backend="alpha"), route(backend="beta"), route(backend=SANDBOX))))
@@ -186,7 +186,7 @@ TWO_ROUTES = catalog(model(routes=(route(backend="alpha"), route(backend="beta")
     ],
 )
 async def test_a_restricted_team_is_served_by_its_backends(bounds: dict[str, Any], backend: str) -> None:
-    backends = {name: FakeBackend(purchase()) for name in ("alpha", "beta", SANDBOX)}
+    backends = {name: FakeBackend(build_generation()) for name in ("alpha", "beta", SANDBOX)}
 
     made = await images_from(backends)(spec(), bounded(**bounds), TWO_ROUTES)
 
@@ -213,7 +213,7 @@ async def test_a_team_without_any_backend_is_refused_before_anything_is_bought()
 
 
 async def test_where_teams_share_a_bound_one_is_not_served_with_what_another_backend_drew() -> None:
-    alpha, beta = FakeBackend(purchase("Zm94")), FakeBackend(purchase("b3ds"), purchase("Y2F0"))
+    alpha, beta = FakeBackend(build_generation("Zm94")), FakeBackend(build_generation("b3ds"), build_generation("Y2F0"))
     gateway = Gateway(backends={"alpha": alpha, "beta": beta}, cache=CachePolicy(seconds=60, shared=True))
     replica = gateway.replica()
 
@@ -224,10 +224,10 @@ async def test_where_teams_share_a_bound_one_is_not_served_with_what_another_bac
 
     assert [delivery.result.backend for delivery in (free, pinned, again, barred)] == ["alpha", "beta", "beta", "beta"]
     assert [delivery.source for delivery in (free, pinned, again, barred)] == [
-        Source.MISS,
-        Source.MISS,
-        Source.HIT,
-        Source.MISS,
+        CacheStatus.MISS,
+        CacheStatus.MISS,
+        CacheStatus.HIT,
+        CacheStatus.MISS,
     ]
 
 

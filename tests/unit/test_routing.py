@@ -13,19 +13,19 @@ from service.domain.errors import (
     ModelNotFound,
     UnknownParameter,
 )
-from service.domain.images import DEMANDS, Size, Spec
+from service.domain.image_spec import REQUIRED_FEATURES, Size, Spec
 from service.domain.routing import (
-    AFTER,
     SANDBOX,
-    Next,
+    STEP_AFTER,
+    NextStep,
     Plan,
     Transcode,
-    after,
-    candidates,
-    drawable,
-    orders,
-    plan,
-    refusal,
+    build_plan,
+    find_candidates,
+    find_unsupported,
+    require_plans,
+    step_after,
+    upstream_specs,
 )
 from tests.fakes.builders import TODAY, edit, failure, model, price, route, spec, upload
 
@@ -35,7 +35,7 @@ EVERYWHERE = model(routes=(ALPHA, BETA, BOX))
 
 
 def chosen(wish: Spec, asked: Model, on: Collection[str], today: date) -> tuple[Plan, ...]:
-    return drawable(wish, asked, candidates(wish, asked, on, today))
+    return require_plans(wish, asked, find_candidates(wish, asked, on, today))
 
 
 def backends_of(plans: tuple[Plan, ...]) -> list[str]:
@@ -110,7 +110,7 @@ def test_where_nobody_can_the_first_refusal_is_told() -> None:
         chosen(spec(seed=1), unable, {"alpha", "beta"}, TODAY)
 
 
-@pytest.mark.parametrize("name", sorted(DEMANDS.keys() - {"output_compression"}))
+@pytest.mark.parametrize("name", sorted(REQUIRED_FEATURES.keys() - {"output_compression"}))
 def test_each_field_that_a_route_does_not_carry_is_refused_by_name(name: str) -> None:
     wishes: dict[str, Spec] = {
         "quality": spec(tier="low"),
@@ -133,12 +133,12 @@ def test_each_field_that_a_route_does_not_carry_is_refused_by_name(name: str) ->
         "disable_safety_checker": spec(disable_safety_checker=True),
     }
 
-    refused = refusal(wishes[name], route(carries=frozenset(DEMANDS) - {name}))
+    refused = find_unsupported(wishes[name], route(carries=frozenset(REQUIRED_FEATURES) - {name}))
 
     assert refused is not None
     assert refused.param == name
     assert "not supported by provider alpha." in refused.message
-    assert refusal(wishes[name], route()) is None
+    assert find_unsupported(wishes[name], route()) is None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_each_field_that_a_route_does_not_carry_is_refused_by_name(name: str) ->
     ],
 )
 def test_what_a_route_cannot_do_is_refused_with_its_name(wish: Spec, able: Route, param: str, message: str) -> None:
-    refused = refusal(wish, able)
+    refused = find_unsupported(wish, able)
 
     assert isinstance(refused, InvalidValue)
     assert (refused.param, refused.code, refused.message) == (param, "invalid_value", message)
@@ -200,7 +200,7 @@ def test_what_a_route_cannot_do_is_refused_with_its_name(wish: Spec, able: Route
     ],
 )
 def test_what_a_route_can_do_by_itself_or_with_help_is_not_refused(wish: Spec, able: Route) -> None:
-    assert refusal(wish, able) is None
+    assert find_unsupported(wish, able) is None
 
 
 PLAIN = route(carries=frozenset(), formats=frozenset({"png", "jpeg"}))
@@ -227,13 +227,13 @@ def test_the_gateway_transcodes_only_what_the_route_cannot(
     cent = price()
     expected = Transcode(output_format=transcode[0], quality=transcode[1]) if transcode else None
 
-    assert plan(wish, able, cent) == Plan(route=able, price=cent, transcode=expected)
+    assert build_plan(wish, able, cent) == Plan(route=able, price=cent, transcode=expected)
 
 
 def test_what_is_transcoded_here_is_asked_for_as_plain_png() -> None:
     wish = spec(output_format="webp", output_compression=30, background="transparent")
 
-    (order,) = orders(wish, plan(wish, PLAIN, price()))
+    (order,) = upstream_specs(wish, build_plan(wish, PLAIN, price()))
 
     assert order == spec(output_format="png", output_compression=None, background="transparent")
 
@@ -241,7 +241,7 @@ def test_what_is_transcoded_here_is_asked_for_as_plain_png() -> None:
 def test_what_is_not_transcoded_is_asked_for_as_it_is() -> None:
     wish = spec(output_format="webp", output_compression=30, tier="low", seed=1)
 
-    assert orders(wish, plan(wish, NATIVE, price())) == (wish,)
+    assert upstream_specs(wish, build_plan(wish, NATIVE, price())) == (wish,)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_what_is_not_transcoded_is_asked_for_as_it_is() -> None:
 def test_more_than_a_route_draws_at_a_time_is_split(wanted: int, at_once: int, counts: list[int]) -> None:
     wish = spec(n=wanted, tier="low")
 
-    placed = orders(wish, plan(wish, route(max_n=at_once), price()))
+    placed = upstream_specs(wish, build_plan(wish, route(max_n=at_once), price()))
 
     assert [order.n for order in placed] == counts
     assert all(order.tier == "low" for order in placed)
@@ -268,25 +268,25 @@ def test_more_than_a_route_draws_at_a_time_is_split(wanted: int, at_once: int, c
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_every_failure_has_a_decision(kind: FailureKind) -> None:
-    assert after(failure(kind)) is AFTER[kind]
+    assert step_after(failure(kind)) is STEP_AFTER[kind]
 
 
 def test_the_table_of_decisions_holds_nothing_else() -> None:
-    assert set(AFTER) == set(FailureKind)
+    assert set(STEP_AFTER) == set(FailureKind)
 
 
 @pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
 def test_what_may_have_been_billed_is_never_bought_elsewhere(kind: FailureKind) -> None:
-    assert after(failure(kind)) is Next.GIVE_UP
+    assert step_after(failure(kind)) is NextStep.GIVE_UP
 
 
 @pytest.mark.parametrize("kind", [FailureKind.INVALID_REQUEST, FailureKind.MODERATION_BLOCKED])
 def test_what_is_wrong_with_the_request_is_wrong_everywhere(kind: FailureKind) -> None:
-    assert after(failure(kind)) is Next.GIVE_UP
+    assert step_after(failure(kind)) is NextStep.GIVE_UP
 
 
 def test_everything_else_is_tried_at_the_next_backend() -> None:
-    onwards = {kind for kind in FailureKind if after(failure(kind)) is not Next.GIVE_UP}
+    onwards = {kind for kind in FailureKind if step_after(failure(kind)) is not NextStep.GIVE_UP}
 
     assert onwards == set(FailureKind) - MAY_BE_BILLED - {
         FailureKind.INVALID_REQUEST,

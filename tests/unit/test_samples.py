@@ -5,29 +5,29 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.errors import CallFailed, CallJoined, FailureKind, LimitExceeded, StateUnavailable
-from service.domain.ledger import Source
-from service.domain.limits import Limit, Measure, Standing
-from service.domain.terms import Terms
-from service.usecases.events import FlightTaken
-from service.usecases.flights import Seat
+from service.domain.cache_directives import CacheDirectives
+from service.domain.errors import BackendFailed, FailureKind, FailureShared, LimitExceeded, StateUnavailable
+from service.domain.ledger import CacheStatus
+from service.domain.limits import Limit, LimitStatus, Measure
 from service.usecases.generate.delivery import Delivery
+from service.usecases.ports.events import FlightResolved
+from service.usecases.ports.flights import Role
+from tests.fakes.admission_control import FakeAdmissionControl
 from tests.fakes.builders import KEY, caller, edit, failure, linked
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import UNCACHED, Scene, drawn, until
-from tests.fakes.links import FakeLinks
+from tests.fakes.reference_fetcher import FakeReferenceFetcher
 from tests.fakes.steps import delay
-from tests.fakes.turns import FakeTurns
 
-VARY = Terms(vary=True)
-FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
+VARY = CacheDirectives(vary=True)
+FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
 
 
 def images(deliveries: list[Delivery]) -> set[bytes]:
     return {image for delivery in deliveries for image in drawn(delivery)}
 
 
-async def side_by_side(scene: Scene, count: int, terms: Terms = VARY, replicas: int = 2) -> list[Delivery]:
+async def side_by_side(scene: Scene, count: int, terms: CacheDirectives = VARY, replicas: int = 2) -> list[Delivery]:
     """Send identical requests at once to several replicas; all are under way before the backend replies."""
     there = [scene.gateway.replica() for _ in range(replicas)]
     scene.alpha.gate.clear()
@@ -44,7 +44,7 @@ async def test_requests_side_by_side_get_different_images() -> None:
     second = await side_by_side(scene, 4)
 
     assert images(first) == images(second) == {b"fox1", b"fox2", b"fox3", b"fox4"}
-    assert {delivery.source for delivery in second} == {Source.HIT}
+    assert {delivery.source for delivery in second} == {CacheStatus.HIT}
     assert scene.alpha.calls == 4
 
 
@@ -52,10 +52,10 @@ async def test_a_sample_is_cached_as_the_variant_of_its_number() -> None:
     scene = Scene()
     samples = images(await side_by_side(scene, 3))
 
-    cached = [await scene.ask(Terms(variant=number)) for number in range(3)]
+    cached = [await scene.ask(CacheDirectives(variant=number)) for number in range(3)]
 
     assert images(cached) == samples
-    assert {delivery.source for delivery in cached} == {Source.HIT}
+    assert {delivery.source for delivery in cached} == {CacheStatus.HIT}
 
 
 async def test_after_ten_samples_the_first_is_dealt_again() -> None:
@@ -64,16 +64,16 @@ async def test_after_ten_samples_the_first_is_dealt_again() -> None:
     deliveries = await side_by_side(scene, 12)
 
     assert (scene.alpha.calls, len(images(deliveries))) == (10, 10)
-    assert [delivery.source for delivery in deliveries].count(Source.JOINED) == 2
+    assert [delivery.source for delivery in deliveries].count(CacheStatus.JOINED) == 2
 
 
 async def test_requests_one_after_the_other_are_the_plain_request() -> None:
     scene = Scene()
     replica = scene.gateway.replica()
 
-    sources = [(await scene.ask(terms, replica=replica)).source for terms in (VARY, VARY, VARY, Terms())]
+    sources = [(await scene.ask(terms, replica=replica)).source for terms in (VARY, VARY, VARY, CacheDirectives())]
 
-    assert sources == [Source.MISS, Source.HIT, Source.HIT, Source.HIT]
+    assert sources == [CacheStatus.MISS, CacheStatus.HIT, CacheStatus.HIT, CacheStatus.HIT]
 
 
 async def test_the_requests_of_another_key_are_another_series() -> None:
@@ -103,7 +103,7 @@ async def test_the_number_of_a_caller_that_hung_up_is_dealt_again_and_joins() ->
     deliveries = [await asking[0], await again, await asking[2]]
 
     assert images(deliveries) == {b"fox1", b"fox2", b"fox3"}
-    assert (deliveries[1].source, scene.alpha.calls) == (Source.JOINED, 3)
+    assert (deliveries[1].source, scene.alpha.calls) == (CacheStatus.JOINED, 3)
 
 
 class SlowDeal(FakeFlights):
@@ -180,7 +180,7 @@ async def test_a_request_whose_caller_hung_up_before_it_got_a_number_counts_no_m
 async def test_a_caller_that_hangs_up_while_its_references_are_fetched_leaves_its_number_to_the_next() -> None:
     flights, fetched = SlowDeal(), asyncio.Event()
     flights.open_gate.set()
-    scene = Scene(flights=flights, links=FakeLinks({"https://pictures.test/fox.png": b"fox"}))
+    scene = Scene(flights=flights, links=FakeReferenceFetcher({"https://pictures.test/fox.png": b"fox"}))
     delay(scene.gateway.links, "fetch", fetched)
     replica = scene.gateway.replica()
 
@@ -199,9 +199,9 @@ async def test_a_retry_joins_though_requests_vary() -> None:
     scene = Scene()
     scene.alpha.gate.clear()
 
-    asking = [scene.start(Terms(tries=0, vary=True)) for _ in range(2)]
+    asking = [scene.start(CacheDirectives(tries=0, vary=True)) for _ in range(2)]
     await scene.reached(2)
-    retries = [scene.start(Terms(tries=1, vary=True)) for _ in range(2)]
+    retries = [scene.start(CacheDirectives(tries=1, vary=True)) for _ in range(2)]
     await asyncio.sleep(0.03)
     scene.alpha.gate.set()
 
@@ -218,31 +218,31 @@ async def test_a_failure_that_may_have_been_billed_is_remembered_whichever_numbe
     await scene.reached(3)
     scene.alpha.gate.set()
     ends = await asyncio.gather(*asking, return_exceptions=True)
-    assert sorted(type(end).__name__ for end in ends) == ["CallFailed", "Delivery", "Delivery"]
+    assert sorted(type(end).__name__ for end in ends) == ["BackendFailed", "Delivery", "Delivery"]
 
     for seconds in (2, 4, 23):
         scene.flights.now += seconds * 1_000_000
-        with pytest.raises(CallJoined):
+        with pytest.raises(FailureShared):
             await scene.ask(VARY)
     assert scene.alpha.calls == 3
-    assert Seat.LANDED in [event.seat for event in scene.gateway.observe.of(FlightTaken)]
+    assert Role.LANDED in [event.seat for event in scene.gateway.observe.of(FlightResolved)]
 
     scene.flights.now += 2_000_000
     await scene.ask(VARY)
 
 
-@pytest.mark.parametrize("admission", [FakeTurns(), FakeTurns(refusals=[FULL])])
-async def test_a_number_for_which_nothing_was_bought_is_the_next_ones(admission: FakeTurns) -> None:
+@pytest.mark.parametrize("admission", [FakeAdmissionControl(), FakeAdmissionControl(refusals=[FULL])])
+async def test_a_number_for_which_nothing_was_bought_is_the_next_ones(admission: FakeAdmissionControl) -> None:
     scene = Scene(admission=admission)
     if not admission.refusals:
         scene.alpha.outcomes.append(failure(FailureKind.OVERLOADED))
-    with pytest.raises((CallFailed, LimitExceeded)):
+    with pytest.raises((BackendFailed, LimitExceeded)):
         await scene.ask(VARY)
     await asyncio.sleep(0.01)
 
     await scene.ask(VARY)
 
-    assert (await scene.ask(Terms(variant=0))).source is Source.HIT
+    assert (await scene.ask(CacheDirectives(variant=0))).source is CacheStatus.HIT
 
 
 async def test_a_number_that_cannot_be_offered_costs_the_caller_nothing() -> None:
@@ -254,13 +254,13 @@ async def test_a_number_that_cannot_be_offered_costs_the_caller_nothing() -> Non
     scene.flights.down = True
     scene.alpha.gate.set()
 
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await asking
     await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("terms", [Terms(vary=True, share=False), Terms(vary=True, max_age=0)])
-async def test_without_cached_results_each_request_that_varies_is_a_purchase(terms: Terms) -> None:
+@pytest.mark.parametrize("terms", [CacheDirectives(vary=True, share=False), CacheDirectives(vary=True, max_age=0)])
+async def test_without_cached_results_each_request_that_varies_is_a_purchase(terms: CacheDirectives) -> None:
     scene = Scene()
 
     deliveries = await side_by_side(scene, 3, terms)

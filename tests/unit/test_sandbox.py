@@ -9,14 +9,20 @@ import pybase64
 import pytest
 from PIL import Image
 
-from service.adapters.backends.sandbox import FAULTS, KNOWN_FAULTS, SandboxBackend, SandboxSettings, failure_of
+from service.adapters.backends.sandbox.backend import (
+    FAULTS,
+    KNOWN_FAULTS,
+    SandboxBackend,
+    SandboxSettings,
+    named_failure,
+)
 from service.domain.catalog import Route
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Operation, Reference, Size, Spec
-from service.domain.outcomes import Purchase, Usage
+from service.domain.generation import Generation, Usage
+from service.domain.image_spec import Operation, Reference, Size, Spec
 from service.domain.pricing import Price, TokenRates, Tokens
-from service.usecases.ports import Backend
-from service.usecases.requests import UpstreamRequest
+from service.usecases.ports.backends import Backend
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.backends import call
 
 RATES = TokenRates(text_in=5_000, image_in=8_000, image_out=30_000)
@@ -65,10 +71,10 @@ def red() -> Reference:
     return Reference(param="image", digest="red", media_type="image/png", content=Held(body.getvalue()))
 
 
-async def bought(placed: UpstreamRequest, **settings: Any) -> Purchase:
+async def bought(placed: UpstreamRequest, **settings: Any) -> Generation:
     backend: Backend = SandboxBackend(SandboxSettings(**settings))
     outcome = await call(backend, placed)
-    assert isinstance(outcome, Purchase)
+    assert isinstance(outcome, Generation)
     return outcome
 
 
@@ -110,7 +116,7 @@ async def test_each_call_draws_another_sample_unless_it_names_a_seed() -> None:
 async def test_the_number_of_a_sample_is_on_the_picture() -> None:
     backend = SandboxBackend(SandboxSettings(), sample=lambda: "3fa2c1")
     drawn = await call(backend, order(output_format="svg"))
-    assert isinstance(drawn, Purchase)
+    assert isinstance(drawn, Generation)
     assert b"sample 3fa2c1" in pybase64.b64decode(drawn.pictures[0].base64)
 
 
@@ -182,11 +188,11 @@ def test_the_table_of_failures_is_complete() -> None:
 
 
 def test_failures_carry_what_the_vendor_sends_along() -> None:
-    assert failure_of("rate_limit_exceeded").retry_after == 12
-    assert failure_of("unknown_parameter").param == "response_format"
-    details = failure_of("moderation_blocked").moderation_details
+    assert named_failure("rate_limit_exceeded").retry_after == 12
+    assert named_failure("unknown_parameter").param == "response_format"
+    details = named_failure("moderation_blocked").moderation_details
     assert details == {"moderation_stage": "input", "categories": ["violence"]}
-    assert "org-" not in failure_of("rate_limit_exceeded").message
+    assert "org-" not in named_failure("rate_limit_exceeded").message
 
 
 @pytest.mark.parametrize("fail", [None, "slow_down"])
@@ -194,7 +200,7 @@ async def test_it_waits_before_it_answers(fail: str | None) -> None:
     clock = Clock()
     backend = SandboxBackend(SandboxSettings(delay_seconds=2.5, fail=fail), clock)
     outcome = await call(backend, order())
-    assert isinstance(outcome, Purchase if fail is None else Failure)
+    assert isinstance(outcome, Generation if fail is None else Failure)
     assert clock.slept == [2.5]
 
 
@@ -215,7 +221,7 @@ async def test_directives_count_for_one_request_where_they_are_allowed() -> None
     outcome = await call(backend, order(prompt="A fox [sandbox delay=2.5] at [sandbox fail=server_error] night"))
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.SERVER_ERROR
-    assert isinstance(await call(backend, order()), Purchase)
+    assert isinstance(await call(backend, order()), Generation)
     assert clock.slept == [2.5, 1]
 
 

@@ -6,32 +6,32 @@ from typing import Any
 
 import pytest
 
-from service.domain.errors import CallFailed, CallJoined, FailureKind, NotKeptAnyMore
-from service.domain.ledger import Source
-from service.domain.terms import Terms
+from service.domain.cache_directives import CacheDirectives
+from service.domain.errors import BackendFailed, FailureKind, FailureShared, ResultExpired
+from service.domain.ledger import CacheStatus
 from tests.fakes.builders import KEY, caller, failure
 from tests.fakes.gateway import Scene, drawn
-from tests.fakes.pictures import FakePictures
+from tests.fakes.image_store import FakeImageStore
 
 UNSHARED = [{"share": False}, {"max_age": 0}]
 
 
-def tried(times: int, **more: Any) -> Terms:
+def tried(times: int, **more: Any) -> CacheDirectives:
     """The terms of a request that its SDK has sent this many times before."""
-    return Terms(tries=times, **more)
+    return CacheDirectives(tries=times, **more)
 
 
 @pytest.mark.parametrize("terms", UNSHARED)
 @pytest.mark.parametrize("has_store", [False, True])
 async def test_a_retry_gets_what_its_first_try_bought(terms: dict[str, Any], *, has_store: bool) -> None:
-    scene = Scene(store=FakePictures() if has_store else None, keep_all=True)
+    scene = Scene(store=FakeImageStore() if has_store else None, keep_all=True)
 
     first = await scene.ask(tried(0, **terms))
     retry = await scene.ask(tried(1, **terms))
 
     assert (drawn(retry), retry.result.ids, scene.alpha.calls) == ([b"fox1"], first.result.ids, 1)
-    assert first.source is (Source.MISS if "max_age" in terms else Source.BYPASS)
-    assert (retry.source, retry.cost) == (Source.JOINED, 0)
+    assert first.source is (CacheStatus.MISS if "max_age" in terms else CacheStatus.BYPASS)
+    assert (retry.source, retry.cost) == (CacheStatus.JOINED, 0)
 
 
 @pytest.mark.parametrize("terms", UNSHARED)
@@ -67,17 +67,17 @@ async def test_a_retry_whose_first_try_is_unknown_buys() -> None:
 
     delivery = await scene.ask(tried(1, share=False))
 
-    assert (delivery.source, scene.alpha.calls) == (Source.BYPASS, 1)
+    assert (delivery.source, scene.alpha.calls) == (CacheStatus.BYPASS, 1)
 
 
 @pytest.mark.parametrize("terms", [{}, {"share": False}])
 async def test_a_retry_does_not_repeat_what_may_have_been_billed(terms: dict[str, Any]) -> None:
     scene = Scene(failure(FailureKind.TIMED_OUT))
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask(tried(0, **terms))
     scene.flights.now += 60_000_000
 
-    with pytest.raises(CallJoined):
+    with pytest.raises(FailureShared):
         await scene.ask(tried(1, **terms))
     assert scene.alpha.calls == 1
 
@@ -91,14 +91,14 @@ async def test_a_retry_does_not_buy_again_what_is_nowhere_any_more(terms: dict[s
     scene.results.down = True
     await scene.ask(tried(0, **terms))
 
-    with pytest.raises(NotKeptAnyMore):
+    with pytest.raises(ResultExpired):
         await scene.ask(tried(1, **terms))
 
     assert scene.alpha.calls == 1
 
 
 async def test_a_retry_finds_in_the_image_store_what_the_cache_lost() -> None:
-    store = FakePictures()
+    store = FakeImageStore()
     scene = Scene(store=store, keep_all=True)
     scene.results.down = True
     await scene.ask(tried(0))
@@ -106,7 +106,7 @@ async def test_a_retry_finds_in_the_image_store_what_the_cache_lost() -> None:
     assert drawn(await scene.ask(tried(1))) == [b"fox1"]
 
     store.kept.clear()
-    with pytest.raises(NotKeptAnyMore):
+    with pytest.raises(ResultExpired):
         await scene.ask(tried(1))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.sections import Links, Pictures, Requests
+from service.settings.gateway_file import Links, Pictures, Requests
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "SECURITY.md").read_text()

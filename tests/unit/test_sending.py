@@ -7,7 +7,7 @@ import pytest
 from aiohttp.abc import AbstractStreamWriter
 
 from service.adapters.backends.dialect import Call
-from service.adapters.backends.sending import PIECE, Body
+from service.adapters.backends.request_body import CHUNK_BYTES, CallBody
 
 FORM = """--{0}\r
 Content-Disposition: form-data; name="prompt"\r
@@ -41,7 +41,7 @@ class Collector:
         self.pieces.append(bytes(piece))
 
 
-async def sent(body: Body) -> list[bytes]:
+async def sent(body: CallBody) -> list[bytes]:
     writer = Collector()
     begun = [body.begun]
     await body.write(cast("AbstractStreamWriter", writer))
@@ -59,29 +59,29 @@ def form() -> Call:
 
 
 async def test_a_form() -> None:
-    body = Body(form(), 1)
+    body = CallBody(form(), 1)
     kind, boundary = body.content_type.split("; boundary=")
     assert kind == "multipart/form-data"
     assert b"".join(await sent(body)).decode() == FORM.format(boundary)
 
 
-@pytest.mark.parametrize("length", [0, 1, PIECE, 20 * PIECE + 1])
+@pytest.mark.parametrize("length", [0, 1, CHUNK_BYTES, 20 * CHUNK_BYTES + 1])
 async def test_a_document_goes_in_pieces(length: int) -> None:
     document = b"x" * length
-    body = Body(Call(path="/x", json=document), 1)
+    body = CallBody(Call(path="/x", json=document), 1)
     assert body.content_type == "application/json"
     pieces = await sent(body)
     assert b"".join(pieces) == document
-    assert max(map(len, pieces), default=0) <= PIECE
+    assert max(map(len, pieces), default=0) <= CHUNK_BYTES
 
 
 async def test_a_file_is_read_from_its_start_and_left_open() -> None:
     reader = io.BytesIO(b"0123456789")
     reader.seek(4)
-    pieces = await sent(Body(Call(path="/x", files=(("image", ("image.png", reader, "image/png")),)), 1))
+    pieces = await sent(CallBody(Call(path="/x", files=(("image", ("image.png", reader, "image/png")),)), 1))
     assert b"0123456789" in pieces
     assert not reader.closed
 
 
 def test_a_body_can_be_shown() -> None:
-    assert "first" in Body(form(), 1).decode()
+    assert "first" in CallBody(form(), 1).decode()

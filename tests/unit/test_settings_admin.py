@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.teams import digest_of
-from service.settings.admin import read_admin_digest, weakness
-from service.settings.files import SettingsError
-from service.settings.given import Secret, sendable
+from service.domain.team_access import key_digest
+from service.settings.admin_key import find_weakness, read_admin_digest
+from service.settings.secret_sources import Secret, header_safe
+from service.settings.yaml_file import SettingsError
 
 GOOD = "f3a91c5e7b2d48066c9e1f07a5d3b84290cd6e15f7a83b2c"
 
@@ -52,7 +52,7 @@ def test_without_a_key_there_is_none() -> None:
     ids=["long", "padded", "urlsafe", "hex"],
 )
 def test_a_good_key_is_known_by_its_digest(key: str) -> None:
-    assert digest({"ADMIN_API_KEY": key, "ADMIN_API_KEY_FILE": ""}) == digest_of(key.strip())
+    assert digest({"ADMIN_API_KEY": key, "ADMIN_API_KEY_FILE": ""}) == key_digest(key.strip())
 
 
 @pytest.mark.parametrize(("key", "reason"), WEAK)
@@ -79,11 +79,11 @@ def test_a_key_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{GOOD}\n")
 
-    assert digest({"ADMIN_API_KEY_FILE": str(file)}) == digest_of(GOOD)
+    assert digest({"ADMIN_API_KEY_FILE": str(file)}) == key_digest(GOOD)
 
 
 def test_the_key_of_something_else_is_refused() -> None:
-    others = [Secret("VENDOR", key, sendable) for key in ("sk-operator", GOOD)]
+    others = [Secret("VENDOR", key, header_safe) for key in ("sk-operator", GOOD)]
     with pytest.raises(SettingsError, match="ADMIN_API_KEY: is already the key of something else") as refused:
         read_admin_digest({"ADMIN_API_KEY": GOOD}, others)
 
@@ -94,7 +94,7 @@ def test_neither_becomes_the_other_while_running(tmp_path: Path) -> None:
     admins, vendors = tmp_path / "admin", tmp_path / "vendor"
     admins.write_text(GOOD)
     vendors.write_text("sk-operator")
-    vendor = Secret("VENDOR", vendors, sendable)
+    vendor = Secret("VENDOR", vendors, header_safe)
     admin = read_admin_digest({"ADMIN_API_KEY_FILE": str(admins)}, [vendor])
     assert admin
 
@@ -104,7 +104,7 @@ def test_neither_becomes_the_other_while_running(tmp_path: Path) -> None:
     assert vendor.look() is True
     admins.write_text(GOOD[::-1])
     assert str(admin.look()).startswith(f"ADMIN_API_KEY_FILE: {admins}: is already the key of something else")
-    assert (vendor(), admin()) == (GOOD[::-1], digest_of(GOOD))
+    assert (vendor(), admin()) == (GOOD[::-1], key_digest(GOOD))
 
 
 @pytest.mark.parametrize(("body", "reason"), [(None, "No such file or directory"), (b"\xff\xfe", "not a text")])
@@ -125,4 +125,4 @@ def test_two_keys_are_one_too_many(tmp_path: Path) -> None:
 
 
 def test_what_the_advice_makes_is_good() -> None:
-    assert all(weakness(secrets.token_hex(32)) is None for _ in range(200))
+    assert all(find_weakness(secrets.token_hex(32)) is None for _ in range(200))

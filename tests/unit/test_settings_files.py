@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.settings.catalog_file import ModelsFile
-from service.settings.files import Entry, Place, SettingsError, read_yaml
-from service.settings.known import Files
-from service.settings.sections import GatewayFile
+from service.settings.gateway_file import GatewayFile
+from service.settings.models_file import ModelsFile
+from service.settings.reloadable_files import ReloadableFiles
 from service.settings.teams import TeamsFile
+from service.settings.yaml_file import Entry, FilePlace, SettingsError, read_yaml
 from tests.support.profiles import examples
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -29,7 +29,7 @@ class Shelf(Entry, frozen=True):
 
 
 FILE = Path("shop.yaml")
-PLACE = Place(FILE) / "shelves" / 2
+PLACE = FilePlace(FILE) / "shelves" / 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_any_text_is_read_or_refused_with_the_files_name(text: str) -> None:
         file.write_bytes(text.encode("utf-8", "surrogatepass"))
         for kind in (GatewayFile, ModelsFile, TeamsFile):
             try:
-                Place(file).decode(read_yaml(file), kind)
+                FilePlace(file).decode(read_yaml(file), kind)
             except SettingsError as refused:
                 assert str(refused).startswith(f"{file}: ")  # noqa: PT017 (a refusal is one of two ways)
 
@@ -123,7 +123,7 @@ def test_any_text_is_read_or_refused_with_the_files_name(text: str) -> None:
 )
 def test_while_running_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, text: str) -> None:
     shutil.copytree(CONFIG, tmp_path / "config", ignore=shutil.ignore_patterns("grafana", "prometheus"))
-    files = Files(
+    files = ReloadableFiles(
         folder=tmp_path / "config", today=lambda: date(2026, 11, 30), backends={"openai", "together", "sandbox"}
     )
     (tmp_path / "config" / "teams.yaml").write_text("teams: {search: {}}")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.health import Rules
-from service.domain.teams import digest_of
-from service.settings.files import SettingsError
+from service.domain.circuit_breaker import BreakerRules
+from service.domain.team_access import key_digest
+from service.settings.backend_health import Account, Health
 from service.settings.gateway import GatewaySettings, read_gateway
-from service.settings.health import Account, Health
-from service.settings.sections import Links, Logs, Pictures, Requests, Routing, Sandbox, Serving, Vendor
-from service.settings.storage import Folder
+from service.settings.gateway_file import Links, Logs, Pictures, Requests, Routing, Sandbox, Serving, Vendor
+from service.settings.storage_url import ImageFolder
+from service.settings.yaml_file import SettingsError
 
 SHIPPED = Path(__file__).parents[2] / "config" / "gateway.yaml"
 NOTHING: Mapping[str, str] = {}
@@ -71,7 +71,7 @@ def test_the_environment_says_where_and_with_which_secret() -> None:
     assert settings.vendors["together"].base_url == "http://127.0.0.1:9000/v1"
     assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
     assert [address() for address in settings.stores] == ["redis://cache:6379/0"]
-    assert settings.storage == Folder(Path("/pictures"))
+    assert settings.storage == ImageFolder(Path("/pictures"))
     assert settings.signing_keys
     assert settings.signing_keys() == (b"k" * 32,)
 
@@ -277,11 +277,11 @@ def test_an_account_may_have_caps(tmp_path: Path) -> None:
 
 
 def test_health_is_by_the_rules_of_the_domain() -> None:
-    rules = Rules()
-    assert {name: getattr(Health(), name) for name in Rules.__dataclass_fields__} == {
-        name: getattr(rules, name) for name in Rules.__dataclass_fields__
+    rules = BreakerRules()
+    assert {name: getattr(Health(), name) for name in BreakerRules.__dataclass_fields__} == {
+        name: getattr(rules, name) for name in BreakerRules.__dataclass_fields__
     }
-    assert {*Health.__struct_fields__} == {*Rules.__dataclass_fields__, "probe"}
+    assert {*Health.__struct_fields__} == {*BreakerRules.__dataclass_fields__, "probe"}
 
 
 def test_a_wrong_address_in_the_environment_stops_the_start(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_the_admin_key_is_known_by_its_digest() -> None:
     settings = read_gateway(SHIPPED, {"ADMIN_API_KEY": ADMIN})
 
     assert settings.admin_digest
-    assert settings.admin_digest() == digest_of(ADMIN)
+    assert settings.admin_digest() == key_digest(ADMIN)
     assert ADMIN not in repr(settings)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import SettingsError
-from service.settings.given import MOST_BYTES, Secret, one_line, read_secret, signing_keys
+from service.settings.secret_sources import MAX_BYTES, Secret, read_secret, signing_keys, single_line
+from service.settings.yaml_file import SettingsError
 from tests.support.mounts import Mount
 
 UNUSABLE: list[tuple[bytes, str]] = [
@@ -19,18 +19,18 @@ UNUSABLE: list[tuple[bytes, str]] = [
     (b"sk-\x1b[0mhush", "has control characters in it"),
     ("sk-\x85hush".encode(), "has control characters in it"),
     (b"sk-hush\nsk-more", "has more than one line"),
-    (b"x" * (MOST_BYTES + 1), f"is longer than {MOST_BYTES} bytes"),
+    (b"x" * (MAX_BYTES + 1), f"is longer than {MAX_BYTES} bytes"),
 ]
 
 
-def of_file(file: Path, make: Callable[[str], str] = one_line) -> Secret[str]:
+def of_file(file: Path, make: Callable[[str], str] = single_line) -> Secret[str]:
     return Secret("KEY_FILE", file, make)
 
 
 def test_a_variable_or_a_file() -> None:
-    assert read_secret({}, "KEY", one_line) is None
-    assert read_secret({"KEY": "  ", "KEY_FILE": ""}, "KEY", one_line) is None
-    found = read_secret({"KEY": " sk-one\n"}, "KEY", one_line)
+    assert read_secret({}, "KEY", single_line) is None
+    assert read_secret({"KEY": "  ", "KEY_FILE": ""}, "KEY", single_line) is None
+    found = read_secret({"KEY": " sk-one\n"}, "KEY", single_line)
     assert found
     assert (found(), found.name, found.file, found.look()) == ("sk-one", "KEY", None, False)
 
@@ -38,7 +38,7 @@ def test_a_variable_or_a_file() -> None:
 def test_a_file_counts_without_the_space_around_it(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"  sk-one \r\n\n")
-    found = read_secret({"KEY": "", "KEY_FILE": str(file)}, "KEY", one_line)
+    found = read_secret({"KEY": "", "KEY_FILE": str(file)}, "KEY", single_line)
     assert found
     assert (found(), found.name, found.file) == ("sk-one", "KEY_FILE", file)
     assert "sk-one" not in repr(found)
@@ -46,7 +46,7 @@ def test_a_file_counts_without_the_space_around_it(tmp_path: Path) -> None:
 
 def test_both_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^KEY_FILE: stands beside KEY; give one of them$"):
-        read_secret({"KEY": "sk", "KEY_FILE": str(tmp_path)}, "KEY", one_line)
+        read_secret({"KEY": "sk", "KEY_FILE": str(tmp_path)}, "KEY", single_line)
 
 
 @pytest.mark.parametrize(("body", "reason"), UNUSABLE, ids=range(len(UNUSABLE)))
@@ -102,7 +102,7 @@ def test_a_file_that_goes_and_comes_back_is_told_each_time(tmp_path: Path) -> No
 def test_who_knows_more_may_refuse_now_and_later(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("sk-one")
-    secret, taken = of_file(file), Secret("OTHER", "sk-two", one_line)
+    secret, taken = of_file(file), Secret("OTHER", "sk-two", single_line)
     secret.refuse_if(lambda digests: "is taken" if digests & taken.digests else None)
     with pytest.raises(SettingsError, match=f"^KEY_FILE: {file}: is not liked$"):
         secret.refuse_if(lambda _: "is not liked")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import SettingsError
 from service.settings.gateway import read_gateway
 from service.settings.metrics import Metrics
+from service.settings.yaml_file import SettingsError
 
 
 def read(tmp_path: Path, text: str = "{}", **environment: str) -> Metrics:

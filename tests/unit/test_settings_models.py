@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.catalog import Policy, ReferencesAs, SizeAs, SizeRule, check
+from service.domain.catalog import Policy, ReferencesAs, SizeAs, SizeRule, check_spec
 from service.domain.errors import InvalidValue, ModelNotFound
-from service.domain.images import DEMANDS, Size
-from service.domain.routing import SANDBOX, candidates
-from service.domain.teams import Team
-from service.settings.files import SettingsError
+from service.domain.image_spec import REQUIRED_FEATURES, Size
+from service.domain.routing import SANDBOX, find_candidates
+from service.domain.team_access import Team
 from service.settings.models import read_catalog
+from service.settings.yaml_file import SettingsError
 from tests.fakes.backends import FakeBackend
-from tests.fakes.builders import KEY, SQUARE, TODAY, caller, purchase, spec
+from tests.fakes.builders import KEY, SQUARE, TODAY, build_generation, caller, spec
 from tests.fakes.gateway import images_from
 from tests.fakes.models_yaml import YAML, reading
 
@@ -113,7 +113,7 @@ def test_somebody_has_to_have_a_weight(tmp_path: Path) -> None:
 def test_a_route_may_lead_to_a_backend_that_is_off_or_that_nobody_knows(tmp_path: Path) -> None:
     painter = reading(tmp_path, YAML).models["painter"]
 
-    found = candidates(spec(), painter, {"beta"}, TODAY)
+    found = find_candidates(spec(), painter, {"beta"}, TODAY)
 
     assert [plan.route.backend for plan in found.plans] == ["beta"]
     assert found.out[0].why.message == "The backend 'alpha' is not switched on."
@@ -123,7 +123,7 @@ def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route
     alpha, _, sandbox = reading(tmp_path, YAML).models["painter"].routes
 
     assert (sandbox.backend, sandbox.model, sandbox.prices) == (SANDBOX, "painter", alpha.prices)
-    assert (sandbox.carries, sandbox.formats) == (frozenset(DEMANDS), alpha.formats)
+    assert (sandbox.carries, sandbox.formats) == (frozenset(REQUIRED_FEATURES), alpha.formats)
     assert sandbox.max_references == 4
 
 
@@ -196,9 +196,9 @@ def test_the_shipped_file_is_accepted() -> None:
     assert {model.id for model in catalog.alive(TODAY)} == set(catalog.models)
     for model in catalog.models.values():
         backends = {route.backend for route in model.routes}
-        plans = candidates(spec(model=model.id), model, backends, TODAY).plans
+        plans = find_candidates(spec(model=model.id), model, backends, TODAY).plans
         assert SANDBOX not in {plan.route.backend for plan in plans}
-        assert candidates(spec(model=model.id), model, {SANDBOX}, TODAY).plans
+        assert find_candidates(spec(model=model.id), model, {SANDBOX}, TODAY).plans
 
 
 @pytest.mark.parametrize(
@@ -252,18 +252,18 @@ def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Pa
     catalog = reading(tmp_path, edited)
     wish = spec(model="gpt-image-3", tier="ultra", size=SQUARE)
     model = catalog.find("gpt-image-3", TODAY)
-    check(wish, model)
-    (plan,) = candidates(wish, model, {"openai", SANDBOX}, TODAY).plans
+    check_spec(wish, model)
+    (plan,) = find_candidates(wish, model, {"openai", SANDBOX}, TODAY).plans
 
     assert (plan.route.model, plan.price.version) == ("gpt-image-3", "gpt-image-3@2026-11-20")
     assert plan.price.tokens.of("ultra", SQUARE) == 12_487
     with pytest.raises(InvalidValue, match="'ultra'"):
-        check(spec(tier="ultra"), catalog.find("gpt-image-2", TODAY))
+        check_spec(spec(tier="ultra"), catalog.find("gpt-image-2", TODAY))
 
 
 async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
     edited = YAML.replace("tiers: [low, high]", "tiers: [low, high, ultra]").replace("high: 96", "high: 96, ultra: 128")
-    alpha, key = FakeBackend(purchase()), replace(KEY, team=Team(name="search", tiers=frozenset({"ultra"})))
+    alpha, key = FakeBackend(build_generation()), replace(KEY, team=Team(name="search", tiers=frozenset({"ultra"})))
     wish = spec(tier="ultra", size=SQUARE)
 
     made = await images_from({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))

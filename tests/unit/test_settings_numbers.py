@@ -8,8 +8,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from service.settings.files import Entry
-from service.settings.reference import FILES, schema_of
+from service.settings.docs_and_schema import FILES, build_schema
+from service.settings.yaml_file import Entry
 
 LEAST, GREATEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 
@@ -27,7 +27,7 @@ def numbers(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield from numbers(each, f"{path}.{name}")
 
 
-FOUND = [each for title, kind in FILES.items() for each in numbers(schema_of(kind, title), title)]
+FOUND = [each for title, kind in FILES.items() for each in numbers(build_schema(kind, title), title)]
 
 
 def test_there_are_numbers_in_each_file() -> None:

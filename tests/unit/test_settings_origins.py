@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import SettingsError
 from service.settings.gateway import read_gateway
+from service.settings.yaml_file import SettingsError
 
 
 def read(folder: Path, text: str) -> frozenset[str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import SettingsError
 from service.settings.gateway import read_gateway
-from service.settings.ports import Admin
+from service.settings.listen_ports import Admin
+from service.settings.yaml_file import SettingsError
 
 
 def read(tmp_path: Path, text: str = "{}", **environment: str) -> Admin:

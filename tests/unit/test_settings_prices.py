@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.images import Size
-from service.domain.pricing import in_force
-from service.settings.files import SettingsError
+from service.domain.image_spec import Size
+from service.domain.pricing import current_price
+from service.settings.yaml_file import SettingsError
 from tests.fakes.builders import SQUARE
 from tests.fakes.models_yaml import YAML, reading
 
@@ -26,7 +26,7 @@ def test_prices_are_read_in_nano_dollars_with_their_origin(tmp_path: Path) -> No
     assert (letter.per_image, letter.per_megapixel, letter.rates) == (50_000_000, None, None)
     assert (area.per_megapixel, area.default_steps, area.per_image) == (30_000_000, 28, None)
     assert (tokens.approximate, letter.approximate, area.approximate) == (False, False, True)
-    assert in_force(alpha.prices, date(2027, 1, 1)) is letter
+    assert current_price(alpha.prices, date(2027, 1, 1)) is letter
 
 
 def test_a_table_is_read_by_tier_and_size(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import Place, SettingsError, SettingsErrors, problems_of, read_yaml, reading
-from service.settings.lines import with_lines
-from service.settings.stores import NO_STORE
-from service.settings.structure import read
+from service.settings.line_numbers import with_lines
+from service.settings.store_urls import NO_STORE
 from service.settings.teams import TeamEntry, TeamsFile
+from service.settings.validation import validate
+from service.settings.yaml_file import FilePlace, SettingsError, SettingsErrors, open_place, read_yaml, to_problems
 from tests.unit.test_settings_start import Site
 
 TEAMS = """\
@@ -113,7 +113,7 @@ def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
         "keepalive": "yes",
     }
 
-    found = read(value, TeamEntry)
+    found = validate(value, TeamEntry)
 
     assert [(each.path, each.steps) for each in found.mistakes] == [
         (".keys[0].id", ("keys", 0, "id")),
@@ -132,7 +132,7 @@ def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
 
 
 def test_a_key_that_is_no_text_is_told_where_it_is() -> None:
-    found = read({"limits_by_tier": {1: {}}, "keepalive": "yes"}, TeamEntry)
+    found = validate({"limits_by_tier": {1: {}}, "keepalive": "yes"}, TeamEntry)
 
     assert found.value is not None
     assert [(each.path, each.reason) for each in found.mistakes] == [
@@ -143,16 +143,16 @@ def test_a_key_that_is_no_text_is_told_where_it_is() -> None:
 
 @pytest.mark.parametrize("value", [None, 3, [], "x"])
 def test_of_what_is_nothing_of_the_kind_nothing_is_left(value: object) -> None:
-    found = read(value, TeamsFile)
+    found = validate(value, TeamsFile)
 
     assert (found.value, len(found.mistakes)) == (None, 1)
 
 
 def test_alone_a_place_raises_all_of_its_mistakes(tmp_path: Path) -> None:
     with pytest.raises(SettingsErrors) as refused:
-        Place(tmp_path / "x.yaml").decode({"a": 1, "b": 2}, TeamsFile)
+        FilePlace(tmp_path / "x.yaml").decode({"a": 1, "b": 2}, TeamsFile)
 
-    assert [str(each) for each in problems_of(refused.value)] == [
+    assert [str(each) for each in to_problems(refused.value)] == [
         f"{tmp_path / 'x.yaml'}: $: Object contains unknown field `a`",
         f"{tmp_path / 'x.yaml'}: $: Object contains unknown field `b`",
     ]
@@ -161,7 +161,7 @@ def test_alone_a_place_raises_all_of_its_mistakes(tmp_path: Path) -> None:
 
 def test_a_reader_that_found_something_never_gives_an_answer(tmp_path: Path) -> None:
     def reads() -> str:
-        with reading(tmp_path / "x.yaml") as top:
+        with open_place(tmp_path / "x.yaml") as top:
             top.attempt(lambda: top.named({}, "x"))
             return "an answer"
 
@@ -181,17 +181,19 @@ def test_a_reader_that_found_something_never_gives_an_answer(tmp_path: Path) -> 
         ("1: {b: 1}\n", lambda top: top / "1" / "b", 1),
     ],
 )
-def test_a_place_has_the_line_of_its_key(tmp_path: Path, text: str, lead: Callable[[Place], Place], line: int) -> None:
+def test_a_place_has_the_line_of_its_key(
+    tmp_path: Path, text: str, lead: Callable[[FilePlace], FilePlace], line: int
+) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(text)
 
-    (said,) = with_lines([lead(Place(file)).error("is wrong")])
+    (said,) = with_lines([lead(FilePlace(file)).error("is wrong")])
 
     assert said.startswith(f"{file}: line {line}: $.")
 
 
 def test_what_is_of_no_file_or_of_one_that_cannot_be_read_has_no_line(tmp_path: Path) -> None:
-    gone, broken = Place(tmp_path / "gone.yaml") / "a", tmp_path / "broken.yaml"
+    gone, broken = FilePlace(tmp_path / "gone.yaml") / "a", tmp_path / "broken.yaml"
     broken.write_text("a: [")
     with pytest.raises(SettingsError) as unread:
         read_yaml(broken)

@@ -10,19 +10,19 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from service.adapters.embedded import EmbeddedError
-from service.adapters.sql.engine import SchemaError
-from service.commands.program import app
-from service.domain.teams import digest_of
+from service.adapters.embedded.valkey import EmbeddedError
+from service.adapters.sql.database import SchemaError
+from service.commands.cli import app
+from service.domain.team_access import key_digest
 from service.server import PortError
-from service.settings.files import SettingsError
 from service.settings.models import read_catalog
+from service.settings.yaml_file import SettingsError
 from tests.support.gateway import clean_environment, run_command
 
 ROOT = Path(__file__).parents[2]
 REFUSALS = (SettingsError, EmbeddedError, PortError, SchemaError)
 TEAM = "teams: {{search: {{keys: [{{id: k, sha256: {}}}]}}}}\n"
-TEAMS = TEAM.format(digest_of("igw_search"))
+TEAMS = TEAM.format(key_digest("igw_search"))
 STRONG = "f3b1c2d4e5a69788" * 2 + "q"
 ADMIN = {"ADMIN_API_KEY": STRONG}
 STORES = {"REDIS_URL": "redis://127.0.0.1:9", "DATABASE_URL": "postgresql://127.0.0.1:9/ledger"}
@@ -118,7 +118,7 @@ CASES: Mapping[str, tuple[str, Spoil, Spoil, tuple[str, ...]]] = {
     "storage": ("STORAGE_URL: the folder", NOTHING, {"STORAGE_URL": "/dev/null/pictures"}, ()),
     "a data folder": ("DATA_DIR: the folder", NOTHING, NOTHING, ("--data-dir", "/dev/null/data")),
     "a data folder in dev": ("DATA_DIR: the folder", NOTHING, NOTHING, ("--dev", "--data-dir", "/dev/null/data")),
-    "one key for two doors": ("key of a team", {"teams.yaml": TEAM.format(digest_of(STRONG))}, ADMIN, ()),
+    "one key for two doors": ("key of a team", {"teams.yaml": TEAM.format(key_digest(STRONG))}, ADMIN, ()),
     "a name of no file": ("holds a NUL", {"gateway.yaml": VENDOR % 'api_key_file: "a\\0b"'}, NOTHING, ()),
     "a truth": ("cannot be read as bool", {"gateway.yaml": "sandbox: {enabled: !!bool maybe}"}, NOTHING, ()),
     "a number": ("cannot be read as int", {"gateway.yaml": "cache: {seconds: !!int ''}"}, NOTHING, ()),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.files import SettingsError
-from service.settings.storage import Bucket, Folder, Storage, read_storage
+from service.settings.storage_url import ImageBucket, ImageFolder, Storage, read_storage
+from service.settings.yaml_file import SettingsError
 
 HERE = "http://127.0.0.1:9000"
 
@@ -13,14 +13,18 @@ HERE = "http://127.0.0.1:9000"
 @pytest.mark.parametrize(
     ("text", "storage", "shown"),
     [
-        ("/srv/pictures", Folder(Path("/srv/pictures")), "/srv/pictures"),
-        ("pictures", Folder(Path("pictures")), "pictures"),
-        ("/srv/50% off?", Folder(Path("/srv/50% off?")), "/srv/50% off?"),
-        ("file:///srv/our%20pictures", Folder(Path("/srv/our pictures")), "/srv/our pictures"),
-        ("file://localhost/srv", Folder(Path("/srv")), "/srv"),
-        ("s3://album", Bucket(name="album", prefix="", endpoint=None), "s3://album"),
-        ("s3://album/", Bucket(name="album", prefix="", endpoint=None), "s3://album"),
-        ("s3://al.bum-1/of/ours/", Bucket(name="al.bum-1", prefix="of/ours", endpoint=None), "s3://al.bum-1/of/ours"),
+        ("/srv/pictures", ImageFolder(Path("/srv/pictures")), "/srv/pictures"),
+        ("pictures", ImageFolder(Path("pictures")), "pictures"),
+        ("/srv/50% off?", ImageFolder(Path("/srv/50% off?")), "/srv/50% off?"),
+        ("file:///srv/our%20pictures", ImageFolder(Path("/srv/our pictures")), "/srv/our pictures"),
+        ("file://localhost/srv", ImageFolder(Path("/srv")), "/srv"),
+        ("s3://album", ImageBucket(name="album", prefix="", endpoint=None), "s3://album"),
+        ("s3://album/", ImageBucket(name="album", prefix="", endpoint=None), "s3://album"),
+        (
+            "s3://al.bum-1/of/ours/",
+            ImageBucket(name="al.bum-1", prefix="of/ours", endpoint=None),
+            "s3://al.bum-1/of/ours",
+        ),
     ],
 )
 def test_an_address_is_a_folder_or_a_bucket(text: str, storage: Storage, shown: str) -> None:
@@ -47,7 +51,7 @@ def test_without_an_address_there_is_nothing(environment: dict[str, str]) -> Non
 def test_a_bucket_may_be_elsewhere(more: dict[str, str], endpoint: str | None) -> None:
     found = read_storage({"STORAGE_URL": "s3://album", **more})
 
-    assert found == Bucket(name="album", prefix="", endpoint=endpoint)
+    assert found == ImageBucket(name="album", prefix="", endpoint=endpoint)
 
 
 @pytest.mark.parametrize(

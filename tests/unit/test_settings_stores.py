@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.settings.files import SettingsError
-from service.settings.stores import read_database, read_store, with_password
+from service.settings.store_urls import read_database_url, read_redis_url, with_password
+from service.settings.yaml_file import SettingsError
 
 STRANGE = "p/w@:#%? é"
 
@@ -14,7 +14,7 @@ STRANGE = "p/w@:#%? é"
 def test_a_whole_address_may_lie_in_a_file_and_change_its_user_and_password(tmp_path: Path) -> None:
     file = tmp_path / "uri"
     file.write_text("postgresql://app_1:one@db-rw:5432/app?sslmode=require\n")
-    found = read_database({"DATABASE_URL_FILE": str(file)})
+    found = read_database_url({"DATABASE_URL_FILE": str(file)})
     assert found
     file.write_text("postgresql://app_2:two@db-rw:5432/app?sslmode=require\n")
     assert (found.look(), found()) == (True, "postgresql://app_2:two@db-rw:5432/app?sslmode=require")
@@ -33,7 +33,7 @@ def test_a_whole_address_may_lie_in_a_file_and_change_its_user_and_password(tmp_
 def test_nothing_else_of_it_may_change(tmp_path: Path, other: str) -> None:
     file = tmp_path / "url"
     file.write_text("redis://:one@cache:6379/0")
-    found = read_store({"CACHE_REDIS_URL_FILE": str(file)}, "CACHE_REDIS_URL")
+    found = read_redis_url({"CACHE_REDIS_URL_FILE": str(file)}, "CACHE_REDIS_URL")
     assert found
     file.write_text(other)
     assert found.look() == (
@@ -55,20 +55,20 @@ def test_an_address_in_a_file_is_looked_at_like_any(tmp_path: Path, text: str, w
     file = tmp_path / "url"
     file.write_text(text)
     with pytest.raises(SettingsError, match=f"^REDIS_URL_FILE: {file}: {words}") as refused:
-        read_store({"REDIS_URL_FILE": str(file)}, "REDIS_URL")
+        read_redis_url({"REDIS_URL_FILE": str(file)}, "REDIS_URL")
     assert "hush" not in str(refused.value)
 
 
 def test_an_address_of_the_ledger_that_cannot_be_read_is_not_repeated() -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_URL: cannot be read; signs such as / and @") as refused:
-        read_database({"DATABASE_URL": "postgresql://app:hush@[db/app"})
+        read_database_url({"DATABASE_URL": "postgresql://app:hush@[db/app"})
     assert "hush" not in str(refused.value)
 
 
 def test_a_password_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("one\n")
-    found = read_store({"REDIS_URL": "redis://app@cache:6379/0", "REDIS_PASSWORD_FILE": str(file)}, "REDIS_URL")
+    found = read_redis_url({"REDIS_URL": "redis://app@cache:6379/0", "REDIS_PASSWORD_FILE": str(file)}, "REDIS_URL")
     assert found
     assert (found(), found.name) == ("redis://app:one@cache:6379/0", "REDIS_PASSWORD_FILE")
     file.write_text(STRANGE)
@@ -111,7 +111,7 @@ def test_a_password_belongs_to_an_address_without_one(tmp_path: Path, environmen
     password.write_text("one")
     given = {name: text.format(uri=uri) for name, text in environment.items()}
     with pytest.raises(SettingsError, match=f"^DATABASE_PASSWORD_FILE: {reason}") as refused:
-        read_database({"DATABASE_PASSWORD_FILE": str(password), **given})
+        read_database_url({"DATABASE_PASSWORD_FILE": str(password), **given})
     assert "hush" not in str(refused.value)
 
 
@@ -123,7 +123,7 @@ HINT = "cannot be read; signs such as / and @ in a password have to be written a
 @pytest.mark.parametrize("rest", ["@db/app", "@db:5432/app", "@db"])
 def test_no_part_of_a_password_of_the_ledger_is_repeated(password: str, rest: str) -> None:
     with pytest.raises(SettingsError, match=f"^DATABASE_URL: {HINT}") as refused:
-        read_database({"DATABASE_URL": f"postgresql://app:{password}{rest}"})
+        read_database_url({"DATABASE_URL": f"postgresql://app:{password}{rest}"})
     assert "hush" not in str(refused.value)
 
 
@@ -132,14 +132,14 @@ def test_no_part_of_a_password_of_the_ledger_is_repeated(password: str, rest: st
 @pytest.mark.parametrize("rest", ["@cache/0", "@cache:6379", "@/run/valkey.sock"])
 def test_no_part_of_a_password_of_a_store_is_repeated(password: str, scheme: str, rest: str) -> None:
     with pytest.raises(SettingsError, match=f"^REDIS_URL: {HINT}") as refused:
-        read_store({"REDIS_URL": f"{scheme}://:{password}{rest}"}, "REDIS_URL")
+        read_redis_url({"REDIS_URL": f"{scheme}://:{password}{rest}"}, "REDIS_URL")
     assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql:", "postgres:", "mysql://", ""])
 def test_an_address_of_another_kind_is_not_repeated(scheme: str) -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_URL: has to begin with sqlite:/// or postgresql://$"):
-        read_database({"DATABASE_URL": f"{scheme}app:hush@db/app"})
+        read_database_url({"DATABASE_URL": f"{scheme}app:hush@db/app"})
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_an_address_of_another_kind_is_not_repeated(scheme: str) -> None:
     ],
 )
 def test_what_is_escaped_or_needs_no_escape_is_read(url: str) -> None:
-    found = read_database({"DATABASE_URL": url})
+    found = read_database_url({"DATABASE_URL": url})
     assert found
     assert found() == url
 
@@ -161,7 +161,7 @@ def test_what_is_escaped_or_needs_no_escape_is_read(url: str) -> None:
     "url", ["unix:///run/a@b.sock?db=1", "redis://:p@ss@cache", "rediss+cluster://app:pw@one:7000"]
 )
 def test_a_store_that_is_told_from_its_password_is_read(url: str) -> None:
-    found = read_store({"REDIS_URL": url}, "REDIS_URL")
+    found = read_redis_url({"REDIS_URL": url}, "REDIS_URL")
     assert found
     assert found() == url
 
@@ -182,7 +182,7 @@ def test_a_store_that_is_told_from_its_password_is_read(url: str) -> None:
 @pytest.mark.parametrize("variable", ["REDIS_URL", "CACHE_REDIS_URL"])
 def test_a_parameter_that_a_store_does_not_know_is_refused_by_name(variable: str, url: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable}: {reason}"):
-        read_store({variable: url}, variable)
+        read_redis_url({variable: url}, variable)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_parameter_that_a_store_does_not_know_is_refused_by_name(variable: str
 )
 def test_parameters_of_libpq_are_honoured_or_ignored(given: str, used: str) -> None:
     address = "postgresql://app:pw@db/app"
-    found = read_database({"DATABASE_URL": f"{address}?{given}" if given else address})
+    found = read_database_url({"DATABASE_URL": f"{address}?{given}" if given else address})
     assert found
     assert found() == address + used
 
@@ -207,7 +207,7 @@ def test_parameters_of_libpq_are_honoured_or_ignored(given: str, used: str) -> N
 def test_the_authorities_of_the_system_are_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bundle := tmp_path / "ca.pem").touch()
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    found = read_database({"DATABASE_URL": "postgresql://db/app?sslrootcert=system"})
+    found = read_database_url({"DATABASE_URL": "postgresql://db/app?sslrootcert=system"})
     assert found
     assert found() == f"postgresql://db/app?sslrootcert={str(bundle).replace('/', '%2F')}&sslmode=verify-full"
 
@@ -233,5 +233,5 @@ def test_what_cannot_be_honoured_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(SettingsError, match=f"^DATABASE_URL: {reason}") as refused:
-        read_database({"DATABASE_URL": f"postgresql://app:hush@db/app?{given}"})
+        read_database_url({"DATABASE_URL": f"postgresql://app:hush@db/app?{given}"})
     assert "hush" not in str(refused.value)

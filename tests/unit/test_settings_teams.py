@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from service.domain.limits import Limits
-from service.domain.teams import Key, Roster, Team, digest_of
-from service.settings.files import SettingsError
+from service.domain.team_access import Key, Team, TeamDirectory, key_digest
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
+from service.settings.yaml_file import SettingsError
 from tests.fakes.builders import TODAY, catalog, model
 
 CONFIG = Path(__file__).parents[2] / "config"
 CATALOG = catalog(model(aliases=("artist",)), model(id="sketcher", tiers=("low", "xhigh")))
-ONE, TWO = digest_of("one"), digest_of("two")
+ONE, TWO = key_digest("one"), key_digest("two")
 
 YAML = f"""\
 teams:
@@ -29,7 +29,7 @@ teams:
 """
 
 
-def reading(folder: Path, text: str) -> Roster:
+def reading(folder: Path, text: str) -> TeamDirectory:
     file = folder / "teams.yaml"
     file.write_text(text)
     return read_teams(file, CATALOG, {"alpha", "beta", "sandbox"})
@@ -39,7 +39,7 @@ def test_keys_are_found_by_digest_and_know_their_team(tmp_path: Path) -> None:
     search = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"low", "xhigh"}))
 
     ads, idle = Team(name="ads.eu_2"), Team(name="idle")
-    assert reading(tmp_path, YAML) == Roster(
+    assert reading(tmp_path, YAML) == TeamDirectory(
         teams={"search": search, "ads.eu_2": ads, "idle": idle},
         keys={ONE: Key(id="search-1", team=search, digest=ONE), TWO: Key(id="ads-1", team=ads, digest=TWO)},
     )
@@ -150,7 +150,7 @@ def test_there_may_be_no_keys(tmp_path: Path, text: str) -> None:
 def test_the_shipped_file_is_accepted() -> None:
     catalog = read_catalog(CONFIG / "models.yaml", TODAY)
 
-    assert read_teams(CONFIG / "teams.yaml", catalog, ()) == Roster(teams={}, keys={})
+    assert read_teams(CONFIG / "teams.yaml", catalog, ()) == TeamDirectory(teams={}, keys={})
 
 
 NAMED = "is 1 to 63 letters, digits, dots, dashes and underscores"

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.domain.errors import PictureNotFound
-from service.domain.kept import new_id
-from service.domain.links import sign
-from service.usecases.sign_links import SignLinks
+from service.domain.errors import ImageNotFound
+from service.domain.signed_urls import sign
+from service.domain.stored_images import new_image_id
+from service.usecases.images.sign_urls import SignUrls
 
-NAME = new_id("search", "png", "0123456789abcdef" * 2) + ".png"
+NAME = new_image_id("search", "png", "0123456789abcdef" * 2) + ".png"
 ONE, TWO, THREE = (letter.encode() * 32 for letter in "abc")
 HOUR = 3600
 
@@ -18,7 +18,7 @@ class Site:
     def __init__(self, *keys: bytes) -> None:
         self.keys: tuple[bytes, ...] = keys
         self.now = datetime(2026, 11, 21, tzinfo=UTC)
-        self.links = SignLinks(keys=lambda: self.keys, seconds=HOUR, now=lambda: self.now)
+        self.links = SignUrls(keys=lambda: self.keys, seconds=HOUR, now=lambda: self.now)
 
     @property
     def at(self) -> int:
@@ -32,7 +32,7 @@ class Site:
         """Is a link good that the key signed?"""
         try:
             return self.links.check(NAME, str(expires), sign(key, NAME, expires), self.at) == expires
-        except PictureNotFound:
+        except ImageNotFound:
             return False
 
 

@@ -9,33 +9,34 @@ import pytest
 
 from service.domain.catalog import Route
 from service.domain.errors import (
-    CallFailed,
+    BackendFailed,
     Failure,
     FailureKind,
-    FlightLost,
     LimitExceeded,
+    OutcomeUnknown,
     StateUnavailable,
 )
-from service.domain.ledger import Source
-from service.domain.limits import Limit, Measure, Standing
-from service.usecases.events import FlightTaken
-from service.usecases.flights import Result, Seat, Told
+from service.domain.ledger import CacheStatus
+from service.domain.limits import Limit, LimitStatus, Measure
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.single_flight import Flight, Leader, Membership, SingleFlight
-from service.usecases.turns import Turn
+from service.usecases.ports.admission_control import Slot
+from service.usecases.ports.events import FlightResolved
+from service.usecases.ports.flights import JoinRules, Role
+from service.usecases.ports.result_store import Result
+from tests.fakes.admission_control import FakeAdmissionControl
 from tests.fakes.builders import failure, result
 from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import Scene, build_single_flight, drawn
 from tests.fakes.observer import Recorder
 from tests.fakes.steps import Steps, delay
-from tests.fakes.turns import FakeTurns
 
-FULL = LimitExceeded("No.", Standing(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
+FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
 CRASH = StateUnavailable("The backend's state burns.")
 KEY = CacheKey("search", "fox")
 SHARED = Flight(key=KEY, seconds=60, again_seconds=60, keep_seconds=60, is_cached=True, is_local=True, renews=True)
-OWN = replace(SHARED, is_cached=False, is_local=False, told=Told(again=True), renews=False)
+OWN = replace(SHARED, is_cached=False, is_local=False, told=JoinRules(again=True), renews=False)
 
 
 async def test_sixty_four_requests_at_once_on_two_replicas_are_one_purchase() -> None:
@@ -49,7 +50,7 @@ async def test_sixty_four_requests_at_once_on_two_replicas_are_one_purchase() ->
     deliveries = await asyncio.gather(*asking)
 
     assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox1"}
-    assert sorted(delivery.source for delivery in deliveries) == [Source.JOINED] * 63 + [Source.MISS]
+    assert sorted(delivery.source for delivery in deliveries) == [CacheStatus.JOINED] * 63 + [CacheStatus.MISS]
     assert scene.alpha.calls == 1
     assert sorted(entry.cost for entry in await scene.gateway.entries()) == [0] * 63 + [10_000_000]
 
@@ -65,12 +66,12 @@ async def test_a_final_failure_ends_all_requests_that_joined(kind: FailureKind) 
     scene.alpha.gate.set()
     ends = await asyncio.gather(*asking, return_exceptions=True)
 
-    assert sorted(type(end).__name__ for end in ends) == ["CallFailed", "CallJoined", "CallJoined"]
+    assert sorted(type(end).__name__ for end in ends) == ["BackendFailed", "FailureShared", "FailureShared"]
     assert scene.alpha.calls == 1
 
 
 async def test_requests_that_joined_a_refused_leader_buy() -> None:
-    scene, decided = Scene(admission=FakeTurns(refusals=[FULL])), asyncio.Event()
+    scene, decided = Scene(admission=FakeAdmissionControl(refusals=[FULL])), asyncio.Event()
     delay(scene.gateway.ledger, "hold", decided)
     replica = scene.gateway.replica()
 
@@ -83,15 +84,15 @@ async def test_requests_that_joined_a_refused_leader_buy() -> None:
     assert scene.alpha.calls == 1
 
 
-class GatedAdmission(FakeTurns):
+class GatedAdmission(FakeAdmissionControl):
     """Decides about each slot once `moment` is set."""
 
     moment: asyncio.Event
 
     @asynccontextmanager
-    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Turn | Failure]:
+    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:
         await self.moment.wait()
-        async with FakeTurns.slot(self, route, calls, pictures) as slot:
+        async with FakeAdmissionControl.slot(self, route, calls, pictures) as slot:
             yield slot
 
 
@@ -116,7 +117,7 @@ async def test_requests_that_arrive_at_the_very_moment_of_a_refusal_buy() -> Non
     await asyncio.sleep(0.01)
     scene.alpha.gate.set()
 
-    assert sorted([(await request).source for request in arriving]) == [Source.JOINED, Source.MISS]
+    assert sorted([(await request).source for request in arriving]) == [CacheStatus.JOINED, CacheStatus.MISS]
     assert scene.alpha.calls == 1
 
 
@@ -148,7 +149,7 @@ async def test_a_purchase_whose_leader_ended_without_a_result_is_not_made_again(
     answered.set()
     ends = await asyncio.gather(*asking, return_exceptions=True)
 
-    assert [type(end) for end in ends] == [FlightLost] * 3
+    assert [type(end) for end in ends] == [OutcomeUnknown] * 3
     assert scene.alpha.calls == 1
 
 
@@ -158,7 +159,7 @@ async def test_a_purchase_with_an_unknown_outcome_is_made_again_if_the_operator_
         await scene.ask()
     scene.flights.now += 31_000_000
 
-    assert (await scene.ask()).source is Source.MISS
+    assert (await scene.ask()).source is CacheStatus.MISS
 
 
 async def test_a_result_that_no_store_takes_is_bought_by_each_replica() -> None:
@@ -185,7 +186,7 @@ async def test_a_result_that_no_store_takes_reaches_the_requests_that_wait() -> 
 
     assert scene.alpha.calls == 1
     assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox1"}
-    assert sorted(delivery.source for delivery in deliveries) == [Source.JOINED] * 11 + [Source.MISS]
+    assert sorted(delivery.source for delivery in deliveries) == [CacheStatus.JOINED] * 11 + [CacheStatus.MISS]
     assert not scene.flights.handed
 
 
@@ -247,7 +248,7 @@ async def test_a_leader_extends_its_lease_even_if_the_store_was_away_for_a_while
     await asyncio.sleep(0.01)
     scene.alpha.gate.set()
 
-    assert ((await leading).source, (await other).source) == (Source.MISS, Source.JOINED)
+    assert ((await leading).source, (await other).source) == (CacheStatus.MISS, CacheStatus.JOINED)
 
 
 async def test_a_store_that_goes_away_during_the_call_does_not_cost_the_image() -> None:
@@ -259,15 +260,15 @@ async def test_a_store_that_goes_away_during_the_call_does_not_cost_the_image() 
     scene.flights.down = True
     scene.alpha.gate.set()
 
-    assert (await asking).source is Source.MISS
+    assert (await asking).source is CacheStatus.MISS
 
 
 async def test_after_a_failure_that_cost_nothing_the_next_request_buys() -> None:
     scene = Scene(failure(FailureKind.OVERLOADED))
-    with pytest.raises(CallFailed):
+    with pytest.raises(BackendFailed):
         await scene.ask()
 
-    assert (await scene.ask()).source is Source.MISS
+    assert (await scene.ask()).source is CacheStatus.MISS
     assert scene.alpha.calls == 2
 
 
@@ -284,7 +285,7 @@ async def test_a_local_leader_that_another_replica_serves_serves_those_that_wait
     scene.alpha.gate.set()
     deliveries = await asyncio.gather(*asking)
 
-    assert [delivery.source for delivery in deliveries] == [Source.MISS] + [Source.JOINED] * 3
+    assert [delivery.source for delivery in deliveries] == [CacheStatus.MISS] + [CacheStatus.JOINED] * 3
     assert len(owners.done) == 2
 
 
@@ -304,7 +305,7 @@ async def test_each_role_on_a_flight_is_observed() -> None:
     await buy(single_flight)
     await buy(single_flight)
 
-    assert [event.seat for event in observe.of(FlightTaken)] == [Seat.LEAD, Seat.LANDED]
+    assert [event.seat for event in observe.of(FlightResolved)] == [Role.LEAD, Role.LANDED]
 
 
 async def test_a_lost_flight_is_observed() -> None:
@@ -312,10 +313,10 @@ async def test_a_lost_flight_is_observed() -> None:
     await flights.board(KEY.scope, KEY.name, "another")
     await flights.sent(KEY.scope, KEY.name, "another")
 
-    with pytest.raises(FlightLost):
+    with pytest.raises(OutcomeUnknown):
         await buy(build_single_flight(flights, observe=observe))
 
-    assert [event.seat for event in observe.of(FlightTaken)] == [Seat.LOST]
+    assert [event.seat for event in observe.of(FlightResolved)] == [Role.LOST]
 
 
 async def test_a_flight_without_a_key_is_led_without_the_store() -> None:
@@ -355,7 +356,7 @@ async def test_a_mistake_of_ours_reaches_local_requests_and_leaves_the_flight_to
     ends = await asyncio.gather(leading, buy(single_flight), return_exceptions=True)
 
     assert [type(end) for end in ends] == [ZeroDivisionError] * 2
-    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Seat.WAIT
+    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Role.WAIT
 
 
 async def test_a_replica_that_stops_cancels_the_requests_that_wait_in_it() -> None:
@@ -377,7 +378,7 @@ async def test_a_replica_that_stops_cancels_the_requests_that_wait_in_it() -> No
         await leading
     with pytest.raises(asyncio.CancelledError):
         await joining
-    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Seat.WAIT
+    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Role.WAIT
 
 
 async def test_a_block_that_ends_without_a_result_releases_local_requests() -> None:

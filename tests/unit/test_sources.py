@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from service.adapters.backends.http import HttpBackend
-from service.settings.files import SettingsError
+from service.composition.upstream import build_vendor
 from service.settings.gateway import GatewaySettings, read_gateway
-from service.sources import vendor
+from service.settings.yaml_file import SettingsError
 
 
 def drawing(tmp_path: Path, entry: str = "") -> GatewaySettings:
@@ -28,7 +28,7 @@ def test_what_stops_the_start(tmp_path: Path, entry: str, words: str) -> None:
     settings = drawing(tmp_path, entry)
 
     with pytest.raises(SettingsError, match=words) as caught:
-        vendor(settings, "draw")
+        build_vendor(settings, "draw")
     assert str(caught.value).startswith("gateway.yaml: $.backends.draw")
 
 
@@ -51,7 +51,7 @@ def test_a_proxy_of_the_environment_is_named_as_such(
     settings = drawing(tmp_path)
 
     with pytest.raises(SettingsError, match="^" + words) as caught:
-        vendor(settings, "draw")
+        build_vendor(settings, "draw")
     assert "hidden" not in str(caught.value)
     monkeypatch.setenv("NO_PROXY", "draw.test")
-    assert isinstance(vendor(settings, "draw"), HttpBackend)
+    assert isinstance(build_vendor(settings, "draw"), HttpBackend)

@@ -5,8 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from service.domain.errors import InvalidValue
-from service.domain.spans import micros, moment, month_of, parse_groups, parse_moment, parse_span
-from service.usecases.accounts import GROUPS
+from service.domain.time_ranges import (
+    from_micros,
+    month_range,
+    parse_groups,
+    parse_moment,
+    parse_time_bounds,
+    to_micros,
+)
+from service.usecases.ports.ledger import GROUPS
 
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 
@@ -83,7 +90,7 @@ def test_what_is_no_moment_is_refused_by_name(text: str) -> None:
 def test_a_span_is_the_month_until_now_unless_it_is_said(
     since: str | None, until: str | None, begin: datetime, end: datetime
 ) -> None:
-    assert parse_span(since, until, NOW) == (micros(begin), micros(end))
+    assert parse_time_bounds(since, until, NOW) == (to_micros(begin), to_micros(end))
 
 
 @pytest.mark.parametrize(
@@ -98,15 +105,15 @@ def test_a_span_is_the_month_until_now_unless_it_is_said(
 )
 def test_a_span_that_ends_before_it_begins_is_refused(since: str | None, until: str | None) -> None:
     with pytest.raises(InvalidValue, match="has to lie before until") as refused:
-        parse_span(since, until, NOW)
+        parse_time_bounds(since, until, NOW)
 
     assert refused.value.param == "since"
 
 
 def test_moments_and_microseconds_are_the_same() -> None:
-    assert micros(at(1970, 1, 1)) == 0
-    assert micros(at(1969, 12, 31, 23, 59, 59, 999_999)) == -1
-    assert moment(micros(at(2026, 11, 21, 12, 0, 0, 1))) == at(2026, 11, 21, 12, 0, 0, 1)
+    assert to_micros(at(1970, 1, 1)) == 0
+    assert to_micros(at(1969, 12, 31, 23, 59, 59, 999_999)) == -1
+    assert from_micros(to_micros(at(2026, 11, 21, 12, 0, 0, 1))) == at(2026, 11, 21, 12, 0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_moments_and_microseconds_are_the_same() -> None:
     ],
 )
 def test_a_month_is_that_of_the_calendar(day: datetime, begin: datetime, end: datetime) -> None:
-    assert month_of(day) == (begin, end)
+    assert month_range(day) == (begin, end)
 
 
 @pytest.mark.parametrize(

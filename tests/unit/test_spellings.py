@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.spellings import meant
+from service.api.http.path_aliases import canonical_path
 
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 
@@ -27,4 +27,4 @@ GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
     ],
 )
 def test_what_an_address_means(path: str, here: str, model: str | None) -> None:
-    assert meant(path) == (here, model)
+    assert canonical_path(path) == (here, model)

@@ -5,12 +5,12 @@ import pytest
 
 from service.adapters.backends.dialect import Dialect
 from service.adapters.backends.openai import OpenAIDialect
-from service.adapters.backends.sandbox import failure_of
+from service.adapters.backends.sandbox.backend import named_failure
 from service.adapters.backends.together import TogetherDialect
+from service.domain.circuit_breaker import Signal, to_signal
 from service.domain.errors import Failure, FailureKind
-from service.domain.health import Sign, sign_of
-from service.domain.routing import Next, after
-from service.usecases.requests import UpstreamRequest
+from service.domain.routing import NextStep, step_after
+from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.builders import price, route, spec
 
 DIALECTS = (OpenAIDialect(), TogetherDialect())
@@ -32,7 +32,7 @@ def test_who_has_the_request_and_did_not_answer_may_bill_it(
     status: int, headers: dict[str, str], body: bytes, dialect: Dialect
 ) -> None:
     found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed, after(found)) == (KINDS.TIMED_OUT, True, Next.GIVE_UP)
+    assert (found.kind, found.may_be_billed, step_after(found)) == (KINDS.TIMED_OUT, True, NextStep.GIVE_UP)
 
 
 @every_dialect
@@ -43,7 +43,7 @@ def test_what_nobody_documents_may_be_billed(
     status: int, headers: dict[str, str], body: bytes, dialect: Dialect
 ) -> None:
     found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed, after(found)) == (KINDS.BROKEN_REPLY, True, Next.GIVE_UP)
+    assert (found.kind, found.may_be_billed, step_after(found)) == (KINDS.BROKEN_REPLY, True, NextStep.GIVE_UP)
 
 
 @every_dialect
@@ -83,7 +83,7 @@ def test_what_vendors_document_as_worth_another_try_costs_nothing(
     status: int, kind: FailureKind, headers: dict[str, str], body: bytes, dialect: Dialect
 ) -> None:
     found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed, after(found)) == (kind, False, Next.LATER)
+    assert (found.kind, found.may_be_billed, step_after(found)) == (kind, False, NextStep.LATER)
 
 
 @every_dialect
@@ -109,9 +109,9 @@ def test_what_is_no_error_of_the_api_is_the_operators(
 ) -> None:
     found = dialect.read_failure(status, headers, body)
     assert (found.kind, found.permanent, found.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
-    assert after(found) is Next.NEXT_ROUTE
+    assert step_after(found) is NextStep.NEXT_ROUTE
     assert "operator" in found.message
-    assert sign_of(found) is Sign.NONE
+    assert to_signal(found) is Signal.NONE
 
 
 @every_dialect
@@ -185,7 +185,7 @@ def test_another_gateway_that_says_that_it_may_be_billed_is_believed(status: int
         {"error": {"message": "Broken.", "code": "upstream_broken_reply", "may_be_billed": True}}
     )
     found = dialect.read_failure(status, {}, body)
-    assert (found.may_be_billed, after(found)) == (True, Next.GIVE_UP)
+    assert (found.may_be_billed, step_after(found)) == (True, NextStep.GIVE_UP)
 
 
 @pytest.mark.parametrize(
@@ -209,5 +209,5 @@ def test_only_an_error_of_the_api_ends_a_stream_for_nothing(event: bytes, kind: 
 
 
 def test_the_sandbox_fails_as_a_vendor_does() -> None:
-    assert failure_of("server_error").kind is KINDS.SERVER_ERROR
-    assert failure_of("timeout").may_be_billed
+    assert named_failure("server_error").kind is KINDS.SERVER_ERROR
+    assert named_failure("timeout").may_be_billed

@@ -6,29 +6,29 @@ from dataclasses import replace
 
 import pytest
 
-from service.api.edge import Line, Progress
-from service.api.errors import Ended
-from service.api.streams import RunningRequest, completed, preview
+from service.api.http.errors import ReplicaStopped
+from service.api.http.request_context import RequestContext, RequestProgress
+from service.api.http.streams import RunningRequest, image_event, preview_event
 from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.generation import Preview, Usage
 from service.domain.ledger import Admission
-from service.domain.limits import Limit, Measure, Standing
-from service.domain.outcomes import Partial, Usage
+from service.domain.limits import Limit, LimitStatus, Measure
 from service.usecases.generate.delivery import Delivery, bought
-from tests.fakes.builders import image_request, purchase, result, spec
+from tests.fakes.builders import build_generation, image_request, result, spec
 
-TEAM_DAY = Standing(limit=Limit("team", Measure.DAY, 5), used=1, resets_in=1)
-PER_MINUTE = Standing(limit=Limit("team", Measure.REQUESTS, 5), used=1, resets_in=1)
+TEAM_DAY = LimitStatus(limit=Limit("team", Measure.DAY, 5), used=1, resets_in=1)
+PER_MINUTE = LimitStatus(limit=Limit("team", Measure.REQUESTS, 5), used=1, resets_in=1)
 FULL = LimitExceeded("No.", TEAM_DAY)
 DELIVERY = bought(result(), image_request())
 
 
-def partial(index: int) -> Partial:
-    return Partial(base64=b"Zm94", index=index)
+def partial(index: int) -> Preview:
+    return Preview(base64=b"Zm94", index=index)
 
 
 def waiting(seconds: float = 60) -> RunningRequest:
     """A request that is not served yet, whose caller hears something every few seconds."""
-    return RunningRequest(Line("req_1", 0.0, lambda: 0.0), seconds)
+    return RunningRequest(RequestContext("req_1", 0.0, lambda: 0.0), seconds)
 
 
 def started(making: Awaitable[Delivery], running: RunningRequest) -> RunningRequest:
@@ -99,7 +99,7 @@ async def test_a_response_that_is_refused_before_has_not_begun(error: Exception)
 
 
 async def test_limits_are_put_into_the_headers_and_progress_is_noted() -> None:
-    line = Line("req_1", 0.0, lambda: 0.0)
+    line = RequestContext("req_1", 0.0, lambda: 0.0)
     running = RunningRequest(line, 60)
 
     running.on_admitted(Admission(held_at=1, standings=(PER_MINUTE,)))
@@ -107,12 +107,12 @@ async def test_limits_are_put_into_the_headers_and_progress_is_noted() -> None:
     running.on_sent()
     steps.append(line.progress)
 
-    assert steps == [Progress.ADMITTED, Progress.ASKED]
+    assert steps == [RequestProgress.ADMITTED, RequestProgress.ASKED]
     assert line.headers["x-ratelimit-remaining-requests"] == "4"
 
 
 async def test_a_preview_does_not_wait_for_a_caller_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 3600)
+    monkeypatch.setattr("service.api.http.streams.PREVIEW_WAIT_SECONDS", 3600)
     running = waiting()
     purchases = [asyncio.create_task(send_previews(running, 5))]
     running.start(asyncio.shield(purchases[0]))
@@ -129,7 +129,7 @@ async def test_a_preview_does_not_wait_for_a_caller_that_left(monkeypatch: pytes
 
 
 async def test_all_previews_that_wait_for_a_caller_that_left_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 3600)
+    monkeypatch.setattr("service.api.http.streams.PREVIEW_WAIT_SECONDS", 3600)
     running, first = waiting(), asyncio.Event()
     previews: list[asyncio.Future[None]] = []
 
@@ -152,7 +152,7 @@ async def test_all_previews_that_wait_for_a_caller_that_left_go_on(monkeypatch: 
 
 
 async def test_a_slow_reader_misses_previews(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.streams.SLOW_SECONDS", 0.001)
+    monkeypatch.setattr("service.api.http.streams.PREVIEW_WAIT_SECONDS", 0.001)
     running = waiting()
     running.start(send_previews(running, 5))
 
@@ -170,12 +170,12 @@ async def test_a_caller_is_answered_when_the_replica_goes_away() -> None:
     await asyncio.sleep(0)
     running.end()
 
-    with pytest.raises(Ended):
+    with pytest.raises(ReplicaStopped):
         await running.delivery
 
 
 def test_values_that_a_vendor_does_not_send_are_auto() -> None:
-    event = b"".join(preview("image_edit", partial(1), 1_800_000_000))
+    event = b"".join(preview_event("image_edit", partial(1), 1_800_000_000))
 
     assert event == (
         b'event: image_edit.partial_image\ndata: {"type":"image_edit.partial_image","b64_json":"Zm94",'
@@ -185,17 +185,19 @@ def test_values_that_a_vendor_does_not_send_are_auto() -> None:
 
 
 def test_tokens_stand_with_the_last_image() -> None:
-    two = result(purchase=purchase("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2"))
+    two = result(
+        purchase=build_generation("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2")
+    )
     delivery = bought(two, image_request(spec(n=2)))
 
-    first, last = (b"".join(completed("image_generation", delivery, index)) for index in range(2))
+    first, last = (b"".join(image_event("image_generation", delivery, index)) for index in range(2))
 
     assert (b'"total_tokens":0' in first, b'"total_tokens":207' in last) == (True, True)
     assert (b'"id":"img_1"' in first, b'"index":1' in last) == (True, True)
-    assert b'"total_tokens":0' in b"".join(completed("image_generation", DELIVERY, 0))
+    assert b'"total_tokens":0' in b"".join(image_event("image_generation", DELIVERY, 0))
 
 
 def test_a_preview_has_its_own_time_if_the_vendor_sends_one() -> None:
-    event = b"".join(preview("image_edit", replace(partial(1), created=1_700_000_000), 1_800_000_000))
+    event = b"".join(preview_event("image_edit", replace(partial(1), created=1_700_000_000), 1_800_000_000))
 
     assert b'"created_at":1700000000,' in event

@@ -132,6 +132,6 @@ def test_a_script_is_used_where_its_name_is_written() -> None:
     nothing = "nothing_" + "uses_it"
 
     assert named(sources.ROOT / "tests" / "support" / "focus_check.py")
-    assert named(sources.ROOT / "service" / "adapters" / "redis" / "scripts" / "hold.lua")
+    assert named(sources.ROOT / "service" / "adapters" / "redis" / "scripts" / "quotas" / "hold.lua")
     assert not named(sources.ROOT / "service" / f"{nothing}.py")
     assert not named(sources.ROOT / "service" / f"{nothing}.lua")

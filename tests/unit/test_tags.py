@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.tags import read_tags
+from service.api.http.request_headers import read_tags
 from service.domain.errors import InvalidValue
 
 ALLOWED = frozenset({"project", "env"})

@@ -8,17 +8,17 @@ import pytest
 
 from service.domain.catalog import Catalog
 from service.domain.limits import Limits, Measure
-from service.domain.readings import Backlog, Expiry
-from service.domain.teams import Key, Team
-from service.usecases.events import LoopLagged, ReadingsTaken
-from service.usecases.in_turn import MOST
-from service.usecases.know_callers import Live
-from service.usecases.read_limits import ReadLimits
-from service.usecases.take_readings import TakeReadings
-from service.usecases.watch_loop import WatchLoop
-from tests.fakes.builders import NOW, accounts, catalog, model, route
-from tests.fakes.ledger import FakeLedger
+from service.domain.state_snapshot import Backlog, KeyExpiry
+from service.domain.team_access import Key, Team
+from service.usecases.admin.collect_gauges import CollectGauges
+from service.usecases.background.round_robin import BATCH_SIZE
+from service.usecases.money.read_limits import ReadLimits
+from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.events import GaugesCollected, LoopLagged
+from service.usecases.watch_loop import LoopLagMonitor
+from tests.fakes.builders import NOW, build_money, catalog, model, route
 from tests.fakes.observer import Recorder
+from tests.fakes.quota_store import FakeQuotaStore
 
 DOLLAR = 1_000_000_000
 MONEY = Limits(requests_per_minute=9, usd_per_day=DOLLAR, usd_per_month=2 * DOLLAR)
@@ -30,9 +30,11 @@ def key(name: str, expires: datetime | None) -> Key:
     return Key(id=name, team=ADS, digest=name, expires=expires, limits=Limits(usd_per_day=1))
 
 
-def live(*keys: Key, models: Catalog | None = None) -> Live:
+def live(*keys: Key, models: Catalog | None = None) -> ConfigSnapshot:
     known = {each.digest: each for each in keys}
-    return Live(catalog=models or catalog(), teams={"ads": ADS, "free": Team(name="free")}, keys=known, version="v1")
+    return ConfigSnapshot(
+        catalog=models or catalog(), teams={"ads": ADS, "free": Team(name="free")}, keys=known, version="v1"
+    )
 
 
 class Waits:
@@ -50,12 +52,14 @@ class Waits:
             raise asyncio.CancelledError
 
 
-def story(observe: Recorder, now: Live, ledger: FakeLedger | None = None, waits: Waits | None = None) -> TakeReadings:
-    store = ledger or FakeLedger()
-    return TakeReadings(
+def story(
+    observe: Recorder, now: ConfigSnapshot, ledger: FakeQuotaStore | None = None, waits: Waits | None = None
+) -> CollectGauges:
+    store = ledger or FakeQuotaStore()
+    return CollectGauges(
         live=lambda: now,
         backlog=lambda: IDLE,
-        standings=ReadLimits(ledger=store, rebuild=accounts(store).rebuild),
+        standings=ReadLimits(ledger=store, rebuild=build_money(store).rebuild),
         observe=observe,
         now=lambda: NOW,
         sleep=waits or Waits(1),
@@ -66,7 +70,7 @@ def story(observe: Recorder, now: Live, ledger: FakeLedger | None = None, waits:
 async def test_budgets_are_those_of_teams_in_money_and_counters_are_made_right_first() -> None:
     observe = Recorder()
     await story(observe, live()).take()
-    (event,) = observe.of(ReadingsTaken)
+    (event,) = observe.of(GaugesCollected)
     read = event.readings
     assert read.budgets is not None
     assert [(one.limit.scope, one.limit.measure, one.limit.most) for one in read.budgets["ads"]] == [
@@ -80,23 +84,23 @@ async def test_budgets_are_those_of_teams_in_money_and_counters_are_made_right_f
 
 
 async def test_of_very_many_teams_some_are_read_in_each_round_and_all_in_the_end() -> None:
-    names = [f"team-{number:03}" for number in range(MOST + 2)]
+    names = [f"team-{number:03}" for number in range(BATCH_SIZE + 2)]
     teams = {name: Team(name=name, limits=MONEY) for name in names}
-    now = Live(catalog=catalog(), teams=teams, keys={}, version="v1")
+    now = ConfigSnapshot(catalog=catalog(), teams=teams, keys={}, version="v1")
     observe = Recorder()
     reading = story(observe, now)
     await reading.take()
     now.teams.pop(names[0])  # type: ignore[attr-defined]  # a dict here
     await reading.take()
-    first, second = (event.readings.budgets for event in observe.of(ReadingsTaken))
-    assert (first and [*first], second and sorted(second)) == (names[:MOST], names[1:])
+    first, second = (event.readings.budgets for event in observe.of(GaugesCollected))
+    assert (first and [*first], second and sorted(second)) == (names[:BATCH_SIZE], names[1:])
 
 
 async def test_without_the_store_the_rest_is_read() -> None:
-    observe, ledger = Recorder(), FakeLedger()
+    observe, ledger = Recorder(), FakeQuotaStore()
     ledger.down = True
     await story(observe, live(), ledger).take()
-    (event,) = observe.of(ReadingsTaken)
+    (event,) = observe.of(GaugesCollected)
     assert event.readings.budgets is None
     assert event.readings.teams == ("ads", "free")
 
@@ -105,8 +109,8 @@ async def test_keys_that_end_soon_and_have_not_yet() -> None:
     observe, soon = Recorder(), NOW + timedelta(days=59)
     known = (key("soon", soon), key("later", NOW + timedelta(days=61)), key("over", NOW), key("never", None))
     await story(observe, live(*known)).take()
-    (event,) = observe.of(ReadingsTaken)
-    assert event.readings.expiries == (Expiry(team="ads", key="soon", at=soon),)
+    (event,) = observe.of(GaugesCollected)
+    assert event.readings.expiries == (KeyExpiry(team="ads", key="soon", at=soon),)
 
 
 async def test_models_that_are_to_end_and_what_backends_call_them() -> None:
@@ -114,7 +118,7 @@ async def test_models_that_are_to_end_and_what_backends_call_them() -> None:
     gone = model(id="gone", shutdown_date=date(2020, 1, 1), routes=(route(backend="alpha", model="a/old"),))
     observe = Recorder()
     await story(observe, live(models=catalog(model(), ends, gone))).take()
-    (event,) = observe.of(ReadingsTaken)
+    (event,) = observe.of(GaugesCollected)
     assert event.readings.shutdowns == {"old": date(2999, 1, 1)}
     assert event.readings.models["alpha", "a/old"] == "old"
 
@@ -123,7 +127,7 @@ async def test_it_is_read_again_and_again() -> None:
     observe, waits = Recorder(), Waits(2)
     with pytest.raises(asyncio.CancelledError):
         await story(observe, live(), waits=waits).run()
-    assert (len(observe.of(ReadingsTaken)), waits.asked) == (2, [3, 3])
+    assert (len(observe.of(GaugesCollected)), waits.asked) == (2, [3, 3])
 
 
 async def test_the_loop_is_as_late_as_a_timer() -> None:
@@ -133,5 +137,5 @@ async def test_the_loop_is_as_late_as_a_timer() -> None:
         clock[0] += seconds + 0.25
 
     with pytest.raises(asyncio.CancelledError):
-        await WatchLoop(observe=observe, elapsed=lambda: clock[0], sleep=Waits(3, wake)).run()
+        await LoopLagMonitor(observe=observe, elapsed=lambda: clock[0], sleep=Waits(3, wake)).run()
     assert observe.of(LoopLagged) == [LoopLagged(seconds=0.25)] * 2

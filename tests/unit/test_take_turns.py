@@ -6,24 +6,24 @@ from dataclasses import replace
 
 import pytest
 
+from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.domain.headroom import Headroom
-from service.domain.health import State
-from service.usecases.ask_after import AskAfter
-from service.usecases.events import HeadroomHeard
-from service.usecases.take_turns import TakeTurns
-from service.usecases.turns import Turn, Turns
-from service.usecases.turnstile import Cap, Caps, Full, News, Party, Shared
-from service.usecases.watch import BackendStanding
-from tests.fakes.builders import failure, purchase
-from tests.fakes.turnstile import FakeTurnstile, Post
+from service.domain.rate_limits import RateLimit
+from service.usecases.ports.admission_control import AdmissionControl, Slot
+from service.usecases.ports.events import RateLimitObserved
+from service.usecases.ports.shared_health import Cap, CapReached, Caps, HealthUpdate, SharedHealth, SlotRequest
+from service.usecases.upstream.backend_health import BackendStatus
+from service.usecases.upstream.probe_backends import ProbeBackends
+from service.usecases.upstream.upstream_admission import UpstreamAdmission
+from tests.fakes.builders import build_generation, failure
+from tests.fakes.shared_health import BackendState, FakeSharedHealth
 from tests.support.admission_replicas import ALPHA, BETA, SANDBOX, Replica, Site
 
 DOWN, BUSY, ASIDE = FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.SET_ASIDE
 AUTH, USED_UP, LIMITED = FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED, FailureKind.RATE_LIMITED
 
 
-class Listening(FakeTurnstile):
+class Listening(FakeSharedHealth):
     """A store that says when a verb was asked for so often."""
 
     def __init__(self, verb: str, times: int = 1) -> None:
@@ -31,7 +31,7 @@ class Listening(FakeTurnstile):
         self._verb, self._times = verb, times
         self._heard = asyncio.Event()
 
-    def _find(self, verb: str, backend: str) -> Post:
+    def _find(self, verb: str, backend: str) -> BackendState:
         post = super()._find(verb, backend)
         if self.asked.count(self._verb) >= self._times:
             self._heard.set()
@@ -43,9 +43,9 @@ class Listening(FakeTurnstile):
 
 
 async def test_it_is_the_port() -> None:
-    turns: Turns = Site().replica().admission
+    turns: AdmissionControl = Site().replica().admission
     async with turns.slot(ALPHA, 2, 3) as slot:
-        assert slot == Turn(name="r0", route=ALPHA, calls=2)
+        assert slot == Slot(name="r0", route=ALPHA, calls=2)
 
 
 async def test_who_is_well_is_asked_without_asking_the_store() -> None:
@@ -61,11 +61,11 @@ async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
     await replica.call(*[AUTH] * 10, *[LIMITED] * 10, along=SANDBOX)
-    replica.record(await replica.slot(SANDBOX), purchase(), Headroom(measure="images", left=0, resets=60))
+    replica.record(await replica.slot(SANDBOX), build_generation(), RateLimit(measure="images", left=0, resets=60))
     assert replica.admission.hindrance(SANDBOX) is None
     await replica.slot(SANDBOX)
     assert site.store.asked == []
-    assert replica.observe.of(HeadroomHeard)
+    assert replica.observe.of(RateLimitObserved)
 
 
 async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
@@ -95,8 +95,8 @@ async def test_calls_that_began_before_do_not_count() -> None:
     turns = [await replica.slot() for _ in range(20)]
     for turn in turns:
         replica.record(turn, failure(DOWN))
-    assert replica.standing() == BackendStanding(
-        backend="alpha", state=State.OPEN, since=0, seconds=5, reason=DOWN, in_a_row=1
+    assert replica.standing() == BackendStatus(
+        backend="alpha", state=BreakerState.OPEN, since=0, seconds=5, reason=DOWN, in_a_row=1
     )
 
 
@@ -108,9 +108,9 @@ async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
     probe = await replica.slot()
     assert await replica.refused() == (ASIDE, 1)
     assert replica.admission.hindrance(ALPHA)
-    replica.record(probe, purchase())
+    replica.record(probe, build_generation())
     await replica.leave(probe)
-    assert isinstance(await replica.slot(), Turn)
+    assert isinstance(await replica.slot(), Slot)
     assert replica.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
 
 
@@ -136,7 +136,7 @@ async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
         assert await replica.refused() == (ASIDE, 1)  # the store has not heard yet that it is over
         await replica.admission.exchange()
         site.pass_by(1)
-    assert replica.standing().state is State.HALF_OPEN
+    assert replica.standing().state is BreakerState.HALF_OPEN
 
 
 async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> None:
@@ -166,7 +166,7 @@ async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
     assert await other.refused() == (ASIDE, 1)
     assert len(site.store.asked) == asked
     site.pass_by(15)
-    assert isinstance(await other.slot(), Turn)
+    assert isinstance(await other.slot(), Slot)
 
 
 async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
@@ -225,7 +225,7 @@ async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change
         await replica.admission.exchange()
     for _ in range(5):
         other.record(turn, failure(DOWN))
-    assert other.standing().state is State.OPEN
+    assert other.standing().state is BreakerState.OPEN
 
 
 async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> None:
@@ -238,7 +238,7 @@ async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> Non
     await one.admission.exchange()
     await other.call(AUTH)
     await other.admission.exchange()
-    assert other.standing().state is State.CLOSED
+    assert other.standing().state is BreakerState.CLOSED
 
 
 async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later() -> None:
@@ -274,18 +274,18 @@ async def test_a_store_that_was_emptied_is_told_again() -> None:
     assert one.changes() == [("open", AUTH, 60)]
 
 
-class SlowStore(FakeTurnstile):
+class SlowStore(FakeSharedHealth):
     """Something happens between what it is told and what it answers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.meanwhile: list[Turn] = []
+        self.meanwhile: list[Slot] = []
         self.replica: Replica | None = None
 
-    async def exchange(self, backend: str, news: News) -> Shared:
+    async def exchange(self, backend: str, news: HealthUpdate) -> SharedHealth:
         shared = await super().exchange(backend, news)
         while self.meanwhile and self.replica:
-            self.replica.record(self.meanwhile.pop(), purchase())
+            self.replica.record(self.meanwhile.pop(), build_generation())
         return shared
 
     async def probe(self, backend: str, name: str, version: int) -> bool:
@@ -303,10 +303,10 @@ async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
     store.meanwhile, store.replica = [await one.slot()], one
     await one.admission.exchange()
     await other.admission.exchange()
-    assert (one.standing().state, other.standing().state) == (State.CLOSED, State.HALF_OPEN)
+    assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.HALF_OPEN)
     for replica in (one, other):
         await replica.admission.exchange()
-    assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)
+    assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
 async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
@@ -323,10 +323,10 @@ async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
     await one.admission.exchange()
     store.meanwhile, store.replica = [probe], other
     await other.admission.exchange()
-    assert other.standing().state is State.CLOSED
+    assert other.standing().state is BreakerState.CLOSED
     await other.admission.exchange()
     assert other.standing() == one.standing()
-    assert other.standing().state is State.OPEN
+    assert other.standing().state is BreakerState.OPEN
 
 
 async def test_a_probe_that_others_made_needless_is_none() -> None:
@@ -353,10 +353,10 @@ async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
     await one.admission.exchange(only_news=True)
     await other.admission.exchange()
     assert await one.refused() == await other.refused() == (LIMITED, seconds)
-    assert isinstance(await one.take(replace(ALPHA, model="sketcher")), Turn)
-    assert isinstance(await one.take(BETA), Turn)
+    assert isinstance(await one.take(replace(ALPHA, model="sketcher")), Slot)
+    assert isinstance(await one.take(BETA), Slot)
     site.pass_by(seconds)
-    assert isinstance(await one.take(), Turn)
+    assert isinstance(await one.take(), Slot)
     await one.admission.exchange()
     assert one.standing().blocked == {}
 
@@ -365,7 +365,7 @@ async def test_peace_is_never_cut_short() -> None:
     site = Site()
     replica = site.replica()
     for retry_after in (20, 5, 0):
-        replica.record(Turn(name="t", route=ALPHA, calls=1), replace(failure(LIMITED), retry_after=retry_after))
+        replica.record(Slot(name="t", route=ALPHA, calls=1), replace(failure(LIMITED), retry_after=retry_after))
     assert await replica.refused() == (LIMITED, 20)
     assert replica.standing().blocked == {"painter": 20}
 
@@ -373,14 +373,14 @@ async def test_peace_is_never_cut_short() -> None:
 async def test_what_vendors_say_of_their_limits_is_heeded_and_told() -> None:
     site = Site()
     replica = site.replica()
-    some, none = Headroom(measure="requests", left=3, limit=5), Headroom(measure="images", left=0, resets=12)
+    some, none = RateLimit(measure="requests", left=3, limit=5), RateLimit(measure="images", left=0, resets=12)
     turn = await replica.slot()
-    replica.record(turn, purchase())
-    replica.record(turn, purchase(), some)
+    replica.record(turn, build_generation())
+    replica.record(turn, build_generation(), some)
     assert replica.admission.hindrance(ALPHA) is None
-    replica.record(turn, purchase(), some, none)
+    replica.record(turn, build_generation(), some, none)
     assert await replica.refused() == (LIMITED, 12)
-    told = [(each.measure, each.left, each.limit) for each in replica.observe.of(HeadroomHeard)]
+    told = [(each.measure, each.left, each.limit) for each in replica.observe.of(RateLimitObserved)]
     assert told == [("requests", 3, 5), ("requests", 3, 5), ("images", 0, None)]
 
 
@@ -402,12 +402,12 @@ async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() ->
     site = Site(Caps(concurrent=3))
     one, other = site.replica("a"), site.replica("b")
     turn = await one.take(calls=2)
-    assert isinstance(turn, Turn)
-    assert isinstance(await other.take(calls=1), Turn)
+    assert isinstance(turn, Slot)
+    assert isinstance(await other.take(calls=1), Slot)
     assert await other.refused() == (BUSY, 1)
     await one.leave(turn)
     await one.admission.close()
-    assert isinstance(await other.take(calls=2), Turn)
+    assert isinstance(await other.take(calls=2), Slot)
     never = await other.take(calls=4)
     assert isinstance(never, Failure)
     assert (never.kind, never.retry_after) == (BUSY, None)
@@ -417,12 +417,12 @@ async def test_rates_of_the_account_say_when_there_is_room_again() -> None:
     site = Site(Caps(requests_per_minute=6, images_per_minute=20))
     replica = site.replica()
     turn = await replica.take(calls=3, images=20)
-    assert isinstance(turn, Turn)
+    assert isinstance(turn, Slot)
     assert await replica.refused() == (LIMITED, 60)
     site.pass_by(60)
     await replica.leave(turn)
     await replica.admission.close()
-    assert isinstance(await replica.take(), Turn)
+    assert isinstance(await replica.take(), Slot)
     assert isinstance(await replica.take(calls=7), Failure)
     assert "leave" not in site.store.asked
 
@@ -433,7 +433,7 @@ async def test_no_cap_can_be_kept_without_the_store() -> None:
     site.store.down = True
     with pytest.raises(StateUnavailable):
         await replica.take()
-    assert isinstance(await replica.take(BETA), Turn)
+    assert isinstance(await replica.take(BETA), Slot)
 
 
 async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> None:
@@ -447,7 +447,7 @@ async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> N
     site.store.down = False
     assert await replica.refused() == (BUSY, 1)
     await replica.admission.exchange()
-    assert isinstance(await replica.take(calls=2), Turn)
+    assert isinstance(await replica.take(calls=2), Slot)
 
 
 async def test_a_probe_that_finds_no_room_is_over() -> None:
@@ -460,13 +460,13 @@ async def test_a_probe_that_finds_no_room_is_over() -> None:
     assert await replica.refused() == (BUSY, 1)
     await replica.leave(under_way)
     await replica.admission.exchange()
-    assert isinstance(await replica.take(), Turn)
+    assert isinstance(await replica.take(), Slot)
 
 
 class StuckStore(Listening):
     """Takes what is asked for, and never says so."""
 
-    async def enter(self, backend: str, party: Party, caps: Caps) -> Full | None:
+    async def enter(self, backend: str, party: SlotRequest, caps: Caps) -> CapReached | None:
         await super().enter(backend, party, caps)
         await asyncio.Event().wait()
         return None
@@ -482,8 +482,8 @@ async def test_who_goes_away_while_asking_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     await replica.admission.exchange()
-    party = Party(name="t", calls=1, pictures=1, lease=1)
-    assert await FakeTurnstile.enter(site.store, "alpha", party, site.caps) is None
+    party = SlotRequest(name="t", calls=1, pictures=1, lease=1)
+    assert await FakeSharedHealth.enter(site.store, "alpha", party, site.caps) is None
 
 
 async def test_all_backends_are_listed_for_operators() -> None:
@@ -493,8 +493,8 @@ async def test_all_backends_are_listed_for_operators() -> None:
     replica.record(await replica.slot(), replace(failure(LIMITED), retry_after=9))
     site.pass_by(4)
     assert replica.admission.standings() == (
-        BackendStanding(backend="alpha", state=State.CLOSED, since=4, blocked={"painter": 5}),
-        BackendStanding(backend="beta", state=State.OPEN, since=4, seconds=56, reason=USED_UP, in_a_row=1),
+        BackendStatus(backend="alpha", state=BreakerState.CLOSED, since=4, blocked={"painter": 5}),
+        BackendStatus(backend="beta", state=BreakerState.OPEN, since=4, seconds=56, reason=USED_UP, in_a_row=1),
     )
 
 
@@ -535,9 +535,11 @@ class Asked:
         return answer
 
 
-def asking(turns: TakeTurns, answers: Sequence[Failure | None], seconds: float = 0.001) -> tuple[AskAfter, Asked]:
+def asking(
+    turns: UpstreamAdmission, answers: Sequence[Failure | None], seconds: float = 0.001
+) -> tuple[ProbeBackends, Asked]:
     alpha = Asked(*answers)
-    return AskAfter(turns=turns, backends={"alpha": alpha}, seconds=seconds), alpha
+    return ProbeBackends(turns=turns, backends={"alpha": alpha}, seconds=seconds), alpha
 
 
 async def test_who_is_well_is_not_asked_for_anything() -> None:
@@ -553,8 +555,8 @@ async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -
         await ask.ask()
         assert await replica.refused() == (ASIDE, 5)
     await ask.ask()
-    assert replica.standing().state is State.HALF_OPEN
-    assert isinstance(await replica.take(), Turn)
+    assert replica.standing().state is BreakerState.HALF_OPEN
+    assert isinstance(await replica.take(), Slot)
 
 
 async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
@@ -590,17 +592,17 @@ async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
     for replica in (one, other):
         await replica.admission.exchange()
         assert (await replica.refused())[0] is AUTH
-    late = Turn(name="late", route=ALPHA, calls=1, era=1)
+    late = Slot(name="late", route=ALPHA, calls=1, era=1)
 
     one.admission.rekeyed("alpha")
-    assert one.standing().state is State.HALF_OPEN
+    assert one.standing().state is BreakerState.HALF_OPEN
     await one.admission.exchange()
-    assert other.standing().state is State.OPEN
+    assert other.standing().state is BreakerState.OPEN
     one.record(late, failure(AUTH))
     await one.draw()
     await one.admission.exchange()
     await other.admission.exchange()
-    assert (one.standing().state, other.standing().state) == (State.CLOSED, State.CLOSED)
+    assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
 async def test_failures_in_a_row_are_counted_for_each_backend() -> None:

@@ -7,17 +7,17 @@ from datetime import timedelta
 import pytest
 
 from service.domain.errors import NotAllowed, NotAuthenticated
-from service.domain.images import Spec
-from service.domain.teams import Key, Team, authenticate, authorize, digest_of, pseudonym
+from service.domain.image_spec import Spec
+from service.domain.team_access import Key, Team, authenticate, authorize, key_digest, pseudonym
 from tests.fakes.builders import NOW, model, spec
 
 SEARCH = Team(name="search")
-KEY = Key(id="search-prod", team=SEARCH, digest=digest_of("sk-right"))
+KEY = Key(id="search-prod", team=SEARCH, digest=key_digest("sk-right"))
 KEYS = {KEY.digest: KEY}
 
 
 def test_a_digest_is_sha256() -> None:
-    assert digest_of("sk-right") == hashlib.sha256(b"sk-right").hexdigest()
+    assert key_digest("sk-right") == hashlib.sha256(b"sk-right").hexdigest()
 
 
 @pytest.mark.parametrize("header", ["Bearer sk-right", "bearer sk-right", "BEARER sk-right", "Bearer  sk-right "])
@@ -45,7 +45,7 @@ def test_a_wrong_key_is_refused_and_not_repeated(secret: str) -> None:
 
 def test_a_key_filed_under_a_digest_that_is_not_its_own_opens_nothing() -> None:
     with pytest.raises(NotAuthenticated):
-        authenticate("Bearer sk-other", {digest_of("sk-other"): KEY}, NOW)
+        authenticate("Bearer sk-other", {key_digest("sk-other"): KEY}, NOW)
 
 
 def test_a_key_is_good_until_it_expires() -> None:

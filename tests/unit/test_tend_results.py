@@ -6,17 +6,17 @@ from dataclasses import replace
 import pytest
 
 from service.domain.catalog import Retired
-from service.domain.errors import BooksUnavailable, InvalidValue, StateUnavailable
-from service.usecases.issue_keys import Actor
-from service.usecases.know_callers import Live
-from service.usecases.tend_results import CountResults, PurgeResults
+from service.domain.errors import InvalidValue, LedgerUnavailable, StateUnavailable
+from service.usecases.admin.purge_cache import CountCachedResults, PurgeCache
+from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.key_store import Actor
 from tests.fakes.builders import KEY, NOW, TODAY, catalog, model
-from tests.fakes.keys import FakeKeyStore
-from tests.fakes.results import FakeResults
+from tests.fakes.key_store import FakeKeyStore
+from tests.fakes.result_store import FakeResultStore
 from tests.support.keeping import result
 
 ADMIN = Actor(name="admin", request_id="req_1")
-LIVE = Live(
+LIVE = ConfigSnapshot(
     catalog=catalog(
         model(id="painter", aliases=("old-painter",)),
         model(id="etcher"),
@@ -31,9 +31,9 @@ class Desk:
     """The use cases on fakes."""
 
     def __init__(self, *, shared: bool = False) -> None:
-        self.results, self.store = FakeResults(), FakeKeyStore()
-        self.count = CountResults(results=self.results, live=lambda: LIVE, shared=shared)
-        self.purge = PurgeResults(count=self.count, key_store=self.store, now=lambda: NOW)
+        self.results, self.store = FakeResultStore(), FakeKeyStore()
+        self.count = CountCachedResults(results=self.results, live=lambda: LIVE, shared=shared)
+        self.purge = PurgeCache(count=self.count, key_store=self.store, now=lambda: NOW)
 
     async def fill(self) -> None:
         """One result each of painter for search and ads, of etcher for search, and of and for who left the settings."""
@@ -116,7 +116,7 @@ async def test_a_cache_that_is_away_is_not_empty(desk: Desk) -> None:
 async def test_what_cannot_be_written_down_is_not_done(desk: Desk) -> None:
     desk.store.down = True
 
-    with pytest.raises(BooksUnavailable):
+    with pytest.raises(LedgerUnavailable):
         await desk.purge(ADMIN, "search", None)
 
     assert await desk.left() == 4

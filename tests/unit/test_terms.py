@@ -4,27 +4,27 @@ from dataclasses import replace
 
 import pytest
 
+from service.domain.cache_directives import CacheDirectives, InFlightRules, parse_cache_directives, wants_variation
 from service.domain.errors import InvalidValue
-from service.domain.teams import InFlight, Key, Team
-from service.domain.terms import InFlightRules, Terms, read_terms, varies
+from service.domain.team_access import InFlightPolicy, Key, Team
 
 
 @pytest.mark.parametrize(
     ("header", "terms"),
     [
-        (None, Terms()),
-        ("", Terms()),
-        ("public, max-stale=5, immutable", Terms()),
-        ("no-store", Terms(share=False)),
-        ("No-Cache", Terms(max_age=0)),
-        ("max-age=60", Terms(max_age=60)),
-        (' max-age = "60" , no-transform', Terms(max_age=60)),
-        ("only-if-cached", Terms(only=True)),
-        ("only-if-cached, max-age=5", Terms(only=True, max_age=5)),
+        (None, CacheDirectives()),
+        ("", CacheDirectives()),
+        ("public, max-stale=5, immutable", CacheDirectives()),
+        ("no-store", CacheDirectives(share=False)),
+        ("No-Cache", CacheDirectives(max_age=0)),
+        ("max-age=60", CacheDirectives(max_age=60)),
+        (' max-age = "60" , no-transform', CacheDirectives(max_age=60)),
+        ("only-if-cached", CacheDirectives(only=True)),
+        ("only-if-cached, max-age=5", CacheDirectives(only=True, max_age=5)),
     ],
 )
-def test_cache_control_is_read(header: str | None, terms: Terms) -> None:
-    assert read_terms({} if header is None else {"cache-control": header}) == terms
+def test_cache_control_is_read(header: str | None, terms: CacheDirectives) -> None:
+    assert parse_cache_directives({} if header is None else {"cache-control": header}) == terms
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,22 @@ def test_cache_control_is_read(header: str | None, terms: Terms) -> None:
 )
 def test_what_cannot_be_understood_is_refused(name: str, text: str) -> None:
     with pytest.raises(InvalidValue) as refused:
-        read_terms({name: text})
+        parse_cache_directives({name: text})
     assert refused.value.param == name
 
 
 def test_a_variant_is_a_number() -> None:
-    assert read_terms({"x-gateway-variant": " 7 "}).variant == 7
+    assert parse_cache_directives({"x-gateway-variant": " 7 "}).variant == 7
 
 
 @pytest.mark.parametrize(("text", "key"), [("a b", "a b"), ('"8e03"', "8e03"), ('"', '"'), ("k" * 255, "k" * 255)])
 def test_a_key_is_taken_with_or_without_quotes(text: str, key: str) -> None:
-    assert read_terms({"idempotency-key": text}).key == key
+    assert parse_cache_directives({"idempotency-key": text}).key == key
 
 
 @pytest.mark.parametrize(("text", "tries", "again"), [(None, None, False), ("0", 0, False), ("2", 2, True)])
 def test_a_request_that_was_sent_before_says_so(text: str | None, tries: int | None, again: bool) -> None:
-    terms = read_terms({} if text is None else {"x-stainless-retry-count": text})
+    terms = parse_cache_directives({} if text is None else {"x-stainless-retry-count": text})
     assert (terms.tries, terms.again) == (tries, again)
 
 
@@ -73,13 +73,13 @@ def test_a_request_that_was_sent_before_says_so(text: str | None, tries: int | N
     ("text", "variant", "vary"), [(None, 0, None), ("0", 0, False), ("2", 2, False), ("Auto", 0, True)]
 )
 def test_a_variant_is_a_number_or_left_to_the_gateway(text: str | None, variant: int, vary: bool | None) -> None:
-    terms = read_terms({} if text is None else {"x-gateway-variant": text})
+    terms = parse_cache_directives({} if text is None else {"x-gateway-variant": text})
     assert (terms.variant, terms.vary) == (variant, vary)
 
 
 AI_SDK = "ai/6.0.3 ai-sdk/openai/3.0.141 ai-sdk/provider-utils/4.0.23 runtime/node.js/24"
 RULES = InFlightRules(user_agents=("ai-sdk", "agent-*-images"))
-JOIN, VARY = InFlight
+JOIN, VARY = InFlightPolicy
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,13 @@ JOIN, VARY = InFlight
     ],
 )
 def test_request_key_team_client_and_gateway_decide_in_this_order(
-    *, vary: bool | None, key: InFlight | None, team: InFlight | None, user_agent: str, default: InFlight, varied: bool
+    *,
+    vary: bool | None,
+    key: InFlightPolicy | None,
+    team: InFlightPolicy | None,
+    user_agent: str,
+    default: InFlightPolicy,
+    varied: bool,
 ) -> None:
     who = Key(id="search-1", team=Team(name="search", in_flight=team), digest="", in_flight=key)
-    assert varies(Terms(vary=vary), who, user_agent, replace(RULES, default=default)) is varied
+    assert wants_variation(CacheDirectives(vary=vary), who, user_agent, replace(RULES, default=default)) is varied

@@ -6,32 +6,32 @@ import pytest
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.response.base import Response
 
-from service.api.edge import PLACES, Http, Line, operation_of
-from service.api.errors import FAILURES, ROWS
-from service.api.verdicts import OF_FAILURE, judged, verdict_of
+from service.api.http.errors import FAILURES, ROWS
+from service.api.http.outcomes import OUTCOME_BY_FAILURE, error_outcome, with_outcome
+from service.api.http.request_context import OPERATION_PATHS, Http, RequestContext, path_operation
 from service.domain import errors
-from service.domain.errors import CallFailed, CallReplayed, FailureKind, GatewayError, LimitExceeded
-from service.domain.limits import Limit, Measure, Standing
-from service.domain.marks import Operation, Verdict
+from service.domain.errors import BackendFailed, FailureKind, FailureReplayed, GatewayError, LimitExceeded
+from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.request_labels import ApiOperation, Outcome
 from tests.fakes.builders import failure
 
 LIMIT = Limit("team", Measure.DAY, 1)
-FULL = LimitExceeded("No.", Standing(limit=LIMIT, used=1, resets_in=1))
-OURS = frozenset({Verdict.UPSTREAM_FAILED, Verdict.UNAVAILABLE, Verdict.INTERNAL})
+FULL = LimitExceeded("No.", LimitStatus(limit=LIMIT, used=1, resets_in=1))
+OURS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UNAVAILABLE, Outcome.INTERNAL})
 """What spends the error budget."""
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_every_failure_has_one_and_5xx_are_not_the_callers_fault(kind: FailureKind) -> None:
-    verdict = verdict_of(CallFailed(failure(kind)))
-    assert verdict is verdict_of(CallReplayed(failure(kind))) is OF_FAILURE[kind]
+    verdict = error_outcome(BackendFailed(failure(kind)))
+    assert verdict is error_outcome(FailureReplayed(failure(kind))) is OUTCOME_BY_FAILURE[kind]
     assert (verdict in OURS) == (FAILURES[kind].status >= 500)
 
 
 @pytest.mark.parametrize("leaf", [kind for kind in ROWS if kind is not LimitExceeded])
 def test_every_error_has_one_and_5xx_are_not_the_callers_fault(leaf: type[GatewayError]) -> None:
     takes_none = "self, message" in str(inspect.signature(leaf.__init__))
-    verdict = verdict_of(leaf("No.")) if takes_none else None
+    verdict = error_outcome(leaf("No.")) if takes_none else None
     assert verdict is not None
     assert (verdict in OURS) == (ROWS[leaf].status >= 500 and leaf is not errors.NotCached)
 
@@ -39,32 +39,32 @@ def test_every_error_has_one_and_5xx_are_not_the_callers_fault(leaf: type[Gatewa
 @pytest.mark.parametrize(
     ("error", "verdict"),
     [
-        (errors.MalformedBody("No."), Verdict.INVALID),
-        (errors.NotAuthenticated("No."), Verdict.UNAUTHENTICATED),
-        (errors.NotCached("No."), Verdict.NOT_CACHED),
-        (errors.KeyReused("No."), Verdict.CONFLICT),
-        (FULL, Verdict.LIMITED),
-        (NotFoundException(), Verdict.NOT_FOUND),
-        (MethodNotAllowedException(), Verdict.NOT_FOUND),
-        (HTTPException(status_code=400), Verdict.INVALID),
-        (HTTPException(status_code=500), Verdict.INTERNAL),
-        (KeyError("a mistake of ours"), Verdict.INTERNAL),
+        (errors.MalformedBody("No."), Outcome.INVALID),
+        (errors.NotAuthenticated("No."), Outcome.UNAUTHENTICATED),
+        (errors.NotCached("No."), Outcome.NOT_CACHED),
+        (errors.IdempotencyKeyReused("No."), Outcome.CONFLICT),
+        (FULL, Outcome.LIMITED),
+        (NotFoundException(), Outcome.NOT_FOUND),
+        (MethodNotAllowedException(), Outcome.NOT_FOUND),
+        (HTTPException(status_code=400), Outcome.INVALID),
+        (HTTPException(status_code=500), Outcome.INTERNAL),
+        (KeyError("a mistake of ours"), Outcome.INTERNAL),
     ],
 )
-def test_verdicts(error: Exception, verdict: Verdict) -> None:
-    assert verdict_of(error) is verdict
+def test_verdicts(error: Exception, verdict: Outcome) -> None:
+    assert error_outcome(error) is verdict
 
 
-def line() -> Line:
-    return Line(request_id="req_1", began=10.0, elapsed=lambda: 12.5)
+def line() -> RequestContext:
+    return RequestContext(request_id="req_1", began=10.0, elapsed=lambda: 12.5)
 
 
 @pytest.mark.parametrize(("error", "refused"), [(FULL, LIMIT), (errors.MalformedBody("No."), None)])
 def test_an_answer_to_an_error_notes_the_verdict(error: GatewayError, refused: Limit | None) -> None:
     known, answered = line(), Response(b"")
     request = Http({"type": "http", "image_gateway": known})  # type: ignore[arg-type]  # all that is read of it
-    assert judged(lambda _, __: answered)(request, error) is answered
-    assert (known.verdict, known.refused) == (verdict_of(error), refused)
+    assert with_outcome(lambda _, __: answered)(request, error) is answered
+    assert (known.verdict, known.refused) == (error_outcome(error), refused)
 
 
 def test_the_first_preview_counts() -> None:
@@ -76,7 +76,7 @@ def test_the_first_preview_counts() -> None:
 
 
 def test_a_path_is_what_its_route_is_for() -> None:
-    assert {operation for _, operation in PLACES} == {*Operation} - {Operation.UNKNOWN}
-    assert operation_of("/v1/images/edits") is Operation.EDIT
-    assert operation_of("/v1/images/{name:str}") is Operation.PICTURES
-    assert operation_of(None) is Operation.UNKNOWN
+    assert {operation for _, operation in OPERATION_PATHS} == {*ApiOperation} - {ApiOperation.UNKNOWN}
+    assert path_operation("/v1/images/edits") is ApiOperation.EDIT
+    assert path_operation("/v1/images/{name:str}") is ApiOperation.PICTURES
+    assert path_operation(None) is ApiOperation.UNKNOWN

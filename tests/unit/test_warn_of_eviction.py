@@ -5,19 +5,20 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.usecases.events import StoreUnsafe
-from service.usecases.warn_of_eviction import Memory, WarnOfEviction, doubts, fullest
+from service.usecases.background.eviction_warning import EvictionWarning, find_risks, fullest
+from service.usecases.ports.events import StoreUnsafe
+from service.usecases.ports.server_memory import ServerMemory
 from tests.fakes.observer import Recorder
 
 MEGABYTES = 64_000_000
-SAFE = Memory(most_bytes=MEGABYTES, policy="noeviction")
-EVICTS = Memory(most_bytes=MEGABYTES, policy="allkeys-lru")
-BOUNDLESS = Memory(most_bytes=0, policy="allkeys-lru")
+SAFE = ServerMemory(most_bytes=MEGABYTES, policy="noeviction")
+EVICTS = ServerMemory(most_bytes=MEGABYTES, policy="allkeys-lru")
+BOUNDLESS = ServerMemory(most_bytes=0, policy="allkeys-lru")
 
 
-def told(*servers: Memory, shared: bool = False) -> list[tuple[str, str]]:
+def told(*servers: ServerMemory, shared: bool = False) -> list[tuple[str, str]]:
     """The beginning of each problem, and what to set."""
-    return [(each.problem.split(":")[0], each.advice) for each in doubts(servers, shared=shared)]
+    return [(each.problem.split(":")[0], each.advice) for each in find_risks(servers, shared=shared)]
 
 
 SET_POLICY = "set maxmemory-policy noeviction"
@@ -27,12 +28,12 @@ CROWDED = ("results are kept there too and its memory is bounded", SET_URL)
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-lru", "volatile-ttl", "yet-another"])
 def test_a_bounded_server_that_evicts_is_unsafe(policy: str) -> None:
-    assert told(Memory(most_bytes=1, policy=policy)) == [(f"maxmemory-policy {policy}", SET_POLICY)]
+    assert told(ServerMemory(most_bytes=1, policy=policy)) == [(f"maxmemory-policy {policy}", SET_POLICY)]
 
 
 def test_it_is_said_what_is_dropped() -> None:
-    (anything,) = doubts([EVICTS], shared=False)
-    (some,) = doubts([Memory(most_bytes=1, policy="volatile-lfu")], shared=False)
+    (anything,) = find_risks([EVICTS], shared=False)
+    (some,) = find_risks([ServerMemory(most_bytes=1, policy="volatile-lfu")], shared=False)
 
     assert "drops anything" in anything.problem
     assert "drops flights and ended holds" in some.problem
@@ -40,7 +41,7 @@ def test_it_is_said_what_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("servers", [[SAFE], [BOUNDLESS], [SAFE, BOUNDLESS], []])
-def test_a_server_that_evicts_nothing_is_safe(servers: list[Memory]) -> None:
+def test_a_server_that_evicts_nothing_is_safe(servers: list[ServerMemory]) -> None:
     assert told(*servers) == []
 
 
@@ -55,13 +56,13 @@ FILLED = ("85% or more of its memory is used", "give it more memory")
 
 @pytest.mark.parametrize(("used", "found"), [(0.84, []), (0.85, [FILLED]), (1.2, [FILLED])])
 def test_a_server_that_is_nearly_full_is_told(used: float, found: list[tuple[str, str]]) -> None:
-    nearly = Memory(most_bytes=1000, policy="noeviction", used_bytes=round(1000 * used))
+    nearly = ServerMemory(most_bytes=1000, policy="noeviction", used_bytes=round(1000 * used))
     assert told(SAFE, nearly) == found
 
 
 def test_the_fullest_bounded_server_counts() -> None:
-    half = Memory(most_bytes=1000, policy="noeviction", used_bytes=500)
-    boundless = Memory(most_bytes=0, policy="noeviction", used_bytes=10**9)
+    half = ServerMemory(most_bytes=1000, policy="noeviction", used_bytes=500)
+    boundless = ServerMemory(most_bytes=0, policy="noeviction", used_bytes=10**9)
     assert fullest([half, SAFE, boundless]) == 0.5
     assert fullest([boundless]) is None
 
@@ -73,12 +74,12 @@ def test_of_a_cluster_any_server_counts_and_each_thing_is_said_once() -> None:
 class Watch:
     """The use case, and what the servers say at each look."""
 
-    def __init__(self, *looks: Sequence[Memory]) -> None:
+    def __init__(self, *looks: Sequence[ServerMemory]) -> None:
         self._looks = list(looks)
         self.observe = Recorder()
-        self.warn = WarnOfEviction(memory=self._memory, shared=False, observe=self.observe, seconds=0.001)
+        self.warn = EvictionWarning(memory=self._memory, shared=False, observe=self.observe, seconds=0.001)
 
-    async def _memory(self) -> Sequence[Memory]:
+    async def _memory(self) -> Sequence[ServerMemory]:
         return self._looks.pop(0)
 
     async def look(self) -> int:
@@ -88,7 +89,7 @@ class Watch:
 
 
 async def test_what_stays_wrong_is_told_once_and_again_when_it_comes_back() -> None:
-    looks: list[Sequence[Memory]] = [[], [EVICTS], [EVICTS], [], [EVICTS], [SAFE], [EVICTS]]
+    looks: list[Sequence[ServerMemory]] = [[], [EVICTS], [EVICTS], [], [EVICTS], [SAFE], [EVICTS]]
     watch = Watch(*looks)
 
     assert [await watch.look() for _ in looks] == [0, 1, 1, 1, 1, 1, 2]
@@ -98,14 +99,14 @@ async def test_it_goes_on_until_it_is_cancelled() -> None:
     seen = asyncio.Event()
     looks = iter([[], [EVICTS]])
 
-    async def memory() -> Sequence[Memory]:
+    async def memory() -> Sequence[ServerMemory]:
         return next(looks, [])
 
     def observe(event: object) -> None:
         if isinstance(event, StoreUnsafe):
             seen.set()
 
-    running = asyncio.create_task(WarnOfEviction(memory=memory, shared=False, observe=observe, seconds=0.001).run())
+    running = asyncio.create_task(EvictionWarning(memory=memory, shared=False, observe=observe, seconds=0.001).run())
     await asyncio.wait_for(seen.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from service.usecases.events import StoreUnusable, StoreUsable
-from service.usecases.watch_stores import WatchStores
+from service.usecases.background.watch_stores import WatchStores
+from service.usecases.ports.events import StoreUnusable, StoreUsable
 from tests.fakes.observer import Recorder
 
 

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from service.api.admin_bodies import ChangeBody, IssueBody, RotateBody
-from service.api.schemas import Body, EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
-from service.api.wording import allowed, declared
+from service.api.schemas.admin import ChangeBody, IssueBody, RotateBody
+from service.api.schemas.allowed_values import allowed_values, type_info
+from service.api.schemas.requests import Body, EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
 from service.domain.errors import InvalidValue, MissingParameter, RequestError, UnknownParameter
 
 KINDS: tuple[type[Body], ...] = (GenerateBody, EditBody, EditForm, FileForm, IssueBody, RotateBody, ChangeBody)
-FIELDS = [(kind, field.encode_name) for kind in KINDS for field in getattr(declared(kind), "fields", ())]
+FIELDS = [(kind, field.encode_name) for kind in KINDS for field in getattr(type_info(kind), "fields", ())]
 EFFORTS = "'high', 'low', 'max', 'medium', 'minimal', 'none' or 'xhigh'"
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=[f"{kind.__name__}.{field}" for kind, field in FIELDS])
 def test_there_are_words_for_every_field(kind: type[Body], field: str) -> None:
-    assert allowed(kind, field)
+    assert allowed_values(kind, field)
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,16 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import connect
+from service.adapters.sql.database import open_database
+from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import migrate
-from service.domain.ledger import Basis, Entry, Status
-from service.usecases.accounts import Span, UsageQuery
+from service.domain.ledger import Basis, Entry, EntryStatus
+from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.support.postgres import real_postgres, wheel_postgres
 
 SINCE = 1_793_491_200_000_000  # 2026-11-01
 DAY = 86_400_000_000
-MONTH = Span(since=SINCE, until=SINCE + 30 * DAY)
+MONTH = EntryFilter(since=SINCE, until=SINCE + 30 * DAY)
 TEAMS, KEYS_EACH, PROJECTS = 40, 5, 50
 MODELS = ("gpt-image-2", "gpt-image-1.5", "gpt-image-1-mini", "flux-2-pro", "flux-2-dev", "qwen-image")
 TIERS = ("low", "medium", "high", "xhigh", "max")
@@ -71,7 +71,7 @@ def made(count: int) -> Iterator[Entry]:
             n=dice.randrange(1, 5),
             cost=dice.randrange(400_000_000),
             basis=dice.choice(BASES),
-            status=Status.DELIVERED,
+            status=EntryStatus.DELIVERED,
             tier=tier,
             resolved_tier=tier,
             size=dice.choice(SIZES),
@@ -119,8 +119,8 @@ async def measure(name: str, url: str, fill: Callable[[], Awaitable[None]], opti
     started = time.perf_counter()
     await fill()
     print(f"{name}: {options.entries} entries in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    database = connect(url)
-    books = SqlBooks(database)
+    database = open_database(url)
+    books = SqlLedger(database)
     for by in QUESTIONS:
         await row(name, f"usage by {', '.join(by)}", options.rounds, partial(books.usage, ask(by)))
     await row(name, "usage by tier, one team", options.rounds, lambda: books.usage(ask(("tier",), "team-7")))
@@ -140,7 +140,7 @@ def ask(by: tuple[str, ...], team: str | None = None) -> UsageQuery:
     return UsageQuery(span=dataclasses.replace(MONTH, team=team), by=by)
 
 
-async def read(books: SqlBooks, most: int) -> None:
+async def read(books: SqlLedger, most: int) -> None:
     """The first entries of the month."""
     left = most
     async for _ in books.entries(MONTH):
@@ -159,7 +159,7 @@ async def row(name: str, what: str, rounds: int, act: Callable[[], Awaitable[obj
     print(f"| {name} | {what} | {min(taken):.0f}-{max(taken):.0f} | |", flush=True)
 
 
-async def writes(name: str, books: SqlBooks, batches: Sequence[Sequence[Entry]]) -> None:
+async def writes(name: str, books: SqlLedger, batches: Sequence[Sequence[Entry]]) -> None:
     """Write batches one after the other: milliseconds of each, entries per second of all."""
     taken = []
     for batch in batches:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from service.server import BACKLOG, KEEP_ALIVE_SECONDS, keep_memory, listen
+from service.server import BACKLOG, KEEP_ALIVE_SECONDS, listen, tune_malloc
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -42,7 +42,7 @@ class Relay:
 
 def main(upstream: str, port: int = 0) -> None:
     """Listen on a port (0: a free one), say where, and serve until told to stop."""
-    keep_memory()
+    tune_malloc()
     listener = listen("127.0.0.1", port)
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()

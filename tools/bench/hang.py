@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from service.adapters.embedded import CACHE, embedded_valkey
+from service.adapters.embedded.valkey import CACHE_OPTIONS, run_valkey
 from tests.support.gateway import GatewayProcess
 from tests.support.stopped import stopped
 from tools.bench.measure import Child, figure
@@ -43,7 +43,7 @@ def main() -> None:
     found: dict[bool, list[float]] = {False: [], True: []}
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
-        embedded_valkey(Path(name) / "cache", CACHE) as cache,
+        run_valkey(Path(name) / "cache", CACHE_OPTIONS) as cache,
         Child("tools.bench.upstream") as upstream,
         folder() as place,
         httpx2.Client(timeout=60, trust_env=False) as http,

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.redis.results import RedisResults
-from service.adapters.state import connect, disconnect
-from service.domain.ledger import Claim, Entry, HoldState
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import connect, disconnect
+from service.adapters.redis.result_store import RedisResultStore
+from service.domain.generation import Generation
+from service.domain.ledger import Entry, HoldRequest, HoldState
 from service.domain.limits import TEAM, Limit, Measure
-from service.domain.outcomes import Purchase
 from tests.support.keeping import picture, result
 from tests.support.ledgers import Stage, stage_on
 from tools.bench.measure import MEGABYTE
@@ -59,12 +59,12 @@ async def money(url: str, count: int) -> dict[str, float]:
     return {name: (size - empty) / count for name, size in found.items()}
 
 
-async def _end(stage: Stage, claims: Sequence[Claim]) -> None:
+async def _end(stage: Stage, claims: Sequence[HoldRequest]) -> None:
     await _post(stage, await _hold(stage, claims))
     await _write(stage)
 
 
-async def _hold(stage: Stage, claims: Sequence[Claim]) -> list[Entry]:
+async def _hold(stage: Stage, claims: Sequence[HoldRequest]) -> list[Entry]:
     """What is to be posted for each."""
     found = []
     for claim in claims:
@@ -85,11 +85,11 @@ async def _write(stage: Stage) -> None:
 
 async def results(url: str, count: int) -> dict[str, float]:
     """Results of one picture of 2 MB."""
-    store = RedisResults(url, most_bytes=32 * MEGABYTE, patience_seconds=PATIENCE)
+    store = RedisResultStore(url, most_bytes=32 * MEGABYTE, patience_seconds=PATIENCE)
     empty = await used(url)
     for number in range(count):
         pixels = Random(number).randbytes(2 * MEGABYTE)  # noqa: S311 (pixels, not secrets)
-        await store.put("search", f"r{number}", result(purchase=Purchase(pictures=(picture(pixels),))), 600)
+        await store.put("search", f"r{number}", result(purchase=Generation(pictures=(picture(pixels),))), 600)
     found = {KEPT: (await used(url) - empty) / count}
     await store.close()
     return found
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.memory")
     parser.add_argument("--holds", type=int, default=20_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-memory-") as name, embedded_valkey(Path(name)) as url:
+    with tempfile.TemporaryDirectory(prefix="bench-memory-") as name, run_valkey(Path(name)) as url:
         asyncio.run(measure(url, options.holds))
 
 

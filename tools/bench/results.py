@@ -15,12 +15,12 @@ from random import Random
 
 import uvloop
 
-from service.adapters.embedded import embedded_valkey
-from service.adapters.redis.parcels import packed, unpacked
-from service.adapters.redis.results import RedisResults
-from service.adapters.state import connect, disconnect
-from service.domain.outcomes import Purchase
-from service.server import keep_memory
+from service.adapters.embedded.valkey import run_valkey
+from service.adapters.redis.client import connect, disconnect
+from service.adapters.redis.result_codec import decode_result, encode_result
+from service.adapters.redis.result_store import RedisResultStore
+from service.domain.generation import Generation
+from service.server import tune_malloc
 from tests.support.keeping import picture, result
 from tools.bench.measure import MEGABYTE, Spread
 
@@ -33,9 +33,9 @@ Way = Callable[[], Awaitable[object]]
 async def measure(url: str, size: int, rounds: int, calls: int) -> None:
     """Print one table."""
     pixels = Random(1).randbytes(size)  # noqa: S311 (pixels, not secrets)
-    kept = result(purchase=Purchase(pictures=(picture(pixels),)))
-    parcel = packed(kept, KEY) or b""
-    client, results = connect(url), RedisResults(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
+    kept = result(purchase=Generation(pictures=(picture(pixels),)))
+    parcel = encode_result(kept, KEY) or b""
+    client, results = connect(url), RedisResultStore(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
 
     async def inline(act: Callable[[], object]) -> None:
         act()
@@ -43,13 +43,13 @@ async def measure(url: str, size: int, rounds: int, calls: int) -> None:
     ways: Mapping[str, Way] = {
         "SET": lambda: client.set(KEY, parcel, px=600_000),
         "put": lambda: results.put("search", "r1", kept, 600),
-        "of which packing": lambda: inline(lambda: packed(kept, KEY)),
-        "packing in a thread": lambda: asyncio.to_thread(packed, kept, KEY),
+        "of which packing": lambda: inline(lambda: encode_result(kept, KEY)),
+        "packing in a thread": lambda: asyncio.to_thread(encode_result, kept, KEY),
         "GET": lambda: client.get(KEY),
         "GETRANGE": lambda: client.getrange(KEY, 0, MOST_BYTES),
         "get": lambda: results.get("search", "r1"),
-        "of which unpacking": lambda: inline(lambda: unpacked(parcel, KEY)),
-        "unpacking in a thread": lambda: asyncio.to_thread(unpacked, parcel, KEY),
+        "of which unpacking": lambda: inline(lambda: decode_result(parcel, KEY)),
+        "unpacking in a thread": lambda: asyncio.to_thread(decode_result, parcel, KEY),
     }
     for way in ways.values():
         await way()
@@ -80,9 +80,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=40)
     options = parser.parse_args()
-    keep_memory()
+    tune_malloc()
     print("| picture | way | CPU, ms | wall, ms |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="bench-results-") as name, embedded_valkey(Path(name)) as url:
+    with tempfile.TemporaryDirectory(prefix="bench-results-") as name, run_valkey(Path(name)) as url:
         for megabytes in options.megabytes:
             uvloop.run(measure(url, round(megabytes * MEGABYTE), options.rounds, options.calls))
 

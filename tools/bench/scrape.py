@@ -14,27 +14,27 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from service.adapters.metrics.expose import Exposition, process_registry
-from service.adapters.metrics.observe import Metrics
+from service.adapters.metrics.observe import MetricsObserver
 from service.domain.errors import FailureKind
-from service.domain.ledger import Basis, Entry, Status
-from service.domain.limits import TEAM, Limit, Measure, Standing
-from service.domain.marks import Marks, Operation, Verdict
+from service.domain.ledger import Basis, Entry, EntryStatus
+from service.domain.limits import TEAM, Limit, LimitStatus, Measure
 from service.domain.pricing import NANO
-from service.domain.readings import Backlog, Readings
-from service.usecases.events import (
+from service.domain.request_labels import ApiOperation, Outcome, RequestLabels
+from service.domain.state_snapshot import Backlog, StateSnapshot
+from service.usecases.ports.events import (
     AttemptFinished,
     EntryPosted,
     Event,
-    FlightTaken,
-    ReadingsTaken,
+    FlightResolved,
+    GaugesCollected,
     RequestFinished,
 )
-from service.usecases.flights import Seat
+from service.usecases.ports.flights import Role
 from tools.bench.measure import Spread
 
 MODELS, TIERS, SIZES = 10, ("low", "high"), ("1024x1024", "1536x1024")
 OF_A_TEAM = 3  # models that one team uses
-FAILED = (Verdict.INVALID, Verdict.LIMITED, Verdict.UPSTREAM_FAILED)
+FAILED = (Outcome.INVALID, Outcome.LIMITED, Outcome.UPSTREAM_FAILED)
 BUDGETS = (
     Limit(TEAM, Measure.DAY, 50 * NANO),
     Limit(TEAM, Measure.MONTH, 800 * NANO),
@@ -73,17 +73,17 @@ def served(one: Asking, cache: str) -> list[Event]:
     """What is told of a request that bought a picture, or was served one that was kept."""
     bought = cache == "miss"
     events: list[Event] = [
-        FlightTaken(seat=Seat.LEAD),
+        FlightResolved(seat=Role.LEAD),
         AttemptFinished(request_id="req_1", backend=one.backend, model=one.model, seconds=12, failure=None),
         EntryPosted(entry=entry(one, cache)),
-        answered(one, Verdict.SERVED, cache),
+        answered(one, Outcome.SERVED, cache),
     ]
     return events if bought else events[2:]
 
 
-def answered(one: Asking, verdict: Verdict, cache: str = "none") -> RequestFinished:
+def answered(one: Asking, verdict: Outcome, cache: str = "none") -> RequestFinished:
     """The end of a request."""
-    served = verdict is Verdict.SERVED
+    served = verdict is Outcome.SERVED
     return RequestFinished(
         request_id="req_1",
         method="POST",
@@ -93,10 +93,10 @@ def answered(one: Asking, verdict: Verdict, cache: str = "none") -> RequestFinis
         bytes_out=2_000_000,
         facts={},
         team=one.team,
-        operation=Operation.GENERATE,
+        operation=ApiOperation.GENERATE,
         verdict=verdict,
-        marks=Marks(model=one.model, tier=one.tier, backend=one.backend if served else "", cache=cache),
-        refused=Limit(TEAM, Measure.REQUESTS, 1) if verdict is Verdict.LIMITED else None,
+        marks=RequestLabels(model=one.model, tier=one.tier, backend=one.backend if served else "", cache=cache),
+        refused=Limit(TEAM, Measure.REQUESTS, 1) if verdict is Outcome.LIMITED else None,
     )
 
 
@@ -117,7 +117,7 @@ def entry(one: Asking, cache: str) -> Entry:
         cost=41_000_000 if cache == "miss" else 0,
         saved=0 if cache == "miss" else 41_000_000,
         basis=Basis.USAGE if cache == "miss" else Basis.CACHE,
-        status=Status.DELIVERED,
+        status=EntryStatus.DELIVERED,
         resolved_tier=one.tier,
         size=one.size,
         text_in=40,
@@ -143,9 +143,9 @@ def crowd(teams: int) -> Iterator[Event]:
                 failure=kind,
             )
     names = tuple(f"team-{team}" for team in range(teams))
-    standings = tuple(Standing(limit=limit, used=limit.most // 3, resets_in=60) for limit in BUDGETS)
-    yield ReadingsTaken(
-        readings=Readings(
+    standings = tuple(LimitStatus(limit=limit, used=limit.most // 3, resets_in=60) for limit in BUDGETS)
+    yield GaugesCollected(
+        readings=StateSnapshot(
             at=1_795_262_400,
             teams=names,
             backlog=Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0),
@@ -158,9 +158,9 @@ def crowd(teams: int) -> Iterator[Event]:
     )
 
 
-def metrics_of(teams: int) -> Metrics:
+def metrics_of(teams: int) -> MetricsObserver:
     """A gateway that has seen the crowd."""
-    seen = Metrics(version="1.2.3", python="3.11.7")
+    seen = MetricsObserver(version="1.2.3", python="3.11.7")
     for event in crowd(teams):
         seen(event)
     return seen

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.simulators.pictures import Sketch, drawn
 from tests.support.gateway import GatewayProcess, patient
 from tools.bench.load import Ask, form_ask, json_ask
 
 CONFIG = Path(__file__).parents[2] / "config"
 KEY = "igw_bench"
-TEAMS = f"teams: {{bench: {{keys: [{{id: bench, sha256: {digest_of(KEY)}}}]}}}}"
+TEAMS = f"teams: {{bench: {{keys: [{{id: bench, sha256: {key_digest(KEY)}}}]}}}}"
 MAKE_TABLES = """import asyncio, sys
 from service.adapters.sql.migrate import migrate
 asyncio.run(migrate(sys.argv[1]))"""  # a first start makes them, and takes 10 MB for what does it; others do not

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 from service.domain.ledger import Basis, Entry
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.simulators import openai
 from tests.support.gateway import GatewayProcess
 from tests.support.sites import CONFIG, Site, Valkey
@@ -140,7 +140,7 @@ def _backend(address: str, **more: float) -> dict[str, object]:
 
 
 def _team(setup: Setup) -> dict[str, object]:
-    key = {"id": setup.name, "sha256": digest_of(f"igw_{setup.name}")}
+    key = {"id": setup.name, "sha256": key_digest(f"igw_{setup.name}")}
     return {"backends": [setup.name, *([SECOND] if setup.beside else [])], "keys": [key]}
 
 

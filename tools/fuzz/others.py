@@ -8,22 +8,22 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from service.adapters.darkroom import MOST_PIXELS, look_at
-from service.adapters.links import Link
-from service.domain.addresses import is_plain_name, literal, refused
+from service.adapters.image_codec import MAX_PIXELS, inspect_reference
+from service.adapters.reference_fetcher import ReferenceUrl
 from service.domain.errors import UnreadableFile
-from service.domain.images import Reference
+from service.domain.image_spec import Reference
+from service.domain.ip_policy import is_plain_name, is_refused, parse_literal
 from service.domain.sniff import sniff
-from service.settings.files import SettingsError
 from service.settings.gateway import read_gateway
-from service.usecases.spool import Intake
+from service.settings.yaml_file import SettingsError
+from service.usecases.images.uploads import Upload
 
 MOST = 1 << 20
 
 
 def brought(data: bytes) -> Reference:
     """A picture as a caller brings it."""
-    intake = Intake("image", MOST)
+    intake = Upload("image", MOST)
     intake.write(data or b"\0")
     return intake.done()
 
@@ -31,22 +31,22 @@ def brought(data: bytes) -> Reference:
 def picture(data: bytes) -> None:
     """A file is a picture with a size, of the kind that its first bytes tell, or it is refused."""
     with suppress(UnreadableFile):
-        look = look_at(brought(data))
+        look = inspect_reference(brought(data))
         assert look.media_type == sniff(data), (look, sniff(data))
-        assert 0 < look.size.pixels <= MOST_PIXELS
+        assert 0 < look.size.pixels <= MAX_PIXELS
 
 
 def address(data: bytes) -> None:
     """What may be dialled is https, names nobody, and leads where Python's own reading of it leads; never inside."""
     with suppress(ValueError):
         text = data.decode()
-        link = Link.read(text)
+        link = ReferenceUrl.read(text)
         assert text.lstrip()[:6].lower() == "https:"
         assert "@" not in link.authority
         assert 0 <= link.port < 1 << 16
         assert re.fullmatch(r"[\x21-\x7e]*", link.target), link.target
-        dialled = literal(link.host)
-        if dialled is not None and not refused(dialled, ()):
+        dialled = parse_literal(link.host)
+        if dialled is not None and not is_refused(dialled, ()):
             inside = ip_address(str(dialled))
             closed = inside.is_loopback, inside.is_link_local, inside.is_private, inside.is_multicast
             assert not any(closed), dialled

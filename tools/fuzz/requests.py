@@ -11,26 +11,26 @@ from contextlib import suppress
 from functools import cache
 from typing import cast
 
-from service.api.bodies import Limits, Pace
-from service.api.canonical import canonical, references_of_edit, references_of_generation
-from service.api.edge import Http
+from service.api.http.bodies import ArrivalLimits, BodyLimits
+from service.api.http.canonical import edit_references, generation_references, to_spec
+from service.api.http.multipart import EDIT_FORM, FILE_FORM, Form, FormParts, read_form
+from service.api.http.request_context import Http
+from service.api.http.request_headers import read_tags
 from service.api.keepalive import read_keepalive
-from service.api.multipart import EDIT, FILE, Form, Parts, read_form
-from service.api.schemas import EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
-from service.api.tags import read_tags
+from service.api.schemas.requests import EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
+from service.domain.byte_ranges import parse_range
+from service.domain.cache_directives import parse_cache_directives
 from service.domain.errors import GatewayError, RequestError
-from service.domain.images import Spec, fingerprint
-from service.domain.kept import label, owned_name
-from service.domain.links import check_link
-from service.domain.ranges import read_range
-from service.domain.spans import parse_moment
-from service.domain.teams import ANYBODY, authenticate
-from service.domain.terms import read_terms
+from service.domain.image_spec import Spec, fingerprint
+from service.domain.signed_urls import check_signature
+from service.domain.stored_images import clean_filename, owned_stored_name
+from service.domain.team_access import UNRESTRICTED_TEAM, authenticate
+from service.domain.time_ranges import parse_moment
 from tools.fuzz.input import pieces, texts
 
 MOST = 1 << 20
-PACE = Pace(idle_seconds=60, body_seconds=60, least_rate=0)
-LIMITS = Limits(most_json_bytes=MOST, most_form_bytes=MOST, most_picture_bytes=MOST, pace=PACE)
+PACE = ArrivalLimits(idle_seconds=60, body_seconds=60, least_rate=0)
+LIMITS = BodyLimits(most_json_bytes=MOST, most_form_bytes=MOST, most_picture_bytes=MOST, pace=PACE)
 BOUNDARY = "x"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -55,7 +55,7 @@ def loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def read(body: bytes, size: int, parts: Parts, content_type: str = CONTENT_TYPE) -> Form:
+def read(body: bytes, size: int, parts: FormParts, content_type: str = CONTENT_TYPE) -> Form:
     """A form that comes in pieces of that size. Raises `RequestError`."""
     sent = cast("Http", Sent(pieces(body, size), content_type))
     return loop().run_until_complete(read_form(sent, LIMITS, parts))
@@ -67,7 +67,7 @@ def seen(form: Form) -> object:
     return form.texts, [picture.digest for picture in form.images], single, form.filenames
 
 
-def outcome(body: bytes, size: int, parts: Parts) -> object:
+def outcome(body: bytes, size: int, parts: FormParts) -> object:
     """What comes of a form, or which refusal."""
     try:
         return seen(read(body, size, parts))
@@ -82,26 +82,26 @@ def form(data: bytes) -> None:
     """
     size, body = data[0] + 1 if data else 1, data[1:]
     begins = body.startswith(f"--{BOUNDARY}".encode())
-    for parts, kind in ((EDIT, EditForm), (FILE, FileForm)):
+    for parts, kind in ((EDIT_FORM, EditForm), (FILE_FORM, FileForm)):
         cut = outcome(body, size, parts)
         assert not begins or cut == outcome(body, MOST, parts)
         with suppress(RequestError):
             whole = read(body, MOST, parts)
             found = decode_form(whole.texts, kind)
             if isinstance(found, EditForm):
-                check(canonical(found, ANYBODY, references=whole.images), whole.texts["prompt"])
+                check(to_spec(found, UNRESTRICTED_TEAM, references=whole.images), whole.texts["prompt"])
 
 
 def body(data: bytes) -> None:
     """A JSON body is a spec or refused; what is taken is JSON to others as well, and says the same to them."""
     with suppress(RequestError):
         generation = decode_json(data, GenerateBody)
-        references = references_of_generation(generation, MOST)
-        check(canonical(generation, ANYBODY, references=references), prompt_of(data))
+        references = generation_references(generation, MOST)
+        check(to_spec(generation, UNRESTRICTED_TEAM, references=references), prompt_of(data))
     with suppress(RequestError):
         edit = decode_json(data, EditBody)
-        brought, mask = references_of_edit(edit, ANYBODY, MOST)
-        check(canonical(edit, ANYBODY, references=brought, mask=mask), prompt_of(data))
+        brought, mask = edit_references(edit, UNRESTRICTED_TEAM, MOST)
+        check(to_spec(edit, UNRESTRICTED_TEAM, references=brought, mask=mask), prompt_of(data))
 
 
 def prompt_of(data: bytes) -> object:
@@ -123,14 +123,14 @@ def headers(data: bytes) -> None:
     names = ("cache-control", "x-gateway-variant", "idempotency-key", "x-stainless-retry-count", "x-gateway-keepalive")
     for name in names:
         with suppress(RequestError):
-            terms = read_terms({name: text})
+            terms = parse_cache_directives({name: text})
             assert terms.key is None or terms.key.isprintable()
         with suppress(RequestError):
-            read_keepalive({name: text}, ANYBODY)
+            read_keepalive({name: text}, UNRESTRICTED_TEAM)
     with suppress(RequestError):
         assert read_tags(text, {"project"}).keys() <= {"project"}
     with suppress(GatewayError):
-        part = read_range(text, 100)
+        part = parse_range(text, 100)
         assert part is None or 0 <= part.start < part.end <= 100
     with suppress(RequestError):
         assert parse_moment(text, "since").tzinfo is not None
@@ -138,9 +138,9 @@ def headers(data: bytes) -> None:
         authenticate(text, {}, parse_moment("2026-01-01", ""))
         raise AssertionError("let in without a key")
     with suppress(GatewayError):
-        check_link((b"0123456789abcdef" * 2,), text, other, "0" * 64, 0)
+        check_signature((b"0123456789abcdef" * 2,), text, other, "0" * 64, 0)
         raise AssertionError("a link that nobody signed is good")
-    assert "/" not in label(text)
-    assert label(text).isprintable()
-    owned = owned_name("team", text)
+    assert "/" not in clean_filename(text)
+    assert clean_filename(text).isprintable()
+    owned = owned_stored_name("team", text)
     assert owned is None or ("/" not in owned and owned.startswith(text))

@@ -3,13 +3,13 @@
 import json
 from typing import Any, cast
 
-from service.adapters.backends.dialect import Dialect, headrooms, scrub, seconds
-from service.adapters.backends.events import Events
+from service.adapters.backends.dialect import Dialect, parse_duration, read_rate_limits, scrub
 from service.adapters.backends.openai import OpenAIDialect
+from service.adapters.backends.sse_reader import SseReader
 from service.adapters.backends.together import TogetherDialect
 from service.domain.errors import Failure
-from service.domain.outcomes import Partial, Purchase
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import Generation, Preview
+from service.usecases.ports.requests import UpstreamRequest
 from tools.fuzz.input import pieces, texts
 
 NO_ORDER = cast("UpstreamRequest", None)  # dialects do not look at it when they read
@@ -20,14 +20,14 @@ STATUSES = (301, 303, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 499, 500
 def events(data: bytes) -> None:
     """However a stream is cut into pieces, the same events come of it: those that a plain reading of lines finds."""
     size, stream = data[0] + 1 if data else 1, data[1:]
-    cut = Events()
+    cut = SseReader()
     found = [event for piece in pieces(stream, size) for event in cut.feed(piece)]
-    assert found == list(Events().feed(stream)) == plainly(stream)
+    assert found == list(SseReader().feed(stream)) == plainly(stream)
     dialect = OpenAIDialect()
     for event in found:
         read = dialect.read_event(NO_ORDER, event)
-        assert read is None or isinstance(read, Partial | Purchase | Failure)
-        if isinstance(read, Partial | Purchase):
+        assert read is None or isinstance(read, Preview | Generation | Failure)
+        if isinstance(read, Preview | Generation):
             agrees(read, decoded(bytes(event)))
 
 
@@ -58,7 +58,7 @@ def together(data: bytes) -> None:
 def reply(dialect: Dialect, data: bytes) -> None:
     """Pictures are the very text that Python's own decoder finds; refusals are clean, and counts within bounds."""
     found = dialect.read(NO_ORDER, bytearray(data))
-    if isinstance(found, Purchase):
+    if isinstance(found, Generation):
         items = decoded(data)["data"]
         assert len(found.pictures) + found.unread == len(items)
         said = iter([bare(item["b64_json"]) for item in items if isinstance(item, dict) and item.get("b64_json")])
@@ -67,8 +67,8 @@ def reply(dialect: Dialect, data: bytes) -> None:
             assert 0 <= usage.tokens_in + usage.tokens_out < BOUND
     head, *lines = texts(data)
     headers = dict(line.partition(":")[::2] for line in lines)
-    headrooms(dialect.limits, headers)
-    seconds(head)
+    read_rate_limits(dialect.limits, headers)
+    parse_duration(head)
     refused = dialect.read_failure(STATUSES[len(data) % len(STATUSES)], headers, data)
     assert refused.message
     assert scrub(refused.message) == refused.message
@@ -87,7 +87,7 @@ def decoded(data: bytes) -> Any:
     return json.loads(data.decode("utf-8-sig", errors="replace"), strict=False)
 
 
-def agrees(read: Partial | Purchase, document: dict[str, object]) -> None:
+def agrees(read: Preview | Generation, document: dict[str, object]) -> None:
     """A picture of an event is the very text that Python's own decoder finds."""
-    base64 = read.base64 if isinstance(read, Partial) else read.pictures[0].base64
+    base64 = read.base64 if isinstance(read, Preview) else read.pictures[0].base64
     assert json.loads(b'"%s"' % bytes(base64), strict=False) == bare(document["b64_json"])

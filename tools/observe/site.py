@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.simulators import openai, together
 from tests.simulators.server import Defaults, Simulator
 from tests.support.gateway import GatewayProcess, patient
@@ -47,7 +47,7 @@ def teams_file(searching: str = "") -> str:
     """`teams.yaml`, with something more said of the first team."""
     lines = [
         f"  {name}: {{{limits}{searching if name == 'search' else ''}, keys: [{{id: {name}-prod, "
-        f"sha256: {digest_of(f'igw_{name}')}}}]}}"
+        f"sha256: {key_digest(f'igw_{name}')}}}]}}"
         for name, limits in TEAMS.items()
     ]
     return "teams:\n" + "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""`python -m tools.openapi`: writes the replies of `service/api/examples.json` again. `make examples` is this."""
+"""`python -m tools.openapi` (`make examples`): writes the replies of `service/api/openapi/examples.json` again."""
 
 import tempfile
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx2
 import msgspec
 
-from service.api.examples import FILE, exchanges
-from service.api.finishing import finished
-from service.commands.start import document
+from service.api.openapi.build import build_document
+from service.api.openapi.examples import FILE, load_exchanges
+from service.commands.startup import build_openapi
 from tools.openapi.story import ROOT, Teller, house
 
 SECONDS = 1.5  # after which the books have what was done
@@ -16,11 +16,11 @@ SECONDS = 1.5  # after which the books have what was done
 
 def main() -> None:
     """Ask a gateway."""
-    described = finished(document(ROOT / "config", {}))
+    described = build_document(build_openapi(ROOT / "config", {}))
     with tempfile.TemporaryDirectory() as folder, house(Path(folder)) as gateway, httpx2.Client(timeout=60) as http:
         teller = Teller(http, gateway.url, described, SECONDS)
-        told = {each.operation + each.name: each for each in teller.tell(exchanges())}
-    story = [told[each.operation + each.name] for each in exchanges()]
+        told = {each.operation + each.name: each for each in teller.tell(load_exchanges())}
+    story = [told[each.operation + each.name] for each in load_exchanges()]
     FILE.write_bytes(msgspec.json.format(msgspec.json.encode(story), indent=1) + b"\n")
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.support.gateway import GatewayProcess, calm
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def target(folder: Path) -> Iterator[tuple[GatewayProcess, dict[str, str]]]:
     admin, key = secrets.token_hex(32), f"igw_{secrets.token_urlsafe(32)}"
     limits = "{usd_per_day: 1000000, concurrent_images: 1000}"
     (config / "teams.yaml").write_text(
-        f"teams:\n  search: {{limits: {limits}, keys: [{{id: search-1, sha256: {digest_of(key)}}}]}}\n"
+        f"teams:\n  search: {{limits: {limits}, keys: [{{id: search-1, sha256: {key_digest(key)}}}]}}\n"
     )
     environment = {"IMAGE_GATEWAY_CONFIG": str(config), "ADMIN_API_KEY": admin}
     with GatewayProcess(folder / "data", environment) as gateway:

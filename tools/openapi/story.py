@@ -1,4 +1,4 @@
-"""Tells the story of `service/api/examples.json` to a gateway: every request as it stands there, in order.
+"""Tells the story of `service/api/openapi/examples.json` to a gateway: every request as it stands there, in order.
 
 Rule: what a gateway answers is made steady and handed back as an exchange; whether that is the one in the file, the
 test says. The gateway has its sandbox alone, whose prompts may ask it to fail, and teams for whom something is used up.
@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 from msgspec.structs import replace
 
-from service.api.examples import Exchange, Got, Sent
-from service.domain.teams import digest_of
+from service.api.openapi.examples import ExampleReply, ExampleRequest, Exchange
+from service.domain.team_access import key_digest
 from tests.support.gateway import PATIENCE, GatewayProcess, calm
 from tests.support.pictures import png
 from tools.openapi.steady import NOTHING_YET, Steady
@@ -31,16 +31,16 @@ teams:
   search:
     limits: {{usd_per_day: 50, usd_per_month: 800, concurrent_images: 40}}
     limits_by_tier: {{high: {{usd_per_day: 20}}}}
-    keys: [{{id: search-1, sha256: {digest_of(KEYS["team"])}}}]
+    keys: [{{id: search-1, sha256: {key_digest(KEYS["team"])}}}]
   ads:
     limits: {{usd_per_day: 0.001}}
-    keys: [{{id: ads-1, sha256: {digest_of(KEYS["spent"])}}}]
+    keys: [{{id: ads-1, sha256: {key_digest(KEYS["spent"])}}}]
   trial:
     limits: {{requests_per_minute: 1, images_per_minute: 10}}
-    keys: [{{id: trial-1, sha256: {digest_of(KEYS["slow"])}}}]
+    keys: [{{id: trial-1, sha256: {key_digest(KEYS["slow"])}}}]
   press:
     models: [gpt-image-2]
-    keys: [{{id: press-1, sha256: {digest_of(KEYS["narrow"])}}}]
+    keys: [{{id: press-1, sha256: {key_digest(KEYS["narrow"])}}}]
 """
 # A backend that is on, and draws no model.
 SPARE = "  spare: {dialect: openai, base_url: http://127.0.0.1:9/v1, api_key_env: SPARE_API_KEY}\n"
@@ -125,7 +125,7 @@ class Teller:
                 yield replace(begun, reply=replace(got, body=first + got.body))
                 held = None
 
-    def _answered(self, request: httpx2.Request, exchange: Exchange) -> Got:
+    def _answered(self, request: httpx2.Request, exchange: Exchange) -> ExampleReply:
         """What comes of a request. What follows by moments is asked for until it is as the example says."""
         end = time.monotonic() + self._patience
         while True:
@@ -149,7 +149,7 @@ class Teller:
     def _meant(self, name: str, value: str) -> str:
         return self._steady.meant(f"{name}={value}").removeprefix(f"{name}=")
 
-    def _body(self, sent: Sent) -> dict[str, Any]:
+    def _body(self, sent: ExampleRequest) -> dict[str, Any]:
         if sent.media_type is None:
             return {}
         if isinstance(sent.body, str):
@@ -158,7 +158,7 @@ class Teller:
             return {"json": json.loads(self._steady.meant(json.dumps(sent.body)))}
         return {"data": dict(_words(sent.body)), "files": list(_files(sent.body))}
 
-    def _got(self, reply: httpx2.Response, exchange: Exchange, text: str) -> Got:
+    def _got(self, reply: httpx2.Response, exchange: Exchange, text: str) -> ExampleReply:
         kind = _media_type(reply)
         given = (name for name in exchange.reply.headers if name in reply.headers)
         shown = {name: self._steady.header(name, reply.headers[name]) for name in given}
@@ -168,7 +168,7 @@ class Teller:
             body = json.loads(self._steady.text(text))
         elif kind and kind.startswith("text/"):
             body = self._steady.text(text)
-        return Got(status=reply.status_code, media_type=kind, headers=shown, body=body)
+        return ExampleReply(status=reply.status_code, media_type=kind, headers=shown, body=body)
 
 
 def _media_type(reply: httpx2.Response) -> str | None:

@@ -11,22 +11,22 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
-from service.adapters.backends.lenient import UNREADABLE, text_of
-from service.adapters.backends.statuses import Reading, read_status
-from service.domain.base64_text import HEAD, is_data_url, start_of_base64, without_blanks
+from service.adapters.backends.failure_statuses import StatusFailure, read_status
+from service.adapters.backends.lenient_json import DECODE_ERRORS, to_text
+from service.domain.base64_text import HEAD, base64_start, is_data_url, without_blanks
 from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
-from service.domain.headroom import Headroom
-from service.domain.images import Reference
-from service.domain.outcomes import Buffer, Outcome, Partial, Picture
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import Buffer, CallOutcome, GeneratedImage, Preview
+from service.domain.image_spec import Reference
+from service.domain.rate_limits import RateLimit
+from service.usecases.ports.requests import UpstreamRequest
 
-MOST_MESSAGE = 1000
-SECRETS = re.compile(
+MAX_MESSAGE_CHARS = 1000
+SECRET_PATTERN = re.compile(
     r"\b(?:sk|tgp|key|org|proj|req)[-_][\w*.-]{4,}"  # keys, account and request ids
     r"|https?://\S+"
     r"|[A-Za-z0-9+/=_-]{120,}",  # base64
 )
-BROKEN = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read.")
+BROKEN_REPLY = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read.")
 
 File = tuple[str, tuple[str, BinaryIO, str]]
 
@@ -42,7 +42,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Limited:
+class RateLimitHeaders:
     """A limit of a vendor, and the headers that hold it, what is left of it and when there is more.
 
     With `evenly`, that is how long until all of it is back, a piece at a time.
@@ -62,16 +62,16 @@ class Dialect(Protocol):
         """The call for a request. Reads the caller's pictures from disk."""
         ...
 
-    def read(self, request: UpstreamRequest, body: bytearray) -> Outcome:
+    def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
         """What a 200 brought."""
         ...
 
-    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Partial | Outcome | None:
+    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
         """What the data of one server-sent event brought; None if nothing that matters."""
         ...
 
     @property
-    def limits(self) -> Sequence[Limited]:
+    def limits(self) -> Sequence[RateLimitHeaders]:
         """In which headers the vendor says what is left of its limits."""
         ...
 
@@ -85,37 +85,37 @@ COUNT = re.compile(r"\d{1,12}", re.ASCII)
 DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,9})?(?:h|ms|m|s))+|\d{1,6}(?:\.\d{1,9})?", re.ASCII)
 
 
-def headrooms(limits: Sequence[Limited], headers: Mapping[str, str]) -> tuple[Headroom, ...]:
+def read_rate_limits(limits: Sequence[RateLimitHeaders], headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
     """What headers say about limits. A limit of nothing is none."""
-    found = (_headroom(limited, headers) for limited in limits)
+    found = (_read_rate_limit(limited, headers) for limited in limits)
     return tuple(headroom for headroom in found if headroom)
 
 
-def _headroom(limited: Limited, headers: Mapping[str, str]) -> Headroom | None:
-    left = _count(headers.get(limited.left))
+def _read_rate_limit(limited: RateLimitHeaders, headers: Mapping[str, str]) -> RateLimit | None:
+    left = _parse_count(headers.get(limited.left))
     if left is None:
         return None
-    limit = _count(headers.get(limited.limit))
+    limit = _parse_count(headers.get(limited.limit))
     if limit == 0:
         return None
-    resets = seconds(headers.get(limited.resets, ""))
+    resets = parse_duration(headers.get(limited.resets, ""))
     if resets and limit and limited.evenly:
         resets /= limit - left if left < limit else 1
-    return Headroom(measure=limited.measure, left=left, limit=limit, resets=resets)
+    return RateLimit(measure=limited.measure, left=left, limit=limit, resets=resets)
 
 
-def _count(text: str | None) -> int | None:
+def _parse_count(text: str | None) -> int | None:
     return int(text) if text and COUNT.fullmatch(text) else None
 
 
-def seconds(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """What `1s`, `6m0s`, `120ms` or `1.5` comes to."""
     if not DURATION.fullmatch(text):
         return None
     return sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|m|s|)", text))
 
 
-class Complaint(msgspec.Struct):
+class VendorError(msgspec.Struct):
     """The fields of an error envelope, as far as they are there and of the right type.
 
     `is_envelope`: the document has the form of the API's errors, an object `error`. `may_be_billed` is what another
@@ -131,60 +131,62 @@ class Complaint(msgspec.Struct):
     may_be_billed: bool = False
 
 
-NAMING = frozenset({"message", "type", "code"})
+IDENTIFYING_FIELDS = frozenset({"message", "type", "code"})
 """An error of the API has at least one of them."""
 
 
-def read_complaint(body: bytes) -> Complaint:
+def read_vendor_error(body: bytes) -> VendorError:
     """The error object of a refusal, nested or flat; whatever else came gives an empty one."""
     try:
         document = msgspec.json.decode(body, type=dict[str, object])
-    except UNREADABLE:
-        return Complaint()
+    except DECODE_ERRORS:
+        return VendorError()
     nested = document.get("error", document)
     found = {"message": nested} if isinstance(nested, str) else nested
     if not isinstance(found, dict):
-        return Complaint()
+        return VendorError()
     texts = {name: value for name, value in found.items() if isinstance(value, str)}
     details = found.get("moderation_details")
-    return Complaint(
+    return VendorError(
         message=texts.get("message", ""),
         type=texts.get("type", ""),
         code=texts.get("code", ""),
         param=texts.get("param"),
         moderation_details=details if isinstance(details, dict) else None,
-        is_envelope=isinstance(nested, dict) and nested is not document and not texts.keys().isdisjoint(NAMING),
+        is_envelope=isinstance(nested, dict)
+        and nested is not document
+        and not texts.keys().isdisjoint(IDENTIFYING_FIELDS),
         may_be_billed=found.get("may_be_billed") is True,
     )
 
 
 def scrub(message: str) -> str:
     """The vendor's words without anything that belongs to the operator."""
-    return SECRETS.sub("[removed]", message[: 4 * MOST_MESSAGE])[:MOST_MESSAGE]
+    return SECRET_PATTERN.sub("[removed]", message[: 4 * MAX_MESSAGE_CHARS])[:MAX_MESSAGE_CHARS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusals:
+class ErrorMapping:
     """How one vendor's refusals are understood: by code (or type) first, then by status.
 
-    `statuses` are errors in the API's form that mean something else here than in `statuses.py`.
+    `statuses` are errors in the API's form that mean something else here than in `failure_statuses.py`.
     """
 
     codes: Mapping[str, FailureKind]
     statuses: Mapping[int, FailureKind]
     retry_headers: tuple[str, ...]
 
-    def read(self, status: int, headers: Mapping[str, str], complaint: Complaint) -> Reading:
+    def read(self, status: int, headers: Mapping[str, str], complaint: VendorError) -> StatusFailure:
         """The failure that this refusal is."""
         kind = self.codes.get(complaint.code) or self.codes.get(complaint.type)
         if not kind and complaint.is_envelope:
             kind = self.statuses.get(status)
         if not kind:
             return read_status(status, headers, is_envelope=complaint.is_envelope)
-        return Reading(kind=kind, permanent=kind is FailureKind.SERVER_ERROR)
+        return StatusFailure(kind=kind, permanent=kind is FailureKind.SERVER_ERROR)
 
 
-OWN_WORDS = {
+OPERATOR_MESSAGES = {
     FailureKind.AUTH_FAILED: "The gateway's own credentials were refused by its backend. The operator has to act.",
     FailureKind.FORBIDDEN: "The gateway's account may not do this at its backend. The operator has to act.",
     FailureKind.QUOTA_EXHAUSTED: "The gateway's account at its backend is out of credit or over its spending limit.",
@@ -196,17 +198,17 @@ OWN_WORDS = {
 
 
 LOOP = "loop_detected"
-OF_A_LOOP = "A backend of the gateway leads back to it. The operator has to act."
+LOOP_MESSAGE = "A backend of the gateway leads back to it. The operator has to act."
 
 
-def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+def to_failure(refusals: ErrorMapping, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """One refusal as a domain value. `headers` have lower-case names."""
-    complaint = read_complaint(body)
+    complaint = read_vendor_error(body)
     reading = refusals.read(status, headers, complaint)
     kind = reading.kind
     return Failure(
         kind=kind,
-        message=_words(reading, status, complaint)
+        message=_own_message(reading, status, complaint)
         or scrub(complaint.message)
         or f"The backend refused with status {status}.",
         code=scrub(complaint.code) or None,
@@ -218,15 +220,15 @@ def failure(refusals: Refusals, status: int, headers: Mapping[str, str], body: b
     )
 
 
-def _words(reading: Reading, status: int, complaint: Complaint) -> str | None:
+def _own_message(reading: StatusFailure, status: int, complaint: VendorError) -> str | None:
     """The gateway's own words for what is not the caller's."""
     if complaint.code == LOOP:
-        return OF_A_LOOP
+        return LOOP_MESSAGE
     if reading.permanent:
         return f"The backend's answer, status {status}, is none of its API. The operator has to act."
     if reading.kind in MAY_BE_BILLED:
         return f"The backend's answer, status {status}, does not say whether the picture was drawn."
-    return OWN_WORDS.get(reading.kind)
+    return OPERATOR_MESSAGES.get(reading.kind)
 
 
 def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: str) -> float | None:
@@ -241,13 +243,13 @@ def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: st
 FILE_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
-def is_plain(body: bytes | bytearray) -> bool:
+def has_no_escapes(body: bytes | bytearray) -> bool:
     """Is a reply ASCII without a backslash, so that each string in it stands for itself?"""
     return body.isascii() and b"\\" not in body
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class SplitReply:
     """A JSON text without its pictures, which lie where they came: nothing has to walk through megabytes of base64.
 
     In the place of each stands an escape; the text had none, or nothing was cut out of it.
@@ -267,33 +269,33 @@ class Cut:
             return None
         text = bytes(raw[1:-1])
         if self.pictures:
-            return _cleaned(self.pictures[int(text.removeprefix(ESCAPED))])
-        found = _cleaned(_unescaped(text, token))
+            return _clean_base64(self.pictures[int(text.removeprefix(BACKSLASH))])
+        found = _clean_base64(_unescape(text, token))
         return found if found and BASE64.fullmatch(found) else None
 
 
-def _unescaped(text: bytes, token: msgspec.Raw) -> bytes:
+def _unescape(text: bytes, token: msgspec.Raw) -> bytes:
     """What a string says, or nothing if that is no base64. Escaped slashes are common and cheap to read."""
     text = text.replace(b"\\/", b"/")
     if b"\\" not in text:
         return text
     try:
         return msgspec.json.decode(token, type=str).encode("ascii")
-    except (*UNREADABLE, UnicodeEncodeError):
+    except (*DECODE_ERRORS, UnicodeEncodeError):
         return b""
 
 
 BASE64 = re.compile(rb"[A-Za-z0-9+/=_-]+")
 
 
-def _cleaned(base64: Buffer) -> Buffer | None:
+def _clean_base64(base64: Buffer) -> Buffer | None:
     """The bare base64 of a data URL, or of text that was broken into lines; None if there is none.
 
     Bare base64 is passed on by reference, and only its first and last bytes are looked at.
     """
     head = bytes(base64[:HEAD])
     if is_data_url(head):
-        start = start_of_base64(head)
+        start = base64_start(head)
         if start is None:
             return None
         base64, head = memoryview(base64)[start:], head[start:]
@@ -301,48 +303,48 @@ def _cleaned(base64: Buffer) -> Buffer | None:
     return (without_blanks(bytes(base64)) if without_blanks(ends) != ends else base64) or None
 
 
-PICTURE = re.compile(rb'"b64_json"[ \t\r\n]*:[ \t\r\n]*"')
-ESCAPED = b"\\\\"
+IMAGE_MEMBER = re.compile(rb'"b64_json"[ \t\r\n]*:[ \t\r\n]*"')
+BACKSLASH = b"\\\\"
 """A backslash as JSON spells it."""
 
 
-def cut(body: bytes | bytearray) -> Cut:
+def split_images(body: bytes | bytearray) -> SplitReply:
     """Take the pictures out of a reply. Where no string has an escape, each of them ends with the next quote."""
-    if not is_plain(body):
-        return Cut(body, ())
+    if not has_no_escapes(body):
+        return SplitReply(body, ())
     whole, rest, at = memoryview(body), bytearray(), 0
     pictures: list[memoryview] = []
-    while (found := PICTURE.search(body, at)) and (end := body.find(b'"', found.end())) >= 0:
+    while (found := IMAGE_MEMBER.search(body, at)) and (end := body.find(b'"', found.end())) >= 0:
         rest += whole[at : found.end()]
-        rest += ESCAPED + b"%d" % len(pictures)
+        rest += BACKSLASH + b"%d" % len(pictures)
         pictures.append(whole[found.end() : end])
         at = end
-    return Cut(rest + whole[at:], pictures)
+    return SplitReply(rest + whole[at:], pictures)
 
 
-class Item(msgspec.Struct):
+class ReplyItem(msgspec.Struct):
     """One picture of a reply."""
 
     b64_json: msgspec.Raw = msgspec.Raw(b"null")
     revised_prompt: object = None
 
 
-Items = list[Item | str | int | float | bool | list[object] | None]
+Items = list[ReplyItem | str | int | float | bool | list[object] | None]
 """The pictures of a reply, and whatever else may stand among them."""
 
 
-def pictures_of(items: Items, text: Cut) -> tuple[tuple[Picture, ...], int]:
+def read_images(items: Items, text: SplitReply) -> tuple[tuple[GeneratedImage, ...], int]:
     """The pictures that can be read, and how many cannot."""
-    found = tuple(picture for item in items if isinstance(item, Item) and (picture := _picture(item, text)))
+    found = tuple(picture for item in items if isinstance(item, ReplyItem) and (picture := _read_image(item, text)))
     return found, len(items) - len(found)
 
 
-def _picture(item: Item, text: Cut) -> Picture | None:
+def _read_image(item: ReplyItem, text: SplitReply) -> GeneratedImage | None:
     base64 = text.picture(item.b64_json)
-    return Picture(base64=base64, revised_prompt=text_of(item.revised_prompt)) if base64 else None
+    return GeneratedImage(base64=base64, revised_prompt=to_text(item.revised_prompt)) if base64 else None
 
 
-def open_picture(reference: Reference) -> BinaryIO:
+def open_reference(reference: Reference) -> BinaryIO:
     """A reader for a picture at hand. Links are written as links and never come here."""
     if reference.content is None:
         raise ValueError(f"{reference.param} has not been fetched")

@@ -15,28 +15,28 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from service.adapters.backends.dialect import BROKEN, Call, Dialect, headrooms
-from service.adapters.backends.events import Events
-from service.adapters.backends.sending import Body
-from service.adapters.changing import Changing, as_of_now
-from service.adapters.network_problems import NETWORK, problem_in
+from service.adapters.backends.dialect import BROKEN_REPLY, Call, Dialect, read_rate_limits
+from service.adapters.backends.request_body import CallBody
+from service.adapters.backends.sse_reader import SseReader
+from service.adapters.dynamic_text import DynamicText, current_text
+from service.adapters.network_error_causes import NETWORK_TEXTS, describe_network_error
 from service.domain.errors import Failure, FailureKind
-from service.domain.headroom import Headroom
-from service.domain.hops import write_hops
-from service.domain.outcomes import Outcome, Partial
-from service.usecases.ports import Reply
-from service.usecases.requests import RequestListener, UpstreamRequest
+from service.domain.generation import CallOutcome, Preview
+from service.domain.loop_detection import build_hops_header
+from service.domain.rate_limits import RateLimit
+from service.usecases.ports.backends import Reply
+from service.usecases.ports.requests import RequestListener, UpstreamRequest
 
 OK, FORBIDDEN = 200, 403
 SUCCESSES = range(200, 300)
-MODELS = "/models"
-REQUEST_ID, MOST_ID = "x-request-id", 100
-EVENTS = "text/event-stream"
-KEPT_ALIVE_SECONDS = (
+MODELS_PATH = "/models"
+REQUEST_ID, MAX_ID_CHARS = "x-request-id", 100
+EVENT_STREAM = "text/event-stream"
+IDLE_CONNECTION_SECONDS = (
     3.0  # shorter than servers keep theirs (uvicorn: 5): no call may meet one that is just being closed
 )
-MOST_HEADER_BYTES = 65_536
-BUFFERED = 1 << 16  # bytes of a reply that may wait to be read; twice that pauses the reading
+MAX_HEADER_BYTES = 65_536
+READ_BUFFER_BYTES = 1 << 16  # bytes of a reply that may wait to be read; twice that pauses the reading
 
 BUSY = Failure(
     kind=FailureKind.BUSY, message="Too many calls to the backend are under way.", retry_after=1, asked=False
@@ -49,7 +49,7 @@ TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpSettings:
+class HttpBackendSettings:
     """How to reach one vendor. Times are seconds; `deadline` covers the whole call, `most_bytes` bounds its reply.
 
     `api_key` is asked for with each call. `gateway_id` goes along with the ids of the gateways before.
@@ -58,7 +58,7 @@ class HttpSettings:
     """
 
     base_url: str
-    api_key: Changing = field(repr=False)
+    api_key: DynamicText = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     deadline: float = 300.0
     connect_seconds: float = 5.0
@@ -73,7 +73,7 @@ class HttpSettings:
     gateway_id: str = ""
 
 
-class CallFailed(Exception):
+class CallError(Exception):
     """A call that brought no reply, or not all of it. `failure` is what that means for the money."""
 
     def __init__(self, failure: Failure) -> None:
@@ -97,11 +97,11 @@ class HttpBackend:
         OSError: `ca_file` cannot be read.
     """
 
-    def __init__(self, settings: HttpSettings, dialect: Dialect) -> None:
+    def __init__(self, settings: HttpBackendSettings, dialect: Dialect) -> None:
         self.relays_links = settings.relays_links
         self._settings = settings
         self._dialect = dialect
-        self._proxy = proxy_of(settings)
+        self._proxy = choose_proxy(settings)
         # True stands for the client's own context, which was made of the system's certificates when it was imported.
         self._trust = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
         self._places = asyncio.Semaphore(settings.most_calls)
@@ -109,17 +109,17 @@ class HttpBackend:
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
         """Make the call, once."""
-        rooms: Sequence[Headroom] = ()
+        rooms: Sequence[RateLimit] = ()
         previews, body = 0, None
         try:
             async with self._answered(request) as response:
-                rooms = headrooms(self._dialect.limits, response.headers)
-                if response.status in SUCCESSES and response.content_type == EVENTS:
+                rooms = read_rate_limits(self._dialect.limits, response.headers)
+                if response.status in SUCCESSES and response.content_type == EVENT_STREAM:
                     outcome, previews = await self._read_stream(request, response, listener)
                 else:
                     body = await self._read(response)
                     outcome = TOO_LARGE
-        except CallFailed as failed:
+        except CallError as failed:
             return Reply(outcome=failed.failure, headrooms=rooms)
         if body is not None:
             # Any success with an image is a purchase, whatever its status; without one it may be billed.
@@ -135,7 +135,7 @@ class HttpBackend:
 
         Keys may be good for pictures alone, so that this list is forbidden to them: that is nothing wrong.
         """
-        url = self._settings.base_url + MODELS
+        url = self._settings.base_url + MODELS_PATH
         try:
             async with (
                 asyncio.timeout(self._settings.well_seconds),
@@ -145,7 +145,7 @@ class HttpBackend:
                     return None if response.status == OK else NOT_PERMITTED
                 body = await self._read(response)
         except (OSError, aiohttp.ClientError) as error:
-            return failure_of(error, begun=False)
+            return to_failure(error, begun=False)
         return self._dialect.read_failure(response.status, response.headers, bytes(body or b""))
 
     @asynccontextmanager
@@ -160,7 +160,7 @@ class HttpBackend:
         with ExitStack() as readers:
             for _, (_, reader, _) in call.files:
                 readers.enter_context(reader)
-            body = Body(call, self._settings.write_seconds)
+            body = CallBody(call, self._settings.write_seconds)
             try:
                 async with (
                     asyncio.timeout(self._settings.deadline),
@@ -169,24 +169,24 @@ class HttpBackend:
                 ):
                     yield response
             except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
-                raise CallFailed(failure_of(error, begun=body.begun)) from error
+                raise CallError(to_failure(error, begun=body.begun)) from error
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the calls that may be under way at a time. Raises `CallFailed` if none becomes free soon."""
+        """One of the calls that may be under way at a time. Raises `CallError` if none becomes free soon."""
         patience = self._settings.pool_seconds if self._places.locked() else None  # there is nothing to wait for
         try:
             async with asyncio.timeout(patience):
                 await self._places.acquire()
         except TimeoutError:
-            raise CallFailed(BUSY) from None
+            raise CallError(BUSY) from None
         try:
             yield
         finally:
             self._places.release()
 
     def _post(
-        self, call: Call, body: Body, headers: Mapping[str, str]
+        self, call: Call, body: CallBody, headers: Mapping[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """The exchange. The client repeats some requests on a fresh connection, but never a POST."""
         url = self._settings.base_url + call.path
@@ -195,18 +195,18 @@ class HttpBackend:
 
     def _hops(self, request: UpstreamRequest) -> dict[str, str]:
         own = self._settings.gateway_id
-        return write_hops(request.hops, own) if own else {}
+        return build_hops_header(request.hops, own) if own else {}
 
     def _key(self) -> dict[str, str]:
         """Who calls, as of now."""
-        return {"authorization": f"Bearer {as_of_now(self._settings.api_key)}"}
+        return {"authorization": f"Bearer {current_text(self._settings.api_key)}"}
 
     def _client(self) -> aiohttp.ClientSession:
         """The connections; the library makes them in a running loop only."""
         if self._session is None:
             settings = self._settings
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, keepalive_timeout=KEPT_ALIVE_SECONDS),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, keepalive_timeout=IDLE_CONNECTION_SECONDS),
                 timeout=aiohttp.ClientTimeout(connect=settings.connect_seconds),
                 headers={
                     **settings.headers,
@@ -216,8 +216,8 @@ class HttpBackend:
                 },
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                read_bufsize=BUFFERED,
-                max_field_size=MOST_HEADER_BYTES,
+                read_bufsize=READ_BUFFER_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
             )
         return self._session
 
@@ -228,7 +228,7 @@ class HttpBackend:
             return None
         body = bytearray(announced)
         async for chunk, _ in response.content.iter_chunks():  # one by one, as they came: `iter_any` would join them
-            if is_over(response.content, chunk):
+            if is_end_of_body(response.content, chunk):
                 break
             start, end = end, end + len(chunk)
             if end > most:
@@ -239,19 +239,19 @@ class HttpBackend:
 
     async def _read_stream(
         self, request: UpstreamRequest, response: aiohttp.ClientResponse, listener: RequestListener
-    ) -> tuple[Outcome, int]:
+    ) -> tuple[CallOutcome, int]:
         """Send the listener each preview as soon as it is whole. Returns the outcome and the number of previews.
 
         What comes after the image is not waited for.
         """
-        events, shown = Events(), 0
+        events, shown = SseReader(), 0
         try:
             async for piece, _ in response.content.iter_chunks():
-                if is_over(response.content, piece):
+                if is_end_of_body(response.content, piece):
                     break
                 for event in events.feed(piece):
                     found = self._dialect.read_event(request, event)
-                    if isinstance(found, Partial):
+                    if isinstance(found, Preview):
                         shown += 1
                         await listener.on_preview(found)
                     elif found is not None:
@@ -260,8 +260,8 @@ class HttpBackend:
                 if events.waiting > self._settings.most_bytes:
                     return TOO_LARGE, shown
         except aiohttp.ClientPayloadError:
-            return BROKEN, shown
-        return BROKEN, shown  # it ended without the image
+            return BROKEN_REPLY, shown
+        return BROKEN_REPLY, shown  # it ended without the image
 
     async def close(self) -> None:
         """Close every connection."""
@@ -269,38 +269,38 @@ class HttpBackend:
             await self._session.close()
 
 
-def is_over(content: aiohttp.StreamReader, piece: bytes) -> bool:
+def is_end_of_body(content: aiohttp.StreamReader, piece: bytes) -> bool:
     """Is this all? The library has one empty body for all replies without one, and it says that only the first time."""
     return not piece and content.at_eof()
 
 
-def failure_of(error: Exception, *, begun: bool) -> Failure:
+def to_failure(error: Exception, *, begun: bool) -> Failure:
     """What an exception of the client means for the money: begun to be sent or not, answered or not."""
     if not begun:
         failure = PROXY_REFUSED if isinstance(error, aiohttp.ClientHttpProxyError) else UNREACHABLE
     else:
-        failure = TIMED_OUT if isinstance(error, TimeoutError) else BROKEN
-    return replace(failure, cause=cause_of(error))
+        failure = TIMED_OUT if isinstance(error, TimeoutError) else BROKEN_REPLY
+    return replace(failure, cause=describe_cause(error))
 
 
-def cause_of(error: Exception) -> str:
+def describe_cause(error: Exception) -> str:
     """Why a call broke off, for the log. Names no address, because the proxy's may hold a password."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answers {error.status}"
     silent = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-    cause = problem_in(error, NETWORK) or silent
+    cause = describe_network_error(error, NETWORK_TEXTS) or silent
     return f"the proxy: {cause}" if isinstance(error, aiohttp.ClientProxyConnectionError) else cause
 
 
-def _with_cause(outcome: Outcome, response: aiohttp.ClientResponse) -> Outcome:
+def _with_cause(outcome: CallOutcome, response: aiohttp.ClientResponse) -> CallOutcome:
     """Add to a failure what the vendor answered: the status, and the id that the vendor gave the request."""
     if not isinstance(outcome, Failure):
         return outcome
-    request = response.headers.get(REQUEST_ID, "")[:MOST_ID]
+    request = response.headers.get(REQUEST_ID, "")[:MAX_ID_CHARS]
     return replace(outcome, cause=f"status {response.status}" + (f", request {request}" if request else ""))
 
 
-def proxy_of(settings: HttpSettings) -> str | None:
+def choose_proxy(settings: HttpBackendSettings) -> str | None:
     """The proxy to a vendor: the given one, else what the environment says now. Raises `UnusableProxy`."""
     vendor = urlsplit(settings.base_url)
     variable, found = (None, settings.proxy) if settings.proxy else environment_proxy(vendor.scheme, vendor.netloc)

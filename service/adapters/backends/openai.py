@@ -9,27 +9,27 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from service.adapters.backends.counts import Count, read_count
 from service.adapters.backends.dialect import (
-    BROKEN,
+    BROKEN_REPLY,
     FILE_ENDINGS,
     LOOP,
     Call,
+    ErrorMapping,
     File,
     Items,
-    Limited,
-    Refusals,
-    cut,
-    failure,
-    open_picture,
-    pictures_of,
-    read_complaint,
+    RateLimitHeaders,
+    open_reference,
+    read_images,
+    read_vendor_error,
+    split_images,
+    to_failure,
 )
-from service.adapters.backends.lenient import decoded, format_of, seconds_of, text_of, whole_number
+from service.adapters.backends.lenient_json import decode_or_none, to_format, to_text, to_unix_seconds, to_whole_number
+from service.adapters.backends.token_counts import TokenCount, read_count
 from service.domain.errors import Failure, FailureKind, InvalidValue
-from service.domain.images import Operation, Reference, Size, Spec
-from service.domain.outcomes import Buffer, Outcome, Partial, Picture, Purchase
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import Buffer, CallOutcome, GeneratedImage, Generation, Preview
+from service.domain.image_spec import Operation, Reference, Size, Spec
+from service.usecases.ports.requests import UpstreamRequest
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
     "prompt": lambda spec: spec.prompt,
@@ -49,7 +49,7 @@ FIELDS: Mapping[str, Callable[[Spec], object]] = {
     "user": lambda spec: spec.user,
 }
 
-REFUSALS = Refusals(
+ERROR_MAPPING = ErrorMapping(
     codes={
         "moderation_blocked": FailureKind.MODERATION_BLOCKED,
         "content_policy_violation": FailureKind.MODERATION_BLOCKED,
@@ -102,15 +102,23 @@ class _Event(msgspec.Struct):
     error: object = None
 
 
-MOST_INDEX = 1000
+MAX_PREVIEW_INDEX = 1000
 _DECODER = msgspec.json.Decoder(_Reply)
 _EVENT_DECODER = msgspec.json.Decoder(_Event)
-OK_SO_FAR = 500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
+STREAM_ERROR_STATUS = (
+    500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
+)
 
 
-RATE = "x-ratelimit"
+RATE_LIMIT_PREFIX = "x-ratelimit"
 LIMITS = tuple(
-    Limited(name, f"{RATE}-limit-{name}", f"{RATE}-remaining-{name}", f"{RATE}-reset-{name}", evenly=True)
+    RateLimitHeaders(
+        name,
+        f"{RATE_LIMIT_PREFIX}-limit-{name}",
+        f"{RATE_LIMIT_PREFIX}-remaining-{name}",
+        f"{RATE_LIMIT_PREFIX}-reset-{name}",
+        evenly=True,
+    )
     for name in ("requests", "images", "tokens")
 )
 
@@ -132,50 +140,50 @@ class OpenAIDialect:
             return Call(path="/images/generations", json=msgspec.json.encode(wanted))
         brought = (*spec.references, *filter(None, (spec.mask, spec.markup)))
         if all(reference.content is None for reference in brought):
-            return Call(path="/images/edits", json=msgspec.json.encode(wanted | _links(spec)))
-        return Call(path="/images/edits", fields=dict(_flat(wanted)), files=tuple(_files(spec)))
+            return Call(path="/images/edits", json=msgspec.json.encode(wanted | _link_fields(spec)))
+        return Call(path="/images/edits", fields=dict(_flatten(wanted)), files=tuple(_form_files(spec)))
 
-    def read(self, request: UpstreamRequest, body: bytearray) -> Outcome:
+    def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
         """What a 200 brought."""
         del request
-        text = cut(body)
-        reply = decoded(_DECODER, text.rest)
-        pictures, unread = pictures_of(reply.data, text) if reply else ((), 0)
+        text = split_images(body)
+        reply = decode_or_none(_DECODER, text.rest)
+        pictures, unread = read_images(reply.data, text) if reply else ((), 0)
         if reply is None or not pictures:
-            return BROKEN
+            return BROKEN_REPLY
         count = read_count(reply.usage)
         if reply.svg_usage is not None and not isinstance(
             reply.svg_usage, dict
         ):  # it cost something, nobody knows what
-            count = Count(least=count.usage or count.least)
-        return Purchase(
+            count = TokenCount(least=count.usage or count.least)
+        return Generation(
             pictures=pictures,
-            created=seconds_of(reply.created),
-            size=_size(reply.size),
-            tier=_said(reply.quality),
-            background=_said(reply.background),
-            output_format=format_of(reply.output_format),
+            created=to_unix_seconds(reply.created),
+            size=_to_size(reply.size),
+            tier=_explicit_value(reply.quality),
+            background=_explicit_value(reply.background),
+            output_format=to_format(reply.output_format),
             usage=count.usage,
             svg_usage=reply.svg_usage if isinstance(reply.svg_usage, dict) else None,
             least=count.least,
             unread=unread,
         )
 
-    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Partial | Outcome | None:
+    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
         """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
         del request
-        text = cut(event)
-        found = decoded(_EVENT_DECODER, text.rest)
+        text = split_images(event)
+        found = decode_or_none(_EVENT_DECODER, text.rest)
         if found is None:
-            return BROKEN
-        kind = text_of(found.type) or ""
+            return BROKEN_REPLY
+        kind = to_text(found.type) or ""
         if found.error is not None or kind == "error":
-            return _failure_in_stream(bytes(event))
+            return _to_stream_failure(bytes(event))
         base64 = text.picture(found.b64_json)
         if kind.endswith(".partial_image") and base64:
-            return _partial(found, base64)
+            return _to_partial(found, base64)
         if kind.endswith(".completed"):
-            return _completed(found, base64) if base64 else BROKEN
+            return _to_generation(found, base64) if base64 else BROKEN_REPLY
         return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
@@ -183,81 +191,81 @@ class OpenAIDialect:
         return read_failure(status, headers, body)
 
 
-def _partial(event: _Event, base64: Buffer) -> Partial:
-    return Partial(
+def _to_partial(event: _Event, base64: Buffer) -> Preview:
+    return Preview(
         base64=base64,
-        index=whole_number(event.partial_image_index, MOST_INDEX) or 0,
-        created=seconds_of(event.created_at),
-        size=text_of(event.size),
-        tier=text_of(event.quality),
-        background=text_of(event.background),
-        output_format=text_of(event.output_format),
+        index=to_whole_number(event.partial_image_index, MAX_PREVIEW_INDEX) or 0,
+        created=to_unix_seconds(event.created_at),
+        size=to_text(event.size),
+        tier=to_text(event.quality),
+        background=to_text(event.background),
+        output_format=to_text(event.output_format),
     )
 
 
-def _completed(event: _Event, base64: Buffer) -> Purchase:
+def _to_generation(event: _Event, base64: Buffer) -> Generation:
     count = read_count(event.usage)
-    return Purchase(
-        pictures=(Picture(base64=base64),),
-        created=seconds_of(event.created_at),
-        size=_size(event.size),
-        tier=_said(event.quality),
-        background=_said(event.background),
-        output_format=format_of(event.output_format),
+    return Generation(
+        pictures=(GeneratedImage(base64=base64),),
+        created=to_unix_seconds(event.created_at),
+        size=_to_size(event.size),
+        tier=_explicit_value(event.quality),
+        background=_explicit_value(event.background),
+        output_format=to_format(event.output_format),
         usage=count.usage,
         least=count.least,
     )
 
 
-def _failure_in_stream(event: bytes) -> Failure:
+def _to_stream_failure(event: bytes) -> Failure:
     """The vendor's own error, as a 500 would be read. An event in another form says nothing about the money."""
-    refused = read_failure(OK_SO_FAR, {}, event)
-    if refused.kind is FailureKind.SERVER_ERROR and not read_complaint(event).is_envelope:
-        return BROKEN
+    refused = read_failure(STREAM_ERROR_STATUS, {}, event)
+    if refused.kind is FailureKind.SERVER_ERROR and not read_vendor_error(event).is_envelope:
+        return BROKEN_REPLY
     return refused
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """A refusal in OpenAI's envelope as a domain value. `headers` have lower-case names."""
-    return failure(REFUSALS, status, headers, body)
+    return to_failure(ERROR_MAPPING, status, headers, body)
 
 
-def _links(spec: Spec) -> dict[str, object]:
+def _link_fields(spec: Spec) -> dict[str, object]:
     links: dict[str, object] = {"images": [{"image_url": reference.link} for reference in spec.references]}
     overlays = {"mask": spec.mask, "markup": spec.markup}
     return links | {name: {"image_url": overlay.link} for name, overlay in overlays.items() if overlay}
 
 
-def _flat(fields: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(fields: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """A form's text parts; nested objects in brackets, as `svg[reasoning][effort]`, truth in JSON's words."""
     flat = []
     for name, value in fields.items():
         key = f"{prefix}[{name}]" if prefix else name
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        flat += _flat(value, key) if isinstance(value, Mapping) else [(key, text)]
+        flat += _flatten(value, key) if isinstance(value, Mapping) else [(key, text)]
     return flat
 
 
-def _files(spec: Spec) -> list[File]:
+def _form_files(spec: Spec) -> list[File]:
     """One picture is `image`, several are `image[]`, each labelled with what it is: octet-stream is refused there."""
     name = "image" if len(spec.references) == 1 else "image[]"
-    parts = [_file(name, f"image-{index}", picture) for index, picture in enumerate(spec.references)]
+    parts = [_form_file(name, f"image-{index}", picture) for index, picture in enumerate(spec.references)]
     overlays = {"mask": spec.mask, "markup": spec.markup}
-    return parts + [_file(part, part, overlay) for part, overlay in overlays.items() if overlay]
+    return parts + [_form_file(part, part, overlay) for part, overlay in overlays.items() if overlay]
 
 
-def _file(part: str, stem: str, picture: Reference) -> File:
+def _form_file(part: str, stem: str, picture: Reference) -> File:
     ending = FILE_ENDINGS[picture.media_type]
-    return part, (f"{stem}.{ending}", open_picture(picture), picture.media_type)
+    return part, (f"{stem}.{ending}", open_reference(picture), picture.media_type)
 
 
-def _said(value: object) -> str | None:
+def _explicit_value(value: object) -> str | None:
     """A resolved value; `auto` says nothing."""
-    return None if value == "auto" else text_of(value)
+    return None if value == "auto" else to_text(value)
 
 
-def _size(value: object) -> Size | None:
+def _to_size(value: object) -> Size | None:
     try:
-        return Size.parse(text_of(value) or "")
+        return Size.parse(to_text(value) or "")
     except InvalidValue:
         return None

@@ -12,22 +12,22 @@ import msgspec
 import pybase64
 
 from service.adapters.backends.dialect import (
-    BROKEN,
+    BROKEN_REPLY,
     Call,
+    ErrorMapping,
     Items,
-    Limited,
-    Refusals,
-    cut,
-    failure,
-    open_picture,
-    pictures_of,
+    RateLimitHeaders,
+    open_reference,
+    read_images,
+    split_images,
+    to_failure,
 )
-from service.adapters.backends.lenient import decoded
+from service.adapters.backends.lenient_json import decode_or_none
 from service.domain.catalog import ReferencesAs, Route, SizeAs
 from service.domain.errors import Failure, FailureKind
-from service.domain.images import Reference, Spec
-from service.domain.outcomes import Outcome, Partial, Purchase
-from service.usecases.requests import UpstreamRequest
+from service.domain.generation import CallOutcome, Generation, Preview
+from service.domain.image_spec import Reference, Spec
+from service.usecases.ports.requests import UpstreamRequest
 
 FIELDS: Mapping[str, Callable[[Spec], object]] = {
     "prompt": lambda spec: spec.prompt,
@@ -41,13 +41,13 @@ FIELDS: Mapping[str, Callable[[Spec], object]] = {
     "disable_safety_checker": lambda spec: spec.disable_safety_checker or None,
 }
 
-REFUSALS = Refusals(
+ERROR_MAPPING = ErrorMapping(
     codes={"third_party_data_sharing_blocked": FailureKind.NOT_PERMITTED},
     statuses={422: FailureKind.MODERATION_BLOCKED},
     retry_headers=("retry-after", "x-ratelimit-reset"),
 )
-WITHDRAWN = "non-serverless model"
-FLAGGED: Mapping[str, object] = {"moderation_stage": "output", "categories": []}
+MODEL_WITHDRAWN = "non-serverless model"
+OUTPUT_MODERATION: Mapping[str, object] = {"moderation_stage": "output", "categories": []}
 
 
 class _Reply(msgspec.Struct):
@@ -58,8 +58,8 @@ _DECODER = msgspec.json.Decoder(_Reply)
 
 
 LIMITS = (
-    Limited("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
-    Limited("tokens", "x-tokenlimit-limit", "x-tokenlimit-remaining", "x-ratelimit-reset"),
+    RateLimitHeaders("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+    RateLimitHeaders("tokens", "x-tokenlimit-limit", "x-tokenlimit-remaining", "x-ratelimit-reset"),
 )
 
 
@@ -73,36 +73,36 @@ class TogetherDialect:
         spec, route = request.spec, request.route
         wanted: dict[str, object] = {"model": route.model, "response_format": "base64"}
         wanted |= {name: value for name, write in FIELDS.items() if (value := write(spec)) is not None}
-        wanted |= _size(spec, route) | _references(spec, route)
+        wanted |= _size_fields(spec, route) | _reference_fields(spec, route)
         return Call(path="/images/generations", json=msgspec.json.encode(wanted))
 
-    def read(self, request: UpstreamRequest, body: bytearray) -> Outcome:
+    def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
         """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
         del request
-        text = cut(body)
-        reply = decoded(_DECODER, text.rest)
-        pictures, unread = pictures_of(reply.data, text) if reply else ((), 0)
-        return Purchase(pictures=pictures, background="opaque", unread=unread) if pictures else BROKEN
+        text = split_images(body)
+        reply = decode_or_none(_DECODER, text.rest)
+        pictures, unread = read_images(reply.data, text) if reply else ((), 0)
+        return Generation(pictures=pictures, background="opaque", unread=unread) if pictures else BROKEN_REPLY
 
-    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Partial | Outcome | None:
+    def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
         """Nothing: pictures are never streamed here."""
         del request, event
         return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What any other status means. Its codes are its own and mean nothing to OpenAI's clients, but for one."""
-        found = failure(REFUSALS, status, headers, body)
+        found = to_failure(ERROR_MAPPING, status, headers, body)
         match found.kind:
             case FailureKind.NOT_PERMITTED:
                 return found
             case FailureKind.MODERATION_BLOCKED:
-                return replace(found, code=None, moderation_details=FLAGGED)
-            case FailureKind.INVALID_REQUEST if WITHDRAWN in found.message:
+                return replace(found, code=None, moderation_details=OUTPUT_MODERATION)
+            case FailureKind.INVALID_REQUEST if MODEL_WITHDRAWN in found.message:
                 return replace(found, code=None, kind=FailureKind.MODEL_NOT_FOUND)
         return replace(found, code=None)
 
 
-def _size(spec: Spec, route: Route) -> dict[str, object]:
+def _size_fields(spec: Spec, route: Route) -> dict[str, object]:
     if spec.size is None:
         return {}
     if route.size_as is SizeAs.ASPECT_RATIO:
@@ -110,8 +110,8 @@ def _size(spec: Spec, route: Route) -> dict[str, object]:
     return {"width": spec.size.width, "height": spec.size.height}
 
 
-def _references(spec: Spec, route: Route) -> dict[str, object]:
-    addresses = [_address(reference) for reference in spec.references]
+def _reference_fields(spec: Spec, route: Route) -> dict[str, object]:
+    addresses = [_reference_url(reference) for reference in spec.references]
     if not addresses:
         return {}
     if len(addresses) == 1 and route.references_as is ReferencesAs.IMAGE_URL:
@@ -119,10 +119,10 @@ def _references(spec: Spec, route: Route) -> dict[str, object]:
     return {"reference_images": addresses}
 
 
-def _address(reference: Reference) -> str | msgspec.Raw:
+def _reference_url(reference: Reference) -> str | msgspec.Raw:
     """The link, or the picture itself as a data URL that is not turned into a Python string."""
     if reference.content is None:
         return reference.link or ""
-    with open_picture(reference) as reader:
+    with open_reference(reference) as reader:
         base64 = pybase64.b64encode(reader.read())
     return msgspec.Raw(b'"data:%s;base64,%s"' % (reference.media_type.encode(), base64))

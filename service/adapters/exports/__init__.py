@@ -10,16 +10,16 @@ from importlib.util import find_spec
 from service.adapters.exports.csv import CsvFormat
 from service.adapters.exports.focus import FocusFormat
 from service.adapters.exports.parquet import ParquetFormat
-from service.adapters.extras import needs
-from service.usecases.export_usage import Format
+from service.adapters.optional_packages import install_hint
+from service.usecases.ports.exports import ExportFormat
 
 
-def missing() -> Mapping[str, str]:
+def missing_formats() -> Mapping[str, str]:
     """The formats that cannot be written here, with what is needed."""
-    return {} if find_spec("pyarrow") else {"parquet": needs("export")}
+    return {} if find_spec("pyarrow") else {"parquet": install_hint("export")}
 
 
-def formats() -> Mapping[str, Format]:
+def available_formats() -> Mapping[str, ExportFormat]:
     """The formats that can be written here, by name."""
-    always: dict[str, Format] = {"csv": CsvFormat(), "focus": FocusFormat()}
-    return always if missing() else always | {"parquet": ParquetFormat()}
+    always: dict[str, ExportFormat] = {"csv": CsvFormat(), "focus": FocusFormat()}
+    return always if missing_formats() else always | {"parquet": ParquetFormat()}

@@ -12,23 +12,23 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from service.domain.ledger import Entry
-from service.domain.spans import moment
+from service.domain.time_ranges import from_micros
 
 Value = str | int | Decimal | None
 Columns = Mapping[str, Callable[[Entry], Value]]
 
-PIECE = 500  # entries that are written at once
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+ENTRIES_PER_CHUNK = 500  # entries that are written at once
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def dollars(nano: int) -> Decimal:
+def to_dollars(nano: int) -> Decimal:
     """Nano-USD as US dollars, exactly."""
     return Decimal(nano).scaleb(-9)
 
 
-def stamp(at: int) -> str:
+def format_time(at: int) -> str:
     """A moment as RFC 3339 with microseconds."""
-    return f"{moment(at):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return f"{from_micros(at):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def tags_json(entry: Entry) -> str:
@@ -39,8 +39,8 @@ def tags_json(entry: Entry) -> str:
 COLUMNS: Columns = {
     "hold_id": lambda entry: entry.hold_id,
     "request_id": lambda entry: entry.request_id,
-    "held_at": lambda entry: stamp(entry.held_at),
-    "posted_at": lambda entry: stamp(entry.posted_at),
+    "held_at": lambda entry: format_time(entry.held_at),
+    "posted_at": lambda entry: format_time(entry.posted_at),
     "team": lambda entry: entry.team,
     "key": lambda entry: entry.key,
     "tags": tags_json,
@@ -59,8 +59,8 @@ COLUMNS: Columns = {
     "image_cached": lambda entry: entry.image_cached,
     "text_out": lambda entry: entry.text_out,
     "image_out": lambda entry: entry.image_out,
-    "cost_usd": lambda entry: dollars(entry.cost),
-    "saved_usd": lambda entry: dollars(entry.saved),
+    "cost_usd": lambda entry: to_dollars(entry.cost),
+    "saved_usd": lambda entry: to_dollars(entry.saved),
     "basis": lambda entry: entry.basis.value,
     "price_version": lambda entry: entry.price_version,
     "cache": lambda entry: entry.cache,
@@ -76,37 +76,37 @@ class CsvFormat:
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         """The file, piece by piece."""
-        return lines(entries, COLUMNS)
+        return csv_chunks(entries, COLUMNS)
 
 
-async def lines(entries: AsyncIterator[Entry], columns: Columns) -> AsyncIterator[bytes]:
+async def csv_chunks(entries: AsyncIterator[Entry], columns: Columns) -> AsyncIterator[bytes]:
     """A header and a line for each entry."""
-    yield _written([tuple(columns)])
+    yield _to_csv([tuple(columns)])
     piece: list[Entry] = []
     async for entry in entries:
         piece.append(entry)
-        if len(piece) == PIECE:
-            yield await asyncio.to_thread(_lines_of, piece, columns)
+        if len(piece) == ENTRIES_PER_CHUNK:
+            yield await asyncio.to_thread(_encode_lines, piece, columns)
             piece.clear()
     if piece:
-        yield await asyncio.to_thread(_lines_of, piece, columns)
+        yield await asyncio.to_thread(_encode_lines, piece, columns)
 
 
-def _lines_of(piece: Iterable[Entry], columns: Columns) -> bytes:
+def _encode_lines(piece: Iterable[Entry], columns: Columns) -> bytes:
     """A piece takes some 50 ms, in which a replica has callers to answer: this runs in a thread."""
-    return _written([cell(column(entry)) for column in columns.values()] for entry in piece)
+    return _to_csv([to_cell(column(entry)) for column in columns.values()] for entry in piece)
 
 
-def cell(value: Value) -> str:
+def to_cell(value: Value) -> str:
     """A value as it stands in the file; nothing for None."""
     if isinstance(value, Decimal):
         return f"{value:f}"
-    if isinstance(value, str) and value.startswith(FORMULA):
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return "" if value is None else str(value)
 
 
-def _written(rows: Iterable[Sequence[str]]) -> bytes:
+def _to_csv(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()

@@ -12,26 +12,26 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from service.adapters.exports.csv import Columns, Value, dollars, lines, tags_json
+from service.adapters.exports.csv import Columns, Value, csv_chunks, tags_json, to_dollars
 from service.domain.ledger import Basis, Entry
-from service.domain.spans import moment, month_of
+from service.domain.time_ranges import from_micros, month_range
 
 
-def _null(_: Entry) -> Value:
+def _no_value(_: Entry) -> Value:
     """What does not exist here: regions, commitments, invoices."""
     return None
 
 
 def _cost(entry: Entry) -> Value:
-    return dollars(entry.cost)
+    return to_dollars(entry.cost)
 
 
-def _at(at: datetime) -> str:
+def _format_micros(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _begin(entry: Entry) -> datetime:
-    return moment(entry.held_at).replace(microsecond=0)
+    return from_micros(entry.held_at).replace(microsecond=0)
 
 
 def _sku(entry: Entry) -> str:
@@ -43,30 +43,30 @@ def _description(entry: Entry) -> str:
     return ", ".join(part for part in (entry.operation, number, entry.model, entry.resolved_tier, entry.size) if part)
 
 
-STANDARD: Columns = {
+FOCUS_COLUMNS: Columns = {
     "BilledCost": _cost,
     "BillingAccountId": lambda entry: entry.backend,
     "BillingAccountName": lambda entry: entry.backend,
     "BillingCurrency": lambda _: "USD",
-    "BillingPeriodEnd": lambda entry: _at(month_of(_begin(entry))[1]),
-    "BillingPeriodStart": lambda entry: _at(month_of(_begin(entry))[0]),
+    "BillingPeriodEnd": lambda entry: _format_micros(month_range(_begin(entry))[1]),
+    "BillingPeriodStart": lambda entry: _format_micros(month_range(_begin(entry))[0]),
     "ChargeCategory": lambda _: "Usage",
-    "ChargeClass": _null,
+    "ChargeClass": _no_value,
     "ChargeDescription": _description,
     "ChargeFrequency": lambda _: "Usage-Based",
-    "ChargePeriodEnd": lambda entry: _at(_begin(entry) + timedelta(seconds=1)),
-    "ChargePeriodStart": lambda entry: _at(_begin(entry)),
-    "CommitmentDiscountCategory": _null,
-    "CommitmentDiscountId": _null,
-    "CommitmentDiscountName": _null,
-    "CommitmentDiscountStatus": _null,
-    "CommitmentDiscountType": _null,
+    "ChargePeriodEnd": lambda entry: _format_micros(_begin(entry) + timedelta(seconds=1)),
+    "ChargePeriodStart": lambda entry: _format_micros(_begin(entry)),
+    "CommitmentDiscountCategory": _no_value,
+    "CommitmentDiscountId": _no_value,
+    "CommitmentDiscountName": _no_value,
+    "CommitmentDiscountStatus": _no_value,
+    "CommitmentDiscountType": _no_value,
     "ConsumedQuantity": lambda entry: Decimal(f"{entry.n}.0"),
     "ConsumedUnit": lambda _: "Images",
     "ContractedCost": _cost,
     "ContractedUnitPrice": _cost,
     "EffectiveCost": _cost,
-    "InvoiceId": _null,
+    "InvoiceId": _no_value,
     "InvoiceIssuerName": lambda entry: entry.backend,
     "ListCost": _cost,
     "ListUnitPrice": _cost,
@@ -75,8 +75,8 @@ STANDARD: Columns = {
     "PricingUnit": lambda _: "Requests",
     "ProviderName": lambda entry: entry.backend,
     "PublisherName": lambda entry: entry.backend,
-    "RegionId": _null,
-    "RegionName": _null,
+    "RegionId": _no_value,
+    "RegionName": _no_value,
     "ResourceId": _sku,
     "ResourceName": lambda entry: entry.model,
     "ResourceType": lambda _: "Model",
@@ -85,7 +85,7 @@ STANDARD: Columns = {
     "ServiceSubcategory": lambda _: "Generative AI",
     "SkuId": _sku,
     "SkuMeter": lambda _: "Images",
-    "SkuPriceDetails": _null,
+    "SkuPriceDetails": _no_value,
     "SkuPriceId": _sku,
     "SubAccountId": lambda entry: entry.team,
     "SubAccountName": lambda entry: entry.team,
@@ -93,7 +93,7 @@ STANDARD: Columns = {
 }
 """In alphabetical order."""
 
-OWN: Columns = {
+GATEWAY_COLUMNS: Columns = {
     "x_CostBasis": lambda entry: entry.basis.value,
     "x_HoldId": lambda entry: entry.hold_id,
     "x_Key": lambda entry: entry.key,
@@ -119,7 +119,7 @@ class FocusFormat:
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         """The file, piece by piece."""
-        return lines(_charges(entries), {**STANDARD, **OWN})
+        return csv_chunks(_charges(entries), {**FOCUS_COLUMNS, **GATEWAY_COLUMNS})
 
 
 async def _charges(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:

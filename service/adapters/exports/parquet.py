@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from service.adapters.exports.csv import COLUMNS, dollars
+from service.adapters.exports.csv import COLUMNS, to_dollars
 from service.domain.ledger import Entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GROUP = 10_000  # entries of one row group
-CHUNK = 1 << 20  # bytes that are sent at once
+ENTRIES_PER_GROUP = 10_000  # entries of one row group
+CHUNK_BYTES = 1 << 20  # bytes that are sent at once
 MONEY = {"cost_usd": "cost", "saved_usd": "saved"}
 MOMENTS = frozenset({"held_at", "posted_at"})
 COUNTS = frozenset({"n", "text_in", "image_in", "text_cached", "image_cached", "text_out", "image_out"})
@@ -29,7 +29,7 @@ class ParquetFormat:
     media_type = "application/vnd.apache.parquet"
     ending = "parquet"
 
-    def __init__(self, group: int = GROUP) -> None:
+    def __init__(self, group: int = ENTRIES_PER_GROUP) -> None:
         self._group = group
 
     async def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
@@ -37,7 +37,7 @@ class ParquetFormat:
         with tempfile.TemporaryFile() as file:
             await self._fill(file, entries)
             file.seek(0)
-            while chunk := await asyncio.to_thread(file.read, CHUNK):
+            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
                 yield chunk
 
     async def _fill(self, file: IO[bytes], entries: AsyncIterator[Entry]) -> None:
@@ -83,7 +83,7 @@ def table(group: Sequence[Entry]) -> "pa.Table":
 
 def _value(entry: Entry, name: str) -> object:
     if name in MONEY:
-        return dollars(getattr(entry, MONEY[name]))
+        return to_dollars(getattr(entry, MONEY[name]))
     if name == "tags":
         return sorted(entry.tags.items())
     return getattr(entry, name)

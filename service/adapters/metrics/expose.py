@@ -14,14 +14,14 @@ from threading import Thread
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from service.adapters.metrics.families import told
-from service.adapters.metrics.observe import Metrics
+from service.adapters.metrics.observe import MetricsObserver
+from service.adapters.metrics.prometheus_text import render
 
 PATH = "/metrics"
 PATHS = frozenset({PATH, f"{PATH}/"})
 OPENMETRICS = "application/openmetrics-text"
 IDLE_SECONDS = 75.0
-GOING_SECONDS = 0.1  # between looks whether the port is to be closed
+STOP_POLL_SECONDS = 0.1  # between looks whether the port is to be closed
 
 
 def process_registry() -> CollectorRegistry:
@@ -35,18 +35,18 @@ def process_registry() -> CollectorRegistry:
 class Exposition:
     """What a scrape is told."""
 
-    def __init__(self, metrics: Metrics, registry: CollectorRegistry) -> None:
+    def __init__(self, metrics: MetricsObserver, registry: CollectorRegistry) -> None:
         self._metrics = metrics
         self._registry = registry
 
     def __call__(self, accept: str) -> tuple[bytes, str]:
         """The text, and its media type, for an `Accept` header."""
         encode, media_type = choose_encoder(accept)
-        ours = told(self._metrics.families(), openmetrics=media_type.startswith(OPENMETRICS))
+        ours = render(self._metrics.families(), openmetrics=media_type.startswith(OPENMETRICS))
         return ours.encode() + encode(self._registry), media_type
 
 
-class Server(ThreadingHTTPServer):
+class MetricsServer(ThreadingHTTPServer):
     """A thread for each connection."""
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -54,7 +54,7 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def exposed(tell: Exposition, listener: socket, fail: Callable[[str], None]) -> Iterator[None]:
+def metrics_server(tell: Exposition, listener: socket, fail: Callable[[str], None]) -> Iterator[None]:
     """Answer scrapes on a port of their own for the length of a block. `fail` gets the reason of an earlier end."""
 
     class Scraped(BaseHTTPRequestHandler):
@@ -92,11 +92,11 @@ def exposed(tell: Exposition, listener: socket, fail: Callable[[str], None]) -> 
 
     def serve() -> None:
         try:
-            server.serve_forever(GOING_SECONDS)
+            server.serve_forever(STOP_POLL_SECONDS)
         except (OSError, ValueError) as error:  # its socket is gone
             fail(f"Metrics cannot be served any more: {error}.")
 
-    server = Server(listener.getsockname()[:2], Scraped, bind_and_activate=False)
+    server = MetricsServer(listener.getsockname()[:2], Scraped, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
     thread = Thread(target=serve, daemon=True)

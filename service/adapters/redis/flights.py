@@ -12,42 +12,56 @@ from typing import Any
 
 import msgspec
 
-from service.adapters.changing import Changing
-from service.adapters.redis.crowd import Crowd
-from service.adapters.redis.line import Argument
-from service.adapters.redis.parcels import packed, unpacked
-from service.adapters.redis.script import SCRIPTS, Script, Scripts, load
-from service.adapters.state import PATIENCE_SECONDS
+from service.adapters.dynamic_text import DynamicText
+from service.adapters.redis.client import TIMEOUT_SECONDS
+from service.adapters.redis.connection_pool import Argument
+from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.lua_scripts import SCRIPTS, Script, ScriptRunner, load_script
+from service.adapters.redis.result_codec import decode_result, encode_result
 from service.domain.errors import Failure, StateUnavailable
-from service.usecases.flights import MOMENT, Boarding, Landing, Result, Seat, Series, Told, hollow
+from service.usecases.ports.flights import DEFAULT_JOIN_RULES, FlightResult, FlightStatus, JoinRules, Role, SampleSeries
+from service.usecases.ports.result_store import Result, without_images
 
 LEASE_SECONDS = 30.0
-MEMORY_SECONDS = 600.0
+LOST_SECONDS = 600.0
 HANDOVER_SECONDS = 10.0
 HANDOVER_BYTES = 67_108_864  # of results that this replica has handed over within that time, in all
-FREE_LANDINGS = 256  # of a team, that cost nothing and are remembered; about 1 KB each
-PIECE_BYTES = 1_048_576  # written and read at a time, so that the server serves others in between
+MAX_FREE_RESULTS = 256  # of a team, that cost nothing and are remembered; about 1 KB each
+CHUNK_BYTES = 1_048_576  # written and read at a time, so that the server serves others in between
 MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
 UNREADABLE = "The gateway's state holds a landing that cannot be read."
 
 _decoder = msgspec.json.Decoder(Failure)
 
 
-_BOARD, _FOLLOW, _SENT, _EXTEND, _LAND, _LEAVE, _REMEMBER, _RECALL, _AWAITED, _TAKEN, _DEAL, _OFFER = (
-    load(verb, SCRIPTS / "flights", when_full=verb not in {"board", "deal"})
+(
+    _ACQUIRE,
+    _RESOLVE_RETRY,
+    _MARK_SENT,
+    _EXTEND,
+    _FINISH,
+    _RELEASE,
+    _REMEMBER_FAILURE,
+    _RECALL_FAILURE,
+    _COUNT_WAITING,
+    _RESULT_TAKEN,
+    _ASSIGN_SAMPLE,
+    _RELEASE_SAMPLE,
+) = (
+    load_script(verb, SCRIPTS / "flights", when_full=verb not in {"acquire", "assign_sample"})
     for verb in (
-        "board",
-        "follow",
-        "sent",
+        "acquire",
+        "resolve_retry",
+        "mark_sent",
         "extend",
-        "land",
-        "leave",
-        "remember",
-        "recall",
-        "awaited",
-        "taken",
-        "deal",
-        "offer",
+        "finish",
+        "release",
+        "remember_failure",
+        "recall_failure",
+        "count_waiting",
+        "result_taken",
+        "assign_sample",
+        "release_sample",
     )
 )
 
@@ -61,32 +75,34 @@ class RedisFlights:
 
     def __init__(  # noqa: PLR0913 (what the settings say of it)
         self,
-        url: Changing,
+        url: DynamicText,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        memory_seconds: float = MEMORY_SECONDS,
-        patience_seconds: float = PATIENCE_SECONDS,
+        memory_seconds: float = LOST_SECONDS,
+        patience_seconds: float = TIMEOUT_SECONDS,
         lost_are_led: bool = False,
-        crowd: Crowd | None = None,
+        crowd: ConnectionQueue | None = None,
     ) -> None:
         self.handover_room = HANDOVER_BYTES
-        self._scripts = Scripts(url, patience_seconds, crowd)
+        self._scripts = ScriptRunner(url, patience_seconds, crowd)
         lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
         self._life = lease, _milliseconds(memory)
         self._lost_are_led = lost_are_led
 
-    async def board(self, team: str, flight: str, owner: str, mark: str = "", told: Told = MOMENT) -> Boarding:
+    async def board(
+        self, team: str, flight: str, owner: str, mark: str = "", told: JoinRules = DEFAULT_JOIN_RULES
+    ) -> FlightStatus:
         """Take a seat."""
         landings = "none" if told.new else "remembered" if told.again else "new"
         keys = (_flight_key(team, flight), *([_failure_key(team, told.failure)] if told.failure else ()))
         wanted = owner, *self._life, mark, landings, int(self._lost_are_led), int(told.first_look)
-        seat, led_as, *landing = await self._scripts.run(_BOARD, keys, *wanted)
+        seat, led_as, *landing = await self._scripts.run(_ACQUIRE, keys, *wanted)
         failure, result, handed, free = landing or (b"", b"", b"", b"")
-        return Boarding(
-            seat=Seat(seat.decode()),
+        return FlightStatus(
+            seat=Role(seat.decode()),
             mark=led_as.decode(),
-            failure=_failure(failure) if failure else None,
-            result=_result(result, flight) if result else None,
+            failure=_decode_failure(failure) if failure else None,
+            result=_decode_result(result, flight) if result else None,
             handed=handed == b"1",
             free=free == b"1",
         )
@@ -94,10 +110,10 @@ class RedisFlights:
     async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
         """Which flight a wish goes by."""
         keys = (f"igw:{{{team}}}:wish:{wish}",)
-        name: bytes = await self._scripts.run(_FOLLOW, keys, flight, int(again), _milliseconds(seconds))
+        name: bytes = await self._scripts.run(_RESOLVE_RETRY, keys, flight, int(again), _milliseconds(seconds))
         return name.decode()
 
-    async def deal(self, team: str, series: Series, *, again: bool, busy: bool) -> int | Failure:
+    async def deal(self, team: str, series: SampleSeries, *, again: bool, busy: bool) -> int | Failure:
         """The number of the next request of a series, or a failure."""
         keys = (
             _series_key(team, series),
@@ -105,55 +121,57 @@ class RedisFlights:
             *(_flight_key(team, each) for each in series.flights),
         )
         wanted = bool(series.failure), again, busy
-        number, failure = await self._scripts.run(_DEAL, keys, *map(int, wanted), _milliseconds(series.seconds))
-        return _failure(failure) if failure else int(number)
+        number, failure = await self._scripts.run(
+            _ASSIGN_SAMPLE, keys, *map(int, wanted), _milliseconds(series.seconds)
+        )
+        return _decode_failure(failure) if failure else int(number)
 
-    async def offer(self, team: str, series: Series, number: int) -> None:
+    async def offer(self, team: str, series: SampleSeries, number: int) -> None:
         """The next request takes this number."""
-        await self._scripts.run(_OFFER, (_series_key(team, series),), number)
+        await self._scripts.run(_RELEASE_SAMPLE, (_series_key(team, series),), number)
 
     async def sent(self, team: str, flight: str, owner: str) -> None:
         """From here on nobody else may lead."""
-        if not await self._of_flight(_SENT, team, flight, owner, *self._life):
+        if not await self._of_flight(_MARK_SENT, team, flight, owner, *self._life):
             raise StateUnavailable("This purchase is not led by this request any more.")
 
     async def remember(self, team: str, name: str, failure: Failure, seconds: float) -> None:
         """Keep a failure."""
         keys = (_failure_key(team, name),)
-        await self._scripts.run(_REMEMBER, keys, msgspec.json.encode(failure), _milliseconds(seconds))
+        await self._scripts.run(_REMEMBER_FAILURE, keys, msgspec.json.encode(failure), _milliseconds(seconds))
 
     async def recall(self, team: str, name: str) -> Failure | None:
         """The failure that is kept under a name."""
-        found: bytes | None = await self._scripts.run(_RECALL, (_failure_key(team, name),))
-        return _failure(found) if found else None
+        found: bytes | None = await self._scripts.run(_RECALL_FAILURE, (_failure_key(team, name),))
+        return _decode_failure(found) if found else None
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
         """The leader is alive; nothing if it does not lead."""
         await self._of_flight(_EXTEND, team, flight, owner, *self._life)
 
-    async def land(self, team: str, flight: str, owner: str, landing: Landing) -> None:
+    async def land(self, team: str, flight: str, owner: str, landing: FlightResult) -> None:
         """It is over; nothing if it was not led by `owner`."""
         failure = msgspec.json.encode(landing.failure) if landing.failure else b""
-        result = _spelled(landing.result, flight) if landing.result else b""
+        result = _encode_without_images(landing.result, flight) if landing.result else b""
         everybody, again = _milliseconds(landing.seconds), _milliseconds(landing.again_seconds)
         how_long = everybody * 1000, max(everybody, again)
         keys = (_flight_key(team, flight), *([f"igw:{{{team}}}:free-v1"] if landing.free else ()))
-        await self._scripts.run(_LAND, keys, owner, failure, result, *how_long, int(landing.handed), FREE_LANDINGS)
+        await self._scripts.run(_FINISH, keys, owner, failure, result, *how_long, int(landing.handed), MAX_FREE_RESULTS)
 
     async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
         """Lay the result out in pieces."""
         size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
-        if size > self.handover_room or not await self._of_flight(_AWAITED, team, flight, owner):
+        if size > self.handover_room or not await self._of_flight(_COUNT_WAITING, team, flight, owner):
             return False
         self.handover_room -= size
         asyncio.get_running_loop().call_later(HANDOVER_SECONDS, self._make_room, size)
         key = _handover_key(team, flight)
-        parcel = await asyncio.to_thread(packed, result, key)
+        parcel = await asyncio.to_thread(encode_result, result, key)
         if parcel is None:
             return False
         view = memoryview(parcel)
-        for start in range(0, len(view), PIECE_BYTES):
-            piece = bytes(view[start : start + PIECE_BYTES])
+        for start in range(0, len(view), CHUNK_BYTES):
+            piece = bytes(view[start : start + CHUNK_BYTES])
             add = ("APPEND", key, piece) if start else ("SET", key, piece, "PX", _milliseconds(HANDOVER_SECONDS))
             await self._scripts.ask(*add)
         return True
@@ -162,26 +180,26 @@ class RedisFlights:
         """Read the pieces."""
         key, piece = _handover_key(team, flight), b""
         pieces: list[bytes] = []
-        while not pieces or len(piece) == PIECE_BYTES:
-            start = len(pieces) * PIECE_BYTES
-            piece = await self._scripts.ask("GETRANGE", key, start, start + PIECE_BYTES - 1)
+        while not pieces or len(piece) == CHUNK_BYTES:
+            start = len(pieces) * CHUNK_BYTES
+            piece = await self._scripts.ask("GETRANGE", key, start, start + CHUNK_BYTES - 1)
             pieces.append(piece)
         if waited:
-            await self._scripts.run(_TAKEN, (_flight_key(team, flight), key))
-        return await asyncio.to_thread(unpacked, b"".join(pieces), key)
+            await self._scripts.run(_RESULT_TAKEN, (_flight_key(team, flight), key))
+        return await asyncio.to_thread(decode_result, b"".join(pieces), key)
 
     def _make_room(self, size: int) -> None:
         self.handover_room += size
 
     async def leave(self, team: str, flight: str, owner: str) -> None:
         """Others may buy; nothing if it is not led by `owner`."""
-        await self._of_flight(_LEAVE, team, flight, owner)
+        await self._of_flight(_RELEASE, team, flight, owner)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._scripts.close()
 
-    async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `Scripts`)
+    async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
         return await self._scripts.run(script, (_flight_key(team, flight),), *arguments)
 
 
@@ -189,7 +207,7 @@ def _flight_key(team: str, flight: str) -> str:
     return f"igw:{{{team}}}:flight:{flight}"
 
 
-def _series_key(team: str, series: Series) -> str:
+def _series_key(team: str, series: SampleSeries) -> str:
     return f"igw:{{{team}}}:series-v1:{series.name}"
 
 
@@ -206,22 +224,22 @@ def _milliseconds(seconds: float) -> int:
     return max(0, round(seconds * MILLISECONDS))
 
 
-def _failure(spelled: bytes) -> Failure:
+def _decode_failure(spelled: bytes) -> Failure:
     try:
         return _decoder.decode(spelled)
     except msgspec.MsgspecError:
         raise StateUnavailable(UNREADABLE) from None
 
 
-def _spelled(result: Result, flight: str) -> bytes:
-    parcel = packed(hollow(result), flight)
+def _encode_without_images(result: Result, flight: str) -> bytes:
+    parcel = encode_result(without_images(result), flight)
     if parcel is None:
         raise StateUnavailable("A result cannot be spelled, so the gateway's state cannot hold it.")
     return parcel
 
 
-def _result(spelled: bytes, flight: str) -> Result:
-    found = unpacked(spelled, flight)
+def _decode_result(spelled: bytes, flight: str) -> Result:
+    found = decode_result(spelled, flight)
     if found is None:
         raise StateUnavailable(UNREADABLE)
     return found

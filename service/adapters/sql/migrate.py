@@ -3,7 +3,7 @@
 Rule: any number of replicas may start at once; one of them does it, in one transaction, and the others wait for it. A
 database at the right revision costs one SELECT, and Alembic is not even imported. A start waits for a server that is
 away or still starting, and not for one that refuses its user. A database that a newer version has changed is refused.
-What stops a start is a `SchemaError`, or `BooksUnavailable` where there is no answer; both say in one line what is
+What stops a start is a `SchemaError`, or `LedgerUnavailable` where there is no answer; both say in one line what is
 wrong, without a password.
 """
 
@@ -17,10 +17,10 @@ from sqlalchemy import Connection, NullPool, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.changing import Changing, as_of_now
-from service.adapters.sql.engine import SQLITE, Database, SchemaError, file_of, kind_of
+from service.adapters.dynamic_text import DynamicText, current_text
+from service.adapters.sql.database import SQLITE, Database, SchemaError, parse_file, parse_kind
 from service.adapters.sql.postgresql import is_refusal
-from service.domain.errors import BooksUnavailable
+from service.domain.errors import LedgerUnavailable
 
 HEAD = "0007"
 """The revision that this version needs: the newest one in `migrations/versions`."""
@@ -29,79 +29,81 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "alembic_version"
 LOCK = 0x696D_6761_7465_7761  # "imgatewa": every replica has to ask for the same number
 LOCK_SECONDS = 60
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 WAL_TRIES = 100
 WAL_PAUSE_SECONDS = 0.05
 
 
-async def migrate(url: Changing) -> str | None:
+async def migrate(url: DynamicText) -> str | None:
     """Bring the database up to date; a SQLite file is made if it is not there. The revision that it was at, if any."""
-    if kind_of(as_of_now(url)) == SQLITE:
-        _make_file(file_of(as_of_now(url)))
-    async with _opened(url) as database:
-        found = await _revision(database)
+    if parse_kind(current_text(url)) == SQLITE:
+        _make_file(parse_file(current_text(url)))
+    async with _open_unlimited(url) as database:
+        found = await _fetch_revision(database)
         if found != HEAD:
             if database.kind == SQLITE:
-                await _write_ahead(database)
+                await _enable_wal(database)
             await database.together(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
         return found
 
 
-async def migrate_in_time(url: Changing, seconds: float, waits: Callable[[str], None]) -> None:
+async def migrate_with_retry(url: DynamicText, seconds: float, waits: Callable[[str], None]) -> None:
     """`migrate`, once the server is there; `waits` is told once why this waits. Raises what `migrate` raises."""
     loop = asyncio.get_running_loop()
     end, told = loop.time() + seconds, False
     while True:
         try:
             await migrate(url)
-        except BooksUnavailable as away:
-            if kind_of(as_of_now(url)) == SQLITE or loop.time() >= end:
+        except LedgerUnavailable as away:
+            if parse_kind(current_text(url)) == SQLITE or loop.time() >= end:
                 raise
             if not told:
                 waits(away.message)
             told = True
         else:
             return
-        await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - loop.time())))
+        await asyncio.sleep(min(POLL_SECONDS, max(0.0, end - loop.time())))
 
 
-async def revision(url: Changing) -> str | None:
+async def read_revision(url: DynamicText) -> str | None:
     """The revision that the database is at; None is before the first. Changes nothing, and makes no file.
 
     Raises `SchemaError` where a newer version has changed it.
     """
-    if kind_of(as_of_now(url)) == SQLITE and not file_of(as_of_now(url)).exists():
+    if parse_kind(current_text(url)) == SQLITE and not parse_file(current_text(url)).exists():
         return None
-    async with _opened(url) as database:
-        found = await _revision(database)
+    async with _open_unlimited(url) as database:
+        found = await _fetch_revision(database)
         if found not in {None, HEAD}:
             _check_known(found)
         return found
 
 
 @asynccontextmanager
-async def _opened(url: Changing) -> AsyncIterator[Database]:
+async def _open_unlimited(url: DynamicText) -> AsyncIterator[Database]:
     """A database without time limits of its own, whose errors say which one it is and what is wrong with it."""
     database = Database(url, pool=NullPool, patient=True)
     try:
         yield database
-    except BooksUnavailable as error:
-        said = _said(error.__cause__)
+    except LedgerUnavailable as error:
+        said = _driver_error(error.__cause__)
         if is_refusal(said):
-            raise SchemaError(f"The {database.shown} refuses the gateway ({_reason(said)}).") from None
-        raise BooksUnavailable(f"The {database.shown} does not answer ({_reason(said)}).") from None
+            raise SchemaError(f"The {database.shown} refuses the gateway ({_first_line(said)}).") from None
+        raise LedgerUnavailable(f"The {database.shown} does not answer ({_first_line(said)}).") from None
     except SQLAlchemyError as error:
-        raise SchemaError(f"The {database.shown} could not be brought up to date ({_reason(_said(error))}).") from None
+        raise SchemaError(
+            f"The {database.shown} could not be brought up to date ({_first_line(_driver_error(error))})."
+        ) from None
     finally:
         await database.close()
 
 
-def _said(error: BaseException | None) -> BaseException | None:
+def _driver_error(error: BaseException | None) -> BaseException | None:
     """The error of the database itself and not of its library, which would add the statement."""
     return error.orig if isinstance(error, DBAPIError) else error
 
 
-def _reason(error: BaseException | None) -> str:
+def _first_line(error: BaseException | None) -> str:
     first = str(error).strip().partition("\n")[0]
     return first or type(error).__name__
 
@@ -115,7 +117,7 @@ def _make_file(path: Path) -> None:
         raise SchemaError(f"The SQLite file {path} cannot be opened ({error.strerror}).") from None
 
 
-async def _revision(database: Database) -> str | None:
+async def _fetch_revision(database: Database) -> str | None:
     return await database.together(lambda connection: connection.run_sync(_read_revision))
 
 
@@ -126,13 +128,13 @@ def _read_revision(connection: Connection) -> str | None:
     return found
 
 
-async def _write_ahead(database: Database) -> None:
+async def _enable_wal(database: Database) -> None:
     """Readers and the one writer no longer wait for each other. SQLite does not queue for this switch: it is tried."""
     switch = text("PRAGMA journal_mode = WAL")
     for left in reversed(range(WAL_TRIES)):
         try:
             await database.together(lambda connection: connection.execute(switch))
-        except BooksUnavailable:
+        except LedgerUnavailable:
             if not left:
                 raise
             await asyncio.sleep(WAL_PAUSE_SECONDS)

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_
 
-from service.adapters.changing import Changing, as_of_now
+from service.adapters.dynamic_text import DynamicText, current_text
 
 CONNECT_SECONDS: Final = 4.0
 STATEMENTS: Final = 100  # prepared and kept on each connection to a server
@@ -43,7 +43,7 @@ class UnreadableAddress(Exception):
 class Postgresql:
     """Makes connections. `limits` are settings of the server; `found` is told once that there is a pooler."""
 
-    def __init__(self, url: Changing, limits: Mapping[str, str], found: Callable[[], None]) -> None:
+    def __init__(self, url: DynamicText, limits: Mapping[str, str], found: Callable[[], None]) -> None:
         self.pooled = False
         self._url = url
         self._limits = limits
@@ -51,7 +51,7 @@ class Postgresql:
 
     def connect(self, dialect: Dialect, *_: object) -> DBAPIConnection:
         """SQLAlchemy's `do_connect`. The connection is opened first: only then is known how it may be used."""
-        opened = await_(_settled(self._open))
+        opened = await_(_to_future(self._open))
         return dialect.connect(
             async_creator_fn=lambda: opened, prepared_statement_cache_size=NO_STATEMENTS if self.pooled else STATEMENTS
         )
@@ -82,7 +82,7 @@ class Postgresql:
                 raise
             return None
         try:
-            if await _is_of_its_session(connection):
+            if await _is_direct(connection):
                 return connection
         except BaseException:
             connection.terminate()
@@ -97,7 +97,7 @@ class Postgresql:
         """
         import asyncpg  # noqa: PLC0415 (likewise)
 
-        dsn = "postgresql://" + as_of_now(self._url).partition("://")[2]
+        dsn = "postgresql://" + current_text(self._url).partition("://")[2]
         try:
             return await asyncpg.connect(
                 dsn, timeout=CONNECT_SECONDS, server_settings=settings, statement_cache_size=statements
@@ -106,7 +106,7 @@ class Postgresql:
             raise UnreadableAddress from None
 
 
-async def _is_of_its_session(connection: Any) -> bool:  # noqa: ANN401 (likewise)
+async def _is_direct(connection: Any) -> bool:  # noqa: ANN401 (likewise)
     """Does the session have the number that came with the connection? A pooler gives out numbers of its own.
 
     The tag of the reply says it, because a row would need a prepared statement.
@@ -116,7 +116,7 @@ async def _is_of_its_session(connection: Any) -> bool:  # noqa: ANN401 (likewise
     return tag == "SELECT 1"
 
 
-async def _settled(work: Callable[[], Any]) -> "asyncio.Future[Any]":
+async def _to_future(work: Callable[[], Any]) -> "asyncio.Future[Any]":
     """What came of it, for one who awaits it and turns errors of the driver into SQLAlchemy's."""
     done = asyncio.get_running_loop().create_future()
     try:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from service.domain.ledger import Source
+from service.domain.ledger import CacheStatus
 
 DAY_MICROSECONDS = 86_400_000_000
 
@@ -58,10 +58,13 @@ entries = Table(
 )
 
 SOURCE = case(
-    (and_(entries.c.cache == Source.BYPASS.value, entries.c.version.is_(None)), literal(Source.UNKNOWN.value, TEXT)),
+    (
+        and_(entries.c.cache == CacheStatus.BYPASS.value, entries.c.version.is_(None)),
+        literal(CacheStatus.UNKNOWN.value, TEXT),
+    ),
     else_=entries.c.cache,
 )
-"""`source_written` of `domain/ledger.py`, in SQL. The columns `cache` and `version` have it in two parts."""
+"""`to_cache_status` of `domain/ledger.py`, in SQL. The columns `cache` and `version` have it in two parts."""
 
 Index("entries_time", entries.c.held_at, entries.c.hold_id)
 Index("entries_team", entries.c.team, entries.c.held_at)

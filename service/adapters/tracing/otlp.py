@@ -18,20 +18,20 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from service.adapters.tracing import names
-from service.domain.outcomes import Outcome
-from service.usecases.events import AttemptFinished, RequestFinished
-from service.usecases.traces import AttemptSpan, RequestSpan
+from service.adapters.tracing import span_attributes
+from service.domain.generation import CallOutcome
+from service.usecases.ports.events import AttemptFinished, RequestFinished
+from service.usecases.ports.tracing import AttemptSpan, RequestSpan
 
 SERVICE = "image-gateway"
-FAILED = 500  # from this status on the gateway, not its caller, is at fault
+SERVER_ERROR = 500  # from this status on the gateway, not its caller, is at fault
 CLOSE_SECONDS = 3.0
 
-_CARRIED = TraceContextTextMapPropagator()
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _OtlpRequestSpan:
     span: Span
 
     @property
@@ -40,20 +40,20 @@ class _Request:
 
     def tell(self, event: RequestFinished) -> None:
         """Say what it came to."""
-        self.span.update_name(names.request_name(event))
-        self.span.set_attributes(names.of_request(event))
-        if event.status >= FAILED:
+        self.span.update_name(span_attributes.request_span_name(event))
+        self.span.set_attributes(span_attributes.request_attributes(event))
+        if event.status >= SERVER_ERROR:
             self.span.set_status(Status(StatusCode.ERROR))
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
+class _OtlpAttemptSpan:
     span: Span
     headers: Mapping[str, str]
 
-    def tell(self, event: AttemptFinished, outcome: Outcome) -> None:
+    def tell(self, event: AttemptFinished, outcome: CallOutcome) -> None:
         """Say what it came to."""
-        self.span.set_attributes(names.of_attempt(event, outcome))
+        self.span.set_attributes(span_attributes.attempt_attributes(event, outcome))
         if event.failure:
             self.span.set_status(Status(StatusCode.ERROR, event.failure.value))
 
@@ -72,18 +72,18 @@ class OtlpTracer:
     @contextmanager
     def request(self, method: str, headers: Mapping[str, str]) -> Iterator[RequestSpan]:
         """A span for the length of a block, within the trace that headers may carry."""
-        with self._tracer.start_as_current_span(method, _CARRIED.extract(headers), SpanKind.SERVER) as span:
-            yield _Request(span)
+        with self._tracer.start_as_current_span(method, _PROPAGATOR.extract(headers), SpanKind.SERVER) as span:
+            yield _OtlpRequestSpan(span)
 
     @contextmanager
     def attempt(self, backend: str, model: str) -> Iterator[AttemptSpan]:
         """A span for the length of a block."""
-        known = names.opening(backend, self._dialects.get(backend, backend), model)
-        name = names.attempt_name(model)
+        known = span_attributes.attempt_start_attributes(backend, self._dialects.get(backend, backend), model)
+        name = span_attributes.attempt_span_name(model)
         with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=known) as span:
             headers: dict[str, str] = {}
-            _CARRIED.inject(headers)
-            yield _Attempt(span, headers)
+            _PROPAGATOR.inject(headers)
+            yield _OtlpAttemptSpan(span, headers)
 
     async def close(self) -> None:
         """Hand in what is left. The kit takes its time: its thread is not waited for longer, and ends with us."""

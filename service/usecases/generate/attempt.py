@@ -13,23 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from service.domain.booking import claim, delivered, undelivered
+from service.domain.booking import build_hold_request, entry_delivered, entry_failed
 from service.domain.errors import Failure, FailureKind
-from service.domain.ledger import Claim, Entry, Status, booked, limits_beside, limits_of
+from service.domain.generation import Generation
+from service.domain.ledger import Entry, EntryStatus, HoldRequest, applicable_limits, booked_cost, other_tier_limits
 from service.domain.limits import RATES, Limit
-from service.domain.outcomes import Purchase
 from service.domain.quotes import cost
-from service.domain.routing import Next, Plan, Transcode, after, orders, previews, split
-from service.usecases.develop import Develop, needed
-from service.usecases.events import AttemptFinished, DrawingChanged, QuoteExceeded
+from service.domain.routing import NextStep, Plan, Transcode, preview_count, split, step_after, upstream_specs
 from service.usecases.generate.single_flight import Membership
-from service.usecases.hold_money import Held, HoldMoney
-from service.usecases.ports import Backends, Observer, Reply
-from service.usecases.requests import ImageRequest, RequestListener, UpstreamRequest
-from service.usecases.traces import Tracer
-from service.usecases.turns import Turn, Turns
+from service.usecases.images.transcode_images import TranscodeImages, required_transcode
+from service.usecases.money.hold_quota import Hold, HoldQuota
+from service.usecases.ports.admission_control import AdmissionControl, Slot
+from service.usecases.ports.backends import Backends, Reply
+from service.usecases.ports.events import AttemptFinished, InFlightChanged, QuoteExceeded
+from service.usecases.ports.observer import Observer
+from service.usecases.ports.requests import ImageRequest, RequestListener, UpstreamRequest
+from service.usecases.ports.tracing import Tracer
 
-SEVERITY = {Next.LATER: 0, Next.NEXT_ROUTE: 1, Next.GIVE_UP: 2}
+SEVERITY = {NextStep.LATER: 0, NextStep.NEXT_ROUTE: 1, NextStep.GIVE_UP: 2}
 """Of calls side by side, the failure that leaves the least to be done decides."""
 
 
@@ -37,7 +38,7 @@ SEVERITY = {Next.LATER: 0, Next.NEXT_ROUTE: 1, Next.GIVE_UP: 2}
 class Call:
     """One call of a backend, and the hold that covers it."""
 
-    claim: Claim
+    claim: HoldRequest
     upstream: UpstreamRequest
 
 
@@ -51,7 +52,7 @@ class AttemptResult:
         previews: Number of previews that the caller was sent.
     """
 
-    purchase: Purchase | None = None
+    purchase: Generation | None = None
     failure: Failure | None = None
     cost: int = 0
     transcode: Transcode | None = None
@@ -76,9 +77,9 @@ class Attempt:
     """Makes attempts. `mint` gives 32 random hex digits, `elapsed` monotonic seconds."""
 
     backends: Backends
-    develop: Develop
-    hold: HoldMoney
-    turns: Turns
+    develop: TranscodeImages
+    hold: HoldQuota
+    turns: AdmissionControl
     observe: Observer
     trace: Tracer
     mint: Callable[[], str]
@@ -120,10 +121,12 @@ class Attempt:
     def calls(self, request: ImageRequest, plan: Plan) -> list[Call]:
         """Build the calls of a plan: several where the route makes fewer images at a time than are wanted."""
         spec, caller = request.spec, request.caller
-        partials = previews(spec, plan, request.partials)
+        partials = preview_count(spec, plan, request.partials)
         return [
             Call(
-                claim=claim(self.mint(), part, plan, request.model, caller, partials, source=request.source),
+                claim=build_hold_request(
+                    self.mint(), part, plan, request.model, caller, partials, source=request.source
+                ),
                 upstream=UpstreamRequest(
                     spec=asked,
                     route=plan.route,
@@ -133,7 +136,7 @@ class Attempt:
                     hops=caller.hops,
                 ),
             )
-            for part, asked in zip(split(spec, plan), orders(spec, plan), strict=True)
+            for part, asked in zip(split(spec, plan), upstream_specs(spec, plan), strict=True)
         ]
 
     async def _call(  # noqa: PLR0913, PLR0917 (all that a call is about)
@@ -141,8 +144,8 @@ class Attempt:
         call: Call,
         request: ImageRequest,
         plan: Plan,
-        held: Held,
-        slot: Turn,
+        held: Hold,
+        slot: Slot,
         listener: RequestListener,
     ) -> AttemptResult:
         """Make one call and post it. A reply that cannot be read spoils no other call."""
@@ -163,10 +166,10 @@ class Attempt:
         purchase = outcome if tier == outcome.tier else replace(outcome, tier=tier)
         measured = await self.develop.measured(purchase)
         if isinstance(measured, Failure):
-            entry = replace(self._entry(call, request, purchase, held), status=Status.FAILED)
-            return AttemptResult(failure=measured, cost=booked(await held.post(entry), entry.cost, claim.quote))
+            entry = replace(self._entry(call, request, purchase, held), status=EntryStatus.FAILED)
+            return AttemptResult(failure=measured, cost=booked_cost(await held.post(entry), entry.cost, claim.quote))
         entry = self._entry(call, request, measured, held)
-        paid = booked(await held.post(entry), entry.cost, claim.quote)
+        paid = booked_cost(await held.post(entry), entry.cost, claim.quote)
 
         finished = await self.develop(measured, request.spec, plan)
         if isinstance(finished, Failure):
@@ -175,17 +178,17 @@ class Attempt:
             purchase=finished,
             failure=shortage(len(finished.pictures), call.upstream.spec.n),
             cost=paid,
-            transcode=needed(measured, request.spec, plan),
+            transcode=required_transcode(measured, request.spec, plan),
             previews=reply.previews,
         )
 
     @contextmanager
     def _in_flight(self, backend: str, images: int) -> Iterator[None]:
-        self.observe(DrawingChanged(backend=backend, pictures=images))
+        self.observe(InFlightChanged(backend=backend, pictures=images))
         try:
             yield
         finally:
-            self.observe(DrawingChanged(backend=backend, pictures=-images))
+            self.observe(InFlightChanged(backend=backend, pictures=-images))
 
     def _observe_end(self, call: UpstreamRequest, reply: Reply, seconds: float) -> AttemptFinished:
         failure = reply.outcome if isinstance(reply.outcome, Failure) else None
@@ -200,14 +203,14 @@ class Attempt:
         self.observe(finished)
         return finished
 
-    async def _settle_failure(self, held: Held, claim: Claim, failure: Failure) -> int:
+    async def _settle_failure(self, held: Hold, claim: HoldRequest, failure: Failure) -> int:
         """Post at the quote what may have been billed, and void the rest. Returns the nano-USD in the ledger."""
         if failure.may_be_billed:
-            await held.post(undelivered(claim, held.admission.held_at))
+            await held.post(entry_failed(claim, held.admission.held_at))
             return claim.quote
-        return booked(await held.void(claim.hold_id), 0, claim.quote)
+        return booked_cost(await held.void(claim.hold_id), 0, claim.quote)
 
-    def _entry(self, call: Call, request: ImageRequest, purchase: Purchase, held: Held) -> Entry:
+    def _entry(self, call: Call, request: ImageRequest, purchase: Generation, held: Hold) -> Entry:
         upstream, claim, model = call.upstream, call.claim, request.model
         charge = cost(upstream.spec, model, upstream.route, upstream.price, purchase, upstream.partials)
         if charge.nano > claim.quote:
@@ -220,13 +223,13 @@ class Attempt:
                     cost=charge.nano,
                 ),
             )
-        return delivered(claim, held.admission.held_at, purchase, charge, model)
+        return entry_delivered(claim, held.admission.held_at, purchase, charge, model)
 
 
-def limits_for(request: ImageRequest, claims: Sequence[Claim], *, rates: bool) -> tuple[Limit, ...]:
+def limits_for(request: ImageRequest, claims: Sequence[HoldRequest], *, rates: bool) -> tuple[Limit, ...]:
     """Return the limits that the holds of an attempt count against; those per minute only with `rates`."""
     key, scopes = request.caller.key, claims[0].scopes
-    limits = (*limits_of(key, scopes), *limits_beside(key, request.model, scopes))
+    limits = (*applicable_limits(key, scopes), *other_tier_limits(key, request.model, scopes))
     return limits if rates else tuple(limit for limit in limits if limit.measure not in RATES)
 
 
@@ -238,7 +241,7 @@ def shortage(delivered: int, ordered: int) -> Failure | None:
     return Failure(kind=FailureKind.BROKEN_REPLY, message=message, drawn=True)
 
 
-def join(one: Purchase, other: Purchase) -> Purchase:
+def join(one: Generation, other: Generation) -> Generation:
     """Join two purchases of one request: images in order, usage summed where both have it."""
     usage = one.usage + other.usage if one.usage and other.usage else None
     return replace(one, pictures=one.pictures + other.pictures, usage=usage)
@@ -246,4 +249,4 @@ def join(one: Purchase, other: Purchase) -> Purchase:
 
 def worse(one: Failure, other: Failure) -> Failure:
     """Return the failure that decides what happens next."""
-    return max(one, other, key=lambda failure: SEVERITY[after(failure)])
+    return max(one, other, key=lambda failure: SEVERITY[step_after(failure)])

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from service.domain.errors import CallFailed, Failure
-from service.domain.notes import Served, notes
-from service.domain.outcomes import Purchase
+from service.domain.emulation_notes import ServedRequest, build_notes
+from service.domain.errors import BackendFailed, Failure
+from service.domain.failover import FailedAttempt, PlannedAttempt, RouteState, next_step
+from service.domain.generation import Generation
 from service.domain.routing import Plan
-from service.domain.steps import Step, Tried, Way, step
 from service.usecases.generate.attempt import AttemptResult, join
-from service.usecases.requests import ImageRequest
-from service.usecases.turns import Turns
+from service.usecases.ports.admission_control import AdmissionControl
+from service.usecases.ports.requests import ImageRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Attempts:
     request: ImageRequest
     plans: Sequence[Plan]
     policy: RetryPolicy
-    tried: list[Tried] = field(default_factory=list)
-    bought: list[tuple[Plan, Purchase]] = field(default_factory=list)
+    tried: list[FailedAttempt] = field(default_factory=list)
+    bought: list[tuple[Plan, Generation]] = field(default_factory=list)
     total: AttemptResult = field(default_factory=AttemptResult)
     waited: float = 0.0
 
@@ -48,33 +48,33 @@ class Attempts:
         """The request for what is still missing."""
         return self.request.for_missing(self.images)
 
-    def next(self, admission: Turns) -> Step | Failure:
+    def next(self, admission: AdmissionControl) -> PlannedAttempt | Failure:
         """Return the next plan and the wait before it, or the failure that ends the request.
 
         Missing images are asked for at the backend that the others came from.
         """
         plans = [plan for plan, _ in self.bought[:1]] or self.plans
         ways = [
-            Way(plan=plan, hindrance=admission.hindrance(plan.route), streak=admission.streak(plan.route))
+            RouteState(plan=plan, hindrance=admission.hindrance(plan.route), streak=admission.streak(plan.route))
             for plan in plans
         ]
-        return step(ways, self.tried, self.policy.wait_seconds - self.waited)
+        return next_step(ways, self.tried, self.policy.wait_seconds - self.waited)
 
     def add(self, plan: Plan, result: AttemptResult) -> None:
         """Add the result of an attempt."""
         self.total += result
         if result.failure:
-            self.tried.append(Tried(plan=plan, failure=result.failure))
+            self.tried.append(FailedAttempt(plan=plan, failure=result.failure))
         if result.purchase:
             self.bought.append((plan, result.purchase))
 
     def accept_partial_or_raise(self, failure: Failure) -> None:
-        """Accept that nothing more will come. Raises `CallFailed` unless the images so far are enough."""
+        """Accept that nothing more will come. Raises `BackendFailed` unless the images so far are enough."""
         if not self.images:
-            raise CallFailed(failure)
+            raise BackendFailed(failure)
         if not self.policy.some:
             counted = f"{self.images} of {self.request.spec.n} images were bought and are booked; the rest failed."
-            raise CallFailed(replace(failure, message=f"{counted} {failure.message}", drawn=True))
+            raise BackendFailed(replace(failure, message=f"{counted} {failure.message}", drawn=True))
 
     @property
     def plan(self) -> Plan:
@@ -82,15 +82,15 @@ class Attempts:
         return self.bought[0][0]
 
     @property
-    def purchase(self) -> Purchase:
+    def purchase(self) -> Generation:
         """All images, as one purchase."""
         return reduce(join, (purchase for _, purchase in self.bought))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Fields and limits of the vendor that were emulated."""
-        return notes(
-            Served(
+        return build_notes(
+            ServedRequest(
                 spec=self.request.spec,
                 plan=self.plan,
                 transcode=self.total.transcode,

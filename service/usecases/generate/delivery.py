@@ -6,14 +6,14 @@ Rule: a response is a pure function of its delivery, so that a replay is equal t
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from service.domain.images import Spec
-from service.domain.ledger import Source
-from service.domain.outcomes import Usage
-from service.usecases.flights import Result
+from service.domain.generation import Usage
+from service.domain.image_spec import Spec
+from service.domain.ledger import CacheStatus
 from service.usecases.generate.result_cache import MICROSECONDS
-from service.usecases.requests import ImageRequest
+from service.usecases.ports.requests import ImageRequest
+from service.usecases.ports.result_store import Result
 
-FREE = frozenset({Source.HIT, Source.JOINED})
+FREE = frozenset({CacheStatus.HIT, CacheStatus.JOINED})
 """The result was bought for another request."""
 
 
@@ -34,7 +34,7 @@ class Delivery:
 
     result: Result
     spec: Spec
-    source: Source
+    source: CacheStatus
     cost: int
     at: int
     request_id: str

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from service.domain.images import fingerprint
-from service.domain.teams import Key, Team
-from service.domain.terms import MOST_SAMPLES
-from service.usecases.requests import ImageRequest
+from service.domain.cache_directives import MAX_SAMPLES
+from service.domain.image_spec import fingerprint
+from service.domain.team_access import Key, Team
+from service.usecases.ports.requests import ImageRequest
 
 SHARED_SCOPE = "_shared"
 
@@ -31,7 +31,7 @@ def cache_key(request: ImageRequest, *, shared: bool) -> CacheKey:
 
 def sample_keys(request: ImageRequest, *, shared: bool) -> list[CacheKey]:
     """Return the cache keys of the samples that the store may deal, by their numbers."""
-    return _cache_keys(request, range(MOST_SAMPLES), shared=shared)
+    return _cache_keys(request, range(MAX_SAMPLES), shared=shared)
 
 
 def series_name(first_sample: str) -> str:

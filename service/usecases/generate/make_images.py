@@ -12,15 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.domain.catalog import check
+from service.domain.catalog import check_spec
 from service.domain.errors import Failure, FailureKind, GatewayError, NotCached, Overloaded, StoreUnavailable
-from service.domain.ledger import Source
-from service.domain.refusals import find_refusal
-from service.domain.routing import Plan, candidates, drawable, lot, ordered
-from service.domain.teams import authorize
-from service.usecases.detached import Detached
-from service.usecases.flights import Result
-from service.usecases.gather_references import GatherReferences, has_links
+from service.domain.ledger import CacheStatus
+from service.domain.limit_errors import find_refusal
+from service.domain.routing import Plan, find_candidates, order_plans, request_hash, require_plans
+from service.domain.team_access import authorize
+from service.usecases.background.detached_tasks import DetachedTasks
 from service.usecases.generate.attempt import Attempt, limits_for
 from service.usecases.generate.attempts import Attempts, RetryPolicy
 from service.usecases.generate.delivery import Delivery, as_answered, bought, without_tokens
@@ -35,10 +33,12 @@ from service.usecases.generate.result_cache import MICROSECONDS, ResultCache
 from service.usecases.generate.samples import Sample, Samples
 from service.usecases.generate.serve_cached import ServeCached
 from service.usecases.generate.single_flight import Flight, Membership, SingleFlight
-from service.usecases.keep_pictures import KeepPictures
-from service.usecases.ports import Backends
-from service.usecases.read_limits import ReadLimits
-from service.usecases.requests import NULL_LISTENER, ImageRequest, RequestListener
+from service.usecases.images.gather_references import GatherReferences, has_links
+from service.usecases.images.image_storage import ImageStorage
+from service.usecases.money.read_limits import ReadLimits
+from service.usecases.ports.backends import Backends
+from service.usecases.ports.requests import NULL_LISTENER, ImageRequest, RequestListener
+from service.usecases.ports.result_store import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,8 @@ class MakeImages:
     cache: ResultCache
     cached: ServeCached
     attempt: Attempt
-    keep: KeepPictures
-    detached: Detached
+    keep: ImageStorage
+    detached: DetachedTasks
     idempotency: IdempotencyPolicy
     retry: RetryPolicy
     crowded: Callable[[], bool]
@@ -99,9 +99,9 @@ class MakeImages:
         spec = replace(request.spec, model=model.id)
         authorize(key.team, spec, model)
         authorize(key, spec, model)
-        check(spec, model)
-        possible = drawable(spec, model, candidates(spec, model, self.backends.keys(), today, key.team))
-        plans = ordered(possible, spec, model, lot(request.caller.request_id), request.partials)
+        check_spec(spec, model)
+        possible = require_plans(spec, model, find_candidates(spec, model, self.backends.keys(), today, key.team))
+        plans = order_plans(possible, spec, model, request_hash(request.caller.request_id), request.partials)
         return replace(request, spec=spec), plans
 
     async def _deliver(
@@ -110,7 +110,7 @@ class MakeImages:
         """Serve an Idempotency-Key as its first request was served, else deliver."""
         async with self.single_flight.join(idempotency_flight(request, self.idempotency)) as keyed:
             if keyed.earlier:
-                return await self.cached.serve(request, keyed.earlier, Source.REPLAYED, listener)
+                return await self.cached.serve(request, keyed.earlier, CacheStatus.REPLAYED, listener)
             with sample:
                 delivery = await self._deliver_once(request, plans, sample, keyed, listener)
             if self.zero_usage and not request.terms.again:
@@ -132,16 +132,16 @@ class MakeImages:
         key, shares = self.cache.key(request), self.cache.shares(request)
 
         if shares:
-            request = replace(request, source=Source.MISS)
+            request = replace(request, source=CacheStatus.MISS)
             cached = await self.cache.get(key, request.terms.max_age)
             if cached:
-                return await self.cached.serve(request, cached.result, Source.HIT, listener, cached.age)
+                return await self.cached.serve(request, cached.result, CacheStatus.HIT, listener, cached.age)
         if request.terms.only:
             raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
 
         async with self.single_flight.join(self._flight(request, key, shares=shares)) as flight:
             if flight.earlier:
-                return await self.cached.serve(request, flight.earlier, Source.JOINED, listener)
+                return await self.cached.serve(request, flight.earlier, CacheStatus.JOINED, listener)
             result = await self._buy(request, plans, (keyed, flight), listener)
             if shares and request.terms.max_age == 0:
                 await self.cache.put(key, result, self.cache.seconds(request))

@@ -6,7 +6,6 @@ request that shares with none buys alone, but the retry of an SDK gets what its 
 
 from dataclasses import dataclass, replace
 
-from service.usecases.flights import Series, Told
 from service.usecases.generate.flight_names import (
     SHARED_SCOPE,
     CacheKey,
@@ -18,7 +17,8 @@ from service.usecases.generate.flight_names import (
     series_name,
 )
 from service.usecases.generate.single_flight import FailureMemory, Flight
-from service.usecases.requests import ImageRequest
+from service.usecases.ports.flights import JoinRules, SampleSeries
+from service.usecases.ports.requests import ImageRequest
 
 MOMENT_SECONDS = 1.0  # every identical request is served with a finished flight, so that those that wait see it
 AGAIN_SECONDS = 600.0  # and an SDK that retries
@@ -43,7 +43,7 @@ def idempotency_flight(request: ImageRequest, policy: IdempotencyPolicy) -> Flig
     return Flight(
         key=CacheKey(request.caller.key.team.name, idempotency_name(request.terms.key)),
         digest=request_digest(request),
-        told=Told(again=True),
+        told=JoinRules(again=True),
         seconds=policy.seconds,
         again_seconds=policy.seconds,
         keep_seconds=policy.seconds,
@@ -57,7 +57,7 @@ def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolic
     terms, failures = request.terms, _failure_memory(request, key, policy)
     return Flight(
         key=key,
-        told=Told(again=terms.again, new=terms.key is not None, failure=failures.recall),
+        told=JoinRules(again=terms.again, new=terms.key is not None, failure=failures.recall),
         seconds=MOMENT_SECONDS,
         again_seconds=AGAIN_SECONDS,
         keep_seconds=keep_seconds,
@@ -75,7 +75,7 @@ def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) 
         return Flight(failures=failures)
     return Flight(
         retry_of=CacheKey(request.caller.key.team.name, name_for_key(request.caller.key, key.name)),
-        told=Told(again=terms.again),
+        told=JoinRules(again=terms.again),
         seconds=AGAIN_SECONDS,
         again_seconds=AGAIN_SECONDS,
         keep_seconds=AGAIN_SECONDS,
@@ -85,11 +85,11 @@ def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) 
 
 def sample_series(
     request: ImageRequest, policy: IdempotencyPolicy, *, shared: bool, seconds: float
-) -> tuple[str, Series]:
+) -> tuple[str, SampleSeries]:
     """Build scope and series of a request whose samples are dealt by the store."""
     keys = sample_keys(request, shared=shared)
     first = keys[0]
-    return first.scope, Series(
+    return first.scope, SampleSeries(
         name=name_for_key(request.caller.key, first.name),
         flights=tuple(key.name for key in keys),
         failure=name_for_key(request.caller.key, series_name(first.name)) if _recalls_failures(request, policy) else "",

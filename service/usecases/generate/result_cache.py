@@ -13,11 +13,11 @@ from datetime import datetime
 import pybase64
 
 from service.domain.errors import NotFoundError
-from service.domain.kept import name_of
-from service.usecases.flights import Result, Results
+from service.domain.stored_images import to_stored_name
 from service.usecases.generate.flight_names import CacheKey, cache_key
-from service.usecases.read_pictures import ReadPictures
-from service.usecases.requests import ImageRequest
+from service.usecases.images.read_images import ReadImages
+from service.usecases.ports.requests import ImageRequest
+from service.usecases.ports.result_store import Result, ResultStore
 
 MICROSECONDS = 1_000_000
 
@@ -42,8 +42,8 @@ class CachedResult:
 class ResultCache:
     """Results by scope and name. `now` gives an aware UTC time."""
 
-    results: Results
-    images: ReadPictures
+    results: ResultStore
+    images: ReadImages
     policy: CachePolicy
     now: Callable[[], datetime]
 
@@ -81,7 +81,7 @@ class ResultCache:
             return None
         bought = landed.purchase
         try:
-            bodies = [await self.images.whole(name_of(image_id)) for image_id in landed.ids]
+            bodies = [await self.images.whole(to_stored_name(image_id)) for image_id in landed.ids]
         except NotFoundError:
             return None
         pairs = zip(bought.pictures, bodies, strict=True)

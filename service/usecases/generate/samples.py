@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from service.domain.errors import CallFailed, CallJoined, Failure, GatewayError, StateUnavailable
-from service.usecases.background import report_lost_error
-from service.usecases.detached import Detached
-from service.usecases.events import FlightTaken
-from service.usecases.flights import Flights, Seat, Series
+from service.domain.errors import BackendFailed, Failure, FailureShared, GatewayError, StateUnavailable
+from service.usecases.background.detached_tasks import DetachedTasks
+from service.usecases.background.supervisor import report_unhandled_error
 from service.usecases.generate.request_flights import IdempotencyPolicy, sample_series
 from service.usecases.generate.result_cache import ResultCache
 from service.usecases.generate.single_flight import is_final
-from service.usecases.ports import Observer, unobserved
-from service.usecases.requests import ImageRequest
+from service.usecases.ports.events import FlightResolved
+from service.usecases.ports.flights import Flights, Role, SampleSeries
+from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.requests import ImageRequest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,11 +28,11 @@ class Samples:
     flights: Flights
     cache: ResultCache
     policy: IdempotencyPolicy
-    detached: Detached
-    observe: Observer = unobserved
+    detached: DetachedTasks
+    observe: Observer = discard_event
     callers: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    async def offer(self, scope: str, series: Series, number: int) -> None:
+    async def offer(self, scope: str, series: SampleSeries, number: int) -> None:
         """Let the next request of a series have a number."""
         with suppress(StateUnavailable):  # the next one is dealt another number, and may buy
             await self.flights.offer(scope, series, number)
@@ -46,7 +46,7 @@ class Sample:
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
-        self._place: tuple[str, Series] | None = None
+        self._place: tuple[str, SampleSeries] | None = None
         self._number: int | None = None
         self._has_key = False
         self._is_counted = False
@@ -59,7 +59,7 @@ class Sample:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._count(-1)
-        failed = isinstance(error, CallFailed) and is_final(error.failure)
+        failed = isinstance(error, BackendFailed) and is_final(error.failure)
         if isinstance(error, GatewayError) and not failed:
             self._offer()
 
@@ -74,7 +74,7 @@ class Sample:
         """Return the request for the sample that the store deals it, if requests like it vary.
 
         Raises:
-            CallJoined: a failure of the series is remembered.
+            FailureShared: a failure of the series is remembered.
             StateUnavailable: the store does not answer.
         """
         samples, terms = self._samples, request.terms
@@ -88,8 +88,8 @@ class Sample:
             self._count(1)
         dealt = await samples.flights.deal(scope, series, again=terms.again, busy=busy)
         if isinstance(dealt, Failure):
-            samples.observe(FlightTaken(seat=Seat.LANDED))
-            raise CallJoined(dealt)
+            samples.observe(FlightResolved(seat=Role.LANDED))
+            raise FailureShared(dealt)
         self._number = dealt
         if self._has_left and not self._has_key:
             self._offer()
@@ -108,4 +108,4 @@ class Sample:
         """Behind the request, and once."""
         if self._place and self._number is not None:
             offer, self._number = self._samples.offer(*self._place, self._number), None
-            self._samples.detached.begin(offer).add_done_callback(report_lost_error)
+            self._samples.detached.begin(offer).add_done_callback(report_unhandled_error)

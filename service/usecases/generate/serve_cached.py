@@ -11,26 +11,35 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service.domain.booking import resolved_tier
-from service.domain.ledger import Basis, Claim, Entry, Source, Status, limits_of, scopes_of, tiers_of
-from service.usecases.flights import Result
+from service.domain.ledger import (
+    Basis,
+    CacheStatus,
+    Entry,
+    EntryStatus,
+    HoldRequest,
+    applicable_limits,
+    hold_scopes,
+    possible_tiers,
+)
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.result_cache import MICROSECONDS
-from service.usecases.hold_money import HoldMoney
-from service.usecases.keep_pictures import Keeping, KeepPictures
-from service.usecases.requests import ImageRequest, RequestListener
+from service.usecases.images.image_storage import ImageStorage, StoredImages
+from service.usecases.money.hold_quota import HoldQuota
+from service.usecases.ports.requests import ImageRequest, RequestListener
+from service.usecases.ports.result_store import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeCached:
     """Serves results. `mint` gives 32 random hex digits, `now` an aware UTC time."""
 
-    hold: HoldMoney
-    keep: KeepPictures
+    hold: HoldQuota
+    keep: ImageStorage
     mint: Callable[[], str]
     now: Callable[[], datetime]
 
     async def serve(
-        self, request: ImageRequest, result: Result, source: Source, listener: RequestListener, age: int = 0
+        self, request: ImageRequest, result: Result, source: CacheStatus, listener: RequestListener, age: int = 0
     ) -> Delivery:
         """Build the delivery of a result that is `age` seconds old.
 
@@ -38,13 +47,13 @@ class ServeCached:
             LimitExceeded, StateUnavailable: the request is not admitted.
         """
         claim = build_claim(self.mint(), request, result, source)
-        limits = limits_of(request.caller.key, claim.scopes)
+        limits = applicable_limits(request.caller.key, claim.scopes)
         async with self.hold(request.caller.key.team.name, [claim], limits) as held:
             listener.on_admitted(held.admission)
             await held.mark_sent()
             await held.post(replace(claim.entry, held_at=held.admission.held_at))
         keeping = await self.keep.again(result, request, age)
-        replayed = source is Source.REPLAYED
+        replayed = source is CacheStatus.REPLAYED
         return Delivery(
             result=with_ids(result, keeping),
             spec=request.spec,
@@ -56,14 +65,14 @@ class ServeCached:
         )
 
 
-def with_ids(result: Result, keeping: Keeping) -> Result:
+def with_ids(result: Result, keeping: StoredImages) -> Result:
     """Build the result with the ids that its images have for this team."""
     if (result.ids, result.stored) == (keeping.ids, keeping.stored):
         return result
     return replace(result, ids=keeping.ids, stored=keeping.stored)
 
 
-def build_claim(hold_id: str, request: ImageRequest, result: Result, source: Source) -> Claim:
+def build_claim(hold_id: str, request: ImageRequest, result: Result, source: CacheStatus) -> HoldRequest:
     """Build a hold of nothing, which counts as a request; its entry says what was saved."""
     purchase, spec, model = result.purchase, request.spec, request.model
     entry = Entry(
@@ -86,7 +95,7 @@ def build_claim(hold_id: str, request: ImageRequest, result: Result, source: Sou
         saved=result.cost,
         basis=Basis.CACHE,
         cache=source.value,
-        status=Status.DELIVERED,
+        status=EntryStatus.DELIVERED,
     )
-    scopes = scopes_of(request.caller.key, model, tiers_of(spec, model))
-    return Claim(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=entry)
+    scopes = hold_scopes(request.caller.key, model, possible_tiers(spec, model))
+    return HoldRequest(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=entry)

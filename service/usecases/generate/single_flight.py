@@ -5,8 +5,8 @@ with a failure that the others would meet too. A leader that bought nothing rele
 leads. A result that neither cache nor image store has is handed over to the requests that wait. A failure that may have
 been billed is remembered for the API key.
 
-Fails with: `FlightLost` when the leader went away after its backend was called: the outcome is unknown. A store that
-stops answering after the call costs the leader nothing; the others learn the outcome when the lease is over.
+Fails with: `OutcomeUnknown` when the leader went away after its backend was called: the outcome is unknown. A store
+that stops answering after the call costs the leader nothing; the others learn the outcome when the lease is over.
 """
 
 import asyncio
@@ -15,24 +15,25 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, field, replace
 
 from service.domain.errors import (
-    CallFailed,
-    CallJoined,
-    CallReplayed,
+    BackendFailed,
     Failure,
-    FlightLost,
+    FailureReplayed,
+    FailureShared,
     GatewayError,
-    KeyInUse,
-    KeyReused,
-    NotKeptAnyMore,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+    ResultExpired,
     StateUnavailable,
 )
-from service.domain.routing import Next, after
-from service.usecases.background import report_error
-from service.usecases.events import FlightTaken
-from service.usecases.flights import Boarding, Flights, Landing, Result, Seat, Told
+from service.domain.routing import NextStep, step_after
+from service.usecases.background.supervisor import report_error
 from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.result_cache import ResultCache
-from service.usecases.ports import Observer, unobserved
+from service.usecases.ports.events import FlightResolved
+from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, JoinRules, Role
+from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.result_store import Result
 
 POLL_SECONDS = (0.02, 0.05, 0.1, 0.2)  # between looks at a flight of another replica
 
@@ -61,7 +62,7 @@ class Flight:
     Attributes:
         key: Scope and name; None if no other request can look for it.
         retry_of: The name of a request of an SDK, whose retry is served by the flight of the first try.
-        digest: The digest of the request of an Idempotency-Key. A flight with another digest is `KeyReused`.
+        digest: The digest of the request of an Idempotency-Key. A flight with another digest is `IdempotencyKeyReused`.
         told: Which finished flights count for this request.
         seconds: How long every identical request is served with the outcome.
         again_seconds: How long a retry is served with it.
@@ -69,15 +70,15 @@ class Flight:
         is_cached: The result is cached even if the image store has its images.
         is_local: Requests of this process wait without asking the store.
         by_idempotency_key: Only a failure that may have been billed ends the flight, and it is replayed as such.
-        renews: A result that is nowhere is bought again; else it is `NotKeptAnyMore`.
-        waits: A request waits for another leader; else it is `KeyInUse`.
+        renews: A result that is nowhere is bought again; else it is `ResultExpired`.
+        waits: A request waits for another leader; else it is `IdempotencyKeyInUse`.
         failures: Where failures that may have been billed are remembered.
     """
 
     key: CacheKey | None = None
     retry_of: CacheKey | None = None
     digest: str = ""
-    told: Told = field(default_factory=Told)
+    told: JoinRules = field(default_factory=JoinRules)
     seconds: float = 0.0
     again_seconds: float = 0.0
     keep_seconds: float = 0.0
@@ -147,7 +148,7 @@ class Leader(Membership):
             kept = await self._cache.put(self._key, result, flight.keep_seconds) or kept
         handed = not kept and await self._hand_over(result)
         await self._land(
-            Landing(
+            FlightResult(
                 result=result,
                 handed=handed,
                 free=free,
@@ -157,12 +158,12 @@ class Leader(Membership):
         )
         self.result = result
 
-    async def fail(self, failed: CallFailed) -> None:
+    async def fail(self, failed: BackendFailed) -> None:
         """End the flight with a failure of all, or release it for the next request."""
         if self.flight.ends_with(failed.failure):
-            free = isinstance(failed, CallJoined)  # the call of another request, which was booked there
+            free = isinstance(failed, FailureShared)  # the call of another request, which was booked there
             await self._land(
-                Landing(
+                FlightResult(
                     failure=failed.failure,
                     free=free,
                     seconds=self.flight.seconds,
@@ -177,7 +178,7 @@ class Leader(Membership):
         with suppress(StateUnavailable):  # the lease runs out
             await self._flights.leave(*self._at)
 
-    async def _land(self, landing: Landing) -> None:
+    async def _land(self, landing: FlightResult) -> None:
         with suppress(StateUnavailable):  # the caller is served; the others find out when the lease is over
             await self._flights.land(*self._at, landing)
 
@@ -207,7 +208,7 @@ class SingleFlight:
     cache: ResultCache
     mint: Callable[[], str]
     lease: float
-    observe: Observer = unobserved
+    observe: Observer = discard_event
     _local: dict[CacheKey, asyncio.Future[Result]] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -215,17 +216,17 @@ class SingleFlight:
         """Join a flight for the length of a block. The block buys and calls `finish`, unless there is an `earlier`.
 
         Raises:
-            CallJoined, CallReplayed: the failure that the flight ended with, or that is remembered.
-            FlightLost: the outcome of an identical purchase is unknown.
-            KeyReused, KeyInUse: the Idempotency-Key cannot be served now.
-            NotKeptAnyMore: the result was bought, and neither cache nor image store has it.
+            FailureShared, FailureReplayed: the failure that the flight ended with, or that is remembered.
+            OutcomeUnknown: the outcome of an identical purchase is unknown.
+            IdempotencyKeyReused, IdempotencyKeyInUse: the Idempotency-Key cannot be served now.
+            ResultExpired: the result was bought, and neither cache nor image store has it.
             StateUnavailable: the store does not answer.
         """
         await self._raise_remembered(flight.failures)
         async with self._membership(flight, await self._find_key(flight)) as member:
             try:
                 yield member
-            except CallFailed as failed:  # remembered before the flight ends: no request comes in between
+            except BackendFailed as failed:  # remembered before the flight ends: no request comes in between
                 await self._remember(flight.failures, failed.failure)
                 raise
 
@@ -256,9 +257,9 @@ class SingleFlight:
         while outcome := self._local.get(key):
             try:
                 return await asyncio.shield(outcome)
-            except CallFailed as failed:
-                raise CallJoined(failed.failure) from failed
-            except (FlightLost, NotKeptAnyMore):
+            except BackendFailed as failed:
+                raise FailureShared(failed.failure) from failed
+            except (OutcomeUnknown, ResultExpired):
                 raise
             except GatewayError:
                 continue  # the leader was refused, which need not mean that this request is
@@ -288,7 +289,7 @@ class SingleFlight:
         leader.extend_every(self.lease / 3)
         try:
             yield leader
-        except CallFailed as failed:
+        except BackendFailed as failed:
             await leader.fail(failed)
             raise
         except GatewayError:
@@ -304,13 +305,15 @@ class SingleFlight:
         while True:
             status = await self.flights.board(key.scope, key.name, owner, flight.digest, counted)
             if status.mark != flight.digest:
-                raise KeyReused("This Idempotency-Key came with another request before. A new request needs a new key.")
-            if status.seat is not Seat.WAIT:
-                self.observe(FlightTaken(seat=status.seat))
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key came with another request before. A new request needs a new key."
+                )
+            if status.seat is not Role.WAIT:
+                self.observe(FlightResolved(seat=status.seat))
             raise_end(flight, status)
-            if status.seat is Seat.LEAD:
+            if status.seat is Role.LEAD:
                 return None
-            if status.seat is Seat.LANDED:
+            if status.seat is Role.LANDED:
                 result = await self._read_result(status, key, waited=looks > 0)
                 if result:
                     return result
@@ -321,7 +324,7 @@ class SingleFlight:
                 await asyncio.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
                 looks, counted = looks + 1, replace(counted, new=False, first_look=False)
 
-    async def _read_result(self, status: Boarding, key: CacheKey, *, waited: bool) -> Result | None:
+    async def _read_result(self, status: FlightStatus, key: CacheKey, *, waited: bool) -> Result | None:
         landed, handed = status.result, None
         if status.handed:
             with suppress(StateUnavailable):  # as if it had not been handed over
@@ -341,8 +344,8 @@ class SingleFlight:
     async def _raise_remembered(self, memory: FailureMemory) -> None:
         failure = await self.flights.recall(memory.scope, memory.recall) if memory.recall else None
         if failure:
-            self.observe(FlightTaken(seat=Seat.LANDED))
-            raise CallJoined(failure)
+            self.observe(FlightResolved(seat=Role.LANDED))
+            raise FailureShared(failure)
 
     async def _remember(self, memory: FailureMemory, failure: Failure) -> None:
         if failure.may_be_billed:
@@ -351,23 +354,23 @@ class SingleFlight:
                     await self.flights.remember(memory.scope, name, failure, memory.seconds)
 
 
-def raise_end(flight: Flight, status: Boarding) -> None:
+def raise_end(flight: Flight, status: FlightStatus) -> None:
     """Raise what ends a request on a flight: a failure, an unknown outcome, or a key in use."""
-    if status.seat is Seat.LANDED and status.failure:
+    if status.seat is Role.LANDED and status.failure:
         if flight.by_idempotency_key:
-            raise CallReplayed(status.failure)
-        raise CallJoined(status.failure)
-    if status.seat is Seat.LOST or (status.seat is Seat.LANDED and status.result is None):
-        raise FlightLost("A purchase of this very image is in doubt. Ask again in some minutes.")
-    if status.seat is Seat.WAIT and not flight.waits:
-        raise KeyInUse("The request with this Idempotency-Key is still under way.")
+            raise FailureReplayed(status.failure)
+        raise FailureShared(status.failure)
+    if status.seat is Role.LOST or (status.seat is Role.LANDED and status.result is None):
+        raise OutcomeUnknown("A purchase of this very image is in doubt. Ask again in some minutes.")
+    if status.seat is Role.WAIT and not flight.waits:
+        raise IdempotencyKeyInUse("The request with this Idempotency-Key is still under way.")
 
 
 def is_final(failure: Failure) -> bool:
     """Tell whether a failure would meet every identical request, or may have been billed."""
-    return after(failure) is Next.GIVE_UP
+    return step_after(failure) is NextStep.GIVE_UP
 
 
-def gone() -> NotKeptAnyMore:
+def gone() -> ResultExpired:
     """Build the error for a result that was bought and is nowhere."""
-    return NotKeptAnyMore("This was bought, and the images are not kept any more. They are not bought again.")
+    return ResultExpired("This was bought, and the images are not kept any more. They are not bought again.")

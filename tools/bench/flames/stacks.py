@@ -19,7 +19,7 @@ OUTSIDE_PARTS = 2  # of a path that is in no package, so many are told
 
 
 class Frame(NamedTuple):
-    """One function; `module` is a path without its suffix, like `service/api/edge`. A base has no function."""
+    """One function; `module` is a path without its suffix, like `service/domain/routing`. A base has no function."""
 
     module: str
     function: str

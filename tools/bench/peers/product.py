@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from service.adapters.embedded import CACHE, STATE, embedded_valkey
+from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
 from service.adapters.sql.migrate import migrate
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.support.postgres import wheel_postgres
 from tools.bench.cases import EVERY, SLOW, Case
 from tools.bench.peers.nginx import KEY
@@ -28,8 +28,8 @@ from tools.bench.peers.running import free_port, running
 CONFIG = Path(__file__).parents[3] / "config"
 TEAM_KEY = "igw_bench"
 PLENTY = 1_000_000  # the most that settings take
-KEPT = {**CACHE, "maxmemory": "512mb"}
-MONEY = {**STATE, "maxmemory": "1gb"}
+KEPT = {**CACHE_OPTIONS, "maxmemory": "512mb"}
+MONEY = {**STATE_OPTIONS, "maxmemory": "1gb"}
 LIMITS = {"requests_per_minute": PLENTY, "images_per_minute": PLENTY, "usd_per_day": 1_000_000}
 
 
@@ -57,8 +57,8 @@ def _gateway(name: str, place: Path, vendor: str, slow: str, books: str, sql: Se
     asyncio.run(migrate(books))
     with ExitStack() as stack:
         before = _children()
-        money = stack.enter_context(embedded_valkey(place / "money", MONEY))
-        kept = stack.enter_context(embedded_valkey(place / "kept", KEPT))
+        money = stack.enter_context(run_valkey(place / "money", MONEY))
+        kept = stack.enter_context(run_valkey(place / "kept", KEPT))
         redis = tuple(_children() - before)
         port, told = free_port(), _environment(place, money, kept, books)
         pid = stack.enter_context(running(_command(port, place), port, place / "log", told))
@@ -76,7 +76,7 @@ def still_gateway(folder: Path, vendor: str) -> Iterator[tuple[Sequence[str], in
     write_settings(folder / "config", vendor, vendor, STILL)
     books = f"sqlite:///{folder}/ledger.db"
     asyncio.run(migrate(books))
-    with embedded_valkey(folder / "money", MONEY) as money, embedded_valkey(folder / "kept", KEPT) as kept:
+    with run_valkey(folder / "money", MONEY) as money, run_valkey(folder / "kept", KEPT) as kept:
         port = free_port()
         yield _command(port, folder), port, _environment(folder, money, kept, books)
 
@@ -116,7 +116,7 @@ def write_settings(folder: Path, vendor: str, slow: str, more: Mapping[str, Any]
         "database": {"one_machine": True},
         **(more or {}),
     }
-    key = {"id": "bench", "sha256": digest_of(TEAM_KEY)}
+    key = {"id": "bench", "sha256": key_digest(TEAM_KEY)}
     teams = {"teams": {"bench": {"limits": LIMITS, "keys": [key]}}}
     for name, document in (("gateway", gateway), ("models", models), ("teams", teams)):
         with (folder / f"{name}.yaml").open("w") as file:

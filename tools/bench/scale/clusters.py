@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
 from service.adapters.sql.migrate import migrate
 from tests.support.cluster import valkey_cluster
 from tests.support.postgres import wheel_postgres
@@ -51,7 +51,7 @@ def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shar
     ):
         nodes = [pid for pid in children() - before if pid not in {server.pid, vendor.pid}]
         asyncio.run(migrate(server.url))
-        with embedded_valkey(folder / "kept", KEPT) as kept:
+        with run_valkey(folder / "kept", KEPT) as kept:
             shared = Stores(money=money, kept=kept, books=server.url, redis=nodes, sql=(server.pid,), results=())
             for count in plan.gateways:
                 teams = teams_text(TEAMS, {f"poor-{count}": plan.dollars})

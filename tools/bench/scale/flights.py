@@ -13,10 +13,10 @@ from typing import Any
 
 import redis
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
 from service.domain.ledger import HoldState
-from service.usecases.keep_books import KeepBooks, Pace
-from tests.fakes.books import FakeBooks
+from service.usecases.money.settlement import Intervals, Settlement
+from tests.fakes.ledger import FakeLedger
 from tests.support.ledgers import stage_on
 from tools.bench.measure import MEGABYTE, Child, resident_bytes
 from tools.bench.scale.figures import Flight, Renewal
@@ -85,15 +85,15 @@ def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Fligh
 
 def renewals(plan: Plan, folder: Path) -> list[Renewal]:
     """Leases of so many open holds of one team, renewed by the use case itself."""
-    with embedded_valkey(folder / "renewals") as url:
+    with run_valkey(folder / "renewals") as url:
         return [asyncio.run(_renewal(url, count)) for count in plan.renewals]
 
 
 async def _renewal(url: str, count: int) -> Renewal:
     async with stage_on("real", url) as stage:
         await stage.rebuild()
-        keep = KeepBooks(
-            ledger=stage.ledger, books=FakeBooks(), observe=lambda _: None, owner="bench", pace=Pace(sweep=3600)
+        keep = Settlement(
+            ledger=stage.ledger, books=FakeLedger(), observe=lambda _: None, owner="bench", pace=Intervals(sweep=3600)
         )
         for _ in range(count):
             claim = stage.claim()

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 
-from service.adapters.sql.books import SqlBooks
-from service.adapters.sql.engine import Database
+from service.adapters.sql.database import Database
+from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import migrate
 from service.domain.ledger import Entry
-from service.usecases.accounts import Span
+from service.usecases.ports.ledger import EntryFilter
 from tests.support.postgres import wheel_postgres
 from tools.bench.books import BATCHES, DAY, FIELDS, SINCE, ask, made, values
 from tools.bench.processes import cpu_of
@@ -175,8 +175,8 @@ def _copies_in_sqlite(had: int, entries: int) -> str:
 
 async def _measured(name: str, url: str, entries: int, rounds: int, pid: int, note: Note) -> list[Step]:
     database = Database(url, patient=True)
-    books = SqlBooks(database)
-    day = Span(since=SINCE + 15 * DAY, until=SINCE + 16 * DAY, team="team-7")
+    books = SqlLedger(database)
+    day = EntryFilter(since=SINCE + 15 * DAY, until=SINCE + 16 * DAY, team="team-7")
     questions: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         *((f"usage by {', '.join(by)}", partial(books.usage, ask(by))) for by in BY),
         (ONE_DAY, partial(books.usage, dataclasses.replace(ask(("key", "model")), span=day))),

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from service.adapters.embedded import CACHE, STATE, embedded_valkey
+from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
 from service.adapters.sql.migrate import migrate
-from service.domain.teams import digest_of
+from service.domain.team_access import key_digest
 from tests.support.gateway import within_patience
 from tests.support.postgres import wheel_postgres
 from tools.bench.peers.running import free_port, running
@@ -28,7 +28,7 @@ from tools.bench.processes import cpu_of
 CONFIG = Path(__file__).parents[3] / "config"
 ROUTE = "{ backend: openai, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
 PRICE = "prices:\n  bench: [{ effective: 2026-01-01, source: bench, read: 2026-01-01, per_image: 0.01 }]\n"
-KEPT = {**CACHE, "maxmemory": "512mb"}
+KEPT = {**CACHE_OPTIONS, "maxmemory": "512mb"}
 CENTS = 100  # pictures for a dollar
 PLENTY = 1_000_000
 TEAM = """  {name}:
@@ -84,7 +84,7 @@ def request(team: str, number: int, picture: int, milliseconds: int) -> bytes:
 def teams_text(count: int, budgets: dict[str, int] | None = None) -> str:
     """teams.yaml: team-0 and so on with more than they need, and others with so many dollars a day."""
     dollars = {f"team-{number}": PLENTY for number in range(count)} | (budgets or {})
-    each = (TEAM.format(name=name, dollars=most, digest=digest_of(f"igw_{name}")) for name, most in dollars.items())
+    each = (TEAM.format(name=name, dollars=most, digest=key_digest(f"igw_{name}")) for name, most in dollars.items())
     return "teams:\n" + "".join(each)
 
 
@@ -113,9 +113,9 @@ def stores(folder: Path) -> Iterator[Stores]:
     with wheel_postgres(folder) as server, ExitStack() as stack:
         asyncio.run(migrate(server.url))
         before = children()
-        kept = stack.enter_context(embedded_valkey(folder / "kept", KEPT))
+        kept = stack.enter_context(run_valkey(folder / "kept", KEPT))
         between = children()
-        money = stack.enter_context(embedded_valkey(folder / "money", {**STATE, "maxmemory": "4gb"}))
+        money = stack.enter_context(run_valkey(folder / "money", {**STATE_OPTIONS, "maxmemory": "4gb"}))
         results, redis = [*between - before], [*children() - between]
         yield Stores(money=money, kept=kept, books=server.url, redis=redis, sql=(server.pid,), results=results)
 

@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 from pathlib import Path
 
-from service.adapters.embedded import embedded_valkey
+from service.adapters.embedded.valkey import run_valkey
 from service.domain.ledger import HoldState
 from tests.support.ledgers import stage_on
 from tools.bench.memory import ENDED, LIMITS, money, results, used
@@ -17,11 +17,11 @@ TEAM = "a team that has bought"
 
 def spaces(folder: Path, holds: int, teams: int, kept: int) -> dict[str, float]:
     """Bytes, by what takes them."""
-    with embedded_valkey(folder / "money") as url:
+    with run_valkey(folder / "money") as url:
         found = asyncio.run(money(url, holds))
-    with embedded_valkey(folder / "kept") as url:
+    with run_valkey(folder / "kept") as url:
         found |= asyncio.run(results(url, kept))
-    with embedded_valkey(folder / "teams") as url:
+    with run_valkey(folder / "teams") as url:
         return found | {TEAM: asyncio.run(_team(url, teams)) - found[ENDED]}
 
 

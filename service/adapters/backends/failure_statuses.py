@@ -1,0 +1,106 @@
+"""Which failure an HTTP status is: whose fault it is, and whether the vendor may want money for the call.
+
+Rule: only an error in the API's form can be the caller's fault. A page, a redirect or any other form comes from what
+stands in between, or from a wrong address, and is the operator's. A status is free only where a vendor, the CDN in
+front of it or HTTP itself says that nothing was drawn; every other one may have been billed, and is not repeated. The
+CDN has connected to nobody only where it speaks itself: it signs every reply that it passes on, so its signature alone
+proves nothing about an error in the API's form. Facts and sources: `docs/vendors.md`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.domain.errors import FailureKind
+
+REDIRECTION, REFUSAL, SERVER_ERRORS = 300, 400, 500
+CDN_SERVER, CDN_HEADER = "cloudflare", "cf-ray"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFailure:
+    """The failure that a status is; `permanent`: the same call would fail there again."""
+
+    kind: FailureKind
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """What a status is as an error in the API's form, in any other form, and from the CDN itself.
+
+    What is None is as the one before.
+    """
+
+    said: StatusFailure
+    otherwise: StatusFailure | None = None
+    by_cdn: StatusFailure | None = None
+
+
+WRONG_ADDRESS = StatusFailure(kind=FailureKind.SERVER_ERROR, permanent=True)
+INVALID = StatusFailure(kind=FailureKind.INVALID_REQUEST)
+NO_MODEL = StatusFailure(kind=FailureKind.MODEL_NOT_FOUND)
+UNREACHABLE = StatusFailure(kind=FailureKind.UNREACHABLE)
+
+OPERATOR_FAULT = StatusRow(said=WRONG_ADDRESS)
+CALLER_FAULT = StatusRow(said=INVALID, otherwise=WRONG_ADDRESS)
+DOUBTFUL = StatusRow(said=StatusFailure(kind=FailureKind.BROKEN_REPLY))
+TIMED_OUT = StatusRow(said=StatusFailure(kind=FailureKind.TIMED_OUT))
+FREE_SERVER_ERROR = StatusRow(said=StatusFailure(kind=FailureKind.SERVER_ERROR))
+CDN_UNREACHABLE = StatusRow(said=DOUBTFUL.said, by_cdn=UNREACHABLE)
+
+STATUSES: Mapping[int, StatusRow] = {
+    303: DOUBTFUL,  # something was done, and stands elsewhere
+    401: StatusRow(said=StatusFailure(kind=FailureKind.AUTH_FAILED)),
+    402: StatusRow(said=StatusFailure(kind=FailureKind.QUOTA_EXHAUSTED)),
+    403: StatusRow(said=StatusFailure(kind=FailureKind.FORBIDDEN)),
+    404: StatusRow(said=NO_MODEL, otherwise=WRONG_ADDRESS),
+    405: OPERATOR_FAULT,
+    406: OPERATOR_FAULT,
+    407: OPERATOR_FAULT,
+    408: TIMED_OUT,
+    409: DOUBTFUL,  # in conflict with what is being done
+    411: OPERATOR_FAULT,
+    414: OPERATOR_FAULT,
+    417: OPERATOR_FAULT,
+    421: OPERATOR_FAULT,
+    425: OPERATOR_FAULT,
+    426: OPERATOR_FAULT,
+    429: StatusRow(said=StatusFailure(kind=FailureKind.RATE_LIMITED)),
+    431: OPERATOR_FAULT,
+    499: DOUBTFUL,  # somebody hung up on whoever was drawing
+    500: FREE_SERVER_ERROR,
+    502: FREE_SERVER_ERROR,
+    503: StatusRow(said=StatusFailure(kind=FailureKind.OVERLOADED)),
+    504: TIMED_OUT,
+    508: StatusRow(said=WRONG_ADDRESS, otherwise=DOUBTFUL.said),  # another gateway met its own call
+    520: TIMED_OUT,  # the origin took the request, and what it said could not be understood
+    521: CDN_UNREACHABLE,  # the origin refused the connection
+    522: CDN_UNREACHABLE,  # no connection, or no byte of the request was acknowledged
+    523: CDN_UNREACHABLE,  # no way to the origin
+    524: TIMED_OUT,  # the origin has the request, and has not answered yet
+    525: CDN_UNREACHABLE,  # no TLS handshake with the origin
+    526: CDN_UNREACHABLE,  # the certificate of the origin is not valid
+    529: FREE_SERVER_ERROR,
+    530: CDN_UNREACHABLE,  # the origin's name or tunnel is not known
+}
+"""What is known, whichever vendor it is. A vendor's own table goes first."""
+
+
+def read_status(status: int, headers: Mapping[str, str], *, is_envelope: bool) -> StatusFailure:
+    """What a status means where no code says more. `headers` have lower-case names."""
+    row = STATUSES.get(status) or _unknown_status(status)
+    if is_envelope:
+        return row.said
+    return (row.by_cdn if _is_from_cdn(headers) else None) or row.otherwise or row.said
+
+
+def _unknown_status(status: int) -> StatusRow:
+    """What nobody documents is free only where HTTP says that it was refused."""
+    if REDIRECTION <= status < REFUSAL:
+        return OPERATOR_FAULT
+    return CALLER_FAULT if REFUSAL <= status < SERVER_ERRORS else DOUBTFUL
+
+
+def _is_from_cdn(headers: Mapping[str, str]) -> bool:
+    """Did the reply come through the CDN?"""
+    return CDN_HEADER in headers or headers.get("server", "").strip().lower() == CDN_SERVER

@@ -1,0 +1,1 @@
+"""The built-in backend, which draws placeholder images in this process."""

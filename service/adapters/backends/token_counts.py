@@ -1,0 +1,127 @@
+"""Tokens as a vendor counted them, however it spells them.
+
+Rule: a count is whole if it says what went in and what came out. Of any other count, what can be read is the least that
+was used: the books take whichever is more, this or the estimate. Tokens of no kind are kept apart, and are priced at
+the dearer rate. A number that cannot be one (negative, absurd, no number) makes a count doubtful; it never costs the
+picture.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from service.adapters.backends.lenient_json import to_whole_number
+from service.domain.generation import Usage
+
+MAX_TOKENS = 1_000_000_000
+"""Of a kind, in a reply. More is a mistake, and what it comes to would not fit into the books."""
+
+JsonObject = Mapping[str, object]
+
+INPUT = ("input_tokens", "prompt_tokens"), ("input_tokens_details", "prompt_tokens_details")
+OUTPUT = ("output_tokens", "completion_tokens"), ("output_tokens_details", "completion_tokens_details")
+"""A total and its kinds, each by its name in the images API and by that in chats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCount:
+    """A vendor's count: `usage` if it is whole, else `least`, what could be read of it."""
+
+    usage: Usage | None = None
+    least: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Direction:
+    """Tokens of one direction by kind; `other` are those of no kind. `is_said`: anything was, kinds by `details`."""
+
+    is_said: bool
+    details: JsonObject
+    text: int = 0
+    image: int = 0
+    other: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.text + self.image + self.other
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads a `usage` object, and remembers whether something in it was nonsense."""
+
+    said: JsonObject
+    doubtful: bool = False
+
+    def number(self, said: JsonObject, *names: str) -> int | None:
+        """The first of these members that is a number."""
+        for name in names:
+            value = said.get(name)
+            number = None if value is None else to_whole_number(value, MAX_TOKENS)
+            if number is not None:
+                return number
+            self.doubtful |= value is not None
+        return None
+
+    def part(self, *names: str) -> JsonObject:
+        """The first of these members that is an object; an empty one if none is."""
+        for name in names:
+            value = self.said.get(name)
+            if isinstance(value, dict):
+                return value
+            self.doubtful |= value is not None
+        return {}
+
+    def side(self, totals: tuple[str, ...], kinds: tuple[str, ...]) -> _Direction:
+        """One direction."""
+        total, details = self.number(self.said, *totals), self.part(*kinds)
+        text, image = self.number(details, "text_tokens"), self.number(details, "image_tokens")
+        named = (text or 0) + (image or 0)
+        if total is not None and named > total:
+            self.doubtful = True
+        return _Direction(
+            is_said=(total, text, image) != (None, None, None),
+            details=details,
+            text=text or 0,
+            image=image or 0,
+            other=max((total or 0) - named, 0),
+        )
+
+    def cached(self, given: _Direction, text_in: int) -> tuple[int, int]:
+        """Cached text and pictures. A bare total is text first: that saves less, so the cost is never too low."""
+        total, details = self.number(self.said, "cached_tokens"), self.part("cached_tokens_details")
+        if details:
+            text, image = self.number(details, "cached_text_tokens"), self.number(details, "cached_image_tokens")
+            return text or 0, image or 0
+        total = total or self.number(given.details, "cached_tokens") or 0
+        return min(total, text_in), total - min(total, text_in)
+
+
+def read_count(said: object) -> TokenCount:
+    """A `usage` object; whatever else stands in its place is no count."""
+    if not isinstance(said, dict):
+        return TokenCount()
+    reader = _Reader(said)
+    given, made = _fill_missing(reader, reader.side(*INPUT), reader.side(*OUTPUT))
+    usage = Usage(
+        text_in=given.text if given.details else given.tokens,
+        image_in=given.image,
+        other_in=given.other if given.details else 0,
+        text_out=made.text,
+        image_out=made.image + made.other,
+    )
+    text_cached, image_cached = reader.cached(given, usage.text_in)
+    if given.is_said and made.is_said and not reader.doubtful:
+        return TokenCount(usage=replace(usage, text_cached=text_cached, image_cached=image_cached))
+    return TokenCount(least=usage)
+
+
+def _fill_missing(reader: _Reader, given: _Direction, made: _Direction) -> tuple[_Direction, _Direction]:
+    """Both directions, with what the total of both says about them. What is left over counts as drawn: the dearest."""
+    total = reader.number(reader.said, "total_tokens")
+    left = (total or 0) - given.tokens - made.tokens
+    if total is None or left < 0 or (left == 0 and given.is_said and made.is_said):
+        return given, made
+    if made.is_said and not given.is_said:
+        return replace(given, other=left, is_said=True), made
+    reader.doubtful |= not given.is_said or made.is_said
+    return given, replace(made, other=made.other + left, is_said=True)

@@ -1,0 +1,1 @@
+"""Image storage in a folder or in an object store."""

@@ -1,0 +1,195 @@
+"""Keeps pictures in a folder or in a bucket of an object store, through one interface.
+
+Rule: raw bytes under the picture's name, whose ending says the format; a name is written once. Whatever the store does,
+callers see `StoreUnavailable` or `ImageNotFound` and never a path. A store that says nothing for `TIMEOUT_SECONDS` is
+left alone for `COOLDOWN_SECONDS`: who asks meanwhile is told at once.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, S3Store
+
+from service.adapters.cooldown import Cooldown
+from service.adapters.image_store.error_causes import describe_cause
+from service.domain.byte_ranges import ByteRange
+from service.domain.errors import ImageNotFound, StoreUnavailable
+from service.domain.generation import Buffer
+from service.domain.signed_urls import NOT_FOUND_MESSAGE
+from service.domain.stored_images import StoredObject, to_media_type
+from service.usecases.ports.image_store import StoredContent
+
+TIMEOUT_SECONDS = 4.0
+COOLDOWN_SECONDS = 5.0
+BYTES_PER_SECOND = 2_000_000  # a store that takes less than that hangs
+CHUNK_BYTES = 1_048_576
+LIST_BATCH = 1000
+CONNECT_TIMEOUT = timedelta(seconds=2)
+TRANSFER_TIMEOUT = timedelta(seconds=600)  # a caller may read slowly
+RETRIES: dict[str, Any] = {"max_retries": 1, "retry_timeout": timedelta(seconds=TIMEOUT_SECONDS)}
+
+NOT_ANSWERING = "The picture store does not answer."
+TIMED_OUT = "it did not answer in time"
+COOLING_DOWN = f"it did not answer in time before, and is asked again after {COOLDOWN_SECONDS:g} s"
+NOT_STORED = "The picture store did not take the picture. Ask for b64_json."
+
+
+class ObjectImageStore:
+    """Pictures in a store of obstore's. `typed`: it keeps media types beside the bytes. `patience` is in seconds."""
+
+    def __init__(self, store: Any, *, typed: bool, patience: float) -> None:  # noqa: ANN401 (obstore has no types)
+        self._store = store
+        self._typed = typed
+        self._patience = patience
+        self._pause = Cooldown(COOLDOWN_SECONDS)
+
+    async def keep(self, name: str, body: Buffer) -> None:
+        """Write bytes under a name; what stands there already stays."""
+        attributes = {"Content-Type": to_media_type(name)} if self._typed else None
+        try:
+            async with self._asked(NOT_STORED, len(body)):
+                await self._store.put_async(name, body, mode="create", use_multipart=False, attributes=attributes)
+        except AlreadyExistsError:
+            return
+        except ImageNotFound as missing:  # the bucket is not there
+            raise StoreUnavailable(NOT_STORED, cause=missing.cause) from None
+
+    async def find(self, name: str) -> StoredObject:
+        """What is known of a picture."""
+        async with self._asked(NOT_ANSWERING):
+            return to_stored_object(await self._store.head_async(name))
+
+    async def read(self, name: str, part: ByteRange | None = None) -> StoredContent:
+        """A picture, or a part of it, by its name."""
+        options = {"range": (part.start, part.end)} if part else {}
+        async with self._asked(NOT_ANSWERING):
+            found = await self._store.get_async(name, options=options)
+        return StoredContent(kept=to_stored_object(found.meta), pieces=self._pieces(found.stream(CHUNK_BYTES)))
+
+    async def _pieces(self, stream: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
+        while True:
+            async with self._asked(NOT_ANSWERING):
+                piece = await anext(stream, None)
+            if piece is None:
+                return
+            yield memoryview(piece)
+
+    async def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+        """Everything below the prefix."""
+        stream = self._store.list(chunk_size=LIST_BATCH)
+        while True:
+            async with self._asked(NOT_ANSWERING):
+                batch = await anext(stream, None)
+            if batch is None:
+                return
+            yield [to_stored_object(meta) for meta in batch]
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Delete them all."""
+        try:
+            async with self._asked(NOT_ANSWERING):
+                await self._store.delete_async(list(names))
+        except ImageNotFound as missing:  # the bucket is not there
+            raise StoreUnavailable(NOT_ANSWERING, cause=missing.cause) from None
+
+    @asynccontextmanager
+    async def _asked(self, message: str, length: int = 0) -> AsyncIterator[None]:
+        """Around one question to the store."""
+        if self._pause.is_on():
+            raise StoreUnavailable(message, cause=COOLING_DOWN)
+        try:
+            async with asyncio.timeout(self._patience + length / BYTES_PER_SECOND):
+                with translate_errors(message):
+                    yield
+        except TimeoutError:
+            self._pause.begin()
+            raise StoreUnavailable(message, cause=TIMED_OUT) from None
+        self._pause.end()
+
+
+class FolderImageStore(ObjectImageStore):
+    """Pictures as files in one folder, which is made if it is not there. Raises `OSError` where it cannot be made."""
+
+    def __init__(self, folder: Path, patience: float = TIMEOUT_SECONDS) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(LocalStore(folder), typed=False, patience=patience)
+        self._folder = folder
+
+    async def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+        """Every file in the folder; obstore would not show those of interrupted writes."""
+        with translate_errors(NOT_ANSWERING):
+            found = await asyncio.to_thread(_list_files, self._folder)
+        for start in range(0, len(found), LIST_BATCH):
+            yield found[start : start + LIST_BATCH]
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Delete them all; obstore would not take the names of interrupted writes."""
+        with translate_errors(NOT_ANSWERING):
+            await asyncio.to_thread(_delete_files, self._folder, names)
+
+
+def build_bucket_store(
+    name: str, prefix: str, endpoint: str | None, patience: float = TIMEOUT_SECONDS
+) -> ObjectImageStore:
+    """Pictures in a bucket of S3 or of anything like it.
+
+    Region and credentials are obstore's business: it looks where every client of S3 looks, the environment first.
+    Raises `ValueError` for what it cannot use.
+    """
+    settings: dict[str, Any] = {
+        "prefix": prefix or None,
+        "client_options": {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "timeout": TRANSFER_TIMEOUT,
+            "allow_http": bool(endpoint),
+        },
+        "retry_config": RETRIES,
+    }
+    if endpoint:
+        settings["endpoint"] = endpoint
+    try:
+        store = S3Store(name, **settings)
+    except BaseError as wrong:
+        raise ValueError(str(wrong).partition("\n")[0]) from None
+    return ObjectImageStore(store, typed=True, patience=patience)
+
+
+@contextmanager
+def translate_errors(message: str) -> Iterator[None]:
+    """Turns what stores raise into what callers may see."""
+    try:
+        yield
+    except (TimeoutError, AlreadyExistsError):
+        raise
+    except FileNotFoundError as missing:
+        raise ImageNotFound(NOT_FOUND_MESSAGE, cause=describe_cause(missing)) from None
+    except (BaseError, OSError) as error:
+        raise StoreUnavailable(message, cause=describe_cause(error)) from None
+
+
+def to_stored_object(meta: Any) -> StoredObject:  # noqa: ANN401 (obstore has no types at run time)
+    """What obstore tells of an object."""
+    return StoredObject(name=meta["path"], length=meta["size"], at=meta["last_modified"])
+
+
+def _list_files(folder: Path) -> list[StoredObject]:
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # somebody else was faster
+                seen = entry.stat(follow_symlinks=False)
+                if entry.is_file(follow_symlinks=False):
+                    at = datetime.fromtimestamp(seen.st_mtime, UTC)
+                    found.append(StoredObject(name=entry.name, length=seen.st_size, at=at))
+    return found
+
+
+def _delete_files(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The event log, and the stream that its lines go to."""

@@ -1,0 +1,74 @@
+"""How long to wait for another part, leaving out the time in which this one was too busy to listen.
+
+Rule: a deadline by the wall clock takes a burst of requests for a server that hangs: the answer is there, but the loop
+has not come to it. Time counts in slices. A slice counts only if its timer was on time, because the loop was free to
+take the answer then. After the last slice the loop looks for an answer twice more before it gives up. A loop that is
+late every time gives up after `MAX_POLLS`, because an answer that was there would have been read many times over. The
+wall clock alone ends nothing: a process that was not run for a minute has looked once. Ends with `TimeoutError`.
+
+A cancellation is never lost: what waits for the other part may turn it into an error of its own (a connection that was
+closed, a time that was up), and whoever handles such errors would go on as if nobody had asked it to end.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+SLICE_SECONDS = 0.02
+MAX_LATE_SECONDS = 0.005
+LAST_POLLS = 2
+LAST_POLL_SECONDS = 0.001  # until each of them; the loop reads its sockets in between
+MAX_POLLS = 250
+
+
+class LoopAwareTimeout:
+    """`async with LoopAwareTimeout(0.1):` raises `TimeoutError` once the block has waited so many quiet seconds."""
+
+    __slots__ = ("_asked", "_due", "_last", "_left", "_looks", "_loop", "_task", "_timeout", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._looks = MAX_POLLS
+        self._last = LAST_POLLS
+        self._timeout = asyncio.timeout(None)
+
+    async def __aenter__(self) -> Self:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._asked = self._asks()
+        await self._timeout.__aenter__()
+        self._arm(min(SLICE_SECONDS, self._left))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            error = late
+            if self._asks() == self._asked:
+                raise
+        if not isinstance(error, asyncio.CancelledError) and self._asks() > self._asked:
+            raise asyncio.CancelledError from error
+
+    def _asks(self) -> int:
+        """How often the task has been asked to end."""
+        return self._task.cancelling() if self._task else 0
+
+    def _arm(self, seconds: float) -> None:
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        self._looks -= 1
+        if now - self._due < MAX_LATE_SECONDS:
+            self._left -= SLICE_SECONDS
+        if self._left > 0 and self._looks > 0:
+            self._arm(min(SLICE_SECONDS, self._left))
+        elif self._last > 0:
+            self._last -= 1
+            self._arm(LAST_POLL_SECONDS)
+        else:
+            self._timeout.reschedule(now)

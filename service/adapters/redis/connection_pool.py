@@ -1,0 +1,109 @@
+"""One command, one reply: the way to a server for what every request asks.
+
+Rule: a command is sent once, over a connection on which nothing else is under way; at most so many at a time as there
+are connections. The time of a command runs while it has a connection. Patience is the only clock: the client's own
+timeouts, pool and hooks around each command cost two to three times as much CPU as the command. A command that waits
+for a connection waits for this replica, not for the server. It gives up only when a command before it has waited in
+vain and no other one was answered meanwhile. A connection whose reply was not read to its end, or that the server has
+closed, is closed, and made anew when it is next used. Raises `UNREACHABLE` of `service/adapters/redis/client.py`; a
+refusal of the server is a `ResponseError`.
+"""
+
+import asyncio
+from typing import Any
+
+from hiredis import pack_command
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+from service.adapters.dynamic_text import DynamicText
+from service.adapters.loop_aware_timeout import LoopAwareTimeout
+from service.adapters.redis.client import MAX_CONNECTIONS, connect, disconnect
+from service.adapters.redis.connection_queue import ConnectionQueue
+
+Argument = str | bytes | int
+COPY_LIMIT_BYTES = 1 << 16  # what is longer is not copied together with the rest
+
+
+class RedisConnectionPool:
+    """The way to one server, or to a cluster. `patience` is how many quiet seconds a command may take.
+
+    `_replies` and `_silences` count answers, and commands that waited in vain while there was no answer to any other.
+    """
+
+    def __init__(self, url: DynamicText, patience: float, crowd: ConnectionQueue | None = None) -> None:
+        self.client = connect(url)
+        self._crowd = crowd or ConnectionQueue()
+        self._replies = self._silences = 0
+        self._patience = patience
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._idle: list[AbstractConnection] = []
+
+    async def ask(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
+        """The reply."""
+        silences = self._silences
+        with self._crowd.one_more():
+            await self._turns.acquire()
+        try:
+            if self._silences > silences:
+                raise TimeoutError("The server was silent while this command waited for a connection.")
+            return await self._asked(command)
+        finally:
+            self._turns.release()
+
+    async def _asked(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+        replies = self._replies
+        try:
+            async with LoopAwareTimeout(self._patience):
+                reply = await self._ask_any(command)
+        except ResponseError:
+            self._replies += 1
+            raise
+        except TimeoutError:
+            self._silences += self._replies == replies
+            raise
+        self._replies += 1
+        return reply
+
+    async def _ask_any(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+        if isinstance(self.client, Redis):
+            return await self._ask_server(self.client.connection_pool, command)
+        await self.client.initialize()  # of a cluster that is not known yet, the client asks any node at all
+        return await self.client.execute_command(*command)
+
+    async def _ask_server(self, pool: ConnectionPool, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+        connection = self._idle.pop() if self._idle else _make_connection(pool)
+        try:
+            if connection.is_connected and await connection.can_read():  # nothing was asked: it was closed
+                await connection.disconnect(nowait=True)
+            await connection.send_packed_command(_encode(command, connection), check_health=False)
+            return await connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for connection in self._idle:
+            await connection.disconnect()
+        await disconnect(self.client)
+
+
+def _make_connection(pool: ConnectionPool) -> AbstractConnection:
+    """A connection to the pool's server; it connects when it is first used."""
+    made: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    return made
+
+
+def _encode(command: tuple[Argument, ...], connection: AbstractConnection) -> bytes | list[bytes]:
+    """A command as it is sent: a small one at once, which is nine times cheaper; one with a picture in parts."""
+    if any(isinstance(argument, bytes) and len(argument) > COPY_LIMIT_BYTES for argument in command):
+        parts: list[bytes] = connection.pack_command(*command)
+        return parts
+    whole: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one
+    return whole

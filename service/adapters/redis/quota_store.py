@@ -1,0 +1,207 @@
+"""Quotas and holds in Redis or Valkey, a single server or a cluster.
+
+Rule: every decision is taken by a script, at once and by the server's clock; here it is only spelled and read. All keys
+of a team carry `{team}`, so that they are in one slot. A server that refuses, hangs, is full, loading or read-only is
+`StateUnavailable` within 150 ms; counters that another run of the server left behind are `CountersLost`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from service.adapters.dynamic_text import DynamicText
+from service.adapters.redis.client import TIMEOUT_SECONDS
+from service.adapters.redis.connection_pool import Argument
+from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.entry_codec import decode_entry, encode_entry
+from service.adapters.redis.lua_scripts import Script, ScriptRunner, load_script
+from service.domain.errors import LimitExceeded, StateUnavailable
+from service.domain.ledger import Admission, Entry, HoldRequest, HoldState, posted_scopes
+from service.domain.limit_errors import SECOND, build_limit_error, window_end
+from service.domain.limits import MONEY, Limit, LimitStatus
+from service.usecases.ports.ledger import Spent
+from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, OutboxEntry, PostResult
+
+LEASE_SECONDS = 60.0
+MAX_SWEPT = 100
+TEAMS, LEADER = "igw:teams", "igw:leader"
+
+_HOLD, _LIMIT_STATUS, _READ_OUTBOX = load_script("hold"), load_script("limit_status"), load_script("read_outbox")
+_MARK_SENT, _POST, _VOID, _EXTEND, _SWEEP, _ACKNOWLEDGE, _SNAPSHOT, _REBUILD, _REGISTER_TEAMS, _ACQUIRE_LEADERSHIP = (
+    load_script(verb, when_full=True)  # what was begun comes to its end
+    for verb in (
+        "mark_sent",
+        "post",
+        "void",
+        "extend",
+        "sweep",
+        "acknowledge",
+        "snapshot",
+        "rebuild",
+        "register_teams",
+        "acquire_leadership",
+    )
+)
+
+
+class RedisQuotaStore:
+    """The port `Ledger`. A hold that nobody extends is swept when `lease_seconds` are over.
+
+    `patience_seconds` is how long the server may take to answer.
+    """
+
+    def __init__(
+        self,
+        url: DynamicText,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        patience_seconds: float = TIMEOUT_SECONDS,
+        crowd: ConnectionQueue | None = None,
+    ) -> None:
+        self._scripts = ScriptRunner(url, patience_seconds, crowd)
+        self._lease = round(lease_seconds * SECOND)
+
+    async def hold(
+        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
+    ) -> Admission:
+        """Hold all claims, as one request, or none; a repeated call finds them held already."""
+        spelled = chain.from_iterable(map(_hold_arguments, claims))
+        reply = await self._of_team(
+            _HOLD, team, state.value, self._lease, len(limits), *_limit_arguments(limits), *spelled
+        )
+        match reply:
+            case [b"held", at, held_at, *numbers]:
+                return Admission(held_at=held_at, standings=_to_limit_status(limits, numbers, at))
+            case [b"full", *numbers]:
+                raise _limit_error(team, limits, *numbers)
+            case [b"over"]:
+                raise StateUnavailable("A hold of this request has ended already.")
+            case _:
+                raise CountersLost
+
+    async def send(self, team: str, hold_ids: Sequence[str]) -> None:
+        """Mark pending holds as sent, all or none."""
+        if not await self._of_team(_MARK_SENT, team, *hold_ids):
+            raise StateUnavailable("A hold of this request has ended already.")
+
+    async def post(self, entry: Entry) -> PostResult:
+        """End a sent hold with what it cost."""
+        booked = "\n".join(posted_scopes(entry))
+        state, *place = await self._of_team(
+            _POST, entry.team, entry.hold_id, entry.cost, booked, encode_entry(entry), entry.held_at
+        )
+        match place:
+            case [bytes(ticket), int(held_at), int(posted_at)]:
+                return PostResult(
+                    state=HoldState(state.decode()), ticket=ticket.decode(), held_at=held_at, posted_at=posted_at
+                )
+            case _:
+                return PostResult(state=HoldState(state.decode()))
+
+    async def void(self, team: str, hold_id: str) -> HoldState:
+        """End a hold that was certainly not billed."""
+        state: bytes = await self._of_team(_VOID, team, hold_id)
+        return HoldState(state.decode())
+
+    async def extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
+        """Give open holds a new lease, and put lost ones back."""
+        spelled = ((claim.entry.held_at, *_hold_arguments(claim)) for claim in claims)
+        await self._of_team(_EXTEND, team, self._lease, *chain.from_iterable(spelled))
+
+    async def sweep(self, team: str) -> Sequence[HoldState]:
+        """End holds whose lease is over, at most `MAX_SWEPT` at once."""
+        return tuple(HoldState(state.decode()) for state in await self._of_team(_SWEEP, team, MAX_SWEPT))
+
+    async def standings(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
+        """How limits stand."""
+        match await self._of_team(_LIMIT_STATUS, team, *_limit_arguments(limits)):
+            case [b"stand", at, *numbers]:
+                return _to_limit_status(limits, numbers, at)
+            case _:
+                raise CountersLost
+
+    async def waiting(self, team: str, most: int) -> Sequence[OutboxEntry]:
+        """Entries on their way to the books, oldest first."""
+        return tuple(decode_entry(ticket, fields) for ticket, fields in await self._of_team(_READ_OUTBOX, team, most))
+
+    async def written(self, team: str, tickets: Sequence[str]) -> int:
+        """These entries are in the books."""
+        gone: int = await self._of_team(_ACKNOWLEDGE, team, *tickets)
+        return gone
+
+    async def audit(self, team: str) -> CounterSnapshot:
+        """The version of the counters and the open holds."""
+        life, version, at, ids = await self._of_team(_SNAPSHOT, team)
+        open_holds = tuple(each.decode() for each in ids)
+        return CounterSnapshot(life=life.decode(), version=version.decode(), at=at, open_holds=open_holds)
+
+    async def rebuild(self, team: str, audit: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
+        """Set the counters to what the books say plus the open holds that they have not settled."""
+        sums = (*_sum_arguments(spent.day), *_sum_arguments(spent.month))
+        return bool(await self._of_team(_REBUILD, team, audit.life, audit.version, spent.at, *sums, *settled))
+
+    async def announce(self, teams: Collection[str]) -> Collection[str]:
+        """Make teams known to every replica; all that are."""
+        known = await self._scripts.run(_REGISTER_TEAMS, (TEAMS,), *teams)
+        return frozenset(team.decode() for team in known)
+
+    async def lead(self, owner: str, seconds: float) -> bool:
+        """Become, or stay, the one replica that does what one should do."""
+        return bool(await self._scripts.run(_ACQUIRE_LEADERSHIP, (LEADER,), owner, max(1, round(seconds * 1000))))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._scripts.close()
+
+    async def _of_team(self, script: Script, team: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
+        keys = (f"igw:{{{team}}}:state", f"igw:{{{team}}}:holds", f"igw:{{{team}}}:outbox")
+        return await self._scripts.run(script, keys, *arguments)
+
+
+def _limit_arguments(limits: Sequence[Limit]) -> Iterator[Argument]:
+    for limit in limits:
+        yield from (limit.scope, limit.measure.value, limit.most)
+
+
+def _hold_arguments(claim: HoldRequest) -> tuple[Argument, ...]:
+    booked = "\n".join(posted_scopes(claim.entry))
+    scopes = "\n".join(claim.scopes)
+    quotes = "\n".join(str(claim.quote_in(scope)) for scope in claim.scopes) if claim.quotes else ""
+    return (
+        claim.hold_id,
+        claim.quote,
+        claim.images,
+        scopes,
+        quotes,
+        claim.entry.cost,
+        booked,
+        encode_entry(claim.entry),
+    )
+
+
+def _sum_arguments(window: Mapping[str, int]) -> Iterator[Argument]:
+    yield len(window)
+    for scope, nanos in window.items():
+        yield from (scope, nanos)
+
+
+def _to_limit_status(limits: Sequence[Limit], numbers: Sequence[int], at: int) -> tuple[LimitStatus, ...]:
+    """`numbers` are in turn how much is used and the microseconds until a rate is whole again."""
+    return tuple(
+        LimitStatus(limit=limit, used=used, resets_in=_resets_in(limit, resets, at))
+        for limit, used, resets in zip(limits, numbers[::2], numbers[1::2], strict=True)
+    )
+
+
+def _resets_in(limit: Limit, resets: int, at: int) -> float:
+    return (window_end(limit.measure, at) - at if limit.measure in MONEY else resets) / SECOND
+
+
+def _limit_error(team: str, limits: Sequence[Limit], at: int, place: int, *numbers: int) -> LimitExceeded:
+    asked, used, resets, wait = numbers
+    limit = limits[place]
+    resets_in = _resets_in(limit, resets, at)
+    sure: float | None = wait / SECOND if wait >= 0 else None
+    if limit.measure in MONEY and asked <= limit.most:
+        sure = resets_in
+    return build_limit_error(team, LimitStatus(limit=limit, used=used, resets_in=resets_in, wait=sure), asked, at)

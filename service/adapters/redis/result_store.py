@@ -1,0 +1,166 @@
+"""Results in Redis or Valkey, a single server or a cluster: the cache of pictures that were paid for.
+
+Rule: it only ever spares a purchase. A server that refuses, hangs, is full or holds nonsense is a miss within 150 ms,
+and is then left alone for a second; nothing is raised. A result is one string, `igw:result:<team>:<name>`, with a time
+to live, so that a server that evicts such keys may; without a hash tag, so that the nodes of a cluster share a team's.
+Teams have no colon in their names; their results, and those of a model, are found by scanning.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from service.adapters.cooldown import Cooldown
+from service.adapters.dynamic_text import DynamicText
+from service.adapters.loop_aware_timeout import LoopAwareTimeout
+from service.adapters.redis.client import MAX_CONNECTIONS, TIMEOUT_SECONDS, UNREACHABLE
+from service.adapters.redis.connection_pool import Argument, RedisConnectionPool
+from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.result_codec import HEAD_BYTES, decode_result, encode_result, parse_model
+from service.usecases.ports.events import CacheFailed
+from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.result_store import Result, ResultStats
+
+MAX_BYTES = 16_000_000
+COOLDOWN_SECONDS = 1.0
+PAGE_SIZE = 200  # keys looked at in one round trip of a purge or a count
+PAGE_TIMEOUT_SECONDS = 1.0
+THREAD_BYTES = 4_000_000  # below, (un)packing holds the loop for up to 2 ms; a thread costs 0.1 to 0.3 more
+
+UNAVAILABLE = (*UNREACHABLE, RuntimeError)  # the last is what uvloop raises for a transport that was closed meanwhile
+
+_GLOB = re.compile(r"[*?\[\]\\]")
+
+
+class RedisResultStore:
+    """The port `Results`. A result of more than `most_bytes` is not kept, and not read.
+
+    `patience_seconds` is how long the server may take to answer; `now` is the clock of the pause after it did not, of
+    which `observe` is told.
+    """
+
+    def __init__(  # noqa: PLR0913 (what the settings say of it)
+        self,
+        url: DynamicText,
+        *,
+        most_bytes: int = MAX_BYTES,
+        patience_seconds: float = TIMEOUT_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+        observe: Observer = discard_event,
+        crowd: ConnectionQueue | None = None,
+    ) -> None:
+        self._line = RedisConnectionPool(url, patience_seconds, crowd)
+        self._client = self._line.client
+        self._packing = asyncio.Semaphore(MAX_CONNECTIONS)  # a parcel waits for nobody: it is as large as the picture
+        self._most = most_bytes
+        self._pause = Cooldown(COOLDOWN_SECONDS, now)
+        self._observe = observe
+
+    async def get(self, team: str, name: str) -> Result | None:
+        """The result, or None. One byte beyond the cap is asked for, so that what is larger shows."""
+        key = _key(team, name)
+        parcel = await self._ask("GETRANGE", key, 0, self._most)
+        if not isinstance(parcel, bytes) or len(parcel) > self._most:
+            return None
+        if len(parcel) < THREAD_BYTES:
+            return decode_result(parcel, key)
+        return await asyncio.to_thread(decode_result, parcel, key)
+
+    async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
+        """Keep a result."""
+        size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
+        if round(seconds * 1000) <= 0 or size > self._most:
+            return False
+        async with self._packing:
+            return not self._pause.is_on() and await self._put(_key(team, name), result, size, seconds)
+
+    async def _put(self, key: str, result: Result, size: int, seconds: float) -> bool:
+        parcel = (
+            encode_result(result, key) if size < THREAD_BYTES else await asyncio.to_thread(encode_result, result, key)
+        )
+        if parcel is None or len(parcel) > self._most:
+            return False
+        return bool(await self._try("SET", key, parcel, "PX", round(seconds * 1000)))
+
+    async def purge(self, team: str | None, model: str | None) -> int | None:
+        """Forget; how many. A server that goes away in between has forgotten some."""
+        gone = 0
+        try:
+            async for page in self._pages(team, model):
+                gone += sum(await self._each(page, "UNLINK"))
+        except UNAVAILABLE:
+            return None
+        return gone
+
+    async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
+        """Count. A scan may come by a key twice."""
+        sizes: dict[bytes, int] = {}
+        try:
+            async for page in self._pages(team, model):
+                lengths = await self._each(page, "STRLEN")
+                sizes |= {key: length for key, length in zip(page, lengths, strict=True) if isinstance(length, int)}
+        except UNAVAILABLE:
+            return None
+        return ResultStats(results=len(sizes), size=sum(sizes.values()))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._line.close()
+
+    async def _ask(self, *command: Argument) -> object:
+        """What the server says; None if it says nothing good, or is not asked because it said nothing just now."""
+        return None if self._pause.is_on() else await self._try(*command)
+
+    async def _try(self, *command: Argument) -> object:
+        try:
+            reply: object = await self._line.ask(*command)
+        except ResponseError:
+            reply = None
+        except UNAVAILABLE:
+            self._pause.begin()
+            self._observe(CacheFailed())
+            return None
+        self._pause.end()
+        return reply
+
+    async def _pages(self, team: str | None, model: str | None) -> AsyncIterator[list[bytes]]:
+        """The keys of a team's results, of a model's, of both or all, some at a time."""
+        of_team = "" if team is None else _GLOB.sub(r"\\\g<0>", team) + ":"
+        async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS):
+            await self._client.initialize()
+        keys = self._client.scan_iter(match=f"igw:result:{of_team}*", count=PAGE_SIZE)
+        while page := await self._page(keys):
+            if model is None:
+                yield page
+            else:
+                heads = await self._each(page, "GETRANGE", 0, HEAD_BYTES - 1)
+                yield [key for key, head in zip(page, heads, strict=True) if parse_model(head) == model]
+
+    async def _page(self, keys: AsyncIterator[bytes]) -> list[bytes]:
+        """The next keys; none at the end."""
+        page = []
+        async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS):
+            async for key in keys:
+                page.append(key)
+                if len(page) == PAGE_SIZE:
+                    break
+        return page
+
+    async def _each(self, keys: Sequence[bytes], command: str, *arguments: Argument) -> list[Any]:
+        """What the server says of every key; of one that is no string, the error."""
+        async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.execute_command(command, key, *arguments)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+                raise reply
+        return replies
+
+
+def _key(team: str, name: str) -> str:
+    return f"igw:result:{team}:{name}"

@@ -1,0 +1,269 @@
+"""Fetches pictures that callers link to, without letting them point the gateway at the inside of its network.
+
+Rule: a host name is resolved once for each hop, every address it has must be permitted (`domain/ip_policy.py`), and
+the checked address itself is dialled, with the certificate checked against the name; so a second, different DNS answer
+finds nobody who asks for it. Redirects are hops like the first. Neither proxies nor anything else of the environment
+is used, no connection is used twice (a kept one would carry another host's certificate), and nothing is logged.
+Whatever the network does is an `UnreachableLink` whose message tells nothing of what lies inside.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote, urljoin
+
+import aiohttp
+from yarl import URL
+
+from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
+from service.domain.image_spec import Reference
+from service.domain.ip_policy import Address, is_plain_name, is_refused, parse_literal, parse_networks
+from service.domain.sniff import ENOUGH, HEAD, MEDIA_TYPES, sniff, unsupported_type
+from service.usecases.images.uploads import Upload
+
+OK = 200
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+HTTPS_PORT = 443
+MAX_REDIRECTS = 3
+MAX_ADDRESSES = 4
+CONNECT_SECONDS = 5.0
+MAX_HEADER_BYTES = 65_536
+DOWNLOAD_FAILED_CODE = "failed_to_download_image"
+HEADERS = {
+    "accept": ", ".join(MEDIA_TYPES),
+    "accept-encoding": "identity",
+    "connection": "close",
+    "user-agent": "image-gateway",
+}
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+UNESCAPED_CHARACTERS = (
+    "%!$&'()*+,;=:@/?[]\\^|~"  # stays in a path or query: who signed a link may have signed its spelling
+)
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""From host name and port to IP addresses. Raises `OSError` or `ValueError` where there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchSettings:
+    """What may be fetched. `most_bytes` bounds one picture; `seconds` its whole fetch, redirects included.
+
+    `allow_networks` are networks of the operator's own that pictures may come from, such as 10.1.0.0/16. `ca_file`
+    holds certificates that are trusted besides the system's.
+    """
+
+    most_bytes: int = 50_000_000
+    seconds: float = 20.0
+    allow_networks: tuple[str, ...] = ()
+    allow_ports: tuple[int, ...] = (HTTPS_PORT,)
+    ca_file: str | None = None
+
+
+async def resolve_by_system(host: str, port: int) -> list[str]:
+    """The system's answer to what addresses a host has, best first."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceUrl:
+    """An https address. `text` is all of it as it was given.
+
+    `host` is a lower-case ASCII name or an IP address, `authority` is host and port as a header tells them, `target` is
+    path and query as they go over the wire.
+    """
+
+    text: str
+    host: str
+    port: int
+    authority: str
+    target: str
+
+    @staticmethod
+    def read(text: str) -> "ReferenceUrl":
+        """A link from its text. Raises `ValueError` for what is not https, has a user name, or cannot be read."""
+        try:
+            url = URL(text)
+            host, port, authority = url.raw_host, url.port, url.host_port_subcomponent
+        except IndexError:  # yarl 1.24, over brackets behind an @ and over hosts of no letters
+            raise ValueError(text) from None
+        named = url.raw_user is not None or url.raw_password is not None
+        if (
+            url.scheme != "https"
+            or not host
+            or port is None
+            or not authority
+            or named
+            or CONTROL_CHARACTERS.search(text)
+        ):
+            raise ValueError(text)
+        target = quote(URL(text, encoded=True).raw_path_qs, safe=UNESCAPED_CHARACTERS)
+        return ReferenceUrl(text=text, host=host, port=port, authority=authority, target=target)
+
+    def at(self, address: Address) -> URL:
+        """Where to ask for it, by address."""
+        place = f"[{address}]" if ":" in str(address) else str(address)
+        return URL(f"https://{place}:{self.port}{self.target}", encoded=True)
+
+
+class GuardedFetcher:
+    """A `ReferenceFetcher`. Build once: reading the system's certificates takes 0.2 s. It connects with its first link.
+
+    Raises:
+        ValueError: `allow_networks` holds something that is not a network; the message names it.
+        OSError: `ca_file` cannot be read.
+    """
+
+    def __init__(self, settings: FetchSettings, resolve: Resolve = resolve_by_system) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._allowed = parse_networks(settings.allow_networks)
+        self._trust = build_system_trust()
+        if settings.ca_file:
+            self._trust.load_verify_locations(settings.ca_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch(self, reference: Reference) -> Reference:
+        """The picture behind a link, on disk; its digest is that of its bytes, and the link is gone.
+
+        Raises:
+            UnreachableLink: the link may not be followed, or leads nowhere within `seconds`.
+            TooLarge: the picture has more than `most_bytes`.
+            UnreadableFile: what came is not a PNG, JPEG or WebP picture.
+        """
+        try:
+            async with asyncio.timeout(self._settings.seconds):
+                return await self._follow(reference)
+        except aiohttp.ClientError:
+            raise download_failed(reference.param, "its host did not answer, or not with valid https") from None
+        except TimeoutError:
+            raise download_failed(reference.param, f"it took longer than {self._settings.seconds:g} seconds") from None
+
+    async def _follow(self, reference: Reference) -> Reference:
+        link = self._check(reference.param, "", reference.link or "")
+        for _ in range(MAX_REDIRECTS + 1):
+            async with await self._open(reference.param, link) as response:
+                target = response.headers.get("location")
+                if target is None or response.status not in REDIRECTS:
+                    return await self._receive(reference.param, response)
+                link = self._check(reference.param, link.text, target)
+        raise download_failed(reference.param, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _check(self, param: str, start: str, text: str) -> ReferenceUrl:
+        """What a link means when it stands at `start`. Raises `UnreachableLink` unless its form is good."""
+        with suppress(ValueError):
+            link = ReferenceUrl.read(urljoin(start, text))
+            if link.port in self._settings.allow_ports:
+                return link
+        ports = " or ".join(map(str, self._settings.allow_ports))
+        wanted = f"{param} must lead to an https address without user name or password, on port {ports}."
+        raise UnreachableLink(wanted, param=param)
+
+    async def _open(self, param: str, link: ReferenceUrl) -> aiohttp.ClientResponse:
+        """The answer of the first of the host's addresses that can be connected to."""
+        *others, last = (await self._addresses(param, link))[:MAX_ADDRESSES]
+        for address in others:
+            with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                return await self._ask(link, address)
+        return await self._ask(link, last)
+
+    async def _addresses(self, param: str, link: ReferenceUrl) -> list[Address]:
+        """Where a host may be dialled. Unknown hosts and forbidden ones get the same answer: names inside stay secret.
+
+        Raises:
+            UnreachableLink: there is no such host, or one of its addresses is refused.
+        """
+        found = await self._lookup(link)
+        permitted = [address for address in found if address and not is_refused(address, self._allowed)]
+        if not found or len(permitted) < len(found):
+            text = (
+                f"{param} leads to a host that does not exist or may not be fetched from. Use the full name of a host "
+                "on the public internet, or of one that the gateway's operator allows."
+            )
+            raise UnreachableLink(text, param=param)
+        return permitted
+
+    async def _lookup(self, link: ReferenceUrl) -> list[Address | None]:
+        """All of a host's addresses; None stands for one that cannot be read."""
+        if address := parse_literal(link.host):
+            return [address]
+        if not is_plain_name(link.host):
+            return []
+        try:
+            texts = await self._resolve(link.host, link.port)
+        except (OSError, ValueError):
+            return []
+        return [parse_literal(text) for text in texts]
+
+    async def _ask(self, link: ReferenceUrl, address: Address) -> aiohttp.ClientResponse:
+        """Dial an address and ask it for what the link's own host would be asked for."""
+        return await self._client().get(
+            link.at(address),
+            headers={"host": link.authority, **HEADERS},
+            server_hostname=link.host,
+            allow_redirects=False,
+        )
+
+    def _client(self) -> aiohttp.ClientSession:
+        """What dials; the library makes it in a running loop only."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, force_close=True),
+                timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_field_size=MAX_HEADER_BYTES,
+            )
+        return self._session
+
+    async def _receive(self, param: str, response: aiohttp.ClientResponse) -> Reference:
+        """The picture in an answer. What it is shows in its first bytes, whatever its headers say."""
+        if response.status != OK:
+            raise download_failed(param, f"its host answered with status {response.status}")
+        intake = Upload(param, self._settings.most_bytes)
+        if (response.content_length or 0) > intake.most:
+            raise TooLarge(f"{param} is larger than {intake.most} bytes.", param=param)
+        head = b""
+        async for chunk in response.content.iter_any():
+            intake.write(chunk)
+            if len(head) < ENOUGH:
+                head += chunk[:HEAD]
+                if len(head) >= ENOUGH:
+                    sniff_media_type(param, head)
+        return replace(intake.done(), media_type=sniff_media_type(param, head))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session:
+            await self._session.close()
+
+
+def build_system_trust() -> ssl.SSLContext:
+    """The system's certificates where OpenSSL was built to find them: `SSL_CERT_FILE` is for the vendors."""
+    trust, built = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.get_default_verify_paths()
+    file = built.openssl_cafile if Path(built.openssl_cafile).is_file() else None
+    folder = built.openssl_capath if Path(built.openssl_capath).is_dir() else None
+    if file or folder:
+        trust.load_verify_locations(file, folder)
+    return trust
+
+
+def sniff_media_type(param: str, head: bytes) -> str:
+    """What a picture is by its first bytes. Raises `UnreadableFile` if it is not one that can be used."""
+    media_type = sniff(head)
+    if media_type is None:
+        text = f"{param} does not lead to a picture. Supported are PNG, JPEG and WebP, uncompressed by the host."
+        raise UnreadableFile(text, param=param, code="invalid_image")
+    if media_type not in MEDIA_TYPES:
+        raise unsupported_type(param, media_type)
+    return media_type
+
+
+def download_failed(param: str, reason: str) -> UnreachableLink:
+    """The refusal of a link that may be followed but did not bring a picture."""
+    return UnreachableLink(f"{param} could not be downloaded: {reason}.", param=param, code=DOWNLOAD_FAILED_CODE)

@@ -1,0 +1,234 @@
+"""The connections to the database that `DATABASE_URL` names: a SQLite file or a PostgreSQL server.
+
+Rule: one small pool, one transaction at a time per connection, and nobody waits for ever: whatever is wrong with the
+database is `LedgerUnavailable`. A pooled connection is tried before it is used, so a server that was restarted is found
+again by the next call. A caller that goes away interrupts nothing: its transaction is finished behind it. What our own
+SQL gets wrong (a rule of the schema, a word that is not known) is not hidden as an outage.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from errno import ENOENT
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from sqlalchemy import URL, Pool, Row, Select, Table, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from service.adapters.dynamic_text import DynamicText, current_text
+from service.adapters.sql.postgresql import Postgresql, UnreadableAddress
+from service.domain.errors import LedgerUnavailable
+
+T = TypeVar("T")
+Question = Select[*tuple[Any, ...]]
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+MAX_CONNECTIONS = 5
+CHECKOUT_SECONDS: Final = 5.0
+STATEMENT_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 5.0
+DEADLINE_SECONDS: Final = 15.0
+"""A PostgreSQL that neither answers nor hangs up, once a statement is on its way; it ends its own statements sooner."""
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+UNREADABLE = "DATABASE_URL cannot be read. Signs such as / and @ in a password have to be written as %2F and %40."
+
+
+class SchemaError(Exception):
+    """The database cannot be used as it is, or is not one that we know. Says so in one line, without a password."""
+
+
+def _ignore() -> None:
+    """Nobody has to know."""
+
+
+class Database:
+    """The pool. Nothing is opened before it is needed."""
+
+    def __init__(
+        self,
+        url: DynamicText,
+        *,
+        pool: type[Pool] | None = None,
+        patient: bool = False,
+        pooler_found: Callable[[], None] = _ignore,
+    ) -> None:
+        """Raises `SchemaError` for an address that is not understood. A `patient` one has no time limits.
+
+        `pooler_found` is called at most once, when a connection shows that a pooler is in between.
+        """
+        self.kind = parse_kind(current_text(url))
+        self.shown = describe_address(current_text(url))
+        self.insert = _insert_for(self.kind)
+        self._running: set[asyncio.Task[Any]] = set()
+        self._limited = self.kind == POSTGRESQL and not patient
+        self._server = Postgresql(url, _limits(patient=patient), pooler_found) if self.kind == POSTGRESQL else None
+        self._engine = _postgresql(self._server, pool) if self._server else _sqlite(current_text(url), pool)
+
+    async def rows(self, statement: Question) -> Rows:
+        """The answer to one question."""
+
+        async def ask(connection: AsyncConnection) -> Rows:
+            return (await connection.execute(statement)).all()
+
+        return await self.together(ask)
+
+    async def together(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        """All that is done by `work` is committed together, or not at all."""
+        task = asyncio.create_task(self._transaction(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Let what is running end, then close every connection."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._engine.dispose()
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            async with (
+                asyncio.timeout(CHECKOUT_SECONDS if self._limited else None) as deadline,
+                self._engine.begin() as connection,
+            ):
+                deadline.reschedule(loop.time() + DEADLINE_SECONDS if self._limited else None)
+                if self._server:
+                    await self._server.begin(connection)
+                return await work(connection)
+        except UnreadableAddress:
+            raise SchemaError(UNREADABLE) from None
+        except (DBAPIError, PoolTimeout, OSError) as error:  # the built-in TimeoutError is an OSError
+            if _is_own_mistake(error):
+                raise
+            raise LedgerUnavailable("The ledger of record does not answer.") from error
+
+
+def _is_own_mistake(error: Exception) -> bool:
+    """Is it about our statement rather than about the database? SQLite has one code for all such errors."""
+    if isinstance(error, IntegrityError | ProgrammingError | NotSupportedError):
+        return True
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+
+def open_database(url: DynamicText, pooler_found: Callable[[], None] = _ignore) -> Database:
+    """The database behind a `DATABASE_URL`. Nothing is opened yet."""
+    return Database(url, pooler_found=pooler_found)
+
+
+def parse_kind(url: str) -> str:
+    """`sqlite` or `postgresql`, by the scheme of an address."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme in {"postgres", POSTGRESQL}:
+        return POSTGRESQL
+    if scheme == SQLITE:
+        return SQLITE
+    raise SchemaError("DATABASE_URL has to begin with sqlite:/// or postgresql://.")
+
+
+def check_address(url: str) -> None:
+    """Raise `SchemaError` for an address that is not understood. Connects to nothing."""
+    describe_address(url)
+    if parse_kind(url) == POSTGRESQL:
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            raise SchemaError(UNREADABLE) from None
+
+
+def describe_address(url: str) -> str:
+    """What a message may say about an address: nothing that could be part of a password."""
+    if parse_kind(url) == SQLITE:
+        return f"SQLite file {parse_file(url)}"
+    try:
+        return f"PostgreSQL at {urlsplit(url).hostname or 'a local socket'}"
+    except ValueError:
+        raise SchemaError(UNREADABLE) from None
+
+
+def parse_file(url: str) -> Path:
+    """The file of `sqlite:///relative/path` or `sqlite:////absolute/path`."""
+    path = url.partition(":///")[2]
+    if not path or path == ":memory:":
+        raise SchemaError("DATABASE_URL has to name a file: sqlite:///path. What is kept in memory is lost.")
+    return Path(path)
+
+
+def _insert_for(kind: str) -> Callable[[Table], Any]:
+    """Both know `ON CONFLICT`, each by itself. Only the one that is used is imported."""
+    if kind == SQLITE:
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert
+
+
+def _sqlite(url: str, pool: type[Pool] | None) -> AsyncEngine:
+    """A file that has to be there: `migrate` makes it, and an accident does not make a second, empty one."""
+    where = URL.create(
+        "sqlite+aiosqlite", database=f"file:{quote(str(parse_file(url)))}", query={"mode": "rw", "uri": "true"}
+    )
+    options = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0, "pool_timeout": BUSY_SECONDS} if pool is None else {}
+    engine = create_async_engine(
+        where,
+        poolclass=pool,
+        hide_parameters=True,
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        connect_args={"timeout": BUSY_SECONDS},
+        **options,
+    )
+    event.listen(engine.sync_engine, "do_connect", partial(_require_file, parse_file(url)))
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _require_file(path: Path, *_: object) -> None:
+    """Opening would fail as well, but leave a thread behind that nobody waits for."""
+    if not path.is_file():
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (whatever the driver gives)
+    """FULL: what was committed is on the disk, also after a power cut; in WAL mode that is one sync per commit."""
+    cursor = connection.cursor()
+    for setting in ("synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _limits(*, patient: bool) -> dict[str, str]:
+    """Settings of PostgreSQL that every transaction has."""
+    return {
+        "jit": "off",  # compiling a sum takes longer than adding it up
+        "statement_timeout": "0" if patient else f"{STATEMENT_SECONDS * 1000:.0f}",
+        "idle_in_transaction_session_timeout": "0" if patient else f"{DEADLINE_SECONDS * 1000:.0f}",
+    }
+
+
+def _postgresql(server: Postgresql, pool: type[Pool] | None) -> AsyncEngine:
+    options = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0, "pool_pre_ping": True} if pool is None else {}
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=pool,
+        hide_parameters=True,
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        **options,
+    )
+    event.listen(engine.sync_engine, "do_connect", server.connect)
+    return engine
+
+
+def _dumps(tags: object) -> str:
+    """Names as themselves, not as escapes: SQLite compares them byte by byte."""
+    return msgspec.json.encode(tags).decode()

@@ -1,0 +1,123 @@
+"""The list of files that teams brought, in the database that holds the books.
+
+Rule: it only lists. Whether an id leads to a file is for the picture store to say. Times are microseconds since 1970.
+When the database does not answer, every verb raises `LedgerUnavailable`.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, not_, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.sql.database import Database
+from service.adapters.sql.schema import files as table
+from service.domain.limit_errors import SECOND
+from service.domain.stored_images import UploadedFile, parse_lifetime, parse_team_digest
+from service.usecases.ports.file_index import FileQuery
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CHUNK = 500
+
+
+class SqlFileIndex:
+    """The port `FileIndex`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = database.insert(table).on_conflict_do_nothing(index_elements=[table.c.id])
+
+    async def add(self, files: Sequence[UploadedFile]) -> None:
+        """List files. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
+        if not files:
+            return
+        rows = [_row(file) for file in sorted(files, key=lambda file: file.id)]
+
+        async def add(connection: AsyncConnection) -> None:
+            await connection.execute(self._insert, rows)
+
+        await self._database.together(add)
+
+    async def delete(self, ids: Collection[str]) -> None:
+        """List these files no longer."""
+        for chunk in _chunks(ids):
+            changed = update(table).where(table.c.id.in_(chunk)).values(deleted=1, filename="")
+
+            async def change(connection: AsyncConnection, changed: Any = changed) -> None:  # noqa: ANN401 (a statement)
+                await connection.execute(changed)
+
+            await self._database.together(change)
+
+    async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
+        """Files of a team, in order."""
+        place = tuple_(table.c.created_at, table.c.id)
+        mine = table.c.mark == query.mark
+        asked = select(table).where(mine, table.c.deleted == 0, _is_alive(query.now, query.keep_seconds))
+        order = (table.c.created_at, table.c.id)
+        asked = asked.order_by(*(column.desc() if query.descending else column for column in order)).limit(query.most)
+        if query.after is not None:
+            found = await self._database.rows(select(*order).where(mine, table.c.id == query.after))
+            if not found:
+                return None
+            last = tuple_(*found[0])
+            asked = asked.where(place < last if query.descending else place > last)
+        return [_to_file(row) for row in await self._database.rows(asked)]
+
+    async def unknown(self, ids: Collection[str]) -> Collection[str]:
+        """Those that were never added."""
+        known = set[str]()
+        for chunk in _chunks(ids):
+            known.update(row.id for row in await self._database.rows(select(table.c.id).where(table.c.id.in_(chunk))))
+        return set(ids) - known
+
+    async def listed(self, before: datetime) -> AsyncIterator[Sequence[str]]:
+        """The ids of what is listed, in their order."""
+        asked = select(table.c.id).where(table.c.deleted == 0, table.c.created_at < _micros(before))
+        asked = asked.order_by(table.c.id).limit(CHUNK)
+        found = [row.id for row in await self._database.rows(asked)]
+        while found:
+            yield found
+            found = [row.id for row in await self._database.rows(asked.where(table.c.id > found[-1]))]
+
+    async def expire(self, now: datetime, keep_seconds: float) -> None:
+        """Forget what is over."""
+        over = delete(table).where(not_(_is_alive(now, keep_seconds)))
+
+        async def forget(connection: AsyncConnection) -> None:
+            await connection.execute(over)
+
+        await self._database.together(forget)
+
+
+def _is_alive(now: datetime, keep_seconds: float) -> ColumnElement[bool]:
+    at, moment = table.c.created_at, _micros(now)
+    asked = or_(table.c.seconds.is_(None), at > moment - table.c.seconds * SECOND)
+    return and_(at > moment - round(keep_seconds * SECOND), asked)
+
+
+def _chunks(ids: Collection[str]) -> list[list[str]]:
+    listed = sorted(ids)
+    return [listed[start : start + CHUNK] for start in range(0, len(listed), CHUNK)]
+
+
+def _micros(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def _row(file: UploadedFile) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "mark": parse_team_digest(file.id),
+        "filename": file.filename,
+        "bytes": file.length,
+        "created_at": _micros(file.at),
+        "seconds": parse_lifetime(file.id),
+        "deleted": 0,
+    }
+
+
+def _to_file(row: Any) -> UploadedFile:  # noqa: ANN401 (a row of the table)
+    return UploadedFile(
+        id=row.id, filename=row.filename, length=row.bytes, at=EPOCH + timedelta(microseconds=row.created_at)
+    )

@@ -1,0 +1,145 @@
+"""Keys that were issued while running, and who did what: the admin's side of the books.
+
+Rule: a change and its audit record are one transaction. Keys are known by their digests; nothing here could be used to
+call the gateway. An allowance is one JSON value, with money in nano-USD; fields of a newer version are passed over.
+When the database does not answer, every verb raises `LedgerUnavailable`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Executable, Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.sql.database import Database
+from service.adapters.sql.schema import audit
+from service.adapters.sql.schema import keys as table
+from service.domain.errors import GatewayError, InvalidValue, KeyNotFound
+from service.domain.key_allowances import UNRESTRICTED, Allowance
+from service.domain.limits import MEASURES, Limits
+from service.usecases.ports.key_store import AuditRecord, IssuedKey
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMES = frozenset({"created_at", "expires_at", "revoked_at", "at"})
+
+
+class SqlKeyStore:
+    """Issued keys and the audit trail, in the database that holds the books."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, key: IssuedKey, record: AuditRecord) -> None:
+        """Keep a new key. Raises `InvalidValue` if its id is taken, or its digest."""
+        added = self._database.insert(table).values(_key_row(key)).on_conflict_do_nothing(index_elements=[table.c.id])
+        await self._recorded(added, record, InvalidValue(f"There is a key '{key.id}' already.", param="id"))
+
+    async def change(self, key: IssuedKey, record: AuditRecord) -> None:
+        """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
+        row = _key_row(key)
+        row["revoked_at"] = func.coalesce(table.c.revoked_at, row["revoked_at"])  # also against who read it before
+        changed = update(table).where(table.c.id == key.id).values(row)
+        await self._recorded(changed, record, _unknown(key.id))
+
+    async def note(self, record: AuditRecord) -> None:
+        """Write a record of its own."""
+
+        async def write(connection: AsyncConnection) -> None:
+            await connection.execute(insert(audit).values(_row(record)))
+
+        await self._database.together(write)
+
+    async def find(self, key_id: str) -> IssuedKey:
+        """One key. Raises `KeyNotFound`."""
+        found = await self._database.rows(select(table).where(table.c.id == key_id))
+        if not found:
+            raise _unknown(key_id)
+        return _key(found[0])
+
+    async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
+        """All keys or a team's, oldest first."""
+        statement = select(table).order_by(table.c.created_at, table.c.id)
+        if team is not None:
+            statement = statement.where(table.c.team == team)
+        return [_key(row) for row in await self._database.rows(statement)]
+
+    async def records(self, most: int) -> Sequence[AuditRecord]:
+        """The audit trail, newest first."""
+        columns = [column for column in audit.c if column is not audit.c.id]
+        found = await self._database.rows(select(*columns).order_by(audit.c.id.desc()).limit(most))
+        return [AuditRecord(**_values(row)) for row in found]
+
+    async def _recorded(self, change: Executable, record: AuditRecord, otherwise: GatewayError) -> None:
+        """Make a change of one key and write its record; raise instead if there is nothing that it changes."""
+
+        async def both(connection: AsyncConnection) -> None:
+            if (await connection.execute(change)).rowcount == 0:
+                raise otherwise
+            await connection.execute(insert(audit).values(_row(record)))
+
+        try:
+            await self._database.together(both)
+        except IntegrityError:
+            raise InvalidValue("This secret was issued already.", param="digest") from None
+
+
+def _unknown(key_id: str) -> KeyNotFound:
+    return KeyNotFound(f"There is no key '{key_id}'.")
+
+
+def _key_row(key: IssuedKey) -> dict[str, Any]:
+    return _row(key) | {"allowance": _to_json(key.allowance)}
+
+
+def _key(row: Row[*tuple[Any, ...]]) -> IssuedKey:
+    values = _values(row)
+    return IssuedKey(**values | {"allowance": _from_json(values["allowance"])})
+
+
+def _to_json(allowance: Allowance) -> dict[str, Any] | None:
+    if allowance == UNRESTRICTED:
+        return None
+    return {
+        "models": sorted(allowance.models),
+        "tiers": sorted(allowance.tiers),
+        "limits": _numbers(allowance.limits),
+        "limits_by_tier": {tier: _numbers(limits) for tier, limits in allowance.limits_by_tier.items()},
+    }
+
+
+def _numbers(limits: Limits) -> dict[str, int]:
+    return {name: number for name, number in asdict(limits).items() if number is not None}
+
+
+def _from_json(written: dict[str, Any] | None) -> Allowance:
+    if written is None:
+        return UNRESTRICTED
+    return Allowance(
+        models=frozenset(written["models"]),
+        tiers=frozenset(written["tiers"]),
+        limits=_limits(written["limits"]),
+        limits_by_tier={tier: _limits(numbers) for tier, numbers in written["limits_by_tier"].items()},
+    )
+
+
+def _limits(numbers: dict[str, int]) -> Limits:
+    return Limits(**{name: number for name, number in numbers.items() if name in MEASURES})
+
+
+def _row(value: IssuedKey | AuditRecord) -> dict[str, Any]:
+    """Times as microseconds since 1970."""
+    return {
+        name: (one - EPOCH) // timedelta(microseconds=1) if isinstance(one, datetime) else one
+        for name, one in asdict(value).items()
+    }
+
+
+def _values(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Microseconds since 1970 as times."""
+    return {
+        name: EPOCH + timedelta(microseconds=one) if name in TIMES and one is not None else one
+        for name, one in row._mapping.items()  # noqa: SLF001 (the documented name, underscored against clashes)
+    }

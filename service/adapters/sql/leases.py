@@ -1,0 +1,79 @@
+"""The lease on the ledger: one row, changed by one statement, by the clock of the database.
+
+Rule: the statement takes the lease or leaves it as it is, however many ask at once. When the database does not answer,
+every verb raises `LedgerUnavailable`.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Row, and_, case, delete, literal_column, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.sql.database import SQLITE, Database
+from service.adapters.sql.schema import leases as table
+from service.usecases.ports.leases import LeaseHolder
+
+LEASE_NAME = "counters"
+MICROSECONDS = 1_000_000
+CLOCKS = {
+    True: "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
+    False: "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+}
+"""Now in microseconds since 1970, in SQLite and in PostgreSQL."""
+
+
+class SqlLeases:
+    """The port `Leases` in a database that was brought up to date by `migrate`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._now: ColumnElement[int] = literal_column(CLOCKS[database.kind == SQLITE], BigInteger())
+
+    async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
+        """Take or renew it; who holds it now."""
+        values: dict[str, Any] = {
+            "place": holder.place,
+            "token": holder.token,
+            "name": holder.name,
+            "shared": int(holder.shared),
+            "leaving": int(holder.leaving),
+            "until": self._now + round(seconds * MICROSECONDS),
+        }
+        over = table.c.until < self._now
+        together = and_(table.c.shared == 1, values["shared"] == 1)
+        same = or_(table.c.token == holder.token, and_(together, ~over))
+        values["since"] = case((same, table.c.since), else_=self._now)
+        mine = or_(table.c.token == holder.token, table.c.place == holder.place, over, together)
+        taken = (
+            self._database.insert(table)
+            .values(lease=LEASE_NAME, **values | {"since": self._now})
+            .on_conflict_do_update(index_elements=[table.c.lease], set_=values, where=None if force else mine)
+        )
+
+        async def take(connection: AsyncConnection) -> Row[Any]:
+            await connection.execute(taken)
+            return (await connection.execute(select(table).where(table.c.lease == LEASE_NAME))).one()
+
+        return _holder(await self._database.together(take))
+
+    async def free(self, holder: LeaseHolder) -> None:
+        """Give it back. Replicas of a shared store leave it to each other, and to its time."""
+        if holder.shared:
+            return
+        mine = delete(table).where(table.c.lease == LEASE_NAME, table.c.token == holder.token)
+
+        async def free(connection: AsyncConnection) -> None:
+            await connection.execute(mine)
+
+        await self._database.together(free)
+
+
+def _holder(row: Row[Any]) -> LeaseHolder:
+    return LeaseHolder(
+        place=row.place,
+        token=row.token,
+        name=row.name,
+        shared=bool(row.shared),
+        leaving=bool(row.leaving),
+        since=row.since,
+    )

@@ -1,0 +1,126 @@
+"""The ledger of record in SQL.
+
+Rule: entries are only ever added, in one transaction for each call, and one that is there already is left as it is; so
+whoever is not sure that a write arrived writes it again. Reading never keeps a connection while the caller thinks.
+When the database does not answer, every verb raises `LedgerUnavailable`.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.sql.database import Database, Question
+from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE
+from service.adapters.sql.schema import entries as table
+from service.adapters.sql.usage_query import SUMS, usage_statement
+from service.domain.ledger import ENTRY_VERSION, Basis, Entry, EntryStatus, key_tier_scope
+from service.domain.limits import TEAM
+from service.usecases.ports.ledger import EntryFilter, Spent, UsageQuery, UsageRow
+
+MAX_LISTED = 500
+CHUNK = 500
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIELDS = tuple(field.name for field in fields(Entry))
+
+
+class SqlLedger:
+    """The books in a database that was brought up to date by `migrate`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = database.insert(table).on_conflict_do_nothing(index_elements=[table.c.hold_id])
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Add entries. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
+        if not entries:
+            return
+        rows = [_row(entry) for entry in sorted(entries, key=attrgetter("hold_id"))]
+
+        async def add(connection: AsyncConnection) -> None:
+            await connection.execute(self._insert, rows)
+
+        await self._database.together(add)
+
+    async def spent(self, team: str, at: int) -> Spent:
+        """Sums by scope, all from one statement and so from one moment."""
+        today = at // DAY_MICROSECONDS
+        by_day, by_month = Counter[str](), Counter[str]()
+        for day, key, model, tier, cost in await self._database.rows(_spent_statement(team, at)):
+            of_tier = (f"tier:{tier}", key_tier_scope(key, tier)) if tier else ()
+            for scope in (TEAM, f"key:{key}", f"model:{model}", *of_tier):
+                by_month[scope] += int(cost)
+                by_day[scope] += int(cost) if day == today else 0
+        return Spent(at=at, day=+by_day, month=by_month)
+
+    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+        """Those of the holds that have an entry."""
+        wanted, found = list(hold_ids), set[str]()
+        for start in range(0, len(wanted), MAX_LISTED):
+            listed = table.c.hold_id.in_(wanted[start : start + MAX_LISTED])
+            found.update(row.hold_id for row in await self._database.rows(select(table.c.hold_id).where(listed)))
+        return found
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        """Sums by group. Raises `InvalidValue` for a group that there is not."""
+        found = await self._database.rows(usage_statement(query, self._database.kind))
+        rows = [_usage_row(row, len(query.by)) for row in found if row.entries]
+        return sorted(rows, key=lambda row: [(value is not None, value or "") for value in row.group])
+
+    async def entries(self, span: EntryFilter) -> AsyncIterator[Entry]:
+        """Every entry of a span, by time and then hold id; each chunk is a transaction of its own."""
+        place = tuple_(table.c.held_at, table.c.hold_id)
+        statement = _entries_statement(span)
+        chunk = await self._database.rows(statement.where(table.c.held_at >= span.since))
+        while chunk:
+            for row in chunk:
+                yield _entry(row)
+            last = chunk[-1]
+            full = len(chunk) == CHUNK
+            chunk = await self._database.rows(statement.where(place > (last.held_at, last.hold_id))) if full else ()
+
+
+def _spent_statement(team: str, at: int) -> Question:
+    """By day and by what scopes are made of."""
+    c = table.c
+    since, until = _month_bounds(at)
+    groups = (c.day, c.key, c.model, c.resolved_tier)
+    where = (c.team == team, c.held_at >= since, c.held_at < until, c.cost != 0)
+    return select(*groups, func.sum(c.cost)).where(*where).group_by(*groups)
+
+
+def _month_bounds(at: int) -> tuple[int, int]:
+    """The first moment of the UTC month that contains `at`, and that of the next."""
+    first = (EPOCH + timedelta(microseconds=at)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    after = (first + timedelta(days=31)).replace(day=1)
+    return (first - EPOCH) // timedelta(microseconds=1), (after - EPOCH) // timedelta(microseconds=1)
+
+
+def _entries_statement(span: EntryFilter) -> Question:
+    columns = (SOURCE.label(name) if name == "cache" else table.c[name] for name in FIELDS)
+    statement = select(*columns).where(table.c.held_at < span.until)
+    if span.team is not None:
+        statement = statement.where(table.c.team == span.team)
+    return statement.order_by(table.c.held_at, table.c.hold_id).limit(CHUNK)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    row = {name: getattr(entry, name) for name in FIELDS}
+    words = {"basis": entry.basis.value, "status": entry.status.value, "tags": dict(entry.tags)}
+    return row | words | {"version": ENTRY_VERSION}
+
+
+def _entry(row: Row[*tuple[Any, ...]]) -> Entry:
+    known = dict(zip(FIELDS, row, strict=True))
+    return Entry(**known | {"basis": Basis(row.basis), "status": EntryStatus(row.status)})
+
+
+def _usage_row(row: Row[*tuple[Any, ...]], names: int) -> UsageRow:
+    """PostgreSQL adds whole numbers up to decimals."""
+    sums = {name: int(value) for name, value in zip(SUMS, row[names:], strict=True)}
+    return UsageRow(group=tuple(row[:names]), **sums)

@@ -1,0 +1,1 @@
+"""HTTP plumbing: middleware, request context, headers, bodies, errors."""

@@ -1,0 +1,59 @@
+"""Requests of pages in browsers (CORS), from the origins that the operator lists.
+
+Rule: a listed origin may send every header to `/v1` and read every header of the reply, errors included. A preflight
+needs no key, because a browser sends none with it. Credentials that a browser adds by itself are not allowed. Another
+origin gets the answer that it would get without this layer, so its browser hides the answer. `Vary` is on every reply,
+because a cache must not give the reply for one origin to another. The admin API is no page's.
+"""
+
+from collections.abc import Mapping
+
+from litestar.enums import HttpMethod, ScopeType
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
+
+from service.api.http.request_context import FAULT_KEY, request_context
+
+PREFIX = "/v1/"
+ANY_ORIGIN = "*"
+EXPOSE_ALL = {"access-control-expose-headers": "*"}
+VARY = {"vary": "origin"}
+PREFLIGHT: Mapping[str, str] = {
+    "access-control-allow-methods": "GET, HEAD, POST, DELETE",
+    "access-control-allow-headers": "authorization, *",  # the star does not cover authorization
+    "access-control-max-age": "600",
+}
+NO_CONTENT = 204
+
+
+class Cors:
+    """Wraps the application. `origins` may hold `*`, which is any."""
+
+    def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PREFIX):
+            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+            told = self._told(headers.get(b"origin"))
+            request_context(scope).headers |= told
+            if "access-control-allow-origin" in told and _is_preflight(scope, headers):
+                request_context(scope).headers |= PREFLIGHT
+                await send(HTTPResponseStartEvent(type="http.response.start", status=NO_CONTENT, headers=[]))
+                await send(HTTPResponseBodyEvent(type="http.response.body", body=b"", more_body=False))
+                return
+        await self._app(scope, receive, send)
+
+    def _told(self, origin: str | None) -> dict[str, str]:
+        """The headers of the reply, whatever it is."""
+        if ANY_ORIGIN in self._origins:
+            return {"access-control-allow-origin": ANY_ORIGIN, **EXPOSE_ALL}
+        if origin is None or origin not in self._origins:
+            return dict(VARY)
+        return {"access-control-allow-origin": origin, **EXPOSE_ALL, **VARY}
+
+
+def _is_preflight(scope: HTTPScope, headers: Mapping[bytes, str]) -> bool:
+    is_asked = scope["method"] == HttpMethod.OPTIONS and b"access-control-request-method" in headers
+    return is_asked and FAULT_KEY not in scope

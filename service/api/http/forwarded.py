@@ -1,0 +1,35 @@
+"""What trusted proxies say of a request: the caller's address, the scheme, and the path prefix that they took away.
+
+Rule: only peers that `FORWARDED_ALLOW_IPS` lists are believed. `X-ForwardedHeaders-Prefix` is used for addresses that
+are handed out, never to find a path. A prefix that is no plain path is ignored.
+"""
+
+import re
+
+from litestar.types import Scope
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable
+from uvicorn._types import Scope as UvicornScope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+PREFIX_KEY = "image_gateway_prefix"
+PREFIX_HEADER = b"x-forwarded-prefix"
+PLAIN_PATH = re.compile(rb"((?:/[A-Za-z0-9._~-]{1,100}){1,10})/?")
+
+
+class ForwardedHeaders(ProxyHeadersMiddleware):
+    """Wraps the gateway. The base class knows the peers that are trusted, and reads the two other fields."""
+
+    async def __call__(self, scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one connection."""
+        peer = scope.get("client")
+        if scope["type"] == "http" and isinstance(peer, tuple) and peer[0] in self.trusted_hosts:
+            said = next((value for name, value in scope["headers"] if name == PREFIX_HEADER), b"")
+            found = PLAIN_PATH.fullmatch(said.strip())
+            if found:
+                scope[PREFIX_KEY] = found[1].decode()  # type: ignore[literal-required]  # our own entry in the ASGI scope
+        await super().__call__(scope, receive, send)
+
+
+def path_prefix(scope: Scope) -> str:
+    """The prefix that a trusted proxy took away, or nothing."""
+    return str(scope.get(PREFIX_KEY, ""))

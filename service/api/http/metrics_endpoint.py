@@ -1,0 +1,45 @@
+"""GET and HEAD /metrics, outside of everything else.
+
+Rule: needs no key, is no request to be counted or logged, and is not in the API's description. Where metrics have a
+port of their own this is not there, and the path is a 404 like any other.
+"""
+
+from collections.abc import Callable
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
+
+from service.api.http.request_context import FAULT_KEY
+
+PATHS = frozenset({"/metrics", "/metrics/"})
+METHODS = frozenset({"GET", "HEAD"})
+
+RenderMetrics = Callable[[str], tuple[bytes, str]]
+"""The metrics for an `Accept` header, and their media type."""
+
+
+class MetricsEndpoint:
+    """Wraps the edge."""
+
+    def __init__(self, app: ASGIApp, tell: RenderMetrics) -> None:
+        self._app = app
+        self._tell = tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == ScopeType.HTTP and _is_scrape(scope):
+            await self._told(scope, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _told(self, scope: HTTPScope, send: Send) -> None:
+        accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
+        body, media_type = self._tell(accept)
+        headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send(HTTPResponseStartEvent(type="http.response.start", status=200, headers=headers))
+        written = b"" if scope["method"] == "HEAD" else body
+        await send(HTTPResponseBodyEvent(type="http.response.body", body=written, more_body=False))
+
+
+def _is_scrape(scope: HTTPScope) -> bool:
+    return scope["path"] in PATHS and scope["method"] in METHODS and FAULT_KEY not in scope

@@ -1,0 +1,175 @@
+"""Reads forms as they arrive: pictures go to disk, words stay small, the order of the parts does not matter.
+
+Rule: which parts are files is said by `FormParts` (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`);
+the fields of a struct are text, and may stand twice if they say the same. Any other part is `UnknownParameter` at its
+first line, whatever its size. A file without a name and without a byte is an input of a browser's form that was left
+empty, and counts as not given. A part's declared content type is ignored, because the SDKs send octet-stream; what a
+picture is, is seen later. Names are read as UTF-8, and as Latin-1 where they are none.
+"""
+
+import re
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from service.api.http.bodies import BodyLimits, read_chunks
+from service.api.http.request_context import Http
+from service.api.schemas.requests import (
+    MAX_ECHOED_CHARS,
+    Body,
+    EditForm,
+    FileForm,
+    bracket_names,
+    unknown_parameter_error,
+)
+from service.domain.errors import InvalidValue, MalformedBody, TooLarge, UnknownParameter
+from service.domain.image_spec import Reference
+from service.usecases.images.uploads import Spool, Upload
+
+MAX_TEXT_BYTES = 262_144
+MAX_PARTS = 64
+BYTE_ENCODING = "latin-1"  # in which every byte is a character
+INDEX_SUFFIX = re.compile(r"\[\d{0,2}\]\Z")
+LINE_ENDS = re.compile(r"[\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class FormParts:
+    """Which parts a form may have. Files: `images` may come several times, `single` once. Texts: the fields of `texts`.
+
+    Clients that write every file as a list put brackets behind its name.
+    """
+
+    images: frozenset[str]
+    single: frozenset[str]
+    texts: type[Body]
+
+    def file(self, name: str) -> str | None:
+        """The file that a part of this name is; None if it is none."""
+        plain = INDEX_SUFFIX.sub("", name)
+        return plain if plain in self.images | self.single else None
+
+    def has_text(self, name: str) -> bool:
+        """Is a part of this name a field, or inside one?"""
+        return bracket_names(name)[0] in self.texts.__struct_encode_fields__
+
+    def unknown(self, name: str, *, is_file: bool) -> UnknownParameter:
+        """The refusal of a part that has no place in the form."""
+        files = ", ".join(f"'{each}'" for each in sorted(self.images) + sorted(self.single))
+        return unknown_parameter_error(name, f" Files of this form are {files}." if is_file else "")
+
+
+EDIT_FORM = FormParts(images=frozenset({"image"}), single=frozenset({"mask", "markup"}), texts=EditForm)
+FILE_FORM = FormParts(images=frozenset(), single=frozenset({"file"}), texts=FileForm)
+
+
+@dataclass(slots=True)
+class Form:
+    """A form that has been received. `filenames` are what the caller called the single files."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    images: list[Reference] = field(default_factory=list)
+    single: dict[str, Reference] = field(default_factory=dict)
+    filenames: dict[str, str] = field(default_factory=dict)
+
+
+async def read_form(request: Http, limits: BodyLimits, parts: FormParts) -> Form:
+    """Receive a form.
+
+    Raises:
+        RequestError: it is malformed, too large, too slow, or has a part that has no place in it.
+    """
+    _, options = parse_options_header(request.headers.get("content-type", ""))
+    receiver = _FormBuilder(parts, limits.most_picture_bytes)
+    try:
+        with PushMultipartParser(
+            options.get("boundary", ""), header_charset=BYTE_ENCODING, max_segment_count=MAX_PARTS
+        ) as parser:
+            async with aclosing(read_chunks(request, limits.most_form_bytes, limits.pace)) as body:
+                async for chunk in body:
+                    for event in parser.parse(chunk):
+                        receiver.take(event)
+    except MultipartError as broken:
+        raise MalformedBody(f"The form cannot be read: {broken.args[0]}.", code="invalid_form") from None
+    return receiver.form
+
+
+class _FormBuilder:
+    """Turns the parser's events into a form. Events: a segment begins, bytes arrive, None ends the segment."""
+
+    def __init__(self, parts: FormParts, most_picture_bytes: int) -> None:
+        self.form = Form()
+        self._parts = parts
+        self._most = most_picture_bytes
+        self._name = ""
+        self._filename = ""
+        self._spool: Spool | None = None
+        self._intake: Upload | None = None
+        self._text = bytearray()
+
+    def take(self, event: MultipartSegment | bytearray | None) -> None:
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            self._end()
+        elif self._intake:
+            self._intake.write(event)
+        else:
+            self._add_text(event)
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        if any(LINE_ENDS.search(value) for _, value in segment.headerlist):  # found or not, as the body was cut up
+            raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
+        name, filename = decode_name(segment.name), segment.filename
+        file = self._parts.file(name)
+        self._name = file or name
+        self._text.clear()
+        self._intake = None
+        if file is None:
+            if not self._parts.has_text(name):
+                raise self._parts.unknown(name, is_file=filename is not None)
+            return
+        if filename is None:
+            raise InvalidValue(f"'{name}' must be a file, and its part has no filename.", param=file)
+        is_image = file in self._parts.images
+        self._filename = decode_name(filename)
+        label = f"{file}[{len(self.form.images)}]" if is_image else file
+        self._spool = self._spool or Spool()
+        self._intake = Upload(label, self._most, self._spool)
+
+    def _add_text(self, chunk: bytes | bytearray) -> None:
+        self._text += chunk
+        if len(self._text) > MAX_TEXT_BYTES:
+            name = self._name[:MAX_ECHOED_CHARS]
+            raise TooLarge(f"'{name}' is larger than {MAX_TEXT_BYTES} bytes.", param=name)
+
+    def _end(self) -> None:
+        if self._intake is None:
+            self._end_text()
+        elif not (self._intake.length or self._filename):
+            pass  # an input that was left empty
+        elif self._name in self.form.single:
+            raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
+        elif self._name in self._parts.single:
+            self.form.filenames[self._name] = self._filename
+            self.form.single[self._name] = self._intake.done()
+        else:
+            self.form.images.append(self._intake.done())
+
+    def _end_text(self) -> None:
+        name = self._name[:MAX_ECHOED_CHARS]
+        try:
+            text = self._text.decode()
+        except UnicodeDecodeError:
+            raise MalformedBody(f"'{name}' is not UTF-8 text.", param=name, code="invalid_form") from None
+        if self.form.texts.setdefault(self._name, text) != text:
+            raise InvalidValue(f"'{name}' was given twice, with different values.", param=name)
+
+
+def decode_name(text: str) -> str:
+    """The name of a part or file, of which the parser knows the bytes; more than bytes where it was spelled out."""
+    try:
+        return text.encode(BYTE_ENCODING).decode()
+    except UnicodeError:
+        return text

@@ -1,0 +1,57 @@
+"""How limits are told over HTTP: headers on every reply that got as far as the limits, and the body of a refusal.
+
+Rule: of several limits on the same measure, the one with the least left is told. Names and forms are those of the
+RateLimit header draft (draft-ietf-httpapi-ratelimit-headers) and of OpenAI's `x-ratelimit-*`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+from service.domain.errors import LimitExceeded
+from service.domain.limits import MONEY, LimitStatus, Measure
+from service.domain.pricing import NANO
+
+WINDOW_SECONDS = 60
+MEASURE_NAMES: Mapping[Measure, str] = {Measure.REQUESTS: "requests", Measure.IMAGES: "images"}
+
+
+def rate_limit_headers(standings: Iterable[LimitStatus]) -> dict[str, str]:
+    """The headers for what is limited by the minute."""
+    told: dict[str, LimitStatus] = {}
+    for standing in sorted(standings, key=lambda each: each.remaining, reverse=True):
+        if standing.limit.measure in MEASURE_NAMES:
+            told[MEASURE_NAMES[standing.limit.measure]] = standing
+    if not told:
+        return {}
+    return {
+        "ratelimit-policy": ", ".join(
+            f'"{name}";q={told[name].limit.most};w={WINDOW_SECONDS}' for name in sorted(told)
+        ),
+        "ratelimit": ", ".join(
+            f'"{name}";r={told[name].remaining};t={ceil(told[name].resets_in)}' for name in sorted(told)
+        ),
+        **{f"x-ratelimit-limit-{name}": str(standing.limit.most) for name, standing in told.items()},
+        **{f"x-ratelimit-remaining-{name}": str(standing.remaining) for name, standing in told.items()},
+        **{f"x-ratelimit-reset-{name}": f"{ceil(standing.resets_in)}s" for name, standing in told.items()},
+    }
+
+
+def to_amount(standing: LimitStatus, nano_or_count: int) -> float | int:
+    """A number of a limit as callers read it: US dollars, or a count."""
+    return nano_or_count / NANO if standing.limit.measure in MONEY else nano_or_count
+
+
+def limit_name(standing: LimitStatus) -> str:
+    """Which limit it is, such as `team usd_per_day` or `tier:high concurrent_images`."""
+    return f"{standing.limit.scope} {standing.limit.measure.value}"
+
+
+def reset_time(standing: LimitStatus, now: datetime) -> str:
+    """When all of it is there again."""
+    return (now + timedelta(seconds=ceil(standing.resets_in))).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def is_budget(error: LimitExceeded) -> bool:
+    """Is it the budget that is used up, so that no retry helps?"""
+    return error.standing.limit.measure in MONEY

@@ -1,0 +1,140 @@
+"""The parts of the OpenAPI document that handlers cannot tell by themselves: bodies read by hand, and errors.
+
+Rule: what is documented is made from the same structs that decode and encode. Bodies are named, and stand among the
+components once; `build.py` puts them there.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Parameter, Reference, RequestBody, Schema
+
+from service.api.http.errors import ErrorReply
+from service.api.openapi.texts import ERROR_TEXTS, IMAGE_FILE_REQUEST_HEADERS, REQUEST_HEADERS
+from service.api.schemas.images_reply import ImagesReply
+from service.api.schemas.requests import EditBody, EditForm, FileForm, GenerateBody
+
+COMPONENTS = "#/components/schemas/"
+
+
+def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """The documented errors of a handler."""
+    return {
+        status: ResponseSpec(ErrorReply, generate_examples=False, description=ERROR_TEXTS[status].meaning)
+        for status in statuses
+    }
+
+
+def image_error_responses() -> dict[int, ResponseSpec]:
+    """The documented errors of the image endpoints."""
+    return error_responses(400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503, 504, 508)
+
+
+def request_header_parameters() -> list[Parameter | Reference]:
+    """The documented headers of the image endpoints."""
+    return _header_parameters(REQUEST_HEADERS)
+
+
+def image_file_header_parameters() -> list[Parameter | Reference]:
+    """The documented headers of the endpoints that give a picture's bytes."""
+    return _header_parameters(IMAGE_FILE_REQUEST_HEADERS)
+
+
+def _header_parameters(table: Mapping[str, tuple[str, Mapping[str, object]]]) -> list[Parameter | Reference]:
+    return [
+        Parameter(name=name, param_in="header", description=description, schema=cast("Schema", schema))
+        for name, (description, schema) in table.items()
+    ]
+
+
+def image_responses() -> dict[int, ResponseSpec]:
+    """The documented success of the image endpoints."""
+    return {200: ResponseSpec(ImagesReply, generate_examples=False, description="The pictures.")}
+
+
+FILE = {"type": "string", "format": "binary"}
+FILES = {"type": "array", "items": FILE, "minItems": 1, "maxItems": 16}
+FORM_PARTS = {
+    "image": FILE | {"description": "A PNG, JPEG or WebP file. Several: repeat `image[]`."},
+    "image[]": FILES | {"description": "One to sixteen PNG, JPEG or WebP files."},
+    "mask": FILE | {"description": "A PNG with alpha as large as the first picture; transparent is redrawn."},
+    "markup": FILE | {"description": "A transparent PNG drawn over the first picture; not with mask."},
+}
+ANY_IMAGE, PNG = {"contentType": "image/png, image/jpeg, image/webp"}, {"contentType": "image/png"}
+BRACKET_EXAMPLE = {"svg": {"model": "svg[model]", "reasoning": {"effort": "svg[reasoning][effort]"}}}
+"""Fields of a form that are objects in JSON: nesting is in brackets."""
+
+
+def generate_request_body() -> RequestBody:
+    """The body of generations."""
+    return json_request_body(GenerateBody)
+
+
+def json_request_body(kind: type[msgspec.Struct]) -> RequestBody:
+    """A body that is one struct."""
+    return RequestBody(required=True, content={"application/json": _media(kind)})
+
+
+def edit_request_bodies() -> RequestBody:
+    """The two bodies of edits."""
+    encoding = {"image": ANY_IMAGE, "image[]": ANY_IMAGE, "mask": PNG, "markup": PNG}
+    return RequestBody(
+        required=True,
+        content={"multipart/form-data": _media(EditForm, encoding), "application/json": _media(EditBody)},
+    )
+
+
+def upload_request_body() -> RequestBody:
+    """The body of an upload."""
+    return RequestBody(required=True, content={"multipart/form-data": _media(FileForm, {"file": ANY_IMAGE})})
+
+
+def _media(kind: type[msgspec.Struct], encoding: Mapping[str, Any] | None = None) -> OpenAPIMediaType:
+    schema = {"$ref": COMPONENTS + kind.__name__}
+    return OpenAPIMediaType(schema=cast("Schema", schema), encoding=dict(encoding) if encoding else None)
+
+
+def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
+    """The named schemas of bodies, and of what is in them."""
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=COMPONENTS + "{name}")
+    found: dict[str, Any] = schemas
+    for name in ("EditForm", "FileForm"):
+        found[name]["properties"] = {
+            field: _without_null(schema) for field, schema in found[name]["properties"].items()
+        }
+    edit, file = found["EditForm"], found["FileForm"]
+    options = found["Reasoning"]["properties"]["effort"]
+    after = found["ExpiresAfter"]["properties"]
+    del edit["properties"]["svg"], file["properties"]["expires_after"]
+    edit["properties"] |= {
+        "svg[model]": {"type": "string"},
+        "svg[reasoning][effort]": _without_null(options),
+    } | FORM_PARTS
+    edit["oneOf"] = [{"required": ["image"]}, {"required": ["image[]"]}]
+    file["properties"] |= {f"expires_after[{name}]": schema for name, schema in after.items()}
+    file["dependentRequired"] = {
+        "expires_after[anchor]": ["expires_after[seconds]"],
+        "expires_after[seconds]": ["expires_after[anchor]"],
+    }
+    file["properties"]["file"] = FILE | {"description": "A PNG, JPEG or WebP file."}
+    file["required"] = [*file["required"], "file"]
+    found["ChangeBody"]["minProperties"] = 1
+    return found
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A form cannot say null."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return schema
+    rest = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+    stated: dict[str, Any] = choices[0]
+    return rest | stated
+
+
+IMAGE_FILE_RESPONSES = {
+    206: ResponseSpec(bytes, generate_examples=False, description="The part that `Range` asked for.", media_type="*/*"),
+    304: ResponseSpec(None, generate_examples=False, description="The copy that `If-None-Match` names is good."),
+}

@@ -1,0 +1,99 @@
+"""/docs: the API for people, as one page that needs nothing from elsewhere.
+
+Rule: written once for an application and kept, because writing it takes a tenth of a second and nobody needs a key to
+ask for it. Its header forbids browsers to load or send anything, so that what the page holds is all there is to it.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from service.api.openapi.examples import FIRST_ERROR, ExampleRequest, Exchange, load_exchanges
+
+ROOT = "https://YOUR_GATEWAY"
+KEY_PLACEHOLDERS = {"admin": "ADMIN_KEY"}
+LINE_CONTINUATION = " \\\n  "
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class CurlExample(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as curl sends it, and its reply."""
+
+    summary: str
+    curl: str
+    status: int
+    reply: str
+
+
+def render_page(api: Mapping[str, Any], up: str = "") -> str:
+    """The page for a document. `up` leads from the page to the folder that the document is in."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape  # noqa: PLC0415 (2 MB that few replicas need)
+
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "pages"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("docs.html").render(api=api, up=up, root=ROOT, pairs=curl_examples(api))
+
+
+def curl_examples(api: Mapping[str, Any]) -> dict[str, list[CurlExample]]:
+    """Operation → its examples. Refusals stand with the errors."""
+    found: dict[str, list[CurlExample]] = {}
+    for path, methods in api["paths"].items():
+        for method, operation in methods.items():
+            name = operation["operationId"]
+            told = [each for each in load_exchanges() if each.operation == name and each.reply.status < FIRST_ERROR]
+            found[name] = [_curl_example(each, method.upper(), path) for each in told]
+    return found
+
+
+def _curl_example(exchange: Exchange, method: str, path: str) -> CurlExample:
+    reply = exchange.reply
+    head = "".join(f"{name}: {value}\n" for name, value in reply.headers.items())
+    body = reply.body if isinstance(reply.body, str) else json.dumps(reply.body, indent=2, ensure_ascii=False)
+    said = body if reply.body is not None else f"(the bytes, {reply.media_type})"
+    return CurlExample(
+        summary=exchange.summary,
+        curl=to_curl(exchange.request, method, path),
+        status=reply.status,
+        reply=f"{head}\n{said}" if head else said,
+    )
+
+
+def to_curl(sent: ExampleRequest, method: str, path: str) -> str:
+    """A request as a command."""
+    for name, value in sent.path.items():
+        path = path.replace(f"{{{name}}}", value)
+    address = f"{ROOT}{path}" + (f"?{urlencode(sent.query)}" if sent.query else "")
+    has_body = sent.media_type is not None
+    words = [f"curl {shlex.quote(address)}"]
+    words += [f"-X {method}"] if method not in ({"POST"} if has_body else {"GET"}) else []
+    words += (
+        [f'-H "Authorization: Bearer {KEY_PLACEHOLDERS.get(sent.caller, "YOUR_KEY")}"']
+        if sent.caller != "nobody"
+        else []
+    )
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in sent.headers.items()]
+    return LINE_CONTINUATION.join(words + _curl_body(sent))
+
+
+def _curl_body(sent: ExampleRequest) -> list[str]:
+    if sent.media_type == "application/json":
+        return ['-H "Content-Type: application/json"', f"-d {shlex.quote(json.dumps(sent.body, ensure_ascii=False))}"]
+    fields = sent.body if sent.media_type else {}
+    listed = [
+        (name, item) for name, value in fields.items() for item in (value if isinstance(value, list) else [value])
+    ]
+    return [f"-F {shlex.quote(f'{name}={value}')}" for name, value in listed]

@@ -1,0 +1,109 @@
+"""Examples: requests and what a gateway answered to them, put into the document.
+
+Rule: `examples.json` is a story of exchanges in order; a test sends every request to a running gateway as it stands
+there and compares the reply, so no example is made up. A request and its reply have the same name; one that is refused
+stands in words beside the refusal, since it is no example of what to send. `@otter.png` in a form stands for the file's
+content, as it does for curl's `-F`. What differs each time is written as `tools/openapi/steady.py` says: ids are
+counted, moments are one moment, and base64 is cut short.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.api.openapi.texts import ERROR_TEXTS
+
+Node = dict[str, Any]
+
+FIRST_ERROR = 400
+FILE = Path(__file__).parent / "examples.json"
+
+
+class ExampleRequest(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, forbid_unknown_fields=True):
+    """A request. `caller` says whose key it carries; with a media type there is a body, which may be raw text."""
+
+    caller: str = "team"
+    path: Mapping[str, str] = {}
+    query: Mapping[str, str | int] = {}
+    headers: Mapping[str, str] = {}
+    media_type: str | None = None
+    body: Any = None
+
+
+class ExampleReply(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, forbid_unknown_fields=True):
+    """A reply. Bytes that are no text are left out."""
+
+    status: int
+    media_type: str | None = None
+    headers: Mapping[str, str] = {}
+    body: Any = None
+
+
+class Exchange(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, forbid_unknown_fields=True):
+    """One request and its reply. `held`: the reply is read to its end only after the next exchange."""
+
+    operation: str
+    name: str
+    summary: str
+    request: ExampleRequest
+    reply: ExampleReply
+    held: bool = False
+
+
+@cache
+def load_exchanges() -> tuple[Exchange, ...]:
+    """The story, in order."""
+    return msgspec.json.decode(FILE.read_bytes(), type=tuple[Exchange, ...])
+
+
+def add_examples(operations: Mapping[str, Node], components: Node) -> None:
+    """Put the exchanges of these operations into the document."""
+    for exchange in load_exchanges():
+        if exchange.operation in operations:
+            if exchange.reply.status < FIRST_ERROR:
+                _add_request(operations[exchange.operation], exchange)
+            _add_reply(operations[exchange.operation], components, exchange)
+
+
+def _add_request(operation: Node, exchange: Exchange) -> None:
+    sent = exchange.request
+    given: dict[tuple[str, str], str | int] = {("path", name): value for name, value in sent.path.items()}
+    given |= {("query", name): value for name, value in sent.query.items()}
+    given |= {("header", name.lower()): value for name, value in sent.headers.items()}
+    for parameter in operation.get("parameters", ()):
+        place = (parameter["in"], parameter["name"].lower() if parameter["in"] == "header" else parameter["name"])
+        if place in given:
+            parameter.setdefault("examples", {})[exchange.name] = {"value": given[place]}
+    if sent.media_type:
+        _put(operation["requestBody"]["content"][sent.media_type], exchange, sent.body)
+
+
+def _add_reply(operation: Node, components: Node, exchange: Exchange) -> None:
+    got = exchange.reply
+    if got.body is None or got.media_type is None:
+        return
+    response = operation["responses"][str(got.status)]
+    if "$ref" in response:
+        response = components["responses"][ERROR_TEXTS[got.status].name]
+    _put(response["content"][got.media_type], exchange, got.body)
+    if got.status >= FIRST_ERROR:
+        response["content"][got.media_type]["examples"][exchange.name]["description"] = _describe_request(exchange)
+
+
+def _put(media: Node, exchange: Exchange, value: object) -> None:
+    media.setdefault("examples", {})[exchange.name] = {"summary": exchange.summary, "value": value}
+
+
+def _describe_request(exchange: Exchange) -> str:
+    """A request that is refused, in words: it is no example of what to send."""
+    sent = exchange.request
+    named = {"path": sent.path, "query": sent.query, "headers": sent.headers, "body": sent.body}
+    words = [f"{place} `{_to_text(what)}`" for place, what in named.items() if what]
+    return f"To `{exchange.operation}`{': ' if words else ''}{', '.join(words)}"
+
+
+def _to_text(what: object) -> str:
+    return what if isinstance(what, str) else msgspec.json.encode(what).decode()

@@ -1,0 +1,297 @@
+"""/admin/v1/keys and /admin/v1/audit: keys that are issued while running, and who did what.
+
+Rule: one admin key opens these paths and no other, and no other key opens them; where none is configured, nothing is
+here. It is compared by digest, in constant time. A secret is in the one reply that makes it. What is changed here
+counts on every replica within seconds.
+"""
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from litestar import delete, get, patch, post
+from litestar.datastructures import CacheControlHeader
+from litestar.exceptions import NotFoundException
+from litestar.openapi.spec import Operation
+from litestar.params import PathParameter, QueryParameter
+from msgspec import UNSET
+
+from service.api.http.bodies import read_body
+from service.api.http.dependencies import Dependencies, dependencies
+from service.api.http.query_params import TeamFilter, check_query_params
+from service.api.http.request_context import Connection, Http, request_context
+from service.api.openapi.components import error_responses, json_request_body
+from service.api.schemas.admin import (
+    ChangeBody,
+    IssueBody,
+    KeyReply,
+    KeysReply,
+    LimitsBody,
+    LimitsReply,
+    RecordReply,
+    RecordsReply,
+    RotateBody,
+    RotatedReply,
+    SecretReply,
+)
+from service.api.schemas.requests import Body, decode_json
+from service.domain.errors import InvalidValue, NotAuthenticated
+from service.domain.key_allowances import Allowance, parse_limits
+from service.domain.limits import MEASURES, MONEY, Limits
+from service.domain.pricing import NANO
+from service.domain.team_access import key_digest
+from service.domain.time_ranges import parse_moment
+from service.usecases.admin.issue_keys import DAY, KeyChanges, NewKey
+from service.usecases.ports.key_store import Actor, AuditRecord, IssuedKey
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES = 65_536
+MAX_RECORDS = 1000
+LIMIT_PATTERN = re.compile(r"[0-9]{1,4}")
+NEVER_STORED = CacheControlHeader(no_store=True)
+
+KeyId = Annotated[str, PathParameter(description="The id of an issued key.")]
+
+
+def documented_body(kind: type[Body]) -> type[Operation]:
+    """Documents a body that is read by hand."""
+
+    @dataclass
+    class Documented(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = json_request_body(kind)
+
+    return Documented
+
+
+def require_admin_key(connection: Connection) -> None:
+    """Lets into the admin paths who has the admin key. Raises `NotAuthenticated`, or says that nothing is here."""
+    expected = dependencies(connection).admin
+    if expected is None:
+        raise NotFoundException
+    scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(key_digest(secret.strip()), expected()):
+        raise NotAuthenticated("This path needs the admin key.", code="invalid_api_key")
+    request_context(connection.scope).note(actor="admin")
+
+
+def admin_actor(request: Http) -> Actor:
+    """Who asks."""
+    return Actor(name="admin", request_id=request_context(request.scope).request_id)
+
+
+@post(
+    "/keys",
+    operation_id="issueKey",
+    operation_class=documented_body(IssueBody),
+    summary="Issue a key",
+    cache_control=NEVER_STORED,
+    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
+    response_description="The key, with its secret.",
+)
+async def issue_key(request: Http) -> SecretReply:
+    """A new key for a team. The secret is shown this once."""
+    check_query_params(request)
+    desk, body = dependencies(request), await _read_body(request, IssueBody)
+    allowance = Allowance(
+        models=frozenset(body.models or ()),
+        tiers=frozenset(body.tiers or ()),
+        limits=_to_limits(body.limits, "limits"),
+        limits_by_tier=_to_limits_by_tier(body.limits_by_tier),
+    )
+    new = await desk.issue.issue(
+        admin_actor(request), body.team, body.note or "", _parse_expiry(body.expires_at), allowance
+    )
+    return _secret_reply(desk, new)
+
+
+@get(
+    "/keys",
+    operation_id="listKeys",
+    summary="List issued keys",
+    responses=error_responses(400, 401, 404, 500, 503),
+    response_description="The keys.",
+)
+async def list_keys(request: Http, team: TeamFilter = None) -> KeysReply:
+    """Every key that was ever issued, those that have ended included."""
+    check_query_params(request, "team")
+    desk = dependencies(request)
+    return KeysReply(object="list", data=[key_reply(desk, key) for key in await desk.issue.list(team)])
+
+
+@get(
+    "/keys/{key_id:str}",
+    operation_id="retrieveKey",
+    summary="Describe one issued key",
+    responses=error_responses(400, 401, 404, 500, 503),
+    response_description="The key.",
+)
+async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
+    """One key."""
+    check_query_params(request)
+    desk = dependencies(request)
+    return key_reply(desk, await desk.issue.find(key_id))
+
+
+@patch(
+    "/keys/{key_id:str}",
+    operation_id="changeKey",
+    operation_class=documented_body(ChangeBody),
+    summary="Change a key",
+    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
+    response_description="The key.",
+)
+async def change_key(request: Http, key_id: KeyId) -> KeyReply:
+    """Let a key that is active end at another time, or be allowed something else."""
+    check_query_params(request)
+    desk, body = dependencies(request), await _read_body(request, ChangeBody)
+    return key_reply(desk, await desk.issue.change(admin_actor(request), key_id, _to_changes(body)))
+
+
+@delete(
+    "/keys/{key_id:str}",
+    operation_id="revokeKey",
+    summary="Revoke a key",
+    status_code=200,
+    responses=error_responses(400, 401, 404, 500, 503),
+    response_description="The key.",
+)
+async def revoke_key(request: Http, key_id: KeyId) -> KeyReply:
+    """End a key, for good."""
+    check_query_params(request)
+    desk = dependencies(request)
+    return key_reply(desk, await desk.issue.revoke(admin_actor(request), key_id))
+
+
+@post(
+    "/keys/{key_id:str}/rotate",
+    operation_id="rotateKey",
+    operation_class=documented_body(RotateBody),
+    summary="Replace a key",
+    cache_control=NEVER_STORED,
+    responses=error_responses(400, 401, 404, 408, 413, 500, 503),
+    response_description="The new key with its secret, and the old one.",
+)
+async def rotate_key(request: Http, key_id: KeyId) -> RotatedReply:
+    """A new key for the same team; the old one ends after the overlap."""
+    check_query_params(request)
+    desk, body = dependencies(request), await _read_body(request, RotateBody)
+    ending = _parse_expiry(body.expires_at)
+    overlap = DAY if body.overlap_seconds is None else body.overlap_seconds
+    new, old = await desk.issue.rotate(admin_actor(request), key_id, overlap, ending)
+    return RotatedReply(new=_secret_reply(desk, new), old=key_reply(desk, old))
+
+
+@get(
+    "/audit",
+    operation_id="listAuditRecords",
+    summary="Say who did what",
+    responses=error_responses(400, 401, 404, 500, 503),
+    response_description="The records.",
+)
+async def list_records(
+    request: Http,
+    limit: Annotated[str, QueryParameter(description=f"How many at most, 1 to {MAX_RECORDS}.")] = "100",
+) -> RecordsReply:
+    """What was changed through this API and the command line, newest first."""
+    check_query_params(request, "limit")
+    if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_RECORDS):
+        raise InvalidValue(f"limit is a number from 1 to {MAX_RECORDS}.", param="limit")
+    records = await dependencies(request).key_store.records(int(limit))
+    return RecordsReply(object="list", data=[_record_reply(record) for record in records])
+
+
+async def _read_body(request: Http, kind: type[T]) -> T:
+    """The body as a struct; nothing at all is an empty object."""
+    raw = await read_body(request, MAX_BODY_BYTES, dependencies(request).limits.pace)
+    return decode_json(raw or b"{}", kind)
+
+
+def _to_changes(body: ChangeBody) -> KeyChanges:
+    changes: KeyChanges = {}
+    if body.expires_at is not UNSET:
+        changes["expires_at"] = _parse_expiry(body.expires_at)
+    if body.models is not UNSET:
+        changes["models"] = frozenset(body.models or ())
+    if body.tiers is not UNSET:
+        changes["tiers"] = frozenset(body.tiers or ())
+    if body.limits is not UNSET:
+        changes["limits"] = _to_limits(body.limits, "limits")
+    if body.limits_by_tier is not UNSET:
+        changes["limits_by_tier"] = _to_limits_by_tier(body.limits_by_tier)
+    return changes
+
+
+def _to_limits(body: LimitsBody | None, param: str) -> Limits:
+    given = {} if body is None else msgspec.structs.asdict(body)
+    numbers = {name: Decimal(repr(number)) for name, number in given.items() if number is not None}
+    return parse_limits(numbers, param)
+
+
+def _to_limits_by_tier(bodies: Mapping[str, LimitsBody] | None) -> Mapping[str, Limits]:
+    return {tier: _to_limits(body, f"limits_by_tier.{tier}") for tier, body in (bodies or {}).items()}
+
+
+def limits_reply(limits: Limits) -> LimitsReply:
+    """The numbers that are set."""
+    numbers = {name: getattr(limits, name) for name in MEASURES}
+    return {
+        name: number / NANO if MEASURES[name] in MONEY else number
+        for name, number in numbers.items()
+        if number is not None
+    }
+
+
+def allowance_reply(allowance: Allowance) -> dict[str, Any]:
+    """The fields of a key's allowance."""
+    return {
+        "models": sorted(allowance.models),
+        "tiers": sorted(allowance.tiers),
+        "limits": limits_reply(allowance.limits),
+        "limits_by_tier": {tier: limits_reply(limits) for tier, limits in allowance.limits_by_tier.items()},
+    }
+
+
+def _parse_expiry(text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(text, "expires_at")
+
+
+def format_second(at: datetime | None) -> str | None:
+    """A moment as callers read it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if at else None
+
+
+def key_reply(desk: Dependencies, key: IssuedKey) -> KeyReply:
+    """A key as platform teams see it."""
+    return KeyReply(
+        object="key",
+        id=key.id,
+        team=key.team,
+        note=key.note,
+        state=desk.issue.state(key),
+        created_at=format_second(key.created_at) or "",
+        expires_at=format_second(key.expires_at),
+        revoked_at=format_second(key.revoked_at),
+        **allowance_reply(key.allowance),
+    )
+
+
+def _secret_reply(desk: Dependencies, new: NewKey) -> SecretReply:
+    return SecretReply(**msgspec.structs.asdict(key_reply(desk, new.key)), secret=new.secret)
+
+
+def _record_reply(record: AuditRecord) -> RecordReply:
+    return RecordReply(
+        at=format_second(record.at) or "",
+        actor=record.actor,
+        action=record.action,
+        subject=record.subject,
+        detail=record.detail,
+        request_id=record.request_id,
+    )

@@ -1,0 +1,204 @@
+"""/admin/v1/teams, /admin/v1/usage and /admin/v1/export: how the teams stand, what they used, and the ledger as a file.
+
+Rule: what the settings say, how the limits stand and what the books say are put side by side and not reconciled: each
+is the truth about itself. A file is sent as it is made; one that breaks off is not a file, and the connection says so.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
+from litestar.response import Stream
+
+from service.api.http.dependencies import Dependencies, dependencies
+from service.api.http.query_params import (
+    GroupBy,
+    Since,
+    TeamFilter,
+    Until,
+    check_query_params,
+    parse_group_by,
+    read_time_range,
+)
+from service.api.http.request_context import Http
+from service.api.openapi.components import error_responses
+from service.api.routes.admin_keys import allowance_reply, key_reply, limits_reply
+from service.api.routes.usage import LimitReply, Sums, UsageReply, limit_reply, usage_reply
+from service.api.schemas.admin import KeyReply, LimitsReply
+from service.domain.errors import InvalidValue, MissingParameter, TeamNotFound
+from service.domain.ledger import all_limits
+from service.domain.limits import Limit
+from service.domain.team_access import Key, Team
+from service.domain.time_ranges import parse_time_bounds
+from service.usecases.ports.ledger import EntryFilter
+
+
+class TeamReply(msgspec.Struct):
+    """What the settings say about a team. Empty `models`, `tiers` or `backends`: all of them. Money is US dollars."""
+
+    object: Literal["team"]
+    name: str
+    models: list[str]
+    tiers: list[str]
+    backends: list[str]
+    barred_backends: list[str]
+    limits: LimitsReply
+    limits_by_tier: Mapping[str, LimitsReply]
+    limits_by_model: Mapping[str, LimitsReply]
+
+
+class FileKeyReply(msgspec.Struct):
+    """A key of teams.yaml."""
+
+    id: str
+    models: list[str]
+    tiers: list[str]
+    limits: LimitsReply
+    limits_by_tier: Mapping[str, LimitsReply]
+
+
+class TeamStateReply(TeamReply):
+    """A team with its keys, how its limits stand, and what it used in the current UTC month."""
+
+    standings: list[LimitReply]
+    keys: list[KeyReply]
+    keys_in_file: list[FileKeyReply]
+    this_month: Sums
+
+
+class TeamsReply(msgspec.Struct):
+    """All teams."""
+
+    object: Literal["list"]
+    data: list[TeamReply]
+
+
+@get(
+    "/teams",
+    operation_id="listTeams",
+    summary="List the teams",
+    responses=error_responses(400, 401, 404, 500),
+    response_description="The teams.",
+)
+async def list_teams(request: Http) -> TeamsReply:
+    """Every team of teams.yaml, as it is in force now."""
+    check_query_params(request)
+    teams = dependencies(request).live().teams
+    return TeamsReply(object="list", data=[TeamReply(**_team_fields(teams[name])) for name in sorted(teams)])
+
+
+@get(
+    "/teams/{team:str}",
+    operation_id="retrieveTeam",
+    summary="Say how a team stands",
+    responses=error_responses(400, 401, 404, 500, 503),
+    response_description="The team.",
+)
+async def retrieve_team(
+    request: Http, team: Annotated[str, PathParameter(description="A team of teams.yaml.")]
+) -> TeamStateReply:
+    """Its settings, limits, keys and spend."""
+    check_query_params(request)
+    desk = dependencies(request)
+    live = desk.live()
+    found = live.teams.get(team)
+    if found is None:
+        raise TeamNotFound("There is no such team.", param="team")
+    issued = await desk.issue.list(team)
+    keys = [key for key in live.keys.values() if key.team.name == team]
+    in_file = {key.id for key in keys} - {key.id for key in issued}
+    since, until = parse_time_bounds(None, None, desk.now())
+    month = await desk.report(EntryFilter(since=since, until=until, team=team))
+    standings = await desk.standings(team, _all_limits(found, keys))
+    return TeamStateReply(
+        **_team_fields(found),
+        standings=[limit_reply(standing, desk.now()) for standing in standings],
+        keys=[key_reply(desk, key) for key in issued],
+        keys_in_file=[FileKeyReply(id=key.id, **allowance_reply(key)) for key in keys if key.id in in_file],
+        this_month=usage_reply(EntryFilter(since=since, until=until, team=team), month).total,
+    )
+
+
+@get(
+    "/usage",
+    operation_id="getUsageOfTeams",
+    summary="Say what the teams have used",
+    responses=error_responses(400, 401, 404, 500, 503),
+    response_description="Sums by group and in total.",
+)
+async def teams_usage(
+    request: Http, since: Since = None, until: Until = None, group_by: GroupBy = None, team: TeamFilter = None
+) -> UsageReply:
+    """Spend and pictures of one team or of all."""
+    check_query_params(request, "since", "until", "group_by", "team")
+    desk = dependencies(request)
+    span, by = read_time_range(desk, since, until, team), parse_group_by(group_by)
+    usage = await desk.report(span, by)
+    if not usage.total.entries:
+        await _check_team(desk, team)
+    return usage_reply(span, usage)
+
+
+@get(
+    "/export",
+    operation_id="exportUsage",
+    summary="Download the ledger",
+    responses={
+        200: ResponseSpec(
+            bytes,
+            generate_examples=False,
+            description="The file: CSV, Parquet, or FOCUS 1.2 in CSV.",
+            media_type="application/octet-stream",
+        ),
+    }
+    | error_responses(400, 401, 404, 500, 503),
+)
+async def export_usage(
+    request: Http,
+    file_format: Annotated[str, QueryParameter(name="format", description="csv, parquet or focus.")] = "",
+    since: Since = None,
+    until: Until = None,
+    team: TeamFilter = None,
+) -> Stream:
+    """Every entry of a span."""
+    check_query_params(request, "format", "since", "until", "team")
+    if not file_format:
+        raise MissingParameter("Missing required parameter: 'format'.", param="format")
+    desk = dependencies(request)
+    span = read_time_range(desk, since, until, team)
+    await _check_team(desk, team)
+    export = await desk.export(file_format, span)
+    headers = {"content-disposition": f'attachment; filename="{export.name}"', "cache-control": "no-store"}
+    return Stream(export.chunks, media_type=export.media_type, headers=headers)
+
+
+async def _check_team(desk: Dependencies, team: str | None) -> None:
+    """Raise unless the team is, or ever was, one: those that left the settings have a past."""
+    if team is None or team in desk.live().teams:
+        return
+    since, until = parse_time_bounds("1970-01-01", None, desk.now())
+    if not (await desk.report(EntryFilter(since=since, until=until, team=team))).total.entries:
+        raise InvalidValue("There is no such team.", param="team")
+
+
+def _all_limits(team: Team, keys: list[Key]) -> tuple[Limit, ...]:
+    """Every limit of a team and of its keys, each once."""
+    nobody = Key(id="", team=team, digest="")
+    return tuple(dict.fromkeys(limit for key in (nobody, *keys) for limit in all_limits(key)))
+
+
+def _team_fields(team: Team) -> dict[str, Any]:
+    return {
+        "object": "team",
+        "name": team.name,
+        "models": sorted(team.models),
+        "tiers": sorted(team.tiers),
+        "backends": sorted(team.backends),
+        "barred_backends": sorted(team.barred_backends),
+        "limits": limits_reply(team.limits),
+        "limits_by_tier": {name: limits_reply(limits) for name, limits in team.limits_by_tier.items()},
+        "limits_by_model": {name: limits_reply(limits) for name, limits in team.limits_by_model.items()},
+    }

@@ -1,0 +1,207 @@
+"""/v1/files: pictures brought ahead of edits, in the form of OpenAI's Files API.
+
+Rule: files are pictures, so the only purpose is `vision`. A team knows of its own; everything else is the same 404.
+Drawn pictures are files too: their ids work here as well. The list has the files that were brought.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import delete, get, post
+from litestar.openapi.spec import Operation
+from litestar.params import PathParameter, QueryParameter
+from litestar.response.base import ASGIResponse
+from msgspec import Meta
+
+from service.api.http.dependencies import caller_key, dependencies
+from service.api.http.multipart import FILE_FORM, read_form
+from service.api.http.query_params import check_query_params
+from service.api.http.request_context import Http
+from service.api.openapi.components import IMAGE_FILE_RESPONSES, error_responses, upload_request_body
+from service.api.routes.stored_images import DocumentedFetch, image_reply
+from service.api.schemas.requests import PURPOSES, VISION, FileForm, decode_form
+from service.domain.errors import ImageNotFound, InvalidValue, MissingParameter
+from service.usecases.images.manage_files import File
+
+Id = Annotated[str, PathParameter(description="The id of a file, or of a picture in a reply.")]
+
+
+MAX_FILES = 10_000
+LIMIT_PATTERN = re.compile(r"[0-9]{1,5}")
+ORDERS = ("asc", "desc")
+
+
+class FileReply(msgspec.Struct):
+    """A file."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: Annotated[int, Meta(description="Unix seconds.")]
+    filename: str
+    purpose: Literal["vision"]
+    status: Literal["processed"]
+    expires_at: Annotated[int, Meta(description="Unix seconds; then it is deleted.")]
+
+
+class FilesReply(msgspec.Struct):
+    """Files, and the ids of the first and the last one."""
+
+    object: Literal["list"]
+    data: list[FileReply]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class DeletedReply(msgspec.Struct):
+    """A file that is gone."""
+
+    id: str
+    object: Literal["file"]
+    deleted: bool
+
+
+@dataclass
+class DocumentedUpload(Operation):
+    """Documents a body that is read by hand."""
+
+    def __post_init__(self) -> None:
+        """Put the body in."""
+        self.request_body = upload_request_body()
+
+
+@post(
+    "/files",
+    status_code=200,
+    operation_class=DocumentedUpload,
+    operation_id="createFile",
+    tags=["Files"],
+    summary="Bring a picture for later edits",
+    response_description="The file.",
+    responses=error_responses(400, 401, 408, 413, 500, 503),
+)
+async def create_file(request: Http) -> FileReply:
+    """Keep a PNG, JPEG or WebP file; edits take it by its id."""
+    desk = dependencies(request)
+    form = await read_form(request, desk.limits, FILE_FORM)
+    expires = decode_form(form.texts, FileForm).expires_after
+    if "file" not in form.single:
+        raise MissingParameter("Missing required parameter: 'file'.", param="file")
+    seconds = expires.seconds if expires else None
+    return file_reply(
+        await desk.files.add(form.single["file"], form.filenames["file"], caller_key(request).team, seconds)
+    )
+
+
+@get(
+    "/files",
+    operation_id="listFiles",
+    tags=["Files"],
+    summary="List the files that were brought",
+    response_description="The files.",
+    responses=error_responses(400, 401, 500, 503),
+)
+async def list_files(
+    request: Http,
+    after: Annotated[
+        str | None, QueryParameter(description="The id of the file behind which the list goes on.")
+    ] = None,
+    limit: Annotated[str, QueryParameter(description=f"How many at most, 1 to {MAX_FILES}.")] = str(MAX_FILES),
+    order: Annotated[str, QueryParameter(description="By the time at which files were brought.")] = "desc",
+    purpose: Annotated[str, QueryParameter(description="All files here are for vision.")] = VISION,
+) -> FilesReply:
+    """Name the files that the calling team brought and that are still kept. Pictures that were drawn are not listed."""
+    check_query_params(request, "after", "limit", "order", "purpose")
+    if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_FILES):
+        raise InvalidValue(f"limit is a number from 1 to {MAX_FILES}.", param="limit")
+    if order not in ORDERS:
+        raise InvalidValue("order is asc or desc.", param="order")
+    if purpose not in PURPOSES:
+        raise InvalidValue(f"purpose is one of {', '.join(PURPOSES)}.", param="purpose")
+    page = await dependencies(request).files.page(
+        caller_key(request).team, most=int(limit), descending=order == "desc", after=after
+    )
+    data = [file_reply(file) for file in page.files] if purpose == VISION else []
+    return FilesReply(
+        object="list",
+        data=data,
+        has_more=page.has_more and bool(data),
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
+
+
+@get(
+    "/files/{file_id:str}",
+    operation_id="retrieveFile",
+    tags=["Files"],
+    summary="Describe a file",
+    response_description="The file.",
+    responses=error_responses(400, 401, 404, 500, 503),
+)
+async def retrieve_file(request: Http, file_id: Id) -> FileReply:
+    """What is known of a file."""
+    try:
+        return file_reply(await dependencies(request).files.describe(file_id, caller_key(request).team))
+    except ImageNotFound:
+        raise file_not_found() from None
+
+
+@get(
+    "/files/{file_id:str}/content",
+    operation_class=DocumentedFetch,
+    operation_id="downloadFile",
+    tags=["Files"],
+    summary="Fetch a file",
+    media_type="image/png",
+    response_description="The picture.",
+    responses=IMAGE_FILE_RESPONSES | error_responses(400, 401, 404, 416, 500, 503),
+)
+async def download_file(request: Http, file_id: Id) -> ASGIResponse:
+    """The file's bytes."""
+    desk = dependencies(request)
+    try:
+        name = desk.files.name(file_id, caller_key(request).team)
+        return await image_reply(request, desk.pictures, name, {"cache-control": "private, no-cache"})
+    except ImageNotFound:
+        raise file_not_found() from None
+
+
+@delete(
+    "/files/{file_id:str}",
+    status_code=200,
+    operation_id="deleteFile",
+    tags=["Files"],
+    summary="Delete a file",
+    response_description="It is gone.",
+    responses=error_responses(400, 401, 404, 500, 503),
+)
+async def delete_file(request: Http, file_id: Id) -> DeletedReply:
+    """Delete a file before its time."""
+    try:
+        await dependencies(request).files.forget(file_id, caller_key(request).team)
+    except ImageNotFound:
+        raise file_not_found() from None
+    return DeletedReply(id=file_id, object="file", deleted=True)
+
+
+def file_not_found() -> ImageNotFound:
+    """The refusal of an id that leads nowhere, for whatever reason."""
+    return ImageNotFound("There is no such file, or it is not kept any more.", param="file_id", code="file_not_found")
+
+
+def file_reply(file: File) -> FileReply:
+    """A file as the wire has it."""
+    return FileReply(
+        id=file.id,
+        object="file",
+        bytes=file.kept.length,
+        created_at=int(file.kept.at.timestamp()),
+        filename=file.filename,
+        purpose="vision",
+        status="processed",
+        expires_at=file.expires_at,
+    )

@@ -1,0 +1,140 @@
+"""GET /v1/usage: what the calling team has used and what is left of its limits.
+
+Rule: a key sees its own team and nobody else. Sums come from the ledger of record, which follows a call by moments; how
+the limits stand comes from where they are held, and counts what is still under way. Money is US dollars.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from litestar import get
+
+from service.api.http.dependencies import caller_key, dependencies
+from service.api.http.query_params import GroupBy, Since, Until, check_query_params, parse_group_by, read_time_range
+from service.api.http.rate_limit_headers import reset_time, to_amount
+from service.api.http.request_context import Http
+from service.api.openapi.components import error_responses
+from service.domain.ledger import all_limits
+from service.domain.limits import LimitStatus
+from service.domain.pricing import NANO
+from service.domain.time_ranges import from_micros
+from service.usecases.money.report_usage import UsageReport
+from service.usecases.ports.ledger import EntryFilter, UsageRow
+
+
+class Sums(msgspec.Struct):
+    """What came together. `uncertain_usd` is the part of the cost that is estimated or was never confirmed."""
+
+    entries: int
+    images: int
+    cost_usd: float
+    saved_usd: float
+    uncertain_usd: float
+    tokens_in: int
+    tokens_out: int
+
+
+class GroupReply(Sums):
+    """The sums of one group; `group` has a value, or null, for each name of `group_by`."""
+
+    group: dict[str, str | None]
+
+
+class LimitReply(msgspec.Struct):
+    """How a limit stands. Money is US dollars.
+
+    `scope` is team, key:<id>, model:<id>, tier:<name> or key:<id>:tier:<name>.
+    """
+
+    scope: str
+    measure: str
+    limit: float | int
+    used: float | int
+    remaining: float | int
+    resets_at: str
+
+
+class UsageReply(msgspec.Struct):
+    """What was used from `since` on and before `until`."""
+
+    object: Literal["usage"]
+    team: str | None
+    since: str
+    until: str
+    group_by: list[str]
+    data: list[GroupReply]
+    total: Sums
+
+
+class OwnUsageReply(UsageReply):
+    """The same with the limits of the calling key and its team."""
+
+    limits: list[LimitReply]
+
+
+@get(
+    "/usage",
+    operation_id="getUsage",
+    tags=["Usage"],
+    summary="Say what your team has used and what is left",
+    responses=error_responses(400, 401, 500, 503),
+    response_description="Sums by group and in total, and how the limits stand.",
+)
+async def own_usage(request: Http, since: Since = None, until: Until = None, group_by: GroupBy = None) -> OwnUsageReply:
+    """Spend and pictures of the calling team, and every limit that holds for the calling key."""
+    check_query_params(request, "since", "until", "group_by")
+    desk, key = dependencies(request), caller_key(request)
+    span, by = read_time_range(desk, since, until, key.team.name), parse_group_by(group_by)
+    usage = await desk.report(span, by)
+    standings = await desk.standings(key.team.name, all_limits(key))
+    return OwnUsageReply(
+        **msgspec.structs.asdict(usage_reply(span, usage)),
+        limits=[limit_reply(standing, desk.now()) for standing in standings],
+    )
+
+
+def usage_reply(span: EntryFilter, usage: UsageReport) -> UsageReply:
+    """A use case's answer as callers read it."""
+    return UsageReply(
+        object="usage",
+        team=span.team,
+        since=format_micros(span.since),
+        until=format_micros(span.until),
+        group_by=list(usage.by),
+        data=[
+            GroupReply(**_sums_fields(row), group=dict(zip(usage.by, row.group, strict=True)))
+            for row in (usage.rows if usage.by else ())
+        ],
+        total=Sums(**_sums_fields(usage.total)),
+    )
+
+
+def format_micros(at: int) -> str:
+    """Microseconds since 1970 as a date-time, exactly."""
+    text = from_micros(at).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return f"{text.removesuffix('.000000')}Z"
+
+
+def limit_reply(standing: LimitStatus, now: datetime) -> LimitReply:
+    """A limit as callers read it."""
+    return LimitReply(
+        scope=standing.limit.scope,
+        measure=standing.limit.measure.value,
+        limit=to_amount(standing, standing.limit.most),
+        used=to_amount(standing, standing.used),
+        remaining=to_amount(standing, standing.remaining),
+        resets_at=reset_time(standing, now),
+    )
+
+
+def _sums_fields(row: UsageRow) -> dict[str, Any]:
+    return {
+        "entries": row.entries,
+        "images": row.images,
+        "cost_usd": row.cost / NANO,
+        "saved_usd": row.saved / NANO,
+        "uncertain_usd": row.uncertain / NANO,
+        "tokens_in": row.tokens_in,
+        "tokens_out": row.tokens_out,
+    }

@@ -1,0 +1,1 @@
+"""Structs of request bodies and replies of the HTTP API."""

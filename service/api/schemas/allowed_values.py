@@ -1,0 +1,135 @@
+"""What a field of a body may hold, in words, from its declared type; and bodies without the nulls that say nothing.
+
+Rule: the types in `requests.py` are the only list of what is allowed. A null where a type knows none, and the null of a
+field that is not declared at all, is the same as no field. Bodies are only looked at here after they were refused.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect
+
+STEP = re.compile(r"\[(?P<item>[^\]]*)\]|(?P<field>[^.\[\]]+)")
+NULL: Final = b"null"
+
+
+def type_info(kind: type[Any]) -> inspect.Type:
+    """The type as msgspec reads it."""
+    return inspect.type_info(kind)
+
+
+def allowed_values(kind: type[Any], path: str) -> str | None:
+    """What may stand at a place in a body, in words; None where nothing is declared."""
+    places = [type_info(kind)]
+    for step in STEP.finditer(path):
+        places = [inner for place in places for inner in _inner_types(place, step["field"])]
+    return " or ".join(text for place in places for text in _describe(place)) or None
+
+
+def _flat_types(declaration: inspect.Type) -> Iterator[inspect.Type]:
+    """The types that a declaration comes to."""
+    if isinstance(declaration, inspect.Metadata):
+        yield from _flat_types(declaration.type)
+    elif isinstance(declaration, inspect.UnionType):
+        for each in declaration.types:
+            yield from _flat_types(each)
+    else:
+        yield declaration
+
+
+def _inner_types(declaration: inspect.Type, field: str | None) -> Iterator[inspect.Type]:
+    """What is declared for a field of an object, or for an item of a list or of a dictionary."""
+    for each in _flat_types(declaration):
+        if isinstance(each, inspect.StructType) and field is not None:
+            yield from (found.type for found in each.fields if found.encode_name == field)
+        elif isinstance(each, inspect.ListType) and field is None:
+            yield each.item_type
+        elif isinstance(each, inspect.DictType) and field is None:
+            yield each.value_type
+
+
+def _describe(declaration: inspect.Type) -> Iterator[str]:
+    for each in _flat_types(declaration):
+        match each:
+            case inspect.LiteralType(values=values):
+                *others, last = [f"'{value}'" for value in values]
+                yield f"{', '.join(others)} or {last}" if others else last
+            case inspect.IntType(ge=least, le=highest):
+                yield "a whole number" + _describe_range(least, highest, "")
+            case inspect.FloatType(ge=least, le=highest):
+                yield "a number" + _describe_range(least, highest, "")
+            case inspect.BoolType():
+                yield "true or false"
+            case inspect.StrType(min_length=least, max_length=highest):
+                yield "a string" + _describe_range(least, highest, " characters")
+            case inspect.RawType():
+                yield "a string"
+            case inspect.ListType(min_length=least, max_length=highest):
+                yield "a list" + _describe_range(least, highest, " items")
+            case inspect.StructType() | inspect.DictType():
+                yield "an object"
+            case _:
+                pass
+
+
+def _describe_range(least: float | None, most: float | None, unit: str) -> str:
+    """Bounds behind a noun: of numbers, or of how many `unit` there are."""
+    joint = " of" if unit else " that is"
+    if least is None and most is None:
+        return ""
+    if least is None:
+        return f"{joint} at most {most}{unit}"
+    if most is None:
+        return f"{joint} at least {least}{unit}"
+    return f"{joint if unit else ' from'} {least} to {most}{unit}"
+
+
+def without_nulls(body: bytes | bytearray | memoryview, kind: type[Any]) -> bytes | None:
+    """The same body without nulls that say nothing; None if it has none. Raises `msgspec.DecodeError`."""
+    text = bytes(body).strip()
+    bare = _prune(msgspec.Raw(text), type_info(kind)) if NULL in text else None
+    return None if bare is None else bytes(bare)
+
+
+def _prune(token: msgspec.Raw, declaration: inspect.Type) -> msgspec.Raw | None:
+    """A token of that type without its idle nulls; None if nothing is left out of it."""
+    first = bytes(memoryview(token)[:1])
+    for each in _flat_types(declaration):
+        if isinstance(each, inspect.StructType) and first == b"{":
+            return _prune_object(token, each)
+        if isinstance(each, inspect.ListType) and first == b"[":
+            return _prune_list(token, each.item_type)
+    return None
+
+
+def _prune_object(token: msgspec.Raw, declaration: inspect.StructType) -> msgspec.Raw | None:
+    given: dict[str, msgspec.Raw] = msgspec.json.decode(token, type=dict[str, msgspec.Raw])
+    types = {field.encode_name: field.type for field in declaration.fields}
+    bare = {name: value for name, value in given.items() if not (_is_null(value) and not _allows_null(types.get(name)))}
+    changed = len(bare) < len(given)
+    for name, value in bare.items():
+        pruned = _prune(value, types[name]) if name in types else None
+        if pruned is not None:
+            bare[name], changed = pruned, True
+    return msgspec.Raw(msgspec.json.encode(bare)) if changed else None
+
+
+def _prune_list(token: msgspec.Raw, item: inspect.Type) -> msgspec.Raw | None:
+    given: list[msgspec.Raw] = msgspec.json.decode(token, type=list[msgspec.Raw])
+    pruned = [_prune(each, item) for each in given]
+    if not any(each is not None for each in pruned):
+        return None
+    bare = [old if new is None else new for old, new in zip(given, pruned, strict=True)]
+    return msgspec.Raw(msgspec.json.encode(bare))
+
+
+def _is_null(token: msgspec.Raw) -> bool:
+    return bytes(memoryview(token)[: len(NULL) + 1]) == NULL
+
+
+def _allows_null(declaration: inspect.Type | None) -> bool:
+    return declaration is not None and any(
+        isinstance(each, inspect.NoneType | inspect.RawType) for each in _flat_types(declaration)
+    )

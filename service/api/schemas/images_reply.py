@@ -1,0 +1,143 @@
+"""Writes the reply: OpenAI's body plus what Together's SDKs need, with the pictures' base64 passed on untouched.
+
+Rule: the body is a list of segments; the vendor's base64 is one of them, by reference. It is never copied, joined or
+turned into a string here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, cast
+
+import msgspec
+from litestar.response.base import ASGIResponse
+from litestar.types import HTTPResponseBodyEvent, Receive, Send
+from msgspec import Meta
+
+from service.domain.generation import Buffer, GeneratedImage, Usage
+from service.usecases.generate.delivery import Delivery
+
+SvgUsage = Mapping[str, object]
+
+
+class TokenDetails(msgspec.Struct):
+    """Tokens by kind."""
+
+    text_tokens: int
+    image_tokens: int
+
+
+class TokenUsage(msgspec.Struct):
+    """Tokens as the vendor counted them, over all pictures of the reply.
+
+    An operator may have replies that were bought for another request (`x-gateway-cache: hit` or `joined`) say 0.
+    """
+
+    input_tokens: int
+    input_tokens_details: TokenDetails
+    output_tokens: int
+    output_tokens_details: TokenDetails
+    total_tokens: int
+
+
+class ImageItem(msgspec.Struct, omit_defaults=True):
+    """One picture, as base64 or as an address."""
+
+    index: int
+    type: Literal["b64_json", "url"]
+    id: str
+    url: str | None = None
+    revised_prompt: str | None = None
+    b64_json: Annotated[str | None, Meta(description="Plain base64, without a data: prefix.")] = None
+
+
+class ImagesReply(msgspec.Struct, omit_defaults=True):
+    """The reply of both image endpoints."""
+
+    created: int
+    id: str
+    object: Literal["list"]
+    model: str
+    data: list[ImageItem]
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+    usage: TokenUsage | None = None
+    svg_usage: SvgUsage | None = None
+
+
+class Segments(ASGIResponse):
+    """A JSON reply that is sent piece by piece, each piece by reference."""
+
+    __slots__ = ("_segments",)
+
+    def __init__(self, segments: Sequence[Buffer], headers: dict[str, str]) -> None:
+        length = sum(len(segment) for segment in segments)
+        super().__init__(content_length=length, headers=headers, media_type="application/json", status_code=200)
+        self._segments = segments
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Send the pieces; the server waits for a slow reader between them."""
+        del receive
+        last = len(self._segments) - 1
+        for index, segment in enumerate(self._segments):
+            event = {"type": "http.response.body", "body": segment, "more_body": index < last}
+            await send(cast("HTTPResponseBodyEvent", event))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLink:
+    """A picture's id and, where addresses were asked for, its address."""
+
+    id: str
+    url: str | None = None
+
+
+def build_segments(delivery: Delivery, links: Sequence[ImageLink]) -> list[Buffer]:
+    """The body: everything but the pictures as JSON, cut open where they belong."""
+    purchase = delivery.result.purchase
+    reply = ImagesReply(
+        created=delivery.result.created,
+        id=delivery.request_id,
+        object="list",
+        model=delivery.result.model,
+        data=[],
+        background=purchase.background,
+        output_format=purchase.output_format or delivery.spec.output_format,
+        quality=purchase.tier,
+        size=str(purchase.size) if purchase.size else None,
+        usage=usage_reply(purchase.usage) if purchase.usage else None,
+        svg_usage=purchase.svg_usage,
+    )
+    pending, after = msgspec.json.encode(reply).split(b'"data":[]', 1)
+    pending += b'"data":['
+    pieces: list[Buffer] = []
+    for index, (picture, link) in enumerate(zip(purchase.pictures, links, strict=True)):
+        pending += (b"," if index else b"") + _item_json(index, picture, link)
+        if link.url is None:
+            pieces += [pending[:-1] + b',"b64_json":"', picture.base64]
+            pending = b'"}'
+    return [*pieces, pending + b"]" + after]
+
+
+def _item_json(index: int, picture: GeneratedImage, link: ImageLink) -> bytes:
+    """All of an item but its base64."""
+    item = ImageItem(
+        index=index,
+        type="url" if link.url else "b64_json",
+        id=link.id,
+        url=link.url,
+        revised_prompt=picture.revised_prompt,
+    )
+    return msgspec.json.encode(item)
+
+
+def usage_reply(usage: Usage) -> TokenUsage:
+    """The vendor's count in the wire's form."""
+    return TokenUsage(
+        input_tokens=usage.tokens_in,
+        input_tokens_details=TokenDetails(text_tokens=usage.text_in, image_tokens=usage.image_in),
+        output_tokens=usage.tokens_out,
+        output_tokens_details=TokenDetails(text_tokens=usage.text_out, image_tokens=usage.image_out),
+        total_tokens=usage.tokens_in + usage.tokens_out,
+    )

@@ -1,0 +1,320 @@
+"""Every command of `image-gateway`, and the one that runs the gateway.
+
+Rule: a command reads settings, calls one thing and prints. What is wrong with the settings is told at once, a line for
+each, on standard error with exit code 2, never as a traceback. A gateway that cannot go on ends with one line and exit
+code 1.
+"""
+
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from pathlib import Path
+from socket import socket
+from typing import Annotated, NoReturn
+
+import typer
+
+from service import __version__
+from service.adapters.dynamic_text import DynamicText
+from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, EmbeddedError, RestartListener, start_valkey
+from service.adapters.logs.event_log import EventLog, configure_logging
+from service.adapters.logs.log_stream import LossyLogStream
+from service.adapters.metrics.expose import PATH, Exposition, metrics_server, process_registry
+from service.adapters.metrics.observe import MetricsObserver
+from service.adapters.observers import ObserverGroup
+from service.adapters.sql.database import SchemaError
+from service.adapters.sql.gateway_id import read_gateway_id
+from service.adapters.sql.migrate import migrate_with_retry
+from service.api.http.connection_limits import ConnectionLimits
+from service.api.routes.health_and_docs import openapi_yaml
+from service.app import Gateway, assemble
+from service.commands.cache import cache
+from service.commands.common import (
+    ConfigOption,
+    Output,
+    OutputOption,
+    config_folder,
+    print_error,
+    print_rows,
+    print_warning,
+    stdout,
+)
+from service.commands.completion import completion
+from service.commands.explain import explain
+from service.commands.health import health
+from service.commands.keys import keys
+from service.commands.metrics_reference import metrics as print_metrics
+from service.commands.migrate import migrate as migrate_ledger
+from service.commands.settings_reference import schema, settings_reference
+from service.commands.startup import (
+    ServeOptions,
+    StartConfig,
+    build_openapi,
+    check_assembly,
+    read_start_config,
+    with_dev_key,
+)
+from service.commands.usage import usage
+from service.composition.app_config import AppConfig, StoreAddresses
+from service.composition.money import VALKEY_FOLDER, take_lease
+from service.domain.errors import LedgerUnavailable
+from service.server import (
+    Listeners,
+    PortError,
+    ProcessFailed,
+    ServerSettings,
+    open_listeners,
+    port_number,
+    run,
+    tune_malloc,
+)
+from service.settings.gateway import GatewaySettings
+from service.settings.gateway_file import Requests
+from service.settings.line_numbers import with_lines
+from service.settings.yaml_file import SettingsError, to_problems
+from service.usecases.background.supervisor import FatalReport
+from service.usecases.money.ledger_lease import LeaseHeld
+from service.usecases.ports.events import Listening, LogLineLost, ModelShutdownWarning, WaitingForDatabase
+from service.usecases.ports.observer import Observer
+
+DATA = Path("data")
+HostOption = Annotated[str, typer.Option("--host", envvar="HOST", help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option("--port", envvar="PORT", help="Port; 0 takes a free one.")]
+DataOption = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded state.")]
+DevOption = Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(keys, name="keys")
+app.add_typer(usage, name="usage")
+app.add_typer(cache, name="cache")
+app.command()(completion)
+app.command()(explain)
+app.command()(health)
+app.command("metrics")(print_metrics)
+app.command("migrate")(migrate_ledger)
+app.command("reference")(settings_reference)
+app.command()(schema)
+
+
+def run_cli() -> None:
+    """Do what the arguments of this process say."""
+    try:
+        app()
+    except SettingsError as wrong:
+        exit_with(with_lines(to_problems(wrong)), 2)
+    except (EmbeddedError, PortError, SchemaError, LeaseHeld, LedgerUnavailable) as wrong:
+        exit_with((str(wrong),), 2)
+    except ProcessFailed as failed:
+        exit_with((str(failed),), 1)
+
+
+def exit_with(reasons: Iterable[str], code: int) -> NoReturn:
+    """Say why, each reason in one line, and exit."""
+    for reason in reasons:
+        print_error(reason)
+    sys.exit(code)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's)
+    if asked:
+        version()
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+]
+
+
+@app.callback()
+def root(shown: VersionOption = False) -> None:  # noqa: FBT002
+    """One OpenAI-compatible image API in front of several backends."""
+    del shown
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    stdout.print(__version__)
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    data_dir: DataOption = DATA,
+    dev: DevOption = False,  # noqa: FBT002
+) -> None:
+    """Run the gateway."""
+    tune_malloc()
+    lines = configure_logging()
+    options = ServeOptions(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
+    start = read_start_config(options, os.environ)
+    if dev:
+        start = with_dev_key(start, data_dir)
+    with closing(open_listeners(host, port, start.settings.metrics, start.settings.admin)) as doors:
+        _serve(options, start, doors, lines)
+
+
+def _serve(options: ServeOptions, start: StartConfig, doors: Listeners, lines: LossyLogStream) -> None:
+    settings = start.settings
+    metrics = MetricsObserver(version=__version__, python=platform.python_version())
+    tell, observe = Exposition(metrics, process_registry()), ObserverGroup(EventLog(settings.logs.sample), metrics)
+    lines.lost = lambda: metrics(LogLineLost())
+    for problem in start.warnings:
+        observe(ModelShutdownWarning(problem=problem))
+    fatal = FatalReport(observe)
+    watch = RestartListener(restarted=observe, give_up=fatal.report)
+    with open_stores(settings, options.data, watch) as stores, _metrics_server(tell, doors.metrics, fatal):
+        asyncio.run(migrate_database(stores, settings.database.wait_seconds, observe))
+        plans = AppConfig(
+            settings=settings,
+            files=start.files,
+            first=start.first,
+            stores=stores,
+            observe=observe,
+            tell=None if doors.metrics else tell,
+            admin_port=port_number(doors.admin) if doors.admin else None,
+            fatal=fatal,
+            lease=asyncio.run(take_lease(stores, observe)),
+            gateway_id=asyncio.run(read_gateway_id(stores.database_url)),
+        )
+        gateway = assemble(plans)
+        serving = ServerSettings(
+            host=options.host,
+            port=options.port,
+            grace_seconds=settings.serving.grace_seconds,
+            drain_seconds=settings.serving.drain_seconds,
+            bounds=to_connection_limits(settings.requests),
+        )
+        listening = Listening(
+            address=listen_address(doors.own),
+            backends=gateway.backends,
+            metrics=listen_address(doors.metrics or doors.own) + PATH,
+            admin=listen_address(doors.admin or doors.own) + "/admin/v1" if settings.admin_digest else "",
+        )
+        run(gateway, serving, doors, lambda: print_welcome(listening, gateway, start.secret, observe, lines))
+
+
+async def migrate_database(stores: StoreAddresses, seconds: float, observe: Observer) -> None:
+    """The tables of the ledger, once its server is there. Raises `SchemaError` and `LedgerUnavailable`."""
+
+    def waits(problem: str) -> None:
+        observe(WaitingForDatabase(problem=problem, seconds=seconds))
+
+    await migrate_with_retry(stores.database_url, seconds, waits)
+
+
+def _metrics_server(tell: Exposition, listener: socket | None, fatal: FatalReport) -> AbstractContextManager[None]:
+    """Metrics on a port of their own, if they have one."""
+    return metrics_server(tell, listener, fatal.report) if listener else nullcontext()
+
+
+def listen_address(listener: socket) -> str:
+    """Where it listens, for people."""
+    host, port, *_ = listener.getsockname()
+    return f"http://{'localhost' if ':' in host else host}:{port}"
+
+
+def to_connection_limits(entry: Requests) -> ConnectionLimits:
+    """What connections may do."""
+    return ConnectionLimits(
+        head_seconds=entry.head_seconds, most_head_bytes=entry.most_head_bytes, stall_seconds=entry.stall_seconds
+    )
+
+
+@contextmanager
+def open_stores(settings: GatewaySettings, data: Path, watch: RestartListener) -> Iterator[StoreAddresses]:
+    """Where the state is; what is embedded is in the data folder, for one replica."""
+    if settings.redis_url and settings.database_url:
+        results = settings.cache_redis_url or settings.redis_url
+        yield StoreAddresses(
+            redis_url=settings.redis_url, cache_url=results, database_url=settings.database_url, data=None
+        )
+    else:
+        with (
+            start_valkey(data / VALKEY_FOLDER, STATE_OPTIONS, watch) as state,
+            _open_cache(settings, data, watch) as cache,
+        ):
+            ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
+            yield StoreAddresses(redis_url=state(), cache_url=cache(), database_url=ledger, data=data)
+
+
+def _open_cache(
+    settings: GatewaySettings, data: Path, watch: RestartListener
+) -> AbstractContextManager[Callable[[], DynamicText]]:
+    url = settings.cache_redis_url
+    return nullcontext(lambda: url) if url else start_valkey(data / "cache", CACHE_OPTIONS, watch)
+
+
+def print_welcome(
+    listening: Listening, gateway: Gateway, secret: str | None, observe: Observer, lines: LossyLogStream
+) -> None:
+    """Say where the gateway listens and, in dev, everything it takes to try it."""
+    observe(listening)
+    if secret:
+        lines.write(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.pictures))
+
+
+WELCOME = """
+The API for people: {address}/docs
+Key: {secret}
+Pictures land in {pictures}/ and, from the lines below, in ./fox.png
+
+curl -s {address}/v1/images/generations -H 'Authorization: Bearer {secret}' \
+-H 'Content-Type: application/json' \
+-d '{{"model":"gpt-image-2","prompt":"a red fox in the snow","size":"1024x1024","quality":"low"}}' \
+| python3 -c "import sys,json,base64; \
+open('fox.png','wb').write(base64.b64decode(json.load(sys.stdin)['data'][0]['b64_json']))"
+
+from openai import OpenAI  # pip install openai
+import base64
+client = OpenAI(base_url="{address}/v1", api_key="{secret}")
+reply = client.images.generate(model="gpt-image-2", prompt="a red fox in the snow", size="1024x1024", quality="low")
+open("fox.png", "wb").write(base64.b64decode(reply.data[0].b64_json))
+
+Stop with Ctrl-C.
+"""
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    data_dir: DataOption = DATA,
+    dev: DevOption = False,  # noqa: FBT002
+) -> None:
+    """Read everything as `serve` does, and refuse what it would refuse. Nothing is made or connected to."""
+    options = ServeOptions(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
+    start = read_start_config(options, os.environ)
+    check_assembly(start)
+    settings, known = start.settings, start.first.known
+    for problem in start.warnings:
+        print_warning(problem)
+    on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
+    counts = f"{len(known.catalog.models)} models, {len(known.roster.teams)} teams, {len(known.roster.keys)} keys"
+    stdout.print(f"{options.folder}: {counts}; backends on: {', '.join(on)}")
+
+
+@app.command()
+def faults(output: OutputOption = Output.TABLE) -> None:
+    """List the ways in which the sandbox can be told to fail."""
+    from service.adapters.backends.sandbox.backend import FAULTS  # noqa: PLC0415 (`serve` does without what draws)
+
+    print_rows(("fault",), [(name,) for name in FAULTS], output, lambda: "\n".join(FAULTS))
+
+
+@app.command()
+def openapi(config: ConfigOption = None) -> None:
+    """Print the API as openapi.yaml."""
+    sys.stdout.buffer.write(openapi_yaml(build_openapi(config_folder(config), {})))

@@ -1,0 +1,252 @@
+"""What a start reads before it listens: one path for `serve` and `check`.
+
+Rule: whatever can be wrong with files, environment and options is found here, and is a `SettingsError` or one of the
+errors that `run_cli` prints, so that `check` refuses what `serve` would refuse, in the same words. What only the moment
+decides is left to `serve`: a port in use, a folder that another gateway has, a store or a database that is away.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from service.adapters.embedded.valkey import EmbeddedError, find_binary
+from service.adapters.logs.event_log import EventLog
+from service.adapters.redis.client import check_options
+from service.adapters.sql.database import SQLITE, SchemaError, check_address, describe_address, parse_kind
+from service.app import assemble
+from service.composition.api import dev_key
+from service.composition.app_config import AppConfig, StoreAddresses, new_key_secret, now
+from service.domain.shutdown_warnings import build_shutdown_warnings
+from service.domain.team_access import KEY_PREFIX
+from service.server import PortError, check_host, check_ports
+from service.settings.gateway import GatewaySettings, backend_names, read_gateway
+from service.settings.gateway_file import Sandbox
+from service.settings.generated_secrets import check_signing_keys, read_or_create_secret
+from service.settings.listen_ports import ListenPort
+from service.settings.reloadable_files import ReloadableFiles, StampedConfig
+from service.settings.secret_sources import Secret
+from service.settings.self_call_check import check_no_self_call
+from service.settings.storage_url import ImageFolder
+from service.settings.yaml_file import Problems, SettingsError
+from service.usecases.ports.observer import discard_event
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+STARTUP_ERRORS = (SettingsError, SchemaError, EmbeddedError, PortError)
+"""What is collected, so that all of it is told."""
+
+NO_SERVER_URL = "unix:///nowhere/valkey.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """What the command line says. `folder` has the three files, `data` the embedded state."""
+
+    folder: Path
+    host: str
+    port: int
+    data: Path
+    dev: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConfig:
+    """All that a start has read. `secret` is the key of `serve --dev`."""
+
+    settings: GatewaySettings
+    files: ReloadableFiles
+    first: StampedConfig
+    secret: str | None
+
+    @property
+    def embedded(self) -> bool:
+        """Is the state in the data folder?"""
+        return self.settings.redis_url is None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What will be, or is, out of order although a start takes it."""
+        known = self.first.known
+        return build_shutdown_warnings(known.catalog, known.roster.teams.values(), today())
+
+
+def today() -> date:
+    """Today, in UTC."""
+    return now().date()
+
+
+def read_start_config(options: ServeOptions, environment: Mapping[str, str]) -> StartConfig:
+    """Read everything that a start needs. Nothing is made. Raises `SettingsError` and what `run_cli` prints besides."""
+    problems = Problems()
+    settings = problems.attempt(lambda: _settings(options, environment))
+    extra = dev_key(new_key_secret()) if options.dev else None
+    backends = settings.backends if settings else _backend_names(options.folder)
+    admin = settings.admin_digest if settings else None
+    files = ReloadableFiles(folder=options.folder, today=today, backends=backends, extra=extra, admin=admin)
+    first = problems.attempt(files.first)
+    if settings:
+        _check(problems, settings, options, environment)
+    if settings is None or first is None or problems.found:
+        raise problems.error()
+    return StartConfig(settings=settings, files=files, first=first, secret=None)
+
+
+def _settings(options: ServeOptions, environment: Mapping[str, str]) -> GatewaySettings:
+    settings = read_gateway(options.folder / "gateway.yaml", environment)
+    if not options.dev:
+        return settings
+    if options.host not in LOOPBACK:
+        raise SettingsError(f"--dev listens on loopback only, not on {options.host}: its key is printed")
+    return dev_settings(settings)
+
+
+def _backend_names(folder: Path) -> frozenset[str] | None:
+    """The names of backends, if they can be read although something else is wrong."""
+    return Problems().attempt(lambda: backend_names(folder / "gateway.yaml"))
+
+
+def with_dev_key(start: StartConfig, data: Path) -> StartConfig:
+    """The same with the key of `--dev` that is kept in the data folder, made if it is not there."""
+    secret = read_or_create_secret(data / "dev-key", KEY_PREFIX)
+    files = replace(start.files, extra=dev_key(secret))
+    return replace(start, files=files, first=files.first(), secret=secret)
+
+
+def dev_settings(settings: GatewaySettings) -> GatewaySettings:
+    """What `--dev` changes: the sandbox is on and obeys, pictures are kept, and nobody waits for a load balancer."""
+    return msgspec.structs.replace(
+        settings,
+        sandbox=Sandbox(
+            enabled=True,
+            delay_seconds=settings.sandbox.delay_seconds,
+            fail=settings.sandbox.fail,
+            obey_prompt=True,
+        ),
+        pictures=msgspec.structs.replace(settings.pictures, keep="all"),
+        serving=msgspec.structs.replace(settings.serving, grace_seconds=0, drain_seconds=10),
+    )
+
+
+def _check(
+    problems: Problems, settings: GatewaySettings, options: ServeOptions, environment: Mapping[str, str]
+) -> None:
+    """Collect what is wrong with how it would listen, whom it would call and where its state would be."""
+    checks: tuple[Callable[[], object], ...] = (
+        partial(check_ports, options.port, settings.metrics, settings.admin),
+        partial(_check_listeners, options, settings),
+        partial(_check_addresses, options, settings, environment),
+        *(partial(_check_redis, store) for store in (settings.redis_url, settings.cache_redis_url) if store),
+        partial(_check_ledger, settings, one_machine=options.dev or settings.database.one_machine),
+        partial(_check_folders, options, settings),
+        partial(check_signing_keys, settings, alone=settings.redis_url is None),
+    )
+    for check in checks:
+        problems.attempt(check, STARTUP_ERRORS)
+
+
+def _check_listeners(options: ServeOptions, settings: GatewaySettings) -> None:
+    for place, host in (
+        ("--host", options.host),
+        ("gateway.yaml: $.metrics.host, or METRICS_HOST", settings.metrics.host),
+        ("gateway.yaml: $.admin.host, or ADMIN_HOST", settings.admin.host),
+    ):
+        reason = check_host(host) if host is not None else None
+        if reason:
+            raise SettingsError(f"{place}: cannot listen on {host}: {reason}")
+
+
+def _check_addresses(options: ServeOptions, settings: GatewaySettings, environment: Mapping[str, str]) -> None:
+    """Raise `SettingsError` for a backend that is this gateway."""
+    aside: tuple[ListenPort, ...] = (settings.metrics, settings.admin)
+    doors = ((options.host, options.port), *((door.host or options.host, door.port) for door in aside))
+    listening = [(host, port) for host, port in doors if port]
+    check_no_self_call(settings, options.folder / "gateway.yaml", environment, listening)
+
+
+def _check_redis(store: Secret[str]) -> None:
+    try:
+        check_options(store)
+    except ValueError as wrong:
+        raise SettingsError(f"{store.name}: has options that cannot be used: {wrong}") from None
+
+
+def _check_ledger(settings: GatewaySettings, *, one_machine: bool) -> None:
+    if settings.database_url:
+        check_address(settings.database_url())
+    if settings.redis_url and not settings.database_url:
+        raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
+    if settings.redis_url and settings.database_url and not one_machine:
+        _check_shared(settings.database_url())
+
+
+def _check_folders(options: ServeOptions, settings: GatewaySettings) -> None:
+    if not settings.redis_url:
+        find_binary()
+    if not settings.redis_url or options.dev:
+        check_folder("DATA_DIR", options.data)
+    if isinstance(settings.storage, ImageFolder):
+        check_folder("STORAGE_URL", settings.storage.path)
+
+
+def _check_shared(url: str) -> None:
+    if parse_kind(url) == SQLITE:
+        raise SettingsError(
+            f"DATABASE_URL: a {describe_address(url)} beside REDIS_URL: each machine would have a ledger of its own. "
+            "Give replicas one PostgreSQL. If all are on one machine, gateway.yaml says `database: {one_machine: true}`"
+        )
+
+
+def check_folder(setting: str, folder: Path) -> None:
+    """Raise `SettingsError` for a folder that cannot be made or written to. Nothing is left behind."""
+    try:
+        there = next(each for each in (folder, *folder.resolve().parents) if each.exists())
+        with tempfile.TemporaryDirectory(prefix=".image-gateway-", dir=there):
+            pass
+    except (OSError, ValueError) as unusable:
+        reason = unusable.strerror if isinstance(unusable, OSError) else unusable
+        raise SettingsError(f"{setting}: the folder {folder} cannot be used: {reason}") from None
+
+
+def check_assembly(start: StartConfig) -> None:
+    """Put a gateway together as `serve` does, on stores that are nowhere, and let it go again."""
+    with _spare_folder() as spare:
+        settings = start.settings
+        if isinstance(settings.storage, ImageFolder):
+            settings = msgspec.structs.replace(settings, storage=ImageFolder(spare))
+        stores = StoreAddresses(
+            redis_url=settings.redis_url or NO_SERVER_URL,
+            cache_url=settings.cache_redis_url or settings.redis_url or NO_SERVER_URL,
+            database_url=settings.database_url or f"sqlite:///{spare / 'ledger.db'}",
+            data=spare if start.embedded else None,
+        )
+        assemble(
+            AppConfig(settings=settings, files=start.files, first=start.first, stores=stores, observe=discard_event)
+        )
+
+
+@contextmanager
+def _spare_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="image-gateway-") as name:
+        yield Path(name)
+
+
+def build_openapi(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    """The API's description. Nothing is connected to."""
+    settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
+    files = ReloadableFiles(folder=config, today=today, backends=settings.backends, extra=dev_key(new_key_secret()))
+    plans = AppConfig(
+        settings=settings,
+        files=files,
+        first=files.first(),
+        stores=StoreAddresses(
+            redis_url=NO_SERVER_URL, cache_url=NO_SERVER_URL, database_url="sqlite:///ledger.db", data=None
+        ),
+        observe=EventLog(),
+    )
+    schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
+    return schema

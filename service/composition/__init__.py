@@ -1,0 +1,1 @@
+"""Wiring, bottom up: one file for each cluster, each called once by `app.py`."""

@@ -1,0 +1,99 @@
+"""Builds the path of an image request."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.reference_fetcher import GuardedFetcher
+from service.composition.app_config import AppConfig, new_id, now
+from service.composition.images import (
+    ImageParts,
+)
+from service.composition.money import MoneyParts
+from service.usecases.admin.config_reload import ConfigReload
+from service.usecases.background.detached_tasks import DetachedTasks
+from service.usecases.generate.attempt import Attempt
+from service.usecases.generate.attempts import RetryPolicy
+from service.usecases.generate.make_images import MakeImages
+from service.usecases.generate.request_flights import IdempotencyPolicy
+from service.usecases.generate.result_cache import CachePolicy, ResultCache
+from service.usecases.generate.samples import Samples
+from service.usecases.generate.serve_cached import ServeCached
+from service.usecases.generate.single_flight import SingleFlight
+from service.usecases.images.gather_references import GatherReferences
+from service.usecases.images.sign_urls import SignUrls
+from service.usecases.images.stored_reference_reader import StoredReferenceReader
+from service.usecases.images.transcode_images import TranscodeImages
+from service.usecases.money.read_limits import ReadLimits
+from service.usecases.ports.backends import Backends
+from service.usecases.ports.tracing import Tracer
+from service.usecases.upstream.upstream_admission import UpstreamAdmission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedParts:
+    """What the use cases share."""
+
+    accounts: MoneyParts
+    album: ImageParts
+    callers: ConfigReload
+    detached: DetachedTasks
+    turns: UpstreamAdmission
+    signs: SignUrls
+    trace: Tracer
+
+
+def build_make_images(
+    plans: AppConfig, backends: Backends, links: GuardedFetcher, parts: SharedParts, crowd: ConnectionQueue
+) -> MakeImages:
+    """Build the path of an image request."""
+    accounts, album, settings, observe = parts.accounts, parts.album, plans.settings, plans.observe
+    idempotency = IdempotencyPolicy(
+        seconds=settings.purchases.key_seconds,
+        waits=settings.purchases.key_in_use == "wait",
+        failure_seconds=settings.purchases.remember_failures_seconds,
+    )
+    cache = ResultCache(
+        results=accounts.results,
+        images=album.pictures,
+        policy=CachePolicy(seconds=settings.cache.seconds, shared=settings.cache.shared),
+        now=now,
+    )
+    return MakeImages(
+        backends=backends,
+        references=GatherReferences(
+            darkroom=album.darkroom,
+            links=links,
+            kept=StoredReferenceReader(pictures=album.pictures, most_bytes=settings.requests.most_picture_bytes),
+        ),
+        limits=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        single_flight=SingleFlight(
+            flights=accounts.flights, cache=cache, mint=new_id, lease=settings.ledger.lease_seconds, observe=observe
+        ),
+        samples=Samples(
+            flights=accounts.flights, cache=cache, policy=idempotency, detached=parts.detached, observe=observe
+        ),
+        cache=cache,
+        cached=ServeCached(hold=accounts.hold, keep=album.keep, mint=new_id, now=now),
+        attempt=Attempt(
+            backends=backends,
+            develop=TranscodeImages(darkroom=album.darkroom),
+            hold=accounts.hold,
+            turns=parts.turns,
+            observe=observe,
+            trace=parts.trace,
+            mint=new_id,
+            elapsed=time.monotonic,
+        ),
+        keep=album.keep,
+        detached=parts.detached,
+        idempotency=idempotency,
+        retry=RetryPolicy(
+            wait_seconds=settings.routing.wait_seconds, some=settings.routing.partial_failure == "return"
+        ),
+        crowded=crowd.is_full,
+        now=now,
+        sleep=asyncio.sleep,
+        zero_usage=settings.cache.usage == "zero",
+    )

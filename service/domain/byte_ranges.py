@@ -1,0 +1,51 @@
+"""Parts of a picture, and copies that a caller has already, as HTTP asks about them (RFC 9110, sections 13 and 14).
+
+Rule: one range of bytes is served; what cannot be read, or asks for several, means the whole, as the RFC has it. A
+range that begins behind the end is `RangeNotSatisfiable`. Pure.
+"""
+
+import re
+from dataclasses import dataclass
+
+from service.domain.errors import RangeNotSatisfiable
+
+SINGLE_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """The bytes from `start` until just before `end`."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+        return self.end - self.start
+
+
+def parse_range(header: str | None, length: int) -> ByteRange | None:
+    """The part of `length` bytes that a `Range` header asks for; None is the whole.
+
+    Raises:
+        RangeNotSatisfiable: there is no such part.
+    """
+    found = SINGLE_RANGE.fullmatch(header or "")
+    if not found or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        start, end = max(0, length - int(found[2])), length
+    else:
+        start, end = int(found[1]), min(length, int(found[2]) + 1) if found[2] else length
+        if found[2] and int(found[2]) < start:
+            return None
+    if start >= end:
+        raise RangeNotSatisfiable(f"The picture has {length} bytes; there are none in '{header}'.")
+    return ByteRange(start, end)
+
+
+def matches_etag(header: str | None, etag: str) -> bool:
+    """Does an `If-None-Match` header name this picture?"""
+    named = [each.strip().removeprefix("W/") for each in (header or "").split(",")]
+    return etag in named or named == ["*"]

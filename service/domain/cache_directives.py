@@ -1,0 +1,129 @@
+"""On which terms a request may share what was bought before: from its headers and from what the operator allows.
+
+Rule: by default an identical request of the same team gets what was bought before, for a while; a caller may ask for a
+purchase of its own (`no-store`), a newer one (`no-cache`, `max-age`), another sample (`x-gateway-variant`), or nothing
+that costs (`only-if-cached`). Identical requests side by side are one wish, or one for each sample (`wants_variation`).
+A request that comes again, as its `Idempotency-Key` says or an SDK that counts its tries, is no second wish. What
+cannot be understood is an `InvalidValue` that names the header.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from service.domain.errors import InvalidValue
+from service.domain.team_access import InFlightPolicy, Key
+
+CACHE_CONTROL, VARIANT, IDEMPOTENCY_KEY = "cache-control", "x-gateway-variant", "idempotency-key"
+RETRY_COUNT = "x-stainless-retry-count"  # both vendors' SDKs send it: 0, then 1, 2 with the identical body
+MAX_VARIANT = 1_000_000
+AUTO = "auto"  # as `x-gateway-variant`: the store deals the number
+MAX_SAMPLES = 10  # numbers that are dealt, from 0, before the first is dealt again
+MAX_AGE = 365 * 24 * 3600
+MAX_RETRIES = 1000
+MAX_KEY_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheDirectives:
+    """`share`: take part at all; `max_age`: how old a result may be, in seconds (None: any age); `only`: do not buy.
+
+    `relayed`: a vendor follows the caller's links, behind which something else may be each time, so nothing is shared.
+    `variant` tells samples of the same prompt apart; `vary`: the store deals it (None: it is not said). `key` is
+    the caller's name for this intention. `tries` is how often the caller's SDK has asked before; None where no SDK
+    counts, so that nobody will ask again by itself.
+    """
+
+    share: bool = True
+    relayed: bool = False
+    max_age: int | None = None
+    only: bool = False
+    variant: int = 0
+    vary: bool | None = None
+    key: str | None = field(default=None, repr=False)
+    tries: int | None = None
+
+    @property
+    def again(self) -> bool:
+        """Has this very request been sent before?"""
+        return bool(self.tries)
+
+
+def parse_cache_directives(headers: Mapping[str, str]) -> CacheDirectives:
+    """The terms of a request's headers, whose names are in lower case.
+
+    Directives that are not about this are left alone, as HTTP has it.
+    """
+    share, only, max_age = True, False, None
+    for part in headers.get(CACHE_CONTROL, "").lower().split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name == "no-store":
+            share = False
+        elif name == "no-cache":
+            max_age = 0
+        elif name == "only-if-cached":
+            only = True
+        elif name == "max-age":
+            max_age = _parse_whole_number(CACHE_CONTROL, "max-age", value.strip('"'), MAX_AGE)
+    if only and not share:
+        raise InvalidValue("no-store and only-if-cached exclude each other.", param=CACHE_CONTROL)
+    auto = headers.get(VARIANT, "").strip().lower() == AUTO
+    return CacheDirectives(
+        share=share,
+        max_age=max_age,
+        only=only,
+        variant=0 if auto else _parse_number_header(headers, VARIANT, MAX_VARIANT) or 0,
+        vary=True if auto else False if VARIANT in headers else None,
+        key=_parse_idempotency_key(headers.get(IDEMPOTENCY_KEY)),
+        tries=_parse_number_header(headers, RETRY_COUNT, MAX_RETRIES),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlightRules:
+    """What identical requests side by side are, by `default` and for clients whose `user_agents` show a pattern."""
+
+    default: InFlightPolicy = InFlightPolicy.JOIN
+    user_agents: tuple[str, ...] = ()
+
+
+def wants_variation(terms: CacheDirectives, key: Key, user_agent: str, rules: InFlightRules) -> bool:
+    """Is an identical request beside this one another sample? The first who says something decides.
+
+    These are the request, its key, the key's team, the list of clients and the gateway's default.
+    """
+    if terms.vary is not None:
+        return terms.vary
+    said = key.in_flight or key.team.in_flight
+    if said is None and any(_user_agent_pattern(pattern).search(user_agent) for pattern in rules.user_agents):
+        return True
+    return (said or rules.default) is InFlightPolicy.VARY
+
+
+@cache  # of patterns in the settings only
+def _user_agent_pattern(text: str) -> re.Pattern[str]:
+    """What a User-Agent contains, in any case; `*` stands for anything."""
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE)
+
+
+def _parse_idempotency_key(text: str | None) -> str | None:
+    """The key, with or without the quotes in which the IETF's draft puts it."""
+    if text is None:
+        return None
+    key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+        message = f"Idempotency-Key is 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+        raise InvalidValue(message, param=IDEMPOTENCY_KEY)
+    return key
+
+
+def _parse_number_header(headers: Mapping[str, str], name: str, most: int) -> int | None:
+    text = headers.get(name)
+    return None if text is None else _parse_whole_number(name, name, text.strip(), most)
+
+
+def _parse_whole_number(header: str, name: str, text: str, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or int(text) > most:
+        raise InvalidValue(f"{name} is a whole number from 0 to {most}; got '{text[:20]}'.", param=header)
+    return int(text)

@@ -1,0 +1,51 @@
+"""Which changed settings are refused while the gateway runs, although a start would take them.
+
+Rule: a change that leaves none of the teams, keys or models that are there now would lock every caller out. A lost
+file, or that of another environment, does so more often than an operator who means it; a restart takes the file. The
+only one of its kind may be replaced, because a key that is known to others has to go.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.catalog import Catalog, is_shut_down
+from service.domain.team_access import Key
+
+RESTART = "It is refused while the gateway runs; a restart takes it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsableConfig:
+    """What callers can use: names of teams, digests of keys that are good, ids of models that a backend can draw."""
+
+    teams: frozenset[str]
+    keys: frozenset[str]
+    models: frozenset[str]
+
+
+def find_usable(
+    teams: Iterable[str], keys: Iterable[Key], catalog: Catalog, on: frozenset[str], now: datetime
+) -> UsableConfig:
+    """Return what callers can use at `now`; `on` are the backends that are on."""
+    return UsableConfig(
+        teams=frozenset(teams),
+        keys=frozenset(key.digest for key in keys if key.expires is None or now < key.expires),
+        models=frozenset(
+            model.id
+            for model in catalog.models.values()
+            if not is_shut_down(model, now.date()) and any(route.backend in on for route in model.routes)
+        ),
+    )
+
+
+def find_lockout(before: UsableConfig, after: UsableConfig) -> str | None:
+    """Return why a change is refused, or None."""
+    for file, kind, was, will in (
+        ("teams.yaml: $.teams", "teams that are there now", before.teams, after.teams),
+        ("teams.yaml: $.teams", "keys that let callers in now, issued ones included", before.keys, after.keys),
+        ("models.yaml: $.models", "models that a backend can draw now", before.models, after.models),
+    ):
+        if was and (not will or (len(was) > 1 and was.isdisjoint(will))):
+            return f"{file}: leaves none of the {len(was)} {kind}. {RESTART}"
+    return None

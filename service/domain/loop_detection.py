@@ -1,0 +1,31 @@
+"""Gateways in a row: the header that lists which ones a request has passed.
+
+Rule: each call to a backend carries the ids that its request came with, and this gateway's own. A request that comes
+with the own id is a loop, and so is one that has passed too many gateways: both are a `LoopDetected` before anything is
+looked up or held. All replicas of a gateway have one id, which is random and says nothing about it. Pure.
+"""
+
+import re
+
+from service.domain.errors import InvalidValue, LoopDetected
+
+HEADER = "x-gateway-hops"
+MAX_HOPS = 8
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def parse_hops(text: str | None, own: str) -> tuple[str, ...]:
+    """The gateways that a request has passed, in order."""
+    hops = tuple(hop.strip() for hop in text.split(",")) if text else ()
+    if len(hops) > MAX_HOPS:
+        raise LoopDetected(f"This request has passed more than {MAX_HOPS} gateways.")
+    if not all(ID.fullmatch(hop) for hop in hops):
+        raise InvalidValue(f"{HEADER} is written by gateways: ids with commas between them.", param=HEADER)
+    if own in hops:
+        raise LoopDetected("This request has passed this gateway before: a backend leads back here, directly or not.")
+    return hops
+
+
+def build_hops_header(hops: tuple[str, ...], own: str) -> dict[str, str]:
+    """The header for a call to a backend."""
+    return {HEADER: ",".join((*hops, own))}

@@ -1,0 +1,51 @@
+"""What is read every few seconds for whoever watches: how things stand, rather than what happened.
+
+Rule: pure values. Times are Unix seconds, money is nano-USD.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from service.domain.limits import LimitStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What a replica has under way: open holds and what they set aside, by team, and what it still has to bring in.
+
+    `waiting` entries are on their way to the books, the oldest posted at `oldest`; `owed` ends of holds are not taken.
+    """
+
+    holds: Mapping[str, int]
+    held: Mapping[str, int]
+    waiting: int
+    oldest: float | None
+    owed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyExpiry:
+    """When a key ends."""
+
+    team: str
+    key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSnapshot:
+    """One round. `budgets` is None where the store does not answer; `version` is that of the settings in force.
+
+    `teams` are all there are; `shutdowns` are the announced ends of models that are still served; `models` is what the
+    catalog calls what a backend calls otherwise.
+    """
+
+    at: float
+    teams: Sequence[str]
+    backlog: Backlog
+    budgets: Mapping[str, Sequence[LimitStatus]] | None
+    expiries: Sequence[KeyExpiry]
+    shutdowns: Mapping[str, date]
+    models: Mapping[tuple[str, str], str]
+    version: str

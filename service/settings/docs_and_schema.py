@@ -1,0 +1,181 @@
+"""What the settings files may hold, as JSON Schemas and as rows for people; made from the structs that read them.
+
+Rule: nothing is said twice: types, bounds, defaults and meanings are those of the structs' fields. A schema says what
+one value may be; what several must be together (a name that is defined elsewhere) only the readers know. Connects to
+nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from service.settings.gateway_file import GatewayFile
+from service.settings.models_file import ModelsFile
+from service.settings.teams import TeamsFile
+from service.settings.yaml_file import Entry
+
+Schema = dict[str, Any]
+
+FILES: Mapping[str, type[Entry]] = {"gateway": GatewayFile, "models": ModelsFile, "teams": TeamsFile}
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+DEFS_PREFIX = "#/$defs/"
+NOUNS = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text"}
+PLURALS = {"integer": "whole numbers", "string": "texts", "number": "numbers"}
+BOUNDS = (("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum", "at most"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingRow:
+    """One key: where it is, what it may be, what it is when nobody says it (None: it must be said), what it means."""
+
+    path: str
+    kind: str
+    default: str | None
+    meaning: str
+
+
+def build_schema(kind: type[Entry], title: str) -> Schema:
+    """The JSON Schema of a file. What a table's entries are stands in its `Meta.extra`, and goes where it belongs."""
+    tables = [*_tables(kind)]
+    (top, *entries), parts = msgspec.json.schema_components(
+        [kind, *(of for _, _, of in tables)], ref_template=DEFS_PREFIX + "{name}", schema_hook=_any_entry
+    )
+    for (owner, name, _), entry in zip(tables, entries, strict=True):
+        parts[owner]["properties"][name]["additionalProperties"] = entry
+    words = {DEFS_PREFIX + name: {"enum": part["enum"]} for name, part in parts.items() if "enum" in part}
+    structs = {name: _to_yaml_values(part, words) for name, part in parts.items() if "enum" not in part}
+    return {"$schema": DRAFT, "title": title, **top, "$defs": structs}
+
+
+def _any_entry(kind: type) -> Schema:
+    """A stand-in for the entries of a table, which `build_schema` replaces."""
+    if kind is not object:
+        raise NotImplementedError
+    return {"type": "object"}
+
+
+def _tables(kind: type[Entry]) -> Iterator[tuple[str, str, Any]]:
+    """Every table whose entries are read one by one: its struct, its field, and what its entries are."""
+    for field in msgspec.structs.fields(kind):
+        of = next((each.extra["of"] for each in getattr(field.type, "__metadata__", ()) if each.extra), None)
+        if of is not None:
+            yield kind.__name__, field.name, of
+        if isinstance(of, type) and issubclass(of, Entry):
+            yield from _tables(of)
+        for inside in _structs_in(field.type):
+            yield from _tables(inside)
+
+
+def _structs_in(kind: Any) -> Iterator[type[Entry]]:  # noqa: ANN401 (any annotation)
+    """The structs that a field is a list of."""
+    if isinstance(kind, type) and issubclass(kind, Entry):
+        yield kind
+    elif get_origin(kind) in {list, Annotated}:
+        yield from _structs_in(get_args(kind)[0])
+
+
+def _to_yaml_values(part: Any, words: Mapping[str, Schema]) -> Any:  # noqa: ANN401 (a JSON document)
+    """A part as YAML has it: an amount is a number there, and a choice of `words` stands where it is made."""
+    if isinstance(part, list):
+        return [_to_yaml_values(each, words) for each in part]
+    if not isinstance(part, dict):
+        return part
+    found = {name: _to_yaml_values(value, words) for name, value in part.items()}
+    if found.get("format") == "decimal":
+        found = {name: value for name, value in found.items() if name != "format"} | {"type": "number"}
+    if found.get("$ref") in words:
+        found |= words[found.pop("$ref")]
+    return found
+
+
+def setting_rows(schema: Schema) -> Iterator[SettingRow]:
+    """Every key of a file, in the order of its structs. A struct that was told before is not told again."""
+    yield from _rows(schema, schema, "", {})
+
+
+def _rows(whole: Schema, at: Schema, path: str, told: dict[str, str]) -> Iterator[SettingRow]:
+    struct = _resolve(whole, at)
+    for name, found in struct["properties"].items():
+        here = f"{path}{name}"
+        below, reference = _nested_struct(found, here)
+        before = told.get(reference or "")
+        yield SettingRow(
+            path=here,
+            kind=_type_text(name, _without_null(found)) + (f", as `{before}`" if before else ""),
+            default=None if name in struct.get("required", ()) else _default_text(found.get("default")),
+            meaning=found.get("description", ""),
+        )
+        if reference and not before:
+            told[reference] = here
+            yield from _rows(whole, {"$ref": reference}, f"{below}.", told)
+
+
+def _resolve(whole: Schema, at: Schema) -> Schema:
+    found: Schema = whole["$defs"][at["$ref"].removeprefix(DEFS_PREFIX)]
+    return found
+
+
+def _without_null(found: Schema) -> Schema:
+    """A value without the possibility that there is none."""
+    choices = [each for each in found.get("anyOf", ()) if each.get("type") != "null"]
+    return {**found, **choices[0]} if choices else found
+
+
+def _nested_struct(found: Schema, path: str) -> tuple[str, str | None]:
+    """The path and the name of the struct that a value is made of, in tables and lists too, if it is."""
+    value = _without_null(found)
+    if "$ref" in value:
+        return path, value["$ref"]
+    if isinstance(value.get("additionalProperties"), dict):
+        return _nested_struct(value["additionalProperties"], f"{path}.<name>")
+    return _nested_struct(value["items"], f"{path}[]") if isinstance(value.get("items"), dict) else (path, None)
+
+
+def _type_text(name: str, value: Schema) -> str:
+    """A type in words, such as `number of seconds, more than 0`."""
+    if "$ref" in value:
+        return "section"
+    if "enum" in value:
+        return "one of " + ", ".join(map(str, value["enum"]))
+    if value["type"] == "array":
+        return f"list of {_plural(value.get('items', {}))}"
+    if value["type"] == "object":
+        return f"table of {_plural(value.get('additionalProperties', {}))}"
+    return ", ".join((_unit_noun(name, value), *_bound_texts(value)))
+
+
+def _plural(value: Schema) -> str:
+    if "$ref" in value:
+        return "sections"
+    if value.get("type") in {"array", "object"}:
+        inner = value.get("items") or value.get("additionalProperties") or {}
+        return ("lists of " if value["type"] == "array" else "tables of ") + _plural(inner)
+    noun = f"{value['title']}s" if "title" in value else PLURALS[value["type"]]
+    return ", ".join((noun, *_bound_texts(value)))
+
+
+def _unit_noun(name: str, value: Schema) -> str:
+    """What is counted is in the names of numbers."""
+    noun: str = value.get("title") or ("date" if value.get("format") == "date" else NOUNS[value["type"]])
+    unit = name.rpartition("_")[2]
+    return f"{noun} of {unit}" if unit in {"seconds", "bytes", "pixels"} else noun
+
+
+def _bound_texts(value: Schema) -> Iterator[str]:
+    if "minimum" in value and "maximum" in value:
+        yield f"{value['minimum']:,} to {value['maximum']:,}"
+    else:
+        yield from (f"{words} {value[bound]:,}" for bound, words in BOUNDS if bound in value)
+
+
+def _default_text(value: object) -> str:
+    """A default as it would stand in the file; the empty text where it is nothing, or the keys of a section."""
+    if value is None or isinstance(value, dict):
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,66 @@
+"""In which line of a file something stands, for messages.
+
+Rule: asked only when something is wrong. A place that is not in the file, because it is missing or comes from the
+environment, has the line of the closest one above it; a file that cannot be read has none.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from service.settings.validation import Steps
+from service.settings.yaml_file import SettingsError
+
+MERGE = "<<"
+
+
+def with_lines(problems: Iterable[Exception]) -> Iterator[str]:
+    """Yield what each says, with the line of its file."""
+    trees: dict[Path, Any] = {}
+    for each in problems:
+        message, file = str(each), getattr(each, "file", None)
+        if isinstance(file, Path) and isinstance(each, SettingsError):
+            if file not in trees:
+                trees[file] = _node_tree(file)
+            line = _find_line(trees[file], each.steps)
+            message = message.replace(f"{file}: ", f"{file}: line {line}: ", 1) if line else message
+        yield message
+
+
+def _find_line(node: Any, steps: Steps) -> int | None:  # noqa: ANN401 (PyYAML's nodes)
+    """The line in which the last of the steps begins that is there."""
+    line = None
+    for step in steps:
+        found = _child(node, step)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _node_tree(file: Path) -> Any:  # noqa: ANN401 (PyYAML's nodes)
+    try:
+        return yaml.compose(file.read_text("utf-8"), yaml.CSafeLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def _child(node: Any, step: str | int) -> tuple[int, Any] | None:  # noqa: ANN401 (likewise)
+    """The line of an entry and its node, if there is one."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step].start_mark.line + 1, node.value[step]
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    for key, value in node.value:
+        if key.value == str(step):
+            return key.start_mark.line + 1, value
+    return next((found for merged in _merged_mappings(node) if (found := _child(merged, step))), None)
+
+
+def _merged_mappings(node: Any) -> Iterable[Any]:  # noqa: ANN401 (likewise)
+    """The mappings that one takes entries from."""
+    for key, value in node.value:
+        if key.value == MERGE:
+            yield from value.value if isinstance(value, yaml.SequenceNode) else [value]

@@ -1,0 +1,179 @@
+"""Secrets that are given: by a variable of the environment, or by a file, which is looked at again while running.
+
+Rule: `NAME` or `NAME_FILE`, never both. A secret is asked for at each use, so that what a file says anew counts from
+the next use on. What cannot be used is a `SettingsError` that names the setting, the file and the reason, and never
+what the file holds; while running, the secret before stays.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, Generic, TypeAlias, TypeVar
+from unicodedata import category
+
+from service.domain.team_access import KEY_PREFIX, key_digest
+from service.settings.yaml_file import FilePlace, SettingsError, file_stamp
+
+FILE_SUFFIX = "_FILE"
+MAX_BYTES = 65_536
+MIN_SIGNING_KEY_LENGTH = 32  # characters of a key that signs; half of them is 64 bits even in hex
+HEADER_SAFE = re.compile(r"[!-~]+")  # what a header can carry after `Bearer `
+NOT_HEADER_SAFE = "must be of letters, digits and signs of ASCII, without spaces"
+
+T = TypeVar("T")
+
+
+class Secret(Generic[T]):
+    """One secret; called, it says what it is now.
+
+    `name` is the setting that gave it, `file` where it lies, if it does. `make` turns its text into what is used, or
+    raises `SettingsError` with the reason alone.
+    """
+
+    def __init__(self, name: str, given: str | Path, make: Callable[[str], T]) -> None:
+        self.name = name
+        self.file = given if isinstance(given, Path) else None
+        self._make = make
+        self._refusals: list[Callable[[frozenset[str]], str | None]] = []
+        self._seen = file_stamp(self.file) if self.file else None
+        self._refused = False
+        self._take(given if isinstance(given, str) else None)
+
+    def __call__(self) -> T:
+        """What it is now."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name})"
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Of each of its lines, the digest that a key is known by."""
+        return self._digests
+
+    def refuse_if(self, reason: Callable[[frozenset[str]], str | None]) -> None:
+        """From now on refuse what has digests for which there is a `reason`. Raises `SettingsError` for the present."""
+        self._refusals.append(reason)
+        self._check(self._digests)
+
+    def look(self) -> bool | str:
+        """Look at the file: does it hold another secret now, or why is what it holds refused?"""
+        stamp = file_stamp(self.file) if self.file else None
+        if stamp == self._seen:
+            return False
+        self._seen = stamp
+        before, was_refused = self._value, self._refused
+        try:
+            self._take(None)
+        except SettingsError as wrong:
+            self._refused = True
+            return str(wrong)
+        self._refused = False
+        return was_refused or self._value != before
+
+    def _take(self, text: str | None) -> None:
+        """Be what a variable says or, without a text, what the file does; or stay as it was."""
+        try:
+            found = read_file(self.file) if self.file else text or ""
+            value = self._make(found)
+        except SettingsError as wrong:
+            raise self._error(str(wrong)) from None
+        digests = frozenset(key_digest(line.strip()) for line in found.split("\n"))
+        self._check(digests)
+        self._value, self._digests = value, digests
+
+    def _check(self, digests: frozenset[str]) -> None:
+        for refusal in self._refusals:
+            if reason := refusal(digests):
+                raise self._error(reason)
+
+    def _error(self, reason: str) -> SettingsError:
+        return SettingsError(f"{self.name}: {self.file}: {reason}" if self.file else f"{self.name}: {reason}")
+
+
+AnySecret: TypeAlias = Secret[Any]
+
+
+def read_file(file: Path) -> str:
+    """What a file holds, without the space around it and around each of its lines. Raises `SettingsError`."""
+    try:
+        found = file.stat()
+        if not S_ISREG(found.st_mode):
+            raise SettingsError("cannot be read: not a file")
+        if found.st_size > MAX_BYTES:
+            raise SettingsError(f"is longer than {MAX_BYTES} bytes")
+        text = file.read_bytes().decode()
+    except OSError as unreadable:
+        raise SettingsError(f"cannot be read: {unreadable.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError("cannot be read: not a text") from None
+    except ValueError as unnamed:  # a name that no file can have
+        raise SettingsError(f"cannot be read: {unnamed}") from None
+    lines = [line.strip() for line in text.strip().split("\n")]
+    if lines == [""]:
+        raise SettingsError("is empty")
+    if any(category(sign) == "Cc" for line in lines for sign in line):
+        raise SettingsError("has control characters in it")
+    return "\n".join(lines)
+
+
+def single_line(text: str) -> str:
+    """A secret that is a line. Raises `SettingsError`."""
+    if "\n" in text:
+        raise SettingsError("has more than one line")
+    return text
+
+
+def header_safe(text: str) -> str:
+    """A key that a header can carry. Raises `SettingsError`."""
+    key = single_line(text.strip())
+    if not HEADER_SAFE.fullmatch(key):
+        raise SettingsError(NOT_HEADER_SAFE)
+    return key
+
+
+def signing_keys(text: str) -> tuple[bytes, ...]:
+    """Keys for links, one a line: the first signs. Raises `SettingsError`."""
+    keys = [line for line in text.split("\n") if line] or [""]
+    if any(len(key) < MIN_SIGNING_KEY_LENGTH for key in keys):
+        raise SettingsError(f"must be at least {MIN_SIGNING_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
+    return tuple(key.encode() for key in keys)
+
+
+def read_secret(
+    environment: Mapping[str, str], variable: str, make: Callable[[str], T], *, blank_is_none: bool = True
+) -> Secret[T] | None:
+    """The secret of a variable, or of the file that the other variable names. Raises `SettingsError`."""
+    given, file = environment.get(variable), environment.get(variable + FILE_SUFFIX)
+    if blank_is_none:
+        given = (given or "").strip() or None
+    if file and given:
+        raise SettingsError(f"{variable}{FILE_SUFFIX}: stands beside {variable}; give one of them")
+    if file:
+        return Secret(variable + FILE_SUFFIX, Path(file), make)
+    return None if given is None else Secret(variable, given, make)
+
+
+def header_safe_and_foreign(text: str) -> str:
+    """A key that a header can carry, and that no gateway made. Raises `SettingsError`."""
+    key = header_safe(text)
+    if key.startswith(KEY_PREFIX):
+        raise SettingsError(
+            f"is the key of a gateway ({KEY_PREFIX}…), not of a vendor; a backend that is another gateway has "
+            "`gateway: true` in gateway.yaml"
+        )
+    return key
+
+
+def read_api_key(
+    place: FilePlace, variable: str | None, file: str | None, environment: Mapping[str, str], *, gateway: bool = False
+) -> Secret[str] | None:
+    """The key of a backend, from where its entry points to. Raises `SettingsError`."""
+    make = header_safe if gateway else header_safe_and_foreign
+    found = read_secret(environment, variable, make) if variable else None
+    if not file:
+        return found
+    if found:
+        raise (place / "api_key_file").error(f"stands beside {found.name}; give one of them")
+    return Secret(str(place / "api_key_file"), Path(file), make)

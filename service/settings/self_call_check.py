@@ -1,0 +1,85 @@
+"""No backend of a gateway is the gateway itself: an address of its own stops the start.
+
+Rule: own are the addresses that it listens on, also under other names of this machine, and `public_url`. Names are
+looked up only where the port is one of its own; a name that nothing answers for is nobody's. What leads back here over
+a load balancer is not seen here, but by `domain/loop_detection.py` with the first request.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from service.settings.gateway import GatewaySettings, base_url_variable
+from service.settings.yaml_file import FilePlace, SettingsError
+
+PORTS = {"http": 80, "https": 443}
+Address = IPv4Address | IPv6Address
+LOOPBACK: frozenset[Address] = frozenset({ip_address("127.0.0.1"), ip_address("::1")})
+"""Where a connection to 0.0.0.0 or [::] arrives."""
+
+
+def check_no_self_call(
+    settings: GatewaySettings, file: Path, environment: Mapping[str, str], listening: Sequence[tuple[str, int]]
+) -> None:
+    """Raise `SettingsError` if a backend that is on is at one of the own addresses."""
+    for name in sorted(settings.api_keys):
+        url = settings.vendors[name].base_url
+        own = matching_own_address(url, listening, settings.pictures.public_url)
+        if own:
+            variable = base_url_variable(name)
+            place = (
+                variable
+                if environment.get(variable, "").strip()
+                else str(FilePlace(file) / "backends" / name / "base_url")
+            )
+            raise SettingsError(f"{place}: {url} is this gateway itself ({own}); it would wait for its own answer")
+
+
+def matching_own_address(url: str, listening: Sequence[tuple[str, int]], public_url: str | None) -> str | None:
+    """Which of its own addresses a gateway would meet at a URL, in words."""
+    host, port = _host_and_port(url)
+    if public_url and _host_and_port(public_url) == (host, port):
+        return f"pictures.public_url, {public_url}"
+    for own_host, own_port in listening:
+        if own_port == port and _same_host(host, own_host):
+            return f"it listens on {own_host} port {own_port}"
+    return None
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or PORTS[parts.scheme]
+
+
+def _same_host(host: str, own: str) -> bool:
+    """Does who connects to a host arrive where `own` is listened on?"""
+    if host == own:
+        return True
+    found, mine = resolve_host(host), resolve_host(own)
+    if any(address.is_unspecified for address in found):
+        found |= LOOPBACK
+    if any(address.is_unspecified for address in mine):
+        return any(is_local(address) for address in found)
+    return bool(found & mine)
+
+
+def resolve_host(host: str) -> frozenset[Address]:
+    """The addresses of a name, or of an address that is written as one."""
+    try:
+        found = {ip_address(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError, ValueError):
+        return frozenset()
+    return frozenset(getattr(address, "ipv4_mapped", None) or address for address in found)
+
+
+def is_local(address: Address) -> bool:
+    """Is it one of this machine's? Only such an address can be bound to."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 (of IP)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True

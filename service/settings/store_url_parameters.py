@@ -1,0 +1,196 @@
+"""Which parameters may stand in the address of a store, behind the `?`, and what becomes of each.
+
+Rule: a parameter is honoured, ignored on purpose, or refused by its name. A message names a parameter or a file, never
+any other part of the address.
+"""
+
+import os
+import ssl
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from service.settings.yaml_file import SettingsError
+
+TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+TLS = TLS_FILES | {
+    "ssl_ca_path",
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+    "ssl_ciphers",
+    "ssl_exclude_verify_flags",
+    "ssl_include_verify_flags",
+    "ssl_min_version",
+    "ssl_password",
+}
+"""What `rediss://` understands besides."""
+
+REDIS = frozenset(
+    {
+        "client_name",
+        "db",
+        "health_check_interval",
+        "max_connections",
+        "password",
+        "protocol",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_read_size",
+        "socket_timeout",
+        "timeout",
+        "username",
+    }
+)
+
+HONOURED = frozenset(
+    {
+        "application_name",
+        "database",
+        "dbname",
+        "gsslib",
+        "host",
+        "krbsrvname",
+        "options",
+        "passfile",
+        "password",
+        "port",
+        "service",
+        "ssl_max_protocol_version",
+        "ssl_min_protocol_version",
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslnegotiation",
+        "sslpassword",
+        "sslrootcert",
+        "target_session_attrs",
+        "user",
+    }
+)
+"""Parameters of libpq, and of the driver, that do what they do there."""
+
+SESSION = frozenset(
+    {"datestyle", "default_transaction_isolation", "lock_timeout", "role", "search_path", "timezone", "work_mem"}
+)
+"""Settings of a PostgreSQL session. libpq takes them in `options`, the driver also by themselves."""
+
+IGNORED = frozenset(
+    {
+        "channel_binding",
+        "client_encoding",
+        "connect_timeout",
+        "fallback_application_name",
+        "gssdelegation",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "replication",
+        "require_auth",
+        "scram_client_key",
+        "scram_server_key",
+        "sslcertmode",
+        "sslcompression",
+        "sslsni",
+        "tcp_user_timeout",
+    }
+)
+"""Parameters of libpq without a counterpart in the driver; the gateway has timeouts of its own."""
+
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+VERIFIES = frozenset({"verify-ca", "verify-full"})
+SYSTEM = "system"
+BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""Where systems keep their authorities, if OpenSSL does not say."""
+
+
+def check_redis_parameters(url: str) -> None:
+    """Raise `SettingsError` for a parameter or a database that the client does not know."""
+    found = urlsplit(url)
+    encrypted = found.scheme.startswith("rediss")
+    given = _parameters(found.query)
+    if tls := sorted(TLS & given.keys()):
+        if not encrypted:
+            raise SettingsError(f"the parameter {tls[0]} needs an address that begins with rediss")
+        for name in sorted(TLS_FILES & given.keys()):
+            _check_file(name, given[name])
+    _check_names(given, REDIS | TLS)
+    database = found.path.strip("/")
+    if found.scheme != "unix" and database and not (database.isascii() and database.isdigit()):
+        raise SettingsError("what follows the / is not the number of a database")
+
+
+def driver_url(url: str) -> str:
+    """The address for the driver, without what is ignored. Raises `SettingsError` for what cannot be honoured."""
+    found = urlsplit(url)
+    given = _parameters(found.query)
+    _check_names(given, HONOURED | IGNORED | SESSION, hint="; a setting of the session goes into options=-c name=value")
+    _check_mode(given)
+    if given.get("sslrootcert") == SYSTEM:
+        given["sslmode"] = _system_trust_mode(given)
+        given["sslrootcert"] = _system_bundle()
+    for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
+        if given.get(name):
+            _check_file(name, given[name])
+    _check_authority(given)
+    kept = {name: value for name, value in given.items() if name not in IGNORED}
+    if kept == _parameters(found.query):
+        return url
+    before, _, _ = url.partition("?")
+    return f"{before}?{urlencode(kept, quote_via=quote)}" if kept else before
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError:
+        raise SettingsError("what follows the ? is not name=value&name=value") from None
+
+
+def _check_names(given: Mapping[str, str], known: Collection[str], hint: str = "") -> None:
+    unknown = sorted(name for name in given if name not in known and name.lower() not in SESSION & set(known))
+    if unknown:
+        raise SettingsError(f"the parameter {unknown[0]!r} is not known{hint}")
+
+
+def _check_file(name: str, file: str) -> None:
+    try:
+        with Path(file).open("rb"):
+            pass
+    except OSError as unreadable:
+        raise SettingsError(f"{name}: the file {file} cannot be read: {unreadable.strerror}") from None
+    except ValueError as unnamed:
+        raise SettingsError(f"{name}: the file cannot be read: {unnamed}") from None
+
+
+def _check_mode(given: Mapping[str, str]) -> None:
+    if given.get("sslmode", MODES[0]) not in MODES:
+        raise SettingsError(f"sslmode has to be one of {', '.join(MODES)}")
+
+
+def _system_trust_mode(given: Mapping[str, str]) -> str:
+    """As in libpq: the system's authorities sign for anybody, so the name is checked too."""
+    mode = given.get("sslmode", "verify-full")
+    if mode != "verify-full":
+        raise SettingsError("sslrootcert=system goes with sslmode=verify-full alone")
+    return mode
+
+
+def _system_bundle() -> str:
+    for file in (ssl.get_default_verify_paths().cafile, *BUNDLES):
+        if file and Path(file).is_file():
+            return file
+    raise SettingsError("sslrootcert=system: this system has no file of authorities")
+
+
+def _check_authority(given: Mapping[str, str]) -> None:
+    mode = given.get("sslmode") or os.environ.get("PGSSLMODE", "")
+    named = given.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
+    if mode in VERIFIES and not named and not Path("~/.postgresql/root.crt").expanduser().is_file():
+        raise SettingsError(
+            f"sslmode={mode} needs an authority to check against: add sslrootcert=/file.pem, or sslrootcert=system"
+        )

@@ -1,0 +1,1 @@
+"""Operators' use cases: keys, cache, metrics snapshots, and reloads of settings and secrets."""

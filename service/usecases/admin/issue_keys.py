@@ -1,0 +1,218 @@
+"""Issue keys while running, replace them, and end them.
+
+Rule: a secret is shown once, by the call that makes it; only its digest is kept. Whoever does something is written
+down with it, in one transaction. A key that has ended stays on the list and cannot be brought back. What cannot be done
+is an `InvalidValue` that names the parameter, a key that is not there is `KeyNotFound`; the store may raise
+`LedgerUnavailable`, and then nothing was done.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict
+
+from service.domain.catalog import Catalog
+from service.domain.did_you_mean import did_you_mean
+from service.domain.errors import InvalidValue, KeyNotFound, MissingParameter
+from service.domain.key_allowances import UNRESTRICTED, Allowance, describe
+from service.domain.limits import Limits
+from service.domain.team_access import Team, check_allowance, key_digest
+from service.usecases.ports.key_store import Actor, AuditRecord, IssuedKey, KeyStore
+
+MAX_NOTE_LENGTH = 200
+MAX_OVERLAP_SECONDS = 90 * 24 * 3600
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key with its secret, which nobody can say again."""
+
+    key: IssuedKey
+    secret: str
+
+
+class KeyChanges(TypedDict, total=False):
+    """The fields of a key that become others; what is not here stays as it is."""
+
+    expires_at: datetime | None
+    models: frozenset[str]
+    tiers: frozenset[str]
+    limits: Limits
+    limits_by_tier: Mapping[str, Limits]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueKeys:
+    """The use case. `teams` and `catalog` are those of the settings, `secret` and `mint` make unguessable texts.
+
+    `in_file` gives the teams of keys that stand in a file of settings, by id; `file` is that file.
+    """
+
+    store: KeyStore
+    in_file: Callable[[], Mapping[str, str]]
+    file: str
+    teams: Callable[[], Mapping[str, Team]]
+    catalog: Callable[[], Catalog]
+    now: Callable[[], datetime]
+    secret: Callable[[], str]
+    mint: Callable[[], str]
+
+    async def issue(
+        self,
+        actor: Actor,
+        team: str,
+        note: str = "",
+        expires: datetime | None = None,
+        allowance: Allowance = UNRESTRICTED,
+    ) -> NewKey:
+        """A new key for a team."""
+        self.check(team, note, expires, allowance)
+        new = self._new(team, note, expires, allowance)
+        await self.store.add(new.key, self._record(actor, "issue", new.key, _describe_key(new.key)))
+        return new
+
+    def check(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> None:
+        """Raise `InvalidValue` for a key that `issue` would refuse. The store is not asked."""
+        _check_note(note)
+        self._check_expiry(expires)
+        self._team(team)
+        self._check_allowance(team, allowance)
+
+    async def rotate(
+        self, actor: Actor, key_id: str, overlap: float = DAY, expires: datetime | None = None
+    ) -> tuple[NewKey, IssuedKey]:
+        """A new key with the same team and allowance, and the old one, which ends after `overlap` seconds or before."""
+        if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
+            raise InvalidValue(f"The overlap is 0 to {MAX_OVERLAP_SECONDS} seconds.", param="overlap_seconds")
+        self._check_expiry(expires)
+        old = await self._usable(key_id)
+        end = self.now() + timedelta(seconds=overlap)
+        new = self._new(old.team, old.note, expires, old.allowance)
+        await self.store.add(
+            new.key, self._record(actor, "rotate", new.key, f"replaces {old.id}; {_describe_key(new.key)}")
+        )
+        ending = replace(old, expires_at=min(end, old.expires_at or end))
+        detail = f"replaced by {new.key.id}; {_describe_expiry(ending)}"
+        await self.store.change(ending, self._record(actor, "expire", ending, detail))
+        return new, ending
+
+    async def expire(self, actor: Actor, key_id: str, at: datetime | None) -> IssuedKey:
+        """Let a key end at a moment to come; None lets it go on."""
+        return await self.change(actor, key_id, {"expires_at": at})
+
+    async def change(self, actor: Actor, key_id: str, changes: KeyChanges) -> IssuedKey:
+        """Let a key end at another time, or be allowed something else."""
+        if not changes:
+            raise MissingParameter(f"Nothing is to be changed. It can be: {', '.join(KeyChanges.__annotations__)}.")
+        ends = "expires_at" in changes
+        self._check_expiry(changes.get("expires_at"))
+        key = await self._usable(key_id)
+        allowance = Allowance(
+            models=changes.get("models", key.allowance.models),
+            tiers=changes.get("tiers", key.allowance.tiers),
+            limits=changes.get("limits", key.allowance.limits),
+            limits_by_tier=changes.get("limits_by_tier", key.allowance.limits_by_tier),
+        )
+        if allowance != key.allowance:
+            self._check_allowance(key.team, allowance)
+        changed = replace(key, expires_at=changes["expires_at"] if ends else key.expires_at, allowance=allowance)
+        action = "expire" if ends and len(changes) == 1 else "change"
+        await self.store.change(changed, self._record(actor, action, changed, _describe_key(changed)))
+        return changed
+
+    async def revoke(self, actor: Actor, key_id: str) -> IssuedKey:
+        """End a key at once, for good. One that was revoked before stays as it is."""
+        key = await self.find(key_id)
+        changed = replace(key, revoked_at=key.revoked_at or self.now())
+        detail = "was revoked before" if key.revoked_at else "from now on"
+        await self.store.change(changed, self._record(actor, "revoke", changed, detail))
+        return changed
+
+    async def list(self, team: str | None = None) -> Sequence[IssuedKey]:
+        """Every key that was ever issued, or those of a team. Raises `InvalidValue` for a team that is none."""
+        found = await self.store.keys(team)
+        if team is not None and not found and team not in self.teams():
+            raise InvalidValue(
+                f"There is no such team, nor a key of one.{did_you_mean(team, self.teams())}", param="team"
+            )
+        return found
+
+    def state(self, key: IssuedKey) -> str:
+        """What has become of a key: active, expired or revoked."""
+        if key.revoked_at:
+            return "revoked"
+        return "expired" if key.expires_at and key.expires_at <= self.now() else "active"
+
+    async def find(self, key_id: str) -> IssuedKey:
+        """The issued key. Raises `KeyNotFound`, which says where a key of a file stands."""
+        try:
+            return await self.store.find(key_id)
+        except KeyNotFound:
+            team = self.in_file().get(key_id)
+            if team is None:
+                raise
+            raise KeyNotFound(
+                f"Key '{key_id}' was not issued. It stands in {self.file}, under team '{team}': change it there.",
+                param="key_id",
+            ) from None
+
+    async def _usable(self, key_id: str) -> IssuedKey:
+        key = await self.find(key_id)
+        state = self.state(key)
+        if state != "active":
+            raise InvalidValue(f"Key '{key.id}' is {state}; issue a new one.", param="key_id")
+        return key
+
+    def _check_allowance(self, team: str, allowance: Allowance) -> None:
+        if allowance != UNRESTRICTED:
+            check_allowance(allowance, self._team(team), self.catalog())
+
+    def _team(self, name: str) -> Team:
+        team = self.teams().get(name)
+        if team is None:
+            near = did_you_mean(name, self.teams())
+            raise InvalidValue(f"There is no such team in teams.yaml.{near}", param="team")
+        return team
+
+    def _new(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> NewKey:
+        self._team(team)
+        secret = self.secret()
+        key = IssuedKey(
+            id=f"key_{self.mint()[:16]}",
+            team=team,
+            digest=key_digest(secret),
+            note=note,
+            created_at=self.now(),
+            expires_at=expires,
+            allowance=allowance,
+        )
+        return NewKey(key=key, secret=secret)
+
+    def _check_expiry(self, at: datetime | None) -> None:
+        if at is not None and at <= self.now():
+            raise InvalidValue("The end of a key has to lie in the future; revoke ends it now.", param="expires_at")
+
+    def _record(self, actor: Actor, action: str, key: IssuedKey, detail: str) -> AuditRecord:
+        return AuditRecord(
+            at=self.now(),
+            actor=actor.name,
+            action=f"key.{action}",
+            subject=key.id,
+            detail=f"team {key.team}; {detail}",
+            request_id=actor.request_id,
+        )
+
+
+def _check_note(note: str) -> None:
+    if len(note) > MAX_NOTE_LENGTH or not note.isprintable():
+        raise InvalidValue(f"A note is one line of at most {MAX_NOTE_LENGTH} characters.", param="note")
+
+
+def _describe_key(key: IssuedKey) -> str:
+    """Until when a key is good, and for what."""
+    return "; ".join(part for part in (_describe_expiry(key), describe(key.allowance)) if part)
+
+
+def _describe_expiry(key: IssuedKey) -> str:
+    return f"until {key.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if key.expires_at else "without end"

@@ -1,0 +1,1 @@
+"""Tasks that run behind requests: supervision, round robin, checks of the stores."""

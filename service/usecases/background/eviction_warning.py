@@ -1,0 +1,98 @@
+"""Warn of a store that may drop money to make room: what goes on behind the requests.
+
+Rule: it only tells; readiness and metrics say how full the store is. The start does not wait for it, and a store that
+is away or does not say is no finding: readiness has told that already. It looks again and again, because a failover may
+bring another server with other settings, and tells what it found once, until that is gone and comes back.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from service.usecases.ports.events import StoreMemoryMeasured, StoreUnsafe
+from service.usecases.ports.observer import Observer
+from service.usecases.ports.server_memory import ServerMemory
+
+STATE_VARIABLE, CACHE_VARIABLE = "REDIS_URL", "CACHE_REDIS_URL"
+NO_EVICTION = "noeviction"
+VOLATILE_PREFIX = "volatile-"
+EVICTS_ALL = "to make room it drops anything: counters, open holds, entries on their way to the books"
+EVICTS_VOLATILE = (
+    "to make room it drops flights and ended holds, which have a time to live: what was bought may be bought again"
+)
+NEARLY_FULL = 0.85
+NEARLY_FULL_PROBLEM = f"{NEARLY_FULL:.0%} or more of its memory is used: when it is full, nothing new is admitted"
+SHARED_SERVER_PROBLEM = (
+    "results are kept there too and its memory is bounded: when they fill it, nobody is admitted or money is dropped"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class EvictionWarning:
+    """The use case. `memory` asks every server of money (none: no answer); `shared`: results are kept there too.
+
+    `fullness` is the used part of the fullest server's memory, as it was found last; None where none has a bound.
+    """
+
+    memory: Callable[[], Awaitable[Sequence[ServerMemory]]]
+    shared: bool
+    observe: Observer
+    seconds: float = 15.0
+    fullness: float | None = None
+    _told: Sequence[StoreUnsafe] = field(default=())
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self.seconds)
+
+    async def look(self) -> None:
+        """Ask once; tell what was not told before."""
+        servers = await self.memory()
+        if not servers:
+            return
+        self.fullness = fullest(servers)
+        self.observe(StoreMemoryMeasured(ratio=self.fullness))
+        found = find_risks(servers, shared=self.shared)
+        for doubt in found:
+            if doubt not in self._told:
+                self.observe(doubt)
+        self._told = found
+
+
+def fullest(servers: Iterable[ServerMemory]) -> float | None:
+    """The used part of the fullest bounded server's memory."""
+    return max((server.used_bytes / server.most_bytes for server in servers if server.most_bytes > 0), default=None)
+
+
+def find_risks(servers: Iterable[ServerMemory], *, shared: bool) -> Sequence[StoreUnsafe]:
+    """What is wrong with the servers of money, each thing once.
+
+    A server without a bound evicts nothing, whatever its policy. Nor is it a finding that results are kept there: they
+    go by their time to live, one server for everything is how small sites begin, and a warning at each of their starts
+    would teach to overlook it. Under a bound it is one: results fill what was given to money, and refuse it or push it
+    out.
+    """
+    bounded = [server for server in servers if server.most_bytes > 0]
+    found = [_eviction_risk(server.policy) for server in bounded if server.policy != NO_EVICTION]
+    if bounded and shared:
+        found.append(
+            StoreUnsafe(
+                store=STATE_VARIABLE,
+                problem=SHARED_SERVER_PROBLEM,
+                advice=f"set {CACHE_VARIABLE} to a server of its own",
+            )
+        )
+    if (fullest(bounded) or 0.0) >= NEARLY_FULL:
+        found.append(StoreUnsafe(store=STATE_VARIABLE, problem=NEARLY_FULL_PROBLEM, advice="give it more memory"))
+    return tuple(dict.fromkeys(found))
+
+
+def _eviction_risk(policy: str) -> StoreUnsafe:
+    drops = EVICTS_VOLATILE if policy.startswith(VOLATILE_PREFIX) else EVICTS_ALL
+    return StoreUnsafe(
+        store=STATE_VARIABLE,
+        problem=f"maxmemory-policy {policy}: {drops}",
+        advice=f"set maxmemory-policy {NO_EVICTION}",
+    )

@@ -1,0 +1,1 @@
+"""Stored images and files, references of callers, signed URLs, transcoding."""

@@ -1,0 +1,52 @@
+"""Delete pictures that were kept long enough, and set the list of files right: what goes on behind the requests.
+
+Rule: deletes only what the gateway wrote itself; a folder or bucket may hold other things. Every replica may do it at
+any time: deleting twice changes nothing. While the store is away everything stays, until the next round.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.errors import StoreUnavailable
+from service.domain.stored_images import expired_names
+from service.usecases.images.file_listing import FileListing
+from service.usecases.ports.events import ImagesDeleted, ImageStoreFailed
+from service.usecases.ports.image_store import ImageStore
+from service.usecases.ports.observer import Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteExpiredImages:
+    """The use case. `now` gives an aware UTC time; the other two are seconds."""
+
+    store: ImageStore
+    files: FileListing
+    observe: Observer
+    now: Callable[[], datetime]
+    keep_seconds: float
+    sweep_seconds: float
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(self.sweep_seconds)
+
+    async def sweep(self) -> None:
+        """Look through the store once."""
+        count, files = 0, self.files.compare()
+        try:
+            async for batch in self.store.listed():
+                names = expired_names(batch, self.now(), self.keep_seconds)
+                if names:
+                    await self.store.forget(names)
+                    count += len(names)
+                gone = set(names)
+                await files.take(kept for kept in batch if kept.name not in gone)
+            await files.finish()
+        except StoreUnavailable as failed:
+            self.observe(ImageStoreFailed(request_id="background", reason=failed.message, cause=failed.cause))
+        if count:
+            self.observe(ImagesDeleted(count=count))

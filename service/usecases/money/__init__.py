@@ -1,0 +1,1 @@
+"""Holds, settlement, limits, the ledger's lease and its reports."""

@@ -1,0 +1,157 @@
+"""Set money and quota aside before a vendor is called, and make sure that every hold comes to its end.
+
+Rule: all claims of a request are held or none. Leaving the block voids what was never sent and keeps what was: nobody
+knows whether it was billed, so it is booked when its lease is over. Counters that are not those of the books are
+rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`). All who need a rebuild of a team wait
+for the same one.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.domain.errors import LedgerUnavailable, StateUnavailable
+from service.domain.ledger import Admission, Entry, HoldRequest, HoldState
+from service.domain.limits import Limit
+from service.usecases.money.recount_reports import RecountReports
+from service.usecases.money.settlement import Settlement
+from service.usecases.ports.events import CountersRebuilt
+from service.usecases.ports.ledger import Ledger
+from service.usecases.ports.observer import Observer
+from service.usecases.ports.quota_store import CountersLost, QuotaStore
+from service.usecases.ports.replica_registry import Recount
+
+MAX_REBUILDS = 5
+
+
+@dataclass(slots=True)
+class Hold:
+    """The holds of one attempt. Each ends by `post` or `void`, or its lease runs out."""
+
+    team: str
+    admission: Admission
+    keep: Settlement
+    ledger: QuotaStore
+    open: dict[str, HoldState]
+    sent: bool = False
+
+    async def mark_sent(self) -> None:
+        """Say that a backend is about to be called: from here on the outcome of an open hold is unknown.
+
+        Raises:
+            StateUnavailable: a pending hold is not there any more.
+        """
+        pending = [hold_id for hold_id, state in self.open.items() if state is HoldState.PENDING]
+        if pending:
+            await self.ledger.send(self.team, pending)
+            self.open |= dict.fromkeys(pending, HoldState.SENT)
+        self.sent = True
+
+    async def post(self, entry: Entry) -> HoldState | None:
+        """End a hold that was billed, or may have been. Returns its state now, if that is known."""
+        del self.open[entry.hold_id]
+        return await self.keep.post(entry)
+
+    async def void(self, hold_id: str) -> HoldState | None:
+        """End a hold that was certainly not billed. Returns its state now, if that is known."""
+        del self.open[hold_id]
+        return await self.keep.void(self.team, hold_id)
+
+
+@dataclass(slots=True, kw_only=True)
+class HoldQuota:
+    """The use case. `check` raises `StateUnavailable` where these counters may not admit just now."""
+
+    ledger: QuotaStore
+    books: Ledger
+    keep: Settlement
+    observe: Observer
+    recounts: RecountReports
+    check: Callable[[], None] = lambda: None
+    _rebuilding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _rebuilds: Counter[str] = field(default_factory=Counter)
+
+    @asynccontextmanager
+    async def __call__(
+        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], state: HoldState = HoldState.SENT
+    ) -> AsyncIterator[Hold]:
+        """Hold claims for the length of a block. `state` is SENT where the backend is called at once, else PENDING.
+
+        What the block did not mark as sent is voided at its end.
+
+        Raises:
+            LimitExceeded: a limit has no room.
+            StateUnavailable: nothing can be held just now.
+        """
+        await self.keep.introduce(team)
+        ids = [claim.hold_id for claim in claims]
+        try:
+            admission = await self._admit(team, claims, limits, state)
+        except (StateUnavailable, asyncio.CancelledError):
+            self.keep.release_later(team, ids)
+            raise
+        held = Hold(team, admission, self.keep, self.ledger, dict.fromkeys(ids, state))
+        try:
+            yield held
+        finally:
+            if not held.sent:
+                for hold_id in [*held.open]:
+                    await held.void(hold_id)
+            self.keep.leave(held.open)
+
+    async def _admit(
+        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], state: HoldState
+    ) -> Admission:
+        for _ in range(MAX_REBUILDS):
+            rebuilds = self._rebuilds[team]
+            self.check()
+            try:
+                with self.keep.asking():
+                    admission = await self.ledger.hold(team, claims, limits, state=state)
+                    self.keep.watch(claims, admission.held_at)
+            except CountersLost:
+                await self.rebuild(team, rebuilds)
+            else:
+                return admission
+        raise StateUnavailable("The gateway's counters are being rebuilt.")
+
+    async def rebuild(self, team: str, seen: int | None = None) -> None:
+        """Make the counters what the books and the open holds say, unless that was done since `seen`.
+
+        Another replica may be doing the same, and then admit; what it posts meanwhile makes this one futile, not wrong.
+        """
+        if seen is not None and self._rebuilds[team] != seen:
+            return
+        task = self._rebuilding.get(team)
+        if task is None:
+            task = self._rebuilding[team] = asyncio.create_task(self._rebuild(team))
+        await asyncio.shield(task)
+
+    async def _rebuild(self, team: str) -> None:
+        try:
+            if await self._rebuilt(team):
+                self.observe(CountersRebuilt(team=team))
+            self._rebuilds[team] += 1
+        finally:
+            del self._rebuilding[team]
+
+    async def _rebuilt(self, team: str) -> bool:
+        audit = await self.ledger.audit(team)
+        recount = Recount(team=team, life=audit.life)
+        try:
+            if await self.recounts.gather(recount):
+                audit = await self.ledger.audit(team)  # with what the others put there
+                if audit.life != recount.life:
+                    return False
+            await self.keep.write()
+            await self.keep.drain(team)
+            spent = await self.books.spent(team, audit.at)
+            settled = await self.books.settled(audit.open_holds)
+        except LedgerUnavailable:
+            raise StateUnavailable("The gateway's counters cannot be rebuilt: the ledger does not answer.") from None
+        if not await self.ledger.rebuild(team, audit, spent, settled):
+            return False
+        await self.recounts.finish(recount)
+        return True

@@ -1,0 +1,41 @@
+"""Port of the image store: files on disk or objects in a bucket."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain.byte_ranges import ByteRange
+from service.domain.generation import Buffer
+from service.domain.stored_images import StoredObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredContent:
+    """A kept picture, or a part of it: raw bytes, piece by piece; reading them can raise `StoreUnavailable`."""
+
+    kept: StoredObject
+    pieces: AsyncIterator[Buffer]
+
+
+class ImageStore(Protocol):
+    """Keeps pictures under names that cannot be guessed. Raises `StoreUnavailable` when it cannot, within seconds."""
+
+    async def keep(self, name: str, body: Buffer) -> None:
+        """Store bytes under a name; a name is written once, and what stands there already stays."""
+        ...
+
+    async def find(self, name: str) -> StoredObject:
+        """What is known of the picture of that name. Raises `ImageNotFound`."""
+        ...
+
+    async def read(self, name: str, part: ByteRange | None = None) -> StoredContent:
+        """The picture of that name, or a part that it is known to have. Raises `ImageNotFound`."""
+        ...
+
+    def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+        """Everything that is there, in batches, also what was never finished and what is not ours."""
+        ...
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Delete; what is not there any more is deleted."""
+        ...

@@ -1,0 +1,1 @@
+"""Admission to backends: circuit breakers, caps and rate limits of vendors' accounts."""

@@ -1,0 +1,50 @@
+"""Slots that are given unless a test says otherwise."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.domain.catalog import Route
+from service.domain.errors import Failure, GatewayError
+from service.usecases.ports.admission_control import Slot
+from service.usecases.ports.backends import Reply
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeAdmissionControl:
+    """Refuses backends of `hindrances` at once, and any other while there are `refusals` left.
+
+    Records replies by the name of their slot; `out` are the slots that were not given back.
+    """
+
+    hindrances: dict[str, Failure] = field(default_factory=dict)
+    streaks: dict[str, int] = field(default_factory=dict)
+    refusals: list[Failure | GatewayError] = field(default_factory=list)
+    taken: list[tuple[str, int, int]] = field(default_factory=list)
+    replies: list[tuple[str, Reply]] = field(default_factory=list)
+    out: set[str] = field(default_factory=set)
+
+    def hindrance(self, route: Route) -> Failure | None:
+        return self.hindrances.get(route.backend)
+
+    def streak(self, route: Route) -> int:
+        return self.streaks.get(route.backend, 0)
+
+    @asynccontextmanager
+    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:
+        if self.refusals:
+            refusal = self.refusals.pop(0)
+            if isinstance(refusal, GatewayError):
+                raise refusal
+            yield refusal
+            return
+        self.taken.append((route.backend, calls, pictures))
+        turn = Slot(name=f"turn-{len(self.taken)}", route=route, calls=calls)
+        self.out.add(turn.name)
+        try:
+            yield turn
+        finally:
+            self.out.remove(turn.name)
+
+    def record(self, turn: Slot, reply: Reply) -> None:
+        self.replies.append((turn.name, reply))

@@ -1,0 +1,61 @@
+"""Issued keys in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.domain.errors import InvalidValue, KeyNotFound, LedgerUnavailable
+from service.usecases.ports.key_store import AuditRecord, IssuedKey
+
+
+class FakeKeyStore:
+    """Keeps keys by id, and every record; once `down` is set, it is unavailable."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, IssuedKey] = {}
+        self.audit: list[AuditRecord] = []
+        self.down = False
+
+    async def add(self, key: IssuedKey, record: AuditRecord) -> None:
+        """Keep a new key."""
+        self._answer()
+        if key.id in self.kept:
+            raise InvalidValue(f"There is a key '{key.id}' already.", param="id")
+        self._keep(key, record)
+
+    async def change(self, key: IssuedKey, record: AuditRecord) -> None:
+        """Replace a key."""
+        before = await self.find(key.id)
+        self._keep(replace(key, revoked_at=before.revoked_at or key.revoked_at), record)
+
+    async def note(self, record: AuditRecord) -> None:
+        """Write a record of its own."""
+        self._answer()
+        self.audit.append(record)
+
+    async def find(self, key_id: str) -> IssuedKey:
+        """One key."""
+        self._answer()
+        if key_id not in self.kept:
+            raise KeyNotFound(f"There is no key '{key_id}'.")
+        return self.kept[key_id]
+
+    async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
+        """Oldest first."""
+        self._answer()
+        found = [key for key in self.kept.values() if team in {None, key.team}]
+        return sorted(found, key=lambda key: (key.created_at, key.id))
+
+    async def records(self, most: int) -> Sequence[AuditRecord]:
+        """Newest first."""
+        self._answer()
+        return self.audit[::-1][:most]
+
+    def _answer(self) -> None:
+        if self.down:
+            raise LedgerUnavailable("The ledger of record does not answer.")
+
+    def _keep(self, key: IssuedKey, record: AuditRecord) -> None:
+        if any(other.digest == key.digest for other in self.kept.values() if other.id != key.id):
+            raise InvalidValue("This secret was issued already.", param="digest")
+        self.kept[key.id] = key
+        self.audit.append(record)

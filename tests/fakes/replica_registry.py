@@ -1,0 +1,60 @@
+"""The replicas that are alive, in memory, by a clock that tests set."""
+
+from collections.abc import Sequence
+
+from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.replica_registry import Recount
+
+
+class FakeReplicaRegistry:
+    """Keeps signs of life, recounts and reports. `now` is its clock in seconds; while `down` it is unavailable."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.down = False
+        self.seen: dict[str, float] = {}
+        self.recounts: dict[str, str] = {}
+        self.reports: dict[tuple[str, str], str] = {}
+
+    async def beat(self, name: str) -> Sequence[Recount]:
+        """Show life."""
+        self._answer()
+        self.seen[name] = self.now
+        return [
+            Recount(team=team, life=life)
+            for team, life in self.recounts.items()
+            if self.reports.get((team, name)) != life
+        ]
+
+    async def report(self, name: str, recount: Recount) -> None:
+        """Note a report."""
+        self._answer()
+        self.reports[recount.team, name] = recount.life
+
+    async def ask(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
+        """How many reports are missing."""
+        self._answer()
+        self.recounts[recount.team] = recount.life
+        self.reports[recount.team, name] = recount.life
+        waited_for = [
+            other for other, at in self.seen.items() if alive_seconds is None or at > self.now - alive_seconds
+        ]
+        return sum(self.reports.get((recount.team, other)) != recount.life for other in waited_for if other != name)
+
+    async def finish(self, recount: Recount) -> None:
+        """Forget a recount."""
+        self._answer()
+        if self.recounts.get(recount.team) == recount.life:
+            del self.recounts[recount.team]
+        self.reports = {
+            key: life for key, life in self.reports.items() if (key[0], life) != (recount.team, recount.life)
+        }
+
+    async def leave(self, name: str) -> None:
+        """Forget a replica."""
+        self._answer()
+        self.seen.pop(name, None)
+
+    def _answer(self) -> None:
+        if self.down:
+            raise LedgerUnavailable("The ledger of record does not answer.")
