@@ -12,6 +12,8 @@ TEAMS = "teams:\n" + "".join(
     f"  {name}: {{keys: [{{id: {name}, sha256: {key_digest(f'igw_{name}')}}}]}}\n" for name in ("search", "ads")
 )
 PATH = "/v1/images/generations"
+EVER = "since=2020-01-01"
+"""For a report of usage. Without it a report leaves out what was booked before a month's end that passed meanwhile."""
 
 Start = Callable[..., GatewayProcess]
 

@@ -12,7 +12,7 @@ import pytest
 
 from service.adapters.embedded.valkey import CACHE_OPTIONS, run_valkey
 from service.adapters.redis.result_store import COOLDOWN_SECONDS
-from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.e2e.replicas import EVER, PATH, Start, ask, change, wish
 from tests.simulators.server import Answer, Simulator
 from tests.support.environments import sdk_python
 from tests.support.gateway import ANSWER_SECONDS, GatewayProcess
@@ -42,7 +42,9 @@ def test_the_same_is_bought_once(start: Start, http: httpx2.Client, openai_sim: 
         assert (refused.status_code, refused.json()["error"]["code"]) == (504, "not_cached")
 
         def booked() -> bool:
-            reply = http.get(f"{gateway.url}/v1/usage?group_by=cache", headers={"authorization": "Bearer igw_search"})
+            reply = http.get(
+                f"{gateway.url}/v1/usage?{EVER}&group_by=cache", headers={"authorization": "Bearer igw_search"}
+            )
             found = {row["group"]["cache"]: row for row in reply.json()["data"]}
             return "hit" in found and found["hit"]["saved_usd"] == float(first.headers["x-gateway-cost-usd"])
 
@@ -237,7 +239,9 @@ def test_what_was_not_finished_in_time_is_handed_over_as_sent(
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "purchase_unconfirmed")
 
         def booked() -> bool:
-            usage = http.get(f"{other.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"})
+            usage = http.get(
+                f"{other.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": "Bearer igw_search"}
+            )
             return any(row["group"]["basis"] == "unconfirmed" for row in usage.json()["data"])
 
         await_true(booked)

@@ -22,7 +22,7 @@ from service.settings.gateway import read_gateway
 from service.settings.reloadable_files import ReloadableFiles
 from service.usecases.background.supervisor import TASK_NAME_PREFIX, FatalReport
 from service.usecases.ports.events import Crashed
-from tests.e2e.replicas import TEAMS, ask
+from tests.e2e.replicas import EVER, TEAMS, ask
 from tests.e2e.test_process import command
 from tests.fakes.observer import Recorder
 from tests.simulators.server import Answer, Simulator
@@ -66,7 +66,7 @@ def server(gateway: GatewayProcess, folder: str) -> psutil.Process:
 
 
 def entries(http: httpx2.Client, gateway: GatewayProcess) -> list[dict[str, Any]]:
-    reply = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"})
+    reply = http.get(f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": "Bearer igw_search"})
     assert reply.status_code == 200, reply.text
     found: list[dict[str, Any]] = reply.json()["data"]
     return found

@@ -13,7 +13,7 @@ import pytest
 
 from service.domain.loop_detection import HEADER, MAX_HOPS
 from service.domain.team_access import key_digest
-from tests.e2e.replicas import PATH, wish
+from tests.e2e.replicas import EVER, PATH, wish
 from tests.e2e.test_process import command
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess, calm, within_patience
@@ -52,7 +52,7 @@ def post(http: httpx2.Client, to: GatewayProcess, prompt: str, key: str = KEY, *
 
 def booked(http: httpx2.Client, at: GatewayProcess, key: str = KEY) -> tuple[int, Decimal]:
     """How many entries a team has in the books of a gateway, and what they cost."""
-    usage = http.get(f"{at.url}/v1/usage", headers={"authorization": f"Bearer {key}"}).json()["total"]
+    usage = http.get(f"{at.url}/v1/usage?{EVER}", headers={"authorization": f"Bearer {key}"}).json()["total"]
     return usage["entries"], Decimal(str(usage["cost_usd"]))
 
 
@@ -61,7 +61,9 @@ def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
     tag = key_digest(after)[:16]
 
     def seen() -> dict[str, set[str]]:
-        reply = http.get(f"{at.url}/v1/usage?group_by=status,tag:project", headers={"authorization": f"Bearer {KEY}"})
+        reply = http.get(
+            f"{at.url}/v1/usage?{EVER}&group_by=status,tag:project", headers={"authorization": f"Bearer {KEY}"}
+        )
         found: dict[str, set[str]] = {}
         for row in reply.json()["data"]:
             found.setdefault(row["group"]["tag:project"], set()).add(row["group"]["status"])

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.replicas import TEAMS, ask
+from tests.e2e.replicas import EVER, TEAMS, ask
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess, clean_environment, within_patience
 
@@ -80,7 +80,7 @@ def test_a_second_replica_waits_and_goes_on_when_the_first_has_gone(
             headers = {"authorization": "Bearer igw_search"}
 
             def booked() -> bool:
-                return bool(http.get(f"{other.url}/v1/usage", headers=headers).json()["total"]["entries"] == 2)
+                return bool(http.get(f"{other.url}/v1/usage?{EVER}", headers=headers).json()["total"]["entries"] == 2)
 
             assert within_patience(booked)
 

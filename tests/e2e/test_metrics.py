@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.team_access import key_digest
-from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.e2e.replicas import EVER, PATH, Start, ask, change, wish
 from tests.simulators.openai import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
@@ -193,7 +193,7 @@ def check_upstream(told: Scrape, sim: Simulator) -> None:
 
 def check_sources(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) -> None:
     """The ledger has as many entries under each word of `x-gateway-cache` as there were replies with it."""
-    reply = http.get(f"{gateway.url}/v1/usage?group_by=cache", headers={"authorization": "Bearer igw_search"})
+    reply = http.get(f"{gateway.url}/v1/usage?{EVER}&group_by=cache", headers={"authorization": "Bearer igw_search"})
     booked = Counter({row["group"]["cache"]: row["entries"] for row in reply.json()["data"]})
     served = told.by("requests_total", "cache", team="search", outcome="served")
     assert booked == Counter({cache: count for (cache,), count in served.items()}) + Counter(miss=1)  # the broken reply
@@ -202,7 +202,9 @@ def check_sources(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) ->
 def check_money(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) -> None:
     """Money, pictures and tokens are those of the ledger, team by team and basis by basis."""
     for team in LIMITS:
-        reply = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers={"authorization": f"Bearer igw_{team}"})
+        reply = http.get(
+            f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": f"Bearer igw_{team}"}
+        )
         usage = reply.json()
         total = usage["total"]
         assert told.sum("cost_usd_total", team=team) == pytest.approx(total["cost_usd"], rel=1e-12)
@@ -211,7 +213,9 @@ def check_money(told: Scrape, http: httpx2.Client, gateway: GatewayProcess) -> N
             if row["group"]["basis"] != "cache":
                 booked = told.sum("cost_usd_total", team=team, basis=row["group"]["basis"])
                 assert booked == pytest.approx(row["cost_usd"], rel=1e-12)
-    search = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"}).json()
+    search = http.get(
+        f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": "Bearer igw_search"}
+    ).json()
     rows = {row["group"]["basis"]: row for row in search["data"]}
     assert told.sum("images_total", team="search") == rows["usage"]["images"]
     assert told.sum("uncertain_usd_total") == pytest.approx(search["total"]["uncertain_usd"], rel=1e-12) != 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.e2e.replicas import Start, ask
+from tests.e2e.replicas import EVER, Start, ask
 from tests.e2e.test_process import command
 from tests.support.gateway import GatewayProcess, within_patience
 
@@ -17,7 +17,7 @@ SEARCH = {"authorization": "Bearer igw_search"}
 
 
 def entries(http: httpx2.Client, gateway: GatewayProcess) -> int:
-    usage = http.get(gateway.url + "/v1/usage", headers=SEARCH).json()
+    usage = http.get(f"{gateway.url}/v1/usage?{EVER}", headers=SEARCH).json()
     return int(usage["total"]["entries"])
 
 

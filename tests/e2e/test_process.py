@@ -18,6 +18,7 @@ import httpx2
 import psutil
 import pytest
 
+from tests.e2e.replicas import EVER
 from tests.simulators.server import Answer, Simulator
 from tests.support.environments import sdk_python
 from tests.support.gateway import GatewayProcess, clean_environment, run_command, within_patience
@@ -174,7 +175,9 @@ def test_what_a_drain_ends_is_told_so_and_booked(tmp_path: Path, settings: Path,
         headers = {"authorization": f"Bearer {SECRET}"}
 
         def booked() -> bool:
-            usage = httpx2.get(f"{gateway.url}/v1/usage?group_by=basis", headers=headers, timeout=30, trust_env=False)
+            usage = httpx2.get(
+                f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers=headers, timeout=30, trust_env=False
+            )
             return [(row["group"]["basis"], row["entries"]) for row in usage.json()["data"]] == [("unconfirmed", 3)]
 
         assert within_patience(booked)

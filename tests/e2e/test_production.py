@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from service.domain.team_access import key_digest
+from tests.e2e.replicas import EVER
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
 from tests.support.sites import await_true
@@ -46,10 +47,10 @@ def test_replicas_share_limits_and_books(
         assert [reply.status_code for reply in replies] == [200, 200, 429], [reply.text[:300] for reply in replies]
 
         def booked() -> bool:
-            total = http.get(f"{two.url}/v1/usage", headers=headers).json()["total"]
+            total = http.get(f"{two.url}/v1/usage?{EVER}", headers=headers).json()["total"]
             return bool(total["entries"] == 2)
 
         await_true(booked)
-        total = http.get(f"{two.url}/v1/usage", headers=headers).json()["total"]
+        total = http.get(f"{two.url}/v1/usage?{EVER}", headers=headers).json()["total"]
     spent = sum(float(reply.headers["x-gateway-cost-usd"]) for reply in replies[:2])
     assert total["cost_usd"] == pytest.approx(spent)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.replicas import Start, ask, change
+from tests.e2e.replicas import EVER, Start, ask, change
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
@@ -35,7 +35,7 @@ def told(reply: httpx2.Response) -> tuple[int, str | None, str | None, Any]:
 
 
 def booked(http: httpx2.Client, gateway: GatewayProcess) -> int:
-    usage = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers={"authorization": "Bearer igw_search"})
+    usage = http.get(f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": "Bearer igw_search"})
     return sum(row["entries"] for row in usage.json()["data"])
 
 

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 import redis
 
+from tests.e2e.replicas import EVER
 from tests.e2e.test_process import command
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
@@ -80,7 +81,7 @@ def ask(http: httpx2.Client, gateway: GatewayProcess, key: str) -> httpx2.Respon
 
 
 def usage(http: httpx2.Client, gateway: GatewayProcess, key: str) -> dict[str, Any]:
-    reply = http.get(f"{gateway.url}/v1/usage", headers={"authorization": f"Bearer {key}"})
+    reply = http.get(f"{gateway.url}/v1/usage?{EVER}", headers={"authorization": f"Bearer {key}"})
     assert reply.status_code == 200, reply.text
     answer: dict[str, Any] = reply.json()
     return answer

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from service.domain.team_access import key_digest
-from tests.e2e.replicas import PATH, change
+from tests.e2e.replicas import EVER, PATH, change
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
 from tests.simulators.pictures import Sketch, encoded
@@ -43,22 +43,34 @@ SLOW = Answer(delay=2.0)
 ASKS_TO_WAIT = {"x-gateway-keepalive": "true"}
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) -> Iterator[GatewayProcess]:
-    """In front of OpenAI, with the shipped settings but for the seconds between signs of life."""
-    folder = tmp_path_factory.mktemp("streams")
+def openai_gateway_in(folder: Path, server: Simulator, **changes: str) -> GatewayProcess:
+    """A gateway in front of OpenAI, with the shipped settings but for these changes of gateway.yaml."""
     shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config" / "teams.yaml").write_text(TEAMS)
     settings = folder / "config" / "gateway.yaml"
     settings.write_text(calm(settings.read_text()))
-    change(folder, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
     change(folder, "grace_seconds: 5", "grace_seconds: 0")
+    for name, value in changes.items():
+        change(folder, f"{name}: 15 ", f"{name}: {value} ")
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(folder / "config"),
         "OPENAI_API_KEY": "sk-operator",
-        "OPENAI_BASE_URL": openai_server.base_url,
+        "OPENAI_BASE_URL": server.base_url,
     }
-    with GatewayProcess(folder / "data", environment, options=()) as running:
+    return GatewayProcess(folder / "data", environment, options=())
+
+
+@pytest.fixture(scope="module")
+def quiet_gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) -> Iterator[GatewayProcess]:
+    """One that sends nothing before the first event: what fails until then is a status, also on a busy machine."""
+    with openai_gateway_in(tmp_path_factory.mktemp("streams"), openai_server) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) -> Iterator[GatewayProcess]:
+    """One that sends a comment, or a space, after 0.3 seconds without a word."""
+    with openai_gateway_in(tmp_path_factory.mktemp("streams"), openai_server, keepalive_seconds="0.3") as running:
         yield running
 
 
@@ -104,7 +116,7 @@ class Fox:
         """What so many calls come to in the books, once they are there."""
 
         def row() -> dict[str, Any]:
-            url = f"{self.url}/v1/usage?group_by=tag:project"
+            url = f"{self.url}/v1/usage?{EVER}&group_by=tag:project"
             rows = http.get(url, headers={"authorization": f"Bearer {self.key}"}).json()["data"]
             return next((row for row in rows if row["group"]["tag:project"] == self.folder.name), {"entries": 0})
 
@@ -115,6 +127,11 @@ class Fox:
 @pytest.fixture
 def fox(gateway: GatewayProcess, tmp_path: Path) -> Fox:
     return Fox(gateway.url, tmp_path)
+
+
+@pytest.fixture
+def quiet_fox(quiet_gateway: GatewayProcess, tmp_path: Path) -> Fox:
+    return Fox(quiet_gateway.url, tmp_path)
 
 
 def drawn(size: tuple[int, int] = (1024, 1024), index: int = 0) -> dict[str, object]:
@@ -256,11 +273,11 @@ def test_what_cannot_be_streamed_is_a_bad_request(any_sdk: Sdk, fox: Fox, openai
     assert openai_sim.requests == []
 
 
-def test_what_fails_before_the_first_event_has_its_class(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_what_fails_before_the_first_event_has_its_class(any_sdk: Sdk, quiet_fox: Fox, openai_sim: Simulator) -> None:
     classes = {"rate_limit_images": ("RateLimitError", 429), "moderation_blocked": ("BadRequestError", 400)}
     for fault, (name, status) in classes.items():
         openai_sim.answer(FAULTS[fault])
-        told = any_sdk(fox(stream=True, partial_images=2, prompt=f"{fault} {fox.prompt}"))
+        told = any_sdk(quiet_fox(stream=True, partial_images=2, prompt=f"{fault} {quiet_fox.prompt}"))
         assert (told.error["class"], told.error["status"], told.events) == (name, status, [])
         assert told.error["request_id"] == told.headers["x-request-id"]
 

@@ -12,7 +12,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.e2e.replicas import EVER, PATH, Start, ask, change, wish
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
@@ -23,6 +23,7 @@ pytest_plugins = ["tests.support.databases"]
 KEY = {"authorization": "Bearer igw_search"}
 STREAM: dict[str, object] = {"stream": True, "partial_images": 2}
 EVENT = "text/event-stream"
+COMMENT = ": nothing yet"
 PARTIAL = (
     b'event: image_generation.partial_image\ndata: {"type":"image_generation.partial_image","b64_json":"AAAA",'
     b'"created_at":1,"size":"1024x1024","quality":"low","background":"opaque","output_format":"png",'
@@ -54,15 +55,13 @@ def answer(body: bytes) -> Answer:
 
 
 @pytest.fixture
-def gateway(start: Start, tmp_path: Path) -> Iterator[GatewayProcess]:
-    change(tmp_path, "deadline_seconds: 300 #", "deadline_seconds: 1.5 #")
-    change(tmp_path, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
+def gateway(start: Start) -> Iterator[GatewayProcess]:
     with start() as gateway:
         yield gateway
 
 
 def rows(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
-    reply = http.get(f"{gateway.url}/v1/usage?group_by=basis", headers=KEY)
+    reply = http.get(f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers=KEY)
     return {row["group"]["basis"]: row for row in reply.json()["data"]}
 
 
@@ -76,7 +75,6 @@ CUT_SHORT: dict[str, tuple[Answer, list[str], str]] = {
     "it sends an error": (FAULTS["error_in_stream"], ["partial_image"], "moderation_blocked"),
     "it sends garbage": (answer(PARTIAL + b"data: {no json\n\n"), ["partial_image"], "upstream_broken_reply"),
     "it ends without the picture": (answer(PARTIAL), ["partial_image"], "upstream_broken_reply"),
-    "it stalls": (Answer(fault="stall_mid_body"), ["partial_image"], "upstream_timeout"),
 }
 
 
@@ -89,11 +87,26 @@ def test_an_upstream_that_fails_after_a_preview_ends_the_stream_with_an_error_an
         assert (found.status, found.types, found.error and found.error["code"]) == (200, types, code), name
         assert found.error is not None
         assert found.error.keys() >= {"message", "type", "param", "code"}
-        assert (": nothing yet" in found.raw) == (name == "it stalls")
+        assert COMMENT not in found.raw
         await_true(lambda: booked_unconfirmed(http, gateway) == len(openai_sim.requests))
         assert len(openai_sim.requests) == number
     assert rows(http, gateway).keys() == {"unconfirmed"}
     assert rows(http, gateway)["unconfirmed"]["cost_usd"] > 0
+
+
+def test_a_stream_that_stalls_has_comments_until_its_deadline_and_is_booked(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
+    change(tmp_path, "deadline_seconds: 300 #", "deadline_seconds: 3 #")
+    change(tmp_path, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
+    openai_sim.answer(Answer(fault="stall_mid_body"))
+    with start() as gateway:
+        reply = heard(ask(http, gateway, f"it stalls {tmp_path}", more=STREAM))
+        await_true(lambda: booked_unconfirmed(http, gateway) == 1)
+    assert (reply.status, reply.types) == (200, ["partial_image"])
+    assert reply.error is not None
+    assert reply.error["code"] == "upstream_timeout"
+    assert COMMENT in reply.raw
 
 
 BEFORE: dict[str, tuple[Answer, int, str]] = {

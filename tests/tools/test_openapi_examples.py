@@ -1,6 +1,5 @@
 """Every example is a request that was sent and the reply that came: they are sent again here, as they stand."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -9,7 +8,7 @@ import pytest
 from service.api.openapi.build import build_document
 from service.api.openapi.examples import Exchange, load_exchanges
 from service.commands.startup import build_openapi
-from tools.openapi.story import ROOT, Teller, house
+from tools.openapi.story import ROOT, Teller, replies_within_a_day
 
 FRAMEWORKS = {
     "content-type",
@@ -31,10 +30,9 @@ def described() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def told(
     tmp_path_factory: pytest.TempPathFactory, http: httpx2.Client, described: dict[str, Any]
-) -> Iterator[tuple[dict[tuple[str, str], Exchange], Teller]]:
-    with house(tmp_path_factory.mktemp("story")) as gateway:
-        teller = Teller(http, gateway.url, described)
-        yield {(each.operation, each.name): each for each in teller.tell(load_exchanges())}, teller
+) -> tuple[dict[tuple[str, str], Exchange], Teller]:
+    told, teller = replies_within_a_day(tmp_path_factory.mktemp("story"), http, described)
+    return {(each.operation, each.name): each for each in told}, teller
 
 
 @pytest.mark.parametrize("exchange", load_exchanges(), ids=lambda each: f"{each.operation}-{each.name}")

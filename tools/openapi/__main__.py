@@ -9,7 +9,7 @@ import msgspec
 from service.api.openapi.build import build_document
 from service.api.openapi.examples import FILE, load_exchanges
 from service.commands.startup import build_openapi
-from tools.openapi.story import ROOT, Teller, house
+from tools.openapi.story import ROOT, replies_within_a_day
 
 SECONDS = 1.5  # after which the books have what was done
 
@@ -17,9 +17,9 @@ SECONDS = 1.5  # after which the books have what was done
 def main() -> None:
     """Ask a gateway."""
     described = build_document(build_openapi(ROOT / "config", {}))
-    with tempfile.TemporaryDirectory() as folder, house(Path(folder)) as gateway, httpx2.Client(timeout=60) as http:
-        teller = Teller(http, gateway.url, described, SECONDS)
-        told = {each.operation + each.name: each for each in teller.tell(load_exchanges())}
+    with tempfile.TemporaryDirectory() as folder, httpx2.Client(timeout=60) as http:
+        came, _ = replies_within_a_day(Path(folder), http, described, SECONDS)
+        told = {each.operation + each.name: each for each in came}
     story = [told[each.operation + each.name] for each in load_exchanges()]
     FILE.write_bytes(msgspec.json.format(msgspec.json.encode(story), indent=1) + b"\n")
 

@@ -10,13 +10,14 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from msgspec.structs import replace
 
-from service.api.openapi.examples import ExampleReply, ExampleRequest, Exchange
+from service.api.openapi.examples import ExampleReply, ExampleRequest, Exchange, load_exchanges
 from service.domain.team_access import key_digest
 from tests.support.gateway import PATIENCE, GatewayProcess, calm
 from tests.support.pictures import png
@@ -62,6 +63,8 @@ FILES = {
 }
 """What `@name` in a form stands for."""
 
+MAX_DAYS = 3
+
 FOLLOWING = frozenset({"getUsage", "getUsageOfTeams", "retrieveTeam", "exportUsage", "getCache"})
 """Operations that follow what happened by moments: the books are written behind the requests."""
 
@@ -85,6 +88,20 @@ def house(folder: Path) -> Iterator[GatewayProcess]:
     }
     with GatewayProcess(folder / "data", environment, options=()) as gateway:
         yield gateway
+
+
+def replies_within_a_day(
+    folder: Path, http: httpx2.Client, document: Mapping[str, Any], patience: float = PATIENCE
+) -> tuple[Sequence[Exchange], "Teller"]:
+    """Tell the whole story to a new gateway. A day's end in between ends the windows of its limits: it begins again."""
+    for attempt in range(MAX_DAYS):
+        begun = datetime.now(UTC).date()
+        with house(folder / str(attempt)) as gateway:
+            teller = Teller(http, gateway.url, document, patience)
+            replies = [*teller.tell(load_exchanges())]
+        if datetime.now(UTC).date() == begun:
+            return replies, teller
+    raise TimeoutError(f"{MAX_DAYS} days ended while it was told")
 
 
 def places(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
