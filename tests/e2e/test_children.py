@@ -141,7 +141,7 @@ def test_a_mistake_behind_the_requests_is_logged_and_does_not_end_them(
             ledger.execute("ALTER TABLE keys RENAME TO aside")
         crash = gateway.await_logged("crash", task="reload settings")
         assert (crash["request_id"], crash["error"]) == ("background", "OperationalError")
-        assert any("know_callers.py" in place for place in crash["trace"])
+        assert any("config_reload.py" in place for place in crash["trace"])
         with sqlite3.connect(data / "ledger.db") as ledger:
             ledger.execute("ALTER TABLE aside RENAME TO keys")
         ledger.close()
