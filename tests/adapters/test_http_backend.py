@@ -74,6 +74,18 @@ async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
     assert "transfer-encoding" not in received.headers
 
 
+async def test_a_streamed_edit_is_a_form_with_its_words_as_json_has_them(openai_sim: Simulator) -> None:
+    wanted = replace(order(edit(uploaded(png((64, 64)), "image"), n=1)), partials=1)
+
+    async with backend(openai_sim.base_url) as made:
+        reply = await made.generate(wanted, Previews())
+
+    assert isinstance(reply.outcome, Generation), reply.outcome
+    (received,) = openai_sim.requests
+    assert received.fields["stream"] == "true"
+    assert received.fields["partial_images"] == "1"
+
+
 async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
     wanted = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
     async with backend(openai_sim.base_url, relays_links=True) as made:

@@ -109,7 +109,7 @@ FAULT = Fault(
 CODE = "import runpy; one = runpy.run_path('service/domain/one.py')['one']; assert one(1) == 2"
 TEST = "tests/test_one.py::test_one"
 OTHER = "tests/test_two.py::test_two"
-ONE = f"print('FAILED {TEST} - no'); raise SystemExit(1)"
+OTHER_ONE = f"print('ERROR {OTHER} - no'); raise SystemExit(1)"
 FAILED = f"print('FAILED {TEST} - no\\nERROR {OTHER} - no'); raise SystemExit(1)"
 
 
@@ -127,13 +127,19 @@ def test_a_fault_is_made_in_a_copy_and_is_gone_afterwards(root: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_test_that_fails_without_the_fault_has_caught_nothing(root: Path) -> None:
+def with_fault(code: str) -> tuple[str, str, str]:
+    """Return a command that runs code only where the fault is made."""
+    return PYTHON, "-c", f"if 'a - 1' in open('service/domain/one.py').read():\n    {code}"
+
+
+def test_a_test_has_caught_a_fault_if_it_fails_twice_with_it_and_passes_without(root: Path) -> None:
     with copied(root) as folder:
         unit = {"unit": (PYTHON, "-c", FAILED)}
 
-        assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", "")) == {"unit": TEST}
+        assert catches(folder, FAULT, unit, again=lambda _: with_fault(FAILED)) == {"unit": TEST}
+        assert catches(folder, FAULT, unit, again=lambda _: with_fault(OTHER_ONE)) == {"unit": OTHER}
         assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", FAILED)) == {}
-        assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", ONE)) == {"unit": OTHER}
+        assert catches(folder, FAULT, unit, again=lambda _: (PYTHON, "-c", "")) == {}
 
 
 def test_a_command_that_says_nothing_fails_and_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
