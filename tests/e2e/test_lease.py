@@ -128,8 +128,8 @@ def test_a_refused_start_is_one_line(tmp_path: Path, environment: dict[str, str]
     """Its patience is over at once: no test waits for it."""
     with GatewayProcess(tmp_path / "one", environment, options=()):
         code = (
-            "import sys\nfrom service.usecases import keep_lease\nkeep_lease.PATIENCE_SECONDS = 0.0\n"
-            "from service.commands.cli import obey\nsys.argv[0] = 'image-gateway'\nobey()\n"
+            "import sys\nfrom service.usecases.money import ledger_lease\nledger_lease.WAIT_SECONDS = 0.0\n"
+            "from service.commands.cli import run_cli\nsys.argv[0] = 'image-gateway'\nrun_cli()\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, "serve", "--port", "0", "--data-dir", str(tmp_path / "other")],

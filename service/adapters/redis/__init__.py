@@ -1,1 +1,1 @@
-"""Quotas and holds in Redis or Valkey: `quota_store.py` runs `scripts/quotas/*.lua`, in which every decision is taken."""
+"""Quotas and holds in Redis or Valkey: `quota_store.py` runs `scripts/quotas/*.lua`, where each decision is taken."""
