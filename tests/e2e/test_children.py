@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 import psutil
 import pytest
+import redis
 
 from service.adapters.sql.migrate import migrate
 from service.app import assemble
@@ -65,6 +66,14 @@ def server(gateway: GatewayProcess, folder: str) -> psutil.Process:
     return found
 
 
+def end_leases(data: Path) -> None:
+    """Let the leases of all open holds be over."""
+    with redis.Redis(unix_socket_path=str(data / "valkey" / "valkey.sock")) as store:
+        holds = store.zrange("igw:{search}:holds", 0, -1)
+        assert holds
+        store.zadd("igw:{search}:holds", dict.fromkeys(holds, 0))
+
+
 def entries(http: httpx2.Client, gateway: GatewayProcess) -> list[dict[str, Any]]:
     reply = http.get(f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": "Bearer igw_search"})
     assert reply.status_code == 200, reply.text
@@ -104,6 +113,8 @@ def test_a_killed_store_is_started_again_and_nothing_becomes_unconfirmed(
 def test_a_store_that_cannot_be_kept_running_ends_the_process_and_what_was_delivered_is_booked(
     tmp_path: Path, environment: dict[str, str], openai_sim: Simulator, http: httpx2.Client
 ) -> None:
+    settings = tmp_path / "config" / "gateway.yaml"  # with leases of 3 s a busy gateway loses its own hold
+    settings.write_text(settings.read_text().replace("lease_seconds: 3 ", "lease_seconds: 60 "))
     openai_sim.answer(Answer(hold=True))
     data = tmp_path / "data"
     with GatewayProcess(data, environment, options=()) as gateway:
@@ -125,6 +136,7 @@ def test_a_store_that_cannot_be_kept_running_ends_the_process_and_what_was_deliv
     kept.unlink()
     (data / "valkey" / "aside").rename(kept)
     with GatewayProcess(data, environment, options=()) as gateway:
+        end_leases(data)
         gateway.await_logged("hold expired", booked=True)
         assert within_patience(lambda: ask(http, gateway, "after it").status_code == 200)
         assert within_patience(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
