@@ -12,9 +12,9 @@ from service.composition.generate import SharedParts
 from service.composition.money import MoneyParts
 from service.usecases.admin.collect_gauges import CollectGauges
 from service.usecases.admin.config_reload import ConfigReload
+from service.usecases.background.loop_lag import LoopLagMonitor
 from service.usecases.background.supervisor import TaskFunction, log_unhandled_errors, supervise
 from service.usecases.money.read_limits import ReadLimits
-from service.usecases.watch_loop import LoopLagMonitor
 
 
 def build_lifespan(

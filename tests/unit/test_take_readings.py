@@ -11,11 +11,11 @@ from service.domain.limits import Limits, Measure
 from service.domain.state_snapshot import Backlog, KeyExpiry
 from service.domain.team_access import Key, Team
 from service.usecases.admin.collect_gauges import CollectGauges
+from service.usecases.background.loop_lag import LoopLagMonitor
 from service.usecases.background.round_robin import BATCH_SIZE
 from service.usecases.money.read_limits import ReadLimits
 from service.usecases.ports.config import ConfigSnapshot
 from service.usecases.ports.events import GaugesCollected, LoopLagged
-from service.usecases.watch_loop import LoopLagMonitor
 from tests.fakes.builders import NOW, build_money, catalog, model, route
 from tests.fakes.observer import Recorder
 from tests.fakes.quota_store import FakeQuotaStore
