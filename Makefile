@@ -11,6 +11,8 @@ COMPOSE_VERSION := v2.40.3
 IMAGE ?= image-gateway:latest
 HELM := $(or $(shell command -v helm),$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm)
 SIDE_BY_SIDE := -n 2 --dist worksteal
+# Many of all tests wait for processes: a third worker uses the time.
+ALL_SIDE_BY_SIDE := -n 3 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # A process that finds no bytecode compiles 1,800 modules before it does anything; a run of the tests starts hundreds.
@@ -31,7 +33,7 @@ quick: lint types contracts ## before each commit: lint, types, import contracts
 
 # One file needs neither workers nor clusters. Environments other than ours are made by the tests that need them.
 test: $(VENV)/.dev ## all tests, or F=tests/unit/test_steps.py (ARGS="-x -k name", ARGS="-m cluster")
-	$(BIN)/pytest $(if $(F),-m "not cluster" $(F),$(SIDE_BY_SIDE)) $(ARGS)
+	$(BIN)/pytest $(if $(F),-m "not cluster" $(F),$(ALL_SIDE_BY_SIDE)) $(ARGS)
 
 format: $(VENV)/.dev ## ruff: repair what can be repaired
 	$(BIN)/ruff check --fix .

@@ -168,7 +168,8 @@ def serve(
 def _serve(options: ServeOptions, start: StartConfig, doors: Listeners, lines: LossyLogStream) -> None:
     settings = start.settings
     metrics = MetricsObserver(version=__version__, python=platform.python_version())
-    tell, observe = Exposition(metrics, process_registry()), ObserverGroup(EventLog(settings.logs.sample), metrics)
+    tell = Exposition(metrics, process_registry())
+    observe = ObserverGroup(metrics, EventLog(settings.logs.sample))  # what a log line says can be scraped already
     lines.lost = lambda: metrics(LogLineLost())
     for problem in start.warnings:
         observe(ModelShutdownWarning(problem=problem))

@@ -19,7 +19,7 @@ from enum import StrEnum
 
 from service.domain.errors import FailureKind
 from service.domain.generation import CallOutcome, Generation
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 
 WINDOW_SLICES = 10  # that a window is divided into; the oldest goes as a whole
 SAME_LENGTH_OPENINGS = 2  # openings in a row of the same length: one probe may fail by chance

@@ -11,7 +11,7 @@ from service.adapters.redis.shared_health import RedisSharedHealth
 from service.domain.circuit_breaker import BreakerRules, BreakerState
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.domain.generation import CallOutcome
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.admission_control import Slot
 from service.usecases.ports.backends import Reply
 from service.usecases.ports.shared_health import (

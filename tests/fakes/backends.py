@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from service.domain.generation import CallOutcome, Preview
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.backends import Backend, Reply
 from service.usecases.ports.requests import NULL_LISTENER, RequestListener, UpstreamRequest
 

@@ -7,7 +7,7 @@ from service.domain.circuit_breaker import BreakerRules
 from service.domain.errors import Failure, FailureKind
 from service.domain.generation import CallOutcome
 from service.domain.limit_errors import SECOND
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.admission_control import Slot
 from service.usecases.ports.backends import Reply
 from service.usecases.ports.events import BreakerChanged

@@ -16,9 +16,9 @@ from service.domain.ledger import Admission, Basis, EntryStatus
 from service.domain.limit_errors import SECOND
 from service.domain.limits import Limit, Limits, Measure
 from service.domain.pricing import TokenRates, Tokens
-from service.domain.rate_limits import RateLimit
 from service.domain.routing import Plan
 from service.domain.team_access import Team
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.generate.attempt import AttemptResult
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.single_flight import Membership

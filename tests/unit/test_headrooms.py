@@ -4,7 +4,7 @@ import pytest
 
 from service.adapters.backends import openai, together
 from service.adapters.backends.dialect import parse_duration, read_rate_limits
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 
 RATE = "x-ratelimit"
 

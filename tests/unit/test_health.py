@@ -33,7 +33,7 @@ from service.domain.circuit_breaker import (
 )
 from service.domain.errors import Failure, FailureKind
 from service.domain.generation import CallOutcome
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from tests.fakes.builders import build_generation, failure
 
 RULES = BreakerRules()

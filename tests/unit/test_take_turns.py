@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import Failure, FailureKind, StateUnavailable
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.admission_control import AdmissionControl, Slot
 from service.usecases.ports.events import RateLimitObserved
 from service.usecases.ports.shared_health import Cap, CapReached, Caps, HealthUpdate, SharedHealth, SlotRequest

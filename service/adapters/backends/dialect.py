@@ -17,7 +17,7 @@ from service.domain.base64_text import HEAD, base64_start, is_data_url, without_
 from service.domain.errors import MAY_BE_BILLED, Failure, FailureKind
 from service.domain.generation import Buffer, CallOutcome, GeneratedImage, Preview
 from service.domain.image_spec import Reference
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.requests import UpstreamRequest
 
 MAX_MESSAGE_CHARS = 1000

@@ -23,7 +23,7 @@ from service.adapters.network_error_causes import NETWORK_TEXTS, describe_networ
 from service.domain.errors import Failure, FailureKind
 from service.domain.generation import CallOutcome, Preview
 from service.domain.loop_detection import build_hops_header
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.backends import Reply
 from service.usecases.ports.requests import RequestListener, UpstreamRequest
 

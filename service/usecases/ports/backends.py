@@ -10,7 +10,7 @@ from typing import Protocol
 
 from service.domain.errors import Failure
 from service.domain.generation import CallOutcome
-from service.domain.rate_limits import RateLimit
+from service.domain.vendor_rate_limits import RateLimit
 from service.usecases.ports.requests import RequestListener, UpstreamRequest
 
 
