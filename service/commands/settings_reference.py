@@ -1,6 +1,6 @@
 """`image-gateway reference` and `schema`: every setting, as the Markdown of `docs/configuration.md` or as JSON Schema.
 
-Rule: written from the structs that read the settings (`settings/settings_reference.py`), so it cannot be wrong about
+Rule: written from the structs that read the settings (`settings/docs_and_schema.py`), so it cannot be wrong about
 names, types, bounds and defaults. Connects to nothing.
 """
 

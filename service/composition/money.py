@@ -1,4 +1,4 @@
-"""What the composition is made of: where everything lasting is, and the parts about money and about pictures.
+"""Builds the parts about money: quotas, holds, the ledger, its lease, flights and results.
 
 Rule: made from `AppConfig`, connected to nothing yet. What cannot work stops the start with `SettingsError`.
 """

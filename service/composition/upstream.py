@@ -1,4 +1,4 @@
-"""What is outside: the vendors, the sandbox, the links of callers and who traces, made from the settings.
+"""Builds the backends, the admission to them, and their probes.
 
 Rule: only `app.py` calls this. What cannot work stops the start with `SettingsError`.
 """

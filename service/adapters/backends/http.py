@@ -153,7 +153,7 @@ class HttpBackend:
         """A call whose reply has begun. The block reads it; leaving the block ends the call, read or not.
 
         Raises:
-            CallFailed: it could not be made, or broke off before the block was left.
+            CallError: it could not be made, or broke off before the block was left.
         """
         write = self._dialect.write
         call = await asyncio.to_thread(write, request) if request.spec.references else write(request)

@@ -1,10 +1,10 @@
 """Make images: the path of a request, from its plan to its delivery.
 
 Rule: nothing is fetched before the request is valid, allowed and within its limits. Nothing is bought before a route is
-known to honour all of it. A call that may have been billed is never repeated. The order is: Idempotency-Key,
-references, cache, flight, hold, sent, settled, transcoded, stored.
+known to honour all of it. A call that may have been billed is never repeated. The order is: Idempotency-Key, limits,
+references, cache, flight, hold, sent, call, settled, transcoded, stored.
 
-Fails with: a `GatewayError`; `CallFailed` if no backend delivered.
+Fails with: a `GatewayError`; `BackendFailed` if no backend delivered.
 """
 
 import asyncio
@@ -75,7 +75,8 @@ class MakeImages:
         Raises:
             Overloaded: too many requests wait for the store; nothing was held.
             StoreUnavailable: the images were bought, are wanted by address, and the image store does not take them.
-            GatewayError: the request is invalid, not allowed or over a limit, or no backend delivered (`CallFailed`).
+            BackendFailed: no backend delivered.
+            GatewayError: the request is invalid, not allowed or over a limit.
         """
         if self.crowded():
             raise Overloaded(

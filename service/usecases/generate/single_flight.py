@@ -147,29 +147,14 @@ class Leader(Membership):
         if flight.is_cached or not (kept or free):
             kept = await self._cache.put(self._key, result, flight.keep_seconds) or kept
         handed = not kept and await self._hand_over(result)
-        await self._land(
-            FlightResult(
-                result=result,
-                handed=handed,
-                free=free,
-                seconds=flight.seconds,
-                again_seconds=flight.again_seconds,
-            )
-        )
+        await self._land(result=result, handed=handed, free=free)
         self.result = result
 
     async def fail(self, failed: BackendFailed) -> None:
         """End the flight with a failure of all, or release it for the next request."""
         if self.flight.ends_with(failed.failure):
             free = isinstance(failed, FailureShared)  # the call of another request, which was booked there
-            await self._land(
-                FlightResult(
-                    failure=failed.failure,
-                    free=free,
-                    seconds=self.flight.seconds,
-                    again_seconds=self.flight.again_seconds,
-                )
-            )
+            await self._land(failure=failed.failure, free=free)
         else:
             await self.release()
 
@@ -178,9 +163,19 @@ class Leader(Membership):
         with suppress(StateUnavailable):  # the lease runs out
             await self._flights.leave(*self._at)
 
-    async def _land(self, landing: FlightResult) -> None:
+    async def _land(
+        self, *, free: bool, result: Result | None = None, failure: Failure | None = None, handed: bool = False
+    ) -> None:
+        outcome = FlightResult(
+            result=result,
+            failure=failure,
+            handed=handed,
+            free=free,
+            seconds=self.flight.seconds,
+            again_seconds=self.flight.again_seconds,
+        )
         with suppress(StateUnavailable):  # the caller is served; the others find out when the lease is over
-            await self._flights.land(*self._at, landing)
+            await self._flights.land(*self._at, outcome)
 
     async def _hand_over(self, result: Result) -> bool:
         with suppress(StateUnavailable):  # the caller is served; requests that wait find nothing

@@ -1,7 +1,7 @@
-"""What the use cases need from outside, as protocols. Each has a fake in `tests/fakes`, and one suite runs on both.
+"""Port of the backends: one call, and the value that comes of it.
 
-Rule: a port speaks domain types only. A port that cannot do its work raises a `GatewayError`; `Backend` alone returns
-its failures, because they are decided upon and not only reported.
+Rule: a backend returns its failures, because they are decided upon and not only reported. Every other port raises a
+`GatewayError`.
 """
 
 from collections.abc import Mapping, Sequence

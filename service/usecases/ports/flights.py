@@ -1,7 +1,9 @@
-"""The ports of buying once: flights that several callers may wait for, and results kept for whoever asks again.
+"""Port of the flights: purchases under way that identical requests of all replicas wait for.
 
-Rule: `Flights` decide who buys, are shared by all replicas, and are part of the state: without them nobody is admitted.
-`ResultStore` only spare a purchase: a store that is away, full or returns nonsense is a miss, never an error.
+Rule: the store decides which request leads. A flight whose leader is silent for the lease is led by the next request,
+unless a backend was called: then its outcome is unknown.
+
+Fails with: `StateUnavailable`; no request is admitted without flights.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""The ports of money: quotas and holds, the books, and keys that are issued while running.
+"""Port of the quota store: counters, holds and the outbox of entries, shared by all replicas.
 
-Rule: domain types only, each with a fake, one suite on both. `QuotaStore` is fast, shared and may be
-lost; `Ledger` are slow, append-only and the truth; the counters of the one can be rebuilt from the other.
+Rule: the store is fast and may be lost. Its counters can be rebuilt from the ledger, which is the truth.
+
+Fails with: `StateUnavailable` while it does not answer, and `CountersLost` until its counters are rebuilt.
 """
 
 from collections.abc import Collection, Sequence
