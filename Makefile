@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check verify generate format coverage lint types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images deliberate-faults image image-test observe dashboards dashboard-pictures fuzz sdk-java
+.PHONY: help run quick test check verify generate format coverage lint types contracts lock locks packages sbom audit openapi examples lint-openapi schemathesis metrics configuration conformance faults bench scale flames instructions chaos clean chart chart-files base-images deliberate-faults image image-test observe dashboards fuzz sdk-java
 
 help: ## this list
 	@awk -F ':.*## |^##@ ' '/^##@ / { printf "%s\n", $$2 } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -134,10 +134,6 @@ flames: $(VENV)/.dev .venv-flames ## where CPU goes: docs/bench/flames; 4 minute
 
 scale: $(VENV)/.dev ## what grows with calls, teams, the ledger and gateways; 15 minutes (ARGS="--only teams")
 	$(BIN)/python -W ignore::DeprecationWarning -m tools.bench.scale $(ARGS)
-
-dashboard-pictures: $(VENV)/.dev ## docs/dashboards/*.png, of a real Prometheus; two minutes and a half
-	@rm -f docs/dashboards/*.png
-	$(BIN)/python -W ignore::DeprecationWarning -m tools.observe --seconds 130 --pictures docs/dashboards
 
 ##@ What takes long, or needs more than Python
 chaos: $(VENV)/.dev ## kill things under load, and a storm at the vendors; 40 minutes (ARGS="--kills 20")

@@ -6,19 +6,20 @@ One test, because what it needs takes most of a minute to come about and all of 
 import asyncio
 import functools
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools.observe.drawing import draw_all
 from tools.observe.load import Load, once
-from tools.observe.panels import annotations, queries
+from tools.observe.panels import Asked, annotations, queries
 from tools.observe.prometheus import Prometheus
 from tools.observe.site import site
 
-PICTURES = Path(__file__).parents[2] / "docs" / "dashboards"
+LABEL = re.compile(r"\{\{(\w+)\}\}")
 MOST_SECONDS = 240
 HAPPENED = (
     "max(max_over_time(gateway_breaker_state[2m])) == 2",
@@ -42,25 +43,44 @@ def observed(tmp_path: Path) -> Iterator[tuple[Prometheus, float]]:
         yield prometheus, since
 
 
-def empty(prometheus: Prometheus, since: float) -> Iterator[str]:
-    """Queries that were answered with nothing, or with nothing but NaN."""
+def answers(prometheus: Prometheus, since: float) -> list[tuple[Asked, list[dict[str, Any]]]]:
+    """Return every query of every dashboard with the series that Prometheus answers."""
     until = time.time()
-    for asked in queries(seconds=math.ceil(until - since)):
-        found = prometheus.query_range(asked.expr, since, until, 1) if asked.range else prometheus.query(asked.expr)
-        points = [point for series in found for point in series.get("values", [series.get("value")])]
-        if all(math.isnan(float(value)) for _, value in points):
-            yield f"{asked.dashboard}: {asked.title}, {asked.name}: {asked.expr}"
+    return [
+        (asked, prometheus.query_range(asked.expr, since, until, 1) if asked.range else prometheus.query(asked.expr))
+        for asked in queries(seconds=math.ceil(until - since))
+    ]
 
 
-def test_every_panel_annotation_and_rule_is_answered(observed: tuple[Prometheus, float], tmp_path: Path) -> None:
+def values(series: dict[str, Any]) -> set[float]:
+    """Return the values of a series that are numbers."""
+    points = series.get("values") or [series["value"]]
+    return {number for _, text in points if not math.isnan(number := float(text))}
+
+
+def test_every_panel_annotation_and_rule_is_answered(observed: tuple[Prometheus, float]) -> None:
     prometheus, since = observed
     assert [target["lastError"] for target in prometheus.targets()] == ["", ""]
     assert [expr for expr in HAPPENED if not prometheus.query(expr)] == []
-    assert list(empty(prometheus, since)) == []
+
+    answered = answers(prometheus, since)
+
+    assert [asked for asked, found in answered if not any(map(values, found))] == []
+    assert [
+        (asked, series["metric"])
+        for asked, found in answered
+        for series in found
+        if not {*LABEL.findall(asked.legend)} <= series["metric"].keys()
+    ] == [], "a legend has a label that the series lacks"
+    assert [
+        (asked, series)
+        for asked, found in answered
+        for series in found
+        if asked.states is not None and not values(series) <= asked.states
+    ] == [], "a value has no name in its panel of states"
+
     notes = [(board, name, prometheus.query_range(expr, since, time.time(), 1)) for board, name, expr in annotations()]
     assert [(board, name) for board, name, found in notes if not found] == []
     rules = prometheus.rules()
     assert len(rules) > 40
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
-    draw_all(prometheus, since, time.time(), tmp_path)
-    assert {path.name for path in tmp_path.glob("*.png")} == {path.name for path in PICTURES.iterdir()}

@@ -1,8 +1,8 @@
-"""`docs/dashboards.md`: each dashboard row by row, with its picture and what its panels say of themselves. Pure."""
+"""`docs/dashboards.md`: each dashboard row by row, with the descriptions of its panels. Pure."""
 
 from collections.abc import Iterator, Sequence
 
-from tools.dashboards.panes import Board, Section, picture
+from tools.dashboards.panes import Board, Section
 
 HEAD = """# Dashboards
 
@@ -11,10 +11,9 @@ every Grafana since 9. They ask for a Prometheus that scrapes the gateways and h
 loaded; *Prometheus* on top chooses it. Blue marks are deploys, green ones reloads of settings, red ones settings that
 were refused. What the alerts mean is in [operations.md](operations.md#alerts).
 
-The pictures are what a real Prometheus answered (`make dashboard-pictures`): a scrape every second, for two minutes, of
-two gateways in front of the vendors' simulators, with budgets that are gone in minutes. Meanwhile calls broke off, both
-vendors failed, an account ran out of credit, settings were changed and refused, and a gateway was killed in mid-call.
-`make observe` is the same to look at live.
+`make observe` fills them: a real Prometheus scrapes two gateways in front of the vendors' simulators every second.
+Budgets are gone in minutes. Calls break off, both vendors fail, an account runs out of credit, settings are changed and
+refused, and a gateway is killed in mid-call.
 """
 
 
@@ -28,11 +27,10 @@ def _board(board: Board) -> Iterator[str]:
     yield f"## {board.title.removeprefix('Image gateway: ').capitalize()}\n"
     yield f"{board.says} To choose: {chosen}.\n"
     for section in board.sections:
-        yield from _section(board.name, section)
+        yield from _section(section)
 
 
-def _section(board: str, section: Section) -> Iterator[str]:
+def _section(section: Section) -> Iterator[str]:
     yield f"### {section.title}\n"
-    yield f"![{section.title}](dashboards/{picture(board, section.title)})\n"
     yield from (f"- **{pane.title}**: {pane.says}" for pane in section.panes)
     yield ""

@@ -128,8 +128,3 @@ def quantile(share: float, metric: str, labels: str, by: str = "") -> str:
 def named(expr: str, label: str, text: str) -> str:
     """What to call series that have nothing in a label."""
     return f'label_replace({expr}, "{label}", "{text}", "{label}", "")'
-
-
-def picture(dashboard: str, row: str) -> str:
-    """The file under `docs/dashboards/` that a row is drawn to."""
-    return f"{dashboard}-{row.lower().replace(' ', '-')}.png"

@@ -1,7 +1,6 @@
 """`python -m tools.observe`: gateways under a bounded load, a real Prometheus that scrapes them, and where to look.
 
-Rule: everything is on loopback and ends with Ctrl-C, with SIGTERM, or when its time is over. With `--pictures` it draws
-what Prometheus answered and ends.
+Rule: everything is on loopback and ends with Ctrl-C, with SIGTERM, or when its time is over.
 """
 
 import argparse
@@ -11,18 +10,15 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tools.observe.drawing import draw_all
 from tools.observe.load import Load, ever
 from tools.observe.panels import dashboards
 from tools.observe.prometheus import MissingTool, Prometheus
 from tools.observe.site import Site, site
 
-WARM_SECONDS = 5
 EXAMPLES = (
     "sum by (outcome) (rate(gateway_requests_total[1m]))",
     "sum by (team) (rate(gateway_cost_usd_total[1m])) * 3600",
@@ -62,20 +58,16 @@ async def _load(place: Site, load: Load, ready: Callable[[], None]) -> None:
     await load.run(functools.partial(ever, place=place))
 
 
-def observe(seconds: float, callers: int, port: int, pictures: Path | None) -> None:
+def observe(seconds: float, callers: int, port: int) -> None:
     """Everything, for so many seconds."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="observe-")))
         place = stack.enter_context(site(folder / "site"))
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", list(place.replicas), port=port))
-        since = time.time()
         load = Load(place, seconds, callers)
         asyncio.run(_load(place, load, lambda: tell(place, prometheus, seconds)))
         counted = ", ".join(f"{status}: {count}" for status, count in sorted(load.answers.items()))
         say(f"\nAnswers by status (0: none, a replica was gone): {counted}")
-        if pictures:
-            draw_all(prometheus, since + WARM_SECONDS, time.time(), pictures)
-            say(f"Drawn into {pictures}")
 
 
 def main() -> None:
@@ -84,10 +76,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="how long the load lasts")
     parser.add_argument("--callers", type=int, default=6, help="how many ask at once")
     parser.add_argument("--port", type=int, default=0, help="Prometheus' port; 0 takes a free one")
-    parser.add_argument("--pictures", type=Path, help="a folder to draw the dashboards into")
     options = parser.parse_args()
     try:
-        observe(options.seconds, options.callers, options.port, options.pictures)
+        observe(options.seconds, options.callers, options.port)
     except KeyboardInterrupt:  # while it was starting
         sys.exit(128 + signal.SIGINT)
     except MissingTool as error:

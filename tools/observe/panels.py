@@ -12,12 +12,16 @@ from typing import Any
 
 GRAFANA = Path(__file__).parents[2] / "config" / "grafana"
 TEAM = "search"
+RATE_INTERVAL = "10s"
 EVERY = {"team": ".*", "model": ".*", "backend": ".*"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One query. `range`: over time, else as of now. `panel` is the panel's document."""
+    """One query of a panel.
+
+    `range`: over time, else as of now. `states`: the values that have a name, in a panel of states.
+    """
 
     dashboard: str
     title: str
@@ -25,7 +29,7 @@ class Asked:
     expr: str
     legend: str
     range: bool
-    panel: Mapping[str, Any]
+    states: frozenset[float] | None
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
@@ -38,10 +42,10 @@ def panels(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return (panel for panel in document["panels"] if panel["type"] != "row")
 
 
-def substituted(expr: str, *, one_team: bool, seconds: int, rate: int) -> str:
+def substituted(expr: str, *, one_team: bool, seconds: int) -> str:
     """Grafana's variables put in: everything is chosen, or one team; the range that is shown, and a span for rates."""
     values = EVERY | ({"team": TEAM} if one_team else {})
-    values |= {"__range": f"{seconds}s", "__rate_interval": f"{rate}s", "__interval": "1s"}
+    values |= {"__range": f"{seconds}s", "__rate_interval": RATE_INTERVAL, "__interval": "1s"}
     for name in sorted(values, key=len, reverse=True):
         expr = expr.replace(f"${name}", values[name])
     return expr
@@ -53,7 +57,15 @@ def month_so_far() -> int:
     return round((now - now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).total_seconds())
 
 
-def queries(seconds: int, rate: int = 10) -> Iterator[Asked]:
+def named_states(panel: Mapping[str, Any]) -> frozenset[float] | None:
+    """Return the values that a panel of states has a name and a colour for. `None`: the panel shows numbers."""
+    if panel["type"] != "state-timeline":
+        return None
+    (names,) = panel["fieldConfig"]["defaults"]["mappings"]
+    return frozenset(map(float, names["options"]))
+
+
+def queries(seconds: int) -> Iterator[Asked]:
     """Every query of every panel."""
     for dashboard, document in dashboards().items():
         for panel in panels(document):
@@ -63,10 +75,10 @@ def queries(seconds: int, rate: int = 10) -> Iterator[Asked]:
                     dashboard=dashboard,
                     title=panel["title"],
                     name=target["refId"],
-                    expr=substituted(target["expr"], one_team=dashboard == "team", seconds=span, rate=rate),
+                    expr=substituted(target["expr"], one_team=dashboard == "team", seconds=span),
                     legend=target["legendFormat"],
                     range=bool(target.get("range")),
-                    panel=panel,
+                    states=named_states(panel),
                 )
 
 

@@ -72,9 +72,9 @@ class Prometheus:
         self._client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
         self._child: subprocess.Popen[bytes]
 
-    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-        """Each series with its labels (`metric`) and its `value`, as of a time in Unix seconds, else of now."""
-        found = self._ask("query", {"query": expr} | ({} if at is None else {"time": str(at)}))
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        """Return each series with its labels (`metric`) and its `value` as of now."""
+        found = self._ask("query", {"query": expr})
         if found["resultType"] == "scalar":
             return [{"metric": {}, "value": found["result"]}]
         return list(found["result"])
