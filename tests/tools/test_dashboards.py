@@ -1,6 +1,8 @@
 """The checked-in dashboards: what the code makes, what Grafana's schema has, and what a reader needs."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from tools.dashboards.__main__ import BOARDS, ROOT, files
 from tools.dashboards.grafana import document, problems
 
 GRAFANA = ROOT / "config" / "grafana"
+METRIC = re.compile(r"\b(?:team_window_scope:)?gateway[_:][\w:]+")
 # Grafana's schema has strings for these: it shows an unknown unit as a suffix, and an unknown colour not at all.
 UNITS = {"currencyUSD", "percentunit", "reqps", "ops", "s", "bytes", "none"}
 COLORS = {"green", "yellow", "red", "blue"}
@@ -29,6 +32,14 @@ def test_the_files_are_what_the_code_makes(path: Path) -> None:
 
 def test_nothing_else_is_shipped_as_a_dashboard() -> None:
     assert {path for path in FILES if path.suffix == ".json"} == set(GRAFANA.iterdir())
+
+
+def test_each_metric_is_named_once() -> None:
+    sources = [path.read_text() for path in (ROOT / "tools" / "dashboards").glob("*.py")]
+    named = Counter(name for text in sources for name in METRIC.findall(text))
+
+    assert named["gateway_requests_total"] == 1
+    assert {name: times for name, times in named.items() if times > 1} == {}, "see tools/dashboards/queries.py"
 
 
 @pytest.mark.parametrize("name", NAMES)

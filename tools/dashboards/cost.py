@@ -4,6 +4,7 @@ Rule: budgets come from the store and are exact; what is summed up from counters
 (`/v1/usage`, `image-gateway usage`) is right where they differ.
 """
 
+from tools.dashboards import queries
 from tools.dashboards.panes import (
     BACKEND,
     GREEN,
@@ -16,35 +17,24 @@ from tools.dashboards.panes import (
     Pane,
     Query,
     Section,
-    grown,
     lines,
-    named,
     number,
-    rate,
 )
 
-CHOSEN = 'team=~"$team",model=~"$model"'
-COST = f'gateway_cost_usd_total{{{CHOSEN},backend=~"$backend"}}'
-SAVED = f"gateway_saved_usd_total{{{CHOSEN}}}"
-IMAGES = f'gateway_images_total{{{CHOSEN},backend=~"$backend"}}'
-UNSURE = f'gateway_cost_usd_total{{{CHOSEN},backend=~"$backend",basis=~"estimated|unconfirmed"}}'
-MONTH_LEFT = "((days_in_month() - day_of_month() + 1) * 86400 - time() % 86400)"
-PACE = "[$__range])"
+CHOSEN = (queries.IN_TEAMS, queries.IN_MODELS, queries.IN_BACKENDS)
+COST = queries.series(queries.COST, *CHOSEN)
+UNSURE = queries.series(queries.COST, *CHOSEN, queries.UNSURE)
+TOKENS = queries.series(queries.TOKENS, queries.IN_MODELS, queries.IN_BACKENDS)
+IMAGES = queries.series(queries.IMAGES, *CHOSEN)
+SAVED = queries.series(queries.SAVED, queries.IN_TEAMS, queries.IN_MODELS)
 USED = ((None, GREEN), (0.8, YELLOW), (0.95, RED))
-BUDGETS = 'team=~"$team"'
 NAME = "{{team}} {{scope}} {{window}}"
 
 
-def forecast(by: str) -> str:
-    """Spent this month, and the rest of the month at this month's pace. Its pane shows the month so far."""
-    grouped = f"sum by ({by})" if by else "sum"
-    left = f"on () group_left () {MONTH_LEFT}" if by else f"scalar({MONTH_LEFT})"
-    return f"{grown(COST, by)} + {grouped} (rate({COST}{PACE}) * {left}"
-
-
-def bars(title: str, says: str, by: str, counter: str = COST, **more: object) -> Pane:
-    """Sums over the range, the largest first."""
-    query = Query(f"sort_desc({named(f'{grown(counter, by)} > 0', by, 'none')})", f"{{{{{by}}}}}")
+def bars(title: str, says: str, by: str, **more: object) -> Pane:
+    """Return spending in the range, the largest sum first."""
+    spent = queries.named(f"{queries.increase(COST, by)} > 0", by, "none")
+    query = Query(queries.largest_first(spent), f"{{{{{by}}}}}")
     settings = {"kind": Kind.BARS, "width": 6, "height": 8, "decimals": 2} | more
     return Pane(title=title, says=says, queries=(query,), unit="currencyUSD", **settings)  # type: ignore[arg-type]
 
@@ -52,12 +42,12 @@ def bars(title: str, says: str, by: str, counter: str = COST, **more: object) ->
 SUMS = Section(
     title="Sums",
     panes=(
-        number("Spent", "US dollars in this range.", grown(COST), "currencyUSD", decimals=2),
+        number("Spent", "US dollars in this range.", queries.increase(COST), "currencyUSD", decimals=2),
         number(
             "Forecast to month's end",
             "Spent since the month began, and the rest of the month at the month's pace so far. Early in the month, "
             "and after a change of load, it says little.",
-            forecast(""),
+            queries.month_forecast(COST),
             "currencyUSD",
             decimals=2,
             since="now/M",
@@ -65,21 +55,21 @@ SUMS = Section(
         number(
             "Per picture",
             "US dollars for each picture that was delivered, in this range.",
-            f"{grown(COST)} / {grown(IMAGES)}",
+            f"{queries.increase(COST)} / {queries.increase(IMAGES)}",
             "currencyUSD",
             decimals=4,
         ),
         number(
             "Saved",
             "US dollars that hits and joined purchases spared, in this range.",
-            grown(SAVED),
+            queries.increase(SAVED),
             "currencyUSD",
             decimals=2,
         ),
         number(
             "Saved share",
             "Of what everything would have cost without the cache, in this range.",
-            f"{grown(SAVED)} / ({grown(SAVED)} + {grown(COST)})",
+            queries.saved_share(SAVED, COST),
             "percentunit",
             high=1,
             decimals=0,
@@ -88,7 +78,7 @@ SUMS = Section(
             "Not sure",
             "Share of the spending that is an estimate or unconfirmed: calls without a verdict, prices that a vendor "
             "does not say. It is booked at its worst, so the bill is below.",
-            f"({grown(UNSURE)} or vector(0)) / {grown(COST)}",
+            queries.share(UNSURE, COST),
             "percentunit",
             high=1,
             decimals=1,
@@ -104,14 +94,14 @@ WHERE = Section(
             "Spending by tier",
             "US dollars per hour by quality.",
             "currencyUSD",
-            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
+            Query(queries.per_hour_by_tier(COST), "{{tier}}"),
             stacked=True,
         ),
         lines(
             "Spending by team",
             "US dollars per hour by team. A click leads to the team.",
             "currencyUSD",
-            Query(f"{rate(COST, 'team')} * 3600", "{{team}}"),
+            Query(queries.per_hour(COST, "team"), "{{team}}"),
             stacked=True,
             team_link=True,
         ),
@@ -119,7 +109,7 @@ WHERE = Section(
             "Spending by model",
             "US dollars per hour by model.",
             "currencyUSD",
-            Query(f"{rate(COST, 'model')} * 3600", "{{model}}"),
+            Query(queries.per_hour(COST, "model"), "{{model}}"),
             stacked=True,
         ),
         bars("Spent by tier", "US dollars in this range.", "tier"),
@@ -140,7 +130,7 @@ BUDGET = Section(
         Pane(
             title="Used",
             says="Share of each budget that is spent or held, by team, scope and window (UTC day or month).",
-            queries=(Query(f"sort_desc(team_window_scope:gateway_budget_used:ratio{{{BUDGETS}}})", NAME),),
+            queries=(Query(queries.budget_used(queries.IN_TEAMS), NAME),),
             unit="percentunit",
             kind=Kind.BARS,
             high=1,
@@ -153,7 +143,7 @@ BUDGET = Section(
             "How many times faster than evenly a budget is spent, by the last hour (day) or the last day (month). At "
             "1 it lasts exactly until the window ends.",
             "none",
-            Query(f"team_window_scope:gateway_budget_burn:ratio{{{BUDGETS}}}", NAME),
+            Query(queries.budget_burn(queries.IN_TEAMS), NAME),
             steps=((None, GREEN), (1, YELLOW), (3, RED)),
             team_link=True,
         ),
@@ -161,16 +151,16 @@ BUDGET = Section(
             "Left",
             "US dollars that are left of each budget, open holds taken off.",
             "currencyUSD",
-            Query(f"max by (team, window, scope) (gateway_budget_remaining_usd{{{BUDGETS}}})", NAME),
+            Query(queries.budget_left(queries.IN_TEAMS, by="team, window, scope"), NAME),
             team_link=True,
         ),
         Pane(
             title="Budgets and forecasts",
             says="Limit, spent, and what will have been spent when the window ends, at the present pace.",
             queries=(
-                Query(f"max by (team, window, scope) (gateway_budget_limit_usd{{{BUDGETS}}})", "Limit"),
-                Query(f"team_window_scope:gateway_budget_spent_usd:max{{{BUDGETS}}}", "Spent"),
-                Query(f"team_window_scope:gateway_budget_forecast_usd:pace{{{BUDGETS}}}", "Forecast"),
+                Query(queries.budget_limit(queries.IN_TEAMS, "team, window, scope"), "Limit"),
+                Query(queries.budget_spent(queries.IN_TEAMS), "Spent"),
+                Query(queries.budget_forecast(queries.IN_TEAMS), "Forecast"),
             ),
             unit="currencyUSD",
             kind=Kind.TABLE,
@@ -180,7 +170,7 @@ BUDGET = Section(
         Pane(
             title="Month's end by team",
             says="Spent since the month began and the rest of the month at that pace, with or without a budget.",
-            queries=(Query(f"sort_desc({forecast('team')})", "{{team}}"),),
+            queries=(Query(queries.largest_first(queries.month_forecast(COST, "team")), "{{team}}"),),
             unit="currencyUSD",
             kind=Kind.BARS,
             decimals=2,
@@ -197,14 +187,14 @@ WORTH = Section(
             "Cost of a picture by model",
             "US dollars for each picture that was bought. A jump is another tier, another size, or another price.",
             "currencyUSD",
-            Query(f"{rate(COST, 'model')} / ({rate(IMAGES, 'model')} > 0)", "{{model}}"),
+            Query(f"{queries.rate(COST, 'model')} / ({queries.rate(IMAGES, 'model')} > 0)", "{{model}}"),
             decimals=3,
         ),
         lines(
             "Saved by team",
             "US dollars per hour that the cache and joined purchases spare.",
             "currencyUSD",
-            Query(f"{rate(SAVED, 'team')} * 3600", "{{team}}"),
+            Query(queries.per_hour(SAVED, "team"), "{{team}}"),
             stacked=True,
             team_link=True,
         ),
@@ -212,7 +202,7 @@ WORTH = Section(
             "Tokens",
             "What vendors count and charge for, per second, by kind.",
             "none",
-            Query(rate('gateway_tokens_total{model=~"$model",backend=~"$backend"}', "kind"), "{{kind}}"),
+            Query(queries.rate(TOKENS, "kind"), "{{kind}}"),
             stacked=True,
         ),
         lines(
@@ -220,14 +210,14 @@ WORTH = Section(
             "Posted: bought and booked. Voided: not billed. Expired: nobody came back; booked at the worst price, or "
             "void.",
             "ops",
-            Query(rate("gateway_holds_total", "end"), "{{end}}"),
+            Query(queries.rate(queries.HOLDS, "end"), "{{end}}"),
             width=12,
         ),
         lines(
             "Not sure",
             "US dollars per hour that were booked as an estimate or unconfirmed.",
             "currencyUSD",
-            Query(f"{rate(UNSURE, 'backend, basis')} * 3600", "{{backend}} {{basis}}"),
+            Query(queries.per_hour(UNSURE, "backend, basis"), "{{backend}} {{basis}}"),
             width=12,
             stacked=True,
         ),

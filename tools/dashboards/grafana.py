@@ -20,6 +20,7 @@ from grafana_foundation_sdk.models import common as shapes
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from tools.dashboards import queries
 from tools.dashboards.panes import INSTANT, Board, Kind, Pane, Query, Variable
 
 TAG = "image-gateway"
@@ -27,10 +28,6 @@ SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
 ON_LOAD = model.VariableRefresh.ON_TIME_RANGE_CHANGED
 EVERYTHING = ".*"
 Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel | statetimeline.Panel
-
-DEPLOYS = "count by (version) (gateway_build_info) unless count by (version) (gateway_build_info offset 5m)"
-RELOADS = "max(changes(gateway_settings_loaded_timestamp_seconds[1m])) > 0"
-REFUSED = 'sum(increase(gateway_settings_reloads_total{result="refused"}[1m])) > 0'
 
 
 def document(board: Board) -> str:
@@ -53,9 +50,9 @@ def dashboard(board: Board) -> build.Dashboard:
         .refresh("1m")
         .link(_others())
         .with_variable(_datasource())
-        .annotation(_annotation("Deploys", DEPLOYS, "blue", "{{version}}"))
-        .annotation(_annotation("Reloads", RELOADS, "green", "settings reloaded"))
-        .annotation(_annotation("Refused settings", REFUSED, "red", "what lies on disk was refused"))
+        .annotation(_annotation("Deploys", queries.deploys(), "blue", "{{version}}"))
+        .annotation(_annotation("Reloads", queries.reloads(), "green", "settings reloaded"))
+        .annotation(_annotation("Refused settings", queries.reloads_refused(), "red", "what lies on disk was refused"))
     )
     for variable in board.variables:
         made.with_variable(_variable(variable))

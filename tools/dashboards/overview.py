@@ -1,8 +1,10 @@
 """*Overview*: is it well, what does it do, what does it cost. Where somebody who was woken up looks first."""
 
+from tools.dashboards import queries
 from tools.dashboards.panes import (
     BACKEND,
     BLUE,
+    BREAKER_STATES,
     GREEN,
     MODEL,
     RED,
@@ -13,26 +15,20 @@ from tools.dashboards.panes import (
     Pane,
     Query,
     Section,
-    grown,
     lines,
-    named,
     number,
-    quantile,
-    rate,
 )
 
-CHOSEN = 'team=~"$team",model=~"$model"'
-PICTURES = 'operation=~"generate|edit",cache!="none"'
-OURS = 'outcome=~"upstream_failed|unavailable|internal"'
-ANSWERED = 'outcome=~"served|upstream_failed|unavailable|internal"'
-REQUESTS = f"gateway_requests_total{{{CHOSEN}}}"
-COST = f'gateway_cost_usd_total{{{CHOSEN},backend=~"$backend"}}'
-SAVED = f"gateway_saved_usd_total{{{CHOSEN}}}"
-MODELS = 'model=~"$model"'
-TIMES = f"{MODELS},{PICTURES}"
+CHOSEN = (queries.IN_TEAMS, queries.IN_MODELS)
+REQUESTS = queries.series(queries.REQUESTS, *CHOSEN)
+FAILED = queries.series(queries.REQUESTS, *CHOSEN, queries.FAILED)
+GOOD = queries.series(queries.REQUESTS, *CHOSEN, queries.GOOD)
+NOT_SERVED = queries.series(queries.REQUESTS, *CHOSEN, queries.NOT_SERVED)
+REFUSALS = queries.series(queries.REFUSALS, queries.IN_TEAMS)
+IMAGES = queries.series(queries.IMAGES, *CHOSEN)
+COST = queries.series(queries.COST, *CHOSEN, queries.IN_BACKENDS)
+SAVED = queries.series(queries.SAVED, *CHOSEN)
 AVAILABILITY = ((None, RED), (0.99, YELLOW), (0.995, GREEN))
-FAILED = f"(sum(increase(gateway_requests_total{{{CHOSEN},{OURS}}}[$__range])) or vector(0))"
-BREAKER_STATES = ((0, "closed", GREEN), (1, "trying", YELLOW), (2, "open", RED))
 
 NOW = Section(
     title="Now",
@@ -41,14 +37,14 @@ NOW = Section(
             "Requests",
             "Requests that are answered per second, whatever they came to. Those for health and metrics are not "
             "counted.",
-            rate(REQUESTS),
+            queries.rate(REQUESTS),
             "reqps",
         ),
         number(
             "Availability",
             "Of the requests that were good, the share that was served in this range. What callers did wrong, and "
             "what their limits refused, does not count. The objective is 99.5 %.",
-            f"1 - {FAILED} / {grown(f'gateway_requests_total{{{CHOSEN},{ANSWERED}}}')}",
+            f"1 - {queries.share(FAILED, GOOD)}",
             "percentunit",
             steps=AVAILABILITY,
             decimals=2,
@@ -58,17 +54,17 @@ NOW = Section(
             "Slowest 5 %",
             "19 of 20 pictures were served sooner, hits included. A picture of the best quality takes up to two "
             "minutes.",
-            quantile(0.95, "gateway_request_duration_seconds", TIMES),
+            queries.request_seconds(0.95),
             "s",
             steps=((None, GREEN), (60, YELLOW), (120, RED)),
         ),
         number(
-            "Spending", "US dollars per hour at the present pace.", f"{rate(COST)} * 3600", "currencyUSD", decimals=2
+            "Spending", "US dollars per hour at the present pace.", queries.per_hour(COST), "currencyUSD", decimals=2
         ),
         number(
             "Saved by the cache",
             "What hits and joined purchases would have cost, as a share of that and what was spent, in this range.",
-            f"{grown(SAVED)} / ({grown(SAVED)} + {grown(COST)})",
+            queries.saved_share(SAVED, COST),
             "percentunit",
             high=1,
             decimals=0,
@@ -76,7 +72,7 @@ NOW = Section(
         number(
             "Breakers not closed",
             "Backends that are left alone, or tried with a single call, because they failed.",
-            'count(max by (backend) (gateway_breaker_state{backend=~"$backend"}) > 0) or vector(0)',
+            queries.breakers_not_closed(),
             "none",
             steps=((None, GREEN), (1, RED)),
         ),
@@ -90,21 +86,21 @@ TRAFFIC = Section(
             "Requests by outcome",
             "What requests came to. `served` should be nearly all of it.",
             "reqps",
-            Query(rate(REQUESTS, "outcome"), "{{outcome}}"),
+            Query(queries.rate(REQUESTS, "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
             "Requests by model",
             "Which models are asked for. `unknown`: none, or one that there is not.",
             "reqps",
-            Query(named(rate(REQUESTS, "model"), "model", "unknown"), "{{model}}"),
+            Query(queries.named(queries.rate(REQUESTS, "model"), "model", "unknown"), "{{model}}"),
             stacked=True,
         ),
         lines(
             "Pictures by team",
             "Pictures that were bought per second; hits are not among them. A click on a team leads to its dashboard.",
             "ops",
-            Query(rate(f"gateway_images_total{{{CHOSEN}}}", "team"), "{{team}}"),
+            Query(queries.rate(IMAGES, "team"), "{{team}}"),
             stacked=True,
             team_link=True,
         ),
@@ -118,7 +114,7 @@ ERRORS = Section(
             "Requests that were not served",
             "Everything but `served`: callers' mistakes, refusals, and failures.",
             "reqps",
-            Query(rate(f'gateway_requests_total{{{CHOSEN},outcome!="served"}}', "outcome"), "{{outcome}}"),
+            Query(queries.rate(NOT_SERVED, "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
@@ -126,15 +122,15 @@ ERRORS = Section(
             "Share of good requests that the gateway or its vendors failed, all teams. Above the line (0.5 %) the "
             "month's error budget is used up faster than it comes.",
             "percentunit",
-            Query("gateway:availability_errors:ratio_rate5m", "5 minutes"),
-            Query("gateway:availability_errors:ratio_rate1h", "1 hour"),
+            Query(queries.availability_errors("5m"), "5 minutes"),
+            Query(queries.availability_errors("1h"), "1 hour"),
             steps=((None, GREEN), (0.005, RED)),
         ),
         lines(
             "Refused by limits",
             "Requests that a limit of a team or of its key refused. Nothing was bought.",
             "reqps",
-            Query(rate('gateway_limit_refusals_total{team=~"$team"}', "team, limit"), "{{team}} {{limit}}"),
+            Query(queries.rate(REFUSALS, "team, limit"), "{{team}} {{limit}}"),
             stacked=True,
             team_link=True,
         ),
@@ -150,7 +146,7 @@ LATENCY = Section(
             "half of them, 19 of 20 and 99 of 100 take less. The objective is 99 % within 120 s.",
             "s",
             *(
-                Query(quantile(share, "gateway_request_duration_seconds", TIMES), name)
+                Query(queries.request_seconds(share), name)
                 for share, name in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
             ),
         ),
@@ -158,14 +154,14 @@ LATENCY = Section(
             "Slowest 5 % by model",
             "19 of 20 requests for the model take less. The vendor's share is on *Upstreams*.",
             "s",
-            Query(quantile(0.95, "gateway_request_duration_seconds", TIMES, "model"), "{{model}}"),
+            Query(queries.request_seconds(0.95, by="model"), "{{model}}"),
         ),
         lines(
             "Until the first preview",
             "How long callers of streams wait until they see something: half of them, and 19 of 20, less.",
             "s",
             *(
-                Query(quantile(share, "gateway_time_to_first_partial_seconds", MODELS), name)
+                Query(queries.quantile(share, queries.FIRST_PREVIEW_SECONDS, queries.IN_MODELS), name)
                 for share, name in ((0.5, "half"), (0.95, "95 %"))
             ),
         ),
@@ -179,21 +175,21 @@ MONEY = Section(
             "Spending by tier",
             "US dollars per hour by quality. The ledger is exact; this is what scrapes saw of it.",
             "currencyUSD",
-            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
+            Query(queries.per_hour_by_tier(COST), "{{tier}}"),
             stacked=True,
         ),
         lines(
             "Spent and saved",
             "US dollars per hour: what vendors were paid, and what the cache and joined purchases spared.",
             "currencyUSD",
-            Query(f"{rate(COST)} * 3600", "spent"),
-            Query(f"{rate(SAVED)} * 3600", "saved"),
+            Query(queries.per_hour(COST), "spent"),
+            Query(queries.per_hour(SAVED), "saved"),
         ),
         lines(
             "Looked up",
             "What the cache answered. `bypass`: the caller, team or model wants none.",
             "reqps",
-            Query(rate("gateway_cache_results_total", "result"), "{{result}}"),
+            Query(queries.rate(queries.CACHE_RESULTS, "result"), "{{result}}"),
             stacked=True,
         ),
     ),
@@ -208,7 +204,7 @@ INSIDE = Section(
                 "Open: calls to the backend fail so often that it is left alone. Trying: one call finds out if it is "
                 "well."
             ),
-            queries=(Query('max by (backend) (gateway_breaker_state{backend=~"$backend"})', "{{backend}}"),),
+            queries=(Query(queries.breaker_states(), "{{backend}}"),),
             unit="none",
             kind=Kind.STATES,
             states=BREAKER_STATES,
@@ -218,14 +214,14 @@ INSIDE = Section(
             "Age of the oldest entry that is not in the ledger of record yet. Above a minute the database is slow or "
             "away.",
             "s",
-            Query("max(gateway_ledger_oldest_entry_seconds)", "oldest entry"),
+            Query(queries.oldest_entry(), "oldest entry"),
             steps=((None, GREEN), (60, RED)),
         ),
         lines(
             "Open holds",
             "Money set aside for calls that are under way, in US dollars, by team.",
             "currencyUSD",
-            Query('sum by (team) (gateway_held_usd{team=~"$team"})', "{{team}}"),
+            Query(queries.held(queries.IN_TEAMS, by="team"), "{{team}}"),
             stacked=True,
             team_link=True,
         ),
@@ -234,27 +230,25 @@ INSIDE = Section(
             "How late the event loop comes to what is due, 99 times of 100 at most. Above half a second the process "
             "has more to do than one core.",
             "s",
-            Query(quantile(0.99, "gateway_event_loop_lag_seconds", "", "instance"), "{{instance}}"),
+            Query(queries.quantile(0.99, queries.LOOP_LAG_SECONDS, by="instance"), "{{instance}}"),
             steps=((None, GREEN), (0.5, RED)),
         ),
         lines(
             "Processor",
             "Cores that each process uses. One process uses one core for its event loop, and some for threads.",
             "none",
-            Query(
-                "rate(process_cpu_seconds_total[$__rate_interval]) and on (instance) gateway_build_info", "{{instance}}"
-            ),
+            Query(queries.of_gateways("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"),
         ),
         lines(
             "Memory",
             "Resident memory of each process.",
             "bytes",
-            Query("process_resident_memory_bytes and on (instance) gateway_build_info", "{{instance}}"),
+            Query(queries.of_gateways("process_resident_memory_bytes"), "{{instance}}"),
         ),
         number(
             "Replicas",
             "Processes that answered the last scrape.",
-            "count(gateway_build_info)",
+            f"count({queries.BUILD})",
             "none",
             width=6,
             steps=((None, RED), (1, GREEN)),
@@ -262,7 +256,7 @@ INSIDE = Section(
         number(
             "Settings in force",
             "How many versions of the settings replicas run on. More than one for minutes: a replica refused a change.",
-            "count(count by (version) (gateway_settings_info))",
+            queries.settings_versions(),
             "none",
             width=6,
             steps=((None, GREEN), (2, RED)),
@@ -270,7 +264,7 @@ INSIDE = Section(
         number(
             "Settings since",
             "Age of the settings that are in force.",
-            "time() - max(gateway_settings_loaded_timestamp_seconds)",
+            f"time() - max({queries.SETTINGS_LOADED})",
             "s",
             width=6,
             steps=((None, BLUE),),
@@ -278,7 +272,7 @@ INSIDE = Section(
         number(
             "Cache errors",
             "How often the cache could not be asked, in this range. Then everything is a miss, and is bought.",
-            grown("gateway_cache_errors_total"),
+            queries.increase(queries.CACHE_ERRORS),
             "none",
             width=6,
             decimals=0,

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tools.dashboards import queries
+
 GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
+BREAKER_STATES = ((0, "closed", GREEN), (1, "trying", YELLOW), (2, "open", RED))
 Step = tuple[float | None, str]
 CALM: Sequence[Step] = ((None, BLUE),)
 
@@ -90,10 +93,10 @@ class Board:
     since: str = "now-6h"
 
 
-TEAM = Variable(name="team", metric="gateway_requests_total")
-ONE_TEAM = Variable(name="team", metric="gateway_requests_total", many=False)
-MODEL = Variable(name="model", metric="gateway_requests_total")
-BACKEND = Variable(name="backend", metric="gateway_upstream_attempts_total")
+TEAM = Variable(name="team", metric=queries.REQUESTS)
+ONE_TEAM = Variable(name="team", metric=queries.REQUESTS, many=False)
+MODEL = Variable(name="model", metric=queries.REQUESTS)
+BACKEND = Variable(name="backend", metric=queries.UPSTREAM_CALLS)
 
 
 def number(title: str, says: str, expr: str, unit: str, **more: object) -> Pane:
@@ -105,26 +108,3 @@ def number(title: str, says: str, expr: str, unit: str, **more: object) -> Pane:
 def lines(title: str, says: str, unit: str, *queries: Query, **more: object) -> Pane:
     """Lines over time."""
     return Pane(title=title, says=says, queries=queries, unit=unit, **more)  # type: ignore[arg-type]
-
-
-def rate(selector: str, by: str = "") -> str:
-    """How fast a counter grows, per second."""
-    grouped = f"sum by ({by}) " if by else "sum"
-    return f"{grouped}(rate({selector}[$__rate_interval]))"
-
-
-def grown(selector: str, by: str = "") -> str:
-    """By how much a counter grew in the range that is shown."""
-    grouped = f"sum by ({by}) " if by else "sum"
-    return f"{grouped}(increase({selector}[$__range]))"
-
-
-def quantile(share: float, metric: str, labels: str, by: str = "") -> str:
-    """A quantile of a histogram."""
-    groups = f"le, {by}" if by else "le"
-    return f"histogram_quantile({share}, {rate(f'{metric}_bucket{{{labels}}}', groups)})"
-
-
-def named(expr: str, label: str, text: str) -> str:
-    """What to call series that have nothing in a label."""
-    return f'label_replace({expr}, "{label}", "{text}", "{label}", "")'

@@ -4,6 +4,7 @@ Rule: durations have no team in their labels, so that a scrape stays small at 20
 models take that the team asks for, whoever asks.
 """
 
+from tools.dashboards import queries
 from tools.dashboards.panes import (
     GREEN,
     MODEL,
@@ -15,44 +16,38 @@ from tools.dashboards.panes import (
     Pane,
     Query,
     Section,
-    grown,
     lines,
-    named,
     number,
-    quantile,
-    rate,
 )
 
-WHO = 'team="$team"'
-CHOSEN = f'{WHO},model=~"$model"'
-REQUESTS = f"gateway_requests_total{{{CHOSEN}}}"
-COST = f"gateway_cost_usd_total{{{CHOSEN}}}"
-SAVED = f"gateway_saved_usd_total{{{CHOSEN}}}"
-REFUSALS = f"gateway_limit_refusals_total{{{WHO}}}"
-OURS = 'outcome=~"upstream_failed|unavailable|internal"'
-MODELS = 'model=~"$model",operation=~"generate|edit",cache!="none"'
-ASKED = f"({grown(REQUESTS, 'model')} > 0)"
+CHOSEN = (queries.IN_TEAM, queries.IN_MODELS)
+REQUESTS = queries.series(queries.REQUESTS, *CHOSEN)
+FAILED = queries.series(queries.REQUESTS, *CHOSEN, queries.FAILED)
+OF_ALL_MODELS = queries.series(queries.REQUESTS, queries.IN_TEAM)
+REFUSALS = queries.series(queries.REFUSALS, queries.IN_TEAM)
+IMAGES = queries.series(queries.IMAGES, *CHOSEN)
+COST = queries.series(queries.COST, *CHOSEN)
+SAVED = queries.series(queries.SAVED, *CHOSEN)
 NAME = "{{scope}} {{window}}"
-LEFT = 'max(gateway_budget_remaining_usd{{team="$team",scope="team",window="{}"}})'
 
 NOW = Section(
     title="Now",
     panes=(
-        number("Requests", "Requests of the team per second.", rate(REQUESTS), "reqps"),
+        number("Requests", "Requests of the team per second.", queries.rate(REQUESTS), "reqps"),
         number(
             "Refused",
             "Share of the team's requests that its own limits refused, in this range.",
-            f"({grown(REFUSALS)} or vector(0)) / {grown(f'gateway_requests_total{{{WHO}}}')}",
+            queries.share(REFUSALS, OF_ALL_MODELS),
             "percentunit",
             high=1,
             decimals=1,
             steps=((None, GREEN), (0.01, YELLOW), (0.1, RED)),
         ),
-        number("Spent", "US dollars in this range.", grown(COST), "currencyUSD", decimals=2),
+        number("Spent", "US dollars in this range.", queries.increase(COST), "currencyUSD", decimals=2),
         number(
             "Left today",
             "US dollars until the UTC day ends.",
-            LEFT.format("day"),
+            queries.budget_left(queries.IN_TEAM, 'scope="team"', 'window="day"'),
             "currencyUSD",
             decimals=2,
             empty="no limit",
@@ -60,7 +55,7 @@ NOW = Section(
         number(
             "Left this month",
             "US dollars until the UTC month ends.",
-            LEFT.format("month"),
+            queries.budget_left(queries.IN_TEAM, 'scope="team"', 'window="month"'),
             "currencyUSD",
             decimals=2,
             empty="no limit",
@@ -68,7 +63,7 @@ NOW = Section(
         number(
             "Under way",
             "Calls that money is held for at the moment.",
-            f"sum(gateway_open_holds{{{WHO}}})",
+            queries.open_holds(queries.IN_TEAM),
             "none",
         ),
     ),
@@ -80,7 +75,7 @@ QUOTAS = Section(
         Pane(
             title="Budgets",
             says="Share of each of the team's budgets that is spent.",
-            queries=(Query(f"sort_desc(team_window_scope:gateway_budget_used:ratio{{{WHO}}})", NAME),),
+            queries=(Query(queries.budget_used(queries.IN_TEAM), NAME),),
             unit="percentunit",
             kind=Kind.BARS,
             high=1,
@@ -91,14 +86,14 @@ QUOTAS = Section(
             "Spent against limits",
             "US dollars in the window so far, and where it ends.",
             "currencyUSD",
-            Query(f"team_window_scope:gateway_budget_spent_usd:max{{{WHO}}}", f"{NAME}"),
-            Query(f"max by (window, scope) (gateway_budget_limit_usd{{{WHO}}})", f"{NAME} limit"),
+            Query(queries.budget_spent(queries.IN_TEAM), NAME),
+            Query(queries.budget_limit(queries.IN_TEAM, "window, scope"), f"{NAME} limit"),
         ),
         lines(
             "Burn",
             "How many times faster than evenly each budget is spent. At 1 it lasts until the window ends.",
             "none",
-            Query(f"team_window_scope:gateway_budget_burn:ratio{{{WHO}}}", NAME),
+            Query(queries.budget_burn(queries.IN_TEAM), NAME),
             steps=((None, GREEN), (1, YELLOW), (3, RED)),
         ),
         lines(
@@ -106,19 +101,19 @@ QUOTAS = Section(
             "Requests that a limit of the team refused. Rates are there again within a minute, budgets when the "
             "window ends.",
             "reqps",
-            Query(rate(REFUSALS, "scope, limit"), "{{scope}} {{limit}}"),
+            Query(queries.rate(REFUSALS, "scope, limit"), "{{scope}} {{limit}}"),
             stacked=True,
         ),
         lines(
             "Held",
             "US dollars that are set aside for calls under way.",
             "currencyUSD",
-            Query(f"sum(gateway_held_usd{{{WHO}}})", "held"),
+            Query(queries.held(queries.IN_TEAM), "held"),
         ),
         Pane(
             title="Keys that end",
             says="How long the team's keys are still good. Keys that do not end within 60 days are not shown.",
-            queries=(Query(f"sort(min by (key) (gateway_key_expiry_timestamp_seconds{{{WHO}}}) - time())", "{{key}}"),),
+            queries=(Query(queries.keys_that_end(queries.IN_TEAM), "{{key}}"),),
             unit="s",
             kind=Kind.BARS,
             low=None,
@@ -135,50 +130,40 @@ WORK = Section(
             "By outcome",
             "What the team's requests came to.",
             "reqps",
-            Query(rate(REQUESTS, "outcome"), "{{outcome}}"),
+            Query(queries.rate(REQUESTS, "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
             "Failures",
             "Requests that the gateway or its vendors failed, by model. This is not the team's fault.",
             "reqps",
-            Query(rate(f"gateway_requests_total{{{CHOSEN},{OURS}}}", "model, outcome"), "{{model}} {{outcome}}"),
+            Query(queries.rate(FAILED, "model, outcome"), "{{model}} {{outcome}}"),
             stacked=True,
         ),
         lines(
             "From the cache",
             "How the team's requests met the cache. `bypass` buys every time.",
             "reqps",
-            Query(rate(REQUESTS, "cache"), "{{cache}}"),
+            Query(queries.rate(REQUESTS, "cache"), "{{cache}}"),
             stacked=True,
         ),
         lines(
             "Pictures by size",
             "Pictures that were bought, by size class and operation.",
             "ops",
-            Query(rate(f"gateway_images_total{{{CHOSEN}}}", "size_class, operation"), "{{size_class}} {{operation}}"),
+            Query(queries.rate(IMAGES, "size_class, operation"), "{{size_class}} {{operation}}"),
             stacked=True,
         ),
         lines(
             "Slowest 5 % by model",
             "How long the models take that this team asks for; everybody's pictures are counted.",
             "s",
-            Query(
-                f"{quantile(0.95, 'gateway_request_duration_seconds', MODELS, 'model')} and on (model) {ASKED}",
-                "{{model}}",
-            ),
+            Query(queries.of_used_models(queries.request_seconds(0.95, by="model"), REQUESTS), "{{model}}"),
         ),
         Pane(
             title="Slowest",
             says="The ten slowest kinds of request among the models that this team asks for: 19 of 20 take less.",
-            queries=(
-                Query(
-                    "topk(10, histogram_quantile(0.95, sum by (le, model, tier, operation) "
-                    f"(increase(gateway_request_duration_seconds_bucket{{{MODELS}}}[$__range]))) "
-                    f"and on (model) {ASKED})",
-                    "95 % take less than",
-                ),
-            ),
+            queries=(Query(queries.slowest_requests(REQUESTS), "95 % take less than"),),
             unit="s",
             kind=Kind.TABLE,
             decimals=2,
@@ -193,21 +178,21 @@ MONEY = Section(
             "By model",
             "US dollars per hour.",
             "currencyUSD",
-            Query(f"{rate(COST, 'model')} * 3600", "{{model}}"),
+            Query(queries.per_hour(COST, "model"), "{{model}}"),
             stacked=True,
         ),
         lines(
             "By tier",
             "US dollars per hour by quality.",
             "currencyUSD",
-            Query(named(f"{rate(COST, 'tier')} * 3600", "tier", "no tiers"), "{{tier}}"),
+            Query(queries.per_hour_by_tier(COST), "{{tier}}"),
             stacked=True,
         ),
         lines(
             "Saved",
             "US dollars per hour that the cache and joined purchases spare.",
             "currencyUSD",
-            Query(f"{rate(SAVED, 'model')} * 3600", "{{model}}"),
+            Query(queries.per_hour(SAVED, "model"), "{{model}}"),
             stacked=True,
         ),
     ),
