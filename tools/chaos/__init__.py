@@ -1,1 +1,4 @@
-"""What happens to money when things are killed: `python -m tools.chaos` prints the figures of docs/reliability.md."""
+"""Rounds that kill parts under load and compare calls with the ledger.
+
+`python -m tools.chaos` prints the figures of docs/reliability.md.
+"""

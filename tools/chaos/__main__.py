@@ -23,7 +23,7 @@ from tools.chaos.storm import LONG, Weather, quantiles, storm
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A place that is gone afterwards."""
+    """Yield a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         place = Path(name) / "site"
         place.mkdir()
@@ -46,7 +46,7 @@ def races(rounds: int) -> bool:
 
 
 def stop_books(stop: Callable[[], None], start: Callable[[], None], seconds: float) -> Harm:
-    """The books are away for so many seconds."""
+    """Return a harm that stops the database for `seconds`."""
 
     def harm(place: Site) -> None:
         del place
@@ -57,7 +57,7 @@ def stop_books(stop: Callable[[], None], start: Callable[[], None], seconds: flo
     return harm
 
 
-MOST_TOLD = 20  # of each kind of mistake
+MOST_TOLD = 20  # printed lines for each kind of mistake
 STORE_HARMS: Mapping[str, Harm] = {"store: kill -9 and restart": crash_store, "store: wiped": wipe_store}
 HEAD = (
     "harm | times | answered 200 | calls | entries | unconfirmed | calls without entry | double | entries without call"
@@ -65,14 +65,14 @@ HEAD = (
 
 
 def row(name: str, toll: Toll) -> bool:
-    """Print one kind of harm."""
+    """Print the row of one kind of harm."""
     numbers = (toll.harm, toll.answered, toll.calls, toll.booked, toll.unconfirmed, toll.unbooked, toll.double)
     print(f"| {name} | {' | '.join(map(str, numbers))} | {toll.uncalled} |", flush=True)
     return toll.clean
 
 
 def tolls(kills: int, harms: int, away: float) -> bool:
-    """Print what became of the calls."""
+    """Print how many calls are booked once, twice or not at all, for each kind of harm."""
     print(f"\n| {HEAD} |\n|{'---|' * 9}")
     clean = []
     with folder() as place:
@@ -88,7 +88,7 @@ def tolls(kills: int, harms: int, away: float) -> bool:
 
 
 def delays(requests: int) -> bool:
-    """Print how soon callers are told that the store does not answer."""
+    """Print the time until callers get 503 because the store does not answer."""
     with folder() as place:
         found = waits(place, requests)
     median, late = statistics.median(found), found[int(len(found) * 0.99)]
@@ -109,7 +109,7 @@ def patience(seconds: float) -> bool:
 
 
 def counted(what: str, counts: Iterable[tuple[str, int]]) -> None:
-    """Print how often what was seen."""
+    """Print a table of counts."""
     lines = (f"| {name} | {count} |" for name, count in counts)
     print("\n".join((f"| {what} | times |", "|---|---|", *lines, "")))
 
@@ -121,7 +121,7 @@ STORM_HEAD = (
 
 
 def stormy(weather: Weather) -> bool:
-    """Print what is left after a storm."""
+    """Print the outcome of a storm."""
     with folder() as place:
         wake = storm(place, weather)
     statuses = Counter(f"{each.status} {each.code}".strip() for each in wake.told)
@@ -139,7 +139,7 @@ def stormy(weather: Weather) -> bool:
 
 
 def main() -> None:
-    """Do harm and print."""
+    """Run the rounds that the options choose."""
     parser = argparse.ArgumentParser(prog="python -m tools.chaos")
     parser.add_argument("--races", type=int, default=50, help="rounds of the race for a budget")
     parser.add_argument("--kills", type=int, default=200, help="gateways to kill")

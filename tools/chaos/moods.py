@@ -1,8 +1,8 @@
-"""A vendor with moods: most calls bring a picture, some are refused, cut, torn down or slow; at times it is away.
+"""A vendor with moods: it answers most calls, refuses, cuts, resets or delays some, and has outages.
 
-Rule: chance comes from a seed. The vendor writes down what it did with every call, so that afterwards it can be said of
-each whether it may be billed: the picture was drawn, whether or not all of it arrived. A call that was torn down before
-it was read has no name; all the vendor knows is that there was one.
+Rule: chance comes from a seed. The vendor records its mood for every call, which says whether the call may be billed:
+the image was drawn, even if only half of it was sent. A call that was reset unread has no name; the vendor only counts
+it.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SOON = {"retry-after-ms": "300"}
 
 
 class Mood(StrEnum):
-    """What it does with a call."""
+    """Action of a vendor on one call."""
 
     DRAWS = "draws"
     DAWDLES = "draws slowly"
@@ -62,7 +62,10 @@ REFUSALS: Mapping[Mood, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What became of the call whose prompt is the name; no name if it was not read. `at` is in monotonic seconds."""
+    """One call and the vendor's mood.
+
+    `name` is the prompt, empty if the call was not read. `at` is in monotonic seconds.
+    """
 
     name: str
     mood: Mood
@@ -71,7 +74,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """From when to when, in monotonic seconds, nothing was to be had."""
+    """Interval without service, in monotonic seconds."""
 
     began: float
     ended: float = float("inf")
@@ -79,8 +82,6 @@ class Outage:
 
 @dataclass(slots=True)
 class Moody:
-    """One vendor."""
-
     chance: Random
     held: socket.socket
     calls: list[Called] = field(default_factory=list)
@@ -90,16 +91,15 @@ class Moody:
 
     @property
     def base_url(self) -> str:
-        """Where gateways find it."""
         return f"http://127.0.0.1:{self.held.getsockname()[1]}/v1"
 
     @property
     def away(self) -> bool:
-        """Is it having an outage?"""
+        """Whether the vendor has an outage now."""
         return bool(self.outages) and self.outages[-1].ended == float("inf")
 
     async def listen(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         self._listening = await asyncio.start_server(self._accept, *self.held.getsockname())
 
     def deafen(self) -> None:
@@ -108,7 +108,7 @@ class Moody:
             self._listening.close()
 
     async def be_away(self, seconds: float, *, refusing: bool) -> None:
-        """Have an outage: refuse connections, or take them and answer each call with 503."""
+        """Have an outage: refuse connections, or accept them and answer each call with 503."""
         self.outages.append(Outage(time.monotonic()))
         if refusing:
             self.deafen()
@@ -118,11 +118,11 @@ class Moody:
         self.outages[-1] = Outage(self.outages[-1].began, time.monotonic())
 
     def was_well(self, began: float, ended: float) -> bool:
-        """Was there no outage at any moment in between?"""
+        """Return whether no outage touched the interval."""
         return all(outage.ended < began or outage.began > ended for outage in self.outages)
 
     def has_refused(self, name: str, began: float, ended: float) -> bool:
-        """Was this asked for in between, and refused?"""
+        """Return whether the vendor refused a call of that name in the interval."""
         return any(call.name == name and call.mood in REFUSALS and began <= call.at <= ended for call in self.calls)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,7 +139,7 @@ class Moody:
             writer.close()
 
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one call; may another one come on this connection?"""
+        """Serve one call. Return whether another one may follow on this connection."""
         head = await heads(reader)
         mood = Mood.OVERLOADED if self.away else self.chance.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
         if mood is Mood.TEARS:
@@ -159,7 +159,7 @@ class Moody:
         return not last
 
     async def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         self.deafen()
         for connection in [*self._connections]:
             connection.cancel()
@@ -168,7 +168,7 @@ class Moody:
 
 @asynccontextmanager
 async def moody(seed: int) -> AsyncIterator[Moody]:
-    """A vendor between enter and exit, on a port that stays its own while it refuses connections."""
+    """Run a vendor. It keeps its port while it refuses connections."""
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", 0))
@@ -181,7 +181,7 @@ async def moody(seed: int) -> AsyncIterator[Moody]:
 
 
 async def _asked(head: str, reader: asyncio.StreamReader) -> Recorded:
-    """The request behind a header, as the simulators take it."""
+    """Read the rest of a request, in the form that simulators take."""
     first, *lines = head.rstrip().split("\r\n")
     method, path, _ = first.split(" ")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}

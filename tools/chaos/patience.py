@@ -1,7 +1,7 @@
-"""A vendor that takes longer than an SDK waits by itself: does the picture arrive, and how often is it paid for?
+"""A vendor that takes longer than an SDK waits: number of images that arrive, and of calls that are paid.
 
-Rule: nothing is scaled down. The SDK has the timeout and the retries that it comes with, the gateway the shipped
-seconds between signs of life.
+Rule: no time is shortened. The SDK has its own timeout and retries, the gateway the shipped seconds between keep-alive
+bytes.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ UNBROKEN = Patience(seconds=None, retries=None, longest=600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waited:
-    """One caller: how many `pictures` came after how many seconds and tries; calls to the vendor; nano-USD booked."""
+    """Outcome of one caller: images, seconds, tries, calls to the vendor, and nano-USD booked."""
 
     keepalive: bool
     pictures: int
@@ -35,12 +35,12 @@ class Waited:
 
     @property
     def clean(self) -> bool:
-        """Did it get its picture, bought once?"""
+        """Whether the caller got one image that was paid once."""
         return self.pictures == self.calls == 1
 
 
 def outwaited(folder: Path, seconds: float) -> Sequence[Waited]:
-    """Two callers at once, with keep-alive and without, through Together's newest SDK for Python."""
+    """Run two callers at once, with keep-alive and without, through Together's newest SDK for Python."""
     with ExitStack() as stack:
         place = stack.enter_context(site(folder, teams=2, limits=FREE, delay=seconds))
         gateway = stack.enter_context(place.gateway())

@@ -1,7 +1,6 @@
-"""The rounds: each does harm to a site under load and counts what became of the money.
+"""The rounds: each harms a site under load and compares calls with the ledger.
 
-Rule: what the vendor was asked is compared with what is booked, call by call; nothing is inferred from what callers
-saw.
+Rule: the vendor's record of calls is compared with the entries, call by call. Answers that callers got prove nothing.
 """
 
 import asyncio
@@ -29,9 +28,9 @@ EXPECTED = {(200, None), (429, "insufficient_quota"), AWAY}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """One round of a race for a budget: nano-USD posted by the burst, then by what was asked one at a time.
+    """One round of a race for a budget: nano-USD posted by the burst, then by requests one at a time.
 
-    `turned_away` were told that the store does not answer: on a machine that is short of CPU it is late.
+    `turned_away` counts answers that the store did not respond: on a machine without spare CPU it is late.
     """
 
     admitted: int
@@ -41,7 +40,7 @@ class Budget:
 
 
 def race(folder: Path, rounds: int, database_url: str | None = None) -> list[Budget]:
-    """Several gateways, 64 requests at once on each, one team with half a dollar; every round with a new team."""
+    """Send 64 requests at once to each of several gateways. The team has half a dollar; each round has a new team."""
     limits = f"{{usd_per_day: {BUDGET / 10**9}}}"
     with site(folder, database_url, teams=rounds, limits=limits) as place, ExitStack() as stack:
         gateways = [stack.enter_context(place.gateway()) for _ in range(GATEWAYS)]
@@ -66,11 +65,11 @@ async def _race(place: Site, urls: Sequence[str], team: str) -> Budget:
 
 
 WIPED_DELAY = 2.0
-FIRST_HALF = 60  # of some 80 pictures that the budget allows
+FIRST_HALF = 60  # of some 80 images that the budget allows
 
 
 def wipe_under_load(folder: Path, rounds: int, database_url: str | None = None) -> list[Budget]:
-    """Two gateways. One has most of a budget under way when the store is wiped, and the other is asked at once."""
+    """Wipe the store while one of two gateways has most of a budget under way. The other gets a burst at once."""
     limits = f"{{usd_per_day: {BUDGET / 10**9}}}"
     with site(folder, database_url, teams=rounds, limits=limits, delay=WIPED_DELAY) as place, ExitStack() as stack:
         urls = [stack.enter_context(place.gateway()).url for _ in range(2)]
@@ -91,15 +90,15 @@ async def _wiped(place: Site, urls: Sequence[str], team: str) -> Budget:
 
 
 def spent(entries: Sequence[Entry]) -> int:
-    """What entries cost together."""
+    """Return the cost of entries in nano-USD."""
     return sum(entry.cost for entry in entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toll:
-    """What became of the calls of a run.
+    """Calls and entries of a run.
 
-    `calls` reached the vendor, of which `unbooked` have no entry and `double` more than one; `uncalled` entries have no
+    `calls` reached the vendor, of which `unbooked` have no entry and `double` more than one. `uncalled` entries have no
     call, of which `sure` are not marked unconfirmed.
     """
 
@@ -115,12 +114,12 @@ class Toll:
 
     @property
     def clean(self) -> bool:
-        """Is every call booked once, and every entry without a call marked?"""
+        """Whether every call is booked once and every entry without a call is marked."""
         return not (self.unbooked or self.double or self.sure)
 
 
 async def toll(place: Site, team: str, harm: int, answers: Sequence[Answered]) -> Toll:
-    """Compare the vendor's record with the books, once everything has settled."""
+    """Compare the vendor's record with the ledger after everything has settled."""
     place.settle(team)
     entries = await place.booked(team)
     booked = Counter(entry.request_id for entry in entries)
@@ -143,7 +142,7 @@ Harm = Callable[[Site], None]
 
 
 def kill_gateways(folder: Path, rounds: int, database_url: str | None = None) -> Toll:
-    """Kill the one gateway at a random moment under load, and start another, so many times."""
+    """Kill the only gateway at a random moment under load and start another, `rounds` times."""
     with site(folder, database_url, teams=1, limits=FREE, delay=0.02) as place:
         answers = asyncio.run(_kill_gateways(place, rounds))
         with place.gateway():
@@ -165,7 +164,7 @@ async def _kill_gateways(place: Site, rounds: int) -> list[Answered]:
 
 
 def harm_parts(folder: Path, rounds: int, harm: Harm, database_url: str | None = None, requests: int = 300) -> Toll:
-    """Two gateways under load of so many requests a round, while harm is done to what they stand on."""
+    """Put two gateways under a load of `requests` a round, and harm a part that they depend on."""
     with site(folder, database_url, teams=1, limits=FREE, delay=0.02) as place, ExitStack() as stack:
         urls = [stack.enter_context(place.gateway()).url for _ in range(2)]
         answers = asyncio.run(_under_load(place, urls, rounds, harm, requests))
@@ -185,7 +184,7 @@ async def _under_load(place: Site, urls: Sequence[str], rounds: int, harm: Harm,
 
 
 def waits(folder: Path, requests: int) -> list[float]:
-    """Milliseconds until a request is told that the store does not answer: while it hangs, and once it is gone."""
+    """Return milliseconds until a request gets 503 because the store hangs, and later because it is gone."""
     with site(folder, teams=1, limits=FREE) as place, place.gateway() as gateway:
         asyncio.run(_timed(place, gateway.url, 1, 200))
         with place.store.frozen():
@@ -206,11 +205,11 @@ async def _timed(place: Site, url: str, requests: int, status: int) -> list[floa
 
 
 def crash_store(place: Site) -> None:
-    """The store is killed and comes back with what it wrote down."""
+    """Kill the store and start it again with what it wrote to disk."""
     place.store.kill()
     place.store.start()
 
 
 def wipe_store(place: Site) -> None:
-    """The store forgets everything while it runs."""
+    """Delete everything in the store while it runs."""
     place.store.wipe()

@@ -1,8 +1,8 @@
-"""Callers in a storm: three gateways, two vendors with moods that are also away at times, and a steady load.
+"""A steady load in a storm: three gateways, and two vendors with moods and outages.
 
-Rule: the load is bounded and ends by itself. Vendors say what they did, the books what is owed; callers say only what
-they were told and how long it took. Nobody may be paid twice for a wish, nothing that may be billed may be missing in
-the books, and nobody may be told 5xx, unless it may have been bought, while a vendor was well that had not refused.
+Rule: the load is bounded and ends by itself. The record of the vendors is compared with the ledger; of callers only the
+answer and its time count. No vendor is paid twice for a request. No call that may be billed is missing in the ledger. A
+caller gets 5xx only if the call may have been billed, or if every vendor refused it or had an outage.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tools.chaos.moods import BILLED, Mood, Moody, moody
 GATEWAYS = 3
 MOST_TRIES = 3  # as the SDKs do
 MOST_AT_ONCE = 500
-MOST_SECONDS = 60  # that a caller waits
+MOST_SECONDS = 60  # maximum that a caller waits
 PATH = "/v1/images/generations"
 ROUTE = "{ backend: %s, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
 OTHER = """
@@ -40,7 +40,10 @@ sandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """So many wishes a second for so many seconds; in each `period` of seconds each vendor is `away` once, in turn."""
+    """Strength of a storm: `rate` requests a second for `seconds`.
+
+    In each `period` each vendor is `away` once, in turn.
+    """
 
     rate: float
     seconds: float
@@ -55,9 +58,10 @@ SHORT = Weather(rate=20, seconds=10, period=16, away=3)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Something that somebody wants. `key`: under an Idempotency-Key; `counts`: as an SDK that counts its tries.
+    """One request. `key`: it has an Idempotency-Key. `counts`: it numbers its tries, as SDKs do.
 
-    Who is in a `hurry` hangs up after so many seconds and asks again; who does not count asks once.
+    A caller in a `hurry` disconnects after that number of seconds and tries again. A caller that does not count tries
+    once.
     """
 
     name: str
@@ -68,7 +72,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one try was told, when. Status 0: no answer, and the code says why; hurry is a `ReadTimeout`."""
+    """Answer to one try.
+
+    Status 0: there was no answer, and `code` has the reason; `ReadTimeout` is a caller in a hurry.
+    """
 
     name: str
     status: int
@@ -80,12 +87,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
-    """What a storm left behind.
+    """State after a storm.
 
-    `calls` are what vendors did. Of the `entries` some are `unconfirmed`, and so many are `uncalled`: their wishes were
-    drawn by nobody. `doubled` wishes were bought or booked twice, `lost` ones are not in the books, `sure` ones were
-    drawn by nobody and their entries do not say so. Of the replies of 5xx for what was certainly not bought, those are
-    `avoidable` for which there was a vendor that was well and had not refused; `unlucky` were refused by all that were.
+    `calls` are the vendors' actions. Of the `entries`, some are `unconfirmed`, and `uncalled` have no call. `doubled`
+    requests were called or booked twice, `lost` ones have no entry. `sure` ones have no call, and their entries do not
+    say so. A 5xx for a call that was certainly not billed is `avoidable` if a vendor was well and had not refused it,
+    `unlucky` if all vendors that were well had refused it.
     """
 
     wishes: int
@@ -102,12 +109,12 @@ class Wake:
 
     @property
     def clean(self) -> bool:
-        """Is all as it must be?"""
+        """Whether the storm broke no rule."""
         return not (self.doubled or self.lost or self.sure or self.avoidable)
 
 
 def storm(folder: Path, weather: Weather) -> Wake:
-    """Have one, and look what it left behind."""
+    """Run a storm and return the state after it."""
     return asyncio.run(_storm(folder, weather))
 
 
@@ -131,17 +138,18 @@ async def _storm(folder: Path, weather: Weather) -> Wake:
 
 
 def _two_accounts(folder: Path) -> None:
-    """Two accounts of a vendor, asked by lot."""
+    """Give the vendor two accounts, which the gateway chooses by weight."""
     models, settings = folder / "models.yaml", folder / "gateway.yaml"
     routes = f"    routes:\n      - {ROUTE % 'openai'}\n"
     assert models.read_text().count(routes) == 1
     models.write_text(models.read_text().replace(routes, f"    policy: weighted\n{routes}      - {ROUTE % 'other'}\n"))
     text = patient(settings.read_text()).replace("\nsandbox:\n", OTHER)
-    settings.write_text(text.replace(f"lease_seconds: {LEASE_SECONDS}", "lease_seconds: 60"))  # nobody is killed here
+    # No gateway is killed here, so no lease has to end soon.
+    settings.write_text(text.replace(f"lease_seconds: {LEASE_SECONDS}", "lease_seconds: 60"))
 
 
 async def _outages(vendors: Sequence[Moody], weather: Weather) -> None:
-    """One vendor at a time, with a pause before each; every other time it refuses connections."""
+    """Cause outages, one vendor at a time with a pause before each. Every second outage refuses connections."""
     turn, end = weather.period / len(vendors), time.monotonic() + weather.seconds
     for number, vendor in enumerate(cycle(vendors)):
         if time.monotonic() + turn > end:
@@ -151,7 +159,7 @@ async def _outages(vendors: Sequence[Moody], weather: Weather) -> None:
 
 
 async def _load(urls: Sequence[str], team: str, weather: Weather) -> list[Told]:
-    """Ask at a steady pace, whatever becomes of it, and wait for the last answer."""
+    """Send requests at a steady rate, independently of the answers, and wait for the last answer."""
     gate = asyncio.Semaphore(MOST_AT_ONCE)
     limits = httpx2.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE)
     wishes = _wishes(weather)
@@ -183,7 +191,7 @@ def _wishes(weather: Weather) -> list[Wish]:
 
 
 async def _granted(client: httpx2.AsyncClient, urls: Sequence[str], at: int, team: str, wish: Wish) -> list[Told]:
-    """Ask, and ask again where an SDK would; every try at another gateway."""
+    """Send a request, and again where an SDK would, every try to another gateway."""
     told: list[Told] = []
     for tried in range(MOST_TRIES if wish.counts else 1):
         began = time.monotonic()
@@ -196,7 +204,7 @@ async def _granted(client: httpx2.AsyncClient, urls: Sequence[str], at: int, tea
 
 
 def _pause(reply: Answered) -> float:
-    """Seconds until the next try."""
+    """Return the seconds until the next try."""
     return float(reply.headers.get("retry-after", "0.5")) if isinstance(reply, httpx2.Response) else 0.1
 
 
@@ -250,7 +258,7 @@ def _twice(name: str, vendors: Sequence[Moody], entries: Sequence[Entry]) -> str
 
 
 def _is_avoidable(told: Told, vendors: Sequence[Moody]) -> bool:
-    """Was a vendor well all the time, and had not refused this itself?"""
+    """Return whether a vendor was well all the time and had not refused the request itself."""
     well = [vendor for vendor in vendors if vendor.was_well(told.began, told.ended)]
     return any(not vendor.has_refused(told.name, told.began, told.ended) for vendor in well)
 
@@ -261,7 +269,7 @@ def _story(told: Told, vendors: Sequence[Moody]) -> str:
 
 
 def _calls(name: str, vendors: Sequence[Moody]) -> str:
-    """What the vendors were asked for a wish, by all its tries."""
+    """Return the calls that vendors got for a request, by all its tries."""
     calls = [
         f"{place}: {call.mood}" for place, vendor in enumerate(vendors) for call in vendor.calls if call.name == name
     ]
@@ -269,6 +277,6 @@ def _calls(name: str, vendors: Sequence[Moody]) -> str:
 
 
 def quantiles(wake: Wake) -> tuple[float, float]:
-    """Median and 99th percentile of the seconds until an answer."""
+    """Return the median and the 99th percentile of the seconds until an answer."""
     cuts = statistics.quantiles((each.ended - each.began for each in wake.told if each.status), n=100)
     return cuts[49], cuts[98]

@@ -1,4 +1,4 @@
-"""`python -m tools.container [MIRROR]`: make the images that cannot be pulled here, of Debian's packages."""
+"""`python -m tools.container [MIRROR]`: make the images that cannot be pulled here, from Debian's packages."""
 
 import sys
 

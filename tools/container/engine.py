@@ -1,7 +1,7 @@
 """The Docker engine: the image of this tree, and containers of it.
 
-Rule: without an engine, or without the images that are started from, whoever needs them fails and says what to do.
-Containers end with their block.
+Rule: without an engine, or without a base image, a caller gets an error that names the remedy. Containers end with
+their block.
 """
 
 import json
@@ -23,15 +23,15 @@ STOP_SECONDS, START_SECONDS, PORT = 60, 60, 8080
 
 
 class MissingEngine(Exception):
-    """No engine answers, or it has not got an image that cannot be done without."""
+    """No engine answers, or it lacks a required image."""
 
 
 class Refused(Exception):
-    """What a program said when it refused."""
+    """A program refused; the message is its own."""
 
 
 def docker(*arguments: str) -> str:
-    """What `docker` prints."""
+    """Return the output of `docker`."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refused(done.stderr + done.stdout)
@@ -39,7 +39,7 @@ def docker(*arguments: str) -> str:
 
 
 def need_engine(*images: str) -> None:
-    """Go on only where an engine answers and has these images."""
+    """Raise `MissingEngine` unless an engine answers and has these images."""
     if not shutil.which("docker") or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
         raise MissingEngine(f"No Docker engine answers. {ADVICE}")
     missing = [image for image in images if not docker_has(image)]
@@ -48,7 +48,7 @@ def need_engine(*images: str) -> None:
 
 
 def build() -> str:
-    """The image of this tree, as `make image` makes it."""
+    """Build the image of this tree with `make image`, and return its tag."""
     need_engine(base_image())
     done = subprocess.run(["make", "image", f"IMAGE={IMAGE}"], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -57,58 +57,58 @@ def build() -> str:
 
 
 def inspected(name: str) -> Mapping[str, Any]:
-    """What the engine knows of an image or a container."""
+    """Return the engine's description of an image or a container."""
     found: Mapping[str, Any] = json.loads(docker("inspect", name))[0]
     return found
 
 
 def python(image: str, code: str, *options: str) -> str:
-    """What Python prints inside."""
+    """Return the output of Python in a container."""
     return docker("run", "--rm", *HARDENED, *options, "--entrypoint", "python", image, "-c", code)
 
 
 def ran(image: str, *arguments: str, options: Sequence[str] = ()) -> tuple[int, str]:
-    """The exit code of a container that ends by itself, and all that it said."""
+    """Run a container to its end. Returns its exit code and output."""
     command = ["docker", "run", "--rm", *HARDENED, *options, image, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 class Container:
-    """One that runs."""
+    """A running container."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @property
     def url(self) -> str:
-        """Where it answers on this machine."""
+        """Address on this machine."""
         return "http://" + docker("port", self.name, str(PORT)).splitlines()[0]
 
     @property
     def health(self) -> str:
-        """starting, healthy or unhealthy."""
+        """One of starting, healthy and unhealthy."""
         return str(inspected(self.name)["State"]["Health"]["Status"])
 
     def logged(self) -> list[Mapping[str, Any]]:
-        """Its log lines."""
+        """Return the log lines."""
         said = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
         lines = (said.stdout + said.stderr).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def await_logged(self, event: str) -> None:
-        """Wait for a line."""
+        """Wait for a log line with this event."""
         await_true(lambda: any(line["event"] == event for line in self.logged()), START_SECONDS)
 
     def stop(self) -> int:
-        """Tell it to go; its exit code."""
+        """Stop the container and return its exit code."""
         docker("stop", "--time", str(STOP_SECONDS), self.name)
         return int(inspected(self.name)["State"]["ExitCode"])
 
 
 @contextmanager
 def running(image: str, environment: Mapping[str, str], config: Path, network: str) -> Iterator[Container]:
-    """A gateway that listens, on settings of ours."""
+    """Run a gateway until it listens, with the settings in `config`."""
     variables = {"IMAGE_GATEWAY_CONFIG": "/etc/image-gateway", **environment}
     options = [option for name, value in variables.items() for option in ("--env", f"{name}={value}")]
     mount = ("--volume", f"{config}:/etc/image-gateway:ro")

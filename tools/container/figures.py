@@ -1,6 +1,6 @@
-"""`python -m tools.container.figures`: how big the image is, how soon it is ready, and what it takes when nobody asks.
+"""`python -m tools.container.figures`: size of the image, time until it is ready, CPU and memory while it is idle.
 
-Rule: the image of this tree, with a Redis and a PostgreSQL beside it that are not counted. Prints a table.
+Rule: the image of this tree runs beside a Redis and a PostgreSQL, which are not counted. Prints a table.
 """
 
 import gzip
@@ -41,7 +41,7 @@ print(json.dumps({"rss": sizes["VmRSS"], "anonymous": sizes["RssAnon"], "group":
 
 
 def compressed(image: str) -> int:
-    """Bytes of `docker save`, gzipped: about what a registry sends."""
+    """Return the bytes of `docker save`, gzipped: about the size of a pull."""
     with (
         tempfile.TemporaryFile() as file,
         subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving,
@@ -54,7 +54,7 @@ def compressed(image: str) -> int:
 
 
 def started(container: Container) -> float:
-    """Seconds from the engine's start of the container to the line that says that it listens."""
+    """Return the seconds from the engine's start of the container to the log line `listening`."""
     began, _, fraction = inspected(container.name)["State"]["StartedAt"].rstrip("Z").partition(".")
     said = docker("logs", "--timestamps", container.name).splitlines()
     listening = next(line for line in said if '"event":"listening"' in line)
@@ -64,7 +64,6 @@ def started(container: Container) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
     image = build()
     print(f"| image, MB | {inspected(image)['Size'] / MEGA:.0f} |")
     print(f"| image, compressed, MB | {compressed(image) / MEGA:.0f} |")

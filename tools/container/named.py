@@ -1,6 +1,6 @@
-"""What the Dockerfile and compose.yaml name: images, files, settings.
+"""Images, files and settings that the Dockerfile and compose.yaml name.
 
-Rule: read from these two files, so that a tag stands in one place.
+Rule: they are read from these two files, so that a tag stands in one place.
 """
 
 import re
@@ -22,36 +22,35 @@ Service = Mapping[str, Any]
 
 
 def base_image() -> str:
-    """The default of the build argument PYTHON_IMAGE."""
+    """Return the default of the build argument PYTHON_IMAGE."""
     found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
     assert found
     return found[1]
 
 
 def final_stage() -> str:
-    """What the Dockerfile says after its last FROM."""
+    """Return the Dockerfile after its last FROM."""
     return DOCKERFILE.read_text().rpartition("\nFROM ")[2]
 
 
 def compose(file: Path = COMPOSE) -> Mapping[str, Any]:
-    """compose.yaml, or what is laid over it."""
+    """Return compose.yaml, or a file that overrides parts of it."""
     found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(file)
     return found
 
 
 def services(file: Path = COMPOSE) -> Mapping[str, Service]:
-    """Its services by name."""
+    """Return the services by name."""
     found: Mapping[str, Service] = compose(file)["services"]
     return found
 
 
 def image_of(service: str) -> str:
-    """The image of a service."""
     return str(services()[service]["image"])
 
 
 def mounted() -> Iterator[Path]:
-    """What of this repository is mounted anywhere."""
+    """Yield the paths of this repository that any service mounts."""
     secrets = (secret["file"] for secret in compose()["secrets"].values())
     volumes = (volume.split(":")[0] for service in services().values() for volume in service.get("volumes", ()))
     for name in (*secrets, *(volume for volume in volumes if volume.startswith("./"))):

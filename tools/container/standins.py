@@ -1,9 +1,8 @@
 """Images for machines that reach Debian's packages and no registry: `make base-images`.
 
-Rule: each is made under the tag that the Dockerfile, compose.yaml or the suite names, of the Debian that Python's
-official image is made of, with as much of the official entrypoint as is used here. Only the name is the same: versions
-are Debian's. A tag that the engine has is left alone, so that nothing official is ever replaced. What Debian has not is
-not made.
+Rule: an image gets the tag that the Dockerfile, compose.yaml or the suite names. It is made of the Debian release of
+Python's official image, with the part of the official entrypoint that is used here. Its versions are Debian's. A tag
+that the engine has stays, so that no official image is replaced. A program that Debian lacks is not made.
 """
 
 import subprocess
@@ -26,13 +25,13 @@ TAGS: Mapping[str, tuple[str, ...]] = {
     "prometheus": (image_of("prometheus"),),
     "objects": (OBJECTS,),
 }
-"""The folders of `standins`, and the tags that are made of each."""
+"""Folders of `standins`, with the tags that are made of each."""
 
 SURPLUS = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 
 
 def make_missing(mirror: str = MIRROR) -> list[str]:
-    """Make what the engine has not got, and say which tags these are."""
+    """Make the images that the engine lacks, and return their tags."""
     missing = [(name, tag) for name, tags in TAGS.items() for tag in tags if not docker_has(tag)]
     if missing and not docker_has(DEBIAN):
         _import_debian(mirror)
@@ -43,7 +42,7 @@ def make_missing(mirror: str = MIRROR) -> list[str]:
 
 
 def _import_debian(mirror: str) -> None:
-    """A minimal Debian, without documents. debootstrap has to be root."""
+    """Import a minimal Debian, without documents. debootstrap has to be root."""
     with tempfile.TemporaryDirectory(prefix="debian-") as folder:
         root = Path(folder) / "root"
         _run("debootstrap", "--variant=minbase", SUITE, str(root), mirror)

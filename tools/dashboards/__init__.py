@@ -1,1 +1,1 @@
-"""Grafana's dashboards, made by code. Not in `config/`, because that is shipped in the wheel as it stands."""
+"""Grafana's dashboards as code. They stand outside `config/`, because the wheel ships `config/` as it is."""

@@ -15,13 +15,12 @@ BOARDS = (OVERVIEW, COSTS, TEAMS, UPSTREAMS)
 
 
 def files() -> Mapping[Path, str]:
-    """What is written where."""
+    """Return the text of each generated file."""
     made = {ROOT / "config" / "grafana" / f"{board.name}.json": document(board) for board in BOARDS}
     return made | {ROOT / "docs" / "dashboards.md": page(BOARDS)}
 
 
 def main() -> None:
-    """Write them all."""
     for path, text in files().items():
         path.write_text(text)
 

@@ -1,7 +1,7 @@
-"""*Cost*: who spends what on what, whether budgets last, what the cache saves.
+"""The *Cost* dashboard: spending by team, model and tier, the state of budgets, the savings of the cache.
 
-Rule: budgets come from the store and are exact; what is summed up from counters is what scrapes saw, and the ledger
-(`/v1/usage`, `image-gateway usage`) is right where they differ.
+Rule: budgets come from the store and are exact. Sums of counters are what scrapes saw. Where they differ, the ledger
+(`/v1/usage`, `image-gateway usage`) is right.
 """
 
 from tools.dashboards import queries

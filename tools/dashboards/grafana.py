@@ -1,7 +1,7 @@
-"""Panes into Grafana's classic dashboards, which every Grafana since 9 imports, by grafana-foundation-sdk.
+"""Conversion of panes to Grafana's classic dashboards, which every Grafana since 9 imports, by grafana-foundation-sdk.
 
-Rule: the only module that knows the SDK. Its types are generated from Grafana's own schema; `problems()` holds a
-document against them: what they do not know, and what is of another type, is a problem.
+Rule: this is the only module that imports the SDK, whose types are generated from Grafana's schema. `problems()`
+compares a document with them. An unknown field and a value of another type are problems.
 """
 
 import json
@@ -31,13 +31,12 @@ Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel | statetime
 
 
 def document(board: Board) -> str:
-    """The dashboard as it is checked in."""
+    """Return a dashboard as JSON, as it is checked in."""
     made = json.loads(json.dumps(dashboard(board).build(), cls=JSONEncoder))
     return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
 def dashboard(board: Board) -> build.Dashboard:
-    """The dashboard in the SDK's types."""
     made = (
         build.Dashboard(board.title)
         .uid(f"{TAG}-{board.name}")
@@ -60,7 +59,7 @@ def dashboard(board: Board) -> build.Dashboard:
 
 
 def _filled(made: build.Dashboard, board: Board) -> build.Dashboard:
-    """All rows, with panels numbered in their order."""
+    """Add the rows and panels, numbered in their order."""
     number = 0
     for section in board.sections:
         number += 1
@@ -108,7 +107,7 @@ def _panel(pane: Pane) -> Panel:
 
 
 def _dressed(pane: Pane, panel: Panel) -> Panel:
-    """Colours, names of values, its own time range, and where to go from here."""
+    """Add colours, names of values, a time range of its own, and links."""
     steps = [model.Threshold(value=value, color=color) for value, color in pane.steps]
     panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
     if pane.states:
@@ -164,7 +163,7 @@ def _bars(pane: Pane) -> Panel:
 
 
 def _table(pane: Pane) -> Panel:
-    """Labels and values side by side; several queries are joined by their labels."""
+    """Build a table of labels and values. Several queries are joined by their labels."""
     names = {f"Value #{chr(ord('A') + place)}": query.legend for place, query in enumerate(pane.queries)}
     if len(pane.queries) == 1:
         names = {"Value": pane.queries[0].legend}
@@ -190,7 +189,7 @@ MAKERS: Mapping[Kind, Callable[[Pane], Panel]] = {
 
 
 def problems(text: str) -> list[str]:
-    """Where a document is not what Grafana's schema has."""
+    """Return the places where a document differs from Grafana's schema."""
     register_default_plugins()
     given = json.loads(text)
     typed = model.Dashboard.from_json(given)
@@ -199,7 +198,7 @@ def problems(text: str) -> list[str]:
 
 
 def _lost(given: Any, back: Any, place: str) -> Iterator[str]:
-    """What the types did not take."""
+    """Yield the values that the SDK's types did not keep."""
     if isinstance(given, dict) and isinstance(back, dict):
         for name in given.keys() | back.keys():
             yield from _lost(given.get(name), back.get(name), f"{place}/{name}")
@@ -211,7 +210,7 @@ def _lost(given: Any, back: Any, place: str) -> Iterator[str]:
 
 
 def _mistyped(value: Any, place: str) -> Iterator[str]:
-    """Which fields hold something else than their type says."""
+    """Yield the fields whose value has another type than the field."""
     if not type(value).__module__.startswith("grafana_foundation_sdk.models"):
         return
     for name, hint in typing.get_type_hints(type(value)).items():

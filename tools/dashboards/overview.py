@@ -1,4 +1,4 @@
-"""*Overview*: is it well, what does it do, what does it cost. Where somebody who was woken up looks first."""
+"""The *Overview* dashboard: health, traffic and cost of the gateway. An operator who is on call looks here first."""
 
 from tools.dashboards import queries
 from tools.dashboards.panes import (

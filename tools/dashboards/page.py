@@ -18,7 +18,6 @@ refused, and a gateway is killed in mid-call.
 
 
 def page(boards: Sequence[Board]) -> str:
-    """The whole page."""
     return "\n".join([HEAD, *(line for board in boards for line in _board(board))])
 
 

@@ -1,7 +1,7 @@
-"""What a dashboard is made of: panes with queries, in rows.
+"""Parts of a dashboard: panes with queries, in rows.
 
-Rule: a pane is a value that says what is asked and how it is read; only `grafana.py` knows Grafana. Whoever reads a
-pane at night has never seen it before, so each says in a sentence what it shows and what is bad.
+Rule: a pane is a value that has a query and the way to show it. Only `grafana.py` knows Grafana. A reader may see a
+pane for the first time at night, so each describes in a sentence what it shows and what is bad.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ CALM: Sequence[Step] = ((None, BLUE),)
 
 
 class Kind(StrEnum):
-    """How a pane draws what was answered. The values are Grafana's names of panels."""
+    """Form of a pane. The values are Grafana's names of panels."""
 
     LINES = "timeseries"
     NUMBER = "stat"
@@ -27,12 +27,12 @@ class Kind(StrEnum):
 
 
 INSTANT = frozenset({Kind.NUMBER, Kind.BARS, Kind.TABLE})
-"""These show one value for each series, as of now."""
+"""Forms that show one value for each series, as of now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """PromQL with Grafana's variables in it, and how its series are called."""
+    """PromQL with Grafana's variables, and the legend of its series."""
 
     expr: str
     legend: str = ""
@@ -42,8 +42,8 @@ class Query:
 class Pane:
     """One panel. Sizes are in Grafana's grid, which is 24 wide.
 
-    `steps` are thresholds: from that value on, that colour; None is from below. `states` names values. `since` is a
-    time range of its own, `team_link` says that its series have a team whose dashboard can be gone to.
+    `steps` are thresholds: from a value on, a colour; `None` is the start. `states` names values. `since` is a time
+    range of its own. With `team_link`, a click on a series opens the dashboard of its team.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """What can be chosen on top. `many`: several or all, else one."""
+    """A label whose values a reader chooses. `many`: several or all, else one."""
 
     name: str
     metric: str
@@ -83,8 +83,6 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """A dashboard."""
-
     name: str
     title: str
     says: str
@@ -100,11 +98,11 @@ BACKEND = Variable(name="backend", metric=queries.UPSTREAM_CALLS)
 
 
 def number(title: str, says: str, expr: str, unit: str, **more: object) -> Pane:
-    """A single figure."""
+    """Return a pane with a single figure."""
     settings = {"kind": Kind.NUMBER, "width": 4, "height": 4} | more
     return Pane(title=title, says=says, queries=(Query(expr),), unit=unit, **settings)  # type: ignore[arg-type]
 
 
 def lines(title: str, says: str, unit: str, *queries: Query, **more: object) -> Pane:
-    """Lines over time."""
+    """Return a pane with lines over time."""
     return Pane(title=title, says=says, queries=queries, unit=unit, **more)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""*Team*: what one team asks, is refused, spends and waits for.
+"""The *Team* dashboard: quotas, refusals, spending and slow requests of one team.
 
-Rule: durations have no team in their labels, so that a scrape stays small at 200 teams; what is shown is how long the
-models take that the team asks for, whoever asks.
+Rule: durations have no team in their labels, so that a scrape stays small at 200 teams. The dashboard therefore shows
+durations of the models that the team uses, for the requests of all teams.
 """
 
 from tools.dashboards import queries

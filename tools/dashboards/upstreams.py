@@ -1,4 +1,4 @@
-"""*Upstreams*: how the vendors do: what calls came to, how long they took, what they leave us."""
+"""The *Upstreams* dashboard: outcomes and durations of calls to vendors, rate limits, breakers."""
 
 from tools.dashboards import queries
 from tools.dashboards.panes import (

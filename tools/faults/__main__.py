@@ -1,6 +1,6 @@
-"""`python -m tools.faults`: put every fault to a gateway, print what came of it, and write it to docs/reliability.md.
+"""`python -m tools.faults`: run every fault, print the outcomes, and write them to docs/reliability.md.
 
-Rule: a run that is not as the rows say prints the differences, changes no document and ends with exit code 1.
+Rule: if an outcome differs from its row, the run prints the differences, changes no document and ends with exit code 1.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from tools.faults.table import DOCUMENT, differences, document, rewritten
 
 
 def main() -> None:
-    """Run, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these rows only; the document is left alone")
     options = parser.parse_args()

@@ -1,8 +1,8 @@
 """Vendors that misbehave, each on a socket of its own.
 
-Rule: a `Stage` gives the address of a vendor and counts in `Heard` the requests that arrived whole; an `Act` is what
-the vendor does with one of them. What a vendor says in words is what `tests/simulators` say. A connection serves one
-request unless its act is about that, so that no call meets a connection that is just being closed.
+Rule: a `Stage` yields the address of a vendor and counts in `Heard` the requests that arrived whole. An `Act` is the
+vendor's reaction to one of them. The text of replies comes from `tests/simulators`. A connection serves one request
+unless its act is about that, so that no call meets a connection that is being closed.
 """
 
 import asyncio
@@ -32,20 +32,20 @@ WISH = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "size": "10
 
 @dataclass(slots=True)
 class Heard:
-    """How many requests arrived whole."""
+    """Number of requests that arrived whole."""
 
     calls: int = 0
 
 
 Act = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""What a vendor does with a request, the number of which is told, from 1. When it is done the connection is closed."""
+"""Reaction of a vendor to a request, whose number is the first argument, from 1. The connection is closed after it."""
 
 Stage = Callable[[Heard], AbstractAsyncContextManager[str]]
-"""A vendor at work; gives the address that a gateway is pointed at."""
+"""A running vendor; yields the address for a gateway."""
 
 
 def on(act: Act) -> Stage:
-    """A vendor that reads requests."""
+    """Return a vendor that reads requests."""
 
     @asynccontextmanager
     async def stage(heard: Heard) -> AsyncIterator[str]:
@@ -66,7 +66,7 @@ def _heard(act: Act, heard: Heard) -> Say:
 
 @asynccontextmanager
 async def closed_port(_: Heard) -> AsyncIterator[str]:
-    """Nobody listens, and nobody else gets the port meanwhile."""
+    """Reserve a port on which no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
@@ -74,13 +74,13 @@ async def closed_port(_: Heard) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def no_such_name(_: Heard) -> AsyncIterator[str]:
-    """A name that never resolves (RFC 6761)."""
+    """Yield a name that never resolves (RFC 6761)."""
     yield "http://vendor.invalid/v1"
 
 
 @asynccontextmanager
 async def wrong_certificate(heard: Heard) -> AsyncIterator[str]:
-    """TLS by an authority that nobody trusts."""
+    """Serve TLS with a certificate of an unknown authority."""
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(trust)
     async with vendor_host(_heard(well, heard), trust) as host:
@@ -89,20 +89,20 @@ async def wrong_certificate(heard: Heard) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def mute_handshake(_: Heard) -> AsyncIterator[str]:
-    """It takes connections and never says hello."""
+    """Accept connections and never answer the handshake."""
     async with vendor_host(nothing) as host:
         yield f"https://{host}/v1"
 
 
 @asynccontextmanager
 async def deaf(_: Heard) -> AsyncIterator[str]:
-    """It takes connections and is gone: nothing is read, nothing comes."""
+    """Accept connections, read nothing and send nothing."""
     async with vendor_host(nothing) as host:
         yield f"http://{host}/v1"
 
 
 def head(*lines: str, status: int = 200) -> bytes:
-    """The header of a reply, after which the connection is not used again."""
+    """Return the head of a reply, after which the connection is not used again."""
     known = {each.value: each.phrase for each in HTTPStatus}
     first = f"HTTP/1.1 {status} {known.get(status, 'Unknown')}"
     return "\r\n".join((first, "content-type: application/json", "connection: close", *lines, "", "")).encode()
@@ -110,7 +110,7 @@ def head(*lines: str, status: int = 200) -> bytes:
 
 @cache
 def picture(length: int = 0) -> bytes:
-    """The document of a good reply, with a picture of at least so many bytes."""
+    """Return the document of a good reply, with an image of at least `length` bytes."""
     asked = Recorded(
         method="POST",
         path="/v1/images/generations",
@@ -122,7 +122,7 @@ def picture(length: int = 0) -> bytes:
 
 
 def says(*pieces: bytes) -> Act:
-    """Say this and hang up."""
+    """Send these pieces and close the connection."""
 
     async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in pieces:
@@ -138,7 +138,7 @@ def sends(body: bytes, *lines: str) -> Act:
 
 
 def answers(answer: Answer, **more: str) -> Act:
-    """Answer like a simulator of the vendor that was told to."""
+    """Send the answer of a simulator."""
     body, lines = (
         answer.body or b"",
         {**answer.headers, **{name.replace("_", "-"): text for name, text in more.items()}},
@@ -148,27 +148,27 @@ def answers(answer: Answer, **more: str) -> Act:
 
 
 async def well(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Draw."""
+    """Send an image."""
     await sends(picture())(number, reader, writer)
 
 
 async def large(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Draw something of 40 MB."""
+    """Send an image of 40 MB."""
     await sends(picture(LARGE))(number, reader, writer)
 
 
 async def bomb(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send what nobody asked for: a small body that unfolds into a large one."""
+    """Send a small gzip body that unfolds into a large one, without being asked for gzip."""
     await sends(_folded(), "content-encoding: gzip")(number, reader, writer)
 
 
 @cache
 def _folded() -> bytes:
-    return gzip.compress(bytes(BLOCK)) * (BOMB // BLOCK)  # a file of several members is as good as one
+    return gzip.compress(bytes(BLOCK)) * (BOMB // BLOCK)  # a gzip file may have several members
 
 
 def first(act: Act, then: Act) -> Act:
-    """Do one thing with the first request, and another with all that follow."""
+    """Do one act with the first request, and another with all that follow."""
 
     async def acts(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await (act if number == 1 else then)(number, reader, writer)
@@ -177,7 +177,7 @@ def first(act: Act, then: Act) -> Act:
 
 
 def stops_after(said: bytes) -> Act:
-    """Say this and then nothing, for ever."""
+    """Send these bytes and then nothing, for ever."""
 
     async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
@@ -187,7 +187,7 @@ def stops_after(said: bytes) -> Act:
 
 
 def drips(said: bytes, body: bytes) -> Act:
-    """Say this, then a byte of the body now and then, and never get to its end."""
+    """Send these bytes, then a byte of the body now and then, and never reach its end."""
 
     async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
@@ -200,7 +200,7 @@ def drips(said: bytes, body: bytes) -> Act:
 
 
 async def pours(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send a body that does not end, as fast as it is taken."""
+    """Send a body without end, as fast as it is taken."""
     piece = b"f4240\r\n" + bytes(1_000_000) + b"\r\n"
     writer.write(head("transfer-encoding: chunked"))
     while True:
@@ -209,7 +209,7 @@ async def pours(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 async def resets(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send half of a reply and tear the connection down."""
+    """Send half of a reply and reset the connection."""
     writer.write(head(f"content-length: {len(picture())}") + picture()[: len(picture()) // 2])
     await writer.drain()
     connection = writer.get_extra_info("socket")
@@ -217,7 +217,7 @@ async def resets(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 async def half_closes(_: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say that nothing will come, and go on listening."""
+    """Close the sending half, and go on reading."""
     writer.write_eof()
     await reader.read()
 

@@ -1,8 +1,8 @@
-"""One gateway in front of every vendor of the table, and what is seen of each: by the caller, the vendor, the books.
+"""One gateway in front of every vendor of the table. It is observed by the caller, the vendor and the ledger.
 
-Rule: every fault has two backends and two teams of its own, one that may use nothing else and one that may fall back on
-the healthy backend, so that neither money nor health of one row reaches another. Rows are told side by side, except
-those about memory. Nothing is inferred: the vendor counts, the ledger is read, the breaker is asked for.
+Rule: every fault has two backends and two teams of its own. One team may use nothing else, the other may fall back on
+the healthy backend. So neither money nor health of one row reaches another. Rows run side by side, except those about
+memory. The vendor counts calls, the ledger is read, the breaker's state is requested: nothing is inferred.
 """
 
 import asyncio
@@ -26,35 +26,34 @@ from tools.bench.measure import peak_bytes
 from tools.faults.hosts import WISH, Heard
 from tools.faults.rows import AMPLE, LEAST, MORE, WAIT, Booked, Comes, Fault, Took
 
-AT_ONCE = 10  # rows under way side by side
+AT_ONCE = 10  # rows that run side by side
 PATH = "/v1/images/generations"
 ADMIN = secrets.token_hex(32)
 ROUTE = "{ backend: %s, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
-OPEN_SECONDS = 60  # breakers that opened are open until the run is over
+OPEN_SECONDS = 60  # an open breaker stays open until the run is over
 SECOND = "openai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """A fault, by itself or beside a healthy backend."""
+    """A fault, alone or beside a healthy backend."""
 
     fault: Fault
     beside: bool
 
     @property
     def name(self) -> str:
-        """The name of its backend, its team and its prompt."""
+        """Name of its backend, its team and its prompt."""
         return f"{self.fault.name}-{'beside' if self.beside else 'alone'}"
 
     @property
     def expected(self) -> Comes:
-        """What the table says."""
         return self.fault.beside if self.beside else self.fault.alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What became of a fault, after how many seconds, and by how many bytes the gateway grew at most."""
+    """Observed outcome of a fault, its seconds, and the maximum number of bytes that the gateway grew by."""
 
     setup: Setup
     comes: Comes
@@ -63,14 +62,14 @@ class Seen:
 
     @property
     def is_expected(self) -> bool:
-        """Did everything come as the table says, in time and space?"""
+        """Whether the outcome, its time and its memory are as expected."""
         most = self.setup.fault.most_bytes
         return self.comes == self.setup.expected and self.seconds < AMPLE and (most is None or self.grown < most)
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """The parts that are needed to look at a row."""
+    """The parts that observe a row."""
 
     site: Site
     gateway: GatewayProcess
@@ -79,7 +78,7 @@ class Rig:
 
 
 async def seen(folder: Path, faults: Sequence[Fault]) -> list[Seen]:
-    """What becomes of every fault, alone and beside a healthy backend, in the order of the faults."""
+    """Run every fault, alone and beside a healthy backend, in the order of the faults."""
     setups = [Setup(fault=fault, beside=beside) for fault in faults for beside in (False, True)]
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -114,7 +113,7 @@ async def _rig(folder: Path, setups: Sequence[Setup]) -> AsyncIterator[Rig]:
 
 
 def write_settings(folder: Path, setups: Sequence[Setup], addresses: Mapping[str, str]) -> None:
-    """A backend and a team for every set-up; the healthy backend is the last route of the model."""
+    """Write a backend and a team for every set-up. The healthy backend is the last route of the model."""
     folder.mkdir(parents=True)
     backends = {setup.name: _backend(addresses[setup.name], deadline_seconds=setup.fault.deadline) for setup in setups}
     gateway = {
@@ -145,12 +144,12 @@ def _team(setup: Setup) -> dict[str, object]:
 
 
 def _forget_peak(pid: int) -> None:
-    """Count the peak of memory anew; see proc(5)."""
+    """Reset the peak of memory; see proc(5)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 async def _seen(rig: Rig, setup: Setup) -> Seen:
-    """One request, everything that came of it, and then `MORE` of the same."""
+    """Send one request, observe its outcome, and then send `MORE` like it."""
     before = peak_bytes(rig.gateway.pid)
     began = time.monotonic()
     reply = await _ask(rig, setup, 0)
@@ -164,9 +163,7 @@ async def _seen(rig: Rig, setup: Setup) -> Seen:
 
 async def _ask(rig: Rig, setup: Setup, number: int) -> httpx2.Response:
     headers = {"authorization": f"Bearer igw_{setup.name}", "x-request-id": f"{setup.name}-{number}"}
-    prompt = (
-        f"{setup.name} {number}" if number else setup.name
-    )  # the same again would get the failure that is remembered
+    prompt = f"{setup.name} {number}" if number else setup.name  # an equal prompt would get the stored failure
     return await rig.client.post(rig.gateway.url + PATH, json=WISH | {"prompt": prompt}, headers=headers)
 
 
@@ -216,7 +213,7 @@ def _booked(entries: Sequence[Entry]) -> Booked:
 
 
 async def breaker_state(rig: Rig, backend: str) -> str:
-    """How a backend's breaker stands, as the gateway tells its operator."""
+    """Return the state of a backend's breaker, as the admin API shows it."""
     address = f"{rig.gateway.url}/admin/v1/backends"
     reply = await rig.client.get(address, headers={"authorization": f"Bearer {ADMIN}"})
     reply.raise_for_status()

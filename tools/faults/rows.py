@@ -1,8 +1,8 @@
-"""What every fault must come to: the table of docs/reliability.md as data.
+"""The expected outcome of every fault: the table of docs/reliability.md as data.
 
-Rule: a row is a vendor, what becomes of one request with nobody but it, and what becomes of one where a healthy second
-backend comes after it. Each request is followed by `MORE` of the same kind: enough failures to open a breaker, if they
-count as such. What is not certain is not in it: times are told as what was waited for.
+Rule: a row is a vendor, the outcome of one request to it alone, and the outcome beside a healthy second backend. Each
+request is followed by `MORE` of its kind: enough failures to open a breaker, if they count. The table has what is
+certain only: a time is named by its cause.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from tests.simulators.server import Answer
 from tools.faults import hosts
 from tools.faults.hosts import Stage, on
 
-DEADLINE = 1.0  # seconds, of vendors that are to run into it
-AMPLE = 30.0  # of all others
+DEADLINE = 1.0  # seconds, of vendors that exceed it
+AMPLE = 30.0  # seconds, of all other vendors
 MORE = 5  # requests after the first; breakers open after five failures in a row
 WAIT = 4.0  # how long a request waits for backends in all
 MEGABYTE = 1_000_000
 
 
 class Took(StrEnum):
-    """What a request waited for. All of them end within `AMPLE`."""
+    """Cause of the time that a request takes. All of them end within `AMPLE`."""
 
     NOTHING = "at once"
     PAUSE = "after 0.5 s"
@@ -32,11 +32,11 @@ class Took(StrEnum):
 
 
 LEAST = {Took.NOTHING: 0.0, Took.PAUSE: 0.5, Took.RETRY_AFTER: 1.0, Took.DEADLINE: DEADLINE, Took.TWICE: 2.5}
-"""Seconds."""
+"""Minimum seconds."""
 
 
 class Booked(StrEnum):
-    """What the ledger has of a request."""
+    """Entry of a request in the ledger."""
 
     NOTHING = "nothing"
     COST = "its cost"
@@ -45,12 +45,12 @@ class Booked(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comes:
-    """What a request comes to.
+    """Outcome of a request.
 
-    `retry` is x-should-retry and `after` retry-after as the caller reads them; `served` is 1 or 2, the backend that
-    drew. `attempts` are calls as the gateway counts them, of which `whole` arrived whole at the first backend; the
-    second was asked `second` times. `may_be_billed` is what the error says of itself. `breaker` is that of the first
-    after this request, `later` after `MORE` more; `then` is what the last of those came to.
+    `retry` is x-should-retry and `after` retry-after as the caller reads them. `served` is 1 or 2, the backend that
+    drew. `attempts` are calls that the gateway counts, of which `whole` arrived whole at the first backend. The second
+    backend got `second` calls. `may_be_billed` is a field of the error. `breaker` is the state of the first backend's
+    breaker after this request, `later` after `MORE` more. `then` is the outcome of the last of those.
     """
 
     status: int
@@ -71,7 +71,7 @@ class Comes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to misbehave. `deadline` is the backend's, in seconds; the gateway grows by less than `most_bytes`."""
+    """One fault. `deadline` is the backend's, in seconds; the gateway grows by less than `most_bytes`."""
 
     name: str
     text: str
@@ -88,19 +88,19 @@ RESCUED = Comes(status=200, served=2, attempts=2, second=1, booked=Booked.COST)
 
 
 def refused(code: str, status: int = 502) -> tuple[Comes, Comes]:
-    """Certainly not bought: once more after a while, or the next backend; the breaker opens in the end."""
+    """Certainly not billed: one retry after a pause, or the next backend. The breaker opens in the end."""
     alone = Comes(status=status, code=code, retry="true", took=Took.PAUSE, attempts=2, whole=2, then=ASIDE)
     return replace(alone, later="open"), replace(RESCUED, later="open")
 
 
 def unreached(took: Took = Took.PAUSE, rescue: Took = Took.NOTHING) -> tuple[Comes, Comes]:
-    """Nothing of the request ever arrived."""
+    """No request arrived."""
     alone, beside = refused("upstream_unreachable")
     return replace(alone, took=took, whole=0), replace(beside, took=rescue, whole=0)
 
 
 def doubtful(code: str, status: int, took: Took) -> tuple[Comes, Comes]:
-    """Perhaps bought: nobody else is asked, and nobody again; the next requests go elsewhere."""
+    """Possibly billed: neither a retry nor another backend. The next requests go elsewhere."""
     alone = Comes(
         status=status,
         code=code,
@@ -115,19 +115,22 @@ def doubtful(code: str, status: int, took: Took) -> tuple[Comes, Comes]:
 
 
 def account(code: str, status: int) -> tuple[Comes, Comes]:
-    """The account is refused: asked once, and not again until a person has acted."""
+    """The vendor refuses the account: one call, and none until an operator acts."""
     alone = Comes(status=status, code=code, retry="false", breaker="open", later="open", then=f"{status} {code}")
     return alone, replace(RESCUED, breaker="open", later="open")
 
 
 def misdirected() -> tuple[Comes, Comes]:
-    """Refused in a form that is not the API's: asked once, the next backend if there is one, and no breaker learns."""
+    """Refused in a form that is not the API's: one call, then the next backend if there is one.
+
+    No breaker counts it.
+    """
     alone = Comes(status=502, code="upstream_error", retry="false", then="502 upstream_error")
     return alone, RESCUED
 
 
 def callers(code: str) -> tuple[Comes, Comes]:
-    """The request is at fault: nobody else is asked, and no breaker learns of it."""
+    """The caller's fault: no other backend is called, and no breaker counts it."""
     both = Comes(status=400, code=code, retry="false", then=f"400 {code}")
     return both, both
 
@@ -140,7 +143,6 @@ def fault(
     deadline: float = AMPLE,
     most_bytes: int | None = None,
 ) -> Fault:
-    """A row."""
     alone, beside = comes
     return Fault(
         name=name, text=text, stage=stage, alone=alone, beside=beside, deadline=deadline, most_bytes=most_bytes
@@ -264,4 +266,4 @@ FAULTS_OF_VENDORS: Sequence[Fault] = (
     fault("bomb", "a gzip bomb: 0.5 MB that unfold into 500", on(hosts.bomb), BROKEN, most_bytes=50 * MEGABYTE),
     fault("endless", "a body without end, at full speed", on(hosts.pours), BROKEN, most_bytes=600 * MEGABYTE),
 )
-"""In the order of the document. Those that are about memory come last, one at a time."""
+"""In the order of the document. Those about memory come last, one at a time."""

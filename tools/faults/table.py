@@ -1,7 +1,7 @@
-"""The rows as Markdown, and where they stand in the document.
+"""The rows as Markdown, and their place in the document.
 
-Rule: what the rows say is written from the rows, and a test compares it; what was measured is the last column, and is
-of the day when it was written.
+Rule: all columns but the last are written from the rows, and a test compares them. The last column was measured on the
+day of writing.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ SERVED = {1: " from it", 2: " from the second"}
 
 
 def document(found: Sequence[Seen]) -> str:
-    """Both tables, and the memory of those rows that are about it."""
+    """Return both tables, and the memory of the rows that are about it."""
     tables = [_table(beside, [each for each in found if each.setup.beside is beside]) for beside in HEADS]
     return "\n".join((*tables, _memory(found)))
 
@@ -44,7 +44,7 @@ def _table(beside: bool, found: Sequence[Seen]) -> str:
 
 
 def row(setup: Setup, comes: Comes) -> tuple[str, ...]:
-    """The cells of a row that are known beforehand."""
+    """Return the cells of a row that are not measured."""
     reply = f"{comes.status} {comes.code}" if comes.code else f"{comes.status}{SERVED.get(comes.served or 0, '')}"
     arrived = f"{comes.whole} and {comes.second}" if setup.beside else str(comes.whole)
     return (
@@ -79,27 +79,27 @@ def _memory(found: Sequence[Seen]) -> str:
 
 
 def rewritten(text: str, tables: str) -> str:
-    """The document with these tables in their place."""
+    """Return the document with new tables."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}{tables}{END}{after}"
 
 
 def without_figures(text: str) -> list[str]:
-    """What stands between the marks, without its last column."""
+    """Return the tables of a document without their last column."""
     between = text.partition(BEGIN)[2].partition(END)[0]
     return [line.rpartition(" | ")[0] if line.startswith("|") else line for line in between.splitlines()]
 
 
 def expected_lines() -> list[str]:
-    """What the rows say should stand there."""
+    """Return the tables that follow from the rows, without their last column."""
     setups = [Setup(fault=fault, beside=beside) for fault in FAULTS_OF_VENDORS for beside in (False, True)]
     promised = [Seen(setup=setup, comes=setup.expected, seconds=0.0) for setup in setups]
     return without_figures(rewritten("", document(promised)))
 
 
 def differences(found: Sequence[Seen]) -> list[str]:
-    """Where something else came than the rows say, in words."""
+    """Return the differences between outcomes and rows, in words."""
     return [
         f"{each.setup.name}: {told}"
         for each in found

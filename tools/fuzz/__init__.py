@@ -1,1 +1,1 @@
-"""Parsers under fuzz: a target for each, run by the suite on a kept corpus and by `make fuzz` as long as is wanted."""
+"""Fuzz targets, one for each parser. The suite runs them on a stored corpus, `make fuzz` for any time."""

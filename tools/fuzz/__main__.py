@@ -1,7 +1,8 @@
 """Fuzz the parsers under atheris: `python -m tools.fuzz --python .venv-fuzz/bin/python [--seconds 60] [TARGET ...]`.
 
-Every target begins with its kept corpus. What makes one fail is written to that corpus, so that the suite fails with it
-until it is mended. `--keep` also keeps the smallest inputs that together reach all that was reached.
+Every target begins with its stored corpus. An input that fails is written to the corpus, so that the suite fails with
+it until the fault is mended. `--keep` also stores the smallest inputs that together reach every branch that was
+reached.
 """
 
 import argparse
@@ -27,16 +28,16 @@ if TYPE_CHECKING:
 MOST_BYTES = 4096
 MOST_KEPT = 60
 MOST_MEGABYTES = 1024
-MEMORY = Path("/dev/shm")  # noqa: S108 (pictures that come in are files, and unnamed)
+MEMORY = Path("/dev/shm")  # noqa: S108 (uploads are files without a name)
 COVERED = re.compile(r"cov: (\d+)")
 
 Line = tuple[str, int, int]
-"""A file, and two of its lines that came one after the other."""
+"""A file, and two of its lines that ran one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What came of a target. `paths` is how many branches were reached, `found` the inputs that it failed on."""
+    """Result of a target. `paths` is the number of branches that were reached, `found` the inputs that failed."""
 
     name: str
     executions: int
@@ -47,7 +48,7 @@ class Run:
 
 
 def fuzz(python: str, name: str, seconds: int, *, keep: bool) -> Run:
-    """Run one target for a while."""
+    """Run one target for `seconds`."""
     kept = CORPUS / name
     with tempfile.TemporaryDirectory() as scratch:
         reached, failed = Path(scratch, "reached"), Path(scratch, "failed")
@@ -89,7 +90,7 @@ def _driven(python: str, name: str, options: list[str]) -> str:
 
 
 def _thin(name: str, reached: Path) -> None:
-    """Keep the smallest inputs that each come to a line of ours where no smaller one came, and all with a name."""
+    """Store the smallest inputs that each reach a new line of the gateway, and all inputs with a name."""
     kept = CORPUS / name
     for old in kept.glob("reached-*"):
         _moved(old, reached, "reached")
@@ -103,7 +104,7 @@ def _thin(name: str, reached: Path) -> None:
 
 
 def lines(target: Target, data: bytes) -> set[Line]:
-    """Which steps from line to line an input takes, in the gateway's own code."""
+    """Return the steps from line to line that an input takes in the gateway's code."""
     seen = set[Line]()
     last = dict[FrameType, int]()
 
@@ -124,7 +125,7 @@ def lines(target: Target, data: bytes) -> set[Line]:
 
 
 def _moved(file: Path, folder: Path, word: str) -> Path:
-    """The same input under the name of its content; not a second time where it is there already."""
+    """Rename an input to the digest of its content. An input that is already there is dropped."""
     data = file.read_bytes()
     there = next((old for old in folder.iterdir() if old.read_bytes() == data), None)
     if there:
@@ -133,7 +134,7 @@ def _moved(file: Path, folder: Path, word: str) -> Path:
 
 
 def main() -> None:
-    """Run what is asked for; the exit code says whether anything was found."""
+    """Run the targets; the exit code says whether an input failed."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--python", required=True)
     asked.add_argument("--seconds", type=int, default=60)

@@ -1,6 +1,6 @@
-"""Runs one target under atheris: `python -m tools.fuzz.drive TARGET [options of libFuzzer] [folders]`.
+"""Driver of one target under atheris: `python -m tools.fuzz.drive TARGET [options of libFuzzer] [folders]`.
 
-Only the gateway's own code and the parsers that it relies upon are watched for new paths.
+Only the gateway's code and the parsers that it relies upon are watched for new paths.
 """
 
 import sys
@@ -13,11 +13,11 @@ with atheris.instrument_imports(
 ):
     from tools.fuzz.targets import TARGETS, Target
 
-ONE_INPUT_SECONDS = 5.0  # of CPU; libFuzzer's own clock is an alarm that Python code may have switched off
+ONE_INPUT_SECONDS = 5.0  # of CPU; libFuzzer's own limit needs an alarm that Python code may have switched off
 
 
 def timed(target: Target) -> Target:
-    """The target, with which an input that takes too long is a finding."""
+    """Return the target with a limit of time: a slow input is a finding."""
 
     def run(data: bytes) -> None:
         began = time.process_time()
@@ -28,7 +28,6 @@ def timed(target: Target) -> Target:
 
 
 def main() -> None:
-    """Begin; libFuzzer ends the process."""
     name, *options = sys.argv[1:]
     atheris.Setup([sys.argv[0], *options], timed(TARGETS[name]))
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""Targets: pictures, addresses that a caller wants fetched, and settings."""
+"""Targets: images, addresses that a caller wants fetched, and settings."""
 
 import re
 import tempfile
@@ -22,14 +22,14 @@ MOST = 1 << 20
 
 
 def brought(data: bytes) -> Reference:
-    """A picture as a caller brings it."""
+    """Return an image as a caller uploads it."""
     intake = Upload("image", MOST)
     intake.write(data or b"\0")
     return intake.done()
 
 
 def picture(data: bytes) -> None:
-    """A file is a picture with a size, of the kind that its first bytes tell, or it is refused."""
+    """A file is an image with a size, of the type that its first bytes show, or it is refused."""
     with suppress(UnreadableFile):
         look = inspect_reference(brought(data))
         assert look.media_type == sniff(data), (look, sniff(data))
@@ -37,7 +37,10 @@ def picture(data: bytes) -> None:
 
 
 def address(data: bytes) -> None:
-    """What may be dialled is https, names nobody, and leads where Python's own reading of it leads; never inside."""
+    """An address that may be dialled is https, has no user name, and never leads inside.
+
+    Python's parser reads it likewise.
+    """
     with suppress(ValueError):
         text = data.decode()
         link = ReferenceUrl.read(text)
@@ -56,7 +59,7 @@ def address(data: bytes) -> None:
 
 
 def same_host(text: str, host: str) -> bool:
-    """Does another reader of addresses find that host, or none at all?"""
+    """Return whether another parser of addresses finds that host, or none at all."""
     try:
         found = urlsplit(text).hostname
     except ValueError:
@@ -66,7 +69,7 @@ def same_host(text: str, host: str) -> bool:
 
 @cache
 def folder() -> Path:
-    """Where settings are put to be read."""
+    """Return the folder of settings files."""
     return Path(tempfile.mkdtemp(prefix="image-gateway-fuzz-"))
 
 

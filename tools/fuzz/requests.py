@@ -1,7 +1,7 @@
-"""Targets: what a caller sends. Bytes in; a result or a declared refusal out, everything else is a finding.
+"""Targets: requests of callers. Bytes in; a result or a declared refusal out, everything else is a finding.
 
-Rule: nothing but the standard library, the gateway and what it needs itself is imported here, because atheris runs the
-targets in an environment of its own.
+Rule: the module imports the standard library, the gateway and its dependencies only, because atheris runs the targets
+in an environment of its own.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 class Sent:
-    """A request, as far as whoever reads its body asks."""
+    """A request with the attributes that readers of bodies use."""
 
     def __init__(self, body: Iterator[bytes], content_type: str) -> None:
         self.headers = {"content-type": content_type}
@@ -44,31 +44,30 @@ class Sent:
         self._body = body
 
     async def receive(self) -> dict[str, object]:
-        """The next piece; the last is empty, as servers have it."""
+        """Return the next piece of the body. The last is empty, as with servers."""
         piece = next(self._body, b"")
         return {"type": "http.request", "body": piece, "more_body": bool(piece)}
 
 
 @cache
 def loop() -> asyncio.AbstractEventLoop:
-    """One for all."""
     return asyncio.new_event_loop()
 
 
 def read(body: bytes, size: int, parts: FormParts, content_type: str = CONTENT_TYPE) -> Form:
-    """A form that comes in pieces of that size. Raises `RequestError`."""
+    """Read a form that arrives in pieces of `size`. Raises `RequestError`."""
     sent = cast("Http", Sent(pieces(body, size), content_type))
     return loop().run_until_complete(read_form(sent, LIMITS, parts))
 
 
 def seen(form: Form) -> object:
-    """All that matters of a form."""
+    """Return the parts of a form that matter."""
     single = {name: picture.digest for name, picture in form.single.items()}
     return form.texts, [picture.digest for picture in form.images], single, form.filenames
 
 
 def outcome(body: bytes, size: int, parts: FormParts) -> object:
-    """What comes of a form, or which refusal."""
+    """Return the form's parts, or the class of its refusal."""
     try:
         return seen(read(body, size, parts))
     except RequestError as refused:
@@ -76,9 +75,9 @@ def outcome(body: bytes, size: int, parts: FormParts) -> object:
 
 
 def form(data: bytes) -> None:
-    """However a form is cut into pieces, the same comes of it, and what was read can be made a spec or refused.
+    """The cut into pieces does not change the form. A form that is read becomes a spec or is refused.
 
-    What stands before the first boundary, which no client sends, the parser looks at a piece at a time.
+    The parser sees the bytes before the first boundary piece by piece. No client sends any.
     """
     size, body = data[0] + 1 if data else 1, data[1:]
     begins = body.startswith(f"--{BOUNDARY}".encode())
@@ -93,7 +92,7 @@ def form(data: bytes) -> None:
 
 
 def body(data: bytes) -> None:
-    """A JSON body is a spec or refused; what is taken is JSON to others as well, and says the same to them."""
+    """A JSON body becomes a spec or is refused. A body that is accepted is JSON to other parsers, with equal values."""
     with suppress(RequestError):
         generation = decode_json(data, GenerateBody)
         references = generation_references(generation, MOST)
@@ -105,12 +104,12 @@ def body(data: bytes) -> None:
 
 
 def prompt_of(data: bytes) -> object:
-    """The prompt as Python's own decoder finds it. Tokens that the gateway need not understand may not be UTF-8."""
+    """Return the prompt that Python's decoder finds. Tokens that the gateway need not understand may not be UTF-8."""
     return json.loads(data.decode("utf-8-sig", errors="replace"))["prompt"]
 
 
 def check(spec: Spec, prompt: object) -> None:
-    """What every spec is."""
+    """Check what holds for every spec."""
     assert spec.prompt == prompt
     assert 1 <= spec.n <= 10
     assert fingerprint(spec) == fingerprint(spec)
@@ -118,7 +117,7 @@ def check(spec: Spec, prompt: object) -> None:
 
 
 def headers(data: bytes) -> None:
-    """Every header and parameter that is read by hand is understood or refused."""
+    """Every header and parameter with a parser of ours is understood or refused."""
     text, other, *_ = (*texts(data), "", "")
     names = ("cache-control", "x-gateway-variant", "idempotency-key", "x-stainless-retry-count", "x-gateway-keepalive")
     for name in names:

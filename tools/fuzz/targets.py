@@ -23,5 +23,5 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def kept(name: str) -> list[Path]:
-    """The inputs that are kept for a target."""
+    """Return the stored inputs of a target."""
     return sorted(file for file in (CORPUS / name).iterdir() if file.is_file())

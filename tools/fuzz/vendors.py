@@ -1,4 +1,4 @@
-"""Targets: what a vendor answers. As in `requests.py`, everything but a result or a failure is a finding."""
+"""Targets: answers of vendors. As in `requests.py`, everything but a result or a failure is a finding."""
 
 import json
 from typing import Any, cast
@@ -12,13 +12,13 @@ from service.domain.generation import Generation, Preview
 from service.usecases.ports.requests import UpstreamRequest
 from tools.fuzz.input import pieces, texts
 
-NO_ORDER = cast("UpstreamRequest", None)  # dialects do not look at it when they read
+NO_ORDER = cast("UpstreamRequest", None)  # dialects do not use it to read
 BOUND = 1 << 60
 STATUSES = (301, 303, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 521, 524, 529, 599)
 
 
 def events(data: bytes) -> None:
-    """However a stream is cut into pieces, the same events come of it: those that a plain reading of lines finds."""
+    """The cut into pieces does not change the events of a stream. A plain reader of lines finds the same events."""
     size, stream = data[0] + 1 if data else 1, data[1:]
     cut = SseReader()
     found = [event for piece in pieces(stream, size) for event in cut.feed(piece)]
@@ -32,7 +32,7 @@ def events(data: bytes) -> None:
 
 
 def plainly(stream: bytes) -> list[bytes]:
-    """The same by the letter of the standard, as far as vendors use it."""
+    """Return the events by the letter of the standard, as far as vendors use it."""
     whole, told, data = [], False, list[bytes]()
     for line in stream.split(b"\n")[:-1]:
         bare = line.removesuffix(b"\r")
@@ -46,17 +46,17 @@ def plainly(stream: bytes) -> list[bytes]:
 
 
 def openai(data: bytes) -> None:
-    """A reply of OpenAI's, good or bad."""
+    """A reply of OpenAI, good or bad."""
     reply(OpenAIDialect(), data)
 
 
 def together(data: bytes) -> None:
-    """A reply of Together's, good or bad."""
+    """A reply of Together, good or bad."""
     reply(TogetherDialect(), data)
 
 
 def reply(dialect: Dialect, data: bytes) -> None:
-    """Pictures are the very text that Python's own decoder finds; refusals are clean, and counts within bounds."""
+    """Images are the very text that Python's decoder finds. Refusals are clean, and counts are within bounds."""
     found = dialect.read(NO_ORDER, bytearray(data))
     if isinstance(found, Generation):
         items = decoded(data)["data"]
@@ -76,18 +76,18 @@ def reply(dialect: Dialect, data: bytes) -> None:
 
 
 def bare(told: object) -> str:
-    """A picture's base64 without what may stand around it, in the plainest way."""
+    """Return an image's base64 without blanks and the head of a data URL."""
     text = str(told)
     head, comma, rest = text.partition(",")
     return "".join((rest if comma and head.lower().startswith("data:") else text).split())
 
 
 def decoded(data: bytes) -> Any:
-    """What Python's own decoder finds. What the gateway does not look at may not be UTF-8."""
+    """Return the document that Python's decoder finds. Parts that the gateway does not read may not be UTF-8."""
     return json.loads(data.decode("utf-8-sig", errors="replace"), strict=False)
 
 
 def agrees(read: Preview | Generation, document: dict[str, object]) -> None:
-    """A picture of an event is the very text that Python's own decoder finds."""
+    """The image of an event is the very text that Python's decoder finds."""
     base64 = read.base64 if isinstance(read, Preview) else read.pictures[0].base64
     assert json.loads(b'"%s"' % bytes(base64), strict=False) == bare(document["b64_json"])

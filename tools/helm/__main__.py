@@ -6,7 +6,6 @@ from tools.helm.table import README, readme
 
 
 def main() -> None:
-    """Write them all."""
     README.write_text(readme())
     for name in SETS:
         (FOLDER / f"{name}.yaml").write_text(snapshot(name))

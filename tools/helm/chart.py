@@ -1,7 +1,7 @@
-"""The Helm chart, and what the real `helm` makes of it.
+"""The Helm chart, and the objects that the real `helm` renders.
 
-Rule: `helm` comes from `HELM` (`make chart` sets it), else from PATH; where there is none whoever needs it fails and
-says so. What `helm` refuses is a `Refused` with its words.
+Rule: `helm` comes from `HELM` (`make chart` sets it), else from PATH. Without it a caller gets an error that names the
+remedy. If `helm` refuses, a `Refused` has its message.
 """
 
 import os
@@ -24,7 +24,7 @@ FILES = {
     "rules.yaml": CONFIG / "prometheus" / "rules.yaml",
     "grafana": CONFIG / "grafana",
 }
-"""What the chart's folder `files` has of `config`, by link."""
+"""Files of the chart's folder `files`, which are links to `config`."""
 
 ADVICE = "`make chart` builds one with Go; or put a release of Helm 3 (https://helm.sh) into PATH"
 RELEASE, NAMESPACE, CLUSTER = "igw", "images", "1.37"
@@ -33,15 +33,15 @@ Document = dict[str, Any]
 
 
 class MissingHelm(Exception):
-    """There is no `helm`."""
+    """`helm` is missing."""
 
 
 class Refused(Exception):
-    """What `helm` said when it refused."""
+    """`helm` refused; the message is its own."""
 
 
 def helm(*arguments: str) -> str:
-    """What `helm` prints. It tells on standard error of each link that it follows; that is no news."""
+    """Return the output of `helm`. Its notes on each link that it follows are dropped."""
     program = os.environ.get("HELM") or shutil.which("helm")
     if not program or not shutil.which(program):
         raise MissingHelm(f"There is no helm on this machine. {ADVICE}")
@@ -53,39 +53,39 @@ def helm(*arguments: str) -> str:
 
 
 def values_of(name: str) -> Path:
-    """A value set of `ci/`."""
+    """Return the path of a value set of `ci/`."""
     return CHART / "ci" / f"{name}-values.yaml"
 
 
 def manifest(name: str, *options: str, chart: Path = CHART) -> str:
-    """The manifests of a value set, as text."""
+    """Return the manifests of a value set, as text."""
     chosen = ("--namespace", NAMESPACE, "--kube-version", CLUSTER, "--values", str(values_of(name)))
     return helm("template", RELEASE, str(chart), *chosen, *options)
 
 
 def documents(text: str) -> list[Document]:
-    """The objects in a text, by kind and name."""
+    """Return the objects in a text, by kind and name."""
     found = [each for each in YAML(typ="safe", pure=True).load_all(text) if each]
     return sorted(found, key=lambda each: (each["kind"], each["metadata"]["name"]))
 
 
 def rendered(name: str, *options: str, chart: Path = CHART) -> list[Document]:
-    """The objects of a value set."""
+    """Return the objects of a value set."""
     return documents(manifest(name, *options, chart=chart))
 
 
 def only(found: Iterable[Document], kind: str, end: str = "") -> Document:
-    """The one object of a kind whose name ends so."""
+    """Return the only object of a kind whose name ends with `end`."""
     (one,) = (each for each in found if each["kind"] == kind and each["metadata"]["name"].endswith(end))
     return one
 
 
 def settings_of(found: Iterable[Document]) -> Mapping[str, str]:
-    """The files of the ConfigMap that the gateway reads: their names and texts."""
+    """Return names and texts of the files in the gateway's ConfigMap."""
     data: Mapping[str, str] = only(found, "ConfigMap", "image-gateway")["data"]
     return data
 
 
 def pods(found: Iterable[Document]) -> list[Document]:
-    """The pods that would run."""
+    """Return the pods that would run."""
     return [each["spec"]["template"] for each in found if each["kind"] in {"Deployment", "Job"}]

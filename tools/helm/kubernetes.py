@@ -1,10 +1,10 @@
-"""Holds manifests against the schemas of Kubernetes, strictly. Run by the Python of `.venv-helm`.
+"""Validator of manifests against the schemas of Kubernetes, strictly. The Python of `.venv-helm` runs it.
 
     python kubernetes.py VERSION,VERSION < MANIFESTS
 
-Prints one JSON object: `checked`, the kinds that were held against which schema, and `problems`, one line each. Kinds
-of others (ServiceMonitor, HTTPRoute, …) are held against `others.json`, which has of them what the chart uses; a kind
-that neither knows is a problem.
+Prints one JSON object: `checked`, the kinds with the schema that each was compared with, and `problems`, one line each.
+Kinds of other vendors (ServiceMonitor, HTTPRoute, …) are compared with `others.json`, which has the fields that the
+chart uses. A kind without a schema is a problem.
 """
 
 import json
@@ -20,7 +20,7 @@ OTHERS = json.loads(Path(__file__).with_name("others.json").read_text())
 
 
 def problem(document: dict[str, Any], version: str) -> str | None:
-    """What is wrong with a manifest, if anything is."""
+    """Return the problem of a manifest, if there is one."""
     kind = f"{document['apiVersion']}/{document['kind']}"
     try:
         if kind in OTHERS:

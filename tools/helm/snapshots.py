@@ -1,6 +1,6 @@
-"""What a value set comes to, short enough to be read: what stands in `config/` is named instead of repeated.
+"""Objects of a value set as short text: a text that stands in `config/` is named instead of repeated.
 
-Labels that every object carries are left out; `tests/tools/check_helm_rendered.py` holds them.
+Labels that every object carries are left out; `tests/tools/check_helm_rendered.py` checks them.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ COMMON = frozenset(
 
 
 def snapshot(name: str) -> str:
-    """The text for a value set."""
+    """Return the text for a value set."""
     found = rendered(name)
     shown = (_shortened(each, settings_of(found)) for each in found)
     return "---\n".join(msgspec.yaml.encode(each).decode() for each in shown)
@@ -49,7 +49,7 @@ def _shortened(document: Document, settings: Mapping[str, str]) -> Document:
 
 
 def _named(text: str) -> str | list[str]:
-    """Where a text stands if it does, outermost first, else its lines."""
+    """Return the place of a text, outermost first, else its lines."""
     files = sorted(CONFIG.rglob("*"), key=lambda path: (len(path.parts), path))
     names = (path for path in files if path.is_file() and path.read_text() == text)
     return next((f"= {path.relative_to(ROOT)}" for path in names), text.splitlines())
@@ -63,7 +63,7 @@ def _name_checksum(annotations: dict[str, str], settings: Mapping[str, str]) -> 
 
 
 def rules(docs: str) -> Document:
-    """What Prometheus is told, with its runbooks below `docs`."""
+    """Return the rules for Prometheus, with runbooks below `docs`."""
     text = (CONFIG / "prometheus" / "rules.yaml").read_text().replace(LABEL, docs)
     found: Document = YAML(typ="safe", pure=True).load(text)
     return found

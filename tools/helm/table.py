@@ -1,4 +1,4 @@
-"""The table of values in the chart's README: defaults from `values.yaml`, words from `values.schema.json`."""
+"""The table of values in the chart's README: defaults from `values.yaml`, descriptions from `values.schema.json`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,19 +16,17 @@ LONGEST = 60
 
 @cache
 def values() -> Mapping[str, Any]:
-    """The defaults."""
     found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "values.yaml")
     return found
 
 
 def schema() -> Mapping[str, Any]:
-    """The schema of values."""
     found: Mapping[str, Any] = json.loads((CHART / "values.schema.json").read_text())
     return found
 
 
 def leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each value that has a row: whatever the schema gives no fields of its own. `global` is Helm's."""
+    """Yield each value that has a row: one without fields of its own in the schema. `global` is Helm's."""
     for name, entry in part["properties"].items():
         if name == "global" and not path:
             continue
@@ -44,7 +42,7 @@ def _is_reference(entry: Mapping[str, Any]) -> bool:
 
 
 def default(path: str) -> object:
-    """The default of a value. Raises KeyError where `values.yaml` lacks it."""
+    """Return the default of a value. Raises `KeyError` if `values.yaml` lacks it."""
     found: Any = values()
     for name in path.split("."):
         found = found[name]
@@ -57,13 +55,12 @@ def _shown(value: object) -> str:
 
 
 def table() -> str:
-    """All of it."""
     rows = (f"| `{path}` | {_shown(default(path))} | {entry['description']} |\n" for path, entry in leaves(schema()))
     return "| Value | Default | Is |\n|---|---|---|\n" + "".join(rows)
 
 
 def readme() -> str:
-    """The README with today's table."""
+    """Return the README with the table of today."""
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

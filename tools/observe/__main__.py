@@ -1,6 +1,6 @@
-"""`python -m tools.observe`: gateways under a bounded load, a real Prometheus that scrapes them, and where to look.
+"""`python -m tools.observe`: gateways under a bounded load, a real Prometheus that scrapes them, and their addresses.
 
-Rule: everything is on loopback and ends with Ctrl-C, with SIGTERM, or when its time is over.
+Rule: everything listens on loopback. It ends with Ctrl-C, with SIGTERM, or when its time is over.
 """
 
 import argparse
@@ -28,13 +28,13 @@ EXAMPLES = (
 
 
 def say(text: str = "") -> None:
-    """Print a line now."""
+    """Print a line and flush it."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def tell(place: Site, prometheus: Prometheus, seconds: float) -> None:
-    """Where to look."""
+    """Print the addresses."""
     say(f"Prometheus   {prometheus.url}/graph   alerts: {prometheus.url}/alerts")
     for metrics, replica in place.replicas.items():
         say(f"Gateway      {replica.url}   metrics: http://{metrics}/metrics")
@@ -50,7 +50,7 @@ def tell(place: Site, prometheus: Prometheus, seconds: float) -> None:
 
 
 async def _load(place: Site, load: Load, ready: Callable[[], None]) -> None:
-    """Until its time is over, or somebody has had enough. From `ready` on it ends in good order."""
+    """Run the load until its time is over or a signal arrives. After `ready` is called, a signal ends it in order."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, load.stop)
@@ -59,7 +59,7 @@ async def _load(place: Site, load: Load, ready: Callable[[], None]) -> None:
 
 
 def observe(seconds: float, callers: int, port: int) -> None:
-    """Everything, for so many seconds."""
+    """Run the site, Prometheus and the load for `seconds`."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="observe-")))
         place = stack.enter_context(site(folder / "site"))
@@ -71,7 +71,6 @@ def observe(seconds: float, callers: int, port: int) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.observe")
     parser.add_argument("--seconds", type=float, default=600, help="how long the load lasts")
     parser.add_argument("--callers", type=int, default=6, help="how many ask at once")

@@ -1,7 +1,7 @@
-"""Requests as a company sends them, and everything that can go wrong with them, for a bounded time.
+"""Requests of a company, and every trouble that a gateway can have, for a bounded time.
 
-Rule: a lot is drawn by a seeded generator, so that two runs ask the same; pauses are waits for the clock that end with
-the load. Whatever a request comes to is an answer: the load counts, and judges nothing.
+Rule: a seeded generator draws every choice, so that two runs send the same requests. A pause ends with the load. The
+load counts every status, and none is a failure.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ MOST_DEATHS = 4
 EXPIRED = re.compile(r'^gateway_holds_total\{end="expired_booked"\} [1-9]', re.MULTILINE)
 EXHAUSTED = re.compile(r"^gateway_upstream_exhausted\{.*\} 1", re.MULTILINE)
 MOST_REFUSALS = 6
-SCRAPED_SECONDS = 2  # until a Prometheus has looked again
-EXPIRED_SECONDS = 5  # a hold's lease, and the sweeper's pause
+SCRAPED_SECONDS = 2  # until the next scrape
+EXPIRED_SECONDS = 5  # the lease of a hold, and the pause of the sweeper
 Draw = random.Random
 
 WEIGHTS: Mapping[str, float] = {"search": 5, "ads": 2, "mobile": 2, "studio": 2, "labs": 1}
@@ -44,12 +44,12 @@ SIZES: Mapping[str, float] = {"1024x1024": 6, "1536x1024": 2, "1024x1536": 1}
 
 
 def lot(draw: Draw, weights: Mapping[str, float]) -> str:
-    """One of them, by weight."""
+    """Draw one of the keys by weight."""
     return draw.choices([*weights], [*weights.values()])[0]
 
 
 class Load:
-    """So many callers at once, on a site, for so many seconds."""
+    """A number of callers that send requests to a site at the same time, for `seconds`."""
 
     def __init__(self, place: Site, seconds: float, callers: int = 6, seed: int = 7) -> None:
         self._place = place
@@ -60,11 +60,11 @@ class Load:
         self.answers: Counter[int] = Counter()
 
     def stop(self) -> None:
-        """End early."""
+        """End the load early."""
         self._over.set()
 
     async def run(self, events: Callable[["Load"], Awaitable[None]]) -> None:
-        """Everybody asks; `events` happen meanwhile, once or in a circle."""
+        """Start the callers. `events` runs beside them, once or in a loop."""
         async with httpx2.AsyncClient(timeout=30, trust_env=False) as self._client, asyncio.TaskGroup() as group:
             group.create_task(self._end())
             happening = group.create_task(self._happen(events))
@@ -74,7 +74,10 @@ class Load:
             happening.cancel()
 
     async def _happen(self, events: Callable[["Load"], Awaitable[None]]) -> None:
-        """Ctrl-C in a terminal goes to everybody: once the load is over, what it talks to may have gone first."""
+        """Run the events.
+
+        Ctrl-C in a terminal reaches all processes: after the end of the load, a server may be gone.
+        """
         try:
             await events(self)
         except (httpx2.HTTPError, TimeoutError):
@@ -94,13 +97,13 @@ class Load:
             return
 
     async def _caller(self) -> None:
-        """One who asks, looks at it, and asks again."""
+        """Send requests with pauses until the load ends."""
         while not self._over.is_set():
             await lot_of(self._draw)(self)
             await self.pause(self._draw.uniform(0.05, 0.35))
 
     async def post(self, team: str, wish: Mapping[str, Any], path: str = GENERATE, **headers: str) -> None:
-        """One request. A replica that is going away answers nothing, which counts as 0."""
+        """Send one request. A replica that is going away does not answer, which counts as 0."""
         given = {"authorization": f"Bearer igw_{team}"}
         given |= {name.replace("_", "-"): text for name, text in headers.items()}
         url = self._draw.choice(self._place.urls)
@@ -112,56 +115,55 @@ class Load:
         self.answers[reply.status_code] += 1
 
     async def has_told(self, series: re.Pattern[str]) -> bool:
-        """Does a replica tell of such a series?"""
+        """Return whether a replica exposes a line that matches."""
         pages = [await self._client.get(f"http://{metrics}/metrics") for metrics in [*self._place.replicas]]
         return any(series.search(page.text) for page in pages)
 
     def wish(self, **changes: Any) -> dict[str, Any]:
-        """A picture that somebody may have asked for before."""
+        """Build a request that an earlier caller may have sent."""
         model = lot(self._draw, MODELS)
         tier = {"quality": lot(self._draw, TIERS)} if model in TIERED else {}
         prompt = f"a red fox, {self._draw.randrange(60)}"
         return {"model": model, "prompt": prompt, "size": lot(self._draw, SIZES), **tier, **changes}
 
     async def ask(self) -> None:
-        """An ordinary request."""
         await self.post(lot(self._draw, WEIGHTS), self.wish())
 
     async def ask_together(self) -> None:
-        """Several want the very same at once, on all replicas."""
+        """Send one request four times at once, to all replicas."""
         wish = self.wish(prompt=f"everybody wants this, {self._draw.random()}")
         await asyncio.gather(*(self.post("search", wish) for _ in range(4)))
 
     async def ask_again(self) -> None:
-        """A caller who comes twice with the same key."""
+        """Send one request twice with the same idempotency key."""
         key = f"order-{self._draw.randrange(10**9)}"
         wish = self.wish(model="gpt-image-2", quality="low")
         for _ in range(2):
             await self.post("search", wish, idempotency_key=key)
 
     async def ask_anew(self) -> None:
-        """One who wants a new picture every time."""
+        """Send a request that bypasses the cache."""
         await self.post(lot(self._draw, WEIGHTS), self.wish(), cache_control="no-store")
 
     async def stream(self) -> None:
-        """One who wants to see it grow."""
+        """Request a stream with previews."""
         wish = self.wish(model="gpt-image-2", quality="low", prompt=f"grow, {self._draw.random()}")
         await self.post("search", wish | {"stream": True, "partial_images": 2})
 
     async def edit(self) -> None:
-        """An edit of a picture that is sent along."""
+        """Send an edit with its input image."""
         link = f"data:image/png;base64,{PICTURE}"
         wish = {"model": "gpt-image-2", "prompt": f"at night, {self._draw.random()}", "quality": "low"}
         await self.post("studio", wish | {"images": [{"image_url": link}]}, EDIT)
 
     async def err(self) -> None:
-        """Mistakes: a size, a model and a key that there are not."""
+        """Send mistakes: a size, a model and a key that do not exist."""
         await self.post("search", self.wish(size="7x7"))
         await self.post("search", self.wish(model=f"junk-{self._draw.random()}"))
         await self.post("nobody", self.wish())
 
     async def want_the_best(self) -> None:
-        """More pictures of the best quality than the team may have in a minute."""
+        """Request more images of the best quality than the team may have in a minute."""
         wish = self.wish(model="gpt-image-2", quality="high", prompt=f"the best, {self._draw.random()}", n=4)
         await asyncio.gather(*(self.post("search", wish) for _ in range(2)))
 
@@ -179,19 +181,22 @@ HABITS: Sequence[tuple[Callable[[Load], Awaitable[None]], float]] = (
 
 
 def lot_of(draw: Draw) -> Callable[[Load], Awaitable[None]]:
-    """What a caller does next."""
+    """Draw the next request of a caller."""
     return draw.choices([habit for habit, _ in HABITS], [weight for _, weight in HABITS])[0]
 
 
 async def tour(load: Load) -> None:
-    """Everything once. Thrice is needed: what is new on both replicas is seen to grow on one of them."""
+    """Send every kind of request once.
+
+    Three calls are needed: a counter that is new on both replicas has to grow on one of them.
+    """
     for habit, _ in HABITS:
         await habit(load)
     await asyncio.gather(*(load.want_the_best() for _ in range(2)))
 
 
 async def troubles(load: Load, place: Site) -> None:
-    """Everything that can happen to a gateway, in half a minute."""
+    """Let everything happen to the gateways that can happen, in half a minute."""
     first, *_ = place.replicas
     for _ in range(3):
         await tour(load)
@@ -211,7 +216,7 @@ async def troubles(load: Load, place: Site) -> None:
 
 
 async def leave_holds(load: Load, place: Site, metrics: str) -> None:
-    """A replica dies in the middle of calls, and comes back; again, if it had none just then."""
+    """Kill a replica in the middle of calls and start it again. Repeat that if it had no open hold."""
     for _ in range(MOST_DEATHS):
         place.openai.answer(*([Answer(delay=2.0)] * 6))
         await load.pause(1.5)
@@ -223,7 +228,7 @@ async def leave_holds(load: Load, place: Site, metrics: str) -> None:
 
 
 async def use_up(load: Load, place: Site) -> None:
-    """The account has no credit left: said until a replica has heard it, whose breaker may be open just then."""
+    """Let the account run out of credit until a replica has seen it: its breaker may be open at first."""
     for _ in range(MOST_REFUSALS):
         place.openai.answer(openai.FAULTS["insufficient_quota"], Answer(fault="cut_json"))
         await load.pause(5)
@@ -233,14 +238,14 @@ async def use_up(load: Load, place: Site) -> None:
 
 
 async def once(load: Load, place: Site) -> None:
-    """Troubles, which end the load."""
+    """Run the troubles once and end the load."""
     await asyncio.to_thread(place.issue_key, "search", 3)
     await troubles(load, place)
     load.stop()
 
 
 async def ever(load: Load, place: Site) -> None:
-    """Quiet times and troubles in turn."""
+    """Alternate quiet times and troubles."""
     await asyncio.to_thread(place.issue_key, "search", 3)
     while True:
         await load.pause(QUIET_SECONDS)

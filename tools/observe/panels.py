@@ -1,6 +1,6 @@
-"""What the checked-in dashboards ask, ready for Prometheus.
+"""Queries of the checked-in dashboards, ready for Prometheus.
 
-Rule: read from `config/grafana/*.json`, not from the code that wrote them: what is tried is what is imported.
+Rule: they are read from `config/grafana/*.json`, not from the code that wrote it, because Grafana imports the files.
 """
 
 import json
@@ -33,17 +33,20 @@ class Asked:
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
-    """The documents by their names."""
+    """Return the documents by their names."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(GRAFANA.glob("*.json"))}
 
 
 def panels(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All panels but rows, in their order."""
+    """Return all panels but rows, in their order."""
     return (panel for panel in document["panels"] if panel["type"] != "row")
 
 
 def substituted(expr: str, *, one_team: bool, seconds: int) -> str:
-    """Grafana's variables put in: everything is chosen, or one team; the range that is shown, and a span for rates."""
+    """Replace Grafana's variables.
+
+    They select every team or `TEAM`, every model and backend, a range, and the interval of rates.
+    """
     values = EVERY | ({"team": TEAM} if one_team else {})
     values |= {"__range": f"{seconds}s", "__rate_interval": RATE_INTERVAL, "__interval": "1s"}
     for name in sorted(values, key=len, reverse=True):
@@ -52,7 +55,7 @@ def substituted(expr: str, *, one_team: bool, seconds: int) -> str:
 
 
 def month_so_far() -> int:
-    """Seconds since the month began, UTC."""
+    """Return the seconds since the month began, UTC."""
     now = datetime.now(UTC)
     return round((now - now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)).total_seconds())
 
@@ -66,7 +69,7 @@ def named_states(panel: Mapping[str, Any]) -> frozenset[float] | None:
 
 
 def queries(seconds: int) -> Iterator[Asked]:
-    """Every query of every panel."""
+    """Yield every query of every panel."""
     for dashboard, document in dashboards().items():
         for panel in panels(document):
             span = max(seconds, month_so_far()) if panel.get("timeFrom") == "now/M" else seconds
@@ -83,7 +86,7 @@ def queries(seconds: int) -> Iterator[Asked]:
 
 
 def annotations() -> Iterator[tuple[str, str, str]]:
-    """Dashboard, name and query of each annotation."""
+    """Yield the dashboard, the name and the query of each annotation."""
     for dashboard, document in dashboards().items():
         for each in document["annotations"]["list"]:
             yield dashboard, each["name"], each["expr"]

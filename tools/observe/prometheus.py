@@ -1,7 +1,7 @@
-"""Debian's Prometheus and promtool, as processes of ours.
+"""Debian's Prometheus and promtool, as child processes.
 
-Rule: they come from the package `prometheus`; where they are missing, whoever needs them fails and says so. The server
-listens on loopback, keeps what it scrapes in a folder of its own, and ends with its block.
+Rule: they come from the package `prometheus`. Without it, a caller gets an error that names the package. The server
+listens on loopback, keeps its series in a folder of its own, and ends with its block.
 """
 
 import json
@@ -22,11 +22,11 @@ ADVICE = "It comes with Debian's package `prometheus`: apt-get install -y --no-i
 
 
 class MissingTool(Exception):
-    """A program that has to be installed is not."""
+    """A program that has to be installed is missing."""
 
 
 def tool(name: str) -> str:
-    """Where `prometheus` or `promtool` is."""
+    """Return the path of `prometheus` or `promtool`."""
     found = shutil.which(name)
     if found is None:
         raise MissingTool(f"There is no {name} on this machine. {ADVICE}")
@@ -34,12 +34,12 @@ def tool(name: str) -> str:
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What promtool says."""
+    """Run promtool."""
     return subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False)
 
 
 def settings(targets: Sequence[str], seconds: float) -> str:
-    """What to scrape how often. Every YAML reader reads JSON."""
+    """Return the configuration of Prometheus. YAML readers read JSON."""
     every = f"{round(seconds * 1000)}ms"
     return json.dumps(
         {
@@ -55,7 +55,10 @@ class Refused(Exception):
 
 
 class Prometheus:
-    """A server between `__enter__` and `__exit__`; `targets` are host:port, scraped at /metrics every `seconds`."""
+    """A server between `__enter__` and `__exit__`.
+
+    It scrapes `/metrics` of each target (`host:port`) every `seconds`.
+    """
 
     def __init__(self, folder: Path, targets: Sequence[str], seconds: float = 1.0, port: int = 0) -> None:
         folder.mkdir(parents=True)
@@ -80,16 +83,16 @@ class Prometheus:
         return list(found["result"])
 
     def query_range(self, expr: str, since: float, until: float, step: float) -> list[dict[str, Any]]:
-        """Each series with its labels and its `values` between two times in Unix seconds."""
+        """Return each series with its labels (`metric`) and its `values` between two times in Unix seconds."""
         asked = {"query": expr, "start": str(since), "end": str(until), "step": str(step)}
         return list(self._ask("query_range", asked)["result"])
 
     def rules(self) -> list[dict[str, Any]]:
-        """Every rule, with what became of it."""
+        """Return every rule, with its state."""
         return [rule for group in self._ask("rules", {})["groups"] for rule in group["rules"]]
 
     def targets(self) -> list[dict[str, Any]]:
-        """What is scraped, and how that goes."""
+        """Return every target, with the state of its last scrape."""
         return list(self._ask("targets", {})["activeTargets"])
 
     def _ask(self, what: str, asked: Mapping[str, str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A small company on loopback: two replicas on one store, both vendors as simulators, the sandbox, and five teams.
 
-Rule: everything is a process or a server of ours and ends with its block. Settings are the shipped ones with short
-times, so that a minute shows what a day would: holds expire, breakers open and close, keys and models are about to end.
+Rule: every server is a child process or a server in this process, and ends with its block. The settings are the shipped
+ones with short times, so that a minute shows what a day would: holds expire, breakers open and close, keys and models
+are about to end.
 """
 
 import secrets
@@ -44,7 +45,7 @@ SOON = 10  # days until the oldest models end
 
 
 def teams_file(searching: str = "") -> str:
-    """`teams.yaml`, with something more said of the first team."""
+    """Return the text of `teams.yaml`, with more settings for the first team."""
     lines = [
         f"  {name}: {{{limits}{searching if name == 'search' else ''}, keys: [{{id: {name}-prod, "
         f"sha256: {key_digest(f'igw_{name}')}}}]}}"
@@ -54,7 +55,7 @@ def teams_file(searching: str = "") -> str:
 
 
 def write_settings(folder: Path) -> None:
-    """The shipped settings, changed as this module says."""
+    """Write the shipped settings with the changes of this module."""
     shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     text = patient((folder / "gateway.yaml").read_text())
     for was, becomes in CHANGES.items():
@@ -70,7 +71,10 @@ def write_settings(folder: Path) -> None:
 
 @dataclass(slots=True)
 class Site:
-    """What runs. `replicas` are by their metrics' host and port, which a replica that comes back has again."""
+    """The running servers.
+
+    `replicas` has each replica under the host and port of its metrics, which a restart keeps.
+    """
 
     folder: Path
     store: Valkey
@@ -82,11 +86,11 @@ class Site:
 
     @property
     def urls(self) -> list[str]:
-        """Where requests can be sent."""
-        return [replica.url for replica in [*self.replicas.values()]]  # one may be coming back in a thread
+        """Return the addresses of the replicas."""
+        return [replica.url for replica in [*self.replicas.values()]]  # a thread may be starting one
 
     def start(self, metrics: str) -> GatewayProcess:
-        """A replica that shows its metrics there; in the place of one that is gone, if there was one."""
+        """Start a replica that exposes its metrics there, also in place of one that is gone."""
         environment = {
             "IMAGE_GATEWAY_CONFIG": str(self.folder / "config"),
             "OPENAI_API_KEY": "sk-operator",
@@ -104,7 +108,7 @@ class Site:
         return replica
 
     def kill(self, metrics: str) -> None:
-        """End a replica without a word, in the middle of what it does."""
+        """Kill a replica with SIGKILL in the middle of its work."""
         replica = self.replicas.pop(metrics)
         replica.signal(9)
         replica.wait()
@@ -114,7 +118,7 @@ class Site:
         (self.folder / "config" / "teams.yaml").write_text(text)
 
     def issue_key(self, team: str, days: int) -> None:
-        """A key that ends in so many days."""
+        """Issue a key that ends in `days`."""
         end = datetime.now(UTC) + timedelta(days=days)
         wish = {"team": team, "note": "for a demonstration", "expires_at": end.isoformat(timespec="seconds")}
         headers = {"authorization": f"Bearer {self.admin}"}
@@ -124,7 +128,7 @@ class Site:
 
 @contextmanager
 def site(folder: Path, replicas: int = 2) -> Iterator[Site]:
-    """A site with its files in `folder`, which is made."""
+    """Run a site with its files in `folder`, which is made."""
     folder.mkdir(parents=True)
     write_settings(folder / "config")
     with ExitStack() as stack:

@@ -1,1 +1,1 @@
-"""The API's description, held against a running gateway."""
+"""Tools that compare the API's description with a running gateway."""

@@ -11,11 +11,10 @@ from service.api.openapi.examples import FILE, load_exchanges
 from service.commands.startup import build_openapi
 from tools.openapi.story import ROOT, replies_within_a_day
 
-SECONDS = 1.5  # after which the books have what was done
+SECONDS = 1.5  # until the ledger has every entry
 
 
 def main() -> None:
-    """Ask a gateway."""
     described = build_document(build_openapi(ROOT / "config", {}))
     with tempfile.TemporaryDirectory() as folder, httpx2.Client(timeout=60) as http:
         came, _ = replies_within_a_day(Path(folder), http, described, SECONDS)

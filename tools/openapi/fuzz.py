@@ -1,8 +1,8 @@
-"""`python -m tools.openapi.fuzz`: schemathesis against a running gateway. `make schemathesis` is this.
+"""`python -m tools.openapi.fuzz`: schemathesis against a running gateway. `make schemathesis` runs it.
 
-Rule: the gateway is a process with a real Valkey and its sandbox, which draws at once; nothing that schemathesis does
-to it costs anything. The number of cases and the seed are said, so that a run can be had again. Whatever is found, and
-a crash in the gateway's log, ends it with 1.
+Rule: the gateway is a process with a real Valkey and its sandbox without delays, so that no request costs anything. The
+number of cases and the seed are printed, so that a run can be repeated. A finding of schemathesis, and a crash in the
+gateway's log, end it with 1.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CRASHED = "crashed"
 
 @contextmanager
 def target(folder: Path) -> Iterator[tuple[GatewayProcess, dict[str, str]]]:
-    """A gateway, and where and with which keys it is called."""
+    """Run a gateway; yields it, and the address and keys as environment variables."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     settings = config / "gateway.yaml"
@@ -49,18 +49,18 @@ def target(folder: Path) -> Iterator[tuple[GatewayProcess, dict[str, str]]]:
 
 
 def command(document: Path, examples: int, seed: int, more: list[str]) -> list[str]:
-    """What is run."""
+    """Return the command line of schemathesis."""
     bounds = ["--max-examples", str(examples), "--seed", str(seed)]
     return [str(PROGRAM), "--config-file", str(SETTINGS), "run", str(document), *bounds, *more]
 
 
 def crashes(gateway: GatewayProcess) -> list[dict[str, object]]:
-    """What the gateway's log says of mistakes of its own."""
+    """Return the errors in the gateway's log that are its own."""
     return [line for line in gateway.logged() if line["event"] == CRASHED or line.get("level") == "error"]
 
 
 def main() -> int:
-    """Run it, and say what came of it."""
+    """Run schemathesis and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=50, help="cases for each operation and phase, at most")
     parser.add_argument("--seed", type=int, default=20261121)

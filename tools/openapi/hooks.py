@@ -1,7 +1,7 @@
-"""What schemathesis is told beside the document. Runs in `.venv-schema`, not in ours.
+"""Hooks of schemathesis, beside the document. They run in `.venv-schema`, not in `.venv`.
 
-Rule: nothing is made easier for the gateway. Files of pictures are pictures, because a schema cannot say what a PNG is,
-and two more checks hold every reply to what all errors promise.
+Rule: no hook spares the gateway anything. Files of images get the bytes of an image, because a schema cannot describe a
+PNG. Two more checks compare every reply with the promises of all errors.
 """
 
 import base64
@@ -25,7 +25,7 @@ for kind in ("image/png", "image/jpeg", "image/webp"):
 
 @schemathesis.hook  # type: ignore[untyped-decorator,unused-ignore]
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """What an example names as a file is one."""
+    """Replace a file that an example names with an image."""
     del context, kwargs
     if case.media_type == "multipart/form-data" and isinstance(case.body, dict):
         for name, value in case.body.items():
@@ -41,9 +41,10 @@ def _file(value: object) -> object:
 
 @schemathesis.hook  # type: ignore[untyped-decorator,unused-ignore]
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Schemathesis holds each event of a stream to the schema, as 3.2 has it; 3.1 describes the whole body.
+    """Reduce the schema of a stream to that of an event.
 
-    It compares the path of a server with that of `base-url`, and does not resolve it against the document's address.
+    Schemathesis compares each event with the schema, as in 3.2; in 3.1 it describes the whole body. Schemathesis
+    compares the path of a server with that of `base-url`, and does not resolve it against the document's address.
     """
     del context
     raw_schema["servers"] = [{"url": "/"}]
@@ -58,14 +59,17 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.hook  # type: ignore[untyped-decorator,unused-ignore]
 def filter_case(context: Any, case: Any) -> bool:
-    """A header that nobody knows is not refused: HTTP says so, and proxies add their own."""
+    """Drop requests with unknown headers.
+
+    The gateway accepts them, because HTTP requires it and proxies add their own.
+    """
     known = {parameter.name.lower() for parameter in context.operation.headers}
     return all(name.lower() in known or name.lower() in OWN for name in case.headers or {})
 
 
 @schemathesis.check  # type: ignore[untyped-decorator,unused-ignore]
 def one_envelope(context: Any, response: Any, case: Any) -> None:
-    """Every error has the envelope and the advice, and a refused field or parameter is named; every reply has an id."""
+    """Require an id in every reply. An error also has the envelope and advice on retries."""
     del context
     assert response.headers.get("x-request-id"), "no x-request-id"
     is_health = case.operation.path.startswith("/health")
@@ -79,7 +83,7 @@ def one_envelope(context: Any, response: Any, case: Any) -> None:
 
 @schemathesis.check  # type: ignore[untyped-decorator,unused-ignore]
 def understood(context: Any, response: Any, case: Any) -> None:
-    """What the document allows may be impossible, such as a size that a model has not; it is never misunderstood."""
+    """Refuse an error that calls a valid request malformed. It may be impossible, such as a size that a model lacks."""
     del context
     is_allowed = case.meta is not None and case.meta.generation.mode.value == "positive"
     if is_allowed and response.status_code == FIRST_ERROR:

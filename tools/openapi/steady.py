@@ -1,9 +1,8 @@
-"""The one rule by which replies that differ each time become examples that do not.
+"""The rule by which replies that differ each time become examples that do not.
 
-Ids, secrets and signatures are counted: the first of a kind becomes `...0001`. What the gateway gave for them is
-remembered, so that a request which names one can be sent. Moments near now become one moment, seconds that pass become
-one number, base64 is cut short, and the lines of a stream that say that there is nothing yet are left out. Nothing else
-is touched.
+Ids, secrets and signatures are counted: the first of a kind becomes `...0001`. The real value is remembered, so that a
+request which names one can be sent. Moments near now become one moment, seconds that pass become one number, base64 is
+cut short. Lines of a stream that only say that it waits are left out. All else stays.
 """
 
 import re
@@ -12,7 +11,7 @@ from collections.abc import Callable, Mapping
 MOMENT, UNIX = "2026-11-21T12:00:00Z", 1795262400
 NOTHING_YET = ": nothing yet\n\n"
 BASE64_SHOWN = 32
-FAR = "2099"  # the year of moments that an example means
+FAR = "2099"  # the year of moments that an example has on purpose
 
 COUNTED: Mapping[str, str] = {
     r"img_[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})": "{:032d}",
@@ -22,11 +21,11 @@ COUNTED: Mapping[str, str] = {
     r"\bexpires=(?P<turn>\d{10})\b": str(UNIX),
     r"signature=(?P<turn>[A-Za-z0-9_-]{20,})": "{:032d}",
 }
-"""Pattern → how the counted part of it is written."""
+"""Form of the counted part of each pattern."""
 
 REWRITTEN: tuple[tuple[str, str], ...] = (
     (r"req_[0-9a-f]{32}", f"req_{42:032d}"),
-    (r"(?<![0-9a-z_-])[0-9a-f]{32}(?=,req_)", f"{7:032d}"),  # the hold of a line of the ledger
+    (r"(?<![0-9a-z_-])[0-9a-f]{32}(?=,req_)", f"{7:032d}"),  # the hold of an entry
     (rf"20[2-8]\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z(?<!{FAR})", MOMENT),
     (r'("created":)\d+(?=,"id":"req_)', rf"\g<1>{UNIX}"),
     (r'("(?:created_at|expires_at)":)\d+', rf"\g<1>{UNIX}"),
@@ -39,17 +38,17 @@ REWRITTEN: tuple[tuple[str, str], ...] = (
     (NOTHING_YET, ""),
 )
 PASSING = frozenset({"age", "retry-after"})
-"""Headers that say how many seconds."""
+"""Headers whose value is a number of seconds."""
 
 
 class Steady:
-    """What was given for what is shown."""
+    """Real values, by their form in examples."""
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
 
     def text(self, said: str) -> str:
-        """What a gateway said, as an example says it."""
+        """Return a gateway's text in the form of an example."""
         for pattern, form in COUNTED.items():
             said = re.sub(pattern, self._count(pattern, form), said)
         for pattern, becomes in REWRITTEN:
@@ -57,11 +56,11 @@ class Steady:
         return said
 
     def header(self, name: str, said: str) -> str:
-        """The same for a header."""
+        """Return a gateway's header in the form of an example."""
         return "1" if name in PASSING else self.text(said)
 
     def meant(self, shown: str) -> str:
-        """What an example names, as the gateway knows it."""
+        """Return a text of an example with the gateway's real values."""
         for real, example in self._shown.items():
             shown = shown.replace(example, real)
         return shown

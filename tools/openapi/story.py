@@ -1,7 +1,7 @@
-"""Tells the story of `service/api/openapi/examples.json` to a gateway: every request as it stands there, in order.
+"""Replay of `service/api/openapi/examples.json` to a gateway: every request as it stands there, in order.
 
-Rule: what a gateway answers is made steady and handed back as an exchange; whether that is the one in the file, the
-test says. The gateway has its sandbox alone, whose prompts may ask it to fail, and teams for whom something is used up.
+Rule: an answer is made steady and returned as an exchange; a test compares it with the file. The gateway has only its
+sandbox, whose prompts may ask for a failure, and teams that have used up a limit.
 """
 
 import json
@@ -43,7 +43,7 @@ teams:
     models: [gpt-image-2]
     keys: [{{id: press-1, sha256: {key_digest(KEYS["narrow"])}}}]
 """
-# A backend that is on, and draws no model.
+# A backend that is enabled and has no model.
 SPARE = "  spare: {dialect: openai, base_url: http://127.0.0.1:9/v1, api_key_env: SPARE_API_KEY}\n"
 SETTINGS = {
     "backends:\n": f"backends:\n{SPARE}",
@@ -61,17 +61,17 @@ FILES = {
     "poster.png": png((64, 64)) + bytes(100_000),
     "notes.txt": b"not a picture",
 }
-"""What `@name` in a form stands for."""
+"""Contents of each `@name` in a form."""
 
 MAX_DAYS = 3
 
 FOLLOWING = frozenset({"getUsage", "getUsageOfTeams", "retrieveTeam", "exportUsage", "getCache"})
-"""Operations that follow what happened by moments: the books are written behind the requests."""
+"""Operations that read the ledger, which is written behind the requests."""
 
 
 @contextmanager
 def house(folder: Path) -> Iterator[GatewayProcess]:
-    """The gateway that the story is told to."""
+    """Run the gateway of the replay."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     settings = calm((config / "gateway.yaml").read_text())
@@ -93,7 +93,10 @@ def house(folder: Path) -> Iterator[GatewayProcess]:
 def replies_within_a_day(
     folder: Path, http: httpx2.Client, document: Mapping[str, Any], patience: float = PATIENCE
 ) -> tuple[Sequence[Exchange], "Teller"]:
-    """Tell the whole story to a new gateway. A day's end in between ends the windows of its limits: it begins again."""
+    """Replay all exchanges to a new gateway.
+
+    If a day ends meanwhile, the windows of its limits end too: it starts again.
+    """
     for attempt in range(MAX_DAYS):
         begun = datetime.now(UTC).date()
         with house(folder / str(attempt)) as gateway:
@@ -105,7 +108,7 @@ def replies_within_a_day(
 
 
 def places(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Operation → its method and path."""
+    """Return method and path of each operation."""
     return {
         operation["operationId"]: (method.upper(), path)
         for path, methods in document["paths"].items()
@@ -114,7 +117,7 @@ def places(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 class Teller:
-    """Sends requests as they stand in examples. `patience`: seconds that what follows by moments may take."""
+    """Client that sends requests as they stand in examples. `patience`: seconds that the ledger may take."""
 
     def __init__(self, http: httpx2.Client, url: str, document: Mapping[str, Any], patience: float = PATIENCE) -> None:
         self._http = http
@@ -125,14 +128,14 @@ class Teller:
         self.answered: list[tuple[str, int, frozenset[str]]] = []
 
     def tell(self, story: Sequence[Exchange]) -> Iterator[Exchange]:
-        """The same story with the replies that came; those that are held come after the one behind them."""
+        """Yield the exchanges with real replies. A stream that is held open comes after the exchange behind it."""
         held: tuple[Exchange, httpx2.Response, Iterator[str], str] | None = None
         for exchange in story:
             request = self._request(exchange)
             if exchange.held:
                 reply = self._http.send(request, stream=True)
                 pieces = reply.iter_text()
-                held = exchange, reply, pieces, next(pieces)  # it is under way
+                held = exchange, reply, pieces, next(pieces)  # its stream stays open
                 continue
             yield replace(exchange, reply=self._answered(request, exchange))
             if held:
@@ -143,7 +146,10 @@ class Teller:
                 held = None
 
     def _answered(self, request: httpx2.Request, exchange: Exchange) -> ExampleReply:
-        """What comes of a request. What follows by moments is asked for until it is as the example says."""
+        """Send a request and return the reply.
+
+        An operation that reads the ledger is repeated until it answers as the example.
+        """
         end = time.monotonic() + self._patience
         while True:
             reply = self._http.send(request)
@@ -205,6 +211,6 @@ def _files(form: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, bytes, str
 
 
 def _named(value: object) -> list[str]:
-    """The files that a field of a form names."""
+    """Return the files that a field of a form names."""
     listed = value if isinstance(value, list) else [value]
     return [file.removeprefix("@") for file in listed if isinstance(file, str) and file.startswith("@")]

@@ -1,1 +1,1 @@
-"""What is installed: locked, listed, described and audited."""
+"""The supply chain: locks, list of packages, bill of materials, audit."""

@@ -1,9 +1,9 @@
-"""`python -m tools.supply.audit`: what is known against the packages of every requirements file.
+"""`python -m tools.supply.audit`: known vulnerabilities of the packages in every requirements file.
 
-Rule: pip-audit asks its service about every pin, file by file, and a pin that the service says nothing about is an
-error, not a pass. Files that ship or build decide the exit code: 0 where nothing is known, 1 where something is, 2
-where nobody could be asked; they stand first, and end it there. What is known against tools is printed apart, because
-it does not reach who runs the product.
+Rule: pip-audit queries its service about every pin, file by file. A pin that the service does not know is an error, not
+a pass. Files that ship or build come first and decide the exit code: 0 without a vulnerability, 1 with one, 2 if the
+service did not answer, which ends the run. Files of tools follow: their vulnerabilities do not reach users of the
+product.
 """
 
 import json
@@ -24,7 +24,7 @@ OUTAGE = "Could not be run: the service of vulnerabilities does not answer here,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came of one file. `known` is the ids by package; None where the service could not be asked."""
+    """Result for one file. `known` has the ids by package; `None` if the service did not answer."""
 
     file: str
     packages: int = 0
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def audited(file: str, options: Sequence[str] = ()) -> Verdict:
-    """Ask about every pin of a file that holds on this machine. Options are pip-audit's."""
+    """Query every pin of a file that holds on this machine. `options` are pip-audit's."""
     with tempfile.TemporaryDirectory(prefix="audit-") as name:
         answer = Path(name) / "answer.json"
         command = [program(AUDIT, "pip-audit"), *OPTIONS, *options, "--format", "json", "--output", answer]
@@ -59,13 +59,13 @@ def audited(file: str, options: Sequence[str] = ()) -> Verdict:
 
 
 def files() -> tuple[list[str], list[str]]:
-    """The files that ship or build, and those of tools."""
+    """Return the files that ship or build, and those of tools."""
     every = sorted(path.name for path in REQUIREMENTS.glob("*.txt"))
     return [*SHIPPED], [file for file in every if file not in SHIPPED]
 
 
 def main() -> int:
-    """Ask about every file, and say what came of it."""
+    """Audit every file and print the results."""
     shipped, tools = files()
     worst = CLEAN
     for file in shipped:

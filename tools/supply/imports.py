@@ -1,7 +1,7 @@
-"""What a gateway imports: at every start, and while it is used in every way it has.
+"""Packages that a gateway imports at every start, and those that it imports in use.
 
-Rule: real processes of the image's environment run, and each tells at its end which files its modules came from; a file
-belongs to the package whose record names it. What is on nobody's list is imported by nothing that was done here.
+Rule: processes of the image's environment run. At its end each writes the files of its modules. A file belongs to the
+package whose record names it. A package without such a file was not imported by any of these processes.
 """
 
 import asyncio
@@ -33,25 +33,25 @@ def tell():
     with open(os.path.join(os.environ["TELLS_INTO"], str(os.getpid())), "w") as out:
         json.dump([file for file in files if file], out)
 """
-NOBODY = "http://127.0.0.1:9"  # of a vendor, or a collector, that nobody needs to answer
+NOBODY = "http://127.0.0.1:9"  # of a vendor, or a collector, that need not answer
 COMMANDS = ("metrics", "usage", "usage export --format csv")
 WISH = {"model": "gpt-image-2", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imports:
-    """Names of packages."""
+    """Names of imported packages."""
 
     at_start: AbstractSet[str]
     in_use: AbstractSet[str]
 
     def when(self, package: str) -> str:
-        """In words."""
+        """Return in words when a package is imported."""
         return "at every start" if package in self.at_start else "when used" if package in self.in_use else "never"
 
 
 class Watched:
-    """Runs the product with the image's Python; `told` is the files of all modules of its processes so far."""
+    """Processes of the product with the image's Python. They record the files of all their modules."""
 
     def __init__(self, place: Path) -> None:
         (place / "tells").mkdir()
@@ -61,12 +61,12 @@ class Watched:
         self._more = {"PYTHONPATH": str(place / "hook"), "TELLS_INTO": str(self._tells)}
 
     def run(self, arguments: Sequence[str], told: Mapping[str, str]) -> None:
-        """A command, to its end."""
+        """Run a command to its end."""
         subprocess.run(self._command(arguments), env=self._environment(told), cwd=ROOT, check=True, capture_output=True)
 
     @contextmanager
     def served(self, arguments: Sequence[str], told: Mapping[str, str]) -> Iterator[str]:
-        """A gateway; gives its address."""
+        """Run a gateway; yields its address."""
         command = self._command(["serve", "--port", "0", *arguments])
         with subprocess.Popen(
             command, env=self._environment(told), cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -86,7 +86,7 @@ class Watched:
         return clean_environment(**told) | self._more
 
     def packages(self) -> AbstractSet[str]:
-        """Which packages of the image the files belong to."""
+        """Return the packages of the image that the files belong to."""
         told = {file for path in self._tells.iterdir() for file in json.loads(path.read_text())}
         found = distributions(path=[str(packages_folder(IMAGE))])
         return {
@@ -97,7 +97,7 @@ class Watched:
 
 
 def measured() -> Imports:
-    """Start it, then use it. Takes half a minute."""
+    """Start a gateway, then use it. Takes half a minute."""
     with tempfile.TemporaryDirectory(prefix="imports-") as name, folder() as prepared:
         watched = Watched(Path(name))
         with watched.served(["--data-dir", str(prepared / "data")], environment(prepared, NOBODY)):
@@ -108,7 +108,7 @@ def measured() -> Imports:
 
 
 def _use(watched: Watched, place: Path) -> None:
-    """A first start, every door, every command, traces and PostgreSQL."""
+    """Run a first start, every listener, every command, traces and PostgreSQL."""
     data = ["--data-dir", str(place / "dev")]
     with watched.served(["--dev", *data], {"OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}) as url:
         _call(url, (place / "dev" / "dev-key").read_text().strip())

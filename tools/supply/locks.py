@@ -1,7 +1,7 @@
-"""Reads requirements/*.txt as uv wrote them.
+"""Reader of requirements/*.txt, as uv writes them.
 
-Rule: a line that does not begin with a blank or a # is one pinned package, with its hashes below it; anything else that
-stands there is an error of `packaging`. Which pins hold where is asked of their markers.
+Rule: a line that begins with neither a blank nor a # is one pinned package, with its hashes below it. Any other line is
+an error of `packaging`. Markers decide which pins hold on a platform.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from packaging.utils import NormalizedName, canonicalize_name
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "requirements"
 SHIPPED = ("image.txt", "run.txt", "build.txt")
-"""What the product runs with, and what builds it. Everything else is for tests and for tools."""
+"""Files that the product runs with or is built with. All others are for tests and tools."""
 LATER = ".4"
-"""Of a series any release that is not one of the first, for which redis asks for more."""
+"""Any release of a series that is not one of the first, for which redis requires more packages."""
 
 
 def linux(python: str) -> dict[str, str]:
-    """The environment of CPython `python`, such as `3.13` or `3.11.2`, on Linux x86-64, as markers see it."""
+    """Return the environment of CPython `python`, such as `3.13` or `3.11.2`, on Linux x86-64, for markers."""
     series, release = ".".join(python.split(".")[:2]), python if python.count(".") > 1 else f"{python}{LATER}"
     there = {
         "implementation_name": "cpython",
@@ -36,13 +36,13 @@ def linux(python: str) -> dict[str, str]:
 
 
 def lines(file: str) -> list[Requirement]:
-    """Every pin of a file."""
+    """Return every pin of a file."""
     text = (REQUIREMENTS / file).read_text()
     return [Requirement(line.removesuffix(" \\")) for line in text.splitlines() if line[:1] not in {"", " ", "#"}]
 
 
 def pins(file: str, environment: Mapping[str, str] | None = None) -> dict[NormalizedName, str]:
-    """Version by package; with an environment only what is installed there."""
+    """Return versions by package; with an environment only those that are installed there."""
     found = {}
     for line in lines(file):
         if environment is None or line.marker is None or line.marker.evaluate(dict(environment)):

@@ -69,7 +69,7 @@ def wheel(folder: Path, name: str, version: str, told: Metadata) -> str:
 
 
 def digest(content: bytes) -> str:
-    """The form in which a wheel's RECORD has it."""
+    """Return a digest in the form of a wheel's RECORD."""
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 

@@ -1,8 +1,8 @@
-"""Writes docs/packages.md: each package of the image, who brings it and what imports it.
+"""Writer of docs/packages.md: each package of the image, the packages that require it, and when it is imported.
 
-Rule: which packages there are is said by requirements/image.txt, everything about them by their own metadata in the
-image's environment, and what is imported by processes that ran. Nothing is kept by hand but `WHY`, which says why what
-is never imported is there; it has exactly those packages.
+Rule: requirements/image.txt has the list, each package's metadata in the image's environment has its facts, processes
+that ran have the imports. By hand there is only `WHY`, the reason for each package that is never imported. `WHY` has
+exactly these packages.
 """
 
 import sysconfig
@@ -74,14 +74,14 @@ class Row:
 
 
 def installed() -> dict[str, Distribution]:
-    """What the image's environment has, by name, without what only the first releases of a Python need."""
+    """Return the image's packages by name. Those that only the first releases of a Python need are left out."""
     listed = {PRODUCT, *pins("image.txt", linux(_series()))}
     every = {str(canonicalize_name(one.name)): one for one in distributions(path=[str(packages_folder(IMAGE))])}
     return {name: one for name, one in every.items() if name in listed}
 
 
 def rows(imports: Imports) -> list[Row]:
-    """Every package but the product."""
+    """Return every package but the product."""
     found, who = installed(), bringers(EXTRAS)
     return [
         Row(
@@ -98,7 +98,7 @@ def rows(imports: Imports) -> list[Row]:
 
 
 def bringers(extras: Sequence[str]) -> Mapping[str, AbstractSet[str]]:
-    """Who asks for each package, from the product with these extras down to what nobody below asks more for."""
+    """Return the packages that require each package, from the product with these extras downwards."""
     found, told = installed(), set[tuple[str, str]]()
     new = {(PRODUCT, extra) for extra in ("", *extras)}
     who: dict[str, set[str]] = {}
@@ -112,7 +112,7 @@ def bringers(extras: Sequence[str]) -> Mapping[str, AbstractSet[str]]:
 
 
 def _wishes(one: Distribution, extra: str) -> Iterator[Requirement]:
-    """What it asks for with an extra, on the Python that it is installed for."""
+    """Yield the requirements of a package with an extra, on the Python that it is installed for."""
     here = linux(_series()) | {"extra": extra}
     for text in one.requires or ():
         asked = Requirement(text)
@@ -121,7 +121,7 @@ def _wishes(one: Distribution, extra: str) -> Iterator[Requirement]:
 
 
 def licence(one: Distribution) -> str:
-    """As the package says it: an expression, else a classifier, else its first words."""
+    """Return the licence that a package states: an expression, else a classifier, else its first words."""
     classified = [
         text.rpartition(" :: ")[2]
         for text in one.metadata.get_all("Classifier") or ()
@@ -133,7 +133,7 @@ def licence(one: Distribution) -> str:
 
 
 def counts(found: list[Row]) -> Iterator[tuple[str, object]]:
-    """How many there are."""
+    """Yield the sums."""
     for python in PYTHONS:
         yield f"in the image, CPython {python} on Linux x86-64", len(pins("image.txt", linux(python)))
     yield "without the extras (`pip install .`)", len(bringers(()))
@@ -143,13 +143,13 @@ def counts(found: list[Row]) -> Iterator[tuple[str, object]]:
 
 
 def document(found: list[Row]) -> str:
-    """The whole file."""
+    """Return the text of the page."""
     told = "\n".join(f"| {what} | {count} |" for what, count in counts(found))
     return HEAD.format(platform=platform(), counts=told) + "".join(f"{row}\n" for row in found)
 
 
 def platform() -> str:
-    """Where the sizes were taken."""
+    """Return the platform of the sizes."""
     return f"{sysconfig.get_platform()}, CPython {_series()}"
 
 

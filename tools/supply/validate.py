@@ -1,6 +1,6 @@
-"""Holds a file against the schema of CycloneDX 1.6, strictly. Run by the Python of `.venv-audit`.
+"""Validator of a file against the schema of CycloneDX 1.6, strictly. The Python of `.venv-audit` runs it.
 
-Rule: 0 where it is valid; else 1 and what is wrong, on standard error.
+Rule: exit code 0 if the file is valid; else 1, and the reason on standard error.
 """
 
 import sys
