@@ -1,0 +1,261 @@
+"""An upgrade from 852ba53: a gateway of today goes on with the database, the store and the folder that 852ba53 left.
+
+`tests/recorded/852ba53` has them (`tools/record_upgrade.py`). The last gateway of 852ba53 was killed during three
+calls: two had been sent, one was fetching a reference. A test ends a lease in the store, it does not wait for it.
+The tests share one gateway for each kind of database, and no test changes what another one looks at.
+"""
+
+import csv
+import io
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import redis
+
+from tests.e2e.replicas import EVER
+from tests.simulators.server import Simulator
+from tests.support.gateway import GatewayProcess, patient, within_patience
+from tests.support.recorded import (
+    AUTHORIZED,
+    RECORDED,
+    SECOND,
+    SIGNING_KEY,
+    TEAMS,
+    UPLOADED,
+    Recording,
+    build_request,
+)
+from tests.support.servers import real_redis
+
+pytest_plugins = ["tests.support.databases"]
+
+NewDatabase = Callable[[str], str]
+ROOT = Path(__file__).parents[2]
+ADMIN = secrets.token_hex(32)
+CHANGES = {
+    "gateway.yaml": {
+        "grace_seconds: 5": "grace_seconds: 0",
+        "# public_url: https": "public_url: https",
+        "sweep_seconds: 5 #": "sweep_seconds: 0.1 #",
+    },
+    "models.yaml": {"shutdown_date: 2026-12-01": "shutdown_date: 2999-12-01"},
+}
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A gateway of today on what a gateway of 852ba53 left, and the store."""
+
+    gateway: GatewayProcess
+    recording: Recording
+    store: Any
+
+    def ask(self, name: str, tries: int = 0) -> httpx2.Response:
+        """Make a recorded call once more."""
+        return httpx2.post(f"{self.gateway.url}/v1/images/generations", **build_request(name, tries), timeout=60)
+
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        return httpx2.get(self.gateway.url + path, headers=AUTHORIZED | headers)
+
+    def end_leases(self, key: str) -> None:
+        """Have the leases of a key end that their leader does not extend any more."""
+        ended = int(time.time() * SECOND) - 1
+        if self.store.type(key) == b"zset":
+            self.store.zadd(key, dict.fromkeys(self.store.zrange(key, 0, -1), ended), xx=True)
+        else:
+            self.store.hset(key, "lease", ended)
+
+    def entries(self) -> list[dict[str, str]]:
+        """Return all entries of the ledger."""
+        address = f"{self.gateway.url}/admin/v1/export?format=csv&{EVER}"
+        exported = httpx2.get(address, headers={"authorization": f"Bearer {ADMIN}"}).raise_for_status().text
+        return list(csv.DictReader(io.StringIO(exported, newline="")))
+
+    def ended_state(self, hold: str) -> str:
+        """Return the state of a hold that has ended."""
+        ((name, state),) = self.store.hgetall(f"igw:{{search}}:hold:{hold}").items()
+        assert name == b"state"
+        return str(state.decode())
+
+    def spent(self) -> tuple[int, int]:
+        """Return what usage says was spent, and what the day's budget says is used, in nano-USD."""
+        answer = self.get(f"/v1/usage?{EVER}").json()
+        (used,) = [limit["used"] for limit in answer["limits"] if limit["measure"] == "usd_per_day"]
+        return round(answer["total"]["cost_usd"] * 1e9), round(used * 1e9)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the recording is brought to life, and the vendors."""
+
+    folder: Path
+    openai: str
+    together: str
+
+    @contextmanager
+    def upgrade(self, recording: Recording, database: str, run_id: str | None = None) -> Iterator[Upgraded]:
+        """Start a gateway of today. With a `run_id` the store was another process when it counted."""
+        recording.fill_database(database)
+        shutil.copytree(recording.images, self.folder / "images", copy_function=shutil.copyfile)  # with today's times
+        with real_redis(self.folder) as redis_url, redis.Redis.from_url(redis_url) as store:
+            recording.restore_store(store, run_id or store.info("server")["run_id"])
+            environment = {
+                "IMAGE_GATEWAY_CONFIG": str(self._settings()),
+                "OPENAI_API_KEY": "sk-operator",
+                "OPENAI_BASE_URL": self.openai,
+                "TOGETHER_API_KEY": "tgp-operator",
+                "TOGETHER_BASE_URL": self.together,
+                "DATABASE_URL": database,
+                "REDIS_URL": redis_url,
+                "STORAGE_URL": str(self.folder / "images"),
+                "URL_SIGNING_KEY": SIGNING_KEY,
+                "ADMIN_API_KEY": ADMIN,
+            }
+            with GatewayProcess(self.folder / "data", environment, options=()) as gateway:
+                yield Upgraded(gateway, recording, store)
+
+    def _settings(self) -> Path:
+        ignored = shutil.ignore_patterns("grafana", "prometheus")
+        folder = shutil.copytree(ROOT / "config", self.folder / "config", ignore=ignored)
+        for name, changes in CHANGES.items():
+            text = patient((folder / name).read_text())
+            for was, becomes in changes.items():
+                assert was in text, was
+                text = text.replace(was, becomes)
+            (folder / name).write_text(text)
+        (folder / "teams.yaml").write_text(TEAMS)
+        return folder
+
+
+def open_recording(kind: str) -> Recording:
+    return Recording(RECORDED / "852ba53" / kind)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def upgraded(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_database: NewDatabase,
+    openai_server: Simulator,
+    together_server: Simulator,
+) -> Iterator[Upgraded]:
+    site = Site(tmp_path_factory.mktemp("upgraded"), openai_server.base_url, together_server.base_url)
+    with site.upgrade(open_recording(request.param), empty_database(request.param)) as started:
+        yield started
+
+
+def test_holds_that_were_open_end_once_and_their_money_counts(upgraded: Upgraded) -> None:
+    """The sent ones are booked at their quotes, the pending one is given back. All that was spent goes on counting."""
+    recorded = upgraded.recording.store
+    holds = {hold: recorded[f"igw:{{search}}:hold:{hold}"] for hold in recorded["igw:{search}:holds"]}
+    sent = {hold: int(fields["quote"]) for hold, fields in holds.items() if fields["state"] == "sent"}
+    (pending,) = [int(fields["quote"]) for fields in holds.values() if fields["state"] == "pending"]
+    used = upgraded.recording.used_today
+    (waiting,) = recorded["igw:{search}:outbox"].values()
+    assert within_patience(lambda: upgraded.spent()[0] == used - sum(sent.values()) - pending)
+    assert upgraded.spent()[1] == used
+
+    upgraded.end_leases("igw:{search}:holds")
+
+    assert within_patience(lambda: upgraded.spent() == (used - pending, used - pending))
+    entries = upgraded.entries()
+    booked = {entry["hold_id"]: round(float(entry["cost_usd"]) * 1e9) for entry in entries if entry["status"] == "lost"}
+    assert booked == sent
+    assert [entry["hold_id"] for entry in entries].count(json.loads(waiting["entry"])["hold_id"]) == 1
+    assert upgraded.recording.request_ids <= {entry["request_id"] for entry in entries}
+    ended = {(fields["state"], upgraded.ended_state(hold)) for hold, fields in holds.items()}
+    assert ended == {("sent", "expired"), ("pending", "voided")}
+
+
+def test_a_store_that_was_restarted_forgets_no_spending(
+    tmp_path: Path, empty_database: NewDatabase, openai_sim: Simulator, together_sim: Simulator
+) -> None:
+    """Its counters are not believed. They are built again from the ledger, entries on their way and holds."""
+    recording, site = open_recording("sqlite"), Site(tmp_path, openai_sim.base_url, together_sim.base_url)
+    with site.upgrade(recording, empty_database("sqlite"), run_id="0" * 40) as upgraded:
+        assert upgraded.ask("cached").status_code == 200  # the first request has the counters built
+        assert within_patience(lambda: upgraded.spent()[1] == recording.used_today)
+
+
+@pytest.mark.parametrize("name", ["finished", "linked"])
+def test_an_idempotency_key_gives_the_same_answer(upgraded: Upgraded, openai_sim: Simulator, name: str) -> None:
+    reply = upgraded.ask(name)
+    assert (reply.status_code, reply.text) == (200, upgraded.recording.answers[name]["body"])
+    assert (reply.headers["idempotent-replayed"], reply.headers["x-gateway-cache"]) == ("true", "replayed")
+    assert openai_sim.requests == []
+
+
+def test_an_idempotency_key_gives_the_same_failure(upgraded: Upgraded, openai_sim: Simulator) -> None:
+    first, reply = upgraded.recording.answers["failed"], upgraded.ask("failed")
+    code = json.loads(first["body"])["error"]["code"]
+    assert (reply.status_code, reply.json()["error"]["code"]) == (first["status"], code)
+    assert reply.headers["idempotent-replayed"] == "true"
+    assert openai_sim.requests == []
+
+
+@pytest.mark.parametrize("name", ["lost", "unknown"])
+def test_a_purchase_that_was_under_way_is_not_made_again(upgraded: Upgraded, openai_sim: Simulator, name: str) -> None:
+    """`unknown` came with an Idempotency-Key, `lost` without one."""
+    for key, fields in upgraded.recording.store.items():
+        if ":flight:" in key and fields["state"] == "sent":
+            upgraded.end_leases(key)
+    reply = upgraded.ask(name)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "purchase_unconfirmed")
+    assert openai_sim.requests == []
+
+
+@pytest.mark.parametrize(("name", "source"), [("cached", "hit"), ("waiting", "hit"), ("retried", "joined")])
+def test_what_was_bought_is_not_bought_again(upgraded: Upgraded, openai_sim: Simulator, name: str, source: str) -> None:
+    """From the cache, and for an SDK that retries."""
+    reply = upgraded.ask(name, tries=1 if name == "retried" else 0)
+    assert (reply.status_code, reply.headers["x-gateway-cache"]) == (200, source)
+    assert reply.json()["data"] == json.loads(upgraded.recording.answers[name]["body"])["data"]
+    assert openai_sim.requests == []
+
+
+def test_a_vendor_that_refused_the_key_is_left_alone(upgraded: Upgraded, together_sim: Simulator) -> None:
+    reply = upgraded.ask("refused")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_auth_error")
+    assert together_sim.requests == []
+
+
+def test_an_account_whose_limit_is_used_up_is_left_alone(upgraded: Upgraded, openai_sim: Simulator) -> None:
+    reply = upgraded.ask("limited")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert openai_sim.requests == []
+
+
+def test_an_issued_key_is_let_in(upgraded: Upgraded) -> None:
+    secret = next(line.split()[1] for line in upgraded.recording.answers["issued"].splitlines() if "igw_" in line)
+    assert upgraded.get("/v1/models", authorization=f"Bearer {secret}").status_code == 200
+    assert upgraded.get("/v1/models", authorization="Bearer igw_other").status_code == 401
+
+
+def test_images_are_where_their_addresses_and_ids_say(upgraded: Upgraded) -> None:
+    signed = upgraded.recording.answers["signed"]
+    address = httpx2.get(upgraded.gateway.url + signed)
+    assert address.content == (upgraded.recording.images / Path(signed).name.partition("?")[0]).read_bytes()
+    assert httpx2.get(upgraded.gateway.url + signed[:-1] + "x").status_code == 404
+    for path in upgraded.recording.images.glob("img_*"):
+        assert upgraded.get(f"/v1/files/{path.stem}/content").content == path.read_bytes()
+
+
+def test_a_file_that_was_uploaded_is_listed_described_and_deleted(upgraded: Upgraded) -> None:
+    file = upgraded.recording.answers["uploaded"]
+    assert [listed["id"] for listed in upgraded.get("/v1/files").json()["data"]] == [file["id"]]
+    changed = {"created_at": 0, "expires_at": 0}  # the copy was written just now
+    assert upgraded.get(f"/v1/files/{file['id']}").json() | changed == file | changed
+    assert upgraded.get(f"/v1/files/{file['id']}/content").content == UPLOADED
+    address = f"{upgraded.gateway.url}/v1/files/{file['id']}"
+    assert httpx2.delete(address, headers=AUTHORIZED).json() == {"id": file["id"], "object": "file", "deleted": True}
+    assert upgraded.get(f"/v1/files/{file['id']}/content").status_code == 404
+    assert upgraded.get("/v1/files").json()["data"] == []
