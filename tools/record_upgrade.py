@@ -244,7 +244,7 @@ def _value(store: Any, key: bytes) -> Any:
         case b"hash":
             return _fields(store.hgetall(key))
         case b"set":
-            return sorted(each.decode() for each in store.smembers(key))
+            return sorted(member.decode() for member in store.smembers(key))
         case b"zset":
             return {name.decode(): f"{score:.0f}" for name, score in store.zrange(key, 0, -1, withscores=True)}
         case b"stream":
