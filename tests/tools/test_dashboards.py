@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tools.dashboards.__main__ import BOARDS, ROOT, files
+from tools.dashboards.__main__ import DASHBOARDS, ROOT, files
 from tools.dashboards.grafana import document, problems
 
 GRAFANA = ROOT / "config" / "grafana"
@@ -17,8 +17,8 @@ METRIC = re.compile(r"\b(?:team_window_scope:)?gateway[_:][\w:]+")
 UNITS = {"currencyUSD", "percentunit", "reqps", "ops", "s", "bytes", "none"}
 COLORS = {"green", "yellow", "red", "blue"}
 FILES = files()
-NAMES = [board.name for board in BOARDS]
-TEXTS = {board.name: document(board) for board in BOARDS}
+NAMES = [dashboard.name for dashboard in DASHBOARDS]
+TEXTS = {dashboard.name: document(dashboard) for dashboard in DASHBOARDS}
 
 
 def panels(name: str) -> list[dict[str, Any]]:

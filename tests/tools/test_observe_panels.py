@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tools.observe.load import Load, once
-from tools.observe.panels import Asked, annotations, queries
+from tools.observe.panels import PanelQuery, annotations, queries
 from tools.observe.prometheus import Prometheus
 from tools.observe.site import site
 
@@ -43,7 +43,7 @@ def observed(tmp_path: Path) -> Iterator[tuple[Prometheus, float]]:
         yield prometheus, since
 
 
-def answers(prometheus: Prometheus, since: float) -> list[tuple[Asked, list[dict[str, Any]]]]:
+def answers(prometheus: Prometheus, since: float) -> list[tuple[PanelQuery, list[dict[str, Any]]]]:
     """Return every query of every dashboard with the series that Prometheus answers."""
     until = time.time()
     return [

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tests.support.postgres import wheel_postgres
 from tests.support.sites import Site
-from tools.chaos.patience import outwaited
 from tools.chaos.rounds import BUDGET, Harm, Toll, crash_store, harm_parts, kill_gateways, race, waits, wipe_store
+from tools.chaos.slow_vendor import outwaited
 from tools.chaos.storm import LONG, Weather, quantiles, storm
 
 
@@ -33,19 +33,19 @@ def folder() -> Iterator[Path]:
 def races(rounds: int) -> bool:
     """Print the race for a budget."""
     with folder() as place:
-        found = race(place, rounds)
+        budgets = race(place, rounds)
     print("\n| rounds | budget, $ | admitted of 256 | told 503 | posted, $ | most ever posted, $ | usable, least |")
     print("|---|---|---|---|---|---|---|")
-    admitted = f"{min(each.admitted for each in found)} to {max(each.admitted for each in found)}"
-    away = sum(each.turned_away for each in found)
-    median = statistics.median(each.posted for each in found)
-    most, least = max(each.used for each in found), min(each.used for each in found)
+    admitted = f"{min(budget.admitted for budget in budgets)} to {max(budget.admitted for budget in budgets)}"
+    away = sum(budget.turned_away for budget in budgets)
+    median = statistics.median(budget.posted for budget in budgets)
+    most, least = max(budget.used for budget in budgets), min(budget.used for budget in budgets)
     dollars = [f"{nano / 10**9:.4f}" for nano in (BUDGET, median, most)]
     print(f"| {rounds} | {dollars[0]} | {admitted} | {away} | {dollars[1]} | {dollars[2]} | {least / BUDGET:.1%} |")
     return most <= BUDGET and least >= 0.95 * BUDGET
 
 
-def stop_books(stop: Callable[[], None], start: Callable[[], None], seconds: float) -> Harm:
+def stop_ledger(stop: Callable[[], None], start: Callable[[], None], seconds: float) -> Harm:
     """Return a harm that stops the database for `seconds`."""
 
     def harm(place: Site) -> None:
@@ -57,7 +57,7 @@ def stop_books(stop: Callable[[], None], start: Callable[[], None], seconds: flo
     return harm
 
 
-MOST_TOLD = 20  # printed lines for each kind of mistake
+MAX_PRINTED = 20  # printed lines for each kind of mistake
 STORE_HARMS: Mapping[str, Harm] = {"store: kill -9 and restart": crash_store, "store: wiped": wipe_store}
 HEAD = (
     "harm | times | answered 200 | calls | entries | unconfirmed | calls without entry | double | entries without call"
@@ -81,7 +81,7 @@ def tolls(kills: int, harms: int, away: float) -> bool:
         with folder() as place:
             clean.append(row(name, harm_parts(place, harms, harm)))
     with folder() as place, wheel_postgres(place) as server:
-        outage = stop_books(server.stop, server.start, away)
+        outage = stop_ledger(server.stop, server.start, away)
         toll = harm_parts(place, 1, outage, server.url, requests=3000)
         clean.append(row(f"PostgreSQL: away for {away:.0f} s", toll))
     return all(clean)
@@ -90,22 +90,24 @@ def tolls(kills: int, harms: int, away: float) -> bool:
 def delays(requests: int) -> bool:
     """Print the time until callers get 503 because the store does not answer."""
     with folder() as place:
-        found = waits(place, requests)
-    median, late = statistics.median(found), found[int(len(found) * 0.99)]
-    print(f"\nUntil 503 `state_unavailable`, {len(found)} requests: median {median:.0f} ms, p99 {late:.0f} ms")
+        times = waits(place, requests)
+    median, late = statistics.median(times), times[int(len(times) * 0.99)]
+    print(f"\nUntil 503 `state_unavailable`, {len(times)} requests: median {median:.0f} ms, p99 {late:.0f} ms")
     return median < 150
 
 
-def patience(seconds: float) -> bool:
+def slow_vendor(seconds: float) -> bool:
     """Print what callers get from a vendor that takes longer than they wait."""
     with folder() as place:
-        found = outwaited(place, seconds)
-    print("\n| `x-gateway-keepalive` | pictures | after, s | tries | calls | booked, $ |\n|---|---|---|---|---|---|")
-    for each in found:
-        said = str(each.keepalive).lower()
-        numbers = f"{each.pictures} | {each.seconds:.0f} | {each.tries} | {each.calls} | {each.cost / 10**9:.4f}"
-        print(f"| {said} | {numbers} |", flush=True)
-    return all(each.clean for each in found)
+        callers = outwaited(place, seconds)
+    print("\n| `x-gateway-keepalive` | images | after, s | tries | calls | booked, $ |\n|---|---|---|---|---|---|")
+    for caller in callers:
+        keepalive = str(caller.keepalive).lower()
+        numbers = (
+            f"{caller.images} | {caller.seconds:.0f} | {caller.tries} | {caller.calls} | {caller.cost / 10**9:.4f}"
+        )
+        print(f"| {keepalive} | {numbers} |", flush=True)
+    return all(caller.clean for caller in callers)
 
 
 def counted(what: str, counts: Iterable[tuple[str, int]]) -> None:
@@ -124,17 +126,18 @@ def stormy(weather: Weather) -> bool:
     """Print the outcome of a storm."""
     with folder() as place:
         wake = storm(place, weather)
-    statuses = Counter(f"{each.status} {each.code}".strip() for each in wake.told)
+    statuses = Counter(f"{answer.status} {answer.code}".strip() for answer in wake.answers)
     middle, late = quantiles(wake)
-    print(f"\n{weather.rate:.0f} wishes/s for {weather.seconds:.0f} s: {wake.wishes} wishes, {len(wake.told)} tries.")
+    counts = f"{wake.requests} requests, {len(wake.answers)} tries"
+    print(f"\n{weather.rate:.0f} requests/s for {weather.seconds:.0f} s: {counts}.")
     print(f"Until an answer: median {middle * 1000:.0f} ms, p99 {late * 1000:.0f} ms\n")
-    counted("told", statuses.most_common())
+    counted("answer", statuses.most_common())
     counted("calls", wake.calls.most_common())
     print(f"| {STORM_HEAD} |\n|{'---|' * 7}")
     wrong = (wake.doubled, wake.lost, wake.sure, wake.avoidable, wake.unlucky)
-    print(f"| {wake.entries} | {wake.unconfirmed} | {' | '.join(str(len(each)) for each in wrong)} |\n")
-    for each in wrong:
-        print("\n".join(each[:MOST_TOLD]))
+    print(f"| {wake.entries} | {wake.unconfirmed} | {' | '.join(str(len(cases)) for cases in wrong)} |\n")
+    for cases in wrong:
+        print("\n".join(cases[:MAX_PRINTED]))
     return wake.clean
 
 
@@ -146,15 +149,15 @@ def main() -> None:
     parser.add_argument("--harms", type=int, default=20, help="times that the store is killed, and wiped")
     parser.add_argument("--away", type=float, default=30, help="seconds without PostgreSQL")
     parser.add_argument("--slow", type=float, default=75, help="seconds that the slow vendor takes")
-    parser.add_argument("--patience", action="store_true", help="the slow vendor only")
+    parser.add_argument("--slow-only", action="store_true", help="the slow vendor only")
     parser.add_argument("--storm", action="store_true", help="the storm only")
     parser.add_argument("--seconds", type=float, default=LONG.seconds, help="of storm")
-    parser.add_argument("--rate", type=float, default=LONG.rate, help="wishes a second in the storm")
+    parser.add_argument("--rate", type=float, default=LONG.rate, help="requests a second in the storm")
     options = parser.parse_args()
-    clean = [] if options.storm else [patience(options.slow)]
-    if not options.storm and not options.patience:
+    clean = [] if options.storm else [slow_vendor(options.slow)]
+    if not options.storm and not options.slow_only:
         clean += [races(options.races), delays(100), tolls(options.kills, options.harms, options.away)]
-    if not options.patience:
+    if not options.slow_only:
         clean.append(stormy(replace(LONG, seconds=options.seconds, rate=options.rate)))
     sys.exit(0 if all(clean) else 1)
 

@@ -153,8 +153,8 @@ class Moody:
             await asyncio.sleep(self.chance.uniform(*SLOW_SECONDS))
         reply = _refusal(mood) if mood in REFUSALS else openai.respond(asked, Defaults())
         last = self.away or mood is Mood.CUTS
-        said = _bytes(reply, last=last)
-        writer.write(said[: len(said) // 2] if mood is Mood.CUTS else said)
+        payload = _bytes(reply, last=last)
+        writer.write(payload[: len(payload) // 2] if mood is Mood.CUTS else payload)
         await writer.drain()
         return not last
 

@@ -194,14 +194,14 @@ def waits(folder: Path, requests: int) -> list[float]:
 
 
 async def _timed(place: Site, url: str, requests: int, status: int) -> list[float]:
-    found = []
+    times = []
     async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
         for number in range(requests):
             began = time.monotonic()
             answer = await ask(client, url, place.teams[0], f"wait-{number}")
-            found.append((time.monotonic() - began) * 1000)
+            times.append((time.monotonic() - began) * 1000)
             assert answer.status == status, answer
-    return found
+    return times
 
 
 def crash_store(place: Site) -> None:

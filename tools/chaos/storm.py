@@ -24,9 +24,9 @@ from tests.support.sites import LEASE_SECONDS, site
 from tools.chaos.moods import BILLED, Mood, Moody, moody
 
 GATEWAYS = 3
-MOST_TRIES = 3  # as the SDKs do
-MOST_AT_ONCE = 500
-MOST_SECONDS = 60  # maximum that a caller waits
+MAX_TRIES = 3  # as the SDKs do
+MAX_AT_ONCE = 500
+MAX_SECONDS = 60  # maximum that a caller waits
 PATH = "/v1/images/generations"
 ROUTE = "{ backend: %s, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
 OTHER = """
@@ -57,7 +57,7 @@ SHORT = Weather(rate=20, seconds=10, period=16, away=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Request:
     """One request. `key`: it has an Idempotency-Key. `counts`: it numbers its tries, as SDKs do.
 
     A caller in a `hurry` disconnects after that number of seconds and tries again. A caller that does not count tries
@@ -71,7 +71,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Answer:
     """Answer to one try.
 
     Status 0: there was no answer, and `code` has the reason; `ReadTimeout` is a caller in a hurry.
@@ -95,8 +95,8 @@ class Wake:
     `unlucky` if all vendors that were well had refused it.
     """
 
-    wishes: int
-    told: Sequence[Told]
+    requests: int
+    answers: Sequence[Answer]
     calls: Counter[Mood]
     entries: int
     unconfirmed: int
@@ -130,11 +130,11 @@ async def _storm(folder: Path, weather: Weather) -> Wake:
         }
         urls = [stack.enter_context(place.gateway(**environment)).url for _ in range(GATEWAYS)]
         outages = asyncio.create_task(_outages(vendors, weather))
-        told = await _load(urls, place.teams[0], weather)
+        answers = await _load(urls, place.teams[0], weather)
         await outages
         await asyncio.to_thread(place.settle, place.teams[0])
         entries = [entry for entry in await place.booked(place.teams[0]) if entry.basis is not Basis.CACHE]
-        return _wake(told, vendors, entries)
+        return _wake(answers, vendors, entries)
 
 
 def _two_accounts(folder: Path) -> None:
@@ -150,38 +150,38 @@ def _two_accounts(folder: Path) -> None:
 
 async def _outages(vendors: Sequence[Moody], weather: Weather) -> None:
     """Cause outages, one vendor at a time with a pause before each. Every second outage refuses connections."""
-    turn, end = weather.period / len(vendors), time.monotonic() + weather.seconds
+    interval, end = weather.period / len(vendors), time.monotonic() + weather.seconds
     for number, vendor in enumerate(cycle(vendors)):
-        if time.monotonic() + turn > end:
+        if time.monotonic() + interval > end:
             return
-        await asyncio.sleep(turn - weather.away)
+        await asyncio.sleep(interval - weather.away)
         await vendor.be_away(weather.away, refusing=(number + number // len(vendors)) % 2 == 0)
 
 
-async def _load(urls: Sequence[str], team: str, weather: Weather) -> list[Told]:
+async def _load(urls: Sequence[str], team: str, weather: Weather) -> list[Answer]:
     """Send requests at a steady rate, independently of the answers, and wait for the last answer."""
-    gate = asyncio.Semaphore(MOST_AT_ONCE)
-    limits = httpx2.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE)
-    wishes = _wishes(weather)
+    gate = asyncio.Semaphore(MAX_AT_ONCE)
+    limits = httpx2.Limits(max_connections=MAX_AT_ONCE, max_keepalive_connections=MAX_AT_ONCE)
+    requests = _requests(weather)
     began, tasks = time.monotonic(), []
-    async with httpx2.AsyncClient(timeout=MOST_SECONDS, limits=limits, trust_env=False) as client:
-        for number, wish in enumerate(wishes):
+    async with httpx2.AsyncClient(timeout=MAX_SECONDS, limits=limits, trust_env=False) as client:
+        for number, request in enumerate(requests):
             await asyncio.sleep(began + number / weather.rate - time.monotonic())
             await gate.acquire()
-            task = asyncio.create_task(_granted(client, urls, number, team, wish))
+            task = asyncio.create_task(_send_with_retries(client, urls, number, team, request))
             task.add_done_callback(lambda _: gate.release())
             tasks.append(task)
-        return [told for tries in await asyncio.gather(*tasks) for told in tries]
+        return [answer for tries in await asyncio.gather(*tasks) for answer in tries]
 
 
-Answered = httpx2.Response | httpx2.TransportError
+Reply = httpx2.Response | httpx2.TransportError
 
 
-def _wishes(weather: Weather) -> list[Wish]:
+def _requests(weather: Weather) -> list[Request]:
     chance = Random(weather.seed)  # noqa: S311 (a load, not secrets)
     return [
-        Wish(
-            name=f"wish-{number}",
+        Request(
+            name=f"request-{number}",
             key=chance.random() < 0.3,
             counts=(counts := chance.random() < 0.5),
             hurry=chance.uniform(0.05, 1.5) if counts and chance.random() < 0.2 else None,
@@ -190,65 +190,67 @@ def _wishes(weather: Weather) -> list[Wish]:
     ]
 
 
-async def _granted(client: httpx2.AsyncClient, urls: Sequence[str], at: int, team: str, wish: Wish) -> list[Told]:
+async def _send_with_retries(
+    client: httpx2.AsyncClient, urls: Sequence[str], at: int, team: str, request: Request
+) -> list[Answer]:
     """Send a request, and again where an SDK would, every try to another gateway."""
-    told: list[Told] = []
-    for tried in range(MOST_TRIES if wish.counts else 1):
+    answers: list[Answer] = []
+    for tried in range(MAX_TRIES if request.counts else 1):
         began = time.monotonic()
-        reply = await _asked(client, urls[(at + tried) % len(urls)], team, wish, tried)
-        told.append(_told(wish.name, reply, began))
+        reply = await _send(client, urls[(at + tried) % len(urls)], team, request, tried)
+        answers.append(_to_answer(request.name, reply, began))
         if isinstance(reply, httpx2.Response) and reply.headers.get("x-should-retry") != "true":
             break
         await asyncio.sleep(_pause(reply))
-    return told
+    return answers
 
 
-def _pause(reply: Answered) -> float:
+def _pause(reply: Reply) -> float:
     """Return the seconds until the next try."""
     return float(reply.headers.get("retry-after", "0.5")) if isinstance(reply, httpx2.Response) else 0.1
 
 
-async def _asked(client: httpx2.AsyncClient, url: str, team: str, wish: Wish, tried: int) -> Answered:
-    headers = {"authorization": f"Bearer igw_{team}", "x-request-id": wish.name}
-    headers |= {"idempotency-key": wish.name} if wish.key else {}
-    headers |= {"x-stainless-retry-count": str(tried)} if wish.counts else {}
-    body = {"model": "gpt-image-2", "prompt": wish.name, "quality": "low", "size": "1024x1024"}
-    patience = wish.hurry if wish.hurry and tried == 0 else MOST_SECONDS
+async def _send(client: httpx2.AsyncClient, url: str, team: str, request: Request, tried: int) -> Reply:
+    headers = {"authorization": f"Bearer igw_{team}", "x-request-id": request.name}
+    headers |= {"idempotency-key": request.name} if request.key else {}
+    headers |= {"x-stainless-retry-count": str(tried)} if request.counts else {}
+    body = {"model": "gpt-image-2", "prompt": request.name, "quality": "low", "size": "1024x1024"}
+    timeout = request.hurry if request.hurry and tried == 0 else MAX_SECONDS
     try:
-        return await client.post(url + PATH, json=body, headers=headers, timeout=patience)
+        return await client.post(url + PATH, json=body, headers=headers, timeout=timeout)
     except httpx2.TransportError as error:
         return error
 
 
-def _told(name: str, reply: Answered, began: float) -> Told:
+def _to_answer(name: str, reply: Reply, began: float) -> Answer:
     ended = time.monotonic()
     if isinstance(reply, httpx2.TransportError):
-        return Told(name, 0, type(reply).__name__, billed=False, began=began, ended=ended)
+        return Answer(name, 0, type(reply).__name__, billed=False, began=began, ended=ended)
     error = {} if reply.is_success else reply.json()["error"]
-    return Told(name, reply.status_code, error.get("code") or "", error.get("may_be_billed", False), began, ended)
+    return Answer(name, reply.status_code, error.get("code") or "", error.get("may_be_billed", False), began, ended)
 
 
-def _wake(told: Sequence[Told], vendors: Sequence[Moody], entries: Sequence[Entry]) -> Wake:
+def _wake(answers: Sequence[Answer], vendors: Sequence[Moody], entries: Sequence[Entry]) -> Wake:
     calls = [call for vendor in vendors for call in vendor.calls]
-    bought = Counter(call.name for call in calls if call.mood in BILLED)
+    billed_calls = Counter(call.name for call in calls if call.mood in BILLED)
     booked = Counter(entry.request_id for entry in entries)
-    uncalled = [entry for entry in entries if entry.request_id not in bought]
+    uncalled = [entry for entry in entries if entry.request_id not in billed_calls]
     moods = Counter(call.mood for call in calls)
     unread = moods[Mood.TEARS] - sum(entry.basis is Basis.UNCONFIRMED for entry in uncalled)
-    doubled = {name for counted in (bought, booked) for name, count in counted.items() if count > 1}
-    failed = [each for each in told if each.status >= 500 and not each.billed]
+    doubled = {name for counted in (billed_calls, booked) for name, count in counted.items() if count > 1}
+    failed = [answer for answer in answers if answer.status >= 500 and not answer.billed]
     return Wake(
-        wishes=len({each.name for each in told}),
-        told=told,
+        requests=len({answer.name for answer in answers}),
+        answers=answers,
         calls=moods,
         entries=len(entries),
         unconfirmed=sum(entry.basis is Basis.UNCONFIRMED for entry in entries),
         uncalled=len(uncalled),
         doubled=[_twice(name, vendors, entries) for name in sorted(doubled)],
-        lost=sorted(bought.keys() - booked.keys()) + ["unread"] * unread,
+        lost=sorted(billed_calls.keys() - booked.keys()) + ["unread"] * unread,
         sure=sorted(entry.request_id for entry in uncalled if entry.basis is not Basis.UNCONFIRMED),
-        avoidable=[_story(each, vendors) for each in failed if _is_avoidable(each, vendors)],
-        unlucky=[_story(each, vendors) for each in failed if not _is_avoidable(each, vendors)],
+        avoidable=[_describe(answer, vendors) for answer in failed if _is_avoidable(answer, vendors)],
+        unlucky=[_describe(answer, vendors) for answer in failed if not _is_avoidable(answer, vendors)],
     )
 
 
@@ -257,15 +259,15 @@ def _twice(name: str, vendors: Sequence[Moody], entries: Sequence[Entry]) -> str
     return f"{name} called ({_calls(name, vendors)}), booked ({', '.join(booked)})"
 
 
-def _is_avoidable(told: Told, vendors: Sequence[Moody]) -> bool:
+def _is_avoidable(answer: Answer, vendors: Sequence[Moody]) -> bool:
     """Return whether a vendor was well all the time and had not refused the request itself."""
-    well = [vendor for vendor in vendors if vendor.was_well(told.began, told.ended)]
-    return any(not vendor.has_refused(told.name, told.began, told.ended) for vendor in well)
+    well = [vendor for vendor in vendors if vendor.was_well(answer.began, answer.ended)]
+    return any(not vendor.has_refused(answer.name, answer.began, answer.ended) for vendor in well)
 
 
-def _story(told: Told, vendors: Sequence[Moody]) -> str:
-    seconds = told.ended - told.began
-    return f"{told.name} {told.status} {told.code} after {seconds:.1f} s ({_calls(told.name, vendors)})"
+def _describe(answer: Answer, vendors: Sequence[Moody]) -> str:
+    seconds = answer.ended - answer.began
+    return f"{answer.name} {answer.status} {answer.code} after {seconds:.1f} s ({_calls(answer.name, vendors)})"
 
 
 def _calls(name: str, vendors: Sequence[Moody]) -> str:
@@ -278,5 +280,5 @@ def _calls(name: str, vendors: Sequence[Moody]) -> str:
 
 def quantiles(wake: Wake) -> tuple[float, float]:
     """Return the median and the 99th percentile of the seconds until an answer."""
-    cuts = statistics.quantiles((each.ended - each.began for each in wake.told if each.status), n=100)
+    cuts = statistics.quantiles((answer.ended - answer.began for answer in wake.answers if answer.status), n=100)
     return cuts[49], cuts[98]

@@ -58,8 +58,8 @@ def build() -> str:
 
 def inspected(name: str) -> Mapping[str, Any]:
     """Return the engine's description of an image or a container."""
-    found: Mapping[str, Any] = json.loads(docker("inspect", name))[0]
-    return found
+    description: Mapping[str, Any] = json.loads(docker("inspect", name))[0]
+    return description
 
 
 def python(image: str, code: str, *options: str) -> str:
@@ -92,8 +92,8 @@ class Container:
 
     def logged(self) -> list[Mapping[str, Any]]:
         """Return the log lines."""
-        said = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
-        lines = (said.stdout + said.stderr).splitlines()
+        logs = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
+        lines = (logs.stdout + logs.stderr).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def await_logged(self, event: str) -> None:

@@ -56,8 +56,8 @@ def compressed(image: str) -> int:
 def started(container: Container) -> float:
     """Return the seconds from the engine's start of the container to the log line `listening`."""
     began, _, fraction = inspected(container.name)["State"]["StartedAt"].rstrip("Z").partition(".")
-    said = docker("logs", "--timestamps", container.name).splitlines()
-    listening = next(line for line in said if '"event":"listening"' in line)
+    lines = docker("logs", "--timestamps", container.name).splitlines()
+    listening = next(line for line in lines if '"event":"listening"' in line)
     ended, _, later = listening.split(" ", 1)[0].rstrip("Z").partition(".")
     whole = (time.mktime(time.strptime(at, "%Y-%m-%dT%H:%M:%S")) for at in (ended, began))
     return next(whole) - next(whole) + float(f"0.{later}") - float(f"0.{fraction}")
@@ -80,11 +80,11 @@ def main() -> None:
         with running(image, settings, Path(ROOT / "config"), network.name) as gateway:
             await_true(lambda: gateway.health == "healthy")
             threading.Event().wait(IDLE_SECONDS)
-            found = json.loads(docker("exec", gateway.name, "python", "-c", INSIDE))
+            measured = json.loads(docker("exec", gateway.name, "python", "-c", INSIDE))
     for name, what in (("group", "memory of the cgroup"), ("rss", "RSS"), ("anonymous", "RSS, anonymous")):
-        print(f"| idle for {IDLE_SECONDS} s: {what}, MB | {found[name] / MEGA:.0f} |")
-    print(f"| health check, wall, ms | {found['check'] * 1000:.0f} |")
-    print(f"| health check, CPU, ms | {found['cpu'] * 1000:.0f} |")
+        print(f"| idle for {IDLE_SECONDS} s: {what}, MB | {measured[name] / MEGA:.0f} |")
+    print(f"| health check, wall, ms | {measured['check'] * 1000:.0f} |")
+    print(f"| health check, CPU, ms | {measured['cpu'] * 1000:.0f} |")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ Service = Mapping[str, Any]
 
 def base_image() -> str:
     """Return the default of the build argument PYTHON_IMAGE."""
-    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
-    assert found
-    return found[1]
+    match = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert match
+    return match[1]
 
 
 def final_stage() -> str:
@@ -35,14 +35,14 @@ def final_stage() -> str:
 
 def compose(file: Path = COMPOSE) -> Mapping[str, Any]:
     """Return compose.yaml, or a file that overrides parts of it."""
-    found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(file)
-    return found
+    document: Mapping[str, Any] = YAML(typ="safe", pure=True).load(file)
+    return document
 
 
 def services(file: Path = COMPOSE) -> Mapping[str, Service]:
     """Return the services by name."""
-    found: Mapping[str, Service] = compose(file)["services"]
-    return found
+    by_name: Mapping[str, Service] = compose(file)["services"]
+    return by_name
 
 
 def image_of(service: str) -> str:

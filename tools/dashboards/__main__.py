@@ -11,13 +11,13 @@ from tools.dashboards.team import TEAMS
 from tools.dashboards.upstreams import UPSTREAMS
 
 ROOT = Path(__file__).parents[2]
-BOARDS = (OVERVIEW, COSTS, TEAMS, UPSTREAMS)
+DASHBOARDS = (OVERVIEW, COSTS, TEAMS, UPSTREAMS)
 
 
 def files() -> Mapping[Path, str]:
     """Return the text of each generated file."""
-    made = {ROOT / "config" / "grafana" / f"{board.name}.json": document(board) for board in BOARDS}
-    return made | {ROOT / "docs" / "dashboards.md": page(BOARDS)}
+    made = {ROOT / "config" / "grafana" / f"{dashboard.name}.json": document(dashboard) for dashboard in DASHBOARDS}
+    return made | {ROOT / "docs" / "dashboards.md": page(DASHBOARDS)}
 
 
 def main() -> None:

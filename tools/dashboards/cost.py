@@ -12,7 +12,7 @@ from tools.dashboards.panes import (
     RED,
     TEAM,
     YELLOW,
-    Board,
+    Dashboard,
     Kind,
     Pane,
     Query,
@@ -224,7 +224,7 @@ WORTH = Section(
     ),
 )
 
-COSTS = Board(
+COSTS = Dashboard(
     name="cost",
     title="Image gateway: cost",
     says="US dollars by tier, team and model; budgets, forecasts and savings.",

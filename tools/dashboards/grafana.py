@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from tools.dashboards import queries
-from tools.dashboards.panes import INSTANT, Board, Kind, Pane, Query, Variable
+from tools.dashboards.panes import INSTANT, Dashboard, Kind, Pane, Query, Variable
 
 TAG = "image-gateway"
 SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -30,22 +30,22 @@ EVERYTHING = ".*"
 Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel | statetimeline.Panel
 
 
-def document(board: Board) -> str:
+def document(spec: Dashboard) -> str:
     """Return a dashboard as JSON, as it is checked in."""
-    made = json.loads(json.dumps(dashboard(board).build(), cls=JSONEncoder))
+    made = json.loads(json.dumps(dashboard(spec).build(), cls=JSONEncoder))
     return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
-def dashboard(board: Board) -> build.Dashboard:
+def dashboard(spec: Dashboard) -> build.Dashboard:
     made = (
-        build.Dashboard(board.title)
-        .uid(f"{TAG}-{board.name}")
-        .description(board.says)
+        build.Dashboard(spec.title)
+        .uid(f"{TAG}-{spec.name}")
+        .description(spec.says)
         .tags([TAG])
         .timezone("utc")
         .editable()
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
-        .time(board.since, "now")
+        .time(spec.since, "now")
         .refresh("1m")
         .link(_others())
         .with_variable(_datasource())
@@ -53,15 +53,15 @@ def dashboard(board: Board) -> build.Dashboard:
         .annotation(_annotation("Reloads", queries.reloads(), "green", "settings reloaded"))
         .annotation(_annotation("Refused settings", queries.reloads_refused(), "red", "what lies on disk was refused"))
     )
-    for variable in board.variables:
+    for variable in spec.variables:
         made.with_variable(_variable(variable))
-    return _filled(made, board)
+    return _filled(made, spec)
 
 
-def _filled(made: build.Dashboard, board: Board) -> build.Dashboard:
+def _filled(made: build.Dashboard, spec: Dashboard) -> build.Dashboard:
     """Add the rows and panels, numbered in their order."""
     number = 0
-    for section in board.sections:
+    for section in spec.sections:
         number += 1
         made.with_row(build.Row(section.title).id(number))
         for pane in section.panes:
@@ -191,22 +191,22 @@ MAKERS: Mapping[Kind, Callable[[Pane], Panel]] = {
 def problems(text: str) -> list[str]:
     """Return the places where a document differs from Grafana's schema."""
     register_default_plugins()
-    given = json.loads(text)
-    typed = model.Dashboard.from_json(given)
+    written = json.loads(text)
+    typed = model.Dashboard.from_json(written)
     back = json.loads(json.dumps(typed, cls=JSONEncoder))
-    return [*_lost(given, back, ""), *_mistyped(typed, "")]
+    return [*_lost(written, back, ""), *_mistyped(typed, "")]
 
 
-def _lost(given: Any, back: Any, place: str) -> Iterator[str]:
+def _lost(written: Any, back: Any, place: str) -> Iterator[str]:
     """Yield the values that the SDK's types did not keep."""
-    if isinstance(given, dict) and isinstance(back, dict):
-        for name in given.keys() | back.keys():
-            yield from _lost(given.get(name), back.get(name), f"{place}/{name}")
-    elif isinstance(given, list) and isinstance(back, list) and len(given) == len(back):
-        for number, (one, other) in enumerate(zip(given, back, strict=True)):
+    if isinstance(written, dict) and isinstance(back, dict):
+        for name in written.keys() | back.keys():
+            yield from _lost(written.get(name), back.get(name), f"{place}/{name}")
+    elif isinstance(written, list) and isinstance(back, list) and len(written) == len(back):
+        for number, (one, other) in enumerate(zip(written, back, strict=True)):
             yield from _lost(one, other, f"{place}/{number}")
-    elif given != back:
-        yield f"{place}: {given!r} became {back!r}"
+    elif written != back:
+        yield f"{place}: {written!r} became {back!r}"
 
 
 def _mistyped(value: Any, place: str) -> Iterator[str]:
@@ -226,19 +226,19 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in {Any, object}:
         return True
     if origin in {typing.Union, types.UnionType}:
-        return any(_fits(value, each) for each in arguments)
+        return any(_fits(value, argument) for argument in arguments)
     if origin is typing.Literal:
         return value in arguments
     if origin is list:
-        return isinstance(value, list) and all(_fits(each, arguments[0]) for each in value)
+        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
     if origin is dict:
-        return isinstance(value, dict) and all(_fits(each, arguments[1]) for each in value.values())
+        return isinstance(value, dict) and all(_fits(item, arguments[1]) for item in value.values())
     return _is(value, hint)
 
 
 def _is(value: Any, hint: type) -> bool:
     if issubclass(hint, Enum):
-        return value in {each.value for each in hint}
+        return value in {member.value for member in hint}
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

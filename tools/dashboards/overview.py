@@ -10,7 +10,7 @@ from tools.dashboards.panes import (
     RED,
     TEAM,
     YELLOW,
-    Board,
+    Dashboard,
     Kind,
     Pane,
     Query,
@@ -281,7 +281,7 @@ INSIDE = Section(
     ),
 )
 
-OVERVIEW = Board(
+OVERVIEW = Dashboard(
     name="overview",
     title="Image gateway: overview",
     says="Traffic, errors, latency, money and the state of what is inside.",

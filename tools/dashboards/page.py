@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tools.dashboards.panes import Board, Section
+from tools.dashboards.panes import Dashboard, Section
 
 HEAD = """# Dashboards
 
@@ -17,15 +17,15 @@ refused, and a gateway is killed in mid-call.
 """
 
 
-def page(boards: Sequence[Board]) -> str:
-    return "\n".join([HEAD, *(line for board in boards for line in _board(board))])
+def page(dashboards: Sequence[Dashboard]) -> str:
+    return "\n".join([HEAD, *(line for dashboard in dashboards for line in _sections(dashboard))])
 
 
-def _board(board: Board) -> Iterator[str]:
-    chosen = ", ".join(variable.name for variable in board.variables)
-    yield f"## {board.title.removeprefix('Image gateway: ').capitalize()}\n"
-    yield f"{board.says} To choose: {chosen}.\n"
-    for section in board.sections:
+def _sections(dashboard: Dashboard) -> Iterator[str]:
+    chosen = ", ".join(variable.name for variable in dashboard.variables)
+    yield f"## {dashboard.title.removeprefix('Image gateway: ').capitalize()}\n"
+    yield f"{dashboard.says} To choose: {chosen}.\n"
+    for section in dashboard.sections:
         yield from _section(section)
 
 

@@ -82,7 +82,7 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class Dashboard:
     name: str
     title: str
     says: str

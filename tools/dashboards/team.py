@@ -11,7 +11,7 @@ from tools.dashboards.panes import (
     ONE_TEAM,
     RED,
     YELLOW,
-    Board,
+    Dashboard,
     Kind,
     Pane,
     Query,
@@ -198,7 +198,7 @@ MONEY = Section(
     ),
 )
 
-TEAMS = Board(
+TEAMS = Dashboard(
     name="team",
     title="Image gateway: team",
     says="One team's quotas, refusals, spending and slowest requests.",

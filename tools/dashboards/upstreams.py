@@ -8,7 +8,7 @@ from tools.dashboards.panes import (
     MODEL,
     RED,
     YELLOW,
-    Board,
+    Dashboard,
     Kind,
     Pane,
     Query,
@@ -217,7 +217,7 @@ WORK = Section(
     ),
 )
 
-UPSTREAMS = Board(
+UPSTREAMS = Dashboard(
     name="upstreams",
     title="Image gateway: upstreams",
     says="Calls to vendors by outcome, their latency, headroom and breakers.",

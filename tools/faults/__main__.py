@@ -20,10 +20,10 @@ def main() -> None:
     options = parser.parse_args()
     faults = [fault for fault in FAULTS_OF_VENDORS if not options.only or fault.name in options.only]
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        found = asyncio.run(seen(Path(folder), faults))
-    tables = document(found)
+        observations = asyncio.run(seen(Path(folder), faults))
+    tables = document(observations)
     print(tables)
-    wrong = differences(found)
+    wrong = differences(observations)
     print("\n".join(wrong))
     if not wrong and not options.only:
         DOCUMENT.write_text(rewritten(DOCUMENT.read_text(), tables))

@@ -1,6 +1,6 @@
 """Vendors that misbehave, each on a socket of its own.
 
-Rule: a `Stage` yields the address of a vendor and counts in `Heard` the requests that arrived whole. An `Act` is the
+Rule: a `Stage` yields the address of a vendor and counts in `Arrivals` the requests that arrived whole. An `Act` is the
 vendor's reaction to one of them. The text of replies comes from `tests/simulators`. A connection serves one request
 unless its act is about that, so that no call meets a connection that is being closed.
 """
@@ -23,15 +23,15 @@ from tests.simulators.recording import Recorded
 from tests.simulators.server import Answer, Defaults
 from tests.support.vendor_host import Say, nothing, vendor_host, whole
 
-LARGE = 30_000_000  # bytes of a picture, 40 MB in base64
+LARGE = 30_000_000  # bytes of an image, 40 MB in base64
 BOMB = 500_000_000  # bytes that a small body unfolds into
 BLOCK = 10_000_000
 DRIP_SECONDS = 0.05
-WISH = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "size": "1024x1024"}
+FIELDS = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "size": "1024x1024"}
 
 
 @dataclass(slots=True)
-class Heard:
+class Arrivals:
     """Number of requests that arrived whole."""
 
     calls: int = 0
@@ -40,7 +40,7 @@ class Heard:
 Act = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """Reaction of a vendor to a request, whose number is the first argument, from 1. The connection is closed after it."""
 
-Stage = Callable[[Heard], AbstractAsyncContextManager[str]]
+Stage = Callable[[Arrivals], AbstractAsyncContextManager[str]]
 """A running vendor; yields the address for a gateway."""
 
 
@@ -48,24 +48,24 @@ def on(act: Act) -> Stage:
     """Return a vendor that reads requests."""
 
     @asynccontextmanager
-    async def stage(heard: Heard) -> AsyncIterator[str]:
-        async with vendor_host(_heard(act, heard)) as host:
+    async def stage(arrivals: Arrivals) -> AsyncIterator[str]:
+        async with vendor_host(_counting(act, arrivals)) as host:
             yield f"http://{host}/v1"
 
     return stage
 
 
-def _heard(act: Act, heard: Heard) -> Say:
+def _counting(act: Act, arrivals: Arrivals) -> Say:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await whole(reader)
-        heard.calls += 1
-        await act(heard.calls, reader, writer)
+        arrivals.calls += 1
+        await act(arrivals.calls, reader, writer)
 
     return say
 
 
 @asynccontextmanager
-async def closed_port(_: Heard) -> AsyncIterator[str]:
+async def closed_port(_: Arrivals) -> AsyncIterator[str]:
     """Reserve a port on which no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -73,29 +73,29 @@ async def closed_port(_: Heard) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def no_such_name(_: Heard) -> AsyncIterator[str]:
+async def no_such_name(_: Arrivals) -> AsyncIterator[str]:
     """Yield a name that never resolves (RFC 6761)."""
     yield "http://vendor.invalid/v1"
 
 
 @asynccontextmanager
-async def wrong_certificate(heard: Heard) -> AsyncIterator[str]:
+async def wrong_certificate(arrivals: Arrivals) -> AsyncIterator[str]:
     """Serve TLS with a certificate of an unknown authority."""
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(trust)
-    async with vendor_host(_heard(well, heard), trust) as host:
+    async with vendor_host(_counting(well, arrivals), trust) as host:
         yield f"https://{host}/v1"
 
 
 @asynccontextmanager
-async def mute_handshake(_: Heard) -> AsyncIterator[str]:
+async def mute_handshake(_: Arrivals) -> AsyncIterator[str]:
     """Accept connections and never answer the handshake."""
     async with vendor_host(nothing) as host:
         yield f"https://{host}/v1"
 
 
 @asynccontextmanager
-async def deaf(_: Heard) -> AsyncIterator[str]:
+async def deaf(_: Arrivals) -> AsyncIterator[str]:
     """Accept connections, read nothing and send nothing."""
     async with vendor_host(nothing) as host:
         yield f"http://{host}/v1"
@@ -103,20 +103,20 @@ async def deaf(_: Heard) -> AsyncIterator[str]:
 
 def head(*lines: str, status: int = 200) -> bytes:
     """Return the head of a reply, after which the connection is not used again."""
-    known = {each.value: each.phrase for each in HTTPStatus}
+    known = {code.value: code.phrase for code in HTTPStatus}
     first = f"HTTP/1.1 {status} {known.get(status, 'Unknown')}"
     return "\r\n".join((first, "content-type: application/json", "connection: close", *lines, "", "")).encode()
 
 
 @cache
-def picture(length: int = 0) -> bytes:
+def image_document(length: int = 0) -> bytes:
     """Return the document of a good reply, with an image of at least `length` bytes."""
     asked = Recorded(
         method="POST",
         path="/v1/images/generations",
         headers={"authorization": "Bearer sk-operator"},
         content_type="application/json",
-        fields=dict(WISH),
+        fields=dict(FIELDS),
     )
     return openai.respond(asked, Defaults(picture_bytes=length)).body
 
@@ -149,12 +149,12 @@ def answers(answer: Answer, **more: str) -> Act:
 
 async def well(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send an image."""
-    await sends(picture())(number, reader, writer)
+    await sends(image_document())(number, reader, writer)
 
 
 async def large(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send an image of 40 MB."""
-    await sends(picture(LARGE))(number, reader, writer)
+    await sends(image_document(LARGE))(number, reader, writer)
 
 
 async def bomb(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -176,21 +176,21 @@ def first(act: Act, then: Act) -> Act:
     return acts
 
 
-def stops_after(said: bytes) -> Act:
+def stops_after(start: bytes) -> Act:
     """Send these bytes and then nothing, for ever."""
 
     async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(said)
+        writer.write(start)
         await asyncio.Event().wait()
 
     return act
 
 
-def drips(said: bytes, body: bytes) -> Act:
+def drips(start: bytes, body: bytes) -> Act:
     """Send these bytes, then a byte of the body now and then, and never reach its end."""
 
     async def act(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(said)
+        writer.write(start)
         for byte in body:
             writer.write(bytes((byte,)))
             await writer.drain()
@@ -210,7 +210,7 @@ async def pours(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 async def resets(_: int, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send half of a reply and reset the connection."""
-    writer.write(head(f"content-length: {len(picture())}") + picture()[: len(picture()) // 2])
+    writer.write(head(f"content-length: {len(image_document())}") + image_document()[: len(image_document()) // 2])
     await writer.drain()
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -224,7 +224,7 @@ async def half_closes(_: int, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 async def says_too_little(_: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Announce half of the body that follows, and take the next request on the same connection."""
-    body = picture()
+    body = image_document()
     announced = head(f"content-length: {len(body) // 2}").replace(b"connection: close\r\n", b"")
     writer.write(announced + body)
     await reader.read()

@@ -23,8 +23,8 @@ from tests.simulators import openai
 from tests.support.gateway import GatewayProcess
 from tests.support.sites import CONFIG, Site, Valkey
 from tools.bench.measure import peak_bytes
-from tools.faults.hosts import WISH, Heard
-from tools.faults.rows import AMPLE, LEAST, MORE, WAIT, Booked, Comes, Fault, Took
+from tools.faults.hosts import FIELDS, Arrivals
+from tools.faults.rows import AMPLE, LEAST, MORE, WAIT, Booked, Fault, Outcome, Took
 
 AT_ONCE = 10  # rows that run side by side
 PATH = "/v1/images/generations"
@@ -47,24 +47,24 @@ class Setup:
         return f"{self.fault.name}-{'beside' if self.beside else 'alone'}"
 
     @property
-    def expected(self) -> Comes:
+    def expected(self) -> Outcome:
         return self.fault.beside if self.beside else self.fault.alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Observation:
     """Observed outcome of a fault, its seconds, and the maximum number of bytes that the gateway grew by."""
 
     setup: Setup
-    comes: Comes
+    outcome: Outcome
     seconds: float
     grown: int = 0
 
     @property
     def is_expected(self) -> bool:
         """Whether the outcome, its time and its memory are as expected."""
-        most = self.setup.fault.most_bytes
-        return self.comes == self.setup.expected and self.seconds < AMPLE and (most is None or self.grown < most)
+        most = self.setup.fault.max_bytes
+        return self.outcome == self.setup.expected and self.seconds < AMPLE and (most is None or self.grown < most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,42 +74,42 @@ class Rig:
     site: Site
     gateway: GatewayProcess
     client: httpx2.AsyncClient
-    heard: Mapping[str, Heard]
+    arrivals: Mapping[str, Arrivals]
 
 
-async def seen(folder: Path, faults: Sequence[Fault]) -> list[Seen]:
+async def seen(folder: Path, faults: Sequence[Fault]) -> list[Observation]:
     """Run every fault, alone and beside a healthy backend, in the order of the faults."""
     setups = [Setup(fault=fault, beside=beside) for fault in faults for beside in (False, True)]
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(setup: Setup) -> Seen:
+    async def one(setup: Setup) -> Observation:
         async with gate:
             return await _seen(rig, setup)
 
     async with _rig(folder, setups) as rig:
-        light = [setup for setup in setups if setup.fault.most_bytes is None]
-        found = {each.setup.name: each for each in await asyncio.gather(*map(one, light))}
+        light = [setup for setup in setups if setup.fault.max_bytes is None]
+        observations = {seen.setup.name: seen for seen in await asyncio.gather(*map(one, light))}
         for setup in setups:
-            if setup.name not in found:
+            if setup.name not in observations:
                 _forget_peak(rig.gateway.pid)
-                found[setup.name] = await _seen(rig, setup)
-    return [found[setup.name] for setup in setups]
+                observations[setup.name] = await _seen(rig, setup)
+    return [observations[setup.name] for setup in setups]
 
 
 @asynccontextmanager
 async def _rig(folder: Path, setups: Sequence[Setup]) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:
-        heard = {setup.name: Heard() for setup in setups}
-        stages = {setup.name: setup.fault.stage(heard[setup.name]) for setup in setups}
+        arrivals = {setup.name: Arrivals() for setup in setups}
+        stages = {setup.name: setup.fault.stage(arrivals[setup.name]) for setup in setups}
         addresses = {name: await stack.enter_async_context(stage) for name, stage in stages.items()}
         write_settings(folder / "config", setups, addresses)
         store = stack.enter_context(Valkey(folder / "valkey"))
         second = stack.enter_context(openai.simulator())
-        books = f"sqlite:///{folder / 'ledger.db'}"
-        site = Site(folder, store, second, books, [setup.name for setup in setups])
+        database_url = f"sqlite:///{folder / 'ledger.db'}"
+        site = Site(folder, store, second, database_url, [setup.name for setup in setups])
         gateway = stack.enter_context(site.gateway(ADMIN_API_KEY=ADMIN))
         client = await stack.enter_async_context(httpx2.AsyncClient(timeout=60, trust_env=False))
-        yield Rig(site, gateway, client, heard)
+        yield Rig(site, gateway, client, arrivals)
 
 
 def write_settings(folder: Path, setups: Sequence[Setup], addresses: Mapping[str, str]) -> None:
@@ -148,30 +148,31 @@ def _forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-async def _seen(rig: Rig, setup: Setup) -> Seen:
+async def _seen(rig: Rig, setup: Setup) -> Observation:
     """Send one request, observe its outcome, and then send `MORE` like it."""
     before = peak_bytes(rig.gateway.pid)
     began = time.monotonic()
     reply = await _ask(rig, setup, 0)
     seconds, grown = time.monotonic() - began, peak_bytes(rig.gateway.pid) - before
-    comes = await _come(rig, setup, reply, seconds)
+    outcome = await _observe(rig, setup, reply, seconds)
     for number in range(1, MORE + 1):
         reply = await _ask(rig, setup, number)
     breaker = await breaker_state(rig, setup.name)
-    return Seen(setup=setup, comes=replace(comes, later=breaker, then=_said(reply)), seconds=seconds, grown=grown)
+    outcome = replace(outcome, later=breaker, then=_said(reply))
+    return Observation(setup=setup, outcome=outcome, seconds=seconds, grown=grown)
 
 
 async def _ask(rig: Rig, setup: Setup, number: int) -> httpx2.Response:
     headers = {"authorization": f"Bearer igw_{setup.name}", "x-request-id": f"{setup.name}-{number}"}
     prompt = f"{setup.name} {number}" if number else setup.name  # an equal prompt would get the stored failure
-    return await rig.client.post(rig.gateway.url + PATH, json=WISH | {"prompt": prompt}, headers=headers)
+    return await rig.client.post(rig.gateway.url + PATH, json=FIELDS | {"prompt": prompt}, headers=headers)
 
 
 def _said(reply: httpx2.Response) -> str:
     return str(reply.status_code) if reply.is_success else f"{reply.status_code} {reply.json()['error']['code']}"
 
 
-async def _come(rig: Rig, setup: Setup, reply: httpx2.Response, seconds: float) -> Comes:
+async def _observe(rig: Rig, setup: Setup, reply: httpx2.Response, seconds: float) -> Outcome:
     request_id = f"{setup.name}-0"
     await asyncio.to_thread(rig.gateway.await_logged, "request", request_id=request_id)
     await asyncio.to_thread(rig.site.settle, setup.name)
@@ -179,7 +180,7 @@ async def _come(rig: Rig, setup: Setup, reply: httpx2.Response, seconds: float) 
     failed = [line for line in rig.gateway.logged() if _is_attempt(line, request_id)]
     error: dict[str, Any] = {} if reply.is_success else reply.json()["error"]
     expected = setup.expected.took
-    return Comes(
+    return Outcome(
         status=reply.status_code,
         code=error.get("code"),
         retry=reply.headers.get("x-should-retry"),
@@ -187,8 +188,8 @@ async def _come(rig: Rig, setup: Setup, reply: httpx2.Response, seconds: float) 
         took=expected if seconds >= LEAST[expected] else Took.NOTHING,
         served=_served(reply, setup),
         attempts=len(failed) + reply.is_success,
-        whole=rig.heard[setup.name].calls,
-        second=sum(each.fields["prompt"] == setup.name for each in rig.site.vendor.requests),
+        whole=rig.arrivals[setup.name].calls,
+        second=sum(request.fields["prompt"] == setup.name for request in rig.site.vendor.requests),
         may_be_billed=error.get("may_be_billed", False),
         booked=_booked(entries),
         breaker=await breaker_state(rig, setup.name),
@@ -217,4 +218,4 @@ async def breaker_state(rig: Rig, backend: str) -> str:
     address = f"{rig.gateway.url}/admin/v1/backends"
     reply = await rig.client.get(address, headers={"authorization": f"Bearer {ADMIN}"})
     reply.raise_for_status()
-    return next(str(each["state"]) for each in reply.json()["data"] if each["name"] == backend)
+    return next(str(row["state"]) for row in reply.json()["data"] if row["name"] == backend)

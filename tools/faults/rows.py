@@ -44,7 +44,7 @@ class Booked(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comes:
+class Outcome:
     """Outcome of a request.
 
     `retry` is x-should-retry and `after` retry-after as the caller reads them. `served` is 1 or 2, the backend that
@@ -71,37 +71,37 @@ class Comes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. `deadline` is the backend's, in seconds; the gateway grows by less than `most_bytes`."""
+    """One fault. `deadline` is the backend's, in seconds; the gateway grows by less than `max_bytes`."""
 
     name: str
     text: str
     stage: Stage
-    alone: Comes
-    beside: Comes
+    alone: Outcome
+    beside: Outcome
     deadline: float = AMPLE
-    most_bytes: int | None = None
+    max_bytes: int | None = None
 
 
 ASIDE = "503 backend_set_aside"
-SERVED = Comes(status=200, served=1, booked=Booked.COST)
-RESCUED = Comes(status=200, served=2, attempts=2, second=1, booked=Booked.COST)
+SERVED = Outcome(status=200, served=1, booked=Booked.COST)
+RESCUED = Outcome(status=200, served=2, attempts=2, second=1, booked=Booked.COST)
 
 
-def refused(code: str, status: int = 502) -> tuple[Comes, Comes]:
+def refused(code: str, status: int = 502) -> tuple[Outcome, Outcome]:
     """Certainly not billed: one retry after a pause, or the next backend. The breaker opens in the end."""
-    alone = Comes(status=status, code=code, retry="true", took=Took.PAUSE, attempts=2, whole=2, then=ASIDE)
+    alone = Outcome(status=status, code=code, retry="true", took=Took.PAUSE, attempts=2, whole=2, then=ASIDE)
     return replace(alone, later="open"), replace(RESCUED, later="open")
 
 
-def unreached(took: Took = Took.PAUSE, rescue: Took = Took.NOTHING) -> tuple[Comes, Comes]:
+def unreached(took: Took = Took.PAUSE, rescue: Took = Took.NOTHING) -> tuple[Outcome, Outcome]:
     """No request arrived."""
     alone, beside = refused("upstream_unreachable")
     return replace(alone, took=took, whole=0), replace(beside, took=rescue, whole=0)
 
 
-def doubtful(code: str, status: int, took: Took) -> tuple[Comes, Comes]:
+def doubtful(code: str, status: int, took: Took) -> tuple[Outcome, Outcome]:
     """Possibly billed: neither a retry nor another backend. The next requests go elsewhere."""
-    alone = Comes(
+    alone = Outcome(
         status=status,
         code=code,
         retry="false",
@@ -114,24 +114,24 @@ def doubtful(code: str, status: int, took: Took) -> tuple[Comes, Comes]:
     return alone, replace(alone, then="200")
 
 
-def account(code: str, status: int) -> tuple[Comes, Comes]:
+def account(code: str, status: int) -> tuple[Outcome, Outcome]:
     """The vendor refuses the account: one call, and none until an operator acts."""
-    alone = Comes(status=status, code=code, retry="false", breaker="open", later="open", then=f"{status} {code}")
+    alone = Outcome(status=status, code=code, retry="false", breaker="open", later="open", then=f"{status} {code}")
     return alone, replace(RESCUED, breaker="open", later="open")
 
 
-def misdirected() -> tuple[Comes, Comes]:
+def misdirected() -> tuple[Outcome, Outcome]:
     """Refused in a form that is not the API's: one call, then the next backend if there is one.
 
     No breaker counts it.
     """
-    alone = Comes(status=502, code="upstream_error", retry="false", then="502 upstream_error")
+    alone = Outcome(status=502, code="upstream_error", retry="false", then="502 upstream_error")
     return alone, RESCUED
 
 
-def callers(code: str) -> tuple[Comes, Comes]:
+def callers(code: str) -> tuple[Outcome, Outcome]:
     """The caller's fault: no other backend is called, and no breaker counts it."""
-    both = Comes(status=400, code=code, retry="false", then=f"400 {code}")
+    both = Outcome(status=400, code=code, retry="false", then=f"400 {code}")
     return both, both
 
 
@@ -139,27 +139,25 @@ def fault(
     name: str,
     text: str,
     stage: Stage,
-    comes: tuple[Comes, Comes],
+    comes: tuple[Outcome, Outcome],
     deadline: float = AMPLE,
-    most_bytes: int | None = None,
+    max_bytes: int | None = None,
 ) -> Fault:
     alone, beside = comes
-    return Fault(
-        name=name, text=text, stage=stage, alone=alone, beside=beside, deadline=deadline, most_bytes=most_bytes
-    )
+    return Fault(name=name, text=text, stage=stage, alone=alone, beside=beside, deadline=deadline, max_bytes=max_bytes)
 
 
 BROKEN = doubtful("upstream_broken_reply", 502, Took.NOTHING)
 LATE = doubtful("upstream_timeout", 504, Took.DEADLINE)
 CDN_LATE = doubtful("upstream_timeout", 504, Took.NOTHING)
 WELL = (SERVED, SERVED)
-HALF = hosts.picture()[: len(hosts.picture()) // 2]
-ANNOUNCED = hosts.head(f"content-length: {len(hosts.picture())}")
+HALF = hosts.image_document()[: len(hosts.image_document()) // 2]
+ANNOUNCED = hosts.head(f"content-length: {len(hosts.image_document())}")
 PAGE = b"<html><body><h1>error</h1></body></html>"
 CDN = {"server": "cloudflare", "cf-ray": "8f00baaa-AMS"}
 LIMITED = Answer(status=429, body=FAULTS["rate_limit_images"].body)
 STORM = (
-    Comes(
+    Outcome(
         status=429,
         code="rate_limit_exceeded",
         retry="true",
@@ -190,7 +188,7 @@ FAULTS_OF_VENDORS: Sequence[Fault] = (
     fault(
         "slow-body",
         "a body of a byte now and then",
-        on(hosts.drips(ANNOUNCED, hosts.picture())),
+        on(hosts.drips(ANNOUNCED, hosts.image_document())),
         LATE,
         deadline=DEADLINE,
     ),
@@ -262,8 +260,8 @@ FAULTS_OF_VENDORS: Sequence[Fault] = (
     fault("queued", "202 without a picture", on(hosts.answers(Answer(status=202, body=b"{}"))), BROKEN),
     fault("empty", "204", on(hosts.says(hosts.head(status=204))), BROKEN),
     fault("conflict", "409", on(hosts.answers(Answer(status=409, body=PAGE))), BROKEN),
-    fault("large", "a good reply of 40 MB", on(hosts.large), WELL, most_bytes=100 * MEGABYTE),
-    fault("bomb", "a gzip bomb: 0.5 MB that unfold into 500", on(hosts.bomb), BROKEN, most_bytes=50 * MEGABYTE),
-    fault("endless", "a body without end, at full speed", on(hosts.pours), BROKEN, most_bytes=600 * MEGABYTE),
+    fault("large", "a good reply of 40 MB", on(hosts.large), WELL, max_bytes=100 * MEGABYTE),
+    fault("bomb", "a gzip bomb: 0.5 MB that unfold into 500", on(hosts.bomb), BROKEN, max_bytes=50 * MEGABYTE),
+    fault("endless", "a body without end, at full speed", on(hosts.pours), BROKEN, max_bytes=600 * MEGABYTE),
 )
 """In the order of the document. Those about memory come last, one at a time."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tools.faults.rig import Seen, Setup
-from tools.faults.rows import FAULTS_OF_VENDORS, MEGABYTE, MORE, Comes
+from tools.faults.rig import Observation, Setup
+from tools.faults.rows import FAULTS_OF_VENDORS, MEGABYTE, MORE, Outcome
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->\n"
@@ -31,34 +31,36 @@ COLUMNS = (
 SERVED = {1: " from it", 2: " from the second"}
 
 
-def document(found: Sequence[Seen]) -> str:
+def document(observations: Sequence[Observation]) -> str:
     """Return both tables, and the memory of the rows that are about it."""
-    tables = [_table(beside, [each for each in found if each.setup.beside is beside]) for beside in HEADS]
-    return "\n".join((*tables, _memory(found)))
+    tables = [_table(beside, [seen for seen in observations if seen.setup.beside is beside]) for beside in HEADS]
+    return "\n".join((*tables, _memory(observations)))
 
 
-def _table(beside: bool, found: Sequence[Seen]) -> str:
+def _table(beside: bool, observations: Sequence[Observation]) -> str:
     lines = [_line(COLUMNS), "|" + "---|" * len(COLUMNS)]
-    lines += [_line((*row(each.setup, each.comes), f"{each.seconds:.1f}")) for each in found]
+    lines += [_line((*row(seen.setup, seen.outcome), f"{seen.seconds:.1f}")) for seen in observations]
     return "\n".join((HEADS[beside], "", *lines, ""))
 
 
-def row(setup: Setup, comes: Comes) -> tuple[str, ...]:
+def row(setup: Setup, outcome: Outcome) -> tuple[str, ...]:
     """Return the cells of a row that are not measured."""
-    reply = f"{comes.status} {comes.code}" if comes.code else f"{comes.status}{SERVED.get(comes.served or 0, '')}"
-    arrived = f"{comes.whole} and {comes.second}" if setup.beside else str(comes.whole)
+    reply = (
+        f"{outcome.status} {outcome.code}" if outcome.code else f"{outcome.status}{SERVED.get(outcome.served or 0, '')}"
+    )
+    arrived = f"{outcome.whole} and {outcome.second}" if setup.beside else str(outcome.whole)
     return (
         setup.fault.text,
         reply,
-        comes.retry or "",
-        comes.after or "",
-        comes.took,
-        str(comes.attempts),
+        outcome.retry or "",
+        outcome.after or "",
+        outcome.took,
+        str(outcome.attempts),
         arrived,
-        comes.booked,
-        comes.breaker,
-        comes.later,
-        comes.then,
+        outcome.booked,
+        outcome.breaker,
+        outcome.later,
+        outcome.then,
     )
 
 
@@ -66,14 +68,14 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _memory(found: Sequence[Seen]) -> str:
-    bounded = [each for each in found if each.setup.fault.most_bytes and not each.setup.beside]
+def _memory(observations: Sequence[Observation]) -> str:
+    bounded = [seen for seen in observations if seen.setup.fault.max_bytes and not seen.setup.beside]
     lines = [_line(("the vendor", "may grow the gateway by, MB", "grew it by, MB")), "|---|---|---|"]
     lines += [
         _line(
-            (each.setup.fault.text, str((each.setup.fault.most_bytes or 0) // MEGABYTE), f"{each.grown / MEGABYTE:.0f}")
+            (seen.setup.fault.text, str((seen.setup.fault.max_bytes or 0) // MEGABYTE), f"{seen.grown / MEGABYTE:.0f}")
         )
-        for each in bounded
+        for seen in bounded
     ]
     return "\n".join(("### Memory", "", *lines, ""))
 
@@ -94,24 +96,24 @@ def without_figures(text: str) -> list[str]:
 def expected_lines() -> list[str]:
     """Return the tables that follow from the rows, without their last column."""
     setups = [Setup(fault=fault, beside=beside) for fault in FAULTS_OF_VENDORS for beside in (False, True)]
-    promised = [Seen(setup=setup, comes=setup.expected, seconds=0.0) for setup in setups]
+    promised = [Observation(setup=setup, outcome=setup.expected, seconds=0.0) for setup in setups]
     return without_figures(rewritten("", document(promised)))
 
 
-def differences(found: Sequence[Seen]) -> list[str]:
+def differences(observations: Sequence[Observation]) -> list[str]:
     """Return the differences between outcomes and rows, in words."""
     return [
-        f"{each.setup.name}: {told}"
-        for each in found
-        if not each.is_expected
-        for told in (*_unlike(each), *_beyond(each))
+        f"{seen.setup.name}: {difference}"
+        for seen in observations
+        if not seen.is_expected
+        for difference in (*_unlike(seen), *_beyond(seen))
     ]
 
 
-def _unlike(seen: Seen) -> list[str]:
-    came, said = asdict(seen.comes), asdict(seen.setup.expected)
-    return [f"{name} is {came[name]!r}, not {said[name]!r}" for name in came if came[name] != said[name]]
+def _unlike(seen: Observation) -> list[str]:
+    real, expected = asdict(seen.outcome), asdict(seen.setup.expected)
+    return [f"{name} is {real[name]!r}, not {expected[name]!r}" for name in real if real[name] != expected[name]]
 
 
-def _beyond(seen: Seen) -> list[str]:
+def _beyond(seen: Observation) -> list[str]:
     return [f"took {seen.seconds:.1f} s and {seen.grown / MEGABYTE:.0f} MB"]

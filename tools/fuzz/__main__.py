@@ -25,9 +25,9 @@ from tools.fuzz.targets import CORPUS, TARGETS, Target
 if TYPE_CHECKING:
     from _typeshed import TraceFunction
 
-MOST_BYTES = 4096
-MOST_KEPT = 60
-MOST_MEGABYTES = 1024
+MAX_BYTES = 4096
+MAX_STORED = 60
+MAX_MEGABYTES = 1024
 MEMORY = Path("/dev/shm")  # noqa: S108 (uploads are files without a name)
 COVERED = re.compile(r"cov: (\d+)")
 
@@ -37,42 +37,42 @@ Line = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Result of a target. `paths` is the number of branches that were reached, `found` the inputs that failed."""
+    """Result of a target. `paths` is the number of branches that were reached, `failed` the inputs that failed."""
 
     name: str
     executions: int
     seconds: float
     paths: int
-    kept: int
-    found: tuple[Path, ...]
+    stored: int
+    failed: tuple[Path, ...]
 
 
 def fuzz(python: str, name: str, seconds: int, *, keep: bool) -> Run:
     """Run one target for `seconds`."""
-    kept = CORPUS / name
+    stored = CORPUS / name
     with tempfile.TemporaryDirectory() as scratch:
         reached, failed = Path(scratch, "reached"), Path(scratch, "failed")
         reached.mkdir()
         failed.mkdir()
         options = [f"-max_total_time={seconds}", f"-artifact_prefix={failed}/"]
-        bounds = [f"-max_len={MOST_BYTES}", f"-rss_limit_mb={MOST_MEGABYTES}", "-print_final_stats=1"]
+        bounds = [f"-max_len={MAX_BYTES}", f"-rss_limit_mb={MAX_MEGABYTES}", "-print_final_stats=1"]
         began = time.monotonic()
-        said = _driven(python, name, [*options, *bounds, str(reached), str(kept)])
+        output = _driven(python, name, [*options, *bounds, str(reached), str(stored)])
         took = time.monotonic() - began
-        found = tuple(_moved(each, kept, "found") for each in failed.iterdir())
-        if keep and not found:
+        failing = tuple(_moved(file, stored, "found") for file in failed.iterdir())
+        if keep and not failing:
             _thin(name, reached)
-    executions = re.search(r"stat::number_of_executed_units:\s+(\d+)", said)
+    executions = re.search(r"stat::number_of_executed_units:\s+(\d+)", output)
     if executions is None:
-        raise SystemExit(f"{name} did not run:\n{said[-2000:]}")
-    paths = [int(each) for each in COVERED.findall(said)]
+        raise SystemExit(f"{name} did not run:\n{output[-2000:]}")
+    paths = [int(number) for number in COVERED.findall(output)]
     return Run(
         name=name,
         executions=int(executions[1]),
         seconds=took,
         paths=max(paths, default=0),
-        kept=len(list(kept.iterdir())),
-        found=found,
+        stored=len(list(stored.iterdir())),
+        failed=failing,
     )
 
 
@@ -91,15 +91,15 @@ def _driven(python: str, name: str, options: list[str]) -> str:
 
 def _thin(name: str, reached: Path) -> None:
     """Store the smallest inputs that each reach a new line of the gateway, and all inputs with a name."""
-    kept = CORPUS / name
-    for old in kept.glob("reached-*"):
+    stored = CORPUS / name
+    for old in stored.glob("reached-*"):
         _moved(old, reached, "reached")
         old.unlink()
-    seen = set[Line]().union(*(lines(TARGETS[name], file.read_bytes()) for file in kept.iterdir()))
-    for each in sorted(reached.iterdir(), key=lambda file: file.stat().st_size):
-        new = lines(TARGETS[name], each.read_bytes()) - seen
-        if new and each.stat().st_size < MOST_BYTES and len(list(kept.iterdir())) < MOST_KEPT:
-            _moved(each, kept, "reached")
+    seen = set[Line]().union(*(lines(TARGETS[name], file.read_bytes()) for file in stored.iterdir()))
+    for file in sorted(reached.iterdir(), key=lambda path: path.stat().st_size):
+        new = lines(TARGETS[name], file.read_bytes()) - seen
+        if new and file.stat().st_size < MAX_BYTES and len(list(stored.iterdir())) < MAX_STORED:
+            _moved(file, stored, "reached")
             seen |= new
 
 
@@ -140,17 +140,17 @@ def main() -> None:
     asked.add_argument("--seconds", type=int, default=60)
     asked.add_argument("--keep", action="store_true")
     asked.add_argument("targets", nargs="*", default=list(TARGETS))
-    given = asked.parse_args()
+    options = asked.parse_args()
     print("| target | executions | seconds | branches reached | inputs kept | found |\n|---|---|---|---|---|---|")
-    found: list[Path] = []
-    for name in given.targets:
-        run = fuzz(given.python, name, given.seconds, keep=given.keep)
-        found += run.found
-        row = f"| {name} | {run.executions} | {run.seconds:.0f} | {run.paths} | {run.kept} | {len(run.found)} |"
+    failing: list[Path] = []
+    for name in options.targets:
+        run = fuzz(options.python, name, options.seconds, keep=options.keep)
+        failing += run.failed
+        row = f"| {name} | {run.executions} | {run.seconds:.0f} | {run.paths} | {run.stored} | {len(run.failed)} |"
         print(row, flush=True)
-    for file in found:
+    for file in failing:
         print(f"found: {file}")
-    sys.exit(bool(found))
+    sys.exit(bool(failing))
 
 
 if __name__ == "__main__":

@@ -10,5 +10,5 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 def texts(data: bytes) -> list[str]:
     """Return lines like those of headers: Latin-1, without control characters but the tab."""
-    kept = "".join(each for each in data.decode("latin-1") if each in "\t\n" or ord(each) >= ord(" "))
-    return kept.split("\n")
+    text = "".join(char for char in data.decode("latin-1") if char in "\t\n" or ord(char) >= ord(" "))
+    return text.split("\n")

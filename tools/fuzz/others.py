@@ -18,20 +18,20 @@ from service.settings.gateway import read_gateway
 from service.settings.yaml_file import SettingsError
 from service.usecases.images.uploads import Upload
 
-MOST = 1 << 20
+MAX_BYTES = 1 << 20
 
 
-def brought(data: bytes) -> Reference:
+def uploaded(data: bytes) -> Reference:
     """Return an image as a caller uploads it."""
-    intake = Upload("image", MOST)
+    intake = Upload("image", MAX_BYTES)
     intake.write(data or b"\0")
     return intake.done()
 
 
-def picture(data: bytes) -> None:
+def image(data: bytes) -> None:
     """A file is an image with a size, of the type that its first bytes show, or it is refused."""
     with suppress(UnreadableFile):
-        look = inspect_reference(brought(data))
+        look = inspect_reference(uploaded(data))
         assert look.media_type == sniff(data), (look, sniff(data))
         assert 0 < look.size.pixels <= MAX_PIXELS
 
@@ -61,10 +61,10 @@ def address(data: bytes) -> None:
 def same_host(text: str, host: str) -> bool:
     """Return whether another parser of addresses finds that host, or none at all."""
     try:
-        found = urlsplit(text).hostname
+        parsed = urlsplit(text).hostname
     except ValueError:
         return True
-    return found is None or not found.isascii() or found == host
+    return parsed is None or not parsed.isascii() or parsed == host
 
 
 @cache

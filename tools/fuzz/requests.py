@@ -28,9 +28,9 @@ from service.domain.team_access import UNRESTRICTED_TEAM, authenticate
 from service.domain.time_ranges import parse_moment
 from tools.fuzz.input import pieces, texts
 
-MOST = 1 << 20
+MAX_BYTES = 1 << 20
 PACE = ArrivalLimits(idle_seconds=60, body_seconds=60, least_rate=0)
-LIMITS = BodyLimits(most_json_bytes=MOST, most_form_bytes=MOST, most_picture_bytes=MOST, pace=PACE)
+LIMITS = BodyLimits(most_json_bytes=MAX_BYTES, most_form_bytes=MAX_BYTES, most_picture_bytes=MAX_BYTES, pace=PACE)
 BOUNDARY = "x"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -62,8 +62,8 @@ def read(body: bytes, size: int, parts: FormParts, content_type: str = CONTENT_T
 
 def seen(form: Form) -> object:
     """Return the parts of a form that matter."""
-    single = {name: picture.digest for name, picture in form.single.items()}
-    return form.texts, [picture.digest for picture in form.images], single, form.filenames
+    single = {name: image.digest for name, image in form.single.items()}
+    return form.texts, [image.digest for image in form.images], single, form.filenames
 
 
 def outcome(body: bytes, size: int, parts: FormParts) -> object:
@@ -83,27 +83,27 @@ def form(data: bytes) -> None:
     begins = body.startswith(f"--{BOUNDARY}".encode())
     for parts, kind in ((EDIT_FORM, EditForm), (FILE_FORM, FileForm)):
         cut = outcome(body, size, parts)
-        assert not begins or cut == outcome(body, MOST, parts)
+        assert not begins or cut == outcome(body, MAX_BYTES, parts)
         with suppress(RequestError):
-            whole = read(body, MOST, parts)
-            found = decode_form(whole.texts, kind)
-            if isinstance(found, EditForm):
-                check(to_spec(found, UNRESTRICTED_TEAM, references=whole.images), whole.texts["prompt"])
+            whole = read(body, MAX_BYTES, parts)
+            fields = decode_form(whole.texts, kind)
+            if isinstance(fields, EditForm):
+                check(to_spec(fields, UNRESTRICTED_TEAM, references=whole.images), whole.texts["prompt"])
 
 
 def body(data: bytes) -> None:
     """A JSON body becomes a spec or is refused. A body that is accepted is JSON to other parsers, with equal values."""
     with suppress(RequestError):
         generation = decode_json(data, GenerateBody)
-        references = generation_references(generation, MOST)
-        check(to_spec(generation, UNRESTRICTED_TEAM, references=references), prompt_of(data))
+        references = generation_references(generation, MAX_BYTES)
+        check(to_spec(generation, UNRESTRICTED_TEAM, references=references), read_prompt(data))
     with suppress(RequestError):
         edit = decode_json(data, EditBody)
-        brought, mask = edit_references(edit, UNRESTRICTED_TEAM, MOST)
-        check(to_spec(edit, UNRESTRICTED_TEAM, references=brought, mask=mask), prompt_of(data))
+        input_images, mask = edit_references(edit, UNRESTRICTED_TEAM, MAX_BYTES)
+        check(to_spec(edit, UNRESTRICTED_TEAM, references=input_images, mask=mask), read_prompt(data))
 
 
-def prompt_of(data: bytes) -> object:
+def read_prompt(data: bytes) -> object:
     """Return the prompt that Python's decoder finds. Tokens that the gateway need not understand may not be UTF-8."""
     return json.loads(data.decode("utf-8-sig", errors="replace"))["prompt"]
 

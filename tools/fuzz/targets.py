@@ -14,7 +14,7 @@ TARGETS: Mapping[str, Target] = {
     "events": vendors.events,
     "openai": vendors.openai,
     "together": vendors.together,
-    "picture": others.picture,
+    "picture": others.image,
     "address": others.address,
     "settings": others.settings,
 }

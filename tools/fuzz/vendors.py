@@ -21,10 +21,10 @@ def events(data: bytes) -> None:
     """The cut into pieces does not change the events of a stream. A plain reader of lines finds the same events."""
     size, stream = data[0] + 1 if data else 1, data[1:]
     cut = SseReader()
-    found = [event for piece in pieces(stream, size) for event in cut.feed(piece)]
-    assert found == list(SseReader().feed(stream)) == plainly(stream)
+    read_events = [event for piece in pieces(stream, size) for event in cut.feed(piece)]
+    assert read_events == list(SseReader().feed(stream)) == plainly(stream)
     dialect = OpenAIDialect()
-    for event in found:
+    for event in read_events:
         read = dialect.read_event(NO_ORDER, event)
         assert read is None or isinstance(read, Preview | Generation | Failure)
         if isinstance(read, Preview | Generation):
@@ -33,15 +33,15 @@ def events(data: bytes) -> None:
 
 def plainly(stream: bytes) -> list[bytes]:
     """Return the events by the letter of the standard, as far as vendors use it."""
-    whole, told, data = [], False, list[bytes]()
+    whole, has_data, data = [], False, list[bytes]()
     for line in stream.split(b"\n")[:-1]:
         bare = line.removesuffix(b"\r")
         if bare.startswith(b"data:"):
             data.append(bare.removeprefix(b"data:").removeprefix(b" "))
-            told = True
-        elif not bare and told:
+            has_data = True
+        elif not bare and has_data:
             whole.append(b"\n".join(data))
-            told, data = False, []
+            has_data, data = False, []
     return whole
 
 
@@ -57,13 +57,13 @@ def together(data: bytes) -> None:
 
 def reply(dialect: Dialect, data: bytes) -> None:
     """Images are the very text that Python's decoder finds. Refusals are clean, and counts are within bounds."""
-    found = dialect.read(NO_ORDER, bytearray(data))
-    if isinstance(found, Generation):
+    result = dialect.read(NO_ORDER, bytearray(data))
+    if isinstance(result, Generation):
         items = decoded(data)["data"]
-        assert len(found.pictures) + found.unread == len(items)
-        said = iter([bare(item["b64_json"]) for item in items if isinstance(item, dict) and item.get("b64_json")])
-        assert all(json.loads(b'"%s"' % bytes(picture.base64), strict=False) in said for picture in found.pictures)
-        for usage in filter(None, (found.usage, found.least)):
+        assert len(result.pictures) + result.unread == len(items)
+        expected = iter([bare(item["b64_json"]) for item in items if isinstance(item, dict) and item.get("b64_json")])
+        assert all(json.loads(b'"%s"' % bytes(image.base64), strict=False) in expected for image in result.pictures)
+        for usage in filter(None, (result.usage, result.least)):
             assert 0 <= usage.tokens_in + usage.tokens_out < BOUND
     head, *lines = texts(data)
     headers = dict(line.partition(":")[::2] for line in lines)
@@ -75,9 +75,9 @@ def reply(dialect: Dialect, data: bytes) -> None:
     assert refused.retry_after is None or refused.retry_after >= 0
 
 
-def bare(told: object) -> str:
+def bare(value: object) -> str:
     """Return an image's base64 without blanks and the head of a data URL."""
-    text = str(told)
+    text = str(value)
     head, comma, rest = text.partition(",")
     return "".join((rest if comma and head.lower().startswith("data:") else text).split())
 

@@ -47,8 +47,8 @@ def helm(*arguments: str) -> str:
         raise MissingHelm(f"There is no helm on this machine. {ADVICE}")
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if "found symbolic link" not in line]
-        raise Refused("\n".join(said))
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if "found symbolic link" not in line]
+        raise Refused("\n".join(lines))
     return done.stdout
 
 
@@ -65,8 +65,8 @@ def manifest(name: str, *options: str, chart: Path = CHART) -> str:
 
 def documents(text: str) -> list[Document]:
     """Return the objects in a text, by kind and name."""
-    found = [each for each in YAML(typ="safe", pure=True).load_all(text) if each]
-    return sorted(found, key=lambda each: (each["kind"], each["metadata"]["name"]))
+    objects = [document for document in YAML(typ="safe", pure=True).load_all(text) if document]
+    return sorted(objects, key=lambda document: (document["kind"], document["metadata"]["name"]))
 
 
 def rendered(name: str, *options: str, chart: Path = CHART) -> list[Document]:
@@ -74,18 +74,19 @@ def rendered(name: str, *options: str, chart: Path = CHART) -> list[Document]:
     return documents(manifest(name, *options, chart=chart))
 
 
-def only(found: Iterable[Document], kind: str, end: str = "") -> Document:
+def only(objects: Iterable[Document], kind: str, end: str = "") -> Document:
     """Return the only object of a kind whose name ends with `end`."""
-    (one,) = (each for each in found if each["kind"] == kind and each["metadata"]["name"].endswith(end))
+    of_kind = (document for document in objects if document["kind"] == kind)
+    (one,) = (document for document in of_kind if document["metadata"]["name"].endswith(end))
     return one
 
 
-def settings_of(found: Iterable[Document]) -> Mapping[str, str]:
+def settings_of(objects: Iterable[Document]) -> Mapping[str, str]:
     """Return names and texts of the files in the gateway's ConfigMap."""
-    data: Mapping[str, str] = only(found, "ConfigMap", "image-gateway")["data"]
+    data: Mapping[str, str] = only(objects, "ConfigMap", "image-gateway")["data"]
     return data
 
 
-def pods(found: Iterable[Document]) -> list[Document]:
+def pods(objects: Iterable[Document]) -> list[Document]:
     """Return the pods that would run."""
-    return [each["spec"]["template"] for each in found if each["kind"] in {"Deployment", "Job"}]
+    return [document["spec"]["template"] for document in objects if document["kind"] in {"Deployment", "Job"}]

@@ -35,10 +35,10 @@ def problem(document: dict[str, Any], version: str) -> str | None:
 
 
 def main() -> None:
-    found = [each for each in yaml.safe_load_all(sys.stdin) if each]
-    said = [problem(each, version) for version in sys.argv[1].split(",") for each in found]
-    checked = sorted({f"{each['apiVersion']}/{each['kind']}" for each in found})
-    print(json.dumps({"checked": checked, "problems": [each for each in said if each]}))
+    manifests = [document for document in yaml.safe_load_all(sys.stdin) if document]
+    problems = [problem(document, version) for version in sys.argv[1].split(",") for document in manifests]
+    checked = sorted({f"{document['apiVersion']}/{document['kind']}" for document in manifests})
+    print(json.dumps({"checked": checked, "problems": [text for text in problems if text]}))
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ COMMON = frozenset(
 
 def snapshot(name: str) -> str:
     """Return the text for a value set."""
-    found = rendered(name)
-    shown = (_shortened(each, settings_of(found)) for each in found)
-    return "---\n".join(msgspec.yaml.encode(each).decode() for each in shown)
+    objects = rendered(name)
+    shown = (_shortened(document, settings_of(objects)) for document in objects)
+    return "---\n".join(msgspec.yaml.encode(document).decode() for document in shown)
 
 
 def _shortened(document: Document, settings: Mapping[str, str]) -> Document:
@@ -65,5 +65,5 @@ def _name_checksum(annotations: dict[str, str], settings: Mapping[str, str]) -> 
 def rules(docs: str) -> Document:
     """Return the rules for Prometheus, with runbooks below `docs`."""
     text = (CONFIG / "prometheus" / "rules.yaml").read_text().replace(LABEL, docs)
-    found: Document = YAML(typ="safe", pure=True).load(text)
-    return found
+    document: Document = YAML(typ="safe", pure=True).load(text)
+    return document

@@ -16,13 +16,13 @@ LONGEST = 60
 
 @cache
 def values() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "values.yaml")
-    return found
+    document: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "values.yaml")
+    return document
 
 
 def schema() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads((CHART / "values.schema.json").read_text())
-    return found
+    document: Mapping[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+    return document
 
 
 def leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -43,10 +43,10 @@ def _is_reference(entry: Mapping[str, Any]) -> bool:
 
 def default(path: str) -> object:
     """Return the default of a value. Raises `KeyError` if `values.yaml` lacks it."""
-    found: Any = values()
+    value: Any = values()
     for name in path.split("."):
-        found = found[name]
-    return found
+        value = value[name]
+    return value
 
 
 def _shown(value: object) -> str:

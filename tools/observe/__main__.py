@@ -33,7 +33,7 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def tell(place: Site, prometheus: Prometheus, seconds: float) -> None:
+def print_addresses(place: Site, prometheus: Prometheus, seconds: float) -> None:
     """Print the addresses."""
     say(f"Prometheus   {prometheus.url}/graph   alerts: {prometheus.url}/alerts")
     for metrics, replica in place.replicas.items():
@@ -65,7 +65,7 @@ def observe(seconds: float, callers: int, port: int) -> None:
         place = stack.enter_context(site(folder / "site"))
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", list(place.replicas), port=port))
         load = Load(place, seconds, callers)
-        asyncio.run(_load(place, load, lambda: tell(place, prometheus, seconds)))
+        asyncio.run(_load(place, load, lambda: print_addresses(place, prometheus, seconds)))
         counted = ", ".join(f"{status}: {count}" for status, count in sorted(load.answers.items()))
         say(f"\nAnswers by status (0: none, a replica was gone): {counted}")
 

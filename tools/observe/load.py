@@ -19,12 +19,12 @@ from tests.simulators.server import Answer
 from tools.observe.site import Site, teams_file
 
 GENERATE, EDIT = "/v1/images/generations", "/v1/images/edits"
-PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9hAAAAAElFTkSuQmCC"
+IMAGE_BASE64 = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR4nGP4z8CAFWEXHbQSACj/P8Fu7N9hAAAAAElFTkSuQmCC"
 QUIET_SECONDS = 30
-MOST_DEATHS = 4
+MAX_DEATHS = 4
 EXPIRED = re.compile(r'^gateway_holds_total\{end="expired_booked"\} [1-9]', re.MULTILINE)
 EXHAUSTED = re.compile(r"^gateway_upstream_exhausted\{.*\} 1", re.MULTILINE)
-MOST_REFUSALS = 6
+MAX_REFUSALS = 6
 SCRAPED_SECONDS = 2  # until the next scrape
 EXPIRED_SECONDS = 5  # the lease of a hold, and the pause of the sweeper
 Draw = random.Random
@@ -99,27 +99,27 @@ class Load:
     async def _caller(self) -> None:
         """Send requests with pauses until the load ends."""
         while not self._over.is_set():
-            await lot_of(self._draw)(self)
+            await draw_habit(self._draw)(self)
             await self.pause(self._draw.uniform(0.05, 0.35))
 
-    async def post(self, team: str, wish: Mapping[str, Any], path: str = GENERATE, **headers: str) -> None:
+    async def post(self, team: str, body: Mapping[str, Any], path: str = GENERATE, **headers: str) -> None:
         """Send one request. A replica that is going away does not answer, which counts as 0."""
-        given = {"authorization": f"Bearer igw_{team}"}
-        given |= {name.replace("_", "-"): text for name, text in headers.items()}
+        sent_headers = {"authorization": f"Bearer igw_{team}"}
+        sent_headers |= {name.replace("_", "-"): text for name, text in headers.items()}
         url = self._draw.choice(self._place.urls)
         try:
-            reply = await self._client.post(url + path, json=wish, headers=given)
+            reply = await self._client.post(url + path, json=body, headers=sent_headers)
         except httpx2.TransportError:
             self.answers[0] += 1
             return
         self.answers[reply.status_code] += 1
 
-    async def has_told(self, series: re.Pattern[str]) -> bool:
+    async def exposes(self, series: re.Pattern[str]) -> bool:
         """Return whether a replica exposes a line that matches."""
         pages = [await self._client.get(f"http://{metrics}/metrics") for metrics in [*self._place.replicas]]
         return any(series.search(page.text) for page in pages)
 
-    def wish(self, **changes: Any) -> dict[str, Any]:
+    def build_body(self, **changes: Any) -> dict[str, Any]:
         """Build a request that an earlier caller may have sent."""
         model = lot(self._draw, MODELS)
         tier = {"quality": lot(self._draw, TIERS)} if model in TIERED else {}
@@ -127,45 +127,45 @@ class Load:
         return {"model": model, "prompt": prompt, "size": lot(self._draw, SIZES), **tier, **changes}
 
     async def ask(self) -> None:
-        await self.post(lot(self._draw, WEIGHTS), self.wish())
+        await self.post(lot(self._draw, WEIGHTS), self.build_body())
 
     async def ask_together(self) -> None:
         """Send one request four times at once, to all replicas."""
-        wish = self.wish(prompt=f"everybody wants this, {self._draw.random()}")
-        await asyncio.gather(*(self.post("search", wish) for _ in range(4)))
+        body = self.build_body(prompt=f"everybody wants this, {self._draw.random()}")
+        await asyncio.gather(*(self.post("search", body) for _ in range(4)))
 
     async def ask_again(self) -> None:
         """Send one request twice with the same idempotency key."""
         key = f"order-{self._draw.randrange(10**9)}"
-        wish = self.wish(model="gpt-image-2", quality="low")
+        body = self.build_body(model="gpt-image-2", quality="low")
         for _ in range(2):
-            await self.post("search", wish, idempotency_key=key)
+            await self.post("search", body, idempotency_key=key)
 
     async def ask_anew(self) -> None:
         """Send a request that bypasses the cache."""
-        await self.post(lot(self._draw, WEIGHTS), self.wish(), cache_control="no-store")
+        await self.post(lot(self._draw, WEIGHTS), self.build_body(), cache_control="no-store")
 
     async def stream(self) -> None:
         """Request a stream with previews."""
-        wish = self.wish(model="gpt-image-2", quality="low", prompt=f"grow, {self._draw.random()}")
-        await self.post("search", wish | {"stream": True, "partial_images": 2})
+        body = self.build_body(model="gpt-image-2", quality="low", prompt=f"grow, {self._draw.random()}")
+        await self.post("search", body | {"stream": True, "partial_images": 2})
 
     async def edit(self) -> None:
         """Send an edit with its input image."""
-        link = f"data:image/png;base64,{PICTURE}"
-        wish = {"model": "gpt-image-2", "prompt": f"at night, {self._draw.random()}", "quality": "low"}
-        await self.post("studio", wish | {"images": [{"image_url": link}]}, EDIT)
+        link = f"data:image/png;base64,{IMAGE_BASE64}"
+        body = {"model": "gpt-image-2", "prompt": f"at night, {self._draw.random()}", "quality": "low"}
+        await self.post("studio", body | {"images": [{"image_url": link}]}, EDIT)
 
     async def err(self) -> None:
         """Send mistakes: a size, a model and a key that do not exist."""
-        await self.post("search", self.wish(size="7x7"))
-        await self.post("search", self.wish(model=f"junk-{self._draw.random()}"))
-        await self.post("nobody", self.wish())
+        await self.post("search", self.build_body(size="7x7"))
+        await self.post("search", self.build_body(model=f"junk-{self._draw.random()}"))
+        await self.post("nobody", self.build_body())
 
     async def want_the_best(self) -> None:
         """Request more images of the best quality than the team may have in a minute."""
-        wish = self.wish(model="gpt-image-2", quality="high", prompt=f"the best, {self._draw.random()}", n=4)
-        await asyncio.gather(*(self.post("search", wish) for _ in range(2)))
+        body = self.build_body(model="gpt-image-2", quality="high", prompt=f"the best, {self._draw.random()}", n=4)
+        await asyncio.gather(*(self.post("search", body) for _ in range(2)))
 
 
 HABITS: Sequence[tuple[Callable[[Load], Awaitable[None]], float]] = (
@@ -180,7 +180,7 @@ HABITS: Sequence[tuple[Callable[[Load], Awaitable[None]], float]] = (
 )
 
 
-def lot_of(draw: Draw) -> Callable[[Load], Awaitable[None]]:
+def draw_habit(draw: Draw) -> Callable[[Load], Awaitable[None]]:
     """Draw the next request of a caller."""
     return draw.choices([habit for habit, _ in HABITS], [weight for _, weight in HABITS])[0]
 
@@ -217,22 +217,22 @@ async def troubles(load: Load, place: Site) -> None:
 
 async def leave_holds(load: Load, place: Site, metrics: str) -> None:
     """Kill a replica in the middle of calls and start it again. Repeat that if it had no open hold."""
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_DEATHS):
         place.openai.answer(*([Answer(delay=2.0)] * 6))
         await load.pause(1.5)
         place.kill(metrics)
         await asyncio.to_thread(place.start, metrics)
         await load.pause(EXPIRED_SECONDS)
-        if await load.has_told(EXPIRED):
+        if await load.exposes(EXPIRED):
             return
 
 
 async def use_up(load: Load, place: Site) -> None:
     """Let the account run out of credit until a replica has seen it: its breaker may be open at first."""
-    for _ in range(MOST_REFUSALS):
+    for _ in range(MAX_REFUSALS):
         place.openai.answer(openai.FAULTS["insufficient_quota"], Answer(fault="cut_json"))
         await load.pause(5)
-        if await load.has_told(EXHAUSTED):
+        if await load.exposes(EXHAUSTED):
             break
     await load.pause(SCRAPED_SECONDS)
 

@@ -17,7 +17,7 @@ EVERY = {"team": ".*", "model": ".*", "backend": ".*"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PanelQuery:
     """One query of a panel.
 
     `range`: over time, else as of now. `states`: the values that have a name, in a panel of states.
@@ -68,13 +68,13 @@ def named_states(panel: Mapping[str, Any]) -> frozenset[float] | None:
     return frozenset(map(float, names["options"]))
 
 
-def queries(seconds: int) -> Iterator[Asked]:
+def queries(seconds: int) -> Iterator[PanelQuery]:
     """Yield every query of every panel."""
     for dashboard, document in dashboards().items():
         for panel in panels(document):
             span = max(seconds, month_so_far()) if panel.get("timeFrom") == "now/M" else seconds
             for target in panel["targets"]:
-                yield Asked(
+                yield PanelQuery(
                     dashboard=dashboard,
                     title=panel["title"],
                     name=target["refId"],
@@ -88,5 +88,5 @@ def queries(seconds: int) -> Iterator[Asked]:
 def annotations() -> Iterator[tuple[str, str, str]]:
     """Yield the dashboard, the name and the query of each annotation."""
     for dashboard, document in dashboards().items():
-        for each in document["annotations"]["list"]:
-            yield dashboard, each["name"], each["expr"]
+        for annotation in document["annotations"]["list"]:
+            yield dashboard, annotation["name"], annotation["expr"]

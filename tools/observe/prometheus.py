@@ -17,7 +17,7 @@ import httpx2
 from tests.support.sites import await_true, free_port
 
 RULES = Path(__file__).parents[2] / "config" / "prometheus" / "rules.yaml"
-PATIENCE = 30
+TIMEOUT_SECONDS = 30
 ADVICE = "It comes with Debian's package `prometheus`: apt-get install -y --no-install-recommends prometheus"
 
 
@@ -27,10 +27,10 @@ class MissingTool(Exception):
 
 def tool(name: str) -> str:
     """Return the path of `prometheus` or `promtool`."""
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         raise MissingTool(f"There is no {name} on this machine. {ADVICE}")
-    return found
+    return path
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,15 +72,15 @@ class Prometheus:
             f"--web.listen-address={address}",
             "--log.level=error",
         ]
-        self._client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
+        self._client = httpx2.Client(base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=False)
         self._child: subprocess.Popen[bytes]
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Return each series with its labels (`metric`) and its `value` as of now."""
-        found = self._ask("query", {"query": expr})
-        if found["resultType"] == "scalar":
-            return [{"metric": {}, "value": found["result"]}]
-        return list(found["result"])
+        data = self._ask("query", {"query": expr})
+        if data["resultType"] == "scalar":
+            return [{"metric": {}, "value": data["result"]}]
+        return list(data["result"])
 
     def query_range(self, expr: str, since: float, until: float, step: float) -> list[dict[str, Any]]:
         """Return each series with its labels (`metric`) and its `values` between two times in Unix seconds."""
@@ -97,10 +97,10 @@ class Prometheus:
 
     def _ask(self, what: str, asked: Mapping[str, str]) -> dict[str, Any]:
         reply = self._client.post(f"/api/v1/{what}", data=dict(asked)) if asked else self._client.get(f"/api/v1/{what}")
-        told = reply.json()
-        if told["status"] != "success":
-            raise Refused(f"{told['error']}: {asked}")
-        return dict(told["data"])
+        answer = reply.json()
+        if answer["status"] != "success":
+            raise Refused(f"{answer['error']}: {asked}")
+        return dict(answer["data"])
 
     def _ready(self) -> bool:
         if self._child.poll() is not None:
@@ -112,10 +112,10 @@ class Prometheus:
 
     def __enter__(self) -> Self:
         self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        await_true(self._ready, PATIENCE)
+        await_true(self._ready, TIMEOUT_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
         self._child.send_signal(signal.SIGTERM)
-        self._child.wait(PATIENCE)
+        self._child.wait(TIMEOUT_SECONDS)

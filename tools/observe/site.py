@@ -120,10 +120,10 @@ class Site:
     def issue_key(self, team: str, days: int) -> None:
         """Issue a key that ends in `days`."""
         end = datetime.now(UTC) + timedelta(days=days)
-        wish = {"team": team, "note": "for a demonstration", "expires_at": end.isoformat(timespec="seconds")}
+        body = {"team": team, "note": "for a demonstration", "expires_at": end.isoformat(timespec="seconds")}
         headers = {"authorization": f"Bearer {self.admin}"}
         with httpx2.Client(trust_env=False) as client:
-            client.post(f"{self.urls[0]}/admin/v1/keys", json=wish, headers=headers).raise_for_status()
+            client.post(f"{self.urls[0]}/admin/v1/keys", json=body, headers=headers).raise_for_status()
 
 
 @contextmanager

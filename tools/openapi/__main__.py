@@ -18,9 +18,9 @@ def main() -> None:
     described = build_document(build_openapi(ROOT / "config", {}))
     with tempfile.TemporaryDirectory() as folder, httpx2.Client(timeout=60) as http:
         came, _ = replies_within_a_day(Path(folder), http, described, SECONDS)
-        told = {each.operation + each.name: each for each in came}
-    story = [told[each.operation + each.name] for each in load_exchanges()]
-    FILE.write_bytes(msgspec.json.format(msgspec.json.encode(story), indent=1) + b"\n")
+        replies = {exchange.operation + exchange.name: exchange for exchange in came}
+    exchanges = [replies[exchange.operation + exchange.name] for exchange in load_exchanges()]
+    FILE.write_bytes(msgspec.json.format(msgspec.json.encode(exchanges), indent=1) + b"\n")
 
 
 if __name__ == "__main__":

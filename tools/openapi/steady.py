@@ -47,17 +47,17 @@ class Steady:
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
 
-    def text(self, said: str) -> str:
+    def text(self, text: str) -> str:
         """Return a gateway's text in the form of an example."""
         for pattern, form in COUNTED.items():
-            said = re.sub(pattern, self._count(pattern, form), said)
+            text = re.sub(pattern, self._count(pattern, form), text)
         for pattern, becomes in REWRITTEN:
-            said = re.sub(pattern, becomes, said)
-        return said
+            text = re.sub(pattern, becomes, text)
+        return text
 
-    def header(self, name: str, said: str) -> str:
+    def header(self, name: str, text: str) -> str:
         """Return a gateway's header in the form of an example."""
-        return "1" if name in PASSING else self.text(said)
+        return "1" if name in PASSING else self.text(text)
 
     def meant(self, shown: str) -> str:
         """Return a text of an example with the gateway's real values."""

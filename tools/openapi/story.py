@@ -70,7 +70,7 @@ FOLLOWING = frozenset({"getUsage", "getUsageOfTeams", "retrieveTeam", "exportUsa
 
 
 @contextmanager
-def house(folder: Path) -> Iterator[GatewayProcess]:
+def replay_gateway(folder: Path) -> Iterator[GatewayProcess]:
     """Run the gateway of the replay."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
@@ -99,12 +99,12 @@ def replies_within_a_day(
     """
     for attempt in range(MAX_DAYS):
         begun = datetime.now(UTC).date()
-        with house(folder / str(attempt)) as gateway:
+        with replay_gateway(folder / str(attempt)) as gateway:
             teller = Teller(http, gateway.url, document, patience)
             replies = [*teller.tell(load_exchanges())]
         if datetime.now(UTC).date() == begun:
             return replies, teller
-    raise TimeoutError(f"{MAX_DAYS} days ended while it was told")
+    raise TimeoutError(f"{MAX_DAYS} days ended during the replay")
 
 
 def places(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -127,10 +127,10 @@ class Teller:
         self._steady = Steady()
         self.answered: list[tuple[str, int, frozenset[str]]] = []
 
-    def tell(self, story: Sequence[Exchange]) -> Iterator[Exchange]:
+    def tell(self, exchanges: Sequence[Exchange]) -> Iterator[Exchange]:
         """Yield the exchanges with real replies. A stream that is held open comes after the exchange behind it."""
         held: tuple[Exchange, httpx2.Response, Iterator[str], str] | None = None
-        for exchange in story:
+        for exchange in exchanges:
             request = self._request(exchange)
             if exchange.held:
                 reply = self._http.send(request, stream=True)
@@ -183,8 +183,8 @@ class Teller:
 
     def _got(self, reply: httpx2.Response, exchange: Exchange, text: str) -> ExampleReply:
         kind = _media_type(reply)
-        given = (name for name in exchange.reply.headers if name in reply.headers)
-        shown = {name: self._steady.header(name, reply.headers[name]) for name in given}
+        names = (name for name in exchange.reply.headers if name in reply.headers)
+        shown = {name: self._steady.header(name, reply.headers[name]) for name in names}
         self.answered.append((exchange.operation, reply.status_code, frozenset(reply.headers)))
         body: Any = None
         if kind == "application/json":

@@ -36,8 +36,8 @@ class Verdict:
             return f"{self.file}: {OUTAGE}\n  {self.error}"
         if not self.known:
             return f"{self.file}: {self.packages} packages, nothing is known against them"
-        told = (f"\n  {package}: {', '.join(ids)}" for package, ids in self.known.items())
-        return f"{self.file}: {self.packages} packages, {len(self.known)} with known vulnerabilities:{''.join(told)}"
+        listed = (f"\n  {package}: {', '.join(ids)}" for package, ids in self.known.items())
+        return f"{self.file}: {self.packages} packages, {len(self.known)} with known vulnerabilities:{''.join(listed)}"
 
 
 def audited(file: str, options: Sequence[str] = ()) -> Verdict:
@@ -49,11 +49,11 @@ def audited(file: str, options: Sequence[str] = ()) -> Verdict:
             [*map(str, command), "--requirement", str(REQUIREMENTS / file)], capture_output=True, text=True, check=False
         )
         if not answer.exists():
-            said = done.stderr.strip().splitlines()
-            return Verdict(file=file, error=said[-1] if said else f"pip-audit ended with {done.returncode}")
+            lines = done.stderr.strip().splitlines()
+            return Verdict(file=file, error=lines[-1] if lines else f"pip-audit ended with {done.returncode}")
         asked = json.loads(answer.read_text())["dependencies"]
     known = {
-        f"{one['name']} {one['version']}": [each["id"] for each in one["vulns"]] for one in asked if one.get("vulns")
+        f"{one['name']} {one['version']}": [vuln["id"] for vuln in one["vulns"]] for one in asked if one.get("vulns")
     }
     return Verdict(file=file, packages=len(asked), known=known)
 
@@ -69,11 +69,11 @@ def main() -> int:
     shipped, tools = files()
     worst = CLEAN
     for file in shipped:
-        verdict = audited(file, sys.argv[1:])
-        print(verdict, flush=True)
-        if verdict.known is None:
+        outcome = audited(file, sys.argv[1:])
+        print(outcome, flush=True)
+        if outcome.known is None:
             return NOT_ASKED
-        worst = max(worst, FOUND if verdict.known else CLEAN)
+        worst = max(worst, FOUND if outcome.known else CLEAN)
     print("\nFor tests and tools, not shipped:")
     for file in tools:
         print(audited(file, sys.argv[1:]), flush=True)

@@ -23,7 +23,7 @@ from tools.supply.locks import REQUIREMENTS, ROOT
 
 Document = dict[str, Any]
 VALIDATE = Path(__file__).with_name("validate.py")
-KEPT = ("type", "name", "version", "group", "purl", "cpe", "licenses", "hashes")
+FIELDS = ("type", "name", "version", "group", "purl", "cpe", "licenses", "hashes")
 """Fields of libraries inside a wheel. Their references are left out, because they are not unique in the document."""
 
 
@@ -64,10 +64,12 @@ def _inside(installed: Distribution) -> Iterator[Document]:
     for file in sorted(installed.files or (), key=str):
         if "sboms" in file.parts and file.suffix == ".json":
             for part in json.loads(file.read_text()).get("components", ()):
-                yield {name: part[name] for name in KEPT if name in part}
+                yield {name: part[name] for name in FIELDS if name in part}
         if file.name == "valkey-server":
-            said = subprocess.run([str(file.locate()), "--version"], capture_output=True, text=True, check=True).stdout
-            version = said.partition(" v=")[2].partition(" ")[0]
+            output = subprocess.run(
+                [str(file.locate()), "--version"], capture_output=True, text=True, check=True
+            ).stdout
+            version = output.partition(" v=")[2].partition(" ")[0]
             licence = [{"license": {"id": "BSD-3-Clause"}}]
             purl = f"pkg:github/valkey-io/valkey@{version}"
             yield {"type": "application", "name": "valkey", "version": version, "purl": purl, "licenses": licence}

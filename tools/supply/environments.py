@@ -25,5 +25,5 @@ def release(target: str) -> str:
 
 def packages_folder(target: str) -> Path:
     """Return the folder of its packages."""
-    (found,) = environment(target).glob("lib/python3*/site-packages")
-    return found
+    (folder,) = environment(target).glob("lib/python3*/site-packages")
+    return folder

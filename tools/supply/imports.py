@@ -33,9 +33,9 @@ def tell():
     with open(os.path.join(os.environ["TELLS_INTO"], str(os.getpid())), "w") as out:
         json.dump([file for file in files if file], out)
 """
-NOBODY = "http://127.0.0.1:9"  # of a vendor, or a collector, that need not answer
+NO_SERVER = "http://127.0.0.1:9"  # of a vendor, or a collector, that need not answer
 COMMANDS = ("metrics", "usage", "usage export --format csv")
-WISH = {"model": "gpt-image-2", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
+FIELDS = {"model": "gpt-image-2", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +60,18 @@ class Watched:
         self._tells = place / "tells"
         self._more = {"PYTHONPATH": str(place / "hook"), "TELLS_INTO": str(self._tells)}
 
-    def run(self, arguments: Sequence[str], told: Mapping[str, str]) -> None:
+    def run(self, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
         """Run a command to its end."""
-        subprocess.run(self._command(arguments), env=self._environment(told), cwd=ROOT, check=True, capture_output=True)
+        subprocess.run(
+            self._command(arguments), env=self._environment(variables), cwd=ROOT, check=True, capture_output=True
+        )
 
     @contextmanager
-    def served(self, arguments: Sequence[str], told: Mapping[str, str]) -> Iterator[str]:
+    def served(self, arguments: Sequence[str], variables: Mapping[str, str]) -> Iterator[str]:
         """Run a gateway; yields its address."""
         command = self._command(["serve", "--port", "0", *arguments])
         with subprocess.Popen(
-            command, env=self._environment(told), cwd=ROOT, stdout=subprocess.PIPE, text=True
+            command, env=self._environment(variables), cwd=ROOT, stdout=subprocess.PIPE, text=True
         ) as child:
             assert child.stdout is not None
             line = next(line for line in child.stdout if '"listening"' in line)
@@ -82,17 +84,17 @@ class Watched:
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [str(program(IMAGE, "python")), "-m", "service", *arguments]
 
-    def _environment(self, told: Mapping[str, str]) -> dict[str, str]:
-        return clean_environment(**told) | self._more
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return clean_environment(**variables) | self._more
 
     def packages(self) -> AbstractSet[str]:
         """Return the packages of the image that the files belong to."""
-        told = {file for path in self._tells.iterdir() for file in json.loads(path.read_text())}
-        found = distributions(path=[str(packages_folder(IMAGE))])
+        files = {file for path in self._tells.iterdir() for file in json.loads(path.read_text())}
+        installed = distributions(path=[str(packages_folder(IMAGE))])
         return {
             str(canonicalize_name(one.name))
-            for one in found
-            if any(str(file.locate()) in told for file in one.files or ())
+            for one in installed
+            if any(str(file.locate()) in files for file in one.files or ())
         }
 
 
@@ -100,7 +102,7 @@ def measured() -> Imports:
     """Start a gateway, then use it. Takes half a minute."""
     with tempfile.TemporaryDirectory(prefix="imports-") as name, folder() as prepared:
         watched = Watched(Path(name))
-        with watched.served(["--data-dir", str(prepared / "data")], environment(prepared, NOBODY)):
+        with watched.served(["--data-dir", str(prepared / "data")], environment(prepared, NO_SERVER)):
             pass
         at_start = watched.packages()
         _use(watched, Path(name))
@@ -110,7 +112,7 @@ def measured() -> Imports:
 def _use(watched: Watched, place: Path) -> None:
     """Run a first start, every listener, every command, traces and PostgreSQL."""
     data = ["--data-dir", str(place / "dev")]
-    with watched.served(["--dev", *data], {"OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}) as url:
+    with watched.served(["--dev", *data], {"OTEL_EXPORTER_OTLP_ENDPOINT": NO_SERVER}) as url:
         _call(url, (place / "dev" / "dev-key").read_text().strip())
         for command in COMMANDS:
             words = command.split()
@@ -123,10 +125,12 @@ def _use(watched: Watched, place: Path) -> None:
 
 def _call(url: str, key: str) -> None:
     with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENCE) as client:
-        drawing = client.post("/v1/images/generations", json=WISH | {"output_format": "webp", "response_format": "url"})
-        stream = client.post("/v1/images/generations", json=WISH | {"stream": True, "partial_images": 1})
+        drawing = client.post(
+            "/v1/images/generations", json=FIELDS | {"output_format": "webp", "response_format": "url"}
+        )
+        stream = client.post("/v1/images/generations", json=FIELDS | {"stream": True, "partial_images": 1})
         files = {"image": ("a.png", drawn(Sketch(size=(64, 64), index=0, length=1000)), "image/png")}
-        edit = client.post("/v1/images/edits", data=WISH, files=files)
+        edit = client.post("/v1/images/edits", data=FIELDS, files=files)
         pages = [client.get(path) for path in ("/docs", "/openapi.yaml", "/metrics", "/v1/models")]
         for answer in (drawing, stream, edit, *pages):
             answer.raise_for_status()

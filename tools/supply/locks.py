@@ -43,9 +43,9 @@ def lines(file: str) -> list[Requirement]:
 
 def pins(file: str, environment: Mapping[str, str] | None = None) -> dict[NormalizedName, str]:
     """Return versions by package; with an environment only those that are installed there."""
-    found = {}
+    versions = {}
     for line in lines(file):
         if environment is None or line.marker is None or line.marker.evaluate(dict(environment)):
             (pin,) = line.specifier
-            found[canonicalize_name(line.name)] = pin.version
-    return found
+            versions[canonicalize_name(line.name)] = pin.version
+    return versions

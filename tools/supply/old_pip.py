@@ -26,15 +26,15 @@ from tools.supply.locks import REQUIREMENTS, lines
 OLD_PIP = ".venv-old-pip"
 LATER = "99999"
 UNRESOLVED = frozenset({"focus.txt"})
-"""Locks whose packages contradict each other; no pip has ever resolved them, and nothing else asks for that."""
+"""Locks whose packages contradict each other. No pip has ever resolved them, and no other command tries to."""
 
 Metadata = Mapping[str, object]
 
 
 def metadata(pip: list[str], file: str, folder: Path) -> list[Metadata]:
     """Ask the index for the metadata of every pin that holds on this machine. Nothing is installed."""
-    wanted, report = folder / "pins.txt", folder / "report.json"
-    wanted.write_text("".join(f"{line}\n" for line in lines(file)))
+    listed, report = folder / "pins.txt", folder / "report.json"
+    listed.write_text("".join(f"{line}\n" for line in lines(file)))
     options = [
         "--quiet",
         "--disable-pip-version-check",
@@ -44,18 +44,18 @@ def metadata(pip: list[str], file: str, folder: Path) -> list[Metadata]:
         "--report",
         str(report),
     ]
-    subprocess.run([*pip, "install", *options, "-r", str(wanted)], check=True)
+    subprocess.run([*pip, "install", *options, "-r", str(listed)], check=True)
     return [install["metadata"] for install in json.loads(report.read_text())["install"]]
 
 
-def wheel(folder: Path, name: str, version: str, told: Metadata) -> str:
+def wheel(folder: Path, name: str, version: str, pinned: Metadata) -> str:
     """Write an empty wheel. Returns the SHA-256 of its file."""
     stem = f"{re.sub(r'[-_.]+', '_', name)}-{version}"
     text = Message()
     for field, value in {"Metadata-Version": "2.1", "Name": name, "Version": version}.items():
         text[field] = value
     for field, member in (("Requires-Dist", "requires_dist"), ("Provides-Extra", "provides_extra")):
-        for value in told.get(member) or ():  # type: ignore[attr-defined]
+        for value in pinned.get(member) or ():  # type: ignore[attr-defined]
             text[field] = value
     tags = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files = {f"{stem}.dist-info/METADATA": text.as_string(), f"{stem}.dist-info/WHEEL": tags}
@@ -76,10 +76,10 @@ def digest(content: bytes) -> str:
 def install(pip: list[str], file: str, packages: Iterable[Metadata], folder: Path) -> str | None:
     """Install a lock from made-up wheels. Returns pip's last line if it refuses."""
     hashes = {}
-    for told in packages:
-        name, version = str(told["name"]), str(told["version"])
-        hashes[canonicalize_name(name)] = wheel(folder, name, version, told)
-        wheel(folder, name, LATER, told)
+    for pinned in packages:
+        name, version = str(pinned["name"]), str(pinned["version"])
+        hashes[canonicalize_name(name)] = wheel(folder, name, version, pinned)
+        wheel(folder, name, LATER, pinned)
     pins = [line for line in lines(file) if canonicalize_name(line.name) in hashes]
     lock = folder / "lock.txt"
     lock.write_text("".join(f"{pin} --hash=sha256:{hashes[canonicalize_name(pin.name)]}\n" for pin in pins))
@@ -104,9 +104,9 @@ def main(files: list[str]) -> int:
     refused = 0
     for file in files or sorted({path.name for path in REQUIREMENTS.glob("*.txt")} - UNRESOLVED):
         with TemporaryDirectory() as made:
-            said = install(old, file, metadata(new, file, Path(made)), Path(made))
-        print(f"{file}: {said or 'installs'}", flush=True)
-        refused += said is not None
+            refusal = install(old, file, metadata(new, file, Path(made)), Path(made))
+        print(f"{file}: {refusal or 'installs'}", flush=True)
+        refused += refusal is not None
     return min(refused, 1)
 
 

@@ -82,7 +82,7 @@ def installed() -> dict[str, Distribution]:
 
 def rows(imports: Imports) -> list[Row]:
     """Return every package but the product."""
-    found, who = installed(), bringers(EXTRAS)
+    packages, who = installed(), bringers(EXTRAS)
     return [
         Row(
             name=name,
@@ -92,26 +92,27 @@ def rows(imports: Imports) -> list[Row]:
             brought_by=tuple(sorted(who.get(name, ()))),
             imported=imports.when(name),
         )
-        for name, one in sorted(found.items())
+        for name, one in sorted(packages.items())
         if name != PRODUCT
     ]
 
 
 def bringers(extras: Sequence[str]) -> Mapping[str, AbstractSet[str]]:
     """Return the packages that require each package, from the product with these extras downwards."""
-    found, told = installed(), set[tuple[str, str]]()
+    packages, seen = installed(), set[tuple[str, str]]()
     new = {(PRODUCT, extra) for extra in ("", *extras)}
     who: dict[str, set[str]] = {}
     while new:
-        told |= new
-        asked = [(name, wish) for name, extra in new for wish in _wishes(found[name], extra)]
-        for name, wish in asked:
-            who.setdefault(canonicalize_name(wish.name), set()).add(name)
-        new = {(str(canonicalize_name(wish.name)), extra) for _, wish in asked for extra in ("", *wish.extras)} - told
+        seen |= new
+        needs = [(name, needed) for name, extra in new for needed in _requirements(packages[name], extra)]
+        for name, needed in needs:
+            who.setdefault(canonicalize_name(needed.name), set()).add(name)
+        new = {(str(canonicalize_name(needed.name)), extra) for _, needed in needs for extra in ("", *needed.extras)}
+        new -= seen
     return who
 
 
-def _wishes(one: Distribution, extra: str) -> Iterator[Requirement]:
+def _requirements(one: Distribution, extra: str) -> Iterator[Requirement]:
     """Yield the requirements of a package with an extra, on the Python that it is installed for."""
     here = linux(_series()) | {"extra": extra}
     for text in one.requires or ():
@@ -123,29 +124,29 @@ def _wishes(one: Distribution, extra: str) -> Iterator[Requirement]:
 def licence(one: Distribution) -> str:
     """Return the licence that a package states: an expression, else a classifier, else its first words."""
     classified = [
-        text.rpartition(" :: ")[2]
-        for text in one.metadata.get_all("Classifier") or ()
-        if text.startswith("License :: OSI Approved :: ")
+        line.rpartition(" :: ")[2]
+        for line in one.metadata.get_all("Classifier") or ()
+        if line.startswith("License :: OSI Approved :: ")
     ]
     words = (one.metadata["License"] or "").strip().splitlines()
-    said = one.metadata["License-Expression"] or ", ".join(classified) or (words[0] if words else "")
-    return said if len(said) <= LICENCE_WORDS else said[:LICENCE_WORDS] + " ..."
+    text = one.metadata["License-Expression"] or ", ".join(classified) or (words[0] if words else "")
+    return text if len(text) <= LICENCE_WORDS else text[:LICENCE_WORDS] + " ..."
 
 
-def counts(found: list[Row]) -> Iterator[tuple[str, object]]:
+def counts(packages: list[Row]) -> Iterator[tuple[str, object]]:
     """Yield the sums."""
     for python in PYTHONS:
         yield f"in the image, CPython {python} on Linux x86-64", len(pins("image.txt", linux(python)))
     yield "without the extras (`pip install .`)", len(bringers(()))
     for when in ("at every start", "when used", "never"):
-        yield f"imported {when}", sum(row.imported == when for row in found)
-    yield "MB on disk, without bytecode", f"{sum(row.size for row in found) / MEGABYTE:.0f}"
+        yield f"imported {when}", sum(row.imported == when for row in packages)
+    yield "MB on disk, without bytecode", f"{sum(row.size for row in packages) / MEGABYTE:.0f}"
 
 
-def document(found: list[Row]) -> str:
+def document(packages: list[Row]) -> str:
     """Return the text of the page."""
-    told = "\n".join(f"| {what} | {count} |" for what, count in counts(found))
-    return HEAD.format(platform=platform(), counts=told) + "".join(f"{row}\n" for row in found)
+    listed = "\n".join(f"| {what} | {count} |" for what, count in counts(packages))
+    return HEAD.format(platform=platform(), counts=listed) + "".join(f"{row}\n" for row in packages)
 
 
 def platform() -> str:

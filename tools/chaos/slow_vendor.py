@@ -18,7 +18,7 @@ from tests.support.sdk_py import Call, Patience, sdk
 from tests.support.sites import Site, site
 from tools.chaos.rounds import FREE
 
-WISH = {"model": "gpt-image-2", "width": 1024, "height": 1024, "response_format": "base64"}
+PARAMS = {"model": "gpt-image-2", "width": 1024, "height": 1024, "response_format": "base64"}
 UNBROKEN = Patience(seconds=None, retries=None, longest=600)
 
 
@@ -27,7 +27,7 @@ class Waited:
     """Outcome of one caller: images, seconds, tries, calls to the vendor, and nano-USD booked."""
 
     keepalive: bool
-    pictures: int
+    images: int
     seconds: float
     tries: int
     calls: int
@@ -36,7 +36,7 @@ class Waited:
     @property
     def clean(self) -> bool:
         """Whether the caller got one image that was paid once."""
-        return self.pictures == self.calls == 1
+        return self.images == self.calls == 1
 
 
 def outwaited(folder: Path, seconds: float) -> Sequence[Waited]:
@@ -53,12 +53,12 @@ def outwaited(folder: Path, seconds: float) -> Sequence[Waited]:
 def _wait(place: Site, gateway: GatewayProcess, team: str, keepalive: bool) -> Waited:
     with sdk("new") as called:
         began = time.monotonic()
-        told = called(_call(gateway.url, team, keepalive))
+        reply = called(_call(gateway.url, team, keepalive))
         seconds = time.monotonic() - began
     place.settle(team)
     return Waited(
         keepalive=keepalive,
-        pictures=_pictures(told),
+        images=_count_images(reply),
         seconds=seconds,
         tries=sum(line["event"] == "request" and line.get("team") == team for line in gateway.logged()),
         calls=sum(request.fields["prompt"] == team for request in place.vendor.requests),
@@ -71,12 +71,12 @@ def _call(url: str, team: str, keepalive: bool) -> Call:
         url=url,
         key=f"igw_{team}",
         operation="generate",
-        params=WISH | {"prompt": team},
+        params=PARAMS | {"prompt": team},
         headers={"x-gateway-keepalive": str(keepalive).lower()},
         patience=UNBROKEN,
         sdk="together",
     )
 
 
-def _pictures(told: Told) -> int:
-    return 0 if told.error else len(told.result["data"] or ())
+def _count_images(reply: Told) -> int:
+    return 0 if reply.error else len(reply.result["data"] or ())
