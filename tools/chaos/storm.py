@@ -2,7 +2,7 @@
 
 Rule: the load is bounded and ends by itself. The record of the vendors is compared with the ledger; of callers only the
 answer and its time count. No vendor is paid twice for a request. No call that may be billed is missing in the ledger. A
-caller gets 5xx only if the call may have been billed, or if every vendor refused it or had an outage.
+caller gets 5xx for a call that may have been billed. Otherwise every vendor has refused it or had an outage.
 """
 
 import asyncio
@@ -91,8 +91,8 @@ class Wake:
 
     `calls` are the vendors' actions. Of the `entries`, some are `unconfirmed`, and `uncalled` have no call. `doubled`
     requests were called or booked twice, `lost` ones have no entry. `sure` ones have no call, and their entries do not
-    say so. A 5xx for a call that was certainly not billed is `avoidable` if a vendor was well and had not refused it,
-    `unlucky` if all vendors that were well had refused it.
+    say so. A 5xx for a call that was certainly not billed is `avoidable` if a vendor was well and had not refused it.
+    It is `unlucky` if all vendors that were well had refused it.
     """
 
     requests: int

@@ -1,7 +1,7 @@
 """Images for machines that reach Debian's packages and no registry: `make base-images`.
 
 Rule: an image gets the tag that the Dockerfile, compose.yaml or the suite names. It is made of the Debian release of
-Python's official image, with the part of the official entrypoint that is used here. Its versions are Debian's. A tag
+Python's official image. Of the official entrypoint it has the part that is used here. Its versions are Debian's. A tag
 that the engine has stays, so that no official image is replaced. A program that Debian lacks is not made.
 """
 

@@ -1,7 +1,7 @@
 """Parts of a dashboard: panes with queries, in rows.
 
 Rule: a pane is a value that has a query and the way to show it. Only `grafana.py` knows Grafana. A reader may see a
-pane for the first time at night, so each describes in a sentence what it shows and what is bad.
+pane for the first time at night, so a sentence describes its values and the bad ones.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """`python -m tools.faults`: run every fault, print the outcomes, and write them to docs/reliability.md.
 
-Rule: if an outcome differs from its row, the run prints the differences, changes no document and ends with exit code 1.
+Rule: if an outcome differs from its row, the run prints the differences and ends with exit code 1. It changes no
+document.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Rule: a `Stage` yields the address of a vendor and counts in `Arrivals` the requests that arrived whole. An `Act` is the
 vendor's reaction to one of them. The text of replies comes from `tests/simulators`. A connection serves one request
-unless its act is about that, so that no call meets a connection that is being closed.
+unless its act is about that. So no call meets a connection that is being closed.
 """
 
 import asyncio

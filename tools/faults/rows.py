@@ -1,8 +1,8 @@
 """The expected outcome of every fault: the table of docs/reliability.md as data.
 
-Rule: a row is a vendor, the outcome of one request to it alone, and the outcome beside a healthy second backend. Each
-request is followed by `MORE` of its kind: enough failures to open a breaker, if they count. The table has what is
-certain only: a time is named by its cause.
+Rule: a row is a vendor and two outcomes of one request: alone, and beside a healthy second backend. Each request is
+followed by `MORE` of its kind: enough failures to open a breaker, if they count. The table has what is certain only: a
+time is named by its cause.
 """
 
 from collections.abc import Sequence

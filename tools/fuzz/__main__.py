@@ -1,8 +1,7 @@
 """Fuzz the parsers under atheris: `python -m tools.fuzz --python .venv-fuzz/bin/python [--seconds 60] [TARGET ...]`.
 
-Every target begins with its stored corpus. An input that fails is written to the corpus, so that the suite fails with
-it until the fault is mended. `--keep` also stores the smallest inputs that together reach every branch that was
-reached.
+Every target begins with its stored corpus. An input that fails is written to the corpus, so that the suite fails until
+the fault is mended. `--keep` also stores the smallest inputs that together reach every branch that was reached.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Targets: requests of callers. Bytes in; a result or a declared refusal out, everything else is a finding.
 
-Rule: the module imports the standard library, the gateway and its dependencies only, because atheris runs the targets
-in an environment of its own.
+Rule: the module imports the standard library, the gateway and its dependencies only. The reason is that atheris runs
+the targets in an environment of its own.
 """
 
 import asyncio

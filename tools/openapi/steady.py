@@ -14,12 +14,12 @@ BASE64_SHOWN = 32
 FAR = "2099"  # the year of moments that an example has on purpose
 
 COUNTED: Mapping[str, str] = {
-    r"img_[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})": "{:032d}",
-    r"file-[0-9a-f]{8}[pjwgsx](?P<turn>[0-9a-f]{32})(?:-[0-9]{4,7})?": "{:032d}",
-    r"key_(?P<turn>[0-9a-f]{16})\b": "{:016d}",
-    r"igw_(?P<turn>[A-Za-z0-9_-]{43})": "{:043d}",
-    r"\bexpires=(?P<turn>\d{10})\b": str(UNIX),
-    r"signature=(?P<turn>[A-Za-z0-9_-]{20,})": "{:032d}",
+    r"img_[0-9a-f]{8}[pjwgsx](?P<part>[0-9a-f]{32})": "{:032d}",
+    r"file-[0-9a-f]{8}[pjwgsx](?P<part>[0-9a-f]{32})(?:-[0-9]{4,7})?": "{:032d}",
+    r"key_(?P<part>[0-9a-f]{16})\b": "{:016d}",
+    r"igw_(?P<part>[A-Za-z0-9_-]{43})": "{:043d}",
+    r"\bexpires=(?P<part>\d{10})\b": str(UNIX),
+    r"signature=(?P<part>[A-Za-z0-9_-]{20,})": "{:032d}",
 }
 """Form of the counted part of each pattern."""
 
@@ -66,15 +66,15 @@ class Steady:
         return shown
 
     def _count(self, pattern: str, form: str) -> Callable[[re.Match[str]], str]:
-        def counted(found: re.Match[str]) -> str:
-            whole = found[0]
+        def counted(match: re.Match[str]) -> str:
+            whole = match[0]
             if whole in self._shown.values():
                 return whole
             if whole not in self._shown:
-                turn = 1 + sum(bool(re.fullmatch(pattern, real)) for real in self._shown)
-                start, end = found.span("turn")
-                begin = found.start()
-                self._shown[whole] = whole[: start - begin] + form.format(turn) + whole[end - begin :]
+                number = 1 + sum(bool(re.fullmatch(pattern, real)) for real in self._shown)
+                start, end = match.span("part")
+                begin = match.start()
+                self._shown[whole] = whole[: start - begin] + form.format(number) + whole[end - begin :]
             return self._shown[whole]
 
         return counted

@@ -1,7 +1,7 @@
 """Replay of `service/api/openapi/examples.json` to a gateway: every request as it stands there, in order.
 
-Rule: an answer is made steady and returned as an exchange; a test compares it with the file. The gateway has only its
-sandbox, whose prompts may ask for a failure, and teams that have used up a limit.
+Rule: an answer is made steady and returned as an exchange; a test compares it with the file. The gateway has its
+sandbox alone, whose prompts may ask for a failure. Some teams have used up a limit.
 """
 
 import json

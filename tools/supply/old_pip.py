@@ -1,9 +1,9 @@
 """Install every lock with the oldest pip that README allows, while a newer release of each package exists.
 
-Rule: the packages are made up, their dependencies are not. For each pin there is an empty wheel with the real one's
-metadata, and one more of a far later version. pip gets the lock with the hashes of these wheels and nothing else.
-A lock that leaves out an extra makes such a pip take the later version, for which there is no hash, and fails here.
-Fails with: one line for each lock that cannot be installed, and pip's last words.
+Rule: the packages are made up, their dependencies are not. For each pin there is an empty wheel with the real metadata,
+and one of a far later version. pip gets the lock with the hashes of these wheels and nothing else. A lock that leaves
+out an extra makes such a pip take the later version. It has no hash, so the lock fails here.
+Fails with: one line for each lock that cannot be installed, and pip's last line.
 """
 
 import base64
