@@ -5,7 +5,7 @@ start with `SettingsError`.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from litestar import Litestar
@@ -37,14 +37,15 @@ from service.composition.upstream import (
 )
 from service.settings.storage_url import Storage
 from service.settings.yaml_file import SettingsError
-from service.usecases.background.detached_tasks import DetachedTasks
 from service.usecases.background.supervisor import FatalReport, TaskFunction
 from service.usecases.ports.backends import Backends
+
+NO_BACKEND = "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A gateway that a server can run. `backends` are the names of those that are on, `pictures` is where they go.
+    """A gateway that a server can run. `backends` are the names of those that are on, `image_storage` is where they go.
 
     `tasks` names what runs behind the requests; `fatal` says why it cannot go on.
     """
@@ -55,61 +56,65 @@ class Gateway:
     fatal: FatalReport
     tasks: tuple[str, ...]
     backends: tuple[str, ...]
-    pictures: Storage | None
+    image_storage: Storage | None
 
 
-def assemble(plans: AppConfig) -> Gateway:
+def assemble(config: AppConfig) -> Gateway:
     """Put a gateway together. Connects to nothing yet."""
-    settings, observe = plans.settings, plans.observe
-    vendors = {name: build_vendor(settings, name, plans.gateway_id) for name in settings.api_keys}
+    settings, observe = config.settings, config.observe
+    vendors = {name: build_vendor(settings, name, config.gateway_id) for name in settings.api_keys}
     backends: Backends = {**vendors, **build_sandbox(settings)}
     if not backends:
-        raise SettingsError(
-            "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on.",
-        )
+        raise SettingsError(NO_BACKEND)
     trace = build_tracer(settings)
     links, drain = build_reference_fetcher(settings), Drain()
-    crowd = ConnectionQueue(most=settings.state.most_waiting)
-    turnstile = build_shared_health(plans, crowd)
-    turns = build_admission(plans, turnstile)
-    accounts, detached = build_money(plans, crowd, lambda: drain.begun), DetachedTasks()
-    album = build_images(plans, accounts.database)
-    callers = build_config_reload(plans, accounts, frozenset(backends))
-    stores = build_store_monitors(plans, drain)
-    readings, loop = build_collect_gauges(plans, accounts, callers), build_loop_monitor(plans)
-    signs = build_sign_urls(plans)
-    renew = build_secret_reload(plans, callers, turns, signs)
+    queue = ConnectionQueue(max_waiting=settings.redis.max_waiting)
+    shared_health = build_shared_health(config, queue)
+    admission = build_admission(config, shared_health)
+    money = build_money(config, queue, lambda: drain.is_draining)
+    images = build_images(config, money.database)
+    config_reload = build_config_reload(config, money, frozenset(backends))
+    stores = build_store_monitors(config, drain)
+    readings, loop = build_collect_gauges(config, money, config_reload), build_loop_monitor(config)
+    signed_urls = build_sign_urls(config)
+    secret_reload = build_secret_reload(config, config_reload, admission, signed_urls)
     tasks: Mapping[str, TaskFunction] = {
-        **accounts.background(),
-        "reload settings": callers.run,
-        "reload secrets": renew.run,
-        "check eviction": stores.warn.run,
+        **money.background_tasks(),
+        "reload settings": config_reload.run,
+        "reload secrets": secret_reload.run,
+        "check eviction": stores.eviction_warning.run,
         "watch the stores": stores.watch.run,
         "collect readings": readings.run,
         "watch the loop": loop.run,
-        "share health": turns.run,
-        **build_probe_tasks(plans, turns, vendors),
-        **album.background(plans),
+        "share health": admission.run,
+        **build_probe_tasks(config, admission, vendors),
+        **images.background_tasks(config),
     }
 
     parts = SharedParts(
-        accounts=accounts, album=album, callers=callers, detached=detached, turns=turns, signs=signs, trace=trace
+        money=money,
+        images=images,
+        config_reload=config_reload,
+        admission=admission,
+        signed_urls=signed_urls,
+        tracer=trace,
     )
-    connected: tuple[Closeable, ...] = (*vendors.values(), links, *stores.parts(), turnstile, *accounts.parts(), trace)
-    running = build_lifespan(plans, parts, tasks, (*accounts.last(), turns, *connected))
-    make = build_make_images(plans, backends, links, parts, crowd)
-    desk = build_dependencies(plans, parts, make, stores)
-    app = build(desk, observe, running, plane=AppKind.BOTH if plans.admin_port is None else AppKind.CALLERS)
+    clients: Sequence[Closeable] = (*vendors.values(), links, *stores.parts(), shared_health)
+    closing = (*money.close_first(), admission, *clients, *money.connections(), trace)
+    running = build_lifespan(config, parts, tasks, closing)
+    make = build_make_images(config, backends, links, parts, queue)
+    deps = build_dependencies(config, parts, make, stores)
+    app = build(deps, observe, running, kind=AppKind.BOTH if config.admin_port is None else AppKind.DATA)
     asgi = with_request_middleware(
         with_error_handling(app, settings.cors.origins), observe, new_id, time.monotonic, trace
     )
-    scraped = MetricsEndpoint(asgi, plans.tell) if plans.tell else asgi
+    scraped = MetricsEndpoint(asgi, config.metrics_renderer) if config.metrics_renderer else asgi
     return Gateway(
-        asgi=with_admin_port(plans, desk, trace, scraped),
+        asgi=with_admin_port(config, deps, trace, scraped),
         litestar=app,
         drain=drain,
-        fatal=plans.fatal,
+        fatal=config.fatal,
         tasks=tuple(tasks),
         backends=tuple(backends),
-        pictures=image_location(plans),
+        image_storage=image_location(config),
     )

@@ -75,19 +75,19 @@ def listen(host: str, port: int) -> socket.socket:
 class Listeners:
     """What a gateway listens on: its own port, and one for metrics and one for admin where they have it."""
 
-    own: socket.socket
+    gateway: socket.socket
     metrics: socket.socket | None
     admin: socket.socket | None
 
     def close(self) -> None:
         """Stop listening, where that has not happened already."""
-        for each in filter(None, (self.own, self.metrics, self.admin)):
-            each.close()
+        for listener in filter(None, (self.gateway, self.metrics, self.admin)):
+            listener.close()
 
     @property
-    def served(self) -> list[socket.socket]:
+    def served_by_uvicorn(self) -> list[socket.socket]:
         """Those behind which the server is; metrics have a thread."""
-        return [self.own, self.admin] if self.admin else [self.own]
+        return [self.gateway, self.admin] if self.admin else [self.gateway]
 
 
 def open_listeners(host: str, port: int, metrics: ListenPort, admin: ListenPort) -> Listeners:
@@ -95,17 +95,17 @@ def open_listeners(host: str, port: int, metrics: ListenPort, admin: ListenPort)
     with ExitStack() as opened:
         taken = set[int]()
 
-        def opening(at: str, number: int) -> socket.socket:
+        def open_one(at: str, number: int) -> socket.socket:
             listener = opened.enter_context(listen_on_unused(at, number, taken))
             taken.add(port_number(listener))
             return listener
 
-        def aside(entry: ListenPort) -> socket.socket | None:
-            return None if entry.port is None else opening(entry.host or host, entry.port)
+        def open_optional(entry: ListenPort) -> socket.socket | None:
+            return None if entry.port is None else open_one(entry.host or host, entry.port)
 
-        doors = Listeners(own=opening(host, port), metrics=aside(metrics), admin=aside(admin))
+        listeners = Listeners(gateway=open_one(host, port), metrics=open_optional(metrics), admin=open_optional(admin))
         opened.pop_all()
-        return doors
+        return listeners
 
 
 def check_host(host: str) -> str | None:
@@ -119,24 +119,24 @@ def check_host(host: str) -> str | None:
 
 def check_ports(port: int, metrics: ListenPort, admin: ListenPort) -> None:
     """Raise `PortError` for a port that is none, or is wanted twice. Port 0 takes a free one."""
-    taken = set[int]()
+    used = set[int]()
     for number in (port, metrics.port, admin.port):
         if number is not None and not 0 <= number <= MAX_PORT:
             raise PortError(f"{number} is not a port")
-        if number in taken:
+        if number in used:
             raise PortError(DUPLICATE_PORT.format(number))
         if number:
-            taken.add(number)
+            used.add(number)
 
 
-def listen_on_unused(host: str, port: int, taken: set[int]) -> socket.socket:
+def listen_on_unused(host: str, port: int, used: set[int]) -> socket.socket:
     """The same, with a number that is not taken: by the number is known who was asked."""
-    if port in taken:
+    if port in used:
         raise PortError(DUPLICATE_PORT.format(port))
     listener = listen(host, port)
-    if port_number(listener) in taken:  # a free one, of another address; while it is held the next has another number
+    if port_number(listener) in used:  # a free one, of another address; while it is held the next has another number
         with listener:
-            return listen_on_unused(host, port, taken)
+            return listen_on_unused(host, port, used)
     return listener
 
 
@@ -163,7 +163,7 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def run(gateway: Gateway, settings: ServerSettings, doors: Listeners, on_ready: Callable[[], None]) -> None:
+def run(gateway: Gateway, settings: ServerSettings, listeners: Listeners, on_ready: Callable[[], None]) -> None:
     """Serve until told to go. `on_ready` is called when requests are accepted. Raises `ProcessFailed`."""
     config = uvicorn.Config(
         gateway.asgi,
@@ -180,7 +180,7 @@ def run(gateway: Gateway, settings: ServerSettings, doors: Listeners, on_ready: 
         proxy_headers=False,  # ours are read by the layer below
     )
     config.app = ForwardedHeaders(cast("ASGI3Application", gateway.asgi), config.forwarded_allow_ips)
-    DrainingServer(config, gateway, settings, on_ready).run(sockets=doors.served)
+    DrainingServer(config, gateway, settings, on_ready).run(sockets=listeners.served_by_uvicorn)
     if gateway.fatal.reason:
         raise ProcessFailed(gateway.fatal.reason)
 
@@ -206,15 +206,15 @@ class DrainingServer(uvicorn.Server):
             self._on_ready()
 
     def _fail(self) -> None:
-        self._drain.begun = True
+        self._drain.is_draining = True
         self._stop_accepting()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: the first one begins the drain, another one ends the grace period."""
         del sig, frame
         loop = asyncio.get_running_loop()
-        grace = 0.0 if self._drain.begun else self._settings.grace_seconds
-        self._drain.begun = True
+        grace = 0.0 if self._drain.is_draining else self._settings.grace_seconds
+        self._drain.is_draining = True
         loop.call_soon_threadsafe(loop.call_later, grace, self._stop_accepting)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -141,7 +141,11 @@ def measure(folder: Path) -> Mapping[str, Seen]:
     with run_valkey(folder / "valkey") as url:
         stores = StoreAddresses(redis_url=url, cache_url=url, database_url=ledger, data=folder)
         plans = AppConfig(
-            settings=start.settings, files=start.files, first=start.first, stores=stores, observe=discard_event
+            settings=start.settings,
+            files=start.files,
+            initial_files=start.first_config,
+            stores=stores,
+            observe=discard_event,
         )
         return asyncio.run(requests(assemble(plans).asgi, start.secret or "", url))
 

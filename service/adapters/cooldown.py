@@ -9,27 +9,27 @@ from collections.abc import Callable
 
 
 class Cooldown:
-    """Begins with a failure, ends with a success. `now` is a clock in seconds that does not go back."""
+    """Begins with a failure, ends with a success. `monotonic` is a clock in seconds that does not go back."""
 
-    __slots__ = ("_now", "_seconds", "_until")
+    __slots__ = ("_monotonic", "_seconds", "_until")
 
-    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
-        self._now = now
+        self._monotonic = monotonic
         self._until: float | None = None
 
-    def is_on(self) -> bool:
+    def is_active(self) -> bool:
         """Should the part be left alone? Who is told no when the time is over asks on behalf of all."""
         if self._until is None:
             return False
-        if self._now() < self._until:
+        if self._monotonic() < self._until:
             return True
-        self.begin()
+        self.start()
         return False
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """It failed."""
-        self._until = self._now() + self._seconds
+        self._until = self._monotonic() + self._seconds
 
     def end(self) -> None:
         """It answered."""

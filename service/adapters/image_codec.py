@@ -86,7 +86,7 @@ class BoundedReader:
             raise OSError("too many reads")
         return self._read(length)
 
-    def trust(self) -> None:
+    def lift_bound(self) -> None:
         """Count no more: pixels come in as many pieces as there are."""
         self._left = inf
 
@@ -97,21 +97,21 @@ class PillowCodec:
     def __init__(self, threads: int = 2) -> None:
         self._gate = asyncio.Semaphore(threads)
 
-    async def look(self, reference: Reference) -> ImageInfo:
+    async def inspect(self, reference: Reference) -> ImageInfo:
         """Read the header of a picture at hand. Raises `UnreadableFile` naming its `param`."""
         async with self._gate:
             return await asyncio.to_thread(inspect_reference, reference)
 
-    async def measure(self, picture: GeneratedImage) -> ImageInfo | None:
+    async def inspect_generated(self, image: GeneratedImage) -> ImageInfo | None:
         """The same for a bought picture; None for svg. Raises `UnreadableFile`."""
         async with self._gate:
-            return await asyncio.to_thread(_inspect_base64, picture.base64)
+            return await asyncio.to_thread(_inspect_base64, image.base64)
 
-    async def develop(self, picture: GeneratedImage, transcode: Transcode) -> GeneratedImage:
+    async def transcode(self, image: GeneratedImage, target: Transcode) -> GeneratedImage:
         """The picture as png, jpeg (transparency becomes white) or webp. Raises `UnreadableFile`."""
         async with self._gate:
-            base64 = await asyncio.to_thread(_transcode, picture.base64, transcode)
-        return GeneratedImage(base64=base64, revised_prompt=picture.revised_prompt)
+            base64 = await asyncio.to_thread(_transcode, image.base64, target)
+        return GeneratedImage(base64=base64, revised_prompt=image.revised_prompt)
 
 
 def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
@@ -122,10 +122,10 @@ def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     """
     signature = file.read(SIGNATURE_BYTES)
     file.seek(0)
-    thrifty = BoundedReader(file)
+    bounded = BoundedReader(file)
     try:
-        reader = next(found for magic, found in READERS.items() if signature.startswith(magic))
-        image = reader(cast("BinaryIO", thrifty))
+        reader = next(open_format for magic, open_format in READERS.items() if signature.startswith(magic))
+        image = reader(cast("BinaryIO", bounded))
     except (*DECODE_ERRORS, StopIteration):
         raise unreadable_file(name) from None
     if image.width * image.height > MAX_PIXELS:
@@ -135,7 +135,7 @@ def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
             param=name,
             code="invalid_image",
         )
-    thrifty.trust()
+    bounded.lift_bound()
     return image
 
 
@@ -161,7 +161,7 @@ def _inspect(file: BinaryIO, name: str) -> ImageInfo:
     with read_header(file, name) as image:
         width, height = (image.height, image.width) if _is_rotated(image) else image.size
         media_type = f"image/{str(image.format).lower()}"
-        return ImageInfo(media_type=media_type, size=Size(width, height), alpha=image.has_transparency_data)
+        return ImageInfo(media_type=media_type, size=Size(width, height), has_alpha=image.has_transparency_data)
 
 
 def _is_rotated(image: ImageFile.ImageFile) -> bool:
@@ -197,17 +197,17 @@ def _decode_base64(base64: Buffer) -> bytes:
         raise unreadable_file("picture") from None
 
 
-def _transcode(base64: Buffer, transcode: Transcode) -> bytes:
+def _transcode(base64: Buffer, target: Transcode) -> bytes:
     with read_header(io.BytesIO(_decode_base64(base64)), "picture") as image:
         try:
             image.load()
-            developed = flatten(image) if transcode.output_format == "jpeg" else image
+            encoded = flatten(image) if target.output_format == "jpeg" else image
         except DECODE_ERRORS:
             raise unreadable_file("picture") from None
         file = io.BytesIO()
         profile = image.info.get("icc_profile")
-        settings = SAVE[transcode.output_format](transcode.quality)
-        developed.save(file, transcode.output_format, icc_profile=profile, **settings)
+        settings = SAVE[target.output_format](target.quality)
+        encoded.save(file, target.output_format, icc_profile=profile, **settings)
     return pybase64.b64encode(file.getbuffer())
 
 

@@ -24,19 +24,29 @@ MAX_POLLS = 250
 class LoopAwareTimeout:
     """`async with LoopAwareTimeout(0.1):` raises `TimeoutError` once the block has waited so many quiet seconds."""
 
-    __slots__ = ("_asked", "_due", "_last", "_left", "_looks", "_loop", "_task", "_timeout", "_timer")
+    __slots__ = (
+        "_cancel_requests",
+        "_due_at",
+        "_last_polls",
+        "_loop",
+        "_polls",
+        "_remaining",
+        "_task",
+        "_timeout",
+        "_timer",
+    )
 
     def __init__(self, seconds: float) -> None:
-        self._left = seconds
-        self._looks = MAX_POLLS
-        self._last = LAST_POLLS
+        self._remaining = seconds
+        self._polls = MAX_POLLS
+        self._last_polls = LAST_POLLS
         self._timeout = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        self._asked = self._asks()
+        self._cancel_requests = self._count_cancel_requests()
         await self._timeout.__aenter__()
-        self._arm(min(SLICE_SECONDS, self._left))
+        self._start_timer(min(SLICE_SECONDS, self._remaining))
         return self
 
     async def __aexit__(
@@ -47,28 +57,28 @@ class LoopAwareTimeout:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as late:
             error = late
-            if self._asks() == self._asked:
+            if self._count_cancel_requests() == self._cancel_requests:
                 raise
-        if not isinstance(error, asyncio.CancelledError) and self._asks() > self._asked:
+        if not isinstance(error, asyncio.CancelledError) and self._count_cancel_requests() > self._cancel_requests:
             raise asyncio.CancelledError from error
 
-    def _asks(self) -> int:
+    def _count_cancel_requests(self) -> int:
         """How often the task has been asked to end."""
         return self._task.cancelling() if self._task else 0
 
-    def _arm(self, seconds: float) -> None:
-        self._due = self._loop.time() + seconds
-        self._timer = self._loop.call_at(self._due, self._look)
+    def _start_timer(self, seconds: float) -> None:
+        self._due_at = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due_at, self._poll)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = self._loop.time()
-        self._looks -= 1
-        if now - self._due < MAX_LATE_SECONDS:
-            self._left -= SLICE_SECONDS
-        if self._left > 0 and self._looks > 0:
-            self._arm(min(SLICE_SECONDS, self._left))
-        elif self._last > 0:
-            self._last -= 1
-            self._arm(LAST_POLL_SECONDS)
+        self._polls -= 1
+        if now - self._due_at < MAX_LATE_SECONDS:
+            self._remaining -= SLICE_SECONDS
+        if self._remaining > 0 and self._polls > 0:
+            self._start_timer(min(SLICE_SECONDS, self._remaining))
+        elif self._last_polls > 0:
+            self._last_polls -= 1
+            self._start_timer(LAST_POLL_SECONDS)
         else:
             self._timeout.reschedule(now)

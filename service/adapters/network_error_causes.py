@@ -13,21 +13,21 @@ ErrorTexts = Sequence[tuple[type[BaseException], Callable[[Any], str | None]]]
 """Words for each kind of error, the more particular kinds first. None leaves the error to the one above it."""
 
 
-def describe_network_error(error: BaseException, words: ErrorTexts) -> str | None:
-    """What `words` say of the deepest cause of an error that they know."""
-    said = (_describe(each, words) for each in reversed([*_causes(error)]))
-    return next(filter(None, said), None)
+def describe_network_error(error: BaseException, texts: ErrorTexts) -> str | None:
+    """What `texts` say of the deepest cause of an error that they know."""
+    descriptions = (_describe(cause, texts) for cause in reversed([*_causes(error)]))
+    return next(filter(None, descriptions), None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
-def _describe(error: BaseException, words: ErrorTexts) -> str | None:
-    return next((say(error) for kind, say in words if isinstance(error, kind)), None)
+def _describe(error: BaseException, texts: ErrorTexts) -> str | None:
+    return next((describe(error) for kind, describe in texts if isinstance(error, kind)), None)
 
 
 def _dns(error: socket.gaierror) -> str:

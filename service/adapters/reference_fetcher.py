@@ -51,14 +51,14 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchSettings:
-    """What may be fetched. `most_bytes` bounds one picture; `seconds` its whole fetch, redirects included.
+    """What may be fetched. `max_bytes` bounds one picture; `timeout_seconds` its whole fetch, redirects included.
 
     `allow_networks` are networks of the operator's own that pictures may come from, such as 10.1.0.0/16. `ca_file`
     holds certificates that are trusted besides the system's.
     """
 
-    most_bytes: int = 50_000_000
-    seconds: float = 20.0
+    max_bytes: int = 50_000_000
+    timeout_seconds: float = 20.0
     allow_networks: tuple[str, ...] = ()
     allow_ports: tuple[int, ...] = (HTTPS_PORT,)
     ca_file: str | None = None
@@ -66,8 +66,8 @@ class FetchSettings:
 
 async def resolve_by_system(host: str, port: int) -> list[str]:
     """The system's answer to what addresses a host has, best first."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in infos))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class ReferenceUrl:
     target: str
 
     @staticmethod
-    def read(text: str) -> "ReferenceUrl":
+    def parse(text: str) -> "ReferenceUrl":
         """A link from its text. Raises `ValueError` for what is not https, has a user name, or cannot be read."""
         try:
             url = URL(text)
@@ -105,10 +105,10 @@ class ReferenceUrl:
         target = quote(URL(text, encoded=True).raw_path_qs, safe=UNESCAPED_CHARACTERS)
         return ReferenceUrl(text=text, host=host, port=port, authority=authority, target=target)
 
-    def at(self, address: Address) -> URL:
+    def url_at(self, address: Address) -> URL:
         """Where to ask for it, by address."""
-        place = f"[{address}]" if ":" in str(address) else str(address)
-        return URL(f"https://{place}:{self.port}{self.target}", encoded=True)
+        host_in_url = f"[{address}]" if ":" in str(address) else str(address)
+        return URL(f"https://{host_in_url}:{self.port}{self.target}", encoded=True)
 
 
 class GuardedFetcher:
@@ -137,50 +137,52 @@ class GuardedFetcher:
             UnreadableFile: what came is not a PNG, JPEG or WebP picture.
         """
         try:
-            async with asyncio.timeout(self._settings.seconds):
-                return await self._follow(reference)
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await self._follow_redirects(reference)
         except aiohttp.ClientError:
             raise download_failed(reference.param, "its host did not answer, or not with valid https") from None
         except TimeoutError:
-            raise download_failed(reference.param, f"it took longer than {self._settings.seconds:g} seconds") from None
+            raise download_failed(
+                reference.param, f"it took longer than {self._settings.timeout_seconds:g} seconds"
+            ) from None
 
-    async def _follow(self, reference: Reference) -> Reference:
-        link = self._check(reference.param, "", reference.link or "")
+    async def _follow_redirects(self, reference: Reference) -> Reference:
+        url = self._check_url(reference.param, "", reference.link or "")
         for _ in range(MAX_REDIRECTS + 1):
-            async with await self._open(reference.param, link) as response:
+            async with await self._connect(reference.param, url) as response:
                 target = response.headers.get("location")
                 if target is None or response.status not in REDIRECTS:
-                    return await self._receive(reference.param, response)
-                link = self._check(reference.param, link.text, target)
+                    return await self._read_image(reference.param, response)
+                url = self._check_url(reference.param, url.text, target)
         raise download_failed(reference.param, f"it redirects more than {MAX_REDIRECTS} times")
 
-    def _check(self, param: str, start: str, text: str) -> ReferenceUrl:
+    def _check_url(self, param: str, start: str, text: str) -> ReferenceUrl:
         """What a link means when it stands at `start`. Raises `UnreachableLink` unless its form is good."""
         with suppress(ValueError):
-            link = ReferenceUrl.read(urljoin(start, text))
-            if link.port in self._settings.allow_ports:
-                return link
+            url = ReferenceUrl.parse(urljoin(start, text))
+            if url.port in self._settings.allow_ports:
+                return url
         ports = " or ".join(map(str, self._settings.allow_ports))
-        wanted = f"{param} must lead to an https address without user name or password, on port {ports}."
-        raise UnreachableLink(wanted, param=param)
+        requirement = f"{param} must lead to an https address without user name or password, on port {ports}."
+        raise UnreachableLink(requirement, param=param)
 
-    async def _open(self, param: str, link: ReferenceUrl) -> aiohttp.ClientResponse:
+    async def _connect(self, param: str, url: ReferenceUrl) -> aiohttp.ClientResponse:
         """The answer of the first of the host's addresses that can be connected to."""
-        *others, last = (await self._addresses(param, link))[:MAX_ADDRESSES]
+        *others, last = (await self._permitted_addresses(param, url))[:MAX_ADDRESSES]
         for address in others:
             with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-                return await self._ask(link, address)
-        return await self._ask(link, last)
+                return await self._request(url, address)
+        return await self._request(url, last)
 
-    async def _addresses(self, param: str, link: ReferenceUrl) -> list[Address]:
+    async def _permitted_addresses(self, param: str, url: ReferenceUrl) -> list[Address]:
         """Where a host may be dialled. Unknown hosts and forbidden ones get the same answer: names inside stay secret.
 
         Raises:
             UnreachableLink: there is no such host, or one of its addresses is refused.
         """
-        found = await self._lookup(link)
-        permitted = [address for address in found if address and not is_refused(address, self._allowed)]
-        if not found or len(permitted) < len(found):
+        addresses = await self._resolve_all(url)
+        permitted = [address for address in addresses if address and not is_refused(address, self._allowed)]
+        if not addresses or len(permitted) < len(addresses):
             text = (
                 f"{param} leads to a host that does not exist or may not be fetched from. Use the full name of a host "
                 "on the public internet, or of one that the gateway's operator allows."
@@ -188,24 +190,24 @@ class GuardedFetcher:
             raise UnreachableLink(text, param=param)
         return permitted
 
-    async def _lookup(self, link: ReferenceUrl) -> list[Address | None]:
+    async def _resolve_all(self, url: ReferenceUrl) -> list[Address | None]:
         """All of a host's addresses; None stands for one that cannot be read."""
-        if address := parse_literal(link.host):
+        if address := parse_literal(url.host):
             return [address]
-        if not is_plain_name(link.host):
+        if not is_plain_name(url.host):
             return []
         try:
-            texts = await self._resolve(link.host, link.port)
+            texts = await self._resolve(url.host, url.port)
         except (OSError, ValueError):
             return []
         return [parse_literal(text) for text in texts]
 
-    async def _ask(self, link: ReferenceUrl, address: Address) -> aiohttp.ClientResponse:
+    async def _request(self, url: ReferenceUrl, address: Address) -> aiohttp.ClientResponse:
         """Dial an address and ask it for what the link's own host would be asked for."""
         return await self._client().get(
-            link.at(address),
-            headers={"host": link.authority, **HEADERS},
-            server_hostname=link.host,
+            url.url_at(address),
+            headers={"host": url.authority, **HEADERS},
+            server_hostname=url.host,
             allow_redirects=False,
         )
 
@@ -221,21 +223,21 @@ class GuardedFetcher:
             )
         return self._session
 
-    async def _receive(self, param: str, response: aiohttp.ClientResponse) -> Reference:
+    async def _read_image(self, param: str, response: aiohttp.ClientResponse) -> Reference:
         """The picture in an answer. What it is shows in its first bytes, whatever its headers say."""
         if response.status != OK:
             raise download_failed(param, f"its host answered with status {response.status}")
-        intake = Upload(param, self._settings.most_bytes)
-        if (response.content_length or 0) > intake.most:
-            raise TooLarge(f"{param} is larger than {intake.most} bytes.", param=param)
+        upload = Upload(param, self._settings.max_bytes)
+        if (response.content_length or 0) > upload.max_bytes:
+            raise TooLarge(f"{param} is larger than {upload.max_bytes} bytes.", param=param)
         head = b""
         async for chunk in response.content.iter_any():
-            intake.write(chunk)
+            upload.write(chunk)
             if len(head) < ENOUGH:
                 head += chunk[:HEAD]
                 if len(head) >= ENOUGH:
                     sniff_media_type(param, head)
-        return replace(intake.done(), media_type=sniff_media_type(param, head))
+        return replace(upload.finish(), media_type=sniff_media_type(param, head))
 
     async def close(self) -> None:
         """Close every connection."""

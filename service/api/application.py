@@ -95,8 +95,8 @@ PUBLIC_ROUTES: Sequence[ControllerRouterHandler] = (
 class AppKind(Enum):
     """What an application serves: what callers ask for, what operators ask for, or both on one port."""
 
-    CALLERS = "callers"
-    OPERATORS = "operators"
+    DATA = "callers"
+    ADMIN = "operators"
     BOTH = "both"
 
 
@@ -109,20 +109,20 @@ class NoFrameworkDocs(Router):
         return []
 
 
-def require_key(key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[Response[None] | None]]:
+def require_key(check_key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[Response[None] | None]]:
     """What comes before every handler of a router, OPTIONS included. No guard: for those handlers are copied."""
 
-    async def enter(request: Http) -> Response[None] | None:
-        key(request)
+    async def before_request(request: Http) -> Response[None] | None:
+        check_key(request)
         return await answer_options(request)
 
-    return enter
+    return before_request
 
 
-def routes(plane: AppKind) -> Sequence[ControllerRouterHandler]:
+def routes(kind: AppKind) -> Sequence[ControllerRouterHandler]:
     """What is served there."""
-    callers = Router("/v1", before_request=require_key(require_team_key), route_handlers=DATA_ROUTES)
-    operators = Router(
+    data = Router("/v1", before_request=require_key(require_team_key), route_handlers=DATA_ROUTES)
+    admin = Router(
         "/admin/v1",
         before_request=require_key(require_admin_key),
         security=[{"adminKey": []}],
@@ -130,23 +130,23 @@ def routes(plane: AppKind) -> Sequence[ControllerRouterHandler]:
         route_handlers=ADMIN_ROUTES,
     )
     return {
-        AppKind.CALLERS: (callers, *SIGNED_ROUTES, *PUBLIC_ROUTES),
-        AppKind.OPERATORS: (operators, *PUBLIC_ROUTES),
-        AppKind.BOTH: (callers, operators, *SIGNED_ROUTES, *PUBLIC_ROUTES),
-    }[plane]
+        AppKind.DATA: (data, *SIGNED_ROUTES, *PUBLIC_ROUTES),
+        AppKind.ADMIN: (admin, *PUBLIC_ROUTES),
+        AppKind.BOTH: (data, admin, *SIGNED_ROUTES, *PUBLIC_ROUTES),
+    }[kind]
 
 
-def build(desk: Dependencies, observe: Observer, *running: Lifespan, plane: AppKind = AppKind.BOTH) -> Litestar:
-    """An application, without its edge. `running` surrounds the time in which it serves."""
+def build(deps: Dependencies, observe: Observer, *lifespans: Lifespan, kind: AppKind = AppKind.BOTH) -> Litestar:
+    """An application, without its edge. `lifespans` surrounds the time in which it serves."""
     return Litestar(
-        route_handlers=routes(plane),
+        route_handlers=routes(kind),
         before_request=answer_options,
         exception_handlers={
             GatewayError: with_outcome(on_gateway_error),
             HTTPException: with_outcome(on_http_exception),
             Exception: with_outcome(build_crash_handler(observe)),
         },
-        state=State({"desk": desk}),
+        state=State({"desk": deps}),
         openapi_config=OpenAPIConfig(
             title="Image gateway",
             version=__version__,
@@ -160,7 +160,7 @@ def build(desk: Dependencies, observe: Observer, *running: Lifespan, plane: AppK
             openapi_router=NoFrameworkDocs("/openapi", route_handlers=[]),
             render_plugins=(),
         ),
-        lifespan=running,
+        lifespan=lifespans,
         request_max_body_size=None,
         logging_config=None,
     )
@@ -168,12 +168,12 @@ def build(desk: Dependencies, observe: Observer, *running: Lifespan, plane: AppK
 
 def with_error_handling(app: Litestar, origins: frozenset[str] = frozenset()) -> ASGIApp:
     """The application that answers what cannot be read as well, and pages of the `origins`."""
-    served = RefusedRequests(app)
-    return Cors(served, origins) if origins else served
+    handled = RefusedRequests(app)
+    return Cors(handled, origins) if origins else handled
 
 
 def with_request_middleware(
-    app: ASGIApp, observe: Observer, mint: Callable[[], str], elapsed: Callable[[], float], trace: Tracer
+    app: ASGIApp, observe: Observer, new_id: Callable[[], str], monotonic: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
     """The application as a server runs it."""
-    return RequestMiddleware(HeadAsGet(app), observe, mint, elapsed, trace)
+    return RequestMiddleware(HeadAsGet(app), observe, new_id, monotonic, trace)

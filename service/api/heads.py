@@ -51,13 +51,13 @@ def head_fault(version: str, fields: Fields) -> str | None:
     """The reason to refuse a head, if there is one."""
     if version not in VERSIONS:
         return f"HTTP/{version} is not spoken here"
-    found = [name for name, _ in fields if name in SINGLE_FIELDS]
-    if len(set(found)) < len(found):
-        twice = next(name for name in found if found.count(name) > 1)
-        return f"{twice.decode()} was given twice"
+    single_fields = [name for name, _ in fields if name in SINGLE_FIELDS]
+    if len(set(single_fields)) < len(single_fields):
+        repeated = next(name for name in single_fields if single_fields.count(name) > 1)
+        return f"{repeated.decode()} was given twice"
     if version == "1.0":
-        return "transfer-encoding is not part of HTTP/1.0" if b"transfer-encoding" in found else None
-    return None if b"host" in found else "HTTP/1.1 requires a host"
+        return "transfer-encoding is not part of HTTP/1.0" if b"transfer-encoding" in single_fields else None
+    return None if b"host" in single_fields else "HTTP/1.1 requires a host"
 
 
 def origin_form(target: bytes, fields: Fields) -> tuple[bytes, Fields] | None:
@@ -67,5 +67,5 @@ def origin_form(target: bytes, fields: Fields) -> tuple[bytes, Fields] | None:
         host, rest = absolute.groups()
         target = rest if rest.startswith(b"/") else b"/" + rest
         fields = [(name, host if name == b"host" else value) for name, value in fields]
-    named = all(HOST.fullmatch(value) for name, value in fields if name == b"host")
-    return (target, fields) if named else None
+    hosts_valid = all(HOST.fullmatch(value) for name, value in fields if name == b"host")
+    return (target, fields) if hosts_valid else None

@@ -15,9 +15,9 @@ BOOLEANS = {"true": True, "false": False}
 
 def read_keepalive(headers: Mapping[str, str], team: Team) -> bool:
     """What the headers of a request say, whose names are in lower case."""
-    said = headers.get(HEADER)
-    if said is None:
+    header_value = headers.get(HEADER)
+    if header_value is None:
         return team.keepalive
-    if said.strip().lower() not in BOOLEANS:
-        raise InvalidValue(f"{HEADER} is true or false; got '{said[:20]}'.", param=HEADER)
-    return BOOLEANS[said.strip().lower()]
+    if header_value.strip().lower() not in BOOLEANS:
+        raise InvalidValue(f"{HEADER} is true or false; got '{header_value[:20]}'.", param=HEADER)
+    return BOOLEANS[header_value.strip().lower()]

@@ -10,12 +10,12 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 
 class SplitByPort:
-    """Wraps both. `port` is that of admin, as it was bound."""
+    """Wraps both. `admin_port` is that of admin, as it was bound."""
 
-    def __init__(self, app: ASGIApp, admin: ASGIApp, port: int) -> None:
+    def __init__(self, app: ASGIApp, admin: ASGIApp, admin_port: int) -> None:
         self._app = app
         self._admin = admin
-        self._port = port
+        self._port = admin_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. The server's start and end are the callers' application's: it has the parts."""

@@ -42,6 +42,8 @@ class RefusedRequests:
 async def _send_error(request: Http, error: GatewayError, send: Send) -> None:
     reply = with_outcome(on_gateway_error)(request, error)
     headers = {"content-type": "application/json", "content-length": str(len(reply.content)), **reply.headers}
-    told = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send(HTTPResponseStartEvent(type="http.response.start", status=reply.status_code or 400, headers=told))
+    error_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send(
+        HTTPResponseStartEvent(type="http.response.start", status=reply.status_code or 400, headers=error_headers)
+    )
     await send(HTTPResponseBodyEvent(type="http.response.body", body=reply.content, more_body=False))

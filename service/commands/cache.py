@@ -61,36 +61,36 @@ def stats(
 ) -> None:
     """Say how many results are kept, and how many bytes they take."""
 
-    async def story() -> None:
+    async def run() -> None:
         async with _open_count(config, data_dir) as count:
-            found = await count(team, model)
-            row = (team, model, found.results, found.size)
-            print_rows(COLUMNS, [row], output, lambda: _table(team, model, found))
+            counted = await count(team, model)
+            row = (team, model, counted.results, counted.size_bytes)
+            print_rows(COLUMNS, [row], output, lambda: _table(team, model, counted))
 
-    run_command(story())
+    run_command(run())
 
 
 @cache.command("purge")
 def purge(  # noqa: PLR0913, PLR0917 (a command's options)
     team: TeamOption = None,
     model: ModelOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="The results of every team and model.")] = False,  # noqa: FBT002
+    all_results: Annotated[bool, typer.Option("--all", help="The results of every team and model.")] = False,  # noqa: FBT002
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")] = False,  # noqa: FBT002
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
     """Forget results of a team, of a model, of both or, with --all, of everybody: the same is bought again."""
 
-    async def story() -> None:
-        _check_scope_named(team, model, everything=everything)
+    async def run() -> None:
+        _check_scope_named(team, model, everything=all_results)
         async with _open_count(config, data_dir) as count, open_ledger(data_dir) as database:
-            if everything and not yes:
+            if all_results and not yes:
                 _confirm(await count(None, None))
             forget = PurgeCache(count=count, key_store=SqlKeyStore(database), now=now)
             gone = await forget(terminal_actor(), team, model)
             stdout.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
 
-    run_command(story())
+    run_command(run())
 
 
 def _check_scope_named(team: str | None, model: str | None, *, everything: bool) -> None:
@@ -101,11 +101,11 @@ def _check_scope_named(team: str | None, model: str | None, *, everything: bool)
         raise InvalidValue("Name a --team or a --model, or say --all, which forgets every result of every team.")
 
 
-def _confirm(found: ResultStats) -> None:
+def _confirm(stats: ResultStats) -> None:
     """Ask whether all results are to go. Raises `InvalidValue` where no person can answer."""
     if not sys.stdin.isatty():
         raise InvalidValue("is needed with --all where there is no terminal to ask at.", param="--yes")
-    question = f"Forget all {found.results:,} results ({found.size:,} bytes), of every team?"
+    question = f"Forget all {stats.results:,} results ({stats.size_bytes:,} bytes), of every team?"
     if not typer.confirm(question, err=True):
         raise InvalidValue("Nothing was forgotten.")
 
@@ -119,7 +119,7 @@ async def _open_count(config: Path | None, data_dir: Path) -> AsyncIterator[Coun
     live = ConfigSnapshot(catalog=catalog, teams=read_team_directory(folder, catalog, data_dir).teams, keys={})
     results = _results(settings, data_dir)
     try:
-        yield CountCachedResults(results=results, live=lambda: live, shared=settings.cache.shared)
+        yield CountCachedResults(results=results, snapshot=lambda: live, shared=settings.cache.shared)
     finally:
         await results.close()
 
@@ -134,9 +134,9 @@ def _results(settings: GatewaySettings, data_dir: Path) -> RedisResultStore:
     return RedisResultStore(url)
 
 
-def _table(team: str | None, model: str | None, found: ResultStats) -> Table:
+def _table(team: str | None, model: str | None, stats: ResultStats) -> Table:
     """One line: each count looks through the whole store, so that one for every team would do it as often."""
-    line = (team or ALL, model or ALL, f"{found.results:,}", f"{found.size:,}")
+    line = (team or ALL, model or ALL, f"{stats.results:,}", f"{stats.size_bytes:,}")
     table = Table(box=None, pad_edge=False)
     for name, cell in zip(COLUMNS, line, strict=True):
         add_column(table, name, [cell], right=name in {"results", "bytes"})

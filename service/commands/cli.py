@@ -72,7 +72,7 @@ from service.server import (
     tune_malloc,
 )
 from service.settings.gateway import GatewaySettings
-from service.settings.gateway_file import Requests
+from service.settings.gateway_file import RequestsSection
 from service.settings.line_numbers import with_lines
 from service.settings.yaml_file import SettingsError, to_problems
 from service.usecases.background.supervisor import FatalReport
@@ -161,30 +161,30 @@ def serve(
     start = read_start_config(options, os.environ)
     if dev:
         start = with_dev_key(start, data_dir)
-    with closing(open_listeners(host, port, start.settings.metrics, start.settings.admin)) as doors:
-        _serve(options, start, doors, lines)
+    with closing(open_listeners(host, port, start.settings.metrics, start.settings.admin)) as listeners:
+        _serve(options, start, listeners, lines)
 
 
-def _serve(options: ServeOptions, start: StartConfig, doors: Listeners, lines: LossyLogStream) -> None:
+def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, lines: LossyLogStream) -> None:
     settings = start.settings
     metrics = MetricsObserver(version=__version__, python=platform.python_version())
-    tell = Exposition(metrics, process_registry())
+    exposition = Exposition(metrics, process_registry())
     observe = ObserverGroup(metrics, EventLog(settings.logs.sample))  # what a log line says can be scraped already
     lines.lost = lambda: metrics(LogLineLost())
     for problem in start.warnings:
         observe(ModelShutdownWarning(problem=problem))
     fatal = FatalReport(observe)
-    watch = RestartListener(restarted=observe, give_up=fatal.report)
-    with open_stores(settings, options.data, watch) as stores, _metrics_server(tell, doors.metrics, fatal):
+    watch = RestartListener(on_restart=observe, on_give_up=fatal.report)
+    with open_stores(settings, options.data, watch) as stores, _metrics_server(exposition, listeners.metrics, fatal):
         asyncio.run(migrate_database(stores, settings.database.wait_seconds, observe))
         plans = AppConfig(
             settings=settings,
             files=start.files,
-            first=start.first,
+            initial_files=start.first_config,
             stores=stores,
             observe=observe,
-            tell=None if doors.metrics else tell,
-            admin_port=port_number(doors.admin) if doors.admin else None,
+            metrics_renderer=None if listeners.metrics else exposition,
+            admin_port=port_number(listeners.admin) if listeners.admin else None,
             fatal=fatal,
             lease=asyncio.run(take_lease(stores, observe)),
             gateway_id=asyncio.run(read_gateway_id(stores.database_url)),
@@ -198,26 +198,28 @@ def _serve(options: ServeOptions, start: StartConfig, doors: Listeners, lines: L
             bounds=to_connection_limits(settings.requests),
         )
         listening = Listening(
-            address=listen_address(doors.own),
+            address=listen_address(listeners.gateway),
             backends=gateway.backends,
-            metrics=listen_address(doors.metrics or doors.own) + PATH,
-            admin=listen_address(doors.admin or doors.own) + "/admin/v1" if settings.admin_digest else "",
+            metrics=listen_address(listeners.metrics or listeners.gateway) + PATH,
+            admin=listen_address(listeners.admin or listeners.gateway) + "/admin/v1" if settings.admin_digest else "",
         )
-        run(gateway, serving, doors, lambda: print_welcome(listening, gateway, start.secret, observe, lines))
+        run(gateway, serving, listeners, lambda: print_welcome(listening, gateway, start.secret, observe, lines))
 
 
 async def migrate_database(stores: StoreAddresses, seconds: float, observe: Observer) -> None:
     """The tables of the ledger, once its server is there. Raises `SchemaError` and `LedgerUnavailable`."""
 
-    def waits(problem: str) -> None:
-        observe(WaitingForDatabase(problem=problem, seconds=seconds))
+    def on_wait(problem: str) -> None:
+        observe(WaitingForDatabase(problem=problem, max_wait_seconds=seconds))
 
-    await migrate_with_retry(stores.database_url, seconds, waits)
+    await migrate_with_retry(stores.database_url, seconds, on_wait)
 
 
-def _metrics_server(tell: Exposition, listener: socket | None, fatal: FatalReport) -> AbstractContextManager[None]:
+def _metrics_server(
+    exposition: Exposition, listener: socket | None, fatal: FatalReport
+) -> AbstractContextManager[None]:
     """Metrics on a port of their own, if they have one."""
-    return metrics_server(tell, listener, fatal.report) if listener else nullcontext()
+    return metrics_server(exposition, listener, fatal.report) if listener else nullcontext()
 
 
 def listen_address(listener: socket) -> str:
@@ -226,10 +228,10 @@ def listen_address(listener: socket) -> str:
     return f"http://{'localhost' if ':' in host else host}:{port}"
 
 
-def to_connection_limits(entry: Requests) -> ConnectionLimits:
+def to_connection_limits(entry: RequestsSection) -> ConnectionLimits:
     """What connections may do."""
     return ConnectionLimits(
-        head_seconds=entry.head_seconds, most_head_bytes=entry.most_head_bytes, stall_seconds=entry.stall_seconds
+        head_seconds=entry.head_seconds, max_head_bytes=entry.max_head_bytes, stall_seconds=entry.stall_seconds
     )
 
 
@@ -263,7 +265,7 @@ def print_welcome(
     """Say where the gateway listens and, in dev, everything it takes to try it."""
     observe(listening)
     if secret:
-        lines.write(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.pictures))
+        lines.write(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.image_storage))
 
 
 WELCOME = """
@@ -299,12 +301,13 @@ def check(
     options = ServeOptions(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
     start = read_start_config(options, os.environ)
     check_assembly(start)
-    settings, known = start.settings, start.first.known
+    settings, known = start.settings, start.first_config.config
     for problem in start.warnings:
         print_warning(problem)
-    on = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
-    counts = f"{len(known.catalog.models)} models, {len(known.roster.teams)} teams, {len(known.roster.keys)} keys"
-    stdout.print(f"{options.folder}: {counts}; backends on: {', '.join(on)}")
+    enabled_backends = sorted(settings.api_keys) + ["sandbox"] * settings.sandbox.enabled
+    directory = known.team_directory
+    counts = f"{len(known.catalog.models)} models, {len(directory.teams)} teams, {len(directory.keys)} keys"
+    stdout.print(f"{options.folder}: {counts}; backends on: {', '.join(enabled_backends)}")
 
 
 @app.command()

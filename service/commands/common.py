@@ -74,23 +74,23 @@ OutputOption = Annotated[Output, typer.Option("--output", help="A table for peop
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def config_folder(given: Path | None) -> Path:
+def config_folder(option: Path | None) -> Path:
     """The folder that was named, else ./config, else the one that came with the package."""
-    shipped = Path(__file__).parents[1] / "shipped"
-    return given or next((folder for folder in (Path("config"), shipped) if folder.is_dir()), Path("config"))
+    packaged = Path(__file__).parents[1] / "shipped"
+    return option or next((folder for folder in (Path("config"), packaged) if folder.is_dir()), Path("config"))
 
 
 def database_url(data_dir: Path) -> str:
     """Where the ledger is."""
-    found = read_database_url(os.environ)
-    return found() if found else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
+    secret = read_database_url(os.environ)
+    return secret() if secret else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
 
 
 def read_team_directory(folder: Path, catalog: Catalog, data_dir: Path) -> TeamDirectory:
     """Read teams and keys of the settings, and the team of `serve --dev` where it was started in this data folder."""
     dev = {"dev": Team(name="dev")} if (data_dir / "dev-key").exists() else {}
-    found = read_teams(folder / "teams.yaml", catalog, backend_names(folder / "gateway.yaml"))
-    return TeamDirectory(teams={**found.teams, **dev}, keys=found.keys)
+    directory = read_teams(folder / "teams.yaml", catalog, backend_names(folder / "gateway.yaml"))
+    return TeamDirectory(teams={**directory.teams, **dev}, keys=directory.keys)
 
 
 def read_config_teams(config: Path | None, data_dir: Path) -> Mapping[str, Team]:
@@ -124,15 +124,15 @@ def print_rows(
         csv.writer(sys.stdout, lineterminator="\n").writerows([names, *rows])
 
 
-def run_on_ledger(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
+def run_on_ledger(command: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
     """Run a story on the ledger. What it refuses is told in one line."""
-    run_command(_on_ledger(story, data_dir))
+    run_command(_on_ledger(command, data_dir))
 
 
-def run_command(story: Coroutine[Any, Any, None]) -> None:
+def run_command(command: Coroutine[Any, Any, None]) -> None:
     """Run a story. What it refuses is told in one line."""
     with exit_on_error():
-        asyncio.run(story)
+        asyncio.run(command)
 
 
 @contextmanager
@@ -168,9 +168,9 @@ def _print_line(text: str, style: str) -> None:
     stderr.print(f"image-gateway: {escape(line)}", style=style)
 
 
-async def _on_ledger(story: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
+async def _on_ledger(command: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
     async with open_ledger(data_dir) as database:
-        await story(database)
+        await command(database)
 
 
 @asynccontextmanager
@@ -180,19 +180,19 @@ async def open_ledger(data_dir: Path, *, create: bool = False, advice: str = "")
     Raises `SchemaError` for a ledger that is missing (`advice` says what else could be done) or of another revision.
     """
     url = database_url(data_dir)
-    found = await read_revision(url)
-    if found is None and not create:
+    current = await read_revision(url)
+    if current is None and not create:
         missing = parse_kind(url) == SQLITE and not parse_file(url).exists()
         raise SchemaError(
             f"There is no ledger: the {describe_address(url)} "
             f"{'is not there' if missing else 'has none of its tables'}. "
             f"Name its folder with --data-dir (or DATA_DIR), or its address with DATABASE_URL.{advice}"
         )
-    if found is None:
+    if current is None:
         await migrate(url)
-    elif found != HEAD:
+    elif current != HEAD:
         raise SchemaError(
-            f"The {describe_address(url)} is at revision {found}, and this version needs {HEAD}. "
+            f"The {describe_address(url)} is at revision {current}, and this version needs {HEAD}. "
             "`image-gateway migrate` brings it there."
         )
     database = open_database(url)

@@ -31,9 +31,9 @@ def completion(
     context: typer.Context, shell: Annotated[Literal["bash", "zsh"], typer.Argument(help="Which shell.")]
 ) -> None:
     """Print completions for a shell: `source <(image-gateway completion bash)`."""
-    found = dict(_words("", context.find_root().command))
-    paths = "|".join(path for path in found if path)
-    cases = "\n".join(f'        "{path}") words="{" ".join(words)}" ;;' for path, words in found.items())
+    words_by_path = dict(_words("", context.find_root().command))
+    paths = "|".join(path for path in words_by_path if path)
+    cases = "\n".join(f'        "{path}") words="{" ".join(words)}" ;;' for path, words in words_by_path.items())
     sys.stdout.write((ZSH if shell == "zsh" else "") + SCRIPT.format(paths=paths, cases=cases))
 
 
@@ -42,5 +42,5 @@ def _words(path: str, command: Any) -> Iterator[tuple[str, list[str]]]:  # noqa:
     options = [name for param in command.params for name in param.opts if name.startswith("-")]
     below = getattr(command, "commands", {})
     yield path, [*below, *options, "--help"]
-    for name, each in below.items():
-        yield from _words(f"{path}/{name}", each)
+    for name, command_below in below.items():
+        yield from _words(f"{path}/{name}", command_below)

@@ -58,7 +58,7 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
     request: Annotated[Path, typer.Argument(help="The body of a request, in JSON; - is standard input.")],
     team: Annotated[str | None, typer.Option("--team", help="Who asks; without it, somebody who may do all.")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="It is one for /v1/images/edits.")] = False,  # noqa: FBT002
-    everything: Annotated[bool, typer.Option("--all", help="As though every vendor's key were there.")] = False,  # noqa: FBT002
+    all_backends: Annotated[bool, typer.Option("--all", help="As though every vendor's key were there.")] = False,  # noqa: FBT002
     request_id: Annotated[str, typer.Option("--request-id", help="Draws the lots of a weighted model.")] = "req_0",
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
@@ -67,32 +67,34 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
     folder, today = config_folder(config), now().date()
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", today)
-    teams = read_teams(folder / "teams.yaml", catalog, settings.backends).teams
+    teams = read_teams(folder / "teams.yaml", catalog, settings.all_backends).teams
     with exit_on_error():
-        who = find_team(team, teams) if team else UNRESTRICTED_TEAM
-        wish, partials = parse_request(read_input(request), who, settings.requests.most_picture_bytes, edit=edit)
-        model = catalog.find(wish.model, today)
-        spec = replace(wish, model=model.id)
-        authorize(who, spec, model)
+        caller_team = find_team(team, teams) if team else UNRESTRICTED_TEAM
+        unresolved, partials = parse_request(
+            read_input(request), caller_team, settings.requests.max_image_bytes, edit=edit
+        )
+        model = catalog.get(unresolved.model, today)
+        spec = replace(unresolved, model=model.id)
+        authorize(caller_team, spec, model)
         check_spec(spec, model)
-        found = find_candidates(spec, model, enabled_backends(settings, everything=everything), today, who)
-        plans = order_plans(found.plans, spec, model, request_hash(request_id), partials)
-        called, others = build_route_rows(plans, spec, model, partials), build_excluded_rows(found)
+        result = find_candidates(spec, model, enabled_backends(settings, all_backends=all_backends), today, caller_team)
+        plans = order_plans(result.plans, spec, model, request_hash(request_id), partials)
+        route_rows, excluded_rows = build_route_rows(plans, spec, model, partials), build_excluded_rows(result)
         if output is Output.TABLE:
             stdout.print(escape(f"{model.id} by {model.policy.value}{_lot_note(model, request_id)}"))
-            print_table(called)
-            print_table(others)
+            print_table(route_rows)
+            print_table(excluded_rows)
         else:
-            print_rows(FIELDS, combine_rows(called, others), output, str)
-        require_plans(spec, model, found)
+            print_rows(FIELDS, combine_rows(route_rows, excluded_rows), output, str)
+        require_plans(spec, model, result)
 
 
 def read_input(file: Path) -> bytes:
     """A file, or standard input."""
     try:
         return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
-    except OSError as unreadable:
-        raise InvalidValue(f"{file} cannot be read: {unreadable.strerror}.", param="request") from None
+    except OSError as error:
+        raise InvalidValue(f"{file} cannot be read: {error.strerror}.", param="request") from None
 
 
 def find_team(name: str, teams: Mapping[str, Team]) -> Team:
@@ -102,21 +104,21 @@ def find_team(name: str, teams: Mapping[str, Team]) -> Team:
     return teams[name]
 
 
-def parse_request(raw: bytes, team: Team, most_bytes: int, *, edit: bool) -> tuple[Spec, int]:
+def parse_request(raw: bytes, team: Team, max_bytes: int, *, edit: bool) -> tuple[Spec, int]:
     """What a body asks for, and how many previews. Raises `RequestError`."""
     if edit:
         change = decode_json(raw, EditBody)
-        references, mask = edit_references(change, team, most_bytes)
+        references, mask = edit_references(change, team, max_bytes)
         return to_spec(change, team, references=references, mask=mask), change.partial_images or 0
     body = decode_json(raw, GenerateBody)
-    references = generation_references(body, most_bytes)
+    references = generation_references(body, max_bytes)
     return to_spec(body, team, references=references), body.partial_images or 0
 
 
-def enabled_backends(settings: GatewaySettings, *, everything: bool) -> frozenset[str]:
+def enabled_backends(settings: GatewaySettings, *, all_backends: bool) -> frozenset[str]:
     """Those whose key is there, or all; the sandbox if it is enabled."""
-    on = settings.vendors if everything else settings.api_keys
-    return frozenset({*on, *((SANDBOX,) if settings.sandbox.enabled else ())})
+    enabled = settings.http_backends if all_backends else settings.api_keys
+    return frozenset({*enabled, *((SANDBOX,) if settings.sandbox.enabled else ())})
 
 
 def _lot_note(model: Model, request_id: str) -> str:
@@ -130,19 +132,21 @@ Rows = list[tuple[str, ...]]
 def build_route_rows(plans: Iterable[Plan], spec: Spec, model: Model, partials: int) -> Rows:
     """Who is asked: place, backend, name of the model there, most that it can cost, price, and notes."""
     rows: Rows = [("", "backend", "model", "at most", "price", "notes")]
-    for place, plan in enumerate(plans, start=1):
-        most = format_dollars(max_price(spec, model, plan, partials))
-        told = [f"weight={plan.route.weight}"] if model.policy is Policy.WEIGHTED else []
-        told += build_notes(expect_served(spec, plan, partials))
+    for position, plan in enumerate(plans, start=1):
+        max_cost = format_dollars(max_price(spec, model, plan, partials))
+        extra = [f"weight={plan.route.weight}"] if model.policy is Policy.WEIGHTED else []
+        extra += build_notes(expect_served(spec, plan, partials))
         route = plan.route
-        rows.append((str(place), route.backend, route.model, most, plan.price.version, ", ".join(told)))
+        rows.append((str(position), route.backend, route.model, max_cost, plan.price.version, ", ".join(extra)))
     return rows
 
 
-def build_excluded_rows(found: Candidates) -> Rows:
+def build_excluded_rows(result: Candidates) -> Rows:
     """Who is not, and why."""
     rows: Rows = [("not asked", "model", "because")]
-    return rows + [(each.route.backend, each.route.model, each.why.message) for each in found.out]
+    return rows + [
+        (excluded.route.backend, excluded.route.model, excluded.error.message) for excluded in result.rejected
+    ]
 
 
 def combine_rows(called: Rows, others: Rows) -> list[tuple[object, ...]]:
@@ -160,8 +164,8 @@ def print_table(rows: Rows) -> None:
     if not lines:
         return
     table = Table(box=None, pad_edge=False)
-    for at, name in enumerate(header):
-        add_column(table, name, [line[at] for line in lines], right=name == "at most")
+    for index, name in enumerate(header):
+        add_column(table, name, [line[index] for line in lines], right=name == "at most")
     for line in lines:
         table.add_row(*(escape(text) for text in line))
     table.width = stdout.measure(table, options=stdout.options.update(width=TABLE_WIDTH)).maximum

@@ -29,8 +29,8 @@ def health_problem(host: str, port: int, seconds: float = SECONDS) -> str | None
     try:
         connection.request("GET", PATH)
         status = connection.getresponse().status
-    except (OSError, HTTPException) as silence:
-        return f"{host} port {port} does not answer: {str(silence) or type(silence).__name__}"
+    except (OSError, HTTPException) as error:
+        return f"{host} port {port} does not answer: {str(error) or type(error).__name__}"
     finally:
         connection.close()
     return None if status == 200 else f"{host} port {port} answers {status}"  # noqa: PLR2004 (the status of HTTP)

@@ -97,7 +97,7 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
 ) -> None:
     """Issue a key for a team; running gateways know it within seconds. Its secret is printed once."""
 
-    async def story() -> None:
+    async def run() -> None:
         allowance = Allowance(
             models=frozenset(model or ()),
             tiers=frozenset(tier or ()),
@@ -112,7 +112,7 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
                 await _open_issue_keys(database, config, data_dir).issue(terminal_actor(), team, note, end, allowance)
             )
 
-    run_command(story())
+    run_command(run())
 
 
 @keys.command("list")
@@ -124,9 +124,9 @@ def list_keys(
 ) -> None:
     """List issued keys, those that have ended included."""
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         issue = _open_issue_keys(database, config, data_dir)
-        found = await issue.list(team)
+        issued = await issue.list_keys(team)
         rows = [
             (
                 *_cells(issue, key)[:4],
@@ -134,11 +134,11 @@ def list_keys(
                 describe(key.allowance),
                 key.note,
             )
-            for key in found
+            for key in issued
         ]
-        print_rows(FIELDS, rows, output, lambda: _table([_cells(issue, key) for key in found]))
+        print_rows(FIELDS, rows, output, lambda: _table([_cells(issue, key) for key in issued]))
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 @keys.command("rotate")
@@ -151,13 +151,13 @@ def rotate_key(
 ) -> None:
     """Issue a new key in place of one, which ends after the overlap."""
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         issue = _open_issue_keys(database, config, data_dir)
         new, old = await issue.rotate(terminal_actor(), key_id, overlap, _parse_expiry(expires, "expires"))
         _print_new(new)
         stdout.print(f"{old.id} ends at {_format_time(old.expires_at)}")
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 @keys.command("change")
@@ -178,7 +178,7 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
 ) -> None:
     """Replace what a key may use, option by option; running gateways hold it to that within seconds."""
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         changes = _to_clearing_changes(clear or ())
         if limit:
             changes["limits"] = _parse_limits(limit, "limit")
@@ -191,7 +191,7 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
         key = await _open_issue_keys(database, config, data_dir).change(terminal_actor(), key_id, changes)
         stdout.print(f"{key.id} may use: {escape(_allowance_text(key))}")
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 @keys.command("expire")
@@ -203,23 +203,23 @@ def expire_key(
 ) -> None:
     """Let a key end at a time to come, or not at all."""
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         end = None if at == NEVER else _parse_expiry(at, "at")
         key = await _open_issue_keys(database, config, data_dir).expire(terminal_actor(), key_id, end)
         stdout.print(f"{key.id} ends at {_format_time(key.expires_at)}")
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 @keys.command("revoke")
 def revoke_key(key_id: KeyId, config: ConfigOption = None, data_dir: DataOption = DATA) -> None:
     """End a key for good; running gateways refuse it within seconds."""
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         key = await _open_issue_keys(database, config, data_dir).revoke(terminal_actor(), key_id)
         stdout.print(f"{key.id} was revoked at {_format_time(key.revoked_at)}")
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 def _open_issue_keys(database: Database, config: Path | None, data_dir: Path) -> IssueKeys:
@@ -230,11 +230,11 @@ def _open_issue_keys(database: Database, config: Path | None, data_dir: Path) ->
         store=SqlKeyStore(database),
         teams=lambda: known()[1].teams,
         catalog=lambda: known()[0],
-        in_file=lambda: {key.id: key.team.name for key in known()[1].keys.values()},
+        keys_in_file=lambda: {key.id: key.team.name for key in known()[1].keys.values()},
         file=str(folder / "teams.yaml"),
         now=now,
-        secret=new_key_secret,
-        mint=new_id,
+        new_secret=new_key_secret,
+        new_id=new_id,
     )
 
 

@@ -77,19 +77,20 @@ def document() -> str:
 def _sections() -> Iterator[str]:
     for title, section in SECTIONS:
         yield f"\n## {title}\n\n| Metric | Kind | Labels | Across | What |\n|---|---|---|---|---|\n"
-        for each in section:
-            labels = ", ".join(each.labels)
-            yield f"| `{each.name}` | {each.kind.value} | {labels} | {each.across} | {each.help}{_notes(each)} |\n"
+        for metric in section:
+            labels = ", ".join(metric.labels)
+            cells = (f"`{metric.name}`", metric.kind.value, labels, metric.aggregate, f"{metric.help}{_notes(metric)}")
+            yield f"| {' | '.join(cells)} |\n"
 
 
 def _notes(declared: Declared) -> str:
     """What there is to say about starts and buckets."""
     if declared.kind is Kind.HISTOGRAM:
         return f" Up to {', '.join(f'{bound:g}' for bound in declared.buckets)} s."
-    return " From 0." if declared.starts and declared.labels else ""
+    return " From 0." if declared.initial_labels and declared.labels else ""
 
 
 def _labels() -> Iterator[str]:
-    used = {label for _, section in SECTIONS for each in section for label in each.labels}
+    used = {label for _, section in SECTIONS for metric in section for label in metric.labels}
     for label in sorted(used):
         yield f"| `{label}` | {LABELS[label]} |\n"

@@ -27,25 +27,28 @@ def migrate(data_dir: DataOption = DATA, check: CheckOption = False) -> None:  #
 
 async def _migrate(data_dir: Path) -> None:
     url = database_url(data_dir)
-    was = await run_migrations(url)
+    revision_before = await run_migrations(url)
     _print_result(
-        url, f"was at {_revision_name(was)}, is at {HEAD} now" if was != HEAD else f"is at {HEAD}, as it has to be"
+        url,
+        f"was at {_revision_name(revision_before)}, is at {HEAD} now"
+        if revision_before != HEAD
+        else f"is at {HEAD}, as it has to be",
     )
 
 
 async def _check(data_dir: Path) -> None:
     url = database_url(data_dir)
-    found = await read_revision(url)
-    if found == HEAD:
+    current = await read_revision(url)
+    if current == HEAD:
         _print_result(url, f"is at {HEAD}, as it has to be")
         return
-    _print_result(url, f"is at {_revision_name(found)}, has to be at {HEAD}: `image-gateway migrate`")
+    _print_result(url, f"is at {_revision_name(current)}, has to be at {HEAD}: `image-gateway migrate`")
     raise typer.Exit(1)
 
 
-def _revision_name(found: str | None) -> str:
-    return found or "no revision"
+def _revision_name(current: str | None) -> str:
+    return current or "no revision"
 
 
-def _print_result(url: str, what: str) -> None:
-    stdout.print(escape(f"The {describe_address(url)} {what}."))
+def _print_result(url: str, result: str) -> None:
+    stdout.print(escape(f"The {describe_address(url)} {result}."))

@@ -60,7 +60,7 @@ def _file_sections() -> Iterator[str]:
 
 def _table_line(row: SettingRow) -> str:
     default = "*required*" if row.default is None else f"`{row.default}`" if row.default else ""
-    return f"| `{row.path}` | {row.kind} | {default} | {row.meaning} |\n"
+    return f"| `{row.path}` | {row.type} | {default} | {row.description} |\n"
 
 
 def _variable_sections() -> Iterator[str]:
@@ -68,5 +68,5 @@ def _variable_sections() -> Iterator[str]:
     for title, table in TABLES:
         yield f"\n### {title}\n\n| Variable | Does |\n|---|---|\n"
         for names, meaning in table.items():
-            told = ", ".join(f"`{name}`" for name in names.split(", "))
-            yield f"| {told} | {meaning} |\n"
+            quoted = ", ".join(f"`{name}`" for name in names.split(", "))
+            yield f"| {quoted} | {meaning} |\n"

@@ -26,7 +26,7 @@ from service.domain.shutdown_warnings import build_shutdown_warnings
 from service.domain.team_access import KEY_PREFIX
 from service.server import PortError, check_host, check_ports
 from service.settings.gateway import GatewaySettings, backend_names, read_gateway
-from service.settings.gateway_file import Sandbox
+from service.settings.gateway_file import SandboxSection
 from service.settings.generated_secrets import check_signing_keys, read_or_create_secret
 from service.settings.listen_ports import ListenPort
 from service.settings.reloadable_files import ReloadableFiles, StampedConfig
@@ -60,19 +60,19 @@ class StartConfig:
 
     settings: GatewaySettings
     files: ReloadableFiles
-    first: StampedConfig
+    first_config: StampedConfig
     secret: str | None
 
     @property
-    def embedded(self) -> bool:
+    def is_embedded(self) -> bool:
         """Is the state in the data folder?"""
         return self.settings.redis_url is None
 
     @property
     def warnings(self) -> list[str]:
         """What will be, or is, out of order although a start takes it."""
-        known = self.first.known
-        return build_shutdown_warnings(known.catalog, known.roster.teams.values(), today())
+        known = self.first_config.config
+        return build_shutdown_warnings(known.catalog, known.team_directory.teams.values(), today())
 
 
 def today() -> date:
@@ -85,15 +85,15 @@ def read_start_config(options: ServeOptions, environment: Mapping[str, str]) -> 
     problems = Problems()
     settings = problems.attempt(lambda: _settings(options, environment))
     extra = dev_key(new_key_secret()) if options.dev else None
-    backends = settings.backends if settings else _backend_names(options.folder)
+    backends = settings.all_backends if settings else _backend_names(options.folder)
     admin = settings.admin_digest if settings else None
-    files = ReloadableFiles(folder=options.folder, today=today, backends=backends, extra=extra, admin=admin)
-    first = problems.attempt(files.first)
+    files = ReloadableFiles(folder=options.folder, today=today, backends=backends, dev_key=extra, admin_digest=admin)
+    first = problems.attempt(files.read_first)
     if settings:
         _check(problems, settings, options, environment)
-    if settings is None or first is None or problems.found:
+    if settings is None or first is None or problems.errors:
         raise problems.error()
-    return StartConfig(settings=settings, files=files, first=first, secret=None)
+    return StartConfig(settings=settings, files=files, first_config=first, secret=None)
 
 
 def _settings(options: ServeOptions, environment: Mapping[str, str]) -> GatewaySettings:
@@ -113,21 +113,21 @@ def _backend_names(folder: Path) -> frozenset[str] | None:
 def with_dev_key(start: StartConfig, data: Path) -> StartConfig:
     """The same with the key of `--dev` that is kept in the data folder, made if it is not there."""
     secret = read_or_create_secret(data / "dev-key", KEY_PREFIX)
-    files = replace(start.files, extra=dev_key(secret))
-    return replace(start, files=files, first=files.first(), secret=secret)
+    files = replace(start.files, dev_key=dev_key(secret))
+    return replace(start, files=files, first_config=files.read_first(), secret=secret)
 
 
 def dev_settings(settings: GatewaySettings) -> GatewaySettings:
     """What `--dev` changes: the sandbox is on and obeys, pictures are kept, and nobody waits for a load balancer."""
     return msgspec.structs.replace(
         settings,
-        sandbox=Sandbox(
+        sandbox=SandboxSection(
             enabled=True,
             delay_seconds=settings.sandbox.delay_seconds,
             fail=settings.sandbox.fail,
-            obey_prompt=True,
+            prompt_directives=True,
         ),
-        pictures=msgspec.structs.replace(settings.pictures, keep="all"),
+        images=msgspec.structs.replace(settings.images, keep="all"),
         serving=msgspec.structs.replace(settings.serving, grace_seconds=0, drain_seconds=10),
     )
 
@@ -162,9 +162,12 @@ def _check_listeners(options: ServeOptions, settings: GatewaySettings) -> None:
 
 def _check_addresses(options: ServeOptions, settings: GatewaySettings, environment: Mapping[str, str]) -> None:
     """Raise `SettingsError` for a backend that is this gateway."""
-    aside: tuple[ListenPort, ...] = (settings.metrics, settings.admin)
-    doors = ((options.host, options.port), *((door.host or options.host, door.port) for door in aside))
-    listening = [(host, port) for host, port in doors if port]
+    own_ports: tuple[ListenPort, ...] = (settings.metrics, settings.admin)
+    listeners = (
+        (options.host, options.port),
+        *((listener.host or options.host, listener.port) for listener in own_ports),
+    )
+    listening = [(host, port) for host, port in listeners if port]
     check_no_self_call(settings, options.folder / "gateway.yaml", environment, listening)
 
 
@@ -204,8 +207,8 @@ def _check_shared(url: str) -> None:
 def check_folder(setting: str, folder: Path) -> None:
     """Raise `SettingsError` for a folder that cannot be made or written to. Nothing is left behind."""
     try:
-        there = next(each for each in (folder, *folder.resolve().parents) if each.exists())
-        with tempfile.TemporaryDirectory(prefix=".image-gateway-", dir=there):
+        existing = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+        with tempfile.TemporaryDirectory(prefix=".image-gateway-", dir=existing):
             pass
     except (OSError, ValueError) as unusable:
         reason = unusable.strerror if isinstance(unusable, OSError) else unusable
@@ -222,10 +225,16 @@ def check_assembly(start: StartConfig) -> None:
             redis_url=settings.redis_url or NO_SERVER_URL,
             cache_url=settings.cache_redis_url or settings.redis_url or NO_SERVER_URL,
             database_url=settings.database_url or f"sqlite:///{spare / 'ledger.db'}",
-            data=spare if start.embedded else None,
+            data=spare if start.is_embedded else None,
         )
         assemble(
-            AppConfig(settings=settings, files=start.files, first=start.first, stores=stores, observe=discard_event)
+            AppConfig(
+                settings=settings,
+                files=start.files,
+                initial_files=start.first_config,
+                stores=stores,
+                observe=discard_event,
+            )
         )
 
 
@@ -238,11 +247,13 @@ def _spare_folder() -> Iterator[Path]:
 def build_openapi(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
     """The API's description. Nothing is connected to."""
     settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
-    files = ReloadableFiles(folder=config, today=today, backends=settings.backends, extra=dev_key(new_key_secret()))
+    files = ReloadableFiles(
+        folder=config, today=today, backends=settings.all_backends, dev_key=dev_key(new_key_secret())
+    )
     plans = AppConfig(
         settings=settings,
         files=files,
-        first=files.first(),
+        initial_files=files.read_first(),
         stores=StoreAddresses(
             redis_url=NO_SERVER_URL, cache_url=NO_SERVER_URL, database_url="sqlite:///ledger.db", data=None
         ),

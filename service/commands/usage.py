@@ -64,18 +64,18 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
     if context.invoked_subcommand is not None:
         return
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         groups = parse_groups(by, GROUPS, "by")
         span = _parse_range(since, until, team)
-        found = await ReportUsage(books=SqlLedger(database))(span, groups)
-        if team and not found.total.entries:
+        usage = await ReportUsage(ledger=SqlLedger(database))(span, groups)
+        if team and not usage.total.entries:
             _check_team(team, read_config_teams(config, data_dir))
         if output is Output.TABLE:
             stdout.print(f"{from_micros(span.since):%Y-%m-%d %H:%M} to {from_micros(span.until):%Y-%m-%d %H:%M} UTC")
-        rows = found.rows if found.by else ()
-        print_rows((*found.by, *FIELDS), map(_program_row, rows), output, lambda: usage_table(found))
+        rows = usage.rows if usage.group_by else ()
+        print_rows((*usage.group_by, *FIELDS), map(_program_row, rows), output, lambda: usage_table(usage))
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 @usage.command("export")
@@ -90,15 +90,15 @@ def export(  # noqa: PLR0913, PLR0917 (a command's options)
 ) -> None:
     """Write every entry of a span into a file."""
 
-    async def story(database: Database) -> None:
+    async def run(database: Database) -> None:
         span = _parse_range(since, until, team)
-        if team and not (await ReportUsage(books=SqlLedger(database))(span, ("team",))).total.entries:
+        if team and not (await ReportUsage(ledger=SqlLedger(database))(span, ("team",))).total.entries:
             _check_team(team, read_config_teams(config, data_dir))
-        exporting = ExportUsage(books=SqlLedger(database), formats=available_formats(), missing=missing_formats())
+        exporting = ExportUsage(ledger=SqlLedger(database), formats=available_formats(), missing=missing_formats())
         made = await exporting(file_format, span)
         await _write_file(made.chunks, output)
 
-    run_on_ledger(story, data_dir)
+    run_on_ledger(run, data_dir)
 
 
 def _program_row(row: UsageRow) -> tuple[object, ...]:
@@ -115,17 +115,17 @@ def _check_team(team: str, known: Collection[str]) -> None:
         )
 
 
-def usage_table(found: UsageReport) -> Table:
+def usage_table(usage: UsageReport) -> Table:
     """A table with a bar for the cost of each row. Numbers are never cut off, also where the window is too narrow."""
-    most = max((row.cost for row in found.rows), default=0)
-    total = ("total", *[""] * (len(found.by) - 1), *_cells(found.total))
-    lines = [(*(value or "-" for value in row.group), *_cells(row)) for row in found.rows]
+    max_cost = max((row.cost for row in usage.rows), default=0)
+    total = ("total", *[""] * (len(usage.group_by) - 1), *_cells(usage.total))
+    lines = [(*(value or "-" for value in row.group), *_cells(row)) for row in usage.rows]
     table = Table(box=None, pad_edge=False)
-    for at, name in enumerate((*found.by, *SUMS)):
-        add_column(table, name, [line[at] for line in (*lines, total)], right=at >= len(found.by))
+    for at, name in enumerate((*usage.group_by, *SUMS)):
+        add_column(table, name, [line[at] for line in (*lines, total)], right=at >= len(usage.group_by))
     table.add_column("", width=BAR_WIDTH)
-    for row, line in zip(found.rows, lines, strict=True):
-        table.add_row(*(escape(text) for text in line), Bar(size=most or 1, begin=0, end=row.cost, width=BAR_WIDTH))
+    for row, line in zip(usage.rows, lines, strict=True):
+        table.add_row(*(escape(text) for text in line), Bar(size=max_cost or 1, begin=0, end=row.cost, width=BAR_WIDTH))
     table.add_row(*total, "", style="bold")
     return table
 

@@ -29,7 +29,7 @@ def with_admin_port(plans: AppConfig, desk: Dependencies, trace: Tracer, callers
     """Beside what callers ask for, what operators do on a port of their own, if there is one."""
     if plans.admin_port is None:
         return callers
-    operators = build(desk, plans.observe, plane=AppKind.OPERATORS)
+    operators = build(desk, plans.observe, kind=AppKind.ADMIN)
     return SplitByPort(
         callers,
         with_request_middleware(with_error_handling(operators), plans.observe, new_id, time.monotonic, trace),
@@ -44,49 +44,49 @@ def build_dependencies(
     stores: StoreMonitors,
 ) -> Dependencies:
     """Build what handlers are given."""
-    settings, accounts, album, callers = plans.settings, parts.accounts, parts.album, parts.callers
+    settings, accounts, album, callers = plans.settings, parts.money, parts.images, parts.config_reload
     return Dependencies(
-        make=make,
-        keep=album.keep,
-        live=callers.live,
-        pictures=album.pictures,
-        files=ManageFiles(pictures=album.pictures, listing=album.files, darkroom=album.darkroom, mint=new_id),
+        make_images=make,
+        image_storage=album.image_storage,
+        config=callers.snapshot,
+        read_images=album.images,
+        files=ManageFiles(images=album.images, listing=album.listing, codec=album.codec, new_id=new_id),
+        quotas=accounts.quotas,
         ledger=accounts.ledger,
-        books=accounts.books,
         key_store=accounts.key_store,
-        issue=IssueKeys(
+        issue_keys=IssueKeys(
             store=accounts.key_store,
-            teams=lambda: callers.live().teams,
-            catalog=lambda: callers.live().catalog,
-            in_file=lambda: {key.id: key.team.name for key in callers.known.roster.keys.values()},
+            teams=lambda: callers.snapshot().teams,
+            catalog=lambda: callers.snapshot().catalog,
+            keys_in_file=lambda: {key.id: key.team.name for key in callers.config.team_directory.keys.values()},
             file=str(plans.files.folder / "teams.yaml"),
             now=now,
-            secret=new_key_secret,
-            mint=new_id,
+            new_secret=new_key_secret,
+            new_id=new_id,
         ),
-        report=ReportUsage(books=accounts.books),
-        export=ExportUsage(books=accounts.books, formats=available_formats(), missing=missing_formats()),
-        standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
-        backends=parts.turns.standings,
-        purge=PurgeCache(
-            count=CountCachedResults(results=accounts.results, live=callers.live, shared=settings.cache.shared),
+        report_usage=ReportUsage(ledger=accounts.ledger),
+        export_usage=ExportUsage(ledger=accounts.ledger, formats=available_formats(), missing=missing_formats()),
+        read_limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
+        backend_status=parts.admission.status,
+        purge_cache=PurgeCache(
+            count=CountCachedResults(results=accounts.results, snapshot=callers.snapshot, shared=settings.cache.shared),
             key_store=accounts.key_store,
             now=now,
         ),
-        admin=settings.admin_digest,
-        tags=settings.tags,
-        in_flight=InFlightRules(
+        admin_digest=settings.admin_digest,
+        allowed_tags=settings.tags,
+        in_flight_rules=InFlightRules(
             default=InFlightPolicy(settings.cache.in_flight), user_agents=settings.cache.vary_user_agents
         ),
-        limits=build_body_limits(settings),
-        links=ImageLinkSettings(
-            signs=parts.signs,
-            seconds=settings.pictures.link_seconds,
-            public_url=settings.pictures.public_url,
+        body_limits=build_body_limits(settings),
+        image_links=ImageLinkSettings(
+            sign_urls=parts.signed_urls,
+            url_seconds=settings.images.link_seconds,
+            public_url=settings.images.public_url,
         ),
         keepalive_seconds=settings.serving.keepalive_seconds,
         now=now,
-        ready=stores.problems,
+        readiness=stores.problems,
         warnings=stores.warnings,
         log_prompts=settings.logs.prompts,
         gateway_id=plans.gateway_id,
@@ -97,13 +97,13 @@ def build_body_limits(settings: GatewaySettings) -> BodyLimits:
     """Build the limits of request bodies from the settings."""
     entry = settings.requests
     return BodyLimits(
-        most_json_bytes=entry.most_json_bytes,
-        most_form_bytes=entry.most_form_bytes,
-        most_picture_bytes=entry.most_picture_bytes,
-        pace=ArrivalLimits(
+        max_json_bytes=entry.max_json_bytes,
+        max_form_bytes=entry.max_form_bytes,
+        max_image_bytes=entry.max_image_bytes,
+        arrival=ArrivalLimits(
             idle_seconds=entry.idle_seconds,
             body_seconds=entry.body_seconds,
-            least_rate=entry.least_bytes_per_second,
+            min_bytes_per_second=entry.min_bytes_per_second,
         ),
     )
 

@@ -62,14 +62,14 @@ class HeldLease:
     """The lease on the ledger, held by this replica for so long by the clock `suspend_aware_monotonic`."""
 
     holder: LeaseHolder
-    until: float
+    valid_until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """All that a gateway is made from. `first` is what the files said at the start, because reading takes a while.
+    """All that a gateway is made from. `initial_files` is what the files said at the start: reading takes a while.
 
-    `tell` tells metrics, where they are on the gateway's own port.
+    `metrics_renderer` tells metrics, where they are on the gateway's own port.
     `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
     `fatal` is told what the process cannot go on without. Without a `lease` nobody else can have the ledger.
     `gateway_id` is that of all replicas; without one no loop is found.
@@ -77,10 +77,10 @@ class AppConfig:
 
     settings: GatewaySettings
     files: ReloadableFiles
-    first: StampedConfig
+    initial_files: StampedConfig
     stores: StoreAddresses
     observe: Observer
-    tell: RenderMetrics | None = None
+    metrics_renderer: RenderMetrics | None = None
     admin_port: int | None = None
     fatal: FatalReport = field(default_factory=FatalReport)
     lease: HeldLease | None = None

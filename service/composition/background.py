@@ -28,8 +28,10 @@ def build_lifespan(
         async with AsyncExitStack() as ended:  # each is closed, whatever the others do
             for part in reversed(closing):
                 ended.push_async_callback(part.close)
-            await parts.callers.refresh()
-            await parts.accounts.hold.recounts.beat()  # before the first hold: a rebuild elsewhere waits for this one
+            await parts.config_reload.refresh()
+            await (
+                parts.money.hold_quota.recount_reports.heartbeat()
+            )  # before the first hold: a rebuild elsewhere waits for this one
             async with supervise(plans.observe, plans.fatal, tasks):
                 yield
                 await parts.detached.close()
@@ -40,16 +42,16 @@ def build_lifespan(
 def build_collect_gauges(plans: AppConfig, accounts: MoneyParts, callers: ConfigReload) -> CollectGauges:
     """Build the collection of budgets, keys and backlogs for metrics."""
     return CollectGauges(
-        live=callers.live,
-        backlog=accounts.keep.backlog,
-        standings=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        snapshot=callers.snapshot,
+        backlog=accounts.settlement.backlog,
+        read_limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
         observe=plans.observe,
         now=now,
         sleep=asyncio.sleep,
-        seconds=plans.settings.metrics.read_seconds,
+        interval_seconds=plans.settings.metrics.collect_seconds,
     )
 
 
 def build_loop_monitor(plans: AppConfig) -> LoopLagMonitor:
     """Build the measurement of the event loop's lag."""
-    return LoopLagMonitor(observe=plans.observe, elapsed=time.monotonic, sleep=asyncio.sleep)
+    return LoopLagMonitor(observe=plans.observe, monotonic=time.monotonic, sleep=asyncio.sleep)

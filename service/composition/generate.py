@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.adapters.redis.connection_queue import ConnectionQueue
 from service.adapters.reference_fetcher import GuardedFetcher
@@ -35,39 +35,39 @@ from service.usecases.upstream.upstream_admission import UpstreamAdmission
 class SharedParts:
     """What the use cases share."""
 
-    accounts: MoneyParts
-    album: ImageParts
-    callers: ConfigReload
-    detached: DetachedTasks
-    turns: UpstreamAdmission
-    signs: SignUrls
-    trace: Tracer
+    money: MoneyParts
+    images: ImageParts
+    config_reload: ConfigReload
+    admission: UpstreamAdmission
+    signed_urls: SignUrls
+    tracer: Tracer
+    detached: DetachedTasks = field(default_factory=DetachedTasks)
 
 
 def build_make_images(
     plans: AppConfig, backends: Backends, links: GuardedFetcher, parts: SharedParts, crowd: ConnectionQueue
 ) -> MakeImages:
     """Build the path of an image request."""
-    accounts, album, settings, observe = parts.accounts, parts.album, plans.settings, plans.observe
+    accounts, album, settings, observe = parts.money, parts.images, plans.settings, plans.observe
     idempotency = IdempotencyPolicy(
-        seconds=settings.purchases.key_seconds,
-        waits=settings.purchases.key_in_use == "wait",
-        failure_seconds=settings.purchases.remember_failures_seconds,
+        seconds=settings.idempotency.key_seconds,
+        waits=settings.idempotency.in_progress == "wait",
+        failure_seconds=settings.idempotency.failure_seconds,
     )
     cache = ResultCache(
         results=accounts.results,
-        images=album.pictures,
+        images=album.images,
         policy=CachePolicy(seconds=settings.cache.seconds, shared=settings.cache.shared),
         now=now,
     )
     return MakeImages(
         backends=backends,
         references=GatherReferences(
-            darkroom=album.darkroom,
-            links=links,
-            kept=StoredReferenceReader(pictures=album.pictures, most_bytes=settings.requests.most_picture_bytes),
+            codec=album.codec,
+            fetcher=links,
+            stored_reader=StoredReferenceReader(images=album.images, max_bytes=settings.requests.max_image_bytes),
         ),
-        limits=ReadLimits(ledger=accounts.ledger, rebuild=accounts.hold.rebuild),
+        limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
         single_flight=SingleFlight(
             flights=accounts.flights, cache=cache, mint=new_id, lease=settings.ledger.lease_seconds, observe=observe
         ),
@@ -75,24 +75,24 @@ def build_make_images(
             flights=accounts.flights, cache=cache, policy=idempotency, detached=parts.detached, observe=observe
         ),
         cache=cache,
-        cached=ServeCached(hold=accounts.hold, keep=album.keep, mint=new_id, now=now),
+        cached=ServeCached(hold=accounts.hold_quota, keep=album.image_storage, mint=new_id, now=now),
         attempt=Attempt(
             backends=backends,
-            develop=TranscodeImages(darkroom=album.darkroom),
-            hold=accounts.hold,
-            turns=parts.turns,
+            develop=TranscodeImages(codec=album.codec),
+            hold=accounts.hold_quota,
+            turns=parts.admission,
             observe=observe,
-            trace=parts.trace,
+            trace=parts.tracer,
             mint=new_id,
             elapsed=time.monotonic,
         ),
-        keep=album.keep,
+        keep=album.image_storage,
         detached=parts.detached,
         idempotency=idempotency,
         retry=RetryPolicy(
             wait_seconds=settings.routing.wait_seconds, some=settings.routing.partial_failure == "return"
         ),
-        crowded=crowd.is_full,
+        is_overloaded=crowd.is_full,
         now=now,
         sleep=asyncio.sleep,
         zero_usage=settings.cache.usage == "zero",

@@ -33,56 +33,56 @@ class ImageParts:
     """Everything about kept pictures."""
 
     store: ImageStore | None
-    darkroom: PillowCodec
-    pictures: ReadImages
-    files: FileListing
-    keep: ImageStorage
+    codec: PillowCodec
+    images: ReadImages
+    listing: FileListing
+    image_storage: ImageStorage
 
-    def background(self, plans: AppConfig) -> Mapping[str, TaskFunction]:
+    def background_tasks(self, config: AppConfig) -> Mapping[str, TaskFunction]:
         """What goes on behind the requests."""
         if self.store is None:
             return {}
-        entry = plans.settings.pictures
-        forget = DeleteExpiredImages(
+        entry = config.settings.images
+        delete_expired = DeleteExpiredImages(
             store=self.store,
-            files=self.files,
-            observe=plans.observe,
+            listing=self.listing,
+            observe=config.observe,
             now=now,
             keep_seconds=entry.keep_seconds,
             sweep_seconds=entry.sweep_seconds,
         )
-        return {"forget pictures": forget.run}
+        return {"forget pictures": delete_expired.run}
 
 
-def build_images(plans: AppConfig, database: Database) -> ImageParts:
+def build_images(config: AppConfig, database: Database) -> ImageParts:
     """The parts about pictures. The database has the list of files."""
-    store, entry = _build_image_store(image_location(plans)), plans.settings.pictures
-    pictures = ReadImages(store=store, keep_seconds=entry.keep_seconds, now=now)
+    store, entry = _build_image_store(image_location(config)), config.settings.images
+    images = ReadImages(store=store, keep_seconds=entry.keep_seconds, now=now)
     return ImageParts(
         store=store,
-        darkroom=PillowCodec(),
-        pictures=pictures,
-        files=FileListing(index=SqlFileIndex(database), pictures=pictures, observe=plans.observe, now=now),
-        keep=ImageStorage(
+        codec=PillowCodec(),
+        images=images,
+        listing=FileListing(index=SqlFileIndex(database), images=images, observe=config.observe, now=now),
+        image_storage=ImageStorage(
             store=store,
-            mint=new_id,
-            observe=plans.observe,
-            keep_all=entry.keep == "all",
-            fresh_seconds=entry.keep_seconds - entry.link_seconds,
+            new_id=new_id,
+            observe=config.observe,
+            store_all=entry.keep == "all",
+            reuse_seconds=entry.keep_seconds - entry.link_seconds,
         ),
     )
 
 
-def build_sign_urls(plans: AppConfig) -> SignUrls:
+def build_sign_urls(config: AppConfig) -> SignUrls:
     """Who signs links to pictures."""
-    keys = signing_keys_source(plans.settings, plans.stores.data)
-    return SignUrls(keys=keys, seconds=plans.settings.pictures.link_seconds, now=now)
+    keys = signing_keys_source(config.settings, config.stores.data)
+    return SignUrls(signing_keys=keys, url_seconds=config.settings.images.link_seconds, now=now)
 
 
-def image_location(plans: AppConfig) -> Storage | None:
+def image_location(config: AppConfig) -> Storage | None:
     """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
-    data = plans.stores.data
-    return plans.settings.storage or (ImageFolder(data.resolve() / "pictures") if data else None)
+    data = config.stores.data
+    return config.settings.storage or (ImageFolder(data.resolve() / "pictures") if data else None)
 
 
 def _build_image_store(storage: Storage | None) -> ImageStore | None:
@@ -102,27 +102,27 @@ def _build_image_store(storage: Storage | None) -> ImageStore | None:
 
 def build_reference_fetcher(settings: GatewaySettings) -> GuardedFetcher:
     """What fetches callers' pictures. Raises `SettingsError` for networks or files that are none."""
-    entry = settings.links
+    entry = settings.reference_images
     try:
         return GuardedFetcher(
             FetchSettings(
-                most_bytes=settings.requests.most_picture_bytes,
-                seconds=entry.seconds,
+                max_bytes=settings.requests.max_image_bytes,
+                timeout_seconds=entry.timeout_seconds,
                 allow_networks=entry.allow_networks,
                 allow_ports=entry.allow_ports,
                 ca_file=entry.ca_file,
             ),
         )
     except (ValueError, OSError) as wrong:
-        raise SettingsError(f"gateway.yaml: $.links: {wrong}") from None
+        raise SettingsError(f"gateway.yaml: $.reference_images: {wrong}") from None
 
 
 def build_tracer(settings: GatewaySettings) -> Tracer:
     """What follows requests, if anything does. Raises `SettingsError` where its libraries are not installed."""
-    if not settings.traces:
+    if not settings.traces_variable:
         return NullTracer()
     try:
         from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (most do not need it)
     except ImportError:
-        raise SettingsError(f"{settings.traces}: {install_hint('otel')}") from None
-    return OtlpTracer({name: entry.dialect for name, entry in settings.vendors.items()}, __version__)
+        raise SettingsError(f"{settings.traces_variable}: {install_hint('otel')}") from None
+    return OtlpTracer({name: entry.dialect for name, entry in settings.http_backends.items()}, __version__)

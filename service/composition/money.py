@@ -47,74 +47,83 @@ VALKEY_FOLDER = "valkey"
 class MoneyParts:
     """Everything about money."""
 
-    ledger: RedisQuotaStore
+    quotas: RedisQuotaStore
     database: Database
-    books: SqlLedger
+    ledger: SqlLedger
     key_store: SqlKeyStore
-    keep: Settlement
-    hold: HoldQuota
+    settlement: Settlement
+    hold_quota: HoldQuota
     flights: RedisFlights
     results: RedisResultStore
     lease: LedgerLease | None
 
-    def background(self) -> Mapping[str, TaskFunction]:
+    def background_tasks(self) -> Mapping[str, TaskFunction]:
         """What goes on behind the requests."""
         lease: Mapping[str, TaskFunction] = {"keep the lease": self.lease.run} if self.lease else {}
-        return {"settle holds": self.keep.run, "report to recounts": self.hold.recounts.run, **lease}
+        return {"settle holds": self.settlement.run, "report to recounts": self.hold_quota.recount_reports.run, **lease}
 
-    def last(self) -> tuple[Closeable, ...]:
+    def close_first(self) -> tuple[Closeable, ...]:
         """What has something to say to the stores before it goes: entries to the books first, then its name."""
-        return (self.keep, self.hold.recounts, *((self.lease,) if self.lease else ()))
+        return (self.settlement, self.hold_quota.recount_reports, *((self.lease,) if self.lease else ()))
 
-    def parts(self) -> tuple[Closeable, ...]:
+    def connections(self) -> tuple[Closeable, ...]:
         """What has connections."""
-        return self.ledger, self.flights, self.results, self.database
+        return self.quotas, self.flights, self.results, self.database
 
 
-def build_money(plans: AppConfig, crowd: ConnectionQueue, leaving: Callable[[], bool]) -> MoneyParts:
-    """The parts about money. `leaving`: is this replica on its way out?"""
-    entry, observe = plans.settings.ledger, plans.observe
-    patience = plans.settings.state.answer_seconds
-    ledger = RedisQuotaStore(
-        plans.stores.redis_url, lease_seconds=entry.lease_seconds, patience_seconds=patience, crowd=crowd
+def build_money(config: AppConfig, crowd: ConnectionQueue, is_draining: Callable[[], bool]) -> MoneyParts:
+    """The parts about money. `is_draining`: is this replica on its way out?"""
+    entry, observe = config.settings.ledger, config.observe
+    timeout_seconds = config.settings.redis.timeout_seconds
+    quotas = RedisQuotaStore(
+        config.stores.redis_url, lease_seconds=entry.lease_seconds, timeout_seconds=timeout_seconds, queue=crowd
     )
-    database = open_database(plans.stores.database_url, lambda: observe(PoolerDetected(database=database.shown)))
-    books = SqlLedger(database)
-    pace = Intervals(write=entry.write_seconds, sweep=entry.sweep_seconds, lease=entry.lease_seconds)
-    keep = Settlement(ledger=ledger, books=books, observe=observe, owner=new_id(), pace=pace)
-    lease = _resume_lease(plans, database, leaving)
+    database = open_database(config.stores.database_url, lambda: observe(PoolerDetected(database=database.description)))
+    ledger = SqlLedger(database)
+    intervals = Intervals(
+        write_seconds=entry.write_seconds, sweep_seconds=entry.sweep_seconds, lease_seconds=entry.lease_seconds
+    )
+    settlement = Settlement(quotas=quotas, ledger=ledger, observe=observe, owner=new_id(), intervals=intervals)
+    lease = _resume_lease(config, database, is_draining)
     check = lease.check if lease else _no_lease_check
-    recounts = RecountReports(
-        replicas=SqlReplicaRegistry(database)
-        if plans.stores.data is None
+    recount_reports = RecountReports(
+        registry=SqlReplicaRegistry(database)
+        if config.stores.data is None
         else None,  # a store of its own has one replica
-        keep=keep,
-        name=keep.owner,
-        elapsed=time.monotonic,
+        settlement=settlement,
+        name=settlement.owner,
+        monotonic=time.monotonic,
         sleep=asyncio.sleep,
     )
-    hold = HoldQuota(ledger=ledger, books=books, keep=keep, observe=observe, recounts=recounts, check=check)
-    return MoneyParts(
+    hold_quota = HoldQuota(
+        quotas=quotas,
         ledger=ledger,
+        settlement=settlement,
+        observe=observe,
+        recount_reports=recount_reports,
+        check_lease=check,
+    )
+    return MoneyParts(
+        quotas=quotas,
         database=database,
-        books=books,
+        ledger=ledger,
         key_store=SqlKeyStore(database),
-        keep=keep,
+        settlement=settlement,
         lease=lease,
-        hold=hold,
+        hold_quota=hold_quota,
         flights=RedisFlights(
-            plans.stores.redis_url,
+            config.stores.redis_url,
             lease_seconds=entry.lease_seconds,
-            patience_seconds=patience,
-            lost_are_led=plans.settings.purchases.in_doubt == "buy",
-            crowd=crowd,
+            timeout_seconds=timeout_seconds,
+            repeat_lost=config.settings.idempotency.after_crash == "repeat",
+            queue=crowd,
         ),
         results=RedisResultStore(
-            plans.stores.cache_url,
-            most_bytes=plans.settings.cache.most_bytes,
-            patience_seconds=patience,
+            config.stores.cache_url,
+            max_bytes=config.settings.cache.max_bytes,
+            timeout_seconds=timeout_seconds,
             observe=observe,
-            crowd=crowd,
+            queue=crowd,
         ),
     )
 
@@ -123,25 +132,25 @@ def _no_lease_check() -> None:
     """Nobody else can have the ledger."""
 
 
-def _resume_lease(plans: AppConfig, database: Database, leaving: Callable[[], bool]) -> LedgerLease | None:
-    if plans.lease is None:
+def _resume_lease(config: AppConfig, database: Database, is_draining: Callable[[], bool]) -> LedgerLease | None:
+    if config.lease is None:
         return None
-    lease = _build_lease(plans.lease.holder, database, plans.observe, leaving, plans.fatal)
-    lease.until = plans.lease.until
+    lease = _build_lease(config.lease.holder, database, config.observe, is_draining, config.fatal)
+    lease.valid_until = config.lease.valid_until
     return lease
 
 
 def _build_lease(
-    holder: LeaseHolder, database: Database, observe: Observer, leaving: Callable[[], bool], fatal: FatalReport
+    holder: LeaseHolder, database: Database, observe: Observer, is_draining: Callable[[], bool], fatal: FatalReport
 ) -> LedgerLease:
     return LedgerLease(
         leases=SqlLeases(database),
         holder=holder,
-        ledger=database.shown,
+        ledger_name=database.description,
         observe=observe,
-        elapsed=suspend_aware_monotonic,
+        monotonic=suspend_aware_monotonic,
         sleep=asyncio.sleep,
-        leaving=leaving,
+        is_draining=is_draining,
         fatal=fatal,
     )
 
@@ -150,11 +159,11 @@ async def take_lease(stores: StoreAddresses, observe: Observer) -> HeldLease:
     """Wait for the lease on the ledger before anything is counted. Raises `LeaseHeld`, or `LedgerUnavailable`."""
     token, name = new_id(), f"{socket.gethostname()}, process {os.getpid()}"
     place = token if stores.data is None else folder_identity(stores.data / VALKEY_FOLDER)
-    holder = LeaseHolder(place=place, token=token, name=name, shared=stores.data is None)
+    holder = LeaseHolder(location=place, token=token, name=name, shared=stores.data is None)
     database = Database(stores.database_url, pool=NullPool)
     lease = _build_lease(holder, database, observe, lambda: False, FatalReport())
     try:
         await lease.acquire()
     finally:
         await database.close()
-    return HeldLease(holder=holder, until=lease.until)
+    return HeldLease(holder=holder, valid_until=lease.valid_until)

@@ -14,7 +14,7 @@ from service.usecases.background.watch_stores import WatchStores
 class Drain:
     """Whether this replica is on its way out."""
 
-    begun: bool = False
+    is_draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,22 +23,22 @@ class StoreMonitors:
 
     state: RedisServer
     cache: RedisServer
-    warn: EvictionWarning
+    eviction_warning: EvictionWarning
     watch: WatchStores
     drain: Drain
 
     async def problems(self) -> Mapping[str, str]:
         """Return why nothing is admitted now, by part; empty if all is well."""
-        if self.drain.begun:
+        if self.drain.is_draining:
             return {"gateway": "is shutting down"}
         problem = await self.state.problem()
         return {"redis": problem} if problem else {}
 
     def warnings(self) -> Mapping[str, str]:
         """Return what an operator has to mend soon, by part."""
-        if self.warn.fullness is None or self.warn.fullness < NEARLY_FULL:
+        if self.eviction_warning.fullness is None or self.eviction_warning.fullness < NEARLY_FULL:
             return {}
-        return {"redis": f"{self.warn.fullness:.0%} of its memory is used"}
+        return {"redis": f"{self.eviction_warning.fullness:.0%} of its memory is used"}
 
     def parts(self) -> tuple[Closeable, ...]:
         """Return the connections, which are closed at the end."""
@@ -47,7 +47,7 @@ class StoreMonitors:
 
 def build_store_monitors(plans: AppConfig, drain: Drain) -> StoreMonitors:
     """Build the checks of Redis and the cache, whose findings make a replica unready."""
-    state, cache = RedisServer(plans.stores.redis_url), RedisServer(plans.stores.cache_url, scripted=False)
+    state, cache = RedisServer(plans.stores.redis_url), RedisServer(plans.stores.cache_url, needs_scripts=False)
     problems = {
         STATE_VARIABLE: partial(state.problem, BACKGROUND_TIMEOUT_SECONDS),
         CACHE_VARIABLE: partial(cache.problem, BACKGROUND_TIMEOUT_SECONDS),
@@ -55,7 +55,9 @@ def build_store_monitors(plans: AppConfig, drain: Drain) -> StoreMonitors:
     return StoreMonitors(
         state=state,
         cache=cache,
-        warn=EvictionWarning(memory=state.memory, shared=state.serves(plans.stores.cache_url), observe=plans.observe),
+        eviction_warning=EvictionWarning(
+            read_memory=state.memory, has_results=state.is_same_server(plans.stores.cache_url), observe=plans.observe
+        ),
         watch=WatchStores(problems=problems, observe=plans.observe),
         drain=drain,
     )

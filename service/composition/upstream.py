@@ -18,7 +18,7 @@ from service.composition.app_config import AppConfig, new_id
 from service.domain.circuit_breaker import BreakerRules
 from service.domain.routing import SANDBOX
 from service.settings.gateway import GatewaySettings
-from service.settings.gateway_file import Vendor
+from service.settings.gateway_file import HttpBackendEntry
 from service.settings.yaml_file import SettingsError
 from service.usecases.background.supervisor import TaskFunction
 from service.usecases.ports.backends import Backend, Probeable
@@ -37,21 +37,21 @@ GATEWAY_HEADERS = {"cache-control": "no-store"}
 
 def build_vendor(settings: GatewaySettings, name: str, gateway_id: str = "") -> HttpBackend:
     """A vendor that is on, behind its dialect. Raises `SettingsError` for a proxy or a file that cannot be used."""
-    entry = settings.vendors[name]
-    chosen = HttpBackendSettings(
+    entry = settings.http_backends[name]
+    http_settings = HttpBackendSettings(
         base_url=entry.base_url,
         api_key=settings.api_keys[name],
         headers={**GATEWAY_HEADERS, **entry.headers} if entry.gateway else entry.headers,
-        deadline=entry.deadline_seconds,
+        deadline_seconds=entry.deadline_seconds,
         connect_seconds=entry.connect_seconds,
-        most_calls=entry.most_calls,
+        max_concurrent_calls=entry.max_concurrent_calls,
         proxy=entry.proxy,
         ca_file=entry.ca_file,
         relays_links=entry.relay_image_urls,
         gateway_id=gateway_id,
     )
     try:
-        return HttpBackend(chosen, DIALECTS[entry.dialect]())
+        return HttpBackend(http_settings, DIALECTS[entry.dialect]())
     except UnusableProxy as wrong:
         place = wrong.variable or f"gateway.yaml: $.backends.{name}.proxy"
         raise SettingsError(f"{place}: {wrong}") from None
@@ -67,40 +67,44 @@ def build_sandbox(settings: GatewaySettings) -> dict[str, Backend]:
     from service.adapters.backends.sandbox.backend import SandboxBackend, SandboxSettings  # noqa: PLC0415 (4 MB of drawing)
 
     try:
-        chosen = SandboxSettings(delay_seconds=entry.delay_seconds, fail=entry.fail, obey_prompt=entry.obey_prompt)
-        return {SANDBOX: SandboxBackend(chosen)}
+        sandbox_settings = SandboxSettings(
+            delay_seconds=entry.delay_seconds, fail=entry.fail, prompt_directives=entry.prompt_directives
+        )
+        return {SANDBOX: SandboxBackend(sandbox_settings)}
     except ValueError as wrong:
         raise SettingsError(f"gateway.yaml: $.sandbox.fail: {wrong}") from None
 
 
-def build_shared_health(plans: AppConfig, crowd: ConnectionQueue) -> RedisSharedHealth:
+def build_shared_health(config: AppConfig, crowd: ConnectionQueue) -> RedisSharedHealth:
     """What replicas share about backends."""
-    return RedisSharedHealth(plans.stores.redis_url, patience_seconds=plans.settings.state.answer_seconds, crowd=crowd)
+    return RedisSharedHealth(
+        config.stores.redis_url, timeout_seconds=config.settings.redis.timeout_seconds, queue=crowd
+    )
 
 
-def build_admission(plans: AppConfig, turnstile: RedisSharedHealth) -> UpstreamAdmission:
+def build_admission(config: AppConfig, shared_health: RedisSharedHealth) -> UpstreamAdmission:
     """Whose turn it is at the vendors that are on. The sandbox has no account."""
-    vendors, rules = plans.settings.vendors, structs.asdict(plans.settings.health)
+    vendors, rules = config.settings.http_backends, structs.asdict(config.settings.health)
     del rules["probe"]
     return UpstreamAdmission(
-        turnstile=turnstile,
-        accounts={name: _account_limits(vendors[name]) for name in plans.settings.api_keys},
+        shared_health=shared_health,
+        accounts={name: _account_limits(vendors[name]) for name in config.settings.api_keys},
         rules=BreakerRules(**rules),
-        observe=plans.observe,
-        mint=new_id,
-        elapsed=time.monotonic,
+        observe=config.observe,
+        new_id=new_id,
+        monotonic=time.monotonic,
     )
 
 
 def build_probe_tasks(
-    plans: AppConfig, turns: UpstreamAdmission, vendors: Mapping[str, Probeable]
+    config: AppConfig, admission: UpstreamAdmission, vendors: Mapping[str, Probeable]
 ) -> Mapping[str, TaskFunction]:
     """What goes on behind the requests where vendors that are set aside are asked for something free."""
-    entry = plans.settings.health
-    probe = ProbeBackends(turns=turns, backends=vendors, seconds=entry.open_seconds)
+    entry = config.settings.health
+    probe = ProbeBackends(admission=admission, backends=vendors, interval_seconds=entry.open_seconds)
     return {"probe backends": probe.run} if entry.probe else {}
 
 
-def _account_limits(vendor: Vendor) -> AccountLimits:
+def _account_limits(vendor: HttpBackendEntry) -> AccountLimits:
     caps = Caps(**structs.asdict(vendor.account))
-    return AccountLimits(caps=caps, lease=vendor.deadline_seconds + LOST_SECONDS)
+    return AccountLimits(caps=caps, lease_seconds=vendor.deadline_seconds + LOST_SECONDS)

@@ -24,8 +24,8 @@ def is_data_url(head: bytes) -> bool:
 
 def base64_start(head: bytes) -> int | None:
     """Where the base64 of a data URL begins; None where it has none."""
-    found = MEDIA_TYPE.match(head[:HEAD])
-    return found.end() if found else None
+    match = MEDIA_TYPE.match(head[:HEAD])
+    return match.end() if match else None
 
 
 def without_blanks(text: bytes) -> bytes:

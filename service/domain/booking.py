@@ -37,13 +37,13 @@ class Caller:
 
 
 def build_hold_request(  # noqa: PLR0913, PLR0917 (all that a hold is about)
-    hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0, *, source: CacheStatus
+    hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0, *, cache_status: CacheStatus
 ) -> HoldRequest:
     """The hold that one order needs, with so many previews: in each tier at what that tier may cost."""
-    worst = quote(spec, model, plan.route, plan.price, partials)
+    max_cost = quote(spec, model, plan.route, plan.price, partials)
     tiers = possible_tiers(spec, model, plan.route.delivers)
     scopes = hold_scopes(caller.key, model, tiers)
-    by_tier = dict.fromkeys(tiers, worst)
+    by_tier = dict.fromkeys(tiers, max_cost)
     if len(tiers) > 1:
         by_tier |= {tier: quote(replace(spec, tier=tier), model, plan.route, plan.price, partials) for tier in tiers}
     key = caller.key.id
@@ -51,7 +51,7 @@ def build_hold_request(  # noqa: PLR0913, PLR0917 (all that a hold is about)
         scope: nano
         for tier, nano in by_tier.items()
         for scope in (tier_scope(tier), key_tier_scope(key, tier))
-        if nano != worst and scope in scopes
+        if nano != max_cost and scope in scopes
     }
     entry = Entry(
         hold_id=hold_id,
@@ -69,27 +69,29 @@ def build_hold_request(  # noqa: PLR0913, PLR0917 (all that a hold is about)
         tier=spec.tier,
         resolved_tier=max(reversed(tiers), key=by_tier.__getitem__, default=None),
         size=str(spec.size) if spec.size else None,
-        cost=worst,
+        cost=max_cost,
         basis=Basis.UNCONFIRMED,
         status=EntryStatus.LOST,
-        cache=source.value,
+        cache=cache_status.value,
     )
-    return HoldRequest(hold_id=hold_id, quote=worst, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
+    return HoldRequest(hold_id=hold_id, quote=max_cost, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
 
 
-def entry_delivered(claim: HoldRequest, held_at: int, purchase: Generation, charge: Charge, model: Model) -> Entry:
+def entry_delivered(
+    hold_request: HoldRequest, held_at: int, generation: Generation, charge: Charge, model: Model
+) -> Entry:
     """The entry of an order that brought pictures."""
-    drawn = purchase.tier if purchase.tier in model.tiers else None
-    usage = purchase.usage or purchase.least or Usage()
+    tier = generation.tier if generation.tier in model.tiers else None
+    usage = generation.usage or generation.partial_usage or Usage()
     return replace(
-        claim.entry,
+        hold_request.entry,
         held_at=held_at,
         status=EntryStatus.DELIVERED,
         cost=charge.nano,
         basis=charge.basis,
-        n=len(purchase.pictures),
-        resolved_tier=drawn or claim.entry.resolved_tier,
-        size=str(purchase.size) if purchase.size else claim.entry.size,
+        n=len(generation.images),
+        resolved_tier=tier or hold_request.entry.resolved_tier,
+        size=str(generation.size) if generation.size else hold_request.entry.size,
         text_in=usage.text_in,
         image_in=usage.image_in + usage.other_in,
         text_cached=usage.text_cached,
@@ -99,9 +101,9 @@ def entry_delivered(claim: HoldRequest, held_at: int, purchase: Generation, char
     )
 
 
-def entry_failed(claim: HoldRequest, held_at: int) -> Entry:
+def entry_failed(hold_request: HoldRequest, held_at: int) -> Entry:
     """The entry of an order that brought nothing and may have been billed: at the quote."""
-    return replace(claim.entry, held_at=held_at, status=EntryStatus.FAILED)
+    return replace(hold_request.entry, held_at=held_at, status=EntryStatus.FAILED)
 
 
 def resolved_tier(spec: Spec, model: Model) -> str | None:

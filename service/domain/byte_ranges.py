@@ -31,14 +31,14 @@ def parse_range(header: str | None, length: int) -> ByteRange | None:
     Raises:
         RangeNotSatisfiable: there is no such part.
     """
-    found = SINGLE_RANGE.fullmatch(header or "")
-    if not found or not (found[1] or found[2]):
+    match = SINGLE_RANGE.fullmatch(header or "")
+    if not match or not (match[1] or match[2]):
         return None
-    if not found[1]:
-        start, end = max(0, length - int(found[2])), length
+    if not match[1]:
+        start, end = max(0, length - int(match[2])), length
     else:
-        start, end = int(found[1]), min(length, int(found[2]) + 1) if found[2] else length
-        if found[2] and int(found[2]) < start:
+        start, end = int(match[1]), min(length, int(match[2]) + 1) if match[2] else length
+        if match[2] and int(match[2]) < start:
             return None
     if start >= end:
         raise RangeNotSatisfiable(f"The picture has {length} bytes; there are none in '{header}'.")
@@ -47,5 +47,5 @@ def parse_range(header: str | None, length: int) -> ByteRange | None:
 
 def matches_etag(header: str | None, etag: str) -> bool:
     """Does an `If-None-Match` header name this picture?"""
-    named = [each.strip().removeprefix("W/") for each in (header or "").split(",")]
-    return etag in named or named == ["*"]
+    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
+    return etag in tags or tags == ["*"]

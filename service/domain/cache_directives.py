@@ -27,27 +27,27 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheDirectives:
-    """`share`: take part at all; `max_age`: how old a result may be, in seconds (None: any age); `only`: do not buy.
+    """`allow_cached`: take part at all; `max_age`: maximum age of a result in seconds; `only_if_cached`: no call.
 
-    `relayed`: a vendor follows the caller's links, behind which something else may be each time, so nothing is shared.
-    `variant` tells samples of the same prompt apart; `vary`: the store deals it (None: it is not said). `key` is
-    the caller's name for this intention. `tries` is how often the caller's SDK has asked before; None where no SDK
-    counts, so that nobody will ask again by itself.
+    `has_relayed_links`: a vendor follows the caller's links, behind which something else may be each time, so nothing
+    is shared. `variant` tells samples of the same prompt apart; `is_varied`: the store deals it (None: it is not said).
+    `idempotency_key` is the caller's name for this intention. `retry_count` is how often the caller's SDK has asked
+    before; None where no SDK counts, so that nobody will ask again by itself.
     """
 
-    share: bool = True
-    relayed: bool = False
+    allow_cached: bool = True
+    has_relayed_links: bool = False
     max_age: int | None = None
-    only: bool = False
+    only_if_cached: bool = False
     variant: int = 0
-    vary: bool | None = None
-    key: str | None = field(default=None, repr=False)
-    tries: int | None = None
+    is_varied: bool | None = None
+    idempotency_key: str | None = field(default=None, repr=False)
+    retry_count: int | None = None
 
     @property
-    def again(self) -> bool:
+    def is_retry(self) -> bool:
         """Has this very request been sent before?"""
-        return bool(self.tries)
+        return bool(self.retry_count)
 
 
 def parse_cache_directives(headers: Mapping[str, str]) -> CacheDirectives:
@@ -55,28 +55,28 @@ def parse_cache_directives(headers: Mapping[str, str]) -> CacheDirectives:
 
     Directives that are not about this are left alone, as HTTP has it.
     """
-    share, only, max_age = True, False, None
+    allow_cached, only_if_cached, max_age = True, False, None
     for part in headers.get(CACHE_CONTROL, "").lower().split(","):
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name == "no-store":
-            share = False
+            allow_cached = False
         elif name == "no-cache":
             max_age = 0
         elif name == "only-if-cached":
-            only = True
+            only_if_cached = True
         elif name == "max-age":
             max_age = _parse_whole_number(CACHE_CONTROL, "max-age", value.strip('"'), MAX_AGE)
-    if only and not share:
+    if only_if_cached and not allow_cached:
         raise InvalidValue("no-store and only-if-cached exclude each other.", param=CACHE_CONTROL)
     auto = headers.get(VARIANT, "").strip().lower() == AUTO
     return CacheDirectives(
-        share=share,
+        allow_cached=allow_cached,
         max_age=max_age,
-        only=only,
+        only_if_cached=only_if_cached,
         variant=0 if auto else _parse_number_header(headers, VARIANT, MAX_VARIANT) or 0,
-        vary=True if auto else False if VARIANT in headers else None,
-        key=_parse_idempotency_key(headers.get(IDEMPOTENCY_KEY)),
-        tries=_parse_number_header(headers, RETRY_COUNT, MAX_RETRIES),
+        is_varied=True if auto else False if VARIANT in headers else None,
+        idempotency_key=_parse_idempotency_key(headers.get(IDEMPOTENCY_KEY)),
+        retry_count=_parse_number_header(headers, RETRY_COUNT, MAX_RETRIES),
     )
 
 
@@ -88,17 +88,17 @@ class InFlightRules:
     user_agents: tuple[str, ...] = ()
 
 
-def wants_variation(terms: CacheDirectives, key: Key, user_agent: str, rules: InFlightRules) -> bool:
+def wants_variation(directives: CacheDirectives, key: Key, user_agent: str, rules: InFlightRules) -> bool:
     """Is an identical request beside this one another sample? The first who says something decides.
 
     These are the request, its key, the key's team, the list of clients and the gateway's default.
     """
-    if terms.vary is not None:
-        return terms.vary
-    said = key.in_flight or key.team.in_flight
-    if said is None and any(_user_agent_pattern(pattern).search(user_agent) for pattern in rules.user_agents):
+    if directives.is_varied is not None:
+        return directives.is_varied
+    policy = key.in_flight or key.team.in_flight
+    if policy is None and any(_user_agent_pattern(pattern).search(user_agent) for pattern in rules.user_agents):
         return True
-    return (said or rules.default) is InFlightPolicy.VARY
+    return (policy or rules.default) is InFlightPolicy.VARY
 
 
 @cache  # of patterns in the settings only
@@ -118,12 +118,12 @@ def _parse_idempotency_key(text: str | None) -> str | None:
     return key
 
 
-def _parse_number_header(headers: Mapping[str, str], name: str, most: int) -> int | None:
+def _parse_number_header(headers: Mapping[str, str], name: str, maximum: int) -> int | None:
     text = headers.get(name)
-    return None if text is None else _parse_whole_number(name, name, text.strip(), most)
+    return None if text is None else _parse_whole_number(name, name, text.strip(), maximum)
 
 
-def _parse_whole_number(header: str, name: str, text: str, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or int(text) > most:
-        raise InvalidValue(f"{name} is a whole number from 0 to {most}; got '{text[:20]}'.", param=header)
+def _parse_whole_number(header: str, name: str, text: str, maximum: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(maximum)) or int(text) > maximum:
+        raise InvalidValue(f"{name} is a whole number from 0 to {maximum}; got '{text[:20]}'.", param=header)
     return int(text)

@@ -29,7 +29,7 @@ class SizeRule:
     min_pixels: int = 1
     max_pixels: int = 1_000_000_000_000
 
-    def complaint(self, size: Size) -> str | None:
+    def problem(self, size: Size) -> str | None:
         """Why this size is refused, in the vendor's words where it has them, or None."""
         if self.choices:
             offered = ", ".join(str(choice) for choice in self.choices)
@@ -141,43 +141,43 @@ class Catalog:
     models: Mapping[str, Model]
     retired: Mapping[str, Retired] = field(default_factory=dict)
 
-    def find(self, name: str | None, today: date) -> Model:
+    def get(self, name: str | None, today: date) -> Model:
         """The model of that name or alias (None: the default), unless it is unknown or gone by `today`."""
-        wanted, model = name or self.default_model, self.named(name, today)
+        requested, model = name or self.default_model, self.lookup(name, today)
         if model and not is_shut_down(model, today):
             return model
-        since, successor = self._end_of(wanted, model)
+        since, successor = self._shutdown(requested, model)
         if since is None:
-            text = f"The model '{wanted[:80]}' does not exist. GET /v1/models lists the models on offer."
+            text = f"The model '{requested[:80]}' does not exist. GET /v1/models lists the models on offer."
         else:
             hint = f" Use '{successor}' instead." if successor else ""
-            text = f"The model '{wanted[:80]}' was shut down on {since}.{hint}"
+            text = f"The model '{requested[:80]}' was shut down on {since}.{hint}"
         raise errors.ModelNotFound(text, param="model")
 
-    def named(self, name: str | None, today: date) -> Model | None:
+    def lookup(self, name: str | None, today: date) -> Model | None:
         """The model of that name or alias (None: the default), gone or not; None if it is unknown.
 
         A name may be an alias of a model that lasts longer, which has it once the other is gone.
         """
-        wanted = name or self.default_model
-        own = self.models.get(wanted)
-        if own and not is_shut_down(own, today):
-            return own
-        others = sorted((each for each in self.models.values() if wanted in each.aliases), key=last_day)
-        return next((each for each in others if not is_shut_down(each, today)), own or next(iter(others), None))
+        requested = name or self.default_model
+        by_id = self.models.get(requested)
+        if by_id and not is_shut_down(by_id, today):
+            return by_id
+        by_alias = sorted((model for model in self.models.values() if requested in model.aliases), key=last_day)
+        return next((each for each in by_alias if not is_shut_down(each, today)), by_id or next(iter(by_alias), None))
 
-    def _end_of(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
+    def _shutdown(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
         if model:
             return model.shutdown_date, model.successor
-        gone = self.retired.get(name)
-        return (gone.since, gone.successor) if gone else (None, None)
+        retired = self.retired.get(name)
+        return (retired.since, retired.successor) if retired else (None, None)
 
     @property
     def tiers(self) -> frozenset[str]:
         """Every tier that a model has."""
         return frozenset(tier for model in self.models.values() for tier in model.tiers)
 
-    def alive(self, today: date) -> tuple[Model, ...]:
+    def available(self, today: date) -> tuple[Model, ...]:
         """Every model that can still be asked for."""
         return tuple(model for model in self.models.values() if not is_shut_down(model, today))
 
@@ -223,7 +223,7 @@ def _problems(spec: Spec, model: Model) -> tuple[tuple[str, str | None], ...]:
         ("input_fidelity", _not_offered("input_fidelity", spec.input_fidelity, model.input_fidelity, model)),
         ("n", f"n must be between 1 and {model.max_n}." if not 1 <= spec.n <= model.max_n else None),
         ("image", too_many_references(spec, model.max_references)),
-        ("size", model.sizes.complaint(spec.size) if spec.size else None),
+        ("size", model.sizes.problem(spec.size) if spec.size else None),
     )
 
 

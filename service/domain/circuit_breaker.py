@@ -69,26 +69,27 @@ class BreakerState(StrEnum):
 class BreakerRules:
     """When a breaker opens, for how long, and how long an account is left in peace at most. Times in seconds.
 
-    It opens after so many failures without a picture in between (`consecutive`; twice as many where there were
-    `least_calls` in the window, of which a few in a row fail by chance), or when of these a share of `ratio` failed.
+    It opens after so many failures without a picture in between (`consecutive_failures`; twice as many where there were
+    `min_calls` in the window, of which a few in a row fail by chance), or when of these a share of `failure_ratio`
+    failed.
     """
 
-    consecutive: int = 5
-    ratio: float = 0.5
-    least_calls: int = 10
+    consecutive_failures: int = 5
+    failure_ratio: float = 0.5
+    min_calls: int = 10
     window_seconds: float = 30.0
     open_seconds: float = 5.0
-    most_open_seconds: float = 60.0
-    most_blocked_seconds: float = 3600.0
+    max_open_seconds: float = 60.0
+    max_blocked_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A breaker is open until then; it is the `in_a_row`th time without having been closed in between."""
+    """A breaker is open until then; it is the `openings`th time without having been closed in between."""
 
     reason: FailureKind
     until: float
-    in_a_row: int = 1
+    openings: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,24 +106,25 @@ class WindowSlice:
 
     number: int
     calls: int = 0
-    bad: int = 0
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreaker:
-    """What is known of one backend. `era` counts the changes of its breaker, the last of which was at `since`.
+    """What is known of one backend. `epoch` counts the changes of its breaker, the last of which was at `since`.
 
     `local` is the opening for what this replica saw, `account` the opening for what all replicas share.
-    So many calls in a row, the `streak`, went wrong; they may be far apart, because pictures take minutes.
+    So many calls in a row, the `consecutive_failures`, went wrong; they may be far apart, because pictures take
+    minutes.
     """
 
-    era: int = 0
+    epoch: int = 0
     since: float = 0.0
     local: Opening | None = None
     account: Opening | None = None
     probe: Probe | None = None
-    streak: int = 0
-    slots: tuple[WindowSlice, ...] = ()
+    consecutive_failures: int = 0
+    slices: tuple[WindowSlice, ...] = ()
 
     @property
     def opening(self) -> Opening | None:
@@ -141,39 +143,39 @@ def to_signal(outcome: CallOutcome) -> Signal:
     return SIGNALS[outcome.kind] if outcome.asked and not outcome.permanent else Signal.NONE
 
 
-def current_state(health: CircuitBreaker, now: float) -> BreakerState:
+def current_state(breaker: CircuitBreaker, now: float) -> BreakerState:
     """How the breaker stands."""
-    if health.opening is None:
+    if breaker.opening is None:
         return BreakerState.CLOSED
-    return BreakerState.OPEN if now < health.opening.until else BreakerState.HALF_OPEN
+    return BreakerState.OPEN if now < breaker.opening.until else BreakerState.HALF_OPEN
 
 
 def record_outcome(
-    health: CircuitBreaker, outcome: CallOutcome, era: int, now: float, rules: BreakerRules
+    breaker: CircuitBreaker, outcome: CallOutcome, epoch: int, now: float, rules: BreakerRules
 ) -> CircuitBreaker:
     """What is known after a call that began in that era."""
-    sign = to_signal(outcome)
-    if era != health.era or sign is Signal.NONE:
-        return health
+    signal = to_signal(outcome)
+    if epoch != breaker.epoch or signal is Signal.NONE:
+        return breaker
     if isinstance(outcome, Generation):
-        return close_breaker(health, now) if health.opening else _count(health, now, rules, bad=False)
-    if health.opening or sign is Signal.ACCOUNT:
-        return open_breaker(health, outcome.kind, now, rules)
-    counted = _count(health, now, rules, bad=True)
+        return close_breaker(breaker, now) if breaker.opening else _count(breaker, now, rules, is_failure=False)
+    if breaker.opening or signal is Signal.ACCOUNT:
+        return open_breaker(breaker, outcome.kind, now, rules)
+    counted = _count(breaker, now, rules, is_failure=True)
     return open_breaker(counted, outcome.kind, now, rules) if _should_open(counted, rules) else counted
 
 
-def open_breaker(health: CircuitBreaker, reason: FailureKind, now: float, rules: BreakerRules) -> CircuitBreaker:
+def open_breaker(breaker: CircuitBreaker, reason: FailureKind, now: float, rules: BreakerRules) -> CircuitBreaker:
     """The breaker opens, or opens again."""
-    in_a_row = health.opening.in_a_row + 1 if health.opening else 1
-    opening = Opening(reason=reason, until=now + _open_seconds(reason, in_a_row, rules), in_a_row=in_a_row)
-    changed = CircuitBreaker(era=health.era + 1, since=now, local=health.local, account=health.account)
+    openings = breaker.opening.openings + 1 if breaker.opening else 1
+    opening = Opening(reason=reason, until=now + _open_seconds(reason, openings, rules), openings=openings)
+    changed = CircuitBreaker(epoch=breaker.epoch + 1, since=now, local=breaker.local, account=breaker.account)
     return replace(changed, account=opening) if is_shared(reason) else replace(changed, local=opening)
 
 
-def close_breaker(health: CircuitBreaker, now: float) -> CircuitBreaker:
+def close_breaker(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
     """The breaker closes, and everything that went wrong is forgotten."""
-    return CircuitBreaker(era=health.era + 1, since=now)
+    return CircuitBreaker(epoch=breaker.epoch + 1, since=now)
 
 
 def is_shared(reason: FailureKind) -> bool:
@@ -196,42 +198,42 @@ def merge_shared_opening(health: CircuitBreaker, shared: Opening | None, now: fl
     if account is None and health.account is None:
         return health
     probe = health.probe if health.local else None
-    return CircuitBreaker(era=health.era + 1, since=now, local=health.local, account=account, probe=probe)
+    return CircuitBreaker(epoch=health.epoch + 1, since=now, local=health.local, account=account, probe=probe)
 
 
-def trip(health: CircuitBreaker, reason: FailureKind, now: float, rules: BreakerRules) -> CircuitBreaker:
+def trip(breaker: CircuitBreaker, reason: FailureKind, now: float, rules: BreakerRules) -> CircuitBreaker:
     """It was found out, without a call that counts, that the account is refused, or still is."""
-    account = health.account
+    account = breaker.account
     if account is None or account.reason is not reason or account.until <= now:
-        return open_breaker(health, reason, now, rules)
-    until = now + _open_seconds(reason, account.in_a_row, rules)
-    return replace(health, account=replace(account, until=until))
+        return open_breaker(breaker, reason, now, rules)
+    until = now + _open_seconds(reason, account.openings, rules)
+    return replace(breaker, account=replace(account, until=until))
 
 
-def half_open(health: CircuitBreaker, now: float) -> CircuitBreaker:
+def half_open(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
     """The vendor answers again: the breaker need not be open longer. Only a picture closes it.
 
     An account that is out of credit can still ask for everything that is free, so an answer says nothing about it.
     """
-    account = health.account
+    account = breaker.account
     if account and account.reason is not FailureKind.QUOTA_EXHAUSTED:
         account = _ended(account, now)
-    return replace(health, local=_ended(health.local, now), account=account)
+    return replace(breaker, local=_ended(breaker.local, now), account=account)
 
 
-def credentials_changed(health: CircuitBreaker, now: float) -> CircuitBreaker:
+def credentials_changed(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
     """The account has another key: calls with the one before no longer count, and what was said of it is over."""
-    return replace(health, era=health.era + 1, account=_ended(health.account, now), probe=None)
+    return replace(breaker, epoch=breaker.epoch + 1, account=_ended(breaker.account, now), probe=None)
 
 
-def with_probe(health: CircuitBreaker, probe: Probe | None) -> CircuitBreaker:
+def with_probe(breaker: CircuitBreaker, probe: Probe | None) -> CircuitBreaker:
     """A probe begins, or (None) nobody probes."""
-    return replace(health, probe=probe)
+    return replace(breaker, probe=probe)
 
 
-def is_probed(health: CircuitBreaker, now: float) -> bool:
+def is_probed(breaker: CircuitBreaker, now: float) -> bool:
     """Is somebody finding out?"""
-    return health.probe is not None and now < health.probe.until
+    return breaker.probe is not None and now < breaker.probe.until
 
 
 def block_seconds_after(outcome: CallOutcome) -> float:
@@ -241,39 +243,45 @@ def block_seconds_after(outcome: CallOutcome) -> float:
     return DEFAULT_BLOCK_SECONDS if outcome.retry_after is None else outcome.retry_after
 
 
-def block_seconds_for(headroom: RateLimit) -> float:
+def block_seconds_for(rate_limit: RateLimit) -> float:
     """For how many seconds the account is full, as far as the vendor told of its limits."""
-    if headroom.left > 0:
+    if rate_limit.remaining > 0:
         return 0.0
-    return DEFAULT_BLOCK_SECONDS if headroom.resets is None else headroom.resets
+    return DEFAULT_BLOCK_SECONDS if rate_limit.resets_in is None else rate_limit.resets_in
 
 
 def blocked_until(known: float, seconds: float, now: float, rules: BreakerRules) -> float:
     """Until when an account is left in peace: never shorter than was `known`, never absurdly long."""
-    wanted = min(seconds, rules.most_blocked_seconds) if seconds > 0 else 0.0
-    return max(known, now + wanted)
+    duration = min(seconds, rules.max_blocked_seconds) if seconds > 0 else 0.0
+    return max(known, now + duration)
 
 
-def _open_seconds(reason: FailureKind, in_a_row: int, rules: BreakerRules) -> float:
+def _open_seconds(reason: FailureKind, openings: int, rules: BreakerRules) -> float:
     if is_shared(reason):
-        return rules.most_open_seconds
-    doublings = min(max(in_a_row - SAME_LENGTH_OPENINGS, 0), MAX_DOUBLINGS)
-    return min(rules.open_seconds * 2.0**doublings, rules.most_open_seconds)
+        return rules.max_open_seconds
+    doublings = min(max(openings - SAME_LENGTH_OPENINGS, 0), MAX_DOUBLINGS)
+    return min(rules.open_seconds * 2.0**doublings, rules.max_open_seconds)
 
 
 def _ended(opening: Opening | None, now: float) -> Opening | None:
     return opening and replace(opening, until=min(opening.until, now))
 
 
-def _count(health: CircuitBreaker, now: float, rules: BreakerRules, *, bad: bool) -> CircuitBreaker:
+def _count(breaker: CircuitBreaker, now: float, rules: BreakerRules, *, is_failure: bool) -> CircuitBreaker:
     number = int(now * WINDOW_SLICES / rules.window_seconds)
-    kept = tuple(slot for slot in health.slots if slot.number > number - WINDOW_SLICES)
-    earlier, last = (kept[:-1], kept[-1]) if kept and kept[-1].number == number else (kept, WindowSlice(number=number))
-    last = WindowSlice(number=number, calls=last.calls + 1, bad=last.bad + bad)
-    return replace(health, streak=health.streak + 1 if bad else 0, slots=(*earlier, last))
+    recent = tuple(slot for slot in breaker.slices if slot.number > number - WINDOW_SLICES)
+    earlier, last = (
+        (recent[:-1], recent[-1]) if recent and recent[-1].number == number else (recent, WindowSlice(number=number))
+    )
+    last = WindowSlice(number=number, calls=last.calls + 1, failures=last.failures + is_failure)
+    return replace(
+        breaker, consecutive_failures=breaker.consecutive_failures + 1 if is_failure else 0, slices=(*earlier, last)
+    )
 
 
-def _should_open(health: CircuitBreaker, rules: BreakerRules) -> bool:
-    calls, bad = sum(slot.calls for slot in health.slots), sum(slot.bad for slot in health.slots)
-    busy = calls >= rules.least_calls
-    return health.streak >= rules.consecutive * (1 + busy) or (busy and bad >= rules.ratio * calls)
+def _should_open(breaker: CircuitBreaker, rules: BreakerRules) -> bool:
+    calls, failures = sum(slot.calls for slot in breaker.slices), sum(slot.failures for slot in breaker.slices)
+    has_min_calls = calls >= rules.min_calls
+    return breaker.consecutive_failures >= rules.consecutive_failures * (1 + has_min_calls) or (
+        has_min_calls and failures >= rules.failure_ratio * calls
+    )

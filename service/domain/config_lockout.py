@@ -25,16 +25,16 @@ class UsableConfig:
 
 
 def find_usable(
-    teams: Iterable[str], keys: Iterable[Key], catalog: Catalog, on: frozenset[str], now: datetime
+    teams: Iterable[str], keys: Iterable[Key], catalog: Catalog, enabled_backends: frozenset[str], now: datetime
 ) -> UsableConfig:
-    """Return what callers can use at `now`; `on` are the backends that are on."""
+    """Return what callers can use at `now`; `enabled_backends` are the backends that are on."""
     return UsableConfig(
         teams=frozenset(teams),
-        keys=frozenset(key.digest for key in keys if key.expires is None or now < key.expires),
+        keys=frozenset(key.digest for key in keys if key.expires_at is None or now < key.expires_at),
         models=frozenset(
             model.id
             for model in catalog.models.values()
-            if not is_shut_down(model, now.date()) and any(route.backend in on for route in model.routes)
+            if not is_shut_down(model, now.date()) and any(route.backend in enabled_backends for route in model.routes)
         ),
     )
 

@@ -9,6 +9,6 @@ MAX_LENGTH = 100  # difflib takes the square of the length
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'search'?`, or nothing where no known name is close."""
-    by_lower = {each.lower(): each for each in sorted(known)}
+    by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
     close = get_close_matches(name[:MAX_LENGTH].lower(), by_lower, MAX_SUGGESTIONS)
     return f" Did you mean {' or '.join(repr(by_lower[each]) for each in close)}?" if close else ""

@@ -14,19 +14,21 @@ from service.domain.routing import Plan, Transcode, preview_count, split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedRequest:
-    """How a request was, or is about to be, served: `partials` previews were wanted, so many were `shown`."""
+    """How a request was, or is about to be, served; with the numbers of previews that were requested and shown."""
 
     spec: Spec
     plan: Plan
     transcode: Transcode | None
-    partials: int
-    shown: int
+    requested_previews: int
+    shown_previews: int
 
 
-def expect_served(spec: Spec, plan: Plan, partials: int) -> ServedRequest:
+def expect_served(spec: Spec, plan: Plan, requested_previews: int) -> ServedRequest:
     """What is known before anybody is asked."""
-    shown = preview_count(spec, plan, partials)
-    return ServedRequest(spec=spec, plan=plan, transcode=plan.transcode, partials=partials, shown=shown)
+    shown = preview_count(spec, plan, requested_previews)
+    return ServedRequest(
+        spec=spec, plan=plan, transcode=plan.transcode, requested_previews=requested_previews, shown_previews=shown
+    )
 
 
 def _transcoded(served: ServedRequest) -> str | None:
@@ -34,7 +36,7 @@ def _transcoded(served: ServedRequest) -> str | None:
 
 
 def _partials(served: ServedRequest) -> str | None:
-    return "none" if served.partials and not served.shown else None
+    return "none" if served.requested_previews and not served.shown_previews else None
 
 
 def _tier(served: ServedRequest) -> str | None:
@@ -63,4 +65,4 @@ NOTES: Mapping[str, Callable[[ServedRequest], str | None]] = {
 
 def build_notes(served: ServedRequest) -> tuple[str, ...]:
     """Every note that there is, as `name=text`, in the order of the table."""
-    return tuple(f"{name}={text}" for name, tell in NOTES.items() if (text := tell(served)))
+    return tuple(f"{name}={text}" for name, build_note in NOTES.items() if (text := build_note(served)))

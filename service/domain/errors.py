@@ -220,9 +220,9 @@ class OutcomeUnknown(GatewayError):
 class LimitExceeded(GatewayError):
     """A limit has no room for the request. Nothing was held."""
 
-    def __init__(self, message: str, standing: LimitStatus) -> None:
+    def __init__(self, message: str, limit_status: LimitStatus) -> None:
         super().__init__(message)
-        self.standing = standing
+        self.limit_status = limit_status
 
 
 class Overloaded(GatewayError):

@@ -28,7 +28,7 @@ class PlannedAttempt:
     """Go along this plan, after so many seconds."""
 
     plan: Plan
-    wait: float = 0.0
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,47 +36,49 @@ class RouteState:
     """A plan, what is in its way just now, if anything is, and how many calls in a row failed there."""
 
     plan: Plan
-    hindrance: Failure | None = None
-    streak: int = 0
+    blocked_by: Failure | None = None
+    consecutive_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """A way that may yet lead somewhere: in so many seconds, or, if it failed, why. `doubt` decides between equals."""
+    """A route that may still deliver. Among equals the one with fewer `consecutive_failures` is tried first."""
 
     plan: Plan
     seconds: float
-    doubt: int
+    consecutive_failures: int
     failure: Failure | None
 
 
-def next_step(ways: Sequence[RouteState], tried: Sequence[FailedAttempt], patience: float) -> PlannedAttempt | Failure:
+def next_step(
+    route_states: Sequence[RouteState], failed_attempts: Sequence[FailedAttempt], wait_budget: float
+) -> PlannedAttempt | Failure:
     """The next plan to go along, within so many seconds of patience; else the failure that the caller is told."""
-    final = [each.failure for each in tried if step_after(each.failure) is NextStep.GIVE_UP]
+    final = [attempt.failure for attempt in failed_attempts if step_after(attempt.failure) is NextStep.GIVE_UP]
     if final:
         return final[0]
-    hopes = [hope for way in ways if (hope := _option(way, tried))]
-    best = min(hopes, key=lambda hope: (hope.seconds, hope.doubt), default=None)  # of equals the first
-    if best and best.seconds <= patience and sum(each.failure.asked for each in tried) < MAX_ATTEMPTS:
-        return PlannedAttempt(plan=best.plan, wait=best.seconds)
-    return _reported_failure(ways, tried, best)
+    options = [option for route_state in route_states if (option := _option(route_state, failed_attempts))]
+    best = min(options, key=lambda hope: (hope.seconds, hope.consecutive_failures), default=None)  # of equals the first
+    if best and best.seconds <= wait_budget and sum(each.failure.asked for each in failed_attempts) < MAX_ATTEMPTS:
+        return PlannedAttempt(plan=best.plan, wait_seconds=best.seconds)
+    return _reported_failure(route_states, failed_attempts, best)
 
 
-def _option(way: RouteState, tried: Sequence[FailedAttempt]) -> _Option | None:
+def _option(route_state: RouteState, failed_attempts: Sequence[FailedAttempt]) -> _Option | None:
     """When a way may be gone; None if never by this request."""
-    failures = [each.failure for each in tried if each.plan is way.plan]
-    in_the_way = [failure for failure in (way.hindrance, *failures[-1:]) if failure]
-    if any(step_after(failure) is not NextStep.LATER for failure in in_the_way):
+    failures = [attempt.failure for attempt in failed_attempts if attempt.plan is route_state.plan]
+    obstacles = [failure for failure in (route_state.blocked_by, *failures[-1:]) if failure]
+    if any(step_after(failure) is not NextStep.LATER for failure in obstacles):
         return None
-    if any(failure.asked for failure in failures) and _has_repeated(tried):
+    if any(failure.asked for failure in failures) and _has_repeated(failed_attempts):
         return None
-    if not in_the_way:
-        return _Option(way.plan, 0.0, 0, None)
-    return _Option(way.plan, max(map(_wait, in_the_way)), way.streak, in_the_way[-1])
+    if not obstacles:
+        return _Option(route_state.plan, 0.0, 0, None)
+    return _Option(route_state.plan, max(map(_wait, obstacles)), route_state.consecutive_failures, obstacles[-1])
 
 
-def _has_repeated(tried: Sequence[FailedAttempt]) -> bool:
-    asked = [id(each.plan) for each in tried if each.failure.asked]
+def _has_repeated(failed_attempts: Sequence[FailedAttempt]) -> bool:
+    asked = [id(attempt.plan) for attempt in failed_attempts if attempt.failure.asked]
     return len(set(asked)) < len(asked)
 
 
@@ -84,10 +86,14 @@ def _wait(failure: Failure) -> float:
     return RETRY_SECONDS if failure.retry_after is None else max(failure.retry_after, RETRY_SECONDS)
 
 
-def _reported_failure(ways: Sequence[RouteState], tried: Sequence[FailedAttempt], best: _Option | None) -> Failure:
+def _reported_failure(
+    route_states: Sequence[RouteState], failed_attempts: Sequence[FailedAttempt], best: _Option | None
+) -> Failure:
     """The failure that says most: one that passes, and when; else the first."""
     if best and best.failure:
         return replace(best.failure, retry_after=best.seconds)
-    passing = [each.failure for each in tried if step_after(each.failure) is NextStep.LATER]
-    others = [each.failure for each in tried] + [way.hindrance for way in ways if way.hindrance]
-    return (passing or others)[0]
+    temporary = [attempt.failure for attempt in failed_attempts if step_after(attempt.failure) is NextStep.LATER]
+    others = [each.failure for each in failed_attempts] + [
+        route_state.blocked_by for route_state in route_states if route_state.blocked_by
+    ]
+    return (temporary or others)[0]

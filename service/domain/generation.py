@@ -63,11 +63,11 @@ class GeneratedImage:
 class Generation:
     """What a backend delivered. What the vendor did not say is None.
 
-    `least` is what could be read of a usage that is not whole; `unread` counts the vendor's pictures that hold nothing
-    that can be read. Both matter for the money alone.
+    `partial_usage` is what could be read of a usage that is not whole; `unreadable_images` counts the vendor's pictures
+    that hold nothing that can be read. Both matter for the money alone.
     """
 
-    pictures: tuple[GeneratedImage, ...]
+    images: tuple[GeneratedImage, ...]
     created: int | None = None
     size: Size | None = None
     tier: str | None = None
@@ -75,8 +75,8 @@ class Generation:
     output_format: str | None = None
     usage: Usage | None = None
     svg_usage: Mapping[str, object] | None = None
-    least: Usage | None = None
-    unread: int = 0
+    partial_usage: Usage | None = None
+    unreadable_images: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ class Reference:
     """A picture that the caller brings: uploaded, inlined, linked, or kept. `param` is what the caller called it.
 
     `digest` stands for the bytes (for a link that is relayed, for its address), so it is what identity rests on.
-    `kept` is its name in the picture store; it is empty where an id leads nowhere.
+    `stored_name` is its name in the picture store; it is empty where an id leads nowhere.
     """
 
     param: str = field(compare=False)
@@ -87,7 +87,7 @@ class Reference:
     media_type: str = ""
     content: Content | None = field(default=None, compare=False, repr=False)
     link: str | None = field(default=None, repr=False)
-    kept: str | None = field(default=None, repr=False)
+    stored_name: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ class FieldConflict:
     """Two fields that cannot be honoured together, at any vendor."""
 
     param: str
-    holds: Callable[[Spec], object]
+    applies: Callable[[Spec], object]
     message: str
 
 
@@ -215,9 +215,9 @@ CONFLICTS = (
 
 def check_conflicts(spec: Spec) -> None:
     """Raise `InvalidValue` for the first pair of fields that exclude each other."""
-    for clash in CONFLICTS:
-        if clash.holds(spec):
-            raise errors.InvalidValue(clash.message, param=clash.param, code="invalid_value")
+    for conflict in CONFLICTS:
+        if conflict.applies(spec):
+            raise errors.InvalidValue(conflict.message, param=conflict.param, code="invalid_value")
 
 
 IDENTITY_EXCLUDED = frozenset({"safety_identifier", "user"})

@@ -62,10 +62,10 @@ MAX_NAME_LENGTH = 253
 
 def is_refused(address: Address, allowed: tuple[Network, ...]) -> bool:
     """May the gateway not connect there? `allowed` are the operator's own networks."""
-    meant = embedded_address(address)
-    if _is_in(meant, CREDENTIALS) or getattr(meant, "scope_id", None):
+    target = embedded_address(address)
+    if _is_in(target, CREDENTIALS) or getattr(target, "scope_id", None):
         return True
-    return not (_is_public(meant) or _is_in(meant, allowed))
+    return not (_is_public(target) or _is_in(target, allowed))
 
 
 def embedded_address(address: Address) -> Address:
@@ -105,11 +105,11 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     Raises:
         ValueError: some are not networks; the message names them all.
     """
-    read = {text: _network(text) for text in texts}
-    wrong = [text for text, network in read.items() if network is None]
-    if wrong:
-        raise ValueError(f"Not networks: {', '.join(map(repr, wrong))}. Write them as 10.1.0.0/16 or fd12:3456::/32.")
-    return tuple(network for network in read.values() if network)
+    parsed = {text: _network(text) for text in texts}
+    invalid = [text for text, network in parsed.items() if network is None]
+    if invalid:
+        raise ValueError(f"Not networks: {', '.join(map(repr, invalid))}. Write them as 10.1.0.0/16 or fd12:3456::/32.")
+    return tuple(network for network in parsed.values() if network)
 
 
 def _network(text: str) -> Network | None:

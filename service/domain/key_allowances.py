@@ -69,11 +69,11 @@ def describe(allowance: Allowance) -> str:
     return " ".join(part for part in (_describe_limits(allowance.limits), *by_tier, *lists) if part)
 
 
-def _describe_limits(limits: Limits, before: str = "") -> str:
-    said = {name: getattr(limits, name) for name in MEASURES}
+def _describe_limits(limits: Limits, prefix: str = "") -> str:
+    values = {name: getattr(limits, name) for name in MEASURES}
     return " ".join(
-        f"{before}{name}={_format_dollars(number) if MEASURES[name] in MONEY else number}"
-        for name, number in said.items()
+        f"{prefix}{name}={_format_dollars(number) if MEASURES[name] in MONEY else number}"
+        for name, number in values.items()
         if number is not None
     )
 

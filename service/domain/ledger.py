@@ -83,9 +83,9 @@ ENTRY_VERSION = 2
 """Written with each entry. Entries without a version are from gateways that wrote `bypass` for every purchase."""
 
 
-def to_cache_status(source: str, version: int | None) -> str:
+def to_cache_status(written: str, version: int | None) -> str:
     """What an entry of that version tells about its source."""
-    return CacheStatus.UNKNOWN.value if version is None and source == CacheStatus.BYPASS.value else source
+    return CacheStatus.UNKNOWN.value if version is None and written == CacheStatus.BYPASS.value else written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ class Admission:
     """Every claim is held. `held_at` is microseconds since 1970 by the clock of the store."""
 
     held_at: int
-    standings: tuple[LimitStatus, ...]
+    limit_status: tuple[LimitStatus, ...]
 
 
 def booked_cost(state: HoldState | None, cost: int, quote: int) -> int:
@@ -202,8 +202,8 @@ def key_tier_scope(key_id: str, tier: str) -> str:
 
 def posted_scopes(entry: Entry) -> tuple[str, ...]:
     """The scopes that an entry's cost counts in."""
-    drawn = entry.resolved_tier
-    tier = (tier_scope(drawn), key_tier_scope(entry.key, drawn)) if drawn else ()
+    tier_name = entry.resolved_tier
+    tier = (tier_scope(tier_name), key_tier_scope(entry.key, tier_name)) if tier_name else ()
     return (TEAM, f"key:{entry.key}", f"model:{entry.model}", *tier)
 
 
@@ -217,25 +217,25 @@ def other_tier_limits(key: Key, model: Model, scopes: Collection[str]) -> tuple[
 
     Nothing is held there. A limit refuses only where such pictures have taken the window beyond it.
     """
-    of_key = (key_tier_scope(key.id, tier) for tier in model.tiers)
-    others = [scope for scope in (*map(tier_scope, model.tiers), *of_key) if scope not in scopes]
-    return tuple(limit for limit in applicable_limits(key, others) if limit.measure in MONEY)
+    key_scopes = (key_tier_scope(key.id, tier) for tier in model.tiers)
+    other_scopes = [scope for scope in (*map(tier_scope, model.tiers), *key_scopes) if scope not in scopes]
+    return tuple(limit for limit in applicable_limits(key, other_scopes) if limit.measure in MONEY)
 
 
 def all_limits(key: Key) -> tuple[Limit, ...]:
     """Every limit there is for a key and its team, whatever is asked for."""
     team = key.team
-    named = (*(f"model:{name}" for name in team.limits_by_model), *map(tier_scope, team.limits_by_tier))
-    own = (key_tier_scope(key.id, tier) for tier in key.limits_by_tier)
-    return applicable_limits(key, (TEAM, f"key:{key.id}", *own, *named))
+    named_scopes = (*(f"model:{name}" for name in team.limits_by_model), *map(tier_scope, team.limits_by_tier))
+    key_scopes = (key_tier_scope(key.id, tier) for tier in key.limits_by_tier)
+    return applicable_limits(key, (TEAM, f"key:{key.id}", *key_scopes, *named_scopes))
 
 
 def _scope_limits(key: Key, scope: str) -> Limits | None:
     kind, _, name = scope.partition(":")
     match kind:
         case "key":
-            _, limits_a_tier, tier = name.partition(":tier:")
-            return key.limits_by_tier.get(tier) if limits_a_tier else key.limits
+            _, is_tier_limit, tier = name.partition(":tier:")
+            return key.limits_by_tier.get(tier) if is_tier_limit else key.limits
         case "model":
             return key.team.limits_by_model.get(name)
         case "tier":
@@ -248,4 +248,4 @@ def _to_limits(scope: str, limits: Limits | None) -> tuple[Limit, ...]:
     if limits is None:
         return ()
     numbers = ((measure, getattr(limits, name)) for name, measure in MEASURES.items())
-    return tuple(Limit(scope, measure, most) for measure, most in numbers if most is not None)
+    return tuple(Limit(scope, measure, maximum) for measure, maximum in numbers if maximum is not None)

@@ -20,16 +20,16 @@ CENT_DIGITS, NANO_DIGITS = 2, 9
 OTHER_TIER_REASON = "vendors draw in this scope what was asked for in another"
 
 
-def build_limit_error(team: str, standing: LimitStatus, asked: int, at: int) -> LimitExceeded:
-    """The error for a claim of `asked` on a limit that stands like this at that time."""
-    limit = standing.limit
+def build_limit_error(team: str, limit_status: LimitStatus, requested: int, at: int) -> LimitExceeded:
+    """The error for a claim of `requested` on a limit that stands like this at that time."""
+    limit = limit_status.limit
     if limit.measure in MONEY:
-        sentence = _money_sentence(team, standing, asked, at)
+        sentence = _money_sentence(team, limit_status, requested, at)
     elif limit.measure in RATES:
-        sentence = _rate_sentence(team, standing, asked)
+        sentence = _rate_sentence(team, limit_status, requested)
     else:
-        sentence = _concurrency_sentence(team, standing, asked)
-    return LimitExceeded(sentence, standing)
+        sentence = _concurrency_sentence(team, limit_status, requested)
+    return LimitExceeded(sentence, limit_status)
 
 
 def find_refusal(
@@ -44,8 +44,8 @@ def find_refusal(
         asked = claimed(standing.limit, claims)
         if asked and asked > standing.remaining:
             wait = _wait(standing, asked)
-            lasts = math.inf if asked > standing.limit.most else wait or 0.0
-            full.append((lasts, replace(standing, wait=wait), asked))
+            lasts = math.inf if asked > standing.limit.maximum else wait or 0.0
+            full.append((lasts, replace(standing, wait_seconds=wait), asked))
     if not full:
         return None
     _, standing, asked = max(full, key=lambda limit: limit[0])
@@ -54,7 +54,7 @@ def find_refusal(
 
 def _wait(standing: LimitStatus, asked: int) -> float | None:
     """Return seconds after which a claim has room; None where waiting has no sure end."""
-    if asked > standing.limit.most or standing.limit.measure is Measure.CONCURRENT:
+    if asked > standing.limit.maximum or standing.limit.measure is Measure.CONCURRENT:
         return None
     return standing.resets_in
 
@@ -75,46 +75,46 @@ def format_dollars(nanos: int) -> str:
     return f"${whole}.{decimals[:CENT_DIGITS]}{decimals[CENT_DIGITS:].rstrip('0')}"
 
 
-def _money_sentence(team: str, standing: LimitStatus, asked: int, at: int) -> str:
-    limit = standing.limit
+def _money_sentence(team: str, limit_status: LimitStatus, requested: int, at: int) -> str:
+    limit = limit_status.limit
     period = "day" if limit.measure is Measure.DAY else "month"
-    used = f"{format_dollars(standing.used)} of {format_dollars(limit.most)} per {period}"
-    spent = f"{_holder(team, standing)} has used {used}{_scope(standing)}"
-    if standing.wait is None:
-        return f"{spent}; this request may cost up to {format_dollars(asked)}, which is more than the whole limit."
+    used = f"{format_dollars(limit_status.used)} of {format_dollars(limit.maximum)} per {period}"
+    usage = f"{_holder(team, limit_status)} has used {used}{_scope(limit_status)}"
+    if limit_status.wait_seconds is None:
+        return f"{usage}; this request may cost up to {format_dollars(requested)}, which is more than the whole limit."
     ends = datetime.fromtimestamp(window_end(limit.measure, at) // SECOND, UTC)
-    because = f"this request may cost up to {format_dollars(asked)}" if asked else OTHER_TIER_REASON
-    return f"{spent}; {because}. The limit resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
+    because = f"this request may cost up to {format_dollars(requested)}" if requested else OTHER_TIER_REASON
+    return f"{usage}; {because}. The limit resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
 
 
-def _rate_sentence(team: str, standing: LimitStatus, asked: int) -> str:
-    limit = standing.limit
+def _rate_sentence(team: str, limit_status: LimitStatus, requested: int) -> str:
+    limit = limit_status.limit
     thing = "request" if limit.measure is Measure.REQUESTS else "image"
-    allowed = f"{_holder(team, standing)} may make {_count(limit.most, thing)} per minute{_scope(standing)}"
-    if standing.wait is None:
-        return f"{allowed}; this request asks for {_count(asked, thing)}."
-    return f"{allowed}; try again in {_count(max(1, math.ceil(standing.wait)), 'second')}."
+    allowed = f"{_holder(team, limit_status)} may make {_count(limit.maximum, thing)} per minute{_scope(limit_status)}"
+    if limit_status.wait_seconds is None:
+        return f"{allowed}; this request asks for {_count(requested, thing)}."
+    return f"{allowed}; try again in {_count(max(1, math.ceil(limit_status.wait_seconds)), 'second')}."
 
 
-def _concurrency_sentence(team: str, standing: LimitStatus, asked: int) -> str:
+def _concurrency_sentence(team: str, limit_status: LimitStatus, requested: int) -> str:
     allowed = (
-        f"{_holder(team, standing)} may have {_count(standing.limit.most, 'image')} made at the same time"
-        f"{_scope(standing)}"
+        f"{_holder(team, limit_status)} may have {_count(limit_status.limit.maximum, 'image')} made at the same time"
+        f"{_scope(limit_status)}"
     )
-    busy = f"{standing.used} {'is' if standing.used == 1 else 'are'} being made"
-    return f"{allowed}; {busy}, and this request asks for {_count(asked, 'image')}."
+    busy = f"{limit_status.used} {'is' if limit_status.used == 1 else 'are'} being made"
+    return f"{allowed}; {busy}, and this request asks for {_count(requested, 'image')}."
 
 
-def _holder(team: str, standing: LimitStatus) -> str:
+def _holder(team: str, limit_status: LimitStatus) -> str:
     """Return whose limit it is: a key's own, or the team's."""
-    kind, _, rest = standing.limit.scope.partition(":")
+    kind, _, rest = limit_status.limit.scope.partition(":")
     return f"Key '{rest.partition(':')[0]}'" if kind == KEY else f"Team '{team}'"
 
 
-def _scope(standing: LimitStatus) -> str:
+def _scope(limit_status: LimitStatus) -> str:
     """Return what of the holder's the limit is on; nothing where it is on all."""
-    kind, _, rest = standing.limit.scope.partition(":")
-    part = rest.partition(":")[2] if kind == KEY else standing.limit.scope
+    kind, _, rest = limit_status.limit.scope.partition(":")
+    part = rest.partition(":")[2] if kind == KEY else limit_status.limit.scope
     return f" (scope {part})" if part not in {"", TEAM} else ""
 
 

@@ -46,26 +46,26 @@ TEAM = "team"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` of a measure in a scope."""
+    """At most `maximum` of a measure in a scope."""
 
     scope: str
     measure: Measure
-    most: int
+    maximum: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStatus:
     """How a limit stands: `used` of it, open holds included; `resets_in` seconds all of it is there again.
 
-    `wait` is how many seconds until the refused claim could be admitted, or None where waiting has no sure end.
+    `wait_seconds` is how many seconds until the refused claim could be admitted, or None where waiting has no sure end.
     """
 
     limit: Limit
     used: int
     resets_in: float
-    wait: float | None = None
+    wait_seconds: float | None = None
 
     @property
     def remaining(self) -> int:
         """What is left; never negative."""
-        return max(0, self.limit.most - self.used)
+        return max(0, self.limit.maximum - self.used)

@@ -14,18 +14,18 @@ MAX_HOPS = 8
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def parse_hops(text: str | None, own: str) -> tuple[str, ...]:
+def parse_hops(text: str | None, own_id: str) -> tuple[str, ...]:
     """The gateways that a request has passed, in order."""
     hops = tuple(hop.strip() for hop in text.split(",")) if text else ()
     if len(hops) > MAX_HOPS:
         raise LoopDetected(f"This request has passed more than {MAX_HOPS} gateways.")
     if not all(ID.fullmatch(hop) for hop in hops):
         raise InvalidValue(f"{HEADER} is written by gateways: ids with commas between them.", param=HEADER)
-    if own in hops:
+    if own_id in hops:
         raise LoopDetected("This request has passed this gateway before: a backend leads back here, directly or not.")
     return hops
 
 
-def build_hops_header(hops: tuple[str, ...], own: str) -> dict[str, str]:
+def build_hops_header(hops: tuple[str, ...], own_id: str) -> dict[str, str]:
     """The header for a call to a backend."""
-    return {HEADER: ",".join((*hops, own))}
+    return {HEADER: ",".join((*hops, own_id))}

@@ -46,13 +46,13 @@ class Tokens:
         """Every tier that has a grid or a table."""
         return frozenset(self.grid) | frozenset(self.table)
 
-    def of(self, tier: str, size: Size) -> int | None:
+    def output_tokens(self, tier: str, size: Size) -> int | None:
         """Output tokens of one picture, or None where nothing is known about this tier and size."""
         if tier in self.grid:
             return grid_tokens(self.grid[tier], size)
         return self.table.get(tier, {}).get(size)
 
-    def most(self, tier: str, pixels: int) -> int:
+    def max_output_tokens(self, tier: str, pixels: int) -> int:
         """No picture of this tier and of at most so many pixels takes more; a table says the most that it has."""
         if tier in self.grid:
             return grid_bound(self.grid[tier], pixels)
@@ -89,7 +89,7 @@ class Price:
     version: str
     effective: date
     source: str
-    read: date
+    read_on: date
     rates: TokenRates | None = None
     tokens: Tokens = field(default_factory=Tokens)
     per_image: int | None = None
@@ -100,5 +100,5 @@ class Price:
 
 def current_price(prices: Iterable[Price], day: date) -> Price | None:
     """The version that counts on a day: the latest one that has taken effect."""
-    begun = [price for price in prices if price.effective <= day]
-    return max(begun, key=lambda price: price.effective, default=None)
+    effective_prices = [price for price in prices if price.effective <= day]
+    return max(effective_prices, key=lambda price: price.effective, default=None)

@@ -35,8 +35,8 @@ class Charge:
     basis: Basis
 
 
-def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 0) -> int:
-    """An upper bound of what an order can cost along a route. `partials` are previews per picture.
+def quote(spec: Spec, model: Model, route: Route, price: Price, previews: int = 0) -> int:
+    """An upper bound of what an order can cost along a route. `previews` are previews per picture.
 
     It is linear in n, so the orders that one request is split into are quoted at what the request is.
     """
@@ -44,32 +44,34 @@ def quote(spec: Spec, model: Model, route: Route, price: Price, partials: int = 
     rule = route.sizes or model.sizes
     if price.rates is None:
         return spec.n * _flat(spec, rule, price)
-    drawn = _max_image_tokens(spec, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
+    image_tokens = _max_image_tokens(spec, model, rule, price.tokens) + previews * TOKENS_PER_PARTIAL
     text = _bytes(spec) + TEXT_OVERHEAD * (1 + _input_image_count(spec))
-    return spec.n * _run(spec, price.rates, price.tokens, text=text, drawn=drawn)
+    return spec.n * _run(spec, price.rates, price.tokens, text=text, drawn=image_tokens)
 
 
-def cost(spec: Spec, model: Model, route: Route, price: Price, purchase: Generation, partials: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (all that a cost rests on)
+def cost(spec: Spec, model: Model, route: Route, price: Price, generation: Generation, previews: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (all that a cost rests on)
     """What an order came to, in which so many previews were asked for.
 
     A size that the vendor left unsaid is best measured before this is asked.
     """
-    counted = purchase.usage or purchase.least
+    counted = generation.usage or generation.partial_usage
     metered = _metered(_divided(counted, spec), price.rates) if price.rates and counted else 0
-    if purchase.usage and purchase.usage.tokens_out and price.rates:
-        if purchase.svg_usage is None:
+    if generation.usage and generation.usage.tokens_out and price.rates:
+        if generation.svg_usage is None:
             return Charge(nano=metered, basis=Basis.USAGE)
-        return Charge(nano=max(metered, quote(spec, model, route, price, partials)), basis=Basis.ESTIMATED)
+        return Charge(nano=max(metered, quote(spec, model, route, price, previews)), basis=Basis.ESTIMATED)
     rule = route.sizes or model.sizes
-    drawn = _delivered(_as_vendor_draws(spec, route), rule, purchase, price)
+    delivered = _delivered(_as_vendor_draws(spec, route), rule, generation, price)
     if price.rates is None:
-        is_measured = price.per_image is not None or drawn.size is not None
-        certain = is_measured and not price.approximate and not purchase.unread
-        return Charge(nano=drawn.n * _flat(drawn, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED)
+        is_measured = price.per_image is not None or delivered.size is not None
+        certain = is_measured and not price.approximate and not generation.unreadable_images
+        return Charge(
+            nano=delivered.n * _flat(delivered, rule, price), basis=Basis.TABLE if certain else Basis.ESTIMATED
+        )
     text = -(-_bytes(spec) // BYTES_PER_TOKEN)
-    tokens = _max_image_tokens(drawn, model, rule, price.tokens) + partials * TOKENS_PER_PARTIAL
-    run = _run(drawn, price.rates, price.tokens, text=text, drawn=tokens)
-    return Charge(nano=max(metered, drawn.n * run), basis=Basis.ESTIMATED)
+    tokens = _max_image_tokens(delivered, model, rule, price.tokens) + previews * TOKENS_PER_PARTIAL
+    run = _run(delivered, price.rates, price.tokens, text=text, drawn=tokens)
+    return Charge(nano=max(metered, delivered.n * run), basis=Basis.ESTIMATED)
 
 
 def _as_vendor_draws(spec: Spec, route: Route) -> Spec:
@@ -79,16 +81,16 @@ def _as_vendor_draws(spec: Spec, route: Route) -> Spec:
     return spec if (size, tier) == (spec.size, spec.tier) else replace(spec, size=size, tier=tier)
 
 
-def _delivered(spec: Spec, rule: SizeRule, purchase: Generation, price: Price) -> Spec:
+def _delivered(spec: Spec, rule: SizeRule, generation: Generation, price: Price) -> Spec:
     """What was drawn, as far as the vendor said and it can be, else as far as it was asked for.
 
     A picture that cannot be read was drawn all the same, if that many were asked for.
     """
-    pictures, size = len(purchase.pictures), purchase.size
+    images, size = len(generation.images), generation.size
     return replace(
         spec,
-        n=max(1, pictures, min(pictures + purchase.unread, spec.n)),
-        tier=purchase.tier if purchase.tier in price.tokens.tiers else spec.tier,
+        n=max(1, images, min(images + generation.unreadable_images, spec.n)),
+        tier=generation.tier if generation.tier in price.tokens.tiers else spec.tier,
         size=size if size and _can_be(size, spec, rule) else spec.size,
     )
 
@@ -162,10 +164,10 @@ def _max_tier_tokens(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> i
     """
     sizes = (spec.size,) if spec.size else rule.choices
     if spec.output_format == "gif":
-        return (spec.frame_count or MAX_FRAMES) * tokens.most(tier, _max_pixels(spec, rule))
+        return (spec.frame_count or MAX_FRAMES) * tokens.max_output_tokens(tier, _max_pixels(spec, rule))
     if not sizes:
-        return tokens.most(tier, _max_pixels(spec, rule))
-    return max(tokens.of(tier, size) or tokens.most(tier, size.pixels) for size in sizes)
+        return tokens.max_output_tokens(tier, _max_pixels(spec, rule))
+    return max(tokens.output_tokens(tier, size) or tokens.max_output_tokens(tier, size.pixels) for size in sizes)
 
 
 def _flat(spec: Spec, rule: SizeRule, price: Price) -> int:

@@ -28,7 +28,7 @@ class ApiOperation(StrEnum):
     EDIT = "edit"
     MODELS = "models"
     FILES = "files"
-    PICTURES = "pictures"
+    IMAGES = "pictures"
     USAGE = "usage"
     ADMIN = "admin"
     DOCS = "docs"
@@ -71,7 +71,7 @@ NO_LABELS = RequestLabels()
 
 def build_labels(spec: Spec, catalog: Catalog, today: date) -> RequestLabels:
     """The marks of a request that may yet turn out to be wrong."""
-    model = catalog.named(spec.model, today)
+    model = catalog.lookup(spec.model, today)
     if model is None:
         return NO_LABELS
     tier = (AUTO if model.tiers else "") if spec.tier is None else spec.tier
@@ -83,4 +83,4 @@ def size_class(size: str | None) -> str:
     if size is None:
         return AUTO
     pixels = Size.parse(size).pixels
-    return next((name for most, name in SIZE_CLASSES.items() if pixels <= most * MEGAPIXEL), LARGER)
+    return next((name for megapixels, name in SIZE_CLASSES.items() if pixels <= megapixels * MEGAPIXEL), LARGER)

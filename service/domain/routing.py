@@ -47,7 +47,7 @@ class RejectedRoute:
     """A route that is no candidate, and the error that says why."""
 
     route: Route
-    why: errors.GatewayError
+    error: errors.GatewayError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,29 +55,33 @@ class Candidates:
     """Who may draw a request and who may not, both in the order of the catalog."""
 
     plans: tuple[Plan, ...]
-    out: tuple[RejectedRoute, ...]
+    rejected: tuple[RejectedRoute, ...]
 
 
 def find_candidates(
-    spec: Spec, model: Model, backends_on: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
+    spec: Spec, model: Model, enabled_backends: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
 ) -> Candidates:
     """A plan for every route that is on, has a price, may be used and can honour the spec; why not, for the others."""
-    serves = [route for route, _ in serving_routes(model, backends_on, today, team)]
-    plans, out = [], []
+    serving = [route for route, _ in serving_routes(model, enabled_backends, today, team)]
+    plans, rejected = [], []
     for route in model.routes:
-        price = _current_price(route, backends_on, today)
+        price = _current_price(route, enabled_backends, today)
         if price is None:
-            out.append(RejectedRoute(route=route, why=_unavailable_error(route, on=route.backend in backends_on)))
+            rejected.append(
+                RejectedRoute(
+                    route=route, error=_unavailable_error(route, is_enabled=route.backend in enabled_backends)
+                )
+            )
             continue
-        why = find_unsupported(spec, route) if route in serves else _barred_error(route, team)
-        if why:
-            out.append(RejectedRoute(route=route, why=why))
+        error = find_unsupported(spec, route) if route in serving else _barred_error(route, team)
+        if error:
+            rejected.append(RejectedRoute(route=route, error=error))
         else:
             plans.append(build_plan(spec, route, price))
-    return Candidates(plans=tuple(plans), out=tuple(out))
+    return Candidates(plans=tuple(plans), rejected=tuple(rejected))
 
 
-def require_plans(spec: Spec, model: Model, found: Candidates) -> tuple[Plan, ...]:
+def require_plans(spec: Spec, model: Model, candidates: Candidates) -> tuple[Plan, ...]:
     """The plans, if there are any.
 
     Raises:
@@ -85,34 +89,34 @@ def require_plans(spec: Spec, model: Model, found: Candidates) -> tuple[Plan, ..
         NotAllowed: somebody could whom the team may not use.
         ModelNotFound: no backend that is on serves this model.
     """
-    if found.plans:
-        return found.plans
-    barred = [each for each in found.out if isinstance(each.why, errors.NotAllowed)]
-    refused = [each.why for each in found.out if isinstance(each.why, errors.RequestError)]
+    if candidates.plans:
+        return candidates.plans
+    barred = [rejection for rejection in candidates.rejected if isinstance(rejection.error, errors.NotAllowed)]
+    refused = [each.error for each in candidates.rejected if isinstance(each.error, errors.RequestError)]
     if refused and all(find_unsupported(spec, each.route) for each in barred):
         raise refused[0]
     if barred:
-        raise errors.NotAllowed(f"{barred[0].why.message[:-1]}, and no other one can draw this.", param="model")
+        raise errors.NotAllowed(f"{barred[0].error.message[:-1]}, and no other one can draw this.", param="model")
     raise errors.ModelNotFound(f"No backend that is switched on serves the model '{model.id}'.", param="model")
 
 
 def serving_routes(
-    model: Model, backends_on: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
+    model: Model, enabled_backends: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
 ) -> tuple[tuple[Route, Price], ...]:
     """The routes, with their prices, along which a team's requests for a model may go."""
-    priced = [(route, price) for route in model.routes if (price := _current_price(route, backends_on, today))]
+    priced = [(route, price) for route in model.routes if (price := _current_price(route, enabled_backends, today))]
     allowed = [(route, price) for route, price in priced if may_use_backend(team, route.backend)]
-    rivals = allowed if SANDBOX in team.backends else priced
-    real = any(route.backend != SANDBOX for route, _ in rivals)
-    return tuple((route, price) for route, price in allowed if not real or route.backend != SANDBOX)
+    competing = allowed if SANDBOX in team.backends else priced
+    has_real_backend = any(route.backend != SANDBOX for route, _ in competing)
+    return tuple((route, price) for route, price in allowed if not has_real_backend or route.backend != SANDBOX)
 
 
-def _current_price(route: Route, backends_on: Collection[str], today: date) -> Price | None:
-    return current_price(route.prices, today) if route.backend in backends_on else None
+def _current_price(route: Route, enabled_backends: Collection[str], today: date) -> Price | None:
+    return current_price(route.prices, today) if route.backend in enabled_backends else None
 
 
-def _unavailable_error(route: Route, *, on: bool) -> errors.ModelNotFound:
-    text = "has no price that is in effect" if on else "is not switched on"
+def _unavailable_error(route: Route, *, is_enabled: bool) -> errors.ModelNotFound:
+    text = "has no price that is in effect" if is_enabled else "is not switched on"
     return errors.ModelNotFound(f"The backend '{route.backend}' {text}.", param="model")
 
 
@@ -126,19 +130,21 @@ def _barred_error(route: Route, team: Team) -> errors.GatewayError:
 
 def find_unsupported(spec: Spec, route: Route) -> errors.RequestError | None:
     """Why this route cannot honour the spec, or None."""
-    whom = f"provider {route.backend}"
+    backend_name = f"provider {route.backend}"
     for name in required_features(spec):
         if name not in route.carries and not _is_emulated(name, spec, route):
             value = f" with the value '{spec.tier}'" if name == "quality" and route.delivers else ""
-            return build_unsupported_error(name, whom + value)
+            return build_unsupported_error(name, backend_name + value)
     if spec.output_format not in route.formats and not ("png" in route.formats and spec.output_format in TRANSCODED):
-        return build_unsupported_error("output_format", f"{whom} with the value '{spec.output_format}'")
-    crowd = too_many_references(spec, route.max_references)
-    if crowd:
-        return errors.InvalidValue(f"{crowd[:-1]} with {whom}.", param="image", code="invalid_value")
-    complaint = route.sizes.complaint(spec.size) if route.sizes and spec.size else None
-    if complaint:
-        return errors.InvalidValue(f"{complaint[:-1]} with {whom}.", param="size", code="invalid_value")
+        return build_unsupported_error("output_format", f"{backend_name} with the value '{spec.output_format}'")
+    reference_problem = too_many_references(spec, route.max_references)
+    if reference_problem:
+        return errors.InvalidValue(
+            f"{reference_problem[:-1]} with {backend_name}.", param="image", code="invalid_value"
+        )
+    size_problem = route.sizes.problem(spec.size) if route.sizes and spec.size else None
+    if size_problem:
+        return errors.InvalidValue(f"{size_problem[:-1]} with {backend_name}.", param="size", code="invalid_value")
     return None
 
 
@@ -170,33 +176,35 @@ def split(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
 
 def upstream_specs(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
     """What is asked of the route, order by order: no tier where it has but that one, png where it is developed here."""
-    asked = replace(spec, tier=None) if spec.tier == plan.route.delivers else spec
+    upstream_spec = replace(spec, tier=None) if spec.tier == plan.route.delivers else spec
     if plan.transcode:
-        asked = replace(asked, output_format="png", output_compression=None)
-    return split(asked, plan)
+        upstream_spec = replace(upstream_spec, output_format="png", output_compression=None)
+    return split(upstream_spec, plan)
 
 
-def preview_count(spec: Spec, plan: Plan, wanted: int) -> int:
+def preview_count(spec: Spec, plan: Plan, requested: int) -> int:
     """How many previews the route is asked for: of one picture only, and none that would have to be developed.
 
     Previews are paid in tokens. The sandbox has none of a model whose price counts no tokens: neither has its vendor.
     """
-    has_any = plan.route.backend != SANDBOX or plan.price.rates is not None
-    return wanted if spec.n == 1 and plan.transcode is None and has_any else 0
+    has_previews = plan.route.backend != SANDBOX or plan.price.rates is not None
+    return requested if spec.n == 1 and plan.transcode is None and has_previews else 0
 
 
-def max_price(spec: Spec, model: Model, plan: Plan, partials: int) -> int:
+def max_price(spec: Spec, model: Model, plan: Plan, requested_previews: int) -> int:
     """What a request with so many previews can cost at most along a plan, in nano-USD."""
-    return quote(spec, model, plan.route, plan.price, preview_count(spec, plan, partials))
+    return quote(spec, model, plan.route, plan.price, preview_count(spec, plan, requested_previews))
 
 
-def order_plans(plans: Sequence[Plan], spec: Spec, model: Model, number: int, partials: int = 0) -> tuple[Plan, ...]:
+def order_plans(
+    plans: Sequence[Plan], spec: Spec, model: Model, number: int, requested_previews: int = 0
+) -> tuple[Plan, ...]:
     """The plans in the order in which they are asked. `number`: where there are lots, it decides."""
     match model.policy:
         case Policy.CHEAPEST:
-            return tuple(sorted(plans, key=lambda each: max_price(spec, model, each, partials)))
+            return tuple(sorted(plans, key=lambda each: max_price(spec, model, each, requested_previews)))
         case Policy.WEIGHTED:
-            return tuple(plans[place] for place in weighted_order([each.route.weight for each in plans], number))
+            return tuple(plans[index] for index in weighted_order([plan.route.weight for plan in plans], number))
         case _:
             return tuple(plans)
 
@@ -207,11 +215,11 @@ def weighted_order(weights: Sequence[int], number: int) -> tuple[int, ...]:
     Of as many numbers in a row as the weights are together, each place comes first as often as its weight says; with
     the quotient the rest is drawn likewise. Places without weight come last, as they stand.
     """
-    left, order = [place for place, weight in enumerate(weights) if weight], list[int]()
-    while left:
-        ends = tuple(accumulate(weights[place] for place in left))
-        number, mark = divmod(number, ends[-1])
-        order.append(left.pop(next(at for at, end in enumerate(ends) if mark < end)))
+    remaining, order = [index for index, weight in enumerate(weights) if weight], list[int]()
+    while remaining:
+        ends = tuple(accumulate(weights[place] for place in remaining))
+        number, offset = divmod(number, ends[-1])
+        order.append(remaining.pop(next(at for at, end in enumerate(ends) if offset < end)))
     return (*order, *(place for place, weight in enumerate(weights) if not weight))
 
 
@@ -256,5 +264,5 @@ def step_after(failure: Failure) -> NextStep:
     """The decision for one failure."""
     if failure.drawn:
         return NextStep.GIVE_UP
-    following = STEP_AFTER[failure.kind]
-    return NextStep.NEXT_ROUTE if failure.permanent and following is NextStep.LATER else following
+    step = STEP_AFTER[failure.kind]
+    return NextStep.NEXT_ROUTE if failure.permanent and step is NextStep.LATER else step

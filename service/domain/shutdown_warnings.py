@@ -25,17 +25,23 @@ def build_shutdown_warnings(catalog: Catalog, teams: Iterable[Team], today: date
 
 
 def _model_warning(model: Model, catalog: Catalog, today: date) -> str:
-    heir = catalog.named(model.id, last_day(model))
-    then = f"then '{heir.id}' answers to the name" if heir and heir is not model else "then the name is a 404"
-    lost = [alias for alias in model.aliases if catalog.named(alias, last_day(model)) is model]
+    successor = catalog.lookup(model.id, last_day(model))
+    consequence = (
+        f"then '{successor.id}' answers to the name"
+        if successor and successor is not model
+        else "then the name is a 404"
+    )
+    lost = [alias for alias in model.aliases if catalog.lookup(alias, last_day(model)) is model]
     aliases = f"; aliases that become 404s: {', '.join(lost)}" if lost else ""
     hint = f"; its successor is '{model.successor}'" if model.successor else ""
-    return f"models.yaml: $.models.{model.id}.shutdown_date: {_describe_date(model, today)}: {then}{aliases}{hint}"
+    return (
+        f"models.yaml: $.models.{model.id}.shutdown_date: {_describe_date(model, today)}: {consequence}{aliases}{hint}"
+    )
 
 
 def _default_model_warnings(catalog: Catalog, ending: dict[str, Model], today: date) -> Iterator[str]:
     model = ending.get(catalog.default_model)
-    if model and catalog.named(None, last_day(model)) is model:
+    if model and catalog.lookup(None, last_day(model)) is model:
         yield (
             f"models.yaml: $.default_model: '{model.id}' {_describe_date(model, today)}: "
             "then a request that names no model is a 404"

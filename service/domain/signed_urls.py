@@ -25,7 +25,7 @@ def check_signature(keys: Sequence[bytes], name: str, expires: str, signature: s
     Raises:
         ImageNotFound: it is not signed with one of the keys, or not good at `now`.
     """
-    genuine = [hmac.compare_digest(sign(key, name, expires).encode(), signature.encode()) for key in keys]
-    if not any(genuine) or not is_stored_name(name) or now >= int(expires):
+    matches = [hmac.compare_digest(sign(key, name, expires).encode(), signature.encode()) for key in keys]
+    if not any(matches) or not is_stored_name(name) or now >= int(expires):
         raise ImageNotFound(NOT_FOUND_MESSAGE)
     return int(expires)

@@ -14,14 +14,15 @@ from service.domain.limits import LimitStatus
 class Backlog:
     """What a replica has under way: open holds and what they set aside, by team, and what it still has to bring in.
 
-    `waiting` entries are on their way to the books, the oldest posted at `oldest`; `owed` ends of holds are not taken.
+    `outbox_entries` entries are on their way to the books, the oldest posted at `oldest_posted_at`;
+    `pending_settlements` ends of holds are not taken.
     """
 
-    holds: Mapping[str, int]
-    held: Mapping[str, int]
-    waiting: int
-    oldest: float | None
-    owed: int
+    open_holds: Mapping[str, int]
+    held_amounts: Mapping[str, int]
+    outbox_entries: int
+    oldest_posted_at: float | None
+    pending_settlements: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,22 +31,22 @@ class KeyExpiry:
 
     team: str
     key: str
-    at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSnapshot:
     """One round. `budgets` is None where the store does not answer; `version` is that of the settings in force.
 
-    `teams` are all there are; `shutdowns` are the announced ends of models that are still served; `models` is what the
-    catalog calls what a backend calls otherwise.
+    `teams` are all there are; `shutdowns` are the announced ends of models that are still served; `model_names` is what
+    the catalog calls what a backend calls otherwise.
     """
 
-    at: float
+    taken_at: float
     teams: Sequence[str]
     backlog: Backlog
     budgets: Mapping[str, Sequence[LimitStatus]] | None
-    expiries: Sequence[KeyExpiry]
+    key_expiries: Sequence[KeyExpiry]
     shutdowns: Mapping[str, date]
-    models: Mapping[tuple[str, str], str]
+    model_names: Mapping[tuple[str, str], str]
     version: str

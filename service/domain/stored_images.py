@@ -45,7 +45,7 @@ class StoredObject:
 
     name: str
     length: int
-    at: datetime
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class UploadedFile:
     id: str
     filename: str
     length: int
-    at: datetime
+    written_at: datetime
 
 
 def new_image_id(team: str, output_format: str, random: str, kind: str = GENERATED, seconds: int | None = None) -> str:
@@ -72,21 +72,21 @@ def build_team_digest(team: str) -> str:
     return hashlib.sha256(team.encode()).hexdigest()[:8]
 
 
-def parse_team_digest(picture: str) -> str:
+def parse_team_digest(image_id: str) -> str:
     """The mark of the team that an id of ours belongs to."""
-    found = ID.fullmatch(picture)
-    return found["mark"] if found else ""
+    match = ID.fullmatch(image_id)
+    return match["mark"] if match else ""
 
 
-def parse_lifetime(picture: str) -> int | None:
+def parse_lifetime(image_id: str) -> int | None:
     """How long the file of an id may be kept, if its caller said so."""
-    found = ID.fullmatch(picture)
-    return int(found["seconds"]) if found and found["seconds"] else None
+    match = ID.fullmatch(image_id)
+    return int(match["seconds"]) if match and match["seconds"] else None
 
 
-def to_stored_name(picture: str) -> str:
+def to_stored_name(image_id: str) -> str:
     """What the picture of an id is called in the store and in links."""
-    return f"{picture}.{FORMS[_format_letter(picture)][0]}"
+    return f"{image_id}.{FORMS[_format_letter(image_id)][0]}"
 
 
 def to_media_type(name: str) -> str:
@@ -94,21 +94,21 @@ def to_media_type(name: str) -> str:
     return FORMS[_format_letter(name)][1]
 
 
-def _format_letter(picture: str) -> str:
-    found = ID.match(picture)
-    return found["letter"] if found else UNKNOWN
+def _format_letter(image_id: str) -> str:
+    match = ID.match(image_id)
+    return match["letter"] if match else UNKNOWN
 
 
 def is_stored_name(name: str) -> bool:
     """Is it a name that a picture of ours can have?"""
-    picture = name.partition(".")[0]
-    return ID.fullmatch(picture) is not None and name == to_stored_name(picture)
+    image_id = name.partition(".")[0]
+    return ID.fullmatch(image_id) is not None and name == to_stored_name(image_id)
 
 
-def owned_stored_name(team: str, picture: str) -> str | None:
+def owned_stored_name(team: str, image_id: str) -> str | None:
     """The name of a picture, if its id is of that team."""
-    found = ID.fullmatch(picture)
-    return to_stored_name(picture) if found and found["mark"] == build_team_digest(team) else None
+    match = ID.fullmatch(image_id)
+    return to_stored_name(image_id) if match and match["mark"] == build_team_digest(team) else None
 
 
 def to_filename_key(name: str) -> str:
@@ -118,8 +118,8 @@ def to_filename_key(name: str) -> str:
 
 def clean_filename(filename: str) -> str:
     """What a caller called a file: the last part of a path, without what cannot be printed."""
-    last = re.split(r"[/\\]", filename)[-1]
-    return "".join(each for each in last if each.isprintable())[:MAX_NAME_LENGTH]
+    last_part = re.split(r"[/\\]", filename)[-1]
+    return "".join(character for character in last_part if character.isprintable())[:MAX_NAME_LENGTH]
 
 
 def parse_upload_id(name: str) -> str | None:
@@ -127,22 +127,24 @@ def parse_upload_id(name: str) -> str | None:
     return name.partition(".")[0] if name.startswith(UPLOADED) and is_stored_name(name) else None
 
 
-def is_expired(kept: StoredObject, now: datetime, keep_seconds: float) -> bool:
+def is_expired(stored: StoredObject, now: datetime, keep_seconds: float) -> bool:
     """Has it been kept for as long as it may be?"""
-    return (now - kept.at).total_seconds() >= lifetime_seconds(kept.name, keep_seconds)
+    return (now - stored.written_at).total_seconds() >= lifetime_seconds(stored.name, keep_seconds)
 
 
 def lifetime_seconds(name: str, keep_seconds: float) -> float:
     """How many seconds what has that name is kept: as many as its caller asked for, and at most `keep_seconds`."""
-    found = STORED.fullmatch(name)
-    if found is None:
+    match = STORED.fullmatch(name)
+    if match is None:
         return keep_seconds
-    seconds = min(keep_seconds, int(found["seconds"])) if found["seconds"] else keep_seconds
-    if found["unfinished"]:
+    seconds = min(keep_seconds, int(match["seconds"])) if match["seconds"] else keep_seconds
+    if match["unfinished"]:
         return min(seconds, UNFINISHED_SECONDS)
-    return seconds + FILENAME_EXTRA_SECONDS if found["label"] else seconds
+    return seconds + FILENAME_EXTRA_SECONDS if match["label"] else seconds
 
 
-def expired_names(listed: Iterable[StoredObject], now: datetime, keep_seconds: float) -> list[str]:
+def expired_names(objects: Iterable[StoredObject], now: datetime, keep_seconds: float) -> list[str]:
     """The names of what is to be deleted: ours, and too old. Writes that never ended go after an hour."""
-    return [kept.name for kept in listed if STORED.fullmatch(kept.name) and is_expired(kept, now, keep_seconds)]
+    return [
+        stored.name for stored in objects if STORED.fullmatch(stored.name) and is_expired(stored, now, keep_seconds)
+    ]

@@ -65,7 +65,7 @@ class Key(Allowance):
     id: str
     team: Team
     digest: str
-    expires: datetime | None = None
+    expires_at: datetime | None = None
     in_flight: InFlightPolicy | None = None
 
 
@@ -95,7 +95,7 @@ def authenticate(header: str | None, keys: Mapping[str, Key], now: datetime) -> 
     key = keys.get(digest)
     if not hmac.compare_digest(key.digest if key else "", digest) or key is None:
         raise errors.NotAuthenticated("Incorrect API key provided.", code="invalid_api_key")
-    if key.expires and now >= key.expires:
+    if key.expires_at and now >= key.expires_at:
         raise errors.NotAuthenticated("This API key has expired.", code="invalid_api_key")
     return key
 

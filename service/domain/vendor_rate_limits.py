@@ -10,10 +10,10 @@ from dataclasses import dataclass
 class RateLimit:
     """What is left of a vendor's limit on `measure` (requests, images or tokens), and when there is more.
 
-    `resets` is in seconds from now; `limit` and `left` are counts.
+    `resets_in` is in seconds from now; `limit` and `remaining` are counts.
     """
 
     measure: str
-    left: int
+    remaining: int
     limit: int | None = None
-    resets: float | None = None
+    resets_in: float | None = None

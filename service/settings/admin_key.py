@@ -24,13 +24,13 @@ SAME_AS_ADMIN_KEY = "is the admin key as well"
 
 def read_admin_digest(environment: Mapping[str, str], others: Collection[AnySecret] = ()) -> Secret[str] | None:
     """The digest of the admin key, or None where there is none. `others` are secrets that have another job."""
-    found = read_secret(environment, ADMIN_KEY_VARIABLE, _digest, blank_is_none=False)
-    if found is None:
+    secret = read_secret(environment, ADMIN_KEY_VARIABLE, _digest, blank_is_none=False)
+    if secret is None:
         return None
-    found.refuse_if(lambda digests: SAME_AS_OTHER_SECRET if any(digests & other.digests for other in others) else None)
+    secret.reject_if(lambda digests: SAME_AS_OTHER_SECRET if any(digests & other.digests for other in others) else None)
     for other in others:
-        other.refuse_if(lambda digests: SAME_AS_ADMIN_KEY if digests & found.digests else None)
-    return found
+        other.reject_if(lambda digests: SAME_AS_ADMIN_KEY if digests & secret.digests else None)
+    return secret
 
 
 def _digest(text: str) -> str:

@@ -18,7 +18,7 @@ EXAMPLE = "https://app.example.com"
 Origin = Annotated[str, Meta(title="origin, or *")]
 
 
-class Cors(Entry, frozen=True):
+class CorsSection(Entry, frozen=True):
     """Pages in browsers that may call the gateway."""
 
     origins: Annotated[
@@ -33,8 +33,8 @@ class Cors(Entry, frozen=True):
 def check_origins(place: FilePlace, origins: frozenset[str]) -> None:
     """Raise `SettingsError` for what no browser sends."""
     for origin in sorted(origins - {"*"}):
-        found = ORIGIN.fullmatch(origin)
-        if not found:
+        match = ORIGIN.fullmatch(origin)
+        if not match:
             raise place.error(f"'{origin}' is not an origin: a scheme and a host in lower case, such as {EXAMPLE}")
-        if found["port"] == DEFAULT_PORTS.get(found["scheme"], ""):
-            raise place.error(f"'{origin}' never matches: browsers leave port {found['port']} out")
+        if match["port"] == DEFAULT_PORTS.get(match["scheme"], ""):
+            raise place.error(f"'{origin}' never matches: browsers leave port {match['port']} out")

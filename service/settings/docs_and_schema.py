@@ -31,9 +31,9 @@ class SettingRow:
     """One key: where it is, what it may be, what it is when nobody says it (None: it must be said), what it means."""
 
     path: str
-    kind: str
+    type: str
     default: str | None
-    meaning: str
+    description: str
 
 
 def build_schema(kind: type[Entry], title: str) -> Schema:
@@ -59,11 +59,11 @@ def _any_entry(kind: type) -> Schema:
 def _tables(kind: type[Entry]) -> Iterator[tuple[str, str, Any]]:
     """Every table whose entries are read one by one: its struct, its field, and what its entries are."""
     for field in msgspec.structs.fields(kind):
-        of = next((each.extra["of"] for each in getattr(field.type, "__metadata__", ()) if each.extra), None)
-        if of is not None:
-            yield kind.__name__, field.name, of
-        if isinstance(of, type) and issubclass(of, Entry):
-            yield from _tables(of)
+        entry_type = next((meta.extra["of"] for meta in getattr(field.type, "__metadata__", ()) if meta.extra), None)
+        if entry_type is not None:
+            yield kind.__name__, field.name, entry_type
+        if isinstance(entry_type, type) and issubclass(entry_type, Entry):
+            yield from _tables(entry_type)
         for inside in _structs_in(field.type):
             yield from _tables(inside)
 
@@ -79,15 +79,15 @@ def _structs_in(kind: Any) -> Iterator[type[Entry]]:  # noqa: ANN401 (any annota
 def _to_yaml_values(part: Any, words: Mapping[str, Schema]) -> Any:  # noqa: ANN401 (a JSON document)
     """A part as YAML has it: an amount is a number there, and a choice of `words` stands where it is made."""
     if isinstance(part, list):
-        return [_to_yaml_values(each, words) for each in part]
+        return [_to_yaml_values(item, words) for item in part]
     if not isinstance(part, dict):
         return part
-    found = {name: _to_yaml_values(value, words) for name, value in part.items()}
-    if found.get("format") == "decimal":
-        found = {name: value for name, value in found.items() if name != "format"} | {"type": "number"}
-    if found.get("$ref") in words:
-        found |= words[found.pop("$ref")]
-    return found
+    values = {name: _to_yaml_values(value, words) for name, value in part.items()}
+    if values.get("format") == "decimal":
+        values = {name: value for name, value in values.items() if name != "format"} | {"type": "number"}
+    if values.get("$ref") in words:
+        values |= words[values.pop("$ref")]
+    return values
 
 
 def setting_rows(schema: Schema) -> Iterator[SettingRow]:
@@ -95,37 +95,37 @@ def setting_rows(schema: Schema) -> Iterator[SettingRow]:
     yield from _rows(schema, schema, "", {})
 
 
-def _rows(whole: Schema, at: Schema, path: str, told: dict[str, str]) -> Iterator[SettingRow]:
-    struct = _resolve(whole, at)
-    for name, found in struct["properties"].items():
-        here = f"{path}{name}"
-        below, reference = _nested_struct(found, here)
-        before = told.get(reference or "")
+def _rows(schema: Schema, node: Schema, path: str, seen: dict[str, str]) -> Iterator[SettingRow]:
+    struct = _resolve(schema, node)
+    for name, property_schema in struct["properties"].items():
+        key_path = f"{path}{name}"
+        below, reference = _nested_struct(property_schema, key_path)
+        before = seen.get(reference or "")
         yield SettingRow(
-            path=here,
-            kind=_type_text(name, _without_null(found)) + (f", as `{before}`" if before else ""),
-            default=None if name in struct.get("required", ()) else _default_text(found.get("default")),
-            meaning=found.get("description", ""),
+            path=key_path,
+            type=_type_text(name, _without_null(property_schema)) + (f", as `{before}`" if before else ""),
+            default=None if name in struct.get("required", ()) else _default_text(property_schema.get("default")),
+            description=property_schema.get("description", ""),
         )
         if reference and not before:
-            told[reference] = here
-            yield from _rows(whole, {"$ref": reference}, f"{below}.", told)
+            seen[reference] = key_path
+            yield from _rows(schema, {"$ref": reference}, f"{below}.", seen)
 
 
-def _resolve(whole: Schema, at: Schema) -> Schema:
-    found: Schema = whole["$defs"][at["$ref"].removeprefix(DEFS_PREFIX)]
-    return found
+def _resolve(schema: Schema, node: Schema) -> Schema:
+    definition: Schema = schema["$defs"][node["$ref"].removeprefix(DEFS_PREFIX)]
+    return definition
 
 
-def _without_null(found: Schema) -> Schema:
+def _without_null(value_schema: Schema) -> Schema:
     """A value without the possibility that there is none."""
-    choices = [each for each in found.get("anyOf", ()) if each.get("type") != "null"]
-    return {**found, **choices[0]} if choices else found
+    choices = [choice for choice in value_schema.get("anyOf", ()) if choice.get("type") != "null"]
+    return {**value_schema, **choices[0]} if choices else value_schema
 
 
-def _nested_struct(found: Schema, path: str) -> tuple[str, str | None]:
+def _nested_struct(value_schema: Schema, path: str) -> tuple[str, str | None]:
     """The path and the name of the struct that a value is made of, in tables and lists too, if it is."""
-    value = _without_null(found)
+    value = _without_null(value_schema)
     if "$ref" in value:
         return path, value["$ref"]
     if isinstance(value.get("additionalProperties"), dict):

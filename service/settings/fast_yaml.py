@@ -35,11 +35,11 @@ PLAIN_WORDS: Mapping[str, object] = {
 
 def _strict_resolvers() -> Mapping[str, Sequence[Any]]:
     """The strict reader's own patterns of what is no text, by its first sign."""
-    found = defaultdict[str, list[Any]](list)
-    for versions, _, pattern, firsts in implicit_resolvers:
-        for first in firsts if (1, 2) in versions else ():
-            found[first].append(pattern)
-    return found
+    by_first_character = defaultdict[str, list[Any]](list)
+    for versions, _, pattern, first_characters in implicit_resolvers:
+        for first in first_characters if (1, 2) in versions else ():
+            by_first_character[first].append(pattern)
+    return by_first_character
 
 
 RESOLVERS = _strict_resolvers()
@@ -77,61 +77,61 @@ class _Document:
         begin = self._next()
         if type(begin) is not events.DocumentStartEvent or begin.version or begin.tags:
             raise _NotPlain
-        found = self._node(self._next(), 0)
+        document = self._node(self._next(), 0)
         if self._next().explicit or type(self._next()) is not events.StreamEndEvent:
             raise _NotPlain
-        return found
+        return document
 
     def _node(self, event: Any, depth: int) -> object:  # noqa: ANN401 (one kind of event or another)
         kind = type(event)
-        if event.anchor is not None and not self._ends(event):
+        if event.anchor is not None and not self._alias_ends(event):
             raise _NotPlain
         if kind is events.AliasEvent and event.anchor in self._named:
             return self._named[event.anchor]
         if kind is events.AliasEvent or depth > MAX_DEPTH or event.tag is not None:
             raise _NotPlain
         if kind is events.ScalarEvent:
-            found = self._scalar(event)
+            node = self._scalar(event)
         else:
-            found = self._mapping(depth + 1) if kind is events.MappingStartEvent else self._sequence(depth + 1)
+            node = self._mapping(depth + 1) if kind is events.MappingStartEvent else self._sequence(depth + 1)
         if event.anchor is not None:
             if event.anchor in self._named:
                 raise _NotPlain
-            self._named[event.anchor] = found
-        return found
+            self._named[event.anchor] = node
+        return node
 
-    def _ends(self, event: Any) -> bool:  # noqa: ANN401 (likewise)
+    def _alias_ends(self, event: Any) -> bool:  # noqa: ANN401 (likewise)
         """Does the name of an anchor or an alias end where both readers see its end?"""
         end = event.start_mark.index + 1 + len(event.anchor)
         return self._text[end : end + 1] in {" ", "\n"}
 
     def _mapping(self, depth: int) -> dict[object, object]:
-        made, merged = dict[object, object](), None
+        mapping, merged = dict[object, object](), None
         while type(event := self._next()) is not events.MappingEndEvent:
             if type(event) is not events.ScalarEvent or event.anchor is not None or event.tag is not None:
                 raise _NotPlain
             if event.value == MERGE and not event.style:
-                merged = self._merged(merged)
+                merged = self._merged_mapping(merged)
                 continue
             name = self._node(event, depth)
-            if name in made:
+            if name in mapping:
                 raise _NotPlain
-            made[name] = self._node(self._next(), depth)
-        return made if merged is None else {**merged, **made}
+            mapping[name] = self._node(self._next(), depth)
+        return mapping if merged is None else {**merged, **mapping}
 
-    def _merged(self, before: object) -> dict[object, object]:
+    def _merged_mapping(self, before: object) -> dict[object, object]:
         """The mapping that another one takes in, by an alias and only one."""
         event = self._next()
-        found = self._node(event, 0) if type(event) is events.AliasEvent and before is None else None
-        if not isinstance(found, dict):
+        mapping = self._node(event, 0) if type(event) is events.AliasEvent and before is None else None
+        if not isinstance(mapping, dict):
             raise _NotPlain
-        return found
+        return mapping
 
     def _sequence(self, depth: int) -> list[object]:
-        made = list[object]()
+        items = list[object]()
         while type(event := self._next()) is not events.SequenceEndEvent:
-            made.append(self._node(event, depth))
-        return made
+            items.append(self._node(event, depth))
+        return items
 
     def _scalar(self, event: Any) -> object:  # noqa: ANN401 (likewise)
         value: str = event.value

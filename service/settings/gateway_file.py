@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from service.settings.backend_health import Account, Health
-from service.settings.cors import Cors
-from service.settings.listen_ports import Admin
-from service.settings.metrics import Metrics
+from service.settings.backend_health import AccountLimits, HealthSection
+from service.settings.cors import CorsSection
+from service.settings.listen_ports import AdminSection
+from service.settings.metrics import MetricsSection
 from service.settings.yaml_file import Count, Entry, Seconds
 
 Address = Annotated[str, Meta(title="http or https address")]
@@ -25,7 +25,7 @@ UserAgent = Annotated[str, Meta(min_length=1, max_length=200, title="text; * is 
 Tag = Annotated[str, Meta(title="name", extra_json_schema={"pattern": "^[a-z][a-z0-9_-]{0,31}$"})]
 
 
-class Vendor(Entry, frozen=True):
+class HttpBackendEntry(Entry, frozen=True):
     """One backend over HTTP. `api_key` is filled in from where the entry points to."""
 
     dialect: Annotated[Literal["openai", "together"], Meta(description="What is spoken there.")]
@@ -40,7 +40,7 @@ class Vendor(Entry, frozen=True):
     connect_seconds: Annotated[
         float, Meta(ge=0.01, le=60, description="To the vendor, or to the proxy on the way.")
     ] = 5.0
-    most_calls: Annotated[Count, Meta(description="Calls at a time, of each replica.")] = 512
+    max_concurrent_calls: Annotated[Count, Meta(description="Calls at a time, of each replica.")] = 512
     gateway: Annotated[
         bool, Meta(description="It is another gateway like this one, so that its key may begin with `igw_`.")
     ] = False
@@ -55,12 +55,12 @@ class Vendor(Entry, frozen=True):
         dict[str, str], Meta(description="More headers for each call, such as OpenAI-Organization.")
     ] = {}
     account: Annotated[
-        Account,
+        AccountLimits,
         Meta(description="What the account takes from all replicas together, where the vendor says it too late."),
-    ] = Account()
+    ] = AccountLimits()
 
 
-class Sandbox(Entry, frozen=True):
+class SandboxSection(Entry, frozen=True):
     """The built-in backend. It draws placeholders and books what the model would have cost."""
 
     enabled: Annotated[bool, Meta(description="Is it on? `serve --dev` switches it on.")] = False
@@ -68,26 +68,24 @@ class Sandbox(Entry, frozen=True):
     fail: Annotated[
         str | None, Meta(description="Make every call fail this way; `image-gateway faults` lists the ways.")
     ] = None
-    obey_prompt: Annotated[
+    prompt_directives: Annotated[
         bool, Meta(description="A prompt may say `[sandbox delay=2]` or `[sandbox fail=slow_down]`.")
     ] = False
 
 
-class Requests(Entry, frozen=True):
+class RequestsSection(Entry, frozen=True):
     """What callers may send."""
 
-    most_head_bytes: Annotated[int, Meta(ge=1_024, le=16_777_216, description="Of a request, before its body.")] = (
-        65_536
-    )
-    most_json_bytes: Annotated[Bytes, Meta(description="Of a JSON body.")] = 67_108_864
-    most_form_bytes: Annotated[Bytes, Meta(description="Of a form with files.")] = 838_860_800
-    most_picture_bytes: Annotated[Bytes, Meta(description="Of one picture, uploaded or fetched.")] = 50_000_000
+    max_head_bytes: Annotated[int, Meta(ge=1_024, le=16_777_216, description="Of a request, before its body.")] = 65_536
+    max_json_bytes: Annotated[Bytes, Meta(description="Of a JSON body.")] = 67_108_864
+    max_form_bytes: Annotated[Bytes, Meta(description="Of a form with files.")] = 838_860_800
+    max_image_bytes: Annotated[Bytes, Meta(description="Of one picture, uploaded or fetched.")] = 50_000_000
     head_seconds: Annotated[
         Seconds, Meta(description="From connecting, or the first byte of the next request, to the end of its head.")
     ] = 10.0
     idle_seconds: Annotated[Seconds, Meta(description="Without a byte of the body arriving.")] = 30.0
     body_seconds: Annotated[Seconds, Meta(description="For a whole body to arrive.")] = 3600.0
-    least_bytes_per_second: Annotated[
+    min_bytes_per_second: Annotated[
         float,
         Meta(
             ge=0, le=1e9, description="Least rate of a body, measured over every `idle_seconds` that it is waited for."
@@ -96,10 +94,10 @@ class Requests(Entry, frozen=True):
     stall_seconds: Annotated[Seconds, Meta(description="Without a byte of the answer being taken.")] = 60.0
 
 
-class Links(Entry, frozen=True):
+class ReferenceImagesSection(Entry, frozen=True):
     """How pictures are fetched that callers give by https address."""
 
-    seconds: Annotated[Seconds, Meta(description="For fetching one, redirects included.")] = 20.0
+    timeout_seconds: Annotated[Seconds, Meta(description="For fetching one, redirects included.")] = 20.0
     allow_networks: Annotated[
         tuple[Network, ...],
         Meta(description="Networks that are not public and may be fetched from all the same, such as 10.1.0.0/16."),
@@ -108,7 +106,7 @@ class Links(Entry, frozen=True):
     ca_file: Annotated[File | None, Meta(description="Certificates to check with; else the system's.")] = None
 
 
-class Pictures(Entry, frozen=True):
+class ImagesSection(Entry, frozen=True):
     """How pictures are kept, and handed out by address."""
 
     link_seconds: Annotated[RetentionSeconds, Meta(description="How long an address that was handed out is good.")] = (
@@ -129,7 +127,7 @@ class Pictures(Entry, frozen=True):
     ] = None
 
 
-class Serving(Entry, frozen=True):
+class ServingSection(Entry, frozen=True):
     """How a replica goes when it is told to, and how long it may be silent."""
 
     grace_seconds: Annotated[OptionalSeconds, Meta(description="Of serving on while it says that it is not ready.")] = (
@@ -141,7 +139,7 @@ class Serving(Entry, frozen=True):
     ] = 15.0
 
 
-class Ledger(Entry, frozen=True):
+class LedgerSection(Entry, frozen=True):
     """How holds and entries are looked after."""
 
     lease_seconds: Annotated[
@@ -158,13 +156,13 @@ class Ledger(Entry, frozen=True):
     ] = 5.0
 
 
-class Cache(Entry, frozen=True):
+class CacheSection(Entry, frozen=True):
     """What is kept for whoever asks the same again."""
 
     seconds: Annotated[
         int, Meta(ge=0, le=31_536_000, description="How long; 0: nothing is kept. Models and teams may say otherwise.")
     ] = 3600
-    most_bytes: Annotated[int, Meta(ge=1, le=268_435_456, description="Larger results are not kept.")] = 16_777_216
+    max_bytes: Annotated[int, Meta(ge=1, le=268_435_456, description="Larger results are not kept.")] = 16_777_216
     shared: Annotated[bool, Meta(description="One team gets what was bought for another.")] = False
     usage: Annotated[
         Literal["full", "zero"],
@@ -188,13 +186,13 @@ class Cache(Entry, frozen=True):
     ] = ("ai-sdk",)
 
 
-class Purchases(Entry, frozen=True):
+class IdempotencySection(Entry, frozen=True):
     """How one intention is bought once."""
 
     key_seconds: Annotated[int, Meta(ge=60, le=2_592_000, description="How long an Idempotency-Key is remembered.")] = (
         86_400
     )
-    remember_failures_seconds: Annotated[
+    failure_seconds: Annotated[
         int,
         Meta(
             ge=0,
@@ -203,17 +201,17 @@ class Purchases(Entry, frozen=True):
             "billed; 0: it is bought again.",
         ),
     ] = 30
-    key_in_use: Annotated[
-        Literal["wait", "refuse"],
+    in_progress: Annotated[
+        Literal["wait", "conflict"],
         Meta(description="Whoever comes with the key of a request that is under way waits, or is told 409."),
     ] = "wait"
-    in_doubt: Annotated[
-        Literal["refuse", "buy"],
+    after_crash: Annotated[
+        Literal["refuse", "repeat"],
         Meta(description="What a replica was buying when it died: 503 for ten minutes, or bought, maybe twice."),
     ] = "refuse"
 
 
-class Routing(Entry, frozen=True):
+class RoutingSection(Entry, frozen=True):
     """How hard a request tries."""
 
     wait_seconds: Annotated[
@@ -225,7 +223,7 @@ class Routing(Entry, frozen=True):
     ] = "fail"
 
 
-class Database(Entry, frozen=True):
+class DatabaseSection(Entry, frozen=True):
     """The database of the ledger."""
 
     wait_seconds: Annotated[
@@ -238,20 +236,20 @@ class Database(Entry, frozen=True):
     ] = False
 
 
-class State(Entry, frozen=True):
+class RedisSection(Entry, frozen=True):
     """The server of quotas, holds, flights and the cache."""
 
-    answer_seconds: Annotated[
+    timeout_seconds: Annotated[
         float,
         Meta(ge=0.01, le=5, description="How long it may be silent before a purchase is refused, a cache left alone."),
     ] = 0.08
-    most_waiting: Annotated[
+    max_waiting: Annotated[
         Count,
         Meta(description="Maximum number of requests of a replica that wait for a connection to it; then 503 at once."),
     ] = 1024
 
 
-class Logs(Entry, frozen=True):
+class LogsSection(Entry, frozen=True):
     """What is written down about requests."""
 
     prompts: Annotated[bool, Meta(description="Log prompts and the user field.")] = False
@@ -264,24 +262,35 @@ class GatewayFile(Entry, frozen=True):
     """How the gateway runs."""
 
     backends: Annotated[
-        dict[str, object], Meta(description="What draws, by name; a second account is a backend.", extra={"of": Vendor})
+        dict[str, object],
+        Meta(description="What draws, by name; a second account is a backend.", extra={"of": HttpBackendEntry}),
     ] = {}
-    sandbox: Annotated[Sandbox, Meta(description="The built-in backend, which draws placeholders.")] = Sandbox()
-    requests: Annotated[Requests, Meta(description="What callers may send.")] = Requests()
-    cors: Annotated[Cors, Meta(description="Pages in browsers that may call the gateway.")] = Cors()
-    links: Annotated[Links, Meta(description="How pictures are fetched that callers give by address.")] = Links()
-    pictures: Annotated[Pictures, Meta(description="How pictures are kept and handed out.")] = Pictures()
-    serving: Annotated[Serving, Meta(description="How a replica goes, and how long it may be silent.")] = Serving()
-    ledger: Annotated[Ledger, Meta(description="How holds and entries are looked after.")] = Ledger()
+    sandbox: Annotated[SandboxSection, Meta(description="The built-in backend, which draws placeholders.")] = (
+        SandboxSection()
+    )
+    requests: Annotated[RequestsSection, Meta(description="What callers may send.")] = RequestsSection()
+    cors: Annotated[CorsSection, Meta(description="Pages in browsers that may call the gateway.")] = CorsSection()
+    reference_images: Annotated[
+        ReferenceImagesSection, Meta(description="How pictures are fetched that callers give by address.")
+    ] = ReferenceImagesSection()
+    images: Annotated[ImagesSection, Meta(description="How pictures are kept and handed out.")] = ImagesSection()
+    serving: Annotated[ServingSection, Meta(description="How a replica goes, and how long it may be silent.")] = (
+        ServingSection()
+    )
+    ledger: Annotated[LedgerSection, Meta(description="How holds and entries are looked after.")] = LedgerSection()
     tags: Annotated[
         frozenset[Tag], Meta(description="Names under which callers may book their costs with x-gateway-tags.")
     ] = frozenset()
-    cache: Annotated[Cache, Meta(description="What is kept for whoever asks the same again.")] = Cache()
-    purchases: Annotated[Purchases, Meta(description="How one intention is bought once.")] = Purchases()
-    routing: Annotated[Routing, Meta(description="How hard a request tries.")] = Routing()
-    health: Annotated[Health, Meta(description="When a backend is left alone, and for how long.")] = Health()
-    state: Annotated[State, Meta(description="The server of quotas, holds and the cache.")] = State()
-    database: Annotated[Database, Meta(description="The database of the ledger.")] = Database()
-    logs: Annotated[Logs, Meta(description="What is written down about requests.")] = Logs()
-    metrics: Annotated[Metrics, Meta(description="Where metrics are, and how fresh.")] = Metrics()
-    admin: Annotated[Admin, Meta(description="Where `/admin/v1` is.")] = Admin()
+    cache: Annotated[CacheSection, Meta(description="What is kept for whoever asks the same again.")] = CacheSection()
+    idempotency: Annotated[IdempotencySection, Meta(description="How one intention is bought once.")] = (
+        IdempotencySection()
+    )
+    routing: Annotated[RoutingSection, Meta(description="How hard a request tries.")] = RoutingSection()
+    health: Annotated[HealthSection, Meta(description="When a backend is left alone, and for how long.")] = (
+        HealthSection()
+    )
+    redis: Annotated[RedisSection, Meta(description="The server of quotas, holds and the cache.")] = RedisSection()
+    database: Annotated[DatabaseSection, Meta(description="The database of the ledger.")] = DatabaseSection()
+    logs: Annotated[LogsSection, Meta(description="What is written down about requests.")] = LogsSection()
+    metrics: Annotated[MetricsSection, Meta(description="Where metrics are, and how fresh.")] = MetricsSection()
+    admin: Annotated[AdminSection, Meta(description="Where `/admin/v1` is.")] = AdminSection()

@@ -24,8 +24,8 @@ def signing_keys_source(settings: GatewaySettings, data: Path | None) -> Callabl
     """What says the keys of picture links: the given ones, or one that was made once and is kept in the data folder."""
     if settings.signing_keys:
         return settings.signing_keys
-    made = read_or_create_secret(data / "signing-key").encode() if data else secrets.token_bytes(32)
-    return lambda: (made,)
+    generated = read_or_create_secret(data / "signing-key").encode() if data else secrets.token_bytes(32)
+    return lambda: (generated,)
 
 
 def read_or_create_secret(file: Path, prefix: str = "") -> str:
@@ -41,8 +41,8 @@ def read_or_create_secret(file: Path, prefix: str = "") -> str:
             return read_file(file)
         with os.fdopen(descriptor, "w") as new:
             new.write(secret := prefix + secrets.token_urlsafe(32))
-    except SettingsError as wrong:
-        raise SettingsError(f"DATA_DIR: {file}: {wrong}") from None
-    except (OSError, ValueError) as unusable:
-        raise SettingsError(f"DATA_DIR: {file} cannot be made: {unusable}") from None
+    except SettingsError as creation_error:
+        raise SettingsError(f"DATA_DIR: {file}: {creation_error}") from None
+    except (OSError, ValueError) as read_error:
+        raise SettingsError(f"DATA_DIR: {file} cannot be made: {read_error}") from None
     return secret

@@ -19,12 +19,12 @@ MERGE = "<<"
 def with_lines(problems: Iterable[Exception]) -> Iterator[str]:
     """Yield what each says, with the line of its file."""
     trees: dict[Path, Any] = {}
-    for each in problems:
-        message, file = str(each), getattr(each, "file", None)
-        if isinstance(file, Path) and isinstance(each, SettingsError):
+    for problem in problems:
+        message, file = str(problem), getattr(problem, "file", None)
+        if isinstance(file, Path) and isinstance(problem, SettingsError):
             if file not in trees:
                 trees[file] = _node_tree(file)
-            line = _find_line(trees[file], each.steps)
+            line = _find_line(trees[file], problem.steps)
             message = message.replace(f"{file}: ", f"{file}: line {line}: ", 1) if line else message
         yield message
 
@@ -33,10 +33,10 @@ def _find_line(node: Any, steps: Steps) -> int | None:  # noqa: ANN401 (PyYAML's
     """The line in which the last of the steps begins that is there."""
     line = None
     for step in steps:
-        found = _child(node, step)
-        if found is None:
+        child = _child(node, step)
+        if child is None:
             break
-        line, node = found
+        line, node = child
     return line
 
 
@@ -56,7 +56,7 @@ def _child(node: Any, step: str | int) -> tuple[int, Any] | None:  # noqa: ANN40
     for key, value in node.value:
         if key.value == str(step):
             return key.start_mark.line + 1, value
-    return next((found for merged in _merged_mappings(node) if (found := _child(merged, step))), None)
+    return next((child for merged in _merged_mappings(node) if (child := _child(merged, step))), None)
 
 
 def _merged_mappings(node: Any) -> Iterable[Any]:  # noqa: ANN401 (likewise)

@@ -25,7 +25,7 @@ class ListenPort(Entry, frozen=True):
     ] = None
 
 
-class Admin(ListenPort, frozen=True):
+class AdminSection(ListenPort, frozen=True):
     """Where `/admin/v1` is."""
 
 
@@ -34,7 +34,7 @@ def read_port(place: FilePlace, entry: P, name: str, environment: Mapping[str, s
     host, port = environment.get(f"{name.upper()}_HOST"), environment.get(f"{name.upper()}_PORT")
     if port and not (port.isascii() and port.isdigit() and int(port) <= MAX_PORT):
         raise SettingsError(f"{name.upper()}_PORT: '{port[:20]}' is not a port")
-    found = msgspec.structs.replace(entry, host=host or entry.host, port=int(port) if port else entry.port)
-    if found.host and found.port is None:
+    port_entry = msgspec.structs.replace(entry, host=host or entry.host, port=int(port) if port else entry.port)
+    if port_entry.host and port_entry.port is None:
         raise place.error(f"a host needs a port; without one the gateway's own has {name}")
-    return found
+    return port_entry

@@ -10,9 +10,9 @@ from msgspec import Meta
 from service.settings.listen_ports import ListenPort
 
 
-class Metrics(ListenPort, frozen=True):
-    """Where metrics are. Budgets and what else has to be asked for are read every `read_seconds`."""
+class MetricsSection(ListenPort, frozen=True):
+    """Where metrics are. Budgets and what else has to be asked for are read every `collect_seconds`."""
 
-    read_seconds: Annotated[
+    collect_seconds: Annotated[
         float, Meta(ge=0.1, le=60, description="Between looks at budgets, keys and what waits.")
     ] = 5.0

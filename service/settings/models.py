@@ -50,27 +50,27 @@ def read_catalog(file: Path, today: date) -> Catalog:
         return _read(top, top.decode(read_yaml(file), ModelsFile), today)
 
 
-def _read(top: FilePlace, found: ModelsFile, today: date) -> Catalog:
-    reader = _Reader(top, found, today)
+def _read(top: FilePlace, file: ModelsFile, today: date) -> Catalog:
+    reader = _Reader(top, file, today)
     models: dict[str, Model] = {}
-    for name, entry in (top / "models").table(found.models, ModelEntry).items():
+    for name, entry in (top / "models").table(file.models, ModelEntry).items():
         with top.collecting():
             models[name] = reader.model(name, entry)
-    _check_names(top, found, models)
-    retired = (top / "retired").table(found.retired, RetiredEntry)
+    _check_names(top, file, models)
+    retired = (top / "retired").table(file.retired, RetiredEntry)
     for name, gone in retired.items():
         with top.collecting():
-            (top / "retired" / name / "successor").named(models, gone.successor, found.models)
+            (top / "retired" / name / "successor").lookup(models, gone.successor, file.models)
     return Catalog(
-        default_model=found.default_model,
+        default_model=file.default_model,
         models=models,
         retired={name: Retired(since=entry.since, successor=entry.successor) for name, entry in retired.items()},
     )
 
 
-def _check_names(top: FilePlace, found: ModelsFile, models: dict[str, Model]) -> None:
+def _check_names(top: FilePlace, file: ModelsFile, models: dict[str, Model]) -> None:
     with top.collecting():
-        (top / "default_model").named(models, found.default_model, found.models)
+        (top / "default_model").lookup(models, file.default_model, file.models)
     owners = {name: [model] for name, model in models.items()}
     for name, model in models.items():
         for alias in model.aliases:
@@ -79,31 +79,33 @@ def _check_names(top: FilePlace, found: ModelsFile, models: dict[str, Model]) ->
             owners[alias].append(model)
         if model.successor is not None:
             with top.collecting():
-                (top / "models" / name / "successor").named(models, model.successor, found.models)
+                (top / "models" / name / "successor").lookup(models, model.successor, file.models)
 
 
 def _check_alias(
     place: FilePlace, alias: str, model: Model, owners: Sequence[Model], models: Mapping[str, Model]
 ) -> None:
     """Two models may have one name where they end on different days: the one that lasts has it after the other."""
-    own = models.get(alias)
-    if (own and last_day(model) <= last_day(own)) or any(last_day(model) == last_day(each) for each in owners):
+    same_day_owner = models.get(alias)
+    if (same_day_owner and last_day(model) <= last_day(same_day_owner)) or any(
+        last_day(model) == last_day(other) for other in owners
+    ):
         raise place.error(f"'{alias}' is taken by another model, which does not end before this one")
 
 
 class _Reader:
     """Reads the tables that models refer to, then the models."""
 
-    def __init__(self, top: FilePlace, found: ModelsFile, today: date) -> None:
+    def __init__(self, top: FilePlace, file: ModelsFile, today: date) -> None:
         self._models = top / "models"
-        self._written = found
-        self._sizes = _read_entries(top / "sizes", found.sizes, Sizes, lambda place, _, entry: _to_sizes(place, entry))
+        self._written = file
+        self._sizes = _read_entries(top / "sizes", file.sizes, Sizes, lambda place, _, entry: _to_sizes(place, entry))
         self._carries = _read_entries(
-            top / "carries", found.carries, frozenset[str], lambda place, _, fields: _check_fields(place, fields)
+            top / "carries", file.carries, frozenset[str], lambda place, _, fields: _check_fields(place, fields)
         )
         self._prices = _read_entries(
             top / "prices",
-            found.prices,
+            file.prices,
             list[PriceVersion],
             lambda place, name, versions: _prices(place, name, versions, today),
         )
@@ -119,7 +121,7 @@ class _Reader:
             id=name,
             owned_by=entry.owned_by,
             created=entry.created,
-            sizes=(place / "sizes").named(self._sizes, entry.sizes, self._written.sizes),
+            sizes=(place / "sizes").lookup(self._sizes, entry.sizes, self._written.sizes),
             formats=entry.formats,
             fields=_check_fields(place / "fields", entry.fields),
             routes=(*routes, _sandbox_route(name, entry, routes[0])),
@@ -139,15 +141,15 @@ class _Reader:
     def _route(self, place: FilePlace, entry: RouteEntry, tiers: tuple[str, ...]) -> Route:
         if entry.backend == SANDBOX:
             raise (place / "backend").error("every model has a sandbox route already")
-        carries = (place / "carries").named(self._carries, entry.carries, self._written.carries)
+        carries = (place / "carries").lookup(self._carries, entry.carries, self._written.carries)
         _check_delivers(place / "delivers", entry.delivers, carries, tiers)
         return Route(
             backend=entry.backend,
             model=entry.model,
             carries=carries,
             formats=entry.formats,
-            prices=(place / "price").named(self._prices, entry.price, self._written.prices),
-            sizes=(place / "sizes").named(self._sizes, entry.sizes, self._written.sizes) if entry.sizes else None,
+            prices=(place / "price").lookup(self._prices, entry.price, self._written.prices),
+            sizes=(place / "sizes").lookup(self._sizes, entry.sizes, self._written.sizes) if entry.sizes else None,
             max_n=entry.max_n,
             max_references=entry.max_references,
             size_as=entry.size_as,
@@ -161,11 +163,11 @@ def _read_entries(
     place: FilePlace, value: object, kind: type[E], read: Callable[[FilePlace, str, E], R]
 ) -> dict[str, R]:
     """The entries of a table, each read by itself."""
-    found: dict[str, R] = {}
+    entries: dict[str, R] = {}
     for name, entry in place.table(value, kind).items():
         with place.collecting():
-            found[name] = read(place / name, name, entry)
-    return found
+            entries[name] = read(place / name, name, entry)
+    return entries
 
 
 def _check_delivers(place: FilePlace, tier: str | None, carries: frozenset[str], tiers: tuple[str, ...]) -> None:
@@ -235,11 +237,13 @@ def _to_price(place: FilePlace, name: str, entry: PriceVersion) -> Price:
         version=f"{name}@{entry.effective}",
         effective=entry.effective,
         source=entry.source,
-        read=entry.read,
+        read_on=entry.read,
         rates=_to_rates(place / "per_million_tokens", entry.per_million_tokens),
         tokens=_to_tokens(place, entry),
-        per_image=None if entry.per_image is None else (place / "per_image").dollars(entry.per_image),
-        per_megapixel=None if entry.per_megapixel is None else (place / "per_megapixel").dollars(entry.per_megapixel),
+        per_image=None if entry.per_image is None else (place / "per_image").to_nano_usd(entry.per_image),
+        per_megapixel=None
+        if entry.per_megapixel is None
+        else (place / "per_megapixel").to_nano_usd(entry.per_megapixel),
         default_steps=entry.default_steps,
         approximate=entry.approximate,
     )
@@ -257,7 +261,7 @@ def _to_rates(place: FilePlace, entry: Rates | None) -> TokenRates | None:
         "image_cached": entry.image_in if entry.image_cached is None else entry.image_cached,
         "text_out": entry.text_out,
     }
-    return TokenRates(**{name: (place / name).dollars(amount, per=MILLION) for name, amount in dollars.items()})
+    return TokenRates(**{name: (place / name).to_nano_usd(amount, per=MILLION) for name, amount in dollars.items()})
 
 
 def _to_tokens(place: FilePlace, entry: PriceVersion) -> Tokens:

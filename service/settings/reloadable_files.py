@@ -25,7 +25,7 @@ FILE_NAMES = ("models.yaml", "teams.yaml")
 class StampedConfig:
     """What both said, and the stamp from before they were asked: who changes them meanwhile is noticed."""
 
-    known: Config
+    config: Config
     stamp: object
 
 
@@ -33,37 +33,40 @@ class StampedConfig:
 class ReloadableFiles:
     """Where they are, and the names of the backends, None where they cannot be read.
 
-    `extra` is a key that no file has, that of `serve --dev`.
+    `dev_key` is a key that no file has, that of `serve --dev`.
 
-    `admin` says the digest of the admin key, if there is one: nobody's key opens two doors.
+    `admin_digest` says the digest of the admin key, if there is one: nobody's key opens two doors.
     """
 
     folder: Path
     today: Callable[[], date]
     backends: Collection[str] | None
-    extra: Key | None = None
-    admin: Secret[str] | None = None
+    dev_key: Key | None = None
+    admin_digest: Secret[str] | None = None
 
     def read(self) -> Config:
         """Both files. Raises `SettingsError`."""
         try:
             catalog = read_catalog(self.folder / "models.yaml", self.today())
         except SettingsError as wrong:
-            raise self._with_teams(wrong) from None
-        roster = read_teams(self.folder / "teams.yaml", catalog, self.backends)
-        if self.extra:
-            team = self.extra.team
-            roster = TeamDirectory(
-                teams={**roster.teams, team.name: roster.teams.get(team.name, team)},
-                keys={**roster.keys, self.extra.digest: replace(self.extra, team=roster.teams.get(team.name, team))},
+            raise self._with_team_errors(wrong) from None
+        team_directory = read_teams(self.folder / "teams.yaml", catalog, self.backends)
+        if self.dev_key:
+            team = self.dev_key.team
+            team_directory = TeamDirectory(
+                teams={**team_directory.teams, team.name: team_directory.teams.get(team.name, team)},
+                keys={
+                    **team_directory.keys,
+                    self.dev_key.digest: replace(self.dev_key, team=team_directory.teams.get(team.name, team)),
+                },
             )
-        if not roster.teams:
+        if not team_directory.teams:
             raise SettingsError(f"{self.folder / 'teams.yaml'}: $.teams: no team, so no caller could be let in")
-        if self.admin and self.admin() in roster.keys:
-            raise SettingsError(f"{self.admin.name}: {SAME_AS_TEAM_KEY}")
-        return Config(catalog=catalog, roster=roster, version=self._version())
+        if self.admin_digest and self.admin_digest() in team_directory.keys:
+            raise SettingsError(f"{self.admin_digest.name}: {SAME_AS_TEAM_KEY}")
+        return Config(catalog=catalog, team_directory=team_directory, version=self._digest())
 
-    def _with_teams(self, wrong: SettingsError) -> SettingsError:
+    def _with_team_errors(self, wrong: SettingsError) -> SettingsError:
         """The same, with what is wrong with teams whatever models there are."""
         try:
             check_structure(self.folder / "teams.yaml")
@@ -71,22 +74,22 @@ class ReloadableFiles:
             return SettingsErrors((*to_problems(wrong), *to_problems(other)))
         return wrong
 
-    def first(self) -> StampedConfig:
+    def read_first(self) -> StampedConfig:
         """Both files, for a start. Raises `SettingsError`."""
         stamp = self.stamp()
-        return StampedConfig(known=self.read(), stamp=stamp)
+        return StampedConfig(config=self.read(), stamp=stamp)
 
-    def _version(self) -> str:
+    def _digest(self) -> str:
         """12 hex digits of what both files say."""
         digest = hashlib.sha256()
         for name in FILE_NAMES:
             try:
                 digest.update((self.folder / name).read_bytes())
-            except OSError as gone:  # since it was read
-                raise SettingsError(f"{self.folder / name}: cannot be read: {gone}") from None
+            except OSError as error:  # since it was read
+                raise SettingsError(f"{self.folder / name}: cannot be read: {error}") from None
         return digest.hexdigest()[:12]
 
-    def again(self) -> Config | str:
+    def reread(self) -> Config | str:
         """Both files, or what is wrong with them."""
         try:
             return self.read()

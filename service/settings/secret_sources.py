@@ -27,18 +27,18 @@ T = TypeVar("T")
 class Secret(Generic[T]):
     """One secret; called, it says what it is now.
 
-    `name` is the setting that gave it, `file` where it lies, if it does. `make` turns its text into what is used, or
+    `name` is the setting that gave it, `file` where it lies, if it does. `parse` turns its text into what is used, or
     raises `SettingsError` with the reason alone.
     """
 
-    def __init__(self, name: str, given: str | Path, make: Callable[[str], T]) -> None:
+    def __init__(self, name: str, source: str | Path, parse: Callable[[str], T]) -> None:
         self.name = name
-        self.file = given if isinstance(given, Path) else None
-        self._make = make
+        self.file = source if isinstance(source, Path) else None
+        self._parse = parse
         self._refusals: list[Callable[[frozenset[str]], str | None]] = []
         self._seen = file_stamp(self.file) if self.file else None
         self._refused = False
-        self._take(given if isinstance(given, str) else None)
+        self._load(source if isinstance(source, str) else None)
 
     def __call__(self) -> T:
         """What it is now."""
@@ -52,12 +52,12 @@ class Secret(Generic[T]):
         """Of each of its lines, the digest that a key is known by."""
         return self._digests
 
-    def refuse_if(self, reason: Callable[[frozenset[str]], str | None]) -> None:
+    def reject_if(self, reason: Callable[[frozenset[str]], str | None]) -> None:
         """From now on refuse what has digests for which there is a `reason`. Raises `SettingsError` for the present."""
         self._refusals.append(reason)
         self._check(self._digests)
 
-    def look(self) -> bool | str:
+    def reload(self) -> bool | str:
         """Look at the file: does it hold another secret now, or why is what it holds refused?"""
         stamp = file_stamp(self.file) if self.file else None
         if stamp == self._seen:
@@ -65,21 +65,21 @@ class Secret(Generic[T]):
         self._seen = stamp
         before, was_refused = self._value, self._refused
         try:
-            self._take(None)
+            self._load(None)
         except SettingsError as wrong:
             self._refused = True
             return str(wrong)
         self._refused = False
         return was_refused or self._value != before
 
-    def _take(self, text: str | None) -> None:
+    def _load(self, text: str | None) -> None:
         """Be what a variable says or, without a text, what the file does; or stay as it was."""
         try:
-            found = read_file(self.file) if self.file else text or ""
-            value = self._make(found)
+            value_text = read_file(self.file) if self.file else text or ""
+            value = self._parse(value_text)
         except SettingsError as wrong:
             raise self._error(str(wrong)) from None
-        digests = frozenset(key_digest(line.strip()) for line in found.split("\n"))
+        digests = frozenset(key_digest(line.strip()) for line in value_text.split("\n"))
         self._check(digests)
         self._value, self._digests = value, digests
 
@@ -98,14 +98,14 @@ AnySecret: TypeAlias = Secret[Any]
 def read_file(file: Path) -> str:
     """What a file holds, without the space around it and around each of its lines. Raises `SettingsError`."""
     try:
-        found = file.stat()
-        if not S_ISREG(found.st_mode):
+        stat = file.stat()
+        if not S_ISREG(stat.st_mode):
             raise SettingsError("cannot be read: not a file")
-        if found.st_size > MAX_BYTES:
+        if stat.st_size > MAX_BYTES:
             raise SettingsError(f"is longer than {MAX_BYTES} bytes")
         text = file.read_bytes().decode()
-    except OSError as unreadable:
-        raise SettingsError(f"cannot be read: {unreadable.strerror}") from None
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError("cannot be read: not a text") from None
     except ValueError as unnamed:  # a name that no file can have
@@ -142,17 +142,17 @@ def signing_keys(text: str) -> tuple[bytes, ...]:
 
 
 def read_secret(
-    environment: Mapping[str, str], variable: str, make: Callable[[str], T], *, blank_is_none: bool = True
+    environment: Mapping[str, str], variable: str, parse: Callable[[str], T], *, blank_is_none: bool = True
 ) -> Secret[T] | None:
     """The secret of a variable, or of the file that the other variable names. Raises `SettingsError`."""
-    given, file = environment.get(variable), environment.get(variable + FILE_SUFFIX)
+    value, file = environment.get(variable), environment.get(variable + FILE_SUFFIX)
     if blank_is_none:
-        given = (given or "").strip() or None
-    if file and given:
+        value = (value or "").strip() or None
+    if file and value:
         raise SettingsError(f"{variable}{FILE_SUFFIX}: stands beside {variable}; give one of them")
     if file:
-        return Secret(variable + FILE_SUFFIX, Path(file), make)
-    return None if given is None else Secret(variable, given, make)
+        return Secret(variable + FILE_SUFFIX, Path(file), parse)
+    return None if value is None else Secret(variable, value, parse)
 
 
 def header_safe_and_foreign(text: str) -> str:
@@ -170,10 +170,10 @@ def read_api_key(
     place: FilePlace, variable: str | None, file: str | None, environment: Mapping[str, str], *, gateway: bool = False
 ) -> Secret[str] | None:
     """The key of a backend, from where its entry points to. Raises `SettingsError`."""
-    make = header_safe if gateway else header_safe_and_foreign
-    found = read_secret(environment, variable, make) if variable else None
+    parse = header_safe if gateway else header_safe_and_foreign
+    secret = read_secret(environment, variable, parse) if variable else None
     if not file:
-        return found
-    if found:
-        raise (place / "api_key_file").error(f"stands beside {found.name}; give one of them")
-    return Secret(str(place / "api_key_file"), Path(file), make)
+        return secret
+    if secret:
+        raise (place / "api_key_file").error(f"stands beside {secret.name}; give one of them")
+    return Secret(str(place / "api_key_file"), Path(file), parse)

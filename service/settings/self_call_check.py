@@ -25,8 +25,8 @@ def check_no_self_call(
 ) -> None:
     """Raise `SettingsError` if a backend that is on is at one of the own addresses."""
     for name in sorted(settings.api_keys):
-        url = settings.vendors[name].base_url
-        own = matching_own_address(url, listening, settings.pictures.public_url)
+        url = settings.http_backends[name].base_url
+        own = matching_own_address(url, listening, settings.images.public_url)
         if own:
             variable = base_url_variable(name)
             place = (
@@ -41,7 +41,7 @@ def matching_own_address(url: str, listening: Sequence[tuple[str, int]], public_
     """Which of its own addresses a gateway would meet at a URL, in words."""
     host, port = _host_and_port(url)
     if public_url and _host_and_port(public_url) == (host, port):
-        return f"pictures.public_url, {public_url}"
+        return f"images.public_url, {public_url}"
     for own_host, own_port in listening:
         if own_port == port and _same_host(host, own_host):
             return f"it listens on {own_host} port {own_port}"
@@ -57,21 +57,23 @@ def _same_host(host: str, own: str) -> bool:
     """Does who connects to a host arrive where `own` is listened on?"""
     if host == own:
         return True
-    found, mine = resolve_host(host), resolve_host(own)
-    if any(address.is_unspecified for address in found):
-        found |= LOOPBACK
-    if any(address.is_unspecified for address in mine):
-        return any(is_local(address) for address in found)
-    return bool(found & mine)
+    targets, own_addresses = resolve_host(host), resolve_host(own)
+    if any(address.is_unspecified for address in targets):
+        targets |= LOOPBACK
+    if any(address.is_unspecified for address in own_addresses):
+        return any(is_local(address) for address in targets)
+    return bool(targets & own_addresses)
 
 
 def resolve_host(host: str) -> frozenset[Address]:
     """The addresses of a name, or of an address that is written as one."""
     try:
-        found = {ip_address(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        addresses = {
+            ip_address(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        }
     except (OSError, UnicodeError, ValueError):
         return frozenset()
-    return frozenset(getattr(address, "ipv4_mapped", None) or address for address in found)
+    return frozenset(getattr(address, "ipv4_mapped", None) or address for address in addresses)
 
 
 def is_local(address: Address) -> bool:

@@ -110,38 +110,40 @@ BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.c
 
 def check_redis_parameters(url: str) -> None:
     """Raise `SettingsError` for a parameter or a database that the client does not know."""
-    found = urlsplit(url)
-    encrypted = found.scheme.startswith("rediss")
-    given = _parameters(found.query)
-    if tls := sorted(TLS & given.keys()):
+    parts = urlsplit(url)
+    encrypted = parts.scheme.startswith("rediss")
+    parameters = _parameters(parts.query)
+    if tls := sorted(TLS & parameters.keys()):
         if not encrypted:
             raise SettingsError(f"the parameter {tls[0]} needs an address that begins with rediss")
-        for name in sorted(TLS_FILES & given.keys()):
-            _check_file(name, given[name])
-    _check_names(given, REDIS | TLS)
-    database = found.path.strip("/")
-    if found.scheme != "unix" and database and not (database.isascii() and database.isdigit()):
+        for name in sorted(TLS_FILES & parameters.keys()):
+            _check_file(name, parameters[name])
+    _check_names(parameters, REDIS | TLS)
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and database and not (database.isascii() and database.isdigit()):
         raise SettingsError("what follows the / is not the number of a database")
 
 
 def driver_url(url: str) -> str:
     """The address for the driver, without what is ignored. Raises `SettingsError` for what cannot be honoured."""
-    found = urlsplit(url)
-    given = _parameters(found.query)
-    _check_names(given, HONOURED | IGNORED | SESSION, hint="; a setting of the session goes into options=-c name=value")
-    _check_mode(given)
-    if given.get("sslrootcert") == SYSTEM:
-        given["sslmode"] = _system_trust_mode(given)
-        given["sslrootcert"] = _system_bundle()
+    parts = urlsplit(url)
+    parameters = _parameters(parts.query)
+    _check_names(
+        parameters, HONOURED | IGNORED | SESSION, hint="; a setting of the session goes into options=-c name=value"
+    )
+    _check_mode(parameters)
+    if parameters.get("sslrootcert") == SYSTEM:
+        parameters["sslmode"] = _system_trust_mode(parameters)
+        parameters["sslrootcert"] = _system_bundle()
     for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
-        if given.get(name):
-            _check_file(name, given[name])
-    _check_authority(given)
-    kept = {name: value for name, value in given.items() if name not in IGNORED}
-    if kept == _parameters(found.query):
+        if parameters.get(name):
+            _check_file(name, parameters[name])
+    _check_authority(parameters)
+    honoured = {name: value for name, value in parameters.items() if name not in IGNORED}
+    if honoured == _parameters(parts.query):
         return url
     before, _, _ = url.partition("?")
-    return f"{before}?{urlencode(kept, quote_via=quote)}" if kept else before
+    return f"{before}?{urlencode(honoured, quote_via=quote)}" if honoured else before
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -151,8 +153,8 @@ def _parameters(query: str) -> dict[str, str]:
         raise SettingsError("what follows the ? is not name=value&name=value") from None
 
 
-def _check_names(given: Mapping[str, str], known: Collection[str], hint: str = "") -> None:
-    unknown = sorted(name for name in given if name not in known and name.lower() not in SESSION & set(known))
+def _check_names(parameters: Mapping[str, str], known: Collection[str], hint: str = "") -> None:
+    unknown = sorted(name for name in parameters if name not in known and name.lower() not in SESSION & set(known))
     if unknown:
         raise SettingsError(f"the parameter {unknown[0]!r} is not known{hint}")
 
@@ -167,14 +169,14 @@ def _check_file(name: str, file: str) -> None:
         raise SettingsError(f"{name}: the file cannot be read: {unnamed}") from None
 
 
-def _check_mode(given: Mapping[str, str]) -> None:
-    if given.get("sslmode", MODES[0]) not in MODES:
+def _check_mode(parameters: Mapping[str, str]) -> None:
+    if parameters.get("sslmode", MODES[0]) not in MODES:
         raise SettingsError(f"sslmode has to be one of {', '.join(MODES)}")
 
 
-def _system_trust_mode(given: Mapping[str, str]) -> str:
+def _system_trust_mode(parameters: Mapping[str, str]) -> str:
     """As in libpq: the system's authorities sign for anybody, so the name is checked too."""
-    mode = given.get("sslmode", "verify-full")
+    mode = parameters.get("sslmode", "verify-full")
     if mode != "verify-full":
         raise SettingsError("sslrootcert=system goes with sslmode=verify-full alone")
     return mode
@@ -187,9 +189,9 @@ def _system_bundle() -> str:
     raise SettingsError("sslrootcert=system: this system has no file of authorities")
 
 
-def _check_authority(given: Mapping[str, str]) -> None:
-    mode = given.get("sslmode") or os.environ.get("PGSSLMODE", "")
-    named = given.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
+def _check_authority(parameters: Mapping[str, str]) -> None:
+    mode = parameters.get("sslmode") or os.environ.get("PGSSLMODE", "")
+    named = parameters.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
     if mode in VERIFIES and not named and not Path("~/.postgresql/root.crt").expanduser().is_file():
         raise SettingsError(
             f"sslmode={mode} needs an authority to check against: add sslrootcert=/file.pem, or sslrootcert=system"

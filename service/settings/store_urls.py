@@ -23,10 +23,10 @@ NO_STORE = f"not an address such as redis://host:6379/0; it begins with one of {
 
 
 class UrlParser:
-    """Makes addresses of texts: the first may be any that `make` takes, others name the same place."""
+    """Makes addresses of texts: the first may be any that `parse` takes, others name the same place."""
 
-    def __init__(self, make: Callable[[str], str]) -> None:
-        self._make = make
+    def __init__(self, parse: Callable[[str], str]) -> None:
+        self._make = parse
         self._place: object = None
 
     def __call__(self, text: str) -> str:
@@ -49,26 +49,26 @@ def read_database_url(environment: Mapping[str, str], variable: str = "DATABASE_
     return _read_url(environment, variable, _parse_database_url)
 
 
-def _read_url(environment: Mapping[str, str], variable: str, make: Callable[[str], str]) -> Secret[str] | None:
+def _read_url(environment: Mapping[str, str], variable: str, parse: Callable[[str], str]) -> Secret[str] | None:
     """An address, with the password out of a file if there is one."""
-    found = read_secret(environment, variable, UrlParser(make))
+    secret = read_secret(environment, variable, UrlParser(parse))
     name = f"{variable.removesuffix('URL')}PASSWORD{FILE_SUFFIX}"
     file = environment.get(name)
     if not file:
-        return found
-    if found is None:
+        return secret
+    if secret is None:
         raise SettingsError(f"{name}: stands without {variable}, which says where and for whom the password is")
-    url = found()
-    if found.file or _has_password(url):
-        raise SettingsError(f"{name}: stands beside {found.name}, which holds a password; give one of them")
+    url = secret()
+    if secret.file or _has_password(url):
+        raise SettingsError(f"{name}: stands beside {secret.name}, which holds a password; give one of them")
     if not urlsplit(url).scheme or url.startswith("sqlite"):
         raise SettingsError(f"{name}: stands beside {variable}, which names no server")
     return Secret(name, Path(file), lambda password: with_password(url, single_line(password)))
 
 
 def _parse_redis_url(text: str) -> str:
-    scheme, mark, _ = text.partition("://")
-    if scheme not in REDIS_SCHEMES or not mark:
+    scheme, separator, _ = text.partition("://")
+    if scheme not in REDIS_SCHEMES or not separator:
         raise SettingsError(NO_STORE)
     _check_password_characters(text)
     address = urlsplit(text)
@@ -103,23 +103,23 @@ def _check_port(host: str) -> None:
 def _check_password_characters(text: str) -> None:
     """Refuse an address of which nobody can say where its password ends."""
     try:
-        found = urlsplit(text)
+        parts = urlsplit(text)
     except ValueError:
         raise SettingsError(UNREADABLE) from None
-    behind = (found.path, found.query, found.fragment)
-    if found.fragment or (found.netloc and any("@" in part for part in behind)):
+    after_at = (parts.path, parts.query, parts.fragment)
+    if parts.fragment or (parts.netloc and any("@" in part for part in after_at)):
         raise SettingsError(UNREADABLE)
 
 
 def _server_identity(url: str) -> object:
     """What of an address has to stay: all but user and password. Whether there is a password is how it is reached."""
-    found = urlsplit(url)
-    return found._replace(netloc=found.netloc.rpartition("@")[2]), _has_password(url)
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]), _has_password(url)
 
 
 def _has_password(url: str) -> bool:
-    found = urlsplit(url)
-    return bool(found.password) or "password" in parse_qs(found.query)
+    parts = urlsplit(url)
+    return bool(parts.password) or "password" in parse_qs(parts.query)
 
 
 def with_password(url: str, password: str) -> str:

@@ -184,8 +184,8 @@ def _to_team(place: FilePlace, name: str, entry: TeamEntry, catalog: Catalog) ->
     )
 
 
-def _to_in_flight(said: str | None) -> InFlightPolicy | None:
-    return None if said is None else InFlightPolicy(said)
+def _to_in_flight(value: str | None) -> InFlightPolicy | None:
+    return None if value is None else InFlightPolicy(value)
 
 
 def _check_backends(place: FilePlace, entry: TeamEntry, known: Collection[str] | None) -> None:
@@ -210,7 +210,7 @@ def _to_limits(place: FilePlace, entry: LimitsEntry) -> Limits:
     for name in entry.__struct_fields__:
         value = getattr(entry, name)
         if isinstance(value, Decimal):
-            numbers[name] = (place / name).dollars(value)
+            numbers[name] = (place / name).to_nano_usd(value)
         elif value is not None:
             numbers[name] = value
     return Limits(**numbers) if numbers else NO_LIMITS
@@ -220,8 +220,8 @@ def _check_known(place: FilePlace, named: Iterable[str], known: Iterable[str], w
     unknown = sorted(set(named) - set(known))
     if unknown:
         reasons = (
-            f"'{each}' is not in {where}" + (f".{near}" if (near := did_you_mean(each, known)) else "")
-            for each in unknown
+            f"'{name}' is not in {where}" + (f".{suggestion}" if (suggestion := did_you_mean(name, known)) else "")
+            for name in unknown
         )
         raise SettingsErrors([place.error(reason) for reason in reasons])
 

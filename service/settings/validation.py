@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from service.domain.did_you_mean import did_you_mean
+from service.settings.renamed_keys import new_name
 
 T = TypeVar("T")
 Steps = tuple[str | int, ...]
@@ -38,42 +39,52 @@ class Validated(Generic[T]):
     mistakes: list[Mistake] = field(default_factory=list)
 
 
-def validate(value: object, kind: type[T]) -> Validated[T]:
-    """Return a value as that kind, and every mistake in it."""
+def validate(value: object, kind: type[T], place: Steps = ()) -> Validated[T]:
+    """Return a value as that kind, and every mistake in it. `place` leads to the value in its file."""
     mistakes: list[Mistake] = []
-    gone = set[Steps]()
+    removed = set[Steps]()
     while True:
         try:
             return Validated(value=msgspec.convert(value, kind), mistakes=mistakes)
         except msgspec.ValidationError as invalid:
             reason, path = _split_message(str(invalid))
         steps, rest = _parse_path(path)
-        real = _original_steps(steps, gone)
-        told = _explain(reason, value, steps, inspect.type_info(kind))
+        original_steps = _original_steps(steps, removed)
+        mistakes_here = _explain(reason, value, steps, inspect.type_info(kind), place)
         mistakes += [
-            Mistake(path=_format_path(real) + rest, steps=(*real, *key), reason=text)
-            for key, text in told
-            if (*real, *key) not in gone
+            Mistake(path=_format_path(original_steps) + rest, steps=(*original_steps, *key), reason=text)
+            for key, text in mistakes_here
+            if (*original_steps, *key) not in removed
         ]
-        out = (*steps, *told[0][0]) if reason.startswith(UNKNOWN) else steps
-        if not out or _value_at(value, out) is ABSENT:
+        removed_step = (*steps, *mistakes_here[0][0]) if reason.startswith(UNKNOWN) else steps
+        if not removed_step or _value_at(value, removed_step) is ABSENT:
             return Validated(value=None, mistakes=mistakes)
-        gone.add((*real, *out[len(steps) :]))
-        value = _without(value, out)
+        removed.add((*original_steps, *removed_step[len(steps) :]))
+        value = _without(value, removed_step)
 
 
-def _explain(reason: str, value: object, steps: Steps, info: Any) -> list[tuple[Steps, str]]:  # noqa: ANN401 (inspect's types)
+def _explain(reason: str, value: object, steps: Steps, info: Any, place: Steps) -> list[tuple[Steps, str]]:  # noqa: ANN401 (inspect's types)
     """The keys at a place that are wrong, with the reasons; all that are missing, where one is."""
     fields = _fields_at(info, steps)
     if reason.startswith(UNKNOWN):
         key = reason.removeprefix(UNKNOWN).removesuffix("`")
-        near = did_you_mean(key, fields)
-        return [((key,), f"{reason}.{near}" if near else reason)]
+        if renamed := new_name(*place, *steps, key):
+            return [((key,), f"`{key}` is called {renamed} now"), *_renamed_below(value, steps, key, renamed)]
+        suggestion = did_you_mean(key, fields)
+        return [((key,), f"{reason}.{suggestion}" if suggestion else reason)]
     if reason.startswith(MISSING):
         there = _value_at(value, steps)
-        given: Collection[object] = there if isinstance(there, dict) else ()
-        return [((name,), f"{MISSING}{name}`") for name, needed in fields.items() if needed and name not in given]
+        keys: Collection[object] = there if isinstance(there, dict) else ()
+        return [((name,), f"{MISSING}{name}`") for name, needed in fields.items() if needed and name not in keys]
     return [((), reason)]
+
+
+def _renamed_below(value: object, steps: Steps, section: str, renamed: str) -> list[tuple[Steps, str]]:
+    """The old keys in a section that has an old name itself, so that one start reports all of them."""
+    there = _value_at(value, (*steps, section))
+    keys: Collection[object] = there if isinstance(there, dict) else ()
+    names = [(key, new_name(*steps, renamed, key)) for key in keys if isinstance(key, str)]
+    return [((section, key), f"`{key}` is called {name} now") for key, name in names if name]
 
 
 def _split_message(text: str) -> tuple[str, str]:
@@ -87,9 +98,9 @@ def _parse_path(path: str) -> tuple[Steps, str]:
     """What a path of msgspec's leads along, and the rest that names no key."""
     steps: list[str | int] = []
     end = 0
-    while found := STEP.match(path, end):
-        steps.append(found[1] if found[1] is not None else int(found[2]))
-        end = found.end()
+    while match := STEP.match(path, end):
+        steps.append(match[1] if match[1] is not None else int(match[2]))
+        end = match.end()
     return tuple(steps), path[end:]
 
 
@@ -97,15 +108,17 @@ def _format_path(steps: Steps) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
-def _original_steps(steps: Steps, gone: Collection[Steps]) -> Steps:
+def _original_steps(steps: Steps, removed: Collection[Steps]) -> Steps:
     """The steps in the value as it was given: entries of lists that are gone count again."""
-    real: Steps = ()
+    original: Steps = ()
     for step in steps:
         if isinstance(step, int):
-            for index in sorted(each[-1] for each in gone if each[:-1] == real and isinstance(each[-1], int)):
+            for index in sorted(
+                other[-1] for other in removed if other[:-1] == original and isinstance(other[-1], int)
+            ):
                 step += index <= step  # noqa: PLW2901 (it moves by one for each)
-        real = (*real, step)
-    return real
+        original = (*original, step)
+    return original
 
 
 def _value_at(value: Any, steps: Steps) -> Any:  # noqa: ANN401 (whatever a file holds)
@@ -136,7 +149,7 @@ def _fields_at(info: Any, steps: Steps) -> dict[str, bool]:  # noqa: ANN401 (ins
         if step is None:
             break
         if isinstance(info, inspect.StructType):
-            info = next((each.type for each in info.fields if each.encode_name == step), None)
+            info = next((struct_field.type for struct_field in info.fields if struct_field.encode_name == step), None)
         else:
             info = getattr(info, "item_type", getattr(info, "value_type", None))
     return {each.encode_name: each.required for each in info.fields} if isinstance(info, inspect.StructType) else {}
@@ -144,4 +157,4 @@ def _fields_at(info: Any, steps: Steps) -> dict[str, bool]:  # noqa: ANN401 (ins
 
 def _non_null_type(info: inspect.UnionType) -> Any:  # noqa: ANN401 (inspect's types)
     """Of a value or none, the value."""
-    return next(each for each in info.types if not isinstance(each, inspect.NoneType))
+    return next(member for member in info.types if not isinstance(member, inspect.NoneType))

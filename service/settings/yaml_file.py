@@ -36,7 +36,7 @@ Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 Seconds = Annotated[float, Meta(ge=0.001, le=86_400)]
 
 Dollars = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": int(MAX_DOLLARS)})]
-"""An amount that `FilePlace.dollars` checks."""
+"""An amount that `FilePlace.to_nano_usd` checks."""
 
 TokenCount = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_COUNT})]
 """A count in a table whose reader checks it, because only he knows the name of its place."""
@@ -83,20 +83,20 @@ ErrorTypes = tuple[type[Exception], ...]
 class ErrorCollector:
     """Inside of it, what is wrong and of some kinds ends the block and is noted; without kinds nothing is."""
 
-    __slots__ = ("_found", "_kinds")
+    __slots__ = ("_errors", "_types")
 
-    def __init__(self, found: list[Exception], kinds: ErrorTypes) -> None:
-        self._found = found
-        self._kinds = kinds
+    def __init__(self, errors: list[Exception], types: ErrorTypes) -> None:
+        self._errors = errors
+        self._types = types
 
     def __enter__(self) -> None:
         """Begin."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         """Note an error of these kinds, and let every other one go on."""
-        if not isinstance(error, self._kinds):
+        if not isinstance(error, self._types):
             return False
-        self._found += to_problems(error)
+        self._errors += to_problems(error)
         return True
 
 
@@ -107,19 +107,19 @@ class Problems:
     """Collects what is wrong, so that all of it is told at once."""
 
     def __init__(self) -> None:
-        self.found: list[Exception] = []
-        self.collecting = ErrorCollector(self.found, (SettingsError,))
+        self.errors: list[Exception] = []
+        self.collecting = ErrorCollector(self.errors, (SettingsError,))
 
-    def attempt(self, make: Callable[[], T], kinds: ErrorTypes = (SettingsError,)) -> T | None:
+    def attempt(self, build: Callable[[], T], kinds: ErrorTypes = (SettingsError,)) -> T | None:
         """What is made, or None if that went wrong."""
-        made: list[T] = []
-        with ErrorCollector(self.found, kinds):
-            made.append(make())
-        return made[0] if made else None
+        value: list[T] = []
+        with ErrorCollector(self.errors, kinds):
+            value.append(build())
+        return value[0] if value else None
 
     def error(self) -> Exception:
         """What was found: itself if it is alone, else all as `SettingsErrors`."""
-        return self.found[0] if len(self.found) == 1 else SettingsErrors(self.found)
+        return self.errors[0] if len(self.errors) == 1 else SettingsErrors(self.errors)
 
 
 @contextmanager
@@ -129,8 +129,8 @@ def open_place(file: Path) -> Iterator["FilePlace"]:
     try:
         yield FilePlace(file, problems=problems)
     except SettingsError as wrong:
-        problems.found += to_problems(wrong)
-    if problems.found:
+        problems.errors += to_problems(wrong)
+    if problems.errors:
         raise problems.error()
 
 
@@ -161,9 +161,9 @@ class FilePlace:
         """Go on behind what is wrong inside, where problems are collected."""
         return NO_COLLECTOR if self._problems is None else self._problems.collecting
 
-    def attempt(self, make: Callable[[], T]) -> T | None:
+    def attempt(self, build: Callable[[], T]) -> T | None:
         """What is made, or None if that went wrong and problems are collected."""
-        return make() if self._problems is None else self._problems.attempt(make)
+        return build() if self._problems is None else self._problems.attempt(build)
 
     def decode(self, value: object, kind: type[T]) -> T:
         """The value as a struct, or the reason why not."""
@@ -172,14 +172,14 @@ class FilePlace:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            found = validation.validate(value, kind)
+            decoded = validation.validate(value, kind, self._steps)
         except RecursionError:  # an alias inside of what it names
             raise self.error("holds itself") from None
-        wrong = SettingsErrors([self._error_at(each) for each in found.mistakes])
-        if self._problems is None or found.value is None:
-            raise wrong
-        self._problems.found += wrong.problems
-        return found.value
+        errors = SettingsErrors([self._error_at(mistake) for mistake in decoded.mistakes])
+        if self._problems is None or decoded.value is None:
+            raise errors
+        self._problems.errors += errors.problems
+        return decoded.value
 
     def _error_at(self, mistake: validation.Mistake) -> SettingsError:
         message = f"{self._file}: {self._path}{mistake.path}: {mistake.reason}"
@@ -188,25 +188,25 @@ class FilePlace:
     def table(self, value: object, kind: type[T]) -> dict[str, T]:
         """A mapping of names to structs; each error names the entry it is in."""
         entries = self.decode({} if value is None else value, dict[str, object])
-        found: dict[str, T] = {}
+        entries_by_name: dict[str, T] = {}
         for name, entry in entries.items():
             place = self / name
             with place.collecting():
-                found[name] = place.decode(entry, kind)
-        return found
+                entries_by_name[name] = place.decode(entry, kind)
+        return entries_by_name
 
-    def dollars(self, amount: Decimal, per: int = 1) -> int:
+    def to_nano_usd(self, amount: Decimal, per: int = 1) -> int:
         """US dollars per `per` things as nano-USD for one of them; has to come out whole."""
         try:
             return parse_dollars(amount, per)
         except InvalidValue as wrong:
             raise self.error(wrong.message) from None
 
-    def named(self, table: Mapping[str, T], name: str, written: Collection[str] = ()) -> T:
-        """An entry of another table of this file; one that is only `written` there is wrong itself, and told there."""
+    def lookup(self, table: Mapping[str, T], name: str, raw_table: Collection[str] = ()) -> T:
+        """An entry of another table of this file. An entry that is only in `raw_table` is faulty and reported there."""
         if name in table:
             return table[name]
-        if name in written:
+        if name in raw_table:
             raise FollowOnError(f"{self}: '{name}' is wrong itself")
         defined = ", ".join(sorted(table)) or "none"
         raise self.error(
@@ -220,15 +220,15 @@ class SafeValueConstructor(SafeConstructor):
     def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 (ruamel.yaml's)
         """A value, or `ConstructorError` with its place."""
         try:
-            found = super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except (YAMLError, RecursionError):
             raise
-        except Exception as wrong:  # noqa: BLE001 (ValueError, KeyError, IndexError, AssertionError, … by type of value)
-            problem = f"cannot be read as {node.tag.rpartition(':')[2]}: {first_line(wrong)}"
+        except Exception as error:  # noqa: BLE001 (ValueError, KeyError, IndexError, AssertionError, … by type of value)
+            problem = f"cannot be read as {node.tag.rpartition(':')[2]}: {first_line(error)}"
             raise ConstructorError(None, None, problem, node.start_mark) from None
-        if isinstance(found, str) and UNUSABLE_CHARACTERS.search(found):
+        if isinstance(value, str) and UNUSABLE_CHARACTERS.search(value):
             raise ConstructorError(None, None, "holds a NUL or half a character", node.start_mark)
-        return found
+        return value
 
 
 def first_line(error: BaseException) -> str:
@@ -240,20 +240,20 @@ def first_line(error: BaseException) -> str:
 def file_stamp(file: Path) -> FileStamp | None:
     """Something that changes when the file does, also by way of a link to another one; None where there is none."""
     try:
-        found = file.stat()
+        stat = file.stat()
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def read_yaml(file: Path) -> object:
     """The document in a file. Raises `SettingsError`, whatever the file holds."""
     try:
         text = file.read_text("utf-8")
-    except (OSError, ValueError) as unreadable:
-        raise SettingsError(f"{file}: cannot be read: {unreadable}") from None
-    found = read_plain(text)
-    return read_strict(file, text) if found is NOT_PLAIN else found
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file}: cannot be read: {error}") from None
+    document = read_plain(text)
+    return read_strict(file, text) if document is NOT_PLAIN else document
 
 
 def read_strict(file: Path, text: str) -> object:
@@ -262,9 +262,9 @@ def read_strict(file: Path, text: str) -> object:
     yaml.Constructor = SafeValueConstructor
     try:
         return yaml.load(text)
-    except MarkedYAMLError as broken:
-        mark = broken.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
-        raise SettingsError(f"{file}: {place}: {first_line(ValueError(broken.problem))}") from None
+    except MarkedYAMLError as error:
+        position = error.problem_mark
+        place = f"line {position.line + 1}, column {position.column + 1}" if position else "somewhere"
+        raise SettingsError(f"{file}: {place}: {first_line(ValueError(error.problem))}") from None
     except Exception as wrong:  # noqa: BLE001 (a control character, YAML 1.3, what nobody has met yet: the file is wrong)
         raise SettingsError(f"{file}: somewhere: {first_line(wrong)}") from None

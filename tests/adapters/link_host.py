@@ -142,7 +142,7 @@ async def reader(host: Host, names: Resolve | None = None, **other: object) -> A
         "allow_networks": ("127.0.0.0/8",),
         "allow_ports": (443, host.port),
         "ca_file": host.ca_file,
-        "seconds": 10.0,
+        "timeout_seconds": 10.0,
     }
     links = GuardedFetcher(FetchSettings(**{**settings, **other}), names or Names())  # type: ignore[arg-type]
     try:

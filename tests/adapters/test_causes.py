@@ -81,7 +81,7 @@ async def test_certificates_and_tls_are_told_apart() -> None:
 async def test_a_backend_that_is_silent_says_so() -> None:
     async with vendor_host(nothing) as host:
         assert await cause(f"https://{host}/v1", connect_seconds=0.2) == "it did not answer in time"
-        assert await cause(f"http://{host}/v1", deadline=0.2) == "it did not answer in time"
+        assert await cause(f"http://{host}/v1", deadline_seconds=0.2) == "it did not answer in time"
 
 
 async def test_a_backend_that_hangs_up_says_so() -> None:
@@ -115,7 +115,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def why_not_kept(endpoint: str) -> str | None:
     with pytest.raises(StoreUnavailable) as refused:
-        await build_bucket_store("album", "of/ours", endpoint, patience=3.0).keep(NAME, b"picture")
+        await build_bucket_store("album", "of/ours", endpoint, timeout_seconds=3.0).put(NAME, b"picture")
     assert "127.0.0.1" not in str(refused.value)
     return refused.value.cause
 
@@ -142,7 +142,7 @@ async def test_a_bucket_that_is_not_reached_says_why() -> None:
 @pytest.mark.usefixtures("credentials")
 async def test_a_bucket_that_is_not_there_is_not_a_picture_that_is_not_there(objects: ObjectServer) -> None:
     with pytest.raises(StoreUnavailable) as refused:
-        await build_bucket_store("nowhere", "of/ours", objects.url).keep(NAME, b"picture")
+        await build_bucket_store("nowhere", "of/ours", objects.url).put(NAME, b"picture")
     with pytest.raises(ImageNotFound) as missing:
         await build_bucket_store(objects.new_bucket(), "of/ours", objects.url).read(NAME)
     assert str(refused.value.cause).startswith("status 404, NoSuchBucket")
@@ -161,5 +161,5 @@ def tiny_disk(folder: Path) -> Iterator[Path]:
 
 async def test_a_folder_on_a_full_disk_says_so(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "album") as folder, pytest.raises(StoreUnavailable) as refused:
-        await FolderImageStore(folder).keep(NAME, bytes(100_000))
+        await FolderImageStore(folder).put(NAME, bytes(100_000))
     assert refused.value.cause == "No space left on device (ENOSPC)"

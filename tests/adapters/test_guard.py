@@ -42,7 +42,7 @@ class Watched:
 def watched(folder: Path) -> Iterator[tuple[Watched, str]]:
     told = Watched(folder)
     with start_valkey(
-        folder, STATE_OPTIONS, RestartListener(restarted=told.restarts.put, give_up=told.reasons.put)
+        folder, STATE_OPTIONS, RestartListener(on_restart=told.restarts.put, on_give_up=told.reasons.put)
     ) as ready:
         yield told, ready()
 
@@ -55,7 +55,7 @@ def test_a_server_that_was_killed_comes_back_with_what_it_kept(tmp_path: Path, n
         run = client.info("server")["run_id"]
         told.kill()
         assert told.restarts.get(timeout=PATIENCE) == EmbeddedStoreRestarted(
-            folder=str(folder), code=-signal.SIGKILL, times=1
+            folder=str(folder), exit_code=-signal.SIGKILL, restarts=1
         )
         assert client.get("key") == b"1"
         assert client.info("server")["run_id"] != run, "counters of another run are rebuilt"
@@ -67,7 +67,7 @@ def test_a_server_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypa
     with watched(tmp_path) as (told, _):
         for times in range(1, process_supervisor.MAX_ENDS):
             told.kill()
-            assert told.restarts.get(timeout=PATIENCE).times == times
+            assert told.restarts.get(timeout=PATIENCE).restarts == times
         told.kill()
         reason = told.reasons.get(timeout=PATIENCE)
     assert reason == (
@@ -92,7 +92,7 @@ def test_ends_that_lie_apart_are_not_added_up(tmp_path: Path, monkeypatch: pytes
     with watched(tmp_path) as (told, _):
         for _ in range(process_supervisor.MAX_ENDS + 1):
             told.kill()
-            assert told.restarts.get(timeout=PATIENCE).times == 1
+            assert told.restarts.get(timeout=PATIENCE).restarts == 1
     assert told.reasons.empty()
 
 

@@ -89,7 +89,7 @@ async def test_a_streamed_edit_is_a_form_with_its_words_as_json_has_them(openai_
 async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
     wanted = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
     async with backend(openai_sim.base_url, relays_links=True) as made:
-        assert made.relays_links
+        assert made.accepts_links
         assert isinstance(await call(made, order(wanted)), Generation)
     fields = openai_sim.requests[0].fields
     assert fields["images"] == [{"image_url": "https://pictures.test/a.png"}]
@@ -98,13 +98,13 @@ async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
 
 async def test_a_reply_beyond_its_limit_is_not_read_to_the_end(openai_sim: Simulator) -> None:
     openai_sim.defaults = Defaults(picture_bytes=500_000)
-    async with backend(openai_sim.base_url, most_bytes=100_000) as made:
+    async with backend(openai_sim.base_url, max_reply_bytes=100_000) as made:
         assert await kind_of(made) is FailureKind.BROKEN_REPLY
 
 
 async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(hold=True))
-    async with backend(openai_sim.base_url, most_calls=1, pool_seconds=0.05) as made:
+    async with backend(openai_sim.base_url, max_concurrent_calls=1, pool_seconds=0.05) as made:
         first = asyncio.create_task(call(made, order()))
         await asyncio.to_thread(openai_sim.await_in_flight, 1)
         assert await kind_of(made) is FailureKind.BUSY
@@ -114,7 +114,7 @@ async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulat
 
 
 async def test_calls_that_are_cancelled_leak_no_connection(openai_sim: Simulator) -> None:
-    async with backend(openai_sim.base_url, most_calls=2, pool_seconds=5) as made:
+    async with backend(openai_sim.base_url, max_concurrent_calls=2, pool_seconds=5) as made:
         for _ in range(10):
             openai_sim.answer(Answer(hold=True), Answer(hold=True))
             calls = [asyncio.create_task(call(made, order())) for _ in range(2)]
@@ -145,7 +145,7 @@ async def test_a_reply_has_the_limits_of_the_account_and_counts_the_previews(ope
 
     assert isinstance(reply.outcome, Generation), reply.outcome
     assert (listener.indices, reply.previews) == ([0, 1], 2)
-    assert ("requests", 499, 500) in [(room.measure, room.left, room.limit) for room in reply.headrooms]
+    assert ("requests", 499, 500) in [(room.measure, room.remaining, room.limit) for room in reply.headrooms]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ async def test_a_failure_has_the_limits_of_the_account_too(openai_sim: Simulator
         reply = await made.generate(order(), NULL_LISTENER)
 
     assert isinstance(reply.outcome, Failure)
-    assert ("requests", 0, 500) in [(room.measure, room.left, room.limit) for room in reply.headrooms]
+    assert ("requests", 0, 500) in [(room.measure, room.remaining, room.limit) for room in reply.headrooms]
 
 
 async def test_a_proxy_is_used_and_its_refusal_is_not_a_sent_call(openai_sim: Simulator) -> None:

@@ -127,7 +127,7 @@ async def test_a_reply_of_no_announced_length_is_not_read_beyond_its_limit(frami
             await writer.drain()
 
     async with vendor_host(pour) as host:
-        outcome = await bought(f"http://{host}", most_bytes=100_000)
+        outcome = await bought(f"http://{host}", max_reply_bytes=100_000)
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.message) == (FailureKind.BROKEN_REPLY, "The backend's reply is too large.")
 
@@ -153,7 +153,7 @@ async def test_a_vendor_that_takes_everything_and_is_silent() -> None:
         await asyncio.Event().wait()
 
     async with vendor_host(keep) as host:
-        assert await bought(f"http://{host}", deadline=0.2) == TIMED_OUT
+        assert await bought(f"http://{host}", deadline_seconds=0.2) == TIMED_OUT
 
 
 async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
@@ -242,7 +242,7 @@ async def test_a_name_that_does_not_exist_or_a_port_that_is_closed() -> None:
 
 async def test_a_deadline_that_passes_before_anything_is_sent() -> None:
     async with vendor_host(nothing) as host:
-        assert await bought(f"https://{host}", deadline=0.2, connect_seconds=30) == UNREACHABLE
+        assert await bought(f"https://{host}", deadline_seconds=0.2, connect_seconds=30) == UNREACHABLE
 
 
 def refuses(status: str) -> Say:
@@ -330,7 +330,9 @@ async def test_a_backend_that_was_never_used_closes() -> None:
 async def test_places_are_given_back_whatever_became_of_a_call() -> None:
     async with vendor_host(says(b"")) as host:
         made = HttpBackend(
-            HttpBackendSettings(base_url=f"http://{host}", api_key="sk-operator", most_calls=1, pool_seconds=0.05),
+            HttpBackendSettings(
+                base_url=f"http://{host}", api_key="sk-operator", max_concurrent_calls=1, pool_seconds=0.05
+            ),
             OpenAIDialect(),
         )
         for _ in range(3):

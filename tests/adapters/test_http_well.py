@@ -16,7 +16,7 @@ from tests.support.vendor_host import Say, heads, vendor_host
 @asynccontextmanager
 async def backend(base_url: str, seconds: float = 10) -> AsyncIterator[HttpBackend]:
     made = HttpBackend(
-        HttpBackendSettings(base_url=base_url, api_key="sk-operator", well_seconds=seconds), OpenAIDialect()
+        HttpBackendSettings(base_url=base_url, api_key="sk-operator", probe_seconds=seconds), OpenAIDialect()
     )
     try:
         yield made
@@ -26,7 +26,7 @@ async def backend(base_url: str, seconds: float = 10) -> AsyncIterator[HttpBacke
 
 async def found(say: Say, seconds: float = 10) -> FailureKind | None:
     async with vendor_host(say) as host, backend(f"http://{host}/v1", seconds) as made:
-        failure = await made.well()
+        failure = await made.probe()
     return failure.kind if failure else None
 
 
@@ -55,7 +55,7 @@ async def test_the_list_of_models_is_asked_for_with_the_accounts_key() -> None:
 
 async def test_the_vendor_takes_it(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url) as made:
-        assert await made.well() is None
+        assert await made.probe() is None
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,6 @@ async def test_what_breaks_on_the_way_was_not_reached() -> None:
     assert await found(cut) is FailureKind.UNREACHABLE
     assert await found(silent, 0.05) is FailureKind.UNREACHABLE
     async with backend("http://127.0.0.1:9/v1") as made:
-        failure = await made.well()
+        failure = await made.probe()
     assert failure
     assert failure.kind is FailureKind.UNREACHABLE

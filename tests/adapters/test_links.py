@@ -77,9 +77,9 @@ async def test_an_address_is_asked_for_as_it_was_written(host: Host, given: str,
     ],
 )
 def test_a_host_goes_by_its_plain_name(text: str, name: str, authority: str) -> None:
-    link = ReferenceUrl.read(text)
+    link = ReferenceUrl.parse(text)
     assert (link.host, link.authority) == (name, authority)
-    dialled = link.at(IPv6Address("2606:4700::1"))
+    dialled = link.url_at(IPv6Address("2606:4700::1"))
     assert (dialled.raw_host, dialled.port, dialled.raw_path_qs) == ("2606:4700::1", link.port, "/x")
 
 
@@ -117,7 +117,7 @@ async def test_too_many_redirects(host: Host) -> None:
 
 async def test_too_large_as_announced(host: Host) -> None:
     host.says["/a"] = b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n"
-    async with reader(host, most_bytes=1000) as links:
+    async with reader(host, max_bytes=1000) as links:
         error = await refusal(links, host.link("/a"))
     assert isinstance(error, TooLarge)
     assert error.message == f"{PARAM} is larger than 1000 bytes."
@@ -125,13 +125,13 @@ async def test_too_large_as_announced(host: Host) -> None:
 
 async def test_too_large_without_a_word(host: Host) -> None:
     host.says["/a"] = pour
-    async with reader(host, most_bytes=100_000) as links:
+    async with reader(host, max_bytes=100_000) as links:
         assert isinstance(await refusal(links, host.link("/a")), TooLarge)
 
 
 async def test_exactly_as_large_as_allowed(host: Host) -> None:
     host.says["/a"] = reply(PNG)
-    async with reader(host, most_bytes=len(PNG)) as links:
+    async with reader(host, max_bytes=len(PNG)) as links:
         got = await links.fetch(to(host.link("/a")))
     assert got.content
     assert got.content.length == len(PNG)
@@ -146,7 +146,7 @@ async def test_a_picture_in_small_pieces(host: Host) -> None:
 
 async def test_the_deadline_covers_everything(host: Host) -> None:
     host.says["/a"] = stall
-    async with reader(host, seconds=0.2) as links:
+    async with reader(host, timeout_seconds=0.2) as links:
         error = await refusal(links, host.link("/a"))
     assert isinstance(error, UnreachableLink)
     assert error.message == f"{PARAM} could not be downloaded: it took longer than 0.2 seconds."

@@ -102,10 +102,10 @@ def request(**changes: object) -> RequestFinished:
         status=200,
         milliseconds=2600,
         bytes_out=700,
-        facts={},
+        log_fields={},
         team="search",
         operation=ApiOperation.GENERATE,
-        marks=RequestLabels(model="painter", tier="high", backend="alpha", cache="hit"),
+        labels=RequestLabels(model="painter", tier="high", backend="alpha", cache="hit"),
     )
     return replace(event, **changes)  # type: ignore[arg-type]  # whatever a test wants otherwise
 
@@ -138,21 +138,27 @@ def entry(**changes: object) -> Entry:
 
 def readings(**changes: object) -> GaugesCollected:
     plain = StateSnapshot(
-        at=THEN,
+        taken_at=THEN,
         teams=("search", "ads"),
-        backlog=Backlog(holds={"search": 2}, held={"search": 500_000_000}, waiting=3, oldest=THEN - 7, owed=1),
+        backlog=Backlog(
+            open_holds={"search": 2},
+            held_amounts={"search": 500_000_000},
+            outbox_entries=3,
+            oldest_posted_at=THEN - 7,
+            pending_settlements=1,
+        ),
         budgets={
             "search": (
                 LimitStatus(limit=DAY, used=2_500_000_000, resets_in=9),
                 LimitStatus(limit=MONTH, used=1, resets_in=9),
             )
         },
-        expiries=(KeyExpiry(team="search", key="k1", at=datetime(2026, 12, 1, tzinfo=UTC)),),
+        key_expiries=(KeyExpiry(team="search", key="k1", expires_at=datetime(2026, 12, 1, tzinfo=UTC)),),
         shutdowns={"painter": date(2026, 12, 1)},
-        models={("alpha", "alpha/painter"): "painter"},
+        model_names={("alpha", "alpha/painter"): "painter"},
         version="abc",
     )
-    return GaugesCollected(readings=replace(plain, **changes))  # type: ignore[arg-type]  # likewise
+    return GaugesCollected(snapshot=replace(plain, **changes))  # type: ignore[arg-type]  # likewise
 
 
 def attempt(failure: FailureKind | None = None) -> AttemptFinished:
@@ -161,12 +167,14 @@ def attempt(failure: FailureKind | None = None) -> AttemptFinished:
 
 EVENTS: tuple[Event, ...] = (
     Listening(address="http://x", backends=("alpha",)),
-    request(previewed=1.5),
+    request(first_preview_seconds=1.5),
     request(
-        verdict=Outcome.LIMITED, marks=RequestLabels(model="painter"), refused=Limit("key:k1", Measure.REQUESTS, 1)
+        outcome=Outcome.LIMITED,
+        labels=RequestLabels(model="painter"),
+        refused_limit=Limit("key:k1", Measure.REQUESTS, 1),
     ),
     attempt(),
-    InFlightChanged(backend="alpha", pictures=3),
+    InFlightChanged(backend="alpha", images=3),
     EntryPosted(entry=entry()),
     EntryPosted(entry=entry(basis=Basis.CACHE, cost=0, saved=40_000_000)),
     HoldVoided(team="search"),
@@ -174,15 +182,15 @@ EVENTS: tuple[Event, ...] = (
     EntriesWritten(count=3),
     LedgerBehind(waiting=1, reason="away"),
     LedgerCaughtUp(waiting=1),
-    BreakerChanged(backend="alpha", state=BreakerState.OPEN, reason=FailureKind.TIMED_OUT, seconds=9),
-    RateLimitObserved(backend="alpha", model="alpha/painter", measure="images", left=1, limit=4),
-    FlightResolved(seat=Role.LEAD),
+    BreakerChanged(backend="alpha", state=BreakerState.OPEN, reason=FailureKind.TIMED_OUT, open_seconds=9),
+    RateLimitObserved(backend="alpha", model="alpha/painter", measure="images", remaining=1, limit=4),
+    FlightResolved(role=Role.LEADER),
     CacheFailed(),
     SettingsReloaded(problem=None),
     SecretRejected(secret="URL_SIGNING_KEY_FILE", problem="is empty"),
     SecretReloaded(secret="URL_SIGNING_KEY_FILE", file="/run/key"),
     readings(),
-    LoopLagged(seconds=0.003),
+    LoopLagged(lag_seconds=0.003),
     ImagesDeleted(count=4),
     FileListOutdated(reason="away"),
     ImageStoreFailed(request_id="req_1", reason="full"),
@@ -192,9 +200,9 @@ EVENTS: tuple[Event, ...] = (
     Crashed(request_id="req_1", error="KeyError", trace=()),
     ProcessFailing(reason="r"),
     WaitingForLease(holder="h", since="s"),
-    WaitingForDatabase(problem="p", seconds=30.0),
+    WaitingForDatabase(problem="p", max_wait_seconds=30.0),
     PoolerDetected(database="PostgreSQL at a local socket"),
-    EmbeddedStoreRestarted(folder="data/valkey", code=-9, times=1),
+    EmbeddedStoreRestarted(folder="data/valkey", exit_code=-9, restarts=1),
     StoreMemoryMeasured(ratio=0.5),
     StoreUnsafe(store="REDIS_URL", problem="p", advice="a"),
     StoreUnusable(store="REDIS_URL", problem="p"),
@@ -229,7 +237,7 @@ def test_pictures_in_hand_come_and_go() -> None:
     assert value(seen, "images_in_flight", "alpha") is None
     seen(Listening(address="http://x", backends=("alpha", "beta")))
     for backend, pictures in (("alpha", 4), ("beta", 1), ("alpha", 2), ("alpha", -4)):
-        seen(InFlightChanged(backend=backend, pictures=pictures))
+        seen(InFlightChanged(backend=backend, images=pictures))
     assert [value(seen, "images_in_flight", backend) for backend in ("alpha", "beta")] == [2, 1]
 
 
@@ -254,14 +262,14 @@ def test_a_request_is_counted_under_its_marks() -> None:
 def test_a_limit_is_counted_without_its_key() -> None:
     seen = everything()
     assert value(seen, "limit_refusals_total", "search", "key", "requests_per_minute") == 1
-    seen(request(verdict=Outcome.LIMITED, refused=MONTH))
+    seen(request(outcome=Outcome.LIMITED, refused_limit=MONTH))
     assert value(seen, "limit_refusals_total", "search", "tier:high", "usd_per_month") == 1
 
 
 def test_probes_are_not_counted() -> None:
     seen = metrics()
     before = values(seen).keys()
-    seen(request(operation=ApiOperation.HEALTH, marks=RequestLabels()))
+    seen(request(operation=ApiOperation.HEALTH, labels=RequestLabels()))
     assert values(seen).keys() == before
 
 
@@ -309,8 +317,8 @@ def test_backends_are_counted_by_the_catalogs_names() -> None:
     assert value(seen, "upstream_attempts_total", "alpha", "alpha/painter", "delivered") == 1
     seen(readings())
     seen(attempt(FailureKind.TIMED_OUT))
-    seen(RateLimitObserved(backend="alpha", model="alpha/painter", measure="images", left=1, limit=4))
-    seen(RateLimitObserved(backend="alpha", model="alpha/painter", measure="tokens", left=1, limit=None))
+    seen(RateLimitObserved(backend="alpha", model="alpha/painter", measure="images", remaining=1, limit=4))
+    seen(RateLimitObserved(backend="alpha", model="alpha/painter", measure="tokens", remaining=1, limit=None))
     assert value(seen, "upstream_attempts_total", "alpha", "painter", "timed_out") == 1
     assert value(seen, "upstream_duration_seconds_sum", "alpha", "painter", "timed_out") == 12
     assert value(seen, "upstream_headroom_ratio", "alpha", "painter", "images") == 0.25
@@ -319,7 +327,7 @@ def test_backends_are_counted_by_the_catalogs_names() -> None:
 
 
 def breaker(state: BreakerState, reason: FailureKind | None) -> BreakerChanged:
-    return BreakerChanged(backend="alpha", state=state, reason=reason, seconds=9)
+    return BreakerChanged(backend="alpha", state=state, reason=reason, open_seconds=9)
 
 
 def test_a_breaker_and_an_account_without_credit() -> None:
@@ -343,7 +351,7 @@ def test_a_breaker_and_an_account_without_credit() -> None:
     assert value(seen, "breaker_openings_total", "alpha", "timed_out") == 1
     assert value(seen, "breaker_openings_total", "alpha", "quota_exhausted") == 1
     assert {*BREAKERS} == {*BreakerState}
-    assert {*FLIGHT_RESULTS} == {*Role} - {Role.WAIT}
+    assert {*FLIGHT_RESULTS} == {*Role} - {Role.FOLLOWER}
 
 
 def test_how_things_stand() -> None:
@@ -366,8 +374,8 @@ def test_how_things_stand() -> None:
 
 def test_what_is_gone_is_not_told_any_more() -> None:
     seen = everything()
-    idle = Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0)
-    seen(readings(teams=("ads",), backlog=idle, expiries=(), shutdowns={}, version="abd", at=THEN + 5))
+    idle = Backlog(open_holds={}, held_amounts={}, outbox_entries=0, oldest_posted_at=None, pending_settlements=0)
+    seen(readings(teams=("ads",), backlog=idle, key_expiries=(), shutdowns={}, version="abd", taken_at=THEN + 5))
     assert value(seen, "open_holds", "search") is value(seen, "settings_info", "abc") is None
     assert value(seen, "key_expiry_timestamp_seconds", "search", "k1") is None
     assert value(seen, "ledger_oldest_entry_seconds") == 0
@@ -376,7 +384,7 @@ def test_what_is_gone_is_not_told_any_more() -> None:
 
 def test_budgets_that_could_not_be_read_stay_and_say_since_when() -> None:
     seen = everything()
-    seen(readings(budgets=None, at=THEN + 5))
+    seen(readings(budgets=None, taken_at=THEN + 5))
     assert value(seen, "budget_spent_usd", "search", "day", "team") == 2.5
     assert value(seen, "readings_timestamp_seconds") == THEN
 

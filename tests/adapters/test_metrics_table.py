@@ -22,7 +22,7 @@ def test_the_table_is_sound() -> None:
         assert each.name.endswith("_total") == (each.kind is Kind.COUNTER)
         assert bool(each.buckets) == (each.kind is Kind.HISTOGRAM)
         assert [*each.buckets] == sorted(each.buckets)
-        assert all(len(start) == len(each.labels) for start in each.starts)
+        assert all(len(start) == len(each.labels) for start in each.initial_labels)
 
 
 def test_the_docs_say_what_is_declared() -> None:

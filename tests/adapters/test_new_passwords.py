@@ -52,11 +52,11 @@ async def crowd(ledger: RedisQuotaStore, heads: int) -> None:
     """So many calls at a time, for which connections are made as far as there are not enough."""
     async with asyncio.TaskGroup() as group:
         for _ in range(heads):
-            group.create_task(ledger.announce([]))
+            group.create_task(ledger.register_teams([]))
 
 
 async def test_connections_go_on_and_new_ones_are_made_with_the_new_password(store: Store) -> None:
-    ledger = RedisQuotaStore(store.address, patience_seconds=2)
+    ledger = RedisQuotaStore(store.address, timeout_seconds=2)
     try:
         await crowd(ledger, 2)
         store.wants(NEW)

@@ -65,7 +65,9 @@ async def sources(database: Database) -> Counter[str]:
     """What the entries say, and what usage says: the same."""
     books = SqlLedger(database)
     listed = Counter([entry.cache async for entry in books.entries(EVER)])
-    summed = {row.group[0]: row.entries for row in await books.usage(UsageQuery(span=EVER, by=("cache",)))}
+    summed = {
+        row.group[0]: row.entries for row in await books.usage(UsageQuery(entry_filter=EVER, group_by=("cache",)))
+    }
     assert listed == summed
     return listed
 
@@ -75,34 +77,34 @@ async def test_what_the_older_gateway_bought_has_an_unknown_source(database: Dat
 
 
 async def test_money_and_keys_are_as_they_were(database: Database) -> None:
-    (everything,) = await SqlLedger(database).usage(UsageQuery(span=EVER))
+    (everything,) = await SqlLedger(database).usage(UsageQuery(entry_filter=EVER))
     assert (everything.entries, everything.cost, everything.saved) == (9, 4 * 5_890_000, 5 * 5_890_000)
-    assert [(key.team, key.note) for key in await SqlKeyStore(database).keys()] == [("search", "crawler")]
-    assert [record.action for record in await SqlKeyStore(database).records(9)] == ["key.issue"]
+    assert [(key.team, key.note) for key in await SqlKeyStore(database).list_keys()] == [("search", "crawler")]
+    assert [record.action for record in await SqlKeyStore(database).list_records(9)] == ["key.issue"]
 
 
 async def test_an_older_gateway_goes_on_beside_a_newer_one(database: Database) -> None:
     """It names the columns that it knows, in what it writes and in what it reads."""
     await SqlLedger(database).write([booked("new", cache="bypass"), booked("newer", cache="miss")])
     for _ in range(2):
-        await database.together(lambda connection: connection.execute(OLD_INSERT))
-    (row,) = await database.together(lambda connection: connection.execute(OLD_SELECT))
+        await database.transaction(lambda connection: connection.execute(OLD_INSERT))
+    (row,) = await database.transaction(lambda connection: connection.execute(OLD_SELECT))
     assert row.cache == "bypass"
     assert await sources(database) == {"unknown": 5, "hit": 1, "replayed": 1, "joined": 3, "bypass": 1, "miss": 1}
 
 
 async def test_an_older_gateway_leaves_the_allowance_of_a_key_as_it_is(database: Database) -> None:
     store = SqlKeyStore(database)
-    (key,) = await store.keys()
+    (key,) = await store.list_keys()
     record = AuditRecord(at=key.created_at, actor="me", action="key.change", subject=key.id, detail="", request_id="")
     assert key.allowance == UNRESTRICTED
     leashed = replace(key, allowance=Allowance(limits=Limits(usd_per_day=5)))
-    await store.change(leashed, record)
-    await database.together(lambda connection: connection.execute(OLD_UPDATE, {"id": key.id}))
-    assert await store.find(key.id) == replace(leashed, note="changed")
+    await store.update(leashed, record)
+    await database.transaction(lambda connection: connection.execute(OLD_UPDATE, {"id": key.id}))
+    assert await store.get(key.id) == replace(leashed, note="changed")
 
 
 async def test_entries_can_still_only_be_added(database: Database) -> None:
     change = text("UPDATE entries SET version = 2")
     with pytest.raises(Exception, match=re.escape("entries is append-only")):
-        await database.together(lambda connection: connection.execute(change))
+        await database.transaction(lambda connection: connection.execute(change))

@@ -31,7 +31,7 @@ async def work(database: Database, names: str) -> None:
     """More at once than the pooler has sessions."""
     books = SqlLedger(database)
     every = [books.write([booked(f"{name}1"), booked(f"{name}2")]) for name in names]
-    await asyncio.gather(*every, *(books.usage(UsageQuery(span=EVER, by=("team",))) for _ in range(60)))
+    await asyncio.gather(*every, *(books.usage(UsageQuery(entry_filter=EVER, group_by=("team",))) for _ in range(60)))
 
 
 @pytest.mark.parametrize(("kind", "times"), [("postgresql", 0), ("pgbouncer", 1)])
@@ -40,7 +40,7 @@ async def test_a_pooler_is_found_and_told_once(new_database: NewDatabase, kind: 
     database = open_database(await asyncio.to_thread(new_database, kind), lambda: found.append(True))
 
     await work(database, "abcdefgh")
-    assert await database.together(limits) == SET
+    assert await database.transaction(limits) == SET
 
     assert len(found) == times
     await database.close()
@@ -70,7 +70,7 @@ async def test_it_works_in_both_modes_whatever_the_pooler_ignores(postgres_url: 
         await migrate(pooler.url)
         database = open_database(pooler.url)
         await work(database, "abcdefgh")
-        assert await database.together(limits) == SET
+        assert await database.transaction(limits) == SET
         await database.close()
 
 
@@ -103,7 +103,7 @@ async def test_a_pooler_that_is_restarted_between_calls_is_not_noticed(postgres_
 
         pooler.stop()
         pooler.start()
-        await asyncio.gather(*(SqlLedger(database).settled(["a1"]) for _ in range(2 * MAX_CONNECTIONS)))
+        await asyncio.gather(*(SqlLedger(database).find_settled(["a1"]) for _ in range(2 * MAX_CONNECTIONS)))
 
         assert await read_revision(pooler.url) == HEAD
         await database.close()

@@ -13,20 +13,20 @@ from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disc
 from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.usecases.ports.flights import FlightResult, FlightStatus, Role
-from tests.support.flying import BROUGHT, PATIENCE
+from tests.support.flight_harness import PATIENCE, RESULT
 from tests.support.keeping import result
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.stopped import stopped
 
 SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 BLOCKED = Failure(kind=FailureKind.MODERATION_BLOCKED, message="No.")
-FAILED = FlightResult(failure=BLOCKED, seconds=60, again_seconds=0)
+FAILED = FlightResult(failure=BLOCKED, shared_seconds=60, retry_seconds=0)
 KEY = "igw:{search}:flight:f1"
 
 
 @asynccontextmanager
 async def flights_at(url: str, patience: float = PATIENCE, memory: float = 600.0) -> AsyncIterator[RedisFlights]:
-    flights = RedisFlights(url, lease_seconds=30, memory_seconds=memory, patience_seconds=patience)
+    flights = RedisFlights(url, lease_seconds=30, lost_seconds=memory, timeout_seconds=patience)
     try:
         yield flights
     finally:
@@ -45,20 +45,20 @@ async def client(redis_url: str) -> AsyncIterator[Client]:
 
 def every_verb(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
     return [
-        lambda: flights.board("search", "f1", "one"),
-        lambda: flights.sent("search", "f1", "one"),
+        lambda: flights.acquire("search", "f1", "one"),
+        lambda: flights.mark_sent("search", "f1", "one"),
         lambda: flights.extend("search", "f1", "one"),
-        lambda: flights.land("search", "f1", "one", FAILED),
-        lambda: flights.leave("search", "f1", "one"),
+        lambda: flights.finish("search", "f1", "one", FAILED),
+        lambda: flights.release("search", "f1", "one"),
     ]
 
 
 def rarer_verbs(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
     return [
-        lambda: flights.remember("search", "f1", BLOCKED, 60),
-        lambda: flights.recall("search", "f1"),
-        lambda: flights.hand_over("search", "f1", "one", BROUGHT),
-        lambda: flights.take_over("search", "f1", waited=True),
+        lambda: flights.remember_failure("search", "f1", BLOCKED, 60),
+        lambda: flights.recall_failure("search", "f1"),
+        lambda: flights.share_result("search", "f1", "one", RESULT),
+        lambda: flights.take_shared_result("search", "f1", waited=True),
     ]
 
 
@@ -66,15 +66,15 @@ async def test_on_a_full_server_a_flight_that_was_begun_lands(tmp_path: Path) ->
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with flights_at(url, PATIENCE) as flights:
             for name in ("f1", "f2"):
-                assert (await flights.board("search", name, "one")).seat is Role.LEAD
+                assert (await flights.acquire("search", name, "one")).role is Role.LEADER
             admin.config_set("maxmemory", "1")
-            await flights.sent("search", "f1", "one")
+            await flights.mark_sent("search", "f1", "one")
             await flights.extend("search", "f1", "one")
-            await flights.land("search", "f1", "one", FAILED)
-            await flights.leave("search", "f2", "one")
+            await flights.finish("search", "f1", "one", FAILED)
+            await flights.release("search", "f2", "one")
             admin.config_set("maxmemory", "0")
-            assert (await flights.board("search", "f1", "two")).seat is Role.LANDED
-            assert (await flights.board("search", "f2", "two")).seat is Role.LEAD
+            assert (await flights.acquire("search", "f1", "two")).role is Role.FINISHED
+            assert (await flights.acquire("search", "f2", "two")).role is Role.LEADER
 
 
 async def refused(call: Callable[[], Awaitable[object]]) -> float:
@@ -92,7 +92,7 @@ def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_pa
                 seconds = [await refused(call) for call in calls]
             assert max(seconds) < SOON_SECONDS
         async with flights_at(url) as flights:
-            assert (await flights.board("search", "f2", "one")).seat is Role.LEAD
+            assert (await flights.acquire("search", "f2", "one")).role is Role.LEADER
 
     with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))
@@ -100,24 +100,24 @@ def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_pa
 
 async def test_what_is_handed_over_has_a_bound_and_goes_by_itself(client: Client, redis_url: str) -> None:
     async with flights_at(redis_url) as flights:
-        flights.handover_room = sum(len(each.base64) for each in BROUGHT.purchase.pictures)
+        flights.handover_bytes_left = sum(len(each.base64) for each in RESULT.generation.images)
         for name in ("f1", "f2"):
-            await flights.leave("search", name, "one")
-            await flights.board("search", name, "one")
-            await flights.board("search", name, "two")
-        handed = [await flights.hand_over("search", name, "one", BROUGHT) for name in ("f1", "f2")]
+            await flights.release("search", name, "one")
+            await flights.acquire("search", name, "one")
+            await flights.acquire("search", name, "two")
+        handed = [await flights.share_result("search", name, "one", RESULT) for name in ("f1", "f2")]
         assert handed == [True, False]
         assert 0 < await client.pttl("igw:{search}:handover-v1:f1") <= 10_000
         assert await client.exists("igw:{search}:handover-v1:f2") == 0
 
 
 async def test_a_server_that_was_killed_remembers_what_was_sent(tmp_path: Path) -> None:
-    for seat in (Role.LEAD, Role.WAIT):
+    for seat in (Role.LEADER, Role.FOLLOWER):
         with run_valkey(tmp_path) as url:
             async with flights_at(url) as flights:
-                assert (await flights.board("search", "f1", seat.value)).seat is seat
-                if seat is Role.LEAD:
-                    await flights.sent("search", "f1", seat.value)
+                assert (await flights.acquire("search", "f1", seat.value)).role is seat
+                if seat is Role.LEADER:
+                    await flights.mark_sent("search", "f1", seat.value)
 
 
 async def test_every_flight_goes_by_itself(redis_url: str, client: Client) -> None:
@@ -127,12 +127,12 @@ async def test_every_flight_goes_by_itself(redis_url: str, client: Client) -> No
             if seconds:
                 assert seconds * 1000 - 1000 < await client.pttl(KEY) <= seconds * 1000
         await client.delete(KEY)
-        await forgetful.board("search", "f1", "one")
+        await forgetful.acquire("search", "f1", "one")
         assert 29_000 < await client.pttl(KEY) <= 30_000
         for _ in range(2):
-            await flights.board("search", "f1", "one")
+            await flights.acquire("search", "f1", "one")
             assert 599_000 < await client.pttl(KEY) <= 600_000
-            await forgetful.board("search", "f1", "two")
+            await forgetful.acquire("search", "f1", "two")
             assert 599_000 < await client.pttl(KEY) <= 600_000
 
 
@@ -142,8 +142,8 @@ async def test_every_verb_is_one_round_trip(tmp_path: Path) -> None:
             for turn in range(2):
                 for verb in every_verb(flights)[:-1]:
                     await verb()
-                await flights.board("search", "f2", "one")
-                await flights.leave("search", "f2", "one")
+                await flights.acquire("search", "f2", "one")
+                await flights.release("search", "f2", "one")
                 if not turn:
                     admin.config_resetstat()
                     admin.delete(KEY)
@@ -155,46 +155,49 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: st
     async with flights_at(redis_url) as flights:
         for _ in range(2):
             await client.execute_command("SCRIPT", "FLUSH")
-            assert (await flights.board("search", "f1", "one")).seat is Role.LEAD
+            assert (await flights.acquire("search", "f1", "one")).role is Role.LEADER
 
 
 @pytest.mark.parametrize("spelled", ["{", '{"kind":"tomorrow","message":""}', "[]"])
 async def test_a_failure_that_cannot_be_read_is_no_result(redis_url: str, client: Client, spelled: str) -> None:
     async with flights_at(redis_url) as flights:
-        await flights.board("search", "f1", "one")
-        await flights.land("search", "f1", "one", FAILED)
+        await flights.acquire("search", "f1", "one")
+        await flights.finish("search", "f1", "one", FAILED)
         await client.execute_command("HSET", KEY, "failure", spelled)
         with pytest.raises(StateUnavailable, match="cannot be read"):
-            await flights.board("search", "f1", "two")
+            await flights.acquire("search", "f1", "two")
 
 
 @pytest.mark.parametrize("spelled", [b"igr", b"igr\x03" + bytes(40)])
 async def test_a_result_that_cannot_be_read_is_none(redis_url: str, client: Client, spelled: bytes) -> None:
     async with flights_at(redis_url) as flights:
-        await flights.board("search", "f1", "one")
-        await flights.land("search", "f1", "one", FlightResult(result=BROUGHT, seconds=60, again_seconds=0))
+        await flights.acquire("search", "f1", "one")
+        await flights.finish("search", "f1", "one", FlightResult(result=RESULT, shared_seconds=60, retry_seconds=0))
         await client.execute_command("HSET", KEY, "result", spelled)
         with pytest.raises(StateUnavailable, match="cannot be read"):
-            await flights.board("search", "f1", "two")
+            await flights.acquire("search", "f1", "two")
 
 
 async def test_a_result_that_cannot_be_spelled_does_not_land(redis_url: str, client: Client) -> None:
     await client.delete(KEY)
     async with flights_at(redis_url) as flights:
-        await flights.board("search", "f1", "one")
+        await flights.acquire("search", "f1", "one")
         with pytest.raises(StateUnavailable, match="cannot be spelled"):
-            await flights.land(
-                "search", "f1", "one", FlightResult(result=result(model="m" * 70_000), seconds=60, again_seconds=0)
+            await flights.finish(
+                "search",
+                "f1",
+                "one",
+                FlightResult(result=result(model="m" * 70_000), shared_seconds=60, retry_seconds=0),
             )
 
 
 async def test_a_failure_of_a_newer_replica_is_read_as_far_as_it_is_known(redis_url: str, client: Client) -> None:
     spelled = '{"kind":"moderation_blocked","message":"No.","weather":"fine"}'
     async with flights_at(redis_url) as flights:
-        await flights.board("search", "f1", "one")
-        await flights.land("search", "f1", "one", FAILED)
+        await flights.acquire("search", "f1", "one")
+        await flights.finish("search", "f1", "one", FAILED)
         await client.execute_command("HSET", KEY, "failure", spelled)
-        assert await flights.board("search", "f1", "two") == FlightStatus(seat=Role.LANDED, failure=BLOCKED)
+        assert await flights.acquire("search", "f1", "two") == FlightStatus(role=Role.FINISHED, failure=BLOCKED)
 
 
 async def test_something_else_under_the_key_is_unavailable(redis_url: str, client: Client) -> None:
@@ -209,12 +212,12 @@ async def test_a_leader_that_is_cancelled_while_it_boards_can_board_again(redis_
     async with flights_at(redis_url) as flights:
         for turn in range(20):
             await client.delete(KEY)
-            boarding = asyncio.create_task(flights.board("search", "f1", "one"))
+            boarding = asyncio.create_task(flights.acquire("search", "f1", "one"))
             for _ in range(turn):
                 await asyncio.sleep(0)
             boarding.cancel()
             await asyncio.gather(boarding, return_exceptions=True)
-            assert (await flights.board("search", "f1", "one")).seat is Role.LEAD
+            assert (await flights.acquire("search", "f1", "one")).role is Role.LEADER
 
 
 async def test_who_is_asked_to_end_while_it_asks_the_store_ends(redis_url: str) -> None:

@@ -34,7 +34,7 @@ plain = Stage(FakeStore(), "search", RedisQuotaStore("unix:///nowhere"))  # only
 
 @asynccontextmanager
 async def ledger_at(url: str, patience: float = TIMEOUT_SECONDS) -> AsyncIterator[RedisQuotaStore]:
-    ledger = RedisQuotaStore(url, patience_seconds=patience)
+    ledger = RedisQuotaStore(url, timeout_seconds=patience)
     try:
         yield ledger
     finally:
@@ -54,18 +54,18 @@ def every_verb(ledger: QuotaStore, team: str = "search") -> list[Callable[[], Aw
     claim = replace(plain, team=team).claim()
     return [
         lambda: ledger.hold(team, [claim], [DAILY], state=SENT),
-        lambda: ledger.send(team, [claim.hold_id]),
+        lambda: ledger.mark_sent(team, [claim.hold_id]),
         lambda: ledger.post(claim.entry),
         lambda: ledger.void(team, claim.hold_id),
         lambda: ledger.extend(team, [claim]),
         lambda: ledger.sweep(team),
-        lambda: ledger.standings(team, [DAILY]),
-        lambda: ledger.waiting(team, 1),
-        lambda: ledger.written(team, ["1-1"]),
-        lambda: ledger.audit(team),
-        lambda: ledger.rebuild(team, CounterSnapshot(life="0", version="0", at=0, open_holds=()), NOTHING, ()),
-        lambda: ledger.announce([team]),
-        lambda: ledger.lead("me", 1),
+        lambda: ledger.limit_status(team, [DAILY]),
+        lambda: ledger.read_outbox(team, 1),
+        lambda: ledger.acknowledge(team, ["1-1"]),
+        lambda: ledger.snapshot(team),
+        lambda: ledger.rebuild(team, CounterSnapshot(epoch="0", version="0", at=0, open_holds=()), NOTHING, ()),
+        lambda: ledger.register_teams([team]),
+        lambda: ledger.acquire_leadership("me", 1),
     ]
 
 
@@ -101,11 +101,11 @@ async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(
     with run_valkey(tmp_path) as url:
         async with ledger_at(url) as ledger:
             if warm:
-                await asyncio.gather(*(ledger.audit("search") for _ in range(20)))
+                await asyncio.gather(*(ledger.snapshot("search") for _ in range(20)))
             with suspended(server_in(tmp_path)):
                 for call in every_verb(ledger):
                     await refused(call)
-                await asyncio.gather(*(refused(lambda: ledger.audit("search")) for _ in range(100)))
+                await asyncio.gather(*(refused(lambda: ledger.snapshot("search")) for _ in range(100)))
         async with ledger_at(url, PATIENCE) as patient:
             assert await Stage(FakeStore(), "search", patient).rebuild()
             await patient.hold("search", [plain.claim()], [DAILY], state=SENT)
@@ -120,7 +120,7 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
                 await patient.extend(team, [plain.claim(hold_id=team)])
         async with ledger_at(url, PATIENCE) as ledger:
             for turn in range(40):
-                calls = [asyncio.create_task(ledger.audit(team)) for team in teams]
+                calls = [asyncio.create_task(ledger.snapshot(team)) for team in teams]
                 for _ in range(turn):
                     await asyncio.sleep(0)
                 for call in calls[:: 1 + turn % 3]:
@@ -136,7 +136,7 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
         async with ledger_at(url, PATIENCE) as ledger:
             assert await replace(plain, ledger=ledger).rebuild({TEAM: CENT})
             await ledger.hold("search", [booked, open_hold], [DAILY], state=SENT)
-            stale = await ledger.audit("search")
+            stale = await ledger.snapshot("search")
             posted = await ledger.post(replace(booked.entry, cost=7 * CENT))
     with run_valkey(tmp_path) as url:
         async with ledger_at(url, PATIENCE) as ledger:
@@ -144,13 +144,13 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
             with pytest.raises(CountersLost):
                 await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)
             with pytest.raises(CountersLost):
-                await ledger.standings("search", [DAILY])
-            assert [each.ticket for each in await ledger.waiting("search", 9)] == [posted.ticket]
+                await ledger.limit_status("search", [DAILY])
+            assert [each.outbox_id for each in await ledger.read_outbox("search", 9)] == [posted.outbox_id]
             assert not await ledger.rebuild("search", stale, replace(NOTHING, at=stale.at), ())
             assert await stage.rebuild({TEAM: 8 * CENT})
             assert await stage.used() == 28 * CENT
             assert await ledger.post(booked.entry) == PostResult(state=HoldState.POSTED)
-            assert (await ledger.post(open_hold.entry)).ticket
+            assert (await ledger.post(open_hold.entry)).outbox_id
 
 
 @pytest.fixture(params=["server", CLUSTER])
@@ -173,14 +173,14 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
         pending, posted, voided, extended = (stage.claim() for _ in range(4))
         await ledger.hold("search", [pending], [DAILY], state=HoldState.PENDING)
         await ledger.hold("search", [voided], [], state=SENT)
-        brief = RedisQuotaStore(own_url, lease_seconds=0, patience_seconds=PATIENCE)
+        brief = RedisQuotaStore(own_url, lease_seconds=0, timeout_seconds=PATIENCE)
         await brief.hold("search", [posted, extended], [], state=SENT)
         await set_on_all(own_url, "maxmemory", "1")
         with pytest.raises(StateUnavailable, match="is full; nothing new can be held"):
             await ledger.hold("search", [stage.claim()], [], state=SENT)
-        await ledger.send("search", [pending.hold_id])
-        assert (await ledger.post(pending.entry)).ticket
-        assert (await ledger.post(posted.entry)).ticket
+        await ledger.mark_sent("search", [pending.hold_id])
+        assert (await ledger.post(pending.entry)).outbox_id
+        assert (await ledger.post(posted.entry)).outbox_id
         assert await ledger.void("search", voided.hold_id) is HoldState.VOIDED
         await ledger.extend("search", [extended])
         assert await ledger.sweep("search") == ()
@@ -188,11 +188,11 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
         assert await ledger.sweep("search") == (HoldState.EXPIRED,)
         assert await stage.used() == 60 * CENT
         assert await stage.used(Measure.CONCURRENT) == 0
-        assert await ledger.announce(["search"]) == {"search"}
-        assert await ledger.lead("one", 60)
+        assert await ledger.register_teams(["search"]) == {"search"}
+        assert await ledger.acquire_leadership("one", 60)
         assert await stage.rebuild({TEAM: 60 * CENT})
-        waiting = await ledger.waiting("search", 10)
-        assert await ledger.written("search", [each.ticket for each in waiting]) == 3
+        waiting = await ledger.read_outbox("search", 10)
+        assert await ledger.acknowledge("search", [each.outbox_id for each in waiting]) == 3
         await set_on_all(own_url, "maxmemory", "0")
         await ledger.hold("search", [stage.claim()], [], state=SENT)
         await brief.close()
@@ -212,7 +212,7 @@ async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: 
                 assert not running.done()
             admin.execute_command("SCRIPT", "KILL")
             await running
-            assert (await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)).standings[0].used == 20 * CENT
+            assert (await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)).limit_status[0].used == 20 * CENT
 
 
 def forever(url: str) -> None:
@@ -275,7 +275,7 @@ HELD_SCOPES = FIRST_FORM["scopes"].split()
 
 async def held_by_the_first_version(stage: Stage, client: Client, lease_end: int) -> None:
     """One hold and its counters, as scripts of the first version leave them."""
-    now = (await stage.ledger.audit(stage.team)).at
+    now = (await stage.ledger.snapshot(stage.team)).at
     start = f"igw:{{{stage.team}}}:"
     await client.execute_command(
         "HSET", f"{start}hold:h1", "held_at", now, *(word for pair in FIRST_FORM.items() for word in pair)
@@ -392,10 +392,10 @@ async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hang
                 assert await stage.rebuild()
                 claim = stage.claim()
                 await ledger.hold(stage.team, [claim], [DAILY], state=SENT)
-                assert (await ledger.post(claim.entry)).ticket
+                assert (await ledger.post(claim.entry)).outbox_id
                 assert await stage.used() == 20 * CENT
         async with ledger_at(url) as ledger:
-            runs = {stage.team: (await ledger.audit(stage.team)).life.split(".")[0] for stage in stages}
+            runs = {stage.team: (await ledger.snapshot(stage.team)).epoch.split(".")[0] for stage in stages}
             assert len({*runs.values()}) == 3
             with suspended(server_in(tmp_path / "node-0")):
                 down = await asyncio.gather(*(is_down(ledger, team) for team in runs))
@@ -404,7 +404,7 @@ async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hang
 
 async def is_down(ledger: QuotaStore, team: str) -> bool:
     try:
-        await ledger.audit(team)
+        await ledger.snapshot(team)
     except StateUnavailable:
         return True
     return False

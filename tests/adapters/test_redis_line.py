@@ -34,11 +34,11 @@ async def line(url: str) -> AsyncIterator[RedisConnectionPool]:
 
 async def ids(line: RedisConnectionPool) -> set[int]:
     """By which connections the server is asked, if it is asked so often at once."""
-    return set(await asyncio.gather(*(line.ask("CLIENT", "ID") for _ in range(4 * MAX_CONNECTIONS))))
+    return set(await asyncio.gather(*(line.execute("CLIENT", "ID") for _ in range(4 * MAX_CONNECTIONS))))
 
 
 async def test_a_connection_is_used_again(line: RedisConnectionPool) -> None:
-    assert await line.ask("CLIENT", "ID") == await line.ask("CLIENT", "ID")
+    assert await line.execute("CLIENT", "ID") == await line.execute("CLIENT", "ID")
 
 
 async def test_a_crowd_has_no_more_connections_than_there_may_be(line: RedisConnectionPool) -> None:
@@ -60,32 +60,32 @@ async def test_a_connection_that_the_server_closed_meanwhile_costs_nobody_an_ans
 
 
 async def test_whoever_gives_up_leaves_no_reply_for_the_next(line: RedisConnectionPool) -> None:
-    waits = asyncio.create_task(line.ask("BLPOP", "queue", 0))
-    while b"blocked_clients:1" not in await line.ask("INFO", "clients"):
+    waits = asyncio.create_task(line.execute("BLPOP", "queue", 0))
+    while b"blocked_clients:1" not in await line.execute("INFO", "clients"):
         pass
     waits.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waits
-    await line.ask("RPUSH", "queue", "late")
-    assert await asyncio.gather(*(line.ask("ECHO", str(number)) for number in range(40))) == [
+    await line.execute("RPUSH", "queue", "late")
+    assert await asyncio.gather(*(line.execute("ECHO", str(number)) for number in range(40))) == [
         str(number).encode() for number in range(40)
     ]
-    assert await line.ask("LPOP", "queue") == b"late"
+    assert await line.execute("LPOP", "queue") == b"late"
 
 
 async def test_a_refusal_leaves_the_connection_as_it_was(line: RedisConnectionPool) -> None:
-    number = await line.ask("CLIENT", "ID")
+    number = await line.execute("CLIENT", "ID")
     with pytest.raises(ResponseError):
-        await line.ask("INCRBY", "n", "one")
-    assert await line.ask("CLIENT", "ID") == number
+        await line.execute("INCRBY", "n", "one")
+    assert await line.execute("CLIENT", "ID") == number
 
 
 async def test_patience_ends_a_command_and_its_connection(url: str) -> None:
     line = RedisConnectionPool(url, 0.05)
-    number = await line.ask("CLIENT", "ID")
+    number = await line.execute("CLIENT", "ID")
     with pytest.raises(TimeoutError):
-        await line.ask("BLPOP", "nothing", 0)
-    assert await line.ask("CLIENT", "ID") != number
+        await line.execute("BLPOP", "nothing", 0)
+    assert await line.execute("CLIENT", "ID") != number
     await line.close()
 
 
@@ -97,7 +97,7 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str)
     line = RedisConnectionPool(url, 0.08)
 
     async def late() -> bytes:
-        reply: bytes = await line.ask("ECHO", "fox")
+        reply: bytes = await line.execute("ECHO", "fox")
         end = time.monotonic() + 0.001
         while time.monotonic() < end:
             pass
@@ -113,14 +113,14 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_server(url: str)
 def test_who_waits_for_a_connection_to_a_silent_server_is_told_with_the_others(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
         line = RedisConnectionPool(url, 0.1)
-        await line.ask("PING")
+        await line.execute("PING")
         with stopped(tmp_path):
             began = quiet_seconds()
-            ends = await asyncio.gather(*(line.ask("PING") for _ in range(CROWD)), return_exceptions=True)
+            ends = await asyncio.gather(*(line.execute("PING") for _ in range(CROWD)), return_exceptions=True)
             took = quiet_seconds() - began
         assert {type(end) for end in ends} == {TimeoutError}
         assert took < 2 * 0.1
-        assert await line.ask("PING") == b"PONG"
+        assert await line.execute("PING") == b"PONG"
         await line.close()
 
     with real_redis(tmp_path) as url:
@@ -130,10 +130,10 @@ def test_who_waits_for_a_connection_to_a_silent_server_is_told_with_the_others(t
 async def test_a_command_that_waits_in_vain_does_not_end_those_that_wait_behind_it(url: str) -> None:
     """The server answers others meanwhile."""
     line = RedisConnectionPool(url, 0.1)
-    blocked = asyncio.create_task(line.ask("BLPOP", "nothing", 0))
+    blocked = asyncio.create_task(line.execute("BLPOP", "nothing", 0))
     answered = 0
     while not blocked.done():
-        answered += len(await asyncio.gather(*(line.ask("PING") for _ in range(4 * MAX_CONNECTIONS))))
+        answered += len(await asyncio.gather(*(line.execute("PING") for _ in range(4 * MAX_CONNECTIONS))))
     with pytest.raises(TimeoutError):
         await blocked
     assert answered
@@ -141,9 +141,9 @@ async def test_a_command_that_waits_in_vain_does_not_end_those_that_wait_behind_
 
 
 async def test_those_who_wait_are_counted_over_all_ways(url: str) -> None:
-    crowd = ConnectionQueue(most=10)
+    crowd = ConnectionQueue(max_waiting=10)
     lines = [RedisConnectionPool(url, 1.0, crowd), RedisConnectionPool(url, 1.0, crowd)]
-    asked = [asyncio.create_task(line.ask("PING")) for line in lines for _ in range(MAX_CONNECTIONS + 5)]
+    asked = [asyncio.create_task(line.execute("PING")) for line in lines for _ in range(MAX_CONNECTIONS + 5)]
     await asyncio.sleep(0)
     assert (crowd.waiting, crowd.is_full()) == (10, True)
     asked[-1].cancel()

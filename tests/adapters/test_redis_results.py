@@ -40,7 +40,7 @@ class Clock:
 async def results_at(
     url: str, patience: float = PATIENCE, clock: Clock | None = None, most_bytes: int = MOST_BYTES
 ) -> AsyncIterator[RedisResultStore]:
-    results = RedisResultStore(url, most_bytes=most_bytes, patience_seconds=patience, now=clock or time.monotonic)
+    results = RedisResultStore(url, max_bytes=most_bytes, timeout_seconds=patience, monotonic=clock or time.monotonic)
     try:
         yield results
     finally:
@@ -173,7 +173,7 @@ async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(
 
 
 async def test_a_server_that_is_full_may_evict_results(tmp_path: Path) -> None:
-    bulky = result(purchase=purchase(pictures=(picture(b"\0" * 1_000_000),)))
+    bulky = result(generation=purchase(images=(picture(b"\0" * 1_000_000),)))
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         admin.config_set("maxmemory", str(admin.info("memory")["used_memory"] + 4_000_000))
         admin.config_set("maxmemory-policy", "volatile-lru")
@@ -207,7 +207,7 @@ async def something_else(url: str) -> None:
         await results.purge(None, None)
         await client.lpush(KEY, "a list")
         assert await results.get("search", "r1") is None
-        assert await results.stats("search", None) == ResultStats(results=0, size=0)
+        assert await results.stats("search", None) == ResultStats(results=0, size_bytes=0)
         assert await results.purge("search", "painter") == 0
         assert await results.put("search", "r1", result(), 60)
         assert await results.get("search", "r1") == result()

@@ -17,17 +17,17 @@ from tests.support.turning import PATIENCE
 
 SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 KEY = "igw:turn:{alpha}:"
-PARTY = SlotRequest(name="t1", calls=2, pictures=8, lease=60)
+PARTY = SlotRequest(name="t1", calls=2, images=8, lease_seconds=60)
 CAPS = Caps(concurrent=4, requests_per_minute=10, images_per_minute=10)
 NEWS = HealthUpdate(
-    change=BreakerChange(base=0, opening=SharedOpening(reason=FailureKind.OVERLOADED, seconds=30, in_a_row=1)),
+    change=BreakerChange(base_version=0, opening=SharedOpening(reason=FailureKind.OVERLOADED, seconds=30, openings=1)),
     blocked={"painter": 20, "sketcher": 40},
 )
 
 
 @asynccontextmanager
 async def turnstile_at(url: str, patience: float = PATIENCE) -> AsyncIterator[RedisSharedHealth]:
-    turnstile = RedisSharedHealth(url, patience_seconds=patience)
+    turnstile = RedisSharedHealth(url, timeout_seconds=patience)
     try:
         yield turnstile
     finally:
@@ -58,30 +58,32 @@ async def lives(client: Client) -> dict[str, float]:
 
 async def test_every_key_goes_by_itself(redis_url: str, client: Client) -> None:
     async with turnstile_at(redis_url) as turnstile:
-        told = await turnstile.exchange("alpha", NEWS)
-        await turnstile.probe("alpha", "t1", told.version)
-        await turnstile.enter("alpha", PARTY, CAPS)
+        told = await turnstile.sync("alpha", NEWS)
+        await turnstile.claim_probe("alpha", "t1", told.version)
+        await turnstile.acquire_slots("alpha", PARTY, CAPS)
         found = await lives(client)
         bounds = {"health": 3630, "blocked": 40, "probe": 15, "calls": 60, "rates2": 60}
         assert found.keys() == bounds.keys()
         assert all(most - 10 < found[key] <= most for key, most in bounds.items()), found
 
-        await turnstile.leave("alpha", [("t1", 2)])
+        await turnstile.release_slots("alpha", [("t1", 2)])
         assert (await lives(client)).keys() == {"health", "blocked", "rates2"}
 
 
 async def test_what_is_over_is_dropped(redis_url: str, client: Client) -> None:
     await client.execute_command("HSET", f"{KEY}blocked", "gone", "1", "painter", "1")
     async with turnstile_at(redis_url) as turnstile:
-        shared = await turnstile.exchange("alpha", HealthUpdate(blocked={"painter": 20}))
+        shared = await turnstile.sync("alpha", HealthUpdate(blocked={"painter": 20}))
     assert list(shared.blocked) == ["painter"]
     assert await client.execute_command("HKEYS", f"{KEY}blocked") == [b"painter"]
 
 
 async def test_a_lease_that_is_shorter_than_others_does_not_end_them(redis_url: str, client: Client) -> None:
     async with turnstile_at(redis_url) as turnstile:
-        await turnstile.enter("alpha", PARTY, Caps(concurrent=4))
-        await turnstile.enter("alpha", SlotRequest(name="t2", calls=1, pictures=1, lease=1), Caps(concurrent=4))
+        await turnstile.acquire_slots("alpha", PARTY, Caps(concurrent=4))
+        await turnstile.acquire_slots(
+            "alpha", SlotRequest(name="t2", calls=1, images=1, lease_seconds=1), Caps(concurrent=4)
+        )
     assert (await lives(client))["calls"] > 50
 
 
@@ -89,15 +91,15 @@ async def test_a_reason_that_nobody_here_knows_is_not_guessed(redis_url: str, cl
     await client.execute_command("HSET", f"{KEY}health", "version", "5", "reason", "solar_flare")
     async with turnstile_at(redis_url) as turnstile:
         with pytest.raises(StateUnavailable, match="cannot be read"):
-            await turnstile.exchange("alpha", HealthUpdate())
+            await turnstile.sync("alpha", HealthUpdate())
 
 
 def every_verb(turnstile: RedisSharedHealth) -> list[Callable[[], Awaitable[object]]]:
     return [
-        lambda: turnstile.exchange("alpha", NEWS),
-        lambda: turnstile.probe("alpha", "t1", 0),
-        lambda: turnstile.enter("alpha", PARTY, CAPS),
-        lambda: turnstile.leave("alpha", [("t1", 2)]),
+        lambda: turnstile.sync("alpha", NEWS),
+        lambda: turnstile.claim_probe("alpha", "t1", 0),
+        lambda: turnstile.acquire_slots("alpha", PARTY, CAPS),
+        lambda: turnstile.release_slots("alpha", [("t1", 2)]),
     ]
 
 
@@ -115,7 +117,7 @@ def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_pa
                 seconds = [await refused(call) for call in every_verb(turnstile)]
             assert max(seconds) < SOON_SECONDS
         async with turnstile_at(url) as turnstile:
-            assert (await turnstile.exchange("alpha", NEWS)).opening
+            assert (await turnstile.sync("alpha", NEWS)).opening
 
     with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))

@@ -75,7 +75,7 @@ async def test_the_tables_are_those_that_the_code_knows(database: Database, kind
     def differences(connection: Connection) -> object:
         return compare_metadata(MigrationContext.configure(connection), known)
 
-    assert await database.together(lambda connection: connection.run_sync(differences)) == []
+    assert await database.transaction(lambda connection: connection.run_sync(differences)) == []
 
 
 def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
@@ -86,7 +86,7 @@ def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
 @pytest.mark.parametrize("statement", ["UPDATE {} SET request_id = 'x'", "DELETE FROM {}"])
 async def test_what_is_written_stays_as_it_is(database: Database, table: str, statement: str) -> None:
     await SqlLedger(database).write([booked("a")])
-    await database.together(
+    await database.transaction(
         lambda connection: connection.execute(
             text(
                 "INSERT INTO audit (at, actor, action, subject, detail, request_id) VALUES (1, 'a', 'b', 'c', 'd', 'e')"
@@ -94,14 +94,14 @@ async def test_what_is_written_stays_as_it_is(database: Database, table: str, st
         )
     )
     with pytest.raises(IntegrityError, match=f"{table} is append-only"):
-        await database.together(lambda connection: connection.execute(text(statement.format(table))))
-    assert await database.together(lambda connection: connection.scalar(text(f"SELECT count(*) FROM {table}"))) == 1  # noqa: S608
+        await database.transaction(lambda connection: connection.execute(text(statement.format(table))))
+    assert await database.transaction(lambda connection: connection.scalar(text(f"SELECT count(*) FROM {table}"))) == 1  # noqa: S608
 
 
 async def test_nor_can_it_be_truncated(new_database: NewDatabase) -> None:
     database = open_database(await asyncio.to_thread(new_database, "postgresql"))
     with pytest.raises(IntegrityError, match="append-only"):
-        await database.together(lambda connection: connection.execute(text("TRUNCATE entries")))
+        await database.transaction(lambda connection: connection.execute(text("TRUNCATE entries")))
     await database.close()
 
 
@@ -125,7 +125,7 @@ async def test_a_database_that_a_newer_gateway_changed_is_refused(kind: str, emp
     await migrate(url)
     database = open_database(url)
     newer = text("UPDATE alembic_version SET version_num = '9999'")
-    await database.together(lambda connection: connection.execute(newer))
+    await database.transaction(lambda connection: connection.execute(newer))
     with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
         await migrate(url)
     with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
@@ -147,11 +147,11 @@ async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database
     if kind == "sqlite":
         await asyncio.to_thread(make_empty, url.removeprefix("sqlite:///"))
     database = open_database(url)
-    await database.together(lambda connection: connection.execute(text("CREATE TABLE keys (theirs TEXT)")))
+    await database.transaction(lambda connection: connection.execute(text("CREATE TABLE keys (theirs TEXT)")))
     with pytest.raises(SchemaError, match=r"could not be brought up to date .*already exists") as refused:
         await migrate(url)
     assert "\n" not in str(refused.value)
-    found = await database.together(lambda connection: connection.run_sync(tables_in))
+    found = await database.transaction(lambda connection: connection.run_sync(tables_in))
     assert found == {"keys"}
     await database.close()
 
@@ -255,7 +255,7 @@ async def test_sqlite_is_set_up_to_survive_and_to_be_shared(empty_database: NewD
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         return [await connection.scalar(text(f"PRAGMA {name}")) for name in names]
 
-    assert await database.together(found) == ["wal", 2, 1, 5000]
+    assert await database.transaction(found) == ["wal", 2, 1, 5000]
     modes = {beside.name: stat.S_IMODE(beside.stat().st_mode) for beside in path.parent.iterdir()}
     assert modes == {"books.db": 0o600, "books.db-wal": 0o600, "books.db-shm": 0o600}
     await database.close()
@@ -282,7 +282,7 @@ async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) ->
         names = ("statement_timeout", "idle_in_transaction_session_timeout", "application_name")
         return [await connection.scalar(text(f"SHOW {name}")) for name in names]
 
-    assert await database.together(settings) == ["10s", "15s", "image-gateway"]
+    assert await database.transaction(settings) == ["10s", "15s", "image-gateway"]
     await database.close()
 
 
@@ -328,14 +328,14 @@ async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
         begun.set()
         await let_go.wait()
 
-    holding = asyncio.create_task(one.together(slow))
+    holding = asyncio.create_task(one.transaction(slow))
     await begun.wait()
     waiting = asyncio.create_task(SqlLedger(other).write([booked("a")]))
-    assert await SqlLedger(other).settled(["a"]) == set()
+    assert await SqlLedger(other).find_settled(["a"]) == set()
     assert not waiting.done()
     let_go.set()
     await asyncio.gather(holding, waiting)
-    assert await SqlLedger(other).settled(["a"]) == {"a"}
+    assert await SqlLedger(other).find_settled(["a"]) == {"a"}
     await asyncio.gather(one.close(), other.close())
 
 
@@ -348,7 +348,7 @@ async def test_a_caller_that_goes_away_leaves_the_connection_to_others(database:
         for caller in callers:
             caller.cancel()
         await asyncio.wait(callers)
-    everyone = [books.usage(UsageQuery(span=EVER)) for _ in range(3 * MAX_CONNECTIONS)]
+    everyone = [books.usage(UsageQuery(entry_filter=EVER)) for _ in range(3 * MAX_CONNECTIONS)]
     assert len({rows[0].entries for rows in await asyncio.gather(*everyone)}) <= MAX_CONNECTIONS
 
 

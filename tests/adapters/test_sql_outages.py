@@ -24,7 +24,7 @@ async def warm_ledger(server: WheelPostgres) -> AsyncIterator[SqlLedger]:
     await migrate(server.url)
     database = open_database(server.url)
     ledger = SqlLedger(database)
-    await asyncio.gather(*(ledger.settled(["a"]) for _ in range(MAX_CONNECTIONS)))
+    await asyncio.gather(*(ledger.find_settled(["a"]) for _ in range(MAX_CONNECTIONS)))
     yield ledger
     await database.close()
 
@@ -45,7 +45,7 @@ def test_a_postgresql_that_stops_is_reported_at_once_and_found_again(wheel_serve
             assert quiet_seconds() - begun < CHECKOUT_SECONDS / 2
             await asyncio.to_thread(wheel_server.start)
             await asyncio.gather(*(outage.write([booked("back")]) for _ in range(2 * MAX_CONNECTIONS)))
-            assert await outage.settled(["back"]) == {"back"}
+            assert await outage.find_settled(["back"]) == {"back"}
 
     run_quietly(scenario())
 

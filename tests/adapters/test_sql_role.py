@@ -61,16 +61,16 @@ async def use_everything(database: Database) -> None:
     """Write, change and delete in every table, as a gateway does."""
     await SqlLedger(database).write([booked("a")])
 
-    replicas, recount = SqlReplicaRegistry(database), Recount(team="search", life="1")
-    await replicas.beat("one")
-    await replicas.ask("one", recount, None)
+    replicas, recount = SqlReplicaRegistry(database), Recount(team="search", epoch="1")
+    await replicas.heartbeat("one")
+    await replicas.request_reports("one", recount, None)
     await replicas.report("one", recount)
     await replicas.finish(recount)
-    await replicas.leave("one")
+    await replicas.unregister("one")
 
-    leases, holder = SqlLeases(database), LeaseHolder(place="here", token="t", name="one", shared=False)
+    leases, holder = SqlLeases(database), LeaseHolder(location="here", token="t", name="one", shared=False)
     await leases.take(holder, 1.0)
-    await leases.free(holder)
+    await leases.release(holder)
 
     keys, record = (
         SqlKeyStore(database),
@@ -78,10 +78,10 @@ async def use_everything(database: Database) -> None:
     )
     key = IssuedKey(id="k", team="search", digest="0" * 64, note="", created_at=NOW)
     await keys.add(key, record)
-    await keys.change(key, record)
+    await keys.update(key, record)
 
     files, file_id = SqlFileIndex(database), new_image_id("search", "png", "0" * 32, "file")
-    await files.add([UploadedFile(id=file_id, filename="fox.png", length=1, at=NOW)])
+    await files.add([UploadedFile(id=file_id, filename="fox.png", length=1, written_at=NOW)])
     await files.delete([file_id])
     await files.expire(NOW, 1.0)
 

@@ -93,10 +93,10 @@ async def test_what_a_user_may_not_is_told(tmp_path: Path, user: str, rules: str
 async def test_a_user_with_the_documented_rights_can_hold_money(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">hush", "~igw:*", "+@all", "-@dangerous", "+info")
-        ledger = RedisQuotaStore(url.replace("unix://", "unix://app:hush@"), patience_seconds=5.0)
-        audit = await ledger.audit("search")
+        ledger = RedisQuotaStore(url.replace("unix://", "unix://app:hush@"), timeout_seconds=5.0)
+        audit = await ledger.snapshot("search")
         assert await ledger.rebuild("search", audit, Spent(at=audit.at, day={}, month={}), ())
-        assert await ledger.standings("search", ()) == ()
+        assert await ledger.limit_status("search", ()) == ()
         await ledger.close()
 
 
@@ -120,7 +120,7 @@ async def test_a_server_without_tls_is_told() -> None:
 
 MEGABYTES = 64 << 20
 EVICTS = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
-EVICTING = ServerMemory(most_bytes=MEGABYTES, policy="allkeys-lru")
+EVICTING = ServerMemory(max_bytes=MEGABYTES, policy="allkeys-lru")
 
 
 async def test_a_server_says_how_it_treats_its_memory(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_a_server_says_how_it_treats_its_memory(tmp_path: Path) -> None:
         state = RedisServer(url)
         (memory,) = await state.memory()
         assert memory == EVICTING
-        assert 0 < memory.used_bytes < memory.most_bytes
+        assert 0 < memory.used_bytes < memory.max_bytes
         await state.close()
 
 
@@ -151,7 +151,7 @@ def test_a_server_that_does_not_say_is_no_finding(told: dict[str, object]) -> No
 async def test_of_a_cluster_every_primary_that_answers_says_it(tmp_path: Path) -> None:
     with valkey_cluster(tmp_path) as url:
         state = RedisServer(url)
-        assert await state.memory() == [ServerMemory(most_bytes=0, policy="noeviction")] * NODES
+        assert await state.memory() == [ServerMemory(max_bytes=0, policy="noeviction")] * NODES
         with stopped(tmp_path / "node-1"):
             assert len(await state.memory()) == NODES - 1
         await state.close()
@@ -179,7 +179,7 @@ async def test_a_server_that_is_away_says_nothing_of_its_memory(scheme: str) -> 
 )
 async def test_databases_of_one_server_share_its_memory(one: str, other: str, same: bool) -> None:
     state = RedisServer(one)
-    assert state.serves(other) is same
+    assert state.is_same_server(other) is same
     await state.close()
 
 

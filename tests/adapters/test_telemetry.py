@@ -50,7 +50,7 @@ def request(path: str = "/v1/models") -> RequestFinished:
         status=200,
         milliseconds=1.26,
         bytes_out=7,
-        facts={"team": "search"},
+        log_fields={"team": "search"},
     )
 
 
@@ -58,7 +58,7 @@ def attempt(failure: FailureKind | None) -> AttemptFinished:
     return AttemptFinished(request_id="req_1", backend="openai", model="m", seconds=0.5, failure=failure)
 
 
-HEADROOM = RateLimitObserved(backend="openai", model="m", measure="images", left=1, limit=None)
+HEADROOM = RateLimitObserved(backend="openai", model="m", measure="images", remaining=1, limit=None)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,13 @@ HEADROOM = RateLimitObserved(backend="openai", model="m", measure="images", left
             {"event": "store unsafe", "store": "REDIS_URL", "problem": "drops", "advice": "set", "level": "warning"},
         ),
         (
-            BreakerChanged(backend="openai", state=BreakerState.OPEN, reason=FailureKind.AUTH_FAILED, seconds=60.0),
+            BreakerChanged(
+                backend="openai", state=BreakerState.OPEN, reason=FailureKind.AUTH_FAILED, open_seconds=60.0
+            ),
             {"event": "breaker", "backend": "openai", "state": "open", "reason": "auth_failed", "level": "warning"},
         ),
         (
-            BreakerChanged(backend="openai", state=BreakerState.CLOSED, reason=None, seconds=0.0),
+            BreakerChanged(backend="openai", state=BreakerState.CLOSED, reason=None, open_seconds=0.0),
             {"event": "breaker", "state": "closed", "reason": None, "level": "info"},
         ),
         (Crashed(request_id="req_1", error="KeyError", trace=("a.py:1 f",)), {"event": "crash", "trace": ["a.py:1 f"]}),
@@ -133,7 +135,9 @@ def test_a_request_is_as_urgent_as_what_has_to_be_done(
     configure_logging(stream)
 
     facts = {"error": code} if code else {}
-    EventLog(sample=0.0 if level != "info" else 1.0)(replace(request(), status=status, verdict=verdict, facts=facts))
+    EventLog(sample=0.0 if level != "info" else 1.0)(
+        replace(request(), status=status, outcome=verdict, log_fields=facts)
+    )
 
     assert json.loads(stream.getvalue())["level"] == level
 
@@ -162,7 +166,7 @@ def test_the_servers_own_warnings_have_the_same_form() -> None:
 def test_a_line_is_ascii_whatever_is_in_it(words: object) -> None:
     stream = io.StringIO()
     configure_logging(stream)
-    EventLog()(replace(request(), facts={"prompt": words}))
+    EventLog()(replace(request(), log_fields={"prompt": words}))
     (written,) = stream.getvalue().splitlines()
     assert written.isascii()
     assert written.isprintable()

@@ -53,7 +53,7 @@ class ClockedLedger(RedisQuotaStore):
     """The real ledger; `now` is its clock."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, patience_seconds=PATIENCE)
+        super().__init__(url, timeout_seconds=PATIENCE)
         self.clock = Clock(self._scripts)
         self._scripts = self.clock  # type: ignore[assignment] # (it runs scripts as the other does)
 
@@ -70,7 +70,7 @@ class ClockedTurnstile(RedisSharedHealth):
     """The real turnstile; `now` is its clock."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, patience_seconds=PATIENCE)
+        super().__init__(url, timeout_seconds=PATIENCE)
         self.clock = Clock(self._scripts)
         self._scripts = self.clock  # type: ignore[assignment] # (likewise)
 

@@ -52,7 +52,7 @@ async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_
             fake = FakeBackend(build_generation("one", "two"))
             yield Stage(fake, "x", lambda: fake.reply_next(failure(FailureKind.QUOTA_EXHAUSTED)))
         case "sandbox":
-            broke = SandboxSettings(obey_prompt=True)
+            broke = SandboxSettings(prompt_directives=True)
             yield Stage(SandboxBackend(broke), "x", lambda: None)
         case "openai":
             async with over_http(openai_sim, OpenAIDialect()) as backend:
@@ -67,7 +67,7 @@ async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_
 async def test_it_delivers_as_many_pictures_as_were_ordered(stage: Stage) -> None:
     outcome = await call(stage.backend, stage.order(spec(n=2, size=SIZE)))
     assert isinstance(outcome, Generation), outcome
-    assert len({bytes(picture.base64) for picture in outcome.pictures}) == 2
+    assert len({bytes(picture.base64) for picture in outcome.images}) == 2
     assert outcome.size in {SIZE, None}
 
 

@@ -63,7 +63,7 @@ async def read(books: Ledger, span: EntryFilter = EVER) -> list[Entry]:
 
 
 async def asked(books: Ledger, *by: str, span: EntryFilter = EVER) -> list[UsageRow]:
-    return list(await books.usage(UsageQuery(span=span, by=by)))
+    return list(await books.usage(UsageQuery(entry_filter=span, group_by=by)))
 
 
 async def test_an_entry_comes_back_as_it_was(books: Ledger) -> None:
@@ -142,8 +142,8 @@ async def test_who_spent_nothing_has_no_scopes(books: Ledger) -> None:
 async def test_settled_are_the_holds_with_an_entry(books: Ledger) -> None:
     await books.write([booked(f"h{number}") for number in range(3)])
     asked = {f"h{number}" for number in range(2, 2 * MAX_LISTED + 7)}
-    assert set(await books.settled(asked)) == {"h2"}
-    assert set(await books.settled([])) == set()
+    assert set(await books.find_settled(asked)) == {"h2"}
+    assert set(await books.find_settled([])) == set()
 
 
 async def test_usage_adds_up(books: Ledger) -> None:
@@ -295,7 +295,7 @@ async def test_books_that_are_down_say_so_and_nothing_else(no_books: Ledger) -> 
     verbs: list[Any] = [
         no_books.write([FULL]),
         no_books.spent("design", NOON),
-        no_books.settled(["h"]),
+        no_books.find_settled(["h"]),
         asked(no_books),
         read(no_books),
     ]
@@ -331,13 +331,13 @@ entry = some.builds(
 )
 query = some.builds(
     UsageQuery,
-    span=some.builds(
+    entry_filter=some.builds(
         EntryFilter,
         since=few([0, MONTH.since, NOON]),
         until=few([NOON, NOON + 1, MONTH.until, 2**62]),
         team=few([None, "design"]),
     ),
-    by=some.lists(few([*sorted(GROUPS), "tag:project", "tag:env"]), max_size=4).map(tuple),
+    group_by=some.lists(few([*sorted(GROUPS), "tag:project", "tag:env"]), max_size=4).map(tuple),
 )
 
 
@@ -359,7 +359,7 @@ async def compared(url: str, batches: list[list[Entry]], queries: list[UsageQuer
         await fake.write(batch)
     for one in queries:
         assert await real.usage(one) == await fake.usage(one)
-        assert await read(real, one.span) == await read(fake, one.span)
+        assert await read(real, one.entry_filter) == await read(fake, one.entry_filter)
     for at in (0, NOON, MONTH.since):
         assert await real.spent("design", at) == await fake.spent("design", at)
     await database.close()

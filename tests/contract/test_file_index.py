@@ -32,11 +32,18 @@ async def index(request: pytest.FixtureRequest, new_database: Callable[[str], st
 
 def brought(number: int, age: float = 0, team: str = "search", seconds: int | None = None) -> UploadedFile:
     picture = new_image_id(team, "png", f"{number:032x}", UPLOADED, seconds)
-    return UploadedFile(id=picture, filename=f"fox {number} é.png", length=2**33, at=NOW - timedelta(seconds=age))
+    return UploadedFile(
+        id=picture, filename=f"fox {number} é.png", length=2**33, written_at=NOW - timedelta(seconds=age)
+    )
 
 
 def query(**changes: Any) -> FileQuery:
-    usual: dict[str, Any] = {"mark": build_team_digest("search"), "now": NOW, "keep_seconds": 30 * DAY, "most": 10}
+    usual: dict[str, Any] = {
+        "team_digest": build_team_digest("search"),
+        "now": NOW,
+        "keep_seconds": 30 * DAY,
+        "limit": 10,
+    }
     return FileQuery(**usual | {"descending": True} | changes)
 
 
@@ -47,7 +54,7 @@ async def test_files_are_listed_by_their_time_and_then_by_their_id(index: FileIn
     by_time = [files[3], files[0], files[1], files[2]]
     assert await index.page(query()) == by_time
     assert await index.page(query(descending=False)) == by_time[::-1]
-    assert await index.page(query(most=2)) == by_time[:2]
+    assert await index.page(query(limit=2)) == by_time[:2]
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -57,7 +64,7 @@ async def test_a_list_goes_on_behind_any_file_of_it(index: FileIndex, descending
     assert everything
     assert len(everything) == 10
     for place, file in enumerate(everything):
-        page = await index.page(query(descending=descending, after=file.id, most=4))
+        page = await index.page(query(descending=descending, after=file.id, limit=4))
         assert page == everything[place + 1 :][:4]
 
 
@@ -70,7 +77,7 @@ async def test_a_deleted_file_is_not_listed_but_still_a_place_in_the_list(index:
 
     assert await index.page(query()) == [files[0], *files[2:]]
     assert await index.page(query(after=files[1].id)) == files[2:]
-    assert await index.unknown([files[1].id, brought(9).id]) == {brought(9).id}
+    assert await index.find_unknown([files[1].id, brought(9).id]) == {brought(9).id}
 
 
 async def test_a_team_sees_its_own(index: FileIndex) -> None:
@@ -78,8 +85,8 @@ async def test_a_team_sees_its_own(index: FileIndex) -> None:
     await index.add([mine, theirs])
 
     assert await index.page(query()) == [mine]
-    assert await index.page(query(mark=build_team_digest("ads"))) == [theirs]
-    assert await index.page(query(mark=build_team_digest("nobody"))) == []
+    assert await index.page(query(team_digest=build_team_digest("ads"))) == [theirs]
+    assert await index.page(query(team_digest=build_team_digest("nobody"))) == []
     assert await index.page(query(after=theirs.id)) is None
     assert await index.page(query(after=brought(3).id)) is None
 
@@ -94,13 +101,13 @@ async def test_a_file_is_listed_as_long_as_it_is_kept(index: FileIndex) -> None:
     await index.expire(NOW, DAY)
 
     assert await index.page(query(keep_seconds=DAY)) == [lent, shared]
-    assert await index.unknown([file.id for file in (lent, shared, *over)]) == {file.id for file in over}
+    assert await index.find_unknown([file.id for file in (lent, shared, *over)]) == {file.id for file in over}
 
 
 async def test_what_is_known_already_is_left_as_it_is(index: FileIndex) -> None:
     file = brought(1)
     await asyncio.gather(*(index.add([file, brought(2)]) for _ in range(5)))
-    await index.add([UploadedFile(id=file.id, filename="other", length=1, at=NOW)])
+    await index.add([UploadedFile(id=file.id, filename="other", length=1, written_at=NOW)])
     await index.add([])
 
     assert await index.page(query(descending=False)) == [file, brought(2)]
@@ -112,11 +119,11 @@ async def test_all_that_is_listed_can_be_gone_through(index: FileIndex) -> None:
     await index.add([brought(2000, age=5), brought(2001, age=10)])
     await index.delete([brought(2001).id])
 
-    found = [picture async for batch in index.listed(NOW - timedelta(seconds=5)) for picture in batch]
+    found = [picture async for batch in index.listed_ids(NOW - timedelta(seconds=5)) for picture in batch]
 
     assert sorted(found) == [file.id for file in files]
     assert len(await everything(index)) == len(files) + 1
-    assert await index.unknown([*found, brought(3000).id]) == {brought(3000).id}
+    assert await index.find_unknown([*found, brought(3000).id]) == {brought(3000).id}
     await index.delete(found)
     assert await index.page(query()) == [brought(2000, age=5)]
 
@@ -134,7 +141,7 @@ async def no_index(request: pytest.FixtureRequest, absent_database: Callable[[st
 
 
 async def everything(index: FileIndex) -> list[str]:
-    return [picture async for batch in index.listed(NOW) for picture in batch]
+    return [picture async for batch in index.listed_ids(NOW) for picture in batch]
 
 
 async def test_an_index_that_is_down_says_so(no_index: FileIndex) -> None:
@@ -142,7 +149,7 @@ async def test_an_index_that_is_down_says_so(no_index: FileIndex) -> None:
         no_index.add([brought(1)]),
         no_index.delete([brought(1).id]),
         no_index.page(query()),
-        no_index.unknown([brought(1).id]),
+        no_index.find_unknown([brought(1).id]),
         everything(no_index),
         no_index.expire(NOW, DAY),
     ]

@@ -17,12 +17,12 @@ pytest_plugins = ["tests.support.databases"]
 HOUR = 3600.0
 OVER = -1.0
 """Seconds for which a lease is taken that is over already: no test waits for one."""
-ONE = LeaseHolder(place="here", token="1", name="gw-1, process 7", shared=False)
-OTHER = LeaseHolder(place="there", token="2", name="gw-2, process 7", shared=False)
+ONE = LeaseHolder(location="here", token="1", name="gw-1, process 7", shared=False)
+OTHER = LeaseHolder(location="there", token="2", name="gw-2, process 7", shared=False)
 AGAIN = replace(ONE, token="3")
 """The next process on the same folder."""
-TOGETHER = LeaseHolder(place="4", token="4", name="gw-4, process 7", shared=True)
-PEER = LeaseHolder(place="5", token="5", name="gw-5, process 7", shared=True)
+TOGETHER = LeaseHolder(location="4", token="4", name="gw-4, process 7", shared=True)
+PEER = LeaseHolder(location="5", token="5", name="gw-5, process 7", shared=True)
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
@@ -62,23 +62,23 @@ async def test_anybody_may_have_it_once_it_is_over(leases: Leases, second: Lease
 async def test_it_is_known_since_when_it_is_held_and_that_its_holder_leaves(leases: Leases) -> None:
     first = await leases.take(ONE, HOUR)
     assert first.since > 1_700_000_000_000_000
-    leaving = replace(ONE, leaving=True)
+    leaving = replace(ONE, is_draining=True)
     await leases.take(leaving, HOUR)
     assert await leases.take(OTHER, HOUR) == replace(leaving, since=first.since)
 
 
 async def test_what_was_given_back_is_free(leases: Leases) -> None:
     await leases.take(ONE, HOUR)
-    await leases.free(OTHER)
+    await leases.release(OTHER)
     assert (await leases.take(OTHER, HOUR)).token == ONE.token
-    await leases.free(ONE)
+    await leases.release(ONE)
     assert (await leases.take(OTHER, HOUR)).token == OTHER.token
 
 
 async def test_a_replica_of_a_shared_store_leaves_it_to_its_peers(leases: Leases) -> None:
     await leases.take(TOGETHER, HOUR)
     await leases.take(PEER, HOUR)
-    await leases.free(PEER)
+    await leases.release(PEER)
     assert (await leases.take(ONE, HOUR)).shared
 
 
@@ -89,7 +89,7 @@ async def test_it_can_be_taken_by_force(leases: Leases) -> None:
 
 
 async def test_of_many_that_ask_at_once_one_has_it(leases: Leases) -> None:
-    asking = [replace(OTHER, place=str(number), token=str(number)) for number in range(8)]
+    asking = [replace(OTHER, location=str(number), token=str(number)) for number in range(8)]
     found = await asyncio.gather(*(leases.take(holder, HOUR) for holder in asking))
     assert len({holder.token for holder in found}) == 1
 
@@ -106,5 +106,5 @@ async def test_a_database_that_is_away_is_told(kind: str, absent_database: Calla
     with pytest.raises(LedgerUnavailable):
         await SqlLeases(database).take(ONE, HOUR)
     with pytest.raises(LedgerUnavailable):
-        await SqlLeases(database).free(ONE)
+        await SqlLeases(database).release(ONE)
     await database.close()

@@ -39,7 +39,7 @@ async def test_counters_that_were_never_counted_are_not_believed(new: Stage) -> 
     with pytest.raises(CountersLost):
         await new.ledger.hold(new.team, [new.claim()], [], state=PENDING)
     with pytest.raises(CountersLost):
-        await new.ledger.standings(new.team, [])
+        await new.ledger.limit_status(new.team, [])
     assert await new.rebuild({TEAM: 3}, {TEAM: 40})
     assert (await new.used(), await new.used(Measure.MONTH)) == (3, 40)
 
@@ -47,9 +47,9 @@ async def test_counters_that_were_never_counted_are_not_believed(new: Stage) -> 
 async def test_a_hold_counts_in_every_scope_and_measure(stage: Stage) -> None:
     limits = [Limit(scope, measure, most) for scope in SCOPES for measure, most in zip(Measure, ROOM, strict=True)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=3)], limits, state=PENDING)
-    assert [standing.limit for standing in admission.standings] == limits
-    assert [standing.used for standing in admission.standings] == [1, 3, 3, 20 * CENT, 20 * CENT] * 4
-    assert admission.standings[3].remaining == 80 * CENT
+    assert [standing.limit for standing in admission.limit_status] == limits
+    assert [standing.used for standing in admission.limit_status] == [1, 3, 3, 20 * CENT, 20 * CENT] * 4
+    assert admission.limit_status[3].remaining == 80 * CENT
     assert admission.held_at > LONG_AGO
     assert await stage.used(scope=LOW) == 0
 
@@ -58,7 +58,7 @@ async def test_many_claims_are_one_request(stage: Stage) -> None:
     limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
     claims = [stage.claim(images=2), stage.claim(scopes=(TEAM, LOW))]
     admission = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
-    assert [standing.used for standing in admission.standings] == [1, 3, 3, 40 * CENT, 40 * CENT]
+    assert [standing.used for standing in admission.limit_status] == [1, 3, 3, 40 * CENT, 40 * CENT]
     assert (await stage.used(scope=HIGH), await stage.used(scope=LOW)) == (20 * CENT, 20 * CENT)
 
 
@@ -81,11 +81,11 @@ async def test_a_limit_without_room_refuses_and_nothing_is_held(
     holder = f"Key '{KEY.removeprefix('key:')}'" if limit.scope == KEY else f"Team '{stage.team}'"
     with pytest.raises(LimitExceeded, match=f"^{holder}") as refused:
         await stage.ledger.hold(stage.team, claims[1:], [*others, limit], state=SENT)
-    standing = refused.value.standing
+    standing = refused.value.limit_status
     assert (standing.limit, standing.used) == (limit, used)
-    assert standing.wait == (standing.resets_in if wait == "window" else wait and pytest.approx(wait, abs=2))
-    after = await stage.ledger.standings(stage.team, [*others, limit])
-    assert [each.used for each in after] == [each.used for each in before.standings]
+    assert standing.wait_seconds == (standing.resets_in if wait == "window" else wait and pytest.approx(wait, abs=2))
+    after = await stage.ledger.limit_status(stage.team, [*others, limit])
+    assert [each.used for each in after] == [each.used for each in before.limit_status]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -105,11 +105,11 @@ async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_told
     await stage.ledger.hold(stage.team, [stage.claim()], limits, state=SENT)
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [stage.claim()], limits, state=SENT)
-    assert refused.value.standing.limit.measure is told
+    assert refused.value.limit_status.limit.measure is told
     never = Limit(KEY, Measure.IMAGES, 0)
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [stage.claim()], [*limits, never], state=SENT)
-    assert (refused.value.standing.limit, refused.value.standing.wait) == (never, None)
+    assert (refused.value.limit_status.limit, refused.value.limit_status.wait_seconds) == (never, None)
 
 
 @pytest.mark.parametrize("measure", Measure)
@@ -118,13 +118,13 @@ async def test_what_never_fits_is_refused_without_a_time(stage: Stage, measure: 
     most = 0 if measure is Measure.REQUESTS else 4
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [huge], [Limit(TEAM, measure, most)], state=PENDING)
-    assert (refused.value.standing.used, refused.value.standing.wait) == (0, None)
+    assert (refused.value.limit_status.used, refused.value.limit_status.wait_seconds) == (0, None)
 
 
 async def test_the_last_of_a_limit_can_be_used(stage: Stage) -> None:
     limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, (1, 3, 3, 7, 7), strict=True)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=3, quote=7)], limits, state=PENDING)
-    assert [standing.remaining for standing in admission.standings] == [0, 0, 0, 0, 0]
+    assert [standing.remaining for standing in admission.limit_status] == [0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("images", [1, 3])
@@ -143,7 +143,7 @@ async def test_a_rate_admits_all_of_it_at_once_and_no_more(stage: Stage, images:
 async def test_what_asks_for_nothing_of_a_limit_passes_it(stage: Stage) -> None:
     limits = [Limit(TEAM, Measure.IMAGES, 0), Limit(LOW, Measure.REQUESTS, 0), Limit(LOW, Measure.DAY, 0)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=0)], limits, state=PENDING)
-    assert [standing.used for standing in admission.standings] == [0, 0, 0]
+    assert [standing.used for standing in admission.limit_status] == [0, 0, 0]
 
 
 async def test_a_repeated_hold_is_not_counted_twice(stage: Stage) -> None:
@@ -151,7 +151,7 @@ async def test_a_repeated_hold_is_not_counted_twice(stage: Stage) -> None:
     first = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
     again = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
     assert again.held_at == first.held_at
-    assert [standing.used for standing in again.standings] == [40 * CENT, 1]
+    assert [standing.used for standing in again.limit_status] == [40 * CENT, 1]
 
 
 async def test_a_hold_that_has_ended_is_not_made_again(stage: Stage) -> None:
@@ -171,10 +171,10 @@ async def test_pending_holds_are_sent_all_or_none(stage: Stage) -> None:
     await stage.ledger.void(stage.team, over.hold_id)
     for wrong in (over.hold_id, "never held"):
         with pytest.raises(StateUnavailable):
-            await stage.ledger.send(stage.team, [one.hold_id, wrong])
+            await stage.ledger.mark_sent(stage.team, [one.hold_id, wrong])
     assert await stage.ledger.post(one.entry) == PostResult(state=PENDING)
     for _ in range(2):
-        await stage.ledger.send(stage.team, [one.hold_id, other.hold_id])
+        await stage.ledger.mark_sent(stage.team, [one.hold_id, other.hold_id])
     assert (await stage.ledger.post(one.entry)).state is POSTED
 
 
@@ -188,8 +188,8 @@ async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: Sta
     for measure in (Measure.DAY, Measure.MONTH):
         assert [await stage.used(measure, scope) for scope in (*SCOPES, LOW)] == [*[7 * CENT] * 3, 0, 7 * CENT]
     assert [await stage.used(Measure.CONCURRENT, scope) for scope in SCOPES] == [0, 0, 0, 0]
-    (waiting,) = await stage.ledger.waiting(stage.team, 10)
-    assert waiting.ticket == posted.ticket
+    (waiting,) = await stage.ledger.read_outbox(stage.team, 10)
+    assert waiting.outbox_id == posted.outbox_id
     assert waiting.entry == replace(cost, held_at=posted.held_at, posted_at=posted.posted_at)
     assert posted.posted_at >= posted.held_at
 
@@ -207,7 +207,7 @@ async def test_each_tier_is_held_at_its_own_worst_price(stage: Stage) -> None:
     assert [await stage.used(Measure.CONCURRENT, scope) for scope in EACH] == [2, 2]
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [stage.claim(scopes=(LOW,), quote=1)], limits, state=SENT)
-    assert refused.value.standing.limit == limits[0]
+    assert refused.value.limit_status.limit == limits[0]
 
 
 @pytest.mark.parametrize("end", ["post", "void", "sweep"])
@@ -244,8 +244,8 @@ async def test_a_window_that_a_vendor_overshot_refuses_the_next(stage: Stage) ->
     await stage.ledger.post(replace(low[0].entry, cost=21 * CENT, tier="low", resolved_tier="high"))
     with pytest.raises(LimitExceeded, match="vendors draw in this scope what was asked for in another") as refused:
         await stage.ledger.hold(stage.team, low[1:2], beside, state=SENT)
-    assert (refused.value.standing.limit, refused.value.standing.used) == (beside[0], 21 * CENT)
-    assert refused.value.standing.wait == refused.value.standing.resets_in
+    assert (refused.value.limit_status.limit, refused.value.limit_status.used) == (beside[0], 21 * CENT)
+    assert refused.value.limit_status.wait_seconds == refused.value.limit_status.resets_in
     await stage.ledger.hold(stage.team, low[1:2], beside[1:], state=SENT)
     assert await stage.used(scope=HIGH) == 21 * CENT
     await stage.store.restart(stage.team)
@@ -294,7 +294,7 @@ async def test_a_hold_that_was_lost_and_voided_stays_voided(stage: Stage) -> Non
     claim = stage.claim()
     assert await stage.ledger.void(stage.team, claim.hold_id) is VOIDED
     await stage.ledger.extend(stage.team, [claim])
-    assert (await stage.used(), (await stage.ledger.audit(stage.team)).open_holds) == (0, ())
+    assert (await stage.used(), (await stage.ledger.snapshot(stage.team)).open_holds) == (0, ())
 
 
 async def test_holds_whose_lease_is_over_are_ended(stage: Stage) -> None:
@@ -329,7 +329,7 @@ async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: Stage
     for _ in range(2):
         await lasting.extend(stage.team, [held, lost, over, old])
     assert await lasting.sweep(stage.team) == ()
-    assert {*(await lasting.audit(stage.team)).open_holds} == {held.hold_id, lost.hold_id, old.hold_id}
+    assert {*(await lasting.snapshot(stage.team)).open_holds} == {held.hold_id, lost.hold_id, old.hold_id}
     assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 3)
     states = [(await lasting.post(claim.entry)).state for claim in (held, lost, over, old)]
     assert states == [PENDING, POSTED, VOIDED, POSTED]
@@ -338,11 +338,11 @@ async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: Stage
 
 async def test_entries_wait_in_order_until_they_are_written(stage: Stage) -> None:
     posted = [await stage.ledger.post(stage.claim().entry) for _ in range(3)]
-    tickets = [each.ticket or "" for each in posted]
-    assert [each.ticket for each in await stage.ledger.waiting(stage.team, 2)] == tickets[:2]
-    assert [await stage.ledger.written(stage.team, tickets[:2]) for _ in range(2)] == [2, 0]
-    assert await stage.ledger.written(stage.team, []) == 0
-    assert [each.ticket for each in await stage.ledger.waiting(stage.team, 9)] == tickets[2:]
+    tickets = [each.outbox_id or "" for each in posted]
+    assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 2)] == tickets[:2]
+    assert [await stage.ledger.acknowledge(stage.team, tickets[:2]) for _ in range(2)] == [2, 0]
+    assert await stage.ledger.acknowledge(stage.team, []) == 0
+    assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 9)] == tickets[2:]
 
 
 async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Stage) -> None:
@@ -353,7 +353,7 @@ async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Sta
     await stage.store.restart(stage.team)
     with pytest.raises(CountersLost):
         await stage.ledger.hold(stage.team, [pending], limits, state=PENDING)
-    audit = await stage.ledger.audit(stage.team)
+    audit = await stage.ledger.snapshot(stage.team)
     assert {*audit.open_holds} == {pending.hold_id, sent.hold_id, settled.hold_id}
     spent = Spent(at=audit.at, day={TEAM: 5 * CENT, LOW: 1}, month={TEAM: 6 * CENT})
     for _ in range(2):
@@ -367,13 +367,13 @@ async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Sta
 
 
 async def test_a_rebuild_from_old_sums_does_nothing(stage: Stage) -> None:
-    audit = await stage.ledger.audit(stage.team)
+    audit = await stage.ledger.snapshot(stage.team)
     spent = Spent(at=audit.at, day={TEAM: 9}, month={TEAM: 9})
     assert not await stage.ledger.rebuild(stage.team, audit, replace(spent, at=LONG_AGO), ())
     await stage.ledger.post(stage.claim(quote=1).entry)
     assert not await stage.ledger.rebuild(stage.team, audit, spent, ())
     assert await stage.used() == 1
-    before = await stage.ledger.audit(stage.team)
+    before = await stage.ledger.snapshot(stage.team)
     brief = stage.store.leasing(0)
     await brief.hold(stage.team, [stage.claim(quote=1)], [], state=SENT)
     assert await brief.sweep(stage.team) == (EXPIRED,)
@@ -400,10 +400,10 @@ async def test_large_sums_and_many_scopes_are_exact(stage: Stage) -> None:
     assert await stage.rebuild(sums)
     limits = [Limit(TEAM, Measure.DAY, most), Limit("key:2499", Measure.MONTH, most)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(quote=2, scopes=(TEAM,))], limits, state=SENT)
-    assert [standing.used for standing in admission.standings] == [most - 1, 2_499]
+    assert [standing.used for standing in admission.limit_status] == [most - 1, 2_499]
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [stage.claim(quote=2)], limits, state=SENT)
-    assert refused.value.standing.remaining == 1
+    assert refused.value.limit_status.remaining == 1
 
 
 async def test_however_many_race_a_budget_is_not_overshot(stage: Stage) -> None:
@@ -429,12 +429,12 @@ async def test_however_many_race_a_budget_is_not_overshot(stage: Stage) -> None:
 
 async def test_teams_are_announced_to_everybody(stage: Stage) -> None:
     other = f"{stage.team}-2"
-    assert {stage.team} <= {*await stage.ledger.announce([stage.team])}
-    assert {stage.team, other} <= {*await stage.ledger.announce([other])}
-    assert {stage.team, other} <= {*await stage.ledger.announce([])}
+    assert {stage.team} <= {*await stage.ledger.register_teams([stage.team])}
+    assert {stage.team, other} <= {*await stage.ledger.register_teams([other])}
+    assert {stage.team, other} <= {*await stage.ledger.register_teams([])}
 
 
 async def test_one_leads_at_a_time(stage: Stage) -> None:
-    assert await stage.ledger.lead(stage.team, 60)
-    assert not await stage.ledger.lead("another", 60)
-    assert await stage.ledger.lead(stage.team, 0)  # at once over
+    assert await stage.ledger.acquire_leadership(stage.team, 60)
+    assert not await stage.ledger.acquire_leadership("another", 60)
+    assert await stage.ledger.acquire_leadership(stage.team, 0)  # at once over

@@ -63,7 +63,7 @@ class Story:
         if known is None or known.hold_id not in self.states:
             quotes = {LOW: quote // 2} if quote % 2 else {}
             known = self.stage.claim(quote=quote, images=1 + quote % 3, scopes=(*SCOPES, LOW), quotes=quotes)
-            if self.expected(TEAM) + quote > BUDGET.most:
+            if self.expected(TEAM) + quote > BUDGET.maximum:
                 with pytest.raises(LimitExceeded):
                     await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)
                 return
@@ -82,7 +82,7 @@ class Story:
     async def send(self, place: int, _: int) -> None:
         if claim := self.claims.get(place):
             if claim in self.open():
-                await self.stage.ledger.send(self.stage.team, [claim.hold_id])
+                await self.stage.ledger.mark_sent(self.stage.team, [claim.hold_id])
             self.happens(HoldAction.SEND, claim)
 
     async def post(self, place: int, cost: int) -> None:
@@ -91,7 +91,7 @@ class Story:
             posted = await self.stage.ledger.post(entry)
             news = claim.hold_id not in self.booked
             assert posted.state is self.happens(HoldAction.POST, claim, entry)
-            assert bool(posted.ticket) == (news and claim.hold_id in self.booked)
+            assert bool(posted.outbox_id) == (news and claim.hold_id in self.booked)
 
     async def void(self, place: int, _: int) -> None:
         if claim := self.claims.get(place):
@@ -105,8 +105,10 @@ class Story:
         assert Counter(swept) == Counter(self.happens(HoldAction.EXPIRE, claim) for claim in self.open())
 
     async def drain(self, *_: int) -> None:
-        waiting = await self.stage.ledger.waiting(self.stage.team, 1000)
-        assert await self.stage.ledger.written(self.stage.team, [each.ticket for each in waiting]) == len(waiting)
+        waiting = await self.stage.ledger.read_outbox(self.stage.team, 1000)
+        assert await self.stage.ledger.acknowledge(self.stage.team, [each.outbox_id for each in waiting]) == len(
+            waiting
+        )
         self.written |= {each.entry.hold_id for each in waiting}
 
     async def restart(self, *_: int) -> None:
@@ -125,7 +127,7 @@ class Story:
 
     async def rebuild(self) -> None:
         await self.drain()
-        audit = await self.stage.ledger.audit(self.stage.team)
+        audit = await self.stage.ledger.snapshot(self.stage.team)
         sums: Counter[str] = Counter()
         for entry in self.booked.values():
             sums.update(dict.fromkeys(posted_scopes(entry), entry.cost))
@@ -134,15 +136,19 @@ class Story:
 
     async def check(self) -> None:
         """Counters are entries plus open holds, the budget holds, and what needs an entry has one."""
-        limits = [Limit(scope, measure, BUDGET.most) for measure in (Measure.DAY, Measure.MONTH) for scope in WATCHED]
+        limits = [
+            Limit(scope, measure, BUDGET.maximum) for measure in (Measure.DAY, Measure.MONTH) for scope in WATCHED
+        ]
         at_once = Limit(MODEL, Measure.CONCURRENT, 100)
-        *money, images = await self.stage.ledger.standings(self.stage.team, [*limits, at_once])
+        *money, images = await self.stage.ledger.limit_status(self.stage.team, [*limits, at_once])
         assert [standing.used for standing in money] == [self.expected(limit.scope) for limit in limits]
         assert images.used == sum(claim.images for claim in self.open())
-        assert money[0].used <= BUDGET.most
-        waiting = [each.entry.hold_id for each in await self.stage.ledger.waiting(self.stage.team, 1000)]
+        assert money[0].used <= BUDGET.maximum
+        waiting = [each.entry.hold_id for each in await self.stage.ledger.read_outbox(self.stage.team, 1000)]
         assert sorted([*waiting, *self.written]) == sorted(self.booked)
-        assert {*(await self.stage.ledger.audit(self.stage.team)).open_holds} == {each.hold_id for each in self.open()}
+        assert {*(await self.stage.ledger.snapshot(self.stage.team)).open_holds} == {
+            each.hold_id for each in self.open()
+        }
 
 
 async def told(kind: str, url: str, steps: list[tuple[str, int, int]]) -> None:
@@ -188,13 +194,15 @@ async def outcomes(stage: Stage, steps: list[tuple[str, int, int]]) -> list[obje
             match verb:
                 case "hold":
                     admission = await stage.ledger.hold(stage.team, [claim], ALL_LIMITS, state=HoldState.SENT)
-                    told.append([(standing.limit, standing.used) for standing in admission.standings])
+                    told.append([(standing.limit, standing.used) for standing in admission.limit_status])
                 case "post":
                     told.append((await stage.ledger.post(replace(claim.entry, cost=number))).state)
                 case _:
                     told.append(await stage.ledger.void(stage.team, claim.hold_id))
         except LimitExceeded as refused:
-            told.append((refused.standing.limit, refused.standing.used, refused.standing.wait is None))
+            told.append(
+                (refused.limit_status.limit, refused.limit_status.used, refused.limit_status.wait_seconds is None)
+            )
         except StateUnavailable as refused:
             told.append(refused.message)
     return told

@@ -48,7 +48,7 @@ class Ledgers:
         try:
             await self.ledger.hold(self.stage.team, [self.stage.claim(images=amount)], [limit], state=HoldState.SENT)
         except LimitExceeded as refused:
-            return NEVER if refused.standing.wait is None else refused.standing.wait
+            return NEVER if refused.limit_status.wait_seconds is None else refused.limit_status.wait_seconds
         return None
 
     def set_clock(self, now: int) -> None:
@@ -65,11 +65,11 @@ class Turnstiles:
 
     async def ask(self, amount: int) -> float | None:
         """None if it was admitted, else the seconds to wait."""
-        party = SlotRequest(name=uuid.uuid4().hex, calls=1, pictures=amount, lease=60)
-        full = await self.turnstile.enter(self.backend, party, Caps(images_per_minute=self.most))
+        party = SlotRequest(name=uuid.uuid4().hex, calls=1, images=amount, lease_seconds=60)
+        full = await self.turnstile.acquire_slots(self.backend, party, Caps(images_per_minute=self.most))
         if full is None:
             return None
-        return NEVER if full.wait is None else full.wait
+        return NEVER if full.wait_seconds is None else full.wait_seconds
 
     def set_clock(self, now: int) -> None:
         self.turnstile.now = now

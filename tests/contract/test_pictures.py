@@ -50,50 +50,50 @@ def store(request: pytest.FixtureRequest, opened: Open) -> ImageStore:
 
 
 async def body(picture: StoredContent) -> bytes:
-    return b"".join([bytes(piece) async for piece in picture.pieces])
+    return b"".join([bytes(piece) async for piece in picture.chunks])
 
 
 async def names(store: ImageStore) -> list[str]:
-    return sorted([kept.name async for batch in store.listed() for kept in batch])
+    return sorted([kept.name async for batch in store.list_all() for kept in batch])
 
 
 @pytest.mark.parametrize("content", [b"picture", b"", bytes(range(256)) * 12_000], ids=["small", "empty", "large"])
 async def test_what_was_kept_is_read(store: ImageStore, content: bytes) -> None:
-    await store.keep(NAME, memoryview(content))
+    await store.put(NAME, memoryview(content))
 
     picture = await store.read(NAME)
 
     assert await body(picture) == content
-    assert (picture.kept.name, picture.kept.length) == (NAME, len(content))
-    assert await store.find(NAME) == picture.kept
+    assert (picture.stored.name, picture.stored.length) == (NAME, len(content))
+    assert await store.stat(NAME) == picture.stored
 
 
 async def test_it_is_known_when_it_was_kept(opened: Open) -> None:
     for kind in ("folder", "bucket"):
         store = opened(kind)
-        await store.keep(NAME, b"picture")
-        found = await store.find(NAME)
-        assert abs(found.at - datetime.now(UTC)) < timedelta(minutes=1)
+        await store.put(NAME, b"picture")
+        found = await store.stat(NAME)
+        assert abs(found.written_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 async def test_a_name_is_written_once(store: ImageStore) -> None:
-    await store.keep(NAME, b"first")
-    await store.keep(NAME, b"second")
+    await store.put(NAME, b"first")
+    await store.put(NAME, b"second")
     assert await body(await store.read(NAME)) == b"first"
 
 
 @pytest.mark.parametrize("part", [ByteRange(0, 1), ByteRange(2, 5), ByteRange(6, 7), ByteRange(0, 7)])
 async def test_a_part_is_read(store: ImageStore, part: ByteRange) -> None:
-    await store.keep(NAME, b"picture")
+    await store.put(NAME, b"picture")
 
     picture = await store.read(NAME, part)
 
     assert await body(picture) == b"picture"[part.start : part.end]
-    assert picture.kept.length == 7
+    assert picture.stored.length == 7
 
 
 async def test_what_was_not_kept_is_not_found(store: ImageStore) -> None:
-    for ask in (store.read, store.find):
+    for ask in (store.read, store.stat):
         with pytest.raises(ImageNotFound):
             await ask(NAME)
 
@@ -101,14 +101,14 @@ async def test_what_was_not_kept_is_not_found(store: ImageStore) -> None:
 async def test_everything_is_listed_and_what_is_forgotten_is_not(store: ImageStore) -> None:
     assert await names(store) == []
     for name in (NAME, OTHER, f"{OTHER}.name"):
-        await store.keep(name, b"picture")
+        await store.put(name, b"picture")
 
-    await store.forget([NAME, f"{OTHER}.name", to_stored_name(new_image_id("search", "png", "9" * 32))])
+    await store.delete([NAME, f"{OTHER}.name", to_stored_name(new_image_id("search", "png", "9" * 32))])
 
     assert await names(store) == [OTHER]
     with pytest.raises(ImageNotFound):
-        await store.find(NAME)
-    await store.forget([NAME])
+        await store.stat(NAME)
+    await store.delete([NAME])
 
 
 async def test_listing_comes_in_batches(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +116,8 @@ async def test_listing_comes_in_batches(opened: Open, monkeypatch: pytest.Monkey
     for kind in ("folder", "bucket"):
         store = opened(kind)
         for index in range(5):
-            await store.keep(to_stored_name(new_image_id("search", "png", f"{index:032x}")), b"picture")
-        assert sorted([len(batch) async for batch in store.listed()]) == [1, 2, 2]
+            await store.put(to_stored_name(new_image_id("search", "png", f"{index:032x}")), b"picture")
+        assert sorted([len(batch) async for batch in store.list_all()]) == [1, 2, 2]
 
 
 @pytest.fixture(params=[*KINDS, "no bucket", "nobody there"])
@@ -136,7 +136,7 @@ def broken_store(
             (tmp_path / "pictures").write_text("a file where a folder should be")
             yield store
         case "bucket":
-            store_there = build_bucket_store(objects.new_bucket(), "", objects.url, patience=0.2)
+            store_there = build_bucket_store(objects.new_bucket(), "", objects.url, timeout_seconds=0.2)
             with objects.frozen():
                 yield store_there
         case "no bucket":
@@ -148,7 +148,7 @@ def broken_store(
 async def test_a_store_that_is_down_says_so_and_nothing_else(
     broken_store: ImageStore, tmp_path: Path, objects: ObjectServer
 ) -> None:
-    for asked in (broken_store.keep(NAME, b"picture"), broken_store.forget([NAME]), names(broken_store)):
+    for asked in (broken_store.put(NAME, b"picture"), broken_store.delete([NAME]), names(broken_store)):
         with pytest.raises(StoreUnavailable) as failed:
             await asked
         assert not re.search(f"{tmp_path}|{objects.url}|img_", failed.value.message)
@@ -158,15 +158,15 @@ def test_a_store_that_hangs_is_left_alone_for_a_while(credentials: None, objects
     del credentials
 
     async def scenario() -> None:
-        store = build_bucket_store(objects.new_bucket(), "", objects.url, patience=0.2)
+        store = build_bucket_store(objects.new_bucket(), "", objects.url, timeout_seconds=0.2)
         with objects.frozen():
-            for ask in (store.find, store.read):
+            for ask in (store.stat, store.read):
                 with pytest.raises(StoreUnavailable):
                     await ask(NAME)
             began = quiet_seconds()
             for _ in range(100):
                 with pytest.raises(StoreUnavailable):
-                    await store.keep(NAME, b"picture")
+                    await store.put(NAME, b"picture")
         assert quiet_seconds() == began
 
     run_quietly(scenario())
@@ -174,8 +174,8 @@ def test_a_store_that_hangs_is_left_alone_for_a_while(credentials: None, objects
 
 async def test_a_store_that_hangs_in_the_middle_of_a_picture_says_so(credentials: None, objects: ObjectServer) -> None:
     del credentials
-    store = build_bucket_store(objects.new_bucket(), "", objects.url, patience=0.5)
-    await store.keep(NAME, bytes(32_000_000))
+    store = build_bucket_store(objects.new_bucket(), "", objects.url, timeout_seconds=0.5)
+    await store.put(NAME, bytes(32_000_000))
     picture = await store.read(NAME)
     with objects.frozen(), pytest.raises(StoreUnavailable):
         await body(picture)
@@ -184,14 +184,14 @@ async def test_a_store_that_hangs_in_the_middle_of_a_picture_says_so(credentials
 async def test_a_bucket_knows_the_media_type(credentials: None, objects: ObjectServer) -> None:
     del credentials
     bucket = objects.new_bucket()
-    await build_bucket_store(bucket, "of/ours", objects.url).keep(OTHER, b"picture")
+    await build_bucket_store(bucket, "of/ours", objects.url).put(OTHER, b"picture")
     seen = objects.client().get_object(Bucket=bucket, Key=f"of/ours/{OTHER}")
     assert (seen["ContentType"], seen["Body"].read()) == ("image/jpeg", b"picture")
 
 
 async def test_a_folder_shows_what_was_never_finished_and_keeps_what_is_not_ours(tmp_path: Path) -> None:
     store = FolderImageStore(tmp_path)
-    await store.keep(NAME, b"picture")
+    await store.put(NAME, b"picture")
     for name in (f"{NAME}#1", f"{OTHER}#23", "notes.txt", "img_holiday.png"):
         (tmp_path / name).write_text("x")
     (tmp_path / "folder").mkdir()
@@ -200,8 +200,8 @@ async def test_a_folder_shows_what_was_never_finished_and_keeps_what_is_not_ours
     for name in (NAME, f"{NAME}#1", "notes.txt", "img_holiday.png"):
         os.utime(tmp_path / name, (old.timestamp(), old.timestamp()))
 
-    async for batch in store.listed():
-        await store.forget(expired_names(batch, datetime.now(UTC), 86_400))
+    async for batch in store.list_all():
+        await store.delete(expired_names(batch, datetime.now(UTC), 86_400))
 
     assert sorted(os.listdir(tmp_path)) == sorted(  # noqa: PTH208 (a folder in a test blocks nobody)
         [NAME, f"{OTHER}#23", "notes.txt", "img_holiday.png", "folder", "link"]

@@ -14,9 +14,9 @@ pytest_plugins = ["tests.support.databases"]
 
 ALIVE = 60.0
 FIRST, SECOND, OTHER = (
-    Recount(team="search", life="a.1"),
-    Recount(team="search", life="a.2"),
-    Recount(team="ads", life="a.1"),
+    Recount(team="search", epoch="a.1"),
+    Recount(team="search", epoch="a.2"),
+    Recount(team="ads", epoch="a.1"),
 )
 
 
@@ -33,58 +33,58 @@ async def replicas(
 
 
 async def test_one_replica_waits_for_no_report(replicas: ReplicaRegistry) -> None:
-    assert await replicas.beat("one") == []
-    assert await replicas.ask("one", FIRST, ALIVE) == 0
-    assert await replicas.beat("one") == []
+    assert await replicas.heartbeat("one") == []
+    assert await replicas.request_reports("one", FIRST, ALIVE) == 0
+    assert await replicas.heartbeat("one") == []
 
 
 async def test_every_other_replica_is_asked_until_it_has_reported(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two", "three"):
-        assert await replicas.beat(name) == []
-    assert await replicas.ask("one", FIRST, ALIVE) == 2
-    assert await replicas.beat("two") == [FIRST]
+        assert await replicas.heartbeat(name) == []
+    assert await replicas.request_reports("one", FIRST, ALIVE) == 2
+    assert await replicas.heartbeat("two") == [FIRST]
     await replicas.report("two", FIRST)
-    assert (await replicas.beat("two"), await replicas.beat("three")) == ([], [FIRST])
-    assert await replicas.ask("one", FIRST, ALIVE) == 1
+    assert (await replicas.heartbeat("two"), await replicas.heartbeat("three")) == ([], [FIRST])
+    assert await replicas.request_reports("one", FIRST, ALIVE) == 1
     await replicas.report("three", FIRST)
-    assert await replicas.ask("one", FIRST, ALIVE) == 0
+    assert await replicas.request_reports("one", FIRST, ALIVE) == 0
 
 
 async def test_a_report_counts_for_one_life_of_one_team(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
-        await replicas.beat(name)
-    await replicas.ask("one", FIRST, ALIVE)
+        await replicas.heartbeat(name)
+    await replicas.request_reports("one", FIRST, ALIVE)
     await replicas.report("two", FIRST)
-    assert await replicas.ask("one", SECOND, ALIVE) == 1
-    assert await replicas.ask("one", OTHER, ALIVE) == 1
-    assert {*await replicas.beat("two")} == {SECOND, OTHER}
+    assert await replicas.request_reports("one", SECOND, ALIVE) == 1
+    assert await replicas.request_reports("one", OTHER, ALIVE) == 1
+    assert {*await replicas.heartbeat("two")} == {SECOND, OTHER}
     await replicas.report("two", FIRST)  # late
-    assert await replicas.ask("one", SECOND, ALIVE) == 1
+    assert await replicas.request_reports("one", SECOND, ALIVE) == 1
 
 
 async def test_two_may_rebuild_the_same_at_once(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
-        await replicas.beat(name)
-    found = await asyncio.gather(*(replicas.ask(name, FIRST, ALIVE) for name in ("one", "two")))
+        await replicas.heartbeat(name)
+    found = await asyncio.gather(*(replicas.request_reports(name, FIRST, ALIVE) for name in ("one", "two")))
     assert sorted(found) in ([0, 0], [0, 1])
-    assert [await replicas.ask(name, FIRST, ALIVE) for name in ("one", "two")] == [0, 0]
+    assert [await replicas.request_reports(name, FIRST, ALIVE) for name in ("one", "two")] == [0, 0]
 
 
 async def test_what_is_finished_is_asked_no_more(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
-        await replicas.beat(name)
-    await replicas.ask("one", FIRST, ALIVE)
+        await replicas.heartbeat(name)
+    await replicas.request_reports("one", FIRST, ALIVE)
     await replicas.finish(SECOND)
-    assert await replicas.beat("two") == [FIRST]
+    assert await replicas.heartbeat("two") == [FIRST]
     await replicas.finish(FIRST)
-    assert await replicas.beat("two") == []
-    assert await replicas.ask("one", FIRST, ALIVE) == 1
+    assert await replicas.heartbeat("two") == []
+    assert await replicas.request_reports("one", FIRST, ALIVE) == 1
 
 
 async def test_who_left_or_is_dead_is_not_waited_for(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two", "three"):
-        await replicas.beat(name)
-    await replicas.leave("two")
-    assert await replicas.ask("one", FIRST, ALIVE) == 1
-    assert await replicas.ask("one", FIRST, 0.0) == 0
-    assert await replicas.ask("one", FIRST, None) == 1
+        await replicas.heartbeat(name)
+    await replicas.unregister("two")
+    assert await replicas.request_reports("one", FIRST, ALIVE) == 1
+    assert await replicas.request_reports("one", FIRST, 0.0) == 0
+    assert await replicas.request_reports("one", FIRST, None) == 1

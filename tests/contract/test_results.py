@@ -26,19 +26,19 @@ async def results(request: pytest.FixtureRequest) -> AsyncIterator[ResultStore]:
         yield results
 
 
-BARE = Generation(pictures=(picture(),))
+BARE = Generation(images=(picture(),))
 PURCHASES = {
     "full": purchase(),
     "bare": BARE,
-    "ten": purchase(pictures=tuple(picture(PIXELS[:size], f"prompt {size}") for size in range(1, 11))),
-    "large": Generation(pictures=(picture(PIXELS * 1200),)),
+    "ten": purchase(images=tuple(picture(PIXELS[:size], f"prompt {size}") for size in range(1, 11))),
+    "large": Generation(images=(picture(PIXELS * 1200),)),
     "nothing counted": purchase(usage=Usage(), svg_usage={}),
 }
 
 
 @pytest.mark.parametrize("name", PURCHASES)
 async def test_what_comes_out_is_what_went_in(results: ResultStore, name: str) -> None:
-    kept = result(purchase=PURCHASES[name])
+    kept = result(generation=PURCHASES[name])
     assert await results.get("search", "r1") is None
     assert await results.put("search", "r1", kept, DAY)
     for _ in range(2):
@@ -51,14 +51,14 @@ async def test_base64_is_kept_from_whatever_it_lies_in(
 ) -> None:
     buffer = kind(picture().base64)
     assert await results.put(
-        "search", "r1", result(purchase=Generation(pictures=(GeneratedImage(base64=buffer),))), DAY
+        "search", "r1", result(generation=Generation(images=(GeneratedImage(base64=buffer),))), DAY
     )
     if isinstance(buffer, bytearray):
         buffer[:] = b"A" * len(buffer)
     found = await results.get("search", "r1")
     assert found
-    assert found.purchase == BARE
-    assert type(found.purchase.pictures[0].base64) is bytes
+    assert found.generation == BARE
+    assert type(found.generation.images[0].base64) is bytes
 
 
 async def test_teams_and_names_are_apart_and_the_last_one_counts(results: ResultStore) -> None:
@@ -79,13 +79,13 @@ async def test_nothing_is_kept_for_no_time(results: ResultStore, seconds: float)
 @pytest.mark.parametrize("pictures", [1, 2])
 async def test_nothing_is_kept_that_is_too_large(results: ResultStore, pictures: int) -> None:
     large = picture(b"\0" * (MOST_BYTES // pictures + 1))
-    assert not await results.put("search", "r1", result(purchase=Generation(pictures=(large,) * pictures)), DAY)
-    assert await results.stats(None, None) == ResultStats(results=0, size=0)
+    assert not await results.put("search", "r1", result(generation=Generation(images=(large,) * pictures)), DAY)
+    assert await results.stats(None, None) == ResultStats(results=0, size_bytes=0)
 
 
 @pytest.mark.parametrize("base64", [b"AAA", b"AAAA\n", b"AA=A", b"A-A_", "AAAé".encode()])
 async def test_nothing_is_kept_that_is_not_base64(results: ResultStore, base64: bytes) -> None:
-    spoilt = result(purchase=Generation(pictures=(picture(), GeneratedImage(base64=base64))))
+    spoilt = result(generation=Generation(images=(picture(), GeneratedImage(base64=base64))))
     assert not await results.put("search", "r1", spoilt, DAY)
     assert await results.get("search", "r1") is None
 
@@ -100,7 +100,7 @@ async def stocked(results: ResultStore) -> ResultStore:
     for team in TEAMS:
         for model in MODELS:
             for number in range(2):
-                kept = result(model=model, purchase=BARE)
+                kept = result(model=model, generation=BARE)
                 assert await results.put(team, f"{model}:{number}", kept, DAY)
     return results
 
@@ -127,9 +127,9 @@ async def test_what_is_forgotten_is_what_was_meant(
     stats = await stocked.stats(team, model)
     assert stats
     assert stats.results == count
-    assert count * len(PIXELS) <= stats.size <= count * (len(PIXELS) + 500)
+    assert count * len(PIXELS) <= stats.size_bytes <= count * (len(PIXELS) + 500)
     assert await stocked.purge(team, model) == count
-    assert await stocked.stats(team, model) == ResultStats(results=0, size=0)
+    assert await stocked.stats(team, model) == ResultStats(results=0, size_bytes=0)
     for each in TEAMS:
         for known in MODELS:
             gone = (team or each, model or known) == (each, known)
@@ -138,7 +138,7 @@ async def test_what_is_forgotten_is_what_was_meant(
 
 
 async def test_hundreds_of_results_are_counted_and_forgotten(results: ResultStore) -> None:
-    kept = [result(model=MODELS[number % 2], purchase=BARE) for number in range(700)]
+    kept = [result(model=MODELS[number % 2], generation=BARE) for number in range(700)]
     assert all(await asyncio.gather(*(results.put("search", f"r{n}", each, DAY) for n, each in enumerate(kept))))
     assert await results.purge("search", MODELS[0]) == 350
     stats = await results.stats("search", None)
@@ -171,7 +171,7 @@ JSON = st.recursive(
 )
 PURCHASED = st.builds(
     Generation,
-    pictures=st.lists(st.builds(picture, st.binary(min_size=1, max_size=200), SAID), max_size=4).map(tuple),
+    images=st.lists(st.builds(picture, st.binary(min_size=1, max_size=200), SAID), max_size=4).map(tuple),
     created=st.none() | COUNTS,
     size=st.none() | st.builds(Size, st.integers(1, 999_999), st.integers(1, 999_999)),
     tier=SAID,
@@ -186,10 +186,10 @@ RESULTS = st.builds(
     backend=TEXTS,
     upstream_model=TEXTS,
     price_version=TEXTS,
-    purchase=PURCHASED,
+    generation=PURCHASED,
     created=COUNTS,
     cost=COUNTS,
-    kept_at=COUNTS,
+    stored_at=COUNTS,
 )
 
 

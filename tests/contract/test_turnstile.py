@@ -45,21 +45,23 @@ async def gate(request: pytest.FixtureRequest) -> AsyncIterator[Gate]:
 
 
 def opening(seconds: float = 30, reason: FailureKind = DOWN, in_a_row: int = 1) -> SharedOpening:
-    return SharedOpening(reason=reason, seconds=seconds, in_a_row=in_a_row)
+    return SharedOpening(reason=reason, seconds=seconds, openings=in_a_row)
 
 
 async def hear(gate: Gate) -> SharedHealth:
-    return await gate.turnstile.exchange(gate.backend, HealthUpdate())
+    return await gate.turnstile.sync(gate.backend, HealthUpdate())
 
 
 async def tell(gate: Gate, base: int, opened: SharedOpening | None) -> SharedHealth:
-    return await gate.turnstile.exchange(gate.backend, HealthUpdate(change=BreakerChange(base=base, opening=opened)))
+    return await gate.turnstile.sync(
+        gate.backend, HealthUpdate(change=BreakerChange(base_version=base, opening=opened))
+    )
 
 
 def says(shared: SharedHealth) -> tuple[bool, SharedOpening | None]:
     """Was it taken, and what is known? Seconds are rounded, because they go by."""
     known = shared.opening
-    return shared.taken, known and replace(known, seconds=round(known.seconds))
+    return shared.is_accepted, known and replace(known, seconds=round(known.seconds))
 
 
 async def test_of_a_backend_that_nobody_told_of_nothing_is_known(gate: Gate) -> None:
@@ -82,7 +84,7 @@ async def test_a_closing_is_heard_by_everybody(gate: Gate) -> None:
     second = await tell(gate, first.version, None)
     assert says(second) == (True, None)
     assert second.version > first.version
-    assert await hear(gate) == replace(second, taken=False)
+    assert await hear(gate) == replace(second, is_accepted=False)
 
 
 async def test_a_change_whose_base_is_old_is_not_taken(gate: Gate) -> None:
@@ -117,7 +119,7 @@ async def test_a_store_that_was_emptied_takes_everything(gate: Gate) -> None:
 
 async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: Gate) -> None:
     async def blocked(**models: float) -> Mapping[str, float]:
-        found = await gate.turnstile.exchange(gate.backend, HealthUpdate(blocked=models))
+        found = await gate.turnstile.sync(gate.backend, HealthUpdate(blocked=models))
         return {model: round(seconds) for model, seconds in found.blocked.items()}
 
     assert await blocked(painter=30, sketcher=40) == {"painter": 30, "sketcher": 40}
@@ -128,16 +130,16 @@ async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_kno
 
 
 async def probe(gate: Gate, name: str, version: int = 0) -> bool:
-    return await gate.turnstile.probe(gate.backend, name, version)
+    return await gate.turnstile.claim_probe(gate.backend, name, version)
 
 
 async def test_one_probes_at_a_time(gate: Gate) -> None:
     found = await asyncio.gather(*(probe(gate, f"t{number}") for number in range(RACERS)))
     assert sum(found) == 1
     winner = f"t{found.index(True)}"
-    await gate.turnstile.leave(gate.backend, [("somebody", 1)])
+    await gate.turnstile.release_slots(gate.backend, [("somebody", 1)])
     assert not await probe(gate, "late")
-    await gate.turnstile.leave(gate.backend, [("somebody", 1), (winner, 1)])
+    await gate.turnstile.release_slots(gate.backend, [("somebody", 1), (winner, 1)])
     assert await probe(gate, "late")
     assert await probe(replace(gate, backend=f"{gate.backend}-2"), "late")
 
@@ -153,18 +155,18 @@ async def test_nobody_probes_what_has_changed(gate: Gate) -> None:
 async def test_a_probe_that_is_under_way_goes_on(gate: Gate) -> None:
     assert await probe(gate, "t1")
     for name in ("t1", "t2"):
-        await gate.turnstile.exchange(gate.backend, HealthUpdate(probe=name))
+        await gate.turnstile.sync(gate.backend, HealthUpdate(probe=name))
         assert not await probe(gate, "t3")
 
 
 async def enter(
     gate: Gate, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
 ) -> CapReached | None:
-    party = SlotRequest(name=name, calls=calls, pictures=pictures, lease=lease)
-    return await gate.turnstile.enter(gate.backend, party, Caps(**caps))
+    party = SlotRequest(name=name, calls=calls, images=pictures, lease_seconds=lease)
+    return await gate.turnstile.acquire_slots(gate.backend, party, Caps(**caps))
 
 
-CROWDED, TOO_MANY = CapReached(cap=Cap.CONCURRENT, wait=0), CapReached(cap=Cap.CONCURRENT)
+CROWDED, TOO_MANY = CapReached(cap=Cap.CONCURRENT, wait_seconds=0), CapReached(cap=Cap.CONCURRENT)
 
 
 async def test_without_caps_everybody_goes_in(gate: Gate) -> None:
@@ -186,10 +188,10 @@ async def test_calls_go_in_together_or_not_at_all(gate: Gate) -> None:
 async def test_who_leaves_makes_room(gate: Gate) -> None:
     for name in ("t1", "t2"):
         assert await enter(gate, name, 2, concurrent=4) is None
-    await gate.turnstile.leave(gate.backend, [("t1", 2), ("nobody", 3)])
+    await gate.turnstile.release_slots(gate.backend, [("t1", 2), ("nobody", 3)])
     assert await enter(gate, "t3", 3, concurrent=4) == CROWDED
     assert await enter(gate, "t3", 2, concurrent=4) is None
-    await gate.turnstile.leave(gate.backend, [("t2", 2), ("t3", 2)])
+    await gate.turnstile.release_slots(gate.backend, [("t2", 2), ("t3", 2)])
     assert await enter(gate, "t4", 4, concurrent=4) is None
 
 
@@ -203,7 +205,12 @@ async def test_calls_that_nobody_gave_back_go_with_their_lease(gate: Gate) -> No
 
 def waits(full: CapReached | None, cap: Cap, seconds: float) -> bool:
     """Is it that cap, for so long? Time goes by meanwhile."""
-    return full is not None and full.cap is cap and full.wait is not None and seconds - 5 < full.wait <= seconds
+    return (
+        full is not None
+        and full.cap is cap
+        and full.wait_seconds is not None
+        and seconds - 5 < full.wait_seconds <= seconds
+    )
 
 
 async def test_a_rate_is_whole_at_first_and_comes_back_after_a_minute(gate: Gate) -> None:
@@ -226,7 +233,7 @@ async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: Gate) -> None:
     assert await enter(gate, "t2", 3, 1, **caps) == TOO_MANY
     assert await enter(gate, "t3", 2, 4, **caps) is None
     assert await enter(gate, "t4", 1, 1, **caps) == CROWDED
-    await gate.turnstile.leave(gate.backend, [("t3", 2)])
+    await gate.turnstile.release_slots(gate.backend, [("t3", 2)])
     assert waits(await enter(gate, "t5", 1, 1, **caps), Cap.REQUESTS, 60)
     assert waits(await enter(gate, "t6", 1, 4, images_per_minute=4), Cap.IMAGES, 60)
     assert await enter(gate, "t7", 1, 5, **caps) == CapReached(cap=Cap.IMAGES)
@@ -246,12 +253,12 @@ async def test_without_the_store_nothing_is_known(kind: str) -> None:
     )
     if isinstance(turnstile, FakeSharedHealth):
         turnstile.down = True
-    party = SlotRequest(name="t1", calls=1, pictures=1, lease=LEASE)
+    party = SlotRequest(name="t1", calls=1, images=1, lease_seconds=LEASE)
     for call in (
-        turnstile.exchange("alpha", HealthUpdate()),
-        turnstile.probe("alpha", "t1", 0),
-        turnstile.enter("alpha", party, Caps(concurrent=1)),
-        turnstile.leave("alpha", [("t1", 1)]),
+        turnstile.sync("alpha", HealthUpdate()),
+        turnstile.claim_probe("alpha", "t1", 0),
+        turnstile.acquire_slots("alpha", party, Caps(concurrent=1)),
+        turnstile.release_slots("alpha", [("t1", 1)]),
     ):
         with pytest.raises(StateUnavailable, match="does not answer"):
             await call
@@ -268,12 +275,12 @@ class Replica:
         self._numbers = iter(range(10_000))
         self.slots: dict[str, AsyncExitStack] = {}
         self.turns = UpstreamAdmission(
-            turnstile=gate.turnstile,
-            accounts={gate.backend: AccountLimits(caps=caps or Caps(), lease=LEASE)},
+            shared_health=gate.turnstile,
+            accounts={gate.backend: AccountLimits(caps=caps or Caps(), lease_seconds=LEASE)},
             rules=BreakerRules(),
             observe=Recorder(),
-            mint=lambda: f"{name}-{next(self._numbers)}",
-            elapsed=lambda: self.now,
+            new_id=lambda: f"{name}-{next(self._numbers)}",
+            monotonic=lambda: self.now,
         )
 
     async def take(self, calls: int = 1, images: int = 0) -> Slot | Failure:
@@ -296,7 +303,7 @@ class Replica:
         await self.leave(turn)
 
     def state(self) -> BreakerState:
-        (standing,) = self.turns.standings()
+        (standing,) = self.turns.status()
         return standing.state
 
 
@@ -305,7 +312,7 @@ async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
     await one.call(REFUSED)
     assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.turns.sync()
     refused = await other.take()
     assert isinstance(refused, Failure)
     assert (refused.kind, refused.asked) == (REFUSED, False)
@@ -317,7 +324,7 @@ async def test_an_opening_for_the_network_is_not_shared(gate: Gate) -> None:
     for _ in range(5):
         await one.call(DOWN)
     for replica in (one, other):
-        await replica.turns.exchange()
+        await replica.turns.sync()
     assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
     assert await hear(gate) == SharedHealth()
 
@@ -327,15 +334,15 @@ async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_nei
 ) -> None:
     replica = Replica(gate, "new")
     await tell(gate, 0, opening(30, DOWN, 2))
-    await replica.turns.exchange()
+    await replica.turns.sync()
     assert replica.state() is BreakerState.CLOSED
 
     for _ in range(5):
         await replica.call(DOWN)
-    await replica.turns.exchange()
+    await replica.turns.sync()
     replica.now += 5
     await replica.call()
-    await replica.turns.exchange()
+    await replica.turns.sync()
     assert replica.state() is BreakerState.CLOSED
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
@@ -343,14 +350,14 @@ async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_nei
 async def test_a_replica_of_the_version_before_understands_what_is_shared_and_may_replace_it(gate: Gate) -> None:
     replica = Replica(gate, "new")
     await replica.call(REFUSED)
-    await replica.turns.exchange()
+    await replica.turns.sync()
     shared = await hear(gate)
     assert says(shared) == (False, opening(60, REFUSED))
 
     await tell(gate, shared.version, opening(30, DOWN, 2))
-    await replica.turns.exchange()
+    await replica.turns.sync()
     await replica.call()
-    await replica.turns.exchange()
+    await replica.turns.sync()
     assert replica.state() is BreakerState.CLOSED
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
@@ -359,7 +366,7 @@ async def test_one_replica_probes_for_all(gate: Gate) -> None:
     replicas = [Replica(gate, f"r{number}") for number in range(4)]
     await replicas[0].call(REFUSED)
     for replica in replicas:
-        await replica.turns.exchange()
+        await replica.turns.sync()
         replica.now += 61
     taken = await asyncio.gather(*(replica.take() for replica in replicas for _ in range(4)))
     (probe,) = [turn for turn in taken if isinstance(turn, Slot)]
@@ -369,7 +376,7 @@ async def test_one_replica_probes_for_all(gate: Gate) -> None:
     prober.record(probe, build_generation())
     await prober.leave(probe)
     for replica in (prober, *replicas):
-        await replica.turns.exchange()
+        await replica.turns.sync()
         assert replica.state() is BreakerState.CLOSED
 
 
@@ -382,5 +389,5 @@ async def test_caps_hold_for_all_replicas_together(gate: Gate) -> None:
     assert {each.kind for each in taken if isinstance(each, Failure)} == {FailureKind.BUSY}
     for replica, turn in turns:
         await replica.leave(turn)
-        await replica.turns.exchange(only_news=True)
+        await replica.turns.sync(only_changed=True)
     assert isinstance(await replicas[0].take(10), Slot)

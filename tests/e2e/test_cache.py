@@ -81,7 +81,7 @@ def test_what_cannot_be_kept_is_bought_once_on_three_processes(
     change(tmp_path, "keep: all ", "keep: linked ")
     more = {"CACHE_REDIS_URL": "redis://127.0.0.1:9"} if why == "the cache is away" else {}
     if not more:
-        change(tmp_path, "most_bytes: 16777216", "most_bytes: 100")
+        change(tmp_path, "max_bytes: 16777216", "max_bytes: 100")
     headers = {"authorization": "Bearer igw_search"} | ({"idempotency-key": tmp_path.name} if key else {})
 
     async def ask_all(urls: list[str]) -> list[httpx2.Response]:

@@ -168,11 +168,13 @@ async def test_each_task_that_ends_for_good_ends_the_process(name: str, config: 
     told, fatal, over = Recorder(), FatalReport(), asyncio.Event()
     settings = dev_settings(read_gateway(config / "gateway.yaml", {"OPENAI_API_KEY": "sk-operator"}))
     settings = msgspec.structs.replace(settings, health=msgspec.structs.replace(settings.health, probe=True))
-    files = ReloadableFiles(folder=config, today=today, backends=settings.backends, extra=dev_key("igw_secret"))
+    files = ReloadableFiles(folder=config, today=today, backends=settings.all_backends, dev_key=dev_key("igw_secret"))
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     await migrate(url)
     stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=url, data=tmp_path)
-    plans = AppConfig(settings=settings, files=files, first=files.first(), stores=stores, observe=told, fatal=fatal)
+    plans = AppConfig(
+        settings=settings, files=files, initial_files=files.read_first(), stores=stores, observe=told, fatal=fatal
+    )
     gateway = assemble(plans)
     assert set(gateway.tasks) == set(TASKS)
     fatal.on_report(over.set)

@@ -94,7 +94,7 @@ class Terminal:
         async def story() -> tuple[list[IssuedKey], list[AuditRecord]]:
             database = open_database(self.url)
             store = SqlKeyStore(database)
-            found = list(await store.keys()), list(await store.records(100))
+            found = list(await store.list_keys()), list(await store.list_records(100))
             await database.close()
             return found
 

@@ -293,7 +293,7 @@ def test_two_of_four_pictures_are_an_error_and_booked(
     assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
 
 
-STATE = {"answer_seconds": ANSWER_SECONDS}
+STATE = {"timeout_seconds": ANSWER_SECONDS}
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +316,7 @@ def hasty_gateway(
         },
         "nobody": {"dialect": "together", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "OPENAI_API_KEY"},
     }
-    (own / "gateway.yaml").write_text(json.dumps({"backends": backends, "cache": {"seconds": 0}, "state": STATE}))
+    (own / "gateway.yaml").write_text(json.dumps({"backends": backends, "cache": {"seconds": 0}, "redis": STATE}))
     environment = {"IMAGE_GATEWAY_CONFIG": str(own), "OPENAI_API_KEY": "sk-operator"}
     with GatewayProcess(folder / "data", environment) as gateway:
         yield gateway

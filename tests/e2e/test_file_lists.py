@@ -15,7 +15,7 @@ from tests.support.pictures import png
 
 HOUR = 3600
 LENT = {"purpose": "vision", "expires_after[anchor]": "created_at", "expires_after[seconds]": str(HOUR)}
-SWEEPING = "pictures: {link_seconds: 60, keep_seconds: 7200, sweep_seconds: 0.1}"
+SWEEPING = "images: {link_seconds: 60, keep_seconds: 7200, sweep_seconds: 0.1}"
 
 
 @pytest.fixture

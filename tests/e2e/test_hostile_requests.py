@@ -24,10 +24,10 @@ REFUSED = b"HTTP/1.1 400 Bad Request"
 OVERSIZED = b"HTTP/1.1 431 Request Header Fields Too Large"
 SETTINGS = """
 requests:
-  most_head_bytes: 65536
-  most_json_bytes: 2000000
-  most_form_bytes: 20000000
-  most_picture_bytes: 16000000
+  max_head_bytes: 65536
+  max_json_bytes: 2000000
+  max_form_bytes: 20000000
+  max_image_bytes: 16000000
   head_seconds: 0.3
   idle_seconds: 0.3
   stall_seconds: 0.3

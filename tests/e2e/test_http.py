@@ -34,7 +34,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
     for name in ("models.yaml", "teams.yaml"):
         (own / name).write_text((config / name).read_text())
     (own / "gateway.yaml").write_text(
-        "requests: {most_json_bytes: 200000, most_form_bytes: 400000, most_picture_bytes: 100000, idle_seconds: 0.3,"
+        "requests: {max_json_bytes: 200000, max_form_bytes: 400000, max_image_bytes: 100000, idle_seconds: 0.3,"
         " body_seconds: 2}\n" + PATIENT
     )
     with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}) as process:
@@ -197,7 +197,7 @@ def test_a_model_in_the_address_is_the_model(http: httpx2.Client, gateway: Gatew
         "/v1/models",
         "/v1/models/gpt-image-2",
         "/v1/models/gpt-5",
-        "/v1/usage",
+        "/v1/usage?since=2026-01-01&until=2026-01-02",
         "/v1/files/img_0",
         "/v1/images/img_0.png",
         "/nowhere",

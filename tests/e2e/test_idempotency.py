@@ -85,7 +85,7 @@ def test_a_failure_that_may_have_cost_money_is_told_again(
 def test_while_the_first_is_under_way(
     start: Start, openai_sim: Simulator, tmp_path: Path, setting: str, status: int
 ) -> None:
-    change(tmp_path, "key_in_use: wait ", f"key_in_use: {setting} ")
+    change(tmp_path, "in_progress: wait ", f"in_progress: {setting} ")
     openai_sim.answer(Answer(hold=True))
     headers = {"authorization": "Bearer igw_search", "idempotency-key": f"{tmp_path.name}-{setting}"}
 

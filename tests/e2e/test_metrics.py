@@ -66,8 +66,8 @@ def address_of(gateway: GatewayProcess) -> str:
 def watched(start: Start, tmp_path: Path) -> Iterator[GatewayProcess]:
     """A gateway whose metrics have a port of their own."""
     (tmp_path / "config" / "teams.yaml").write_text(TEAMS)
-    change(tmp_path, "read_seconds: 5", "read_seconds: 0.1")
-    change(tmp_path, "most_json_bytes: 67108864", "most_json_bytes: 100000")
+    change(tmp_path, "collect_seconds: 5", "collect_seconds: 0.1")
+    change(tmp_path, "max_json_bytes: 67108864", "max_json_bytes: 100000")
     with start(METRICS_PORT="0") as gateway:
         yield gateway
 

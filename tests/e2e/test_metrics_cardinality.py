@@ -57,11 +57,18 @@ def metrics() -> MetricsObserver:
 def asgi(metrics: MetricsObserver, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The application, its edge and the way to its metrics; nothing behind it is there, and nothing gets that far."""
     settings = dev_settings(read_gateway(config / "gateway.yaml", {}))
-    files = ReloadableFiles(folder=config, today=today, backends=settings.backends, extra=dev_key(SECRET))
+    files = ReloadableFiles(folder=config, today=today, backends=settings.all_backends, dev_key=dev_key(SECRET))
     ledger = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}"
     stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=ledger, data=None)
     tell = Exposition(metrics, process_registry())
-    plans = AppConfig(settings=settings, files=files, first=files.first(), stores=stores, observe=metrics, tell=tell)
+    plans = AppConfig(
+        settings=settings,
+        files=files,
+        initial_files=files.read_first(),
+        stores=stores,
+        observe=metrics,
+        metrics_renderer=tell,
+    )
     return assemble(plans).asgi
 
 

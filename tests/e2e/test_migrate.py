@@ -67,7 +67,7 @@ def test_what_a_newer_version_has_changed_is_refused(
 
     async def grow() -> None:
         database = open_database(url)
-        await database.together(lambda connection: connection.execute(NEWER))
+        await database.transaction(lambda connection: connection.execute(NEWER))
         await database.close()
 
     asyncio.run(grow())

@@ -55,7 +55,7 @@ def test_the_page_has_what_a_reader_looks_for(http: httpx2.Client, sandbox_gatew
     page = http.get(sandbox_gateway.url + "/docs").text
     anchors, links = set(re.findall(r'id="([^"]+)"', page)), set(re.findall(r'href="#([^"]+)"', page))
     assert links <= anchors, links - anchors
-    for part in ("tag-Images", "tag-Admin", "error-LimitReached", "header-retry-after", "schema-PictureEvent"):
+    for part in ("tag-Images", "tag-Admin", "error-LimitReached", "header-retry-after", "schema-ImageEvent"):
         assert part in anchors
     assert "curl https://YOUR_GATEWAY/v1/images/edits" in page
     assert "image_generation.partial_image" in page

@@ -251,7 +251,11 @@ def test_without_a_store_addresses_are_refused_before_anything_is_bought(
         ("models.yaml", "a: 1\na: 2", r"config/models.yaml: line 2, column 1: found duplicate key"),
         ("gateway.yaml", "colour: red", r"config/gateway.yaml: line 1: \$: Object contains unknown field `colour`"),
         ("gateway.yaml", "sandbox: {fail: laziness}", r"gateway.yaml: \$.sandbox.fail: .*laziness"),
-        ("gateway.yaml", "links: {allow_networks: [10.0.0.0/99]}", r"gateway.yaml: \$.links: .*10.0.0.0/99"),
+        (
+            "gateway.yaml",
+            "reference_images: {allow_networks: [10.0.0.0/99]}",
+            r"gateway.yaml: \$.reference_images: .*10.0.0.0/99",
+        ),
         (
             "teams.yaml",
             "teams: {a: {tiers: [ultra]}}",

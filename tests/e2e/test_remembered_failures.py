@@ -21,7 +21,7 @@ BROKEN = Answer(fault="close_mid_body")
 @pytest.fixture
 def remembering(start: Start, tmp_path: Path) -> Start:
     """Starts replicas that remember failures as it is shipped."""
-    change(tmp_path, "remember_failures_seconds: 0 #", "remember_failures_seconds: 30 #")
+    change(tmp_path, "failure_seconds: 0 #", "failure_seconds: 30 #")
     return start
 
 

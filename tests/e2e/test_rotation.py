@@ -190,7 +190,7 @@ def running(
 def site(
     tmp_path: Path, start: Start, http: httpx2.Client, openai_sim: Simulator, superuser: str
 ) -> Iterator[tuple[Site, dict[str, str]]]:
-    change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
+    change(tmp_path, "max_open_seconds: 0.001 #", "max_open_seconds: 60 #")
     with running(tmp_path, start, http, openai_sim, superuser) as found:
         yield found
 

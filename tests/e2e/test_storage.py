@@ -16,7 +16,7 @@ from tests.support.pictures import png
 
 
 def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
-    own = settings(tmp_path / "config", config, "pictures: {keep_seconds: 86400, sweep_seconds: 0.05}")
+    own = settings(tmp_path / "config", config, "images: {keep_seconds: 86400, sweep_seconds: 0.05}")
     album = tmp_path / "album"
     album.mkdir()
     old, new, unfinished = (to_stored_name(new_image_id("dev", "png", digit * 32)) for digit in "012")

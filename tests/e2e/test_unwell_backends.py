@@ -38,10 +38,10 @@ def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -
 def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
     http: httpx2.Client, start: Start, redis_url: str, tmp_path: Path
 ) -> None:
-    change(tmp_path, "  consecutive: 1000 #", "  consecutive: 5 #")
-    change(tmp_path, "most_blocked_seconds: 0.001 #", "most_blocked_seconds: 60 #")
+    change(tmp_path, "  consecutive_failures: 1000 #", "  consecutive_failures: 5 #")
+    change(tmp_path, "max_blocked_seconds: 0.001 #", "max_blocked_seconds: 60 #")
     change(tmp_path, "  open_seconds: 0.001 #", "  open_seconds: 60 #")
-    change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
+    change(tmp_path, "max_open_seconds: 0.001 #", "max_open_seconds: 60 #")
     with start(ADMIN_API_KEY=ADMIN, OPENAI_BASE_URL=REFUSING) as broken, start(ADMIN_API_KEY=ADMIN) as well:
         for number in range(5):
             assert ask(http, broken, f"a fox {number}").status_code >= 500
@@ -60,7 +60,7 @@ def test_a_refused_account_is_left_alone_everywhere_until_it_is_taken_again(
 ) -> None:
     change(tmp_path, "  probe: false", "  probe: true")
     change(tmp_path, "  open_seconds: 0.001 #", "  open_seconds: 0.5 #")
-    change(tmp_path, "most_open_seconds: 0.001 #", "most_open_seconds: 60 #")
+    change(tmp_path, "max_open_seconds: 0.001 #", "max_open_seconds: 60 #")
     openai_sim.answer(openai.FAULTS["invalid_api_key"])
     with start(ADMIN_API_KEY=ADMIN) as one, start(ADMIN_API_KEY=ADMIN) as other:
         fine = standing(http, one)

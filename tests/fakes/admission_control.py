@@ -12,23 +12,23 @@ from service.usecases.ports.backends import Reply
 
 @dataclass(slots=True, kw_only=True)
 class FakeAdmissionControl:
-    """Refuses backends of `hindrances` at once, and any other while there are `refusals` left.
+    """Refuses backends of `blocks` at once, and any other while there are `refusals` left.
 
     Records replies by the name of their slot; `out` are the slots that were not given back.
     """
 
-    hindrances: dict[str, Failure] = field(default_factory=dict)
-    streaks: dict[str, int] = field(default_factory=dict)
+    blocks: dict[str, Failure] = field(default_factory=dict)
+    failure_counts: dict[str, int] = field(default_factory=dict)
     refusals: list[Failure | GatewayError] = field(default_factory=list)
     taken: list[tuple[str, int, int]] = field(default_factory=list)
     replies: list[tuple[str, Reply]] = field(default_factory=list)
     out: set[str] = field(default_factory=set)
 
-    def hindrance(self, route: Route) -> Failure | None:
-        return self.hindrances.get(route.backend)
+    def blocked_by(self, route: Route) -> Failure | None:
+        return self.blocks.get(route.backend)
 
-    def streak(self, route: Route) -> int:
-        return self.streaks.get(route.backend, 0)
+    def consecutive_failures(self, route: Route) -> int:
+        return self.failure_counts.get(route.backend, 0)
 
     @asynccontextmanager
     async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:

@@ -11,7 +11,7 @@ from service.usecases.ports.requests import NULL_LISTENER, RequestListener, Upst
 
 
 class FakeBackend:
-    """Replies with `outcomes`, one per call. `turns`: number of turns of the loop that each reply takes.
+    """Replies with `outcomes`, one per call. `admission`: number of turns of the loop that each reply takes.
 
     It sends at most `previews` of the previews that are wanted. `headrooms` come with each reply. A call waits until
     `gate` is set.
@@ -21,16 +21,16 @@ class FakeBackend:
         self,
         *outcomes: CallOutcome,
         relays_links: bool = False,
-        turns: Iterable[int] = (),
+        admission: Iterable[int] = (),
         previews: int = 0,
         headrooms: Sequence[RateLimit] = (),
     ) -> None:
-        self.relays_links = relays_links
-        self.orders: list[UpstreamRequest] = []
+        self.accepts_links = relays_links
+        self.requests: list[UpstreamRequest] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self._outcomes = deque(outcomes)
-        self._turns = deque(turns)
+        self._admission = deque(admission)
         self._previews = previews
         self._headrooms = headrooms
 
@@ -40,9 +40,9 @@ class FakeBackend:
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
         """Reply with the next outcome; a call too many is an error of the test."""
-        self.orders.append(request)
+        self.requests.append(request)
         outcome = self._outcomes.popleft()
-        for _ in range(self._turns.popleft() if self._turns else 0):
+        for _ in range(self._admission.popleft() if self._admission else 0):
             await asyncio.sleep(0)
         previews = min(request.partials, self._previews)
         for index in range(previews):

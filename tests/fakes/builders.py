@@ -58,7 +58,7 @@ def linked(link: str = "https://pictures.test/fox.png", param: str = "image") ->
 def price(**changes: Any) -> Price:
     """A cent for a picture, since January."""
     january = date(2026, 1, 1)
-    basis = {"version": "cent@2026-01-01", "effective": january, "source": "list", "read": january}
+    basis = {"version": "cent@2026-01-01", "effective": january, "source": "list", "read_on": january}
     return Price(**{**basis, "per_image": 10_000_000, **changes})
 
 
@@ -89,12 +89,10 @@ def catalog(*models: Model, retired: Mapping[str, Retired] | None = None) -> Cat
     return Catalog(default_model=known[0].id, models={each.id: each for each in known}, retired=retired or {})
 
 
-def build_generation(*pictures: str, **changes: Any) -> Generation:
+def build_generation(*images: str, **changes: Any) -> Generation:
     """Pictures that a backend delivered, named by their base64."""
-    drawn = tuple(GeneratedImage(base64=name.encode()) for name in pictures or ("fox",))
-    return Generation(
-        **{"pictures": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes}
-    )
+    drawn = tuple(GeneratedImage(base64=name.encode()) for name in images or ("fox",))
+    return Generation(**{"images": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes})
 
 
 def result(**changes: Any) -> Result:
@@ -104,12 +102,12 @@ def result(**changes: Any) -> Result:
         "backend": "alpha",
         "upstream_model": "alpha/painter",
         "price_version": "cent@2026-01-01",
-        "purchase": build_generation("Zm94"),
+        "generation": build_generation("Zm94"),
         "created": 1_795_000_000,
         "cost": 10_000_000,
-        "kept_at": int(NOW.timestamp()) * 1_000_000,
+        "stored_at": int(NOW.timestamp()) * 1_000_000,
         "ids": ("img_1",),
-        "stored": False,
+        "images_stored": False,
         "request_id": "req_0",
     }
     return Result(**{**plain, **changes})
@@ -121,18 +119,18 @@ def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
 
 
 def build_money(
-    ledger: FakeQuotaStore | None = None,
-    books: FakeLedger | None = None,
+    quotas: FakeQuotaStore | None = None,
+    ledger: FakeLedger | None = None,
     observe: Recorder | None = None,
     pace: Intervals | None = None,
     replicas: ReplicaRegistry | None = None,
     name: str = "replica-1",
 ) -> HoldQuota:
     """The stories of money among fakes; `keep` is the one that goes on behind."""
-    ledger, books, observe = ledger or FakeQuotaStore(counted=True), books or FakeLedger(), observe or Recorder()
-    keep = Settlement(ledger=ledger, books=books, observe=observe, owner=name, pace=pace or Intervals())
-    recounts = RecountReports(replicas=replicas, keep=keep, name=name, elapsed=lambda: 0.0, sleep=at_once)
-    return HoldQuota(ledger=ledger, books=books, keep=keep, observe=observe, recounts=recounts)
+    quotas, ledger, observe = quotas or FakeQuotaStore(counted=True), ledger or FakeLedger(), observe or Recorder()
+    keep = Settlement(quotas=quotas, ledger=ledger, observe=observe, owner=name, intervals=pace or Intervals())
+    recounts = RecountReports(registry=replicas, settlement=keep, name=name, monotonic=lambda: 0.0, sleep=at_once)
+    return HoldQuota(quotas=quotas, ledger=ledger, settlement=keep, observe=observe, recount_reports=recounts)
 
 
 async def at_once(seconds: float) -> None:

@@ -26,43 +26,49 @@ class FakeFileIndex:
     async def delete(self, ids: Collection[str]) -> None:
         """Keep the row without its name."""
         self._check()
-        for picture in self.files.keys() & set(ids):
-            self.files[picture] = replace(self.files[picture], filename="")
-            self.deleted.add(picture)
+        for file_id in self.files.keys() & set(ids):
+            self.files[file_id] = replace(self.files[file_id], filename="")
+            self.deleted.add(file_id)
 
     async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
         """Sort all, and cut."""
         self._check()
-        mine = {picture: file for picture, file in self.files.items() if parse_team_digest(picture) == query.mark}
+        mine = {
+            file_id: file for file_id, file in self.files.items() if parse_team_digest(file_id) == query.team_digest
+        }
         if query.after not in {None, *mine}:
             return None
-        found = sorted(mine.values(), key=lambda file: (file.at, file.id), reverse=query.descending)
+        files = sorted(mine.values(), key=lambda file: (file.written_at, file.id), reverse=query.descending)
         if query.after:
-            found = found[found.index(mine[query.after]) + 1 :]
-        alive = [file for file in found if not self._is_over(file, query.now, query.keep_seconds)]
-        return [file for file in alive if file.id not in self.deleted][: query.most]
+            files = files[files.index(mine[query.after]) + 1 :]
+        alive = [file for file in files if not self._is_over(file, query.now, query.keep_seconds)]
+        return [file for file in alive if file.id not in self.deleted][: query.limit]
 
-    async def unknown(self, ids: Collection[str]) -> Collection[str]:
+    async def find_unknown(self, ids: Collection[str]) -> Collection[str]:
         """Those without a row."""
         self._check()
         return set(ids) - self.files.keys()
 
-    async def listed(self, before: datetime) -> AsyncIterator[Sequence[str]]:
+    async def listed_ids(self, before: datetime) -> AsyncIterator[Sequence[str]]:
         """One by one."""
         self._check()
-        for picture, file in sorted(self.files.items()):
-            if file.at < before and picture not in self.deleted:
-                yield [picture]
+        for file_id, file in sorted(self.files.items()):
+            if file.written_at < before and file_id not in self.deleted:
+                yield [file_id]
 
     async def expire(self, now: datetime, keep_seconds: float) -> None:
         """Drop old rows."""
         self._check()
         self.files = {
-            picture: file for picture, file in self.files.items() if not self._is_over(file, now, keep_seconds)
+            file_id: file for file_id, file in self.files.items() if not self._is_over(file, now, keep_seconds)
         }
 
     def _is_over(self, file: UploadedFile, now: datetime, keep_seconds: float) -> bool:
-        return is_expired(StoredObject(name=to_stored_name(file.id), length=file.length, at=file.at), now, keep_seconds)
+        return is_expired(
+            StoredObject(name=to_stored_name(file.id), length=file.length, written_at=file.written_at),
+            now,
+            keep_seconds,
+        )
 
     def _check(self) -> None:
         if self.down:

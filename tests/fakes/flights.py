@@ -18,13 +18,13 @@ class Flight:
     """
 
     owner: str
-    mark: str
+    request_digest: str
     lease_end: int = 0
     gone: int = 2**62
     is_sent: bool = False
     waiting: int = 0
-    landed: int = 0
-    landing: FlightStatus | None = None
+    is_finished: int = 0
+    flight_result: FlightStatus | None = None
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class SeriesState:
 
     gone: int
     last: int | None = None
-    dealt: int = 0
+    assigned_at: int = 0
     size: int = 0
     first: int | None = None
     retry: int = 0
@@ -43,7 +43,7 @@ class SeriesState:
 class FakeFlights:
     """The port in memory. `now` is its clock; while `down` it is unavailable.
 
-    A leader is away after `lease_seconds` without a sign of life, and forgotten after `memory_seconds`.
+    A leader is away after `lease_seconds` without a sign of life, and forgotten after `lost_seconds`.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class FakeFlights:
     ) -> None:
         self.now = now
         self.down = False
-        self.lost_are_led = lost_are_led
+        self.repeat_lost = lost_are_led
         self.lease_seconds = lease_seconds
-        self.memory_seconds = memory_seconds
+        self.lost_seconds = memory_seconds
         self._flights: dict[tuple[str, str], Flight] = {}
         self._free: dict[str, list[str]] = {}
         self._series: dict[tuple[str, str], SeriesState] = {}
-        self.handed: dict[tuple[str, str], tuple[Result, int]] = {}
+        self.shared_results: dict[tuple[str, str], tuple[Result, int]] = {}
         self._failures: dict[tuple[str, str], tuple[Failure, int]] = {}
-        self._wishes: dict[tuple[str, str], tuple[str, int]] = {}
+        self._requests: dict[tuple[str, str], tuple[str, int]] = {}
 
     def known(self) -> Sequence[tuple[str, str]]:
         """Team and name of every flight that is remembered."""
@@ -77,161 +77,179 @@ class FakeFlights:
     def forget(self) -> None:
         """The store is emptied."""
         self._flights.clear()
-        self._wishes.clear()
+        self._requests.clear()
         self._failures.clear()
-        self.handed.clear()
+        self.shared_results.clear()
         self._series.clear()
 
-    async def board(
-        self, team: str, flight: str, owner: str, mark: str = "", told: JoinRules = DEFAULT_JOIN_RULES
+    async def acquire(
+        self, team: str, flight: str, owner: str, request_digest: str = "", join_rules: JoinRules = DEFAULT_JOIN_RULES
     ) -> FlightStatus:
         """Take a seat."""
-        found = self._find(team, flight)
-        if found and found.landing and not told.new and (told.again or self.now < found.lease_end):
-            return found.landing
-        if found and not found.landing and found.owner != owner:
-            if self.now < found.lease_end:
-                found.waiting += told.first_look
-                return FlightStatus(seat=Role.WAIT, mark=found.mark)
-            if found.is_sent and not self.lost_are_led:
-                return FlightStatus(seat=Role.LOST, mark=found.mark)
-        failure = self._remembered(team, told.failure)
-        if failure and (found is None or found.landing or found.owner != owner):
-            return FlightStatus(seat=Role.LANDED, mark=mark, failure=failure)
-        if found is None or found.landing or found.owner != owner:
-            found = self._flights[team, flight] = Flight(owner, mark)
-        self._show_life(found)
-        return FlightStatus(seat=Role.LEAD, mark=found.mark)
+        flight_state = self._find(team, flight)
+        if (
+            flight_state
+            and flight_state.flight_result
+            and not join_rules.only_in_flight
+            and (join_rules.is_retry or self.now < flight_state.lease_end)
+        ):
+            return flight_state.flight_result
+        if flight_state and not flight_state.flight_result and flight_state.owner != owner:
+            if self.now < flight_state.lease_end:
+                flight_state.waiting += join_rules.is_first_poll
+                return FlightStatus(role=Role.FOLLOWER, request_digest=flight_state.request_digest)
+            if flight_state.is_sent and not self.repeat_lost:
+                return FlightStatus(role=Role.LOST, request_digest=flight_state.request_digest)
+        failure = self._remembered(team, join_rules.failure_name)
+        if failure and (flight_state is None or flight_state.flight_result or flight_state.owner != owner):
+            return FlightStatus(role=Role.FINISHED, request_digest=request_digest, failure=failure)
+        if flight_state is None or flight_state.flight_result or flight_state.owner != owner:
+            flight_state = self._flights[team, flight] = Flight(owner, request_digest)
+        self._extend_lease(flight_state)
+        return FlightStatus(role=Role.LEADER, request_digest=flight_state.request_digest)
 
-    async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
+    async def resolve_retry(self, team: str, request_name: str, flight: str, seconds: float, *, is_retry: bool) -> str:
         """Which flight a wish goes by."""
         self._find(team, flight)
-        named, gone = self._wishes.get((team, wish), ("", 0))
-        if again and self.now < gone:
+        named, gone = self._requests.get((team, request_name), ("", 0))
+        if is_retry and self.now < gone:
             return named
-        self._wishes[team, wish] = flight, self.now + round(seconds * SECOND)
+        self._requests[team, request_name] = flight, self.now + round(seconds * SECOND)
         return flight
 
-    async def sent(self, team: str, flight: str, owner: str) -> None:
+    async def mark_sent(self, team: str, flight: str, owner: str) -> None:
         """Raises if it is not led by `owner`."""
-        found = self._led(team, flight, owner)
-        if found is None:
+        flight_state = self._led(team, flight, owner)
+        if flight_state is None:
             raise StateUnavailable("This purchase is not led by this request any more.")
-        found.is_sent = True
-        self._show_life(found)
+        flight_state.is_sent = True
+        self._extend_lease(flight_state)
 
-    async def remember(self, team: str, name: str, failure: Failure, seconds: float) -> None:
+    async def remember_failure(self, team: str, name: str, failure: Failure, seconds: float) -> None:
         """Keep a failure."""
         self._find(team, name)
         self._failures[team, name] = failure, self.now + round(seconds * SECOND)
 
-    async def recall(self, team: str, name: str) -> Failure | None:
+    async def recall_failure(self, team: str, name: str) -> Failure | None:
         """The failure that is kept under a name."""
         self._find(team, name)
         return self._remembered(team, name)
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
         """Nothing if it is not led by `owner`."""
-        found = self._led(team, flight, owner)
-        if found:
-            self._show_life(found)
+        flight_state = self._led(team, flight, owner)
+        if flight_state:
+            self._extend_lease(flight_state)
 
-    async def land(self, team: str, flight: str, owner: str, landing: FlightResult) -> None:
+    async def finish(self, team: str, flight: str, owner: str, flight_result: FlightResult) -> None:
         """Nothing if it was not led by `owner`, who may land it again."""
-        found = self._find(team, flight)
-        if found and found.owner == owner:
-            brought = without_images(landing.result) if landing.result else None
-            found.landing = FlightStatus(
-                seat=Role.LANDED,
-                mark=found.mark,
-                failure=landing.failure,
-                result=brought,
-                handed=landing.handed,
-                free=landing.free,
+        flight_state = self._find(team, flight)
+        if flight_state and flight_state.owner == owner:
+            result = without_images(flight_result.result) if flight_result.result else None
+            flight_state.flight_result = FlightStatus(
+                role=Role.FINISHED,
+                request_digest=flight_state.request_digest,
+                failure=flight_result.failure,
+                result=result,
+                has_shared_result=flight_result.has_shared_result,
+                is_free=flight_result.is_free,
             )
-            if landing.free:
+            if flight_result.is_free:
                 self._free.setdefault(team, []).append(flight)
             for oldest in self._free.get(team, [])[:-256]:
                 self._free[team].remove(oldest)
                 old = self._flights.get((team, oldest))
-                if oldest != flight and old and old.landing and old.landing.free:
+                if oldest != flight and old and old.flight_result and old.flight_result.is_free:
                     del self._flights[team, oldest]
-            found.landed = self.now
-            found.lease_end = self.now + round(landing.seconds * SECOND)
-            found.gone = self.now + round(max(landing.seconds, landing.again_seconds) * SECOND)
+            flight_state.is_finished = self.now
+            flight_state.lease_end = self.now + round(flight_result.shared_seconds * SECOND)
+            flight_state.gone = self.now + round(
+                max(flight_result.shared_seconds, flight_result.retry_seconds) * SECOND
+            )
 
-    async def deal(self, team: str, series: SampleSeries, *, again: bool, busy: bool) -> int | Failure:
+    async def assign_sample(
+        self, team: str, series: SampleSeries, *, is_retry: bool, has_others_in_flight: bool
+    ) -> int | Failure:
         """The number of the next request of a series, or a failure."""
         self._find(team, "")
-        failure = self._remembered(team, series.failure)
+        failure = self._remembered(team, series.failure_name)
         if failure:
             return failure
-        found = self._series.get((team, series.name))
-        if found is None or found.gone <= self.now:
-            found = self._series[team, series.name] = SeriesState(gone=self.now + round(series.seconds * SECOND))
+        series_state = self._series.get((team, series.name))
+        if series_state is None or series_state.gone <= self.now:
+            series_state = self._series[team, series.name] = SeriesState(
+                gone=self.now + round(series.ttl_seconds * SECOND)
+            )
         flights = [self._flights.get((team, name)) for name in series.flights]
-        for number in sorted(found.offers):
-            if self.now < found.offers.pop(number):
-                return self._give(found, series, number, new=True)
-        for number, flight in enumerate(flights[: found.size]):
-            if flight and not flight.landing and flight.is_sent and flight.lease_end <= self.now:
+        for number in sorted(series_state.offers):
+            if self.now < series_state.offers.pop(number):
+                return self._give(series_state, series, number, new=True)
+        for number, flight in enumerate(flights[: series_state.size]):
+            if flight and not flight.flight_result and flight.is_sent and flight.lease_end <= self.now:
                 return number
-        if again and found.size:
-            number, found.retry = found.retry % found.size, found.retry % found.size + 1
+        if is_retry and series_state.size:
+            number, series_state.retry = (
+                series_state.retry % series_state.size,
+                series_state.retry % series_state.size + 1,
+            )
             return number
-        return self._next(found, series, flights, busy=busy)
+        return self._next(series_state, series, flights, busy=has_others_in_flight)
 
-    def _next(self, found: SeriesState, series: SampleSeries, flights: Sequence[Flight | None], *, busy: bool) -> int:
-        goes_on = self.now - found.dealt < 5 * SECOND
-        first = flights[found.first] if found.first is not None else None
-        begins = found.first is not None and not (first and first.landing and first.landed >= found.dealt)
+    def _next(
+        self, series_state: SeriesState, series: SampleSeries, flights: Sequence[Flight | None], *, busy: bool
+    ) -> int:
+        goes_on = self.now - series_state.assigned_at < 5 * SECOND
+        first = flights[series_state.first] if series_state.first is not None else None
+        begins = series_state.first is not None and not (
+            first and first.flight_result and first.is_finished >= series_state.assigned_at
+        )
         busy = (
             busy
             or (begins and goes_on)
-            or any(flight and not flight.landing and self.now < flight.lease_end for flight in flights)
+            or any(flight and not flight.flight_result and self.now < flight.lease_end for flight in flights)
         )
-        number = 0 if found.last is None else found.last + 1
-        if number >= len(flights) or (not busy and (number >= found.size or not goes_on)):
-            number, found.last = 0, 0
+        number = 0 if series_state.last is None else series_state.last + 1
+        if number >= len(flights) or (not busy and (number >= series_state.size or not goes_on)):
+            number, series_state.last = 0, 0
         flight = flights[number]
-        kept = flight is not None and flight.landing is not None and flight.landing.result is not None
-        return self._give(found, series, number, new=number >= found.size and not kept)
+        remembered = flight is not None and flight.flight_result is not None and flight.flight_result.result is not None
+        return self._give(series_state, series, number, new=number >= series_state.size and not remembered)
 
-    def _give(self, found: SeriesState, series: SampleSeries, number: int, *, new: bool) -> int:
-        found.last, found.dealt = max(found.last or 0, number), self.now
-        found.size, found.first = max(found.size, number + 1), number if new else None
+    def _give(self, series_state: SeriesState, series: SampleSeries, number: int, *, new: bool) -> int:
+        series_state.last, series_state.assigned_at = max(series_state.last or 0, number), self.now
+        series_state.size, series_state.first = max(series_state.size, number + 1), number if new else None
         if new:
-            found.gone = self.now + round(series.seconds * SECOND)
+            series_state.gone = self.now + round(series.ttl_seconds * SECOND)
         return number
 
-    async def offer(self, team: str, series: SampleSeries, number: int) -> None:
+    async def release_sample(self, team: str, series: SampleSeries, number: int) -> None:
         """The next request takes this number."""
         self._find(team, "")
-        found = self._series.get((team, series.name))
-        if found and found.size == 1:
+        series_state = self._series.get((team, series.name))
+        if series_state and series_state.size == 1:
             del self._series[team, series.name]
-        elif found:
-            found.offers[number] = self.now + 60 * SECOND
+        elif series_state:
+            series_state.offers[number] = self.now + 60 * SECOND
 
-    async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
+    async def share_result(self, team: str, flight: str, owner: str, result: Result) -> bool:
         """Lay the result out."""
-        found = self._led(team, flight, owner)
-        if found is None or not found.waiting:
+        flight_state = self._led(team, flight, owner)
+        if flight_state is None or not flight_state.waiting:
             return False
-        self.handed[team, flight] = result, self.now + 10 * SECOND
+        self.shared_results[team, flight] = result, self.now + 10 * SECOND
         return True
 
-    async def take_over(self, team: str, flight: str, *, waited: bool) -> Result | None:
+    async def take_shared_result(self, team: str, flight: str, *, waited: bool) -> Result | None:
         """The result that was handed over."""
-        found = self._find(team, flight)
-        result, gone = self.handed.get((team, flight), (None, 0))
-        if found and waited:
-            found.waiting -= 1
-        if waited and (found is None or found.waiting <= 0):
-            self.handed.pop((team, flight), None)
+        shared = self._find(team, flight)
+        result, gone = self.shared_results.get((team, flight), (None, 0))
+        if shared and waited:
+            shared.waiting -= 1
+        if waited and (shared is None or shared.waiting <= 0):
+            self.shared_results.pop((team, flight), None)
         return result if self.now < gone else None
 
-    async def leave(self, team: str, flight: str, owner: str) -> None:
+    async def release(self, team: str, flight: str, owner: str) -> None:
         """Nothing if it is not led by `owner`."""
         if self._led(team, flight, owner):
             del self._flights[team, flight]
@@ -243,13 +261,15 @@ class FakeFlights:
     def _find(self, team: str, flight: str) -> Flight | None:
         if self.down:
             raise StateUnavailable("The gateway's state does not answer.")
-        self._flights = {name: each for name, each in self._flights.items() if self.now < each.gone}
+        self._flights = {
+            name: flight_name for name, flight_name in self._flights.items() if self.now < flight_name.gone
+        }
         return self._flights.get((team, flight))
 
     def _led(self, team: str, flight: str, owner: str) -> Flight | None:
-        found = self._find(team, flight)
-        return found if found and found.owner == owner and not found.landing else None
+        flight_state = self._find(team, flight)
+        return flight_state if flight_state and flight_state.owner == owner and not flight_state.flight_result else None
 
-    def _show_life(self, flight: Flight) -> None:
+    def _extend_lease(self, flight: Flight) -> None:
         flight.lease_end = self.now + round(self.lease_seconds * SECOND)
-        flight.gone = self.now + round(max(self.lease_seconds, self.memory_seconds) * SECOND)
+        flight.gone = self.now + round(max(self.lease_seconds, self.lost_seconds) * SECOND)

@@ -63,8 +63,8 @@ class Foxes(FakeBackend):
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
         del listener
-        self.orders.append(request)
-        number = len(self.orders)
+        self.requests.append(request)
+        number = len(self.requests)
         await self.gate.wait()
         outcome = self.outcomes.pop(0) if self.outcomes else build_generation(f"fox{number}", tier="low", created=7)
         if isinstance(outcome, Exception):
@@ -74,7 +74,7 @@ class Foxes(FakeBackend):
     @property
     def calls(self) -> int:
         """Number of calls."""
-        return len(self.orders)
+        return len(self.requests)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Gateway:
 
     async def entries(self) -> list[Entry]:
         """Return the entries of the ledger."""
-        await self.hold.keep.write()
+        await self.hold.settlement.write_outbox()
         return [entry async for entry in self.books.entries(EntryFilter(since=0, until=2**62))]
 
 
@@ -123,15 +123,17 @@ def build_replica(gateway: Gateway) -> MakeImages:
     numbers, cache = itertools.count(1), build_cache(gateway)
     keep = ImageStorage(
         store=gateway.store,
-        mint=random_name,
+        new_id=random_name,
         observe=gateway.observe,
-        keep_all=gateway.keep_all,
-        fresh_seconds=86_400,
+        store_all=gateway.keep_all,
+        reuse_seconds=86_400,
     )
     return MakeImages(
         backends=gateway.backends,
-        references=GatherReferences(darkroom=gateway.darkroom, links=gateway.links, kept=FakeReferenceFetcher()),
-        limits=ReadLimits(ledger=gateway.ledger, rebuild=gateway.hold.rebuild),
+        references=GatherReferences(
+            codec=gateway.darkroom, fetcher=gateway.links, stored_reader=FakeReferenceFetcher()
+        ),
+        limits=ReadLimits(quotas=gateway.ledger, rebuild=gateway.hold.rebuild),
         single_flight=build_single_flight(gateway.flights, cache, gateway.lease, gateway.observe),
         samples=Samples(
             flights=gateway.flights,
@@ -144,7 +146,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
         cached=ServeCached(hold=gateway.hold, keep=keep, mint=random_name, now=gateway.now),
         attempt=Attempt(
             backends=gateway.backends,
-            develop=TranscodeImages(darkroom=gateway.darkroom),
+            develop=TranscodeImages(codec=gateway.darkroom),
             hold=gateway.hold,
             turns=gateway.admission,
             observe=gateway.observe,
@@ -156,7 +158,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
         detached=gateway.detached,
         idempotency=gateway.idempotency,
         retry=gateway.retry,
-        crowded=gateway.crowded,
+        is_overloaded=gateway.crowded,
         now=gateway.now,
         sleep=gateway.sleep,
         zero_usage=gateway.zero_usage,
@@ -219,7 +221,7 @@ def images_from(backends: Mapping[str, Backend], **parts: Any) -> Callable[..., 
         spec: Spec, caller: Caller, catalog: Catalog, listener: RequestListener = NULL_LISTENER, **changes: Any
     ) -> Delivery:
         return await make.make(
-            image_request(spec, caller, catalog, **{"terms": CacheDirectives(share=False), **changes}), listener
+            image_request(spec, caller, catalog, **{"terms": CacheDirectives(allow_cached=False), **changes}), listener
         )
 
     return ask
@@ -227,12 +229,12 @@ def images_from(backends: Mapping[str, Backend], **parts: Any) -> Callable[..., 
 
 def drawn(delivery: Delivery) -> list[bytes]:
     """Return the images of a delivery."""
-    return images_in(delivery.result.purchase)
+    return images_in(delivery.result.generation)
 
 
 def images_in(purchase: Generation) -> list[bytes]:
     """Return the images of a purchase."""
-    return [bytes(image.base64) for image in purchase.pictures]
+    return [bytes(image.base64) for image in purchase.images]
 
 
 def random_name() -> str:

@@ -9,7 +9,7 @@ from service.domain.image_spec import Reference, Size
 from service.domain.routing import Transcode
 from service.usecases.ports.image_codec import ImageInfo
 
-PNG = ImageInfo(media_type="image/png", size=Size(1024, 1024), alpha=True)
+PNG = ImageInfo(media_type="image/png", size=Size(1024, 1024), has_alpha=True)
 
 
 class FakeImageCodec:
@@ -25,33 +25,33 @@ class FakeImageCodec:
         measures: Mapping[bytes, ImageInfo | None] | None = None,
         broken: Collection[str | bytes] = (),
     ) -> None:
-        self.looked: list[str] = []
+        self.inspected: list[str] = []
         self.peak = 0
         self._looks = looks or {}
         self._measures = measures or {}
         self._broken = broken
         self._busy = 0
 
-    async def look(self, reference: Reference) -> ImageInfo:
+    async def inspect(self, reference: Reference) -> ImageInfo:
         """What this darkroom was told about the digest."""
         self._busy += 1
         self.peak = max(self.peak, self._busy)
         await asyncio.sleep(0)
         self._busy -= 1
-        self.looked.append(reference.param)
+        self.inspected.append(reference.param)
         self._refuse_broken(reference.digest, reference.param)
         return self._looks.get(reference.digest, PNG)
 
-    async def measure(self, picture: GeneratedImage) -> ImageInfo | None:
+    async def inspect_generated(self, image: GeneratedImage) -> ImageInfo | None:
         """What this darkroom was told about the base64."""
-        self._refuse_broken(bytes(picture.base64), "picture")
-        return self._measures.get(bytes(picture.base64), PNG)
+        self._refuse_broken(bytes(image.base64), "picture")
+        return self._measures.get(bytes(image.base64), PNG)
 
-    async def develop(self, picture: GeneratedImage, transcode: Transcode) -> GeneratedImage:
+    async def transcode(self, image: GeneratedImage, transcode: Transcode) -> GeneratedImage:
         """The same base64 behind a mark that says how it was developed."""
-        self._refuse_broken(bytes(picture.base64), "picture")
-        mark = f"{transcode.output_format}@{transcode.quality}:".encode()
-        return GeneratedImage(base64=mark + bytes(picture.base64), revised_prompt=picture.revised_prompt)
+        self._refuse_broken(bytes(image.base64), "picture")
+        suffix = f"{transcode.output_format}@{transcode.quality}:".encode()
+        return GeneratedImage(base64=suffix + bytes(image.base64), revised_prompt=image.revised_prompt)
 
     def _refuse_broken(self, name: str | bytes, param: str) -> None:
         if name in self._broken:

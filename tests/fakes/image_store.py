@@ -19,47 +19,47 @@ class FakeImageStore:
     """
 
     def __init__(self, room: int = 1000) -> None:
-        self.kept: dict[str, bytes] = {}
+        self.stored: dict[str, bytes] = {}
         self.written: dict[str, datetime] = {}
         self.now = NOON
         self.down = False
         self._room = room
 
-    async def keep(self, name: str, body: Buffer) -> None:
+    async def put(self, name: str, body: Buffer) -> None:
         """Store under a name, once."""
-        self._check(full=len(self.kept) >= self._room)
+        self._check(full=len(self.stored) >= self._room)
         self.written.setdefault(name, self.now)
-        self.kept.setdefault(name, bytes(body))
+        self.stored.setdefault(name, bytes(body))
 
-    async def find(self, name: str) -> StoredObject:
+    async def stat(self, name: str) -> StoredObject:
         """What is known of it."""
         self._check()
-        if name not in self.kept:
+        if name not in self.stored:
             raise ImageNotFound("There is no such picture, or the link to it has expired.")
-        return StoredObject(name=name, length=len(self.kept[name]), at=self.written[name])
+        return StoredObject(name=name, length=len(self.stored[name]), written_at=self.written[name])
 
-    async def read(self, name: str, part: ByteRange | None = None) -> StoredContent:
+    async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
         """What was stored under that name, a byte at a time."""
-        kept = await self.find(name)
-        body = self.kept[name][part.start : part.end] if part else self.kept[name]
-        return StoredContent(kept=kept, pieces=self._pieces(body))
+        stored = await self.stat(name)
+        body = self.stored[name][byte_range.start : byte_range.end] if byte_range else self.stored[name]
+        return StoredContent(stored=stored, chunks=self._pieces(body))
 
     async def _pieces(self, body: bytes) -> AsyncIterator[Buffer]:
         for byte in body:
             self._check()
             yield bytes([byte])
 
-    async def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+    async def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
         """One by one."""
         self._check()
-        for name in list(self.kept):
-            yield [await self.find(name)]
+        for name in list(self.stored):
+            yield [await self.stat(name)]
 
-    async def forget(self, names: Sequence[str]) -> None:
+    async def delete(self, names: Sequence[str]) -> None:
         """Delete."""
         self._check()
         for name in names:
-            self.kept.pop(name, None)
+            self.stored.pop(name, None)
 
     def _check(self, *, full: bool = False) -> None:
         if self.down or full:

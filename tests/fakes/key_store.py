@@ -11,51 +11,51 @@ class FakeKeyStore:
     """Keeps keys by id, and every record; once `down` is set, it is unavailable."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, IssuedKey] = {}
+        self.stored: dict[str, IssuedKey] = {}
         self.audit: list[AuditRecord] = []
         self.down = False
 
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
         """Keep a new key."""
         self._answer()
-        if key.id in self.kept:
+        if key.id in self.stored:
             raise InvalidValue(f"There is a key '{key.id}' already.", param="id")
-        self._keep(key, record)
+        self._store(key, record)
 
-    async def change(self, key: IssuedKey, record: AuditRecord) -> None:
+    async def update(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace a key."""
-        before = await self.find(key.id)
-        self._keep(replace(key, revoked_at=before.revoked_at or key.revoked_at), record)
+        before = await self.get(key.id)
+        self._store(replace(key, revoked_at=before.revoked_at or key.revoked_at), record)
 
-    async def note(self, record: AuditRecord) -> None:
+    async def add_record(self, record: AuditRecord) -> None:
         """Write a record of its own."""
         self._answer()
         self.audit.append(record)
 
-    async def find(self, key_id: str) -> IssuedKey:
+    async def get(self, key_id: str) -> IssuedKey:
         """One key."""
         self._answer()
-        if key_id not in self.kept:
+        if key_id not in self.stored:
             raise KeyNotFound(f"There is no key '{key_id}'.")
-        return self.kept[key_id]
+        return self.stored[key_id]
 
-    async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
+    async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
         """Oldest first."""
         self._answer()
-        found = [key for key in self.kept.values() if team in {None, key.team}]
-        return sorted(found, key=lambda key: (key.created_at, key.id))
+        keys = [key for key in self.stored.values() if team in {None, key.team}]
+        return sorted(keys, key=lambda key: (key.created_at, key.id))
 
-    async def records(self, most: int) -> Sequence[AuditRecord]:
+    async def list_records(self, limit: int) -> Sequence[AuditRecord]:
         """Newest first."""
         self._answer()
-        return self.audit[::-1][:most]
+        return self.audit[::-1][:limit]
 
     def _answer(self) -> None:
         if self.down:
             raise LedgerUnavailable("The ledger of record does not answer.")
 
-    def _keep(self, key: IssuedKey, record: AuditRecord) -> None:
-        if any(other.digest == key.digest for other in self.kept.values() if other.id != key.id):
+    def _store(self, key: IssuedKey, record: AuditRecord) -> None:
+        if any(other.digest == key.digest for other in self.stored.values() if other.id != key.id):
             raise InvalidValue("This secret was issued already.", param="digest")
-        self.kept[key.id] = key
+        self.stored[key.id] = key
         self.audit.append(record)

@@ -14,7 +14,7 @@ class FakeLeases:
     def __init__(self) -> None:
         self.now = 1_800_000_000 * MICROSECONDS
         self.held: LeaseHolder | None = None
-        self.until = 0
+        self.valid_until = 0
         self.down = False
 
     async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
@@ -22,15 +22,15 @@ class FakeLeases:
         self._answer()
         held = self.held
         same = held is not None and held.token == holder.token
-        over = self.until < self.now
+        over = self.valid_until < self.now
         together = held is not None and held.shared and holder.shared and not over
-        if held is None or force or over or same or together or held.place == holder.place:
+        if held is None or force or over or same or together or held.location == holder.location:
             since = held.since if held and (same or together) else self.now
-            self.held, self.until = replace(holder, since=since), self.now + round(seconds * MICROSECONDS)
+            self.held, self.valid_until = replace(holder, since=since), self.now + round(seconds * MICROSECONDS)
         assert self.held
         return self.held
 
-    async def free(self, holder: LeaseHolder) -> None:
+    async def release(self, holder: LeaseHolder) -> None:
         """Give it back."""
         self._answer()
         if self.held and self.held.token == holder.token and not holder.shared:

@@ -41,46 +41,46 @@ class FakeLedger:
     """Keeps entries by hold id; once `down` is set, it is unavailable."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Entry] = {}
+        self.written: dict[str, Entry] = {}
         self.down = False
 
     async def write(self, entries: Sequence[Entry]) -> None:
         """Keep those that are new."""
         self._answer()
         for entry in entries:
-            self.kept.setdefault(entry.hold_id, entry)
+            self.written.setdefault(entry.hold_id, entry)
 
     async def spent(self, team: str, at: int) -> Spent:
         """Add up what is in the same day, and in the same month."""
         self._answer()
-        found: dict[str, Counter[str]] = {"%Y-%m-%d": Counter(), "%Y-%m": Counter()}
-        for entry in self.kept.values():
-            for pattern, sums in found.items():
+        totals: dict[str, Counter[str]] = {"%Y-%m-%d": Counter(), "%Y-%m": Counter()}
+        for entry in self.written.values():
+            for pattern, sums in totals.items():
                 if entry.team == team and utc(entry.held_at, pattern) == utc(at, pattern):
                     sums.update(dict.fromkeys(posted_scopes(entry), entry.cost))
-        return Spent(at=at, day=+found["%Y-%m-%d"], month=+found["%Y-%m"])
+        return Spent(at=at, day=+totals["%Y-%m-%d"], month=+totals["%Y-%m"])
 
-    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+    async def find_settled(self, hold_ids: Collection[str]) -> Collection[str]:
         """Those that are kept."""
         self._answer()
-        return self.kept.keys() & set(hold_ids)
+        return self.written.keys() & set(hold_ids)
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
         """Group, then add up."""
         self._answer()
         groups: defaultdict[tuple[str | None, ...], list[Entry]] = defaultdict(list)
-        for name in query.by:
+        for name in query.group_by:
             if name not in GROUPS and not re.fullmatch(r"tag:[\w.-]{1,64}", name, re.ASCII):
                 raise InvalidValue(f"Usage cannot be grouped by '{name}'.", param="group_by")
-        for entry in self._within(query.span):
-            groups[tuple(grouped(entry, name) for name in query.by)].append(entry)
+        for entry in self._within(query.entry_filter):
+            groups[tuple(grouped(entry, name) for name in query.group_by)].append(entry)
         in_order = sorted(groups, key=lambda group: [(value is not None, value or "") for value in group])
         return [summed(group, groups[group]) for group in in_order]
 
-    async def entries(self, span: EntryFilter) -> AsyncIterator[Entry]:
+    async def entries(self, entry_filter: EntryFilter) -> AsyncIterator[Entry]:
         """Those of a span, in order."""
         self._answer()
-        for entry in sorted(self._within(span), key=lambda entry: (entry.held_at, entry.hold_id)):
+        for entry in sorted(self._within(entry_filter), key=lambda entry: (entry.held_at, entry.hold_id)):
             yield entry
 
     def _answer(self) -> None:
@@ -88,7 +88,7 @@ class FakeLedger:
             raise LedgerUnavailable("The ledger of record does not answer.")
 
     def _within(self, span: EntryFilter) -> list[Entry]:
-        mine = [entry for entry in self.kept.values() if span.team in {None, entry.team}]
+        mine = [entry for entry in self.written.values() if span.team in {None, entry.team}]
         return [entry for entry in mine if span.since <= entry.held_at < span.until]
 
 
@@ -103,8 +103,8 @@ def grouped(entry: Entry, name: str) -> str | None:
         return entry.tags.get(name.removeprefix("tag:"))
     if name in {"day", "month"}:
         return utc(entry.held_at, "%Y-%m-%d" if name == "day" else "%Y-%m")
-    found: str | None = entry.resolved_tier if name == "tier" else getattr(entry, name)
-    return found
+    groups: str | None = entry.resolved_tier if name == "tier" else getattr(entry, name)
+    return groups
 
 
 def summed(group: tuple[str | None, ...], entries: Sequence[Entry]) -> UsageRow:

@@ -34,7 +34,7 @@ Window = tuple[Measure, int]  # money of a day or month that is over at that tim
 class Hold:
     """A claim that is held."""
 
-    claim: HoldRequest
+    hold_request: HoldRequest
     state: HoldState
     held_at: int
     lease_end: int
@@ -55,7 +55,7 @@ class TeamState:
     ended: dict[str, tuple[HoldState, int]] = field(default_factory=dict)
     outbox: dict[str, Entry] = field(default_factory=dict)
     upgraded: dict[str, int] = field(default_factory=dict)
-    life: tuple[int, int] = (-1, 0)
+    epoch: tuple[int, int] = (-1, 0)
 
     def state(self, name: str) -> HoldState | None:
         """Where a hold is in its life; None where nothing is known of it."""
@@ -97,16 +97,16 @@ class FakeQuotaStore:
         self.lease_seconds = lease_seconds
         self._counted = counted
         self._run = 0
-        self._tickets = 0
-        self._lives = 0
+        self._outbox_ids = 0
+        self._epochs = 0
         self._teams: dict[str, TeamState] = {}
-        self._announced: set[str] = set()
+        self._registered: set[str] = set()
         self._leader: tuple[str, int] | None = None
 
     def forget(self) -> None:
         """The store is emptied."""
         self._teams.clear()
-        self._announced.clear()
+        self._registered.clear()
         self._leader = None
         self._counted = False
 
@@ -115,26 +115,26 @@ class FakeQuotaStore:
         self._run += 1
 
     async def hold(
-        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
+        self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
         """All or none."""
         mine = self._counted_team(team)
-        names = [claim.hold_id for claim in claims]
+        names = [claim.hold_id for claim in hold_requests]
         if names and mine.holds.keys() >= {*names}:
             return self._admission(mine, mine.holds[names[0]].held_at, limits)
         if any(mine.state(name) for name in names):
             raise StateUnavailable("A hold of this request has ended already.")
-        refusals = [self._refusal(team, mine, limit, claimed(limit, claims)) for limit in limits]
-        if found := [each for each in refusals if each]:
-            raise max(found, key=lambda each: each[0])[1]
+        refusals = [self._limit_error(team, mine, limit, claimed(limit, hold_requests)) for limit in limits]
+        if existing := [hold_request for hold_request in refusals if hold_request]:
+            raise max(existing, key=lambda each: each[0])[1]
         for limit in limits:
             if limit.measure in RATES:
-                self._minute(mine, limit).add(claimed(limit, claims) or 0, self.now)
-        for claim in claims:
+                self._minute(mine, limit).add(claimed(limit, hold_requests) or 0, self.now)
+        for claim in hold_requests:
             self._put(mine, claim, state, self.now)
         return self._admission(mine, self.now, limits)
 
-    async def send(self, team: str, hold_ids: Sequence[str]) -> None:
+    async def mark_sent(self, team: str, hold_ids: Sequence[str]) -> None:
         """All or none."""
         mine = self._team(team)
         if not mine.holds.keys() >= {*hold_ids}:
@@ -152,11 +152,11 @@ class FakeQuotaStore:
         held_at = hold.held_at if hold else entry.held_at or self.now
         if hold:
             drawn = [scope for scope in posted_scopes(entry) if scope.startswith("tier:")]
-            others = [scope for scope in drawn if scope not in hold.claim.scopes]
+            others = [scope for scope in drawn if scope not in hold.hold_request.scopes]
             mine.upgraded |= {scope: max(held_at, mine.upgraded.get(scope, 0)) for scope in others}
         self._end(mine, entry.hold_id, HoldState.POSTED)
         ticket = self._book(mine, entry, held_at)
-        return PostResult(state=HoldState.POSTED, ticket=ticket, held_at=held_at, posted_at=self.now)
+        return PostResult(state=HoldState.POSTED, outbox_id=ticket, held_at=held_at, posted_at=self.now)
 
     async def void(self, team: str, hold_id: str) -> HoldState:
         """A lost hold is remembered as voided."""
@@ -167,10 +167,10 @@ class FakeQuotaStore:
         self._end(mine, hold_id, HoldState.VOIDED)
         return HoldState.VOIDED
 
-    async def extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
+    async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
         """A lost hold is put back as sent."""
         mine = self._team(team)
-        for claim in claims:
+        for claim in hold_requests:
             if claim.hold_id in mine.holds:
                 mine.holds[claim.hold_id].lease_end = self.now + round(self.lease_seconds * SECOND)
             elif not mine.state(claim.hold_id):
@@ -182,34 +182,36 @@ class FakeQuotaStore:
         over = [name for name in mine.by_lease() if mine.holds[name].lease_end <= self.now]
         return tuple(self._expire(mine, name) for name in over[:MAX_SWEPT])
 
-    async def standings(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
+    async def limit_status(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
         """How limits stand."""
         mine = self._counted_team(team)
-        return tuple(self._standing(mine, limit) for limit in limits)
+        return tuple(self._limit_status(mine, limit) for limit in limits)
 
-    async def waiting(self, team: str, most: int) -> Sequence[OutboxEntry]:
+    async def read_outbox(self, team: str, limit: int) -> Sequence[OutboxEntry]:
         """Oldest first."""
-        queue = [*self._team(team).outbox.items()][:most]
-        return tuple(OutboxEntry(ticket=ticket, entry=entry) for ticket, entry in queue)
+        queue = [*self._team(team).outbox.items()][:limit]
+        return tuple(OutboxEntry(outbox_id=ticket, entry=entry) for ticket, entry in queue)
 
-    async def written(self, team: str, tickets: Sequence[str]) -> int:
+    async def acknowledge(self, team: str, outbox_ids: Sequence[str]) -> int:
         """How many were still waiting."""
         mine = self._team(team)
-        return sum(mine.outbox.pop(ticket, None) is not None for ticket in tickets)
+        return sum(mine.outbox.pop(ticket, None) is not None for ticket in outbox_ids)
 
-    async def audit(self, team: str) -> CounterSnapshot:
+    async def snapshot(self, team: str) -> CounterSnapshot:
         """The open holds, by the end of their lease."""
         mine = self._team(team)
-        if mine.life[0] != self._run:
-            self._lives += 1
-            mine.life = self._run, self._lives
+        if mine.epoch[0] != self._run:
+            self._epochs += 1
+            mine.epoch = self._run, self._epochs
         version = str(mine.version)
-        return CounterSnapshot(life=str(mine.life), version=version, at=self.now, open_holds=tuple(mine.by_lease()))
+        return CounterSnapshot(epoch=str(mine.epoch), version=version, at=self.now, open_holds=tuple(mine.by_lease()))
 
-    async def rebuild(self, team: str, audit: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
+    async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
         """False if anything was posted since, or the day is over."""
         mine = self._team(team)
-        is_current = (audit.life, audit.version) == (str(mine.life), str(mine.version)) and mine.life[0] == self._run
+        is_current = (snapshot.epoch, snapshot.version) == (str(mine.epoch), str(mine.version)) and mine.epoch[
+            0
+        ] == self._run
         if not is_current or windows(spent.at) != windows(self.now):
             return False
         for name in mine.holds.keys() & {*settled}:
@@ -219,17 +221,17 @@ class FakeQuotaStore:
             mine.money.update({(window, scope): nanos for scope, nanos in sums.items()})
             for hold in mine.holds.values():
                 if window in windows(hold.held_at):
-                    mine.money.update({(window, scope): nanos for scope, nanos in held_in(hold.claim).items()})
+                    mine.money.update({(window, scope): nanos for scope, nanos in held_in(hold.hold_request).items()})
         mine.counted_in = self._run
         return True
 
-    async def announce(self, teams: Collection[str]) -> Collection[str]:
+    async def register_teams(self, teams: Collection[str]) -> Collection[str]:
         """All that were ever announced."""
         self._answer()
-        self._announced |= {*teams}
-        return frozenset(self._announced)
+        self._registered |= {*teams}
+        return frozenset(self._registered)
 
-    async def lead(self, owner: str, seconds: float) -> bool:
+    async def acquire_leadership(self, owner: str, seconds: float) -> bool:
         """One at a time."""
         self._answer()
         if self._leader and self._leader[0] != owner and self._leader[1] > self.now:
@@ -262,26 +264,26 @@ class FakeQuotaStore:
         """Give back what was set aside, if it is known, and remember how the hold ended."""
         hold = mine.holds.pop(name, None)
         if hold:
-            mine.spend(hold.held_at, held_in(hold.claim), -1)
+            mine.spend(hold.held_at, held_in(hold.hold_request), -1)
         mine.ended[name] = state, self.now
 
     def _book(self, mine: TeamState, entry: Entry, held_at: int) -> str:
-        self._tickets += 1
+        self._outbox_ids += 1
         mine.version += 1
         mine.spend(held_at, dict.fromkeys(posted_scopes(entry), entry.cost))
-        mine.outbox[f"{self._tickets}-0"] = replace(entry, held_at=held_at, posted_at=self.now)
-        return f"{self._tickets}-0"
+        mine.outbox[f"{self._outbox_ids}-0"] = replace(entry, held_at=held_at, posted_at=self.now)
+        return f"{self._outbox_ids}-0"
 
     def _expire(self, mine: TeamState, name: str) -> HoldState:
         hold = mine.holds[name]
         state = HOLD_TRANSITIONS[hold.state, HoldAction.EXPIRE]
         self._end(mine, name, state)
         if state is HoldState.EXPIRED:
-            self._book(mine, hold.claim.entry, hold.held_at)
+            self._book(mine, hold.hold_request.entry, hold.held_at)
         return state
 
     def _admission(self, mine: TeamState, held_at: int, limits: Sequence[Limit]) -> Admission:
-        return Admission(held_at=held_at, standings=tuple(self._standing(mine, limit) for limit in limits))
+        return Admission(held_at=held_at, limit_status=tuple(self._limit_status(mine, limit) for limit in limits))
 
     def _minute(self, mine: TeamState, limit: Limit) -> Minute:
         return mine.minutes.setdefault((limit.measure, limit.scope), Minute())
@@ -290,11 +292,11 @@ class FakeQuotaStore:
         if limit.measure in RATES:
             return self._minute(mine, limit).used(self.now)
         if limit.measure is Measure.CONCURRENT:
-            claims = [hold.claim for hold in mine.holds.values()]
+            claims = [hold.hold_request for hold in mine.holds.values()]
             return sum(claim.images for claim in claims if limit.scope in claim.scopes)
         return mine.money[(limit.measure, window_end(limit.measure, self.now)), limit.scope]
 
-    def _standing(self, mine: TeamState, limit: Limit) -> LimitStatus:
+    def _limit_status(self, mine: TeamState, limit: Limit) -> LimitStatus:
         resets = 0
         if limit.measure in RATES:
             resets = self._minute(mine, limit).whole_in(self.now)
@@ -307,25 +309,25 @@ class FakeQuotaStore:
         window = limit.measure, window_end(limit.measure, self.now) if limit.measure in MONEY else 0
         return marked is not None and window in windows(marked)
 
-    def _refusal(
+    def _limit_error(
         self, team: str, mine: TeamState, limit: Limit, asked: int | None
     ) -> tuple[float, LimitExceeded] | None:
         """Why a limit has no room, behind how long that lasts; None where it has."""
-        standing = self._standing(mine, limit)
+        standing = self._limit_status(mine, limit)
         if asked is None:
-            if standing.used <= limit.most or not self._is_upgraded(mine, limit):
+            if standing.used <= limit.maximum or not self._is_upgraded(mine, limit):
                 return None
             asked = 0
         wait: int | None = None
         lasts = LASTS.get(limit.measure, 0.0)
-        if limit.measure in RATES and asked <= limit.most:
-            wait = self._minute(mine, limit).wait(asked, limit.most, self.now)
+        if limit.measure in RATES and asked <= limit.maximum:
+            wait = self._minute(mine, limit).wait(asked, limit.maximum, self.now)
             if wait is None:
                 return None
             lasts = wait
-        elif standing.used + asked <= limit.most or (limit.measure in RATES and not asked):
+        elif standing.used + asked <= limit.maximum or (limit.measure in RATES and not asked):
             return None
-        if asked > limit.most:
+        if asked > limit.maximum:
             return inf, build_limit_error(team, standing, asked, self.now)
         seconds = standing.resets_in if limit.measure in MONEY else wait and wait / SECOND
-        return lasts, build_limit_error(team, replace(standing, wait=seconds), asked, self.now)
+        return lasts, build_limit_error(team, replace(standing, wait_seconds=seconds), asked, self.now)

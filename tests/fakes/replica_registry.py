@@ -16,12 +16,12 @@ class FakeReplicaRegistry:
         self.recounts: dict[str, str] = {}
         self.reports: dict[tuple[str, str], str] = {}
 
-    async def beat(self, name: str) -> Sequence[Recount]:
+    async def heartbeat(self, name: str) -> Sequence[Recount]:
         """Show life."""
         self._answer()
         self.seen[name] = self.now
         return [
-            Recount(team=team, life=life)
+            Recount(team=team, epoch=life)
             for team, life in self.recounts.items()
             if self.reports.get((team, name)) != life
         ]
@@ -29,28 +29,28 @@ class FakeReplicaRegistry:
     async def report(self, name: str, recount: Recount) -> None:
         """Note a report."""
         self._answer()
-        self.reports[recount.team, name] = recount.life
+        self.reports[recount.team, name] = recount.epoch
 
-    async def ask(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
+    async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
         """How many reports are missing."""
         self._answer()
-        self.recounts[recount.team] = recount.life
-        self.reports[recount.team, name] = recount.life
+        self.recounts[recount.team] = recount.epoch
+        self.reports[recount.team, name] = recount.epoch
         waited_for = [
             other for other, at in self.seen.items() if alive_seconds is None or at > self.now - alive_seconds
         ]
-        return sum(self.reports.get((recount.team, other)) != recount.life for other in waited_for if other != name)
+        return sum(self.reports.get((recount.team, other)) != recount.epoch for other in waited_for if other != name)
 
     async def finish(self, recount: Recount) -> None:
         """Forget a recount."""
         self._answer()
-        if self.recounts.get(recount.team) == recount.life:
+        if self.recounts.get(recount.team) == recount.epoch:
             del self.recounts[recount.team]
         self.reports = {
-            key: life for key, life in self.reports.items() if (key[0], life) != (recount.team, recount.life)
+            key: life for key, life in self.reports.items() if (key[0], life) != (recount.team, recount.epoch)
         }
 
-    async def leave(self, name: str) -> None:
+    async def unregister(self, name: str) -> None:
         """Forget a replica."""
         self._answer()
         self.seen.pop(name, None)

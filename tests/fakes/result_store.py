@@ -21,28 +21,28 @@ class StoredResult:
 class FakeResultStore:
     """The port in memory. `now` is its clock; while `down` everything is a miss."""
 
-    def __init__(self, *, most_bytes: int = 16_000_000, now: int = NOW) -> None:
+    def __init__(self, *, max_bytes: int = 16_000_000, now: int = NOW) -> None:
         self.now = now
         self.down = False
-        self._most = most_bytes
-        self._kept: dict[tuple[str, str], StoredResult] = {}
+        self._max_bytes = max_bytes
+        self._stored: dict[tuple[str, str], StoredResult] = {}
 
     async def get(self, team: str, name: str) -> Result | None:
         """The result, with its base64 as bytes of its own."""
-        kept = self._kept.get((team, name))
-        return None if self.down or kept is None or kept.gone <= self.now else kept.result
+        stored = self._stored.get((team, name))
+        return None if self.down or stored is None or stored.gone <= self.now else stored.result
 
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
         """Keep a copy."""
-        pictures = tuple(replace(each, base64=bytes(each.base64)) for each in result.purchase.pictures)
+        images = tuple(replace(image, base64=bytes(image.base64)) for image in result.generation.images)
         try:
-            size = sum(len(base64.b64decode(each.base64, validate=True)) for each in pictures)
+            size = sum(len(base64.b64decode(each.base64, validate=True)) for each in images)
         except ValueError:
             return False
-        if self.down or size > self._most or seconds <= 0:
+        if self.down or size > self._max_bytes or seconds <= 0:
             return False
-        copy = replace(result, purchase=replace(result.purchase, pictures=pictures))
-        self._kept[team, name] = StoredResult(copy, size, self.now + round(seconds * SECOND))
+        copy = replace(result, generation=replace(result.generation, images=images))
+        self._stored[team, name] = StoredResult(copy, size, self.now + round(seconds * SECOND))
         return True
 
     async def purge(self, team: str | None, model: str | None) -> int | None:
@@ -51,17 +51,17 @@ class FakeResultStore:
             return None
         gone = [*self._chosen(team, model)]
         for key in gone:
-            del self._kept[key]
+            del self._stored[key]
         return len(gone)
 
     async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
         """Count."""
         if self.down:
             return None
-        sizes = [self._kept[key].size for key in self._chosen(team, model)]
-        return ResultStats(results=len(sizes), size=sum(sizes))
+        sizes = [self._stored[key].size for key in self._chosen(team, model)]
+        return ResultStats(results=len(sizes), size_bytes=sum(sizes))
 
     def _chosen(self, team: str | None, model: str | None) -> Iterator[tuple[str, str]]:
-        for key, kept in self._kept.items():
-            if kept.gone > self.now and team in (None, key[0]) and model in (None, kept.result.model):
+        for key, stored in self._stored.items():
+            if stored.gone > self.now and team in (None, key[0]) and model in (None, stored.result.model):
                 yield key

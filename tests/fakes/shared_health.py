@@ -1,5 +1,6 @@
 """What replicas share about backends, in memory, by the same rules as the real one and by a clock that tests set."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -41,62 +42,68 @@ class FakeSharedHealth:
         self.now = now
         self.down = False
         self.asked: list[str] = []
-        self._posts: dict[str, BackendState] = {}
+        self._states: dict[str, BackendState] = {}
 
     def forget(self) -> None:
         """The store is emptied."""
-        self._posts.clear()
+        self._states.clear()
 
-    async def exchange(self, backend: str, news: HealthUpdate) -> SharedHealth:
+    async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
         """Tell and hear."""
-        post = self._find("exchange", backend)
-        taken = news.change is not None and self._counts(post, news)
-        if news.change and taken:
+        post = self._find("sync", backend)
+        taken = update.change is not None and self._counts(post, update)
+        if update.change and taken:
             post.version = max(self.now, post.version + 1)
-            post.opening = news.change.opening
+            post.opening = update.change.opening
             post.ends = self.now + _micros(post.opening.seconds if post.opening else 0)
-        if news.probe and self._probe(post) == news.probe:
+        if update.probe and self._probe(post) == update.probe:
             post.probe_ends = self.now + PROBE
-        for model, seconds in news.blocked.items():
+        for model, seconds in update.blocked.items():
             post.blocked[model] = max(post.blocked.get(model, 0), self.now + _micros(seconds))
-        return SharedHealth(version=post.version, opening=self._opening(post), blocked=self._blocked(post), taken=taken)
+        return SharedHealth(
+            version=post.version, opening=self._opening(post), blocked=self._blocked(post), is_accepted=taken
+        )
 
-    async def probe(self, backend: str, name: str, version: int) -> bool:
+    async def claim_probe(self, backend: str, name: str, version: int) -> bool:
         """Become the one that probes."""
-        post = self._find("probe", backend)
+        post = self._find("claim_probe", backend)
         if post.version not in {0, version} or self._probe(post):
             return False
         post.probe, post.probe_ends = name, self.now + PROBE
         return True
 
-    async def enter(self, backend: str, party: SlotRequest, caps: Caps) -> CapReached | None:
+    async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
         """Take calls and pictures of the account, all or none."""
-        post = self._find("enter", backend)
+        post = self._find("acquire_slots", backend)
         post.calls = {name: ends for name, ends in post.calls.items() if self.now < ends}
-        if caps.concurrent and len(post.calls) + party.calls > caps.concurrent:
-            return CapReached(cap=Cap.CONCURRENT, wait=None if party.calls > caps.concurrent else 0)
+        if caps.concurrent and len(post.calls) + request.calls > caps.concurrent:
+            return CapReached(cap=Cap.CONCURRENT, wait_seconds=None if request.calls > caps.concurrent else 0)
         asked = [
-            (Cap.REQUESTS, caps.requests_per_minute, party.calls),
-            (Cap.IMAGES, caps.images_per_minute, party.pictures),
+            (Cap.REQUESTS, caps.requests_per_minute, request.calls),
+            (Cap.IMAGES, caps.images_per_minute, request.images),
         ]
         capped = [(post.minutes.setdefault(cap, Minute()), cap, most, amount) for cap, most, amount in asked if most]
         waits = [
-            CapReached(cap=cap, wait=None if amount > most else (minute.wait(amount, most, self.now) or 0) / SECOND)
+            CapReached(
+                cap=cap, wait_seconds=None if amount > most else (minute.wait(amount, most, self.now) or 0) / SECOND
+            )
             for minute, cap, most, amount in capped
             if amount > most or minute.wait(amount, most, self.now)
         ]
         if waits:
-            return max(waits, key=lambda full: float("inf") if full.wait is None else full.wait)
+            return max(waits, key=lambda full: float("inf") if full.wait_seconds is None else full.wait_seconds)
         for minute, _, _, amount in capped:
             minute.add(amount, self.now)
         if caps.concurrent:
-            post.calls |= {f"{party.name}:{number}": self.now + _micros(party.lease) for number in range(party.calls)}
+            post.calls |= {
+                f"{request.name}:{number}": self.now + _micros(request.lease_seconds) for number in range(request.calls)
+            }
         return None
 
-    async def leave(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+    async def release_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
         """Turns are over."""
-        post = self._find("leave", backend)
-        for name, calls in turns:
+        post = self._find("release_slots", backend)
+        for name, calls in slots:
             for number in range(calls):
                 post.calls.pop(f"{name}:{number}", None)
             if self._probe(post) == name:
@@ -106,14 +113,14 @@ class FakeSharedHealth:
         self.asked.append(verb)
         if self.down:
             raise StateUnavailable("The gateway's state does not answer.")
-        return self._posts.setdefault(backend, BackendState())
+        return self._states.setdefault(backend, BackendState())
 
-    def _counts(self, post: BackendState, news: HealthUpdate) -> bool:
-        change = news.change
+    def _counts(self, post: BackendState, update: HealthUpdate) -> bool:
+        change = update.change
         if change is None:
             return False
         longer = change.opening and post.opening and self.now + _micros(change.opening.seconds) > post.ends
-        return post.version in {0, change.base} or bool(longer)
+        return post.version in {0, change.base_version} or bool(longer)
 
     def _probe(self, post: BackendState) -> str:
         return post.probe if self.now < post.probe_ends else ""
@@ -122,7 +129,7 @@ class FakeSharedHealth:
         if post.opening is None:
             return None
         left = max(0, post.ends - self.now) / SECOND
-        return SharedOpening(reason=post.opening.reason, seconds=left, in_a_row=post.opening.in_a_row)
+        return SharedOpening(reason=post.opening.reason, seconds=left, openings=post.opening.openings)
 
     def _blocked(self, post: BackendState) -> Mapping[str, float]:
         return {model: (ends - self.now) / SECOND for model, ends in post.blocked.items() if ends > self.now}
@@ -130,3 +137,22 @@ class FakeSharedHealth:
 
 def _micros(seconds: float) -> int:
     return round(seconds * SECOND)
+
+
+class AwaitedSharedHealth(FakeSharedHealth):
+    """A store whose test can wait until a verb was called a number of times."""
+
+    def __init__(self, verb: str, times: int = 1) -> None:
+        super().__init__()
+        self._verb, self._times = verb, times
+        self._heard = asyncio.Event()
+
+    def _find(self, verb: str, backend: str) -> BackendState:
+        post = super()._find(verb, backend)
+        if self.asked.count(self._verb) >= self._times:
+            self._heard.set()
+        return post
+
+    async def heard(self) -> None:
+        async with asyncio.timeout(10):
+            await self._heard.wait()

@@ -43,13 +43,13 @@ class Replica:
         self.slots: dict[str, AsyncExitStack] = {}
         numbers = iter(range(10_000))
         self.admission = UpstreamAdmission(
-            turnstile=site.store,
+            shared_health=site.store,
             accounts={"alpha": AccountLimits(caps=site.caps), "beta": AccountLimits()},
             rules=BreakerRules(),
             observe=self.observe,
-            mint=lambda: f"{name}{next(numbers)}",
-            elapsed=lambda: site.now,
-            seconds=0.001,
+            new_id=lambda: f"{name}{next(numbers)}",
+            monotonic=lambda: site.now,
+            sync_seconds=0.001,
         )
 
     async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Slot | Failure:
@@ -89,7 +89,7 @@ class Replica:
         await self.leave(slot)
 
     def standing(self, place: int = 0) -> BackendStatus:
-        return self.admission.standings()[place]
+        return self.admission.status()[place]
 
     def changes(self) -> list[tuple[str, FailureKind | None, float]]:
-        return [(change.state.value, change.reason, change.seconds) for change in self.observe.of(BreakerChanged)]
+        return [(change.state.value, change.reason, change.open_seconds) for change in self.observe.of(BreakerChanged)]

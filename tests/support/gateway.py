@@ -33,7 +33,7 @@ FOREIGN = (
 )
 PATIENCE = 30
 ANSWER_SECONDS = 2  # how long a store of a gateway under test may not answer
-PATIENT = f"state: {{answer_seconds: {ANSWER_SECONDS}}}\n"
+PATIENT = f"redis: {{timeout_seconds: {ANSWER_SECONDS}}}\n"
 """For a gateway.yaml that a test writes itself: what `patient` does to the shipped one."""
 
 
@@ -54,12 +54,12 @@ def within_patience(holds: Callable[[], bool], seconds: float = PATIENCE) -> boo
 
 CALM = {
     "wait_seconds: 10 #": "wait_seconds: 0 #",
-    "consecutive: 5 #": "consecutive: 1000 #",
-    "least_calls: 10\n": "least_calls: 1000\n",
+    "consecutive_failures: 5 #": "consecutive_failures: 1000 #",
+    "min_calls: 10\n": "min_calls: 1000\n",
     "  open_seconds: 5 #": "  open_seconds: 0.001 #",
-    "most_open_seconds: 60 #": "most_open_seconds: 0.001 #",
-    "most_blocked_seconds: 3600 #": "most_blocked_seconds: 0.001 #",
-    "remember_failures_seconds: 30 #": "remember_failures_seconds: 0 #",
+    "max_open_seconds: 60 #": "max_open_seconds: 0.001 #",
+    "max_blocked_seconds: 3600 #": "max_blocked_seconds: 0.001 #",
+    "failure_seconds: 30 #": "failure_seconds: 0 #",
 }
 
 
@@ -69,7 +69,7 @@ def patient(settings: str) -> str:
     It is one machine, so a SQLite file may be the ledger of replicas.
     """
     settings = settings.replace("one_machine: false #", "one_machine: true #")
-    return settings.replace("answer_seconds: 0.08 #", f"answer_seconds: {ANSWER_SECONDS} #")
+    return settings.replace("timeout_seconds: 0.08 #", f"timeout_seconds: {ANSWER_SECONDS} #")
 
 
 def calm(settings: str) -> str:

@@ -24,7 +24,7 @@ def picture(pixels: bytes = PIXELS, prompt: str | None = None) -> GeneratedImage
 def purchase(**changes: Any) -> Generation:
     """With everything that a vendor can say."""
     plain = {
-        "pictures": (picture(prompt="a fox, “quick” 🦊"), picture(PIXELS[::-1])),
+        "images": (picture(prompt="a fox, “quick” 🦊"), picture(PIXELS[::-1])),
         "created": 1_795_262_400,
         "size": Size(1536, 1024),
         "tier": "xhigh",
@@ -42,12 +42,12 @@ def result(**changes: Any) -> Result:
         "backend": "together",
         "upstream_model": "black-forest-labs/FLUX.2-pro",
         "price_version": "together@2026-10-01",
-        "purchase": purchase(),
+        "generation": purchase(),
         "created": 1_795_262_401,
         "cost": 123_456_789_012,
-        "kept_at": 1_795_262_402_123_456,
+        "stored_at": 1_795_262_402_123_456,
         "ids": ("img_1", "img_2"),
-        "stored": True,
+        "images_stored": True,
         "request_id": "req_1",
     }
     return Result(**{**plain, **changes})
@@ -57,9 +57,9 @@ def result(**changes: Any) -> Result:
 async def results_on(kind: str, url: str) -> AsyncIterator[ResultStore]:
     """An empty store: the fake, or on the server at an address."""
     if kind == "fake":
-        yield FakeResultStore(most_bytes=MOST_BYTES)
+        yield FakeResultStore(max_bytes=MOST_BYTES)
         return
-    results = RedisResultStore(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
+    results = RedisResultStore(url, max_bytes=MOST_BYTES, timeout_seconds=PATIENCE)
     try:
         assert await results.purge(None, None) is not None
         yield results

@@ -60,7 +60,7 @@ class RealStore:
     opened: list[RedisQuotaStore] = field(default_factory=list)
 
     def leasing(self, seconds: float) -> QuotaStore:
-        self.opened.append(RedisQuotaStore(self.url, lease_seconds=seconds, patience_seconds=PATIENCE))
+        self.opened.append(RedisQuotaStore(self.url, lease_seconds=seconds, timeout_seconds=PATIENCE))
         return self.opened[-1]
 
     async def empty(self, team: str) -> None:
@@ -98,18 +98,18 @@ class Stage:
         return (await self.standing(Limit(scope, measure, 10**9))).used
 
     async def standing(self, limit: Limit) -> LimitStatus:
-        (found,) = await self.ledger.standings(self.team, [limit])
+        (found,) = await self.ledger.limit_status(self.team, [limit])
         return found
 
     async def rebuild(self, day: Mapping[str, int] | None = None, month: Mapping[str, int] | None = None) -> bool:
         """Rebuild the counters from books that say this."""
-        audit = await self.ledger.audit(self.team)
+        audit = await self.ledger.snapshot(self.team)
         spent = Spent(at=audit.at, day=day or {}, month=month or day or {})
         return await self.ledger.rebuild(self.team, audit, spent, ())
 
     async def entries(self) -> list[Entry]:
         """What is on its way to the books."""
-        return [waiting.entry for waiting in await self.ledger.waiting(self.team, 1000)]
+        return [waiting.entry for waiting in await self.ledger.read_outbox(self.team, 1000)]
 
 
 def entry(**changes: Any) -> Entry:

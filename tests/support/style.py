@@ -85,7 +85,7 @@ def of_settings() -> Iterator[tuple[str, str, int]]:
     """Yield settings whose description is not a phrase of its own, such as `Timeout for ...` or `Maximum ...`."""
     for name, kind in FILES.items():
         for row in setting_rows(build_schema(kind, name)):
-            fragment = FRAGMENTS.match(row.meaning) or len(row.meaning.split()) < FEWEST_WORDS
+            fragment = FRAGMENTS.match(row.description) or len(row.description.split()) < FEWEST_WORDS
             yield "description of a setting", f"{name}.yaml {row.path}", bool(fragment)
 
 

@@ -35,7 +35,7 @@ class Gate:
 @asynccontextmanager
 async def gate_on(kind: str, url: str) -> AsyncIterator[Gate]:
     """A gate on the fake, or on the server at an address."""
-    turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, patience_seconds=PATIENCE)
+    turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, timeout_seconds=PATIENCE)
     try:
         yield Gate(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)
     finally:

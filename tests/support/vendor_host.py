@@ -16,7 +16,7 @@ def uploaded(body: bytes, param: str) -> Reference:
     """A picture as a caller brings it: in an unnamed file."""
     intake = Upload(param, 100_000_000)
     intake.write(body)
-    reference = intake.done()
+    reference = intake.finish()
     return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")
 
 

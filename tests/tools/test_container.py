@@ -108,7 +108,7 @@ def test_gateways_run_hardened_and_are_given_time_to_go() -> None:
 def test_the_settings_are_those_of_a_gateway_that_draws() -> None:
     found = settings()
     catalog = read_catalog(SETTINGS / "models.yaml", date(2026, 11, 21))
-    roster = read_teams(SETTINGS / "teams.yaml", catalog, found.backends)
+    roster = read_teams(SETTINGS / "teams.yaml", catalog, found.all_backends)
     assert found.sandbox.enabled
     assert found.api_keys == {}
     assert found.storage is not None
@@ -137,7 +137,7 @@ def test_money_is_never_evicted_and_results_may_be() -> None:
 
 
 def test_the_load_balancer_waits_for_the_longest_call_and_repeats_none() -> None:
-    deadline = max(vendor.deadline_seconds for vendor in settings().vendors.values())
+    deadline = max(vendor.deadline_seconds for vendor in settings().http_backends.values())
     for side in ("client", "server"):
         (seconds,) = re.findall(rf"^    timeout {side} (\d+)s\b", HAPROXY, re.MULTILINE)
         assert int(seconds) > deadline

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from service import __version__
 from service.adapters.metrics.declared import ALL
 from service.api.http.path_aliases import AZURE_V1
-from service.settings.gateway_file import Serving, Vendor
+from service.settings.gateway_file import HttpBackendEntry, ServingSection
 from tools.helm.chart import CHART, FILES, ROOT, SETS, values_of
 from tools.helm.table import README, default, leaves, readme, schema, values
 
@@ -81,7 +81,7 @@ def test_its_value_sets_are_those_that_are_tried() -> None:
 
 
 def test_it_knows_the_defaults_of_the_settings() -> None:
-    serving, vendor = Serving(), Vendor(dialect="openai", base_url="https://example.com")
+    serving, vendor = ServingSection(), HttpBackendEntry(dialect="openai", base_url="https://example.com")
     assert f"ternary $backend.deadline_seconds {vendor.deadline_seconds:.0f})" in HELPERS
     assert f"ternary $serving.grace_seconds {serving.grace_seconds:.0f} " in HELPERS
     assert f"ternary $serving.drain_seconds {serving.drain_seconds:.0f} " in HELPERS

@@ -51,7 +51,7 @@ GRID = price(
 )
 BY_TOKENS = catalog(model(tiers=("low",), routes=(route(prices=(GRID,)),)))
 PLAN = Plan(route=route(), price=price())
-UNSHARED = CacheDirectives(share=False)
+UNSHARED = CacheDirectives(allow_cached=False)
 
 
 def limited(**limits: int) -> Caller:
@@ -90,11 +90,11 @@ class Scene:
 
     async def held(self) -> int:
         """Return the nano-USD that are held or spent today."""
-        (standing,) = await self.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
+        (standing,) = await self.ledger.limit_status("search", [Limit("team", Measure.DAY, CENT)])
         return standing.used
 
     def drawing(self) -> list[tuple[str, int]]:
-        return [(event.backend, event.pictures) for event in self.gateway.observe.of(InFlightChanged)]
+        return [(event.backend, event.images) for event in self.gateway.observe.of(InFlightChanged)]
 
 
 async def test_a_delivery_is_posted_at_its_cost() -> None:
@@ -242,7 +242,7 @@ async def test_a_slot_is_for_all_calls_of_an_attempt_and_records_the_outcome_of_
 
 @pytest.mark.parametrize("outcome", [build_generation("a"), failure(FailureKind.MODERATION_BLOCKED)])
 async def test_the_limits_that_a_vendor_sends_with_its_reply_are_recorded(outcome: CallOutcome) -> None:
-    rooms = [RateLimit(measure="images", left=3, limit=5)]
+    rooms = [RateLimit(measure="images", remaining=3, limit=5)]
     scene = Scene(alpha=FakeBackend(outcome, headrooms=rooms))
 
     with suppress(BackendFailed):
@@ -275,7 +275,7 @@ class Broken(FakeBackend):
 
 async def test_the_begin_and_the_end_of_each_call_are_observed() -> None:
     outcomes = build_generation("a", "b", "c", "d"), build_generation("e", "f", "g", "h"), build_generation("i", "j")
-    scene = Scene(alpha=FakeBackend(*outcomes, turns=(2, 3, 1)))
+    scene = Scene(alpha=FakeBackend(*outcomes, admission=(2, 3, 1)))
 
     await scene.ask(spec(n=10), caller(), FOUR_AT_ONCE)
 
@@ -334,7 +334,7 @@ async def test_after_a_lease_ran_out_the_cost_of_the_response_is_that_of_the_led
 
     delivery = await scene.ask(spec(tier="low", size=SQUARE), caller(), BY_TOKENS)
 
-    await scene.gateway.hold.keep.drain("search")
+    await scene.gateway.hold.settlement.drain_outbox("search")
     (entry,) = await scene.gateway.entries()
     assert (entry.basis, entry.status, delivery.cost) == (Basis.UNCONFIRMED, EntryStatus.LOST, entry.cost)
 
@@ -346,7 +346,7 @@ async def test_after_a_lease_ran_out_so_is_the_cost_of_a_call_that_was_not_bille
 
     delivery = await scene.ask(spec(), caller(), TWO_ROUTES)
 
-    await scene.gateway.hold.keep.drain("search")
+    await scene.gateway.hold.settlement.drain_outbox("search")
     assert delivery.cost == sum(entry.cost for entry in await scene.gateway.entries()) == 4 * CENT
 
 

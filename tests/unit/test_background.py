@@ -63,7 +63,7 @@ async def test_a_task_that_ends_is_logged_with_its_place_and_begins_again(task: 
             again.set()
             await asyncio.sleep(3600)
 
-    async with asyncio.timeout(10), supervise(told, fatal, {"books": counted}, seconds=0):
+    async with asyncio.timeout(10), supervise(told, fatal, {"books": counted}, restart_seconds=0):
         await again.wait()
     (crash,) = told.of(Crashed)
     assert (crash.request_id, crash.task, crash.error) == ("background", "books", error)
@@ -159,16 +159,16 @@ async def test_rounds_of_the_books_that_fail_begin_again() -> None:
     again, told = asyncio.Event(), Recorder()
 
     class Ledger(FakeQuotaStore):
-        async def announce(self, teams: object) -> frozenset[str]:
+        async def register_teams(self, teams: object) -> frozenset[str]:
             del teams
             if not told.of(Crashed):
                 raise ZeroDivisionError
             again.set()
             return frozenset()
 
-    pace = Intervals(sweep=0.001)
-    keep = Settlement(ledger=Ledger(counted=True), books=FakeLedger(), observe=told, owner="me", pace=pace)
-    async with asyncio.timeout(10), supervise(told, FatalReport(), {"books": keep.run}, seconds=0):
+    pace = Intervals(sweep_seconds=0.001)
+    keep = Settlement(quotas=Ledger(counted=True), ledger=FakeLedger(), observe=told, owner="me", intervals=pace)
+    async with asyncio.timeout(10), supervise(told, FatalReport(), {"books": keep.run}, restart_seconds=0):
         await again.wait()
     (crash,) = told.of(Crashed)
     assert crash.error == "ZeroDivisionError"

@@ -5,7 +5,7 @@ import pytest
 from service.api.http.bodies import ArrivalLimits, BodyArrival
 from service.domain.errors import BodyTimeout
 
-PACE = ArrivalLimits(idle_seconds=30, body_seconds=3600, least_rate=4096)
+PACE = ArrivalLimits(idle_seconds=30, body_seconds=3600, min_bytes_per_second=4096)
 MEGABIT = 125_000  # bytes a second
 
 
@@ -13,8 +13,8 @@ def arrive(size: int, piece: int, seconds: float) -> None:
     """A body of that size, in pieces so many seconds apart. Raises `BodyTimeout`."""
     progress = BodyArrival(PACE)
     while size > piece:
-        assert progress.patience <= PACE.idle_seconds
-        progress.came(piece, seconds)
+        assert progress.seconds_left <= PACE.idle_seconds
+        progress.record_chunk(piece, seconds)
         size -= piece
 
 
@@ -52,14 +52,14 @@ def test_too_slow(size: int, piece: int, seconds: float, reason: str) -> None:
 
 def test_what_came_fast_pays_for_no_drip() -> None:
     progress = BodyArrival(PACE)
-    progress.came(100_000_000, 30)
-    progress.came(1, 29)
+    progress.record_chunk(100_000_000, 30)
+    progress.record_chunk(1, 29)
     with pytest.raises(BodyTimeout):
-        progress.came(1, 1)
+        progress.record_chunk(1, 1)
 
 
 def test_the_last_wait_is_no_longer_than_what_is_left() -> None:
-    progress = BodyArrival(ArrivalLimits(idle_seconds=30, body_seconds=40, least_rate=0))
-    progress.came(1, 29)
-    assert progress.patience == 11
-    assert "within 40 seconds" in progress.late().message
+    progress = BodyArrival(ArrivalLimits(idle_seconds=30, body_seconds=40, min_bytes_per_second=0))
+    progress.record_chunk(1, 29)
+    assert progress.seconds_left == 11
+    assert "within 40 seconds" in progress.timeout_error().message

@@ -21,7 +21,12 @@ USAGE = Usage(text_in=1, image_in=2, text_cached=3, image_cached=4, text_out=5, 
 
 def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
     wanted = build_hold_request(
-        "h1", spec(n=3, tier="low", size=SQUARE), PLAN, model(), caller(tags={"env": "ci"}), source=CacheStatus.MISS
+        "h1",
+        spec(n=3, tier="low", size=SQUARE),
+        PLAN,
+        model(),
+        caller(tags={"env": "ci"}),
+        cache_status=CacheStatus.MISS,
     )
 
     assert (wanted.hold_id, wanted.quote, wanted.images) == ("h1", 30_000_000, 3)
@@ -42,11 +47,11 @@ METERED = price(per_image=None, rates=RATES, tokens=GRID)
 def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | None) -> None:
     plan = Plan(route=route(), price=METERED)
     left = build_hold_request(
-        "h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1, source=CacheStatus.MISS
+        "h1", spec(n=2, tier=tier, size=SQUARE), plan, model(), caller(), partials=1, cache_status=CacheStatus.MISS
     )
     for name in ("low", "medium", "high"):
         named = build_hold_request(
-            "h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1, source=CacheStatus.MISS
+            "h1", spec(n=2, tier=name, size=SQUARE), plan, model(), caller(), partials=1, cache_status=CacheStatus.MISS
         )
         assert left.quote_in(f"tier:{name}") == named.quote == named.quote_in(f"tier:{name}") == named.quote_in("team")
     assert left.quote_in("tier:low") < left.quote_in("tier:medium") < left.quote_in("tier:high") == left.quote
@@ -57,7 +62,7 @@ def test_a_tier_left_to_the_vendor_is_held_at_what_each_may_cost(tier: str | Non
 def test_a_key_that_is_limited_in_a_tier_is_held_there_at_that_tiers_price() -> None:
     plan, limits = Plan(route=route(), price=METERED), {"low": Limits(usd_per_day=1), "high": Limits(usd_per_day=1)}
     who = caller(key=replace(KEY, limits_by_tier=limits))
-    left = build_hold_request("h1", spec(size=SQUARE), plan, model(), who, source=CacheStatus.MISS)
+    left = build_hold_request("h1", spec(size=SQUARE), plan, model(), who, cache_status=CacheStatus.MISS)
     assert left.scopes[-2:] == ("key:search-1:tier:low", "key:search-1:tier:high")
     for tier in ("low", "high"):
         assert left.quote_in(f"key:search-1:tier:{tier}") == left.quote_in(f"tier:{tier}")
@@ -67,21 +72,23 @@ def test_a_key_that_is_limited_in_a_tier_is_held_there_at_that_tiers_price() -> 
 def test_a_claim_that_runs_out_is_booked_in_the_tier_that_may_cost_most() -> None:
     plan = Plan(route=route(), price=METERED)
     left = build_hold_request(
-        "h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller(), source=CacheStatus.MISS
+        "h1", spec(size=SQUARE), plan, model(tiers=("high", "low", "medium")), caller(), cache_status=CacheStatus.MISS
     )
     assert left.entry.resolved_tier == "high"
 
 
 def test_a_route_with_one_tier_is_held_in_that_one() -> None:
     plan = Plan(route=route(delivers="low"), price=METERED)
-    left = build_hold_request("h1", spec(size=SQUARE), plan, model(), caller(), source=CacheStatus.MISS)
+    left = build_hold_request("h1", spec(size=SQUARE), plan, model(), caller(), cache_status=CacheStatus.MISS)
     assert (left.scopes[3:], left.quotes, left.entry.resolved_tier) == (("tier:low",), {}, "low")
 
 
 def test_the_format_is_the_one_that_is_delivered() -> None:
     developed = Plan(route=route(), price=price(), transcode=Transcode(output_format="webp", quality=80))
     for asked, plan, booked in (("png", developed, "webp"), ("jpeg", PLAN, "jpeg")):
-        wanted = build_hold_request("h1", spec(output_format=asked), plan, model(), caller(), source=CacheStatus.MISS)
+        wanted = build_hold_request(
+            "h1", spec(output_format=asked), plan, model(), caller(), cache_status=CacheStatus.MISS
+        )
         assert wanted.entry.output_format == booked
 
 
@@ -95,13 +102,13 @@ def test_a_tier_left_open_is_booked_as_the_dearest(tier: str | None, tiers: tupl
 
 @pytest.mark.parametrize("source", [CacheStatus.MISS, CacheStatus.BYPASS])
 def test_the_source_is_known_before_the_outcome(source: CacheStatus) -> None:
-    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), source=source)
+    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=source)
     booked = entry_delivered(wanted, 99, build_generation("a"), CHARGE, model())
     assert {wanted.entry.cache, booked.cache, entry_failed(wanted, 99).cache} == {source.value}
 
 
 def test_a_delivery_is_booked_as_it_was_drawn() -> None:
-    wanted = build_hold_request("h1", spec(n=2), PLAN, model(), caller(), source=CacheStatus.MISS)
+    wanted = build_hold_request("h1", spec(n=2), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
     bought = build_generation("a", tier="medium", size=Size(640, 480), usage=USAGE)
 
     booked = entry_delivered(wanted, 99, bought, CHARGE, model())
@@ -114,13 +121,15 @@ def test_a_delivery_is_booked_as_it_was_drawn() -> None:
 
 @pytest.mark.parametrize("said", [None, "ultra"])
 def test_what_the_vendor_did_not_say_stays_what_was_asked_for(said: str | None) -> None:
-    wanted = build_hold_request("h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), source=CacheStatus.MISS)
+    wanted = build_hold_request(
+        "h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), cache_status=CacheStatus.MISS
+    )
     booked = entry_delivered(wanted, 99, build_generation("a", tier=said, size=None), CHARGE, model())
     assert (booked.resolved_tier, booked.size, booked.image_out) == ("low", "1024x1024", 0)
 
 
 def test_what_may_have_been_billed_is_booked_at_the_quote() -> None:
-    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), source=CacheStatus.MISS)
+    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
     booked = entry_failed(wanted, 99)
     assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, EntryStatus.FAILED)
     assert booked.held_at == 99

@@ -44,7 +44,7 @@ async def test_an_identical_request_gets_the_cached_image_and_pays_nothing() -> 
 
 
 @pytest.mark.parametrize(
-    "terms", [CacheDirectives(variant=1), CacheDirectives(max_age=0), CacheDirectives(share=False)]
+    "terms", [CacheDirectives(variant=1), CacheDirectives(max_age=0), CacheDirectives(allow_cached=False)]
 )
 async def test_a_request_for_another_image_gets_another_image(terms: CacheDirectives) -> None:
     scene = Scene()
@@ -120,10 +120,10 @@ async def test_the_team_decides_then_the_model_then_the_gateway(
     [
         PLAIN,
         CacheDirectives(max_age=0),
-        CacheDirectives(share=False),
-        CacheDirectives(share=False, tries=0),
-        CacheDirectives(share=False, tries=1),
-        CacheDirectives(max_age=0, tries=0),
+        CacheDirectives(allow_cached=False),
+        CacheDirectives(allow_cached=False, retry_count=0),
+        CacheDirectives(allow_cached=False, retry_count=1),
+        CacheDirectives(max_age=0, retry_count=0),
     ],
 )
 async def test_the_entry_of_a_purchase_has_the_cache_status_of_the_response(
@@ -134,22 +134,26 @@ async def test_the_entry_of_a_purchase_has_the_cache_status_of_the_response(
     delivery = await scene.ask(terms, member(cache_seconds=seconds))
 
     assert [entry.cache for entry in await scene.gateway.entries()] == [delivery.source.value]
-    assert delivery.source is (CacheStatus.MISS if terms.share and seconds is None else CacheStatus.BYPASS)
+    assert delivery.source is (CacheStatus.MISS if terms.allow_cached and seconds is None else CacheStatus.BYPASS)
 
 
 async def test_only_if_cached_buys_nothing() -> None:
     scene = Scene()
 
     with pytest.raises(NotCached):
-        await scene.ask(CacheDirectives(only=True))
+        await scene.ask(CacheDirectives(only_if_cached=True))
     await scene.ask()
-    hit = await scene.ask(CacheDirectives(only=True))
+    hit = await scene.ask(CacheDirectives(only_if_cached=True))
 
     assert (hit.source, scene.alpha.calls) == (CacheStatus.HIT, 1)
 
 
 @pytest.mark.parametrize(
-    ("cache", "terms"), [(UNCACHED, CacheDirectives(only=True)), (CACHE, CacheDirectives(only=True, relayed=True))]
+    ("cache", "terms"),
+    [
+        (UNCACHED, CacheDirectives(only_if_cached=True)),
+        (CACHE, CacheDirectives(only_if_cached=True, has_relayed_links=True)),
+    ],
 )
 async def test_only_if_cached_buys_nothing_where_nothing_is_cached(cache: CachePolicy, terms: CacheDirectives) -> None:
     scene = Scene(cache=cache)
@@ -175,7 +179,7 @@ async def test_a_hit_shows_the_ids_of_the_first_response_and_an_id_of_its_own() 
     first = await scene.ask()
     hit = await scene.ask(who=caller(request_id="req_2"))
 
-    assert (hit.result.ids, hit.result.stored) == (first.result.ids, True)
+    assert (hit.result.ids, hit.result.images_stored) == (first.result.ids, True)
     assert (first.request_id, hit.request_id) == ("req_1", "req_2")
 
 
@@ -195,9 +199,9 @@ async def test_a_hit_has_no_tokens_if_the_operator_wants_it_but_a_retry_has_thos
     scene = Scene(build_generation("Zm94", usage=Usage(image_out=200)), zero_usage=True)
 
     first = await scene.ask()
-    hit = await scene.ask(CacheDirectives(tries=again))
+    hit = await scene.ask(CacheDirectives(retry_count=again))
 
-    assert [delivery.result.purchase.usage for delivery in (first, hit)] == [
+    assert [delivery.result.generation.usage for delivery in (first, hit)] == [
         Usage(image_out=200),
         Usage(image_out=tokens),
     ]

@@ -65,7 +65,7 @@ def test_a_team_is_served_by_the_backends_that_it_may_use(on: set[str], who: Tea
 
     assert backends_of(looked.plans) == backends
     assert [route.backend for route, _ in serving_routes(EVERYWHERE, on, TODAY, who)] == backends
-    assert len(looked.plans) + len(looked.out) == len(EVERYWHERE.routes)
+    assert len(looked.plans) + len(looked.rejected) == len(EVERYWHERE.routes)
 
 
 @pytest.mark.parametrize(("on", "who"), [(on, who) for on, who, backends in MAY_USE if on and not backends])
@@ -111,7 +111,7 @@ def test_every_route_that_is_out_says_why() -> None:
     )
 
     assert backends_of(looked.plans) == ["alpha"]
-    assert [(out.route.backend, type(out.why), out.why.message) for out in looked.out] == [
+    assert [(out.route.backend, type(out.error), out.error.message) for out in looked.rejected] == [
         ("beta", ModelNotFound, "The backend 'beta' is not switched on."),
         ("gamma", NotAllowed, "Team 'search' may not use the backend 'gamma'."),
         ("delta", ModelNotFound, "The backend 'delta' has no price that is in effect."),

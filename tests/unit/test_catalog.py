@@ -26,7 +26,7 @@ TOO_LONG = "The longest edge must be less than or equal to 3840."
     ],
 )
 def test_a_free_size_within_the_rules_is_drawn(text: str) -> None:
-    assert FREE.complaint(Size.parse(text)) is None
+    assert FREE.problem(Size.parse(text)) is None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_free_size_within_the_rules_is_drawn(text: str) -> None:
     ],
 )
 def test_a_free_size_beyond_the_rules_is_refused_with_the_reason(text: str, reason: str) -> None:
-    assert reason in (FREE.complaint(Size.parse(text)) or "")
+    assert reason in (FREE.problem(Size.parse(text)) or "")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_free_size_beyond_the_rules_is_refused_with_the_reason(text: str, reas
     ],
 )
 def test_the_vendors_own_words_are_used(text: str, words: str) -> None:
-    assert FREE.complaint(Size.parse(text)) == words
+    assert FREE.problem(Size.parse(text)) == words
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_vendors_own_words_are_used(text: str, words: str) -> None:
     ],
 )
 def test_where_there_are_choices_nothing_else_is_drawn(text: str, drawn: bool) -> None:
-    complaint = CLASSIC.complaint(Size.parse(text))
+    complaint = CLASSIC.problem(Size.parse(text))
 
     assert (complaint is None) == drawn
     assert drawn or complaint == (
@@ -97,7 +97,7 @@ def test_where_there_are_choices_nothing_else_is_drawn(text: str, drawn: bool) -
     ],
 )
 def test_edges_are_bounded_on_both_sides(text: str, reason: str | None) -> None:
-    assert EIGHTS.complaint(Size.parse(text)) == reason
+    assert EIGHTS.problem(Size.parse(text)) == reason
 
 
 ENDING = model(id="old", aliases=("elder",), shutdown_date=date(2026, 12, 1), successor="painter")
@@ -122,7 +122,7 @@ CATALOG = catalog(
     ],
 )
 def test_a_model_is_found_by_name_alias_or_default(name: str | None, found: str) -> None:
-    assert CATALOG.find(name, TODAY).id == found
+    assert CATALOG.get(name, TODAY).id == found
 
 
 @pytest.mark.parametrize(
@@ -138,14 +138,14 @@ def test_a_model_is_found_by_name_alias_or_default(name: str | None, found: str)
 )
 def test_a_model_that_is_not_there_is_refused_with_what_is_known(name: str, today: date, message: str) -> None:
     with pytest.raises(ModelNotFound) as refused:
-        CATALOG.find(name, today)
+        CATALOG.get(name, today)
 
     assert (refused.value.message, refused.value.param) == (message, "model")
 
 
 def test_an_absurdly_long_name_is_quoted_only_in_part() -> None:
     with pytest.raises(ModelNotFound) as refused:
-        CATALOG.find("x" * 5000, TODAY)
+        CATALOG.get("x" * 5000, TODAY)
 
     assert "x" * 80 in refused.value.message
     assert "x" * 81 not in refused.value.message
@@ -160,8 +160,8 @@ def test_a_model_serves_until_the_day_before_its_end() -> None:
 
 
 def test_only_living_models_are_listed() -> None:
-    assert [each.id for each in CATALOG.alive(TODAY)] == ["painter", "old"]
-    assert [each.id for each in CATALOG.alive(date(2026, 12, 1))] == ["painter"]
+    assert [each.id for each in CATALOG.available(TODAY)] == ["painter", "old"]
+    assert [each.id for each in CATALOG.available(date(2026, 12, 1))] == ["painter"]
 
 
 POOR = model(
@@ -267,8 +267,8 @@ def test_a_name_goes_to_the_model_that_lasts_when_its_own_ends() -> None:
     heir = model(id="heir", aliases=("old", "elder"))
     known, end = catalog(heir, ENDING), date(2026, 12, 1)
 
-    assert known.find("old", end - timedelta(days=1)).id == known.find("elder", end - timedelta(days=1)).id == "old"
-    assert known.find("old", end).id == known.find("elder", end).id == "heir"
+    assert known.get("old", end - timedelta(days=1)).id == known.get("elder", end - timedelta(days=1)).id == "old"
+    assert known.get("old", end).id == known.get("elder", end).id == "heir"
     assert build_labels(spec(model="old"), known, end).model == "heir"
 
 
@@ -276,6 +276,6 @@ def test_a_name_whose_models_have_all_ended_is_that_of_the_first() -> None:
     end = date(2026, 12, 1)
     known = catalog(model(), ENDING, model(id="heir", aliases=("old",), shutdown_date=date(2026, 12, 2)))
 
-    assert known.find("old", end).id == "heir"
+    assert known.get("old", end).id == "heir"
     with pytest.raises(ModelNotFound, match=r"'old' was shut down on 2026-12-01\. Use 'painter' instead"):
-        known.find("old", end + timedelta(days=1))
+        known.get("old", end + timedelta(days=1))

@@ -21,7 +21,7 @@ from service.usecases.ports.tracing import NullTracer
 from tests.fakes.observer import Recorder
 
 MOST_HEAD, MOST_BODY = 2000, 10_000
-PACE = ArrivalLimits(idle_seconds=600, body_seconds=600, least_rate=0)
+PACE = ArrivalLimits(idle_seconds=600, body_seconds=600, min_bytes_per_second=0)
 HEAD = "POST /a?b=c HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = HEAD + "transfer-encoding: chunked\r\n\r\n"
 CLOSES = b"connection: close"
@@ -88,7 +88,7 @@ class Connection:
         )
         config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")
         self.wire = Wire()
-        bounds = ConnectionLimits(head_seconds=600, most_head_bytes=MOST_HEAD, stall_seconds=600)
+        bounds = ConnectionLimits(head_seconds=600, max_head_bytes=MOST_HEAD, stall_seconds=600)
         self.protocol = LimitedProtocol(bounds, config=config, server_state=ServerState(), app_state={})
         self.protocol.connection_made(self.wire)
 

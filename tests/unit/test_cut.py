@@ -23,8 +23,10 @@ class Reply(msgspec.Struct):
 
 def read(body: bytes) -> list[tuple[bytes | None, str | None]]:
     text = split_images(bytearray(body))
-    found = msgspec.json.decode(text.rest, type=Reply).data
-    return [(None if (base64 := text.picture(item.b64_json)) is None else bytes(base64), item.note) for item in found]
+    found = msgspec.json.decode(text.json, type=Reply).data
+    return [
+        (None if (base64 := text.base64_for(item.b64_json)) is None else bytes(base64), item.note) for item in found
+    ]
 
 
 @pytest.mark.parametrize("spaces", ["", " ", "\n\t "])
@@ -44,8 +46,8 @@ def test_pictures_come_back_where_they_were(spaces: str) -> None:
 def test_nothing_of_a_picture_is_copied_or_walked_through() -> None:
     body = bytearray(b'{"data":[{"b64_json":"%s"}]}' % LONG.encode())
     text = split_images(body)
-    assert len(text.rest) < 100
-    assert text.pictures[0].obj is body
+    assert len(text.json) < 100
+    assert text.images[0].obj is body
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_what_is_spelled_otherwise_is_read_as_it_is_spelled(told: bytes, base64:
 )
 def test_what_is_no_json_stays_none(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        msgspec.json.decode(split_images(body).rest, type=Reply)
+        msgspec.json.decode(split_images(body).json, type=Reply)
 
 
 WORDS = st.text('ab64_json:"\\/ QÄ{}[],', max_size=12)

@@ -61,13 +61,13 @@ async def test_pixels_may_come_in_any_number_of_pieces() -> None:
     picture = sliced(drawn.getvalue())
     assert picture.count(b"IDAT") * 3 > MAX_HEADER_READS
     bought = GeneratedImage(base64=pybase64.b64encode(picture))
-    developed = await DARKROOM.develop(bought, Transcode(output_format="webp", quality=80))
+    developed = await DARKROOM.transcode(bought, Transcode(output_format="webp", quality=80))
     assert pybase64.b64decode(developed.base64).startswith(b"RIFF")
 
 
 def test_who_is_trusted_is_not_counted() -> None:
     thrifty = BoundedReader(io.BytesIO(bytes(2 * MAX_HEADER_READS)))
-    thrifty.trust()
+    thrifty.lift_bound()
     assert sum(len(thrifty.read(1)) for _ in range(2 * MAX_HEADER_READS)) == 2 * MAX_HEADER_READS
 
 
@@ -79,7 +79,7 @@ def turned(padding: int) -> Reference:
     Image.new("RGB", (8, 4)).save(drawn, "PNG", exif=notes.tobytes() + bytes(padding))
     intake = Upload("image", 1 << 20)
     intake.write(drawn.getvalue())
-    return intake.done()
+    return intake.finish()
 
 
 def test_notes_like_a_book_are_not_read() -> None:

@@ -27,7 +27,7 @@ async def test_a_story_goes_on_when_its_caller_leaves() -> None:
 
 async def test_closing_ends_what_is_left() -> None:
     detached = DetachedTasks()
-    story = detached.begin(asyncio.sleep(3600))
+    story = detached.start(asyncio.sleep(3600))
     await detached.close()
     assert story.cancelled()
     await detached.close()

@@ -13,7 +13,7 @@ NONE = ListenPort()
 
 def closed(doors: Listeners) -> list[int]:
     """The numbers of ports that are given back."""
-    found = [door for door in (doors.own, doors.metrics, doors.admin) if door]
+    found = [door for door in (doors.gateway, doors.metrics, doors.admin) if door]
     numbers = [port_number(door) for door in found]
     for door in found:
         door.close()
@@ -27,13 +27,13 @@ def free() -> int:
 
 def test_one_port_is_the_least() -> None:
     doors = open_listeners(HERE, 0, NONE, NONE)
-    assert (doors.metrics, doors.admin, doors.served) == (None, None, [doors.own])
+    assert (doors.metrics, doors.admin, doors.served_by_uvicorn) == (None, None, [doors.gateway])
     closed(doors)
 
 
 def test_admin_is_served_with_the_gateway_and_metrics_are_not() -> None:
     doors = open_listeners(HERE, 0, ListenPort(port=0), ListenPort(host="::1", port=0))
-    assert doors.served == [doors.own, doors.admin]
+    assert doors.served_by_uvicorn == [doors.gateway, doors.admin]
     assert doors.admin
     assert doors.admin.getsockname()[0] == "::1"
     assert len(set(closed(doors))) == 3

@@ -22,7 +22,7 @@ EVER = EntryFilter(since=0, until=2**62)
 
 
 def wanted(hold_id: str) -> HoldRequest:
-    return build_hold_request(hold_id, spec(), PLAN, model(), caller(), source=CacheStatus.MISS)
+    return build_hold_request(hold_id, spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
 
 
 def paid(held: Hold, name: str) -> Entry:
@@ -58,8 +58,8 @@ def scene(ledger: FakeQuotaStore) -> tuple[HoldQuota, FakeLedger, Recorder]:
 
 async def agreed(money: HoldQuota, books: FakeLedger, observe: Recorder) -> list[str]:
     """The holds of the entries that were told; the books have the same, and nothing else."""
-    await money.keep.write()
-    await money.keep.sweep()
+    await money.settlement.write_outbox()
+    await money.settlement.sweep()
     told = [event.entry.hold_id for event in observe.of(EntryPosted)]
     assert sorted(told) == sorted([entry.hold_id async for entry in books.entries(EVER)])
     return told
@@ -82,7 +82,7 @@ async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     assert observe.of(EntryPosted) == []
-    await money.keep.extend()
+    await money.settlement.extend_leases()
     assert await agreed(money, books, observe) == ["a"]
 
 
@@ -94,7 +94,7 @@ async def test_two_that_try_at_once_tell_once() -> None:
         ledger.down = True
         await held.post(paid(held, "a"))
         ledger.down = False
-        await asyncio.gather(money.keep.extend(), money.keep.extend())
+        await asyncio.gather(money.settlement.extend_leases(), money.settlement.extend_leases())
     assert await agreed(money, books, observe) == ["a"]
 
 
@@ -104,7 +104,7 @@ async def test_who_comes_too_late_has_posted_nothing() -> None:
     async with money("search", [wanted("a")], []) as held:
         await held.mark_sent()
         ledger.now += 61_000_000
-        await money.keep.sweep()
+        await money.settlement.sweep()
         await held.post(paid(held, "a"))
     assert await agreed(money, books, observe) == ["a"]
     assert [event.entry.status for event in observe.of(EntryPosted)] == [EntryStatus.LOST]
@@ -121,11 +121,11 @@ async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: b
     books.down = fails_first
     if fails_first:
         with pytest.raises(Exception, match="ledger"):
-            await money.keep.sweep()
+            await money.settlement.sweep()
         assert [event.entry.hold_id for event in observe.of(EntryPosted)] == ["b"]
     books.down = False
-    await money.keep.sweep()
-    await money.keep.drain("search")
+    await money.settlement.sweep()
+    await money.settlement.drain_outbox("search")
     assert await agreed(money, books, observe) == ["b", "a"]
 
 
@@ -134,11 +134,15 @@ async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
     money, _, _ = scene(ledger)
     async with money("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
-        backlog = money.keep.backlog()
-        assert (backlog.holds, backlog.held) == ({"search": 2}, {"search": 2 * wanted("a").quote})
-        assert (backlog.waiting, backlog.oldest, backlog.owed) == (0, None, 0)
+        backlog = money.settlement.backlog()
+        assert (backlog.open_holds, backlog.held_amounts) == ({"search": 2}, {"search": 2 * wanted("a").quote})
+        assert (backlog.outbox_entries, backlog.oldest_posted_at, backlog.pending_settlements) == (0, None, 0)
         await held.post(paid(held, "a"))
         ledger.down = True
         await held.post(paid(held, "b"))
-    backlog = money.keep.backlog()
-    assert (backlog.waiting, backlog.oldest, backlog.owed) == (1, ledger.now / 1_000_000, 1)
+    backlog = money.settlement.backlog()
+    assert (backlog.outbox_entries, backlog.oldest_posted_at, backlog.pending_settlements) == (
+        1,
+        ledger.now / 1_000_000,
+        1,
+    )

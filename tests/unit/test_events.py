@@ -48,6 +48,6 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
 def test_what_waits_is_counted() -> None:
     events = SseReader()
     assert list(events.feed(b"data: one\ndata: tw")) == []
-    assert events.waiting == len(b"one") + len(b"data: tw")
+    assert events.buffered_bytes == len(b"one") + len(b"data: tw")
     assert list(events.feed(b"o\n\n")) == [b"one\ntwo"]
-    assert events.waiting == 0
+    assert events.buffered_bytes == 0

@@ -81,7 +81,7 @@ async def rows(kind: CsvFormat | FocusFormat, *entries: Entry) -> list[dict[str,
 
 
 def test_every_format_has_a_name() -> None:
-    assert {name: each.ending for name, each in available_formats().items()} == {
+    assert {name: each.extension for name, each in available_formats().items()} == {
         "csv": "csv",
         "focus": "csv",
         "parquet": "parquet",

@@ -41,11 +41,11 @@ class Scene:
 
     async def make(self, *about: Any) -> Delivery:
         """Send a request that shares with none: its spec, caller and catalog."""
-        return await self.gateway.replica().make(image_request(*about, terms=CacheDirectives(share=False)))
+        return await self.gateway.replica().make(image_request(*about, terms=CacheDirectives(allow_cached=False)))
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.admission.hindrances.clear()
+        self.admission.blocks.clear()
         self.admission.refusals += self.after_sleep
 
     async def booked(self) -> list[Entry]:
@@ -53,7 +53,7 @@ class Scene:
 
     @property
     def asked(self) -> list[int]:
-        return [order.spec.n for order in self.alpha.orders]
+        return [order.spec.n for order in self.alpha.requests]
 
 
 def limited(kind: FailureKind, seconds: float, *, asked: bool = True) -> Failure:
@@ -99,14 +99,14 @@ async def test_a_wait_that_is_too_long_is_answered_with_its_length() -> None:
 
 async def test_a_backend_that_is_set_aside_is_passed_over() -> None:
     scene = Scene(beta=(build_generation("b"),))
-    scene.admission.hindrances["alpha"] = limited(FailureKind.SET_ASIDE, 3, asked=False)
+    scene.admission.blocks["alpha"] = limited(FailureKind.SET_ASIDE, 3, asked=False)
     made = await scene.make(spec(), caller(), TWO_WAYS)
     assert (made.result.backend, scene.asked, scene.slept) == ("beta", [], [])
 
 
 async def test_if_all_are_set_aside_the_first_to_come_back_is_waited_for() -> None:
     scene = Scene(beta=(build_generation("b"),))
-    scene.admission.hindrances |= {
+    scene.admission.blocks |= {
         "alpha": limited(FailureKind.SET_ASIDE, 5, asked=False),
         "beta": limited(FailureKind.RATE_LIMITED, 3, asked=False),
     }
@@ -153,7 +153,7 @@ async def test_all_or_nothing(kind: FailureKind) -> None:
     ) as failed:
         await scene.make(spec(n=6), caller(), FOUR_AT_ONCE)
     assert failed.value.failure.may_be_billed
-    assert scene.beta.orders == []
+    assert scene.beta.requests == []
     assert [entry.n for entry in await scene.booked()] == ([4, 2] if kind in MAY_BE_BILLED else [2])
 
 

@@ -26,7 +26,7 @@ class Stage:
         self.pictures = ReadImages(store=self.store, keep_seconds=KEEP_SECONDS, now=lambda: self.now)
         self.forget = DeleteExpiredImages(
             store=self.store,
-            files=FileListing(index=self.index, pictures=self.pictures, observe=self.observe, now=lambda: self.now),
+            listing=FileListing(index=self.index, images=self.pictures, observe=self.observe, now=lambda: self.now),
             observe=self.observe,
             now=lambda: self.now,
             keep_seconds=KEEP_SECONDS,
@@ -35,17 +35,17 @@ class Stage:
 
     async def fill(self) -> None:
         self.store.now = NOON - timedelta(hours=1)
-        await self.store.keep(OLD, b"old")
-        await self.store.keep("notes.txt", b"not ours")
+        await self.store.put(OLD, b"old")
+        await self.store.put("notes.txt", b"not ours")
         self.store.now = NOON
-        await self.store.keep(NEW, b"new")
+        await self.store.put(NEW, b"new")
 
     async def bring(self, digit: str, filename: bytes = b"fox.png", seconds: int | None = None) -> UploadedFile:
         """Put a file into the store as a gateway does that keeps no list."""
         picture = new_image_id("search", "png", digit * 32, UPLOADED, seconds)
-        await self.store.keep(to_filename_key(to_stored_name(picture)), filename)
-        await self.store.keep(to_stored_name(picture), b"fox")
-        return UploadedFile(id=picture, filename=filename.decode(errors="replace"), length=3, at=self.store.now)
+        await self.store.put(to_filename_key(to_stored_name(picture)), filename)
+        await self.store.put(to_stored_name(picture), b"fox")
+        return UploadedFile(id=picture, filename=filename.decode(errors="replace"), length=3, written_at=self.store.now)
 
     def listed(self) -> list[UploadedFile]:
         return [file for picture, file in self.index.files.items() if picture not in self.index.deleted]
@@ -58,7 +58,7 @@ async def test_what_is_old_goes_and_what_is_new_or_not_ours_stays() -> None:
     await stage.forget.sweep()
     await stage.forget.sweep()
 
-    assert set(stage.store.kept) == {NEW, "notes.txt"}
+    assert set(stage.store.stored) == {NEW, "notes.txt"}
     assert stage.observe.events == [ImagesDeleted(count=1)]
 
 
@@ -69,7 +69,7 @@ async def test_what_is_new_grows_old() -> None:
     stage.now += timedelta(hours=1)
     await stage.forget.sweep()
 
-    assert set(stage.store.kept) == {"notes.txt"}
+    assert set(stage.store.stored) == {"notes.txt"}
     assert stage.observe.events == [ImagesDeleted(count=2)]
 
 
@@ -79,7 +79,7 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
     stage.store.down = True
     await stage.forget.sweep()
     stage.store.down = False
-    assert OLD in stage.store.kept
+    assert OLD in stage.store.stored
 
     running = asyncio.create_task(stage.forget.run())
     await asyncio.wait([running], timeout=0.01)
@@ -93,7 +93,7 @@ async def test_files_that_the_list_lacks_are_found_by_one_look() -> None:
     stage = Stage()
     await stage.fill()
     files = [await stage.bring("2"), await stage.bring("3", b"\xfff\x00ox")]
-    await stage.store.keep(to_stored_name(new_image_id("search", "png", "4" * 32, UPLOADED)), b"a file without a name")
+    await stage.store.put(to_stored_name(new_image_id("search", "png", "4" * 32, UPLOADED)), b"a file without a name")
 
     await stage.forget.sweep()
     await stage.forget.sweep()
@@ -108,13 +108,13 @@ async def test_a_file_goes_when_its_caller_said_and_not_before() -> None:
     stage.now += timedelta(seconds=1800 - 0.001)
     await stage.forget.sweep()
     assert stage.listed() == [lent, shared]
-    assert to_stored_name(lent.id) in stage.store.kept
+    assert to_stored_name(lent.id) in stage.store.stored
 
     stage.now += timedelta(seconds=0.001)
     await stage.forget.sweep()
 
     assert stage.listed() == [shared]
-    assert to_stored_name(lent.id) not in stage.store.kept
+    assert to_stored_name(lent.id) not in stage.store.stored
 
 
 async def test_what_is_gone_from_the_store_leaves_the_list() -> None:
@@ -125,7 +125,7 @@ async def test_what_is_gone_from_the_store_leaves_the_list() -> None:
     young = await stage.bring("3")
     await stage.index.add([settled, young])
     stage.forget = replace(stage.forget, keep_seconds=7200)
-    await stage.store.forget([to_stored_name(file.id) for file in (settled, young)])
+    await stage.store.delete([to_stored_name(file.id) for file in (settled, young)])
 
     await stage.forget.sweep()
 
@@ -140,7 +140,7 @@ async def test_while_the_list_is_away_pictures_go_all_the_same() -> None:
 
     await stage.forget.sweep()
     stage.index.down = False
-    assert set(stage.store.kept) == {
+    assert set(stage.store.stored) == {
         NEW,
         "notes.txt",
         to_stored_name(file.id),
@@ -169,8 +169,8 @@ async def test_what_is_old_and_still_there_stays_in_the_list() -> None:
     stage.store.now = NOON - timedelta(minutes=90)
     file = await stage.bring("3")
     pictures = replace(stage.pictures, keep_seconds=2 * KEEP_SECONDS)
-    files = replace(stage.forget.files, pictures=pictures)
-    forget = replace(stage.forget, files=files, keep_seconds=2 * KEEP_SECONDS)
+    files = replace(stage.forget.listing, images=pictures)
+    forget = replace(stage.forget, listing=files, keep_seconds=2 * KEEP_SECONDS)
 
     await forget.sweep()
     await forget.sweep()

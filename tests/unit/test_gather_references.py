@@ -19,7 +19,7 @@ from tests.fakes.reference_fetcher import FakeReferenceFetcher
 LINK = "https://pictures.test/fox.png"
 MASK = upload(b"mask", "mask")
 NAME = to_stored_name(new_image_id("search", "png", "0" * 32))
-JPEG = ImageInfo(media_type="image/jpeg", size=Size(1024, 1024), alpha=False)
+JPEG = ImageInfo(media_type="image/jpeg", size=Size(1024, 1024), has_alpha=False)
 
 
 def gathering(
@@ -29,14 +29,14 @@ def gathering(
 ) -> GatherReferences:
     pictures = ReadImages(store=store or FakeImageStore(), keep_seconds=60, now=lambda: NOON)
     return GatherReferences(
-        darkroom=darkroom or FakeImageCodec(),
-        links=links or FakeReferenceFetcher({LINK: b"fox"}),
-        kept=StoredReferenceReader(pictures=pictures, most_bytes=10),
+        codec=darkroom or FakeImageCodec(),
+        fetcher=links or FakeReferenceFetcher({LINK: b"fox"}),
+        stored_reader=StoredReferenceReader(images=pictures, max_bytes=10),
     )
 
 
 def kept(name: str = NAME, param: str = "images[0].file_id") -> Reference:
-    return Reference(param=param, digest="of the id", kept=name)
+    return Reference(param=param, digest="of the id", stored_name=name)
 
 
 async def test_without_pictures_there_is_nothing_to_do() -> None:
@@ -71,7 +71,7 @@ async def test_a_relayed_link_is_left_unseen() -> None:
     ready = await gathering(darkroom, links)(edit(picture), relay=True)
 
     assert ready.references[0] is picture
-    assert (links.fetched, darkroom.looked) == ([], [])
+    assert (links.fetched, darkroom.inspected) == ([], [])
 
 
 async def test_pictures_keep_their_order_and_overlays_their_places() -> None:
@@ -103,14 +103,14 @@ async def test_only_a_few_are_worked_on_side_by_side(count: int) -> None:
 
     await gathering(darkroom)(edit(*many), relay=False)
 
-    assert len(darkroom.looked) == count
+    assert len(darkroom.inspected) == count
     assert darkroom.peak == min(count, MAX_CONCURRENT)
 
 
 @pytest.mark.parametrize("media_type", ["image/gif", "image/avif", "application/pdf", ""])
 async def test_a_format_that_no_vendor_takes_is_refused_in_the_vendors_words(media_type: str) -> None:
     picture = upload(b"fox", "image[0]")
-    strange = ImageInfo(media_type=media_type, size=Size(1, 1), alpha=False)
+    strange = ImageInfo(media_type=media_type, size=Size(1, 1), has_alpha=False)
 
     with pytest.raises(UnreadableFile) as refused:
         await gathering(FakeImageCodec(looks={picture.digest: strange}))(edit(picture), relay=False)
@@ -144,15 +144,15 @@ async def test_a_link_that_leads_nowhere_is_refused_by_name() -> None:
     [
         (JPEG, "{} must be a PNG with an alpha channel."),
         (
-            ImageInfo(media_type="image/png", size=Size(1024, 1024), alpha=False),
+            ImageInfo(media_type="image/png", size=Size(1024, 1024), has_alpha=False),
             "{} must be a PNG with an alpha channel.",
         ),
         (
-            ImageInfo(media_type="image/webp", size=Size(1024, 1024), alpha=True),
+            ImageInfo(media_type="image/webp", size=Size(1024, 1024), has_alpha=True),
             "{} must be a PNG with an alpha channel.",
         ),
         (
-            ImageInfo(media_type="image/png", size=Size(1024, 512), alpha=True),
+            ImageInfo(media_type="image/png", size=Size(1024, 512), has_alpha=True),
             "{} is 1024x512 but the first picture is 1024x1024; they must be the same size.",
         ),
     ],
@@ -168,7 +168,7 @@ async def test_an_overlay_that_does_not_fit_is_refused_by_name(name: str, look: 
 
 async def test_an_overlay_is_measured_against_the_first_picture_only() -> None:
     second = upload(b"second")
-    small = ImageInfo(media_type="image/png", size=Size(16, 16), alpha=True)
+    small = ImageInfo(media_type="image/png", size=Size(16, 16), has_alpha=True)
 
     ready = await gathering(FakeImageCodec(looks={second.digest: small}))(
         edit(upload(), second, mask=MASK), relay=False
@@ -182,7 +182,7 @@ async def test_an_overlay_is_measured_against_the_first_picture_only() -> None:
     [(linked(LINK), upload(b"small", "mask")), (upload(), linked(LINK, "mask")), (linked(LINK), linked(LINK, "mask"))],
 )
 async def test_where_a_link_is_relayed_its_vendor_compares(first: Reference, mask: Reference) -> None:
-    small = ImageInfo(media_type="image/png", size=Size(16, 16), alpha=True)
+    small = ImageInfo(media_type="image/png", size=Size(16, 16), has_alpha=True)
     darkroom = FakeImageCodec(looks={upload(b"small").digest: small})
 
     ready = await gathering(darkroom)(edit(first, mask=mask), relay=True)
@@ -199,7 +199,7 @@ async def test_a_seen_overlay_has_to_be_right_even_over_a_relayed_picture() -> N
 @pytest.mark.parametrize("relay", [True, False])
 async def test_a_kept_picture_is_known_by_its_bytes_as_if_it_had_been_sent(relay: bool) -> None:
     store = FakeImageStore()
-    await store.keep(NAME, b"fox")
+    await store.put(NAME, b"fox")
     wish = edit(kept(), kept(), mask=kept(param="mask.file_id"))
 
     ready = await gathering(store=store)(wish, relay=relay)
@@ -215,7 +215,7 @@ async def test_a_kept_picture_is_known_by_its_bytes_as_if_it_had_been_sent(relay
 async def test_what_was_forgotten_what_never_was_and_what_is_anothers_are_one_refusal(late: int) -> None:
     store = FakeImageStore()
     store.now = NOON - timedelta(seconds=late)
-    await store.keep(NAME, b"fox")
+    await store.put(NAME, b"fox")
     told = []
 
     for name in (NAME, to_stored_name(new_image_id("search", "png", "1" * 32)), "", "../../etc/passwd"):
@@ -229,7 +229,7 @@ async def test_what_was_forgotten_what_never_was_and_what_is_anothers_are_one_re
 
 async def test_a_kept_picture_may_not_be_larger_than_one_that_is_sent() -> None:
     store = FakeImageStore()
-    await store.keep(NAME, b"a" * 11)
+    await store.put(NAME, b"a" * 11)
 
     with pytest.raises(TooLarge) as refused:
         await gathering(store=store)(edit(kept()), relay=False)

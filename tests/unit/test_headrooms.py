@@ -41,14 +41,16 @@ def test_openai_says_it_for_each_measure() -> None:
         f"{RATE}-reset-images": "1m0s",
     }
     assert read_rate_limits(openai.LIMITS, headers) == (
-        RateLimit(measure="requests", limit=500, left=499, resets=0.12),
-        RateLimit(measure="images", limit=5, left=0, resets=12),
+        RateLimit(measure="requests", limit=500, remaining=499, resets_in=0.12),
+        RateLimit(measure="images", limit=5, remaining=0, resets_in=12),
     )
 
 
 def test_together_says_it_in_plain_seconds() -> None:
     headers = {f"{RATE}-limit": "10", f"{RATE}-remaining": "0", f"{RATE}-reset": "3"}
-    assert read_rate_limits(together.LIMITS, headers) == (RateLimit(measure="requests", limit=10, left=0, resets=3),)
+    assert read_rate_limits(together.LIMITS, headers) == (
+        RateLimit(measure="requests", limit=10, remaining=0, resets_in=3),
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,10 +70,10 @@ def test_what_nobody_understands_was_not_said(headers: dict[str, str]) -> None:
 
 def test_what_is_all_there_is_not_waited_for() -> None:
     full = {f"{RATE}-limit-requests": "5", f"{RATE}-remaining-requests": "5", f"{RATE}-reset-requests": "1s"}
-    assert read_rate_limits(openai.LIMITS, full) == (RateLimit(measure="requests", limit=5, left=5, resets=1),)
+    assert read_rate_limits(openai.LIMITS, full) == (RateLimit(measure="requests", limit=5, remaining=5, resets_in=1),)
 
 
 def test_a_vendor_may_leave_half_of_it_out() -> None:
     assert read_rate_limits(openai.LIMITS, {f"{RATE}-remaining-requests": "7"}) == (
-        RateLimit(measure="requests", left=7),
+        RateLimit(measure="requests", remaining=7),
     )

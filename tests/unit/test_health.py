@@ -48,7 +48,7 @@ def after(
     """What is known after calls that began and ended one after another, at one time."""
     health = health or CircuitBreaker()
     for outcome in outcomes:
-        health = record_outcome(health, outcome, health.era, now, rules)
+        health = record_outcome(health, outcome, health.epoch, now, rules)
     return health
 
 
@@ -87,14 +87,14 @@ def test_so_many_in_a_row_open_it_however_far_apart(kind: FailureKind) -> None:
     for number in range(5):
         assert current_state(health, number * 300.0) is BreakerState.CLOSED
         health = after(failure(kind), health=health, now=number * 300.0)
-    assert health == CircuitBreaker(era=1, since=1200, local=Opening(reason=kind, until=1205))
+    assert health == CircuitBreaker(epoch=1, since=1200, local=Opening(reason=kind, until=1205))
     assert current_state(health, 1204.9) is BreakerState.OPEN
     assert current_state(health, 1205) is BreakerState.HALF_OPEN
 
 
 def test_a_picture_in_between_ends_the_row() -> None:
-    health = after(*[BAD] * 4, GOOD, GOOD, GOOD, GOOD, *[BAD] * 4, rules=BreakerRules(least_calls=100))
-    assert (health.opening, health.streak) == (None, 4)
+    health = after(*[BAD] * 4, GOOD, GOOD, GOOD, GOOD, *[BAD] * 4, rules=BreakerRules(min_calls=100))
+    assert (health.opening, health.consecutive_failures) == (None, 4)
 
 
 def test_a_share_of_failures_opens_it_once_there_are_calls_enough() -> None:
@@ -106,13 +106,13 @@ def test_a_share_of_failures_opens_it_once_there_are_calls_enough() -> None:
 
 
 def test_only_the_window_counts() -> None:
-    rules = BreakerRules(consecutive=100, least_calls=4)
+    rules = BreakerRules(consecutive_failures=100, min_calls=4)
     early = after(GOOD, GOOD, GOOD, health=after(BAD, rules=rules), now=2.0, rules=rules)
-    assert [(slot.number, slot.calls, slot.bad) for slot in early.slots] == [(0, 4, 1)]
+    assert [(slot.number, slot.calls, slot.failures) for slot in early.slices] == [(0, 4, 1)]
     assert after(BAD, BAD, BAD, health=early, now=29.0, rules=rules).opening
     later = after(BAD, BAD, BAD, health=early, now=30.0, rules=rules)
     assert later.opening is None
-    assert [(slot.number, slot.calls, slot.bad) for slot in later.slots] == [(10, 3, 3)]
+    assert [(slot.number, slot.calls, slot.failures) for slot in later.slices] == [(10, 3, 3)]
     assert after(BAD, health=later, now=30.0, rules=rules).opening
 
 
@@ -120,15 +120,15 @@ def test_a_window_holds_few_slots_whatever_the_traffic() -> None:
     health = CircuitBreaker()
     for number in range(5000):
         health = after(GOOD, health=health, now=number / 10)
-    assert len(health.slots) == 10
-    assert sum(slot.calls for slot in health.slots) == 9 * 30 + 20  # the last one is not over
+    assert len(health.slices) == 10
+    assert sum(slot.calls for slot in health.slices) == 9 * 30 + 20  # the last one is not over
 
 
 @pytest.mark.parametrize("kind", sorted(BY_SIGN[Signal.ACCOUNT]))
 def test_a_refused_account_opens_it_at_once_and_for_long(kind: FailureKind) -> None:
     health = after(failure(kind), now=7)
-    assert health == CircuitBreaker(era=1, since=7, account=Opening(reason=kind, until=67))
-    assert after(failure(kind), health=health, now=70).opening == Opening(reason=kind, until=130, in_a_row=2)
+    assert health == CircuitBreaker(epoch=1, since=7, account=Opening(reason=kind, until=67))
+    assert after(failure(kind), health=health, now=70).opening == Opening(reason=kind, until=130, openings=2)
 
 
 def test_every_probe_that_fails_but_the_first_doubles_the_time_up_to_a_bound() -> None:
@@ -139,13 +139,13 @@ def test_every_probe_that_fails_but_the_first_doubles_the_time_up_to_a_bound() -
         seconds.append(now - health.since)
         health = after(BAD, health=health, now=now)
     assert seconds == [5, 5, 10, 20, 40, 60]
-    endless = replace(health, local=Opening(reason=BAD.kind, until=0, in_a_row=10_000))
-    assert open_breaker(endless, BAD.kind, 0, RULES).opening == Opening(reason=BAD.kind, until=60, in_a_row=10_001)
+    endless = replace(health, local=Opening(reason=BAD.kind, until=0, openings=10_000))
+    assert open_breaker(endless, BAD.kind, 0, RULES).opening == Opening(reason=BAD.kind, until=60, openings=10_001)
 
 
 def test_a_probe_that_brings_a_picture_closes_it_and_all_is_forgotten() -> None:
     health = after(GOOD, health=after(*[BAD] * 5), now=5)
-    assert health == CircuitBreaker(era=2, since=5)
+    assert health == CircuitBreaker(epoch=2, since=5)
     again = after(*[BAD] * 5, health=health, now=6)
     assert again.opening == Opening(reason=BAD.kind, until=11)
 
@@ -159,7 +159,7 @@ def test_calls_of_an_earlier_era_do_not_count(outcome: CallOutcome) -> None:
         assert record_outcome(closed_again, outcome, era, 9, RULES) == closed_again
 
 
-OURS, DOWN = Opening(reason=FailureKind.AUTH_FAILED, until=60), Opening(reason=BAD.kind, until=90, in_a_row=3)
+OURS, DOWN = Opening(reason=FailureKind.AUTH_FAILED, until=60), Opening(reason=BAD.kind, until=90, openings=3)
 SHARED = Opening(reason=FailureKind.QUOTA_EXHAUSTED, until=70)
 FROM_BEFORE = Opening(reason=FailureKind.UNREACHABLE, until=80)  # as a replica of the version before shares it
 
@@ -179,13 +179,15 @@ FROM_BEFORE = Opening(reason=FailureKind.UNREACHABLE, until=80)  # as a replica 
 def test_what_others_share_changes_the_account_opening_and_never_the_local_one(
     local: Opening | None, account: Opening | None, shared: Opening | None, becomes: Opening | None
 ) -> None:
-    busy = CircuitBreaker(era=4, local=local, account=account, probe=Probe(name="t1", until=5), streak=2)
+    busy = CircuitBreaker(
+        epoch=4, local=local, account=account, probe=Probe(name="t1", until=5), consecutive_failures=2
+    )
     found = merge_shared_opening(busy, shared, 2)
     if account is becomes is None:
         assert found == busy
     else:
         assert found == CircuitBreaker(
-            era=5, since=2, local=local, account=becomes, probe=busy.probe if local else None
+            epoch=5, since=2, local=local, account=becomes, probe=busy.probe if local else None
         )
 
 
@@ -203,11 +205,11 @@ def test_of_both_openings_the_longer_one_counts() -> None:
 
 def test_a_probe_that_does_not_reach_the_vendor_leaves_the_account_opening() -> None:
     found = after(BAD, health=CircuitBreaker(account=OURS), now=60)
-    assert (found.account, found.local) == (OURS, Opening(reason=BAD.kind, until=65, in_a_row=2))
+    assert (found.account, found.local) == (OURS, Opening(reason=BAD.kind, until=65, openings=2))
 
 
 def test_a_picture_ends_both_openings() -> None:
-    assert after(GOOD, health=CircuitBreaker(local=DOWN, account=OURS), now=90) == CircuitBreaker(era=1, since=90)
+    assert after(GOOD, health=CircuitBreaker(local=DOWN, account=OURS), now=90) == CircuitBreaker(epoch=1, since=90)
 
 
 def test_one_probes_until_its_lease_is_over() -> None:
@@ -221,7 +223,7 @@ def test_one_probes_until_its_lease_is_over() -> None:
 def test_a_vendor_that_answers_may_be_tried_at_once_but_is_not_well() -> None:
     health = after(*[BAD] * 5)
     found = half_open(health, 2)
-    assert (current_state(found, 2), found.era) == (BreakerState.HALF_OPEN, health.era)
+    assert (current_state(found, 2), found.epoch) == (BreakerState.HALF_OPEN, health.epoch)
     assert half_open(found, 3) == found
     assert half_open(CircuitBreaker(), 3) == CircuitBreaker()
     assert current_state(half_open(after(failure(FailureKind.AUTH_FAILED)), 2), 2) is BreakerState.HALF_OPEN
@@ -239,7 +241,7 @@ def test_another_key_is_tried_at_once_and_calls_with_the_one_before_no_longer_co
     before = with_probe(after(failure(kind)), Probe(name="t1", until=20))
     health = credentials_changed(before, 2)
     assert (current_state(health, 2), health.probe) == (BreakerState.HALF_OPEN, None)
-    assert record_outcome(health, failure(kind), before.era, 3, RULES) == health
+    assert record_outcome(health, failure(kind), before.epoch, 3, RULES) == health
     assert credentials_changed(health, 9).opening == health.opening
 
 
@@ -255,8 +257,8 @@ def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
     found = trip(CircuitBreaker(), auth, 0, RULES)
     assert found.opening == Opening(reason=auth, until=60)
     assert trip(found, auth, 59, RULES) == replace(found, account=Opening(reason=auth, until=119))
-    assert trip(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, in_a_row=2)
-    assert trip(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, in_a_row=2)
+    assert trip(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, openings=2)
+    assert trip(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, openings=2)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,7 @@ def test_an_account_at_its_limit_is_left_in_peace(outcome: CallOutcome, seconds:
     ("left", "resets", "seconds"), [(1, 30.0, 0), (0, 30.0, 30), (0, None, 1), (-1, 30.0, 30), (0, 0.0, 0)]
 )
 def test_an_account_that_is_used_up_is_left_in_peace(left: int, resets: float | None, seconds: float) -> None:
-    assert block_seconds_for(RateLimit(measure="images", left=left, resets=resets)) == seconds
+    assert block_seconds_for(RateLimit(measure="images", remaining=left, resets_in=resets)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -316,12 +318,12 @@ def test_whatever_comes_it_opens_for_a_reason_and_closes_by_a_picture(
     health, now = CircuitBreaker(), 0.0
     for outcome, seconds, is_late in steps:
         now += seconds
-        found = record_outcome(health, outcome, health.era - is_late, now, RULES)
-        if found.era != health.era:
+        found = record_outcome(health, outcome, health.epoch - is_late, now, RULES)
+        if found.epoch != health.epoch:
             assert not is_late
             assert (found.opening is None) == (outcome is GOOD)
-            assert found.era == health.era + 1
+            assert found.epoch == health.epoch + 1
         if found.opening and found.opening is not health.opening:
-            assert now < found.opening.until <= now + RULES.most_open_seconds
+            assert now < found.opening.until <= now + RULES.max_open_seconds
             assert SIGNALS[found.opening.reason] in {Signal.BAD, Signal.ACCOUNT}
         health = found

@@ -36,11 +36,11 @@ PLAN = Plan(route=route(), price=price())
 
 
 def wanted(hold_id: str) -> HoldRequest:
-    return build_hold_request(hold_id, spec(), PLAN, model(), caller(), source=CacheStatus.MISS)
+    return build_hold_request(hold_id, spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
 
 
 async def used(ledger: FakeQuotaStore) -> int:
-    (standing,) = await ledger.standings("search", [DAY])
+    (standing,) = await ledger.limit_status("search", [DAY])
     return standing.used
 
 
@@ -60,10 +60,10 @@ async def test_what_was_sent_and_posted_is_booked() -> None:
         assert await used(ledger) == 2 * CENT
         await held.post(paid(held, "a"))
         await held.void("b")
-    await money.keep.write()
+    await money.settlement.write_outbox()
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
     assert await used(ledger) == CENT
-    assert not await ledger.waiting("search", 9)
+    assert not await ledger.read_outbox("search", 9)
 
 
 @pytest.mark.parametrize("state", [HoldState.PENDING, HoldState.SENT])
@@ -77,7 +77,7 @@ async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *
             assert await used(ledger) == 2 * CENT
             if fails:
                 raise ZeroDivisionError
-    await money.keep.write()
+    await money.settlement.write_outbox()
 
     assert (await used(ledger), await booked(books)) == (0, [])
 
@@ -89,7 +89,7 @@ async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None
         await held.mark_sent()
         await held.mark_sent()
     ledger.now += 61_000_000
-    await money.keep.sweep()
+    await money.settlement.sweep()
     (entry,) = await booked(books)
     assert (entry.status, entry.cost) == (EntryStatus.LOST, CENT)
     assert observe.of(HoldExpired) == [HoldExpired(team="search", booked=True)]
@@ -104,8 +104,8 @@ async def test_a_call_that_goes_on_keeps_its_hold() -> None:
         await held.mark_sent()
         for _ in range(5):
             ledger.now += 40_000_000
-            await money.keep.extend()
-            await money.keep.sweep()
+            await money.settlement.extend_leases()
+            await money.settlement.sweep()
         await held.void("a")
     assert (await used(ledger), await booked(books)) == (0, [])
 
@@ -132,9 +132,9 @@ class Mumbling(FakeQuotaStore):
     mumbles = False
 
     async def hold(
-        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
+        self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
-        admission = await super().hold(team, claims, limits, state=state)
+        admission = await super().hold(team, hold_requests, limits, state=state)
         if self.mumbles:
             raise StateUnavailable("The gateway's state does not answer.")
         return admission
@@ -148,7 +148,7 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
         async with money("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == CENT
-    await money.keep.extend()
+    await money.settlement.extend_leases()
     assert await used(ledger) == 0
 
 
@@ -162,7 +162,7 @@ async def test_a_settlement_waits_for_the_store() -> None:
         await held.void("b")
     assert [type(event) for event in observe.events] == [SettlementDelayed, SettlementDelayed]
     ledger.down = False
-    await money.keep.close()
+    await money.settlement.close()
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
     assert await used(ledger) == CENT
 
@@ -175,13 +175,13 @@ async def test_entries_wait_for_the_books() -> None:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
-    await money.keep.write()
-    await money.keep.write()
-    assert len(await ledger.waiting("search", 9)) == 2
+    await money.settlement.write_outbox()
+    await money.settlement.write_outbox()
+    assert len(await ledger.read_outbox("search", 9)) == 2
     books.down = False
-    await money.keep.extend()
+    await money.settlement.extend_leases()
     assert len(await booked(books)) == 2
-    assert not await ledger.waiting("search", 9)
+    assert not await ledger.read_outbox("search", 9)
     told = [event for event in observe.events if isinstance(event, LedgerBehind | LedgerCaughtUp)]
     assert [type(event) for event in told] == [LedgerBehind, LedgerCaughtUp]
 
@@ -192,20 +192,20 @@ async def test_what_another_replica_left_behind_is_written_by_the_leader() -> No
     async with gone("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
-    await here.keep.sweep()
+    await here.settlement.sweep()
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
-    await gone.keep.write()
+    await gone.settlement.write_outbox()
     assert len(await booked(books)) == 1
 
 
 async def test_one_replica_sweeps() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     other = build_money(ledger, books)
-    assert await ledger.lead("somebody else", 60)
+    assert await ledger.acquire_leadership("somebody else", 60)
     async with other("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
-    await other.keep.sweep()
+    await other.settlement.sweep()
     assert not await booked(books)
 
 
@@ -216,7 +216,7 @@ async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
-    await money.keep.write()
+    await money.settlement.write_outbox()
     ledger.forget()
     found = await asyncio.gather(*(enter(money, name) for name in "cdef"))
     assert sorted(found) == [False, False, False, True]
@@ -249,8 +249,8 @@ async def until(reached: Callable[[], Awaitable[bool]]) -> None:
 
 async def test_behind_the_requests_entries_are_written_and_leases_extended() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books, pace=Intervals(write=0.0, sweep=0.002, lease=0.003))
-    behind = asyncio.create_task(money.keep.run())
+    money = build_money(ledger, books, pace=Intervals(write_seconds=0.0, sweep_seconds=0.002, lease_seconds=0.003))
+    behind = asyncio.create_task(money.settlement.run())
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -280,12 +280,12 @@ async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_b
         await held.mark_sent()
         await held.post(paid(held, "a"))
     ledger.down = True
-    await money.keep.write()
+    await money.settlement.write_outbox()
     ledger.down = False
     assert len(await booked(books)) == 1
-    assert len(await ledger.waiting("search", 9)) == 1
-    await money.keep.sweep()
-    assert not await ledger.waiting("search", 9)
+    assert len(await ledger.read_outbox("search", 9)) == 1
+    await money.settlement.sweep()
+    assert not await ledger.read_outbox("search", 9)
 
 
 async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,17 +295,17 @@ async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
     async with money("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
-    await money.keep.write()
+    await money.settlement.write_outbox()
     assert not await booked(books)
-    await money.keep.sweep()
+    await money.settlement.sweep()
     assert len(await booked(books)) == 1
 
 
 class Forgetful(FakeQuotaStore):
     """Loses its counters again and again."""
 
-    async def rebuild(self, team: str, audit: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
-        done = await super().rebuild(team, audit, spent, settled)
+    async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
+        done = await super().rebuild(team, snapshot, spent, settled)
         self.restart()
         return done
 
@@ -349,7 +349,7 @@ async def test_two_who_write_at_once_lose_nothing() -> None:
     async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
-        first, second = (asyncio.create_task(money.keep.write()) for _ in range(2))
+        first, second = (asyncio.create_task(money.settlement.write_outbox()) for _ in range(2))
         await asyncio.sleep(0)
         books.gates[0].set()
         await first
@@ -358,7 +358,7 @@ async def test_two_who_write_at_once_lose_nothing() -> None:
         for gate in books.gates:
             gate.set()
         await second
-        await money.keep.write()
+        await money.settlement.write_outbox()
     assert {entry.hold_id for entry in await booked(books)} == {"a", "b"}
 
 
@@ -370,12 +370,12 @@ async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
         ledger.down = True
         await held.post(paid(held, "a"))
         await held.void("b")
-    await money.keep.settle()
+    await money.settlement.retry_settlements()
     with pytest.raises(StateUnavailable, match="could not be settled"):
-        await money.keep.report("search")
+        await money.settlement.publish_team_state("search")
     ledger.down = False
-    await money.keep.settle()
-    await money.keep.report("search")
+    await money.settlement.retry_settlements()
+    await money.settlement.publish_team_state("search")
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
     assert await used(ledger) == CENT
 
@@ -388,15 +388,15 @@ async def test_a_report_without_the_books_is_none() -> None:
         await held.post(paid(held, "a"))
     books.down = True
     with pytest.raises(LedgerUnavailable):
-        await money.keep.report("search")
+        await money.settlement.publish_team_state("search")
     books.down = False
-    await money.keep.report("search")
+    await money.settlement.publish_team_state("search")
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
 
 
 async def test_counters_that_were_rebuilt_meanwhile_are_not_rebuilt_again() -> None:
     ledger, observe = FakeQuotaStore(), Recorder()
     money = build_money(ledger, FakeLedger(), observe)
-    await money.rebuild("search", seen=0)
-    await money.rebuild("search", seen=0)
+    await money.rebuild("search", seen_rebuilds=0)
+    await money.rebuild("search", seen_rebuilds=0)
     assert observe.of(CountersRebuilt) == [CountersRebuilt(team="search")]

@@ -30,7 +30,7 @@ from tests.fakes.flights import FakeFlights
 from tests.fakes.gateway import IDEMPOTENCY, UNCACHED, Scene, drawn
 from tests.fakes.image_store import FakeImageStore
 
-TERMS = CacheDirectives(key="8e03")
+TERMS = CacheDirectives(idempotency_key="8e03")
 OWL = spec(prompt="an owl")
 DAY = 86_400_000_000
 FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
@@ -38,7 +38,7 @@ FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), use
 
 def shown(delivery: Delivery) -> tuple[object, ...]:
     """Return all that a response shows."""
-    return delivery.request_id, delivery.at, delivery.result.ids, delivery.result.purchase
+    return delivery.request_id, delivery.at, delivery.result.ids, delivery.result.generation
 
 
 def keyed(*outcomes: Any, **parts: Any) -> Scene:
@@ -76,7 +76,7 @@ async def test_a_key_belongs_to_one_request(terms: CacheDirectives, changes: dic
         await scene.ask(terms, **changes)
 
     assert scene.alpha.calls == 1
-    assert [event.seat for event in scene.gateway.observe.of(FlightResolved)] == [Role.LEAD]
+    assert [event.role for event in scene.gateway.observe.of(FlightResolved)] == [Role.LEADER]
 
 
 async def test_another_team_has_keys_of_its_own() -> None:
@@ -274,7 +274,7 @@ async def test_many_free_results_leave_a_bounded_number_of_flights() -> None:
     await scene.ask(CacheDirectives())
 
     for number in range(300):
-        await scene.ask(CacheDirectives(key=f"key {number}"), replica=replica)
+        await scene.ask(CacheDirectives(idempotency_key=f"key {number}"), replica=replica)
 
     names = [name for _, name in scene.flights.known()]
     assert len([name for name in names if name.startswith("key-")]) == 256

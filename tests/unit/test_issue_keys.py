@@ -30,17 +30,17 @@ class Desk:
             store=self.store,
             teams=lambda: {"search": Team(name="search", tiers=frozenset({"low", "medium"})), "ads": Team(name="ads")},
             catalog=catalog,
-            in_file=lambda: {"search-1": "search"},
+            keys_in_file=lambda: {"search-1": "search"},
             file="config/teams.yaml",
             now=lambda: self.now,
-            secret=lambda: f"igw_secret-{next(numbers)}",
-            mint=lambda: f"{next(ids):032x}"[::-1],
+            new_secret=lambda: f"igw_secret-{next(numbers)}",
+            new_id=lambda: f"{next(ids):032x}"[::-1],
         )
 
     async def issued(self, **changes: object) -> IssuedKey:
         new = await self.issuing.issue(ADMIN, "search", "for tests")
         key = replace(new.key, **changes)  # type: ignore[arg-type]  # any of its fields
-        self.store.kept[key.id] = key
+        self.store.stored[key.id] = key
         self.store.audit.clear()
         return key
 
@@ -56,7 +56,7 @@ def desk() -> Desk:
 async def test_a_key_is_issued_and_only_its_digest_kept(desk: Desk) -> None:
     new = await desk.issuing.issue(ADMIN, "search", "the crawler", LATER)
 
-    kept = desk.store.kept[new.key.id]
+    kept = desk.store.stored[new.key.id]
     assert new.secret == "igw_secret-1"
     assert kept == new.key
     assert (kept.team, kept.note, kept.digest) == ("search", "the crawler", key_digest("igw_secret-1"))
@@ -80,7 +80,7 @@ async def test_a_key_that_stands_in_a_file_says_where(desk: Desk) -> None:
         desk.issuing.rotate(ADMIN, "search-1"),
         desk.issuing.expire(ADMIN, "search-1", None),
         desk.issuing.revoke(ADMIN, "search-1"),
-        desk.issuing.find("search-1"),
+        desk.issuing.get("search-1"),
     ):
         with pytest.raises(KeyNotFound) as refused:
             await story
@@ -92,9 +92,9 @@ async def test_a_key_that_stands_in_a_file_says_where(desk: Desk) -> None:
 
 
 async def test_a_team_that_is_none_has_no_list_of_keys(desk: Desk) -> None:
-    assert await desk.issuing.list("ads") == []
+    assert await desk.issuing.list_keys("ads") == []
     with pytest.raises(InvalidValue) as refused:
-        await desk.issuing.list("serch")
+        await desk.issuing.list_keys("serch")
     assert (refused.value.param, refused.value.message) == (
         "team",
         "There is no such team, nor a key of one. Did you mean 'search'?",
@@ -106,7 +106,7 @@ async def test_a_key_needs_a_team(desk: Desk, team: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         await desk.issuing.issue(ADMIN, team)
 
-    assert (refused.value.param, desk.store.kept, desk.store.audit) == ("team", {}, [])
+    assert (refused.value.param, desk.store.stored, desk.store.audit) == ("team", {}, [])
 
 
 @pytest.mark.parametrize("note", ["a" * 201, "two\nlines", "\x1b[2J", "tab\t"])
@@ -114,14 +114,14 @@ async def test_a_note_is_one_line(desk: Desk, note: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         await desk.issuing.issue(ADMIN, "search", note)
 
-    assert (refused.value.param, desk.store.kept) == ("note", {})
+    assert (refused.value.param, desk.store.stored) == ("note", {})
 
 
 async def test_a_key_does_not_begin_with_its_end(desk: Desk) -> None:
     with pytest.raises(InvalidValue) as refused:
-        await desk.issuing.issue(ADMIN, "search", expires=NOW)
+        await desk.issuing.issue(ADMIN, "search", expires_at=NOW)
 
-    assert (refused.value.param, desk.store.kept) == ("expires_at", {})
+    assert (refused.value.param, desk.store.stored) == ("expires_at", {})
 
 
 async def test_rotating_leaves_both_keys_good_for_the_overlap(desk: Desk) -> None:
@@ -132,7 +132,7 @@ async def test_rotating_leaves_both_keys_good_for_the_overlap(desk: Desk) -> Non
     assert (new.key.team, new.key.note, new.key.expires_at) == (key.team, key.note, None)
     assert new.key.id != key.id
     assert new.key.digest == key_digest(new.secret) != key.digest
-    assert old == replace(key, expires_at=NOW + timedelta(hours=1)) == desk.store.kept[key.id]
+    assert old == replace(key, expires_at=NOW + timedelta(hours=1)) == desk.store.stored[key.id]
     assert desk.trail() == [
         ("key.rotate", new.key.id, f"team search; replaces {key.id}; without end"),
         ("key.expire", key.id, f"team search; replaced by {new.key.id}; until 2026-11-21T13:00:00Z"),
@@ -142,7 +142,7 @@ async def test_rotating_leaves_both_keys_good_for_the_overlap(desk: Desk) -> Non
 async def test_a_day_is_the_overlap_unless_it_is_said(desk: Desk) -> None:
     key = await desk.issued()
 
-    _, old = await desk.issuing.rotate(ADMIN, key.id, expires=LATER)
+    _, old = await desk.issuing.rotate(ADMIN, key.id, expires_at=LATER)
 
     assert old.expires_at == NOW + timedelta(seconds=DAY)
 
@@ -244,7 +244,7 @@ LEASH_SHOWN = "usd_per_day=5 low:concurrent_images=2 models=painter tiers=low"
 async def test_a_key_is_issued_with_an_allowance_which_is_written_down(desk: Desk) -> None:
     new = await desk.issuing.issue(ADMIN, "search", allowance=LEASH)
 
-    assert desk.store.kept[new.key.id].allowance == LEASH
+    assert desk.store.stored[new.key.id].allowance == LEASH
     assert desk.trail() == [("key.issue", new.key.id, f"team search; without end; {LEASH_SHOWN}")]
 
 
@@ -267,7 +267,7 @@ async def test_an_allowance_is_changed_field_by_field(desk: Desk) -> None:
 
     assert (more.allowance, more.expires_at) == (replace(LEASH, limits=Limits(usd_per_day=7)), LATER)
     assert (free.allowance, free.expires_at) == (UNRESTRICTED, LATER)
-    assert desk.store.kept[key.id] == free
+    assert desk.store.stored[key.id] == free
     assert [action for action, _, _ in desk.trail()] == ["key.change", "key.change"]
 
 
@@ -286,14 +286,14 @@ async def test_an_allowance_that_cannot_be_changes_nothing(desk: Desk, changes: 
     with pytest.raises(InvalidValue) as refused:
         await desk.issuing.change(ADMIN, key.id, changes)
 
-    assert (refused.value.param, desk.store.kept[key.id], desk.trail()) == (param, key, [])
+    assert (refused.value.param, desk.store.stored[key.id], desk.trail()) == (param, key, [])
 
 
 async def test_a_key_is_not_issued_with_what_its_team_may_not_use(desk: Desk) -> None:
     with pytest.raises(InvalidValue, match="team 'search' may not use 'high'"):
         await desk.issuing.issue(ADMIN, "search", allowance=Allowance(tiers=frozenset({"high"})))
 
-    assert (desk.store.kept, desk.store.audit) == ({}, [])
+    assert (desk.store.stored, desk.store.audit) == ({}, [])
 
 
 async def test_a_change_of_nothing_is_refused(desk: Desk) -> None:
@@ -307,8 +307,8 @@ async def test_keys_are_listed_by_team(desk: Desk) -> None:
     mine = await desk.issuing.issue(ADMIN, "search")
     theirs = await desk.issuing.issue(ADMIN, "ads")
 
-    assert await desk.issuing.list() == sorted([mine.key, theirs.key], key=lambda key: key.id)
-    assert await desk.issuing.list("ads") == [theirs.key]
+    assert await desk.issuing.list_keys() == sorted([mine.key, theirs.key], key=lambda key: key.id)
+    assert await desk.issuing.list_keys("ads") == [theirs.key]
 
 
 async def test_an_unknown_key_is_not_found(desk: Desk) -> None:
@@ -327,13 +327,13 @@ async def test_while_the_store_is_away_nothing_is_done(desk: Desk) -> None:
     with pytest.raises(LedgerUnavailable):
         await desk.issuing.issue(ADMIN, "search")
 
-    assert desk.store.kept == {}
+    assert desk.store.stored == {}
 
 
 async def test_times_are_told_in_utc(desk: Desk) -> None:
     elsewhere = datetime.fromisoformat("2026-12-01T01:00:00+02:00")
 
-    new = await desk.issuing.issue(ADMIN, "search", expires=elsewhere)
+    new = await desk.issuing.issue(ADMIN, "search", expires_at=elsewhere)
 
     assert new.key.expires_at == datetime(2026, 11, 30, 23, tzinfo=UTC)
     assert desk.trail()[0][2] == "team search; until 2026-11-30T23:00:00Z"

@@ -20,19 +20,23 @@ async def test_many_open_holds_are_renewed_in_several_calls_and_none_is_left_out
     renewed: list[list[str]] = []
 
     class Ledger(FakeQuotaStore):
-        async def extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
-            renewed.append([each.hold_id for each in claims])
-            await super().extend(team, claims)
+        async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
+            renewed.append([each.hold_id for each in hold_requests])
+            await super().extend(team, hold_requests)
 
     keep = Settlement(
-        ledger=Ledger(counted=True), books=FakeLedger(), observe=Recorder(), owner="me", pace=Intervals(sweep=3600)
+        quotas=Ledger(counted=True),
+        ledger=FakeLedger(),
+        observe=Recorder(),
+        owner="me",
+        intervals=Intervals(sweep_seconds=3600),
     )
     names = [f"h{number}" for number in range(HOLDS)]
-    keep.watch(
-        [build_hold_request(name, spec(), PLAN, model(), caller(), source=CacheStatus.MISS) for name in names],
+    keep.track(
+        [build_hold_request(name, spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS) for name in names],
         held_at=1,
     )
-    await keep.extend()
+    await keep.extend_leases()
     assert [len(together) for together in renewed] == [MAX_EXTENDED, MAX_EXTENDED, 1]
     assert sorted(name for together in renewed for name in together) == sorted(names)
 
@@ -47,8 +51,8 @@ async def test_of_very_many_teams_some_are_swept_in_each_round_and_all_in_the_en
 
     names = [f"team-{number:03}" for number in range(BATCH_SIZE + 2)]
     ledger = Ledger(counted=True)
-    await ledger.announce(names)
-    keep = Settlement(ledger=ledger, books=FakeLedger(), observe=Recorder(), owner="me", pace=Intervals())
+    await ledger.register_teams(names)
+    keep = Settlement(quotas=ledger, ledger=FakeLedger(), observe=Recorder(), owner="me", intervals=Intervals())
     await keep.sweep()
     assert swept == names[:BATCH_SIZE]
     await keep.sweep()

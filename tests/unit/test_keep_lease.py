@@ -21,9 +21,9 @@ from service.usecases.ports.leases import LeaseHolder
 from tests.fakes.leases import MICROSECONDS, FakeLeases
 from tests.fakes.observer import Recorder
 
-MINE = LeaseHolder(place="here", token="1", name="gw-1, process 7", shared=False)
-OTHER = LeaseHolder(place="there", token="2", name="gw-2, process 9", shared=False)
-SHARED = LeaseHolder(place="3", token="3", name="gw-3, process 7", shared=True)
+MINE = LeaseHolder(location="here", token="1", name="gw-1, process 7", shared=False)
+OTHER = LeaseHolder(location="there", token="2", name="gw-2, process 9", shared=False)
+SHARED = LeaseHolder(location="3", token="3", name="gw-3, process 7", shared=True)
 
 
 class Site:
@@ -36,11 +36,11 @@ class Site:
         self.keep = LedgerLease(
             leases=self.leases,
             holder=holder,
-            ledger="PostgreSQL at db",
+            ledger_name="PostgreSQL at db",
             observe=self.told,
-            elapsed=lambda: self.elapsed,
+            monotonic=lambda: self.elapsed,
             sleep=self.sleep,
-            leaving=lambda: self.leaving,
+            is_draining=lambda: self.leaving,
             fatal=self.fatal,
         )
 
@@ -58,7 +58,7 @@ class Site:
 
     def keeps(self, holder: LeaseHolder) -> None:
         """That replica lives, and renews."""
-        self.leases.held, self.leases.until = holder, self.leases.now + round(LEASE_SECONDS * MICROSECONDS)
+        self.leases.held, self.leases.valid_until = holder, self.leases.now + round(LEASE_SECONDS * MICROSECONDS)
 
 
 async def test_a_start_takes_what_is_free_at_once() -> None:
@@ -99,7 +99,7 @@ async def test_a_start_beside_one_that_goes_on_is_refused(mine: LeaseHolder, oth
 async def test_a_start_waits_longer_for_one_that_leaves_but_not_for_ever() -> None:
     site = Site()
     await site.held_by(OTHER)
-    site.each = lambda: site.keeps(replace(OTHER, leaving=True))
+    site.each = lambda: site.keeps(replace(OTHER, is_draining=True))
     with pytest.raises(LeaseHeld):
         await site.keep.acquire()
     assert DRAIN_WAIT_SECONDS < site.elapsed < DRAIN_WAIT_SECONDS + 2
@@ -115,7 +115,7 @@ async def test_while_the_database_is_away_it_stops_before_another_may_begin_and_
     site.go_on(0.1)
     with pytest.raises(StateUnavailable, match="could not renew its lease"):
         site.keep.check()
-    assert site.leases.now < site.leases.until
+    assert site.leases.now < site.leases.valid_until
     site.leases.down = False
     await site.keep.renew()
     site.keep.check()
@@ -169,16 +169,16 @@ async def test_one_that_leaves_says_so() -> None:
     site.leaving = True
     await site.keep.renew()
     assert site.leases.held
-    assert site.leases.held.leaving
+    assert site.leases.held.is_draining
 
 
 async def test_it_is_renewed_until_the_replica_goes() -> None:
     site = Site()
     await site.keep.acquire()
-    ends = [site.leases.until]
+    ends = [site.leases.valid_until]
 
     def look() -> None:
-        ends.append(site.leases.until)
+        ends.append(site.leases.valid_until)
         if len(ends) == 4:
             raise asyncio.CancelledError
 

@@ -29,10 +29,10 @@ def keeping(store: FakeImageStore | None, *, keep_all: bool = False, observe: Re
     numbers = itertools.count(1)
     return ImageStorage(
         store=store,
-        mint=lambda: f"{next(numbers) + 9:032x}",
+        new_id=lambda: f"{next(numbers) + 9:032x}",
         observe=observe or Recorder(),
-        keep_all=keep_all,
-        fresh_seconds=60,
+        store_all=keep_all,
+        reuse_seconds=60,
     )
 
 
@@ -41,8 +41,8 @@ async def test_what_was_asked_for_by_address_is_kept() -> None:
 
     ids = (await keeping(store)(TWO, wish(linked=True))).ids
 
-    assert store.kept == {f"{ids[0]}.png": b"fox", f"{ids[1]}.png": b"owl"}
-    assert all(is_stored_name(name) for name in store.kept)
+    assert store.stored == {f"{ids[0]}.png": b"fox", f"{ids[1]}.png": b"owl"}
+    assert all(is_stored_name(name) for name in store.stored)
 
 
 @pytest.mark.parametrize(("keep_all", "count"), [(False, 0), (True, 2)])
@@ -51,7 +51,7 @@ async def test_what_goes_out_inline_is_kept_where_the_operator_wants_it(keep_all
 
     found = await keeping(store, keep_all=keep_all)(TWO, wish())
 
-    assert (len(found.ids), len(store.kept), found.stored) == (2, count, keep_all)
+    assert (len(found.ids), len(store.stored), found.are_stored) == (2, count, keep_all)
 
 
 async def test_without_a_store_pictures_have_ids_all_the_same() -> None:
@@ -63,14 +63,14 @@ async def test_without_a_store_pictures_have_ids_all_the_same() -> None:
 
 async def test_addresses_need_a_store() -> None:
     with pytest.raises(InvalidValue, match="no picture store") as refused:
-        keeping(None).check(linked=True)
+        keeping(None).check_available(linked=True)
 
     assert refused.value.param == "response_format"
 
 
 @pytest.mark.parametrize(("store", "linked"), [(None, False), (FakeImageStore(), False), (FakeImageStore(), True)])
 def test_everything_else_needs_none(store: FakeImageStore | None, linked: bool) -> None:
-    keeping(store).check(linked=linked)
+    keeping(store).check_available(linked=linked)
 
 
 @pytest.mark.parametrize("room", [0, 1])
@@ -80,41 +80,41 @@ async def test_a_store_that_fails_is_told_and_remembered(room: int, linked: bool
 
     found = await keeping(FakeImageStore(room), keep_all=True, observe=observe)(TWO, wish(linked=linked))
 
-    assert (len(found.ids), found.stored) == (2, False)
+    assert (len(found.ids), found.are_stored) == (2, False)
     assert [type(event) for event in observe.events] == [ImageStoreFailed]
 
 
-KEPT = StoredImages((f"img_{hashlib.sha256(b'search').hexdigest()[:8]}p{1:032x}",), stored=True)
+KEPT = StoredImages((f"img_{hashlib.sha256(b'search').hexdigest()[:8]}p{1:032x}",), are_stored=True)
 
 
 @pytest.mark.parametrize("linked", [True, False])
 @pytest.mark.parametrize("down", [True, False])
 async def test_what_lies_in_the_store_keeps_its_ids(linked: bool, down: bool) -> None:
     store = FakeImageStore()
-    await store.keep(f"{KEPT.ids[0]}.png", b"fox")
+    await store.put(f"{KEPT.ids[0]}.png", b"fox")
     store.down = down
-    kept = result(ids=KEPT.ids, stored=True)
+    kept = result(ids=KEPT.ids, images_stored=True)
 
-    assert await keeping(store, keep_all=True).again(kept, wish(linked=linked), age=59) == KEPT
+    assert await keeping(store, keep_all=True).reuse_or_store(kept, wish(linked=linked), age_seconds=59) == KEPT
 
 
 async def test_what_somebody_deleted_is_kept_again_when_an_address_is_wanted() -> None:
     store = FakeImageStore()
-    kept = result(ids=KEPT.ids, stored=True)
+    kept = result(ids=KEPT.ids, images_stored=True)
 
-    assert await keeping(store).again(kept, wish(linked=True), age=0) == KEPT
-    assert store.kept == {f"{KEPT.ids[0]}.png": b"fox"}
+    assert await keeping(store).reuse_or_store(kept, wish(linked=True), age_seconds=0) == KEPT
+    assert store.stored == {f"{KEPT.ids[0]}.png": b"fox"}
 
 
 @pytest.mark.parametrize(("age", "team"), [(60, "search"), (0, "ads")])
 async def test_what_is_about_to_go_or_is_of_another_team_gets_new_ids(age: int, team: str) -> None:
     store = FakeImageStore()
-    kept = result(ids=KEPT.ids, stored=True)
+    kept = result(ids=KEPT.ids, images_stored=True)
 
-    found = await keeping(store, keep_all=True).again(kept, wish(team=team), age)
+    found = await keeping(store, keep_all=True).reuse_or_store(kept, wish(team=team), age)
 
-    assert found.stored
-    assert store.kept == {f"{found.ids[0]}.png": b"fox"}
+    assert found.are_stored
+    assert store.stored == {f"{found.ids[0]}.png": b"fox"}
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -122,8 +122,10 @@ async def test_what_was_not_kept_is_when_an_address_is_wanted(linked: bool) -> N
     store = FakeImageStore()
     kept = result(ids=KEPT.ids)
 
-    assert await keeping(store).again(kept, wish(linked=linked), age=0) == replace(KEPT, stored=linked)
-    assert store.kept == ({f"{KEPT.ids[0]}.png": b"fox"} if linked else {})
+    assert await keeping(store).reuse_or_store(kept, wish(linked=linked), age_seconds=0) == replace(
+        KEPT, are_stored=linked
+    )
+    assert store.stored == ({f"{KEPT.ids[0]}.png": b"fox"} if linked else {})
 
 
 async def test_what_was_not_kept_is_not_found() -> None:
@@ -157,7 +159,7 @@ async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: s
 async def test_what_cannot_be_decoded_is_not_kept() -> None:
     store, observe = FakeImageStore(), Recorder()
 
-    assert not (await keeping(store, observe=observe)(build_generation("###"), wish(linked=True))).stored
+    assert not (await keeping(store, observe=observe)(build_generation("###"), wish(linked=True))).are_stored
 
-    assert store.kept == {}
+    assert store.stored == {}
     assert len(observe.events) == 1

@@ -123,11 +123,11 @@ def test_a_label_is_the_last_part_of_what_the_caller_said(filename: str, shown: 
 
 @pytest.mark.parametrize(("seconds", "old"), [(59, False), (59.999, False), (60, True), (61, True)])
 def test_old_is_as_old_as_pictures_are_kept(seconds: float, old: bool) -> None:
-    assert is_expired(StoredObject(name="", length=1, at=NOW - timedelta(seconds=seconds)), NOW, 60) is old
+    assert is_expired(StoredObject(name="", length=1, written_at=NOW - timedelta(seconds=seconds)), NOW, 60) is old
 
 
 def listed(name: str, age: float) -> StoredObject:
-    return StoredObject(name=name, length=1, at=NOW - timedelta(seconds=age))
+    return StoredObject(name=name, length=1, written_at=NOW - timedelta(seconds=age))
 
 
 BROUGHT_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED))

@@ -26,7 +26,7 @@ RECORD = AuditRecord(at=NOW, actor="me", action="key.issue", subject="k1", detai
 
 def known(*teams: Team, keys: tuple[Key, ...] = ()) -> Config:
     roster = TeamDirectory(teams={team.name: team for team in teams}, keys={key.digest: key for key in keys})
-    return Config(catalog=catalog(), roster=roster)
+    return Config(catalog=catalog(), team_directory=roster)
 
 
 class Shelf:
@@ -52,13 +52,13 @@ class Shelf:
 def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> ConfigReload:
     assert isinstance(shelf.found, Config)
     return ConfigReload(
-        known=shelf.found,
-        seen=shelf.stamp(),
-        read=shelf.read,
+        config=shelf.found,
+        seen_stamp=shelf.stamp(),
+        read_files=shelf.read,
         stamp=shelf.stamp,
         key_store=store,
         observe=observe,
-        on=frozenset({"alpha"}),
+        enabled_backends=frozenset({"alpha"}),
         now=lambda: NOW,
     )
 
@@ -67,9 +67,9 @@ async def test_keys_of_files_and_issued_ones_let_in() -> None:
     store = FakeKeyStore()
     await store.add(ISSUED, RECORD)
     story = callers(Shelf(known(SEARCH, keys=(KEY,))), store, Recorder())
-    assert set(story.live().keys) == {KEY.digest}
+    assert set(story.snapshot().keys) == {KEY.digest}
     await story.refresh()
-    assert story.live().keys == {KEY.digest: KEY, "d1": Key(id="k1", team=SEARCH, digest="d1", expires=NOW)}
+    assert story.snapshot().keys == {KEY.digest: KEY, "d1": Key(id="k1", team=SEARCH, digest="d1", expires_at=NOW)}
 
 
 async def test_an_issued_key_has_its_allowance() -> None:
@@ -85,7 +85,7 @@ async def test_an_issued_key_has_its_allowance() -> None:
     await store.add(replace(ISSUED, allowance=allowance), RECORD)
     story = callers(Shelf(known(SEARCH)), store, Recorder())
     await story.refresh()
-    key = story.live().keys["d1"]
+    key = story.snapshot().keys["d1"]
     assert (key.models, key.tiers) == (allowance.models, allowance.tiers)
     assert (key.limits, key.limits_by_tier) == (allowance.limits, allowance.limits_by_tier)
 
@@ -96,7 +96,7 @@ async def test_a_revoked_key_and_one_without_a_team_let_nobody_in(gone: IssuedKe
     await store.add(gone, RECORD)
     story = callers(Shelf(known(SEARCH)), store, Recorder())
     await story.refresh()
-    assert story.live().keys == {}
+    assert story.snapshot().keys == {}
 
 
 async def test_while_the_store_is_away_the_keys_known_last_count() -> None:
@@ -106,7 +106,7 @@ async def test_while_the_store_is_away_the_keys_known_last_count() -> None:
     await story.refresh()
     store.down = True
     await story.refresh()
-    assert set(story.live().keys) == {"d1"}
+    assert set(story.snapshot().keys) == {"d1"}
 
 
 async def test_a_changed_file_is_in_force_and_a_wrong_one_is_not() -> None:
@@ -116,11 +116,11 @@ async def test_a_changed_file_is_in_force_and_a_wrong_one_is_not() -> None:
     assert shelf.reads == 0
     shelf.put(known(SEARCH, Team(name="ads")))
     await story.refresh()
-    assert set(story.live().teams) == {"search", "ads"}
+    assert set(story.snapshot().teams) == {"search", "ads"}
     shelf.put("teams.yaml: $.teams: wrong")
     await story.refresh()
     await story.refresh()
-    assert set(story.live().teams) == {"search", "ads"}
+    assert set(story.snapshot().teams) == {"search", "ads"}
     assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem="teams.yaml: $.teams: wrong")]
 
 
@@ -133,12 +133,12 @@ async def test_a_change_that_would_lock_every_caller_out_is_refused_and_told() -
 
     shelf.put(known(SEARCH))  # the issued key is left
     await story.refresh()
-    assert set(story.live().keys) == {"d1"}
+    assert set(story.snapshot().keys) == {"d1"}
 
     shelf.put(known(Team(name="ads")))  # the issued key has lost its team
     await story.refresh()
 
-    assert set(story.live().keys) == {"d1"}
+    assert set(story.snapshot().keys) == {"d1"}
     problem = "teams.yaml: $.teams: leaves none of the 1 keys that let callers in now, issued ones included. "
     problem += "It is refused while the gateway runs; a restart takes it."
     assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem=problem)]
@@ -155,24 +155,24 @@ async def test_files_that_change_while_they_are_read_are_read_again() -> None:
             return "teams.yaml: cannot be read: half of it is not there"
         return shelf.found
 
-    story.read = read
+    story.read_files = read
     shelf.version += 1
     await story.refresh()
-    assert (set(story.live().teams), observe.events) == ({"search"}, [])
+    assert (set(story.snapshot().teams), observe.events) == ({"search"}, [])
 
     await story.refresh()
 
-    assert set(story.live().teams) == {"search", "ads"}
+    assert set(story.snapshot().teams) == {"search", "ads"}
     assert observe.events == [SettingsReloaded(problem=None)]
 
 
 async def test_it_looks_again_and_again() -> None:
     observe, shelf = Recorder(), Shelf(known(SEARCH))
-    story = replace(callers(shelf, FakeKeyStore(), observe), seconds=0.0)
+    story = replace(callers(shelf, FakeKeyStore(), observe), interval_seconds=0.0)
     looking = asyncio.create_task(story.run())
     shelf.put(known(SEARCH, Team(name="ads")))
     async with asyncio.timeout(10):
-        while "ads" not in story.live().teams:  # noqa: ASYNC110 (there is nothing to be told by)
+        while "ads" not in story.snapshot().teams:  # noqa: ASYNC110 (there is nothing to be told by)
             await asyncio.sleep(0)
     looking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -182,27 +182,27 @@ async def test_it_looks_again_and_again() -> None:
 def files(folder: Path, extra: Key | None = None, teams: str = "teams: {search: {}}") -> ReloadableFiles:
     (folder / "models.yaml").write_text((Path(__file__).parents[2] / "config" / "models.yaml").read_text())
     (folder / "teams.yaml").write_text(teams)
-    return ReloadableFiles(folder=folder, today=lambda: TODAY, backends=("alpha",), extra=extra)
+    return ReloadableFiles(folder=folder, today=lambda: TODAY, backends=("alpha",), dev_key=extra)
 
 
 def test_files_are_read_together(tmp_path: Path) -> None:
-    found = files(tmp_path).again()
+    found = files(tmp_path).reread()
     assert isinstance(found, Config)
-    assert set(found.roster.teams) == {"search"}
+    assert set(found.team_directory.teams) == {"search"}
 
 
 @pytest.mark.parametrize("name", ["search", "dev"])
 def test_the_dev_key_is_of_the_team_of_that_name(tmp_path: Path, name: str) -> None:
     extra = Key(id="dev", team=Team(name=name), digest="d")
     found = files(tmp_path, extra, "teams: {search: {limits: {usd_per_day: 1}}}").read()
-    assert set(found.roster.teams) == {"search", name}
-    assert found.roster.keys["d"].team is found.roster.teams[name]
+    assert set(found.team_directory.teams) == {"search", name}
+    assert found.team_directory.keys["d"].team is found.team_directory.teams[name]
 
 
 def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
     reading = files(tmp_path)
     (tmp_path / "teams.yaml").write_text("teams: {search: {limits: {usd_per_day: -1}}}")
-    assert "$.teams.search.limits.usd_per_day: -1 is not an amount" in str(reading.again())
+    assert "$.teams.search.limits.usd_per_day: -1 is not an amount" in str(reading.reread())
 
 
 @pytest.mark.parametrize(
@@ -220,21 +220,21 @@ def test_no_team_is_refused_also_while_running(tmp_path: Path, text: str, reason
     reading = files(tmp_path)
     (tmp_path / "teams.yaml").write_text(text)
 
-    assert reading.again() == f"{tmp_path / 'teams.yaml'}: {reason}"
+    assert reading.reread() == f"{tmp_path / 'teams.yaml'}: {reason}"
     with pytest.raises(SettingsError, match=r"teams\.yaml: "):
-        reading.first()
+        reading.read_first()
 
 
 def test_no_model_is_refused_also_while_running(tmp_path: Path) -> None:
     reading = files(tmp_path)
     (tmp_path / "models.yaml").write_text("default_model: x\nsizes: {}\ncarries: {}\nprices: {}\nmodels: {}\n")
 
-    assert "$.default_model: 'x' is not defined; defined are none" in str(reading.again())
+    assert "$.default_model: 'x' is not defined; defined are none" in str(reading.reread())
 
 
 def test_the_backends_that_teams_may_name_are_those_of_the_start(tmp_path: Path) -> None:
-    assert isinstance(files(tmp_path, teams="teams: {search: {backends: [alpha]}}").again(), Config)
-    assert "'beta' is not in gateway.yaml" in str(files(tmp_path, teams="teams: {search: {backends: [beta]}}").again())
+    assert isinstance(files(tmp_path, teams="teams: {search: {backends: [alpha]}}").reread(), Config)
+    assert "'beta' is not in gateway.yaml" in str(files(tmp_path, teams="teams: {search: {backends: [beta]}}").reread())
 
 
 def test_the_stamp_changes_with_a_file_and_when_it_goes(tmp_path: Path) -> None:
@@ -254,9 +254,9 @@ async def test_a_file_that_cannot_be_read_for_an_unforeseen_reason_changes_nothi
     def breaks() -> Config | str:
         raise RecursionError
 
-    story.read = breaks
+    story.read_files = breaks
     shelf.version += 1
     with pytest.raises(RecursionError):
         await story.refresh()
     assert observe.of(SettingsReloaded) == [SettingsReloaded(problem=UNEXPECTED_ERROR)]
-    assert set(story.live().keys) == {KEY.digest}
+    assert set(story.snapshot().keys) == {KEY.digest}

@@ -62,8 +62,8 @@ async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeQuot
     await fake.hold("search", [stage.claim(images=7)], [limit], state=SENT)
     with pytest.raises(LimitExceeded) as refused:
         await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
-    wait = round((refused.value.standing.wait or 0) * SECOND)
-    assert refused.value.standing.resets_in == refused.value.standing.wait == 60
+    wait = round((refused.value.limit_status.wait_seconds or 0) * SECOND)
+    assert refused.value.limit_status.resets_in == refused.value.limit_status.wait_seconds == 60
     fake.now += wait - 1
     with pytest.raises(LimitExceeded):
         await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
@@ -75,12 +75,12 @@ async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeQuotaStore, st
     fake.now = at("2026-11-29T23:59:59")
     limits = [DAILY, MONTHLY]
     admission = await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
-    assert [standing.resets_in for standing in admission.standings] == [1, 86_401]
+    assert [standing.resets_in for standing in admission.limit_status] == [1, 86_401]
     fake.now = at("2026-11-30T00:00:00")
-    assert [standing.used for standing in await fake.standings("search", limits)] == [0, 30 * CENT]
+    assert [standing.used for standing in await fake.limit_status("search", limits)] == [0, 30 * CENT]
     with pytest.raises(LimitExceeded) as refused:
         await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
-    assert (refused.value.standing.limit, refused.value.standing.wait) == (MONTHLY, 86_400)
+    assert (refused.value.limit_status.limit, refused.value.limit_status.wait_seconds) == (MONTHLY, 86_400)
     fake.now = at("2026-12-01T00:00:00")
     await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
 
@@ -105,7 +105,7 @@ async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStor
     fake.restart()
     assert await stage.rebuild({TEAM: 1}, {TEAM: 2})
     assert (await stage.used(), await stage.used(Measure.MONTH)) == (20 * CENT + 1, 40 * CENT + 2)
-    audit = await fake.audit("search")
+    audit = await fake.snapshot("search")
     fake.now = at("2026-11-22T00:00:00")
     assert not await fake.rebuild("search", audit, Spent(at=audit.at, day={}, month={}), ())
 
@@ -129,16 +129,16 @@ async def test_what_ended_is_remembered_for_an_hour(fake: FakeQuotaStore, stage:
     fake.now += TOMBSTONE - 1
     assert await fake.post(claim.entry) == PostResult(state=HoldState.POSTED)
     fake.now += 1
-    assert (await fake.post(claim.entry)).ticket
+    assert (await fake.post(claim.entry)).outbox_id
 
 
 async def test_who_leads_leads_until_its_time_is_over(fake: FakeQuotaStore) -> None:
-    assert await fake.lead("one", 10)
+    assert await fake.acquire_leadership("one", 10)
     fake.now += 10 * SECOND - 1
-    assert not await fake.lead("other", 10)
-    assert await fake.lead("one", 10)
+    assert not await fake.acquire_leadership("other", 10)
+    assert await fake.acquire_leadership("one", 10)
     fake.now += 10 * SECOND
-    assert await fake.lead("other", 10)
+    assert await fake.acquire_leadership("other", 10)
 
 
 async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeQuotaStore, stage: Stage) -> None:
@@ -146,9 +146,9 @@ async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeQuota
     for call in (
         fake.hold("search", [stage.claim()], [], state=SENT),
         fake.post(stage.claim().entry),
-        fake.standings("search", []),
-        fake.announce([]),
-        fake.lead("one", 1),
+        fake.limit_status("search", []),
+        fake.register_teams([]),
+        fake.acquire_leadership("one", 1),
     ):
         with pytest.raises(StateUnavailable, match="does not answer"):
             await call

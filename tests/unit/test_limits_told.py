@@ -37,7 +37,7 @@ def test_without_rates_there_is_nothing_to_tell() -> None:
 
 def test_money_is_told_in_dollars() -> None:
     money = standing("tier:high", Measure.DAY, 20_000_000_000, 1)
-    assert (to_amount(money, money.limit.most), limit_name(money)) == (20.0, "tier:high usd_per_day")
+    assert (to_amount(money, money.limit.maximum), limit_name(money)) == (20.0, "tier:high usd_per_day")
     crowd = standing("team", Measure.CONCURRENT, 2, 2)
     assert (to_amount(crowd, 2), limit_name(crowd)) == (2, "team concurrent_images")
 

@@ -13,7 +13,7 @@ async def test_an_opening_for_the_network_stays_with_the_replica_that_saw_it() -
     one, other = site.replica("a"), site.replica("b")
     await one.call(*[DOWN] * 5)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
 
     assert await one.refused() == (ASIDE, 5)
     await other.draw()
@@ -42,13 +42,13 @@ async def test_an_account_opening_that_is_closed_elsewhere_leaves_the_local_one(
     await one.call(*[DOWN] * 5)
     await other.call(AUTH)
     for replica in (other, one):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert await one.refused() == (AUTH, 60)
 
     site.pass_by(60)
     await other.draw()
     for replica in (other, one):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert other.standing().state is BreakerState.CLOSED
     assert (one.standing().state, one.standing().reason) == (BreakerState.HALF_OPEN, DOWN)
     await one.draw()
@@ -60,14 +60,14 @@ async def test_a_replica_that_cannot_reach_the_vendor_leaves_the_probe_of_the_ac
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     site.pass_by(60)
 
     await one.call(DOWN)
-    await one.admission.exchange()
-    await other.admission.exchange()
+    await one.admission.sync()
+    await other.admission.sync()
     assert (await one.refused())[0] is ASIDE
     await other.draw()
     for replica in (other, one):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert (other.standing().state, one.standing().reason) == (BreakerState.CLOSED, DOWN)

@@ -41,7 +41,7 @@ TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta", m
 FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4),)))
 ONWARDS = sorted(kind for kind, following in STEP_AFTER.items() if following is not NextStep.GIVE_UP)
 FINAL = sorted(kind for kind, following in STEP_AFTER.items() if following is NextStep.GIVE_UP)
-JPEG = ImageInfo(media_type="image/jpeg", size=Size(640, 480), alpha=False)
+JPEG = ImageInfo(media_type="image/jpeg", size=Size(640, 480), has_alpha=False)
 
 
 def of(**rights: Any) -> Caller:
@@ -55,8 +55,8 @@ async def test_a_wish_becomes_pictures() -> None:
 
     made = await images_from({"alpha": alpha})(wish, caller(), catalog())
 
-    assert (made.spec, made.result.purchase, made.result.created) == (wish, bought, 1_795_000_000)
-    (order,) = alpha.orders
+    assert (made.spec, made.result.generation, made.result.created) == (wish, bought, 1_795_000_000)
+    (order,) = alpha.requests
     assert (order.spec, order.route, order.price) == (wish, route(), route().prices[0])
     assert (order.request_id, made.result.upstream_model) == ("req_1", "alpha/painter")
 
@@ -65,7 +65,7 @@ async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
     alpha = FakeBackend(build_generation("fox"))
     with pytest.raises(StoreUnavailable, match="were made"):
         await images_from({"alpha": alpha})(spec(), caller(), catalog(), linked=True)
-    assert len(alpha.orders) == 1
+    assert len(alpha.requests) == 1
 
 
 @pytest.mark.parametrize("asked", ["", "vendor/painter"])
@@ -74,7 +74,7 @@ async def test_a_model_is_called_by_its_own_name_from_here_on(asked: str) -> Non
 
     made = await images_from({"alpha": alpha})(spec(model=asked), caller(), catalog(model(aliases=("vendor/painter",))))
 
-    assert (made.spec.model, alpha.orders[0].spec.model) == ("painter", "painter")
+    assert (made.spec.model, alpha.requests[0].spec.model) == ("painter", "painter")
 
 
 async def test_a_team_bound_to_a_model_may_use_its_alias() -> None:
@@ -117,7 +117,7 @@ async def test_what_is_wrong_is_found_before_anything_is_bought(
     with pytest.raises(kind):
         await images_from({"alpha": alpha}, observe=observe)(wish, who, catalog())
 
-    assert (alpha.orders, observe.of(AttemptFinished)) == ([], [])
+    assert (alpha.requests, observe.of(AttemptFinished)) == ([], [])
 
 
 @pytest.mark.parametrize("wish", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)])
@@ -150,7 +150,7 @@ async def test_the_first_backend_of_the_catalog_draws() -> None:
 
     made = await images_from({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.result.backend, beta.orders) == ([b"a"], "alpha", [])
+    assert (pictures(made), made.result.backend, beta.requests) == ([b"a"], "alpha", [])
 
 
 @pytest.mark.parametrize("kind", ONWARDS)
@@ -160,7 +160,7 @@ async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureK
     made = await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert (pictures(made), made.result.upstream_model) == ([b"b"], "beta/painter")
-    assert (len(alpha.orders), len(beta.orders)) == (1, 1)
+    assert (len(alpha.requests), len(beta.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", FINAL)
@@ -171,7 +171,7 @@ async def test_after_a_final_failure_nobody_else_is_asked(kind: FailureKind) -> 
         await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
     assert (failed.value.failure.kind, failed.value.message) == (kind, "No.")
-    assert (len(alpha.orders), len(beta.orders)) == (1, 0)
+    assert (len(alpha.requests), len(beta.requests)) == (1, 0)
 
 
 async def test_a_final_failure_counts_more_than_the_one_before() -> None:
@@ -203,14 +203,14 @@ def four_four_two(*, usages: tuple[Usage | None, ...]) -> list[Generation]:
 
 async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> None:
     usage = Usage(text_in=10, image_out=100)
-    alpha = FakeBackend(*four_four_two(usages=(usage, usage, usage)), turns=[5, 3, 0])
+    alpha = FakeBackend(*four_four_two(usages=(usage, usage, usage)), admission=[5, 3, 0])
 
     made = await images_from({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
-    assert [order.spec.n for order in alpha.orders] == [4, 4, 2]
+    assert [order.spec.n for order in alpha.requests] == [4, 4, 2]
     assert pictures(made) == [name.encode() for name in "abcdefghij"]
-    assert made.result.purchase.usage == Usage(text_in=30, image_out=300)
-    assert (made.spec.n, made.result.purchase.size, made.result.purchase.created) == (10, SQUARE, 1_795_000_000)
+    assert made.result.generation.usage == Usage(text_in=30, image_out=300)
+    assert (made.spec.n, made.result.generation.size, made.result.generation.created) == (10, SQUARE, 1_795_000_000)
 
 
 async def test_usage_that_is_known_in_part_is_not_known() -> None:
@@ -219,7 +219,7 @@ async def test_usage_that_is_known_in_part_is_not_known() -> None:
 
     made = await images_from({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
-    assert made.result.purchase.usage is None
+    assert made.result.generation.usage is None
 
 
 @pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
@@ -231,7 +231,7 @@ async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind:
     with pytest.raises(BackendFailed, match="billed"):
         await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
-    assert beta.orders == []
+    assert beta.requests == []
 
 
 async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_for_all() -> None:
@@ -241,7 +241,7 @@ async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_fo
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
-    assert (len(pictures(made)), beta.orders[0].spec.n) == (5, 5)
+    assert (len(pictures(made)), beta.requests[0].spec.n) == (5, 5)
 
 
 PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"png"})),)))
@@ -253,9 +253,9 @@ async def test_what_a_backend_cannot_write_is_developed_here() -> None:
 
     made = await images_from({"alpha": alpha})(wish, caller(), PNG_ONLY)
 
-    assert (alpha.orders[0].spec.output_format, alpha.orders[0].spec.output_compression) == ("png", None)
+    assert (alpha.requests[0].spec.output_format, alpha.requests[0].spec.output_compression) == ("png", None)
     assert pictures(made) == [b"webp@30:a", b"webp@30:b"]
-    assert (made.result.purchase.output_format, made.result.purchase.usage) == ("webp", Usage(image_out=7))
+    assert (made.result.generation.output_format, made.result.generation.usage) == ("webp", Usage(image_out=7))
     assert made.spec == wish
 
 
@@ -302,7 +302,7 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
         asked, caller(), catalog()
     )
 
-    assert (made.result.purchase.size, made.result.purchase.output_format, pictures(made)) == (
+    assert (made.result.generation.size, made.result.generation.output_format, pictures(made)) == (
         size,
         output_format,
         [b"fox"],
@@ -324,7 +324,7 @@ async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     with pytest.raises(BackendFailed, match="not a picture") as failed:
         await images_from({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, caller(), both)
 
-    assert (failed.value.failure.kind, beta.orders) == (FailureKind.BROKEN_REPLY, [])
+    assert (failed.value.failure.kind, beta.requests) == (FailureKind.BROKEN_REPLY, [])
 
 
 async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
@@ -349,7 +349,7 @@ async def test_links_are_left_alone_only_where_every_candidate_takes_links(
 
     await images_from({"alpha": alpha, "beta": beta}, links=links)(edit(linked()), caller(), TWO_WAYS)
 
-    (handed_over,) = alpha.orders[0].spec.references
+    (handed_over,) = alpha.requests[0].spec.references
     assert len(links.fetched) == fetched
     assert (handed_over.content is None) == (fetched == 0)
 
@@ -395,7 +395,7 @@ async def test_a_crowded_replica_begins_nothing() -> None:
     make = images_from({"alpha": alpha}, crowded=lambda: full[0])
     with pytest.raises(Overloaded):
         await make(spec(), caller(), catalog())
-    assert alpha.orders == []
+    assert alpha.requests == []
     full[0] = False
     made = await make(spec(), caller(), catalog())
-    assert made.result.purchase.pictures
+    assert made.result.generation.images

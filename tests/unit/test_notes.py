@@ -20,14 +20,16 @@ WEBP = Transcode(output_format="webp", quality=100)
 
 def served(wish: Spec, along: Route, **changes: Any) -> ServedRequest:
     going = build_plan(wish, along, price())
-    return ServedRequest(**{"spec": wish, "plan": going, "transcode": None, "partials": 0, "shown": 0, **changes})
+    return ServedRequest(
+        **{"spec": wish, "plan": going, "transcode": None, "requested_previews": 0, "shown_previews": 0, **changes}
+    )
 
 
 ROWS = [
     ("transcoded", served(spec(), ABLE, transcode=WEBP), "transcoded=webp"),
     ("transcoded", served(spec(), ABLE), None),
-    ("partials", served(spec(), ABLE, partials=2), "partials=none"),
-    ("partials", served(spec(), ABLE, partials=2, shown=1), None),
+    ("partials", served(spec(), ABLE, requested_previews=2), "partials=none"),
+    ("partials", served(spec(), ABLE, requested_previews=2, shown_previews=1), None),
     ("partials", served(spec(), ABLE), None),
     ("tier", served(spec(tier="medium"), MEDIUM), "tier=medium by route"),
     ("tier", served(spec(), MEDIUM), None),
@@ -59,7 +61,7 @@ def test_all_that_was_done_is_said_in_the_order_of_the_table() -> None:
     everything = route(carries=frozenset(), delivers="medium", size_as=SizeAs.ASPECT_RATIO, max_n=4)
     wish = spec(tier="medium", size=SQUARE, n=10, output_format="webp")
 
-    told = build_notes(served(wish, everything, transcode=WEBP, partials=3))
+    told = build_notes(served(wish, everything, transcode=WEBP, requested_previews=3))
 
     assert told == ("transcoded=webp", "partials=none", "tier=medium by route", "size=1:1 by ratio", "n=3 calls")
     assert [each.partition("=")[0] for each in told] == list(NOTES)

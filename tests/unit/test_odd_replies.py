@@ -147,8 +147,8 @@ def test_no_member_costs_the_picture(members: dict[str, Any], item: dict[str, An
 
 def is_sound(purchase: Generation) -> None:
     """The picture is there, everything has its type and can be written, and the money is no less than it can be."""
-    assert [bytes(picture.base64) for picture in purchase.pictures] == [BASE64.encode()]
-    texts = (purchase.tier, purchase.background, purchase.output_format, purchase.pictures[0].revised_prompt)
+    assert [bytes(picture.base64) for picture in purchase.images] == [BASE64.encode()]
+    texts = (purchase.tier, purchase.background, purchase.output_format, purchase.images[0].revised_prompt)
     assert all(text is None or isinstance(text, str) for text in texts)
     msgspec.json.encode((purchase.created, texts, purchase.svg_usage, purchase.usage))
     found = charge(purchase)
@@ -189,7 +189,7 @@ def test_nor_in_a_stream(members: dict[str, Any], unknown: object) -> None:
 )
 def test_base64_is_found_however_it_is_wrapped(told: str, dialect: Dialect) -> None:
     purchase = read(f'{{"data":[{{"b64_json":{told}}}]}}'.encode(), dialect)
-    assert [bytes(picture.base64) for picture in purchase.pictures] == [BASE64.encode()]
+    assert [bytes(picture.base64) for picture in purchase.images] == [BASE64.encode()]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_base64_is_found_however_it_is_wrapped(told: str, dialect: Dialect) -> N
 def test_json_that_only_lenient_encoders_write_is_read(odd: bytes, dialect: Dialect) -> None:
     for start in (b"", b"\xef\xbb\xbf"):
         body = start + b'{%s,"data":[{"b64_json":"%s","revised_prompt":"\\ud800 fox"}]}' % (odd, BASE64.encode())
-        (picture,) = read(body, dialect).pictures
+        (picture,) = read(body, dialect).images
         assert bytes(picture.base64) == BASE64.encode()
         assert msgspec.json.encode(picture.revised_prompt) == b'"? fox"'
 
@@ -242,7 +242,7 @@ def test_without_a_picture_a_reply_is_broken(body: bytes, dialect: Dialect) -> N
 @pytest.mark.parametrize("odd", [None, {}, {"b64_json": None}, "AAAA", 7, []])
 def test_a_picture_beside_something_unreadable_is_delivered_and_both_are_booked(odd: object, dialect: Dialect) -> None:
     found = read({"data": [odd, {"b64_json": BASE64}]}, dialect)
-    assert (len(found.pictures), found.unread) == (1, 1)
+    assert (len(found.images), found.unreadable_images) == (1, 1)
     two = cost(spec(n=2, tier="low", size=Size(1024, 1024)), model(), route(), PRICE, found)
     assert (two.nano, two.basis) == (2 * ESTIMATE, Basis.ESTIMATED)
 
@@ -278,6 +278,6 @@ def test_the_ordinary_picture_is_passed_on_by_reference() -> None:
     body = bytearray(json.dumps({"data": [{"b64_json": BASE64 * 1000}]}).encode())
     found = OpenAIDialect().read(ORDER, body)
     assert isinstance(found, Generation)
-    base64 = found.pictures[0].base64
+    base64 = found.images[0].base64
     assert isinstance(base64, memoryview)
     assert base64.obj is body

@@ -48,19 +48,19 @@ async def steps_of_a_request() -> Sequence[str]:
     """Serve a request that takes every step, and return the steps."""
     steps, scene = Steps(), Scene(links=FakeReferenceFetcher({LINK: b"fox"}))
     gateway = scene.gateway
-    steps.watch(gateway.flights, "board", lambda _, name, *__: "key" if name.startswith("key-") else "flight")
-    steps.watch(gateway.ledger, "standings", lambda *_: "limits")
+    steps.watch(gateway.flights, "acquire", lambda _, name, *__: "key" if name.startswith("key-") else "flight")
+    steps.watch(gateway.ledger, "limit_status", lambda *_: "limits")
     steps.watch(gateway.links, "fetch", lambda *_: "fetch")
     steps.watch(gateway.results, "get", lambda *_: "cache")
     steps.watch(gateway.ledger, "hold", lambda *_: "hold")
-    steps.watch(gateway.flights, "sent", lambda *_: "sent")
+    steps.watch(gateway.flights, "mark_sent", lambda *_: "sent")
     steps.watch(scene.alpha, "generate", lambda *_: "call")
     steps.watch(gateway.ledger, "post", lambda *_: "settle")
-    steps.watch(gateway.darkroom, "develop", lambda *_: "transcode")
+    steps.watch(gateway.darkroom, "transcode", lambda *_: "transcode")
     request = edit(linked(LINK), output_format="webp")
     who = caller(key=replace(KEY, team=Team(name="search", limits=Limits(usd_per_day=CENT))))
 
-    await scene.ask(CacheDirectives(key="8e03"), who, spec=request, catalog=PNG_ONLY)
+    await scene.ask(CacheDirectives(idempotency_key="8e03"), who, spec=request, catalog=PNG_ONLY)
 
     return steps.done
 
@@ -88,8 +88,8 @@ def limited(**limits: int) -> Caller:
 async def test_a_replay_fetches_no_link() -> None:
     scene = with_link()
 
-    first = await scene.ask(CacheDirectives(key="8e03"), spec=REQUEST)
-    again = await scene.ask(CacheDirectives(key="8e03"), spec=REQUEST)
+    first = await scene.ask(CacheDirectives(idempotency_key="8e03"), spec=REQUEST)
+    again = await scene.ask(CacheDirectives(idempotency_key="8e03"), spec=REQUEST)
 
     assert (again.source, drawn(again)) == (CacheStatus.REPLAYED, drawn(first))
     assert scene.gateway.links.fetched == [LINK]
@@ -109,7 +109,9 @@ async def test_the_bytes_behind_a_link_decide_whether_it_is_a_hit() -> None:
     ]
 
 
-@pytest.mark.parametrize("terms", [CacheDirectives(), CacheDirectives(share=False), CacheDirectives(key="8e03")])
+@pytest.mark.parametrize(
+    "terms", [CacheDirectives(), CacheDirectives(allow_cached=False), CacheDirectives(idempotency_key="8e03")]
+)
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
@@ -132,7 +134,7 @@ async def test_a_team_over_a_limit_does_not_make_the_gateway_fetch(
 
     assert (scene.gateway.links.fetched, scene.alpha.calls) == ([], 0)
     assert early.value.message == at_hold.value.message
-    assert early.value.standing == at_hold.value.standing
+    assert early.value.limit_status == at_hold.value.limit_status
 
 
 async def test_without_the_counters_no_link_is_fetched() -> None:
@@ -150,18 +152,18 @@ async def test_a_link_is_fetched_if_any_route_would_be_admitted() -> None:
     known = catalog(model(routes=(dear, route(backend="beta"))))
     beta = Foxes()
     scene = with_link(backends={"alpha": Foxes(), "beta": beta})
-    scene.gateway.admission.hindrances["alpha"] = replace(failure(FailureKind.SET_ASIDE), asked=False)
+    scene.gateway.admission.blocks["alpha"] = replace(failure(FailureKind.SET_ASIDE), asked=False)
 
     await scene.ask(who=limited(usd_per_day=2 * CENT), spec=REQUEST, catalog=known)
 
     assert (scene.gateway.links.fetched, beta.calls) == ([LINK], 1)
 
 
-@pytest.mark.parametrize("terms", [CacheDirectives(tries=1), CacheDirectives(only=True)])
+@pytest.mark.parametrize("terms", [CacheDirectives(retry_count=1), CacheDirectives(only_if_cached=True)])
 async def test_a_request_that_may_cost_nothing_is_served_though_the_money_is_spent(terms: CacheDirectives) -> None:
     scene, who = with_link(), limited(usd_per_day=CENT, images_per_minute=1)
 
-    first = await scene.ask(CacheDirectives(tries=0), who, spec=REQUEST)
+    first = await scene.ask(CacheDirectives(retry_count=0), who, spec=REQUEST)
     again = await scene.ask(terms, who, spec=REQUEST)
 
     assert (drawn(again), again.cost) == (drawn(first), 0)
@@ -173,14 +175,14 @@ async def test_a_link_that_cannot_be_fetched_holds_nothing() -> None:
     with pytest.raises(UnreachableLink):
         await scene.ask(who=limited(usd_per_day=CENT), spec=REQUEST)
 
-    (standing,) = await scene.gateway.ledger.standings("search", [Limit("team", Measure.DAY, CENT)])
+    (standing,) = await scene.gateway.ledger.limit_status("search", [Limit("team", Measure.DAY, CENT)])
     assert standing.used == 0
 
 
 async def test_a_link_that_the_vendors_fetch_needs_no_limits_before_the_hold() -> None:
     scene, steps = with_link(), Steps()
-    scene.alpha.relays_links = True
-    steps.watch(scene.gateway.ledger, "standings", lambda *_: "limits")
+    scene.alpha.accepts_links = True
+    steps.watch(scene.gateway.ledger, "limit_status", lambda *_: "limits")
 
     delivery = await scene.ask(who=limited(usd_per_day=CENT), spec=REQUEST)
 

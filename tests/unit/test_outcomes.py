@@ -21,14 +21,14 @@ def test_no_usage_is_nothing() -> None:
 
 
 def test_a_pictures_bytes_are_never_shown() -> None:
-    shown = repr(Generation(pictures=(GeneratedImage(base64=b"SECRET"),)))
+    shown = repr(Generation(images=(GeneratedImage(base64=b"SECRET"),)))
 
     assert "SECRET" not in shown
     assert "Generation" in shown
 
 
 def test_what_the_vendor_did_not_say_is_none() -> None:
-    bare = Generation(pictures=())
+    bare = Generation(images=())
 
     assert (bare.created, bare.size, bare.tier, bare.background) == (None, None, None, None)
     assert (bare.output_format, bare.usage, bare.svg_usage) == (None, None, None)

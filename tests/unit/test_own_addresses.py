@@ -53,7 +53,7 @@ def test_somebody_elses_address_is_none(url: str, listening: tuple[str, int]) ->
 
 
 def test_the_public_address_is_an_own_one() -> None:
-    assert matching_own_address("https://Images.example.com:443/v1", [], PUBLIC) == f"pictures.public_url, {PUBLIC}"
+    assert matching_own_address("https://Images.example.com:443/v1", [], PUBLIC) == f"images.public_url, {PUBLIC}"
 
 
 FILE = """\
@@ -99,7 +99,7 @@ def test_a_file_that_comes_to_hold_a_key_of_a_gateway_is_refused(tmp_path: Path)
     secret.write_text("sk-1")
     key = settings(tmp_path, OPENAI_API_KEY="", OPENAI_API_KEY_FILE=str(secret)).api_keys["openai"]
     secret.write_text("igw_0123456789")
-    said = key.look()
+    said = key.reload()
     assert isinstance(said, str)
     assert said.startswith(f"OPENAI_API_KEY_FILE: {secret}: is the key of a gateway")
     assert key() == "sk-1"

@@ -19,7 +19,7 @@ from tests.support.keeping import picture, purchase, result
 from tests.support.profiles import examples
 
 KEY = "igw:result:search:r1"
-KEPT = result(purchase=purchase(pictures=(picture(b"fox" * 100, "a fox"), picture(b"owl" * 100))))
+KEPT = result(generation=purchase(images=(picture(b"fox" * 100, "a fox"), picture(b"owl" * 100))))
 
 
 def parcel() -> bytes:
@@ -100,9 +100,9 @@ def test_its_beginning_says_of_which_model_it_is() -> None:
         result(model="x" * 70_000),
         result(model="\ud800"),
         result(cost=2**70),
-        result(purchase=purchase(svg_usage={"set": object()})),
-        result(purchase=purchase(svg_usage={"huge": 2**70})),
-        result(purchase=Generation(pictures=(GeneratedImage(base64=b"no base64"),))),
+        result(generation=purchase(svg_usage={"set": object()})),
+        result(generation=purchase(svg_usage={"huge": 2**70})),
+        result(generation=Generation(images=(GeneratedImage(base64=b"no base64"),))),
     ],
 )
 def test_what_cannot_be_spelled_is_not_packed(unspeakable: object) -> None:
@@ -111,8 +111,8 @@ def test_what_cannot_be_spelled_is_not_packed(unspeakable: object) -> None:
 
 def test_pictures_come_out_as_bytes_of_canonical_base64() -> None:
     loose = pybase64.b64encode(b"fo")[:-2] + b"9="  # the last digit has bits that say nothing
-    spelled = encode_result(result(purchase=Generation(pictures=(GeneratedImage(base64=loose),))), KEY)
+    spelled = encode_result(result(generation=Generation(images=(GeneratedImage(base64=loose),))), KEY)
     assert spelled
     found = decode_result(spelled, KEY)
     assert found
-    assert found.purchase.pictures[0].base64 == pybase64.b64encode(b"fo")
+    assert found.generation.images[0].base64 == pybase64.b64encode(b"fo")

@@ -176,7 +176,7 @@ async def test_cheapest_switches_backends_between_tiers_where_prices_cross(
     made = await images_from(backends)(wish, caller(), known)
 
     assert order(wish, known.models["painter"]) == names
-    assert (made.result.backend, len(backends[names[0]].orders), len(backends[names[1]].orders)) == (names[0], 1, 0)
+    assert (made.result.backend, len(backends[names[0]].requests), len(backends[names[1]].requests)) == (names[0], 1, 0)
 
 
 def test_the_order_of_cheapest_is_that_of_the_quotes(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def shipped() -> Catalog:
 
 def openai_price(catalog: Catalog, name: str) -> tuple[TokenRates, Tokens]:
     """Rates and tokens of a model's way to OpenAI, as of today."""
-    found = next(route for route in catalog.find(name, TODAY).routes if route.backend == "openai")
+    found = next(route for route in catalog.get(name, TODAY).routes if route.backend == "openai")
     current = current_price(found.prices, TODAY)
     assert current is not None
     assert current.rates is not None
@@ -65,7 +65,7 @@ def test_a_picture_takes_the_tokens_and_dollars_of_the_vendors_calculator(
 ) -> None:
     rates, counts = openai_price(shipped, name)
 
-    assert counts.of(tier, Size.parse(size)) == tokens
+    assert counts.output_tokens(tier, Size.parse(size)) == tokens
     assert tokens * rates.image_out == hundred_thousandths * 10_000
 
 
@@ -87,7 +87,7 @@ OLDER = {
 def test_older_models_take_the_tokens_of_the_vendors_table(shipped: Catalog, name: str, tier: str, size: str) -> None:
     _, counts = openai_price(shipped, name)
 
-    assert counts.of(tier, Size.parse(size)) == OLDER[tier, size]
+    assert counts.output_tokens(tier, Size.parse(size)) == OLDER[tier, size]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_guides_dollars_for_1_5_follow_from_its_tokens(
     shipped: Catalog, tier: str, size: str, thousandths: int
 ) -> None:
     rates, counts = openai_price(shipped, "gpt-image-1.5")
-    tokens = counts.of(tier, Size.parse(size))
+    tokens = counts.output_tokens(tier, Size.parse(size))
 
     assert tokens is not None
     assert abs(tokens * rates.image_out - thousandths * 1_000_000) < 1_500_000  # the guide rounds loosely
@@ -126,7 +126,7 @@ def test_1_mini_is_billed_by_its_tokens_and_not_by_the_guides_table(
     shipped: Catalog, tier: str, size: str, ten_thousandths: int
 ) -> None:
     rates, counts = openai_price(shipped, "gpt-image-1-mini")
-    tokens = counts.of(tier, Size.parse(size))
+    tokens = counts.output_tokens(tier, Size.parse(size))
 
     assert tokens is not None
     assert abs(tokens * rates.image_out - ten_thousandths * 100_000) < 50_000
@@ -150,7 +150,7 @@ def test_the_guides_dollars_for_2_follow_from_the_formula(
     shipped: Catalog, tier: str, size: str, thousandths: int
 ) -> None:
     rates, counts = openai_price(shipped, "gpt-image-2")
-    tokens = counts.of(tier, Size.parse(size))
+    tokens = counts.output_tokens(tier, Size.parse(size))
 
     assert tokens is not None
     assert abs(tokens * rates.image_out - thousandths * 1_000_000) <= 500_000
@@ -248,10 +248,10 @@ def test_frames_one_by_one_take_no_less_than_any_sheet_of_them(grid: int, width:
 def test_a_bound_is_known_by_grid_or_table_or_not_at_all() -> None:
     known = Tokens(grid={"low": 16}, table={"high": {SQUARE: 5, Size(16, 16): 7}})
 
-    assert (known.most("low", SQUARE.pixels), known.most("high", SQUARE.pixels)) == (196, 7)
+    assert (known.max_output_tokens("low", SQUARE.pixels), known.max_output_tokens("high", SQUARE.pixels)) == (196, 7)
     assert known.tiers == {"low", "high"}
     with pytest.raises(ValueError, match="empty"):
-        known.most("ultra", SQUARE.pixels)
+        known.max_output_tokens("ultra", SQUARE.pixels)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_bound_is_known_by_grid_or_table_or_not_at_all() -> None:
 def test_tokens_are_known_by_grid_or_table_or_not_at_all(tier: str, size: Size, tokens: int | None) -> None:
     known = Tokens(grid={"low": 16}, table={"high": {SQUARE: 5}})
 
-    assert known.of(tier, size) == tokens
+    assert known.output_tokens(tier, size) == tokens
 
 
 JANUARY, JUNE = date(2026, 1, 1), date(2026, 6, 1)

@@ -255,7 +255,7 @@ def test_an_svg_whose_author_was_paid_is_booked_at_no_less_than_the_quote(tokens
 # For every wish: no cost above its quote, and more is never quoted at less.
 
 MULTIPLES = st.integers(1, 240).map(lambda times: 16 * times)
-FREE_SIZES = st.builds(Size, MULTIPLES, MULTIPLES).filter(lambda size: FREE.complaint(size) is None)
+FREE_SIZES = st.builds(Size, MULTIPLES, MULTIPLES).filter(lambda size: FREE.problem(size) is None)
 SIZES = st.one_of(st.none(), st.sampled_from([SQUARE, WIDE, Size(2880, 2880), Size(3840, 2160)]), FREE_SIZES)
 TIERS = st.sampled_from([None, "low", "medium", "high"])
 FORMATS = st.sampled_from(["png", "webp", "gif", "svg"])
@@ -285,7 +285,7 @@ def test_no_count_within_the_physical_bounds_costs_more_than_the_quote(
     brought = len(wish.references) + (wish.mask is not None)
     text_in = chance.draw(st.integers(0, wish.n * text_of(wish)))
     image_in = chance.draw(st.integers(0, wish.n * brought * 2_200))
-    drawn = GRID.of(tier, size) or 0
+    drawn = GRID.output_tokens(tier, size) or 0
     usage = Usage(
         text_in=text_in,
         text_cached=chance.draw(st.integers(0, text_in)),

@@ -24,7 +24,7 @@ SHIPPED = read_catalog(Path(__file__).parents[2] / "config" / "models.yaml", TOD
 
 
 def shipped(name: str, backend: str = "openai", catalog: Catalog = SHIPPED) -> tuple[Model, Route, Price]:
-    found = catalog.find(name, TODAY)
+    found = catalog.get(name, TODAY)
     way = next(route for route in found.routes if route.backend == backend)
     current = current_price(way.prices, TODAY)
     assert current is not None
@@ -74,7 +74,7 @@ def test_worked_examples_come_out_to_the_nano_dollar(
 
 
 MULTIPLES = st.integers(1, 240).map(lambda times: 16 * times)
-FREE_SIZES = st.builds(Size, MULTIPLES, MULTIPLES).filter(lambda size: FREE.complaint(size) is None)
+FREE_SIZES = st.builds(Size, MULTIPLES, MULTIPLES).filter(lambda size: FREE.problem(size) is None)
 WISHES = st.builds(
     spec,
     prompt=st.text(max_size=80),
@@ -106,7 +106,7 @@ def test_what_the_sandbox_counts_is_never_above_the_quote(name: str, wish: Spec,
 
 @pytest.mark.parametrize("name", sorted(SHIPPED.models))
 def test_every_route_of_the_shipped_file_can_be_quoted_and_booked(name: str) -> None:
-    found = SHIPPED.find(name, TODAY)
+    found = SHIPPED.get(name, TODAY)
     for way in found.routes:
         for current in way.prices:
             wish = spec(n=min(2, way.max_n))
@@ -120,7 +120,7 @@ def test_every_route_of_the_shipped_file_can_be_quoted_and_booked(name: str) -> 
 def test_what_together_hands_through_is_booked_as_an_estimate() -> None:
     partners = {"openai", "google"}
     for name in SHIPPED.models:
-        found = SHIPPED.find(name, TODAY)
+        found = SHIPPED.get(name, TODAY)
         for way in (way for way in found.routes if way.backend == "together"):
             (current,) = way.prices
 

@@ -16,7 +16,7 @@ async def test_limits_stand_as_the_counters_have_it() -> None:
     ledger = FakeQuotaStore(counted=True)
     await ledger.hold("search", [], [A_DOLLAR], state=HoldState.SENT)
 
-    (standing,) = await ReadLimits(ledger=ledger, rebuild=build_money(ledger).rebuild)("search", [A_DOLLAR])
+    (standing,) = await ReadLimits(quotas=ledger, rebuild=build_money(ledger).rebuild)("search", [A_DOLLAR])
 
     assert (standing.limit, standing.used, standing.remaining) == (A_DOLLAR, 0, 1_000_000_000)
 
@@ -24,7 +24,7 @@ async def test_limits_stand_as_the_counters_have_it() -> None:
 async def test_counters_that_were_lost_are_rebuilt_first() -> None:
     ledger = FakeQuotaStore()
 
-    (standing,) = await ReadLimits(ledger=ledger, rebuild=build_money(ledger).rebuild)("search", [A_DOLLAR])
+    (standing,) = await ReadLimits(quotas=ledger, rebuild=build_money(ledger).rebuild)("search", [A_DOLLAR])
 
     assert standing.used == 0
 
@@ -34,11 +34,11 @@ async def test_counters_that_stay_lost_are_not_told() -> None:
         assert team == "search"
 
     with pytest.raises(StateUnavailable):
-        await ReadLimits(ledger=FakeQuotaStore(), rebuild=in_vain)("search", [A_DOLLAR])
+        await ReadLimits(quotas=FakeQuotaStore(), rebuild=in_vain)("search", [A_DOLLAR])
 
 
 async def test_who_has_no_limits_is_answered_without_asking() -> None:
     ledger = FakeQuotaStore()
     ledger.down = True
 
-    assert await ReadLimits(ledger=ledger, rebuild=build_money(ledger).rebuild)("search", []) == ()
+    assert await ReadLimits(quotas=ledger, rebuild=build_money(ledger).rebuild)("search", []) == ()

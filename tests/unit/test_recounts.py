@@ -34,19 +34,19 @@ class Site:
 
     def replica(self, name: str) -> HoldQuota:
         money = build_money(self.ledger, self.books, pace=Intervals(), replicas=self.replicas, name=name)
-        money.recounts.elapsed = lambda: self.replicas.now
-        money.recounts.sleep = self.go_on
+        money.recount_reports.monotonic = lambda: self.replicas.now
+        money.recount_reports.sleep = self.go_on
         return money
 
     async def go_on(self, seconds: float) -> None:
         await asyncio.sleep(0)
         self.replicas.now += seconds
         for money in self.awake:
-            await money.recounts.beat()
+            await money.recount_reports.heartbeat()
 
     async def begin(self) -> None:
         for money in (self.one, self.other):
-            await money.recounts.beat()
+            await money.recount_reports.heartbeat()
         await self.go_on(ALIVE_SECONDS)
 
     async def buy(self, money: HoldQuota) -> None:
@@ -79,10 +79,10 @@ async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(s
         async with site.one("search", [claim], [DAY], SENT) as held:
             await held.post(claim.entry)
     site.ledger.forget()
-    assert site.books.kept == {}
+    assert site.books.written == {}
     with pytest.raises(LimitExceeded):
         await site.buy(site.other)
-    assert len(site.books.kept) == 2
+    assert len(site.books.written) == 2
 
 
 async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> None:
@@ -101,7 +101,7 @@ async def test_nobody_is_admitted_while_a_report_is_missing(site: Site) -> None:
     await site.buy(site.one)
     site.ledger.forget()
 
-    site.one.keep.ledger = unreachable = FakeQuotaStore()
+    site.one.settlement.quotas = unreachable = FakeQuotaStore()
     unreachable.down = True
     with pytest.raises(StateUnavailable, match="other replicas have not reported"):
         await site.buy(site.other)
@@ -117,7 +117,7 @@ async def test_a_replica_that_is_dead_is_waited_for_no_longer_than_it_takes_to_k
 
 
 async def test_a_replica_that_went_in_order_is_not_waited_for(site: Site) -> None:
-    await site.one.recounts.close()
+    await site.one.recount_reports.close()
     site.awake.remove(site.one)
     site.ledger.forget()
     before = site.replicas.now
@@ -136,7 +136,7 @@ async def test_after_the_database_was_away_others_are_given_time_to_show_themsel
     site.awake.remove(site.one)
     await site.go_on(60)
     site.replicas.down = False
-    await site.other.recounts.beat()
+    await site.other.recount_reports.heartbeat()
     rebuilding = asyncio.create_task(site.buy(site.other))
     await asyncio.sleep(0)
     site.awake.append(site.one)
@@ -152,8 +152,8 @@ class LateAnswer(FakeQuotaStore):
         self.asked, self.answer = asyncio.Event(), asyncio.Event()
         self.late = False
 
-    async def hold(self, team, claims, limits, *, state):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-        admission = await super().hold(team, claims, limits, state=state)
+    async def hold(self, team, hold_requests, limits, *, state):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+        admission = await super().hold(team, hold_requests, limits, state=state)
         if self.late:
             self.asked.set()
             await self.answer.wait()
@@ -169,22 +169,22 @@ async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
     holding = asyncio.create_task(block.__aenter__())
     await ledger.asked.wait()
     ledger.forget()
-    reporting = asyncio.create_task(money.keep.report("search"))
+    reporting = asyncio.create_task(money.settlement.publish_team_state("search"))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not reporting.done()
     ledger.answer.set()
     await holding
     await reporting
-    assert len((await ledger.audit("search")).open_holds) == 1
+    assert len((await ledger.snapshot("search")).open_holds) == 1
 
 
 async def test_a_store_of_ones_own_asks_nobody() -> None:
     money = build_money()
-    recounts: RecountReports = money.recounts
-    await recounts.beat()
-    assert not await recounts.gather(Recount(team="search", life="1"))
-    await recounts.finish(Recount(team="search", life="1"))
+    recounts: RecountReports = money.recount_reports
+    await recounts.heartbeat()
+    assert not await recounts.wait_for_reports(Recount(team="search", epoch="1"))
+    await recounts.finish(Recount(team="search", epoch="1"))
     await recounts.close()
 
 
@@ -208,7 +208,7 @@ async def test_a_store_that_is_emptied_while_others_report_is_counted_once_more(
             site.ledger.forget()
         await site.go_on(seconds)
 
-    site.other.recounts.sleep = emptied_at_first
+    site.other.recount_reports.sleep = emptied_at_first
     with pytest.raises(LimitExceeded):
         await site.buy(site.other)
     assert await site.stage.used() == 40 * CENT
@@ -224,7 +224,7 @@ async def test_life_is_shown_again_and_again(site: Site) -> None:
         if beats == 3:
             raise asyncio.CancelledError
 
-    site.one.recounts.sleep = until_the_third
+    site.one.recount_reports.sleep = until_the_third
     with pytest.raises(asyncio.CancelledError):
-        await site.one.recounts.run()
+        await site.one.recount_reports.run()
     assert beats == 3

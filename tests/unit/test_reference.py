@@ -47,8 +47,8 @@ def test_the_page_and_the_schemas_are_what_the_structs_say() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_key_says_what_it_means(name: str) -> None:
-    assert [each.path for each in EVERY[name] if not each.meaning.endswith(".")] == []
-    assert all(each.kind for each in EVERY[name])
+    assert [each.path for each in EVERY[name] if not each.description.endswith(".")] == []
+    assert all(each.type for each in EVERY[name])
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_every_key_says_what_it_means(name: str) -> None:
         ("gateway", "backends.<name>.dialect", "one of openai, together", None),
         ("gateway", "backends.<name>.deadline_seconds", "number of seconds, 0.001 to 86,400", "300"),
         ("gateway", "backends.<name>.account.concurrent", "whole number, 1 to 1,000,000", ""),
-        ("gateway", "links.allow_networks", "list of networks", ""),
-        ("gateway", "links.allow_ports", "list of whole numbers, 1 to 65,535", "443"),
+        ("gateway", "reference_images.allow_networks", "list of networks", ""),
+        ("gateway", "reference_images.allow_ports", "list of whole numbers, 1 to 65,535", "443"),
         ("gateway", "sandbox.enabled", "true or false", "false"),
         ("gateway", "tags", "list of names", ""),
         ("models", "carries", "table of lists of texts", None),
@@ -71,7 +71,7 @@ def test_every_key_says_what_it_means(name: str) -> None:
     ],
 )
 def test_a_key_is_told_in_words(file: str, path: str, kind: str, default: str | None) -> None:
-    assert (row(file, path).kind, row(file, path).default) == (kind, default)
+    assert (row(file, path).type, row(file, path).default) == (kind, default)
 
 
 @pytest.mark.parametrize("name", FILES)

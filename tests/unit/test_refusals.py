@@ -115,10 +115,10 @@ NOON = at("2026-11-21T12:00:00")
 def test_a_refusal_names_the_limit_and_the_way_out(
     limit: Limit, used: int, wait: float | None, asked: int, words: str
 ) -> None:
-    standing = LimitStatus(limit=limit, used=used, resets_in=1, wait=wait)
+    standing = LimitStatus(limit=limit, used=used, resets_in=1, wait_seconds=wait)
     error = build_limit_error("search", standing, asked, NOON)
     assert error.message == words
-    assert error.standing is standing
+    assert error.limit_status is standing
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_of_several_limits_without_room_the_one_that_lasts_longest_is_named() ->
     refused = find_refusal("search", [minute, at_once, day], [claimed_in(TEAM)], NOW)
 
     assert refused is not None
-    assert (refused.standing.limit.measure, refused.standing.wait) == (Measure.DAY, 4000)
+    assert (refused.limit_status.limit.measure, refused.limit_status.wait_seconds) == (Measure.DAY, 4000)
 
 
 @pytest.mark.parametrize("measure", [Measure.IMAGES, Measure.DAY, Measure.CONCURRENT])
@@ -183,7 +183,7 @@ def test_a_claim_that_never_has_room_has_no_wait(measure: Measure) -> None:
     refused = find_refusal("search", [full, never], [claimed_in(TEAM)], NOW)
 
     assert refused is not None
-    assert (refused.standing.limit, refused.standing.wait) == (never.limit, None)
+    assert (refused.limit_status.limit, refused.limit_status.wait_seconds) == (never.limit, None)
 
 
 def test_claims_of_one_request_are_added_up() -> None:

@@ -56,7 +56,11 @@ def test_where_nothing_was_nothing_can_be_lost() -> None:
 
 def test_an_expired_key_an_ended_model_and_a_backend_that_is_off_are_of_no_use() -> None:
     later = NOW + timedelta(seconds=1)
-    keys = [KEY, Key(id="old", team=KEY.team, digest="old", expires=NOW), replace(KEY, digest="new", expires=later)]
+    keys = [
+        KEY,
+        Key(id="old", team=KEY.team, digest="old", expires_at=NOW),
+        replace(KEY, digest="new", expires_at=later),
+    ]
     ended = model(id="ended", shutdown_date=NOW.date())
     away = model(id="away", routes=(route(backend="beta"),))
 

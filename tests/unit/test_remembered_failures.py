@@ -21,7 +21,8 @@ OTHER_KEY = caller(key=replace(KEY, id="search-2"))
 
 @pytest.mark.parametrize("cache", [CACHE, UNCACHED, replace(CACHE, shared=True)])
 @pytest.mark.parametrize(
-    "terms", [PLAIN, CacheDirectives(tries=0), CacheDirectives(max_age=0), CacheDirectives(relayed=True)]
+    "terms",
+    [PLAIN, CacheDirectives(retry_count=0), CacheDirectives(max_age=0), CacheDirectives(has_relayed_links=True)],
 )
 async def test_a_failure_that_may_have_been_billed_is_the_answer_for_a_while(
     cache: CachePolicy, terms: CacheDirectives
@@ -46,9 +47,9 @@ async def test_a_failure_that_may_have_been_billed_is_the_answer_for_a_while(
 @pytest.mark.parametrize(
     ("who", "terms"),
     [
-        (caller(), CacheDirectives(share=False)),
+        (caller(), CacheDirectives(allow_cached=False)),
         (caller(), CacheDirectives(variant=1)),
-        (caller(), CacheDirectives(key="new")),
+        (caller(), CacheDirectives(idempotency_key="new")),
         (OTHER_KEY, PLAIN),
     ],
 )
@@ -58,7 +59,7 @@ async def test_another_purchase_and_another_key_are_not_answered_with_it(
     scene = Scene(TIMED_OUT, cache=cache)
     with pytest.raises(BackendFailed):
         await scene.ask()
-    scene.flights.now += 0 if terms.key else 2_000_000
+    scene.flights.now += 0 if terms.idempotency_key else 2_000_000
 
     await scene.ask(terms, who)
 
@@ -110,22 +111,22 @@ async def test_a_remembered_failure_is_observed_as_a_flight_that_ended() -> None
         with pytest.raises(BackendFailed):
             await scene.ask()
 
-    assert [event.seat for event in scene.gateway.observe.of(FlightResolved)] == [Role.LANDED]
+    assert [event.role for event in scene.gateway.observe.of(FlightResolved)] == [Role.FINISHED]
 
 
 async def test_a_failure_is_remembered_before_its_flight_ends() -> None:
     scene, steps = Scene(TIMED_OUT), Steps()
-    for verb in ("remember", "land"):
+    for verb in ("remember_failure", "finish"):
         steps.watch(scene.flights, verb, lambda *_, verb=verb: verb)
 
     with pytest.raises(BackendFailed):
         await scene.ask()
 
-    assert steps.done == ["remember", "land"]
+    assert steps.done == ["remember_failure", "finish"]
 
 
 class ForgetfulFlights(FakeFlights):
-    async def remember(self, *_: object) -> None:
+    async def remember_failure(self, *_: object) -> None:
         raise StateUnavailable("away")
 
 

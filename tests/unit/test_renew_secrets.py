@@ -18,7 +18,7 @@ class Told:
         self.looked = asyncio.Event()
         self._looks = deque(looks)
 
-    def look(self) -> bool | str:
+    def reload(self) -> bool | str:
         if not self._looks:
             self.looked.set()
         return self._looks.popleft() if self._looks else False
@@ -39,7 +39,7 @@ async def test_what_is_new_is_told_to_who_has_to_know_and_to_who_watches() -> No
             (Told("STORE", True), do_nothing),
         ],
         observe=observe,
-        seconds=0.001,
+        interval_seconds=0.001,
     )
     running = asyncio.create_task(renew.run())
     async with asyncio.timeout(10):

@@ -50,7 +50,9 @@ def bounded(**bounds: Any) -> Caller:
 
 async def ask(gateway: Gateway, request_spec: Spec, known: Catalog) -> Delivery:
     """Send a request that shares with none."""
-    return await gateway.replica().make(image_request(request_spec, None, known, terms=CacheDirectives(share=False)))
+    return await gateway.replica().make(
+        image_request(request_spec, None, known, terms=CacheDirectives(allow_cached=False))
+    )
 
 
 @pytest.mark.parametrize(("reported", "drawn"), [(None, "medium"), ("medium", "medium"), ("low", "low")])
@@ -63,7 +65,7 @@ async def test_the_tier_of_a_route_is_shown_and_posted_where_the_vendor_does_not
     made = await ask(gateway, spec(tier="medium"), MEDIUM)
 
     (entry,) = await gateway.entries()
-    assert (alpha.orders[0].spec.tier, made.result.purchase.tier) == (None, drawn)
+    assert (alpha.requests[0].spec.tier, made.result.generation.tier) == (None, drawn)
     assert (entry.tier, entry.resolved_tier, entry.cost, entry.basis) == ("medium", drawn, 53_000_000, Basis.TABLE)
 
 
@@ -73,7 +75,7 @@ async def test_a_tier_left_open_is_booked_as_the_one_that_the_route_delivers() -
     made = await ask(gateway, spec(), MEDIUM)
 
     (entry,) = await gateway.entries()
-    assert (entry.tier, entry.resolved_tier, made.result.purchase.tier, made.notes) == (None, "medium", "medium", ())
+    assert (entry.tier, entry.resolved_tier, made.result.generation.tier, made.notes) == (None, "medium", "medium", ())
 
 
 async def test_what_was_lost_on_the_way_is_booked_as_that_tier_too() -> None:
@@ -91,7 +93,7 @@ async def test_another_tier_goes_elsewhere() -> None:
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(tier="high"), caller(), MEDIUM)
 
-    assert (made.result.backend, beta.orders[0].spec.tier, made.notes) == ("beta", "high", ())
+    assert (made.result.backend, beta.requests[0].spec.tier, made.notes) == ("beta", "high", ())
 
 
 NOTED = catalog(
@@ -170,7 +172,7 @@ async def test_a_hit_carries_no_notes() -> None:
     first, second = [await replica.make(image_request(spec(tier="medium"), None, NOTED)) for _ in range(2)]
 
     assert (first.source, first.notes) == (CacheStatus.MISS, ("tier=medium by route",))
-    assert (second.source, second.notes, second.result.purchase.tier) == (CacheStatus.HIT, (), "medium")
+    assert (second.source, second.notes, second.result.generation.tier) == (CacheStatus.HIT, (), "medium")
 
 
 TWO_ROUTES = catalog(model(routes=(route(backend="alpha"), route(backend="beta"), route(backend=SANDBOX))))
@@ -191,7 +193,7 @@ async def test_a_restricted_team_is_served_by_its_backends(bounds: dict[str, Any
     made = await images_from(backends)(spec(), bounded(**bounds), TWO_ROUTES)
 
     assert made.result.backend == backend
-    assert [name for name, backend in backends.items() if backend.orders] == [backend]
+    assert [name for name, backend in backends.items() if backend.requests] == [backend]
 
 
 async def test_a_bound_team_is_not_served_by_another_when_its_own_fails() -> None:
@@ -200,7 +202,7 @@ async def test_a_bound_team_is_not_served_by_another_when_its_own_fails() -> Non
     with pytest.raises(Exception, match="It did not work"):
         await images_from({"alpha": alpha, "beta": beta})(spec(), bounded(backends=frozenset({"alpha"})), TWO_ROUTES)
 
-    assert beta.orders == []
+    assert beta.requests == []
 
 
 async def test_a_team_without_any_backend_is_refused_before_anything_is_bought() -> None:
@@ -209,7 +211,7 @@ async def test_a_team_without_any_backend_is_refused_before_anything_is_bought()
     with pytest.raises(NotAllowed, match="may not use the backend 'alpha', and no other one can draw this"):
         await images_from({"alpha": alpha})(spec(), bounded(barred_backends=frozenset({"alpha"})), TWO_ROUTES)
 
-    assert alpha.orders == []
+    assert alpha.requests == []
 
 
 async def test_where_teams_share_a_bound_one_is_not_served_with_what_another_backend_drew() -> None:

@@ -19,7 +19,7 @@ from tests.fakes.gateway import UNCACHED, Scene, drawn, until
 from tests.fakes.reference_fetcher import FakeReferenceFetcher
 from tests.fakes.steps import delay
 
-VARY = CacheDirectives(vary=True)
+VARY = CacheDirectives(is_varied=True)
 FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
 
 
@@ -114,14 +114,14 @@ class SlowDeal(FakeFlights):
         self.dealing, self.open_gate = asyncio.Event(), asyncio.Event()
         self.offered: list[int] = []
 
-    async def deal(self, *about: object, **more: object) -> int:
+    async def assign_sample(self, *about: object, **more: object) -> int:
         self.dealing.set()
         await self.open_gate.wait()
-        return await super().deal(*about, **more)  # type: ignore[arg-type,return-value]
+        return await super().assign_sample(*about, **more)  # type: ignore[arg-type,return-value]
 
-    async def offer(self, *about: object) -> None:
+    async def release_sample(self, *about: object) -> None:
         self.offered.append(about[-1])  # type: ignore[arg-type]
-        await super().offer(*about)  # type: ignore[arg-type]
+        await super().release_sample(*about)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("key", "offered"), [(None, [0]), ("8e03", [])])
@@ -131,7 +131,7 @@ async def test_a_number_that_is_dealt_after_its_caller_hung_up_is_the_next_ones(
     flights = SlowDeal()
     scene = Scene(flights=flights)
 
-    asking = scene.start(replace(VARY, key=key))
+    asking = scene.start(replace(VARY, idempotency_key=key))
     await flights.dealing.wait()
     asking.cancel()
     await asyncio.sleep(0)
@@ -149,7 +149,7 @@ async def test_a_number_of_a_purchase_that_failed_after_its_caller_hung_up_is_of
     scene = Scene(failure(FailureKind.OVERLOADED), flights=flights)
     scene.alpha.gate.clear()
 
-    asking = scene.start(replace(VARY, key=key))
+    asking = scene.start(replace(VARY, idempotency_key=key))
     await scene.reached(1)
     asking.cancel()
     await asyncio.sleep(0.01)
@@ -199,9 +199,9 @@ async def test_a_retry_joins_though_requests_vary() -> None:
     scene = Scene()
     scene.alpha.gate.clear()
 
-    asking = [scene.start(CacheDirectives(tries=0, vary=True)) for _ in range(2)]
+    asking = [scene.start(CacheDirectives(retry_count=0, is_varied=True)) for _ in range(2)]
     await scene.reached(2)
-    retries = [scene.start(CacheDirectives(tries=1, vary=True)) for _ in range(2)]
+    retries = [scene.start(CacheDirectives(retry_count=1, is_varied=True)) for _ in range(2)]
     await asyncio.sleep(0.03)
     scene.alpha.gate.set()
 
@@ -225,7 +225,7 @@ async def test_a_failure_that_may_have_been_billed_is_remembered_whichever_numbe
         with pytest.raises(FailureShared):
             await scene.ask(VARY)
     assert scene.alpha.calls == 3
-    assert Role.LANDED in [event.seat for event in scene.gateway.observe.of(FlightResolved)]
+    assert Role.FINISHED in [event.role for event in scene.gateway.observe.of(FlightResolved)]
 
     scene.flights.now += 2_000_000
     await scene.ask(VARY)
@@ -259,7 +259,9 @@ async def test_a_number_that_cannot_be_offered_costs_the_caller_nothing() -> Non
     await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("terms", [CacheDirectives(vary=True, share=False), CacheDirectives(vary=True, max_age=0)])
+@pytest.mark.parametrize(
+    "terms", [CacheDirectives(is_varied=True, allow_cached=False), CacheDirectives(is_varied=True, max_age=0)]
+)
 async def test_without_cached_results_each_request_that_varies_is_a_purchase(terms: CacheDirectives) -> None:
     scene = Scene()
 

@@ -31,7 +31,7 @@ SMALL = Size(816, 816)
 
 
 def price(**basis: Any) -> Price:
-    return Price(version="v", effective=DAY, source="s", read=DAY, **basis)
+    return Price(version="v", effective=DAY, source="s", read_on=DAY, **basis)
 
 
 BY_TOKEN = price(rates=RATES, tokens=Tokens(grid={"low": 16, "medium": 48}))
@@ -85,12 +85,12 @@ async def failed(placed: UpstreamRequest, **settings: Any) -> Failure:
 
 
 def test_it_has_to_see_the_pictures() -> None:
-    assert SandboxBackend(SandboxSettings()).relays_links is False
+    assert SandboxBackend(SandboxSettings()).accepts_links is False
 
 
 async def test_it_delivers_n_different_pictures_that_open() -> None:
     purchase = await bought(order(n=3))
-    bodies = [pybase64.b64decode(picture.base64, validate=True) for picture in purchase.pictures]
+    bodies = [pybase64.b64decode(picture.base64, validate=True) for picture in purchase.images]
     assert len(set(bodies)) == 3
     for body in bodies:
         with Image.open(io.BytesIO(body)) as image:
@@ -107,8 +107,8 @@ async def test_it_says_what_it_drew() -> None:
 
 
 async def test_each_call_draws_another_sample_unless_it_names_a_seed() -> None:
-    free = [(await bought(order())).pictures[0].base64 for _ in range(3)]
-    seeded = [(await bought(order(seed=seed))).pictures[0].base64 for seed in (2, 2, 3)]
+    free = [(await bought(order())).images[0].base64 for _ in range(3)]
+    seeded = [(await bought(order(seed=seed))).images[0].base64 for seed in (2, 2, 3)]
     assert len({*free, *seeded}) == 5
     assert seeded[0] == seeded[1]
 
@@ -117,7 +117,7 @@ async def test_the_number_of_a_sample_is_on_the_picture() -> None:
     backend = SandboxBackend(SandboxSettings(), sample=lambda: "3fa2c1")
     drawn = await call(backend, order(output_format="svg"))
     assert isinstance(drawn, Generation)
-    assert b"sample 3fa2c1" in pybase64.b64decode(drawn.pictures[0].base64)
+    assert b"sample 3fa2c1" in pybase64.b64decode(drawn.images[0].base64)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_an_unknown_failure_stops_the_start() -> None:
 
 async def test_directives_count_for_one_request_where_they_are_allowed() -> None:
     clock = Clock()
-    backend = SandboxBackend(SandboxSettings(delay_seconds=1, obey_prompt=True), clock)
+    backend = SandboxBackend(SandboxSettings(delay_seconds=1, prompt_directives=True), clock)
     outcome = await call(backend, order(prompt="A fox [sandbox delay=2.5] at [sandbox fail=server_error] night"))
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.SERVER_ERROR
@@ -226,7 +226,7 @@ async def test_directives_count_for_one_request_where_they_are_allowed() -> None
 
 
 async def test_directives_are_mere_words_where_they_are_not_allowed() -> None:
-    assert len((await bought(order(prompt="[sandbox fail=server_error]"))).pictures) == 1
+    assert len((await bought(order(prompt="[sandbox fail=server_error]"))).images) == 1
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_directives_are_mere_words_where_they_are_not_allowed() -> None:
     ],
 )
 async def test_a_directive_that_cannot_be_followed_is_named(directive: str, named: str) -> None:
-    failure = await failed(order(prompt=f"A fox [sandbox {directive}]"), obey_prompt=True)
+    failure = await failed(order(prompt=f"A fox [sandbox {directive}]"), prompt_directives=True)
     assert (failure.kind, failure.param) == (FailureKind.INVALID_REQUEST, "prompt")
     assert named in failure.message
 

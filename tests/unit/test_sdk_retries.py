@@ -13,12 +13,12 @@ from tests.fakes.builders import KEY, caller, failure
 from tests.fakes.gateway import Scene, drawn
 from tests.fakes.image_store import FakeImageStore
 
-UNSHARED = [{"share": False}, {"max_age": 0}]
+UNSHARED = [{"allow_cached": False}, {"max_age": 0}]
 
 
 def tried(times: int, **more: Any) -> CacheDirectives:
     """The terms of a request that its SDK has sent this many times before."""
-    return CacheDirectives(tries=times, **more)
+    return CacheDirectives(retry_count=times, **more)
 
 
 @pytest.mark.parametrize("terms", UNSHARED)
@@ -65,12 +65,12 @@ async def test_two_requests_that_share_nothing_are_two_purchases(terms: dict[str
 async def test_a_retry_whose_first_try_is_unknown_buys() -> None:
     scene = Scene()
 
-    delivery = await scene.ask(tried(1, share=False))
+    delivery = await scene.ask(tried(1, allow_cached=False))
 
     assert (delivery.source, scene.alpha.calls) == (CacheStatus.BYPASS, 1)
 
 
-@pytest.mark.parametrize("terms", [{}, {"share": False}])
+@pytest.mark.parametrize("terms", [{}, {"allow_cached": False}])
 async def test_a_retry_does_not_repeat_what_may_have_been_billed(terms: dict[str, Any]) -> None:
     scene = Scene(failure(FailureKind.TIMED_OUT))
     with pytest.raises(BackendFailed):
@@ -85,7 +85,7 @@ async def test_a_retry_does_not_repeat_what_may_have_been_billed(terms: dict[str
     assert scene.alpha.calls == 2
 
 
-@pytest.mark.parametrize("terms", [{}, {"share": False}])
+@pytest.mark.parametrize("terms", [{}, {"allow_cached": False}])
 async def test_a_retry_does_not_buy_again_what_is_nowhere_any_more(terms: dict[str, Any]) -> None:
     scene = Scene()
     scene.results.down = True
@@ -105,7 +105,7 @@ async def test_a_retry_finds_in_the_image_store_what_the_cache_lost() -> None:
 
     assert drawn(await scene.ask(tried(1))) == [b"fox1"]
 
-    store.kept.clear()
+    store.stored.clear()
     with pytest.raises(ResultExpired):
         await scene.ask(tried(1))
 
@@ -115,9 +115,9 @@ async def test_a_retry_takes_over_a_result_that_no_store_takes() -> None:
     scene.results.down = True
     scene.alpha.gate.clear()
 
-    first = scene.start(tried(0, share=False))
+    first = scene.start(tried(0, allow_cached=False))
     await scene.reached(1)
-    retry = scene.start(tried(1, share=False))
+    retry = scene.start(tried(1, allow_cached=False))
     await asyncio.sleep(0.03)
     scene.alpha.gate.set()
 
@@ -127,6 +127,6 @@ async def test_a_retry_takes_over_a_result_that_no_store_takes() -> None:
 async def test_a_request_with_an_idempotency_key_needs_no_flight_of_its_own() -> None:
     scene = Scene()
 
-    await scene.ask(tried(0, share=False, key="8e03"))
+    await scene.ask(tried(0, allow_cached=False, idempotency_key="8e03"))
 
     assert [name.partition("-")[0] for _, name in scene.flights.known()] == ["key"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.gateway_file import Links, Pictures, Requests
+from service.settings.gateway_file import ImagesSection, ReferenceImagesSection, RequestsSection
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "SECURITY.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)))
 LIMITS = re.findall(r"^\| `(\w+)\.(\w+)` \| ([\w.]+) \|", TEXT, re.MULTILINE)
-SECTIONS = {"requests": Requests(), "links": Links(), "pictures": Pictures()}
+SECTIONS = {"requests": RequestsSection(), "reference_images": ReferenceImagesSection(), "images": ImagesSection()}
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
@@ -34,7 +34,7 @@ def test_every_limit_is_the_default(section: str, name: str, default: str) -> No
 
 
 def test_all_bounds_on_requests_are_told() -> None:
-    assert {name for section, name, _ in LIMITS if section == "requests"} == set(Requests.__struct_fields__)
+    assert {name for section, name, _ in LIMITS if section == "requests"} == set(RequestsSection.__struct_fields__)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([\w/.-]+)(?:#[\w-]+)?\)", TEXT))

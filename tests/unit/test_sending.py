@@ -43,9 +43,9 @@ class Collector:
 
 async def sent(body: CallBody) -> list[bytes]:
     writer = Collector()
-    begun = [body.begun]
+    begun = [body.is_started]
     await body.write(cast("AbstractStreamWriter", writer))
-    assert [*begun, body.begun] == [False, True]
+    assert [*begun, body.is_started] == [False, True]
     assert body.size == sum(map(len, writer.pieces))
     return writer.pieces
 

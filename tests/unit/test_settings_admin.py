@@ -99,11 +99,11 @@ def test_neither_becomes_the_other_while_running(tmp_path: Path) -> None:
     assert admin
 
     vendors.write_text(f"{GOOD}\n")
-    assert vendor.look() == f"VENDOR: {vendors}: is the admin key as well"
+    assert vendor.reload() == f"VENDOR: {vendors}: is the admin key as well"
     vendors.write_text(GOOD[::-1])
-    assert vendor.look() is True
+    assert vendor.reload() is True
     admins.write_text(GOOD[::-1])
-    assert str(admin.look()).startswith(f"ADMIN_API_KEY_FILE: {admins}: is already the key of something else")
+    assert str(admin.reload()).startswith(f"ADMIN_API_KEY_FILE: {admins}: is already the key of something else")
     assert (vendor(), admin()) == (GOOD[::-1], key_digest(GOOD))
 
 

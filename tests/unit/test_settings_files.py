@@ -127,9 +127,9 @@ def test_while_running_a_file_that_cannot_be_read_is_refused(tmp_path: Path, nam
         folder=tmp_path / "config", today=lambda: date(2026, 11, 30), backends={"openai", "together", "sandbox"}
     )
     (tmp_path / "config" / "teams.yaml").write_text("teams: {search: {}}")
-    files.first()
+    files.read_first()
     (tmp_path / "config" / name).write_text(text)
-    assert str(files.again()).startswith(str(tmp_path / "config" / name))
+    assert str(files.reread()).startswith(str(tmp_path / "config" / name))
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_table_names_the_entry_that_is_wrong() -> None:
     ],
 )
 def test_dollars_become_whole_nano_dollars(amount: str, per: int, nano: int) -> None:
-    assert PLACE.dollars(Decimal(amount), per) == nano
+    assert PLACE.to_nano_usd(Decimal(amount), per) == nano
 
 
 @pytest.mark.parametrize(
@@ -230,17 +230,17 @@ def test_dollars_become_whole_nano_dollars(amount: str, per: int, nano: int) -> 
 )
 def test_what_is_no_amount_is_refused(amount: str, reason: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        PLACE.dollars(Decimal(amount))
+        PLACE.to_nano_usd(Decimal(amount))
 
     assert str(refused.value) == f"shop.yaml: $.shelves[2]: {reason}"
 
 
 def test_a_name_has_to_be_defined() -> None:
-    assert PLACE.named({"b": 1, "a": 2}, "b") == 1
+    assert PLACE.lookup({"b": 1, "a": 2}, "b") == 1
     with pytest.raises(SettingsError) as refused:
-        PLACE.named({"b": 1, "a": 2}, "c")
+        PLACE.lookup({"b": 1, "a": 2}, "c")
     with pytest.raises(SettingsError) as bare:
-        PLACE.named({}, "c")
+        PLACE.lookup({}, "c")
 
     assert str(refused.value) == "shop.yaml: $.shelves[2]: 'c' is not defined; defined are a, b"
     assert str(bare.value) == "shop.yaml: $.shelves[2]: 'c' is not defined; defined are none"

@@ -7,9 +7,18 @@ import pytest
 
 from service.domain.circuit_breaker import BreakerRules
 from service.domain.team_access import key_digest
-from service.settings.backend_health import Account, Health
+from service.settings.backend_health import AccountLimits, HealthSection
 from service.settings.gateway import GatewaySettings, read_gateway
-from service.settings.gateway_file import Links, Logs, Pictures, Requests, Routing, Sandbox, Serving, Vendor
+from service.settings.gateway_file import (
+    HttpBackendEntry,
+    ImagesSection,
+    LogsSection,
+    ReferenceImagesSection,
+    RequestsSection,
+    RoutingSection,
+    SandboxSection,
+    ServingSection,
+)
 from service.settings.storage_url import ImageFolder
 from service.settings.yaml_file import SettingsError
 
@@ -38,22 +47,30 @@ def vendor(**entries: object) -> str:
 def test_the_shipped_file_says_the_defaults() -> None:
     settings = read_gateway(SHIPPED, NOTHING)
 
-    assert (settings.sandbox, settings.requests, settings.links) == (Sandbox(), Requests(), Links())
-    assert (settings.pictures, settings.serving, settings.logs) == (Pictures(), Serving(), Logs())
-    assert (settings.health, settings.routing) == (Health(), Routing())
-    assert settings.vendors == {
-        "openai": Vendor(dialect="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"),
-        "together": Vendor(dialect="together", base_url="https://api.together.xyz/v1", api_key_env="TOGETHER_API_KEY"),
+    assert (settings.sandbox, settings.requests, settings.reference_images) == (
+        SandboxSection(),
+        RequestsSection(),
+        ReferenceImagesSection(),
+    )
+    assert (settings.images, settings.serving, settings.logs) == (ImagesSection(), ServingSection(), LogsSection())
+    assert (settings.health, settings.routing) == (HealthSection(), RoutingSection())
+    assert settings.http_backends == {
+        "openai": HttpBackendEntry(
+            dialect="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"
+        ),
+        "together": HttpBackendEntry(
+            dialect="together", base_url="https://api.together.xyz/v1", api_key_env="TOGETHER_API_KEY"
+        ),
     }
     assert settings.api_keys == {}
-    assert (settings.stores, settings.storage, settings.signing_keys) == ((), None, None)
+    assert (settings.store_urls, settings.storage, settings.signing_keys) == ((), None, None)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n", "backends: {}\n"])
 def test_everything_may_be_left_out(tmp_path: Path, text: str) -> None:
     settings = reading(tmp_path, text)
 
-    assert (settings.vendors, settings.requests, settings.sandbox) == ({}, Requests(), Sandbox())
+    assert (settings.http_backends, settings.requests, settings.sandbox) == ({}, RequestsSection(), SandboxSection())
 
 
 def test_the_environment_says_where_and_with_which_secret() -> None:
@@ -68,9 +85,9 @@ def test_the_environment_says_where_and_with_which_secret() -> None:
     settings = read_gateway(SHIPPED, environment)
 
     assert said(settings) == {"openai": "sk-operator"}
-    assert settings.vendors["together"].base_url == "http://127.0.0.1:9000/v1"
-    assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
-    assert [address() for address in settings.stores] == ["redis://cache:6379/0"]
+    assert settings.http_backends["together"].base_url == "http://127.0.0.1:9000/v1"
+    assert settings.http_backends["openai"].base_url == "https://api.openai.com/v1"
+    assert [address() for address in settings.store_urls] == ["redis://cache:6379/0"]
     assert settings.storage == ImageFolder(Path("/pictures"))
     assert settings.signing_keys
     assert settings.signing_keys() == (b"k" * 32,)
@@ -85,7 +102,7 @@ def test_an_empty_address_is_none() -> None:
     settings = read_gateway(SHIPPED, {"REDIS_URL": "", "STORAGE_URL": "", "OPENAI_BASE_URL": ""})
 
     assert (settings.redis_url, settings.storage) == (None, None)
-    assert settings.vendors["openai"].base_url == "https://api.openai.com/v1"
+    assert settings.http_backends["openai"].base_url == "https://api.openai.com/v1"
 
 
 @pytest.mark.parametrize(
@@ -102,14 +119,14 @@ def test_a_base_url_ends_in_a_path_without_a_slash(tmp_path: Path, given: str, u
     in_file = reading(tmp_path, vendor(base_url=given))
     in_environment = reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": given})
 
-    assert in_file.vendors["draw-house"].base_url == used
-    assert in_environment.vendors["draw-house"].base_url == used
+    assert in_file.http_backends["draw-house"].base_url == used
+    assert in_environment.http_backends["draw-house"].base_url == used
 
 
 def test_blanks_around_an_address_of_the_environment_do_not_count(tmp_path: Path) -> None:
     settings = reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": " https://draw.test/v1\n"})
 
-    assert settings.vendors["draw-house"].base_url == "https://draw.test/v1"
+    assert settings.http_backends["draw-house"].base_url == "https://draw.test/v1"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +178,7 @@ def test_a_key_that_no_header_can_carry_stops_the_start(tmp_path: Path, key: str
 def test_a_backend_without_a_way_to_a_secret_is_off(tmp_path: Path) -> None:
     settings = reading(tmp_path, vendor())
 
-    assert (list(settings.vendors), settings.api_keys) == (["draw-house"], {})
+    assert (list(settings.http_backends), settings.api_keys) == (["draw-house"], {})
 
 
 def test_settings_show_no_secret(tmp_path: Path) -> None:
@@ -193,8 +210,8 @@ WRONG_VENDORS: list[tuple[dict[str, object], str, str]] = [
     ({"deadline_seconds": -1}, f"{HOUSE}.deadline_seconds", "Expected `float` >= 0.0"),
     ({"deadline_seconds": ".nan"}, f"{HOUSE}.deadline_seconds", "Expected `float` >= 0.0"),
     ({"deadline_seconds": "1e309"}, f"{HOUSE}.deadline_seconds", "Expected `float` <= 86400"),
-    ({"most_calls": 0}, f"{HOUSE}.most_calls", "Expected `int` >= 1"),
-    ({"most_calls": 1.5}, f"{HOUSE}.most_calls", "Expected `int`, got `float`"),
+    ({"max_concurrent_calls": 0}, f"{HOUSE}.max_concurrent_calls", "Expected `int` >= 1"),
+    ({"max_concurrent_calls": 1.5}, f"{HOUSE}.max_concurrent_calls", "Expected `int`, got `float`"),
     ({"connect_seconds": 0}, f"{HOUSE}.connect_seconds", "Expected `float` >= 0.0"),
     ({"connect_seconds": ".nan"}, f"{HOUSE}.connect_seconds", "Expected `float` >= 0.0"),
     ({"connect_seconds": 61}, f"{HOUSE}.connect_seconds", "Expected `float` <= 60"),
@@ -211,37 +228,37 @@ WRONG_SECTIONS = [
     ("backends: {sandbox: {dialect: openai, base_url: 'https://x.test'}}", "$.backends.sandbox", "section of its own"),
     ("backends: {x: {dialect: openai}}", "$.backends.x", "Object missing required field `base_url`"),
     ("backends: []", "$.backends", "Expected `object`, got `array`"),
-    ("requests: {most_json_bytes: 0}", "$.requests.most_json_bytes", "Expected `int` >= 1"),
-    ("requests: {most_form_bytes: -1}", "$.requests.most_form_bytes", "Expected `int` >= 1"),
-    ("requests: {most_picture_bytes: 1.5}", "$.requests.most_picture_bytes", "Expected `int`, got `float`"),
+    ("requests: {max_json_bytes: 0}", "$.requests.max_json_bytes", "Expected `int` >= 1"),
+    ("requests: {max_form_bytes: -1}", "$.requests.max_form_bytes", "Expected `int` >= 1"),
+    ("requests: {max_image_bytes: 1.5}", "$.requests.max_image_bytes", "Expected `int`, got `float`"),
     ("requests: {idle_seconds: .nan}", "$.requests.idle_seconds", "Expected `float` >= 0.0"),
     ("requests: {body_seconds: 0}", "$.requests.body_seconds", "Expected `float` >= 0.0"),
-    ("requests: {least_bytes_per_second: -1}", "$.requests.least_bytes_per_second", "Expected `float` >= 0"),
+    ("requests: {min_bytes_per_second: -1}", "$.requests.min_bytes_per_second", "Expected `float` >= 0"),
     ("requests: {idle_seconds: 1e309}", "$.requests.idle_seconds", "Expected `float` <= 86400"),
     ("requests: {idle_second: 1}", "$.requests", "Object contains unknown field `idle_second`"),
-    ("state: {answer_seconds: .nan}", "$.state.answer_seconds", ">= 0.01"),
-    ("state: {answer_seconds: 0}", "$.state.answer_seconds", ">= 0.01"),
-    ("links: {seconds: 0}", "$.links.seconds", "Expected `float` >= 0.0"),
-    ("links: {allow_ports: [https]}", "$.links.allow_ports[0]", "Expected `int`, got `str`"),
-    ("pictures: {link_seconds: 0}", "$.pictures.link_seconds", "Expected `int` >= 1"),
-    ("pictures: {keep_seconds: 3599}", "$.pictures.keep_seconds", "3599 is less than link_seconds"),
-    ("pictures: {sweep_seconds: 0}", "$.pictures.sweep_seconds", "Expected `float` >= 0.0"),
-    ("pictures: {keep: some}", "$.pictures.keep", "Invalid enum value 'some'"),
-    ("pictures: {public_url: images.test}", "$.pictures.public_url", "'images.test' is not an http or https address"),
+    ("redis: {timeout_seconds: .nan}", "$.redis.timeout_seconds", ">= 0.01"),
+    ("redis: {timeout_seconds: 0}", "$.redis.timeout_seconds", ">= 0.01"),
+    ("reference_images: {timeout_seconds: 0}", "$.reference_images.timeout_seconds", "Expected `float` >= 0.0"),
+    ("reference_images: {allow_ports: [https]}", "$.reference_images.allow_ports[0]", "Expected `int`, got `str`"),
+    ("images: {link_seconds: 0}", "$.images.link_seconds", "Expected `int` >= 1"),
+    ("images: {keep_seconds: 3599}", "$.images.keep_seconds", "3599 is less than link_seconds"),
+    ("images: {sweep_seconds: 0}", "$.images.sweep_seconds", "Expected `float` >= 0.0"),
+    ("images: {keep: some}", "$.images.keep", "Invalid enum value 'some'"),
+    ("images: {public_url: images.test}", "$.images.public_url", "'images.test' is not an http or https address"),
     ("sandbox: {delay_seconds: -1}", "$.sandbox.delay_seconds", "Expected `float` >= 0"),
     ("sandbox: {delay_seconds: .nan}", "$.sandbox.delay_seconds", "Expected `float` >= 0"),
     ("serving: {grace_seconds: -1}", "$.serving.grace_seconds", "Expected `float` >= 0"),
     ("serving: {drain_seconds: .inf}", "$.serving.drain_seconds", "Expected `float` <= 86400"),
-    ("health: {consecutive: 0}", "$.health.consecutive", "Expected `int` >= 1"),
-    ("health: {least_calls: 1.5}", "$.health.least_calls", "got `float`"),
-    ("health: {ratio: 0}", "$.health.ratio", "Expected `float` >= 0.0"),
-    ("health: {ratio: 1.01}", "$.health.ratio", "Expected `float` <= 1"),
+    ("health: {consecutive_failures: 0}", "$.health.consecutive_failures", "Expected `int` >= 1"),
+    ("health: {min_calls: 1.5}", "$.health.min_calls", "got `float`"),
+    ("health: {failure_ratio: 0}", "$.health.failure_ratio", "Expected `float` >= 0.0"),
+    ("health: {failure_ratio: 1.01}", "$.health.failure_ratio", "Expected `float` <= 1"),
     ("health: {window_seconds: .nan}", "$.health.window_seconds", "Expected `float` >= 0.0"),
     ("health: {window_seconds: 86401}", "$.health.window_seconds", "Expected `float` <= 86400"),
     ("health: {open_seconds: 0}", "$.health.open_seconds", "Expected `float` >= 0.0"),
-    ("health: {open_seconds: 61}", "$.health.open_seconds", "61.0 is more than most_open_seconds"),
-    ("health: {most_open_seconds: 4}", "$.health.open_seconds", "5.0 is more than most_open_seconds"),
-    ("health: {most_blocked_seconds: .inf}", "$.health.most_blocked_seconds", "Expected `float` <= 86400"),
+    ("health: {open_seconds: 61}", "$.health.open_seconds", "61.0 is more than max_open_seconds"),
+    ("health: {max_open_seconds: 4}", "$.health.open_seconds", "5.0 is more than max_open_seconds"),
+    ("health: {max_blocked_seconds: .inf}", "$.health.max_blocked_seconds", "Expected `float` <= 86400"),
     ("health: {probe: 1}", "$.health.probe", "Expected `bool`"),
     ("logs: {prompts: maybe}", "$.logs.prompts", "Expected `bool`, got `str`"),
     ("logs: {prompts: true, prompts: false}", "line 1, column 23", 'found duplicate key "prompts"'),
@@ -263,25 +280,25 @@ def test_a_wrong_value_stops_the_start_with_its_place(tmp_path: Path, text: str,
 
 
 @pytest.mark.parametrize(
-    "text", ["serving: {grace_seconds: 0, drain_seconds: 0}", "pictures: {public_url: 'https://images.test'}"]
+    "text", ["serving: {grace_seconds: 0, drain_seconds: 0}", "images: {public_url: 'https://images.test'}"]
 )
 def test_what_is_unusual_but_right_is_accepted(tmp_path: Path, text: str) -> None:
-    assert reading(tmp_path, text).vendors == {}
+    assert reading(tmp_path, text).http_backends == {}
 
 
 def test_an_account_may_have_caps(tmp_path: Path) -> None:
     settings = reading(tmp_path, vendor(account="{concurrent: 20, images_per_minute: 250}", connect_seconds=2))
 
-    house = settings.vendors["draw-house"]
-    assert (house.account, house.connect_seconds) == (Account(concurrent=20, images_per_minute=250), 2)
+    house = settings.http_backends["draw-house"]
+    assert (house.account, house.connect_seconds) == (AccountLimits(concurrent=20, images_per_minute=250), 2)
 
 
 def test_health_is_by_the_rules_of_the_domain() -> None:
     rules = BreakerRules()
-    assert {name: getattr(Health(), name) for name in BreakerRules.__dataclass_fields__} == {
+    assert {name: getattr(HealthSection(), name) for name in BreakerRules.__dataclass_fields__} == {
         name: getattr(rules, name) for name in BreakerRules.__dataclass_fields__
     }
-    assert {*Health.__struct_fields__} == {*BreakerRules.__dataclass_fields__, "probe"}
+    assert {*HealthSection.__struct_fields__} == {*BreakerRules.__dataclass_fields__, "probe"}
 
 
 def test_a_wrong_address_in_the_environment_stops_the_start(tmp_path: Path) -> None:
@@ -333,4 +350,4 @@ def test_what_is_no_address_of_a_store_is_refused_and_not_repeated(name: str, ur
 
 @pytest.mark.parametrize("url", ["unix:///run/valkey.sock", "rediss://cache", "redis+cluster://one:7000"])
 def test_every_kind_of_store_is_taken(url: str) -> None:
-    assert [address() for address in read_gateway(SHIPPED, {"REDIS_URL": url}).stores] == [url]
+    assert [address() for address in read_gateway(SHIPPED, {"REDIS_URL": url}).store_urls] == [url]

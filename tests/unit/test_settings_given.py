@@ -32,7 +32,7 @@ def test_a_variable_or_a_file() -> None:
     assert read_secret({"KEY": "  ", "KEY_FILE": ""}, "KEY", single_line) is None
     found = read_secret({"KEY": " sk-one\n"}, "KEY", single_line)
     assert found
-    assert (found(), found.name, found.file, found.look()) == ("sk-one", "KEY", None, False)
+    assert (found(), found.name, found.file, found.reload()) == ("sk-one", "KEY", None, False)
 
 
 def test_a_file_counts_without_the_space_around_it(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_what_cannot_be_used_is_refused_at_the_start_and_later(tmp_path: Path, b
     assert str(refused.value) == f"KEY_FILE: {file}: {reason}"
 
     file.replace(later)
-    assert secret.look() == f"KEY_FILE: {later}: {reason}"
-    assert secret.look() is False
+    assert secret.reload() == f"KEY_FILE: {later}: {reason}"
+    assert secret.reload() is False
     assert secret() == "sk-good"
 
 
@@ -81,11 +81,11 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]
 def test_a_swapped_link_is_another_secret(tmp_path: Path) -> None:
     mount = Mount(tmp_path, key="sk-one")
     secret = of_file(mount / "key")
-    assert secret.look() is False
+    assert secret.reload() is False
     mount.swap(key="sk-two")
-    assert (secret(), secret.look(), secret(), secret.look()) == ("sk-one", True, "sk-two", False)
+    assert (secret(), secret.reload(), secret(), secret.reload()) == ("sk-one", True, "sk-two", False)
     mount.swap(key="sk-two\n")
-    assert secret.look() is False
+    assert secret.reload() is False
 
 
 def test_a_file_that_goes_and_comes_back_is_told_each_time(tmp_path: Path) -> None:
@@ -93,23 +93,23 @@ def test_a_file_that_goes_and_comes_back_is_told_each_time(tmp_path: Path) -> No
     file.write_text("sk-one")
     secret = of_file(file)
     file.unlink()
-    assert secret.look() == f"KEY_FILE: {file}: cannot be read: No such file or directory"
+    assert secret.reload() == f"KEY_FILE: {file}: cannot be read: No such file or directory"
     assert secret() == "sk-one"
     file.write_text("sk-one")
-    assert secret.look() is True
+    assert secret.reload() is True
 
 
 def test_who_knows_more_may_refuse_now_and_later(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("sk-one")
     secret, taken = of_file(file), Secret("OTHER", "sk-two", single_line)
-    secret.refuse_if(lambda digests: "is taken" if digests & taken.digests else None)
+    secret.reject_if(lambda digests: "is taken" if digests & taken.digests else None)
     with pytest.raises(SettingsError, match=f"^KEY_FILE: {file}: is not liked$"):
-        secret.refuse_if(lambda _: "is not liked")
+        secret.reject_if(lambda _: "is not liked")
     file.write_text("sk-two")
     secret = of_file(file)
     with pytest.raises(SettingsError, match="is taken"):
-        secret.refuse_if(lambda digests: "is taken" if digests & taken.digests else None)
+        secret.reject_if(lambda digests: "is taken" if digests & taken.digests else None)
 
 
 def test_keys_for_links_are_a_line_each(tmp_path: Path) -> None:
@@ -119,6 +119,6 @@ def test_keys_for_links_are_a_line_each(tmp_path: Path) -> None:
     assert Secret("KEYS", file, signing_keys)() == (first.encode(), second.encode())
     swapped = Secret("KEYS", file, signing_keys)
     file.write_text(f"{second}\n{first} \n")
-    assert (swapped.look(), swapped()[0]) == (True, second.encode())
+    assert (swapped.reload(), swapped()[0]) == (True, second.encode())
     file.write_text(f"{first}\nshort\n")
-    assert str(swapped.look()).startswith(f"KEYS: {file}: must be at least 32 characters")
+    assert str(swapped.reload()).startswith(f"KEYS: {file}: must be at least 32 characters")

@@ -116,7 +116,7 @@ def test_a_route_may_lead_to_a_backend_that_is_off_or_that_nobody_knows(tmp_path
     found = find_candidates(spec(), painter, {"beta"}, TODAY)
 
     assert [plan.route.backend for plan in found.plans] == ["beta"]
-    assert found.out[0].why.message == "The backend 'alpha' is not switched on."
+    assert found.rejected[0].error.message == "The backend 'alpha' is not switched on."
 
 
 def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_a_wrong_value_stops_the_start_with_its_place(
 def test_the_shipped_file_is_accepted() -> None:
     catalog = read_catalog(SHIPPED, TODAY)
 
-    assert catalog.find(None, TODAY).id == "gpt-image-2"
-    assert {model.id for model in catalog.alive(TODAY)} == set(catalog.models)
+    assert catalog.get(None, TODAY).id == "gpt-image-2"
+    assert {model.id for model in catalog.available(TODAY)} == set(catalog.models)
     for model in catalog.models.values():
         backends = {route.backend for route in model.routes}
         plans = find_candidates(spec(model=model.id), model, backends, TODAY).plans
@@ -213,9 +213,9 @@ def test_the_shipped_file_is_accepted() -> None:
 def test_models_that_end_in_december_serve_until_then_and_name_their_successor(name: str, successor: str) -> None:
     eve, end = date(2026, 11, 30), date(2026, 12, 1)
 
-    assert read_catalog(SHIPPED, eve).find(name, eve).successor == successor
+    assert read_catalog(SHIPPED, eve).get(name, eve).successor == successor
     with pytest.raises(ModelNotFound) as refused:
-        read_catalog(SHIPPED, end).find(name, end)
+        read_catalog(SHIPPED, end).get(name, end)
 
     assert refused.value.message == f"The model '{name}' was shut down on 2026-12-01. Use '{successor}' instead."
 
@@ -223,7 +223,7 @@ def test_models_that_end_in_december_serve_until_then_and_name_their_successor(n
 @pytest.mark.parametrize("name", ["gpt-image-1", "dall-e-2", "dall-e-3"])
 def test_models_that_are_gone_name_their_successor(name: str) -> None:
     with pytest.raises(ModelNotFound, match=r"was shut down on 2026-.* Use 'gpt-image-2' instead\."):
-        read_catalog(SHIPPED, TODAY).find(name, TODAY)
+        read_catalog(SHIPPED, TODAY).get(name, TODAY)
 
 
 def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Path) -> None:
@@ -251,14 +251,14 @@ def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Pa
 
     catalog = reading(tmp_path, edited)
     wish = spec(model="gpt-image-3", tier="ultra", size=SQUARE)
-    model = catalog.find("gpt-image-3", TODAY)
+    model = catalog.get("gpt-image-3", TODAY)
     check_spec(wish, model)
     (plan,) = find_candidates(wish, model, {"openai", SANDBOX}, TODAY).plans
 
     assert (plan.route.model, plan.price.version) == ("gpt-image-3", "gpt-image-3@2026-11-20")
-    assert plan.price.tokens.of("ultra", SQUARE) == 12_487
+    assert plan.price.tokens.output_tokens("ultra", SQUARE) == 12_487
     with pytest.raises(InvalidValue, match="'ultra'"):
-        check_spec(spec(tier="ultra"), catalog.find("gpt-image-2", TODAY))
+        check_spec(spec(tier="ultra"), catalog.get("gpt-image-2", TODAY))
 
 
 async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
 
     made = await images_from({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
 
-    assert (made.result.upstream_model, [order.spec.tier for order in alpha.orders]) == ("alpha/painter", ["ultra"])
+    assert (made.result.upstream_model, [order.spec.tier for order in alpha.requests]) == ("alpha/painter", ["ultra"])
 
 
 def test_the_commented_aliases_make_retired_names_work(tmp_path: Path) -> None:
@@ -278,6 +278,6 @@ def test_the_commented_aliases_make_retired_names_work(tmp_path: Path) -> None:
     assert text.count(kept) == 1
     file.write_text(text.replace(kept, "    aliases: "))
     for name in ("gpt-image-1", "dall-e-3", "openai/gpt-image-2"):
-        assert read_catalog(file, TODAY).find(name, TODAY).id == "gpt-image-2"
+        assert read_catalog(file, TODAY).get(name, TODAY).id == "gpt-image-2"
     with pytest.raises(ModelNotFound, match="Use 'gpt-image-2' instead"):
-        read_catalog(SHIPPED, TODAY).find("gpt-image-1", TODAY)
+        read_catalog(SHIPPED, TODAY).get("gpt-image-1", TODAY)

@@ -74,13 +74,13 @@ FLOATS = {
     if is_float(field.type)
 }
 ZERO = {
-    "Sandbox.delay_seconds",
-    "Requests.least_bytes_per_second",
-    "Serving.grace_seconds",
-    "Serving.drain_seconds",
-    "Routing.wait_seconds",
-    "Database.wait_seconds",
-    "Logs.sample",
+    "SandboxSection.delay_seconds",
+    "RequestsSection.min_bytes_per_second",
+    "ServingSection.grace_seconds",
+    "ServingSection.drain_seconds",
+    "RoutingSection.wait_seconds",
+    "DatabaseSection.wait_seconds",
+    "LogsSection.sample",
 }
 """Where nothing has a meaning: no wait, or no line."""
 

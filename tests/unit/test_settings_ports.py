@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from service.settings.gateway import read_gateway
-from service.settings.listen_ports import Admin
+from service.settings.listen_ports import AdminSection
 from service.settings.yaml_file import SettingsError
 
 
-def read(tmp_path: Path, text: str = "{}", **environment: str) -> Admin:
+def read(tmp_path: Path, text: str = "{}", **environment: str) -> AdminSection:
     file = tmp_path / "gateway.yaml"
     file.write_text(text)
     return read_gateway(file, environment).admin
@@ -19,18 +19,18 @@ OWN = "admin: {host: 127.0.0.1, port: 8081}"
 
 
 def test_without_a_word_admin_is_on_the_gateways_port(tmp_path: Path) -> None:
-    assert read(tmp_path) == Admin(host=None, port=None)
-    assert read(tmp_path, ADMIN_PORT="", ADMIN_HOST="") == Admin()
+    assert read(tmp_path) == AdminSection(host=None, port=None)
+    assert read(tmp_path, ADMIN_PORT="", ADMIN_HOST="") == AdminSection()
 
 
 def test_a_port_of_its_own(tmp_path: Path) -> None:
-    assert read(tmp_path, OWN) == Admin(host="127.0.0.1", port=8081)
-    assert read(tmp_path, ADMIN_PORT="0", ADMIN_HOST="::1") == Admin(host="::1", port=0)
-    assert read(tmp_path, OWN, ADMIN_PORT="9000") == Admin(host="127.0.0.1", port=9000)
+    assert read(tmp_path, OWN) == AdminSection(host="127.0.0.1", port=8081)
+    assert read(tmp_path, ADMIN_PORT="0", ADMIN_HOST="::1") == AdminSection(host="::1", port=0)
+    assert read(tmp_path, OWN, ADMIN_PORT="9000") == AdminSection(host="127.0.0.1", port=9000)
 
 
 def test_the_port_of_metrics_is_not_that_of_admin(tmp_path: Path) -> None:
-    assert read(tmp_path, "metrics: {port: 9464}", METRICS_PORT="9000") == Admin()
+    assert read(tmp_path, "metrics: {port: 9464}", METRICS_PORT="9000") == AdminSection()
 
 
 @pytest.mark.parametrize("port", ["nine", "65536", "-1", "٩"])

@@ -20,9 +20,9 @@ def test_prices_are_read_in_nano_dollars_with_their_origin(tmp_path: Path) -> No
     assert tokens.rates is not None
     assert (tokens.rates.text_in, tokens.rates.image_out, tokens.rates.text_cached) == (5000, 30_000, 1250)
     assert (tokens.rates.image_cached, tokens.rates.text_out) == (tokens.rates.image_in, 0)
-    assert (tokens.tokens.of("low", SQUARE), tokens.tokens.of("high", SQUARE)) == (196, 7024)
+    assert (tokens.tokens.output_tokens("low", SQUARE), tokens.tokens.output_tokens("high", SQUARE)) == (196, 7024)
     assert (tokens.tokens.image_in_per_reference, tokens.tokens.text_out_per_image) == (2200, 0)
-    assert (tokens.version, tokens.source, tokens.read) == ("tokens@2026-01-01", "a list", date(2026, 11, 20))
+    assert (tokens.version, tokens.source, tokens.read_on) == ("tokens@2026-01-01", "a list", date(2026, 11, 20))
     assert (letter.per_image, letter.per_megapixel, letter.rates) == (50_000_000, None, None)
     assert (area.per_megapixel, area.default_steps, area.per_image) == (30_000_000, 28, None)
     assert (tokens.approximate, letter.approximate, area.approximate) == (False, False, True)

@@ -162,7 +162,7 @@ def test_alone_a_place_raises_all_of_its_mistakes(tmp_path: Path) -> None:
 def test_a_reader_that_found_something_never_gives_an_answer(tmp_path: Path) -> None:
     def reads() -> str:
         with open_place(tmp_path / "x.yaml") as top:
-            top.attempt(lambda: top.named({}, "x"))
+            top.attempt(lambda: top.lookup({}, "x"))
             return "an answer"
 
     with pytest.raises(SettingsError, match=r"x\.yaml: \$: 'x' is not defined"):

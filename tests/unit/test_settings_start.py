@@ -74,14 +74,14 @@ CASES: Mapping[str, tuple[str, Spoil, Spoil, tuple[str, ...]]] = {
     "a user in an address": ("must not hold a user", NOTHING, {"OPENAI_BASE_URL": "https://u:p@draw.test/v1"}, ()),
     "a fault": (r"\$.sandbox.fail", {"gateway.yaml": "sandbox: {enabled: true, fail: laziness}"}, NOTHING, ()),
     "networks": (
-        r"\$.links: Not networks",
-        {"gateway.yaml": "sandbox: {enabled: true}\nlinks: {allow_networks: [10.0.0.0/99]}"},
+        r"\$.reference_images: Not networks",
+        {"gateway.yaml": "sandbox: {enabled: true}\nreference_images: {allow_networks: [10.0.0.0/99]}"},
         NOTHING,
         (),
     ),
     "links' certificates": (
-        r"\$.links",
-        {"gateway.yaml": "sandbox: {enabled: true}\nlinks: {ca_file: /nowhere.pem}"},
+        r"\$.reference_images",
+        {"gateway.yaml": "sandbox: {enabled: true}\nreference_images: {ca_file: /nowhere.pem}"},
         NOTHING,
         (),
     ),
@@ -207,7 +207,7 @@ def test_the_recipe_of_the_runbook_is_accepted(site: Site, days: int) -> None:
     assert found.exit_code == 0, found.output
     catalog = read_catalog(site.config / "models.yaml", today)
     assert catalog.models[name].aliases == tuple(entry["aliases"])
-    assert catalog.find("gpt-image-1.5", today).id == (name if days < 0 else "gpt-image-1.5")
+    assert catalog.get("gpt-image-1.5", today).id == (name if days < 0 else "gpt-image-1.5")
     if days < 30:
         assert "then 'gpt-image-2' answers to the name; its successor is 'gpt-image-2'\n" in found.stderr
 

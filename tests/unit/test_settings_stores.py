@@ -17,7 +17,7 @@ def test_a_whole_address_may_lie_in_a_file_and_change_its_user_and_password(tmp_
     found = read_database_url({"DATABASE_URL_FILE": str(file)})
     assert found
     file.write_text("postgresql://app_2:two@db-rw:5432/app?sslmode=require\n")
-    assert (found.look(), found()) == (True, "postgresql://app_2:two@db-rw:5432/app?sslmode=require")
+    assert (found.reload(), found()) == (True, "postgresql://app_2:two@db-rw:5432/app?sslmode=require")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_nothing_else_of_it_may_change(tmp_path: Path, other: str) -> None:
     found = read_redis_url({"CACHE_REDIS_URL_FILE": str(file)}, "CACHE_REDIS_URL")
     assert found
     file.write_text(other)
-    assert found.look() == (
+    assert found.reload() == (
         f"CACHE_REDIS_URL_FILE: {file}: names another place; while running only user and password may change"
     )
     assert found() == "redis://:one@cache:6379/0"
@@ -72,7 +72,7 @@ def test_a_password_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
     assert found
     assert (found(), found.name) == ("redis://app:one@cache:6379/0", "REDIS_PASSWORD_FILE")
     file.write_text(STRANGE)
-    assert found.look() is True
+    assert found.reload() is True
     kept = Redis.from_url(found()).get_connection_kwargs()
     assert (kept["username"], kept["password"], kept["host"]) == ("app", STRANGE, "cache")
 

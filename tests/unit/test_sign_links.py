@@ -18,7 +18,7 @@ class Site:
     def __init__(self, *keys: bytes) -> None:
         self.keys: tuple[bytes, ...] = keys
         self.now = datetime(2026, 11, 21, tzinfo=UTC)
-        self.links = SignUrls(keys=lambda: self.keys, seconds=HOUR, now=lambda: self.now)
+        self.links = SignUrls(signing_keys=lambda: self.keys, url_seconds=HOUR, now=lambda: self.now)
 
     @property
     def at(self) -> int:
@@ -26,7 +26,7 @@ class Site:
 
     def rotate(self, *keys: bytes) -> None:
         self.keys = keys
-        self.links.renew()
+        self.links.reload_keys()
 
     def good(self, key: bytes, expires: int) -> bool:
         """Is a link good that the key signed?"""

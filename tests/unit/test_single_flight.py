@@ -36,7 +36,7 @@ FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), use
 CRASH = StateUnavailable("The backend's state burns.")
 KEY = CacheKey("search", "fox")
 SHARED = Flight(key=KEY, seconds=60, again_seconds=60, keep_seconds=60, is_cached=True, is_local=True, renews=True)
-OWN = replace(SHARED, is_cached=False, is_local=False, told=JoinRules(again=True), renews=False)
+OWN = replace(SHARED, is_cached=False, is_local=False, told=JoinRules(is_retry=True), renews=False)
 
 
 async def test_sixty_four_requests_at_once_on_two_replicas_are_one_purchase() -> None:
@@ -141,7 +141,7 @@ async def test_a_purchase_whose_leader_ended_without_a_result_is_not_made_again(
         await scene.ask()
     scene.flights.now += 31_000_000
     answered = asyncio.Event()
-    delay(scene.flights, "board", answered)
+    delay(scene.flights, "acquire", answered)
     replica = scene.gateway.replica()
 
     asking = [scene.start(replica=replica) for _ in range(3)]
@@ -187,7 +187,7 @@ async def test_a_result_that_no_store_takes_reaches_the_requests_that_wait() -> 
     assert scene.alpha.calls == 1
     assert {image for delivery in deliveries for image in drawn(delivery)} == {b"fox1"}
     assert sorted(delivery.source for delivery in deliveries) == [CacheStatus.JOINED] * 11 + [CacheStatus.MISS]
-    assert not scene.flights.handed
+    assert not scene.flights.shared_results
 
 
 async def test_requests_after_the_hand_over_buy_once_more_together() -> None:
@@ -207,12 +207,12 @@ async def test_requests_after_the_hand_over_buy_once_more_together() -> None:
 
 
 class NothingHandedOver(FakeFlights):
-    async def hand_over(self, *_: object) -> bool:
+    async def share_result(self, *_: object) -> bool:
         raise StateUnavailable("away")
 
 
 class NothingTakenOver(FakeFlights):
-    async def take_over(self, *_: object, **__: object) -> Result | None:
+    async def take_shared_result(self, *_: object, **__: object) -> Result | None:
         raise StateUnavailable("away")
 
 
@@ -274,7 +274,7 @@ async def test_after_a_failure_that_cost_nothing_the_next_request_buys() -> None
 
 async def test_a_local_leader_that_another_replica_serves_serves_those_that_wait_for_it() -> None:
     scene, owners = Scene(), Steps()
-    owners.watch(scene.flights, "board", lambda _, __, owner, *___: owner)
+    owners.watch(scene.flights, "acquire", lambda _, __, owner, *___: owner)
     scene.alpha.gate.clear()
     here, there = scene.gateway.replica(), scene.gateway.replica()
 
@@ -305,18 +305,18 @@ async def test_each_role_on_a_flight_is_observed() -> None:
     await buy(single_flight)
     await buy(single_flight)
 
-    assert [event.seat for event in observe.of(FlightResolved)] == [Role.LEAD, Role.LANDED]
+    assert [event.role for event in observe.of(FlightResolved)] == [Role.LEADER, Role.FINISHED]
 
 
 async def test_a_lost_flight_is_observed() -> None:
     observe, flights = Recorder(), FakeFlights(lease_seconds=0)
-    await flights.board(KEY.scope, KEY.name, "another")
-    await flights.sent(KEY.scope, KEY.name, "another")
+    await flights.acquire(KEY.scope, KEY.name, "another")
+    await flights.mark_sent(KEY.scope, KEY.name, "another")
 
     with pytest.raises(OutcomeUnknown):
         await buy(build_single_flight(flights, observe=observe))
 
-    assert [event.seat for event in observe.of(FlightResolved)] == [Role.LOST]
+    assert [event.role for event in observe.of(FlightResolved)] == [Role.LOST]
 
 
 async def test_a_flight_without_a_key_is_led_without_the_store() -> None:
@@ -332,7 +332,7 @@ async def test_a_leader_that_lost_its_flight_may_not_call_a_backend() -> None:
     flights = FakeFlights(lease_seconds=0, lost_are_led=True)
 
     async with build_single_flight(flights).join(OWN) as member:
-        await flights.board(KEY.scope, KEY.name, "another")
+        await flights.acquire(KEY.scope, KEY.name, "another")
         with pytest.raises(StateUnavailable, match="not led by this request"):
             await member.mark_sent()
 
@@ -356,7 +356,7 @@ async def test_a_mistake_of_ours_reaches_local_requests_and_leaves_the_flight_to
     ends = await asyncio.gather(leading, buy(single_flight), return_exceptions=True)
 
     assert [type(end) for end in ends] == [ZeroDivisionError] * 2
-    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Role.WAIT
+    assert (await flights.acquire(KEY.scope, KEY.name, "another")).role is Role.FOLLOWER
 
 
 async def test_a_replica_that_stops_cancels_the_requests_that_wait_in_it() -> None:
@@ -378,7 +378,7 @@ async def test_a_replica_that_stops_cancels_the_requests_that_wait_in_it() -> No
         await leading
     with pytest.raises(asyncio.CancelledError):
         await joining
-    assert (await flights.board(KEY.scope, KEY.name, "another")).seat is Role.WAIT
+    assert (await flights.acquire(KEY.scope, KEY.name, "another")).role is Role.FOLLOWER
 
 
 async def test_a_block_that_ends_without_a_result_releases_local_requests() -> None:

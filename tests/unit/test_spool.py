@@ -18,10 +18,10 @@ from service.usecases.images.uploads import Spool, Upload
 
 
 def spooled(*chunks: bytes) -> Content:
-    intake = Upload("image", most=1000)
+    intake = Upload("image", max_bytes=1000)
     for chunk in chunks:
         intake.write(chunk)
-    content = intake.done().content
+    content = intake.finish().content
     assert content is not None
     return content
 
@@ -32,11 +32,11 @@ def open_files() -> int:
 
 
 def test_what_arrives_in_parts_is_one_picture() -> None:
-    intake = Upload("image[0]", most=9)
+    intake = Upload("image[0]", max_bytes=9)
     for chunk in (b"fo", b"", bytearray(b"x a"), memoryview(b"nd o")):
         intake.write(chunk)
 
-    reference = intake.done()
+    reference = intake.finish()
 
     assert (reference.param, reference.media_type, reference.link) == ("image[0]", "", None)
     assert reference.digest == blake3(b"fox and o").hexdigest()
@@ -47,7 +47,7 @@ def test_what_arrives_in_parts_is_one_picture() -> None:
 
 @pytest.mark.parametrize("chunks", [[b"1234567890x"], [b"12345", b"67890", b"x"]])
 def test_a_picture_is_cut_off_at_its_limit(chunks: list[bytes]) -> None:
-    intake, (*fitting, last) = Upload("mask", most=10), chunks
+    intake, (*fitting, last) = Upload("mask", max_bytes=10), chunks
     for chunk in fitting:
         intake.write(chunk)
 
@@ -59,12 +59,12 @@ def test_a_picture_is_cut_off_at_its_limit(chunks: list[bytes]) -> None:
 
 @pytest.mark.parametrize("chunks", [[], [b""]])
 def test_an_empty_picture_is_refused(chunks: list[bytes]) -> None:
-    intake = Upload("mask", most=10)
+    intake = Upload("mask", max_bytes=10)
     for chunk in chunks:
         intake.write(chunk)
 
     with pytest.raises(UnreadableFile) as refused:
-        intake.done()
+        intake.finish()
 
     assert (refused.value.param, refused.value.code) == ("mask", "empty_image_file")
 
@@ -96,9 +96,9 @@ def test_a_reader_goes_where_it_is_sent(offset: int, whence: int, rest: bytes) -
 
 def test_a_large_picture_comes_back_whole() -> None:
     body = bytes(range(256)) * 4096
-    intake = Upload("image", most=len(body))
+    intake = Upload("image", max_bytes=len(body))
     intake.write(body)
-    content = intake.done().content
+    content = intake.finish().content
 
     assert content is not None
     assert content.open().read() == body
@@ -110,7 +110,7 @@ def test_pictures_that_come_together_share_a_file_and_no_byte() -> None:
     for body in (b"fox", b"and hound", b"!"):
         intakes.append(Upload("image", 10, spool))
         intakes[-1].write(body)
-    contents = [intake.done().content for intake in intakes]
+    contents = [intake.finish().content for intake in intakes]
     del spool, intakes
 
     assert open_files() == before + 1
@@ -145,7 +145,7 @@ def test_a_picture_lasts_as_long_as_someone_reads_it() -> None:
 @pytest.mark.parametrize("chunks", [[], [b"fox"]])
 def test_a_picture_that_was_given_up_is_gone(chunks: list[bytes]) -> None:
     before = open_files()
-    intake = Upload("image", most=10)
+    intake = Upload("image", max_bytes=10)
     for chunk in chunks:
         intake.write(chunk)
 
@@ -175,7 +175,7 @@ def room_for(length: int) -> Iterator[None]:
 
 
 def test_a_picture_that_the_disk_took_in_part_is_not_passed_off_as_whole() -> None:
-    intake = Upload("image", most=1000)
+    intake = Upload("image", max_bytes=1000)
 
     with room_for(4), pytest.raises(OSError, match="too large"):
         intake.write(b"0123456789")

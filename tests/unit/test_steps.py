@@ -22,7 +22,7 @@ def failed(kind: FailureKind, plan: Plan = ALPHA, *, asked: bool = True, after: 
 
 
 def ways(*plans: Plan, **hindrances: Failure) -> list[RouteState]:
-    return [RouteState(plan=plan, hindrance=hindrances.get(plan.route.backend)) for plan in plans]
+    return [RouteState(plan=plan, blocked_by=hindrances.get(plan.route.backend)) for plan in plans]
 
 
 def blocked(kind: FailureKind, seconds: float | None) -> Failure:
@@ -64,7 +64,7 @@ def test_with_another_candidate_that_one_is_asked_at_once(kind: FailureKind) -> 
 def test_without_another_one_the_same_is_asked_once_more_after_a_pause(kind: FailureKind) -> None:
     _, expected = FIRST_FAILED[kind]
     following = next_step(ways(ALPHA), [failed(kind)], PATIENCE)
-    assert following == (PlannedAttempt(plan=expected, wait=RETRY_SECONDS) if expected else failure(kind))
+    assert following == (PlannedAttempt(plan=expected, wait_seconds=RETRY_SECONDS) if expected else failure(kind))
 
 
 @pytest.mark.parametrize("kind", FailureKind)
@@ -85,7 +85,9 @@ def test_what_may_have_been_billed_ends_it_whatever_else_there_is(kind: FailureK
 @pytest.mark.parametrize("kind", LATER)
 @pytest.mark.parametrize(("after", "wait"), [(None, RETRY_SECONDS), (0.1, RETRY_SECONDS), (4.0, 4.0), (10.0, 10.0)])
 def test_a_vendor_that_says_when_is_waited_for(kind: FailureKind, after: float | None, wait: float) -> None:
-    assert next_step(ways(ALPHA), [failed(kind, after=after)], PATIENCE) == PlannedAttempt(plan=ALPHA, wait=wait)
+    assert next_step(ways(ALPHA), [failed(kind, after=after)], PATIENCE) == PlannedAttempt(
+        plan=ALPHA, wait_seconds=wait
+    )
 
 
 @pytest.mark.parametrize("kind", LATER)
@@ -101,14 +103,14 @@ def test_who_is_known_to_be_in_the_way_is_not_asked() -> None:
 
 def test_who_is_ready_first_is_waited_for() -> None:
     hindered = ways(ALPHA, BETA, alpha=blocked(FailureKind.SET_ASIDE, 5), beta=blocked(FailureKind.RATE_LIMITED, 2))
-    assert next_step(hindered, [], PATIENCE) == PlannedAttempt(plan=BETA, wait=2)
+    assert next_step(hindered, [], PATIENCE) == PlannedAttempt(plan=BETA, wait_seconds=2)
     assert next_step(hindered, [], 1) == blocked(FailureKind.RATE_LIMITED, 2)
 
 
 def test_of_two_that_failed_the_one_that_fails_less_is_asked_again() -> None:
     tried = [failed(FailureKind.OVERLOADED), failed(FailureKind.OVERLOADED, BETA)]
-    doubted = [RouteState(plan=ALPHA, streak=4), RouteState(plan=BETA, streak=1)]
-    assert next_step(doubted, tried, PATIENCE) == PlannedAttempt(plan=BETA, wait=RETRY_SECONDS)
+    doubted = [RouteState(plan=ALPHA, consecutive_failures=4), RouteState(plan=BETA, consecutive_failures=1)]
+    assert next_step(doubted, tried, PATIENCE) == PlannedAttempt(plan=BETA, wait_seconds=RETRY_SECONDS)
     assert next_step(doubted, [], PATIENCE) == PlannedAttempt(plan=ALPHA)
 
 
@@ -138,20 +140,20 @@ def test_three_candidates_are_three_attempts_and_the_fourth_is_not_asked() -> No
 
 def test_who_was_put_off_was_not_asked() -> None:
     put_off = failed(FailureKind.RATE_LIMITED, asked=False, after=1)
-    assert next_step(ways(ALPHA), [put_off], PATIENCE) == PlannedAttempt(plan=ALPHA, wait=1)
-    assert next_step(ways(ALPHA), [put_off] * 5, PATIENCE) == PlannedAttempt(plan=ALPHA, wait=1)
+    assert next_step(ways(ALPHA), [put_off], PATIENCE) == PlannedAttempt(plan=ALPHA, wait_seconds=1)
+    assert next_step(ways(ALPHA), [put_off] * 5, PATIENCE) == PlannedAttempt(plan=ALPHA, wait_seconds=1)
     asked = failed(FailureKind.OVERLOADED)
-    assert next_step(ways(ALPHA), [put_off, asked], PATIENCE) == PlannedAttempt(plan=ALPHA, wait=RETRY_SECONDS)
+    assert next_step(ways(ALPHA), [put_off, asked], PATIENCE) == PlannedAttempt(plan=ALPHA, wait_seconds=RETRY_SECONDS)
     assert isinstance(next_step(ways(ALPHA), [put_off, asked, asked], PATIENCE), Failure)
 
 
 def test_what_is_in_the_way_and_what_was_said_both_count() -> None:
     hindered = ways(ALPHA, alpha=blocked(FailureKind.RATE_LIMITED, 3))
     assert next_step(hindered, [failed(FailureKind.OVERLOADED, after=1)], PATIENCE) == PlannedAttempt(
-        plan=ALPHA, wait=3
+        plan=ALPHA, wait_seconds=3
     )
     assert next_step(hindered, [failed(FailureKind.OVERLOADED, after=5)], PATIENCE) == PlannedAttempt(
-        plan=ALPHA, wait=5
+        plan=ALPHA, wait_seconds=5
     )
 
 

@@ -102,12 +102,12 @@ async def test_limits_are_put_into_the_headers_and_progress_is_noted() -> None:
     line = RequestContext("req_1", 0.0, lambda: 0.0)
     running = RunningRequest(line, 60)
 
-    running.on_admitted(Admission(held_at=1, standings=(PER_MINUTE,)))
+    running.on_admitted(Admission(held_at=1, limit_status=(PER_MINUTE,)))
     steps = [line.progress]
     running.on_sent()
     steps.append(line.progress)
 
-    assert steps == [RequestProgress.ADMITTED, RequestProgress.ASKED]
+    assert steps == [RequestProgress.ADMITTED, RequestProgress.SENT]
     assert line.headers["x-ratelimit-remaining-requests"] == "4"
 
 
@@ -186,7 +186,7 @@ def test_values_that_a_vendor_does_not_send_are_auto() -> None:
 
 def test_tokens_stand_with_the_last_image() -> None:
     two = result(
-        purchase=build_generation("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2")
+        generation=build_generation("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2")
     )
     delivery = bought(two, image_request(spec(n=2)))
 

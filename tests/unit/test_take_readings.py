@@ -23,11 +23,11 @@ from tests.fakes.quota_store import FakeQuotaStore
 DOLLAR = 1_000_000_000
 MONEY = Limits(requests_per_minute=9, usd_per_day=DOLLAR, usd_per_month=2 * DOLLAR)
 ADS = Team(name="ads", limits=MONEY, limits_by_tier={"high": Limits(usd_per_day=7)})
-IDLE = Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0)
+IDLE = Backlog(open_holds={}, held_amounts={}, outbox_entries=0, oldest_posted_at=None, pending_settlements=0)
 
 
 def key(name: str, expires: datetime | None) -> Key:
-    return Key(id=name, team=ADS, digest=name, expires=expires, limits=Limits(usd_per_day=1))
+    return Key(id=name, team=ADS, digest=name, expires_at=expires, limits=Limits(usd_per_day=1))
 
 
 def live(*keys: Key, models: Catalog | None = None) -> ConfigSnapshot:
@@ -57,30 +57,30 @@ def story(
 ) -> CollectGauges:
     store = ledger or FakeQuotaStore()
     return CollectGauges(
-        live=lambda: now,
+        snapshot=lambda: now,
         backlog=lambda: IDLE,
-        standings=ReadLimits(ledger=store, rebuild=build_money(store).rebuild),
+        read_limits=ReadLimits(quotas=store, rebuild=build_money(store).rebuild),
         observe=observe,
         now=lambda: NOW,
         sleep=waits or Waits(1),
-        seconds=3,
+        interval_seconds=3,
     )
 
 
 async def test_budgets_are_those_of_teams_in_money_and_counters_are_made_right_first() -> None:
     observe = Recorder()
-    await story(observe, live()).take()
+    await story(observe, live()).collect()
     (event,) = observe.of(GaugesCollected)
-    read = event.readings
+    read = event.snapshot
     assert read.budgets is not None
-    assert [(one.limit.scope, one.limit.measure, one.limit.most) for one in read.budgets["ads"]] == [
+    assert [(one.limit.scope, one.limit.measure, one.limit.maximum) for one in read.budgets["ads"]] == [
         ("team", Measure.DAY, DOLLAR),
         ("team", Measure.MONTH, 2 * DOLLAR),
         ("tier:high", Measure.DAY, 7),
     ]
     assert read.budgets["free"] == ()
     assert (read.teams, read.version, read.backlog) == (("ads", "free"), "v1", IDLE)
-    assert read.at == NOW.timestamp()
+    assert read.taken_at == NOW.timestamp()
 
 
 async def test_of_very_many_teams_some_are_read_in_each_round_and_all_in_the_end() -> None:
@@ -89,38 +89,38 @@ async def test_of_very_many_teams_some_are_read_in_each_round_and_all_in_the_end
     now = ConfigSnapshot(catalog=catalog(), teams=teams, keys={}, version="v1")
     observe = Recorder()
     reading = story(observe, now)
-    await reading.take()
+    await reading.collect()
     now.teams.pop(names[0])  # type: ignore[attr-defined]  # a dict here
-    await reading.take()
-    first, second = (event.readings.budgets for event in observe.of(GaugesCollected))
+    await reading.collect()
+    first, second = (event.snapshot.budgets for event in observe.of(GaugesCollected))
     assert (first and [*first], second and sorted(second)) == (names[:BATCH_SIZE], names[1:])
 
 
 async def test_without_the_store_the_rest_is_read() -> None:
     observe, ledger = Recorder(), FakeQuotaStore()
     ledger.down = True
-    await story(observe, live(), ledger).take()
+    await story(observe, live(), ledger).collect()
     (event,) = observe.of(GaugesCollected)
-    assert event.readings.budgets is None
-    assert event.readings.teams == ("ads", "free")
+    assert event.snapshot.budgets is None
+    assert event.snapshot.teams == ("ads", "free")
 
 
 async def test_keys_that_end_soon_and_have_not_yet() -> None:
     observe, soon = Recorder(), NOW + timedelta(days=59)
     known = (key("soon", soon), key("later", NOW + timedelta(days=61)), key("over", NOW), key("never", None))
-    await story(observe, live(*known)).take()
+    await story(observe, live(*known)).collect()
     (event,) = observe.of(GaugesCollected)
-    assert event.readings.expiries == (KeyExpiry(team="ads", key="soon", at=soon),)
+    assert event.snapshot.key_expiries == (KeyExpiry(team="ads", key="soon", expires_at=soon),)
 
 
 async def test_models_that_are_to_end_and_what_backends_call_them() -> None:
     ends = model(id="old", shutdown_date=date(2999, 1, 1), routes=(route(backend="alpha", model="a/old"),))
     gone = model(id="gone", shutdown_date=date(2020, 1, 1), routes=(route(backend="alpha", model="a/old"),))
     observe = Recorder()
-    await story(observe, live(models=catalog(model(), ends, gone))).take()
+    await story(observe, live(models=catalog(model(), ends, gone))).collect()
     (event,) = observe.of(GaugesCollected)
-    assert event.readings.shutdowns == {"old": date(2999, 1, 1)}
-    assert event.readings.models["alpha", "a/old"] == "old"
+    assert event.snapshot.shutdowns == {"old": date(2999, 1, 1)}
+    assert event.snapshot.model_names["alpha", "a/old"] == "old"
 
 
 async def test_it_is_read_again_and_again() -> None:
@@ -137,5 +137,5 @@ async def test_the_loop_is_as_late_as_a_timer() -> None:
         clock[0] += seconds + 0.25
 
     with pytest.raises(asyncio.CancelledError):
-        await LoopLagMonitor(observe=observe, elapsed=lambda: clock[0], sleep=Waits(3, wake)).run()
-    assert observe.of(LoopLagged) == [LoopLagged(seconds=0.25)] * 2
+        await LoopLagMonitor(observe=observe, monotonic=lambda: clock[0], sleep=Waits(3, wake)).run()
+    assert observe.of(LoopLagged) == [LoopLagged(lag_seconds=0.25)] * 2

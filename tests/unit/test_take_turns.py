@@ -16,30 +16,11 @@ from service.usecases.upstream.backend_health import BackendStatus
 from service.usecases.upstream.probe_backends import ProbeBackends
 from service.usecases.upstream.upstream_admission import UpstreamAdmission
 from tests.fakes.builders import build_generation, failure
-from tests.fakes.shared_health import BackendState, FakeSharedHealth
+from tests.fakes.shared_health import AwaitedSharedHealth, FakeSharedHealth
 from tests.support.admission_replicas import ALPHA, BETA, SANDBOX, Replica, Site
 
 DOWN, BUSY, ASIDE = FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.SET_ASIDE
 AUTH, USED_UP, LIMITED = FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED, FailureKind.RATE_LIMITED
-
-
-class Listening(FakeSharedHealth):
-    """A store that says when a verb was asked for so often."""
-
-    def __init__(self, verb: str, times: int = 1) -> None:
-        super().__init__()
-        self._verb, self._times = verb, times
-        self._heard = asyncio.Event()
-
-    def _find(self, verb: str, backend: str) -> BackendState:
-        post = super()._find(verb, backend)
-        if self.asked.count(self._verb) >= self._times:
-            self._heard.set()
-        return post
-
-    async def heard(self) -> None:
-        async with asyncio.timeout(10):
-            await self._heard.wait()
 
 
 async def test_it_is_the_port() -> None:
@@ -61,8 +42,10 @@ async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
     await replica.call(*[AUTH] * 10, *[LIMITED] * 10, along=SANDBOX)
-    replica.record(await replica.slot(SANDBOX), build_generation(), RateLimit(measure="images", left=0, resets=60))
-    assert replica.admission.hindrance(SANDBOX) is None
+    replica.record(
+        await replica.slot(SANDBOX), build_generation(), RateLimit(measure="images", remaining=0, resets_in=60)
+    )
+    assert replica.admission.blocked_by(SANDBOX) is None
     await replica.slot(SANDBOX)
     assert site.store.asked == []
     assert replica.observe.of(RateLimitObserved)
@@ -73,10 +56,10 @@ async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
     assert await replica.refused() == (ASIDE, 5)
-    assert replica.admission.hindrance(ALPHA) == await replica.take()
+    assert replica.admission.blocked_by(ALPHA) == await replica.take()
     site.pass_by(2)
     assert await replica.refused() == (ASIDE, 3)
-    assert replica.admission.hindrance(BETA) is None
+    assert replica.admission.blocked_by(BETA) is None
     assert replica.changes() == [("open", DOWN, 5)]
 
 
@@ -84,7 +67,7 @@ async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
 async def test_a_refused_account_is_set_aside_for_what_it_is(kind: FailureKind, words: str) -> None:
     replica = Site().replica()
     await replica.call(kind)
-    found = replica.admission.hindrance(ALPHA)
+    found = replica.admission.blocked_by(ALPHA)
     assert found
     assert words in found.message
     assert await replica.refused() == (kind, 60)
@@ -96,7 +79,7 @@ async def test_calls_that_began_before_do_not_count() -> None:
     for turn in turns:
         replica.record(turn, failure(DOWN))
     assert replica.standing() == BackendStatus(
-        backend="alpha", state=BreakerState.OPEN, since=0, seconds=5, reason=DOWN, in_a_row=1
+        backend="alpha", state=BreakerState.OPEN, since_seconds=0, open_seconds=5, reason=DOWN, openings=1
     )
 
 
@@ -107,7 +90,7 @@ async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
     site.pass_by(5)
     probe = await replica.slot()
     assert await replica.refused() == (ASIDE, 1)
-    assert replica.admission.hindrance(ALPHA)
+    assert replica.admission.blocked_by(ALPHA)
     replica.record(probe, build_generation())
     await replica.leave(probe)
     assert isinstance(await replica.slot(), Slot)
@@ -122,8 +105,8 @@ async def test_probes_that_fail_open_it_for_longer_and_longer() -> None:
         assert await replica.refused() == (ASIDE, seconds)
         site.pass_by(seconds)
         await replica.call(DOWN)
-        await replica.admission.exchange(only_news=True)
-    assert replica.standing().in_a_row == 6
+        await replica.admission.sync(only_changed=True)
+    assert replica.standing().openings == 6
 
 
 async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
@@ -134,7 +117,7 @@ async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
     for _ in range(3):
         await replica.call(FailureKind.MODERATION_BLOCKED)
         assert await replica.refused() == (ASIDE, 1)  # the store has not heard yet that it is over
-        await replica.admission.exchange()
+        await replica.admission.sync()
         site.pass_by(1)
     assert replica.standing().state is BreakerState.HALF_OPEN
 
@@ -146,7 +129,7 @@ async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> 
     site.pass_by(60)
     await replica.slot()
     for _ in range(33):
-        await replica.admission.exchange()
+        await replica.admission.sync()
         assert await replica.refused() == (ASIDE, 1)
         site.pass_by(10)
     site.pass_by(15)
@@ -158,7 +141,7 @@ async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     site.pass_by(60)
     await one.slot()
     assert await other.refused() == (ASIDE, 1)
@@ -174,12 +157,12 @@ async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     site.pass_by(60)
     await one.call(AUTH)
-    await one.admission.exchange(only_news=True)
+    await one.admission.sync(only_changed=True)
     assert await other.refused() == (ASIDE, 1)
-    await other.admission.exchange()
+    await other.admission.sync()
     assert await other.refused() == (AUTH, 60)
     assert other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("open", AUTH, 60)]
 
@@ -190,14 +173,14 @@ async def test_replicas_tell_each_other_once() -> None:
     for replica in (one, other):
         await replica.call(*[DOWN] * 4)
     await one.call(AUTH)
-    await one.admission.exchange(only_news=True)
+    await one.admission.sync(only_changed=True)
     for _ in range(3):
-        await other.admission.exchange()
+        await other.admission.sync()
     assert one.changes() == other.changes() == [("open", AUTH, 60)]
     site.pass_by(60)
     await one.draw()
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert one.changes() == other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("closed", None, 0)]
 
 
@@ -207,7 +190,7 @@ async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> No
     await one.call(*[DOWN] * 5)
     await other.call(AUTH)
     for replica in (one, other, one):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert one.standing() == other.standing()
     assert one.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
     assert other.changes() == [("open", AUTH, 60)]
@@ -218,11 +201,11 @@ async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change
     one, other = site.replica("a"), site.replica("b")
     turn = await other.slot()
     await one.call(AUTH)
-    await one.admission.exchange()
+    await one.admission.sync()
     site.pass_by(60)
     await one.draw()
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     for _ in range(5):
         other.record(turn, failure(DOWN))
     assert other.standing().state is BreakerState.OPEN
@@ -232,12 +215,12 @@ async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> Non
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
-    await one.admission.exchange()
+    await one.admission.sync()
     site.pass_by(60)
     await one.draw()
-    await one.admission.exchange()
+    await one.admission.sync()
     await other.call(AUTH)
-    await other.admission.exchange()
+    await other.admission.sync()
     assert other.standing().state is BreakerState.CLOSED
 
 
@@ -246,30 +229,30 @@ async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later(
     one, other = site.replica("a"), site.replica("b")
     site.store.down = True
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     await one.call(AUTH)
-    await one.admission.exchange()
+    await one.admission.sync()
     assert await one.refused() == (AUTH, 60)
     site.pass_by(60)
     await one.call(AUTH)
-    await one.admission.exchange()
+    await one.admission.sync()
     site.store.down = False
     site.pass_by(59)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert await other.refused() == (AUTH, 1)
-    assert one.standing().seconds == 1
+    assert one.standing().open_seconds == 1
 
 
 async def test_a_store_that_was_emptied_is_told_again() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
-    await one.admission.exchange()
+    await one.admission.sync()
     site.store.forget()
     for _ in range(2):
-        await one.admission.exchange()
-    await other.admission.exchange()
+        await one.admission.sync()
+    await other.admission.sync()
     assert await other.refused() == (AUTH, 60)
     assert one.changes() == [("open", AUTH, 60)]
 
@@ -282,16 +265,16 @@ class SlowStore(FakeSharedHealth):
         self.meanwhile: list[Slot] = []
         self.replica: Replica | None = None
 
-    async def exchange(self, backend: str, news: HealthUpdate) -> SharedHealth:
-        shared = await super().exchange(backend, news)
+    async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
+        shared = await super().sync(backend, update)
         while self.meanwhile and self.replica:
             self.replica.record(self.meanwhile.pop(), build_generation())
         return shared
 
-    async def probe(self, backend: str, name: str, version: int) -> bool:
+    async def claim_probe(self, backend: str, name: str, version: int) -> bool:
         if self.replica and backend == "alpha":
-            self.replica.admission.asked_after(backend, failure(AUTH))
-        return await super().probe(backend, name, version)
+            self.replica.admission.record_probe(backend, failure(AUTH))
+        return await super().claim_probe(backend, name, version)
 
 
 async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
@@ -301,11 +284,11 @@ async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
     await one.call(AUTH)
     site.pass_by(60)
     store.meanwhile, store.replica = [await one.slot()], one
-    await one.admission.exchange()
-    await other.admission.exchange()
+    await one.admission.sync()
+    await other.admission.sync()
     assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.HALF_OPEN)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
@@ -315,16 +298,16 @@ async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
     site.pass_by(60)
     probe = await other.slot()
     site.pass_by(15)
     await one.call(AUTH)
-    await one.admission.exchange()
+    await one.admission.sync()
     store.meanwhile, store.replica = [probe], other
-    await other.admission.exchange()
+    await other.admission.sync()
     assert other.standing().state is BreakerState.CLOSED
-    await other.admission.exchange()
+    await other.admission.sync()
     assert other.standing() == one.standing()
     assert other.standing().state is BreakerState.OPEN
 
@@ -339,8 +322,8 @@ async def test_a_probe_that_others_made_needless_is_none() -> None:
     assert await replica.refused() == (ASIDE, 1)
     assert await replica.refused() == (AUTH, 60)
     store.replica = None
-    await replica.admission.exchange()
-    assert "leave" in store.asked
+    await replica.admission.sync()
+    assert "release_slots" in store.asked
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), (7, 7), (1e9, 3600)])
@@ -350,14 +333,14 @@ async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     one.record(await one.slot(), replace(failure(LIMITED), retry_after=retry_after))
-    await one.admission.exchange(only_news=True)
-    await other.admission.exchange()
+    await one.admission.sync(only_changed=True)
+    await other.admission.sync()
     assert await one.refused() == await other.refused() == (LIMITED, seconds)
     assert isinstance(await one.take(replace(ALPHA, model="sketcher")), Slot)
     assert isinstance(await one.take(BETA), Slot)
     site.pass_by(seconds)
     assert isinstance(await one.take(), Slot)
-    await one.admission.exchange()
+    await one.admission.sync()
     assert one.standing().blocked == {}
 
 
@@ -373,14 +356,17 @@ async def test_peace_is_never_cut_short() -> None:
 async def test_what_vendors_say_of_their_limits_is_heeded_and_told() -> None:
     site = Site()
     replica = site.replica()
-    some, none = RateLimit(measure="requests", left=3, limit=5), RateLimit(measure="images", left=0, resets=12)
+    some, none = (
+        RateLimit(measure="requests", remaining=3, limit=5),
+        RateLimit(measure="images", remaining=0, resets_in=12),
+    )
     turn = await replica.slot()
     replica.record(turn, build_generation())
     replica.record(turn, build_generation(), some)
-    assert replica.admission.hindrance(ALPHA) is None
+    assert replica.admission.blocked_by(ALPHA) is None
     replica.record(turn, build_generation(), some, none)
     assert await replica.refused() == (LIMITED, 12)
-    told = [(each.measure, each.left, each.limit) for each in replica.observe.of(RateLimitObserved)]
+    told = [(each.measure, each.remaining, each.limit) for each in replica.observe.of(RateLimitObserved)]
     assert told == [("requests", 3, 5), ("requests", 3, 5), ("images", 0, None)]
 
 
@@ -390,11 +376,11 @@ async def test_news_of_limits_that_come_while_others_are_told_are_told_next() ->
     for retry_after in (5, 9):
         one.record(await one.slot(), replace(failure(LIMITED), retry_after=retry_after))
         site.store.down = True
-        await one.admission.exchange()
+        await one.admission.sync()
         site.store.down = False
         site.pass_by(5)
-    await one.admission.exchange()
-    await other.admission.exchange()
+    await one.admission.sync()
+    await other.admission.sync()
     assert await other.refused() == (LIMITED, 4)
 
 
@@ -424,7 +410,7 @@ async def test_rates_of_the_account_say_when_there_is_room_again() -> None:
     await replica.admission.close()
     assert isinstance(await replica.take(), Slot)
     assert isinstance(await replica.take(calls=7), Failure)
-    assert "leave" not in site.store.asked
+    assert "release_slots" not in site.store.asked
 
 
 async def test_no_cap_can_be_kept_without_the_store() -> None:
@@ -443,10 +429,10 @@ async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> N
     site.store.down = True
     for turn in turns:
         await replica.leave(turn)
-        await replica.admission.exchange()
+        await replica.admission.sync()
     site.store.down = False
     assert await replica.refused() == (BUSY, 1)
-    await replica.admission.exchange()
+    await replica.admission.sync()
     assert isinstance(await replica.take(calls=2), Slot)
 
 
@@ -459,21 +445,21 @@ async def test_a_probe_that_finds_no_room_is_over() -> None:
     site.pass_by(5)
     assert await replica.refused() == (BUSY, 1)
     await replica.leave(under_way)
-    await replica.admission.exchange()
+    await replica.admission.sync()
     assert isinstance(await replica.take(), Slot)
 
 
-class StuckStore(Listening):
+class StuckStore(AwaitedSharedHealth):
     """Takes what is asked for, and never says so."""
 
-    async def enter(self, backend: str, party: SlotRequest, caps: Caps) -> CapReached | None:
-        await super().enter(backend, party, caps)
+    async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
+        await super().acquire_slots(backend, request, caps)
         await asyncio.Event().wait()
         return None
 
 
 async def test_who_goes_away_while_asking_leaves_nothing_behind() -> None:
-    store = StuckStore("enter")
+    store = StuckStore("acquire_slots")
     site = Site(Caps(concurrent=1), store)
     replica = site.replica()
     asking = asyncio.create_task(replica.take())
@@ -481,9 +467,9 @@ async def test_who_goes_away_while_asking_leaves_nothing_behind() -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await replica.admission.exchange()
-    party = SlotRequest(name="t", calls=1, pictures=1, lease=1)
-    assert await FakeSharedHealth.enter(site.store, "alpha", party, site.caps) is None
+    await replica.admission.sync()
+    party = SlotRequest(name="t", calls=1, images=1, lease_seconds=1)
+    assert await FakeSharedHealth.acquire_slots(site.store, "alpha", party, site.caps) is None
 
 
 async def test_all_backends_are_listed_for_operators() -> None:
@@ -492,32 +478,34 @@ async def test_all_backends_are_listed_for_operators() -> None:
     await replica.call(USED_UP, along=BETA)
     replica.record(await replica.slot(), replace(failure(LIMITED), retry_after=9))
     site.pass_by(4)
-    assert replica.admission.standings() == (
-        BackendStatus(backend="alpha", state=BreakerState.CLOSED, since=4, blocked={"painter": 5}),
-        BackendStatus(backend="beta", state=BreakerState.OPEN, since=4, seconds=56, reason=USED_UP, in_a_row=1),
+    assert replica.admission.status() == (
+        BackendStatus(backend="alpha", state=BreakerState.CLOSED, since_seconds=4, blocked={"painter": 5}),
+        BackendStatus(
+            backend="beta", state=BreakerState.OPEN, since_seconds=4, open_seconds=56, reason=USED_UP, openings=1
+        ),
     )
 
 
 async def test_others_are_heard_again_and_again() -> None:
-    store = Listening("exchange", 6)
+    store = AwaitedSharedHealth("sync", 6)
     replica = Site(store=store).replica()
     running = asyncio.create_task(replica.admission.run())
     await store.heard()
     running.cancel()
-    assert set(store.asked) == {"exchange"}
+    assert set(store.asked) == {"sync"}
 
 
 async def test_what_is_new_is_told_at_once() -> None:
-    store = Listening("leave")
+    store = AwaitedSharedHealth("release_slots")
     site = Site(Caps(concurrent=1), store)
     one, other = site.replica("a"), site.replica("b")
-    one.admission.seconds = 3600
+    one.admission.sync_seconds = 3600
     running = asyncio.create_task(one.admission.run())
     await asyncio.sleep(0)
     await one.call(AUTH)
     await store.heard()
     running.cancel()
-    await other.admission.exchange()
+    await other.admission.sync()
     assert await other.refused() == (AUTH, 60)
 
 
@@ -528,7 +516,7 @@ class Asked:
         self.answers = [*answers]
         self.done = asyncio.Event()
 
-    async def well(self) -> Failure | None:
+    async def probe(self) -> Failure | None:
         answer = self.answers.pop(0)
         if not self.answers:
             self.done.set()
@@ -539,12 +527,12 @@ def asking(
     turns: UpstreamAdmission, answers: Sequence[Failure | None], seconds: float = 0.001
 ) -> tuple[ProbeBackends, Asked]:
     alpha = Asked(*answers)
-    return ProbeBackends(turns=turns, backends={"alpha": alpha}, seconds=seconds), alpha
+    return ProbeBackends(admission=turns, backends={"alpha": alpha}, interval_seconds=seconds), alpha
 
 
 async def test_who_is_well_is_not_asked_for_anything() -> None:
     ask, _ = asking(Site().replica().admission, [])
-    await ask.ask()
+    await ask.probe_unhealthy()
 
 
 async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -> None:
@@ -552,9 +540,9 @@ async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -
     await replica.call(*[DOWN] * 5)
     ask, _ = asking(replica.admission, [failure(DOWN), failure(FailureKind.NOT_PERMITTED), None])
     for _ in range(2):
-        await ask.ask()
+        await ask.probe_unhealthy()
         assert await replica.refused() == (ASIDE, 5)
-    await ask.ask()
+    await ask.probe_unhealthy()
     assert replica.standing().state is BreakerState.HALF_OPEN
     assert isinstance(await replica.take(), Slot)
 
@@ -565,7 +553,7 @@ async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
     await replica.call(*[DOWN] * 5)
     ask, _ = asking(replica.admission, [failure(AUTH)] * 3)
     for _ in range(3):
-        await ask.ask()
+        await ask.probe_unhealthy()
         assert await replica.refused() == (AUTH, 60)
         site.pass_by(30)
     assert replica.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
@@ -590,24 +578,24 @@ async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     for replica in (one, other):
-        await replica.admission.exchange()
+        await replica.admission.sync()
         assert (await replica.refused())[0] is AUTH
-    late = Slot(name="late", route=ALPHA, calls=1, era=1)
+    late = Slot(name="late", route=ALPHA, calls=1, epoch=1)
 
-    one.admission.rekeyed("alpha")
+    one.admission.credentials_changed("alpha")
     assert one.standing().state is BreakerState.HALF_OPEN
-    await one.admission.exchange()
+    await one.admission.sync()
     assert other.standing().state is BreakerState.OPEN
     one.record(late, failure(AUTH))
     await one.draw()
-    await one.admission.exchange()
-    await other.admission.exchange()
+    await one.admission.sync()
+    await other.admission.sync()
     assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
 async def test_failures_in_a_row_are_counted_for_each_backend() -> None:
     replica = Site().replica()
     await replica.call(DOWN, DOWN)
-    assert [replica.admission.streak(along) for along in (ALPHA, BETA, SANDBOX)] == [2, 0, 0]
+    assert [replica.admission.consecutive_failures(along) for along in (ALPHA, BETA, SANDBOX)] == [2, 0, 0]
     await replica.draw()
-    assert replica.admission.streak(ALPHA) == 0
+    assert replica.admission.consecutive_failures(ALPHA) == 0

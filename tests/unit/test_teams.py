@@ -49,7 +49,7 @@ def test_a_key_filed_under_a_digest_that_is_not_its_own_opens_nothing() -> None:
 
 
 def test_a_key_is_good_until_it_expires() -> None:
-    ending = replace(KEY, expires=NOW)
+    ending = replace(KEY, expires_at=NOW)
     assert authenticate("Bearer sk-right", {KEY.digest: ending}, NOW - timedelta(seconds=1)) is ending
     with pytest.raises(NotAuthenticated, match="has expired"):
         authenticate("Bearer sk-right", {KEY.digest: ending}, NOW)

@@ -32,7 +32,7 @@ class Desk:
 
     def __init__(self, *, shared: bool = False) -> None:
         self.results, self.store = FakeResultStore(), FakeKeyStore()
-        self.count = CountCachedResults(results=self.results, live=lambda: LIVE, shared=shared)
+        self.count = CountCachedResults(results=self.results, snapshot=lambda: LIVE, shared=shared)
         self.purge = PurgeCache(count=self.count, key_store=self.store, now=lambda: NOW)
 
     async def fill(self) -> None:
@@ -72,7 +72,7 @@ async def test_what_is_counted_is_what_is_forgotten(
     stats = await desk.count(team, of)
 
     assert stats.results == number
-    assert (stats.size > 0) == (number > 0)
+    assert (stats.size_bytes > 0) == (number > 0)
     assert await desk.purge(ADMIN, team, of) == number
     assert await desk.left() == 4 - number
     (record,) = desk.store.audit

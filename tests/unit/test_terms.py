@@ -15,12 +15,12 @@ from service.domain.team_access import InFlightPolicy, Key, Team
         (None, CacheDirectives()),
         ("", CacheDirectives()),
         ("public, max-stale=5, immutable", CacheDirectives()),
-        ("no-store", CacheDirectives(share=False)),
+        ("no-store", CacheDirectives(allow_cached=False)),
         ("No-Cache", CacheDirectives(max_age=0)),
         ("max-age=60", CacheDirectives(max_age=60)),
         (' max-age = "60" , no-transform', CacheDirectives(max_age=60)),
-        ("only-if-cached", CacheDirectives(only=True)),
-        ("only-if-cached, max-age=5", CacheDirectives(only=True, max_age=5)),
+        ("only-if-cached", CacheDirectives(only_if_cached=True)),
+        ("only-if-cached, max-age=5", CacheDirectives(only_if_cached=True, max_age=5)),
     ],
 )
 def test_cache_control_is_read(header: str | None, terms: CacheDirectives) -> None:
@@ -60,13 +60,13 @@ def test_a_variant_is_a_number() -> None:
 
 @pytest.mark.parametrize(("text", "key"), [("a b", "a b"), ('"8e03"', "8e03"), ('"', '"'), ("k" * 255, "k" * 255)])
 def test_a_key_is_taken_with_or_without_quotes(text: str, key: str) -> None:
-    assert parse_cache_directives({"idempotency-key": text}).key == key
+    assert parse_cache_directives({"idempotency-key": text}).idempotency_key == key
 
 
 @pytest.mark.parametrize(("text", "tries", "again"), [(None, None, False), ("0", 0, False), ("2", 2, True)])
 def test_a_request_that_was_sent_before_says_so(text: str | None, tries: int | None, again: bool) -> None:
     terms = parse_cache_directives({} if text is None else {"x-stainless-retry-count": text})
-    assert (terms.tries, terms.again) == (tries, again)
+    assert (terms.retry_count, terms.is_retry) == (tries, again)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_request_that_was_sent_before_says_so(text: str | None, tries: int | N
 )
 def test_a_variant_is_a_number_or_left_to_the_gateway(text: str | None, variant: int, vary: bool | None) -> None:
     terms = parse_cache_directives({} if text is None else {"x-gateway-variant": text})
-    assert (terms.variant, terms.vary) == (variant, vary)
+    assert (terms.variant, terms.is_varied) == (variant, vary)
 
 
 AI_SDK = "ai/6.0.3 ai-sdk/openai/3.0.141 ai-sdk/provider-utils/4.0.23 runtime/node.js/24"
@@ -107,4 +107,4 @@ def test_request_key_team_client_and_gateway_decide_in_this_order(
     varied: bool,
 ) -> None:
     who = Key(id="search-1", team=Team(name="search", in_flight=team), digest="", in_flight=key)
-    assert wants_variation(CacheDirectives(vary=vary), who, user_agent, replace(RULES, default=default)) is varied
+    assert wants_variation(CacheDirectives(is_varied=vary), who, user_agent, replace(RULES, default=default)) is varied

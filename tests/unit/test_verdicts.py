@@ -56,7 +56,7 @@ def test_verdicts(error: Exception, verdict: Outcome) -> None:
 
 
 def line() -> RequestContext:
-    return RequestContext(request_id="req_1", began=10.0, elapsed=lambda: 12.5)
+    return RequestContext(request_id="req_1", started_at=10.0, monotonic=lambda: 12.5)
 
 
 @pytest.mark.parametrize(("error", "refused"), [(FULL, LIMIT), (errors.MalformedBody("No."), None)])
@@ -64,19 +64,19 @@ def test_an_answer_to_an_error_notes_the_verdict(error: GatewayError, refused: L
     known, answered = line(), Response(b"")
     request = Http({"type": "http", "image_gateway": known})  # type: ignore[arg-type]  # all that is read of it
     assert with_outcome(lambda _, __: answered)(request, error) is answered
-    assert (known.verdict, known.refused) == (error_outcome(error), refused)
+    assert (known.outcome, known.refused_limit) == (error_outcome(error), refused)
 
 
 def test_the_first_preview_counts() -> None:
     known = line()
-    known.preview()
-    known.elapsed = lambda: 99.0
-    known.preview()
-    assert known.previewed == 2.5
+    known.record_first_preview()
+    known.monotonic = lambda: 99.0
+    known.record_first_preview()
+    assert known.first_preview_seconds == 2.5
 
 
 def test_a_path_is_what_its_route_is_for() -> None:
     assert {operation for _, operation in OPERATION_PATHS} == {*ApiOperation} - {ApiOperation.UNKNOWN}
     assert path_operation("/v1/images/edits") is ApiOperation.EDIT
-    assert path_operation("/v1/images/{name:str}") is ApiOperation.PICTURES
+    assert path_operation("/v1/images/{name:str}") is ApiOperation.IMAGES
     assert path_operation(None) is ApiOperation.UNKNOWN

@@ -11,9 +11,9 @@ from service.usecases.ports.server_memory import ServerMemory
 from tests.fakes.observer import Recorder
 
 MEGABYTES = 64_000_000
-SAFE = ServerMemory(most_bytes=MEGABYTES, policy="noeviction")
-EVICTS = ServerMemory(most_bytes=MEGABYTES, policy="allkeys-lru")
-BOUNDLESS = ServerMemory(most_bytes=0, policy="allkeys-lru")
+SAFE = ServerMemory(max_bytes=MEGABYTES, policy="noeviction")
+EVICTS = ServerMemory(max_bytes=MEGABYTES, policy="allkeys-lru")
+BOUNDLESS = ServerMemory(max_bytes=0, policy="allkeys-lru")
 
 
 def told(*servers: ServerMemory, shared: bool = False) -> list[tuple[str, str]]:
@@ -28,12 +28,12 @@ CROWDED = ("results are kept there too and its memory is bounded", SET_URL)
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-lru", "volatile-ttl", "yet-another"])
 def test_a_bounded_server_that_evicts_is_unsafe(policy: str) -> None:
-    assert told(ServerMemory(most_bytes=1, policy=policy)) == [(f"maxmemory-policy {policy}", SET_POLICY)]
+    assert told(ServerMemory(max_bytes=1, policy=policy)) == [(f"maxmemory-policy {policy}", SET_POLICY)]
 
 
 def test_it_is_said_what_is_dropped() -> None:
     (anything,) = find_risks([EVICTS], shared=False)
-    (some,) = find_risks([ServerMemory(most_bytes=1, policy="volatile-lfu")], shared=False)
+    (some,) = find_risks([ServerMemory(max_bytes=1, policy="volatile-lfu")], shared=False)
 
     assert "drops anything" in anything.problem
     assert "drops flights and ended holds" in some.problem
@@ -56,13 +56,13 @@ FILLED = ("85% or more of its memory is used", "give it more memory")
 
 @pytest.mark.parametrize(("used", "found"), [(0.84, []), (0.85, [FILLED]), (1.2, [FILLED])])
 def test_a_server_that_is_nearly_full_is_told(used: float, found: list[tuple[str, str]]) -> None:
-    nearly = ServerMemory(most_bytes=1000, policy="noeviction", used_bytes=round(1000 * used))
+    nearly = ServerMemory(max_bytes=1000, policy="noeviction", used_bytes=round(1000 * used))
     assert told(SAFE, nearly) == found
 
 
 def test_the_fullest_bounded_server_counts() -> None:
-    half = ServerMemory(most_bytes=1000, policy="noeviction", used_bytes=500)
-    boundless = ServerMemory(most_bytes=0, policy="noeviction", used_bytes=10**9)
+    half = ServerMemory(max_bytes=1000, policy="noeviction", used_bytes=500)
+    boundless = ServerMemory(max_bytes=0, policy="noeviction", used_bytes=10**9)
     assert fullest([half, SAFE, boundless]) == 0.5
     assert fullest([boundless]) is None
 
@@ -77,14 +77,16 @@ class Watch:
     def __init__(self, *looks: Sequence[ServerMemory]) -> None:
         self._looks = list(looks)
         self.observe = Recorder()
-        self.warn = EvictionWarning(memory=self._memory, shared=False, observe=self.observe, seconds=0.001)
+        self.warn = EvictionWarning(
+            read_memory=self._memory, has_results=False, observe=self.observe, interval_seconds=0.001
+        )
 
     async def _memory(self) -> Sequence[ServerMemory]:
         return self._looks.pop(0)
 
     async def look(self) -> int:
         """How many lines there are after another look."""
-        await self.warn.look()
+        await self.warn.check()
         return len(self.observe.of(StoreUnsafe))
 
 
@@ -106,7 +108,9 @@ async def test_it_goes_on_until_it_is_cancelled() -> None:
         if isinstance(event, StoreUnsafe):
             seen.set()
 
-    running = asyncio.create_task(EvictionWarning(memory=memory, shared=False, observe=observe, seconds=0.001).run())
+    running = asyncio.create_task(
+        EvictionWarning(read_memory=memory, has_results=False, observe=observe, interval_seconds=0.001).run()
+    )
     await asyncio.wait_for(seen.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

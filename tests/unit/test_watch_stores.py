@@ -18,7 +18,7 @@ async def test_each_change_is_told_once() -> None:
 
     watch = WatchStores(problems={"REDIS_URL": ask}, observe=observe)
     while said:
-        await watch.look()
+        await watch.check()
 
     assert observe.events == [
         StoreUnusable(store="REDIS_URL", problem="refused"),
@@ -36,7 +36,7 @@ async def test_each_store_is_told_by_its_variable_and_at_the_start() -> None:
     async def ill() -> str | None:
         return "refused"
 
-    watch = WatchStores(problems={"REDIS_URL": well, "CACHE_REDIS_URL": ill}, observe=observe, seconds=3600)
+    watch = WatchStores(problems={"REDIS_URL": well, "CACHE_REDIS_URL": ill}, observe=observe, interval_seconds=3600)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await watch.run()

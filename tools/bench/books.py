@@ -137,7 +137,7 @@ async def measure(name: str, url: str, fill: Callable[[], Awaitable[None]], opti
 
 def ask(by: tuple[str, ...], team: str | None = None) -> UsageQuery:
     """The whole month."""
-    return UsageQuery(span=dataclasses.replace(MONTH, team=team), by=by)
+    return UsageQuery(entry_filter=dataclasses.replace(MONTH, team=team), group_by=by)
 
 
 async def read(books: SqlLedger, most: int) -> None:

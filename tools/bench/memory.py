@@ -79,17 +79,17 @@ async def _post(stage: Stage, entries: Sequence[Entry]) -> None:
 
 
 async def _write(stage: Stage) -> None:
-    while waiting := await stage.ledger.waiting(stage.team, 1000):
-        await stage.ledger.written(stage.team, [each.ticket for each in waiting])
+    while waiting := await stage.ledger.read_outbox(stage.team, 1000):
+        await stage.ledger.acknowledge(stage.team, [each.outbox_id for each in waiting])
 
 
 async def results(url: str, count: int) -> dict[str, float]:
     """Results of one picture of 2 MB."""
-    store = RedisResultStore(url, most_bytes=32 * MEGABYTE, patience_seconds=PATIENCE)
+    store = RedisResultStore(url, max_bytes=32 * MEGABYTE, timeout_seconds=PATIENCE)
     empty = await used(url)
     for number in range(count):
         pixels = Random(number).randbytes(2 * MEGABYTE)  # noqa: S311 (pixels, not secrets)
-        await store.put("search", f"r{number}", result(purchase=Generation(pictures=(picture(pixels),))), 600)
+        await store.put("search", f"r{number}", result(generation=Generation(images=(picture(pixels),))), 600)
     found = {KEPT: (await used(url) - empty) / count}
     await store.close()
     return found

@@ -33,9 +33,9 @@ Way = Callable[[], Awaitable[object]]
 async def measure(url: str, size: int, rounds: int, calls: int) -> None:
     """Print one table."""
     pixels = Random(1).randbytes(size)  # noqa: S311 (pixels, not secrets)
-    kept = result(purchase=Generation(pictures=(picture(pixels),)))
+    kept = result(generation=Generation(images=(picture(pixels),)))
     parcel = encode_result(kept, KEY) or b""
-    client, results = connect(url), RedisResultStore(url, most_bytes=MOST_BYTES, patience_seconds=PATIENCE)
+    client, results = connect(url), RedisResultStore(url, max_bytes=MOST_BYTES, timeout_seconds=PATIENCE)
 
     async def inline(act: Callable[[], object]) -> None:
         act()

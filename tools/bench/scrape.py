@@ -73,7 +73,7 @@ def served(one: Asking, cache: str) -> list[Event]:
     """What is told of a request that bought a picture, or was served one that was kept."""
     bought = cache == "miss"
     events: list[Event] = [
-        FlightResolved(seat=Role.LEAD),
+        FlightResolved(role=Role.LEADER),
         AttemptFinished(request_id="req_1", backend=one.backend, model=one.model, seconds=12, failure=None),
         EntryPosted(entry=entry(one, cache)),
         answered(one, Outcome.SERVED, cache),
@@ -91,12 +91,12 @@ def answered(one: Asking, verdict: Outcome, cache: str = "none") -> RequestFinis
         status=200 if served else 400,
         milliseconds=12_345.6,
         bytes_out=2_000_000,
-        facts={},
+        log_fields={},
         team=one.team,
         operation=ApiOperation.GENERATE,
-        verdict=verdict,
-        marks=RequestLabels(model=one.model, tier=one.tier, backend=one.backend if served else "", cache=cache),
-        refused=Limit(TEAM, Measure.REQUESTS, 1) if verdict is Outcome.LIMITED else None,
+        outcome=verdict,
+        labels=RequestLabels(model=one.model, tier=one.tier, backend=one.backend if served else "", cache=cache),
+        refused_limit=Limit(TEAM, Measure.REQUESTS, 1) if verdict is Outcome.LIMITED else None,
     )
 
 
@@ -143,16 +143,18 @@ def crowd(teams: int) -> Iterator[Event]:
                 failure=kind,
             )
     names = tuple(f"team-{team}" for team in range(teams))
-    standings = tuple(LimitStatus(limit=limit, used=limit.most // 3, resets_in=60) for limit in BUDGETS)
+    standings = tuple(LimitStatus(limit=limit, used=limit.maximum // 3, resets_in=60) for limit in BUDGETS)
     yield GaugesCollected(
-        readings=StateSnapshot(
-            at=1_795_262_400,
+        snapshot=StateSnapshot(
+            taken_at=1_795_262_400,
             teams=names,
-            backlog=Backlog(holds={}, held={}, waiting=0, oldest=None, owed=0),
+            backlog=Backlog(
+                open_holds={}, held_amounts={}, outbox_entries=0, oldest_posted_at=None, pending_settlements=0
+            ),
             budgets=dict.fromkeys(names, standings),
-            expiries=(),
+            key_expiries=(),
             shutdowns={},
-            models={},
+            model_names={},
             version="0123456789ab",
         )
     )

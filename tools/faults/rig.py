@@ -121,7 +121,7 @@ def write_settings(folder: Path, setups: Sequence[Setup], addresses: Mapping[str
         "cache": {"seconds": 0},
         "routing": {"wait_seconds": WAIT},
         "health": {"open_seconds": OPEN_SECONDS},
-        "state": {"answer_seconds": 2},
+        "redis": {"timeout_seconds": 2},
         "database": {"one_machine": True},
         "serving": {"grace_seconds": 0},
     }

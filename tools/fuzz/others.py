@@ -25,7 +25,7 @@ def uploaded(data: bytes) -> Reference:
     """Return an image as a caller uploads it."""
     intake = Upload("image", MAX_BYTES)
     intake.write(data or b"\0")
-    return intake.done()
+    return intake.finish()
 
 
 def image(data: bytes) -> None:
@@ -43,7 +43,7 @@ def address(data: bytes) -> None:
     """
     with suppress(ValueError):
         text = data.decode()
-        link = ReferenceUrl.read(text)
+        link = ReferenceUrl.parse(text)
         assert text.lstrip()[:6].lower() == "https:"
         assert "@" not in link.authority
         assert 0 <= link.port < 1 << 16
@@ -53,7 +53,7 @@ def address(data: bytes) -> None:
             inside = ip_address(str(dialled))
             closed = inside.is_loopback, inside.is_link_local, inside.is_private, inside.is_multicast
             assert not any(closed), dialled
-            assert link.at(dialled).host == str(dialled)
+            assert link.url_at(dialled).host == str(dialled)
         if is_plain_name(link.host):
             assert same_host(text, link.host)
 

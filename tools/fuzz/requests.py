@@ -29,8 +29,8 @@ from service.domain.time_ranges import parse_moment
 from tools.fuzz.input import pieces, texts
 
 MAX_BYTES = 1 << 20
-PACE = ArrivalLimits(idle_seconds=60, body_seconds=60, least_rate=0)
-LIMITS = BodyLimits(most_json_bytes=MAX_BYTES, most_form_bytes=MAX_BYTES, most_picture_bytes=MAX_BYTES, pace=PACE)
+PACE = ArrivalLimits(idle_seconds=60, body_seconds=60, min_bytes_per_second=0)
+LIMITS = BodyLimits(max_json_bytes=MAX_BYTES, max_form_bytes=MAX_BYTES, max_image_bytes=MAX_BYTES, arrival=PACE)
 BOUNDARY = "x"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -123,7 +123,7 @@ def headers(data: bytes) -> None:
     for name in names:
         with suppress(RequestError):
             terms = parse_cache_directives({name: text})
-            assert terms.key is None or terms.key.isprintable()
+            assert terms.idempotency_key is None or terms.idempotency_key.isprintable()
         with suppress(RequestError):
             read_keepalive({name: text}, UNRESTRICTED_TEAM)
     with suppress(RequestError):

@@ -60,14 +60,14 @@ def reply(dialect: Dialect, data: bytes) -> None:
     result = dialect.read(NO_ORDER, bytearray(data))
     if isinstance(result, Generation):
         items = decoded(data)["data"]
-        assert len(result.pictures) + result.unread == len(items)
+        assert len(result.images) + result.unreadable_images == len(items)
         expected = iter([bare(item["b64_json"]) for item in items if isinstance(item, dict) and item.get("b64_json")])
-        assert all(json.loads(b'"%s"' % bytes(image.base64), strict=False) in expected for image in result.pictures)
-        for usage in filter(None, (result.usage, result.least)):
+        assert all(json.loads(b'"%s"' % bytes(image.base64), strict=False) in expected for image in result.images)
+        for usage in filter(None, (result.usage, result.partial_usage)):
             assert 0 <= usage.tokens_in + usage.tokens_out < BOUND
     head, *lines = texts(data)
     headers = dict(line.partition(":")[::2] for line in lines)
-    read_rate_limits(dialect.limits, headers)
+    read_rate_limits(dialect.rate_limit_headers, headers)
     parse_duration(head)
     refused = dialect.read_failure(STATUSES[len(data) % len(STATUSES)], headers, data)
     assert refused.message
@@ -89,5 +89,5 @@ def decoded(data: bytes) -> Any:
 
 def agrees(read: Preview | Generation, document: dict[str, object]) -> None:
     """The image of an event is the very text that Python's decoder finds."""
-    base64 = read.base64 if isinstance(read, Preview) else read.pictures[0].base64
+    base64 = read.base64 if isinstance(read, Preview) else read.images[0].base64
     assert json.loads(b'"%s"' % bytes(base64), strict=False) == bare(document["b64_json"])

@@ -36,10 +36,10 @@ CHANGES: Mapping[str, str] = {
     "  grace_seconds: 5": "  grace_seconds: 0",
     "  enabled: false": "  enabled: true",
     "  delay_seconds: 0 #": "  delay_seconds: 0.2 #",
-    "  obey_prompt: false": "  obey_prompt: true",
-    "  read_seconds: 5 #": "  read_seconds: 1 #",
+    "  prompt_directives: false": "  prompt_directives: true",
+    "  collect_seconds: 5 #": "  collect_seconds: 1 #",
     "  open_seconds: 5 #": "  open_seconds: 2 #",
-    "  most_open_seconds: 60 #": "  most_open_seconds: 4 #",
+    "  max_open_seconds: 60 #": "  max_open_seconds: 4 #",
 }
 SOON = 10  # days until the oldest models end
 

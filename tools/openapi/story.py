@@ -48,9 +48,9 @@ SPARE = "  spare: {dialect: openai, base_url: http://127.0.0.1:9/v1, api_key_env
 SETTINGS = {
     "backends:\n": f"backends:\n{SPARE}",
     "  enabled: false\n": "  enabled: true\n",
-    "obey_prompt: false": "obey_prompt: true",
-    "key_in_use: wait": "key_in_use: refuse",
-    "most_picture_bytes: 50000000": "most_picture_bytes: 100000",
+    "prompt_directives: false": "prompt_directives: true",
+    "in_progress: wait": "in_progress: conflict",
+    "max_image_bytes: 50000000": "max_image_bytes: 100000",
     "# public_url: https://images.example.com": f"public_url: {HOST}",
     "keepalive_seconds: 15": "keepalive_seconds: 0.2",
     "grace_seconds: 5": "grace_seconds: 0",

@@ -103,7 +103,7 @@ drain: {{ (hasKey $serving "drain_seconds") | ternary $serving.drain_seconds 310
 {{- define "image-gateway.ingressAnnotations" -}}
 {{- $seconds := include "image-gateway.requestSeconds" . -}}
 {{- $gateway := include "image-gateway.file" (list . "gateway") | fromYaml -}}
-{{- $bytes := dig "requests" "most_form_bytes" 838860800 $gateway | int64 -}}
+{{- $bytes := dig "requests" "max_form_bytes" 838860800 $gateway | int64 -}}
 {{- if eq .Values.ingress.controller "nginx" -}}
 nginx.ingress.kubernetes.io/proxy-body-size: {{ div (add $bytes 1048575) 1048576 }}m
 nginx.ingress.kubernetes.io/proxy-buffering: "off"

@@ -45,14 +45,14 @@ class Call:
 class RateLimitHeaders:
     """A limit of a vendor, and the headers that hold it, what is left of it and when there is more.
 
-    With `evenly`, that is how long until all of it is back, a piece at a time.
+    With `is_continuous`, that is how long until all of it is back, a piece at a time.
     """
 
     measure: str
     limit: str
-    left: str
-    resets: str
-    evenly: bool = False
+    remaining: str
+    reset: str
+    is_continuous: bool = False
 
 
 class Dialect(Protocol):
@@ -71,7 +71,7 @@ class Dialect(Protocol):
         ...
 
     @property
-    def limits(self) -> Sequence[RateLimitHeaders]:
+    def rate_limit_headers(self) -> Sequence[RateLimitHeaders]:
         """In which headers the vendor says what is left of its limits."""
         ...
 
@@ -87,21 +87,21 @@ DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,9})?(?:h|ms|m|s))+|\d{1,6}(?:\.\d{1,
 
 def read_rate_limits(limits: Sequence[RateLimitHeaders], headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
     """What headers say about limits. A limit of nothing is none."""
-    found = (_read_rate_limit(limited, headers) for limited in limits)
-    return tuple(headroom for headroom in found if headroom)
+    rate_limits = (_read_rate_limit(limited, headers) for limited in limits)
+    return tuple(headroom for headroom in rate_limits if headroom)
 
 
-def _read_rate_limit(limited: RateLimitHeaders, headers: Mapping[str, str]) -> RateLimit | None:
-    left = _parse_count(headers.get(limited.left))
-    if left is None:
+def _read_rate_limit(headers_of_limit: RateLimitHeaders, headers: Mapping[str, str]) -> RateLimit | None:
+    remaining = _parse_count(headers.get(headers_of_limit.remaining))
+    if remaining is None:
         return None
-    limit = _parse_count(headers.get(limited.limit))
+    limit = _parse_count(headers.get(headers_of_limit.limit))
     if limit == 0:
         return None
-    resets = parse_duration(headers.get(limited.resets, ""))
-    if resets and limit and limited.evenly:
-        resets /= limit - left if left < limit else 1
-    return RateLimit(measure=limited.measure, left=left, limit=limit, resets=resets)
+    reset = parse_duration(headers.get(headers_of_limit.reset, ""))
+    if reset and limit and headers_of_limit.is_continuous:
+        reset /= limit - remaining if remaining < limit else 1
+    return RateLimit(measure=headers_of_limit.measure, remaining=remaining, limit=limit, resets_in=reset)
 
 
 def _parse_count(text: str | None) -> int | None:
@@ -142,11 +142,11 @@ def read_vendor_error(body: bytes) -> VendorError:
     except DECODE_ERRORS:
         return VendorError()
     nested = document.get("error", document)
-    found = {"message": nested} if isinstance(nested, str) else nested
-    if not isinstance(found, dict):
+    error_object = {"message": nested} if isinstance(nested, str) else nested
+    if not isinstance(error_object, dict):
         return VendorError()
-    texts = {name: value for name, value in found.items() if isinstance(value, str)}
-    details = found.get("moderation_details")
+    texts = {name: value for name, value in error_object.items() if isinstance(value, str)}
+    details = error_object.get("moderation_details")
     return VendorError(
         message=texts.get("message", ""),
         type=texts.get("type", ""),
@@ -156,7 +156,7 @@ def read_vendor_error(body: bytes) -> VendorError:
         is_envelope=isinstance(nested, dict)
         and nested is not document
         and not texts.keys().isdisjoint(IDENTIFYING_FIELDS),
-        may_be_billed=found.get("may_be_billed") is True,
+        may_be_billed=error_object.get("may_be_billed") is True,
     )
 
 
@@ -169,18 +169,18 @@ def scrub(message: str) -> str:
 class ErrorMapping:
     """How one vendor's refusals are understood: by code (or type) first, then by status.
 
-    `statuses` are errors in the API's form that mean something else here than in `failure_statuses.py`.
+    `kinds_by_status` are errors in the API's form that mean something else here than in `failure_statuses.py`.
     """
 
-    codes: Mapping[str, FailureKind]
-    statuses: Mapping[int, FailureKind]
+    kinds_by_code: Mapping[str, FailureKind]
+    kinds_by_status: Mapping[int, FailureKind]
     retry_headers: tuple[str, ...]
 
-    def read(self, status: int, headers: Mapping[str, str], complaint: VendorError) -> StatusFailure:
+    def to_failure(self, status: int, headers: Mapping[str, str], complaint: VendorError) -> StatusFailure:
         """The failure that this refusal is."""
-        kind = self.codes.get(complaint.code) or self.codes.get(complaint.type)
+        kind = self.kinds_by_code.get(complaint.code) or self.kinds_by_code.get(complaint.type)
         if not kind and complaint.is_envelope:
-            kind = self.statuses.get(status)
+            kind = self.kinds_by_status.get(status)
         if not kind:
             return read_status(status, headers, is_envelope=complaint.is_envelope)
         return StatusFailure(kind=kind, permanent=kind is FailureKind.SERVER_ERROR)
@@ -201,28 +201,28 @@ LOOP = "loop_detected"
 LOOP_MESSAGE = "A backend of the gateway leads back to it. The operator has to act."
 
 
-def to_failure(refusals: ErrorMapping, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+def to_failure(mapping: ErrorMapping, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """One refusal as a domain value. `headers` have lower-case names."""
-    complaint = read_vendor_error(body)
-    reading = refusals.read(status, headers, complaint)
+    vendor_error = read_vendor_error(body)
+    reading = mapping.to_failure(status, headers, vendor_error)
     kind = reading.kind
     return Failure(
         kind=kind,
-        message=_own_message(reading, status, complaint)
-        or scrub(complaint.message)
+        message=_own_message(reading, status, vendor_error)
+        or scrub(vendor_error.message)
         or f"The backend refused with status {status}.",
-        code=scrub(complaint.code) or None,
-        param=scrub(complaint.param)[:80] if complaint.param else None,
-        retry_after=_retry_after(refusals.retry_headers, headers, complaint.message),
-        moderation_details=complaint.moderation_details if kind is FailureKind.MODERATION_BLOCKED else None,
-        drawn=complaint.may_be_billed,
+        code=scrub(vendor_error.code) or None,
+        param=scrub(vendor_error.param)[:80] if vendor_error.param else None,
+        retry_after=_retry_after(mapping.retry_headers, headers, vendor_error.message),
+        moderation_details=vendor_error.moderation_details if kind is FailureKind.MODERATION_BLOCKED else None,
+        drawn=vendor_error.may_be_billed,
         permanent=reading.permanent,
     )
 
 
-def _own_message(reading: StatusFailure, status: int, complaint: VendorError) -> str | None:
+def _own_message(reading: StatusFailure, status: int, vendor_error: VendorError) -> str | None:
     """The gateway's own words for what is not the caller's."""
-    if complaint.code == LOOP:
+    if vendor_error.code == LOOP:
         return LOOP_MESSAGE
     if reading.permanent:
         return f"The backend's answer, status {status}, is none of its API. The operator has to act."
@@ -236,8 +236,8 @@ def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: st
     for name in names:
         if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", headers.get(name, "")):
             return float(headers[name]) / (1000 if name.endswith("-ms") else 1)
-    said = re.search(r"try again in (\d{1,6}(?:\.\d{1,6})?)s\b", message)
-    return float(said[1]) if said else None
+    match = re.search(r"try again in (\d{1,6}(?:\.\d{1,6})?)s\b", message)
+    return float(match[1]) if match else None
 
 
 FILE_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
@@ -255,10 +255,10 @@ class SplitReply:
     In the place of each stands an escape; the text had none, or nothing was cut out of it.
     """
 
-    rest: bytes | bytearray
-    pictures: Sequence[memoryview]
+    json: bytes | bytearray
+    images: Sequence[memoryview]
 
-    def picture(self, token: msgspec.Raw) -> Buffer | None:
+    def base64_for(self, token: msgspec.Raw) -> Buffer | None:
         """The base64 that a JSON token stands for; None for anything else.
 
         Only where the text is not plain are the bytes copied: some encoders escape slashes, or more. Nobody has looked
@@ -268,10 +268,10 @@ class SplitReply:
         if len(raw) <= len('""') or raw[0] != ord('"'):
             return None
         text = bytes(raw[1:-1])
-        if self.pictures:
-            return _clean_base64(self.pictures[int(text.removeprefix(BACKSLASH))])
-        found = _clean_base64(_unescape(text, token))
-        return found if found and BASE64.fullmatch(found) else None
+        if self.images:
+            return _clean_base64(self.images[int(text.removeprefix(BACKSLASH))])
+        base64 = _clean_base64(_unescape(text, token))
+        return base64 if base64 and BASE64.fullmatch(base64) else None
 
 
 def _unescape(text: bytes, token: msgspec.Raw) -> bytes:
@@ -313,13 +313,13 @@ def split_images(body: bytes | bytearray) -> SplitReply:
     if not has_no_escapes(body):
         return SplitReply(body, ())
     whole, rest, at = memoryview(body), bytearray(), 0
-    pictures: list[memoryview] = []
-    while (found := IMAGE_MEMBER.search(body, at)) and (end := body.find(b'"', found.end())) >= 0:
-        rest += whole[at : found.end()]
-        rest += BACKSLASH + b"%d" % len(pictures)
-        pictures.append(whole[found.end() : end])
+    images: list[memoryview] = []
+    while (match := IMAGE_MEMBER.search(body, at)) and (end := body.find(b'"', match.end())) >= 0:
+        rest += whole[at : match.end()]
+        rest += BACKSLASH + b"%d" % len(images)
+        images.append(whole[match.end() : end])
         at = end
-    return SplitReply(rest + whole[at:], pictures)
+    return SplitReply(rest + whole[at:], images)
 
 
 class ReplyItem(msgspec.Struct):
@@ -335,12 +335,12 @@ Items = list[ReplyItem | str | int | float | bool | list[object] | None]
 
 def read_images(items: Items, text: SplitReply) -> tuple[tuple[GeneratedImage, ...], int]:
     """The pictures that can be read, and how many cannot."""
-    found = tuple(picture for item in items if isinstance(item, ReplyItem) and (picture := _read_image(item, text)))
-    return found, len(items) - len(found)
+    images = tuple(image for item in items if isinstance(item, ReplyItem) and (image := _read_image(item, text)))
+    return images, len(items) - len(images)
 
 
 def _read_image(item: ReplyItem, text: SplitReply) -> GeneratedImage | None:
-    base64 = text.picture(item.b64_json)
+    base64 = text.base64_for(item.b64_json)
     return GeneratedImage(base64=base64, revised_prompt=to_text(item.revised_prompt)) if base64 else None
 
 

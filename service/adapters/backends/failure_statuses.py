@@ -31,9 +31,9 @@ class StatusRow:
     What is None is as the one before.
     """
 
-    said: StatusFailure
-    otherwise: StatusFailure | None = None
-    by_cdn: StatusFailure | None = None
+    as_api_error: StatusFailure
+    as_other_form: StatusFailure | None = None
+    from_cdn: StatusFailure | None = None
 
 
 WRONG_ADDRESS = StatusFailure(kind=FailureKind.SERVER_ERROR, permanent=True)
@@ -41,19 +41,19 @@ INVALID = StatusFailure(kind=FailureKind.INVALID_REQUEST)
 NO_MODEL = StatusFailure(kind=FailureKind.MODEL_NOT_FOUND)
 UNREACHABLE = StatusFailure(kind=FailureKind.UNREACHABLE)
 
-OPERATOR_FAULT = StatusRow(said=WRONG_ADDRESS)
-CALLER_FAULT = StatusRow(said=INVALID, otherwise=WRONG_ADDRESS)
-DOUBTFUL = StatusRow(said=StatusFailure(kind=FailureKind.BROKEN_REPLY))
-TIMED_OUT = StatusRow(said=StatusFailure(kind=FailureKind.TIMED_OUT))
-FREE_SERVER_ERROR = StatusRow(said=StatusFailure(kind=FailureKind.SERVER_ERROR))
-CDN_UNREACHABLE = StatusRow(said=DOUBTFUL.said, by_cdn=UNREACHABLE)
+OPERATOR_FAULT = StatusRow(as_api_error=WRONG_ADDRESS)
+CALLER_FAULT = StatusRow(as_api_error=INVALID, as_other_form=WRONG_ADDRESS)
+DOUBTFUL = StatusRow(as_api_error=StatusFailure(kind=FailureKind.BROKEN_REPLY))
+TIMED_OUT = StatusRow(as_api_error=StatusFailure(kind=FailureKind.TIMED_OUT))
+FREE_SERVER_ERROR = StatusRow(as_api_error=StatusFailure(kind=FailureKind.SERVER_ERROR))
+CDN_UNREACHABLE = StatusRow(as_api_error=DOUBTFUL.as_api_error, from_cdn=UNREACHABLE)
 
 STATUSES: Mapping[int, StatusRow] = {
     303: DOUBTFUL,  # something was done, and stands elsewhere
-    401: StatusRow(said=StatusFailure(kind=FailureKind.AUTH_FAILED)),
-    402: StatusRow(said=StatusFailure(kind=FailureKind.QUOTA_EXHAUSTED)),
-    403: StatusRow(said=StatusFailure(kind=FailureKind.FORBIDDEN)),
-    404: StatusRow(said=NO_MODEL, otherwise=WRONG_ADDRESS),
+    401: StatusRow(as_api_error=StatusFailure(kind=FailureKind.AUTH_FAILED)),
+    402: StatusRow(as_api_error=StatusFailure(kind=FailureKind.QUOTA_EXHAUSTED)),
+    403: StatusRow(as_api_error=StatusFailure(kind=FailureKind.FORBIDDEN)),
+    404: StatusRow(as_api_error=NO_MODEL, as_other_form=WRONG_ADDRESS),
     405: OPERATOR_FAULT,
     406: OPERATOR_FAULT,
     407: OPERATOR_FAULT,
@@ -65,14 +65,14 @@ STATUSES: Mapping[int, StatusRow] = {
     421: OPERATOR_FAULT,
     425: OPERATOR_FAULT,
     426: OPERATOR_FAULT,
-    429: StatusRow(said=StatusFailure(kind=FailureKind.RATE_LIMITED)),
+    429: StatusRow(as_api_error=StatusFailure(kind=FailureKind.RATE_LIMITED)),
     431: OPERATOR_FAULT,
     499: DOUBTFUL,  # somebody hung up on whoever was drawing
     500: FREE_SERVER_ERROR,
     502: FREE_SERVER_ERROR,
-    503: StatusRow(said=StatusFailure(kind=FailureKind.OVERLOADED)),
+    503: StatusRow(as_api_error=StatusFailure(kind=FailureKind.OVERLOADED)),
     504: TIMED_OUT,
-    508: StatusRow(said=WRONG_ADDRESS, otherwise=DOUBTFUL.said),  # another gateway met its own call
+    508: StatusRow(as_api_error=WRONG_ADDRESS, as_other_form=DOUBTFUL.as_api_error),  # another gateway met its own call
     520: TIMED_OUT,  # the origin took the request, and what it said could not be understood
     521: CDN_UNREACHABLE,  # the origin refused the connection
     522: CDN_UNREACHABLE,  # no connection, or no byte of the request was acknowledged
@@ -90,8 +90,8 @@ def read_status(status: int, headers: Mapping[str, str], *, is_envelope: bool) -
     """What a status means where no code says more. `headers` have lower-case names."""
     row = STATUSES.get(status) or _unknown_status(status)
     if is_envelope:
-        return row.said
-    return (row.by_cdn if _is_from_cdn(headers) else None) or row.otherwise or row.said
+        return row.as_api_error
+    return (row.from_cdn if _is_from_cdn(headers) else None) or row.as_other_form or row.as_api_error
 
 
 def _unknown_status(status: int) -> StatusRow:

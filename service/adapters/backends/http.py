@@ -50,7 +50,7 @@ TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpBackendSettings:
-    """How to reach one vendor. Times are seconds; `deadline` covers the whole call, `most_bytes` bounds its reply.
+    """How to reach one vendor. `deadline_seconds` covers the whole call, `max_reply_bytes` bounds its reply.
 
     `api_key` is asked for with each call. `gateway_id` goes along with the ids of the gateways before.
     `write_seconds` is how long a vendor may take less than 64 KB of a request. `proxy` and `ca_file` default to
@@ -60,13 +60,13 @@ class HttpBackendSettings:
     base_url: str
     api_key: DynamicText = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
-    deadline: float = 300.0
+    deadline_seconds: float = 300.0
     connect_seconds: float = 5.0
     write_seconds: float = 60.0
     pool_seconds: float = 2.0
-    well_seconds: float = 10.0
-    most_calls: int = 512
-    most_bytes: int = 268_435_456
+    probe_seconds: float = 10.0
+    max_concurrent_calls: int = 512
+    max_reply_bytes: int = 268_435_456
     proxy: str | None = None
     ca_file: str | None = None
     relays_links: bool = False
@@ -98,13 +98,13 @@ class HttpBackend:
     """
 
     def __init__(self, settings: HttpBackendSettings, dialect: Dialect) -> None:
-        self.relays_links = settings.relays_links
+        self.accepts_links = settings.relays_links
         self._settings = settings
         self._dialect = dialect
         self._proxy = choose_proxy(settings)
         # True stands for the client's own context, which was made of the system's certificates when it was imported.
         self._trust = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
-        self._places = asyncio.Semaphore(settings.most_calls)
+        self._call_slots = asyncio.Semaphore(settings.max_concurrent_calls)
         self._session: aiohttp.ClientSession | None = None
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
@@ -112,12 +112,12 @@ class HttpBackend:
         rooms: Sequence[RateLimit] = ()
         previews, body = 0, None
         try:
-            async with self._answered(request) as response:
-                rooms = read_rate_limits(self._dialect.limits, response.headers)
+            async with self._open_response(request) as response:
+                rooms = read_rate_limits(self._dialect.rate_limit_headers, response.headers)
                 if response.status in SUCCESSES and response.content_type == EVENT_STREAM:
                     outcome, previews = await self._read_stream(request, response, listener)
                 else:
-                    body = await self._read(response)
+                    body = await self._read_body(response)
                     outcome = TOO_LARGE
         except CallError as failed:
             return Reply(outcome=failed.failure, headrooms=rooms)
@@ -130,7 +130,7 @@ class HttpBackend:
             )
         return Reply(outcome=_with_cause(outcome, response), headrooms=rooms, previews=previews)
 
-    async def well(self) -> Failure | None:
+    async def probe(self) -> Failure | None:
         """Ask for the list of models, which is free; what is wrong with the vendor or the account, if anything.
 
         Keys may be good for pictures alone, so that this list is forbidden to them: that is nothing wrong.
@@ -138,18 +138,20 @@ class HttpBackend:
         url = self._settings.base_url + MODELS_PATH
         try:
             async with (
-                asyncio.timeout(self._settings.well_seconds),
-                self._client().get(url, headers=self._key(), proxy=self._proxy, allow_redirects=False) as response,
+                asyncio.timeout(self._settings.probe_seconds),
+                self._client().get(
+                    url, headers=self._key_headers(), proxy=self._proxy, allow_redirects=False
+                ) as response,
             ):
                 if response.status in {OK, FORBIDDEN}:
                     return None if response.status == OK else NOT_PERMITTED
-                body = await self._read(response)
+                body = await self._read_body(response)
         except (OSError, aiohttp.ClientError) as error:
-            return to_failure(error, begun=False)
+            return to_failure(error, is_sending=False)
         return self._dialect.read_failure(response.status, response.headers, bytes(body or b""))
 
     @asynccontextmanager
-    async def _answered(self, request: UpstreamRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _open_response(self, request: UpstreamRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """A call whose reply has begun. The block reads it; leaving the block ends the call, read or not.
 
         Raises:
@@ -163,41 +165,41 @@ class HttpBackend:
             body = CallBody(call, self._settings.write_seconds)
             try:
                 async with (
-                    asyncio.timeout(self._settings.deadline),
-                    self._place(),
-                    self._post(call, body, {**request.carried, **self._hops(request)}) as response,
+                    asyncio.timeout(self._settings.deadline_seconds),
+                    self._call_slot(),
+                    self._post(call, body, {**request.carried, **self._hop_headers(request)}) as response,
                 ):
                     yield response
             except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
-                raise CallError(to_failure(error, begun=body.begun)) from error
+                raise CallError(to_failure(error, is_sending=body.is_started)) from error
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _call_slot(self) -> AsyncIterator[None]:
         """One of the calls that may be under way at a time. Raises `CallError` if none becomes free soon."""
-        patience = self._settings.pool_seconds if self._places.locked() else None  # there is nothing to wait for
+        timeout = self._settings.pool_seconds if self._call_slots.locked() else None  # there is nothing to wait for
         try:
-            async with asyncio.timeout(patience):
-                await self._places.acquire()
+            async with asyncio.timeout(timeout):
+                await self._call_slots.acquire()
         except TimeoutError:
             raise CallError(BUSY) from None
         try:
             yield
         finally:
-            self._places.release()
+            self._call_slots.release()
 
     def _post(
         self, call: Call, body: CallBody, headers: Mapping[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """The exchange. The client repeats some requests on a fresh connection, but never a POST."""
         url = self._settings.base_url + call.path
-        known = {**headers, **self._key()}
-        return self._client().post(url, data=body, headers=known, proxy=self._proxy, allow_redirects=False)
+        headers_with_key = {**headers, **self._key_headers()}
+        return self._client().post(url, data=body, headers=headers_with_key, proxy=self._proxy, allow_redirects=False)
 
-    def _hops(self, request: UpstreamRequest) -> dict[str, str]:
+    def _hop_headers(self, request: UpstreamRequest) -> dict[str, str]:
         own = self._settings.gateway_id
         return build_hops_header(request.hops, own) if own else {}
 
-    def _key(self) -> dict[str, str]:
+    def _key_headers(self) -> dict[str, str]:
         """Who calls, as of now."""
         return {"authorization": f"Bearer {current_text(self._settings.api_key)}"}
 
@@ -221,17 +223,17 @@ class HttpBackend:
             )
         return self._session
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytearray | None:
+    async def _read_body(self, response: aiohttp.ClientResponse) -> bytearray | None:
         """The body in one buffer of its announced length, so that it is in memory once; None if it is too long."""
-        announced, most, end = response.content_length or 0, self._settings.most_bytes, 0
-        if announced > most:
+        content_length, max_bytes, end = response.content_length or 0, self._settings.max_reply_bytes, 0
+        if content_length > max_bytes:
             return None
-        body = bytearray(announced)
+        body = bytearray(content_length)
         async for chunk, _ in response.content.iter_chunks():  # one by one, as they came: `iter_any` would join them
             if is_end_of_body(response.content, chunk):
                 break
             start, end = end, end + len(chunk)
-            if end > most:
+            if end > max_bytes:
                 return None
             body[start:end] = chunk
         del body[end:]
@@ -257,7 +259,7 @@ class HttpBackend:
                     elif found is not None:
                         return replace(found, drawn=True) if isinstance(found, Failure) and shown else found, shown
                     del event, found  # megabytes, which would be kept until the next event is whole
-                if events.waiting > self._settings.most_bytes:
+                if events.buffered_bytes > self._settings.max_reply_bytes:
                     return TOO_LARGE, shown
         except aiohttp.ClientPayloadError:
             return BROKEN_REPLY, shown
@@ -274,9 +276,9 @@ def is_end_of_body(content: aiohttp.StreamReader, piece: bytes) -> bool:
     return not piece and content.at_eof()
 
 
-def to_failure(error: Exception, *, begun: bool) -> Failure:
+def to_failure(error: Exception, *, is_sending: bool) -> Failure:
     """What an exception of the client means for the money: begun to be sent or not, answered or not."""
-    if not begun:
+    if not is_sending:
         failure = PROXY_REFUSED if isinstance(error, aiohttp.ClientHttpProxyError) else UNREACHABLE
     else:
         failure = TIMED_OUT if isinstance(error, TimeoutError) else BROKEN_REPLY
@@ -303,10 +305,10 @@ def _with_cause(outcome: CallOutcome, response: aiohttp.ClientResponse) -> CallO
 def choose_proxy(settings: HttpBackendSettings) -> str | None:
     """The proxy to a vendor: the given one, else what the environment says now. Raises `UnusableProxy`."""
     vendor = urlsplit(settings.base_url)
-    variable, found = (None, settings.proxy) if settings.proxy else environment_proxy(vendor.scheme, vendor.netloc)
-    if found and not is_usable_proxy(found):
+    variable, proxy = (None, settings.proxy) if settings.proxy else environment_proxy(vendor.scheme, vendor.netloc)
+    if proxy and not is_usable_proxy(proxy):
         raise UnusableProxy(variable)
-    return found
+    return proxy
 
 
 def is_usable_proxy(text: str) -> bool:
@@ -324,5 +326,5 @@ def environment_proxy(scheme: str, host: str) -> tuple[str | None, str | None]:
     names = [name for name in (scheme, "all") if proxies.get(name)]
     if not names or proxy_bypass(host):
         return None, None
-    found = proxies[names[0]].strip()
-    return f"{names[0].upper()}_PROXY", found if "://" in found else f"http://{found}"
+    proxy = proxies[names[0]].strip()
+    return f"{names[0].upper()}_PROXY", proxy if "://" in proxy else f"http://{proxy}"

@@ -62,13 +62,13 @@ def _short_or_none(text: str) -> int | None:
     return int(text) if len(text) <= MAX_DIGITS else None
 
 
-def to_whole_number(value: object, most: int) -> int | None:
-    """A count, rounded up. Digits in a string are one too; below zero or above `most` is none."""
-    if type(value) is int and 0 <= value <= most:  # as documented, and so nearly always
+def to_whole_number(value: object, maximum: int) -> int | None:
+    """A count, rounded up. Digits in a string are one too; below zero or above `maximum` is none."""
+    if type(value) is int and 0 <= value <= maximum:  # as documented, and so nearly always
         return value
     if isinstance(value, str):
         value = float(value) if NUMBER.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
         return None
     return ceil(value)
 

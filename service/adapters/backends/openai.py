@@ -50,7 +50,7 @@ FIELDS: Mapping[str, Callable[[Spec], object]] = {
 }
 
 ERROR_MAPPING = ErrorMapping(
-    codes={
+    kinds_by_code={
         "moderation_blocked": FailureKind.MODERATION_BLOCKED,
         "content_policy_violation": FailureKind.MODERATION_BLOCKED,
         "invalid_api_key": FailureKind.AUTH_FAILED,
@@ -69,7 +69,7 @@ ERROR_MAPPING = ErrorMapping(
         LOOP: FailureKind.FORBIDDEN,
         "upstream_auth_error": FailureKind.FORBIDDEN,  # another gateway's operator has to act
     },
-    statuses={},
+    kinds_by_status={},
     retry_headers=("retry-after-ms", "retry-after"),
 )
 
@@ -117,7 +117,7 @@ LIMITS = tuple(
         f"{RATE_LIMIT_PREFIX}-limit-{name}",
         f"{RATE_LIMIT_PREFIX}-remaining-{name}",
         f"{RATE_LIMIT_PREFIX}-reset-{name}",
-        evenly=True,
+        is_continuous=True,
     )
     for name in ("requests", "images", "tokens")
 )
@@ -126,38 +126,38 @@ LIMITS = tuple(
 class OpenAIDialect:
     """The vendor whose API the gateway's own follows."""
 
-    limits = LIMITS
+    rate_limit_headers = LIMITS
 
     def write(self, request: UpstreamRequest) -> Call:
         """The call for a request. Reads the caller's pictures from disk."""
         spec = request.spec
-        wanted = {"model": request.route.model} | {
+        body = {"model": request.route.model} | {
             name: value for name, write in FIELDS.items() if (value := write(spec)) is not None
         }
         if request.partials:
-            wanted |= {"stream": True, "partial_images": request.partials}
+            body |= {"stream": True, "partial_images": request.partials}
         if spec.operation is Operation.GENERATE:
-            return Call(path="/images/generations", json=msgspec.json.encode(wanted))
-        brought = (*spec.references, *filter(None, (spec.mask, spec.markup)))
-        if all(reference.content is None for reference in brought):
-            return Call(path="/images/edits", json=msgspec.json.encode(wanted | _link_fields(spec)))
-        return Call(path="/images/edits", fields=dict(_flatten(wanted)), files=tuple(_form_files(spec)))
+            return Call(path="/images/generations", json=msgspec.json.encode(body))
+        input_images = (*spec.references, *filter(None, (spec.mask, spec.markup)))
+        if all(reference.content is None for reference in input_images):
+            return Call(path="/images/edits", json=msgspec.json.encode(body | _link_fields(spec)))
+        return Call(path="/images/edits", fields=dict(_flatten(body)), files=tuple(_form_files(spec)))
 
     def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
         """What a 200 brought."""
         del request
         text = split_images(body)
-        reply = decode_or_none(_DECODER, text.rest)
-        pictures, unread = read_images(reply.data, text) if reply else ((), 0)
-        if reply is None or not pictures:
+        reply = decode_or_none(_DECODER, text.json)
+        images, unread = read_images(reply.data, text) if reply else ((), 0)
+        if reply is None or not images:
             return BROKEN_REPLY
         count = read_count(reply.usage)
         if reply.svg_usage is not None and not isinstance(
             reply.svg_usage, dict
         ):  # it cost something, nobody knows what
-            count = TokenCount(least=count.usage or count.least)
+            count = TokenCount(minimum=count.usage or count.minimum)
         return Generation(
-            pictures=pictures,
+            images=images,
             created=to_unix_seconds(reply.created),
             size=_to_size(reply.size),
             tier=_explicit_value(reply.quality),
@@ -165,25 +165,25 @@ class OpenAIDialect:
             output_format=to_format(reply.output_format),
             usage=count.usage,
             svg_usage=reply.svg_usage if isinstance(reply.svg_usage, dict) else None,
-            least=count.least,
-            unread=unread,
+            partial_usage=count.minimum,
+            unreadable_images=unread,
         )
 
     def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
         """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
         del request
         text = split_images(event)
-        found = decode_or_none(_EVENT_DECODER, text.rest)
-        if found is None:
+        event_object = decode_or_none(_EVENT_DECODER, text.json)
+        if event_object is None:
             return BROKEN_REPLY
-        kind = to_text(found.type) or ""
-        if found.error is not None or kind == "error":
+        kind = to_text(event_object.type) or ""
+        if event_object.error is not None or kind == "error":
             return _to_stream_failure(bytes(event))
-        base64 = text.picture(found.b64_json)
+        base64 = text.base64_for(event_object.b64_json)
         if kind.endswith(".partial_image") and base64:
-            return _to_partial(found, base64)
+            return _to_partial(event_object, base64)
         if kind.endswith(".completed"):
-            return _to_generation(found, base64) if base64 else BROKEN_REPLY
+            return _to_generation(event_object, base64) if base64 else BROKEN_REPLY
         return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
@@ -206,14 +206,14 @@ def _to_partial(event: _Event, base64: Buffer) -> Preview:
 def _to_generation(event: _Event, base64: Buffer) -> Generation:
     count = read_count(event.usage)
     return Generation(
-        pictures=(GeneratedImage(base64=base64),),
+        images=(GeneratedImage(base64=base64),),
         created=to_unix_seconds(event.created_at),
         size=_to_size(event.size),
         tier=_explicit_value(event.quality),
         background=_explicit_value(event.background),
         output_format=to_format(event.output_format),
         usage=count.usage,
-        least=count.least,
+        partial_usage=count.minimum,
     )
 
 
@@ -249,14 +249,14 @@ def _flatten(fields: Mapping[str, object], prefix: str = "") -> list[tuple[str, 
 def _form_files(spec: Spec) -> list[File]:
     """One picture is `image`, several are `image[]`, each labelled with what it is: octet-stream is refused there."""
     name = "image" if len(spec.references) == 1 else "image[]"
-    parts = [_form_file(name, f"image-{index}", picture) for index, picture in enumerate(spec.references)]
+    parts = [_form_file(name, f"image-{index}", reference) for index, reference in enumerate(spec.references)]
     overlays = {"mask": spec.mask, "markup": spec.markup}
     return parts + [_form_file(part, part, overlay) for part, overlay in overlays.items() if overlay]
 
 
-def _form_file(part: str, stem: str, picture: Reference) -> File:
-    ending = FILE_ENDINGS[picture.media_type]
-    return part, (f"{stem}.{ending}", open_reference(picture), picture.media_type)
+def _form_file(part: str, stem: str, reference: Reference) -> File:
+    ending = FILE_ENDINGS[reference.media_type]
+    return part, (f"{stem}.{ending}", open_reference(reference), reference.media_type)
 
 
 def _explicit_value(value: object) -> str | None:

@@ -1,8 +1,8 @@
 """What a call carries to a vendor: JSON or a form, of known length, written in pieces.
 
 Rule: no picture is in memory whole, and a document only once. A vendor that takes no piece within its time ends the
-call with `TimeoutError`. `CallBody.begun` is false as long as no byte of the call, header or body, has gone out: the
-client sends the header with the first piece.
+call with `TimeoutError`. `CallBody.is_started` is false as long as no byte of the call, header or body, has gone out:
+the client sends the header with the first piece.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ class CallBody(Payload):
         self._size = content.size
         self._content = content
         self._write_seconds = write_seconds
-        self.begun = False
+        self.is_started = False
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send everything. Raises `TimeoutError` when the other side stops taking it."""
-        self.begun = True
-        async with TimedWriter(writer, self._write_seconds) as patient:
-            await self._content.write(cast("AbstractStreamWriter", patient))
+        self.is_started = True
+        async with TimedWriter(writer, self._write_seconds) as timed_writer:
+            await self._content.write(cast("AbstractStreamWriter", timed_writer))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All of it as text, with what is read used up."""
@@ -55,7 +55,7 @@ class TimedWriter:
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         self._began = self._loop.time()
-        self._look()
+        self._check_deadline()
         return self
 
     async def __aexit__(
@@ -64,16 +64,16 @@ class TimedWriter:
         self._timer.cancel()
         await self._timeout.__aexit__(kind, error, trace)
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, chunk: bytes) -> None:
         """Pass a piece on, and wait until there is room for the next."""
         self._began = self._loop.time()
-        await self._writer.write(piece)
+        await self._writer.write(chunk)
 
-    def _look(self) -> None:
+    def _check_deadline(self) -> None:
         """Come again when the piece that is being written has had its time, or end it."""
         due = self._began + self._seconds
         if due > self._loop.time():
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(due, self._check_deadline)
         else:
             self._timeout.reschedule(due)
 

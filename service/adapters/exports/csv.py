@@ -72,7 +72,7 @@ class CsvFormat:
     """Entries with every column of the ledger."""
 
     media_type = "text/csv; header=present"
-    ending = "csv"
+    extension = "csv"
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         """The file, piece by piece."""

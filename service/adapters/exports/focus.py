@@ -115,7 +115,7 @@ class FocusFormat:
     """Entries as charges."""
 
     media_type = "text/csv; header=present"
-    ending = "csv"
+    extension = "csv"
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         """The file, piece by piece."""

@@ -27,7 +27,7 @@ class ParquetFormat:
     """Entries with every column of the ledger; `group` of them are in memory at a time."""
 
     media_type = "application/vnd.apache.parquet"
-    ending = "parquet"
+    extension = "parquet"
 
     def __init__(self, group: int = ENTRIES_PER_GROUP) -> None:
         self._group = group
@@ -35,12 +35,12 @@ class ParquetFormat:
     async def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         """The file, piece by piece, once it is complete."""
         with tempfile.TemporaryFile() as file:
-            await self._fill(file, entries)
+            await self._write_groups(file, entries)
             file.seek(0)
             while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
                 yield chunk
 
-    async def _fill(self, file: IO[bytes], entries: AsyncIterator[Entry]) -> None:
+    async def _write_groups(self, file: IO[bytes], entries: AsyncIterator[Entry]) -> None:
         from pyarrow import parquet  # noqa: PLC0415 (it takes a while to load, and most replicas never export)
 
         with parquet.ParquetWriter(file, schema(), compression="zstd") as writer:

@@ -41,101 +41,101 @@ NOT_STORED = "The picture store did not take the picture. Ask for b64_json."
 
 
 class ObjectImageStore:
-    """Pictures in a store of obstore's. `typed`: it keeps media types beside the bytes. `patience` is in seconds."""
+    """Images in a store of obstore's. `stores_media_types`: the store keeps a media type beside the bytes."""
 
-    def __init__(self, store: Any, *, typed: bool, patience: float) -> None:  # noqa: ANN401 (obstore has no types)
+    def __init__(self, store: Any, *, stores_media_types: bool, timeout_seconds: float) -> None:  # noqa: ANN401 (obstore has no types)
         self._store = store
-        self._typed = typed
-        self._patience = patience
-        self._pause = Cooldown(COOLDOWN_SECONDS)
+        self._typed = stores_media_types
+        self._timeout_seconds = timeout_seconds
+        self._cooldown = Cooldown(COOLDOWN_SECONDS)
 
-    async def keep(self, name: str, body: Buffer) -> None:
+    async def put(self, name: str, body: Buffer) -> None:
         """Write bytes under a name; what stands there already stays."""
         attributes = {"Content-Type": to_media_type(name)} if self._typed else None
         try:
-            async with self._asked(NOT_STORED, len(body)):
+            async with self._store_call(NOT_STORED, len(body)):
                 await self._store.put_async(name, body, mode="create", use_multipart=False, attributes=attributes)
         except AlreadyExistsError:
             return
         except ImageNotFound as missing:  # the bucket is not there
             raise StoreUnavailable(NOT_STORED, cause=missing.cause) from None
 
-    async def find(self, name: str) -> StoredObject:
+    async def stat(self, name: str) -> StoredObject:
         """What is known of a picture."""
-        async with self._asked(NOT_ANSWERING):
+        async with self._store_call(NOT_ANSWERING):
             return to_stored_object(await self._store.head_async(name))
 
-    async def read(self, name: str, part: ByteRange | None = None) -> StoredContent:
+    async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
         """A picture, or a part of it, by its name."""
-        options = {"range": (part.start, part.end)} if part else {}
-        async with self._asked(NOT_ANSWERING):
-            found = await self._store.get_async(name, options=options)
-        return StoredContent(kept=to_stored_object(found.meta), pieces=self._pieces(found.stream(CHUNK_BYTES)))
+        options = {"range": (byte_range.start, byte_range.end)} if byte_range else {}
+        async with self._store_call(NOT_ANSWERING):
+            object_ = await self._store.get_async(name, options=options)
+        return StoredContent(stored=to_stored_object(object_.meta), chunks=self._chunks(object_.stream(CHUNK_BYTES)))
 
-    async def _pieces(self, stream: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
+    async def _chunks(self, stream: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
         while True:
-            async with self._asked(NOT_ANSWERING):
+            async with self._store_call(NOT_ANSWERING):
                 piece = await anext(stream, None)
             if piece is None:
                 return
             yield memoryview(piece)
 
-    async def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+    async def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
         """Everything below the prefix."""
         stream = self._store.list(chunk_size=LIST_BATCH)
         while True:
-            async with self._asked(NOT_ANSWERING):
+            async with self._store_call(NOT_ANSWERING):
                 batch = await anext(stream, None)
             if batch is None:
                 return
             yield [to_stored_object(meta) for meta in batch]
 
-    async def forget(self, names: Sequence[str]) -> None:
+    async def delete(self, names: Sequence[str]) -> None:
         """Delete them all."""
         try:
-            async with self._asked(NOT_ANSWERING):
+            async with self._store_call(NOT_ANSWERING):
                 await self._store.delete_async(list(names))
         except ImageNotFound as missing:  # the bucket is not there
             raise StoreUnavailable(NOT_ANSWERING, cause=missing.cause) from None
 
     @asynccontextmanager
-    async def _asked(self, message: str, length: int = 0) -> AsyncIterator[None]:
+    async def _store_call(self, message: str, length: int = 0) -> AsyncIterator[None]:
         """Around one question to the store."""
-        if self._pause.is_on():
+        if self._cooldown.is_active():
             raise StoreUnavailable(message, cause=COOLING_DOWN)
         try:
-            async with asyncio.timeout(self._patience + length / BYTES_PER_SECOND):
+            async with asyncio.timeout(self._timeout_seconds + length / BYTES_PER_SECOND):
                 with translate_errors(message):
                     yield
         except TimeoutError:
-            self._pause.begin()
+            self._cooldown.start()
             raise StoreUnavailable(message, cause=TIMED_OUT) from None
-        self._pause.end()
+        self._cooldown.end()
 
 
 class FolderImageStore(ObjectImageStore):
     """Pictures as files in one folder, which is made if it is not there. Raises `OSError` where it cannot be made."""
 
-    def __init__(self, folder: Path, patience: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, folder: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        super().__init__(LocalStore(folder), typed=False, patience=patience)
+        super().__init__(LocalStore(folder), stores_media_types=False, timeout_seconds=timeout_seconds)
         self._folder = folder
 
-    async def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+    async def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
         """Every file in the folder; obstore would not show those of interrupted writes."""
         with translate_errors(NOT_ANSWERING):
-            found = await asyncio.to_thread(_list_files, self._folder)
-        for start in range(0, len(found), LIST_BATCH):
-            yield found[start : start + LIST_BATCH]
+            objects = await asyncio.to_thread(_list_files, self._folder)
+        for start in range(0, len(objects), LIST_BATCH):
+            yield objects[start : start + LIST_BATCH]
 
-    async def forget(self, names: Sequence[str]) -> None:
+    async def delete(self, names: Sequence[str]) -> None:
         """Delete them all; obstore would not take the names of interrupted writes."""
         with translate_errors(NOT_ANSWERING):
             await asyncio.to_thread(_delete_files, self._folder, names)
 
 
 def build_bucket_store(
-    name: str, prefix: str, endpoint: str | None, patience: float = TIMEOUT_SECONDS
+    name: str, prefix: str, endpoint: str | None, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> ObjectImageStore:
     """Pictures in a bucket of S3 or of anything like it.
 
@@ -155,9 +155,9 @@ def build_bucket_store(
         settings["endpoint"] = endpoint
     try:
         store = S3Store(name, **settings)
-    except BaseError as wrong:
-        raise ValueError(str(wrong).partition("\n")[0]) from None
-    return ObjectImageStore(store, typed=True, patience=patience)
+    except BaseError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    return ObjectImageStore(store, stores_media_types=True, timeout_seconds=timeout_seconds)
 
 
 @contextmanager
@@ -175,19 +175,19 @@ def translate_errors(message: str) -> Iterator[None]:
 
 def to_stored_object(meta: Any) -> StoredObject:  # noqa: ANN401 (obstore has no types at run time)
     """What obstore tells of an object."""
-    return StoredObject(name=meta["path"], length=meta["size"], at=meta["last_modified"])
+    return StoredObject(name=meta["path"], length=meta["size"], written_at=meta["last_modified"])
 
 
 def _list_files(folder: Path) -> list[StoredObject]:
-    found = []
+    objects = []
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # somebody else was faster
                 seen = entry.stat(follow_symlinks=False)
                 if entry.is_file(follow_symlinks=False):
                     at = datetime.fromtimestamp(seen.st_mtime, UTC)
-                    found.append(StoredObject(name=entry.name, length=seen.st_size, at=at))
-    return found
+                    objects.append(StoredObject(name=entry.name, length=seen.st_size, written_at=at))
+    return objects
 
 
 def _delete_files(folder: Path, names: Sequence[str]) -> None:

@@ -131,8 +131,8 @@ UNLOGGED_EVENTS = frozenset(
 
 def _request_level(event: RequestFinished) -> int:
     """How urgent the line of a request is: by who has to act, not by the status, which a stream sends beforehand."""
-    level = LEVEL_BY_OUTCOME.get(event.verdict, logging.INFO)
-    return logging.ERROR if level > logging.INFO and event.facts.get("error") in OPERATOR_ERROR_CODES else level
+    level = LEVEL_BY_OUTCOME.get(event.outcome, logging.INFO)
+    return logging.ERROR if level > logging.INFO and event.log_fields.get("error") in OPERATOR_ERROR_CODES else level
 
 
 def configure_logging(stream: TextIO = sys.stdout) -> LossyLogStream:
@@ -173,7 +173,7 @@ class EventLog:
     """
 
     def __init__(self, sample: float = 1.0) -> None:
-        self._most = round(sample * SAMPLE_BUCKETS)
+        self._sample_limit = round(sample * SAMPLE_BUCKETS)
         self._log = cast("FilteringBoundLogger", structlog.get_logger())
 
     def __call__(self, event: Event) -> None:
@@ -197,8 +197,8 @@ class EventLog:
     def _request(self, event: RequestFinished) -> None:
         if event.path.startswith(QUIET_PATHS):
             return
-        went_well = event.status < ERROR_STATUS and event.verdict is Outcome.SERVED  # a stream may fail after a 200
-        if went_well and not self._is_drawn(event.request_id):
+        went_well = event.status < ERROR_STATUS and event.outcome is Outcome.SERVED  # a stream may fail after a 200
+        if went_well and not self._is_sampled(event.request_id):
             return
         self._log.log(
             _request_level(event),
@@ -209,11 +209,11 @@ class EventLog:
             status=event.status,
             ms=round(event.milliseconds, 1),
             bytes=event.bytes_out,
-            **event.facts,
+            **event.log_fields,
         )
 
-    def _is_drawn(self, request_id: str) -> bool:
-        return self._most >= SAMPLE_BUCKETS or request_hash(request_id) % SAMPLE_BUCKETS < self._most
+    def _is_sampled(self, request_id: str) -> bool:
+        return self._sample_limit >= SAMPLE_BUCKETS or request_hash(request_id) % SAMPLE_BUCKETS < self._sample_limit
 
     def _attempt(self, event: AttemptFinished) -> None:
         if event.failure is None:

@@ -56,12 +56,12 @@ class LossyLogStream:
             self._stream.write(text)
             return
         start = "\n" if self._torn else ""
-        line, patience = memoryview(f"{start}{text}".encode(errors="backslashreplace")), 0
+        line, wait_milliseconds = memoryview(f"{start}{text}".encode(errors="backslashreplace")), 0
         while line:
-            line = line[self._put(self._descriptor, line[:MAX_WRITE_BYTES], patience) :]
-            self._torn, patience = bool(line), CONTINUE_MILLISECONDS
+            line = line[self._write_some(self._descriptor, line[:MAX_WRITE_BYTES], wait_milliseconds) :]
+            self._torn, wait_milliseconds = bool(line), CONTINUE_MILLISECONDS
 
-    def _put(self, descriptor: int, piece: memoryview, milliseconds: int) -> int:
+    def _write_some(self, descriptor: int, piece: memoryview, milliseconds: int) -> int:
         """How many bytes were taken. Raises `OSError`, `BlockingIOError` where none can be taken at once."""
         if not self._poll.poll(milliseconds):
             raise BlockingIOError

@@ -22,9 +22,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # there is one of each, which is found by itself
 class Declared:
-    """One metric. It is kept in whole units, `per` of which make one that is told.
+    """One metric. It is kept in whole units, `scale` of which make one that is told.
 
-    `starts` are labels that are there at zero from the first scrape; `across` is how replicas are put together.
+    `initial_labels` are labels that are there at zero from the first scrape; `aggregate` is how replicas are put
+    together.
     """
 
     name: str
@@ -32,9 +33,9 @@ class Declared:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    per: int = 1
-    starts: tuple[tuple[str, ...], ...] = ()
-    across: str = "sum"
+    scale: int = 1
+    initial_labels: tuple[tuple[str, ...], ...] = ()
+    aggregate: str = "sum"
 
 
 REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0)
@@ -50,16 +51,23 @@ def combinations(*values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(product(*values))
 
 
-def counter(name: str, text: str, *labels: str, per: int = 1, starts: tuple[tuple[str, ...], ...] = ()) -> Declared:
+def counter(
+    name: str, text: str, *labels: str, scale: int = 1, initial_labels: tuple[tuple[str, ...], ...] = ()
+) -> Declared:
     """A number that only grows. Without labels it is there from the start."""
     return Declared(
-        name=name, kind=Kind.COUNTER, help=text, labels=labels, per=per, starts=starts if labels else NO_LABELS
+        name=name,
+        kind=Kind.COUNTER,
+        help=text,
+        labels=labels,
+        scale=scale,
+        initial_labels=initial_labels if labels else NO_LABELS,
     )
 
 
-def gauge(name: str, text: str, *labels: str, per: int = 1, across: str = "sum") -> Declared:
+def gauge(name: str, text: str, *labels: str, scale: int = 1, aggregate: str = "sum") -> Declared:
     """A number that goes up and down."""
-    return Declared(name=name, kind=Kind.GAUGE, help=text, labels=labels, per=per, across=across)
+    return Declared(name=name, kind=Kind.GAUGE, help=text, labels=labels, scale=scale, aggregate=aggregate)
 
 
 def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Declared:
@@ -104,7 +112,7 @@ BREAKER = gauge(
     "gateway_breaker_state",
     "0: calls go through, 1: it is being found out whether the backend is back, 2: it is left alone.",
     "backend",
-    across=MAX,
+    aggregate=MAX,
 )
 OPENINGS = counter(
     "gateway_breaker_openings_total",
@@ -115,16 +123,16 @@ RATE_LIMIT_LEFT = gauge(
     "gateway_upstream_headroom_ratio",
     "What is left of a limit of the account, as a part of it, as the vendor said last.",
     *("backend", "model", "measure"),
-    across="min",
+    aggregate="min",
 )
 RATE_LIMIT_AT = gauge(
     "gateway_upstream_headroom_timestamp_seconds",
     "When the vendor said so.",
     *("backend", "model", "measure"),
-    across=MAX,
+    aggregate=MAX,
 )
 EXHAUSTED = gauge(
-    "gateway_upstream_exhausted", "1 while the account has no credit, as far as is known.", "backend", across=MAX
+    "gateway_upstream_exhausted", "1 while the account has no credit, as far as is known.", "backend", aggregate=MAX
 )
 IMAGES = counter(
     "gateway_images_total",
@@ -135,20 +143,20 @@ COST = counter(
     "gateway_cost_usd_total",
     "What was booked, as in the ledger.",
     *("team", "tier", "model", "backend", "basis"),
-    per=NANO,
+    scale=NANO,
 )
 UNCERTAIN = counter(
     "gateway_uncertain_usd_total",
     "The part of what was booked that no vendor has confirmed.",
     "basis",
-    per=NANO,
-    starts=combinations(("estimated", "unconfirmed")),
+    scale=NANO,
+    initial_labels=combinations(("estimated", "unconfirmed")),
 )
 SAVED = counter(
     "gateway_saved_usd_total",
     "What hits, joined and replayed requests would have cost.",
     *("team", "model", "tier"),
-    per=NANO,
+    scale=NANO,
 )
 TOKENS = counter(
     "gateway_tokens_total",
@@ -162,10 +170,10 @@ HOLDS = counter(
     "gateway_holds_total",
     "How holds ended.",
     "end",
-    starts=combinations(("posted", "voided", "expired_booked", "expired_voided")),
+    initial_labels=combinations(("posted", "voided", "expired_booked", "expired_voided")),
 )
 OPEN_HOLDS = gauge("gateway_open_holds", "Holds that have not ended.", "team")
-HELD = gauge("gateway_held_usd", "What open holds set aside.", "team", per=NANO)
+HELD = gauge("gateway_held_usd", "What open holds set aside.", "team", scale=NANO)
 PENDING_SETTLEMENTS = gauge("gateway_settlements_pending", "Ends of holds that the store has not taken yet.")
 DELAYED_SETTLEMENTS = counter(
     "gateway_settlements_delayed_total", "Times that the store did not take the end of a hold."
@@ -174,78 +182,78 @@ REBUILDS = counter("gateway_quota_rebuilds_total", "Times that a team's counters
 REDIS_MEMORY = gauge(
     "gateway_state_memory_used_ratio",
     "Part of its memory that the fullest server of REDIS_URL uses; absent where none has a bound.",
-    across=MAX,
+    aggregate=MAX,
 )
 BUDGET_LIMIT = gauge(
     "gateway_budget_limit_usd",
     "What may be spent in a UTC day or month; scope is team, or a model or tier by name.",
     *("team", "window", "scope"),
-    per=NANO,
-    across=MAX,
+    scale=NANO,
+    aggregate=MAX,
 )
 BUDGET_SPENT = gauge(
     "gateway_budget_spent_usd",
     "What was spent of it, or is held.",
     *("team", "window", "scope"),
-    per=NANO,
-    across=MAX,
+    scale=NANO,
+    aggregate=MAX,
 )
 BUDGET_LEFT = gauge(
-    "gateway_budget_remaining_usd", "What is left of it.", "team", "window", "scope", per=NANO, across=MAX
+    "gateway_budget_remaining_usd", "What is left of it.", "team", "window", "scope", scale=NANO, aggregate=MAX
 )
 CACHE_RESULTS = counter(
     "gateway_cache_results_total",
     "Where served pictures came from.",
     "result",
-    starts=combinations(("hit", "miss", "joined", "replayed", "bypass")),
+    initial_labels=combinations(("hit", "miss", "joined", "replayed", "bypass")),
 )
 CACHE_BYTES = counter(
     "gateway_cache_bytes_served_total",
     "Bytes of answers that nobody had to buy again.",
     "result",
-    starts=combinations(("hit", "joined", "replayed")),
+    initial_labels=combinations(("hit", "joined", "replayed")),
 )
 CACHE_ERRORS = counter("gateway_cache_errors_total", "Times that the store of results did not answer.")
 FLIGHTS = counter(
     "gateway_flights_total",
     "Purchases that other replicas can wait for: led, joined, or lost with their leader.",
     "seat",
-    starts=combinations(("led", "joined", "lost")),
+    initial_labels=combinations(("led", "joined", "lost")),
 )
 OUTBOX = gauge("gateway_ledger_outbox_entries", "Entries of this replica that wait for the books.")
 OLDEST_ENTRY = gauge(
-    "gateway_ledger_oldest_entry_seconds", "How long the oldest of them has waited; 0 if none does.", across=MAX
+    "gateway_ledger_oldest_entry_seconds", "How long the oldest of them has waited; 0 if none does.", aggregate=MAX
 )
 LAST_WRITE = gauge(
-    "gateway_ledger_last_pump_timestamp_seconds", "When entries were brought to the books last.", across=MAX
+    "gateway_ledger_last_pump_timestamp_seconds", "When entries were brought to the books last.", aggregate=MAX
 )
 WRITTEN = counter("gateway_ledger_entries_written_total", "Entries that were brought to the books.")
-LEDGER_UNAVAILABLE = gauge("gateway_ledger_behind", "1 while the books do not answer.", across=MAX)
+LEDGER_UNAVAILABLE = gauge("gateway_ledger_behind", "1 while the books do not answer.", aggregate=MAX)
 RELOADS = counter(
     "gateway_settings_reloads_total",
     "Times that changed settings and secrets were read.",
     "result",
-    starts=combinations(("accepted", "refused")),
+    initial_labels=combinations(("accepted", "refused")),
 )
 RELOADED = gauge(
     "gateway_settings_last_reload_successful",
     "0 while what lies on disk is refused and what was before is in force.",
-    across="min",
+    aggregate="min",
 )
-LOADED = gauge("gateway_settings_loaded_timestamp_seconds", "When the settings in force were read.", across=MAX)
+LOADED = gauge("gateway_settings_loaded_timestamp_seconds", "When the settings in force were read.", aggregate=MAX)
 SETTINGS = gauge(
-    "gateway_settings_info", "1; the version is a digest of models.yaml and teams.yaml.", "version", across="count"
+    "gateway_settings_info", "1; the version is a digest of models.yaml and teams.yaml.", "version", aggregate="count"
 )
 EXPIRIES = gauge(
-    "gateway_key_expiry_timestamp_seconds", "When keys end that end within 60 days.", "team", "key", across=MAX
+    "gateway_key_expiry_timestamp_seconds", "When keys end that end within 60 days.", "team", "key", aggregate=MAX
 )
 SHUTDOWNS = gauge(
     "gateway_model_shutdown_timestamp_seconds",
     "The announced ends of models that are still served.",
     "model",
-    across=MAX,
+    aggregate=MAX,
 )
-BUILD = gauge("gateway_build_info", "1; which gateway on which Python.", "version", "python", across="count")
+BUILD = gauge("gateway_build_info", "1; which gateway on which Python.", "version", "python", aggregate="count")
 LOOP_LAG = histogram("gateway_event_loop_lag_seconds", "How late a timer fires, twice a second.", buckets=LAG_BUCKETS)
 CRASHES = counter("gateway_crashes_total", "Mistakes of the gateway's own.")
 IMAGES_NOT_STORED = counter("gateway_pictures_unkept_total", "Pictures that were delivered and could not be kept.")
@@ -258,7 +266,7 @@ REDIS_WARNINGS = counter(
 COLLECTED_AT = gauge(
     "gateway_readings_timestamp_seconds",
     "When budgets, keys and what waits were read last, with everything there.",
-    across="min",
+    aggregate="min",
 )
 
 SECTIONS: tuple[tuple[str, tuple[Declared, ...]], ...] = (

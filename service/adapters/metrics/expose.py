@@ -42,8 +42,8 @@ class Exposition:
     def __call__(self, accept: str) -> tuple[bytes, str]:
         """The text, and its media type, for an `Accept` header."""
         encode, media_type = choose_encoder(accept)
-        ours = render(self._metrics.families(), openmetrics=media_type.startswith(OPENMETRICS))
-        return ours.encode() + encode(self._registry), media_type
+        own_text = render(self._metrics.families(), openmetrics=media_type.startswith(OPENMETRICS))
+        return own_text.encode() + encode(self._registry), media_type
 
 
 class MetricsServer(ThreadingHTTPServer):
@@ -54,7 +54,7 @@ class MetricsServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def metrics_server(tell: Exposition, listener: socket, fail: Callable[[str], None]) -> Iterator[None]:
+def metrics_server(exposition: Exposition, listener: socket, fail: Callable[[str], None]) -> Iterator[None]:
     """Answer scrapes on a port of their own for the length of a block. `fail` gets the reason of an earlier end."""
 
     class Scraped(BaseHTTPRequestHandler):
@@ -76,7 +76,7 @@ def metrics_server(tell: Exposition, listener: socket, fail: Callable[[str], Non
             if self.path.partition("?")[0] not in PATHS:
                 self.send_error(404)
                 return b""
-            body, media_type = tell(self.headers.get("accept", ""))
+            body, media_type = exposition(self.headers.get("accept", ""))
             self.send_response(200)
             self.send_header("content-type", media_type)
             self.send_header("content-length", str(len(body)))

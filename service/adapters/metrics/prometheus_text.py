@@ -22,35 +22,35 @@ class NumberFamily:
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
         self._cells: dict[Labels, tuple[str, list[float]]] = {}
-        self.replace(dict.fromkeys(declared.starts, 0))
+        self.replace(dict.fromkeys(declared.initial_labels, 0))
 
     def add(self, labels: Labels, amount: int = 1) -> None:
         """Count."""
         cell = self._cells.get(labels)
         if cell is None:
-            cell = self._cells[labels] = self._new(labels)
+            cell = self._cells[labels] = self._start_series(labels)
         cell[1][0] += amount
 
     def set(self, labels: Labels, value: float) -> None:
         """What it is now."""
         cell = self._cells.get(labels)
         if cell is None:
-            cell = self._cells[labels] = self._new(labels)
+            cell = self._cells[labels] = self._start_series(labels)
         cell[1][0] = value
 
     def replace(self, values: Mapping[Labels, float]) -> None:
         """What all of it is now; what is not among it is gone."""
-        known = self._cells
-        heads = {labels: (known.get(labels) or self._new(labels))[0] for labels in values}
+        old_labels = self._cells
+        heads = {labels: (old_labels.get(labels) or self._start_series(labels))[0] for labels in values}
         self._cells = {labels: (heads[labels], [value]) for labels, value in values.items()}
 
     def lines(self) -> Iterator[str]:
         """One line for each series."""
-        per = self.declared.per
+        per = self.declared.scale
         for head, (value,) in self._cells.copy().values():
             yield f"{head}{value if per == 1 else value / per}\n"
 
-    def _new(self, labels: Labels) -> tuple[str, list[float]]:
+    def _start_series(self, labels: Labels) -> tuple[str, list[float]]:
         return f"{self.declared.name}{render_labels(self.declared.labels, labels)} ", [0]
 
 
@@ -65,7 +65,7 @@ class HistogramFamily:
         """Count one."""
         cell = self._cells.get(labels)
         if cell is None:
-            cell = self._cells[labels] = (self._spelled(labels), [0] * (len(self.declared.buckets) + 1) + [0.0])
+            cell = self._cells[labels] = (self._render_heads(labels), [0] * (len(self.declared.buckets) + 1) + [0.0])
         _, numbers = cell
         numbers[bisect_left(self.declared.buckets, value)] += 1
         numbers[-1] += value
@@ -78,7 +78,7 @@ class HistogramFamily:
             for head, number in zip(heads, [*sums, sums[-1], total], strict=True):
                 yield f"{head}{number}\n"
 
-    def _spelled(self, labels: Labels) -> tuple[str, ...]:
+    def _render_heads(self, labels: Labels) -> tuple[str, ...]:
         name, names = self.declared.name, self.declared.labels
         bounds = (*map(repr, self.declared.buckets), "+Inf")
         buckets = (f"{name}_bucket{render_labels((*names, 'le'), (*labels, bound))} " for bound in bounds)

@@ -49,9 +49,9 @@ class Credentials(CredentialProvider):
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """The password, behind the user if one is named."""
-        found = urlsplit(current_text(self._url))
-        password = unquote(found.password or "")
-        return (unquote(found.username), password) if found.username else (password,)
+        parts = urlsplit(current_text(self._url))
+        password = unquote(parts.password or "")
+        return (unquote(parts.username), password) if parts.username else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """The same; nothing is waited for."""
@@ -65,7 +65,7 @@ def connect(url: DynamicText) -> Client:
     it a connection costs 2 ms of CPU, without it 0.4. The client waits for ever for a reply: whoever asks
     brings `LoopAwareTimeout`.
     """
-    plain: dict[str, Any] = {
+    options: dict[str, Any] = {
         "socket_timeout": None,
         "socket_connect_timeout": None,
         "retry": Retry(NoBackoff(), 0),
@@ -73,18 +73,20 @@ def connect(url: DynamicText) -> Client:
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     scheme, _, address = current_text(url).partition("://")
-    found = urlsplit(f"//{address}")
-    if found.password:
-        address = address.removeprefix(found.netloc.rpartition("@")[0] + "@")
-        plain["credential_provider"] = Credentials(url)
+    parts = urlsplit(f"//{address}")
+    if parts.password:
+        address = address.removeprefix(parts.netloc.rpartition("@")[0] + "@")
+        options["credential_provider"] = Credentials(url)
     if scheme.endswith(CLUSTER):
         # The pools of a cluster's nodes raise where a pool should wait; who uses them asks less than this at a time.
         # With `reinitialize_steps` the fifth slot that has moved would close every connection, also those in use.
         node = f"{scheme.removesuffix(CLUSTER)}://{address}"
-        most = 2 * MAX_CONNECTIONS
-        return redis.RedisCluster.from_url(node, max_connections=most, reinitialize_steps=0, **plain)
+        max_connections = 2 * MAX_CONNECTIONS
+        return redis.RedisCluster.from_url(node, max_connections=max_connections, reinitialize_steps=0, **options)
     server = f"{scheme}://{address}"
-    pool = redis.BlockingConnectionPool.from_url(server, max_connections=MAX_CONNECTIONS, timeout=POOL_SECONDS, **plain)
+    pool = redis.BlockingConnectionPool.from_url(
+        server, max_connections=MAX_CONNECTIONS, timeout=POOL_SECONDS, **options
+    )
     return redis.Redis(connection_pool=pool)
 
 
@@ -96,10 +98,10 @@ def check_options(url: DynamicText) -> None:
         connection = pool.make_connection()  # type: ignore[no-untyped-call]
         if isinstance(connection, redis.SSLConnection):
             connection.ssl_context.get()
-    except ssl.SSLError as wrong:
-        raise ValueError(f"a file of TLS: {wrong.reason or wrong}") from None
-    except (TypeError, OSError, redis.RedisError, RedisClusterException) as wrong:
-        raise ValueError(str(wrong)) from None
+    except ssl.SSLError as error:
+        raise ValueError(f"a file of TLS: {error.reason or error}") from None
+    except (TypeError, OSError, redis.RedisError, RedisClusterException) as error:
+        raise ValueError(str(error)) from None
 
 
 def _pool_of_node(url: str) -> redis.ConnectionPool:
@@ -119,28 +121,28 @@ async def disconnect(client: Client) -> None:
 class RedisServer:
     """The server that quotas, holds, flights and the cache live in."""
 
-    def __init__(self, url: DynamicText, *, scripted: bool = True) -> None:
-        """With `scripted` it has to run the scripts of money too."""
+    def __init__(self, url: DynamicText, *, needs_scripts: bool = True) -> None:
+        """With `needs_scripts` it has to run the scripts of money too."""
         self._url = url
-        self._scripted = scripted
+        self._needs_scripts = needs_scripts
         self._client = connect(url)
 
-    async def problem(self, patience: float = TIMEOUT_SECONDS) -> str | None:
-        """What is wrong with the server, or None. Never raises. Each question may take `patience` seconds.
+    async def problem(self, timeout_seconds: float = TIMEOUT_SECONDS) -> str | None:
+        """What is wrong with the server, or None. Never raises. Each question may take `timeout_seconds` seconds.
 
         A user may `PING` without the right to anything else, so the rest that scripts need is tried as well.
         """
         try:
-            async with LoopAwareTimeout(patience):
+            async with LoopAwareTimeout(timeout_seconds):
                 await self._client.ping()
-            if self._scripted:
-                async with LoopAwareTimeout(patience):
+            if self._needs_scripts:
+                async with LoopAwareTimeout(timeout_seconds):
                     await self._client.execute_command("EVAL", PROBE, 1, PROBE_KEY)
         except UNREACHABLE as error:
             return describe_redis_error(error)
         return None
 
-    def serves(self, url: DynamicText) -> bool:
+    def is_same_server(self, url: DynamicText) -> bool:
         """Is it the server of that address as well? Its databases share one memory, whoever logs in."""
         return _location(current_text(self._url)) == _location(current_text(url))
 
@@ -155,32 +157,32 @@ class RedisServer:
         except UNREACHABLE:
             return []
         nodes = [] if isinstance(self._client, redis.Redis) else self._client.get_primaries()
-        told = [await self._info({"target_nodes": node}) for node in nodes] or [await self._info({})]
-        return [memory for memory in map(parse_memory, told) if memory]
+        replies = [await self._info({"target_nodes": node}) for node in nodes] or [await self._info({})]
+        return [memory for memory in map(parse_memory, replies) if memory]
 
-    async def _info(self, where: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _info(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a server says about its memory; nothing, if it says nothing."""
         try:
             async with LoopAwareTimeout(BACKGROUND_TIMEOUT_SECONDS):
-                told: Mapping[str, Any] = await self._client.info("memory", **where)
+                reply: Mapping[str, Any] = await self._client.info("memory", **options)
         except UNREACHABLE:
             return {}
-        return told
+        return reply
 
     async def close(self) -> None:
         """Close every connection."""
         await disconnect(self._client)
 
 
-def parse_memory(told: Mapping[str, Any]) -> ServerMemory | None:
+def parse_memory(reply: Mapping[str, Any]) -> ServerMemory | None:
     """What `INFO memory` comes to; None for a server that does not say."""
-    match told:
-        case {"maxmemory": int(most), "maxmemory_policy": str(policy), "used_memory": int(used)}:
-            return ServerMemory(most_bytes=most, policy=policy, used_bytes=used)
+    match reply:
+        case {"maxmemory": int(max_bytes), "maxmemory_policy": str(policy), "used_memory": int(used_bytes)}:
+            return ServerMemory(max_bytes=max_bytes, policy=policy, used_bytes=used_bytes)
         case _:
             return None
 
 
 def _location(url: str) -> tuple[str | None, int | None, str]:
-    found = urlsplit(url)
-    return (found.hostname, found.port or PORT, "") if found.hostname else (None, None, found.path)
+    parts = urlsplit(url)
+    return (parts.hostname, parts.port or PORT, "") if parts.hostname else (None, None, parts.path)

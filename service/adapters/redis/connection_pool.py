@@ -27,52 +27,52 @@ COPY_LIMIT_BYTES = 1 << 16  # what is longer is not copied together with the res
 
 
 class RedisConnectionPool:
-    """The way to one server, or to a cluster. `patience` is how many quiet seconds a command may take.
+    """The way to one server, or to a cluster. `timeout_seconds` is how many quiet seconds a command may take.
 
-    `_replies` and `_silences` count answers, and commands that waited in vain while there was no answer to any other.
+    `_replies` and `_timeouts` count answers, and commands that waited in vain while there was no answer to any other.
     """
 
-    def __init__(self, url: DynamicText, patience: float, crowd: ConnectionQueue | None = None) -> None:
+    def __init__(self, url: DynamicText, timeout_seconds: float, queue: ConnectionQueue | None = None) -> None:
         self.client = connect(url)
-        self._crowd = crowd or ConnectionQueue()
-        self._replies = self._silences = 0
-        self._patience = patience
-        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._queue = queue or ConnectionQueue()
+        self._replies = self._timeouts = 0
+        self._timeout_seconds = timeout_seconds
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
 
-    async def ask(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
+    async def execute(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
         """The reply."""
-        silences = self._silences
-        with self._crowd.one_more():
-            await self._turns.acquire()
+        timeouts = self._timeouts
+        with self._queue.waiting_one():
+            await self._slots.acquire()
         try:
-            if self._silences > silences:
+            if self._timeouts > timeouts:
                 raise TimeoutError("The server was silent while this command waited for a connection.")
-            return await self._asked(command)
+            return await self._execute(command)
         finally:
-            self._turns.release()
+            self._slots.release()
 
-    async def _asked(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+    async def _execute(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
         replies = self._replies
         try:
-            async with LoopAwareTimeout(self._patience):
-                reply = await self._ask_any(command)
+            async with LoopAwareTimeout(self._timeout_seconds):
+                reply = await self._send(command)
         except ResponseError:
             self._replies += 1
             raise
         except TimeoutError:
-            self._silences += self._replies == replies
+            self._timeouts += self._replies == replies
             raise
         self._replies += 1
         return reply
 
-    async def _ask_any(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+    async def _send(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
         if isinstance(self.client, Redis):
-            return await self._ask_server(self.client.connection_pool, command)
+            return await self._send_to_server(self.client.connection_pool, command)
         await self.client.initialize()  # of a cluster that is not known yet, the client asks any node at all
         return await self.client.execute_command(*command)
 
-    async def _ask_server(self, pool: ConnectionPool, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
+    async def _send_to_server(self, pool: ConnectionPool, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
         connection = self._idle.pop() if self._idle else _make_connection(pool)
         try:
             if connection.is_connected and await connection.can_read():  # nothing was asked: it was closed
@@ -96,8 +96,8 @@ class RedisConnectionPool:
 
 def _make_connection(pool: ConnectionPool) -> AbstractConnection:
     """A connection to the pool's server; it connects when it is first used."""
-    made: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-    return made
+    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    return connection
 
 
 def _encode(command: tuple[Argument, ...], connection: AbstractConnection) -> bytes | list[bytes]:
@@ -105,5 +105,5 @@ def _encode(command: tuple[Argument, ...], connection: AbstractConnection) -> by
     if any(isinstance(argument, bytes) and len(argument) > COPY_LIMIT_BYTES for argument in command):
         parts: list[bytes] = connection.pack_command(*command)
         return parts
-    whole: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one
-    return whole
+    encoded: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one
+    return encoded

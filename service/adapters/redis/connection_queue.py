@@ -13,13 +13,13 @@ MAX_WAITING = 1024
 
 @dataclass(slots=True)
 class ConnectionQueue:
-    """Shared by all ways to the servers. A replica that has `most` waiting begins nothing new."""
+    """Shared by all ways to the servers. A replica that has `max_waiting` waiting begins nothing new."""
 
-    most: int = MAX_WAITING
+    max_waiting: int = MAX_WAITING
     waiting: int = 0
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
+    def waiting_one(self) -> Iterator[None]:
         """Count a wait for as long as it lasts."""
         self.waiting += 1
         try:
@@ -29,4 +29,4 @@ class ConnectionQueue:
 
     def is_full(self) -> bool:
         """Should nothing new begin?"""
-        return self.waiting >= self.most
+        return self.waiting >= self.max_waiting

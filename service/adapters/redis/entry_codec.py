@@ -30,9 +30,9 @@ def encode_entry(entry: Entry) -> bytes:
     return _BEGIN + _encoder.encode(entry)[1:]
 
 
-def decode_entry(ticket: bytes, spelled: Sequence[bytes]) -> OutboxEntry:
+def decode_entry(outbox_id: bytes, pairs: Sequence[bytes]) -> OutboxEntry:
     """An entry and its times as they come from the stream: names and values in turn."""
-    fields = dict(zip(spelled[::2], spelled[1::2], strict=True))
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     entry = _decoder.decode(fields[b"entry"])
     known = replace(
         entry,
@@ -40,4 +40,4 @@ def decode_entry(ticket: bytes, spelled: Sequence[bytes]) -> OutboxEntry:
         held_at=int(fields[b"held_at"]),
         posted_at=int(fields[b"posted_at"]),
     )
-    return OutboxEntry(ticket=ticket.decode(), entry=known)
+    return OutboxEntry(outbox_id=outbox_id.decode(), entry=known)

@@ -69,8 +69,8 @@ _decoder = msgspec.json.Decoder(Failure)
 class RedisFlights:
     """The port `Flights`. A leader that shows no sign of life for `lease_seconds` has gone away.
 
-    A flight that was sent and then lost is LOST for `memory_seconds` after the last sign of life, or led by the next if
-    the `lost_are_led`. `patience_seconds` is how long the server may take to answer.
+    A flight that was sent and then lost is LOST for `lost_seconds` after the last sign of life, or led by the next if
+    the `repeat_lost`. `timeout_seconds` is how long the server may take to answer.
     """
 
     def __init__(  # noqa: PLR0913 (what the settings say of it)
@@ -78,128 +78,142 @@ class RedisFlights:
         url: DynamicText,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        memory_seconds: float = LOST_SECONDS,
-        patience_seconds: float = TIMEOUT_SECONDS,
-        lost_are_led: bool = False,
-        crowd: ConnectionQueue | None = None,
+        lost_seconds: float = LOST_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        repeat_lost: bool = False,
+        queue: ConnectionQueue | None = None,
     ) -> None:
-        self.handover_room = HANDOVER_BYTES
-        self._scripts = ScriptRunner(url, patience_seconds, crowd)
-        lease, memory = round(lease_seconds * MICROSECONDS), max(lease_seconds, memory_seconds)
-        self._life = lease, _milliseconds(memory)
-        self._lost_are_led = lost_are_led
+        self.handover_bytes_left = HANDOVER_BYTES
+        self._scripts = ScriptRunner(url, timeout_seconds, queue)
+        lease, lost = round(lease_seconds * MICROSECONDS), max(lease_seconds, lost_seconds)
+        self._lifetimes = lease, _milliseconds(lost)
+        self._repeat_lost = repeat_lost
 
-    async def board(
-        self, team: str, flight: str, owner: str, mark: str = "", told: JoinRules = DEFAULT_JOIN_RULES
+    async def acquire(
+        self, team: str, flight: str, owner: str, request_digest: str = "", join_rules: JoinRules = DEFAULT_JOIN_RULES
     ) -> FlightStatus:
         """Take a seat."""
-        landings = "none" if told.new else "remembered" if told.again else "new"
-        keys = (_flight_key(team, flight), *([_failure_key(team, told.failure)] if told.failure else ()))
-        wanted = owner, *self._life, mark, landings, int(self._lost_are_led), int(told.first_look)
-        seat, led_as, *landing = await self._scripts.run(_ACQUIRE, keys, *wanted)
-        failure, result, handed, free = landing or (b"", b"", b"", b"")
+        visible_results = "none" if join_rules.only_in_flight else "remembered" if join_rules.is_retry else "new"
+        keys = (
+            _flight_key(team, flight),
+            *([_failure_key(team, join_rules.failure_name)] if join_rules.failure_name else ()),
+        )
+        arguments = (
+            owner,
+            *self._lifetimes,
+            request_digest,
+            visible_results,
+            int(self._repeat_lost),
+            int(join_rules.is_first_poll),
+        )
+        role, digest, *fields = await self._scripts.run(_ACQUIRE, keys, *arguments)
+        failure, result, has_shared_result, is_free = fields or (b"", b"", b"", b"")
         return FlightStatus(
-            seat=Role(seat.decode()),
-            mark=led_as.decode(),
+            role=Role(role.decode()),
+            request_digest=digest.decode(),
             failure=_decode_failure(failure) if failure else None,
             result=_decode_result(result, flight) if result else None,
-            handed=handed == b"1",
-            free=free == b"1",
+            has_shared_result=has_shared_result == b"1",
+            is_free=is_free == b"1",
         )
 
-    async def follow(self, team: str, wish: str, flight: str, seconds: float, *, again: bool) -> str:
+    async def resolve_retry(self, team: str, request_name: str, flight: str, seconds: float, *, is_retry: bool) -> str:
         """Which flight a wish goes by."""
-        keys = (f"igw:{{{team}}}:wish:{wish}",)
-        name: bytes = await self._scripts.run(_RESOLVE_RETRY, keys, flight, int(again), _milliseconds(seconds))
+        keys = (f"igw:{{{team}}}:wish:{request_name}",)
+        name: bytes = await self._scripts.run(_RESOLVE_RETRY, keys, flight, int(is_retry), _milliseconds(seconds))
         return name.decode()
 
-    async def deal(self, team: str, series: SampleSeries, *, again: bool, busy: bool) -> int | Failure:
+    async def assign_sample(
+        self, team: str, series: SampleSeries, *, is_retry: bool, has_others_in_flight: bool
+    ) -> int | Failure:
         """The number of the next request of a series, or a failure."""
         keys = (
             _series_key(team, series),
-            _failure_key(team, series.failure),
-            *(_flight_key(team, each) for each in series.flights),
+            _failure_key(team, series.failure_name),
+            *(_flight_key(team, flight) for flight in series.flights),
         )
-        wanted = bool(series.failure), again, busy
+        flags = bool(series.failure_name), is_retry, has_others_in_flight
         number, failure = await self._scripts.run(
-            _ASSIGN_SAMPLE, keys, *map(int, wanted), _milliseconds(series.seconds)
+            _ASSIGN_SAMPLE, keys, *map(int, flags), _milliseconds(series.ttl_seconds)
         )
         return _decode_failure(failure) if failure else int(number)
 
-    async def offer(self, team: str, series: SampleSeries, number: int) -> None:
+    async def release_sample(self, team: str, series: SampleSeries, number: int) -> None:
         """The next request takes this number."""
         await self._scripts.run(_RELEASE_SAMPLE, (_series_key(team, series),), number)
 
-    async def sent(self, team: str, flight: str, owner: str) -> None:
+    async def mark_sent(self, team: str, flight: str, owner: str) -> None:
         """From here on nobody else may lead."""
-        if not await self._of_flight(_MARK_SENT, team, flight, owner, *self._life):
+        if not await self._run_for_flight(_MARK_SENT, team, flight, owner, *self._lifetimes):
             raise StateUnavailable("This purchase is not led by this request any more.")
 
-    async def remember(self, team: str, name: str, failure: Failure, seconds: float) -> None:
+    async def remember_failure(self, team: str, name: str, failure: Failure, seconds: float) -> None:
         """Keep a failure."""
         keys = (_failure_key(team, name),)
         await self._scripts.run(_REMEMBER_FAILURE, keys, msgspec.json.encode(failure), _milliseconds(seconds))
 
-    async def recall(self, team: str, name: str) -> Failure | None:
+    async def recall_failure(self, team: str, name: str) -> Failure | None:
         """The failure that is kept under a name."""
-        found: bytes | None = await self._scripts.run(_RECALL_FAILURE, (_failure_key(team, name),))
-        return _decode_failure(found) if found else None
+        reply: bytes | None = await self._scripts.run(_RECALL_FAILURE, (_failure_key(team, name),))
+        return _decode_failure(reply) if reply else None
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
         """The leader is alive; nothing if it does not lead."""
-        await self._of_flight(_EXTEND, team, flight, owner, *self._life)
+        await self._run_for_flight(_EXTEND, team, flight, owner, *self._lifetimes)
 
-    async def land(self, team: str, flight: str, owner: str, landing: FlightResult) -> None:
+    async def finish(self, team: str, flight: str, owner: str, flight_result: FlightResult) -> None:
         """It is over; nothing if it was not led by `owner`."""
-        failure = msgspec.json.encode(landing.failure) if landing.failure else b""
-        result = _encode_without_images(landing.result, flight) if landing.result else b""
-        everybody, again = _milliseconds(landing.seconds), _milliseconds(landing.again_seconds)
-        how_long = everybody * 1000, max(everybody, again)
-        keys = (_flight_key(team, flight), *([f"igw:{{{team}}}:free-v1"] if landing.free else ()))
-        await self._scripts.run(_FINISH, keys, owner, failure, result, *how_long, int(landing.handed), MAX_FREE_RESULTS)
+        failure = msgspec.json.encode(flight_result.failure) if flight_result.failure else b""
+        result = _encode_without_images(flight_result.result, flight) if flight_result.result else b""
+        shared, retry = _milliseconds(flight_result.shared_seconds), _milliseconds(flight_result.retry_seconds)
+        lifetimes = shared * 1000, max(shared, retry)
+        keys = (_flight_key(team, flight), *([f"igw:{{{team}}}:free-v1"] if flight_result.is_free else ()))
+        await self._scripts.run(
+            _FINISH, keys, owner, failure, result, *lifetimes, int(flight_result.has_shared_result), MAX_FREE_RESULTS
+        )
 
-    async def hand_over(self, team: str, flight: str, owner: str, result: Result) -> bool:
+    async def share_result(self, team: str, flight: str, owner: str, result: Result) -> bool:
         """Lay the result out in pieces."""
-        size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
-        if size > self.handover_room or not await self._of_flight(_COUNT_WAITING, team, flight, owner):
+        size = sum(len(image.base64) for image in result.generation.images) // 4 * 3
+        if size > self.handover_bytes_left or not await self._run_for_flight(_COUNT_WAITING, team, flight, owner):
             return False
-        self.handover_room -= size
-        asyncio.get_running_loop().call_later(HANDOVER_SECONDS, self._make_room, size)
+        self.handover_bytes_left -= size
+        asyncio.get_running_loop().call_later(HANDOVER_SECONDS, self._free_handover_bytes, size)
         key = _handover_key(team, flight)
-        parcel = await asyncio.to_thread(encode_result, result, key)
-        if parcel is None:
+        encoded = await asyncio.to_thread(encode_result, result, key)
+        if encoded is None:
             return False
-        view = memoryview(parcel)
+        view = memoryview(encoded)
         for start in range(0, len(view), CHUNK_BYTES):
-            piece = bytes(view[start : start + CHUNK_BYTES])
-            add = ("APPEND", key, piece) if start else ("SET", key, piece, "PX", _milliseconds(HANDOVER_SECONDS))
-            await self._scripts.ask(*add)
+            chunk = bytes(view[start : start + CHUNK_BYTES])
+            command = ("APPEND", key, chunk) if start else ("SET", key, chunk, "PX", _milliseconds(HANDOVER_SECONDS))
+            await self._scripts.execute(*command)
         return True
 
-    async def take_over(self, team: str, flight: str, *, waited: bool) -> Result | None:
+    async def take_shared_result(self, team: str, flight: str, *, waited: bool) -> Result | None:
         """Read the pieces."""
-        key, piece = _handover_key(team, flight), b""
-        pieces: list[bytes] = []
-        while not pieces or len(piece) == CHUNK_BYTES:
-            start = len(pieces) * CHUNK_BYTES
-            piece = await self._scripts.ask("GETRANGE", key, start, start + CHUNK_BYTES - 1)
-            pieces.append(piece)
+        key, chunk = _handover_key(team, flight), b""
+        chunks: list[bytes] = []
+        while not chunks or len(chunk) == CHUNK_BYTES:
+            start = len(chunks) * CHUNK_BYTES
+            chunk = await self._scripts.execute("GETRANGE", key, start, start + CHUNK_BYTES - 1)
+            chunks.append(chunk)
         if waited:
             await self._scripts.run(_RESULT_TAKEN, (_flight_key(team, flight), key))
-        return await asyncio.to_thread(decode_result, b"".join(pieces), key)
+        return await asyncio.to_thread(decode_result, b"".join(chunks), key)
 
-    def _make_room(self, size: int) -> None:
-        self.handover_room += size
+    def _free_handover_bytes(self, size: int) -> None:
+        self.handover_bytes_left += size
 
-    async def leave(self, team: str, flight: str, owner: str) -> None:
+    async def release(self, team: str, flight: str, owner: str) -> None:
         """Others may buy; nothing if it is not led by `owner`."""
-        await self._of_flight(_RELEASE, team, flight, owner)
+        await self._run_for_flight(_RELEASE, team, flight, owner)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._scripts.close()
 
-    async def _of_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
+    async def _run_for_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
         return await self._scripts.run(script, (_flight_key(team, flight),), *arguments)
 
 
@@ -224,22 +238,22 @@ def _milliseconds(seconds: float) -> int:
     return max(0, round(seconds * MILLISECONDS))
 
 
-def _decode_failure(spelled: bytes) -> Failure:
+def _decode_failure(encoded: bytes) -> Failure:
     try:
-        return _decoder.decode(spelled)
+        return _decoder.decode(encoded)
     except msgspec.MsgspecError:
         raise StateUnavailable(UNREADABLE) from None
 
 
 def _encode_without_images(result: Result, flight: str) -> bytes:
-    parcel = encode_result(without_images(result), flight)
-    if parcel is None:
+    encoded = encode_result(without_images(result), flight)
+    if encoded is None:
         raise StateUnavailable("A result cannot be spelled, so the gateway's state cannot hold it.")
-    return parcel
+    return encoded
 
 
-def _decode_result(spelled: bytes, flight: str) -> Result:
-    found = decode_result(spelled, flight)
-    if found is None:
+def _decode_result(encoded: bytes, flight: str) -> Result:
+    result = decode_result(encoded, flight)
+    if result is None:
         raise StateUnavailable(UNREADABLE)
-    return found
+    return result

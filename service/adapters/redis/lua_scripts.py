@@ -46,20 +46,20 @@ def load_script(name: str, folder: Path = SCRIPTS / "quotas", *, when_full: bool
 class ScriptRunner:
     """The way to a server that runs scripts."""
 
-    def __init__(self, url: DynamicText, patience: float, crowd: ConnectionQueue | None = None) -> None:
-        self._line = RedisConnectionPool(url, patience, crowd)
+    def __init__(self, url: DynamicText, timeout_seconds: float, queue: ConnectionQueue | None = None) -> None:
+        self._pool = RedisConnectionPool(url, timeout_seconds, queue)
 
     async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply is what its script says)
         """The script's reply."""
         try:
-            return await self.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            return await self.execute("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+            return await self.execute("EVAL", script.text, len(keys), *keys, *arguments)
 
-    async def ask(self, *command: Argument) -> Any:  # noqa: ANN401 (as above)
+    async def execute(self, *command: Argument) -> Any:  # noqa: ANN401 (as above)
         """The reply to a command. A script that the server does not know is a `NoScriptError`."""
         try:
-            return await self._line.ask(*command)
+            return await self._pool.execute(*command)
         except NoScriptError:
             raise
         except OutOfMemoryError as error:
@@ -69,4 +69,4 @@ class ScriptRunner:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self._pool.close()

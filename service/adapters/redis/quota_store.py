@@ -47,7 +47,7 @@ _MARK_SENT, _POST, _VOID, _EXTEND, _SWEEP, _ACKNOWLEDGE, _SNAPSHOT, _REBUILD, _R
 class RedisQuotaStore:
     """The port `Ledger`. A hold that nobody extends is swept when `lease_seconds` are over.
 
-    `patience_seconds` is how long the server may take to answer.
+    `timeout_seconds` is how long the server may take to answer.
     """
 
     def __init__(
@@ -55,23 +55,23 @@ class RedisQuotaStore:
         url: DynamicText,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        patience_seconds: float = TIMEOUT_SECONDS,
-        crowd: ConnectionQueue | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        queue: ConnectionQueue | None = None,
     ) -> None:
-        self._scripts = ScriptRunner(url, patience_seconds, crowd)
+        self._scripts = ScriptRunner(url, timeout_seconds, queue)
         self._lease = round(lease_seconds * SECOND)
 
     async def hold(
-        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
+        self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
         """Hold all claims, as one request, or none; a repeated call finds them held already."""
-        spelled = chain.from_iterable(map(_hold_arguments, claims))
-        reply = await self._of_team(
-            _HOLD, team, state.value, self._lease, len(limits), *_limit_arguments(limits), *spelled
+        arguments = chain.from_iterable(map(_hold_arguments, hold_requests))
+        reply = await self._run_for_team(
+            _HOLD, team, state.value, self._lease, len(limits), *_limit_arguments(limits), *arguments
         )
         match reply:
             case [b"held", at, held_at, *numbers]:
-                return Admission(held_at=held_at, standings=_to_limit_status(limits, numbers, at))
+                return Admission(held_at=held_at, limit_status=_to_limit_status(limits, numbers, at))
             case [b"full", *numbers]:
                 raise _limit_error(team, limits, *numbers)
             case [b"over"]:
@@ -79,73 +79,77 @@ class RedisQuotaStore:
             case _:
                 raise CountersLost
 
-    async def send(self, team: str, hold_ids: Sequence[str]) -> None:
+    async def mark_sent(self, team: str, hold_ids: Sequence[str]) -> None:
         """Mark pending holds as sent, all or none."""
-        if not await self._of_team(_MARK_SENT, team, *hold_ids):
+        if not await self._run_for_team(_MARK_SENT, team, *hold_ids):
             raise StateUnavailable("A hold of this request has ended already.")
 
     async def post(self, entry: Entry) -> PostResult:
         """End a sent hold with what it cost."""
         booked = "\n".join(posted_scopes(entry))
-        state, *place = await self._of_team(
+        state, *outbox_place = await self._run_for_team(
             _POST, entry.team, entry.hold_id, entry.cost, booked, encode_entry(entry), entry.held_at
         )
-        match place:
+        match outbox_place:
             case [bytes(ticket), int(held_at), int(posted_at)]:
                 return PostResult(
-                    state=HoldState(state.decode()), ticket=ticket.decode(), held_at=held_at, posted_at=posted_at
+                    state=HoldState(state.decode()), outbox_id=ticket.decode(), held_at=held_at, posted_at=posted_at
                 )
             case _:
                 return PostResult(state=HoldState(state.decode()))
 
     async def void(self, team: str, hold_id: str) -> HoldState:
         """End a hold that was certainly not billed."""
-        state: bytes = await self._of_team(_VOID, team, hold_id)
+        state: bytes = await self._run_for_team(_VOID, team, hold_id)
         return HoldState(state.decode())
 
-    async def extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
+    async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
         """Give open holds a new lease, and put lost ones back."""
-        spelled = ((claim.entry.held_at, *_hold_arguments(claim)) for claim in claims)
-        await self._of_team(_EXTEND, team, self._lease, *chain.from_iterable(spelled))
+        arguments = ((hold_request.entry.held_at, *_hold_arguments(hold_request)) for hold_request in hold_requests)
+        await self._run_for_team(_EXTEND, team, self._lease, *chain.from_iterable(arguments))
 
     async def sweep(self, team: str) -> Sequence[HoldState]:
         """End holds whose lease is over, at most `MAX_SWEPT` at once."""
-        return tuple(HoldState(state.decode()) for state in await self._of_team(_SWEEP, team, MAX_SWEPT))
+        return tuple(HoldState(state.decode()) for state in await self._run_for_team(_SWEEP, team, MAX_SWEPT))
 
-    async def standings(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
+    async def limit_status(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
         """How limits stand."""
-        match await self._of_team(_LIMIT_STATUS, team, *_limit_arguments(limits)):
+        match await self._run_for_team(_LIMIT_STATUS, team, *_limit_arguments(limits)):
             case [b"stand", at, *numbers]:
                 return _to_limit_status(limits, numbers, at)
             case _:
                 raise CountersLost
 
-    async def waiting(self, team: str, most: int) -> Sequence[OutboxEntry]:
+    async def read_outbox(self, team: str, limit: int) -> Sequence[OutboxEntry]:
         """Entries on their way to the books, oldest first."""
-        return tuple(decode_entry(ticket, fields) for ticket, fields in await self._of_team(_READ_OUTBOX, team, most))
+        return tuple(
+            decode_entry(ticket, fields) for ticket, fields in await self._run_for_team(_READ_OUTBOX, team, limit)
+        )
 
-    async def written(self, team: str, tickets: Sequence[str]) -> int:
+    async def acknowledge(self, team: str, outbox_ids: Sequence[str]) -> int:
         """These entries are in the books."""
-        gone: int = await self._of_team(_ACKNOWLEDGE, team, *tickets)
-        return gone
+        acknowledged: int = await self._run_for_team(_ACKNOWLEDGE, team, *outbox_ids)
+        return acknowledged
 
-    async def audit(self, team: str) -> CounterSnapshot:
+    async def snapshot(self, team: str) -> CounterSnapshot:
         """The version of the counters and the open holds."""
-        life, version, at, ids = await self._of_team(_SNAPSHOT, team)
-        open_holds = tuple(each.decode() for each in ids)
-        return CounterSnapshot(life=life.decode(), version=version.decode(), at=at, open_holds=open_holds)
+        epoch, version, at, ids = await self._run_for_team(_SNAPSHOT, team)
+        open_holds = tuple(hold_id.decode() for hold_id in ids)
+        return CounterSnapshot(epoch=epoch.decode(), version=version.decode(), at=at, open_holds=open_holds)
 
-    async def rebuild(self, team: str, audit: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
+    async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
         """Set the counters to what the books say plus the open holds that they have not settled."""
         sums = (*_sum_arguments(spent.day), *_sum_arguments(spent.month))
-        return bool(await self._of_team(_REBUILD, team, audit.life, audit.version, spent.at, *sums, *settled))
+        return bool(
+            await self._run_for_team(_REBUILD, team, snapshot.epoch, snapshot.version, spent.at, *sums, *settled)
+        )
 
-    async def announce(self, teams: Collection[str]) -> Collection[str]:
+    async def register_teams(self, teams: Collection[str]) -> Collection[str]:
         """Make teams known to every replica; all that are."""
         known = await self._scripts.run(_REGISTER_TEAMS, (TEAMS,), *teams)
         return frozenset(team.decode() for team in known)
 
-    async def lead(self, owner: str, seconds: float) -> bool:
+    async def acquire_leadership(self, owner: str, seconds: float) -> bool:
         """Become, or stay, the one replica that does what one should do."""
         return bool(await self._scripts.run(_ACQUIRE_LEADERSHIP, (LEADER,), owner, max(1, round(seconds * 1000))))
 
@@ -153,29 +157,31 @@ class RedisQuotaStore:
         """Close every connection."""
         await self._scripts.close()
 
-    async def _of_team(self, script: Script, team: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
+    async def _run_for_team(self, script: Script, team: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
         keys = (f"igw:{{{team}}}:state", f"igw:{{{team}}}:holds", f"igw:{{{team}}}:outbox")
         return await self._scripts.run(script, keys, *arguments)
 
 
 def _limit_arguments(limits: Sequence[Limit]) -> Iterator[Argument]:
     for limit in limits:
-        yield from (limit.scope, limit.measure.value, limit.most)
+        yield from (limit.scope, limit.measure.value, limit.maximum)
 
 
-def _hold_arguments(claim: HoldRequest) -> tuple[Argument, ...]:
-    booked = "\n".join(posted_scopes(claim.entry))
-    scopes = "\n".join(claim.scopes)
-    quotes = "\n".join(str(claim.quote_in(scope)) for scope in claim.scopes) if claim.quotes else ""
+def _hold_arguments(hold_request: HoldRequest) -> tuple[Argument, ...]:
+    booked = "\n".join(posted_scopes(hold_request.entry))
+    scopes = "\n".join(hold_request.scopes)
+    quotes = (
+        "\n".join(str(hold_request.quote_in(scope)) for scope in hold_request.scopes) if hold_request.quotes else ""
+    )
     return (
-        claim.hold_id,
-        claim.quote,
-        claim.images,
+        hold_request.hold_id,
+        hold_request.quote,
+        hold_request.images,
         scopes,
         quotes,
-        claim.entry.cost,
+        hold_request.entry.cost,
         booked,
-        encode_entry(claim.entry),
+        encode_entry(hold_request.entry),
     )
 
 
@@ -197,11 +203,13 @@ def _resets_in(limit: Limit, resets: int, at: int) -> float:
     return (window_end(limit.measure, at) - at if limit.measure in MONEY else resets) / SECOND
 
 
-def _limit_error(team: str, limits: Sequence[Limit], at: int, place: int, *numbers: int) -> LimitExceeded:
-    asked, used, resets, wait = numbers
-    limit = limits[place]
+def _limit_error(team: str, limits: Sequence[Limit], at: int, index: int, *numbers: int) -> LimitExceeded:
+    requested, used, resets, wait = numbers
+    limit = limits[index]
     resets_in = _resets_in(limit, resets, at)
-    sure: float | None = wait / SECOND if wait >= 0 else None
-    if limit.measure in MONEY and asked <= limit.most:
-        sure = resets_in
-    return build_limit_error(team, LimitStatus(limit=limit, used=used, resets_in=resets_in, wait=sure), asked, at)
+    certain_wait: float | None = wait / SECOND if wait >= 0 else None
+    if limit.measure in MONEY and requested <= limit.maximum:
+        certain_wait = resets_in
+    return build_limit_error(
+        team, LimitStatus(limit=limit, used=used, resets_in=resets_in, wait_seconds=certain_wait), requested, at
+    )

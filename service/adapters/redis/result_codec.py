@@ -33,11 +33,11 @@ class _Metadata(msgspec.Struct, array_like=True, kw_only=True):
     price_version: str
     created: int
     cost: int
-    kept_at: int
+    stored_at: int
     ids: tuple[str, ...]
     stored: bool
     request_id: str
-    pictures: list[tuple[int, str | None]]  # length and revised prompt
+    images: list[tuple[int, str | None]]  # length and revised prompt
     vendor_created: int | None
     size: Size | None
     tier: str | None
@@ -54,12 +54,12 @@ _decoder = msgspec.msgpack.Decoder(_Metadata)
 def encode_result(result: Result, key: str) -> bytes | None:
     """The parcel that lies under `key`."""
     try:
-        bodies = [pybase64.b64decode(picture.base64, validate=True) for picture in result.purchase.pictures]
-        model, sheet = result.model.encode(), _encoder.encode(_to_metadata(result, bodies))
-        front = b"".join((_LENGTHS.pack(len(model), len(sheet)), model, sheet))
+        bodies = [pybase64.b64decode(image.base64, validate=True) for image in result.generation.images]
+        model, metadata = result.model.encode(), _encoder.encode(_to_metadata(result, bodies))
+        header = b"".join((_LENGTHS.pack(len(model), len(metadata)), model, metadata))
     except (ValueError, TypeError, OverflowError, struct.error):
         return None
-    return with_checksum(key, front, *bodies)
+    return with_checksum(key, header, *bodies)
 
 
 def with_checksum(key: str, *parts: bytes) -> bytes:
@@ -74,83 +74,86 @@ def _checksum(key: str, *parts: Buffer) -> bytes:
     return checksum.digest()
 
 
-def decode_result(parcel: bytes, key: str) -> Result | None:
+def decode_result(encoded: bytes, key: str) -> Result | None:
     """What was packed, if every byte of it is here and right."""
-    view = memoryview(parcel)
+    view = memoryview(encoded)
     if len(view) < _FRAME.size:
         return None
-    magic, checksum, of_model, of_sheet = _FRAME.unpack_from(view)
+    magic, checksum, model_length, metadata_length = _FRAME.unpack_from(view)
     if magic != MAGIC or checksum != _checksum(key, view[_CHECKED_OFFSET:]):
         return None
-    sheet_at, bodies_at = _FRAME.size + of_model, _FRAME.size + of_model + of_sheet
+    metadata_offset, bodies_offset = _FRAME.size + model_length, _FRAME.size + model_length + metadata_length
     try:
-        model, sheet = str(view[_FRAME.size : sheet_at], "utf-8"), _decoder.decode(view[sheet_at:bodies_at])
+        model, metadata = (
+            str(view[_FRAME.size : metadata_offset], "utf-8"),
+            _decoder.decode(view[metadata_offset:bodies_offset]),
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    bodies = view[bodies_at:]
-    if sum(length for length, _ in sheet.pictures) != len(bodies):
+    bodies = view[bodies_offset:]
+    if sum(length for length, _ in metadata.images) != len(bodies):
         return None
-    return _to_result(model, sheet, bodies)
+    return _to_result(model, metadata, bodies)
 
 
 def parse_model(head: object) -> str | None:
     """Which model a parcel is of, by its first `HEAD_BYTES`; None if that is not a parcel of this version."""
     if not isinstance(head, bytes) or len(head) < _FRAME.size or head[: len(MAGIC)] != MAGIC:
         return None
-    of_model = _FRAME.unpack_from(head)[2]
-    return head[_FRAME.size : _FRAME.size + of_model].decode(errors="replace")
+    model_length = _FRAME.unpack_from(head)[2]
+    return head[_FRAME.size : _FRAME.size + model_length].decode(errors="replace")
 
 
 def _to_metadata(result: Result, bodies: list[bytes]) -> _Metadata:
-    bought = result.purchase
-    prompts = (picture.revised_prompt for picture in bought.pictures)
+    generation = result.generation
+    prompts = (image.revised_prompt for image in generation.images)
     return _Metadata(
         backend=result.backend,
         upstream_model=result.upstream_model,
         price_version=result.price_version,
         created=result.created,
         cost=result.cost,
-        kept_at=result.kept_at,
+        stored_at=result.stored_at,
         ids=result.ids,
-        stored=result.stored,
+        stored=result.images_stored,
         request_id=result.request_id,
-        pictures=[*zip(map(len, bodies), prompts, strict=True)],
-        vendor_created=bought.created,
-        size=bought.size,
-        tier=bought.tier,
-        background=bought.background,
-        output_format=bought.output_format,
-        usage=bought.usage,
-        svg_usage=None if bought.svg_usage is None else dict(bought.svg_usage),
+        images=[*zip(map(len, bodies), prompts, strict=True)],
+        vendor_created=generation.created,
+        size=generation.size,
+        tier=generation.tier,
+        background=generation.background,
+        output_format=generation.output_format,
+        usage=generation.usage,
+        svg_usage=None if generation.svg_usage is None else dict(generation.svg_usage),
     )
 
 
-def _to_result(model: str, sheet: _Metadata, bodies: memoryview) -> Result:
-    pictures, start = [], 0
-    for length, prompt in sheet.pictures:
+def _to_result(model: str, metadata: _Metadata, bodies: memoryview) -> Result:
+    images, start = [], 0
+    for length, prompt in metadata.images:
         base64 = pybase64.b64encode(bodies[start : start + length])
-        pictures.append(GeneratedImage(base64=base64, revised_prompt=prompt))
+        images.append(GeneratedImage(base64=base64, revised_prompt=prompt))
         start += length
-    purchase = Generation(
-        pictures=tuple(pictures),
-        created=sheet.vendor_created,
-        size=sheet.size,
-        tier=sheet.tier,
-        background=sheet.background,
-        output_format=sheet.output_format,
-        usage=sheet.usage,
-        svg_usage=sheet.svg_usage,
+    generation = Generation(
+        images=tuple(images),
+        created=metadata.vendor_created,
+        size=metadata.size,
+        tier=metadata.tier,
+        background=metadata.background,
+        output_format=metadata.output_format,
+        usage=metadata.usage,
+        svg_usage=metadata.svg_usage,
     )
     return Result(
         model=model,
-        backend=sheet.backend,
-        upstream_model=sheet.upstream_model,
-        price_version=sheet.price_version,
-        purchase=purchase,
-        created=sheet.created,
-        cost=sheet.cost,
-        kept_at=sheet.kept_at,
-        ids=sheet.ids,
-        stored=sheet.stored,
-        request_id=sheet.request_id,
+        backend=metadata.backend,
+        upstream_model=metadata.upstream_model,
+        price_version=metadata.price_version,
+        generation=generation,
+        created=metadata.created,
+        cost=metadata.cost,
+        stored_at=metadata.stored_at,
+        ids=metadata.ids,
+        images_stored=metadata.stored,
+        request_id=metadata.request_id,
     )

@@ -37,107 +37,109 @@ _GLOB = re.compile(r"[*?\[\]\\]")
 
 
 class RedisResultStore:
-    """The port `Results`. A result of more than `most_bytes` is not kept, and not read.
+    """The port `Results`. A result of more than `max_bytes` is not kept, and not read.
 
-    `patience_seconds` is how long the server may take to answer; `now` is the clock of the pause after it did not, of
-    which `observe` is told.
+    `timeout_seconds` is how long the server may take to answer; `monotonic` is the clock of the pause after it did not,
+    of which `observe` is told.
     """
 
     def __init__(  # noqa: PLR0913 (what the settings say of it)
         self,
         url: DynamicText,
         *,
-        most_bytes: int = MAX_BYTES,
-        patience_seconds: float = TIMEOUT_SECONDS,
-        now: Callable[[], float] = time.monotonic,
+        max_bytes: int = MAX_BYTES,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
         observe: Observer = discard_event,
-        crowd: ConnectionQueue | None = None,
+        queue: ConnectionQueue | None = None,
     ) -> None:
-        self._line = RedisConnectionPool(url, patience_seconds, crowd)
-        self._client = self._line.client
-        self._packing = asyncio.Semaphore(MAX_CONNECTIONS)  # a parcel waits for nobody: it is as large as the picture
-        self._most = most_bytes
-        self._pause = Cooldown(COOLDOWN_SECONDS, now)
+        self._pool = RedisConnectionPool(url, timeout_seconds, queue)
+        self._client = self._pool.client
+        self._encode_slots = asyncio.Semaphore(
+            MAX_CONNECTIONS
+        )  # a parcel waits for nobody: it is as large as the picture
+        self._max_bytes = max_bytes
+        self._cooldown = Cooldown(COOLDOWN_SECONDS, monotonic)
         self._observe = observe
 
     async def get(self, team: str, name: str) -> Result | None:
         """The result, or None. One byte beyond the cap is asked for, so that what is larger shows."""
         key = _key(team, name)
-        parcel = await self._ask("GETRANGE", key, 0, self._most)
-        if not isinstance(parcel, bytes) or len(parcel) > self._most:
+        encoded = await self._execute_unless_cooling("GETRANGE", key, 0, self._max_bytes)
+        if not isinstance(encoded, bytes) or len(encoded) > self._max_bytes:
             return None
-        if len(parcel) < THREAD_BYTES:
-            return decode_result(parcel, key)
-        return await asyncio.to_thread(decode_result, parcel, key)
+        if len(encoded) < THREAD_BYTES:
+            return decode_result(encoded, key)
+        return await asyncio.to_thread(decode_result, encoded, key)
 
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
         """Keep a result."""
-        size = sum(len(picture.base64) for picture in result.purchase.pictures) // 4 * 3
-        if round(seconds * 1000) <= 0 or size > self._most:
+        size = sum(len(image.base64) for image in result.generation.images) // 4 * 3
+        if round(seconds * 1000) <= 0 or size > self._max_bytes:
             return False
-        async with self._packing:
-            return not self._pause.is_on() and await self._put(_key(team, name), result, size, seconds)
+        async with self._encode_slots:
+            return not self._cooldown.is_active() and await self._put(_key(team, name), result, size, seconds)
 
     async def _put(self, key: str, result: Result, size: int, seconds: float) -> bool:
-        parcel = (
+        encoded = (
             encode_result(result, key) if size < THREAD_BYTES else await asyncio.to_thread(encode_result, result, key)
         )
-        if parcel is None or len(parcel) > self._most:
+        if encoded is None or len(encoded) > self._max_bytes:
             return False
-        return bool(await self._try("SET", key, parcel, "PX", round(seconds * 1000)))
+        return bool(await self._execute("SET", key, encoded, "PX", round(seconds * 1000)))
 
     async def purge(self, team: str | None, model: str | None) -> int | None:
         """Forget; how many. A server that goes away in between has forgotten some."""
-        gone = 0
+        deleted = 0
         try:
             async for page in self._pages(team, model):
-                gone += sum(await self._each(page, "UNLINK"))
+                deleted += sum(await self._execute_for_all(page, "UNLINK"))
         except UNAVAILABLE:
             return None
-        return gone
+        return deleted
 
     async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
         """Count. A scan may come by a key twice."""
         sizes: dict[bytes, int] = {}
         try:
             async for page in self._pages(team, model):
-                lengths = await self._each(page, "STRLEN")
+                lengths = await self._execute_for_all(page, "STRLEN")
                 sizes |= {key: length for key, length in zip(page, lengths, strict=True) if isinstance(length, int)}
         except UNAVAILABLE:
             return None
-        return ResultStats(results=len(sizes), size=sum(sizes.values()))
+        return ResultStats(results=len(sizes), size_bytes=sum(sizes.values()))
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self._pool.close()
 
-    async def _ask(self, *command: Argument) -> object:
+    async def _execute_unless_cooling(self, *command: Argument) -> object:
         """What the server says; None if it says nothing good, or is not asked because it said nothing just now."""
-        return None if self._pause.is_on() else await self._try(*command)
+        return None if self._cooldown.is_active() else await self._execute(*command)
 
-    async def _try(self, *command: Argument) -> object:
+    async def _execute(self, *command: Argument) -> object:
         try:
-            reply: object = await self._line.ask(*command)
+            reply: object = await self._pool.execute(*command)
         except ResponseError:
             reply = None
         except UNAVAILABLE:
-            self._pause.begin()
+            self._cooldown.start()
             self._observe(CacheFailed())
             return None
-        self._pause.end()
+        self._cooldown.end()
         return reply
 
     async def _pages(self, team: str | None, model: str | None) -> AsyncIterator[list[bytes]]:
         """The keys of a team's results, of a model's, of both or all, some at a time."""
-        of_team = "" if team is None else _GLOB.sub(r"\\\g<0>", team) + ":"
+        team_pattern = "" if team is None else _GLOB.sub(r"\\\g<0>", team) + ":"
         async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS):
             await self._client.initialize()
-        keys = self._client.scan_iter(match=f"igw:result:{of_team}*", count=PAGE_SIZE)
+        keys = self._client.scan_iter(match=f"igw:result:{team_pattern}*", count=PAGE_SIZE)
         while page := await self._page(keys):
             if model is None:
                 yield page
             else:
-                heads = await self._each(page, "GETRANGE", 0, HEAD_BYTES - 1)
+                heads = await self._execute_for_all(page, "GETRANGE", 0, HEAD_BYTES - 1)
                 yield [key for key, head in zip(page, heads, strict=True) if parse_model(head) == model]
 
     async def _page(self, keys: AsyncIterator[bytes]) -> list[bytes]:
@@ -150,7 +152,7 @@ class RedisResultStore:
                     break
         return page
 
-    async def _each(self, keys: Sequence[bytes], command: str, *arguments: Argument) -> list[Any]:
+    async def _execute_for_all(self, keys: Sequence[bytes], command: str, *arguments: Argument) -> list[Any]:
         """What the server says of every key; of one that is no string, the error."""
         async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:

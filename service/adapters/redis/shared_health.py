@@ -36,49 +36,53 @@ _SYNC, _CLAIM_PROBE, _ACQUIRE_SLOTS, _RELEASE_SLOTS = (
 
 
 class RedisSharedHealth:
-    """The port `SharedHealthStore`. `patience_seconds` is how long the server may take to answer."""
+    """The port `SharedHealthStore`. `timeout_seconds` is how long the server may take to answer."""
 
     def __init__(
-        self, url: DynamicText, *, patience_seconds: float = TIMEOUT_SECONDS, crowd: ConnectionQueue | None = None
+        self, url: DynamicText, *, timeout_seconds: float = TIMEOUT_SECONDS, queue: ConnectionQueue | None = None
     ) -> None:
-        self._scripts = ScriptRunner(url, patience_seconds, crowd)
+        self._scripts = ScriptRunner(url, timeout_seconds, queue)
 
-    async def exchange(self, backend: str, news: HealthUpdate) -> SharedHealth:
+    async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
         """Tell and hear."""
-        reply = await self._of_backend(_SYNC, backend, *_change_arguments(news.change), *_update_arguments(news))
-        taken, version, reason, left, row, *pairs = reply
+        reply = await self._run_for_backend(
+            _SYNC, backend, *_change_arguments(update.change), *_update_arguments(update)
+        )
+        is_accepted, version, reason, remaining, openings, *pairs = reply
         models = zip(pairs[::2], pairs[1::2], strict=True)
         return SharedHealth(
             version=version,
-            opening=_opening(reason.decode(), left, row) if reason else None,
+            opening=_opening(reason.decode(), remaining, openings) if reason else None,
             blocked={model.decode(): seconds / SECOND for model, seconds in models},
-            taken=bool(taken),
+            is_accepted=bool(is_accepted),
         )
 
-    async def probe(self, backend: str, name: str, version: int) -> bool:
+    async def claim_probe(self, backend: str, name: str, version: int) -> bool:
         """Become the one that probes."""
-        return bool(await self._of_backend(_CLAIM_PROBE, backend, name, version))
+        return bool(await self._run_for_backend(_CLAIM_PROBE, backend, name, version))
 
-    async def enter(self, backend: str, party: SlotRequest, caps: Caps) -> CapReached | None:
+    async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
         """Take calls and pictures of the account, all or none."""
-        most = (caps.concurrent, caps.requests_per_minute, caps.images_per_minute)
-        spelled = (party.name, party.calls, party.pictures, round(party.lease * SECOND))
-        match await self._of_backend(_ACQUIRE_SLOTS, backend, *spelled, *("" if cap is None else cap for cap in most)):
+        caps_in_order = (caps.concurrent, caps.requests_per_minute, caps.images_per_minute)
+        arguments = (request.name, request.calls, request.images, round(request.lease_seconds * SECOND))
+        match await self._run_for_backend(
+            _ACQUIRE_SLOTS, backend, *arguments, *("" if cap is None else cap for cap in caps_in_order)
+        ):
             case [bytes(cap), int(wait)]:
-                return CapReached(cap=Cap(cap.decode()), wait=None if wait == NEVER else wait / SECOND)
+                return CapReached(cap=Cap(cap.decode()), wait_seconds=None if wait == NEVER else wait / SECOND)
             case _:
                 return None
 
-    async def leave(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+    async def release_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
         """Turns are over."""
-        spelled: Iterable[Argument] = chain.from_iterable(turns)
-        await self._of_backend(_RELEASE_SLOTS, backend, *spelled)
+        arguments: Iterable[Argument] = chain.from_iterable(slots)
+        await self._run_for_backend(_RELEASE_SLOTS, backend, *arguments)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._scripts.close()
 
-    async def _of_backend(self, script: Script, backend: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
+    async def _run_for_backend(self, script: Script, backend: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
         return await self._scripts.run(script, tuple(f"igw:turn:{{{backend}}}:{key}" for key in KEYS), *arguments)
 
 
@@ -86,19 +90,19 @@ def _change_arguments(change: BreakerChange | None) -> tuple[Argument, ...]:
     if change is None:
         return ("", 0, "", 0, 0)
     if change.opening is None:
-        return ("close", change.base, "", 0, 0)
+        return ("close", change.base_version, "", 0, 0)
     opening = change.opening
-    return ("open", change.base, opening.reason.value, round(opening.seconds * SECOND), opening.in_a_row)
+    return ("open", change.base_version, opening.reason.value, round(opening.seconds * SECOND), opening.openings)
 
 
-def _update_arguments(news: HealthUpdate) -> Iterator[Argument]:
-    yield news.probe
-    for model, seconds in news.blocked.items():
+def _update_arguments(update: HealthUpdate) -> Iterator[Argument]:
+    yield update.probe
+    for model, seconds in update.blocked.items():
         yield from (model, round(seconds * SECOND))
 
 
-def _opening(reason: str, left: int, row: int) -> SharedOpening:
+def _opening(reason: str, remaining: int, openings: int) -> SharedOpening:
     try:
-        return SharedOpening(reason=FailureKind(reason), seconds=left / SECOND, in_a_row=row)
+        return SharedOpening(reason=FailureKind(reason), seconds=remaining / SECOND, openings=openings)
     except ValueError:
         raise StateUnavailable("The gateway's state holds a reason that cannot be read.") from None

@@ -57,32 +57,32 @@ class Database:
         url: DynamicText,
         *,
         pool: type[Pool] | None = None,
-        patient: bool = False,
-        pooler_found: Callable[[], None] = _ignore,
+        unlimited: bool = False,
+        on_pooler: Callable[[], None] = _ignore,
     ) -> None:
-        """Raises `SchemaError` for an address that is not understood. A `patient` one has no time limits.
+        """Raises `SchemaError` for an address that is not understood. A `unlimited` one has no time limits.
 
-        `pooler_found` is called at most once, when a connection shows that a pooler is in between.
+        `on_pooler` is called at most once, when a connection shows that a pooler is in between.
         """
         self.kind = parse_kind(current_text(url))
-        self.shown = describe_address(current_text(url))
+        self.description = describe_address(current_text(url))
         self.insert = _insert_for(self.kind)
         self._running: set[asyncio.Task[Any]] = set()
-        self._limited = self.kind == POSTGRESQL and not patient
-        self._server = Postgresql(url, _limits(patient=patient), pooler_found) if self.kind == POSTGRESQL else None
+        self._limited = self.kind == POSTGRESQL and not unlimited
+        self._server = Postgresql(url, _limits(unlimited=unlimited), on_pooler) if self.kind == POSTGRESQL else None
         self._engine = _postgresql(self._server, pool) if self._server else _sqlite(current_text(url), pool)
 
-    async def rows(self, statement: Question) -> Rows:
+    async def query(self, statement: Question) -> Rows:
         """The answer to one question."""
 
         async def ask(connection: AsyncConnection) -> Rows:
             return (await connection.execute(statement)).all()
 
-        return await self.together(ask)
+        return await self.transaction(ask)
 
-    async def together(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+    async def transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         """All that is done by `work` is committed together, or not at all."""
-        task = asyncio.create_task(self._transaction(work))
+        task = asyncio.create_task(self._run_transaction(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -92,7 +92,7 @@ class Database:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()
 
-    async def _transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+    async def _run_transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with (
@@ -118,9 +118,9 @@ def _is_own_mistake(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
-def open_database(url: DynamicText, pooler_found: Callable[[], None] = _ignore) -> Database:
+def open_database(url: DynamicText, on_pooler: Callable[[], None] = _ignore) -> Database:
     """The database behind a `DATABASE_URL`. Nothing is opened yet."""
-    return Database(url, pooler_found=pooler_found)
+    return Database(url, on_pooler=on_pooler)
 
 
 def parse_kind(url: str) -> str:
@@ -206,12 +206,12 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (w
     cursor.close()
 
 
-def _limits(*, patient: bool) -> dict[str, str]:
+def _limits(*, unlimited: bool) -> dict[str, str]:
     """Settings of PostgreSQL that every transaction has."""
     return {
         "jit": "off",  # compiling a sum takes longer than adding it up
-        "statement_timeout": "0" if patient else f"{STATEMENT_SECONDS * 1000:.0f}",
-        "idle_in_transaction_session_timeout": "0" if patient else f"{DEADLINE_SECONDS * 1000:.0f}",
+        "statement_timeout": "0" if unlimited else f"{STATEMENT_SECONDS * 1000:.0f}",
+        "idle_in_transaction_session_timeout": "0" if unlimited else f"{DEADLINE_SECONDS * 1000:.0f}",
     }
 
 

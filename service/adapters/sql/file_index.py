@@ -37,7 +37,7 @@ class SqlFileIndex:
         async def add(connection: AsyncConnection) -> None:
             await connection.execute(self._insert, rows)
 
-        await self._database.together(add)
+        await self._database.transaction(add)
 
     async def delete(self, ids: Collection[str]) -> None:
         """List these files no longer."""
@@ -47,53 +47,55 @@ class SqlFileIndex:
             async def change(connection: AsyncConnection, changed: Any = changed) -> None:  # noqa: ANN401 (a statement)
                 await connection.execute(changed)
 
-            await self._database.together(change)
+            await self._database.transaction(change)
 
     async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
         """Files of a team, in order."""
-        place = tuple_(table.c.created_at, table.c.id)
-        mine = table.c.mark == query.mark
-        asked = select(table).where(mine, table.c.deleted == 0, _is_alive(query.now, query.keep_seconds))
+        position = tuple_(table.c.created_at, table.c.id)
+        of_team = table.c.mark == query.team_digest
+        statement = select(table).where(of_team, table.c.deleted == 0, _is_alive(query.now, query.keep_seconds))
         order = (table.c.created_at, table.c.id)
-        asked = asked.order_by(*(column.desc() if query.descending else column for column in order)).limit(query.most)
+        statement = statement.order_by(*(column.desc() if query.descending else column for column in order)).limit(
+            query.limit
+        )
         if query.after is not None:
-            found = await self._database.rows(select(*order).where(mine, table.c.id == query.after))
-            if not found:
+            rows = await self._database.query(select(*order).where(of_team, table.c.id == query.after))
+            if not rows:
                 return None
-            last = tuple_(*found[0])
-            asked = asked.where(place < last if query.descending else place > last)
-        return [_to_file(row) for row in await self._database.rows(asked)]
+            last = tuple_(*rows[0])
+            statement = statement.where(position < last if query.descending else position > last)
+        return [_to_file(row) for row in await self._database.query(statement)]
 
-    async def unknown(self, ids: Collection[str]) -> Collection[str]:
+    async def find_unknown(self, ids: Collection[str]) -> Collection[str]:
         """Those that were never added."""
         known = set[str]()
         for chunk in _chunks(ids):
-            known.update(row.id for row in await self._database.rows(select(table.c.id).where(table.c.id.in_(chunk))))
+            known.update(row.id for row in await self._database.query(select(table.c.id).where(table.c.id.in_(chunk))))
         return set(ids) - known
 
-    async def listed(self, before: datetime) -> AsyncIterator[Sequence[str]]:
+    async def listed_ids(self, before: datetime) -> AsyncIterator[Sequence[str]]:
         """The ids of what is listed, in their order."""
-        asked = select(table.c.id).where(table.c.deleted == 0, table.c.created_at < _micros(before))
-        asked = asked.order_by(table.c.id).limit(CHUNK)
-        found = [row.id for row in await self._database.rows(asked)]
-        while found:
-            yield found
-            found = [row.id for row in await self._database.rows(asked.where(table.c.id > found[-1]))]
+        statement = select(table.c.id).where(table.c.deleted == 0, table.c.created_at < _micros(before))
+        statement = statement.order_by(table.c.id).limit(CHUNK)
+        ids = [row.id for row in await self._database.query(statement)]
+        while ids:
+            yield ids
+            ids = [row.id for row in await self._database.query(statement.where(table.c.id > ids[-1]))]
 
     async def expire(self, now: datetime, keep_seconds: float) -> None:
         """Forget what is over."""
-        over = delete(table).where(not_(_is_alive(now, keep_seconds)))
+        expired = delete(table).where(not_(_is_alive(now, keep_seconds)))
 
         async def forget(connection: AsyncConnection) -> None:
-            await connection.execute(over)
+            await connection.execute(expired)
 
-        await self._database.together(forget)
+        await self._database.transaction(forget)
 
 
 def _is_alive(now: datetime, keep_seconds: float) -> ColumnElement[bool]:
     at, moment = table.c.created_at, _micros(now)
-    asked = or_(table.c.seconds.is_(None), at > moment - table.c.seconds * SECOND)
-    return and_(at > moment - round(keep_seconds * SECOND), asked)
+    within_own_lifetime = or_(table.c.seconds.is_(None), at > moment - table.c.seconds * SECOND)
+    return and_(at > moment - round(keep_seconds * SECOND), within_own_lifetime)
 
 
 def _chunks(ids: Collection[str]) -> list[list[str]]:
@@ -111,7 +113,7 @@ def _row(file: UploadedFile) -> dict[str, Any]:
         "mark": parse_team_digest(file.id),
         "filename": file.filename,
         "bytes": file.length,
-        "created_at": _micros(file.at),
+        "created_at": _micros(file.written_at),
         "seconds": parse_lifetime(file.id),
         "deleted": 0,
     }
@@ -119,5 +121,5 @@ def _row(file: UploadedFile) -> dict[str, Any]:
 
 def _to_file(row: Any) -> UploadedFile:  # noqa: ANN401 (a row of the table)
     return UploadedFile(
-        id=row.id, filename=row.filename, length=row.bytes, at=EPOCH + timedelta(microseconds=row.created_at)
+        id=row.id, filename=row.filename, length=row.bytes, written_at=EPOCH + timedelta(microseconds=row.created_at)
     )

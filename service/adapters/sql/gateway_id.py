@@ -20,16 +20,16 @@ async def read_gateway_id(url: DynamicText) -> str:
     """The id in a database that was brought up to date. Raises `LedgerUnavailable`."""
     database = Database(url, pool=NullPool)
 
-    async def story(connection: AsyncConnection) -> str:
+    async def read_or_create(connection: AsyncConnection) -> str:
         made = {"name": NAME, "value": secrets.token_hex(8)}
         insert = database.insert(facts).values(made).on_conflict_do_nothing(index_elements=[facts.c.name])
-        found = (await connection.execute(select(facts.c.value).where(facts.c.name == NAME))).scalar_one_or_none()
-        if found is None:
+        gateway_id = (await connection.execute(select(facts.c.value).where(facts.c.name == NAME))).scalar_one_or_none()
+        if gateway_id is None:
             await connection.execute(insert)
-            found = (await connection.execute(select(facts.c.value).where(facts.c.name == NAME))).scalar_one()
-        return str(found)
+            gateway_id = (await connection.execute(select(facts.c.value).where(facts.c.name == NAME))).scalar_one()
+        return str(gateway_id)
 
     try:
-        return await database.together(story)
+        return await database.transaction(read_or_create)
     finally:
         await database.close()

@@ -35,44 +35,44 @@ class SqlKeyStore:
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
         """Keep a new key. Raises `InvalidValue` if its id is taken, or its digest."""
         added = self._database.insert(table).values(_key_row(key)).on_conflict_do_nothing(index_elements=[table.c.id])
-        await self._recorded(added, record, InvalidValue(f"There is a key '{key.id}' already.", param="id"))
+        await self._write_with_record(added, record, InvalidValue(f"There is a key '{key.id}' already.", param="id"))
 
-    async def change(self, key: IssuedKey, record: AuditRecord) -> None:
+    async def update(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
         row = _key_row(key)
         row["revoked_at"] = func.coalesce(table.c.revoked_at, row["revoked_at"])  # also against who read it before
         changed = update(table).where(table.c.id == key.id).values(row)
-        await self._recorded(changed, record, _unknown(key.id))
+        await self._write_with_record(changed, record, _unknown(key.id))
 
-    async def note(self, record: AuditRecord) -> None:
+    async def add_record(self, record: AuditRecord) -> None:
         """Write a record of its own."""
 
         async def write(connection: AsyncConnection) -> None:
             await connection.execute(insert(audit).values(_row(record)))
 
-        await self._database.together(write)
+        await self._database.transaction(write)
 
-    async def find(self, key_id: str) -> IssuedKey:
+    async def get(self, key_id: str) -> IssuedKey:
         """One key. Raises `KeyNotFound`."""
-        found = await self._database.rows(select(table).where(table.c.id == key_id))
-        if not found:
+        rows = await self._database.query(select(table).where(table.c.id == key_id))
+        if not rows:
             raise _unknown(key_id)
-        return _key(found[0])
+        return _key(rows[0])
 
-    async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
+    async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
         """All keys or a team's, oldest first."""
         statement = select(table).order_by(table.c.created_at, table.c.id)
         if team is not None:
             statement = statement.where(table.c.team == team)
-        return [_key(row) for row in await self._database.rows(statement)]
+        return [_key(row) for row in await self._database.query(statement)]
 
-    async def records(self, most: int) -> Sequence[AuditRecord]:
+    async def list_records(self, limit: int) -> Sequence[AuditRecord]:
         """The audit trail, newest first."""
         columns = [column for column in audit.c if column is not audit.c.id]
-        found = await self._database.rows(select(*columns).order_by(audit.c.id.desc()).limit(most))
-        return [AuditRecord(**_values(row)) for row in found]
+        rows = await self._database.query(select(*columns).order_by(audit.c.id.desc()).limit(limit))
+        return [AuditRecord(**_values(row)) for row in rows]
 
-    async def _recorded(self, change: Executable, record: AuditRecord, otherwise: GatewayError) -> None:
+    async def _write_with_record(self, change: Executable, record: AuditRecord, otherwise: GatewayError) -> None:
         """Make a change of one key and write its record; raise instead if there is nothing that it changes."""
 
         async def both(connection: AsyncConnection) -> None:
@@ -81,7 +81,7 @@ class SqlKeyStore:
             await connection.execute(insert(audit).values(_row(record)))
 
         try:
-            await self._database.together(both)
+            await self._database.transaction(both)
         except IntegrityError:
             raise InvalidValue("This secret was issued already.", param="digest") from None
 

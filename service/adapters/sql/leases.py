@@ -32,18 +32,18 @@ class SqlLeases:
     async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
         """Take or renew it; who holds it now."""
         values: dict[str, Any] = {
-            "place": holder.place,
+            "place": holder.location,
             "token": holder.token,
             "name": holder.name,
             "shared": int(holder.shared),
-            "leaving": int(holder.leaving),
+            "leaving": int(holder.is_draining),
             "until": self._now + round(seconds * MICROSECONDS),
         }
         over = table.c.until < self._now
         together = and_(table.c.shared == 1, values["shared"] == 1)
         same = or_(table.c.token == holder.token, and_(together, ~over))
         values["since"] = case((same, table.c.since), else_=self._now)
-        mine = or_(table.c.token == holder.token, table.c.place == holder.place, over, together)
+        mine = or_(table.c.token == holder.token, table.c.place == holder.location, over, together)
         taken = (
             self._database.insert(table)
             .values(lease=LEASE_NAME, **values | {"since": self._now})
@@ -54,9 +54,9 @@ class SqlLeases:
             await connection.execute(taken)
             return (await connection.execute(select(table).where(table.c.lease == LEASE_NAME))).one()
 
-        return _holder(await self._database.together(take))
+        return _holder(await self._database.transaction(take))
 
-    async def free(self, holder: LeaseHolder) -> None:
+    async def release(self, holder: LeaseHolder) -> None:
         """Give it back. Replicas of a shared store leave it to each other, and to its time."""
         if holder.shared:
             return
@@ -65,15 +65,15 @@ class SqlLeases:
         async def free(connection: AsyncConnection) -> None:
             await connection.execute(mine)
 
-        await self._database.together(free)
+        await self._database.transaction(free)
 
 
 def _holder(row: Row[Any]) -> LeaseHolder:
     return LeaseHolder(
-        place=row.place,
+        location=row.place,
         token=row.token,
         name=row.name,
         shared=bool(row.shared),
-        leaving=bool(row.leaving),
+        is_draining=bool(row.leaving),
         since=row.since,
     )

@@ -45,44 +45,44 @@ class SqlLedger:
         async def add(connection: AsyncConnection) -> None:
             await connection.execute(self._insert, rows)
 
-        await self._database.together(add)
+        await self._database.transaction(add)
 
     async def spent(self, team: str, at: int) -> Spent:
         """Sums by scope, all from one statement and so from one moment."""
         today = at // DAY_MICROSECONDS
         by_day, by_month = Counter[str](), Counter[str]()
-        for day, key, model, tier, cost in await self._database.rows(_spent_statement(team, at)):
-            of_tier = (f"tier:{tier}", key_tier_scope(key, tier)) if tier else ()
-            for scope in (TEAM, f"key:{key}", f"model:{model}", *of_tier):
+        for day, key, model, tier, cost in await self._database.query(_spent_statement(team, at)):
+            tier_scopes = (f"tier:{tier}", key_tier_scope(key, tier)) if tier else ()
+            for scope in (TEAM, f"key:{key}", f"model:{model}", *tier_scopes):
                 by_month[scope] += int(cost)
                 by_day[scope] += int(cost) if day == today else 0
         return Spent(at=at, day=+by_day, month=by_month)
 
-    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+    async def find_settled(self, hold_ids: Collection[str]) -> Collection[str]:
         """Those of the holds that have an entry."""
-        wanted, found = list(hold_ids), set[str]()
-        for start in range(0, len(wanted), MAX_LISTED):
-            listed = table.c.hold_id.in_(wanted[start : start + MAX_LISTED])
-            found.update(row.hold_id for row in await self._database.rows(select(table.c.hold_id).where(listed)))
-        return found
+        ids, settled_ids = list(hold_ids), set[str]()
+        for start in range(0, len(ids), MAX_LISTED):
+            listed = table.c.hold_id.in_(ids[start : start + MAX_LISTED])
+            settled_ids.update(row.hold_id for row in await self._database.query(select(table.c.hold_id).where(listed)))
+        return settled_ids
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
         """Sums by group. Raises `InvalidValue` for a group that there is not."""
-        found = await self._database.rows(usage_statement(query, self._database.kind))
-        rows = [_usage_row(row, len(query.by)) for row in found if row.entries]
+        rows_of_groups = await self._database.query(usage_statement(query, self._database.kind))
+        rows = [_usage_row(row, len(query.group_by)) for row in rows_of_groups if row.entries]
         return sorted(rows, key=lambda row: [(value is not None, value or "") for value in row.group])
 
-    async def entries(self, span: EntryFilter) -> AsyncIterator[Entry]:
+    async def entries(self, entry_filter: EntryFilter) -> AsyncIterator[Entry]:
         """Every entry of a span, by time and then hold id; each chunk is a transaction of its own."""
         place = tuple_(table.c.held_at, table.c.hold_id)
-        statement = _entries_statement(span)
-        chunk = await self._database.rows(statement.where(table.c.held_at >= span.since))
+        statement = _entries_statement(entry_filter)
+        chunk = await self._database.query(statement.where(table.c.held_at >= entry_filter.since))
         while chunk:
             for row in chunk:
                 yield _entry(row)
             last = chunk[-1]
             full = len(chunk) == CHUNK
-            chunk = await self._database.rows(statement.where(place > (last.held_at, last.hold_id))) if full else ()
+            chunk = await self._database.query(statement.where(place > (last.held_at, last.hold_id))) if full else ()
 
 
 def _spent_statement(team: str, at: int) -> Question:
@@ -101,11 +101,11 @@ def _month_bounds(at: int) -> tuple[int, int]:
     return (first - EPOCH) // timedelta(microseconds=1), (after - EPOCH) // timedelta(microseconds=1)
 
 
-def _entries_statement(span: EntryFilter) -> Question:
+def _entries_statement(entry_filter: EntryFilter) -> Question:
     columns = (SOURCE.label(name) if name == "cache" else table.c[name] for name in FIELDS)
-    statement = select(*columns).where(table.c.held_at < span.until)
-    if span.team is not None:
-        statement = statement.where(table.c.team == span.team)
+    statement = select(*columns).where(table.c.held_at < entry_filter.until)
+    if entry_filter.team is not None:
+        statement = statement.where(table.c.team == entry_filter.team)
     return statement.order_by(table.c.held_at, table.c.hold_id).limit(CHUNK)
 
 

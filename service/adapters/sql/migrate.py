@@ -39,27 +39,27 @@ async def migrate(url: DynamicText) -> str | None:
     if parse_kind(current_text(url)) == SQLITE:
         _make_file(parse_file(current_text(url)))
     async with _open_unlimited(url) as database:
-        found = await _fetch_revision(database)
-        if found != HEAD:
+        previous = await _fetch_revision(database)
+        if previous != HEAD:
             if database.kind == SQLITE:
                 await _enable_wal(database)
-            await database.together(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
-        return found
+            await database.transaction(_upgrade_in_sqlite if database.kind == SQLITE else _upgrade_in_postgresql)
+        return previous
 
 
-async def migrate_with_retry(url: DynamicText, seconds: float, waits: Callable[[str], None]) -> None:
-    """`migrate`, once the server is there; `waits` is told once why this waits. Raises what `migrate` raises."""
+async def migrate_with_retry(url: DynamicText, seconds: float, on_wait: Callable[[str], None]) -> None:
+    """`migrate`, once the server is there; `on_wait` is told once why this waits. Raises what `migrate` raises."""
     loop = asyncio.get_running_loop()
-    end, told = loop.time() + seconds, False
+    end, is_reported = loop.time() + seconds, False
     while True:
         try:
             await migrate(url)
         except LedgerUnavailable as away:
             if parse_kind(current_text(url)) == SQLITE or loop.time() >= end:
                 raise
-            if not told:
-                waits(away.message)
-            told = True
+            if not is_reported:
+                on_wait(away.message)
+            is_reported = True
         else:
             return
         await asyncio.sleep(min(POLL_SECONDS, max(0.0, end - loop.time())))
@@ -73,26 +73,26 @@ async def read_revision(url: DynamicText) -> str | None:
     if parse_kind(current_text(url)) == SQLITE and not parse_file(current_text(url)).exists():
         return None
     async with _open_unlimited(url) as database:
-        found = await _fetch_revision(database)
-        if found not in {None, HEAD}:
-            _check_known(found)
-        return found
+        database_revision = await _fetch_revision(database)
+        if database_revision not in {None, HEAD}:
+            _check_known(database_revision)
+        return database_revision
 
 
 @asynccontextmanager
 async def _open_unlimited(url: DynamicText) -> AsyncIterator[Database]:
     """A database without time limits of its own, whose errors say which one it is and what is wrong with it."""
-    database = Database(url, pool=NullPool, patient=True)
+    database = Database(url, pool=NullPool, unlimited=True)
     try:
         yield database
     except LedgerUnavailable as error:
-        said = _driver_error(error.__cause__)
-        if is_refusal(said):
-            raise SchemaError(f"The {database.shown} refuses the gateway ({_first_line(said)}).") from None
-        raise LedgerUnavailable(f"The {database.shown} does not answer ({_first_line(said)}).") from None
+        cause = _driver_error(error.__cause__)
+        if is_refusal(cause):
+            raise SchemaError(f"The {database.description} refuses the gateway ({_first_line(cause)}).") from None
+        raise LedgerUnavailable(f"The {database.description} does not answer ({_first_line(cause)}).") from None
     except SQLAlchemyError as error:
         raise SchemaError(
-            f"The {database.shown} could not be brought up to date ({_first_line(_driver_error(error))})."
+            f"The {database.description} could not be brought up to date ({_first_line(_driver_error(error))})."
         ) from None
     finally:
         await database.close()
@@ -118,14 +118,14 @@ def _make_file(path: Path) -> None:
 
 
 async def _fetch_revision(database: Database) -> str | None:
-    return await database.together(lambda connection: connection.run_sync(_read_revision))
+    return await database.transaction(lambda connection: connection.run_sync(_read_revision))
 
 
 def _read_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSIONS):
         return None
-    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSIONS}"))  # noqa: S608 (our own name)
-    return found
+    database_revision: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSIONS}"))  # noqa: S608 (our own name)
+    return database_revision
 
 
 async def _enable_wal(database: Database) -> None:
@@ -133,7 +133,7 @@ async def _enable_wal(database: Database) -> None:
     switch = text("PRAGMA journal_mode = WAL")
     for left in reversed(range(WAL_TRIES)):
         try:
-            await database.together(lambda connection: connection.execute(switch))
+            await database.transaction(lambda connection: connection.execute(switch))
         except LedgerUnavailable:
             if not left:
                 raise
@@ -168,11 +168,11 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _check_known(*found: str | None) -> None:
+def _check_known(*revisions: str | None) -> None:
     """Is each a revision that this version has heard of? A newer gateway may have made more."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 (likewise)
 
     known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-    for each in found:
-        if each not in known:
-            raise SchemaError(f"The database is at revision {each}, made by a newer gateway; this one needs {HEAD}.")
+    for unknown in revisions:
+        if unknown not in known:
+            raise SchemaError(f"The database is at revision {unknown}, made by a newer gateway; this one needs {HEAD}.")

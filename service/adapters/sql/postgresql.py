@@ -41,42 +41,43 @@ class UnreadableAddress(Exception):
 
 
 class Postgresql:
-    """Makes connections. `limits` are settings of the server; `found` is told once that there is a pooler."""
+    """Makes connections. `limits` are settings of the server; `on_pooler` is told once that there is a pooler."""
 
-    def __init__(self, url: DynamicText, limits: Mapping[str, str], found: Callable[[], None]) -> None:
-        self.pooled = False
+    def __init__(self, url: DynamicText, limits: Mapping[str, str], on_pooler: Callable[[], None]) -> None:
+        self.has_pooler = False
         self._url = url
         self._limits = limits
-        self._found = found
+        self._on_pooler = on_pooler
 
     def connect(self, dialect: Dialect, *_: object) -> DBAPIConnection:
         """SQLAlchemy's `do_connect`. The connection is opened first: only then is known how it may be used."""
         opened = await_(_to_future(self._open))
         return dialect.connect(
-            async_creator_fn=lambda: opened, prepared_statement_cache_size=NO_STATEMENTS if self.pooled else STATEMENTS
+            async_creator_fn=lambda: opened,
+            prepared_statement_cache_size=NO_STATEMENTS if self.has_pooler else STATEMENTS,
         )
 
     async def begin(self, connection: AsyncConnection) -> None:
         """Set the limits of a transaction, if its connection does not have them already."""
-        if self.pooled:
+        if self.has_pooler:
             await connection.execute(select(*(func.set_config(name, to, true()) for name, to in self._limits.items())))
 
     async def _open(self) -> Any:  # noqa: ANN401 (SQLAlchemy's adapter takes what it gets)
-        if not self.pooled:
-            connection = await self._open_straight()
+        if not self.has_pooler:
+            connection = await self._open_direct()
             if connection is not None:
                 return connection
-            if not self.pooled:  # by now another connection may have found it
-                self.pooled = True
-                self._found()
-        return await self._driver(NAME, NO_STATEMENTS)
+            if not self.has_pooler:  # by now another connection may have found it
+                self.has_pooler = True
+                self._on_pooler()
+        return await self._connect_driver(NAME, NO_STATEMENTS)
 
-    async def _open_straight(self) -> Any:  # noqa: ANN401 (likewise)
+    async def _open_direct(self) -> Any:  # noqa: ANN401 (likewise)
         """A connection to a server; None where there is a pooler."""
         import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 (a gateway with a SQLite file does without)
 
         try:
-            connection = await self._driver({**NAME, **self._limits}, STATEMENTS)
+            connection = await self._connect_driver({**NAME, **self._limits}, STATEMENTS)
         except asyncpg.ProtocolViolationError as refused:
             if UNSUPPORTED not in str(refused):
                 raise
@@ -90,7 +91,7 @@ class Postgresql:
         await connection.close()
         return None
 
-    async def _driver(self, settings: Mapping[str, str], statements: int) -> Any:  # noqa: ANN401 (likewise)
+    async def _connect_driver(self, settings: Mapping[str, str], statements: int) -> Any:  # noqa: ANN401 (likewise)
         """The driver reads the address by itself: it knows `sslmode`, `host` and what else libpq allows there.
 
         It does so for each connection, so that a password that has become another one counts from the next one on.

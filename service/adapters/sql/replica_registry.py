@@ -25,7 +25,7 @@ class SqlReplicaRegistry:
         self._database = database
         self._now: ColumnElement[int] = literal_column(CLOCKS[database.kind == SQLITE], BIG)
 
-    async def beat(self, name: str) -> Sequence[Recount]:
+    async def heartbeat(self, name: str) -> Sequence[Recount]:
         """Show that a replica is alive."""
         shown = self._database.insert(replicas).values(name=name, seen_at=self._now)
         shown = shown.on_conflict_do_update(index_elements=[replicas.c.name], set_={"seen_at": self._now})
@@ -35,9 +35,9 @@ class SqlReplicaRegistry:
         async def show(connection: AsyncConnection) -> Sequence[Recount]:
             await connection.execute(shown)
             await connection.execute(old)
-            return [Recount(team=team, life=life) for team, life in await connection.execute(asked)]
+            return [Recount(team=team, epoch=life) for team, life in await connection.execute(asked)]
 
-        return await self._database.together(show)
+        return await self._database.transaction(show)
 
     async def report(self, name: str, recount: Recount) -> None:
         """Note a report."""
@@ -45,13 +45,13 @@ class SqlReplicaRegistry:
         async def note(connection: AsyncConnection) -> None:
             await self._note(connection, name, recount)
 
-        await self._database.together(note)
+        await self._database.transaction(note)
 
-    async def ask(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
+    async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
         """Ask for reports; how many are missing."""
-        asked = self._database.insert(recounts).values(team=recount.team, life=recount.life)
-        asked = asked.on_conflict_do_update(index_elements=[recounts.c.team], set_={"life": recount.life})
-        reported = _has_reported(literal(recount.team), literal(recount.life), replicas.c.name)
+        asked = self._database.insert(recounts).values(team=recount.team, life=recount.epoch)
+        asked = asked.on_conflict_do_update(index_elements=[recounts.c.team], set_={"life": recount.epoch})
+        reported = _has_reported(literal(recount.team), literal(recount.epoch), replicas.c.name)
         missing = select(func.count()).select_from(replicas).where(replicas.c.name != name, ~reported)
         if alive_seconds is not None:
             missing = missing.where(replicas.c.seen_at > self._now - round(alive_seconds * SECOND))
@@ -61,7 +61,7 @@ class SqlReplicaRegistry:
             await self._note(connection, name, recount)
             return int(await connection.scalar(missing) or 0)
 
-        return await self._database.together(ask)
+        return await self._database.transaction(ask)
 
     async def finish(self, recount: Recount) -> None:
         """Forget a recount, and its reports."""
@@ -69,23 +69,23 @@ class SqlReplicaRegistry:
         async def forget(connection: AsyncConnection) -> None:
             for table in (recounts, reports):
                 await connection.execute(
-                    delete(table).where(table.c.team == recount.team, table.c.life == recount.life)
+                    delete(table).where(table.c.team == recount.team, table.c.life == recount.epoch)
                 )
 
-        await self._database.together(forget)
+        await self._database.transaction(forget)
 
-    async def leave(self, name: str) -> None:
+    async def unregister(self, name: str) -> None:
         """Forget a replica."""
 
         async def forget(connection: AsyncConnection) -> None:
             await connection.execute(delete(replicas).where(replicas.c.name == name))
 
-        await self._database.together(forget)
+        await self._database.transaction(forget)
 
     async def _note(self, connection: AsyncConnection, name: str, recount: Recount) -> None:
-        noted = self._database.insert(reports).values(team=recount.team, replica=name, life=recount.life)
+        noted = self._database.insert(reports).values(team=recount.team, replica=name, life=recount.epoch)
         key = [reports.c.team, reports.c.replica]
-        await connection.execute(noted.on_conflict_do_update(index_elements=key, set_={"life": recount.life}))
+        await connection.execute(noted.on_conflict_do_update(index_elements=key, set_={"life": recount.epoch}))
 
 
 def _has_reported(

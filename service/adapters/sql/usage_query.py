@@ -26,9 +26,9 @@ CALENDAR = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}
 
 def usage_statement(query: UsageQuery, kind: str) -> Question:
     """Rows of one value for each name of `query.by`, then one for each of `SUMS`."""
-    names = dict.fromkeys(COLUMNS.get(name, name) for name in query.by if _is_known(name))
-    parts = union_all(*_parts(tuple(names), query.span, kind)).subquery()
-    groups = [_format_group(name, parts, kind).label(f"group_{at}") for at, name in enumerate(query.by)]
+    names = dict.fromkeys(COLUMNS.get(name, name) for name in query.group_by if _is_known(name))
+    parts = union_all(*_parts(tuple(names), query.entry_filter, kind)).subquery()
+    groups = [_format_group(name, parts, kind).label(f"group_{at}") for at, name in enumerate(query.group_by)]
     sums = [func.sum(parts.c[f"sum_{name}"]).label(name) for name in SUMS]
     return select(*groups, *sums).group_by(*groups)
 
@@ -41,17 +41,17 @@ def _is_known(name: str) -> bool:
     raise InvalidValue(f"Usage cannot be grouped by '{name}'; it can by {offered} and tag:<name>.", param="group_by")
 
 
-def _parts(names: tuple[str, ...], span: EntryFilter, kind: str) -> Iterator[Question]:
+def _parts(names: tuple[str, ...], entry_filter: EntryFilter, kind: str) -> Iterator[Question]:
     """Sums that cover the span once."""
-    first, after = -(-span.since // DAY_MICROSECONDS), span.until // DAY_MICROSECONDS
+    first, after = -(-entry_filter.since // DAY_MICROSECONDS), entry_filter.until // DAY_MICROSECONDS
     if kind != SQLITE or first >= after or not {*names} <= {*daily.primary_key.columns.keys()}:
-        yield _from_entries(names, span.since, span.until, span.team)
+        yield _from_entries(names, entry_filter.since, entry_filter.until, entry_filter.team)
         return
-    yield _from_daily(names, first, after, span.team)
-    if span.since < first * DAY_MICROSECONDS:
-        yield _from_entries(names, span.since, first * DAY_MICROSECONDS, span.team)
-    if after * DAY_MICROSECONDS < span.until:
-        yield _from_entries(names, after * DAY_MICROSECONDS, span.until, span.team)
+    yield _from_daily(names, first, after, entry_filter.team)
+    if entry_filter.since < first * DAY_MICROSECONDS:
+        yield _from_entries(names, entry_filter.since, first * DAY_MICROSECONDS, entry_filter.team)
+    if after * DAY_MICROSECONDS < entry_filter.until:
+        yield _from_entries(names, after * DAY_MICROSECONDS, entry_filter.until, entry_filter.team)
 
 
 def _from_daily(names: tuple[str, ...], first: int, after: int, team: str | None) -> Question:

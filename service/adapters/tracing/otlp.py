@@ -38,7 +38,7 @@ class _OtlpRequestSpan:
     def trace_id(self) -> str:
         return format_trace_id(self.span.get_span_context().trace_id)
 
-    def tell(self, event: RequestFinished) -> None:
+    def record(self, event: RequestFinished) -> None:
         """Say what it came to."""
         self.span.update_name(span_attributes.request_span_name(event))
         self.span.set_attributes(span_attributes.request_attributes(event))
@@ -51,7 +51,7 @@ class _OtlpAttemptSpan:
     span: Span
     headers: Mapping[str, str]
 
-    def tell(self, event: AttemptFinished, outcome: CallOutcome) -> None:
+    def record(self, event: AttemptFinished, outcome: CallOutcome) -> None:
         """Say what it came to."""
         self.span.set_attributes(span_attributes.attempt_attributes(event, outcome))
         if event.failure:
@@ -78,15 +78,15 @@ class OtlpTracer:
     @contextmanager
     def attempt(self, backend: str, model: str) -> Iterator[AttemptSpan]:
         """A span for the length of a block."""
-        known = span_attributes.attempt_start_attributes(backend, self._dialects.get(backend, backend), model)
+        attributes = span_attributes.attempt_start_attributes(backend, self._dialects.get(backend, backend), model)
         name = span_attributes.attempt_span_name(model)
-        with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=known) as span:
+        with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
             headers: dict[str, str] = {}
             _PROPAGATOR.inject(headers)
             yield _OtlpAttemptSpan(span, headers)
 
     async def close(self) -> None:
         """Hand in what is left. The kit takes its time: its thread is not waited for longer, and ends with us."""
-        last = threading.Thread(target=self._provider.shutdown, daemon=True)
-        last.start()
-        await asyncio.to_thread(last.join, CLOSE_SECONDS)
+        flush_thread = threading.Thread(target=self._provider.shutdown, daemon=True)
+        flush_thread.start()
+        await asyncio.to_thread(flush_thread.join, CLOSE_SECONDS)

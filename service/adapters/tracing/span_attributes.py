@@ -22,11 +22,11 @@ REQUEST_ATTRIBUTES: Mapping[str, Callable[[RequestFinished], Value | None]] = {
     "http.response.body.size": lambda event: event.bytes_out,
     "gateway.request_id": lambda event: event.request_id,
     "gateway.operation": lambda event: event.operation.value,
-    "gateway.outcome": lambda event: event.verdict.value,
+    "gateway.outcome": lambda event: event.outcome.value,
     "gateway.team": lambda event: event.team or None,
-    "gateway.model": lambda event: event.marks.model or None,
-    "gateway.tier": lambda event: event.marks.tier or None,
-    "gateway.cache": lambda event: event.marks.cache or None,
+    "gateway.model": lambda event: event.labels.model or None,
+    "gateway.tier": lambda event: event.labels.tier or None,
+    "gateway.cache": lambda event: event.labels.cache or None,
 }
 
 ATTEMPT_ATTRIBUTES: Mapping[str, Callable[[AttemptFinished, CallOutcome], Value | None]] = {
@@ -34,7 +34,7 @@ ATTEMPT_ATTRIBUTES: Mapping[str, Callable[[AttemptFinished, CallOutcome], Value 
     "error.type": lambda event, _: event.failure.value if event.failure else None,
     "gen_ai.usage.input_tokens": lambda _, outcome: _tokens(outcome, lambda usage: usage.tokens_in),
     "gen_ai.usage.output_tokens": lambda _, outcome: _tokens(outcome, lambda usage: usage.tokens_out),
-    "gateway.pictures": lambda _, outcome: len(outcome.pictures) if isinstance(outcome, Generation) else 0,
+    "gateway.pictures": lambda _, outcome: len(outcome.images) if isinstance(outcome, Generation) else 0,
 }
 
 

@@ -22,22 +22,22 @@ UNCODED: Mapping[str, str] = {"content-encoding": "identity", "transfer-encoding
 class ArrivalLimits:
     """How a body has to arrive: without a longer pause than `idle_seconds`, whole within `body_seconds`.
 
-    In every `idle_seconds` at least `least_rate` bytes a second arrive, unless the body ends.
+    In every `idle_seconds` at least `min_bytes_per_second` bytes a second arrive, unless the body ends.
     """
 
     idle_seconds: float
     body_seconds: float
-    least_rate: float
+    min_bytes_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyLimits:
     """What callers may send, in bytes, and at which pace."""
 
-    most_json_bytes: int
-    most_form_bytes: int
-    most_picture_bytes: int
-    pace: ArrivalLimits
+    max_json_bytes: int
+    max_form_bytes: int
+    max_image_bytes: int
+    arrival: ArrivalLimits
 
 
 class BodyArrival:
@@ -50,46 +50,46 @@ class BodyArrival:
         self._received = 0
 
     @property
-    def patience(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until the next piece has to be there."""
         return min(self._pace.idle_seconds, self._left)
 
-    def late(self) -> BodyTimeout:
+    def timeout_error(self) -> BodyTimeout:
         """The refusal of a body whose next piece is not there in time."""
         if self._left < self._pace.idle_seconds:
             return BodyTimeout(f"The body did not arrive within {self._pace.body_seconds:g} seconds.")
         return BodyTimeout(f"No byte of the body arrived for {self._pace.idle_seconds:g} seconds.")
 
-    def came(self, size: int, waited: float) -> None:
+    def record_chunk(self, size: int, waited_seconds: float) -> None:
         """Take note of a piece that is not the last. Raises `BodyTimeout`."""
-        self._left -= waited
-        self._waited += waited
+        self._left -= waited_seconds
+        self._waited += waited_seconds
         self._received += size
         if self._left <= 0:
-            raise self.late()
+            raise self.timeout_error()
         if self._waited < self._pace.idle_seconds:
             return
-        if self._received < self._waited * self._pace.least_rate:
-            raise BodyTimeout(f"The body arrives at less than {self._pace.least_rate:g} bytes per second.")
+        if self._received < self._waited * self._pace.min_bytes_per_second:
+            raise BodyTimeout(f"The body arrives at less than {self._pace.min_bytes_per_second:g} bytes per second.")
         self._waited = self._received = 0
 
 
-async def read_chunks(request: Http, most: int, pace: ArrivalLimits) -> AsyncGenerator[bytes, None]:
+async def read_chunks(request: Http, max_bytes: int, limits: ArrivalLimits) -> AsyncGenerator[bytes, None]:
     """The body, piece by piece."""
     _check_uncoded(request)
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
-        raise TooLarge(f"The body has {announced} bytes; at most {most} are accepted.")
-    received, progress, now = 0, BodyArrival(pace), asyncio.get_running_loop().time
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdecimal() and int(content_length) > max_bytes:
+        raise TooLarge(f"The body has {content_length} bytes; at most {max_bytes} are accepted.")
+    received, arrival, now = 0, BodyArrival(limits), asyncio.get_running_loop().time
     while True:
         began = now()
-        message = await _receive(request, progress)
+        message = await _receive(request, arrival)
         chunk = message.get("body", b"")
         received += len(chunk)
-        if received > most:
-            raise TooLarge(f"The body is larger than {most} bytes.")
+        if received > max_bytes:
+            raise TooLarge(f"The body is larger than {max_bytes} bytes.")
         if message.get("more_body"):
-            progress.came(len(chunk), now() - began)
+            arrival.record_chunk(len(chunk), now() - began)
         yield chunk
         if not message.get("more_body"):
             return
@@ -101,23 +101,23 @@ def _check_uncoded(request: Http) -> None:
             raise InvalidValue(f"Bodies are taken as they are; {header} can only be {plain}.", param=header)
 
 
-async def _receive(request: Http, progress: BodyArrival) -> dict[str, bytes]:
+async def _receive(request: Http, arrival: BodyArrival) -> dict[str, bytes]:
     try:
-        async with asyncio.timeout(progress.patience):
+        async with asyncio.timeout(arrival.seconds_left):
             message = await request.receive()
     except TimeoutError:
-        raise progress.late() from None
-    refused = request.scope.get(FAULT_KEY)
-    if isinstance(refused, GatewayError):
-        raise refused
+        raise arrival.timeout_error() from None
+    fault = request.scope.get(FAULT_KEY)
+    if isinstance(fault, GatewayError):
+        raise fault
     if message["type"] == "http.disconnect":
         raise ClientGone("The client closed the connection.")
     return message  # type: ignore[return-value]  # an http.request event
 
 
-async def read_body(request: Http, most: int, pace: ArrivalLimits) -> bytearray:
+async def read_body(request: Http, max_bytes: int, limits: ArrivalLimits) -> bytearray:
     """The whole body, in memory once."""
     body = bytearray()
-    async for chunk in read_chunks(request, most, pace):
+    async for chunk in read_chunks(request, max_bytes, limits):
         body += chunk
     return body

@@ -109,10 +109,10 @@ def _none_if_default(value: T | None, default: T) -> T | None:
 
 def _set_fields(options: msgspec.Struct) -> dict[str, object]:
     """A struct's fields that are not null, as plain objects."""
-    found = {name: getattr(options, name) for name in options.__struct_fields__}
+    set_fields = {name: getattr(options, name) for name in options.__struct_fields__}
     return {
         name: _set_fields(value) if isinstance(value, msgspec.Struct) else value
-        for name, value in found.items()
+        for name, value in set_fields.items()
         if value is not None
     }
 
@@ -124,39 +124,42 @@ def _size(body: ImageFields) -> Size | None:
     if body.width is None or body.height is None:
         missing = "width" if body.width is None else "height"
         raise InvalidValue("width and height go together.", param=missing)
-    spelled = Size(body.width, body.height)
-    if size and size != spelled:
-        raise InvalidValue(f"size says {size} but width and height say {spelled}.", param="size")
-    return spelled
+    from_edges = Size(body.width, body.height)
+    if size and size != from_edges:
+        raise InvalidValue(f"size says {size} but width and height say {from_edges}.", param="size")
+    return from_edges
 
 
-def generation_references(body: GenerateBody, most_bytes: int) -> list[Reference]:
+def generation_references(body: GenerateBody, max_bytes: int) -> list[Reference]:
     """The pictures of the fields `image_url` and `reference_images`."""
-    named = [("image_url", body.image_url)] if _is_set(body.image_url) else []
-    listed = [(f"reference_images[{index}]", token) for index, token in enumerate(body.reference_images or [])]
-    return [parse_reference(token, name, most_bytes) for name, token in (*named, *listed)]
+    tokens = [("image_url", body.image_url)] if _is_set(body.image_url) else []
+    items = [(f"reference_images[{index}]", token) for index, token in enumerate(body.reference_images or [])]
+    return [parse_reference(token, name, max_bytes) for name, token in (*tokens, *items)]
 
 
-def edit_references(body: EditBody, team: Team, most_bytes: int) -> tuple[list[Reference], Reference | None]:
+def edit_references(body: EditBody, team: Team, max_bytes: int) -> tuple[list[Reference], Reference | None]:
     """The pictures and the mask of a JSON edit."""
-    images = [_to_reference(ref, team, f"images[{index}]", most_bytes) for index, ref in enumerate(body.images)]
-    return images, _to_reference(body.mask, team, "mask", most_bytes) if body.mask else None
+    images = [_to_reference(ref, team, f"images[{index}]", max_bytes) for index, ref in enumerate(body.images)]
+    return images, _to_reference(body.mask, team, "mask", max_bytes) if body.mask else None
 
 
-def _to_reference(ref: ImageRef, team: Team, name: str, most_bytes: int) -> Reference:
+def _to_reference(ref: ImageRef, team: Team, name: str, max_bytes: int) -> Reference:
     if (ref.file_id is not None) == _is_set(ref.image_url):
         raise InvalidValue(f"{name} needs either an image_url or a file_id.", param=f"{name}.image_url")
     if ref.file_id is not None:
-        kept, digest = owned_stored_name(team.name, ref.file_id), hashlib.sha256(ref.file_id.encode()).hexdigest()
-        return Reference(param=f"{name}.file_id", digest=digest, kept=kept or "")
-    return parse_reference(ref.image_url, f"{name}.image_url", most_bytes)
+        stored_name, digest = (
+            owned_stored_name(team.name, ref.file_id),
+            hashlib.sha256(ref.file_id.encode()).hexdigest(),
+        )
+        return Reference(param=f"{name}.file_id", digest=digest, stored_name=stored_name or "")
+    return parse_reference(ref.image_url, f"{name}.image_url", max_bytes)
 
 
 def _is_set(token: msgspec.Raw) -> bool:
     return bytes(memoryview(token)[:5]) != b"null"
 
 
-def parse_reference(token: msgspec.Raw, name: str, most_bytes: int) -> Reference:
+def parse_reference(token: msgspec.Raw, name: str, max_bytes: int) -> Reference:
     """A JSON string that is a data URL or an https address, as a reference.
 
     Base64 as programs write it never becomes a Python string; what has escapes or line breaks is spelled anew first.
@@ -167,10 +170,10 @@ def parse_reference(token: msgspec.Raw, name: str, most_bytes: int) -> Reference
     start = base64_start(bytes(raw[1 : 1 + HEAD]))
     if start is not None:
         with suppress(ValueError):
-            return _inline_reference(pybase64.b64decode(raw[1 + start : -1], validate=True), name, most_bytes)
+            return _inline_reference(pybase64.b64decode(raw[1 + start : -1], validate=True), name, max_bytes)
     text = _token_text(token, name).strip(BLANKS)
     if is_data_url(text):
-        return _inline_reference(_decode_data_url(text, name), name, most_bytes)
+        return _inline_reference(_decode_data_url(text, name), name, max_bytes)
     return _linked_reference(text, name)
 
 
@@ -199,10 +202,10 @@ def _decode_data_url(text: bytes, name: str) -> bytes:
         raise UnreadableFile(f"{name} is not valid base64.", param=name, code="invalid_base64_image") from None
 
 
-def _inline_reference(picture: bytes, name: str, most_bytes: int) -> Reference:
-    intake = Upload(name, most_bytes)
-    intake.write(picture)
-    return intake.done()
+def _inline_reference(image: bytes, name: str, max_bytes: int) -> Reference:
+    upload = Upload(name, max_bytes)
+    upload.write(image)
+    return upload.finish()
 
 
 def _linked_reference(text: bytes, name: str) -> Reference:

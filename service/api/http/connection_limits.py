@@ -29,13 +29,13 @@ START_LINE_OVERHEAD = len("  HTTP/1.1") + 2 * LINE_END  # of the first line, and
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """`head_seconds` from the first byte of a head to its last, `most_head_bytes` of it.
+    """`head_seconds` from the first byte of a head to its last, `max_head_bytes` of it.
 
     `stall_seconds` is how long a caller may take nothing of an answer.
     """
 
     head_seconds: float
-    most_head_bytes: int
+    max_head_bytes: int
     stall_seconds: float
 
 
@@ -45,9 +45,9 @@ class LimitedProtocol(HttpToolsProtocol):
     `_overhead` counts the bytes of a request without its body, the head that was read, and the lengths of chunks.
     """
 
-    def __init__(self, bounds: ConnectionLimits, **given: Any) -> None:  # noqa: ANN401 (what uvicorn gives to its own)
-        super().__init__(**given)
-        self._bounds = bounds
+    def __init__(self, limits: ConnectionLimits, **uvicorn_args: Any) -> None:  # noqa: ANN401 (what uvicorn gives to its own)
+        super().__init__(**uvicorn_args)
+        self._bounds = limits
         self._overhead = 0
         self._chunk = 0
         self._begun = False
@@ -62,7 +62,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a head."""
         super().connection_made(transport)
-        self._watch_head()
+        self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
         """Read what came, unless something before it was refused."""
@@ -74,14 +74,14 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self._read(data)
         except httptools.HttpParserError as error:
-            self._refuse(self._fault or MalformedRequest(f"The request cannot be read: {error}."))
+            self._reject(self._fault or MalformedRequest(f"The request cannot be read: {error}."))
             return
-        if self._overhead > self._bounds.most_head_bytes:
-            self._refuse(self._too_large())
+        if self._overhead > self._bounds.max_head_bytes:
+            self._reject(self._too_large())
             return
         if self._overhead < 0 or (self._completed and not self._begun):
             self._overhead = 0
-        self._watch_head()
+        self._start_head_timer()
 
     def _read(self, data: bytes) -> None:
         """Let the parser read. It stops behind the head of an upgrade, and is given the same head without it."""
@@ -118,15 +118,15 @@ class LimitedProtocol(HttpToolsProtocol):
         read = sum(len(name) + len(value) for name, value in self.headers)
         self._overhead -= len(self.parser.get_method()) + len(self.url) + START_LINE_OVERHEAD
         self._overhead -= read + FIELD_OVERHEAD * len(self.headers)
-        if len(self.url) + read > self._bounds.most_head_bytes:
-            self._stop(self._too_large())
+        if len(self.url) + read > self._bounds.max_head_bytes:
+            self._stop_parser(self._too_large())
         fault = head_fault(self.parser.get_http_version(), self.headers)
         if fault:
-            self._stop(MalformedRequest(f"The request cannot be read: {fault}."))
-        found = origin_form(self.url, self.headers)
-        if found is None:
-            self._stop(MalformedRequest("The request cannot be read: its host is none."))
-        self.url, fields = found
+            self._stop_parser(MalformedRequest(f"The request cannot be read: {fault}."))
+        target_and_fields = origin_form(self.url, self.headers)
+        if target_and_fields is None:
+            self._stop_parser(MalformedRequest("The request cannot be read: its host is none."))
+        self.url, fields = target_and_fields
         if fields is not self.headers:
             self.headers[:] = fields
         super().on_headers_complete()
@@ -156,7 +156,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The caller does not take as much as there is."""
         super().pause_writing()
-        self._watch_stall(self.transport.get_write_buffer_size())
+        self._start_stall_timer(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """The caller has taken it."""
@@ -170,15 +170,15 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _too_large(self) -> HeadTooLarge:
-        most = self._bounds.most_head_bytes
-        return HeadTooLarge(f"A request has at most {most} bytes that are not its body.")
+        max_bytes = self._bounds.max_head_bytes
+        return HeadTooLarge(f"A request has at most {max_bytes} bytes that are not its body.")
 
-    def _stop(self, fault: RequestError) -> Never:
+    def _stop_parser(self, fault: RequestError) -> Never:
         """Stop the parser, which forgets what was raised."""
         self._fault = fault
         raise fault
 
-    def _refuse(self, error: RequestError) -> None:
+    def _reject(self, error: RequestError) -> None:
         """Let the application answer with an error, and read nothing more."""
         self._over = True
         cycle: RequestResponseCycle | None = self.cycle
@@ -189,10 +189,10 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._begun and not self._in_head:  # the rest of a body whose request was answered
             self.transport.close()
         else:
-            self._answer(error)
-        self._watch_head()
+            self._begin_error_reply(error)
+        self._start_head_timer()
 
-    def _answer(self, error: RequestError) -> None:
+    def _begin_error_reply(self, error: RequestError) -> None:
         """Begin a request that has no more than what was read of its head."""
         if not self._begun:
             super().on_message_begin()
@@ -220,22 +220,22 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _watch_head(self) -> None:
+    def _start_head_timer(self) -> None:
         """Time runs while there is no request that is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle and not cycle.response_complete:
             self._head.stop()
-        elif not self._head.running:
+        elif not self._head.is_running:
             self._head.start(self._bounds.head_seconds, self.transport.abort)
 
-    def _watch_stall(self, waiting: int) -> None:
-        self._stall.start(self._bounds.stall_seconds, partial(self._stalled, waiting))
+    def _start_stall_timer(self, waiting: int) -> None:
+        self._stall.start(self._bounds.stall_seconds, partial(self._on_stall, waiting))
 
-    def _stalled(self, waited: int) -> None:
-        """Hang up on who has taken nothing; `waited` bytes were waiting before."""
-        waiting = self.transport.get_write_buffer_size()
-        if waiting < waited:
-            self._watch_stall(waiting)
+    def _on_stall(self, bytes_before: int) -> None:
+        """Hang up on who has taken nothing; `bytes_before` bytes were waiting before."""
+        bytes_now = self.transport.get_write_buffer_size()
+        if bytes_now < bytes_before:
+            self._start_stall_timer(bytes_now)
         else:
             self.transport.abort()
 
@@ -248,14 +248,14 @@ class Timer:
         self._handle: asyncio.TimerHandle | None = None
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Was it started, and not stopped since?"""
         return self._handle is not None
 
-    def start(self, seconds: float, do: Callable[[], None]) -> None:
+    def start(self, seconds: float, callback: Callable[[], None]) -> None:
         """Do it after so many seconds; what was to be done before is not."""
         self.stop()
-        self._handle = self._loop.call_later(seconds, do)
+        self._handle = self._loop.call_later(seconds, callback)
 
     def stop(self) -> None:
         """Do nothing."""
@@ -264,6 +264,6 @@ class Timer:
             self._handle = None
 
 
-def build_protocol(bounds: ConnectionLimits) -> type[asyncio.Protocol]:
+def build_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
     """What uvicorn makes one of for each connection."""
-    return cast("type[asyncio.Protocol]", partial(LimitedProtocol, bounds))
+    return cast("type[asyncio.Protocol]", partial(LimitedProtocol, limits))

@@ -36,16 +36,16 @@ class Cors:
         """Serve one connection."""
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PREFIX):
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-            told = self._told(headers.get(b"origin"))
-            request_context(scope).headers |= told
-            if "access-control-allow-origin" in told and _is_preflight(scope, headers):
+            cors_headers = self._cors_headers(headers.get(b"origin"))
+            request_context(scope).headers |= cors_headers
+            if "access-control-allow-origin" in cors_headers and _is_preflight(scope, headers):
                 request_context(scope).headers |= PREFLIGHT
                 await send(HTTPResponseStartEvent(type="http.response.start", status=NO_CONTENT, headers=[]))
                 await send(HTTPResponseBodyEvent(type="http.response.body", body=b"", more_body=False))
                 return
         await self._app(scope, receive, send)
 
-    def _told(self, origin: str | None) -> dict[str, str]:
+    def _cors_headers(self, origin: str | None) -> dict[str, str]:
         """The headers of the reply, whatever it is."""
         if ANY_ORIGIN in self._origins:
             return {"access-control-allow-origin": ANY_ORIGIN, **EXPOSE_ALL}

@@ -34,41 +34,41 @@ from service.usecases.upstream.backend_health import BackendStatus
 class ImageLinkSettings:
     """How pictures are handed out by address: who signs, and how many seconds a link is good."""
 
-    signs: SignUrls
-    seconds: int
+    sign_urls: SignUrls
+    url_seconds: int
     public_url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """Everything that handlers need. `now` gives an aware UTC time, `ready` one line for each part that is not well.
+    """Everything that handlers need. `now` gives an aware UTC time, `readiness` a line for each part that is not well.
 
-    `warnings` has one line for each part that is well, but needs an operator. `admin` says the digest of the admin key,
-    if there is one. `gateway_id` is what all replicas put into the header of `domain/loop_detection.py`.
+    `warnings` has one line for each part that is well, but needs an operator. `admin_digest` says the digest of the
+    admin key, if there is one. `gateway_id` is what all replicas put into the header of `domain/loop_detection.py`.
     """
 
-    make: MakeImages
-    keep: ImageStorage
-    live: Callable[[], ConfigSnapshot]
-    pictures: ReadImages
+    make_images: MakeImages
+    image_storage: ImageStorage
+    config: Callable[[], ConfigSnapshot]
+    read_images: ReadImages
     files: ManageFiles
-    ledger: QuotaStore
-    books: Ledger
+    quotas: QuotaStore
+    ledger: Ledger
     key_store: KeyStore
-    issue: IssueKeys
-    report: ReportUsage
-    export: ExportUsage
-    standings: ReadLimits
-    backends: Callable[[], Sequence[BackendStatus]]
-    purge: PurgeCache
-    admin: Callable[[], str] | None
-    tags: frozenset[str]
-    in_flight: InFlightRules
-    limits: BodyLimits
-    links: ImageLinkSettings
+    issue_keys: IssueKeys
+    report_usage: ReportUsage
+    export_usage: ExportUsage
+    read_limits: ReadLimits
+    backend_status: Callable[[], Sequence[BackendStatus]]
+    purge_cache: PurgeCache
+    admin_digest: Callable[[], str] | None
+    allowed_tags: frozenset[str]
+    in_flight_rules: InFlightRules
+    body_limits: BodyLimits
+    image_links: ImageLinkSettings
     keepalive_seconds: float
     now: Callable[[], datetime]
-    ready: Callable[[], Awaitable[Mapping[str, str]]]
+    readiness: Callable[[], Awaitable[Mapping[str, str]]]
     warnings: Callable[[], Mapping[str, str]]
     log_prompts: bool
     gateway_id: str
@@ -76,16 +76,16 @@ class Dependencies:
 
 def dependencies(request: Connection) -> Dependencies:
     """The desk of the application that serves a request."""
-    desk: Dependencies = request.app.state.desk
-    return desk
+    deps: Dependencies = request.app.state.desk
+    return deps
 
 
 def require_team_key(connection: Connection) -> None:
     """Let callers with a team's key into the data plane. Raises `NotAuthenticated`."""
-    line, desk = request_context(connection.scope), dependencies(connection)
-    key = authenticate(_authorization(connection), desk.live().keys, desk.now())
-    line.key = key
-    line.note(team=key.team.name, key=key.id)
+    context, deps = request_context(connection.scope), dependencies(connection)
+    key = authenticate(_authorization(connection), deps.config().keys, deps.now())
+    context.key = key
+    context.log(team=key.team.name, key=key.id)
 
 
 def _authorization(connection: Connection) -> str | None:

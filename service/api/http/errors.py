@@ -189,7 +189,7 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
         request_context(request.scope).headers |= REPLAYED
     if isinstance(error, FailureShared):
         request_context(request.scope).headers |= JOINED
-        request_context(request.scope).note(cache=JOINED["x-gateway-cache"])
+        request_context(request.scope).log(cache=JOINED["x-gateway-cache"])
     if isinstance(error, BackendFailed):
         return on_backend_failure(request, error.failure)
     if isinstance(error, LimitExceeded):
@@ -198,7 +198,7 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
         return on_replica_stopped(request, error)
     row = ROWS[type(error)]
     code = error.code or row.code
-    request_context(request.scope).note(error=code, cause=error.cause)
+    request_context(request.scope).log(error=code, cause=error.cause)
     body = ErrorBody(message=error.message, type=row.type, param=error.param, code=code)
     return render(row, body, UNAVAILABLE_RETRY_SECONDS if row.status == UNAVAILABLE else None)
 
@@ -210,9 +210,9 @@ def replica_stopped() -> ReplicaStopped:
 
 def on_replica_stopped(request: Http, error: ReplicaStopped) -> Response[bytes]:
     """A request that was ended: it may be sent again where no vendor can have been asked."""
-    row, line = ROWS[ReplicaStopped], request_context(request.scope)
-    billed = line.progress.may_be_billed
-    line.note(error=row.code)
+    row, context = ROWS[ReplicaStopped], request_context(request.scope)
+    billed = context.progress.may_be_billed
+    context.log(error=row.code)
     message = f"{error.message} {MAYBE_BILLED}" if billed else f"{error.message} Nothing was bought."
     body = ErrorBody(message=message, type=row.type, param=None, code=row.code, may_be_billed=billed or None)
     return render(replace(row, retry=not billed), body, UNAVAILABLE_RETRY_SECONDS)
@@ -220,30 +220,30 @@ def on_replica_stopped(request: Http, error: ReplicaStopped) -> Response[bytes]:
 
 def on_limit_exceeded(request: Http, error: LimitExceeded) -> Response[bytes]:
     """A limit without room: waiting helps where it is a rate, a budget needs a person."""
-    standing = error.standing
-    never = standing.limit.measure in RATES and standing.wait is None
-    row = BUDGET_EXHAUSTED if is_budget(error) else replace(ROWS[LimitExceeded], retry=not never)
-    line = request_context(request.scope)
-    line.note(error=row.code, limit=limit_name(standing))
-    line.headers |= rate_limit_headers([standing])
+    status = error.limit_status
+    never_fits = status.limit.measure in RATES and status.wait_seconds is None
+    row = BUDGET_EXHAUSTED if is_budget(error) else replace(ROWS[LimitExceeded], retry=not never_fits)
+    context = request_context(request.scope)
+    context.log(error=row.code, limit=limit_name(status))
+    context.headers |= rate_limit_headers([status])
     body = ErrorBody(
         message=error.message,
         type=row.type,
         param=None,
         code=row.code,
-        limit_source=limit_name(standing),
-        limit=to_amount(standing, standing.limit.most),
-        spent=to_amount(standing, standing.used),
-        resets_at=reset_time(standing, datetime.now(UTC)),
+        limit_source=limit_name(status),
+        limit=to_amount(status, status.limit.maximum),
+        spent=to_amount(status, status.used),
+        resets_at=reset_time(status, datetime.now(UTC)),
     )
-    return render(row, body, standing.wait or CONCURRENCY_RETRY_SECONDS)
+    return render(row, body, status.wait_seconds or CONCURRENCY_RETRY_SECONDS)
 
 
 def on_backend_failure(request: Http, failure: Failure) -> Response[bytes]:
     """A call that failed, by its kind."""
     row = FAILURES[failure.kind]
     code = failure.code if failure.code and failure.kind in VENDOR_CODE_KINDS else row.code
-    request_context(request.scope).note(error=code)
+    request_context(request.scope).log(error=code)
     billed = failure.may_be_billed
     body = ErrorBody(
         message=f"{failure.message} {MAYBE_BILLED}" if billed else failure.message,
@@ -259,7 +259,7 @@ def on_backend_failure(request: Http, failure: Failure) -> Response[bytes]:
 def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
     """What the framework refuses before a handler is reached."""
     code = STATUSES.get(error.status_code, "invalid_request")
-    request_context(request.scope).note(error=code)
+    request_context(request.scope).log(error=code)
     message = {
         404: f"There is nothing at {request.method} {request.scope['path'][:200]}. {ENDPOINTS_TEXT}",
         405: f"{request.method} is not allowed here. {ENDPOINTS_TEXT}",
@@ -276,10 +276,10 @@ def build_crash_handler(observe: Observer) -> Callable[[Http, Exception], Respon
     """What remains is a mistake of ours: the caller gets an id, the log gets places in the code but no values."""
 
     def on_crash(request: Http, error: Exception) -> Response[bytes]:
-        line = request_context(request.scope)
-        line.note(error="internal_error")
-        observe(build_crash_event(line.request_id, error))
-        message = f"The gateway failed. Its log has more under {line.request_id}."
+        context = request_context(request.scope)
+        context.log(error="internal_error")
+        observe(build_crash_event(context.request_id, error))
+        message = f"The gateway failed. Its log has more under {context.request_id}."
         row = ErrorRow(500, SERVER, "internal_error")
         return render(row, ErrorBody(message=message, type=row.type, param=None, code=row.code))
 

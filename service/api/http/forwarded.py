@@ -23,10 +23,10 @@ class ForwardedHeaders(ProxyHeadersMiddleware):
         """Serve one connection."""
         peer = scope.get("client")
         if scope["type"] == "http" and isinstance(peer, tuple) and peer[0] in self.trusted_hosts:
-            said = next((value for name, value in scope["headers"] if name == PREFIX_HEADER), b"")
-            found = PLAIN_PATH.fullmatch(said.strip())
-            if found:
-                scope[PREFIX_KEY] = found[1].decode()  # type: ignore[literal-required]  # our own entry in the ASGI scope
+            header_value = next((value for name, value in scope["headers"] if name == PREFIX_HEADER), b"")
+            match = PLAIN_PATH.fullmatch(header_value.strip())
+            if match:
+                scope[PREFIX_KEY] = match[1].decode()  # type: ignore[literal-required]  # our own entry in the ASGI scope
         await super().__call__(scope, receive, send)
 
 

@@ -27,7 +27,7 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
 
-        async def without_body(message: Message) -> None:
+        async def send_without_body(message: Message) -> None:
             scope["method"] = HttpMethod.HEAD.value
             if message["type"] == "http.response.body":
                 message["body"] = b""
@@ -36,7 +36,7 @@ class HeadAsGet:
         request_context(scope).is_head = True
         scope["method"] = HttpMethod.GET.value
         try:
-            await self._app(scope, receive, without_body)
+            await self._app(scope, receive, send_without_body)
         finally:
             scope["method"] = HttpMethod.HEAD.value
 
@@ -51,11 +51,11 @@ async def answer_options(request: Http) -> Response[None] | None:
 def path_methods(request: Http) -> set[str]:
     """The methods of the path that was found."""
     template = request.scope["path_template"]
-    found = (route for route in request.app.routes if isinstance(route, HTTPRoute) and route.path_format == template)
-    return {str(method) for route in found for method in route.methods}
+    routes = (route for route in request.app.routes if isinstance(route, HTTPRoute) and route.path_format == template)
+    return {str(method) for route in routes for method in route.methods}
 
 
 def allow_header(methods: Iterable[str]) -> str:
     """The value of `Allow` for the methods of a path's handlers."""
-    found = set(methods)
-    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
+    names = set(methods)
+    return ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))

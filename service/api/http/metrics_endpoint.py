@@ -21,24 +21,24 @@ RenderMetrics = Callable[[str], tuple[bytes, str]]
 class MetricsEndpoint:
     """Wraps the edge."""
 
-    def __init__(self, app: ASGIApp, tell: RenderMetrics) -> None:
+    def __init__(self, app: ASGIApp, render: RenderMetrics) -> None:
         self._app = app
-        self._tell = tell
+        self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == ScopeType.HTTP and _is_scrape(scope):
-            await self._told(scope, send)
+            await self._send_metrics(scope, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _told(self, scope: HTTPScope, send: Send) -> None:
+    async def _send_metrics(self, scope: HTTPScope, send: Send) -> None:
         accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
-        body, media_type = self._tell(accept)
+        body, media_type = self._render(accept)
         headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         await send(HTTPResponseStartEvent(type="http.response.start", status=200, headers=headers))
-        written = b"" if scope["method"] == "HEAD" else body
-        await send(HTTPResponseBodyEvent(type="http.response.body", body=written, more_body=False))
+        text = b"" if scope["method"] == "HEAD" else body
+        await send(HTTPResponseBodyEvent(type="http.response.body", body=text, more_body=False))
 
 
 def _is_scrape(scope: HTTPScope) -> bool:

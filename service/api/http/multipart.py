@@ -45,7 +45,7 @@ class FormParts:
     single: frozenset[str]
     texts: type[Body]
 
-    def file(self, name: str) -> str | None:
+    def file_name(self, name: str) -> str | None:
         """The file that a part of this name is; None if it is none."""
         plain = INDEX_SUFFIX.sub("", name)
         return plain if plain in self.images | self.single else None
@@ -54,9 +54,9 @@ class FormParts:
         """Is a part of this name a field, or inside one?"""
         return bracket_names(name)[0] in self.texts.__struct_encode_fields__
 
-    def unknown(self, name: str, *, is_file: bool) -> UnknownParameter:
+    def unknown_part_error(self, name: str, *, is_file: bool) -> UnknownParameter:
         """The refusal of a part that has no place in the form."""
-        files = ", ".join(f"'{each}'" for each in sorted(self.images) + sorted(self.single))
+        files = ", ".join(f"'{part}'" for part in sorted(self.images) + sorted(self.single))
         return unknown_parameter_error(name, f" Files of this form are {files}." if is_file else "")
 
 
@@ -81,34 +81,34 @@ async def read_form(request: Http, limits: BodyLimits, parts: FormParts) -> Form
         RequestError: it is malformed, too large, too slow, or has a part that has no place in it.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
-    receiver = _FormBuilder(parts, limits.most_picture_bytes)
+    builder = _FormBuilder(parts, limits.max_image_bytes)
     try:
         with PushMultipartParser(
             options.get("boundary", ""), header_charset=BYTE_ENCODING, max_segment_count=MAX_PARTS
         ) as parser:
-            async with aclosing(read_chunks(request, limits.most_form_bytes, limits.pace)) as body:
+            async with aclosing(read_chunks(request, limits.max_form_bytes, limits.arrival)) as body:
                 async for chunk in body:
                     for event in parser.parse(chunk):
-                        receiver.take(event)
+                        builder.feed(event)
     except MultipartError as broken:
         raise MalformedBody(f"The form cannot be read: {broken.args[0]}.", code="invalid_form") from None
-    return receiver.form
+    return builder.form
 
 
 class _FormBuilder:
     """Turns the parser's events into a form. Events: a segment begins, bytes arrive, None ends the segment."""
 
-    def __init__(self, parts: FormParts, most_picture_bytes: int) -> None:
+    def __init__(self, parts: FormParts, max_image_bytes: int) -> None:
         self.form = Form()
         self._parts = parts
-        self._most = most_picture_bytes
+        self._most = max_image_bytes
         self._name = ""
         self._filename = ""
         self._spool: Spool | None = None
         self._intake: Upload | None = None
         self._text = bytearray()
 
-    def take(self, event: MultipartSegment | bytearray | None) -> None:
+    def feed(self, event: MultipartSegment | bytearray | None) -> None:
         if isinstance(event, MultipartSegment):
             self._begin(event)
         elif event is None:
@@ -122,13 +122,13 @@ class _FormBuilder:
         if any(LINE_ENDS.search(value) for _, value in segment.headerlist):  # found or not, as the body was cut up
             raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
         name, filename = decode_name(segment.name), segment.filename
-        file = self._parts.file(name)
+        file = self._parts.file_name(name)
         self._name = file or name
         self._text.clear()
         self._intake = None
         if file is None:
             if not self._parts.has_text(name):
-                raise self._parts.unknown(name, is_file=filename is not None)
+                raise self._parts.unknown_part_error(name, is_file=filename is not None)
             return
         if filename is None:
             raise InvalidValue(f"'{name}' must be a file, and its part has no filename.", param=file)
@@ -153,9 +153,9 @@ class _FormBuilder:
             raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
         elif self._name in self._parts.single:
             self.form.filenames[self._name] = self._filename
-            self.form.single[self._name] = self._intake.done()
+            self.form.single[self._name] = self._intake.finish()
         else:
-            self.form.images.append(self._intake.done())
+            self.form.images.append(self._intake.finish())
 
     def _end_text(self) -> None:
         name = self._name[:MAX_ECHOED_CHARS]

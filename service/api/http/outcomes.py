@@ -73,11 +73,11 @@ def _status_outcome(status: int) -> Outcome:
 def with_outcome(answer: Callable[[Http, E], Response[Any]]) -> Callable[[Http, E], Response[Any]]:
     """The same answer to an error, with the verdict noted; and of a limit, which."""
 
-    def judge(request: Http, error: E) -> Response[Any]:
-        line = request_context(request.scope)
-        line.verdict = error_outcome(error)
+    def record_and_answer(request: Http, error: E) -> Response[Any]:
+        context = request_context(request.scope)
+        context.outcome = error_outcome(error)
         if isinstance(error, LimitExceeded):
-            line.refused = error.standing.limit
+            context.refused_limit = error.limit_status.limit
         return answer(request, error)
 
-    return judge
+    return record_and_answer

@@ -18,11 +18,11 @@ def canonical_path(path: str) -> tuple[str, str | None]:
     """The path here, and the model that the address names, if it names one."""
     if not path.startswith((DOUBLED_V1, AZURE)):
         return path, None
-    found = DEPLOYMENT.fullmatch(path)
-    if found:
-        return f"/v1/{found['path']}", found["model"]
-    spelled = next(spelled for spelled in (DOUBLED_V1, AZURE_V1, AZURE) if path.startswith(spelled))
-    return f"/v1/{path.removeprefix(spelled)}", None
+    match = DEPLOYMENT.fullmatch(path)
+    if match:
+        return f"/v1/{match['path']}", match["model"]
+    prefix = next(spelled for spelled in (DOUBLED_V1, AZURE_V1, AZURE) if path.startswith(spelled))
+    return f"/v1/{path.removeprefix(prefix)}", None
 
 
 def is_azure_path(raw_path: bytes) -> bool:

@@ -29,23 +29,23 @@ TeamFilter = Annotated[str | None, QueryParameter(description="One team; without
 
 def check_query_params(request: Http, *known: str) -> None:
     """Raise unless every parameter is known and given once. Azure's SDKs name a version of the API as well."""
-    given = [name for name, _ in request.query_params.multi_items()]
+    names = [name for name, _ in request.query_params.multi_items()]
     if is_azure_path(request.scope["raw_path"]):
-        given = [name for name in given if name != AZURE_VERSION_PARAM]
-    for name in given:
+        names = [name for name in names if name != AZURE_VERSION_PARAM]
+    for name in names:
         if name not in known:
-            offered = ", ".join(known) or "none"
+            allowed = ", ".join(known) or "none"
             raise UnknownParameter(
-                f"Unknown parameter: '{name[:MAX_SHOWN]}'; known are {offered}.", param=name[:MAX_SHOWN]
+                f"Unknown parameter: '{name[:MAX_SHOWN]}'; known are {allowed}.", param=name[:MAX_SHOWN]
             )
-        if given.count(name) > 1:
+        if names.count(name) > 1:
             raise InvalidValue(f"'{name}' is given more than once.", param=name)
 
 
-def read_time_range(desk: Dependencies, since: str | None, until: str | None, team: str | None) -> EntryFilter:
+def read_time_range(deps: Dependencies, since: str | None, until: str | None, team: str | None) -> EntryFilter:
     """The span that was asked for."""
-    begin, end = parse_time_bounds(since, until, desk.now())
-    return EntryFilter(since=begin, until=end, team=team)
+    start, end = parse_time_bounds(since, until, deps.now())
+    return EntryFilter(since=start, until=end, team=team)
 
 
 def parse_group_by(group_by: str | None) -> tuple[str, ...]:

@@ -16,42 +16,42 @@ WINDOW_SECONDS = 60
 MEASURE_NAMES: Mapping[Measure, str] = {Measure.REQUESTS: "requests", Measure.IMAGES: "images"}
 
 
-def rate_limit_headers(standings: Iterable[LimitStatus]) -> dict[str, str]:
+def rate_limit_headers(statuses: Iterable[LimitStatus]) -> dict[str, str]:
     """The headers for what is limited by the minute."""
-    told: dict[str, LimitStatus] = {}
-    for standing in sorted(standings, key=lambda each: each.remaining, reverse=True):
-        if standing.limit.measure in MEASURE_NAMES:
-            told[MEASURE_NAMES[standing.limit.measure]] = standing
-    if not told:
+    tightest: dict[str, LimitStatus] = {}
+    for status in sorted(statuses, key=lambda each: each.remaining, reverse=True):
+        if status.limit.measure in MEASURE_NAMES:
+            tightest[MEASURE_NAMES[status.limit.measure]] = status
+    if not tightest:
         return {}
     return {
         "ratelimit-policy": ", ".join(
-            f'"{name}";q={told[name].limit.most};w={WINDOW_SECONDS}' for name in sorted(told)
+            f'"{name}";q={tightest[name].limit.maximum};w={WINDOW_SECONDS}' for name in sorted(tightest)
         ),
         "ratelimit": ", ".join(
-            f'"{name}";r={told[name].remaining};t={ceil(told[name].resets_in)}' for name in sorted(told)
+            f'"{name}";r={tightest[name].remaining};t={ceil(tightest[name].resets_in)}' for name in sorted(tightest)
         ),
-        **{f"x-ratelimit-limit-{name}": str(standing.limit.most) for name, standing in told.items()},
-        **{f"x-ratelimit-remaining-{name}": str(standing.remaining) for name, standing in told.items()},
-        **{f"x-ratelimit-reset-{name}": f"{ceil(standing.resets_in)}s" for name, standing in told.items()},
+        **{f"x-ratelimit-limit-{name}": str(standing.limit.maximum) for name, standing in tightest.items()},
+        **{f"x-ratelimit-remaining-{name}": str(standing.remaining) for name, standing in tightest.items()},
+        **{f"x-ratelimit-reset-{name}": f"{ceil(standing.resets_in)}s" for name, standing in tightest.items()},
     }
 
 
-def to_amount(standing: LimitStatus, nano_or_count: int) -> float | int:
+def to_amount(status: LimitStatus, nano_or_count: int) -> float | int:
     """A number of a limit as callers read it: US dollars, or a count."""
-    return nano_or_count / NANO if standing.limit.measure in MONEY else nano_or_count
+    return nano_or_count / NANO if status.limit.measure in MONEY else nano_or_count
 
 
-def limit_name(standing: LimitStatus) -> str:
+def limit_name(status: LimitStatus) -> str:
     """Which limit it is, such as `team usd_per_day` or `tier:high concurrent_images`."""
-    return f"{standing.limit.scope} {standing.limit.measure.value}"
+    return f"{status.limit.scope} {status.limit.measure.value}"
 
 
-def reset_time(standing: LimitStatus, now: datetime) -> str:
+def reset_time(status: LimitStatus, now: datetime) -> str:
     """When all of it is there again."""
-    return (now + timedelta(seconds=ceil(standing.resets_in))).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (now + timedelta(seconds=ceil(status.resets_in))).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_budget(error: LimitExceeded) -> bool:
     """Is it the budget that is used up, so that no retry helps?"""
-    return error.standing.limit.measure in MONEY
+    return error.limit_status.limit.measure in MONEY

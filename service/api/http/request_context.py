@@ -32,7 +32,7 @@ TRACE_HEADERS = frozenset({b"traceparent", b"tracestate"})
 OPERATION_PATHS: tuple[tuple[str, ApiOperation], ...] = (
     ("/v1/images/generations", ApiOperation.GENERATE),
     ("/v1/images/edits", ApiOperation.EDIT),
-    ("/v1/images", ApiOperation.PICTURES),
+    ("/v1/images", ApiOperation.IMAGES),
     ("/v1/models", ApiOperation.MODELS),
     ("/v1/files", ApiOperation.FILES),
     ("/v1/usage", ApiOperation.USAGE),
@@ -48,52 +48,52 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class RequestProgress(Enum):
-    """How far a purchase came, as its request knows. One that waits for the purchase of another stays `BEGUN`."""
+    """How far a purchase came, as its request knows. One that waits for the purchase of another stays `STARTED`."""
 
-    NOTHING = "nothing"
-    BEGUN = "begun"
+    NOT_STARTED = "nothing"
+    STARTED = "begun"
     ADMITTED = "admitted"
-    ASKED = "asked"
+    SENT = "asked"
 
     @property
     def may_be_billed(self) -> bool:
         """May a vendor have been asked?"""
-        return self in {RequestProgress.BEGUN, RequestProgress.ASKED}
+        return self in {RequestProgress.STARTED, RequestProgress.SENT}
 
 
 @dataclass(slots=True)
 class RequestContext:
     """What is known about a request while it is served: facts for the log, headers for the reply whatever it is.
 
-    `began` and `elapsed` are monotonic seconds; `previewed` is how long after the one its first preview was there.
-    `refused` is the limit that had no room for it. `progress` is how far the purchase came. `is_head`: the answer goes
-    out without its body. `model` is the one that the address names.
+    `started_at` and `monotonic` are monotonic seconds; `first_preview_seconds` is how long after the one its first
+    preview was there. `refused_limit` is the limit that had no room for it. `progress` is how far the purchase came.
+    `is_head`: the answer goes out without its body. `model` is the one that the address names.
     """
 
     request_id: str
-    began: float
-    elapsed: Callable[[], float]
+    started_at: float
+    monotonic: Callable[[], float]
     key: Key | None = None
-    marks: RequestLabels = NO_LABELS
-    verdict: Outcome = Outcome.SERVED
-    refused: Limit | None = None
-    progress: RequestProgress = RequestProgress.NOTHING
-    previewed: float | None = None
+    labels: RequestLabels = NO_LABELS
+    outcome: Outcome = Outcome.SERVED
+    refused_limit: Limit | None = None
+    progress: RequestProgress = RequestProgress.NOT_STARTED
+    first_preview_seconds: float | None = None
     is_head: bool = False
     model: str | None = None
-    facts: dict[str, object] = field(default_factory=dict)
+    log_fields: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = CLIENT_GONE_STATUS
     bytes_out: int = 0
 
-    def note(self, **facts: object) -> None:
+    def log(self, **fields: object) -> None:
         """Add facts for the log; what is None is left out."""
-        self.facts |= {name: fact for name, fact in facts.items() if fact is not None}
+        self.log_fields |= {name: fact for name, fact in fields.items() if fact is not None}
 
-    def preview(self) -> None:
+    def record_first_preview(self) -> None:
         """A preview goes out."""
-        if self.previewed is None:
-            self.previewed = self.elapsed() - self.began
+        if self.first_preview_seconds is None:
+            self.first_preview_seconds = self.monotonic() - self.started_at
 
 
 def request_context(scope: Scope) -> RequestContext:
@@ -102,21 +102,21 @@ def request_context(scope: Scope) -> RequestContext:
 
 
 class RequestMiddleware:
-    """Wraps the application. `mint` makes ids, `elapsed` gives monotonic seconds."""
+    """Wraps the application. `new_id` makes ids, `monotonic` gives monotonic seconds."""
 
     def __init__(
         self,
         app: ASGIApp,
         observe: Observer,
-        mint: Callable[[], str],
-        elapsed: Callable[[], float],
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
         trace: Tracer,
     ) -> None:
         self._app = app
         self._observe = observe
         self._trace = trace
-        self._mint = mint
-        self._elapsed = elapsed
+        self._new_id = new_id
+        self._monotonic = monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -126,47 +126,47 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        request_id = _proxy_request_id(scope) or f"req_{self._mint()}"
-        line = RequestContext(request_id=request_id, began=self._elapsed(), elapsed=self._elapsed)
-        scope["path"], line.model = canonical_path(scope["path"])
-        scope[CONTEXT_KEY] = line  # type: ignore[literal-required]  # our own entry in the ASGI scope
-        header = (b"x-request-id", line.request_id.encode())
+        request_id = _proxy_request_id(scope) or f"req_{self._new_id()}"
+        context = RequestContext(request_id=request_id, started_at=self._monotonic(), monotonic=self._monotonic)
+        scope["path"], context.model = canonical_path(scope["path"])
+        scope[CONTEXT_KEY] = context  # type: ignore[literal-required]  # our own entry in the ASGI scope
+        header = (b"x-request-id", context.request_id.encode())
 
-        async def counted(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                line.status = message["status"]
-                told = [(name.encode(), value.encode()) for name, value in line.headers.items()]
-                message["headers"] = [*message["headers"], header, *told]
+                context.status = message["status"]
+                context_headers = [(name.encode(), value.encode()) for name, value in context.headers.items()]
+                message["headers"] = [*message["headers"], header, *context_headers]
             elif message["type"] == "http.response.body":
-                line.bytes_out += len(message["body"])
+                context.bytes_out += len(message["body"])
             await send(message)
 
         with self._trace.request(scope["method"], _trace_headers(scope)) as span:
             if span.trace_id:
-                line.note(trace_id=span.trace_id)
+                context.log(trace_id=span.trace_id)
             try:
-                await self._app(scope, receive, counted)
+                await self._app(scope, receive, send_counted)
             finally:
-                finished = _to_request_finished(scope, line)
+                finished = _to_request_finished(scope, context)
                 self._observe(finished)
-                span.tell(finished)
+                span.record(finished)
 
 
-def _to_request_finished(scope: HTTPScope, line: RequestContext) -> RequestFinished:
+def _to_request_finished(scope: HTTPScope, context: RequestContext) -> RequestFinished:
     return RequestFinished(
-        request_id=line.request_id,
+        request_id=context.request_id,
         method=scope["method"],
         path=scope["path"],
-        status=line.status,
-        milliseconds=(line.elapsed() - line.began) * 1000,
-        bytes_out=line.bytes_out,
-        facts=line.facts,
-        team=line.key.team.name if line.key else "",
+        status=context.status,
+        milliseconds=(context.monotonic() - context.started_at) * 1000,
+        bytes_out=context.bytes_out,
+        log_fields=context.log_fields,
+        team=context.key.team.name if context.key else "",
         operation=path_operation(scope.get("path_template")),
-        verdict=Outcome.CLIENT_GONE if line.status == CLIENT_GONE_STATUS else line.verdict,
-        marks=line.marks,
-        refused=line.refused,
-        previewed=line.previewed,
+        outcome=Outcome.CLIENT_GONE if context.status == CLIENT_GONE_STATUS else context.outcome,
+        labels=context.labels,
+        refused_limit=context.refused_limit,
+        first_preview_seconds=context.first_preview_seconds,
     )
 
 
@@ -179,11 +179,12 @@ def _trace_headers(scope: HTTPScope) -> dict[str, str]:
 def path_operation(template: str | None) -> ApiOperation:
     """What a route of ours is for; None is no route."""
     return next(
-        (operation for place, operation in OPERATION_PATHS if (template or "").startswith(place)), ApiOperation.UNKNOWN
+        (operation for prefix, operation in OPERATION_PATHS if (template or "").startswith(prefix)),
+        ApiOperation.UNKNOWN,
     )
 
 
 def _proxy_request_id(scope: HTTPScope) -> str | None:
     """The id that a proxy in front has given, if it is one that can be logged and sent back."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given.decode() if SAFE_ID.fullmatch(given) else None
+    header_value = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return header_value.decode() if SAFE_ID.fullmatch(header_value) else None

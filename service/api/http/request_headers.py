@@ -19,10 +19,10 @@ def read_tags(header: str | None, allowed: Collection[str]) -> Mapping[str, str]
     for part in (header or "").split(","):
         if not part.strip():
             continue
-        name, _, value = (piece.strip() for piece in part.partition("="))
+        name, _, value = (pair.strip() for pair in part.partition("="))
         if name not in allowed:
-            offered = ", ".join(sorted(allowed)) or "none"
-            raise InvalidValue(f"Tag '{name[:40]}' is not known here; allowed are {offered}.", param=TAGS_HEADER)
+            names = ", ".join(sorted(allowed)) or "none"
+            raise InvalidValue(f"Tag '{name[:40]}' is not known here; allowed are {names}.", param=TAGS_HEADER)
         if not TAG_VALUE.fullmatch(value):
             raise InvalidValue(
                 f"Tag '{name}' needs a value of 1 to 64 letters, digits and . _ / : @ -", param=TAGS_HEADER

@@ -51,7 +51,7 @@ class PreviewEvent(msgspec.Struct):
     partial_image_index: int
 
 
-class PictureEvent(msgspec.Struct, omit_defaults=True):
+class ImageEvent(msgspec.Struct, omit_defaults=True):
     """What an event says about a finished picture besides its base64."""
 
     created_at: int
@@ -88,12 +88,12 @@ class RunningRequest:
 
     def on_admitted(self, admission: Admission) -> None:
         """Put the state of the limits into the headers."""
-        self._line.headers |= rate_limit_headers(admission.standings)
+        self._line.headers |= rate_limit_headers(admission.limit_status)
         self._line.progress = RequestProgress.ADMITTED
 
     def on_sent(self) -> None:
         """Note that a backend is about to be called."""
-        self._line.progress = RequestProgress.ASKED
+        self._line.progress = RequestProgress.SENT
         self._sent.set()
 
     async def on_preview(self, preview: Preview) -> None:
@@ -164,44 +164,47 @@ class RunningRequest:
 class StreamingBody(ASGIResponse):
     """An answer of pieces that are not known yet. When the caller leaves, the pieces are closed.
 
-    When the replica goes away, `end` is called, which makes the last piece an error.
+    When the replica goes away, `stop` is called, which makes the last piece an error.
     """
 
-    __slots__ = ("_end", "_pieces")
+    __slots__ = ("_chunks", "_stop")
 
     _should_set_content_length = False
 
-    def __init__(self, pieces: Chunks, media_type: str, headers: dict[str, str], end: Callable[[], None]) -> None:
+    def __init__(self, chunks: Chunks, media_type: str, headers: dict[str, str], stop: Callable[[], None]) -> None:
         super().__init__(headers=headers, media_type=media_type, status_code=200)
-        self._end = end
-        self._pieces = pieces
+        self._stop = stop
+        self._chunks = chunks
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Send each piece as soon as it is there and the reader has room for it."""
-        sending, leaving = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_wait_for_disconnect(receive))
+        sending, disconnect = (
+            asyncio.ensure_future(self._send(send)),
+            asyncio.ensure_future(_wait_for_disconnect(receive)),
+        )
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            self._end()
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            self._stop()
+            await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sending, leaving):
+            for task in (sending, disconnect):
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
-            await self._pieces.aclose()
+            await asyncio.gather(sending, disconnect, return_exceptions=True)
+            await self._chunks.aclose()
         if not sending.cancelled():
             sending.result()
 
     async def _send(self, send: Send) -> None:
-        async for piece in self._pieces:
-            for start in range(0, len(piece), SLICE_BYTES):
-                await send(_body_message(memoryview(piece)[start : start + SLICE_BYTES], more=True))
-            del piece  # megabytes, which would be kept until the next piece is there
+        async for chunk in self._chunks:
+            for start in range(0, len(chunk), SLICE_BYTES):
+                await send(_body_message(memoryview(chunk)[start : start + SLICE_BYTES], more=True))
+            del chunk  # megabytes, which would be kept until the next piece is there
         await send(_body_message(b"", more=False))
 
 
-def _body_message(piece: Buffer, *, more: bool) -> HTTPResponseBodyEvent:
-    event = {"type": "http.response.body", "body": piece, "more_body": more}
+def _body_message(chunk: Buffer, *, more: bool) -> HTTPResponseBodyEvent:
+    event = {"type": "http.response.body", "body": chunk, "more_body": more}
     return cast("HTTPResponseBodyEvent", event)
 
 
@@ -211,139 +214,139 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-async def while_connected(receive: Receive, story: Awaitable[Delivery]) -> Delivery:
+async def while_connected(receive: Receive, work: Awaitable[Delivery]) -> Delivery:
     """The delivery, as long as the caller stays.
 
     Raises:
         ClientGone: the caller hung up. What is being bought is bought to the end.
     """
-    delivery, leaving = asyncio.ensure_future(story), asyncio.ensure_future(_wait_for_disconnect(receive))
+    delivery, disconnect = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
-        await asyncio.wait({delivery, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({delivery, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if delivery.done():
             return delivery.result()
         delivery.add_done_callback(report_unhandled_error)
         raise ClientGone("The caller hung up before the answer was known.")
     finally:
         delivery.cancel()
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(disconnect, return_exceptions=True)
 
 
 async def sse_response(
-    request: Http, running: RunningRequest, kind: str, finish: Callable[[Delivery], dict[str, str]]
+    request: Http, running: RunningRequest, event_prefix: str, on_finished: Callable[[Delivery], dict[str, str]]
 ) -> ASGIResponse:
-    """Server-sent events: previews, then the pictures. `finish` is told the delivery, and gives what headers say of it.
+    """Server-sent events: previews, then the images. `on_finished` gets the delivery and returns its header fields.
 
     Raises:
         GatewayError: it failed before there was anything to show.
     """
-    moments = running.events()
+    events = running.events()
     try:
-        first = [moment async for moment in _first_event(moments)]
-        headers = STREAM_HEADERS if first else STREAM_HEADERS | finish(running.delivery.result())
+        first = [event async for event in _first_event(events)]
+        headers = STREAM_HEADERS if first else STREAM_HEADERS | on_finished(running.delivery.result())
     except BaseException:
         running.leave()
         raise
     return StreamingBody(
-        _sse(request, running, kind, first, moments, finish), "text/event-stream", headers, running.end
+        _sse(request, running, event_prefix, first, events, on_finished), "text/event-stream", headers, running.end
     )
 
 
-async def _first_event(moments: AsyncIterator[Preview | None]) -> AsyncIterator[Preview | None]:
+async def _first_event(events: AsyncIterator[Preview | None]) -> AsyncIterator[Preview | None]:
     """The next moment, if there is one."""
     with suppress(StopAsyncIteration):
-        yield await anext(moments)
+        yield await anext(events)
 
 
 async def _sse(  # noqa: PLR0913, PLR0917 (what one stream is made of)
     request: Http,
     running: RunningRequest,
-    kind: str,
+    event_prefix: str,
     first: list[Preview | None],
-    moments: AsyncGenerator[Preview | None, None],
-    finish: Callable[[Delivery], dict[str, str]],
+    events: AsyncGenerator[Preview | None, None],
+    on_finished: Callable[[Delivery], dict[str, str]],
 ) -> Chunks:
-    written = partial(_write_event, request_context(request.scope), dependencies(request).now, kind)
+    write_event = partial(_write_event, request_context(request.scope), dependencies(request).now, event_prefix)
     try:
         while first:
-            for piece in written(first.pop()):
-                yield piece
-        async for moment in moments:
-            for piece in written(moment):
-                yield piece
-            del moment, piece  # megabytes, which would be kept until the next event is there
+            for chunk in write_event(first.pop()):
+                yield chunk
+        async for event in events:
+            for chunk in write_event(event):
+                yield chunk
+            del event, chunk  # megabytes, which would be kept until the next event is there
         delivery = await running.delivery
-        finish(delivery)
-        for index in range(len(delivery.result.purchase.pictures)):
-            for piece in image_event(kind, delivery, index):
-                yield piece
+        on_finished(delivery)
+        for index in range(len(delivery.result.generation.images)):
+            for chunk in image_event(event_prefix, delivery, index):
+                yield chunk
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer has begun, and must not end in silence)
         yield b"event: error\ndata: " + error_body(request, error) + b"\n\n"
     finally:
         running.leave()
-        await moments.aclose()
+        await events.aclose()
 
 
 def _write_event(
-    line: RequestContext, now: Callable[[], datetime], kind: str, moment: Preview | None
+    context: RequestContext, now: Callable[[], datetime], event_prefix: str, preview: Preview | None
 ) -> Sequence[Buffer]:
-    if moment is None:
+    if preview is None:
         return [SSE_KEEPALIVE]
-    line.preview()
-    return preview_event(kind, moment, int(now().timestamp()))
+    context.record_first_preview()
+    return preview_event(event_prefix, preview, int(now().timestamp()))
 
 
-def preview_event(kind: str, shown: Preview, at: int) -> Sequence[Buffer]:
+def preview_event(event_prefix: str, partial: Preview, at: int) -> Sequence[Buffer]:
     """The event of a preview; its base64 by reference. Where its backend does not say when it was drawn, it is `at`."""
-    said = PreviewEvent(
-        created_at=shown.created or at,
-        size=shown.size or UNKNOWN_VALUE,
-        quality=shown.tier or UNKNOWN_VALUE,
-        background=shown.background or UNKNOWN_VALUE,
-        output_format=shown.output_format or "png",
-        partial_image_index=shown.index,
+    event = PreviewEvent(
+        created_at=partial.created or at,
+        size=partial.size or UNKNOWN_VALUE,
+        quality=partial.tier or UNKNOWN_VALUE,
+        background=partial.background or UNKNOWN_VALUE,
+        output_format=partial.output_format or "png",
+        partial_image_index=partial.index,
     )
-    return _encode_event(f"{kind}.partial_image", shown.base64, said)
+    return _encode_event(f"{event_prefix}.partial_image", partial.base64, event)
 
 
-def image_event(kind: str, delivery: Delivery, index: int) -> Sequence[Buffer]:
+def image_event(event_prefix: str, delivery: Delivery, index: int) -> Sequence[Buffer]:
     """The event of a picture. Tokens are those of the whole purchase, and stand with its last picture.
 
     OpenAI's event always has `usage`, and typed clients cannot read one without: nothing counted is no token.
     """
-    result, purchase = delivery.result, delivery.result.purchase
-    picture: GeneratedImage = purchase.pictures[index]
-    last = index == len(purchase.pictures) - 1
-    usage = usage_reply(purchase.usage) if purchase.usage and last else NO_USAGE
-    said = PictureEvent(
+    result, generation = delivery.result, delivery.result.generation
+    image: GeneratedImage = generation.images[index]
+    last = index == len(generation.images) - 1
+    usage = usage_reply(generation.usage) if generation.usage and last else NO_USAGE
+    event = ImageEvent(
         created_at=result.created,
-        size=str(purchase.size or UNKNOWN_VALUE),
-        quality=purchase.tier or UNKNOWN_VALUE,
-        background=purchase.background or UNKNOWN_VALUE,
-        output_format=purchase.output_format or delivery.spec.output_format,
+        size=str(generation.size or UNKNOWN_VALUE),
+        quality=generation.tier or UNKNOWN_VALUE,
+        background=generation.background or UNKNOWN_VALUE,
+        output_format=generation.output_format or delivery.spec.output_format,
         usage=usage,
         id=result.ids[index],
         index=index,
-        revised_prompt=picture.revised_prompt,
+        revised_prompt=image.revised_prompt,
     )
-    return _encode_event(f"{kind}.completed", picture.base64, said)
+    return _encode_event(f"{event_prefix}.completed", image.base64, event)
 
 
-def _encode_event(name: str, base64: Buffer, said: msgspec.Struct) -> Sequence[Buffer]:
+def _encode_event(name: str, base64: Buffer, event: msgspec.Struct) -> Sequence[Buffer]:
     head = f'event: {name}\ndata: {{"type":"{name}","b64_json":"'.encode()
-    return [head, base64, b'",' + msgspec.json.encode(said)[1:] + b"\n\n"]
+    return [head, base64, b'",' + msgspec.json.encode(event)[1:] + b"\n\n"]
 
 
 async def json_with_keepalive(
-    request: Http, running: RunningRequest, write: Callable[[Delivery], Sequence[Buffer]], seconds: float
+    request: Http, running: RunningRequest, write_body: Callable[[Delivery], Sequence[Buffer]], seconds: float
 ) -> Chunks:
     """The JSON of an answer, with a space in front for every few seconds that it takes."""
     try:
         while not (await asyncio.wait({running.delivery}, timeout=seconds))[0]:
             yield JSON_KEEPALIVE
-        for piece in write(running.delivery.result()):
-            yield piece
+        for chunk in write_body(running.delivery.result()):
+            yield chunk
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer has begun, and must not end in silence)
         yield error_body(request, error)
     finally:
@@ -352,6 +355,6 @@ async def json_with_keepalive(
 
 def error_body(request: Http, error: Exception) -> bytes:
     """The body that this error would have had, had nothing gone out yet."""
-    known = GatewayError if isinstance(error, GatewayError) else Exception
-    respond = cast("Callable[[Http, Any], Response[bytes]]", request.app.exception_handlers[known])
+    handler_type = GatewayError if isinstance(error, GatewayError) else Exception
+    respond = cast("Callable[[Http, Any], Response[bytes]]", request.app.exception_handlers[handler_type])
     return respond(request, error).content

@@ -40,23 +40,27 @@ def build_document(schema: Mapping[str, Any]) -> Node:
             _link(operations[link.source], link)
     add_examples(operations, components := _components(document))
     _drop_unused(document, components)
-    used = {tag for operation in operations.values() for tag in operation["tags"]}
+    used_tags = {tag for operation in operations.values() for tag in operation["tags"]}
     has_default = any("security" not in operation for operation in operations.values())
     return {
         "openapi": document["openapi"],
         "info": _info(document["info"]),
         "servers": texts.SERVERS,
         **({"security": document["security"]} if has_default else {}),
-        "tags": [{"name": tag, "description": about} for tag, (_, about) in texts.TAGS.items() if tag in used],
-        "x-tagGroups": _tag_groups(used),
+        "tags": [
+            {"name": tag, "description": tag_description}
+            for tag, (_, tag_description) in texts.TAGS.items()
+            if tag in used_tags
+        ],
+        "x-tagGroups": _tag_groups(used_tags),
         "paths": document["paths"],
         "components": components,
     }
 
 
-def _info(given: Node) -> Node:
-    about = f"{given['description']} {texts.EXAMPLES_TEXT}"
-    return given | {"summary": texts.SUMMARY, "description": about, "contact": texts.CONTACT}
+def _info(framework_info: Node) -> Node:
+    about = f"{framework_info['description']} {texts.EXAMPLES_TEXT}"
+    return framework_info | {"summary": texts.SUMMARY, "description": about, "contact": texts.CONTACT}
 
 
 def _operations(document: Node) -> Iterator[tuple[str, Node]]:
@@ -67,11 +71,11 @@ def _operations(document: Node) -> Iterator[tuple[str, Node]]:
 
 def _tag_groups(used: set[str]) -> list[Node]:
     """Tags by plane."""
-    planes: dict[str, list[str]] = {}
-    for tag, (plane, _) in texts.TAGS.items():
+    groups: dict[str, list[str]] = {}
+    for tag, (group, _) in texts.TAGS.items():
         if tag in used:
-            planes.setdefault(plane, []).append(tag)
-    return [{"name": plane, "tags": tags} for plane, tags in planes.items()]
+            groups.setdefault(group, []).append(tag)
+    return [{"name": plane, "tags": tags} for plane, tags in groups.items()]
 
 
 def _describe(name: str, operation: Node) -> None:
@@ -132,12 +136,12 @@ def _headers(names: tuple[str, ...]) -> Node:
 def _link(source: Node, link: Link) -> None:
     """Put a link on the success that there is."""
     success = next(response for status, response in source["responses"].items() if status.startswith("2"))
-    said: Node = {"operationId": link.target, "description": link.description}
+    link_object: Node = {"operationId": link.target, "description": link.description}
     if link.parameters:
-        said["parameters"] = dict(link.parameters)
+        link_object["parameters"] = dict(link.parameters)
     if link.body is not None:
-        said["requestBody"] = link.body
-    success.setdefault("links", {})[link.target] = said
+        link_object["requestBody"] = link.body
+    success.setdefault("links", {})[link.target] = link_object
 
 
 def _components(document: Node) -> Node:
@@ -146,7 +150,7 @@ def _components(document: Node) -> Node:
         components["securitySchemes"][name]["description"] = description
     return {
         "schemas": _tidy(dict(sorted((components["schemas"] | body_schemas(*BODIES) | event_schemas()).items()))),
-        "responses": {refusal.name: _error_component(status) for status, refusal in ERROR_TEXTS.items()},
+        "responses": {error_text.name: _error_component(status) for status, error_text in ERROR_TEXTS.items()},
         "headers": {
             name: {
                 "description": header.description,
@@ -196,15 +200,17 @@ def _tidy(node: Any) -> Any:  # noqa: ANN401 (a JSON document)
 def _drop_unused(document: Node, components: Node) -> None:
     """Drop the components that nothing leads to."""
     used: set[str] = set()
-    waiting = list(_references(document["paths"]))
-    while waiting:
-        place = waiting.pop()
+    pending = list(_references(document["paths"]))
+    while pending:
+        place = pending.pop()
         if place not in used:
             used.add(place)
             _, _, kind, name = place.split("/")
-            waiting += _references(components[kind][name])
-    needs: list[Any] = [operation.get("security", document["security"]) for _, operation in _operations(document)]
-    schemes = {name for either in needs for need in either for name in need}
+            pending += _references(components[kind][name])
+    references_by_component: list[Any] = [
+        operation.get("security", document["security"]) for _, operation in _operations(document)
+    ]
+    schemes = {name for names in references_by_component for name_needed in names for name in name_needed}
     for kind in ("schemas", "responses", "headers"):
         components[kind] = {
             name: part for name, part in components[kind].items() if f"#/components/{kind}/{name}" in used

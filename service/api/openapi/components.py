@@ -99,29 +99,29 @@ def _media(kind: type[msgspec.Struct], encoding: Mapping[str, Any] | None = None
 def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
     """The named schemas of bodies, and of what is in them."""
     _, schemas = msgspec.json.schema_components(kinds, ref_template=COMPONENTS + "{name}")
-    found: dict[str, Any] = schemas
+    named: dict[str, Any] = schemas
     for name in ("EditForm", "FileForm"):
-        found[name]["properties"] = {
-            field: _without_null(schema) for field, schema in found[name]["properties"].items()
+        named[name]["properties"] = {
+            field: _without_null(schema) for field, schema in named[name]["properties"].items()
         }
-    edit, file = found["EditForm"], found["FileForm"]
-    options = found["Reasoning"]["properties"]["effort"]
-    after = found["ExpiresAfter"]["properties"]
+    edit, file = named["EditForm"], named["FileForm"]
+    options = named["Reasoning"]["properties"]["effort"]
+    pending = named["ExpiresAfter"]["properties"]
     del edit["properties"]["svg"], file["properties"]["expires_after"]
     edit["properties"] |= {
         "svg[model]": {"type": "string"},
         "svg[reasoning][effort]": _without_null(options),
     } | FORM_PARTS
     edit["oneOf"] = [{"required": ["image"]}, {"required": ["image[]"]}]
-    file["properties"] |= {f"expires_after[{name}]": schema for name, schema in after.items()}
+    file["properties"] |= {f"expires_after[{name}]": schema for name, schema in pending.items()}
     file["dependentRequired"] = {
         "expires_after[anchor]": ["expires_after[seconds]"],
         "expires_after[seconds]": ["expires_after[anchor]"],
     }
     file["properties"]["file"] = FILE | {"description": "A PNG, JPEG or WebP file."}
     file["required"] = [*file["required"], "file"]
-    found["ChangeBody"]["minProperties"] = 1
-    return found
+    named["ChangeBody"]["minProperties"] = 1
+    return named
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     if len(choices) != 1:
         return schema
     rest = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
-    stated: dict[str, Any] = choices[0]
-    return rest | stated
+    property_schema: dict[str, Any] = choices[0]
+    return rest | property_schema
 
 
 IMAGE_FILE_RESPONSES = {

@@ -35,8 +35,8 @@ class CurlExample(msgspec.Struct, frozen=True, kw_only=True):
     reply: str
 
 
-def render_page(api: Mapping[str, Any], up: str = "") -> str:
-    """The page for a document. `up` leads from the page to the folder that the document is in."""
+def render_page(api: Mapping[str, Any], path_up: str = "") -> str:
+    """The page for a document. `path_up` leads from the page to the folder that the document is in."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape  # noqa: PLC0415 (2 MB that few replicas need)
 
     pages = Environment(
@@ -45,54 +45,61 @@ def render_page(api: Mapping[str, Any], up: str = "") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return pages.get_template("docs.html").render(api=api, up=up, root=ROOT, pairs=curl_examples(api))
+    return pages.get_template("docs.html").render(api=api, up=path_up, root=ROOT, pairs=curl_examples(api))
 
 
 def curl_examples(api: Mapping[str, Any]) -> dict[str, list[CurlExample]]:
     """Operation → its examples. Refusals stand with the errors."""
-    found: dict[str, list[CurlExample]] = {}
+    examples: dict[str, list[CurlExample]] = {}
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
             name = operation["operationId"]
-            told = [each for each in load_exchanges() if each.operation == name and each.reply.status < FIRST_ERROR]
-            found[name] = [_curl_example(each, method.upper(), path) for each in told]
-    return found
+            exchanges_of_operation = [
+                exchange
+                for exchange in load_exchanges()
+                if exchange.operation == name and exchange.reply.status < FIRST_ERROR
+            ]
+            examples[name] = [_curl_example(each, method.upper(), path) for each in exchanges_of_operation]
+    return examples
 
 
 def _curl_example(exchange: Exchange, method: str, path: str) -> CurlExample:
     reply = exchange.reply
     head = "".join(f"{name}: {value}\n" for name, value in reply.headers.items())
     body = reply.body if isinstance(reply.body, str) else json.dumps(reply.body, indent=2, ensure_ascii=False)
-    said = body if reply.body is not None else f"(the bytes, {reply.media_type})"
+    reply_text = body if reply.body is not None else f"(the bytes, {reply.media_type})"
     return CurlExample(
         summary=exchange.summary,
         curl=to_curl(exchange.request, method, path),
         status=reply.status,
-        reply=f"{head}\n{said}" if head else said,
+        reply=f"{head}\n{reply_text}" if head else reply_text,
     )
 
 
-def to_curl(sent: ExampleRequest, method: str, path: str) -> str:
+def to_curl(request: ExampleRequest, method: str, path: str) -> str:
     """A request as a command."""
-    for name, value in sent.path.items():
+    for name, value in request.path.items():
         path = path.replace(f"{{{name}}}", value)
-    address = f"{ROOT}{path}" + (f"?{urlencode(sent.query)}" if sent.query else "")
-    has_body = sent.media_type is not None
+    address = f"{ROOT}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
+    has_body = request.media_type is not None
     words = [f"curl {shlex.quote(address)}"]
     words += [f"-X {method}"] if method not in ({"POST"} if has_body else {"GET"}) else []
     words += (
-        [f'-H "Authorization: Bearer {KEY_PLACEHOLDERS.get(sent.caller, "YOUR_KEY")}"']
-        if sent.caller != "nobody"
+        [f'-H "Authorization: Bearer {KEY_PLACEHOLDERS.get(request.caller, "YOUR_KEY")}"']
+        if request.caller != "nobody"
         else []
     )
-    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in sent.headers.items()]
-    return LINE_CONTINUATION.join(words + _curl_body(sent))
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]
+    return LINE_CONTINUATION.join(words + _curl_body(request))
 
 
-def _curl_body(sent: ExampleRequest) -> list[str]:
-    if sent.media_type == "application/json":
-        return ['-H "Content-Type: application/json"', f"-d {shlex.quote(json.dumps(sent.body, ensure_ascii=False))}"]
-    fields = sent.body if sent.media_type else {}
+def _curl_body(request: ExampleRequest) -> list[str]:
+    if request.media_type == "application/json":
+        return [
+            '-H "Content-Type: application/json"',
+            f"-d {shlex.quote(json.dumps(request.body, ensure_ascii=False))}",
+        ]
+    fields = request.body if request.media_type else {}
     listed = [
         (name, item) for name, value in fields.items() for item in (value if isinstance(value, list) else [value])
     ]

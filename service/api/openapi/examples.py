@@ -69,28 +69,28 @@ def add_examples(operations: Mapping[str, Node], components: Node) -> None:
 
 
 def _add_request(operation: Node, exchange: Exchange) -> None:
-    sent = exchange.request
-    given: dict[tuple[str, str], str | int] = {("path", name): value for name, value in sent.path.items()}
-    given |= {("query", name): value for name, value in sent.query.items()}
-    given |= {("header", name.lower()): value for name, value in sent.headers.items()}
+    request = exchange.request
+    values: dict[tuple[str, str], str | int] = {("path", name): value for name, value in request.path.items()}
+    values |= {("query", name): value for name, value in request.query.items()}
+    values |= {("header", name.lower()): value for name, value in request.headers.items()}
     for parameter in operation.get("parameters", ()):
-        place = (parameter["in"], parameter["name"].lower() if parameter["in"] == "header" else parameter["name"])
-        if place in given:
-            parameter.setdefault("examples", {})[exchange.name] = {"value": given[place]}
-    if sent.media_type:
-        _put(operation["requestBody"]["content"][sent.media_type], exchange, sent.body)
+        location = (parameter["in"], parameter["name"].lower() if parameter["in"] == "header" else parameter["name"])
+        if location in values:
+            parameter.setdefault("examples", {})[exchange.name] = {"value": values[location]}
+    if request.media_type:
+        _put(operation["requestBody"]["content"][request.media_type], exchange, request.body)
 
 
 def _add_reply(operation: Node, components: Node, exchange: Exchange) -> None:
-    got = exchange.reply
-    if got.body is None or got.media_type is None:
+    reply = exchange.reply
+    if reply.body is None or reply.media_type is None:
         return
-    response = operation["responses"][str(got.status)]
+    response = operation["responses"][str(reply.status)]
     if "$ref" in response:
-        response = components["responses"][ERROR_TEXTS[got.status].name]
-    _put(response["content"][got.media_type], exchange, got.body)
-    if got.status >= FIRST_ERROR:
-        response["content"][got.media_type]["examples"][exchange.name]["description"] = _describe_request(exchange)
+        response = components["responses"][ERROR_TEXTS[reply.status].name]
+    _put(response["content"][reply.media_type], exchange, reply.body)
+    if reply.status >= FIRST_ERROR:
+        response["content"][reply.media_type]["examples"][exchange.name]["description"] = _describe_request(exchange)
 
 
 def _put(media: Node, exchange: Exchange, value: object) -> None:
@@ -99,9 +99,9 @@ def _put(media: Node, exchange: Exchange, value: object) -> None:
 
 def _describe_request(exchange: Exchange) -> str:
     """A request that is refused, in words: it is no example of what to send."""
-    sent = exchange.request
-    named = {"path": sent.path, "query": sent.query, "headers": sent.headers, "body": sent.body}
-    words = [f"{place} `{_to_text(what)}`" for place, what in named.items() if what]
+    request = exchange.request
+    parameters = {"path": request.path, "query": request.query, "headers": request.headers, "body": request.body}
+    words = [f"{place} `{_to_text(what)}`" for place, what in parameters.items() if what]
     return f"To `{exchange.operation}`{': ' if words else ''}{', '.join(words)}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.api.http.streams import PictureEvent, PreviewEvent
+from service.api.http.streams import ImageEvent, PreviewEvent
 from service.api.openapi.components import COMPONENTS
 
 Node = dict[str, Any]
@@ -37,7 +37,7 @@ EVENTS: dict[str, Node] = {
             "items": {
                 "oneOf": [
                     _event_schema(f"{prefix}.partial_image", "PreviewEvent"),
-                    _event_schema(f"{prefix}.completed", "PictureEvent"),
+                    _event_schema(f"{prefix}.completed", "ImageEvent"),
                     _event_schema("error", "ErrorReply"),
                 ],
             },
@@ -50,14 +50,14 @@ EVENTS: dict[str, Node] = {
 
 def event_schemas() -> Node:
     """The named schemas of events' data."""
-    _, schemas = msgspec.json.schema_components((PreviewEvent, PictureEvent), ref_template=COMPONENTS + "{name}")
-    found: Node = schemas
+    _, schemas = msgspec.json.schema_components((PreviewEvent, ImageEvent), ref_template=COMPONENTS + "{name}")
+    named: Node = schemas
     base64 = {"type": "string", "description": "Plain base64, without a data: prefix."}
-    for kind, ending in (("PreviewEvent", "partial_image"), ("PictureEvent", "completed")):
-        names = [f"{prefix}.{ending}" for prefix in EVENT_PREFIXES.values()]
-        found[kind]["properties"] = {"type": {"type": "string", "enum": names}, "b64_json": base64} | found[kind][
+    for kind, suffix in (("PreviewEvent", "partial_image"), ("ImageEvent", "completed")):
+        names = [f"{prefix}.{suffix}" for prefix in EVENT_PREFIXES.values()]
+        named[kind]["properties"] = {"type": {"type": "string", "enum": names}, "b64_json": base64} | named[kind][
             "properties"
         ]
-        found[kind]["required"] = ["type", "b64_json", *found[kind]["required"]]
-        found[kind]["description"] = found[kind]["description"].replace(" besides its base64", "")
-    return found
+        named[kind]["required"] = ["type", "b64_json", *named[kind]["required"]]
+        named[kind]["description"] = named[kind]["description"].replace(" besides its base64", "")
+    return named

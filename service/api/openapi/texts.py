@@ -250,9 +250,9 @@ class Link:
     body: Mapping[str, Any] | None = None
 
 
-def _key_links(source: str, at: str = ID_OF_REPLY) -> list[Link]:
+def _key_links(source: str, id_expression: str = ID_OF_REPLY) -> list[Link]:
     return [
-        Link(source, target, f"{words} the key.", {"key_id": at})
+        Link(source, target, f"{words} the key.", {"key_id": id_expression})
         for target, words in (
             ("retrieveKey", "Describe"),
             ("changeKey", "Let end"),
@@ -262,16 +262,16 @@ def _key_links(source: str, at: str = ID_OF_REPLY) -> list[Link]:
     ]
 
 
-def _file_links(source: str, at: str = ID_OF_REPLY) -> list[Link]:
+def _file_links(source: str, id_expression: str = ID_OF_REPLY) -> list[Link]:
     return [
-        Link(source, "retrieveFile", "Describe it.", {"file_id": at}),
-        Link(source, "downloadFile", "Fetch it.", {"file_id": at}),
-        Link(source, "deleteFile", "Delete it before its time.", {"file_id": at}),
+        Link(source, "retrieveFile", "Describe it.", {"file_id": id_expression}),
+        Link(source, "downloadFile", "Fetch it.", {"file_id": id_expression}),
+        Link(source, "deleteFile", "Delete it before its time.", {"file_id": id_expression}),
         Link(
             source,
             "createImageEdit",
             "Draw another picture from it.",
-            body={"prompt": "make it night", "quality": "low", "images": [{"file_id": at}]},
+            body={"prompt": "make it night", "quality": "low", "images": [{"file_id": id_expression}]},
         ),
     ]
 

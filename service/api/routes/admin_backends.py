@@ -56,18 +56,18 @@ async def list_backends(request: Http) -> BackendsReply:
     """Breakers, and limits of accounts that are used up, as this replica sees them."""
     check_query_params(request)
     return BackendsReply(
-        object="list", data=[_to_backend_reply(standing) for standing in dependencies(request).backends()]
+        object="list", data=[_to_backend_reply(status) for status in dependencies(request).backend_status()]
     )
 
 
-def _to_backend_reply(standing: BackendStatus) -> BackendReply:
+def _to_backend_reply(status: BackendStatus) -> BackendReply:
     return BackendReply(
         object="backend",
-        name=standing.backend,
-        state=standing.state.value,
-        since=round(standing.since, TIME_DIGITS),
-        seconds=round(standing.seconds, TIME_DIGITS),
-        reason=standing.reason.value if standing.reason else None,
-        openings=standing.in_a_row,
-        blocked={model: round(seconds, TIME_DIGITS) for model, seconds in standing.blocked.items()},
+        name=status.backend,
+        state=status.state.value,
+        since=round(status.since_seconds, TIME_DIGITS),
+        seconds=round(status.open_seconds, TIME_DIGITS),
+        reason=status.reason.value if status.reason else None,
+        openings=status.openings,
+        blocked={model: round(seconds, TIME_DIGITS) for model, seconds in status.blocked.items()},
     )

@@ -54,18 +54,18 @@ class PurgedReply(msgspec.Struct):
 async def cache_stats(request: Http, team: TeamFilter = None, model: ModelFilter = None) -> CacheReply:
     """Count what is kept for whoever asks the same again. Looks through the whole store, bit by bit."""
     check_query_params(request, "team", "model")
-    found = await dependencies(request).purge.count(team, model)
-    return CacheReply(object="cache", team=team, model=model, results=found.results, bytes=found.size)
+    stats = await dependencies(request).purge_cache.count(team, model)
+    return CacheReply(object="cache", team=team, model=model, results=stats.results, bytes=stats.size_bytes)
 
 
-def check_scope_named(everything: str | None, team: str | None, model: str | None) -> None:
+def check_scope_named(all_results: str | None, team: str | None, model: str | None) -> None:
     """Raise unless what is to be forgotten is named: a team, a model, both, or all."""
     named = team is not None or model is not None
-    if everything not in {None, "true", "false"}:
+    if all_results not in {None, "true", "false"}:
         raise InvalidValue("all is true or false.", param="all")
-    if everything == "true" and named:
+    if all_results == "true" and named:
         raise InvalidValue("all=true goes without team and model.", param="all")
-    if everything != "true" and not named:
+    if all_results != "true" and not named:
         raise InvalidValue(
             "Name a team or a model, or send all=true: it forgets every result of every team.", param="all"
         )
@@ -80,11 +80,11 @@ def check_scope_named(everything: str | None, team: str | None, model: str | Non
     response_description="How many results were forgotten.",
 )
 async def purge_cache(
-    request: Http, team: TeamFilter = None, model: ModelFilter = None, everything: AllResults = None
+    request: Http, team: TeamFilter = None, model: ModelFilter = None, all_results: AllResults = None
 ) -> PurgedReply:
     """Forget results of a team, of a model, of both or, with `all=true`, of everybody: the same is bought again."""
     check_query_params(request, "team", "model", "all")
-    check_scope_named(everything, team, model)
-    purged = await dependencies(request).purge(admin_actor(request), team, model)
-    request_context(request.scope).note(purged=purged)
+    check_scope_named(all_results, team, model)
+    purged = await dependencies(request).purge_cache(admin_actor(request), team, model)
+    request_context(request.scope).log(purged=purged)
     return PurgedReply(object="cache", team=team, model=model, purged=purged)

@@ -72,13 +72,13 @@ def documented_body(kind: type[Body]) -> type[Operation]:
 
 def require_admin_key(connection: Connection) -> None:
     """Lets into the admin paths who has the admin key. Raises `NotAuthenticated`, or says that nothing is here."""
-    expected = dependencies(connection).admin
+    expected = dependencies(connection).admin_digest
     if expected is None:
         raise NotFoundException
     scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(key_digest(secret.strip()), expected()):
         raise NotAuthenticated("This path needs the admin key.", code="invalid_api_key")
-    request_context(connection.scope).note(actor="admin")
+    request_context(connection.scope).log(actor="admin")
 
 
 def admin_actor(request: Http) -> Actor:
@@ -98,17 +98,17 @@ def admin_actor(request: Http) -> Actor:
 async def issue_key(request: Http) -> SecretReply:
     """A new key for a team. The secret is shown this once."""
     check_query_params(request)
-    desk, body = dependencies(request), await _read_body(request, IssueBody)
+    deps, body = dependencies(request), await _read_body(request, IssueBody)
     allowance = Allowance(
         models=frozenset(body.models or ()),
         tiers=frozenset(body.tiers or ()),
         limits=_to_limits(body.limits, "limits"),
         limits_by_tier=_to_limits_by_tier(body.limits_by_tier),
     )
-    new = await desk.issue.issue(
+    issued = await deps.issue_keys.issue(
         admin_actor(request), body.team, body.note or "", _parse_expiry(body.expires_at), allowance
     )
-    return _secret_reply(desk, new)
+    return _secret_reply(deps, issued)
 
 
 @get(
@@ -121,8 +121,8 @@ async def issue_key(request: Http) -> SecretReply:
 async def list_keys(request: Http, team: TeamFilter = None) -> KeysReply:
     """Every key that was ever issued, those that have ended included."""
     check_query_params(request, "team")
-    desk = dependencies(request)
-    return KeysReply(object="list", data=[key_reply(desk, key) for key in await desk.issue.list(team)])
+    deps = dependencies(request)
+    return KeysReply(object="list", data=[key_reply(deps, key) for key in await deps.issue_keys.list_keys(team)])
 
 
 @get(
@@ -135,8 +135,8 @@ async def list_keys(request: Http, team: TeamFilter = None) -> KeysReply:
 async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
     """One key."""
     check_query_params(request)
-    desk = dependencies(request)
-    return key_reply(desk, await desk.issue.find(key_id))
+    deps = dependencies(request)
+    return key_reply(deps, await deps.issue_keys.get(key_id))
 
 
 @patch(
@@ -150,8 +150,8 @@ async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
 async def change_key(request: Http, key_id: KeyId) -> KeyReply:
     """Let a key that is active end at another time, or be allowed something else."""
     check_query_params(request)
-    desk, body = dependencies(request), await _read_body(request, ChangeBody)
-    return key_reply(desk, await desk.issue.change(admin_actor(request), key_id, _to_changes(body)))
+    deps, body = dependencies(request), await _read_body(request, ChangeBody)
+    return key_reply(deps, await deps.issue_keys.change(admin_actor(request), key_id, _to_changes(body)))
 
 
 @delete(
@@ -165,8 +165,8 @@ async def change_key(request: Http, key_id: KeyId) -> KeyReply:
 async def revoke_key(request: Http, key_id: KeyId) -> KeyReply:
     """End a key, for good."""
     check_query_params(request)
-    desk = dependencies(request)
-    return key_reply(desk, await desk.issue.revoke(admin_actor(request), key_id))
+    deps = dependencies(request)
+    return key_reply(deps, await deps.issue_keys.revoke(admin_actor(request), key_id))
 
 
 @post(
@@ -181,11 +181,11 @@ async def revoke_key(request: Http, key_id: KeyId) -> KeyReply:
 async def rotate_key(request: Http, key_id: KeyId) -> RotatedReply:
     """A new key for the same team; the old one ends after the overlap."""
     check_query_params(request)
-    desk, body = dependencies(request), await _read_body(request, RotateBody)
-    ending = _parse_expiry(body.expires_at)
+    deps, body = dependencies(request), await _read_body(request, RotateBody)
+    expires_at = _parse_expiry(body.expires_at)
     overlap = DAY if body.overlap_seconds is None else body.overlap_seconds
-    new, old = await desk.issue.rotate(admin_actor(request), key_id, overlap, ending)
-    return RotatedReply(new=_secret_reply(desk, new), old=key_reply(desk, old))
+    new, old = await deps.issue_keys.rotate(admin_actor(request), key_id, overlap, expires_at)
+    return RotatedReply(new=_secret_reply(deps, new), old=key_reply(deps, old))
 
 
 @get(
@@ -203,13 +203,13 @@ async def list_records(
     check_query_params(request, "limit")
     if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_RECORDS):
         raise InvalidValue(f"limit is a number from 1 to {MAX_RECORDS}.", param="limit")
-    records = await dependencies(request).key_store.records(int(limit))
+    records = await dependencies(request).key_store.list_records(int(limit))
     return RecordsReply(object="list", data=[_record_reply(record) for record in records])
 
 
 async def _read_body(request: Http, kind: type[T]) -> T:
     """The body as a struct; nothing at all is an empty object."""
-    raw = await read_body(request, MAX_BODY_BYTES, dependencies(request).limits.pace)
+    raw = await read_body(request, MAX_BODY_BYTES, dependencies(request).body_limits.arrival)
     return decode_json(raw or b"{}", kind)
 
 
@@ -229,8 +229,8 @@ def _to_changes(body: ChangeBody) -> KeyChanges:
 
 
 def _to_limits(body: LimitsBody | None, param: str) -> Limits:
-    given = {} if body is None else msgspec.structs.asdict(body)
-    numbers = {name: Decimal(repr(number)) for name, number in given.items() if number is not None}
+    set_limits = {} if body is None else msgspec.structs.asdict(body)
+    numbers = {name: Decimal(repr(number)) for name, number in set_limits.items() if number is not None}
     return parse_limits(numbers, param)
 
 
@@ -267,14 +267,14 @@ def format_second(at: datetime | None) -> str | None:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
-def key_reply(desk: Dependencies, key: IssuedKey) -> KeyReply:
+def key_reply(deps: Dependencies, key: IssuedKey) -> KeyReply:
     """A key as platform teams see it."""
     return KeyReply(
         object="key",
         id=key.id,
         team=key.team,
         note=key.note,
-        state=desk.issue.state(key),
+        state=deps.issue_keys.state(key),
         created_at=format_second(key.created_at) or "",
         expires_at=format_second(key.expires_at),
         revoked_at=format_second(key.revoked_at),
@@ -282,8 +282,8 @@ def key_reply(desk: Dependencies, key: IssuedKey) -> KeyReply:
     )
 
 
-def _secret_reply(desk: Dependencies, new: NewKey) -> SecretReply:
-    return SecretReply(**msgspec.structs.asdict(key_reply(desk, new.key)), secret=new.secret)
+def _secret_reply(deps: Dependencies, new: NewKey) -> SecretReply:
+    return SecretReply(**msgspec.structs.asdict(key_reply(deps, new.key)), secret=new.secret)
 
 
 def _record_reply(record: AuditRecord) -> RecordReply:

@@ -86,7 +86,7 @@ class TeamsReply(msgspec.Struct):
 async def list_teams(request: Http) -> TeamsReply:
     """Every team of teams.yaml, as it is in force now."""
     check_query_params(request)
-    teams = dependencies(request).live().teams
+    teams = dependencies(request).config().teams
     return TeamsReply(object="list", data=[TeamReply(**_team_fields(teams[name])) for name in sorted(teams)])
 
 
@@ -102,22 +102,22 @@ async def retrieve_team(
 ) -> TeamStateReply:
     """Its settings, limits, keys and spend."""
     check_query_params(request)
-    desk = dependencies(request)
-    live = desk.live()
-    found = live.teams.get(team)
-    if found is None:
+    deps = dependencies(request)
+    live = deps.config()
+    configured = live.teams.get(team)
+    if configured is None:
         raise TeamNotFound("There is no such team.", param="team")
-    issued = await desk.issue.list(team)
+    issued = await deps.issue_keys.list_keys(team)
     keys = [key for key in live.keys.values() if key.team.name == team]
-    in_file = {key.id for key in keys} - {key.id for key in issued}
-    since, until = parse_time_bounds(None, None, desk.now())
-    month = await desk.report(EntryFilter(since=since, until=until, team=team))
-    standings = await desk.standings(team, _all_limits(found, keys))
+    configured_keys = {key.id for key in keys} - {key.id for key in issued}
+    since, until = parse_time_bounds(None, None, deps.now())
+    month = await deps.report_usage(EntryFilter(since=since, until=until, team=team))
+    statuses = await deps.read_limits(team, _all_limits(configured, keys))
     return TeamStateReply(
-        **_team_fields(found),
-        standings=[limit_reply(standing, desk.now()) for standing in standings],
-        keys=[key_reply(desk, key) for key in issued],
-        keys_in_file=[FileKeyReply(id=key.id, **allowance_reply(key)) for key in keys if key.id in in_file],
+        **_team_fields(configured),
+        standings=[limit_reply(status, deps.now()) for status in statuses],
+        keys=[key_reply(deps, key) for key in issued],
+        keys_in_file=[FileKeyReply(id=key.id, **allowance_reply(key)) for key in keys if key.id in configured_keys],
         this_month=usage_reply(EntryFilter(since=since, until=until, team=team), month).total,
     )
 
@@ -134,11 +134,11 @@ async def teams_usage(
 ) -> UsageReply:
     """Spend and pictures of one team or of all."""
     check_query_params(request, "since", "until", "group_by", "team")
-    desk = dependencies(request)
-    span, by = read_time_range(desk, since, until, team), parse_group_by(group_by)
-    usage = await desk.report(span, by)
+    deps = dependencies(request)
+    span, groups = read_time_range(deps, since, until, team), parse_group_by(group_by)
+    usage = await deps.report_usage(span, groups)
     if not usage.total.entries:
-        await _check_team(desk, team)
+        await _check_team(deps, team)
     return usage_reply(span, usage)
 
 
@@ -167,27 +167,27 @@ async def export_usage(
     check_query_params(request, "format", "since", "until", "team")
     if not file_format:
         raise MissingParameter("Missing required parameter: 'format'.", param="format")
-    desk = dependencies(request)
-    span = read_time_range(desk, since, until, team)
-    await _check_team(desk, team)
-    export = await desk.export(file_format, span)
+    deps = dependencies(request)
+    span = read_time_range(deps, since, until, team)
+    await _check_team(deps, team)
+    export = await deps.export_usage(file_format, span)
     headers = {"content-disposition": f'attachment; filename="{export.name}"', "cache-control": "no-store"}
     return Stream(export.chunks, media_type=export.media_type, headers=headers)
 
 
-async def _check_team(desk: Dependencies, team: str | None) -> None:
+async def _check_team(deps: Dependencies, team: str | None) -> None:
     """Raise unless the team is, or ever was, one: those that left the settings have a past."""
-    if team is None or team in desk.live().teams:
+    if team is None or team in deps.config().teams:
         return
-    since, until = parse_time_bounds("1970-01-01", None, desk.now())
-    if not (await desk.report(EntryFilter(since=since, until=until, team=team))).total.entries:
+    since, until = parse_time_bounds("1970-01-01", None, deps.now())
+    if not (await deps.report_usage(EntryFilter(since=since, until=until, team=team))).total.entries:
         raise InvalidValue("There is no such team.", param="team")
 
 
 def _all_limits(team: Team, keys: list[Key]) -> tuple[Limit, ...]:
     """Every limit of a team and of its keys, each once."""
-    nobody = Key(id="", team=team, digest="")
-    return tuple(dict.fromkeys(limit for key in (nobody, *keys) for limit in all_limits(key)))
+    no_key = Key(id="", team=team, digest="")
+    return tuple(dict.fromkeys(limit for key in (no_key, *keys) for limit in all_limits(key)))
 
 
 def _team_fields(team: Team) -> dict[str, Any]:

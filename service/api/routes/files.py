@@ -85,14 +85,14 @@ class DocumentedUpload(Operation):
 )
 async def create_file(request: Http) -> FileReply:
     """Keep a PNG, JPEG or WebP file; edits take it by its id."""
-    desk = dependencies(request)
-    form = await read_form(request, desk.limits, FILE_FORM)
+    deps = dependencies(request)
+    form = await read_form(request, deps.body_limits, FILE_FORM)
     expires = decode_form(form.texts, FileForm).expires_after
     if "file" not in form.single:
         raise MissingParameter("Missing required parameter: 'file'.", param="file")
     seconds = expires.seconds if expires else None
     return file_reply(
-        await desk.files.add(form.single["file"], form.filenames["file"], caller_key(request).team, seconds)
+        await deps.files.add(form.single["file"], form.filenames["file"], caller_key(request).team, seconds)
     )
 
 
@@ -122,7 +122,7 @@ async def list_files(
     if purpose not in PURPOSES:
         raise InvalidValue(f"purpose is one of {', '.join(PURPOSES)}.", param="purpose")
     page = await dependencies(request).files.page(
-        caller_key(request).team, most=int(limit), descending=order == "desc", after=after
+        caller_key(request).team, limit=int(limit), descending=order == "desc", after=after
     )
     data = [file_reply(file) for file in page.files] if purpose == VISION else []
     return FilesReply(
@@ -162,10 +162,10 @@ async def retrieve_file(request: Http, file_id: Id) -> FileReply:
 )
 async def download_file(request: Http, file_id: Id) -> ASGIResponse:
     """The file's bytes."""
-    desk = dependencies(request)
+    deps = dependencies(request)
     try:
-        name = desk.files.name(file_id, caller_key(request).team)
-        return await image_reply(request, desk.pictures, name, {"cache-control": "private, no-cache"})
+        name = deps.files.owned_name(file_id, caller_key(request).team)
+        return await image_reply(request, deps.read_images, name, {"cache-control": "private, no-cache"})
     except ImageNotFound:
         raise file_not_found() from None
 
@@ -182,7 +182,7 @@ async def download_file(request: Http, file_id: Id) -> ASGIResponse:
 async def delete_file(request: Http, file_id: Id) -> DeletedReply:
     """Delete a file before its time."""
     try:
-        await dependencies(request).files.forget(file_id, caller_key(request).team)
+        await dependencies(request).files.delete(file_id, caller_key(request).team)
     except ImageNotFound:
         raise file_not_found() from None
     return DeletedReply(id=file_id, object="file", deleted=True)
@@ -198,8 +198,8 @@ def file_reply(file: File) -> FileReply:
     return FileReply(
         id=file.id,
         object="file",
-        bytes=file.kept.length,
-        created_at=int(file.kept.at.timestamp()),
+        bytes=file.stored.length,
+        created_at=int(file.stored.written_at.timestamp()),
         filename=file.filename,
         purpose="vision",
         status="processed",

@@ -52,19 +52,19 @@ async def live() -> Health:
 )
 async def ready(request: Http) -> Response[Health]:
     """200 with ok or degraded, or 503 with the parts that are not well."""
-    desk = dependencies(request)
-    problems = await desk.ready()
+    deps = dependencies(request)
+    problems = await deps.readiness()
     if problems:
         return Response(Health(status="unavailable", problems=problems), status_code=503)
-    warnings = desk.warnings()
+    warnings = deps.warnings()
     return Response(Health(status="degraded" if warnings else "ok", problems=warnings))
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=True)
 def docs(request: Http) -> Response[str]:
     """The API for people, as one page that needs nothing from elsewhere."""
-    up = "../" if request.scope["raw_path"].endswith(b"/") else ""
-    return Response(_render_page(request.app, up), media_type="text/html", headers=HEADERS)
+    path_up = "../" if request.scope["raw_path"].endswith(b"/") else ""
+    return Response(_render_page(request.app, path_up), media_type="text/html", headers=HEADERS)
 
 
 @get("/openapi.yaml", include_in_schema=False, sync_to_thread=True)
@@ -74,8 +74,8 @@ def openapi(request: Http) -> Response[bytes]:
 
 
 @cache
-def _render_page(app: Litestar, up: str) -> str:
-    return render_page(build_document(app.openapi_schema.to_schema()), up)
+def _render_page(app: Litestar, path_up: str) -> str:
+    return render_page(build_document(app.openapi_schema.to_schema()), path_up)
 
 
 @cache

@@ -88,12 +88,12 @@ class DocumentedEdit(openapi.Operation):
 )
 async def generate(request: Http) -> ASGIResponse:
     """Draw `n` pictures of a prompt. With `stream` the answer is server-sent events."""
-    desk, team = dependencies(request), caller_key(request).team
-    raw = await read_body(request, desk.limits.most_json_bytes, desk.limits.pace)
+    deps, team = dependencies(request), caller_key(request).team
+    raw = await read_body(request, deps.body_limits.max_json_bytes, deps.body_limits.arrival)
     body = decode_json(raw, GenerateBody)
-    references = generation_references(body, desk.limits.most_picture_bytes)
+    references = generation_references(body, deps.body_limits.max_image_bytes)
     del raw
-    return await _serve(request, desk, to_spec(body, team, references=references), body)
+    return await _serve(request, deps, to_spec(body, team, references=references), body)
 
 
 @post(
@@ -110,11 +110,11 @@ async def edit(request: Http) -> ASGIResponse:
 
     With `stream` the answer is server-sent events.
     """
-    desk, team = dependencies(request), caller_key(request).team
+    deps, team = dependencies(request), caller_key(request).team
     is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
     read = _read_form if is_form else _read_json
-    spec, body = await read(request, desk, team)
-    return await _serve(request, desk, spec, body)
+    spec, body = await read(request, deps, team)
+    return await _serve(request, deps, spec, body)
 
 
 @post("/images/variations", include_in_schema=False)
@@ -123,81 +123,86 @@ async def variations() -> None:
     raise NotFoundException
 
 
-async def _read_form(request: Http, desk: Dependencies, team: Team) -> tuple[Spec, ImageFields]:
-    form = await read_form(request, desk.limits, EDIT_FORM)
+async def _read_form(request: Http, deps: Dependencies, team: Team) -> tuple[Spec, ImageFields]:
+    form = await read_form(request, deps.body_limits, EDIT_FORM)
     body = decode_form(form.texts, EditForm)
     single = form.single
     spec = to_spec(body, team, references=form.images, mask=single.get("mask"), markup=single.get("markup"))
     return spec, body
 
 
-async def _read_json(request: Http, desk: Dependencies, team: Team) -> tuple[Spec, ImageFields]:
-    raw = await read_body(request, desk.limits.most_json_bytes, desk.limits.pace)
+async def _read_json(request: Http, deps: Dependencies, team: Team) -> tuple[Spec, ImageFields]:
+    raw = await read_body(request, deps.body_limits.max_json_bytes, deps.body_limits.arrival)
     body = decode_json(raw, EditBody)
-    references, mask = edit_references(body, team, desk.limits.most_picture_bytes)
+    references, mask = edit_references(body, team, deps.body_limits.max_image_bytes)
     return to_spec(body, team, references=references, mask=mask), body
 
 
-async def _serve(request: Http, desk: Dependencies, spec: Spec, body: ImageFields) -> ASGIResponse:
-    line, key, catalog = request_context(request.scope), caller_key(request), desk.live().catalog
-    spec = with_path_model(spec, line.model)
-    line.marks, line.verdict = (
-        build_labels(spec, catalog, desk.now().date()),
+async def _serve(request: Http, deps: Dependencies, spec: Spec, body: ImageFields) -> ASGIResponse:
+    context, key, catalog = request_context(request.scope), caller_key(request), deps.config().catalog
+    spec = with_path_model(spec, context.model)
+    context.labels, context.outcome = (
+        build_labels(spec, catalog, deps.now().date()),
         Outcome.CLIENT_GONE,
     )  # until it is answered
-    line.note(model=line.marks.model or None, tier=line.marks.tier or None)  # a word that nobody knows may be anything
-    line.note(size=str(spec.size or "auto"), n=spec.n, references=_reference_count(spec), stream=body.stream)
-    if desk.log_prompts:
-        line.note(prompt=spec.prompt)
-    hops = parse_hops(request.headers.get(HOPS), desk.gateway_id)
-    linked, terms = body.response_format == "url", parse_cache_directives(request.headers)
-    desk.keep.check(linked=linked)
-    tags = read_tags(request.headers.get(TAGS_HEADER), desk.tags)
-    caller = Caller(key=key, request_id=line.request_id, tags=tags, hops=hops)
+    context.log(
+        model=context.labels.model or None, tier=context.labels.tier or None
+    )  # a word that nobody knows may be anything
+    context.log(size=str(spec.size or "auto"), n=spec.n, references=_reference_count(spec), stream=body.stream)
+    if deps.log_prompts:
+        context.log(prompt=spec.prompt)
+    hop_ids = parse_hops(request.headers.get(HOPS), deps.gateway_id)
+    wants_urls, directives = body.response_format == "url", parse_cache_directives(request.headers)
+    deps.image_storage.check_available(linked=wants_urls)
+    tags = read_tags(request.headers.get(TAGS_HEADER), deps.allowed_tags)
+    caller = Caller(key=key, request_id=context.request_id, tags=tags, hops=hop_ids)
 
     images = ImageRequest(
         spec=spec,
         caller=caller,
         catalog=catalog,
-        terms=replace(terms, vary=wants_variation(terms, key, request.headers.get("user-agent", ""), desk.in_flight)),
-        linked=linked,
+        terms=replace(
+            directives,
+            is_varied=wants_variation(directives, key, request.headers.get("user-agent", ""), deps.in_flight_rules),
+        ),
+        linked=wants_urls,
         partials=body.partial_images or 0,
     )
-    line.progress = RequestProgress.BEGUN
-    running = RunningRequest(line, desk.keepalive_seconds)
+    context.progress = RequestProgress.STARTED
+    running = RunningRequest(context, deps.keepalive_seconds)
     if body.stream:
-        running.start(desk.make.make(images, running))
-        return await sse_response(request, running, EVENT_PREFIXES[spec.operation], partial(_log_delivery, line))
-    write = partial(_json_body, request, desk, linked=linked)
+        running.start(deps.make_images.make(images, running))
+        return await sse_response(request, running, EVENT_PREFIXES[spec.operation], partial(_log_delivery, context))
+    write_body = partial(_json_body, request, deps, wants_urls=wants_urls)
     if not read_keepalive(request.headers, key.team):
-        making = desk.make.make(images, running)
-        delivery = await (while_connected(request.receive, making) if images.terms.vary else making)
-        return Segments(write(delivery), headers=_delivery_headers(delivery))
-    running.start(desk.make.make(images, running))
+        delivery_task = deps.make_images.make(images, running)
+        delivery = await (while_connected(request.receive, delivery_task) if images.terms.is_varied else delivery_task)
+        return Segments(write_body(delivery), headers=_delivery_headers(delivery))
+    running.start(deps.make_images.make(images, running))
     await running.sent_or_done()
     if running.delivery.done():
         delivery = running.delivery.result()
-        return Segments(write(delivery), headers=_delivery_headers(delivery))
-    pieces = json_with_keepalive(request, running, write, desk.keepalive_seconds)
-    return StreamingBody(pieces, "application/json", dict(STREAM_HEADERS), running.end)
+        return Segments(write_body(delivery), headers=_delivery_headers(delivery))
+    chunks = json_with_keepalive(request, running, write_body, deps.keepalive_seconds)
+    return StreamingBody(chunks, "application/json", dict(STREAM_HEADERS), running.end)
 
 
-def _log_delivery(line: RequestContext, delivery: Delivery) -> dict[str, str]:
+def _log_delivery(context: RequestContext, delivery: Delivery) -> dict[str, str]:
     """Note what came of it for the log, and say it in headers, if they have not gone out yet."""
     result = delivery.result
-    line.note(model=result.model, backend=result.backend, delivered=len(result.purchase.pictures))
-    line.note(cost_usd=delivery.cost / NANO, cache=delivery.source.value)
-    line.marks = replace(line.marks, backend=result.backend, cache=delivery.source.value)
-    line.verdict = Outcome.SERVED
+    context.log(model=result.model, backend=result.backend, delivered=len(result.generation.images))
+    context.log(cost_usd=delivery.cost / NANO, cache=delivery.source.value)
+    context.labels = replace(context.labels, backend=result.backend, cache=delivery.source.value)
+    context.outcome = Outcome.SERVED
     return _delivery_headers(delivery)
 
 
-def _json_body(request: Http, desk: Dependencies, delivery: Delivery, *, linked: bool) -> list[Buffer]:
+def _json_body(request: Http, deps: Dependencies, delivery: Delivery, *, wants_urls: bool) -> list[Buffer]:
     _log_delivery(request_context(request.scope), delivery)
     result = delivery.result
-    urls = _signed_urls(request, desk, delivery) if linked else [None] * len(result.ids)
+    urls = _signed_urls(request, deps, delivery) if wants_urls else [None] * len(result.ids)
     return build_segments(
-        delivery, [ImageLink(id=picture, url=url) for picture, url in zip(result.ids, urls, strict=True)]
+        delivery, [ImageLink(id=image_id, url=url) for image_id, url in zip(result.ids, urls, strict=True)]
     )
 
 
@@ -215,15 +220,15 @@ def _delivery_headers(delivery: Delivery) -> dict[str, str]:
         "cache-control": "no-store",
         **({"x-gateway-route-notes": ", ".join(delivery.notes)} if delivery.notes else {}),
     }
-    delivered, wanted = len(delivery.result.purchase.pictures), delivery.spec.n
-    return headers | ({"x-gateway-partial": f"{delivered}/{wanted}"} if delivered < wanted else {})
+    delivered, requested = len(delivery.result.generation.images), delivery.spec.n
+    return headers | ({"x-gateway-partial": f"{delivered}/{requested}"} if delivered < requested else {})
 
 
-def _signed_urls(request: Http, desk: Dependencies, delivery: Delivery) -> list[str]:
-    asked = str(request.base_url).rstrip("/") + path_prefix(request.scope)
-    root = (desk.links.public_url or asked).rstrip("/")
-    expires = delivery.at + desk.links.seconds
+def _signed_urls(request: Http, deps: Dependencies, delivery: Delivery) -> list[str]:
+    request_root = str(request.base_url).rstrip("/") + path_prefix(request.scope)
+    root = (deps.image_links.public_url or request_root).rstrip("/")
+    expires = delivery.at + deps.image_links.url_seconds
     return [
-        f"{root}/v1/images/{name}?expires={expires}&signature={desk.links.signs.sign(name, expires)}"
+        f"{root}/v1/images/{name}?expires={expires}&signature={deps.image_links.sign_urls.sign(name, expires)}"
         for name in map(to_stored_name, delivery.result.ids)
     ]

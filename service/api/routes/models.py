@@ -94,11 +94,11 @@ class ModelsReply(msgspec.Struct):
 )
 async def list_models(request: Http) -> ModelsReply:
     """Every model that the calling team can use now."""
-    desk, key = dependencies(request), caller_key(request)
-    today = desk.now().date()
-    alive = desk.live().catalog.alive(today)
-    seen = [model_reply(desk, model, key.team, today) for model in alive if _may_use(key, model)]
-    return ModelsReply(object="list", data=[model for model in seen if model.backends])
+    deps, key = dependencies(request), caller_key(request)
+    today = deps.now().date()
+    models = deps.config().catalog.available(today)
+    ids = [model_reply(deps, model, key.team, today) for model in models if _may_use(key, model)]
+    return ModelsReply(object="list", data=[model for model in ids if model.backends])
 
 
 ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are part of it.")]
@@ -114,29 +114,29 @@ ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are 
 )
 async def retrieve_model(request: Http, model_id: ModelId) -> ModelReply:
     """One model, by id or alias."""
-    desk, key = dependencies(request), caller_key(request)
-    today = desk.now().date()
-    model = desk.live().catalog.find(str(model_id).lstrip("/"), today)
-    for holder in (key.team, key):
-        authorize_model(holder, model.id)
-    return model_reply(desk, model, key.team, today)
+    deps, key = dependencies(request), caller_key(request)
+    today = deps.now().date()
+    model = deps.config().catalog.get(str(model_id).lstrip("/"), today)
+    for alias_holder in (key.team, key):
+        authorize_model(alias_holder, model.id)
+    return model_reply(deps, model, key.team, today)
 
 
 def _may_use(key: Key, model: Model) -> bool:
-    return all(not holder.models or model.id in holder.models for holder in (key.team, key))
+    return all(not team.models or model.id in team.models for team in (key.team, key))
 
 
-def model_reply(desk: Dependencies, model: Model, team: Team, today: date) -> ModelReply:
+def model_reply(deps: Dependencies, model: Model, team: Team, today: date) -> ModelReply:
     """A model as a team's callers see it, with the backends that would draw for them."""
-    priced = serving_routes(model, desk.make.backends.keys(), today, team)
+    routes = serving_routes(model, deps.make_images.backends.keys(), today, team)
     return ModelReply(
         id=model.id,
         object="model",
         created=int(datetime(model.created.year, model.created.month, model.created.day, tzinfo=UTC).timestamp()),
         owned_by=model.owned_by,
         capabilities=_capabilities_reply(model),
-        backends=list(dict.fromkeys(route.backend for route, _ in priced)),
-        prices=[_price_reply(route.backend, price) for route, price in priced],
+        backends=list(dict.fromkeys(route.backend for route, _ in routes)),
+        prices=[_price_reply(route.backend, price) for route, price in routes],
         aliases=list(model.aliases),
         shutdown_date=str(model.shutdown_date) if model.shutdown_date else None,
         successor=model.successor,
@@ -182,7 +182,7 @@ def _price_reply(backend: str, price: Price) -> PriceReply:
         backend=backend,
         version=price.version,
         source=price.source,
-        read=str(price.read),
+        read=str(price.read_on),
         per_million_tokens={name: getattr(rates, name) / 1000 for name in names} if rates else None,
         per_image=_to_dollars(price.per_image),
         per_megapixel=_to_dollars(price.per_megapixel),

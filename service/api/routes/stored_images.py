@@ -38,20 +38,20 @@ SAFE_SVG_HEADERS = {
 class StoredImageReply(ASGIResponse):
     """A reply that is sent piece by piece as the pieces come."""
 
-    __slots__ = ("_line", "_pieces")
+    __slots__ = ("_chunks", "_line")
 
     def __init__(
-        self, line: RequestContext, picture: StoredContent, part: ByteRange | None, headers: dict[str, str]
+        self, context: RequestContext, stored: StoredContent, part: ByteRange | None, headers: dict[str, str]
     ) -> None:
-        kept = picture.kept
+        info = stored.stored
         super().__init__(
-            content_length=part.length if part else kept.length,
+            content_length=part.length if part else info.length,
             headers=headers,
-            media_type=to_media_type(kept.name),
+            media_type=to_media_type(info.name),
             status_code=PARTIAL if part else WHOLE,
         )
-        self._line = line
-        self._pieces = picture.pieces
+        self._line = context
+        self._chunks = stored.chunks
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         """Send the pieces; the store is asked for the next one when the last one is on its way.
@@ -60,11 +60,11 @@ class StoredImageReply(ASGIResponse):
         """
         del receive
         try:
-            async for piece in self._pieces:
+            async for piece in self._chunks:
                 event = {"type": "http.response.body", "body": piece, "more_body": True}
                 await send(cast("HTTPResponseBodyEvent", event))
         except StoreUnavailable as broken:
-            self._line.note(error="storage_unavailable", cause=broken.cause)
+            self._line.log(error="storage_unavailable", cause=broken.cause)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -96,37 +96,37 @@ async def fetch_image(
     signature: Signature = "",
 ) -> ASGIResponse:
     """The picture's bytes, or a part of them, as long as the link is good."""
-    desk = dependencies(request)
-    now = int(desk.now().timestamp())
-    until = desk.links.signs.check(name, expires, signature, now)
+    deps = dependencies(request)
+    now = int(deps.now().timestamp())
+    expires_at = deps.image_links.sign_urls.check(name, expires, signature, now)
     return await image_reply(
-        request, desk.pictures, name, {"cache-control": f"private, max-age={until - now}, immutable"}
+        request, deps.read_images, name, {"cache-control": f"private, max-age={expires_at - now}, immutable"}
     )
 
 
-async def image_reply(request: Http, pictures: ReadImages, name: str, headers: dict[str, str]) -> ASGIResponse:
+async def image_reply(request: Http, images: ReadImages, name: str, headers: dict[str, str]) -> ASGIResponse:
     """A kept picture as a reply: whole, a part, or nothing new."""
     etag = f'"{name}"'
     headers = headers | SAFE_SVG_HEADERS | {"etag": etag, "accept-ranges": "bytes"}
     if matches_etag(request.headers.get("if-none-match"), etag):
-        await pictures.find(name)
+        await images.stat(name)
         return ASGIResponse(status_code=NOT_MODIFIED, headers=headers)
     if request_context(request.scope).is_head:  # the store is not asked for the bytes
-        kept = await pictures.find(name)
-        told = {"content-length": str(kept.length), "content-type": to_media_type(name)}
-        return ASGIResponse(headers=headers | told, is_head_response=True)
-    wanted = request.headers.get("range")
-    if wanted and request.headers.get("if-range", etag) == etag:
-        return await _partial_reply(request_context(request.scope), pictures, name, wanted, headers)
-    return StoredImageReply(request_context(request.scope), await pictures.read(name), None, headers)
+        info = await images.stat(name)
+        size_headers = {"content-length": str(info.length), "content-type": to_media_type(name)}
+        return ASGIResponse(headers=headers | size_headers, is_head_response=True)
+    range_header = request.headers.get("range")
+    if range_header and request.headers.get("if-range", etag) == etag:
+        return await _partial_reply(request_context(request.scope), images, name, range_header, headers)
+    return StoredImageReply(request_context(request.scope), await images.read(name), None, headers)
 
 
 async def _partial_reply(
-    line: RequestContext, pictures: ReadImages, name: str, wanted: str, headers: dict[str, str]
+    context: RequestContext, images: ReadImages, name: str, range_header: str, headers: dict[str, str]
 ) -> ASGIResponse:
-    length = (await pictures.find(name)).length
-    line.headers["content-range"] = f"bytes */{length}"  # goes out with a refusal
-    part = parse_range(wanted, length)
-    del line.headers["content-range"]
-    told = {"content-range": f"bytes {part.start}-{part.end - 1}/{length}"} if part else {}
-    return StoredImageReply(line, await pictures.read(name, part), part, headers | told)
+    length = (await images.stat(name)).length
+    context.headers["content-range"] = f"bytes */{length}"  # goes out with a refusal
+    part = parse_range(range_header, length)
+    del context.headers["content-range"]
+    range_headers = {"content-range": f"bytes {part.start}-{part.end - 1}/{length}"} if part else {}
+    return StoredImageReply(context, await images.read(name, part), part, headers | range_headers)

@@ -84,13 +84,13 @@ class OwnUsageReply(UsageReply):
 async def own_usage(request: Http, since: Since = None, until: Until = None, group_by: GroupBy = None) -> OwnUsageReply:
     """Spend and pictures of the calling team, and every limit that holds for the calling key."""
     check_query_params(request, "since", "until", "group_by")
-    desk, key = dependencies(request), caller_key(request)
-    span, by = read_time_range(desk, since, until, key.team.name), parse_group_by(group_by)
-    usage = await desk.report(span, by)
-    standings = await desk.standings(key.team.name, all_limits(key))
+    deps, key = dependencies(request), caller_key(request)
+    span, groups = read_time_range(deps, since, until, key.team.name), parse_group_by(group_by)
+    usage = await deps.report_usage(span, groups)
+    statuses = await deps.read_limits(key.team.name, all_limits(key))
     return OwnUsageReply(
         **msgspec.structs.asdict(usage_reply(span, usage)),
-        limits=[limit_reply(standing, desk.now()) for standing in standings],
+        limits=[limit_reply(status, deps.now()) for status in statuses],
     )
 
 
@@ -101,10 +101,10 @@ def usage_reply(span: EntryFilter, usage: UsageReport) -> UsageReply:
         team=span.team,
         since=format_micros(span.since),
         until=format_micros(span.until),
-        group_by=list(usage.by),
+        group_by=list(usage.group_by),
         data=[
-            GroupReply(**_sums_fields(row), group=dict(zip(usage.by, row.group, strict=True)))
-            for row in (usage.rows if usage.by else ())
+            GroupReply(**_sums_fields(row), group=dict(zip(usage.group_by, row.group, strict=True)))
+            for row in (usage.rows if usage.group_by else ())
         ],
         total=Sums(**_sums_fields(usage.total)),
     )
@@ -116,15 +116,15 @@ def format_micros(at: int) -> str:
     return f"{text.removesuffix('.000000')}Z"
 
 
-def limit_reply(standing: LimitStatus, now: datetime) -> LimitReply:
+def limit_reply(status: LimitStatus, now: datetime) -> LimitReply:
     """A limit as callers read it."""
     return LimitReply(
-        scope=standing.limit.scope,
-        measure=standing.limit.measure.value,
-        limit=to_amount(standing, standing.limit.most),
-        used=to_amount(standing, standing.used),
-        remaining=to_amount(standing, standing.remaining),
-        resets_at=reset_time(standing, now),
+        scope=status.limit.scope,
+        measure=status.limit.measure.value,
+        limit=to_amount(status, status.limit.maximum),
+        used=to_amount(status, status.used),
+        remaining=to_amount(status, status.remaining),
+        resets_at=reset_time(status, now),
     )
 
 

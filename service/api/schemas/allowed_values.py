@@ -22,10 +22,10 @@ def type_info(kind: type[Any]) -> inspect.Type:
 
 def allowed_values(kind: type[Any], path: str) -> str | None:
     """What may stand at a place in a body, in words; None where nothing is declared."""
-    places = [type_info(kind)]
+    types = [type_info(kind)]
     for step in STEP.finditer(path):
-        places = [inner for place in places for inner in _inner_types(place, step["field"])]
-    return " or ".join(text for place in places for text in _describe(place)) or None
+        types = [inner for type_ in types for inner in _inner_types(type_, step["field"])]
+    return " or ".join(text for place in types for text in _describe(place)) or None
 
 
 def _flat_types(declaration: inspect.Type) -> Iterator[inspect.Type]:
@@ -33,29 +33,29 @@ def _flat_types(declaration: inspect.Type) -> Iterator[inspect.Type]:
     if isinstance(declaration, inspect.Metadata):
         yield from _flat_types(declaration.type)
     elif isinstance(declaration, inspect.UnionType):
-        for each in declaration.types:
-            yield from _flat_types(each)
+        for member in declaration.types:
+            yield from _flat_types(member)
     else:
         yield declaration
 
 
 def _inner_types(declaration: inspect.Type, field: str | None) -> Iterator[inspect.Type]:
     """What is declared for a field of an object, or for an item of a list or of a dictionary."""
-    for each in _flat_types(declaration):
-        if isinstance(each, inspect.StructType) and field is not None:
-            yield from (found.type for found in each.fields if found.encode_name == field)
-        elif isinstance(each, inspect.ListType) and field is None:
-            yield each.item_type
-        elif isinstance(each, inspect.DictType) and field is None:
-            yield each.value_type
+    for member in _flat_types(declaration):
+        if isinstance(member, inspect.StructType) and field is not None:
+            yield from (struct_field.type for struct_field in member.fields if struct_field.encode_name == field)
+        elif isinstance(member, inspect.ListType) and field is None:
+            yield member.item_type
+        elif isinstance(member, inspect.DictType) and field is None:
+            yield member.value_type
 
 
 def _describe(declaration: inspect.Type) -> Iterator[str]:
-    for each in _flat_types(declaration):
-        match each:
+    for member in _flat_types(declaration):
+        match member:
             case inspect.LiteralType(values=values):
-                *others, last = [f"'{value}'" for value in values]
-                yield f"{', '.join(others)} or {last}" if others else last
+                *names, last = [f"'{value}'" for value in values]
+                yield f"{', '.join(names)} or {last}" if names else last
             case inspect.IntType(ge=least, le=highest):
                 yield "a whole number" + _describe_range(least, highest, "")
             case inspect.FloatType(ge=least, le=highest):
@@ -74,16 +74,16 @@ def _describe(declaration: inspect.Type) -> Iterator[str]:
                 pass
 
 
-def _describe_range(least: float | None, most: float | None, unit: str) -> str:
+def _describe_range(minimum: float | None, maximum: float | None, unit: str) -> str:
     """Bounds behind a noun: of numbers, or of how many `unit` there are."""
     joint = " of" if unit else " that is"
-    if least is None and most is None:
+    if minimum is None and maximum is None:
         return ""
-    if least is None:
-        return f"{joint} at most {most}{unit}"
-    if most is None:
-        return f"{joint} at least {least}{unit}"
-    return f"{joint if unit else ' from'} {least} to {most}{unit}"
+    if minimum is None:
+        return f"{joint} at most {maximum}{unit}"
+    if maximum is None:
+        return f"{joint} at least {minimum}{unit}"
+    return f"{joint if unit else ' from'} {minimum} to {maximum}{unit}"
 
 
 def without_nulls(body: bytes | bytearray | memoryview, kind: type[Any]) -> bytes | None:
@@ -96,32 +96,34 @@ def without_nulls(body: bytes | bytearray | memoryview, kind: type[Any]) -> byte
 def _prune(token: msgspec.Raw, declaration: inspect.Type) -> msgspec.Raw | None:
     """A token of that type without its idle nulls; None if nothing is left out of it."""
     first = bytes(memoryview(token)[:1])
-    for each in _flat_types(declaration):
-        if isinstance(each, inspect.StructType) and first == b"{":
-            return _prune_object(token, each)
-        if isinstance(each, inspect.ListType) and first == b"[":
-            return _prune_list(token, each.item_type)
+    for member in _flat_types(declaration):
+        if isinstance(member, inspect.StructType) and first == b"{":
+            return _prune_object(token, member)
+        if isinstance(member, inspect.ListType) and first == b"[":
+            return _prune_list(token, member.item_type)
     return None
 
 
 def _prune_object(token: msgspec.Raw, declaration: inspect.StructType) -> msgspec.Raw | None:
-    given: dict[str, msgspec.Raw] = msgspec.json.decode(token, type=dict[str, msgspec.Raw])
+    members: dict[str, msgspec.Raw] = msgspec.json.decode(token, type=dict[str, msgspec.Raw])
     types = {field.encode_name: field.type for field in declaration.fields}
-    bare = {name: value for name, value in given.items() if not (_is_null(value) and not _allows_null(types.get(name)))}
-    changed = len(bare) < len(given)
-    for name, value in bare.items():
+    without_null = {
+        name: value for name, value in members.items() if not (_is_null(value) and not _allows_null(types.get(name)))
+    }
+    changed = len(without_null) < len(members)
+    for name, value in without_null.items():
         pruned = _prune(value, types[name]) if name in types else None
         if pruned is not None:
-            bare[name], changed = pruned, True
-    return msgspec.Raw(msgspec.json.encode(bare)) if changed else None
+            without_null[name], changed = pruned, True
+    return msgspec.Raw(msgspec.json.encode(without_null)) if changed else None
 
 
 def _prune_list(token: msgspec.Raw, item: inspect.Type) -> msgspec.Raw | None:
-    given: list[msgspec.Raw] = msgspec.json.decode(token, type=list[msgspec.Raw])
-    pruned = [_prune(each, item) for each in given]
+    items: list[msgspec.Raw] = msgspec.json.decode(token, type=list[msgspec.Raw])
+    pruned = [_prune(element, item) for element in items]
     if not any(each is not None for each in pruned):
         return None
-    bare = [old if new is None else new for old, new in zip(given, pruned, strict=True)]
+    bare = [old if new is None else new for old, new in zip(items, pruned, strict=True)]
     return msgspec.Raw(msgspec.json.encode(bare))
 
 
@@ -131,5 +133,5 @@ def _is_null(token: msgspec.Raw) -> bool:
 
 def _allows_null(declaration: inspect.Type | None) -> bool:
     return declaration is not None and any(
-        isinstance(each, inspect.NoneType | inspect.RawType) for each in _flat_types(declaration)
+        isinstance(member, inspect.NoneType | inspect.RawType) for member in _flat_types(declaration)
     )

@@ -95,39 +95,39 @@ class ImageLink:
 
 def build_segments(delivery: Delivery, links: Sequence[ImageLink]) -> list[Buffer]:
     """The body: everything but the pictures as JSON, cut open where they belong."""
-    purchase = delivery.result.purchase
+    generation = delivery.result.generation
     reply = ImagesReply(
         created=delivery.result.created,
         id=delivery.request_id,
         object="list",
         model=delivery.result.model,
         data=[],
-        background=purchase.background,
-        output_format=purchase.output_format or delivery.spec.output_format,
-        quality=purchase.tier,
-        size=str(purchase.size) if purchase.size else None,
-        usage=usage_reply(purchase.usage) if purchase.usage else None,
-        svg_usage=purchase.svg_usage,
+        background=generation.background,
+        output_format=generation.output_format or delivery.spec.output_format,
+        quality=generation.tier,
+        size=str(generation.size) if generation.size else None,
+        usage=usage_reply(generation.usage) if generation.usage else None,
+        svg_usage=generation.svg_usage,
     )
-    pending, after = msgspec.json.encode(reply).split(b'"data":[]', 1)
-    pending += b'"data":['
-    pieces: list[Buffer] = []
-    for index, (picture, link) in enumerate(zip(purchase.pictures, links, strict=True)):
-        pending += (b"," if index else b"") + _item_json(index, picture, link)
+    json_part, json_end = msgspec.json.encode(reply).split(b'"data":[]', 1)
+    json_part += b'"data":['
+    segments: list[Buffer] = []
+    for index, (image, link) in enumerate(zip(generation.images, links, strict=True)):
+        json_part += (b"," if index else b"") + _item_json(index, image, link)
         if link.url is None:
-            pieces += [pending[:-1] + b',"b64_json":"', picture.base64]
-            pending = b'"}'
-    return [*pieces, pending + b"]" + after]
+            segments += [json_part[:-1] + b',"b64_json":"', image.base64]
+            json_part = b'"}'
+    return [*segments, json_part + b"]" + json_end]
 
 
-def _item_json(index: int, picture: GeneratedImage, link: ImageLink) -> bytes:
+def _item_json(index: int, image: GeneratedImage, link: ImageLink) -> bytes:
     """All of an item but its base64."""
     item = ImageItem(
         index=index,
         type="url" if link.url else "b64_json",
         id=link.id,
         url=link.url,
-        revised_prompt=picture.revised_prompt,
+        revised_prompt=image.revised_prompt,
     )
     return msgspec.json.encode(item)
 

@@ -27,53 +27,53 @@ EXPIRY_HORIZON = timedelta(days=60)
 
 @dataclass(slots=True, kw_only=True)
 class CollectGauges:
-    """The use case. `now` gives an aware UTC time, `sleep` waits for seconds; `seconds` lie between two rounds."""
+    """The use case. `now` gives an aware UTC time, `interval_seconds` lie between two rounds."""
 
-    live: Callable[[], ConfigSnapshot]
+    snapshot: Callable[[], ConfigSnapshot]
     backlog: Callable[[], Backlog]
-    standings: ReadLimits
+    read_limits: ReadLimits
     observe: Observer
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
-    seconds: float
-    _read: str = ""
-    _known: dict[str, Sequence[LimitStatus]] = field(default_factory=dict)
+    interval_seconds: float
+    _last_team: str = ""
+    _status_by_team: dict[str, Sequence[LimitStatus]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            await self.take()
-            await self.sleep(self.seconds)
+            await self.collect()
+            await self.sleep(self.interval_seconds)
 
-    async def take(self) -> None:
+    async def collect(self) -> None:
         """One round."""
-        live = self.live()
-        budgets = await self._budgets(live.teams)
+        snapshot = self.snapshot()
+        budgets = await self._budgets(snapshot.teams)
         now = self.now()
         self.observe(
             GaugesCollected(
-                readings=StateSnapshot(
-                    at=now.timestamp(),
-                    teams=tuple(live.teams),
+                snapshot=StateSnapshot(
+                    taken_at=now.timestamp(),
+                    teams=tuple(snapshot.teams),
                     backlog=self.backlog(),
                     budgets=budgets,
-                    expiries=expiring_keys(live.keys.values(), now),
-                    shutdowns=upcoming_shutdowns(live.catalog, now.date()),
-                    models=model_names(live.catalog),
-                    version=live.version,
+                    key_expiries=expiring_keys(snapshot.keys.values(), now),
+                    shutdowns=upcoming_shutdowns(snapshot.catalog, now.date()),
+                    model_names=model_names(snapshot.catalog),
+                    version=snapshot.version,
                 )
             )
         )
 
     async def _budgets(self, teams: Mapping[str, Team]) -> Mapping[str, Sequence[LimitStatus]] | None:
-        self._known = {name: known for name, known in self._known.items() if name in teams}
+        self._status_by_team = {name: status for name, status in self._status_by_team.items() if name in teams}
         try:
-            for name in next_batch(teams, self._read):
-                self._read = name
-                self._known[name] = await self.standings(name, money_limits(teams[name]))
+            for name in next_batch(teams, self._last_team):
+                self._last_team = name
+                self._status_by_team[name] = await self.read_limits(name, money_limits(teams[name]))
         except StateUnavailable:
             return None
-        return {**self._known}
+        return {**self._status_by_team}
 
 
 def money_limits(team: Team) -> tuple[Limit, ...]:
@@ -83,8 +83,8 @@ def money_limits(team: Team) -> tuple[Limit, ...]:
 
 def expiring_keys(keys: Iterable[Key], now: datetime) -> tuple[KeyExpiry, ...]:
     """The keys that end soon and have not yet."""
-    soon = ((key, key.expires) for key in keys if key.expires and now < key.expires < now + EXPIRY_HORIZON)
-    return tuple(KeyExpiry(team=key.team.name, key=key.id, at=at) for key, at in soon)
+    soon = ((key, key.expires_at) for key in keys if key.expires_at and now < key.expires_at < now + EXPIRY_HORIZON)
+    return tuple(KeyExpiry(team=key.team.name, key=key.id, expires_at=at) for key, at in soon)
 
 
 def upcoming_shutdowns(catalog: Catalog, today: date) -> Mapping[str, date]:
@@ -95,8 +95,8 @@ def upcoming_shutdowns(catalog: Catalog, today: date) -> Mapping[str, date]:
 
 def model_names(catalog: Catalog) -> Mapping[tuple[str, str], str]:
     """What the catalog calls a model of a backend; of several names for the same, the first."""
-    named: dict[tuple[str, str], str] = {}
+    names: dict[tuple[str, str], str] = {}
     for model in catalog.models.values():
         for route in model.routes:
-            named.setdefault((route.backend, route.model), model.id)
-    return named
+            names.setdefault((route.backend, route.model), model.id)
+    return names

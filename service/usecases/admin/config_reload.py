@@ -23,80 +23,83 @@ UNEXPECTED_ERROR = "They could not be read: a mistake of the gateway's own. A li
 
 @dataclass(slots=True, kw_only=True)
 class ConfigReload:
-    """The use case. `read` gives what the files say, or what is wrong with them; `stamp` changes when they do.
+    """The use case. `read_files` gives what the files say, or what is wrong with them; `stamp` changes when they do.
 
-    It begins with `known`, and with `seen`, the stamp from before that was read. `on` are the backends that are on.
+    It begins with `config`, and with `seen_stamp`, the stamp from before that was read. `enabled_backends` are the
+    backends that are on.
     """
 
-    known: Config
-    seen: object
-    read: Callable[[], Config | str]
+    config: Config
+    seen_stamp: object
+    read_files: Callable[[], Config | str]
     stamp: Callable[[], object]
     key_store: KeyStore
     observe: Observer
-    on: frozenset[str]
+    enabled_backends: frozenset[str]
     now: Callable[[], datetime]
-    seconds: float = 2.0
-    _issued: Sequence[IssuedKey] = ()
-    _live: ConfigSnapshot = field(init=False)
+    interval_seconds: float = 2.0
+    _issued_keys: Sequence[IssuedKey] = ()
+    _snapshot: ConfigSnapshot = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with what the files say."""
-        self._live = build_snapshot(self.known, self._issued)
+        self._snapshot = build_snapshot(self.config, self._issued_keys)
 
-    def live(self) -> ConfigSnapshot:
+    def snapshot(self) -> ConfigSnapshot:
         """The version in force."""
-        return self._live
+        return self._snapshot
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
             await self.refresh()
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(self.interval_seconds)
 
     async def refresh(self) -> None:
         """Look once."""
-        await self._read_again()
+        await self._reload_files()
         try:
-            self._issued = await self.key_store.keys()
+            self._issued_keys = await self.key_store.list_keys()
         except LedgerUnavailable:
             return
-        self._live = build_snapshot(self.known, self._issued)
+        self._snapshot = build_snapshot(self.config, self._issued_keys)
 
-    async def _read_again(self) -> None:
+    async def _reload_files(self) -> None:
         """In a thread: files of thousands of teams take seconds, in which requests go on."""
         stamp = self.stamp()
-        if stamp == self.seen:
+        if stamp == self.seen_stamp:
             return
-        self.seen = stamp
+        self.seen_stamp = stamp
         try:
-            found = await asyncio.to_thread(self.read)
+            loaded = await asyncio.to_thread(self.read_files)
         except Exception:
             self.observe(SettingsReloaded(problem=UNEXPECTED_ERROR))
             raise
         if self.stamp() != stamp:
             return  # the files were being changed: the next look reads them whole
-        self.observe(SettingsReloaded(problem=self._take(found)))
+        self.observe(SettingsReloaded(problem=self._apply(loaded)))
 
-    def _take(self, found: Config | str) -> str | None:
+    def _apply(self, loaded: Config | str) -> str | None:
         """Put what the files say in force, or return why not."""
-        if isinstance(found, str):
-            return found
-        live = build_snapshot(found, self._issued)
-        problem = find_lockout(self._usable(self._live), self._usable(live))
+        if isinstance(loaded, str):
+            return loaded
+        snapshot = build_snapshot(loaded, self._issued_keys)
+        problem = find_lockout(self._usable_config(self._snapshot), self._usable_config(snapshot))
         if problem is None:
-            self.known, self._live = found, live
+            self.config, self._snapshot = loaded, snapshot
         return problem
 
-    def _usable(self, live: ConfigSnapshot) -> UsableConfig:
-        return find_usable(live.teams, live.keys.values(), live.catalog, self.on, self.now())
+    def _usable_config(self, snapshot: ConfigSnapshot) -> UsableConfig:
+        return find_usable(snapshot.teams, snapshot.keys.values(), snapshot.catalog, self.enabled_backends, self.now())
 
 
-def build_snapshot(known: Config, issued: Iterable[IssuedKey]) -> ConfigSnapshot:
+def build_snapshot(config: Config, issued: Iterable[IssuedKey]) -> ConfigSnapshot:
     """Keys of the file and issued ones; an issued key of a team that is gone lets nobody in, a revoked one neither."""
-    teams = known.roster.teams
+    teams = config.team_directory.teams
     keys = {key.digest: _to_key(key, teams[key.team]) for key in issued if key.team in teams and key.revoked_at is None}
-    return ConfigSnapshot(catalog=known.catalog, teams=teams, keys={**keys, **known.roster.keys}, version=known.version)
+    return ConfigSnapshot(
+        catalog=config.catalog, teams=teams, keys={**keys, **config.team_directory.keys}, version=config.version
+    )
 
 
 def _to_key(key: IssuedKey, team: Team) -> Key:
@@ -105,7 +108,7 @@ def _to_key(key: IssuedKey, team: Team) -> Key:
         id=key.id,
         team=team,
         digest=key.digest,
-        expires=key.expires_at,
+        expires_at=key.expires_at,
         models=allowance.models,
         tiers=allowance.tiers,
         limits=allowance.limits,

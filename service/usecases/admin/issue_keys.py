@@ -44,58 +44,58 @@ class KeyChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueKeys:
-    """The use case. `teams` and `catalog` are those of the settings, `secret` and `mint` make unguessable texts.
+    """The use case. `teams` and `catalog` are those of the settings, `new_secret` and `new_id` make unguessable texts.
 
-    `in_file` gives the teams of keys that stand in a file of settings, by id; `file` is that file.
+    `keys_in_file` gives the teams of keys that stand in a file of settings, by id; `file` is that file.
     """
 
     store: KeyStore
-    in_file: Callable[[], Mapping[str, str]]
+    keys_in_file: Callable[[], Mapping[str, str]]
     file: str
     teams: Callable[[], Mapping[str, Team]]
     catalog: Callable[[], Catalog]
     now: Callable[[], datetime]
-    secret: Callable[[], str]
-    mint: Callable[[], str]
+    new_secret: Callable[[], str]
+    new_id: Callable[[], str]
 
     async def issue(
         self,
         actor: Actor,
         team: str,
         note: str = "",
-        expires: datetime | None = None,
+        expires_at: datetime | None = None,
         allowance: Allowance = UNRESTRICTED,
     ) -> NewKey:
         """A new key for a team."""
-        self.check(team, note, expires, allowance)
-        new = self._new(team, note, expires, allowance)
+        self.check(team, note, expires_at, allowance)
+        new = self._build_key(team, note, expires_at, allowance)
         await self.store.add(new.key, self._record(actor, "issue", new.key, _describe_key(new.key)))
         return new
 
-    def check(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> None:
+    def check(self, team: str, note: str, expires_at: datetime | None, allowance: Allowance) -> None:
         """Raise `InvalidValue` for a key that `issue` would refuse. The store is not asked."""
         _check_note(note)
-        self._check_expiry(expires)
+        self._check_expiry(expires_at)
         self._team(team)
         self._check_allowance(team, allowance)
 
     async def rotate(
-        self, actor: Actor, key_id: str, overlap: float = DAY, expires: datetime | None = None
+        self, actor: Actor, key_id: str, overlap_seconds: float = DAY, expires_at: datetime | None = None
     ) -> tuple[NewKey, IssuedKey]:
-        """A new key with the same team and allowance, and the old one, which ends after `overlap` seconds or before."""
-        if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
+        """A new key with the same team and allowance, and the old one, which ends after `overlap_seconds` at most."""
+        if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
             raise InvalidValue(f"The overlap is 0 to {MAX_OVERLAP_SECONDS} seconds.", param="overlap_seconds")
-        self._check_expiry(expires)
+        self._check_expiry(expires_at)
         old = await self._usable(key_id)
-        end = self.now() + timedelta(seconds=overlap)
-        new = self._new(old.team, old.note, expires, old.allowance)
+        ends_at = self.now() + timedelta(seconds=overlap_seconds)
+        new = self._build_key(old.team, old.note, expires_at, old.allowance)
         await self.store.add(
             new.key, self._record(actor, "rotate", new.key, f"replaces {old.id}; {_describe_key(new.key)}")
         )
-        ending = replace(old, expires_at=min(end, old.expires_at or end))
-        detail = f"replaced by {new.key.id}; {_describe_expiry(ending)}"
-        await self.store.change(ending, self._record(actor, "expire", ending, detail))
-        return new, ending
+        old_key = replace(old, expires_at=min(ends_at, old.expires_at or ends_at))
+        detail = f"replaced by {new.key.id}; {_describe_expiry(old_key)}"
+        await self.store.update(old_key, self._record(actor, "expire", old_key, detail))
+        return new, old_key
 
     async def expire(self, actor: Actor, key_id: str, at: datetime | None) -> IssuedKey:
         """Let a key end at a moment to come; None lets it go on."""
@@ -118,25 +118,25 @@ class IssueKeys:
             self._check_allowance(key.team, allowance)
         changed = replace(key, expires_at=changes["expires_at"] if ends else key.expires_at, allowance=allowance)
         action = "expire" if ends and len(changes) == 1 else "change"
-        await self.store.change(changed, self._record(actor, action, changed, _describe_key(changed)))
+        await self.store.update(changed, self._record(actor, action, changed, _describe_key(changed)))
         return changed
 
     async def revoke(self, actor: Actor, key_id: str) -> IssuedKey:
         """End a key at once, for good. One that was revoked before stays as it is."""
-        key = await self.find(key_id)
+        key = await self.get(key_id)
         changed = replace(key, revoked_at=key.revoked_at or self.now())
         detail = "was revoked before" if key.revoked_at else "from now on"
-        await self.store.change(changed, self._record(actor, "revoke", changed, detail))
+        await self.store.update(changed, self._record(actor, "revoke", changed, detail))
         return changed
 
-    async def list(self, team: str | None = None) -> Sequence[IssuedKey]:
+    async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
         """Every key that was ever issued, or those of a team. Raises `InvalidValue` for a team that is none."""
-        found = await self.store.keys(team)
-        if team is not None and not found and team not in self.teams():
+        keys = await self.store.list_keys(team)
+        if team is not None and not keys and team not in self.teams():
             raise InvalidValue(
                 f"There is no such team, nor a key of one.{did_you_mean(team, self.teams())}", param="team"
             )
-        return found
+        return keys
 
     def state(self, key: IssuedKey) -> str:
         """What has become of a key: active, expired or revoked."""
@@ -144,12 +144,12 @@ class IssueKeys:
             return "revoked"
         return "expired" if key.expires_at and key.expires_at <= self.now() else "active"
 
-    async def find(self, key_id: str) -> IssuedKey:
+    async def get(self, key_id: str) -> IssuedKey:
         """The issued key. Raises `KeyNotFound`, which says where a key of a file stands."""
         try:
-            return await self.store.find(key_id)
+            return await self.store.get(key_id)
         except KeyNotFound:
-            team = self.in_file().get(key_id)
+            team = self.keys_in_file().get(key_id)
             if team is None:
                 raise
             raise KeyNotFound(
@@ -158,7 +158,7 @@ class IssueKeys:
             ) from None
 
     async def _usable(self, key_id: str) -> IssuedKey:
-        key = await self.find(key_id)
+        key = await self.get(key_id)
         state = self.state(key)
         if state != "active":
             raise InvalidValue(f"Key '{key.id}' is {state}; issue a new one.", param="key_id")
@@ -175,16 +175,16 @@ class IssueKeys:
             raise InvalidValue(f"There is no such team in teams.yaml.{near}", param="team")
         return team
 
-    def _new(self, team: str, note: str, expires: datetime | None, allowance: Allowance) -> NewKey:
+    def _build_key(self, team: str, note: str, expires_at: datetime | None, allowance: Allowance) -> NewKey:
         self._team(team)
-        secret = self.secret()
+        secret = self.new_secret()
         key = IssuedKey(
-            id=f"key_{self.mint()[:16]}",
+            id=f"key_{self.new_id()[:16]}",
             team=team,
             digest=key_digest(secret),
             note=note,
             created_at=self.now(),
-            expires_at=expires,
+            expires_at=expires_at,
             allowance=allowance,
         )
         return NewKey(key=key, secret=secret)

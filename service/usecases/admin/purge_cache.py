@@ -23,38 +23,41 @@ SHARED_MESSAGE = "Teams share what is kept (cache.shared in gateway.yaml), so it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountCachedResults:
-    """The use case that looks. `live` gives teams and models; `shared`: what is kept belongs to no team."""
+    """The use case that looks. `snapshot` gives teams and models; `shared`: what is kept belongs to no team."""
 
     results: ResultStore
-    live: Callable[[], ConfigSnapshot]
+    snapshot: Callable[[], ConfigSnapshot]
     shared: bool
 
     async def __call__(self, team: str | None, model: str | None) -> ResultStats:
         """What is kept for a team, of a model (or alias), of both or in all."""
-        return await self._stats(team, await self.model_of(team, model))
+        return await self._stats(team, await self.resolve_model(team, model))
 
-    async def model_of(self, team: str | None, model: str | None) -> str | None:
+    async def resolve_model(self, team: str | None, model: str | None) -> str | None:
         """The id of the model that is meant. Raises `InvalidValue` for a team or model that is none."""
-        live = self.live()
+        snapshot = self.snapshot()
         if team is not None and self.shared:
             raise InvalidValue(SHARED_MESSAGE, param="team")
-        if not (team in {None, *live.teams} or await self._is_kept(team, None)):
-            near = did_you_mean(team or "", live.teams)
-            raise InvalidValue(f"There is no such team, nor is anything kept for it.{near}", param="team")
-        found = _model_id(model, live.catalog)
-        if not (found in {None, *live.catalog.models, *live.catalog.retired} or await self._is_kept(None, found)):
-            near = did_you_mean(model or "", live.catalog.models)
-            raise InvalidValue(f"There is no such model, nor is anything kept of it.{near}", param="model")
-        return found
+        if not (team in {None, *snapshot.teams} or await self._has_results(team, None)):
+            hint = did_you_mean(team or "", snapshot.teams)
+            raise InvalidValue(f"There is no such team, nor is anything kept for it.{hint}", param="team")
+        model_id = _model_id(model, snapshot.catalog)
+        if not (
+            model_id in {None, *snapshot.catalog.models, *snapshot.catalog.retired}
+            or await self._has_results(None, model_id)
+        ):
+            hint = did_you_mean(model or "", snapshot.catalog.models)
+            raise InvalidValue(f"There is no such model, nor is anything kept of it.{hint}", param="model")
+        return model_id
 
-    async def _is_kept(self, team: str | None, model: str | None) -> bool:
+    async def _has_results(self, team: str | None, model: str | None) -> bool:
         return (await self._stats(team, model)).results > 0
 
     async def _stats(self, team: str | None, model: str | None) -> ResultStats:
-        found = await self.results.stats(team, model)
-        if found is None:
+        stats = await self.results.stats(team, model)
+        if stats is None:
             raise StateUnavailable(UNAVAILABLE)
-        return found
+        return stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +70,12 @@ class PurgeCache:
 
     async def __call__(self, actor: Actor, team: str | None, model: str | None) -> int:
         """Forget what is kept for a team, of a model (or alias), of both or in all. How many."""
-        found = await self.count.model_of(team, model)
-        await self.key_store.note(self._record(actor, team, found))
-        gone = await self.count.results.purge(team, found)
-        if gone is None:
+        model_id = await self.count.resolve_model(team, model)
+        await self.key_store.add_record(self._record(actor, team, model_id))
+        deleted = await self.count.results.purge(team, model_id)
+        if deleted is None:
             raise StateUnavailable(UNAVAILABLE)
-        return gone
+        return deleted
 
     def _record(self, actor: Actor, team: str | None, model: str | None) -> AuditRecord:
         whose = "every team" if team is None else f"team {team}"
@@ -91,4 +94,4 @@ def _model_id(model: str | None, catalog: Catalog) -> str | None:
     """The name under which results of a model are kept, also where an alias is asked for."""
     if model in catalog.models:
         return model
-    return next((each.id for each in catalog.models.values() if model in each.aliases), model)
+    return next((known_model.id for known_model in catalog.models.values() if model in known_model.aliases), model)

@@ -19,22 +19,22 @@ class SecretReload:
 
     secrets: Sequence[tuple[ReloadableSecret, Callable[[], None]]]
     observe: Observer
-    seconds: float = 2.0
+    interval_seconds: float = 2.0
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            self.look()
-            await asyncio.sleep(self.seconds)
+            self.reload_all()
+            await asyncio.sleep(self.interval_seconds)
 
-    def look(self) -> None:
+    def reload_all(self) -> None:
         """Look once."""
-        for secret, then in self.secrets:
-            found = secret.look()
-            if isinstance(found, str):
-                self.observe(SecretRejected(secret=secret.name, problem=found))
-            elif found:
-                then()
+        for secret, on_change in self.secrets:
+            changed = secret.reload()
+            if isinstance(changed, str):
+                self.observe(SecretRejected(secret=secret.name, problem=changed))
+            elif changed:
+                on_change()
                 self.observe(SecretReloaded(secret=secret.name, file=str(secret.file)))
 
 

@@ -21,7 +21,7 @@ class DetachedTasks:
 
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start work that goes on by itself."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -30,7 +30,7 @@ class DetachedTasks:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Start work and wait for it. It goes on if the caller is cancelled."""
-        task = self.begin(work)
+        task = self.start(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -39,7 +39,7 @@ class DetachedTasks:
 
     async def close(self) -> None:
         """End what is still going on."""
-        left = [*self._tasks]
-        for task in left:
+        remaining = [*self._tasks]
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)

@@ -29,41 +29,41 @@ SHARED_SERVER_PROBLEM = (
 
 @dataclass(slots=True, kw_only=True)
 class EvictionWarning:
-    """The use case. `memory` asks every server of money (none: no answer); `shared`: results are kept there too.
+    """The use case. `read_memory` asks every server of money (none: no answer); `has_results`: results are there too.
 
     `fullness` is the used part of the fullest server's memory, as it was found last; None where none has a bound.
     """
 
-    memory: Callable[[], Awaitable[Sequence[ServerMemory]]]
-    shared: bool
+    read_memory: Callable[[], Awaitable[Sequence[ServerMemory]]]
+    has_results: bool
     observe: Observer
-    seconds: float = 15.0
+    interval_seconds: float = 15.0
     fullness: float | None = None
-    _told: Sequence[StoreUnsafe] = field(default=())
+    _reported: Sequence[StoreUnsafe] = field(default=())
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            await self.look()
-            await asyncio.sleep(self.seconds)
+            await self.check()
+            await asyncio.sleep(self.interval_seconds)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Ask once; tell what was not told before."""
-        servers = await self.memory()
+        servers = await self.read_memory()
         if not servers:
             return
         self.fullness = fullest(servers)
         self.observe(StoreMemoryMeasured(ratio=self.fullness))
-        found = find_risks(servers, shared=self.shared)
-        for doubt in found:
-            if doubt not in self._told:
-                self.observe(doubt)
-        self._told = found
+        risks = find_risks(servers, shared=self.has_results)
+        for risk in risks:
+            if risk not in self._reported:
+                self.observe(risk)
+        self._reported = risks
 
 
 def fullest(servers: Iterable[ServerMemory]) -> float | None:
     """The used part of the fullest bounded server's memory."""
-    return max((server.used_bytes / server.most_bytes for server in servers if server.most_bytes > 0), default=None)
+    return max((server.used_bytes / server.max_bytes for server in servers if server.max_bytes > 0), default=None)
 
 
 def find_risks(servers: Iterable[ServerMemory], *, shared: bool) -> Sequence[StoreUnsafe]:
@@ -74,10 +74,10 @@ def find_risks(servers: Iterable[ServerMemory], *, shared: bool) -> Sequence[Sto
     would teach to overlook it. Under a bound it is one: results fill what was given to money, and refuse it or push it
     out.
     """
-    bounded = [server for server in servers if server.most_bytes > 0]
-    found = [_eviction_risk(server.policy) for server in bounded if server.policy != NO_EVICTION]
+    bounded = [server for server in servers if server.max_bytes > 0]
+    risks = [_eviction_risk(server.policy) for server in bounded if server.policy != NO_EVICTION]
     if bounded and shared:
-        found.append(
+        risks.append(
             StoreUnsafe(
                 store=STATE_VARIABLE,
                 problem=SHARED_SERVER_PROBLEM,
@@ -85,8 +85,8 @@ def find_risks(servers: Iterable[ServerMemory], *, shared: bool) -> Sequence[Sto
             )
         )
     if (fullest(bounded) or 0.0) >= NEARLY_FULL:
-        found.append(StoreUnsafe(store=STATE_VARIABLE, problem=NEARLY_FULL_PROBLEM, advice="give it more memory"))
-    return tuple(dict.fromkeys(found))
+        risks.append(StoreUnsafe(store=STATE_VARIABLE, problem=NEARLY_FULL_PROBLEM, advice="give it more memory"))
+    return tuple(dict.fromkeys(risks))
 
 
 def _eviction_risk(policy: str) -> StoreUnsafe:

@@ -12,16 +12,16 @@ from service.usecases.ports.observer import Observer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopLagMonitor:
-    """The use case. `elapsed` gives monotonic seconds, `sleep` waits for some: `seconds`, again and again."""
+    """The use case. `monotonic` gives seconds; `sleep` waits `interval_seconds`, again and again."""
 
     observe: Observer
-    elapsed: Callable[[], float]
+    monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    seconds: float = 0.5
+    interval_seconds: float = 0.5
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            began = self.elapsed()
-            await self.sleep(self.seconds)
-            self.observe(LoopLagged(seconds=max(0.0, self.elapsed() - began - self.seconds)))
+            started_at = self.monotonic()
+            await self.sleep(self.interval_seconds)
+            self.observe(LoopLagged(lag_seconds=max(0.0, self.monotonic() - started_at - self.interval_seconds)))

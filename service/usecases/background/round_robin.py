@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 BATCH_SIZE = 250  # teams: with two questions each in 5 s, 100 questions a second of a store that is asked thousands
 
 
-def next_batch(names: Iterable[str], last: str, most: int = BATCH_SIZE) -> Sequence[str]:
-    """At most so many of the names, beginning behind `last` and going round."""
+def next_batch(names: Iterable[str], after: str, limit: int = BATCH_SIZE) -> Sequence[str]:
+    """At most so many of the names, beginning behind `after` and going round."""
     ordered = sorted(names)
-    place = bisect_right(ordered, last)
-    return (ordered[place:] + ordered[:place])[:most]
+    start = bisect_right(ordered, after)
+    return (ordered[start:] + ordered[:start])[:limit]

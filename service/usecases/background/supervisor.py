@@ -63,12 +63,12 @@ class TaskReturned(Exception):
 
 @asynccontextmanager
 async def supervise(
-    observe: Observer, fatal: FatalReport, tasks: Mapping[str, TaskFunction], seconds: float = RESTART_SECONDS
+    observe: Observer, fatal: FatalReport, tasks: Mapping[str, TaskFunction], restart_seconds: float = RESTART_SECONDS
 ) -> AsyncIterator[None]:
-    """Run tasks, by name, for the length of a block. `seconds` lie between the end of a task and its next start."""
+    """Run tasks, by name, for the length of a block. A task that ends is started again after `restart_seconds`."""
     ending = False
 
-    def ended(name: str, task: asyncio.Task[None]) -> None:
+    def on_end(name: str, task: asyncio.Task[None]) -> None:
         if not ending:
             error = None if task.cancelled() else task.exception()
             observe(build_crash_event("background", error or asyncio.CancelledError(), name))
@@ -77,19 +77,19 @@ async def supervise(
     running = []
     for name, task in tasks.items():
         running.append(
-            asyncio.create_task(_restart_forever(observe, name, task, seconds), name=TASK_NAME_PREFIX + name)
+            asyncio.create_task(_restart_forever(observe, name, task, restart_seconds), name=TASK_NAME_PREFIX + name)
         )
-        running[-1].add_done_callback(partial(ended, name))
+        running[-1].add_done_callback(partial(on_end, name))
     try:
         yield
     finally:
         ending = True
-        for each in running:
-            each.cancel()
+        for running_task in running:
+            running_task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _restart_forever(observe: Observer, name: str, task: TaskFunction, seconds: float) -> None:
+async def _restart_forever(observe: Observer, name: str, task: TaskFunction, restart_seconds: float) -> None:
     while True:
         try:
             await task()
@@ -100,7 +100,7 @@ async def _restart_forever(observe: Observer, name: str, task: TaskFunction, sec
             observe(build_crash_event("background", cancelled, name))
         except Exception as error:  # noqa: BLE001 (whatever it is, what runs behind the requests must go on)
             observe(build_crash_event("background", error, name))
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(restart_seconds)
 
 
 def log_unhandled_errors(observe: Observer) -> None:

@@ -17,21 +17,21 @@ class WatchStores:
 
     problems: Mapping[str, Callable[[], Awaitable[str | None]]]
     observe: Observer
-    seconds: float = 2.0
-    _told: dict[str, str] = field(default_factory=dict)
+    interval_seconds: float = 2.0
+    _reported: dict[str, str] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            await self.look()
-            await asyncio.sleep(self.seconds)
+            await self.check()
+            await asyncio.sleep(self.interval_seconds)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Ask each store once."""
         for store, ask in self.problems.items():
-            problem, before = await ask(), self._told.pop(store, None)
+            problem, before = await ask(), self._reported.pop(store, None)
             if problem:
-                self._told[store] = problem
+                self._reported[store] = problem
             if problem and problem != before:
                 self.observe(StoreUnusable(store=store, problem=problem))
             elif before and not problem:

@@ -125,7 +125,7 @@ class Attempt:
         return [
             Call(
                 claim=build_hold_request(
-                    self.mint(), part, plan, request.model, caller, partials, source=request.source
+                    self.mint(), part, plan, request.model, caller, partials, cache_status=request.source
                 ),
                 upstream=UpstreamRequest(
                     spec=asked,
@@ -155,7 +155,7 @@ class Attempt:
             traced = replace(upstream, carried=span.headers) if span.headers else upstream
             with self._in_flight(backend, upstream.spec.n):
                 reply = await self.backends[backend].generate(traced, listener)
-            span.tell(self._observe_end(upstream, reply, self.elapsed() - started), reply.outcome)
+            span.record(self._observe_end(upstream, reply, self.elapsed() - started), reply.outcome)
         self.turns.record(slot, reply)
         outcome = reply.outcome
         if isinstance(outcome, Failure):
@@ -164,7 +164,7 @@ class Attempt:
         # Some prices go by the size of an image, so it is measured before the entry is posted.
         tier = outcome.tier or plan.route.delivers
         purchase = outcome if tier == outcome.tier else replace(outcome, tier=tier)
-        measured = await self.develop.measured(purchase)
+        measured = await self.develop.with_real_size(purchase)
         if isinstance(measured, Failure):
             entry = replace(self._entry(call, request, purchase, held), status=EntryStatus.FAILED)
             return AttemptResult(failure=measured, cost=booked_cost(await held.post(entry), entry.cost, claim.quote))
@@ -176,7 +176,7 @@ class Attempt:
             return AttemptResult(failure=finished, cost=paid)
         return AttemptResult(
             purchase=finished,
-            failure=shortage(len(finished.pictures), call.upstream.spec.n),
+            failure=shortage(len(finished.images), call.upstream.spec.n),
             cost=paid,
             transcode=required_transcode(measured, request.spec, plan),
             previews=reply.previews,
@@ -184,11 +184,11 @@ class Attempt:
 
     @contextmanager
     def _in_flight(self, backend: str, images: int) -> Iterator[None]:
-        self.observe(InFlightChanged(backend=backend, pictures=images))
+        self.observe(InFlightChanged(backend=backend, images=images))
         try:
             yield
         finally:
-            self.observe(InFlightChanged(backend=backend, pictures=-images))
+            self.observe(InFlightChanged(backend=backend, images=-images))
 
     def _observe_end(self, call: UpstreamRequest, reply: Reply, seconds: float) -> AttemptFinished:
         failure = reply.outcome if isinstance(reply.outcome, Failure) else None
@@ -241,12 +241,12 @@ def shortage(delivered: int, ordered: int) -> Failure | None:
     return Failure(kind=FailureKind.BROKEN_REPLY, message=message, drawn=True)
 
 
-def join(one: Generation, other: Generation) -> Generation:
+def join(first: Generation, second: Generation) -> Generation:
     """Join two purchases of one request: images in order, usage summed where both have it."""
-    usage = one.usage + other.usage if one.usage and other.usage else None
-    return replace(one, pictures=one.pictures + other.pictures, usage=usage)
+    usage = first.usage + second.usage if first.usage and second.usage else None
+    return replace(first, images=first.images + second.images, usage=usage)
 
 
-def worse(one: Failure, other: Failure) -> Failure:
+def worse(first: Failure, second: Failure) -> Failure:
     """Return the failure that decides what happens next."""
-    return max(one, other, key=lambda failure: SEVERITY[step_after(failure)])
+    return max(first, second, key=lambda failure: SEVERITY[step_after(failure)])

@@ -41,7 +41,7 @@ class Attempts:
     @property
     def images(self) -> int:
         """Number of images that were bought."""
-        return sum(len(purchase.pictures) for _, purchase in self.bought)
+        return sum(len(purchase.images) for _, purchase in self.bought)
 
     @property
     def rest(self) -> ImageRequest:
@@ -55,7 +55,11 @@ class Attempts:
         """
         plans = [plan for plan, _ in self.bought[:1]] or self.plans
         ways = [
-            RouteState(plan=plan, hindrance=admission.hindrance(plan.route), streak=admission.streak(plan.route))
+            RouteState(
+                plan=plan,
+                blocked_by=admission.blocked_by(plan.route),
+                consecutive_failures=admission.consecutive_failures(plan.route),
+            )
             for plan in plans
         ]
         return next_step(ways, self.tried, self.policy.wait_seconds - self.waited)
@@ -94,7 +98,7 @@ class Attempts:
                 spec=self.request.spec,
                 plan=self.plan,
                 transcode=self.total.transcode,
-                partials=self.request.partials,
-                shown=self.total.previews,
+                requested_previews=self.request.partials,
+                shown_previews=self.total.previews,
             )
         )

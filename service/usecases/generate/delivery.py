@@ -54,7 +54,7 @@ def bought(result: Result, request: ImageRequest) -> Delivery:
         spec=request.spec,
         source=request.source,
         cost=result.cost,
-        at=result.kept_at // MICROSECONDS,
+        at=result.stored_at // MICROSECONDS,
         request_id=request.caller.request_id,
         notes=result.notes,
     )
@@ -62,20 +62,20 @@ def bought(result: Result, request: ImageRequest) -> Delivery:
 
 def as_answered(delivery: Delivery) -> Result:
     """Build the result that a replay of this delivery needs: under the id and time of this response."""
-    return replace(delivery.result, request_id=delivery.request_id, kept_at=delivery.at * MICROSECONDS)
+    return replace(delivery.result, request_id=delivery.request_id, stored_at=delivery.at * MICROSECONDS)
 
 
 def without_tokens(delivery: Delivery) -> Delivery:
     """Set every count of tokens to 0, if the result was bought for another request."""
     if not delivery.is_free:
         return delivery
-    purchase = delivery.result.purchase
-    purchase = replace(
-        purchase,
-        usage=Usage() if purchase.usage else None,
-        svg_usage=_zeros(purchase.svg_usage) if purchase.svg_usage else None,
+    zeroed = delivery.result.generation
+    zeroed = replace(
+        zeroed,
+        usage=Usage() if zeroed.usage else None,
+        svg_usage=_zeros(zeroed.svg_usage) if zeroed.svg_usage else None,
     )
-    return replace(delivery, result=replace(delivery.result, purchase=purchase))
+    return replace(delivery, result=replace(delivery.result, generation=zeroed))
 
 
 def _zeros(counts: Mapping[str, object]) -> dict[str, object]:

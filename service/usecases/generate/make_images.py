@@ -64,7 +64,7 @@ class MakeImages:
     detached: DetachedTasks
     idempotency: IdempotencyPolicy
     retry: RetryPolicy
-    crowded: Callable[[], bool]
+    is_overloaded: Callable[[], bool]
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     zero_usage: bool = False
@@ -78,7 +78,7 @@ class MakeImages:
             BackendFailed: no backend delivered.
             GatewayError: the request is invalid, not allowed or over a limit.
         """
-        if self.crowded():
+        if self.is_overloaded():
             raise Overloaded(
                 "Too many requests are waiting in this replica. Nothing was bought; ask again in a moment."
             )
@@ -89,14 +89,14 @@ class MakeImages:
         except asyncio.CancelledError:
             sample.leave()
             raise
-        if request.linked and not delivery.result.stored:
+        if request.linked and not delivery.result.images_stored:
             raise StoreUnavailable("The images were made, but there is no place to keep them just now.")
         return delivery
 
     def _plan(self, request: ImageRequest) -> tuple[ImageRequest, tuple[Plan, ...]]:
         """Check a request, and order the routes that can honour all of it."""
         today, key = self.now().date(), request.caller.key
-        model = request.catalog.find(request.spec.model, today)
+        model = request.catalog.get(request.spec.model, today)
         spec = replace(request.spec, model=model.id)
         authorize(key.team, spec, model)
         authorize(key, spec, model)
@@ -114,7 +114,7 @@ class MakeImages:
                 return await self.cached.serve(request, keyed.earlier, CacheStatus.REPLAYED, listener)
             with sample:
                 delivery = await self._deliver_once(request, plans, sample, keyed, listener)
-            if self.zero_usage and not request.terms.again:
+            if self.zero_usage and not request.terms.is_retry:
                 delivery = without_tokens(delivery)
             await keyed.finish(as_answered(delivery), free=delivery.is_free)
         return delivery
@@ -137,7 +137,7 @@ class MakeImages:
             cached = await self.cache.get(key, request.terms.max_age)
             if cached:
                 return await self.cached.serve(request, cached.result, CacheStatus.HIT, listener, cached.age)
-        if request.terms.only:
+        if request.terms.only_if_cached:
             raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
 
         async with self.single_flight.join(self._flight(request, key, shares=shares)) as flight:
@@ -157,9 +157,9 @@ class MakeImages:
 
     async def _fetch_references(self, request: ImageRequest, plans: Sequence[Plan]) -> ImageRequest:
         """Fetch and check the images that the caller sent or linked to, unless the vendors fetch the links."""
-        relay = all(self.backends[plan.route.backend].relays_links for plan in plans)
+        relay = all(self.backends[plan.route.backend].accepts_links for plan in plans)
         if has_links(request.spec):
-            request = replace(request, terms=replace(request.terms, relayed=relay))
+            request = replace(request, terms=replace(request.terms, has_relayed_links=relay))
             if not relay:
                 await self._check_limits(request, plans)
         spec = await self.references(request.spec, relay=relay)
@@ -170,7 +170,7 @@ class MakeImages:
 
         A retry may be served with what its first try bought, and `only-if-cached` buys nothing: both cost nothing here.
         """
-        team, is_free = request.caller.key.team.name, request.terms.only or request.terms.again
+        team, is_free = request.caller.key.team.name, request.terms.only_if_cached or request.terms.is_retry
         claims = [[call.claim for call in self.attempt.calls(request, plan)] for plan in plans]
         if is_free:
             claims = [[replace(claim, quote=0, images=0, quotes={}) for claim in route] for route in claims]
@@ -194,9 +194,9 @@ class MakeImages:
             if isinstance(step, Failure):
                 attempts.accept_partial_or_raise(step)
                 break
-            if step.wait:
-                attempts.waited += step.wait
-                await self.sleep(step.wait)
+            if step.wait_seconds:
+                attempts.waited += step.wait_seconds
+                await self.sleep(step.wait_seconds)
             try:
                 result = await self.attempt.run(attempts.rest, step.plan, flights, listener, first=not attempts.tried)
             except GatewayError as refused:
@@ -219,12 +219,12 @@ class MakeImages:
             backend=plan.route.backend,
             upstream_model=plan.route.model,
             price_version=plan.price.version,
-            purchase=purchase,
+            generation=purchase,
             created=created,
             cost=attempts.total.cost,
-            kept_at=int(self.now().timestamp() * MICROSECONDS),
+            stored_at=int(self.now().timestamp() * MICROSECONDS),
             ids=keeping.ids,
-            stored=keeping.stored,
+            images_stored=keeping.are_stored,
             request_id=request.caller.request_id,
             notes=attempts.notes,
         )

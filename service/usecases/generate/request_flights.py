@@ -38,12 +38,12 @@ class IdempotencyPolicy:
 
 def idempotency_flight(request: ImageRequest, policy: IdempotencyPolicy) -> Flight:
     """Build the flight of a request's Idempotency-Key; without a key, one that no other request can look for."""
-    if request.terms.key is None:
+    if request.terms.idempotency_key is None:
         return Flight()
     return Flight(
-        key=CacheKey(request.caller.key.team.name, idempotency_name(request.terms.key)),
+        key=CacheKey(request.caller.key.team.name, idempotency_name(request.terms.idempotency_key)),
         digest=request_digest(request),
-        told=JoinRules(again=True),
+        told=JoinRules(is_retry=True),
         seconds=policy.seconds,
         again_seconds=policy.seconds,
         keep_seconds=policy.seconds,
@@ -57,13 +57,15 @@ def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolic
     terms, failures = request.terms, _failure_memory(request, key, policy)
     return Flight(
         key=key,
-        told=JoinRules(again=terms.again, new=terms.key is not None, failure=failures.recall),
+        told=JoinRules(
+            is_retry=terms.is_retry, only_in_flight=terms.idempotency_key is not None, failure_name=failures.recall
+        ),
         seconds=MOMENT_SECONDS,
         again_seconds=AGAIN_SECONDS,
         keep_seconds=keep_seconds,
         is_cached=True,
         is_local=True,
-        renews=not terms.again,
+        renews=not terms.is_retry,
         failures=replace(failures, recall=""),  # the store looks it up with the flight
     )
 
@@ -71,11 +73,11 @@ def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolic
 def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) -> Flight:
     """Build the flight of a request that shares with none. Only a retry of the same SDK finds it."""
     terms, failures = request.terms, _failure_memory(request, key, policy)
-    if terms.tries is None or terms.key:  # no retry will come, or its key finds the flight of the key
+    if terms.retry_count is None or terms.idempotency_key:  # no retry will come, or its key finds the flight of the key
         return Flight(failures=failures)
     return Flight(
         retry_of=CacheKey(request.caller.key.team.name, name_for_key(request.caller.key, key.name)),
-        told=JoinRules(again=terms.again),
+        told=JoinRules(is_retry=terms.is_retry),
         seconds=AGAIN_SECONDS,
         again_seconds=AGAIN_SECONDS,
         keep_seconds=AGAIN_SECONDS,
@@ -92,8 +94,10 @@ def sample_series(
     return first.scope, SampleSeries(
         name=name_for_key(request.caller.key, first.name),
         flights=tuple(key.name for key in keys),
-        failure=name_for_key(request.caller.key, series_name(first.name)) if _recalls_failures(request, policy) else "",
-        seconds=seconds,
+        failure_name=name_for_key(request.caller.key, series_name(first.name))
+        if _recalls_failures(request, policy)
+        else "",
+        ttl_seconds=seconds,
     )
 
 
@@ -104,7 +108,7 @@ def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPol
     api_key, terms = request.caller.key, request.terms
     name = name_for_key(api_key, key.name)
     remember: tuple[str, ...] = (name,)
-    if terms.vary:
+    if terms.is_varied:
         first = replace(request, terms=replace(terms, variant=0))
         plain = cache_key(first, shared=key.scope == SHARED_SCOPE)
         remember = (name, name_for_key(api_key, series_name(plain.name)))
@@ -116,4 +120,4 @@ def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPol
 
 def _recalls_failures(request: ImageRequest, policy: IdempotencyPolicy) -> bool:
     """Tell whether a remembered failure counts. `no-store` and an Idempotency-Key mean another purchase."""
-    return policy.failure_seconds > 0 and request.terms.share and request.terms.key is None
+    return policy.failure_seconds > 0 and request.terms.allow_cached and request.terms.idempotency_key is None

@@ -54,7 +54,7 @@ class ResultCache:
 
     def shares(self, request: ImageRequest) -> bool:
         """Tell whether a result that was bought for another request may serve this one."""
-        return request.terms.share and not request.terms.relayed and self.seconds(request) > 0
+        return request.terms.allow_cached and not request.terms.has_relayed_links and self.seconds(request) > 0
 
     def key(self, request: ImageRequest) -> CacheKey:
         """Return the key that the result of a request has."""
@@ -65,7 +65,7 @@ class ResultCache:
         result = None if max_age == 0 else await self.results.get(key.scope, key.name)
         if result is None:
             return None
-        age = max(0, int(self.now().timestamp() - result.kept_at / MICROSECONDS))
+        age = max(0, int(self.now().timestamp() - result.stored_at / MICROSECONDS))
         return CachedResult(result=result, age=age) if max_age is None or age < max_age else None
 
     async def put(self, key: CacheKey, result: Result, seconds: float) -> bool:
@@ -77,13 +77,13 @@ class ResultCache:
         return await self.results.get(key.scope, key.name) or await self._read_stored(landed)
 
     async def _read_stored(self, landed: Result) -> Result | None:
-        if not landed.stored:
+        if not landed.images_stored:
             return None
-        bought = landed.purchase
+        bought = landed.generation
         try:
-            bodies = [await self.images.whole(to_stored_name(image_id)) for image_id in landed.ids]
+            bodies = [await self.images.read_all(to_stored_name(image_id)) for image_id in landed.ids]
         except NotFoundError:
             return None
-        pairs = zip(bought.pictures, bodies, strict=True)
+        pairs = zip(bought.images, bodies, strict=True)
         images = tuple(replace(image, base64=pybase64.b64encode(body)) for image, body in pairs)
-        return replace(landed, purchase=replace(bought, pictures=images))
+        return replace(landed, generation=replace(bought, images=images))

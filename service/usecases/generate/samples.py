@@ -35,7 +35,7 @@ class Samples:
     async def offer(self, scope: str, series: SampleSeries, number: int) -> None:
         """Let the next request of a series have a number."""
         with suppress(StateUnavailable):  # the next one is dealt another number, and may buy
-            await self.flights.offer(scope, series, number)
+            await self.flights.release_sample(scope, series, number)
 
 
 class Sample:
@@ -78,17 +78,17 @@ class Sample:
             StateUnavailable: the store does not answer.
         """
         samples, terms = self._samples, request.terms
-        if not terms.vary or terms.only or not samples.cache.shares(request):
+        if not terms.is_varied or terms.only_if_cached or not samples.cache.shares(request):
             return request
         shared, seconds = samples.cache.policy.shared, samples.cache.seconds(request)
         scope, series = self._place = sample_series(request, samples.policy, shared=shared, seconds=seconds)
-        self._has_key = terms.key is not None
+        self._has_key = terms.idempotency_key is not None
         busy = samples.callers[scope, series.name] > 0
         if self._has_key or not self._has_left:
             self._count(1)
-        dealt = await samples.flights.deal(scope, series, again=terms.again, busy=busy)
+        dealt = await samples.flights.assign_sample(scope, series, is_retry=terms.is_retry, has_others_in_flight=busy)
         if isinstance(dealt, Failure):
-            samples.observe(FlightResolved(seat=Role.LANDED))
+            samples.observe(FlightResolved(role=Role.FINISHED))
             raise FailureShared(dealt)
         self._number = dealt
         if self._has_left and not self._has_key:
@@ -108,4 +108,4 @@ class Sample:
         """Behind the request, and once."""
         if self._place and self._number is not None:
             offer, self._number = self._samples.offer(*self._place, self._number), None
-            self._samples.detached.begin(offer).add_done_callback(report_unhandled_error)
+            self._samples.detached.start(offer).add_done_callback(report_unhandled_error)

@@ -52,14 +52,14 @@ class ServeCached:
             listener.on_admitted(held.admission)
             await held.mark_sent()
             await held.post(replace(claim.entry, held_at=held.admission.held_at))
-        keeping = await self.keep.again(result, request, age)
+        keeping = await self.keep.reuse_or_store(result, request, age)
         replayed = source is CacheStatus.REPLAYED
         return Delivery(
             result=with_ids(result, keeping),
             spec=request.spec,
             source=source,
             cost=0,
-            at=result.kept_at // MICROSECONDS if replayed else int(self.now().timestamp()),
+            at=result.stored_at // MICROSECONDS if replayed else int(self.now().timestamp()),
             request_id=result.request_id if replayed else request.caller.request_id,
             age=age,
         )
@@ -67,14 +67,14 @@ class ServeCached:
 
 def with_ids(result: Result, keeping: StoredImages) -> Result:
     """Build the result with the ids that its images have for this team."""
-    if (result.ids, result.stored) == (keeping.ids, keeping.stored):
+    if (result.ids, result.images_stored) == (keeping.ids, keeping.are_stored):
         return result
-    return replace(result, ids=keeping.ids, stored=keeping.stored)
+    return replace(result, ids=keeping.ids, images_stored=keeping.are_stored)
 
 
 def build_claim(hold_id: str, request: ImageRequest, result: Result, source: CacheStatus) -> HoldRequest:
     """Build a hold of nothing, which counts as a request; its entry says what was saved."""
-    purchase, spec, model = result.purchase, request.spec, request.model
+    purchase, spec, model = result.generation, request.spec, request.model
     entry = Entry(
         hold_id=hold_id,
         request_id=request.caller.request_id,
@@ -87,7 +87,7 @@ def build_claim(hold_id: str, request: ImageRequest, result: Result, source: Cac
         upstream_model=result.upstream_model,
         price_version=result.price_version,
         output_format=purchase.output_format or spec.output_format,
-        n=len(purchase.pictures),
+        n=len(purchase.images),
         tier=spec.tier,
         resolved_tier=purchase.tier if purchase.tier in model.tiers else resolved_tier(spec, model),
         size=str(purchase.size or spec.size or "") or None,

@@ -139,11 +139,11 @@ class Leader(Membership):
             self._extending.cancel()
 
     async def mark_sent(self) -> None:
-        await self._flights.sent(*self._at)
+        await self._flights.mark_sent(*self._at)
         self.sent = True
 
     async def finish(self, result: Result, *, free: bool = False) -> None:
-        flight, kept = self.flight, result.stored
+        flight, kept = self.flight, result.images_stored
         if flight.is_cached or not (kept or free):
             kept = await self._cache.put(self._key, result, flight.keep_seconds) or kept
         handed = not kept and await self._hand_over(result)
@@ -161,7 +161,7 @@ class Leader(Membership):
     async def release(self) -> None:
         """Nothing was bought: the flight is as if it had never been."""
         with suppress(StateUnavailable):  # the lease runs out
-            await self._flights.leave(*self._at)
+            await self._flights.release(*self._at)
 
     async def _land(
         self, *, free: bool, result: Result | None = None, failure: Failure | None = None, handed: bool = False
@@ -169,17 +169,17 @@ class Leader(Membership):
         outcome = FlightResult(
             result=result,
             failure=failure,
-            handed=handed,
-            free=free,
-            seconds=self.flight.seconds,
-            again_seconds=self.flight.again_seconds,
+            has_shared_result=handed,
+            is_free=free,
+            shared_seconds=self.flight.seconds,
+            retry_seconds=self.flight.again_seconds,
         )
         with suppress(StateUnavailable):  # the caller is served; the others find out when the lease is over
-            await self._flights.land(*self._at, outcome)
+            await self._flights.finish(*self._at, outcome)
 
     async def _hand_over(self, result: Result) -> bool:
         with suppress(StateUnavailable):  # the caller is served; requests that wait find nothing
-            return await self._flights.hand_over(*self._at, result)
+            return await self._flights.share_result(*self._at, result)
         return False
 
     def _start_extending(self, seconds: float) -> None:
@@ -296,34 +296,34 @@ class SingleFlight:
 
     async def _acquire(self, flight: Flight, key: CacheKey, owner: str) -> Result | None:
         """Return the result of an earlier request, or None as soon as this request leads."""
-        looks, counted = 0, replace(flight.told, first_look=flight.waits)
+        looks, counted = 0, replace(flight.told, is_first_poll=flight.waits)
         while True:
-            status = await self.flights.board(key.scope, key.name, owner, flight.digest, counted)
-            if status.mark != flight.digest:
+            status = await self.flights.acquire(key.scope, key.name, owner, flight.digest, counted)
+            if status.request_digest != flight.digest:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key came with another request before. A new request needs a new key."
                 )
-            if status.seat is not Role.WAIT:
-                self.observe(FlightResolved(seat=status.seat))
+            if status.role is not Role.FOLLOWER:
+                self.observe(FlightResolved(role=status.role))
             raise_end(flight, status)
-            if status.seat is Role.LEAD:
+            if status.role is Role.LEADER:
                 return None
-            if status.seat is Role.LANDED:
+            if status.role is Role.FINISHED:
                 result = await self._read_result(status, key, waited=looks > 0)
                 if result:
                     return result
-                if not (flight.renews or status.free):
+                if not (flight.renews or status.is_free):
                     raise gone()
-                looks, counted = 0, replace(flight.told, new=True, first_look=flight.waits)
+                looks, counted = 0, replace(flight.told, only_in_flight=True, is_first_poll=flight.waits)
             else:
                 await asyncio.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
-                looks, counted = looks + 1, replace(counted, new=False, first_look=False)
+                looks, counted = looks + 1, replace(counted, only_in_flight=False, is_first_poll=False)
 
     async def _read_result(self, status: FlightStatus, key: CacheKey, *, waited: bool) -> Result | None:
         landed, handed = status.result, None
-        if status.handed:
+        if status.has_shared_result:
             with suppress(StateUnavailable):  # as if it had not been handed over
-                handed = await self.flights.take_over(key.scope, key.name, waited=waited)
+                handed = await self.flights.take_shared_result(key.scope, key.name, waited=waited)
         return handed or (await self.cache.find(key, landed) if landed else None)
 
     async def _find_key(self, flight: Flight) -> CacheKey | None:
@@ -331,33 +331,33 @@ class SingleFlight:
         retried = flight.retry_of
         if retried is None:
             return flight.key
-        name = await self.flights.follow(
-            retried.scope, retried.name, f"once-{self.mint()}", flight.again_seconds, again=flight.told.again
+        name = await self.flights.resolve_retry(
+            retried.scope, retried.name, f"once-{self.mint()}", flight.again_seconds, is_retry=flight.told.is_retry
         )
         return CacheKey(retried.scope, name)
 
     async def _raise_remembered(self, memory: FailureMemory) -> None:
-        failure = await self.flights.recall(memory.scope, memory.recall) if memory.recall else None
+        failure = await self.flights.recall_failure(memory.scope, memory.recall) if memory.recall else None
         if failure:
-            self.observe(FlightResolved(seat=Role.LANDED))
+            self.observe(FlightResolved(role=Role.FINISHED))
             raise FailureShared(failure)
 
     async def _remember(self, memory: FailureMemory, failure: Failure) -> None:
         if failure.may_be_billed:
             for name in memory.remember:
                 with suppress(StateUnavailable):  # the caller is told the failure all the same
-                    await self.flights.remember(memory.scope, name, failure, memory.seconds)
+                    await self.flights.remember_failure(memory.scope, name, failure, memory.seconds)
 
 
 def raise_end(flight: Flight, status: FlightStatus) -> None:
     """Raise what ends a request on a flight: a failure, an unknown outcome, or a key in use."""
-    if status.seat is Role.LANDED and status.failure:
+    if status.role is Role.FINISHED and status.failure:
         if flight.by_idempotency_key:
             raise FailureReplayed(status.failure)
         raise FailureShared(status.failure)
-    if status.seat is Role.LOST or (status.seat is Role.LANDED and status.result is None):
+    if status.role is Role.LOST or (status.role is Role.FINISHED and status.result is None):
         raise OutcomeUnknown("A purchase of this very image is in doubt. Ask again in some minutes.")
-    if status.seat is Role.WAIT and not flight.waits:
+    if status.role is Role.FOLLOWER and not flight.waits:
         raise IdempotencyKeyInUse("The request with this Idempotency-Key is still under way.")
 
 

@@ -22,7 +22,7 @@ class DeleteExpiredImages:
     """The use case. `now` gives an aware UTC time; the other two are seconds."""
 
     store: ImageStore
-    files: FileListing
+    listing: FileListing
     observe: Observer
     now: Callable[[], datetime]
     keep_seconds: float
@@ -36,16 +36,16 @@ class DeleteExpiredImages:
 
     async def sweep(self) -> None:
         """Look through the store once."""
-        count, files = 0, self.files.compare()
+        count, comparison = 0, self.listing.start_comparison()
         try:
-            async for batch in self.store.listed():
+            async for batch in self.store.list_all():
                 names = expired_names(batch, self.now(), self.keep_seconds)
                 if names:
-                    await self.store.forget(names)
+                    await self.store.delete(names)
                     count += len(names)
-                gone = set(names)
-                await files.take(kept for kept in batch if kept.name not in gone)
-            await files.finish()
+                deleted = set(names)
+                await comparison.add_batch(stored for stored in batch if stored.name not in deleted)
+            await comparison.finish()
         except StoreUnavailable as failed:
             self.observe(ImageStoreFailed(request_id="background", reason=failed.message, cause=failed.cause))
         if count:

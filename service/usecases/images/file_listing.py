@@ -36,7 +36,7 @@ class FileListing:
     """The use case. `now` gives an aware UTC time."""
 
     index: FileIndex
-    pictures: ReadImages
+    images: ReadImages
     observe: Observer
     now: Callable[[], datetime]
 
@@ -44,11 +44,11 @@ class FileListing:
         """List a file that was brought."""
         await self._try(self.index.add([file]))
 
-    async def delete(self, picture: str) -> None:
+    async def delete(self, file_id: str) -> None:
         """List a file no longer."""
-        await self._try(self.index.delete([picture]))
+        await self._try(self.index.delete([file_id]))
 
-    async def page(self, team: Team, *, most: int, descending: bool, after: str | None) -> list[UploadedFile]:
+    async def page(self, team: Team, *, limit: int, descending: bool, after: str | None) -> list[UploadedFile]:
         """So many files of a team.
 
         Raises:
@@ -56,22 +56,22 @@ class FileListing:
             LedgerUnavailable: there is no list just now.
         """
         query = FileQuery(
-            mark=build_team_digest(team.name),
+            team_digest=build_team_digest(team.name),
             now=self.now(),
-            keep_seconds=self.pictures.keep_seconds,
-            most=most,
+            keep_seconds=self.images.keep_seconds,
+            limit=limit,
             descending=descending,
             after=after,
         )
-        known = after is None or owned_stored_name(team.name, after) is not None
-        found = await self.index.page(query) if known else None
-        if found is None:
+        is_known = after is None or owned_stored_name(team.name, after) is not None
+        files = await self.index.page(query) if is_known else None
+        if files is None:
             raise InvalidValue("after: there is no such file in the list. Begin again without it.", param="after")
-        return [*found]
+        return [*files]
 
-    def compare(self) -> "ListingComparison":
+    def start_comparison(self) -> "ListingComparison":
         """Begin a look through the picture store."""
-        return ListingComparison(files=self, begun=self.now())
+        return ListingComparison(listing=self, started_at=self.now())
 
     async def _try(self, change: Coroutine[Any, Any, None]) -> None:
         try:
@@ -85,49 +85,51 @@ class FileListing:
 class ListingComparison:
     """The list and the picture store, side by side. It ends early when the database does not answer."""
 
-    files: FileListing
-    begun: datetime
-    seen: set[str] = field(default_factory=set)
+    listing: FileListing
+    started_at: datetime
+    seen_ids: set[str] = field(default_factory=set)
     failed: bool = False
 
-    async def take(self, batch: Iterable[StoredObject]) -> None:
+    async def add_batch(self, batch: Iterable[StoredObject]) -> None:
         """Add what is in the store and not in the list. Raises `StoreUnavailable`."""
-        found = {picture: kept for kept in batch if (picture := parse_upload_id(kept.name))}
-        self.seen.update(found)
-        if not found or self.failed:
+        stored_by_id = {file_id: stored for stored in batch if (file_id := parse_upload_id(stored.name))}
+        self.seen_ids.update(stored_by_id)
+        if not stored_by_id or self.failed:
             return
         try:
-            unknown = await self.files.index.unknown(found.keys())
-            await self.files.index.add([each async for each in self._read(found[picture] for picture in unknown)])
+            unknown_ids = await self.listing.index.find_unknown(stored_by_id.keys())
+            await self.listing.index.add(
+                [file async for file in self._read_files(stored_by_id[picture] for picture in unknown_ids)]
+            )
         except LedgerUnavailable as away:
             self._fail(away)
 
     async def finish(self) -> None:
         """Take out what is in the list and not in the store, once all of the store was taken."""
-        index = self.files.index
+        index = self.listing.index
         if self.failed:
             return
         try:
-            async for ids in index.listed(self.begun - SETTLE_TIME):
-                if gone := set(ids) - self.seen:
-                    await index.delete(gone)
-            await index.expire(self.begun, self.files.pictures.keep_seconds)
+            async for ids in index.listed_ids(self.started_at - SETTLE_TIME):
+                if missing := set(ids) - self.seen_ids:
+                    await index.delete(missing)
+            await index.expire(self.started_at, self.listing.images.keep_seconds)
         except LedgerUnavailable as away:
             self._fail(away)
 
-    async def _read(self, unknown: Iterable[StoredObject]) -> AsyncIterator[UploadedFile]:
-        for kept in unknown:
+    async def _read_files(self, unknown: Iterable[StoredObject]) -> AsyncIterator[UploadedFile]:
+        for stored in unknown:
             try:
-                named = await self.files.pictures.whole(to_filename_key(kept.name))
+                filename = await self.listing.images.read_all(to_filename_key(stored.name))
             except ImageNotFound:  # it was deleted meanwhile
                 continue
             yield UploadedFile(
-                id=kept.name.partition(".")[0],
-                filename=clean_filename(named.decode(errors="replace")),
-                length=kept.length,
-                at=kept.at,
+                id=stored.name.partition(".")[0],
+                filename=clean_filename(filename.decode(errors="replace")),
+                length=stored.length,
+                written_at=stored.written_at,
             )
 
     def _fail(self, away: LedgerUnavailable) -> None:
         self.failed = True
-        self.files.observe(FileListOutdated(reason=away.message))
+        self.listing.observe(FileListOutdated(reason=away.message))

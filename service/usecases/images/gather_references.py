@@ -21,16 +21,16 @@ class InspectedReference:
     """A picture and what it turned out to be; a relayed link stays unseen."""
 
     reference: Reference
-    look: ImageInfo | None = None
+    info: ImageInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatherReferences:
-    """The use case. `kept` reads pictures that the gateway keeps."""
+    """The use case. `stored_reader` reads pictures that the gateway keeps."""
 
-    darkroom: ImageCodec
-    links: ReferenceFetcher
-    kept: ReferenceFetcher
+    codec: ImageCodec
+    fetcher: ReferenceFetcher
+    stored_reader: ReferenceFetcher
 
     async def __call__(self, spec: Spec, *, relay: bool) -> Spec:
         """The spec with every picture at hand and known for what it is. `relay`: leave links alone.
@@ -39,14 +39,14 @@ class GatherReferences:
             RequestError: a picture cannot be fetched, read or used; `param` names it.
         """
         overlays = [overlay for overlay in (spec.mask, spec.markup) if overlay]
-        brought = (*spec.references, *overlays)
-        if not brought:
+        inputs = (*spec.references, *overlays)
+        if not inputs:
             return spec
         gate = asyncio.Semaphore(MAX_CONCURRENT)
-        seen = await asyncio.gather(*(self._see(reference, gate, relay=relay) for reference in brought))
-        for overlay in seen[len(spec.references) :]:
-            check_overlay(overlay, seen[0])
-        ready = {id(reference): now.reference for reference, now in zip(brought, seen, strict=True)}
+        inspected = await asyncio.gather(*(self._inspect(reference, gate, relay=relay) for reference in inputs))
+        for overlay in inspected[len(spec.references) :]:
+            check_overlay(overlay, inspected[0])
+        ready = {id(reference): input_image.reference for reference, input_image in zip(inputs, inspected, strict=True)}
         return replace(
             spec,
             references=tuple(ready[id(reference)] for reference in spec.references),
@@ -54,25 +54,25 @@ class GatherReferences:
             markup=ready.get(id(spec.markup)),
         )
 
-    async def _see(self, reference: Reference, gate: asyncio.Semaphore, *, relay: bool) -> InspectedReference:
+    async def _inspect(self, reference: Reference, gate: asyncio.Semaphore, *, relay: bool) -> InspectedReference:
         if relay and is_link(reference):
             return InspectedReference(reference)
         async with gate:
-            fetched = await self._fetched(reference)
-            look = await self.darkroom.look(fetched)
-        if look.media_type not in MEDIA_TYPES:
-            raise unsupported_type(reference.param, look.media_type)
-        return InspectedReference(replace(fetched, media_type=look.media_type), look)
+            fetched = await self._fetch(reference)
+            info = await self.codec.inspect(fetched)
+        if info.media_type not in MEDIA_TYPES:
+            raise unsupported_type(reference.param, info.media_type)
+        return InspectedReference(replace(fetched, media_type=info.media_type), info)
 
-    async def _fetched(self, reference: Reference) -> Reference:
+    async def _fetch(self, reference: Reference) -> Reference:
         if reference.content:
             return reference
-        return await (self.links if is_link(reference) else self.kept).fetch(reference)
+        return await (self.fetcher if is_link(reference) else self.stored_reader).fetch(reference)
 
 
 def has_links(spec: Spec) -> bool:
     """Is there a picture that has to be fetched from elsewhere? Those that are kept are near."""
-    return any(brought and is_link(brought) for brought in (*spec.references, spec.mask, spec.markup))
+    return any(reference and is_link(reference) for reference in (*spec.references, spec.mask, spec.markup))
 
 
 def is_link(reference: Reference) -> bool:
@@ -85,13 +85,13 @@ def check_overlay(overlay: InspectedReference, first: InspectedReference) -> Non
 
     A link that is relayed has not been looked at; its vendor will.
     """
-    param, look = overlay.reference.param, overlay.look
-    if look is None:
+    param, info = overlay.reference.param, overlay.info
+    if info is None:
         return
-    if look.media_type != "image/png" or not look.alpha:
+    if info.media_type != "image/png" or not info.has_alpha:
         raise InvalidValue(f"{param} must be a PNG with an alpha channel.", param=param)
-    if first.look and look.size != first.look.size:
+    if first.info and info.size != first.info.size:
         raise InvalidValue(
-            f"{param} is {look.size} but the first picture is {first.look.size}; they must be the same size.",
+            f"{param} is {info.size} but the first picture is {first.info.size}; they must be the same size.",
             param=param,
         )

@@ -26,23 +26,23 @@ class StoredImages:
     """The ids of pictures, and whether all of them lie in the store."""
 
     ids: tuple[str, ...]
-    stored: bool
+    are_stored: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageStorage:
-    """The use case. `mint` gives 32 random hex digits; `keep_all` keeps inline pictures too.
+    """The use case. `new_id` gives 32 random hex digits; `store_all` keeps inline pictures too.
 
-    Ids of results that are older than `fresh_seconds` are not handed out again: their pictures are about to go.
+    Ids of results that are older than `reuse_seconds` are not handed out again: their pictures are about to go.
     """
 
     store: ImageStore | None
-    mint: Callable[[], str]
+    new_id: Callable[[], str]
     observe: Observer
-    keep_all: bool
-    fresh_seconds: float
+    store_all: bool
+    reuse_seconds: float
 
-    def check(self, *, linked: bool) -> None:
+    def check_available(self, *, linked: bool) -> None:
         """Raise `InvalidValue` if addresses are asked for and there is nowhere to keep pictures."""
         if linked and self.store is None:
             raise InvalidValue(
@@ -50,55 +50,55 @@ class ImageStorage:
                 param="response_format",
             )
 
-    async def __call__(self, purchase: Generation, request: ImageRequest) -> StoredImages:
+    async def __call__(self, generation: Generation, request: ImageRequest) -> StoredImages:
         """Keep what was bought, under new ids."""
-        drawn = purchase.output_format or request.spec.output_format
+        output_format = generation.output_format or request.spec.output_format
         team = request.caller.key.team.name
-        return await self._kept(
-            purchase, tuple(new_image_id(team, drawn, self.mint()) for _ in purchase.pictures), request
+        return await self._store(
+            generation, tuple(new_image_id(team, output_format, self.new_id()) for _ in generation.images), request
         )
 
-    async def again(self, result: Result, request: ImageRequest, age: int) -> StoredImages:
-        """The same for a result that is `age` seconds old: under its ids, if they are this team's to use."""
+    async def reuse_or_store(self, result: Result, request: ImageRequest, age_seconds: int) -> StoredImages:
+        """The same for a result that is `age_seconds` seconds old: under its ids, if they are this team's to use."""
         team = request.caller.key.team.name
-        if age >= self.fresh_seconds or not all(owned_stored_name(team, picture) for picture in result.ids):
-            return await self(result.purchase, request)
-        if not request.linked or (result.stored and await self._are_there(result.ids)):
-            return StoredImages(result.ids, result.stored)
-        return await self._kept(result.purchase, result.ids, request)
+        if age_seconds >= self.reuse_seconds or not all(owned_stored_name(team, image_id) for image_id in result.ids):
+            return await self(result.generation, request)
+        if not request.linked or (result.images_stored and await self._exist(result.ids)):
+            return StoredImages(result.ids, result.images_stored)
+        return await self._store(result.generation, result.ids, request)
 
-    async def _are_there(self, ids: Sequence[str]) -> bool:
+    async def _exist(self, ids: Sequence[str]) -> bool:
         """Has nobody deleted them? A store that does not answer has what it took."""
         try:
-            await asyncio.gather(*(self.store.find(to_stored_name(picture)) for picture in ids if self.store))
+            await asyncio.gather(*(self.store.stat(to_stored_name(image_id)) for image_id in ids if self.store))
         except ImageNotFound:
             return False
         except StoreUnavailable:
             return True
         return True
 
-    async def _kept(self, purchase: Generation, ids: tuple[str, ...], request: ImageRequest) -> StoredImages:
-        if self.store is None or not (request.linked or self.keep_all):
-            return StoredImages(ids, stored=False)
-        failed = await _store_all(self.store, ids, purchase.pictures)
+    async def _store(self, generation: Generation, ids: tuple[str, ...], request_id: ImageRequest) -> StoredImages:
+        if self.store is None or not (request_id.linked or self.store_all):
+            return StoredImages(ids, are_stored=False)
+        failed = await _store_all(self.store, ids, generation.images)
         if failed:
             self.observe(
-                ImageStoreFailed(request_id=request.caller.request_id, reason=failed.message, cause=failed.cause)
+                ImageStoreFailed(request_id=request_id.caller.request_id, reason=failed.message, cause=failed.cause)
             )
-        return StoredImages(ids, stored=failed is None)
+        return StoredImages(ids, are_stored=failed is None)
 
 
 async def _store_all(
-    store: ImageStore, ids: Sequence[str], pictures: Sequence[GeneratedImage]
+    store: ImageStore, ids: Sequence[str], images: Sequence[GeneratedImage]
 ) -> StoreUnavailable | None:
     """Keep all of them; why one could not be."""
-    found = await asyncio.gather(*(_store_image(store, *pair) for pair in zip(ids, pictures, strict=True)))
-    return next((each for each in found if each), None)
+    failures = await asyncio.gather(*(_store_image(store, *pair) for pair in zip(ids, images, strict=True)))
+    return next((failure for failure in failures if failure), None)
 
 
-async def _store_image(store: ImageStore, picture_id: str, picture: GeneratedImage) -> StoreUnavailable | None:
+async def _store_image(store: ImageStore, image_id: str, image: GeneratedImage) -> StoreUnavailable | None:
     try:
-        await store.keep(to_stored_name(picture_id), pybase64.b64decode(picture.base64, validate=True))
+        await store.put(to_stored_name(image_id), pybase64.b64decode(image.base64, validate=True))
     except StoreUnavailable as failed:
         return failed
     except ValueError:

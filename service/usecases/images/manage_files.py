@@ -35,7 +35,7 @@ class File:
 
     id: str
     filename: str
-    kept: StoredObject
+    stored: StoredObject
     expires_at: int
 
 
@@ -49,12 +49,12 @@ class FilePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManageFiles:
-    """The use case. `mint` gives 32 random hex digits."""
+    """The use case. `new_id` gives 32 random hex digits."""
 
-    pictures: ReadImages
+    images: ReadImages
     listing: FileListing
-    darkroom: ImageCodec
-    mint: Callable[[], str]
+    codec: ImageCodec
+    new_id: Callable[[], str]
 
     async def add(self, reference: Reference, filename: str, team: Team, seconds: int | None = None) -> File:
         """Keep a picture for a team, for so many seconds if they are given, and at most for as long as all pictures.
@@ -64,66 +64,68 @@ class ManageFiles:
             UnreadableFile: it is not a picture that can be edited.
             StoreUnavailable: the store does not take it.
         """
-        store = self.pictures.store
+        store = self.images.store
         if store is None:
             text = "This gateway has no picture store; send pictures along with the edit that they are for."
             raise InvalidValue(text, param=reference.param)
         if reference.content is None:
             raise UnreadableFile(f"{reference.param} is empty.", param=reference.param, code="empty_image_file")
-        look = await self.darkroom.look(reference)
-        if look.media_type not in MEDIA_TYPES:
-            raise unsupported_type(reference.param, look.media_type)
-        picture = new_image_id(team.name, look.media_type.removeprefix("image/"), self.mint(), UPLOADED, seconds)
-        name = to_stored_name(picture)
-        await store.keep(to_filename_key(name), clean_filename(filename).encode())
-        await store.keep(name, await asyncio.to_thread(_read_content, reference.content))
-        file = await self.describe(picture, team)
+        info = await self.codec.inspect(reference)
+        if info.media_type not in MEDIA_TYPES:
+            raise unsupported_type(reference.param, info.media_type)
+        file_id = new_image_id(team.name, info.media_type.removeprefix("image/"), self.new_id(), UPLOADED, seconds)
+        name = to_stored_name(file_id)
+        await store.put(to_filename_key(name), clean_filename(filename).encode())
+        await store.put(name, await asyncio.to_thread(_read_content, reference.content))
+        file = await self.describe(file_id, team)
         await self.listing.add(
-            UploadedFile(id=picture, filename=file.filename, length=file.kept.length, at=file.kept.at)
+            UploadedFile(
+                id=file_id, filename=file.filename, length=file.stored.length, written_at=file.stored.written_at
+            )
         )
         return file
 
-    async def page(self, team: Team, *, most: int, descending: bool, after: str | None) -> FilePage:
+    async def page(self, team: Team, *, limit: int, descending: bool, after: str | None) -> FilePage:
         """The files that a team brought, by their times, from the one behind `after`.
 
         Raises:
             InvalidValue: `after` is no file of this team that the list knows.
             LedgerUnavailable: there is no list just now.
         """
-        if self.pictures.store is None:
+        if self.images.store is None:
             return FilePage(files=(), has_more=False)
-        found = await self.listing.page(team, most=most + 1, descending=descending, after=after)
-        return FilePage(files=[self._file(file) for file in found[:most]], has_more=len(found) > most)
+        files = await self.listing.page(team, limit=limit + 1, descending=descending, after=after)
+        return FilePage(files=[self._to_file(file) for file in files[:limit]], has_more=len(files) > limit)
 
-    def _file(self, file: UploadedFile) -> File:
-        kept = StoredObject(name=to_stored_name(file.id), length=file.length, at=file.at)
-        return File(id=file.id, filename=file.filename, kept=kept, expires_at=self._end(kept))
+    def _to_file(self, file: UploadedFile) -> File:
+        stored = StoredObject(name=to_stored_name(file.id), length=file.length, written_at=file.written_at)
+        return File(id=file.id, filename=file.filename, stored=stored, expires_at=self._expires_at(stored))
 
-    def _end(self, kept: StoredObject) -> int:
-        return int(kept.at.timestamp() + lifetime_seconds(kept.name, self.pictures.keep_seconds))
+    def _expires_at(self, stored: StoredObject) -> int:
+        return int(stored.written_at.timestamp() + lifetime_seconds(stored.name, self.images.keep_seconds))
 
-    async def describe(self, picture: str, team: Team) -> File:
+    async def describe(self, file_id: str, team: Team) -> File:
         """What is known of a picture of that team. Raises `ImageNotFound` or `StoreUnavailable`."""
-        name = self.name(picture, team)
-        kept = await self.pictures.find(name)
-        return File(id=picture, filename=await self._filename(name), kept=kept, expires_at=self._end(kept))
+        name = self.owned_name(file_id, team)
+        stored = await self.images.stat(name)
+        return File(id=file_id, filename=await self._filename(name), stored=stored, expires_at=self._expires_at(stored))
 
     async def _filename(self, name: str) -> str:
         if not name.startswith(UPLOADED):
             return name
-        return (await self.pictures.whole(to_filename_key(name))).decode(errors="replace")
+        return (await self.images.read_all(to_filename_key(name))).decode(errors="replace")
 
-    async def forget(self, picture: str, team: Team) -> None:
+    async def delete(self, file_id: str, team: Team) -> None:
         """Delete a picture of that team. Raises `ImageNotFound` or `StoreUnavailable`."""
-        name = self.name(picture, team)
-        await self.pictures.find(name)
-        await self.pictures.opened().forget([name, to_filename_key(name)])
+        name = self.owned_name(file_id, team)
+        await self.images.stat(name)
+        await self.images.require_store().delete([name, to_filename_key(name)])
         if name.startswith(UPLOADED):
-            await self.listing.delete(picture)
+            await self.listing.delete(file_id)
 
-    def name(self, picture: str, team: Team) -> str:
+    def owned_name(self, file_id: str, team: Team) -> str:
         """Where the store has a picture of that team. Raises `ImageNotFound`."""
-        name = owned_stored_name(team.name, picture)
+        name = owned_stored_name(team.name, file_id)
         if name is None:
             raise ImageNotFound("It is not of this team.")
         return name

@@ -22,35 +22,35 @@ class ReadImages:
     keep_seconds: float
     now: Callable[[], datetime]
 
-    async def find(self, name: str) -> StoredObject:
+    async def stat(self, name: str) -> StoredObject:
         """What is known of a picture.
 
         Raises:
             ImageNotFound: there is none of that name, or not any more.
             StoreUnavailable: nobody knows.
         """
-        return self._fresh(await self.opened().find(name))
+        return self._check_not_expired(await self.require_store().stat(name))
 
-    async def read(self, name: str, part: ByteRange | None = None) -> StoredContent:
-        """A picture, or a part that it is known to have. Raises what `find` raises."""
+    async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
+        """A picture, or a part that it is known to have. Raises what `stat` raises."""
         if not is_stored_name(name.removesuffix(FILENAME_SUFFIX)):
             raise ImageNotFound(NOT_FOUND_MESSAGE)
-        picture = await self.opened().read(name, part)
-        self._fresh(picture.kept)
-        return picture
+        content = await self.require_store().read(name, byte_range)
+        self._check_not_expired(content.stored)
+        return content
 
-    async def whole(self, name: str) -> bytes:
-        """A small thing, in one piece. Raises what `find` raises."""
-        picture = await self.read(name)
-        return b"".join([bytes(piece) async for piece in picture.pieces])
+    async def read_all(self, name: str) -> bytes:
+        """A small thing, in one piece. Raises what `stat` raises."""
+        content = await self.read(name)
+        return b"".join([bytes(chunk) async for chunk in content.chunks])
 
-    def opened(self) -> ImageStore:
+    def require_store(self) -> ImageStore:
         """The store. Raises `ImageNotFound` where there is none."""
         if self.store is None:
             raise ImageNotFound("This gateway keeps no pictures.")
         return self.store
 
-    def _fresh(self, kept: StoredObject) -> StoredObject:
-        if is_expired(kept, self.now(), self.keep_seconds):
+    def _check_not_expired(self, stored: StoredObject) -> StoredObject:
+        if is_expired(stored, self.now(), self.keep_seconds):
             raise ImageNotFound(NOT_FOUND_MESSAGE)
-        return kept
+        return stored

@@ -13,30 +13,32 @@ from service.domain.signed_urls import check_signature, sign
 
 @dataclass(slots=True, kw_only=True)
 class SignUrls:
-    """The use case. `keys` says the keys, `seconds` is how long a link is good, `now` gives an aware UTC time."""
+    """The use case. `signing_keys` gives the keys, `now` an aware UTC time; a link is valid for `url_seconds`."""
 
-    keys: Callable[[], Sequence[bytes]]
-    seconds: int
+    signing_keys: Callable[[], Sequence[bytes]]
+    url_seconds: int
     now: Callable[[], datetime]
-    _known: tuple[bytes, ...] = field(init=False)
+    _keys: tuple[bytes, ...] = field(init=False)
     _retired: dict[bytes, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with the keys that there are."""
-        self._known = tuple(self.keys())
+        self._keys = tuple(self.signing_keys())
 
     def sign(self, name: str, expires: int) -> str:
         """The signature of a link that is good until `expires`, in Unix seconds."""
-        return sign(self._known[0], name, expires)
+        return sign(self._keys[0], name, expires)
 
     def check(self, name: str, expires: str, signature: str, now: int) -> int:
         """Until when a link is good, in Unix seconds. Raises `ImageNotFound` unless it is ours and good at `now`."""
         retired = (key for key, until in self._retired.items() if now < until)
-        return check_signature((*self._known, *retired), name, expires, signature, now)
+        return check_signature((*self._keys, *retired), name, expires, signature, now)
 
-    def renew(self) -> None:
+    def reload_keys(self) -> None:
         """The keys have become others."""
-        now, keys = int(self.now().timestamp()), tuple(self.keys())
-        gone = dict.fromkeys(self._known, now + self.seconds + 1)  # the second that is under way counts as well
-        self._retired = {key: until for key, until in (self._retired | gone).items() if key not in keys and now < until}
-        self._known = keys
+        now, keys = int(self.now().timestamp()), tuple(self.signing_keys())
+        removed = dict.fromkeys(self._keys, now + self.url_seconds + 1)  # the second that is under way counts as well
+        self._retired = {
+            key: until for key, until in (self._retired | removed).items() if key not in keys and now < until
+        }
+        self._keys = keys

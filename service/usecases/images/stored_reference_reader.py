@@ -14,10 +14,10 @@ from service.usecases.images.uploads import Upload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReferenceReader:
-    """The use case, in the form of a reader of links. `most_bytes` is how large a picture may be."""
+    """The use case, in the form of a reader of links. `max_bytes` is how large a picture may be."""
 
-    pictures: ReadImages
-    most_bytes: int
+    images: ReadImages
+    max_bytes: int
 
     async def fetch(self, reference: Reference) -> Reference:
         """The reference with its bytes.
@@ -27,13 +27,13 @@ class StoredReferenceReader:
             TooLarge: it is larger than pictures that are sent may be.
             StoreUnavailable: it cannot be read just now.
         """
-        intake = Upload(reference.param, self.most_bytes)
+        upload = Upload(reference.param, self.max_bytes)
         try:
-            picture = await self.pictures.read(reference.kept or "")
+            content = await self.images.read(reference.stored_name or "")
         except ImageNotFound:
             text = f"{reference.param}: there is no such file, or it is not kept any more."
             raise InvalidValue(text, param=reference.param, code="file_not_found") from None
-        async for piece in picture.pieces:
-            intake.write(piece)
-        fetched = intake.done()
-        return replace(reference, digest=fetched.digest, content=fetched.content, kept=None)
+        async for chunk in content.chunks:
+            upload.write(chunk)
+        fetched = upload.finish()
+        return replace(reference, digest=fetched.digest, content=fetched.content, stored_name=None)

@@ -20,51 +20,57 @@ UNREADABLE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply
 class TranscodeImages:
     """The use case."""
 
-    darkroom: ImageCodec
+    codec: ImageCodec
 
-    async def __call__(self, purchase: Generation, spec: Spec, plan: Plan) -> CallOutcome:
+    async def __call__(self, generation: Generation, spec: Spec, plan: Plan) -> CallOutcome:
         """The purchase as the caller wants it, or why it cannot be."""
-        transcode = required_transcode(purchase, spec, plan)
+        transcode = required_transcode(generation, spec, plan)
         if transcode is None:
-            return purchase
-        developed = [await self._developed(picture, transcode) for picture in purchase.pictures]
-        pictures = tuple(filter(None, developed))
-        if not pictures:
+            return generation
+        transcoded = [await self._transcode_image(image, transcode) for image in generation.images]
+        images = tuple(filter(None, transcoded))
+        if not images:
             return UNREADABLE
-        unread = purchase.unread + len(developed) - len(pictures)
-        return replace(purchase, pictures=pictures, output_format=transcode.output_format, unread=unread)
+        unreadable_images = generation.unreadable_images + len(transcoded) - len(images)
+        return replace(
+            generation, images=images, output_format=transcode.output_format, unreadable_images=unreadable_images
+        )
 
-    async def _developed(self, picture: GeneratedImage, transcode: Transcode) -> GeneratedImage | None:
+    async def _transcode_image(self, image: GeneratedImage, transcode: Transcode) -> GeneratedImage | None:
         try:
-            return await self.darkroom.develop(picture, transcode)
+            return await self.codec.transcode(image, transcode)
         except UnreadableFile:
             return None
 
-    async def measured(self, purchase: Generation) -> CallOutcome:
+    async def with_real_size(self, generation: Generation) -> CallOutcome:
         """The purchase with what the backend left unsaid, read from the first picture that can be read."""
-        if purchase.size and purchase.output_format:
-            return purchase
-        for unread, picture in enumerate(purchase.pictures):
+        if generation.size and generation.output_format:
+            return generation
+        for unreadable_images, image in enumerate(generation.images):
             try:
-                look = await self.darkroom.measure(picture)
+                info = await self.codec.inspect_generated(image)
             except UnreadableFile:
                 continue
-            found = replace(purchase, pictures=purchase.pictures[unread:], unread=purchase.unread + unread)
-            if look is None:
-                return found
-            return replace(found, size=look.size, output_format=look.media_type.removeprefix("image/"))
+            readable = replace(
+                generation,
+                images=generation.images[unreadable_images:],
+                unreadable_images=generation.unreadable_images + unreadable_images,
+            )
+            if info is None:
+                return readable
+            return replace(readable, size=info.size, output_format=info.media_type.removeprefix("image/"))
         return UNREADABLE
 
 
-def required_transcode(purchase: Generation, spec: Spec, plan: Plan) -> Transcode | None:
+def required_transcode(generation: Generation, spec: Spec, plan: Plan) -> Transcode | None:
     """What is to be done with the pictures here, if anything: as it was planned, or because it turned out so."""
-    return plan.transcode or fix_format(purchase, spec)
+    return plan.transcode or fix_format(generation, spec)
 
 
-def fix_format(purchase: Generation, spec: Spec) -> Transcode | None:
+def fix_format(generation: Generation, spec: Spec) -> Transcode | None:
     """What it takes when a backend drew another format than it was asked for."""
-    drawn = purchase.output_format or spec.output_format
-    if drawn == spec.output_format or spec.output_format not in FIXABLE_FORMATS:
+    delivered_format = generation.output_format or spec.output_format
+    if delivered_format == spec.output_format or spec.output_format not in FIXABLE_FORMATS:
         return None
     quality = 100 if spec.output_compression is None else spec.output_compression
     return Transcode(output_format=spec.output_format, quality=quality)

@@ -42,14 +42,14 @@ class Spool:
 
 
 class Upload:
-    """One picture being received. `most` is its limit in bytes, `param` what the caller calls it.
+    """One picture being received. `max_bytes` is its limit in bytes, `param` what the caller calls it.
 
     It is written to a `spool` of its own, or behind what is in the given one; nothing else is written there meanwhile.
     """
 
-    def __init__(self, param: str, most: int, spool: Spool | None = None) -> None:
+    def __init__(self, param: str, max_bytes: int, spool: Spool | None = None) -> None:
         self.param = param
-        self.most = most
+        self.max_bytes = max_bytes
         self.length = 0
         self._digest = blake3()
         self._spool = spool or Spool()
@@ -58,12 +58,12 @@ class Upload:
     def write(self, chunk: Buffer) -> None:
         """Take the next bytes. Raises `TooLarge` naming the param."""
         self.length += len(chunk)
-        if self.length > self.most:
-            raise TooLarge(f"{self.param} is larger than {self.most} bytes.", param=self.param)
+        if self.length > self.max_bytes:
+            raise TooLarge(f"{self.param} is larger than {self.max_bytes} bytes.", param=self.param)
         self._digest.update(chunk)
         self._spool.write(chunk)
 
-    def done(self) -> Reference:
+    def finish(self) -> Reference:
         """The finished picture. Raises `UnreadableFile` if nothing came."""
         if not self.length:
             raise UnreadableFile(f"{self.param} is empty.", param=self.param, code="empty_image_file")
@@ -99,9 +99,9 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is 3.12's
-        left = max(self._content.length - self._position, 0)  # behind it lies another picture
-        wanted = memoryview(buffer)[:left]
-        count = os.preadv(self._descriptor, [wanted], self._content.start + self._position) if wanted else 0
+        remaining = max(self._content.length - self._position, 0)  # behind it lies another picture
+        view = memoryview(buffer)[:remaining]
+        count = os.preadv(self._descriptor, [view], self._content.start + self._position) if view else 0
         self._position += count
         return count
 

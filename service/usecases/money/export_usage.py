@@ -28,11 +28,11 @@ class UsageExport:
 class ExportUsage:
     """The use case. `formats` are the kinds of files, by the names that callers use; `missing`: what others need."""
 
-    books: Ledger
+    ledger: Ledger
     formats: Mapping[str, ExportFormat]
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    async def __call__(self, format_name: str, span: EntryFilter) -> UsageExport:
+    async def __call__(self, format_name: str, entry_filter: EntryFilter) -> UsageExport:
         """The entries of a span in a format."""
         chosen = self.formats.get(format_name)
         if chosen is None:
@@ -40,9 +40,9 @@ class ExportUsage:
             needed = f" To have it, {self.missing[format_name]}." if format_name in self.missing else ""
             message = f"'{format_name[:MAX_SHOWN]}' is not offered here; offered are {offered}.{needed}"
             raise InvalidValue(message, param="format")
-        entries = await _prefetch_first(self.books.entries(span))
+        entries = await _prefetch_first(self.ledger.entries(entry_filter))
         return UsageExport(
-            name=f"{_file_stem(format_name, span)}.{chosen.ending}",
+            name=f"{_file_stem(format_name, entry_filter)}.{chosen.extension}",
             media_type=chosen.media_type,
             chunks=chosen.write(entries),
         )
@@ -62,7 +62,8 @@ async def _chain_entries(first: Entry | None, entries: AsyncIterator[Entry]) -> 
         yield entry
 
 
-def _file_stem(format_name: str, span: EntryFilter) -> str:
-    whose = f"-{span.team}" if span.team else ""
+def _file_stem(format_name: str, entry_filter: EntryFilter) -> str:
+    team_part = f"-{entry_filter.team}" if entry_filter.team else ""
     kind = "usage" if format_name != "focus" else "focus"
-    return f"{kind}{whose}-{from_micros(span.since):%Y%m%dT%H%M%SZ}-{from_micros(span.until):%Y%m%dT%H%M%SZ}"
+    since, until = from_micros(entry_filter.since), from_micros(entry_filter.until)
+    return f"{kind}{team_part}-{since:%Y%m%dT%H%M%SZ}-{until:%Y%m%dT%H%M%SZ}"

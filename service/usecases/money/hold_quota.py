@@ -32,9 +32,9 @@ class Hold:
 
     team: str
     admission: Admission
-    keep: Settlement
-    ledger: QuotaStore
-    open: dict[str, HoldState]
+    settlement: Settlement
+    quotas: QuotaStore
+    open_holds: dict[str, HoldState]
     sent: bool = False
 
     async def mark_sent(self) -> None:
@@ -43,39 +43,43 @@ class Hold:
         Raises:
             StateUnavailable: a pending hold is not there any more.
         """
-        pending = [hold_id for hold_id, state in self.open.items() if state is HoldState.PENDING]
+        pending = [hold_id for hold_id, state in self.open_holds.items() if state is HoldState.PENDING]
         if pending:
-            await self.ledger.send(self.team, pending)
-            self.open |= dict.fromkeys(pending, HoldState.SENT)
+            await self.quotas.mark_sent(self.team, pending)
+            self.open_holds |= dict.fromkeys(pending, HoldState.SENT)
         self.sent = True
 
     async def post(self, entry: Entry) -> HoldState | None:
         """End a hold that was billed, or may have been. Returns its state now, if that is known."""
-        del self.open[entry.hold_id]
-        return await self.keep.post(entry)
+        del self.open_holds[entry.hold_id]
+        return await self.settlement.post(entry)
 
     async def void(self, hold_id: str) -> HoldState | None:
         """End a hold that was certainly not billed. Returns its state now, if that is known."""
-        del self.open[hold_id]
-        return await self.keep.void(self.team, hold_id)
+        del self.open_holds[hold_id]
+        return await self.settlement.void(self.team, hold_id)
 
 
 @dataclass(slots=True, kw_only=True)
 class HoldQuota:
-    """The use case. `check` raises `StateUnavailable` where these counters may not admit just now."""
+    """The use case. `check_lease` raises `StateUnavailable` where these counters may not admit just now."""
 
-    ledger: QuotaStore
-    books: Ledger
-    keep: Settlement
+    quotas: QuotaStore
+    ledger: Ledger
+    settlement: Settlement
     observe: Observer
-    recounts: RecountReports
-    check: Callable[[], None] = lambda: None
+    recount_reports: RecountReports
+    check_lease: Callable[[], None] = lambda: None
     _rebuilding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _rebuilds: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def __call__(
-        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], state: HoldState = HoldState.SENT
+        self,
+        team: str,
+        hold_requests: Sequence[HoldRequest],
+        limits: Sequence[Limit],
+        state: HoldState = HoldState.SENT,
     ) -> AsyncIterator[Hold]:
         """Hold claims for the length of a block. `state` is SENT where the backend is called at once, else PENDING.
 
@@ -85,44 +89,44 @@ class HoldQuota:
             LimitExceeded: a limit has no room.
             StateUnavailable: nothing can be held just now.
         """
-        await self.keep.introduce(team)
-        ids = [claim.hold_id for claim in claims]
+        await self.settlement.register_team(team)
+        ids = [hold_request.hold_id for hold_request in hold_requests]
         try:
-            admission = await self._admit(team, claims, limits, state)
+            admission = await self._admit(team, hold_requests, limits, state)
         except (StateUnavailable, asyncio.CancelledError):
-            self.keep.release_later(team, ids)
+            self.settlement.void_later(team, ids)
             raise
-        held = Hold(team, admission, self.keep, self.ledger, dict.fromkeys(ids, state))
+        hold = Hold(team, admission, self.settlement, self.quotas, dict.fromkeys(ids, state))
         try:
-            yield held
+            yield hold
         finally:
-            if not held.sent:
-                for hold_id in [*held.open]:
-                    await held.void(hold_id)
-            self.keep.leave(held.open)
+            if not hold.sent:
+                for hold_id in [*hold.open_holds]:
+                    await hold.void(hold_id)
+            self.settlement.untrack(hold.open_holds)
 
     async def _admit(
-        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], state: HoldState
+        self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], state: HoldState
     ) -> Admission:
         for _ in range(MAX_REBUILDS):
             rebuilds = self._rebuilds[team]
-            self.check()
+            self.check_lease()
             try:
-                with self.keep.asking():
-                    admission = await self.ledger.hold(team, claims, limits, state=state)
-                    self.keep.watch(claims, admission.held_at)
+                with self.settlement.awaiting_hold():
+                    admission = await self.quotas.hold(team, hold_requests, limits, state=state)
+                    self.settlement.track(hold_requests, admission.held_at)
             except CountersLost:
                 await self.rebuild(team, rebuilds)
             else:
                 return admission
         raise StateUnavailable("The gateway's counters are being rebuilt.")
 
-    async def rebuild(self, team: str, seen: int | None = None) -> None:
-        """Make the counters what the books and the open holds say, unless that was done since `seen`.
+    async def rebuild(self, team: str, seen_rebuilds: int | None = None) -> None:
+        """Make the counters what the books and the open holds say, unless that was done since `seen_rebuilds`.
 
         Another replica may be doing the same, and then admit; what it posts meanwhile makes this one futile, not wrong.
         """
-        if seen is not None and self._rebuilds[team] != seen:
+        if seen_rebuilds is not None and self._rebuilds[team] != seen_rebuilds:
             return
         task = self._rebuilding.get(team)
         if task is None:
@@ -131,27 +135,27 @@ class HoldQuota:
 
     async def _rebuild(self, team: str) -> None:
         try:
-            if await self._rebuilt(team):
+            if await self._rebuild_once(team):
                 self.observe(CountersRebuilt(team=team))
             self._rebuilds[team] += 1
         finally:
             del self._rebuilding[team]
 
-    async def _rebuilt(self, team: str) -> bool:
-        audit = await self.ledger.audit(team)
-        recount = Recount(team=team, life=audit.life)
+    async def _rebuild_once(self, team: str) -> bool:
+        snapshot = await self.quotas.snapshot(team)
+        recount = Recount(team=team, epoch=snapshot.epoch)
         try:
-            if await self.recounts.gather(recount):
-                audit = await self.ledger.audit(team)  # with what the others put there
-                if audit.life != recount.life:
+            if await self.recount_reports.wait_for_reports(recount):
+                snapshot = await self.quotas.snapshot(team)  # with what the others put there
+                if snapshot.epoch != recount.epoch:
                     return False
-            await self.keep.write()
-            await self.keep.drain(team)
-            spent = await self.books.spent(team, audit.at)
-            settled = await self.books.settled(audit.open_holds)
+            await self.settlement.write_outbox()
+            await self.settlement.drain_outbox(team)
+            spent = await self.ledger.spent(team, snapshot.at)
+            settled = await self.ledger.find_settled(snapshot.open_holds)
         except LedgerUnavailable:
             raise StateUnavailable("The gateway's counters cannot be rebuilt: the ledger does not answer.") from None
-        if not await self.ledger.rebuild(team, audit, spent, settled):
+        if not await self.quotas.rebuild(team, snapshot, spent, settled):
             return False
-        await self.recounts.finish(recount)
+        await self.recount_reports.finish(recount)
         return True

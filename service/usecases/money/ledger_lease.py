@@ -34,30 +34,30 @@ class LeaseHeld(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class LedgerLease:
-    """The use case. `elapsed` gives seconds that go on while the machine sleeps; `ledger` names it for people."""
+    """The use case. `monotonic` gives seconds that go on while the machine sleeps; `ledger_name` is for people."""
 
     leases: Leases
     holder: LeaseHolder
-    ledger: str
+    ledger_name: str
     observe: Observer
-    elapsed: Callable[[], float]
+    monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    leaving: Callable[[], bool]
+    is_draining: Callable[[], bool]
     fatal: FatalReport
-    until: float = 0.0
+    valid_until: float = 0.0
 
     async def acquire(self) -> None:
         """Wait until this replica holds the lease. Raises `LeaseHeld` if others go on, and `LedgerUnavailable`."""
-        began, told = self.elapsed(), False
+        started_at, is_reported = self.monotonic(), False
         while True:
-            found = await self._take()
-            if self._is_mine(found):
+            current = await self._take()
+            if self._is_mine(current):
                 return
-            if self.elapsed() - began > (DRAIN_WAIT_SECONDS if found.leaving else WAIT_SECONDS):
-                raise LeaseHeld(refusal_message(self.holder, found, self.ledger))
-            if not told:
-                self.observe(WaitingForLease(holder=found.name, since=format_time(found.since)))
-            told = True
+            if self.monotonic() - started_at > (DRAIN_WAIT_SECONDS if current.is_draining else WAIT_SECONDS):
+                raise LeaseHeld(refusal_message(self.holder, current, self.ledger_name))
+            if not is_reported:
+                self.observe(WaitingForLease(holder=current.name, since=format_time(current.since)))
+            is_reported = True
             await self.sleep(POLL_SECONDS)
 
     async def run(self) -> None:
@@ -69,49 +69,51 @@ class LedgerLease:
     async def renew(self) -> None:
         """Renew it once. The process ends if another replica has taken over; a database that is away is no finding."""
         try:
-            found = await self._take(force=self.holder.shared)
+            current = await self._take(force=self.holder.shared)
         except LedgerUnavailable:
             return
-        if not self._is_mine(found):
-            self.until = 0.0
-            self.fatal.report(f"This replica has lost its lease. {refusal_message(self.holder, found, self.ledger)}")
+        if not self._is_mine(current):
+            self.valid_until = 0.0
+            self.fatal.report(
+                f"This replica has lost its lease. {refusal_message(self.holder, current, self.ledger_name)}"
+            )
 
     def check(self) -> None:
         """Raise `StateUnavailable` where another replica may count by now."""
-        if not self.holder.shared and self.elapsed() > self.until:
+        if not self.holder.shared and self.monotonic() > self.valid_until:
             raise StateUnavailable(AWAY)
 
     async def close(self) -> None:
         """Give the lease back. While the database is away it runs out by itself."""
         try:
-            await self.leases.free(self.holder)
+            await self.leases.release(self.holder)
         except LedgerUnavailable:
             return
 
     async def _take(self, *, force: bool = False) -> LeaseHolder:
-        asked = self.elapsed()
-        holder = replace(self.holder, leaving=self.leaving())
-        found = await self.leases.take(holder, LEASE_SECONDS, force=force)
-        if self._is_mine(found):
-            self.until = asked + LEASE_SECONDS - MARGIN_SECONDS
-        return found
+        asked_at = self.monotonic()
+        holder = replace(self.holder, is_draining=self.is_draining())
+        current = await self.leases.take(holder, LEASE_SECONDS, force=force)
+        if self._is_mine(current):
+            self.valid_until = asked_at + LEASE_SECONDS - MARGIN_SECONDS
+        return current
 
-    def _is_mine(self, found: LeaseHolder) -> bool:
-        return found.token == self.holder.token or (found.shared and self.holder.shared)
+    def _is_mine(self, current: LeaseHolder) -> bool:
+        return current.token == self.holder.token or (current.shared and self.holder.shared)
 
 
-def refusal_message(mine: LeaseHolder, other: LeaseHolder, ledger: str) -> str:
+def refusal_message(mine: LeaseHolder, other: LeaseHolder, ledger_name: str) -> str:
     """Who holds the lease, since when, and what to do."""
-    who = f"{other.name}, since {format_time(other.since)}"
+    holder = f"{other.name}, since {format_time(other.since)}"
     if other.shared:
         return (
-            f"Replicas with a shared REDIS_URL count for the {ledger} ({who}), and this one has none. "
+            f"Replicas with a shared REDIS_URL count for the {ledger_name} ({holder}), and this one has none. "
             "Set the same REDIS_URL, or stop the others first."
         )
     own = "this one counts in REDIS_URL" if mine.shared else "this one would count in another"
     return (
-        f"Another replica counts for the {ledger} in a Valkey of its own ({who}), and {own}: together they would spend "
-        "more than the budgets. Stop that one first, or give all of them the same REDIS_URL."
+        f"Another replica counts for the {ledger_name} in a Valkey of its own ({holder}), and {own}: "
+        "together they would spend more than the budgets. Stop that one first, or give all of them the same REDIS_URL."
     )
 
 

@@ -16,7 +16,7 @@ from service.usecases.ports.quota_store import CountersLost, QuotaStore
 class ReadLimits:
     """The use case. `rebuild` makes a team's counters what the books and the open holds say."""
 
-    ledger: QuotaStore
+    quotas: QuotaStore
     rebuild: Callable[[str], Awaitable[None]]
 
     async def __call__(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
@@ -24,10 +24,10 @@ class ReadLimits:
         if not limits:
             return ()
         try:
-            return await self.ledger.standings(team, limits)
+            return await self.quotas.limit_status(team, limits)
         except CountersLost:
             await self.rebuild(team)
         try:
-            return await self.ledger.standings(team, limits)
+            return await self.quotas.limit_status(team, limits)
         except CountersLost:
             raise StateUnavailable("The gateway's counters were lost again while they were rebuilt.") from None

@@ -25,69 +25,72 @@ WAIT_SECONDS = 12.0
 
 @dataclass(slots=True, kw_only=True)
 class RecountReports:
-    """The use case of one replica, by `name`. `replicas` is None where no other replica can use the store."""
+    """The use case of one replica, by `name`. `registry` is None where no other replica can use the store."""
 
-    replicas: ReplicaRegistry | None
-    keep: Settlement
+    registry: ReplicaRegistry | None
+    settlement: Settlement
     name: str
-    elapsed: Callable[[], float]
+    monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    _since: float | None = None
+    _reachable_since: float | None = None
 
     async def run(self) -> None:
         """Show life, and report what is asked, until cancelled."""
         while True:
-            await self.beat()
+            await self.heartbeat()
             await self.sleep(HEARTBEAT_SECONDS)
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Show life once, and report what is asked."""
-        if self.replicas is None:
+        if self.registry is None:
             return
         try:
-            asked = await self.replicas.beat(self.name)
+            open_recounts = await self.registry.heartbeat(self.name)
         except LedgerUnavailable:
-            self._since = None
+            self._reachable_since = None
             return
-        if self._since is None:
-            self._since = self.elapsed()
-        for recount in asked:
+        if self._reachable_since is None:
+            self._reachable_since = self.monotonic()
+        for recount in open_recounts:
             with suppress(StateUnavailable, LedgerUnavailable):  # the next beat tries again
-                await self.keep.report(recount.team)
-                await self.replicas.report(self.name, recount)
+                await self.settlement.publish_team_state(recount.team)
+                await self.registry.report(self.name, recount)
 
-    async def gather(self, recount: Recount) -> bool:
+    async def wait_for_reports(self, recount: Recount) -> bool:
         """Wait until every live replica has reported. Returns False where there is none to ask.
 
         Raises:
             StateUnavailable: a report is missing.
             LedgerUnavailable: the database does not answer.
         """
-        if self.replicas is None:
+        if self.registry is None:
             return False
-        await self.keep.report(recount.team)
-        waited, missing = 0.0, await self.replicas.ask(self.name, recount, self._alive_seconds())
-        while missing and waited < WAIT_SECONDS:
+        await self.settlement.publish_team_state(recount.team)
+        waited_seconds, missing_reports = (
+            0.0,
+            await self.registry.request_reports(self.name, recount, self._alive_seconds()),
+        )
+        while missing_reports and waited_seconds < WAIT_SECONDS:
             await self.sleep(POLL_SECONDS)
-            waited += POLL_SECONDS
-            missing = await self.replicas.ask(self.name, recount, self._alive_seconds())
-        if missing:
+            waited_seconds += POLL_SECONDS
+            missing_reports = await self.registry.request_reports(self.name, recount, self._alive_seconds())
+        if missing_reports:
             raise StateUnavailable("The gateway's counters are being rebuilt; other replicas have not reported yet.")
         return True
 
     async def finish(self, recount: Recount) -> None:
         """Forget a recount that is done. One that stays costs each replica one more report."""
-        if self.replicas:
+        if self.registry:
             with suppress(LedgerUnavailable):
-                await self.replicas.finish(recount)
+                await self.registry.finish(recount)
 
     async def close(self) -> None:
         """Before this replica goes, with everything settled: others need not wait for it."""
-        if self.replicas:
+        if self.registry:
             with suppress(LedgerUnavailable):
-                await self.replicas.leave(self.name)
+                await self.registry.unregister(self.name)
 
     def _alive_seconds(self) -> float | None:
         """After how long without a sign another is dead; None as long as this replica cannot tell."""
-        settled = self._since is not None and self.elapsed() - self._since >= ALIVE_SECONDS
-        return ALIVE_SECONDS if settled else None
+        is_certain = self._reachable_since is not None and self.monotonic() - self._reachable_since >= ALIVE_SECONDS
+        return ALIVE_SECONDS if is_certain else None

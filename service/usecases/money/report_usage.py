@@ -12,9 +12,9 @@ from service.usecases.ports.ledger import EntryFilter, Ledger, UsageQuery, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
-    """Rows in the order of their groups, and all of them in one; `by` names what the rows' groups are."""
+    """Rows in the order of their groups, and all of them in one; `group_by` names what the rows' groups are."""
 
-    by: tuple[str, ...]
+    group_by: tuple[str, ...]
     rows: tuple[UsageRow, ...]
     total: UsageRow
 
@@ -23,12 +23,12 @@ class UsageReport:
 class ReportUsage:
     """The use case."""
 
-    books: Ledger
+    ledger: Ledger
 
-    async def __call__(self, span: EntryFilter, by: tuple[str, ...] = ()) -> UsageReport:
+    async def __call__(self, entry_filter: EntryFilter, group_by: tuple[str, ...] = ()) -> UsageReport:
         """The usage of a span."""
-        rows = tuple(await self.books.usage(UsageQuery(span=span, by=by)))
-        return UsageReport(by=by, rows=rows, total=sum_rows(rows))
+        rows = tuple(await self.ledger.usage(UsageQuery(entry_filter=entry_filter, group_by=group_by)))
+        return UsageReport(group_by=group_by, rows=rows, total=sum_rows(rows))
 
 
 def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:

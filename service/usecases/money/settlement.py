@@ -40,10 +40,10 @@ MAX_IN_MEMORY = 20_000  # beyond that the store's queue alone has them, and the 
 class Intervals:
     """Seconds between rounds, and how long a hold lives without a sign of its replica."""
 
-    write: float = 0.2
-    again: float = 1.0
-    sweep: float = 5.0
-    lease: float = 60.0
+    write_seconds: float = 0.2
+    retry_seconds: float = 1.0
+    sweep_seconds: float = 5.0
+    lease_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,226 +58,239 @@ class VoidRequest:
 class OpenHold:
     """A hold that is open since then, in microseconds since 1970."""
 
-    claim: HoldRequest
+    hold_request: HoldRequest
     held_at: int
 
-    def extended(self) -> HoldRequest:
+    def to_lease_extension(self) -> HoldRequest:
         """The claim for a new lease: what is booked if it runs out says when it was held first."""
-        return replace(self.claim, entry=replace(self.claim.entry, held_at=self.held_at))
+        return replace(self.hold_request, entry=replace(self.hold_request.entry, held_at=self.held_at))
 
 
 @dataclass(slots=True, kw_only=True)
 class Settlement:
     """The use case. `owner` names this replica among its peers."""
 
-    ledger: QuotaStore
-    books: Ledger
+    quotas: QuotaStore
+    ledger: Ledger
     observe: Observer
     owner: str
-    pace: Intervals
-    _open: dict[str, OpenHold] = field(default_factory=dict)
-    _owed: dict[str, Entry | VoidRequest] = field(default_factory=dict)
-    _queue: list[OutboxEntry] = field(default_factory=list)
-    _teams: set[str] = field(default_factory=set)
-    _swept: str = ""
-    _behind: bool = False
-    _asking: set[asyncio.Event] = field(default_factory=set)
-    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    intervals: Intervals
+    _open_holds: dict[str, OpenHold] = field(default_factory=dict)
+    _pending_settlements: dict[str, Entry | VoidRequest] = field(default_factory=dict)
+    _outbox: list[OutboxEntry] = field(default_factory=list)
+    _registered_teams: set[str] = field(default_factory=set)
+    _last_swept_team: str = ""
+    _is_behind: bool = False
+    _unanswered_holds: set[asyncio.Event] = field(default_factory=set)
+    _write_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def introduce(self, team: str) -> None:
+    async def register_team(self, team: str) -> None:
         """Before a team's first hold: let the sweeper of all replicas know of it."""
-        if team not in self._teams:
-            await self.ledger.announce([team])
-            self._teams.add(team)
+        if team not in self._registered_teams:
+            await self.quotas.register_teams([team])
+            self._registered_teams.add(team)
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def awaiting_hold(self) -> Iterator[None]:
         """While a hold is asked for: a report waits for its answer, which may have come before the store was lost."""
         answered = asyncio.Event()
-        self._asking.add(answered)
+        self._unanswered_holds.add(answered)
         try:
             yield
         finally:
-            self._asking.discard(answered)
+            self._unanswered_holds.discard(answered)
             answered.set()
 
-    def watch(self, claims: Iterable[HoldRequest], held_at: int) -> None:
+    def track(self, hold_requests: Iterable[HoldRequest], held_at: int) -> None:
         """Look after holds that were made at `held_at`: they are extended until they are settled or left."""
-        self._open |= {claim.hold_id: OpenHold(claim, held_at) for claim in claims}
+        self._open_holds |= {hold_request.hold_id: OpenHold(hold_request, held_at) for hold_request in hold_requests}
 
-    def leave(self, hold_ids: Iterable[str]) -> None:
+    def untrack(self, hold_ids: Iterable[str]) -> None:
         """Look after these holds no longer; what was sent will be booked at its quote when its lease is over."""
         for hold_id in hold_ids:
-            self._open.pop(hold_id, None)
+            self._open_holds.pop(hold_id, None)
 
-    def release_later(self, team: str, hold_ids: Iterable[str]) -> None:
+    def void_later(self, team: str, hold_ids: Iterable[str]) -> None:
         """Void holds of which nobody knows whether they were made, as soon as the store answers."""
-        self._owed |= {hold_id: VoidRequest(team, hold_id) for hold_id in hold_ids}
+        self._pending_settlements |= {hold_id: VoidRequest(team, hold_id) for hold_id in hold_ids}
 
     async def post(self, entry: Entry) -> HoldState | None:
         """End a hold with an entry, now or as soon as the store answers. The hold's state now, if that is known."""
-        self._owed[entry.hold_id] = entry
-        return await self._settle_or_tell(entry)
+        self._pending_settlements[entry.hold_id] = entry
+        return await self._settle_or_report(entry)
 
     async def void(self, team: str, hold_id: str) -> HoldState | None:
         """End a hold that was not billed, likewise."""
-        release = VoidRequest(team, hold_id)
-        self._owed[hold_id] = release
-        return await self._settle_or_tell(release)
+        void_request = VoidRequest(team, hold_id)
+        self._pending_settlements[hold_id] = void_request
+        return await self._settle_or_report(void_request)
 
-    async def _settle_or_tell(self, owed: Entry | VoidRequest) -> HoldState | None:
-        state = await self._settle(owed)
+    async def _settle_or_report(self, settlement: Entry | VoidRequest) -> HoldState | None:
+        state = await self._try_settle(settlement)
         if state is None:
-            self.observe(SettlementDelayed(hold_id=owed.hold_id, team=owed.team))
+            self.observe(SettlementDelayed(hold_id=settlement.hold_id, team=settlement.team))
         return state
 
-    async def _settle(self, owed: Entry | VoidRequest) -> HoldState | None:
+    async def _try_settle(self, settlement: Entry | VoidRequest) -> HoldState | None:
         """End a hold. Its state now; None if the store does not answer."""
         try:
-            if isinstance(owed, Entry):
-                posted = await self.ledger.post(owed)
-                if posted.ticket and len(self._queue) < MAX_IN_MEMORY:
-                    entry = replace(owed, held_at=posted.held_at, posted_at=posted.posted_at)
-                    self._queue.append(OutboxEntry(ticket=posted.ticket, entry=entry))
+            if isinstance(settlement, Entry):
+                posted = await self.quotas.post(settlement)
+                if posted.outbox_id and len(self._outbox) < MAX_IN_MEMORY:
+                    entry = replace(settlement, held_at=posted.held_at, posted_at=posted.posted_at)
+                    self._outbox.append(OutboxEntry(outbox_id=posted.outbox_id, entry=entry))
                     self._wake.set()
                 state = posted.state
             else:
-                state = await self.ledger.void(owed.team, owed.hold_id)
+                state = await self.quotas.void(settlement.team, settlement.hold_id)
         except StateUnavailable:
             return None
-        if self._owed.pop(owed.hold_id, None):  # a retry may have been told already
-            self._tell(owed, state)
-        self._open.pop(owed.hold_id, None)
+        if self._pending_settlements.pop(settlement.hold_id, None):  # a retry may have been told already
+            self._emit(settlement, state)
+        self._open_holds.pop(settlement.hold_id, None)
         return state
 
-    def _tell(self, owed: Entry | VoidRequest, state: HoldState) -> None:
+    def _emit(self, settlement: Entry | VoidRequest, state: HoldState) -> None:
         """Say how a hold ended, if this is how it did."""
-        match owed, state:
+        match settlement, state:
             case Entry(), HoldState.POSTED:
-                self.observe(EntryPosted(entry=owed))
+                self.observe(EntryPosted(entry=settlement))
             case VoidRequest(), HoldState.VOIDED:
-                self.observe(HoldVoided(team=owed.team))
+                self.observe(HoldVoided(team=settlement.team))
 
     async def run(self) -> None:
         """Go on until cancelled."""
         async with asyncio.TaskGroup() as rounds:
-            rounds.create_task(self._write_when_woken())
-            rounds.create_task(self._every(self.pace.again, self.settle))
-            rounds.create_task(self._every(self.pace.lease / 3, self.extend))
-            rounds.create_task(self._every(self.pace.sweep, self.sweep))
+            rounds.create_task(self._write_on_wake())
+            rounds.create_task(self._run_every(self.intervals.retry_seconds, self.retry_settlements))
+            rounds.create_task(self._run_every(self.intervals.lease_seconds / 3, self.extend_leases))
+            rounds.create_task(self._run_every(self.intervals.sweep_seconds, self.sweep))
 
-    async def _write_when_woken(self) -> None:
+    async def _write_on_wake(self) -> None:
         while True:
             await self._wake.wait()
-            await asyncio.sleep(self.pace.write)
+            await asyncio.sleep(self.intervals.write_seconds)
             self._wake.clear()
-            await self.write()
+            await self.write_outbox()
 
-    async def _every(self, seconds: float, story: Callable[[], Awaitable[None]]) -> None:
+    async def _run_every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
-                await story()
+                await action()
             except (StateUnavailable, LedgerUnavailable):
                 continue  # whoever asks next will be told; the next round tries again
 
-    async def settle(self) -> None:
+    async def retry_settlements(self) -> None:
         """Try again what is owed, until the store does not answer."""
-        for owed in [*self._owed.values()]:
-            if not await self._settle(owed):
+        for settlement in [*self._pending_settlements.values()]:
+            if not await self._try_settle(settlement):
                 return
 
-    async def extend(self) -> None:
+    async def extend_leases(self) -> None:
         """Try again what is owed, and give every open hold of this replica a new lease."""
-        await self.settle()
-        by_team = sorted((held.extended() for held in self._open.values()), key=_team_name)
+        await self.retry_settlements()
+        by_team = sorted((open_hold.to_lease_extension() for open_hold in self._open_holds.values()), key=_team_name)
         for team, group in groupby(by_team, _team_name):
-            await self._extend(team, [*group])
-        if self._queue:
-            await self.write()
+            await self._extend_team(team, [*group])
+        if self._outbox:
+            await self.write_outbox()
 
-    async def _extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
-        for first in range(0, len(claims), MAX_EXTENDED):
-            await self.ledger.extend(team, claims[first : first + MAX_EXTENDED])
+    async def _extend_team(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
+        for first in range(0, len(hold_requests), MAX_EXTENDED):
+            await self.quotas.extend(team, hold_requests[first : first + MAX_EXTENDED])
 
-    async def report(self, team: str) -> None:
+    async def publish_team_state(self, team: str) -> None:
         """Put all that this replica alone knows of a team where a rebuild finds it: open holds, what is owed, entries.
 
         Raises:
             StateUnavailable: the store did not take it.
             LedgerUnavailable: the books did not.
         """
-        for answered in [*self._asking]:
+        for answered in [*self._unanswered_holds]:
             await answered.wait()
-        for owed in [owed for owed in self._owed.values() if owed.team == team]:
-            if not await self._settle(owed):
+        for settlement in [owed for owed in self._pending_settlements.values() if owed.team == team]:
+            if not await self._try_settle(settlement):
                 raise StateUnavailable("What is owed could not be settled.")
-        await self._extend(team, [held.extended() for held in self._open.values() if held.claim.entry.team == team])
-        unwritten = {waiting.ticket for waiting in self._queue if waiting.entry.team == team}
-        if unwritten:
-            await self.write()
-        if unwritten & {waiting.ticket for waiting in self._queue}:
+        await self._extend_team(
+            team,
+            [
+                open_hold.to_lease_extension()
+                for open_hold in self._open_holds.values()
+                if open_hold.hold_request.entry.team == team
+            ],
+        )
+        unwritten_ids = {outbox_entry.outbox_id for outbox_entry in self._outbox if outbox_entry.entry.team == team}
+        if unwritten_ids:
+            await self.write_outbox()
+        if unwritten_ids & {waiting.outbox_id for waiting in self._outbox}:
             raise LedgerUnavailable("The ledger of record does not answer.")
 
-    async def write(self) -> None:
+    async def write_outbox(self) -> None:
         """Bring entries from memory to the books, and take them off the store's queue."""
-        async with self._writing:  # two at a time would strike off what only one of them has written
-            while self._queue:
-                batch = self._queue[:BATCH_SIZE]
-                if not await self._written(batch):
+        async with self._write_lock:  # two at a time would strike off what only one of them has written
+            while self._outbox:
+                batch = self._outbox[:BATCH_SIZE]
+                if not await self._write_batch(batch):
                     return
-                del self._queue[: len(batch)]
+                del self._outbox[: len(batch)]
 
-    async def _written(self, batch: Sequence[OutboxEntry]) -> bool:
+    async def _write_batch(self, batch: Sequence[OutboxEntry]) -> bool:
         try:
-            await self.books.write([waiting.entry for waiting in batch])
+            await self.ledger.write([outbox_entry.entry for outbox_entry in batch])
         except LedgerUnavailable as down:
-            if not self._behind:
-                self.observe(LedgerBehind(waiting=len(self._queue), reason=down.message))
-            self._behind = True
+            if not self._is_behind:
+                self.observe(LedgerBehind(waiting=len(self._outbox), reason=down.message))
+            self._is_behind = True
             return False
-        if self._behind:
-            self.observe(LedgerCaughtUp(waiting=len(self._queue)))
-        self._behind = False
+        if self._is_behind:
+            self.observe(LedgerCaughtUp(waiting=len(self._outbox)))
+        self._is_behind = False
         self.observe(EntriesWritten(count=len(batch)))
         by_team = sorted(batch, key=lambda waiting: waiting.entry.team)
-        for team, mine in groupby(by_team, lambda waiting: waiting.entry.team):
+        for team, team_entries in groupby(by_team, lambda waiting: waiting.entry.team):
             try:
-                await self.ledger.written(team, [waiting.ticket for waiting in mine])
+                await self.quotas.acknowledge(team, [waiting.outbox_id for waiting in team_entries])
             except StateUnavailable:
                 continue  # they stay in the queue and are written again, to no effect
         return True
 
     async def sweep(self) -> None:
         """As the one replica that does it: end holds that nobody looks after, and write what others left behind."""
-        teams = await self.ledger.announce(self._teams)
-        if not await self.ledger.lead(self.owner, 3 * self.pace.sweep):
+        teams = await self.quotas.register_teams(self._registered_teams)
+        if not await self.quotas.acquire_leadership(self.owner, 3 * self.intervals.sweep_seconds):
             return
-        for team in next_batch(teams, self._swept):
-            self._swept = team
-            for state in await self.ledger.sweep(team):
+        for team in next_batch(teams, self._last_swept_team):
+            self._last_swept_team = team
+            for state in await self.quotas.sweep(team):
                 self.observe(HoldExpired(team=team, booked=state is HoldState.EXPIRED))
-            await self.drain(team)
+            await self.drain_outbox(team)
 
-    async def drain(self, team: str) -> None:
+    async def drain_outbox(self, team: str) -> None:
         """Write everything of a team that is on its way to the books. Raises `LedgerUnavailable`."""
-        while found := await self.ledger.waiting(team, BATCH_SIZE):
-            await self.books.write([waiting.entry for waiting in found])
-            self.observe(EntriesWritten(count=len(found)))
-            for each in found:
-                if each.entry.status is EntryStatus.LOST and await self.ledger.written(team, [each.ticket]):
-                    self.observe(EntryPosted(entry=each.entry))
-            await self.ledger.written(team, [waiting.ticket for waiting in found])
+        while batch := await self.quotas.read_outbox(team, BATCH_SIZE):
+            await self.ledger.write([outbox_entry.entry for outbox_entry in batch])
+            self.observe(EntriesWritten(count=len(batch)))
+            for posted in batch:
+                if posted.entry.status is EntryStatus.LOST and await self.quotas.acknowledge(team, [posted.outbox_id]):
+                    self.observe(EntryPosted(entry=posted.entry))
+            await self.quotas.acknowledge(team, [waiting.outbox_id for waiting in batch])
 
     def backlog(self) -> Backlog:
         """What is under way, and what waits."""
-        holds, held = Counter[str](), Counter[str]()
-        for claim in (each.claim for each in self._open.values()):
-            holds[claim.entry.team] += 1
-            held[claim.entry.team] += claim.quote
-        oldest = self._queue[0].entry.posted_at / SECOND if self._queue else None
-        return Backlog(holds=holds, held=held, waiting=len(self._queue), oldest=oldest, owed=len(self._owed))
+        open_counts, held_amounts = Counter[str](), Counter[str]()
+        for claim in (open_hold.hold_request for open_hold in self._open_holds.values()):
+            open_counts[claim.entry.team] += 1
+            held_amounts[claim.entry.team] += claim.quote
+        oldest = self._outbox[0].entry.posted_at / SECOND if self._outbox else None
+        return Backlog(
+            open_holds=open_counts,
+            held_amounts=held_amounts,
+            outbox_entries=len(self._outbox),
+            oldest_posted_at=oldest,
+            pending_settlements=len(self._pending_settlements),
+        )
 
     async def close(self) -> None:
         """Before this replica goes: settle and write what is left, once.
@@ -285,12 +298,12 @@ class Settlement:
         What the store does not take goes to the books alone: they keep one entry for each hold, the first. Otherwise
         the store would book the hold as `unconfirmed` later, although this replica knows what it cost.
         """
-        await self.settle()
-        await self.write()
-        left = [owed for owed in self._owed.values() if isinstance(owed, Entry)]
+        await self.retry_settlements()
+        await self.write_outbox()
+        unposted = [settlement for settlement in self._pending_settlements.values() if isinstance(settlement, Entry)]
         with suppress(LedgerUnavailable):
-            await self.books.write([replace(entry, posted_at=entry.posted_at or entry.held_at) for entry in left])
+            await self.ledger.write([replace(entry, posted_at=entry.posted_at or entry.held_at) for entry in unposted])
 
 
-def _team_name(claim: HoldRequest) -> str:
-    return claim.entry.team
+def _team_name(hold_request: HoldRequest) -> str:
+    return hold_request.entry.team

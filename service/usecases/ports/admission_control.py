@@ -15,22 +15,22 @@ from service.usecases.ports.backends import Reply
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """Leave to make so many calls along a route. `name` is its own; `era` says how often the backend was set aside."""
+    """Leave to make `calls` calls along a route. `epoch` counts how often the backend was set aside."""
 
     name: str
     route: Route
     calls: int
-    era: int = 0
+    epoch: int = 0
 
 
 class AdmissionControl(Protocol):
     """Gives turns."""
 
-    def hindrance(self, route: Route) -> Failure | None:
+    def blocked_by(self, route: Route) -> Failure | None:
         """What this replica knows to be in the way just now: no call, no waiting, nothing is taken."""
         ...
 
-    def streak(self, route: Route) -> int:
+    def consecutive_failures(self, route: Route) -> int:
         """How many calls in a row failed there, as far as this replica knows."""
         ...
 

@@ -33,7 +33,7 @@ class Backend(Protocol):
     """Something that makes images."""
 
     @property
-    def relays_links(self) -> bool:
+    def accepts_links(self) -> bool:
         """Whether a reference may be handed over as its https address, unfetched."""
         ...
 
@@ -48,6 +48,6 @@ Backends = Mapping[str, Backend]
 class Probeable(Protocol):
     """A backend that can be asked for something free."""
 
-    async def well(self) -> Failure | None:
+    async def probe(self) -> Failure | None:
         """What it fails at, if at anything. Never raises for anything the vendor or the network does."""
         ...

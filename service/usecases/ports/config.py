@@ -12,7 +12,7 @@ class Config:
     """What the settings files say. `version` is another one as soon as they say it in other words."""
 
     catalog: Catalog
-    roster: TeamDirectory
+    team_directory: TeamDirectory
     version: str = ""
 
 

@@ -33,7 +33,7 @@ class InFlightChanged:
     """A backend has so many pictures more in hand, or fewer (below 0). Whatever a call comes to, both are told."""
 
     backend: str
-    pictures: int
+    images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +61,10 @@ class FileListOutdated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFinished:
-    """One HTTP request is answered. `facts` are what handlers noted about it, ready to be written down.
+    """One HTTP request is answered. `log_fields` are what handlers noted about it, ready to be written down.
 
-    The rest is for counting, and holds no word of a caller's. `refused` is the limit that had no room for it,
-    `previewed` how many seconds after it came its first preview went out.
+    The rest is for counting, and holds no word of a caller's. `refused_limit` is the limit that had no room for it,
+    `first_preview_seconds` how many seconds after it came its first preview went out.
     """
 
     request_id: str
@@ -73,13 +73,13 @@ class RequestFinished:
     status: int
     milliseconds: float
     bytes_out: int
-    facts: Mapping[str, object]
+    log_fields: Mapping[str, object]
     team: str = ""
     operation: ApiOperation = ApiOperation.UNKNOWN
-    verdict: Outcome = Outcome.SERVED
-    marks: RequestLabels = NO_LABELS
-    refused: Limit | None = None
-    previewed: float | None = None
+    outcome: Outcome = Outcome.SERVED
+    labels: RequestLabels = NO_LABELS
+    refused_limit: Limit | None = None
+    first_preview_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class WaitingForDatabase:
     """This start waits for the database of the ledger, at most so many seconds."""
 
     problem: str
-    seconds: float
+    max_wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +126,12 @@ class ProcessFailing:
 class EmbeddedStoreRestarted:
     """The embedded server in that folder ended by itself with this code. It was started again and answers.
 
-    `times` counts its ends within the last minute, this one included.
+    `restarts` counts its ends within the last minute, this one included.
     """
 
     folder: str
-    code: int
-    times: int
+    exit_code: int
+    restarts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +228,7 @@ class LedgerCaughtUp:
 class FlightResolved:
     """A request led a purchase, joined that of another replica, or found out that nobody knows what became of it."""
 
-    seat: Role
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +295,7 @@ class BreakerChanged:
     backend: str
     state: BreakerState
     reason: FailureKind | None
-    seconds: float
+    open_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +305,7 @@ class RateLimitObserved:
     backend: str
     model: str
     measure: str
-    left: int
+    remaining: int
     limit: int | None
 
 
@@ -313,14 +313,14 @@ class RateLimitObserved:
 class GaugesCollected:
     """This is how things stand."""
 
-    readings: StateSnapshot
+    snapshot: StateSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopLagged:
     """A timer of the event loop fired so many seconds late."""
 
-    seconds: float
+    lag_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ class ExportFormat(Protocol):
     """A kind of file. Entries go in, bytes come out; the first bytes may come after the last entry."""
 
     media_type: str
-    ending: str
+    extension: str
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
         """The file, piece by piece."""

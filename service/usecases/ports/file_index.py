@@ -15,10 +15,10 @@ class FileQuery:
     `after` is the id of a file, which is not listed. `keep_seconds` is how long files are kept at most.
     """
 
-    mark: str
+    team_digest: str
     now: datetime
     keep_seconds: float
-    most: int
+    limit: int
     descending: bool
     after: str | None = None
 
@@ -41,11 +41,11 @@ class FileIndex(Protocol):
         """Files in the order of their times, and then of their ids. None: `after` is no place in the list."""
         ...
 
-    async def unknown(self, ids: Collection[str]) -> Collection[str]:
+    async def find_unknown(self, ids: Collection[str]) -> Collection[str]:
         """Those of the ids that were never added."""
         ...
 
-    def listed(self, before: datetime) -> AsyncIterator[Sequence[str]]:
+    def listed_ids(self, before: datetime) -> AsyncIterator[Sequence[str]]:
         """The ids of all files that are listed and were written before a time, in batches."""
         ...
 

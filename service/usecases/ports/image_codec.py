@@ -14,20 +14,20 @@ class ImageInfo:
 
     media_type: str
     size: Size
-    alpha: bool
+    has_alpha: bool
 
 
 class ImageCodec(Protocol):
     """Looks into pictures and develops them into other formats."""
 
-    async def look(self, reference: Reference) -> ImageInfo:
+    async def inspect(self, reference: Reference) -> ImageInfo:
         """Read the header of a picture at hand. Raises `UnreadableFile` naming its `param`."""
         ...
 
-    async def measure(self, picture: GeneratedImage) -> ImageInfo | None:
+    async def inspect_generated(self, image: GeneratedImage) -> ImageInfo | None:
         """The same for a bought picture; None where the format has no pixels (svg). Raises `UnreadableFile`."""
         ...
 
-    async def develop(self, picture: GeneratedImage, transcode: Transcode) -> GeneratedImage:
+    async def transcode(self, image: GeneratedImage, transcode: Transcode) -> GeneratedImage:
         """The picture in another format. Raises `UnreadableFile` where the vendor's bytes are not a picture."""
         ...

@@ -13,29 +13,29 @@ from service.domain.stored_images import StoredObject
 class StoredContent:
     """A kept picture, or a part of it: raw bytes, piece by piece; reading them can raise `StoreUnavailable`."""
 
-    kept: StoredObject
-    pieces: AsyncIterator[Buffer]
+    stored: StoredObject
+    chunks: AsyncIterator[Buffer]
 
 
 class ImageStore(Protocol):
     """Keeps pictures under names that cannot be guessed. Raises `StoreUnavailable` when it cannot, within seconds."""
 
-    async def keep(self, name: str, body: Buffer) -> None:
+    async def put(self, name: str, body: Buffer) -> None:
         """Store bytes under a name; a name is written once, and what stands there already stays."""
         ...
 
-    async def find(self, name: str) -> StoredObject:
+    async def stat(self, name: str) -> StoredObject:
         """What is known of the picture of that name. Raises `ImageNotFound`."""
         ...
 
-    async def read(self, name: str, part: ByteRange | None = None) -> StoredContent:
+    async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
         """The picture of that name, or a part that it is known to have. Raises `ImageNotFound`."""
         ...
 
-    def listed(self) -> AsyncIterator[Sequence[StoredObject]]:
+    def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
         """Everything that is there, in batches, also what was never finished and what is not ours."""
         ...
 
-    async def forget(self, names: Sequence[str]) -> None:
+    async def delete(self, names: Sequence[str]) -> None:
         """Delete; what is not there any more is deleted."""
         ...

@@ -44,23 +44,23 @@ class KeyStore(Protocol):
         """Keep a new key. Raises `InvalidValue` if its id is taken."""
         ...
 
-    async def change(self, key: IssuedKey, record: AuditRecord) -> None:
+    async def update(self, key: IssuedKey, record: AuditRecord) -> None:
         """Replace what is known about a key with the same id; once revoked it stays so. Raises `KeyNotFound`."""
         ...
 
-    async def note(self, record: AuditRecord) -> None:
+    async def add_record(self, record: AuditRecord) -> None:
         """Write down what was done to something that is no key."""
         ...
 
-    async def find(self, key_id: str) -> IssuedKey:
+    async def get(self, key_id: str) -> IssuedKey:
         """One key. Raises `KeyNotFound`."""
         ...
 
-    async def keys(self, team: str | None = None) -> Sequence[IssuedKey]:
+    async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
         """All keys, or those of a team, revoked and expired ones included, oldest first."""
         ...
 
-    async def records(self, most: int) -> Sequence[AuditRecord]:
+    async def list_records(self, limit: int) -> Sequence[AuditRecord]:
         """The audit trail, newest first."""
         ...
 

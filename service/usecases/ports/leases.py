@@ -8,15 +8,15 @@ from typing import Protocol
 class LeaseHolder:
     """Who holds the lease: one process of its own, or the replicas of a shared store.
 
-    `place` is the same for processes that cannot run at the same time, `token` belongs to one process, `name` is for
+    `location` is the same for processes that cannot run at the same time, `token` belongs to one process, `name` is for
     people. `since` is in microseconds since 1970 and 0 before the lease is held.
     """
 
-    place: str
+    location: str
     token: str
     name: str
     shared: bool
-    leaving: bool = False
+    is_draining: bool = False
     since: int = 0
 
 
@@ -30,6 +30,6 @@ class Leases(Protocol):
         """
         ...
 
-    async def free(self, holder: LeaseHolder) -> None:
+    async def release(self, holder: LeaseHolder) -> None:
         """Give it back, if this very process holds it."""
         ...

@@ -34,8 +34,8 @@ class EntryFilter:
 class UsageQuery:
     """Which entries to sum up, and by what: names of `GROUPS` or `tag:<name>`, in order."""
 
-    span: EntryFilter
-    by: tuple[str, ...] = ()
+    entry_filter: EntryFilter
+    group_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Ledger(Protocol):
         """What was booked in the day and the month of `at` (microseconds since 1970), by scope."""
         ...
 
-    async def settled(self, hold_ids: Collection[str]) -> Collection[str]:
+    async def find_settled(self, hold_ids: Collection[str]) -> Collection[str]:
         """Those of the holds that have an entry."""
         ...
 

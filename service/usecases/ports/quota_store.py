@@ -22,7 +22,7 @@ class CountersLost(Exception):
 class OutboxEntry:
     """An entry on its way to the books, and its place in the queue."""
 
-    ticket: str
+    outbox_id: str
     entry: Entry
 
 
@@ -34,7 +34,7 @@ class PostResult:
     """
 
     state: HoldState
-    ticket: str | None = None
+    outbox_id: str | None = None
     held_at: int = 0
     posted_at: int = 0
 
@@ -46,7 +46,7 @@ class CounterSnapshot:
     A life ends when the counters are lost, or the store is restarted. The version grows within a life.
     """
 
-    life: str
+    epoch: str
     version: str
     at: int
     open_holds: tuple[str, ...]
@@ -60,7 +60,7 @@ class QuotaStore(Protocol):
     """
 
     async def hold(
-        self, team: str, claims: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
+        self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
         """Hold all claims, as one request, or none. `state` is PENDING or SENT; a hold lives for the lease.
 
@@ -70,7 +70,7 @@ class QuotaStore(Protocol):
         """
         ...
 
-    async def send(self, team: str, hold_ids: Sequence[str]) -> None:
+    async def mark_sent(self, team: str, hold_ids: Sequence[str]) -> None:
         """Mark pending holds as sent. Raises `StateUnavailable` also when one is not pending any more."""
         ...
 
@@ -85,7 +85,7 @@ class QuotaStore(Protocol):
         """End a hold that was certainly not billed. Returns the state it is in now."""
         ...
 
-    async def extend(self, team: str, claims: Sequence[HoldRequest]) -> None:
+    async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
         """Give open holds a new lease; a hold that the store has lost is put back as sent."""
         ...
 
@@ -93,33 +93,33 @@ class QuotaStore(Protocol):
         """End holds whose lease is over: pending ones are voided, sent ones booked at their quote, unconfirmed."""
         ...
 
-    async def standings(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
+    async def limit_status(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
         """How limits stand."""
         ...
 
-    async def waiting(self, team: str, most: int) -> Sequence[OutboxEntry]:
+    async def read_outbox(self, team: str, limit: int) -> Sequence[OutboxEntry]:
         """Entries that are on their way to the books, oldest first."""
         ...
 
-    async def written(self, team: str, tickets: Sequence[str]) -> int:
+    async def acknowledge(self, team: str, outbox_ids: Sequence[str]) -> int:
         """Entries with these tickets are in the books. Returns how many of them were still waiting."""
         ...
 
-    async def audit(self, team: str) -> CounterSnapshot:
+    async def snapshot(self, team: str) -> CounterSnapshot:
         """What a rebuild has to know: the life and the version of the counters, and the open holds."""
         ...
 
-    async def rebuild(self, team: str, audit: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
+    async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
         """Set the counters to what the books say plus the open holds that are not `settled` there.
 
         Returns False, with nothing done, if the counters were lost or anything was posted since the audit.
         """
         ...
 
-    async def announce(self, teams: Collection[str]) -> Collection[str]:
+    async def register_teams(self, teams: Collection[str]) -> Collection[str]:
         """Make teams known to every replica, and learn which are: all that were ever announced."""
         ...
 
-    async def lead(self, owner: str, seconds: float) -> bool:
+    async def acquire_leadership(self, owner: str, seconds: float) -> bool:
         """Become, or stay, the one replica that does what one should do; until the seconds are over."""
         ...

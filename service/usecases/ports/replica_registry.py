@@ -10,7 +10,7 @@ class Recount:
     """A team's counters that were lost, in this life of theirs, and are about to be counted anew."""
 
     team: str
-    life: str
+    epoch: str
 
 
 class ReplicaRegistry(Protocol):
@@ -19,7 +19,7 @@ class ReplicaRegistry(Protocol):
     A store that is wiped does not take them along. The clock is that of the database. Raises `LedgerUnavailable`.
     """
 
-    async def beat(self, name: str) -> Sequence[Recount]:
+    async def heartbeat(self, name: str) -> Sequence[Recount]:
         """Show that a replica is alive. Returns the recounts that wait for its report."""
         ...
 
@@ -27,7 +27,7 @@ class ReplicaRegistry(Protocol):
         """Note that the store and the books have all that this replica knows of the team."""
         ...
 
-    async def ask(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
+    async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
         """Ask every replica for its report; the one that asks has reported. Returns how many reports are missing.
 
         A replica that has not shown itself for `alive_seconds` is not waited for. With None every known one is.
@@ -38,6 +38,6 @@ class ReplicaRegistry(Protocol):
         """Forget a recount that is done."""
         ...
 
-    async def leave(self, name: str) -> None:
+    async def unregister(self, name: str) -> None:
         """Forget a replica, which has ended all that it held."""
         ...

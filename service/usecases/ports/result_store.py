@@ -10,29 +10,29 @@ from service.domain.generation import Generation
 class Result:
     """What was bought, as it is kept for others: enough to answer, and to say what was saved.
 
-    `created` is in Unix seconds, `kept_at` in microseconds since 1970, `cost` in nano-USD. `ids` are those of the
-    pictures; `stored` says whether the picture store has them. `request_id` is of the request that it was bought for.
-    `notes` are for that request only and are not kept.
+    `created` is in Unix seconds, `stored_at` in microseconds since 1970, `cost` in nano-USD. `ids` are those of the
+    pictures; `images_stored` says whether the picture store has them. `request_id` is of the request that it was bought
+    for. `notes` are for that request only and are not kept.
     """
 
     model: str
     backend: str
     upstream_model: str
     price_version: str
-    purchase: Generation
+    generation: Generation
     created: int
     cost: int
-    kept_at: int
+    stored_at: int
     ids: tuple[str, ...]
-    stored: bool
+    images_stored: bool
     request_id: str
     notes: tuple[str, ...] = ()
 
 
 def without_images(result: Result) -> Result:
     """The same without the pictures themselves."""
-    pictures = tuple(replace(picture, base64=b"") for picture in result.purchase.pictures)
-    return replace(result, purchase=replace(result.purchase, pictures=pictures))
+    images = tuple(replace(image, base64=b"") for image in result.generation.images)
+    return replace(result, generation=replace(result.generation, images=images))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class ResultStats:
     """What is kept: how many results, of how many bytes."""
 
     results: int
-    size: int
+    size_bytes: int
 
 
 class ResultStore(Protocol):

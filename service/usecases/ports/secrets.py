@@ -17,6 +17,6 @@ class ReloadableSecret(Protocol):
         """The file, if there is one."""
         ...
 
-    def look(self) -> bool | str:
+    def reload(self) -> bool | str:
         """Look at the file: does it hold another secret now, or why is what it holds refused?"""
         ...

@@ -7,6 +7,6 @@ from dataclasses import dataclass, field
 class ServerMemory:
     """How many bytes a server may use (0: no bound), what it does when they are used, and how many it uses."""
 
-    most_bytes: int
+    max_bytes: int
     policy: str
     used_bytes: int = field(default=0, compare=False)

@@ -25,7 +25,7 @@ class Caps:
     images_per_minute: int | None = None
 
     @property
-    def any(self) -> bool:
+    def has_any(self) -> bool:
         """Is there one?"""
         return (self.concurrent, self.requests_per_minute, self.images_per_minute) != (None, None, None)
 
@@ -40,12 +40,12 @@ class Cap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotRequest:
-    """Calls that go in together, for so many pictures; they are under way for `lease` seconds unless they leave."""
+    """Calls that are admitted together. Their slots end after `lease_seconds` unless they are released."""
 
     name: str
     calls: int
-    pictures: int
-    lease: float
+    images: int
+    lease_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class CapReached:
     """
 
     cap: Cap
-    wait: float | None = None
+    wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +65,14 @@ class SharedOpening:
 
     reason: FailureKind
     seconds: float
-    in_a_row: int
+    openings: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChange:
-    """A replica's breaker was opened or (None) closed. `base` is the version that it had heard of before."""
+    """A replica's breaker was opened or (None) closed. `base_version` is the version that it had heard of before."""
 
-    base: int
+    base_version: int
     opening: SharedOpening | None = None
 
 
@@ -89,19 +89,19 @@ class HealthUpdate:
 class SharedHealth:
     """What all replicas know of a backend. Version 0: nothing; versions grow.
 
-    `taken`: the change that was told just now is what they know. `blocked` is by upstream model, in seconds.
+    `is_accepted`: the change that was told just now is what they know. `blocked` is by upstream model, in seconds.
     """
 
     version: int = 0
     opening: SharedOpening | None = None
     blocked: Mapping[str, float] = field(default_factory=dict)
-    taken: bool = False
+    is_accepted: bool = False
 
 
 class SharedHealthStore(Protocol):
     """What all replicas have in common."""
 
-    async def exchange(self, backend: str, news: HealthUpdate) -> SharedHealth:
+    async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
         """Tell and hear.
 
         A change counts if nobody changed the breaker since its base; of two openings the one that lasts longer does. A
@@ -109,14 +109,14 @@ class SharedHealthStore(Protocol):
         """
         ...
 
-    async def probe(self, backend: str, name: str, version: int) -> bool:
+    async def claim_probe(self, backend: str, name: str, version: int) -> bool:
         """Become the one that probes, unless another is or the breaker has changed since that version."""
         ...
 
-    async def enter(self, backend: str, party: SlotRequest, caps: Caps) -> CapReached | None:
+    async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
         """Take calls and pictures of the account, all or none; which cap was in the way."""
         ...
 
-    async def leave(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+    async def release_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
         """Turns, with their numbers of calls, are over: they neither call nor probe any more."""
         ...

@@ -21,7 +21,7 @@ class RequestSpan(Protocol):
         """32 hex digits; empty where nobody traces."""
         ...
 
-    def tell(self, event: RequestFinished) -> None:
+    def record(self, event: RequestFinished) -> None:
         """What it came to."""
         ...
 
@@ -34,7 +34,7 @@ class AttemptSpan(Protocol):
         """What carries the trace on to the vendor."""
         ...
 
-    def tell(self, event: AttemptFinished, outcome: CallOutcome) -> None:
+    def record(self, event: AttemptFinished, outcome: CallOutcome) -> None:
         """What it came to."""
         ...
 
@@ -59,7 +59,7 @@ class Tracer(Protocol):
 class _NullRequestSpan:
     trace_id: str = ""
 
-    def tell(self, event: RequestFinished) -> None:
+    def record(self, event: RequestFinished) -> None:
         """Nobody listens."""
 
 
@@ -67,7 +67,7 @@ class _NullRequestSpan:
 class _NullAttemptSpan:
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def tell(self, event: AttemptFinished, outcome: CallOutcome) -> None:
+    def record(self, event: AttemptFinished, outcome: CallOutcome) -> None:
         """Nobody listens."""
 
 

@@ -47,16 +47,16 @@ RATE_LIMITED_MESSAGE = "The backend's limit for the gateway is used up for the m
 class BackendStatus:
     """How a backend stands, as this replica sees it, for operators.
 
-    Its breaker was last opened or closed `since` seconds ago; an open one is tried again in `seconds`. `blocked` is by
-    upstream model, in seconds.
+    Its breaker was last opened or closed `since_seconds` seconds ago; an open one is tried again in `open_seconds`.
+    `blocked` is by upstream model, in seconds.
     """
 
     backend: str
     state: BreakerState
-    since: float
-    seconds: float = 0.0
+    since_seconds: float
+    open_seconds: float = 0.0
     reason: FailureKind | None = None
-    in_a_row: int = 0
+    openings: int = 0
     blocked: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -64,169 +64,178 @@ class BackendStatus:
 class PendingUpdate:
     """What the others were told, when (by this replica's clock), and in which era."""
 
-    news: HealthUpdate
-    at: float
-    era: int
+    update: HealthUpdate
+    sent_at: float
+    epoch: int
     blocked: Mapping[str, float]
 
 
 @dataclass(slots=True, kw_only=True)
 class BackendHealth:
-    """One backend. `elapsed` gives monotonic seconds, `observe` is told when the breaker changes.
+    """One backend. `monotonic` gives monotonic seconds, `observe` is told when the breaker changes.
 
     `version` is what was last heard of the others. A change of the account opening that they have not heard of is based
-    on `_base`. A local opening is never shared.
+    on `_base_version`. A local opening is never shared.
     """
 
     backend: str
     rules: BreakerRules
     observe: Observer
-    elapsed: Callable[[], float]
-    health: CircuitBreaker = field(init=False)
+    monotonic: Callable[[], float]
+    breaker: CircuitBreaker = field(init=False)
     version: int = 0
-    _base: int | None = None
+    _base_version: int | None = None
     _blocked: dict[str, float] = field(default_factory=dict)
-    _untold: dict[str, float] = field(default_factory=dict)
-    _seen: tuple[BreakerState, FailureKind | None, int] = (BreakerState.CLOSED, None, 0)
+    _unsynced: dict[str, float] = field(default_factory=dict)
+    _last_reported: tuple[BreakerState, FailureKind | None, int] = (BreakerState.CLOSED, None, 0)
 
     def __post_init__(self) -> None:
         """It is well from now on."""
-        self.health = CircuitBreaker(since=self.elapsed())
+        self.breaker = CircuitBreaker(since=self.monotonic())
 
     @property
     def state(self) -> BreakerState:
         """How the breaker stands."""
-        return current_state(self.health, self.elapsed())
+        return current_state(self.breaker, self.monotonic())
 
     @property
     def is_shared(self) -> bool:
         """Do all replicas know of an opening, and bound its probes together?"""
-        return self.health.account is not None
+        return self.breaker.account is not None
 
     @property
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Is there something that the others should hear at once?"""
-        return self._base is not None or bool(self._untold)
+        return self._base_version is not None or bool(self._unsynced)
 
-    def hindrance(self, model: str) -> Failure | None:
+    def blocked_by(self, model: str) -> Failure | None:
         """What is in the way of calls for an upstream model."""
-        now, opening = self.elapsed(), self.health.opening
+        now, opening = self.monotonic(), self.breaker.opening
         if opening:
             if now < opening.until:
                 kind = opening.reason if opening.reason in ACCOUNT_MESSAGES else FailureKind.SET_ASIDE
                 return build_unasked_failure(
                     kind, ACCOUNT_MESSAGES.get(kind, BREAKER_OPEN_MESSAGE), opening.until - now
                 )
-            if is_probed(self.health, now):
+            if is_probed(self.breaker, now):
                 return build_unasked_failure(FailureKind.SET_ASIDE, PROBED_MESSAGE, PROBED_SECONDS)
-        left = self._blocked.get(model, now) - now
-        return build_unasked_failure(FailureKind.RATE_LIMITED, RATE_LIMITED_MESSAGE, left) if left > 0 else None
+        remaining = self._blocked.get(model, now) - now
+        return (
+            build_unasked_failure(FailureKind.RATE_LIMITED, RATE_LIMITED_MESSAGE, remaining) if remaining > 0 else None
+        )
 
-    def told(self, outcome: CallOutcome, era: int) -> None:
+    def record_outcome(self, outcome: CallOutcome, epoch: int) -> None:
         """What came of a call that began in that era."""
-        self._become(record_outcome(self.health, outcome, era, self.elapsed(), self.rules))
+        self._set(record_outcome(self.breaker, outcome, epoch, self.monotonic(), self.rules))
 
-    def asked_after(self, failure: Failure | None) -> None:
+    def record_probe(self, failure: Failure | None) -> None:
         """What came of asking for something free."""
-        now = self.elapsed()
+        now = self.monotonic()
         if failure is None:
-            self.health = half_open(self.health, now)
-            self.look()
+            self.breaker = half_open(self.breaker, now)
+            self.refresh()
         elif failure.kind is FailureKind.AUTH_FAILED:
-            self._become(trip(self.health, failure.kind, now, self.rules))
+            self._set(trip(self.breaker, failure.kind, now, self.rules))
 
-    def rekeyed(self) -> None:
+    def credentials_changed(self) -> None:
         """The account has another key. Others are not told: each replica calls with the key that it has itself."""
-        self.health = credentials_changed(self.health, self.elapsed())
-        self.look()
+        self.breaker = credentials_changed(self.breaker, self.monotonic())
+        self.refresh()
 
-    def leave_in_peace(self, model: str, seconds: float) -> None:
+    def block_for(self, model: str, seconds: float) -> None:
         """The account is full for so long."""
-        now = self.elapsed()
+        now = self.monotonic()
         known = self._blocked.get(model, now)
         until = blocked_until(known, seconds, now, self.rules)
         if until > known:
-            self._blocked[model] = self._untold[model] = until
+            self._blocked[model] = self._unsynced[model] = until
 
-    def probed_by(self, name: str, seconds: float = PROBED_SECONDS) -> None:
+    def start_probe(self, name: str, seconds: float = PROBED_SECONDS) -> None:
         """Somebody finds out whether the vendor is back."""
-        self.health = with_probe(self.health, Probe(name=name, until=self.elapsed() + seconds))
-        self.look()
+        self.breaker = with_probe(self.breaker, Probe(name=name, until=self.monotonic() + seconds))
+        self.refresh()
 
-    def unprobed(self, name: str) -> None:
+    def end_probe(self, name: str) -> None:
         """That probe is over, if it is under way."""
-        if self.health.probe and self.health.probe.name == name:
-            self.health = with_probe(self.health, None)
+        if self.breaker.probe and self.breaker.probe.name == name:
+            self.breaker = with_probe(self.breaker, None)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Tell if the breaker changed, if only by time; forget what is over."""
-        now, opening = self.elapsed(), self.health.opening
-        seen = (
-            current_state(self.health, now),
+        now, opening = self.monotonic(), self.breaker.opening
+        current = (
+            current_state(self.breaker, now),
             opening.reason if opening else None,
-            opening.in_a_row if opening else 0,
+            opening.openings if opening else 0,
         )
-        if seen != self._seen:
-            self._seen = seen
+        if current != self._last_reported:
+            self._last_reported = current
             self.observe(
                 BreakerChanged(
-                    backend=self.backend, state=seen[0], reason=seen[1], seconds=remaining_seconds(opening, now)
+                    backend=self.backend,
+                    state=current[0],
+                    reason=current[1],
+                    open_seconds=remaining_seconds(opening, now),
                 )
             )
         self._blocked = {model: until for model, until in self._blocked.items() if until > now}
 
-    def telling(self) -> PendingUpdate:
+    def pending_update(self) -> PendingUpdate:
         """What the others are to be told now."""
-        now, probe, change = self.elapsed(), self.health.probe, None
-        if self._base is not None:
-            change = BreakerChange(base=self._base, opening=to_shared_opening(self.health.account, now))
-        news = HealthUpdate(
+        now, probe, change = self.monotonic(), self.breaker.probe, None
+        if self._base_version is not None:
+            change = BreakerChange(
+                base_version=self._base_version, opening=to_shared_opening(self.breaker.account, now)
+            )
+        update = HealthUpdate(
             change=change,
-            blocked={model: until - now for model, until in self._untold.items() if until > now},
-            probe=probe.name if probe and is_probed(self.health, now) else OTHER_REPLICA,
+            blocked={model: until - now for model, until in self._unsynced.items() if until > now},
+            probe=probe.name if probe and is_probed(self.breaker, now) else OTHER_REPLICA,
         )
-        return PendingUpdate(news=news, at=now, era=self.health.era, blocked=dict(self._untold))
+        return PendingUpdate(update=update, sent_at=now, epoch=self.breaker.epoch, blocked=dict(self._unsynced))
 
-    def hear(self, told: PendingUpdate, shared: SharedHealth) -> None:
+    def merge(self, sent: PendingUpdate, shared: SharedHealth) -> None:
         """What the others know, now that they were told that.
 
         What changed here in the meantime is told next, and until then counts for more than what they say.
         """
-        self._untold = {model: until for model, until in self._untold.items() if told.blocked.get(model) != until}
+        self._unsynced = {model: until for model, until in self._unsynced.items() if sent.blocked.get(model) != until}
         for model, seconds in shared.blocked.items():
-            self._blocked[model] = blocked_until(self._blocked.get(model, told.at), seconds, told.at, self.rules)
-        if told.era == self.health.era:
-            self._base = None
-            self._hear_of_breaker(shared, told.at)
-        elif shared.taken:
-            self.version = self._base = shared.version
-        self.look()
+            self._blocked[model] = blocked_until(
+                self._blocked.get(model, sent.sent_at), seconds, sent.sent_at, self.rules
+            )
+        if sent.epoch == self.breaker.epoch:
+            self._base_version = None
+            self._merge_breaker(shared, sent.sent_at)
+        elif shared.is_accepted:
+            self.version = self._base_version = shared.version
+        self.refresh()
 
-    def standing(self) -> BackendStatus:
+    def status(self) -> BackendStatus:
         """How it stands."""
-        now, opening = self.elapsed(), self.health.opening
+        now, opening = self.monotonic(), self.breaker.opening
         return BackendStatus(
             backend=self.backend,
-            state=current_state(self.health, now),
-            since=now - self.health.since,
-            seconds=remaining_seconds(opening, now),
+            state=current_state(self.breaker, now),
+            since_seconds=now - self.breaker.since,
+            open_seconds=remaining_seconds(opening, now),
             reason=opening.reason if opening else None,
-            in_a_row=opening.in_a_row if opening else 0,
+            openings=opening.openings if opening else 0,
             blocked={model: until - now for model, until in self._blocked.items() if until > now},
         )
 
-    def _become(self, health: CircuitBreaker) -> None:
-        before, self.health = self.health, health
-        if health.era != before.era:
-            if health.account is not before.account:
-                self._base = self.version
-            self.look()
+    def _set(self, breaker: CircuitBreaker) -> None:
+        before, self.breaker = self.breaker, breaker
+        if breaker.epoch != before.epoch:
+            if breaker.account is not before.account:
+                self._base_version = self.version
+            self.refresh()
 
-    def _hear_of_breaker(self, shared: SharedHealth, at: float) -> None:
-        if shared.version == 0 and self.health.account:
-            self._base = 0  # the store is new, or was emptied: it is told again
-        if shared.version > self.version and not shared.taken:
-            self.health = merge_shared_opening(self.health, to_local_opening(shared.opening, at), self.elapsed())
+    def _merge_breaker(self, shared: SharedHealth, at: float) -> None:
+        if shared.version == 0 and self.breaker.account:
+            self._base_version = 0  # the store is new, or was emptied: it is told again
+        if shared.version > self.version and not shared.is_accepted:
+            self.breaker = merge_shared_opening(self.breaker, to_local_opening(shared.opening, at), self.monotonic())
         self.version = shared.version
 
 
@@ -244,11 +253,11 @@ def to_shared_opening(opening: Opening | None, now: float) -> SharedOpening | No
     """As the others are told."""
     if opening is None:
         return None
-    return SharedOpening(reason=opening.reason, seconds=remaining_seconds(opening, now), in_a_row=opening.in_a_row)
+    return SharedOpening(reason=opening.reason, seconds=remaining_seconds(opening, now), openings=opening.openings)
 
 
 def to_local_opening(opening: SharedOpening | None, at: float) -> Opening | None:
     """As it was told at that time of this replica's clock."""
     if opening is None:
         return None
-    return Opening(reason=opening.reason, until=at + opening.seconds, in_a_row=opening.in_a_row)
+    return Opening(reason=opening.reason, until=at + opening.seconds, openings=opening.openings)

@@ -14,21 +14,21 @@ from service.usecases.upstream.upstream_admission import UpstreamAdmission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeBackends:
-    """The use case. Whoever is not well is asked every `seconds`."""
+    """The use case. Whoever is not well is asked every `interval_seconds`."""
 
-    turns: UpstreamAdmission
+    admission: UpstreamAdmission
     backends: Mapping[str, Probeable]
-    seconds: float
+    interval_seconds: float
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            await self.ask()
-            await asyncio.sleep(self.seconds)
+            await self.probe_unhealthy()
+            await asyncio.sleep(self.interval_seconds)
 
-    async def ask(self) -> None:
+    async def probe_unhealthy(self) -> None:
         """Ask once."""
-        await asyncio.gather(*(self._ask(name) for name in self.turns.unwell()))
+        await asyncio.gather(*(self._probe(name) for name in self.admission.unhealthy()))
 
-    async def _ask(self, name: str) -> None:
-        self.turns.asked_after(name, await self.backends[name].well())
+    async def _probe(self, name: str) -> None:
+        self.admission.record_probe(name, await self.backends[name].probe())

@@ -40,45 +40,45 @@ class AccountLimits:
     """A vendor's account: its caps, and how many seconds a call takes at most before it is taken for lost."""
 
     caps: Caps = field(default_factory=Caps)
-    lease: float = 330.0
+    lease_seconds: float = 330.0
 
 
 @dataclass(slots=True, kw_only=True)
 class UpstreamAdmission:
     """The use case, and the port `AdmissionControl`. A backend that has no account here is never in the way.
 
-    `mint` gives 32 random hex digits, `elapsed` monotonic seconds; the others are heard every `seconds`.
+    `new_id` gives 32 random hex digits, `monotonic` monotonic seconds; the others are heard every `sync_seconds`.
     """
 
-    turnstile: SharedHealthStore
+    shared_health: SharedHealthStore
     accounts: Mapping[str, AccountLimits]
     rules: BreakerRules
     observe: Observer
-    mint: Callable[[], str]
-    elapsed: Callable[[], float]
-    seconds: float = 1.0
-    _watches: Mapping[str, BackendHealth] = field(init=False)
-    _shared: set[str] = field(default_factory=set)
-    _left: Mapping[str, list[tuple[str, int]]] = field(init=False)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    new_id: Callable[[], str]
+    monotonic: Callable[[], float]
+    sync_seconds: float = 1.0
+    _backends: Mapping[str, BackendHealth] = field(init=False)
+    _shared_slots: set[str] = field(default_factory=set)
+    _released_slots: Mapping[str, list[tuple[str, int]]] = field(init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         """Everybody is well from now on."""
-        self._watches = {
-            name: BackendHealth(backend=name, rules=self.rules, observe=self.observe, elapsed=self.elapsed)
+        self._backends = {
+            name: BackendHealth(backend=name, rules=self.rules, observe=self.observe, monotonic=self.monotonic)
             for name in self.accounts
         }
-        self._left = {name: [] for name in self.accounts}
+        self._released_slots = {name: [] for name in self.accounts}
 
-    def hindrance(self, route: Route) -> Failure | None:
+    def blocked_by(self, route: Route) -> Failure | None:
         """What is in the way of a route, as far as this replica knows."""
-        watch = self._watches.get(route.backend)
-        return watch.hindrance(route.model) if watch else None
+        backend = self._backends.get(route.backend)
+        return backend.blocked_by(route.model) if backend else None
 
-    def streak(self, route: Route) -> int:
+    def consecutive_failures(self, route: Route) -> int:
         """How many calls in a row failed at a route's backend."""
-        watch = self._watches.get(route.backend)
-        return watch.health.streak if watch else 0
+        backend = self._backends.get(route.backend)
+        return backend.breaker.consecutive_failures if backend else 0
 
     @asynccontextmanager
     async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:
@@ -92,23 +92,23 @@ class UpstreamAdmission:
             yield turn
         finally:
             if isinstance(turn, Slot):
-                self._give_back(turn)
+                self._release(turn)
 
     async def _take(self, route: Route, calls: int, pictures: int) -> Slot | Failure:
-        watch = self._watches.get(route.backend)
+        watch = self._backends.get(route.backend)
         if watch is None:
-            return Slot(name=self.mint(), route=route, calls=calls)
-        found = watch.hindrance(route.model)
-        turn, caps = Slot(name=self.mint(), route=route, calls=calls, era=watch.health.era), self._caps(route)
-        if found or (watch.state is BreakerState.CLOSED and not caps.any):
+            return Slot(name=self.new_id(), route=route, calls=calls)
+        found = watch.blocked_by(route.model)
+        turn, caps = Slot(name=self.new_id(), route=route, calls=calls, epoch=watch.breaker.epoch), self._caps(route)
+        if found or (watch.state is BreakerState.CLOSED and not caps.has_any):
             return found or turn
         admitted = False
         try:
-            found = await self._probe(watch, turn) or await self._enter(turn, pictures)
+            found = await self._claim_probe(watch, turn) or await self._acquire_caps(turn, pictures)
             admitted = found is None
         finally:
             if not admitted:
-                self._give_back(turn)
+                self._release(turn)
         return found or turn
 
     def record(self, turn: Slot, reply: Reply) -> None:
@@ -117,135 +117,141 @@ class UpstreamAdmission:
         for room in headrooms:
             self.observe(
                 RateLimitObserved(
-                    backend=route.backend, model=route.model, measure=room.measure, left=room.left, limit=room.limit
+                    backend=route.backend,
+                    model=route.model,
+                    measure=room.measure,
+                    remaining=room.remaining,
+                    limit=room.limit,
                 )
             )
-        watch = self._watches.get(route.backend)
+        watch = self._backends.get(route.backend)
         if watch:
             if headrooms:
-                watch.leave_in_peace(route.model, max(block_seconds_for(room) for room in headrooms))
-            watch.told(outcome, turn.era)
-            watch.leave_in_peace(route.model, block_seconds_after(outcome))
-            self._wake_for(watch)
+                watch.block_for(route.model, max(block_seconds_for(room) for room in headrooms))
+            watch.record_outcome(outcome, turn.epoch)
+            watch.block_for(route.model, block_seconds_after(outcome))
+            self._wake_if_changed(watch)
 
-    def asked_after(self, backend: str, failure: Failure | None) -> None:
+    def record_probe(self, backend: str, failure: Failure | None) -> None:
         """What came of asking a backend for something free."""
-        watch = self._watches[backend]
-        watch.asked_after(failure)
-        self._wake_for(watch)
+        backend_health = self._backends[backend]
+        backend_health.record_probe(failure)
+        self._wake_if_changed(backend_health)
 
-    def rekeyed(self, backend: str) -> None:
+    def credentials_changed(self, backend: str) -> None:
         """A backend is called with another key from now on: an account that was refused may be tried at once."""
-        self._watches[backend].rekeyed()
+        self._backends[backend].credentials_changed()
 
-    def unwell(self) -> tuple[str, ...]:
+    def unhealthy(self) -> tuple[str, ...]:
         """The backends whose breaker is not closed."""
-        return tuple(name for name, watch in self._watches.items() if watch.state is not BreakerState.CLOSED)
+        return tuple(name for name, backend in self._backends.items() if backend.state is not BreakerState.CLOSED)
 
-    def standings(self) -> tuple[BackendStatus, ...]:
+    def status(self) -> tuple[BackendStatus, ...]:
         """How the backends stand, as this replica sees it."""
-        return tuple(self._watches[name].standing() for name in sorted(self._watches))
+        return tuple(self._backends[name].status() for name in sorted(self._backends))
 
     async def run(self) -> None:
         """Tell and hear until cancelled: everything once a second, and what is new at once."""
         while True:
-            await self.exchange()
-            await self._news_for(self.seconds)
+            await self.sync()
+            await self._sync_changes(self.sync_seconds)
 
-    async def exchange(self, *, only_news: bool = False) -> None:
+    async def sync(self, *, only_changed: bool = False) -> None:
         """Tell and hear once, then give back what was left. What the store does not take is told next time.
 
         In this order: whoever probes next has to find what the last probe came to.
         """
-        self._woken.clear()
-        asked = [watch for watch in self._watches.values() if watch.has_news or not only_news]
-        left = {name: tuple(turns) for name, turns in self._left.items() if turns}
-        await asyncio.gather(*map(self._exchange, asked))
-        await asyncio.gather(*(self._return(name, turns) for name, turns in left.items()))
+        self._changed.clear()
+        backends = [backend for backend in self._backends.values() if backend.has_changes or not only_changed]
+        released = {name: tuple(slots) for name, slots in self._released_slots.items() if slots}
+        await asyncio.gather(*map(self._sync, backends))
+        await asyncio.gather(*(self._return_slots(name, turns) for name, turns in released.items()))
 
     async def close(self) -> None:
         """Give back what was left a moment ago. The leases of what cannot be given back end by themselves."""
-        await self.exchange(only_news=True)
+        await self.sync(only_changed=True)
 
-    async def _probe(self, watch: BackendHealth, turn: Slot) -> Failure | None:
+    async def _claim_probe(self, backend: BackendHealth, slot: Slot) -> Failure | None:
         """Become the probe, if one is needed: over all replicas for the account, else on this replica alone.
 
         Without the store, the probe of this replica is enough for the account too.
         """
-        if watch.state is not BreakerState.HALF_OPEN:
+        if backend.state is not BreakerState.HALF_OPEN:
             return None
-        watch.probed_by(turn.name, self.accounts[watch.backend].lease)
-        if not watch.is_shared:
+        backend.start_probe(slot.name, self.accounts[backend.backend].lease_seconds)
+        if not backend.is_shared:
             return None
-        self._shared.add(turn.name)
+        self._shared_slots.add(slot.name)
         try:
-            is_one = await self.turnstile.probe(watch.backend, turn.name, watch.version)
+            is_claimed = await self.shared_health.claim_probe(backend.backend, slot.name, backend.version)
         except StateUnavailable:
-            is_one = True
-        if is_one and watch.health.era == turn.era:
+            is_claimed = True
+        if is_claimed and backend.breaker.epoch == slot.epoch:
             return None
-        if watch.health.era == turn.era:
-            watch.probed_by(OTHER_REPLICA)
+        if backend.breaker.epoch == slot.epoch:
+            backend.start_probe(OTHER_REPLICA)
         return build_unasked_failure(FailureKind.SET_ASIDE, PROBED_MESSAGE, PROBED_SECONDS)
 
-    async def _enter(self, turn: Slot, pictures: int) -> Failure | None:
+    async def _acquire_caps(self, slot: Slot, images: int) -> Failure | None:
         """Take what the calls take of the account."""
-        backend, caps = turn.route.backend, self._caps(turn.route)
-        if not caps.any:
+        backend, caps = slot.route.backend, self._caps(slot.route)
+        if not caps.has_any:
             return None
         if caps.concurrent:
-            self._shared.add(turn.name)
-        party = SlotRequest(name=turn.name, calls=turn.calls, pictures=pictures, lease=self.accounts[backend].lease)
-        full = await self.turnstile.enter(backend, party, caps)
-        return _cap_failure(full) if full else None
+            self._shared_slots.add(slot.name)
+        slot_request = SlotRequest(
+            name=slot.name, calls=slot.calls, images=images, lease_seconds=self.accounts[backend].lease_seconds
+        )
+        cap_reached = await self.shared_health.acquire_slots(backend, slot_request, caps)
+        return _cap_failure(cap_reached) if cap_reached else None
 
-    async def _news_for(self, seconds: float) -> None:
+    async def _sync_changes(self, seconds: float) -> None:
         """Tell what is new as soon as it is, for so long."""
-        over = asyncio.Event()
+        is_over = asyncio.Event()
 
         def end() -> None:
-            over.set()
-            self._woken.set()
+            is_over.set()
+            self._changed.set()
 
         timer = asyncio.get_running_loop().call_later(seconds, end)
         try:
-            while not over.is_set():
-                await self._woken.wait()
-                await self.exchange(only_news=True)
+            while not is_over.is_set():
+                await self._changed.wait()
+                await self.sync(only_changed=True)
         finally:
             timer.cancel()
 
     def _caps(self, route: Route) -> Caps:
         return self.accounts[route.backend].caps
 
-    def _give_back(self, turn: Slot) -> None:
+    def _release(self, slot: Slot) -> None:
         """In memory at once, in the store soon."""
-        watch = self._watches.get(turn.route.backend)
-        if watch:
-            watch.unprobed(turn.name)
-        if turn.name in self._shared:
-            self._shared.discard(turn.name)
-            self._left[turn.route.backend].append((turn.name, turn.calls))
-            self._woken.set()
+        backend = self._backends.get(slot.route.backend)
+        if backend:
+            backend.end_probe(slot.name)
+        if slot.name in self._shared_slots:
+            self._shared_slots.discard(slot.name)
+            self._released_slots[slot.route.backend].append((slot.name, slot.calls))
+            self._changed.set()
 
-    def _wake_for(self, watch: BackendHealth) -> None:
-        if watch.has_news:
-            self._woken.set()
+    def _wake_if_changed(self, backend: BackendHealth) -> None:
+        if backend.has_changes:
+            self._changed.set()
 
-    async def _exchange(self, watch: BackendHealth) -> None:
-        watch.look()
-        telling = watch.telling()
+    async def _sync(self, backend: BackendHealth) -> None:
+        backend.refresh()
+        pending_update = backend.pending_update()
         with suppress(StateUnavailable):
-            watch.hear(telling, await self.turnstile.exchange(watch.backend, telling.news))
+            backend.merge(pending_update, await self.shared_health.sync(backend.backend, pending_update.update))
 
-    async def _return(self, backend: str, turns: Sequence[tuple[str, int]]) -> None:
+    async def _return_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
         with suppress(StateUnavailable):
-            await self.turnstile.leave(backend, turns)
-            del self._left[backend][: len(turns)]
+            await self.shared_health.release_slots(backend, slots)
+            del self._released_slots[backend][: len(slots)]
 
 
-def _cap_failure(full: CapReached) -> Failure:
-    kind, soonest = CONCURRENCY_CAP_FAILURE if full.cap is Cap.CONCURRENT else RATE_CAP_FAILURE
-    if full.wait is None:
+def _cap_failure(cap_reached: CapReached) -> Failure:
+    kind, min_wait = CONCURRENCY_CAP_FAILURE if cap_reached.cap is Cap.CONCURRENT else RATE_CAP_FAILURE
+    if cap_reached.wait_seconds is None:
         return build_unasked_failure(kind, NEVER_FITS_MESSAGE, None)
-    return build_unasked_failure(kind, FULL_MESSAGE, max(full.wait, soonest))
+    return build_unasked_failure(kind, FULL_MESSAGE, max(cap_reached.wait_seconds, min_wait))

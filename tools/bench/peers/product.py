@@ -66,7 +66,7 @@ def _gateway(name: str, place: Path, vendor: str, slow: str, books: str, sql: Se
         yield Peer(name=name, url=url, headers=bearer(TEAM_KEY), own=(pid,), redis=redis, sql=sql)
 
 
-STILL = {"ledger": {"write_seconds": 3600, "sweep_seconds": 3600}, "metrics": {"read_seconds": 60}}
+STILL = {"ledger": {"write_seconds": 3600, "sweep_seconds": 3600}, "metrics": {"collect_seconds": 60}}
 
 
 @contextmanager
@@ -110,9 +110,9 @@ def write_settings(folder: Path, vendor: str, slow: str, more: Mapping[str, Any]
     models |= {"default_model": EVERY[0].model, "models": offered, "retired": {}}
     gateway = {
         "backends": {case.slug: _backend(case, slow if case is SLOW else vendor) for case in EVERY},
-        "pictures": {"keep": "linked"},
+        "images": {"keep": "linked"},
         "cache": {"seconds": 3600},
-        "state": {"answer_seconds": 2},
+        "redis": {"timeout_seconds": 2},
         "database": {"one_machine": True},
         **(more or {}),
     }
@@ -125,7 +125,7 @@ def write_settings(folder: Path, vendor: str, slow: str, more: Mapping[str, Any]
 
 def _backend(case: Case, vendor: str) -> dict[str, Any]:
     address = f"{vendor}/{case.slug}/v1"
-    return {"dialect": "openai", "base_url": address, "api_key_env": "OPENAI_API_KEY", "most_calls": 1000}
+    return {"dialect": "openai", "base_url": address, "api_key_env": "OPENAI_API_KEY", "max_concurrent_calls": 1000}
 
 
 def _model(shipped: dict[str, Any], case: Case) -> dict[str, Any]:

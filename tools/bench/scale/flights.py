@@ -93,16 +93,20 @@ async def _renewal(url: str, count: int) -> Renewal:
     async with stage_on("real", url) as stage:
         await stage.rebuild()
         keep = Settlement(
-            ledger=stage.ledger, books=FakeLedger(), observe=lambda _: None, owner="bench", pace=Intervals(sweep=3600)
+            quotas=stage.ledger,
+            ledger=FakeLedger(),
+            observe=lambda _: None,
+            owner="bench",
+            intervals=Intervals(sweep_seconds=3600),
         )
         for _ in range(count):
             claim = stage.claim()
             admission = await stage.ledger.hold(stage.team, [claim], [], state=HoldState.SENT)
-            keep.watch([claim], admission.held_at)
-        await keep.extend()  # the script is there now
+            keep.track([claim], admission.held_at)
+        await keep.extend_leases()  # the script is there now
         calls, server = _scripts(url)
         began = time.process_time()
-        await keep.extend()
+        await keep.extend_leases()
         cpu = (time.process_time() - began) * 1000
         calls_then, server_then = _scripts(url)
     return Renewal(holds=count, calls=calls_then - calls, server=(server_then - server) / 1000, cpu=cpu)

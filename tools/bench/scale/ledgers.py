@@ -174,12 +174,12 @@ def _copies_in_sqlite(had: int, entries: int) -> str:
 
 
 async def _measured(name: str, url: str, entries: int, rounds: int, pid: int, note: Note) -> list[Step]:
-    database = Database(url, patient=True)
+    database = Database(url, unlimited=True)
     books = SqlLedger(database)
     day = EntryFilter(since=SINCE + 15 * DAY, until=SINCE + 16 * DAY, team="team-7")
     questions: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         *((f"usage by {', '.join(by)}", partial(books.usage, ask(by))) for by in BY),
-        (ONE_DAY, partial(books.usage, dataclasses.replace(ask(("key", "model")), span=day))),
+        (ONE_DAY, partial(books.usage, dataclasses.replace(ask(("key", "model")), entry_filter=day))),
         (SPENT, partial(books.spent, "team-7", SINCE + 15 * DAY)),
     ]
     await books.spent("team-8", SINCE)

@@ -91,12 +91,17 @@ def teams_text(count: int, budgets: dict[str, int] | None = None) -> str:
 def write_settings(folder: Path, vendor: str, teams: str) -> None:
     """The three files."""
     folder.mkdir(parents=True)
-    backend = {"dialect": "openai", "base_url": f"{vendor}/v1", "api_key_env": "OPENAI_API_KEY", "most_calls": 5000}
+    backend = {
+        "dialect": "openai",
+        "base_url": f"{vendor}/v1",
+        "api_key_env": "OPENAI_API_KEY",
+        "max_concurrent_calls": 5000,
+    }
     gateway = {
         "backends": {"openai": backend},
-        "pictures": {"keep": "linked"},
+        "images": {"keep": "linked"},
         "cache": {"seconds": 3600},
-        "state": {"answer_seconds": 2},
+        "redis": {"timeout_seconds": 2},
         "serving": {"grace_seconds": 0},
     }
     models = (CONFIG / "models.yaml").read_text()

@@ -37,10 +37,10 @@ async def _team(url: str, count: int) -> float:
 async def _buy(url: str) -> None:
     """By a new team."""
     async with stage_on("real", url) as stage:
-        await stage.ledger.announce([stage.team])
+        await stage.ledger.register_teams([stage.team])
         await stage.rebuild()
         claim = stage.claim()
         admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
         posted = await stage.ledger.post(dataclasses.replace(claim.entry, held_at=admission.held_at))
-        assert posted.ticket, "it was posted before"
-        await stage.ledger.written(stage.team, [posted.ticket])
+        assert posted.outbox_id, "it was posted before"
+        await stage.ledger.acknowledge(stage.team, [posted.outbox_id])

@@ -138,7 +138,7 @@ class SandboxSettings:
     Args:
         delay_seconds: How long it waits before it draws or fails.
         fail: The name of the failure that every request ends in, or None.
-        obey_prompt: Do directives such as `[sandbox delay=2.5]` or `[sandbox fail=slow_down]` in a prompt count?
+        prompt_directives: Do directives such as `[sandbox delay=2.5]` or `[sandbox fail=slow_down]` in a prompt count?
         threads: How many pictures are drawn at a time.
 
     Raises:
@@ -147,7 +147,7 @@ class SandboxSettings:
 
     delay_seconds: float = 0.0
     fail: str | None = None
-    obey_prompt: bool = False
+    prompt_directives: bool = False
     threads: int = 2
 
     def __post_init__(self) -> None:
@@ -177,7 +177,7 @@ class SandboxBackend:
         self._gate = asyncio.Semaphore(settings.threads)
 
     @property
-    def relays_links(self) -> bool:
+    def accepts_links(self) -> bool:
         """No: it has to see the pictures."""
         return False
 
@@ -201,16 +201,16 @@ class SandboxBackend:
             await self._sleep(pause)
         return Reply(outcome=purchase, previews=request.partials)
 
-    async def _preview(self, purchase: Generation, index: int) -> Preview:
+    async def _preview(self, generation: Generation, index: int) -> Preview:
         async with self._gate:
-            base64 = await asyncio.to_thread(_preview, purchase.pictures[0], index)
+            base64 = await asyncio.to_thread(_preview, generation.images[0], index)
         return Preview(
             base64=base64,
             index=index,
-            size=str(purchase.size),
-            tier=purchase.tier,
-            background=purchase.background,
-            output_format=purchase.output_format,
+            size=str(generation.size),
+            tier=generation.tier,
+            background=generation.background,
+            output_format=generation.output_format,
         )
 
     async def _draw(self, request: UpstreamRequest) -> Generation:
@@ -218,12 +218,12 @@ class SandboxBackend:
         tier = resolve_tier(request, size)
         identity, sample = fingerprint(spec), self._sample() if spec.seed is None else ""
 
-        async def picture(index: int) -> GeneratedImage:
+        async def draw_one(index: int) -> GeneratedImage:
             async with self._gate:
                 return await asyncio.to_thread(_draw_image, spec, identity, index, size, tier, sample)
 
         return Generation(
-            pictures=tuple(await asyncio.gather(*map(picture, range(spec.n)))),
+            images=tuple(await asyncio.gather(*map(draw_one, range(spec.n)))),
             size=size,
             tier=tier,
             background="transparent" if spec.background == "transparent" else "opaque",
@@ -240,13 +240,13 @@ def _draw_image(spec: Spec, identity: str, index: int, size: Size, tier: str | N
     return GeneratedImage(base64=pybase64.b64encode(draw(spec, identity, index, size, tier, sample)))
 
 
-def _preview(picture: GeneratedImage, index: int) -> bytes:
-    return pybase64.b64encode(preview(pybase64.b64decode(picture.base64), index))
+def _preview(image: GeneratedImage, index: int) -> bytes:
+    return pybase64.b64encode(preview(pybase64.b64decode(image.base64), index))
 
 
 def apply_directives(settings: SandboxSettings, prompt: str) -> SandboxSettings:
     """The settings for one request. Raises `ValueError` naming a directive that cannot be followed."""
-    if not settings.obey_prompt:
+    if not settings.prompt_directives:
         return settings
     for name, value in DIRECTIVE.findall(prompt):
         if name not in DIRECTIVES:
@@ -269,19 +269,19 @@ DIRECTIVES: Mapping[str, Callable[[SandboxSettings, str], SandboxSettings]] = {
 
 def resolve_tier(request: UpstreamRequest, size: Size) -> str | None:
     """The tier that was asked for, or the middle one where this route has tiers."""
-    known = request.price.tokens.of(DEFAULT_TIER, size) is not None
+    known = request.price.tokens.output_tokens(DEFAULT_TIER, size) is not None
     return request.spec.tier or (DEFAULT_TIER if known else None)
 
 
 def count_tokens(request: UpstreamRequest, size: Size, tier: str | None) -> Usage | None:
     """Tokens by the vendor's formula: n pictures count as n runs. None where the route has no price by token."""
-    drawn = request.price.tokens.of(tier, size) if request.price.rates and tier else None
-    if drawn is None:
+    output_tokens = request.price.tokens.output_tokens(tier, size) if request.price.rates and tier else None
+    if output_tokens is None:
         return None
     spec = request.spec
     words = max(1, -(-len(spec.prompt) // LETTERS_PER_TOKEN))
     return Usage(
         text_in=words * spec.n,
         image_in=TOKENS_PER_REFERENCE * len(spec.references) * spec.n,
-        image_out=drawn * spec.n + TOKENS_PER_PARTIAL * request.partials,
+        image_out=output_tokens * spec.n + TOKENS_PER_PARTIAL * request.partials,
     )

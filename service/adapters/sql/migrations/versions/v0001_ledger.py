@@ -139,8 +139,8 @@ def _refuse_changes_in_postgresql() -> None:
         "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$"
     )
     for table in APPEND_ONLY:
-        for verbs, each in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+        for verbs, event in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
             op.execute(
-                f"CREATE TRIGGER {table}_append_only_{each.lower()} BEFORE {verbs} ON {table} "
-                f"FOR EACH {each} EXECUTE FUNCTION append_only()"
+                f"CREATE TRIGGER {table}_append_only_{event.lower()} BEFORE {verbs} ON {table} "
+                f"FOR EACH {event} EXECUTE FUNCTION append_only()"
             )
