@@ -12,7 +12,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import httpx2
 import pytest
 import redis
 
+from service.adapters.embedded.valkey import run_valkey
 from tests.e2e.replicas import EVER
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess, patient, within_patience
@@ -93,47 +93,18 @@ class Upgraded:
         return round(answer["total"]["cost_usd"] * 1e9), round(used * 1e9)
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where the recording is brought to life, and the vendors."""
-
-    folder: Path
-    openai: str
-    together: str
-
-    @contextmanager
-    def upgrade(self, recording: Recording, database: str, run_id: str | None = None) -> Iterator[Upgraded]:
-        """Start a gateway of today. With a `run_id` the store was another process when it counted."""
-        recording.fill_database(database)
-        shutil.copytree(recording.images, self.folder / "images", copy_function=shutil.copyfile)  # with today's times
-        with real_redis(self.folder) as redis_url, redis.Redis.from_url(redis_url) as store:
-            recording.restore_store(store, run_id or store.info("server")["run_id"])
-            environment = {
-                "IMAGE_GATEWAY_CONFIG": str(self._settings()),
-                "OPENAI_API_KEY": "sk-operator",
-                "OPENAI_BASE_URL": self.openai,
-                "TOGETHER_API_KEY": "tgp-operator",
-                "TOGETHER_BASE_URL": self.together,
-                "DATABASE_URL": database,
-                "REDIS_URL": redis_url,
-                "STORAGE_URL": str(self.folder / "images"),
-                "URL_SIGNING_KEY": SIGNING_KEY,
-                "ADMIN_API_KEY": ADMIN,
-            }
-            with GatewayProcess(self.folder / "data", environment, options=()) as gateway:
-                yield Upgraded(gateway, recording, store)
-
-    def _settings(self) -> Path:
-        ignored = shutil.ignore_patterns("grafana", "prometheus")
-        folder = shutil.copytree(ROOT / "config", self.folder / "config", ignore=ignored)
-        for name, changes in CHANGES.items():
-            text = patient((folder / name).read_text())
-            for was, becomes in changes.items():
-                assert was in text, was
-                text = text.replace(was, becomes)
-            (folder / name).write_text(text)
-        (folder / "teams.yaml").write_text(TEAMS)
-        return folder
+def copy_settings(folder: Path) -> Path:
+    """Copy the shipped settings, changed for these tests."""
+    ignored = shutil.ignore_patterns("grafana", "prometheus")
+    settings = shutil.copytree(ROOT / "config", folder / "config", ignore=ignored)
+    for name, changes in CHANGES.items():
+        text = patient((settings / name).read_text())
+        for was, becomes in changes.items():
+            assert was in text, was
+            text = text.replace(was, becomes)
+        (settings / name).write_text(text)
+    (settings / "teams.yaml").write_text(TEAMS)
+    return settings
 
 
 def open_recording(kind: str) -> Recording:
@@ -148,9 +119,26 @@ def upgraded(
     openai_server: Simulator,
     together_server: Simulator,
 ) -> Iterator[Upgraded]:
-    site = Site(tmp_path_factory.mktemp("upgraded"), openai_server.base_url, together_server.base_url)
-    with site.upgrade(open_recording(request.param), empty_database(request.param)) as started:
-        yield started
+    folder, recording = tmp_path_factory.mktemp("upgraded"), open_recording(request.param)
+    database = empty_database(request.param)
+    recording.fill_database(database)
+    shutil.copytree(recording.images, folder / "images", copy_function=shutil.copyfile)  # with today's times
+    with real_redis(folder) as redis_url, redis.Redis.from_url(redis_url) as store:
+        recording.restore_store(store)
+        environment = {
+            "IMAGE_GATEWAY_CONFIG": str(copy_settings(folder)),
+            "OPENAI_API_KEY": "sk-operator",
+            "OPENAI_BASE_URL": openai_server.base_url,
+            "TOGETHER_API_KEY": "tgp-operator",
+            "TOGETHER_BASE_URL": together_server.base_url,
+            "DATABASE_URL": database,
+            "REDIS_URL": redis_url,
+            "STORAGE_URL": str(folder / "images"),
+            "URL_SIGNING_KEY": SIGNING_KEY,
+            "ADMIN_API_KEY": ADMIN,
+        }
+        with GatewayProcess(folder / "data", environment, options=()) as gateway:
+            yield Upgraded(gateway, recording, store)
 
 
 def test_holds_that_were_open_end_once_and_their_money_counts(upgraded: Upgraded) -> None:
@@ -176,14 +164,25 @@ def test_holds_that_were_open_end_once_and_their_money_counts(upgraded: Upgraded
     assert ended == {("sent", "expired"), ("pending", "voided")}
 
 
-def test_a_store_that_was_restarted_forgets_no_spending(
-    tmp_path: Path, empty_database: NewDatabase, openai_sim: Simulator, together_sim: Simulator
-) -> None:
-    """Its counters are not believed. They are built again from the ledger, entries on their way and holds."""
-    recording, site = open_recording("sqlite"), Site(tmp_path, openai_sim.base_url, together_sim.base_url)
-    with site.upgrade(recording, empty_database("sqlite"), run_id="0" * 40) as upgraded:
-        assert upgraded.ask("cached").status_code == 200  # the first request has the counters built
-        assert within_patience(lambda: upgraded.spent()[1] == recording.used_today)
+def test_a_lone_replica_goes_on_in_its_data_folder(tmp_path: Path, openai_sim: Simulator) -> None:
+    """Its Valkey is started again, so the counters are built again: from the ledger, entries on their way and holds."""
+    data, recording = tmp_path / "data", open_recording("sqlite")
+    recording.fill_database(f"sqlite:///{data / 'ledger.db'}")
+    shutil.copytree(recording.images, data / "pictures", copy_function=shutil.copyfile)
+    (data / "signing-key").write_text(SIGNING_KEY)
+    with run_valkey(data / "valkey") as redis_url, redis.Redis.from_url(redis_url) as store:
+        recording.restore_store(store)
+    environment = {
+        "IMAGE_GATEWAY_CONFIG": str(copy_settings(tmp_path)),
+        "OPENAI_API_KEY": "sk-operator",
+        "OPENAI_BASE_URL": openai_sim.base_url,
+    }
+    with GatewayProcess(data, environment, options=()) as gateway:
+        replica = Upgraded(gateway, recording, None)
+        assert replica.ask("finished").text == recording.answers["finished"]["body"]
+        assert httpx2.get(gateway.url + recording.answers["signed"]).status_code == 200
+        assert within_patience(lambda: replica.spent()[1] == recording.used_today)
+    assert openai_sim.requests == []
 
 
 @pytest.mark.parametrize("name", ["finished", "linked"])

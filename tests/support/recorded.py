@@ -112,10 +112,10 @@ class Recording:
         else:
             asyncio.run(_execute(url, statements))
 
-    def restore_store(self, store: Any, run_id: str) -> None:
-        """Fill a store that is empty. The counters are those of a server with this run id."""
+    def restore_store(self, store: Any) -> None:
+        """Fill a store that is empty; it takes itself for the server that counted."""
         text = self._as_of_now(json.dumps(self._document["store"]))
-        text = text.replace(self._document["run_id"], run_id)
+        text = text.replace(self._document["run_id"], store.info("server")["run_id"])
         for key, record in json.loads(text).items():
             _restore(store, key, record["type"], record["value"])
             if record["milliseconds"] > 0:
