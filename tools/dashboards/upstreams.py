@@ -22,6 +22,7 @@ CALLS_MADE = queries.series(queries.UPSTREAM_CALLS, *CHOSEN)
 FAILED = queries.series(queries.UPSTREAM_CALLS, *CHOSEN, queries.NOT_DELIVERED)
 IMAGES = queries.series(queries.IMAGES, *CHOSEN)
 COST = queries.series(queries.COST, *CHOSEN)
+FIRST_PREVIEW = queries.quantile(0.5, queries.FIRST_PREVIEW_SECONDS, *CHOSEN, by="backend")
 
 NOW = Section(
     title="Now",
@@ -115,9 +116,9 @@ TIMES = Section(
         ),
         lines(
             "Until the first preview",
-            "Half of the streams had their first preview earlier.",
+            "Half of the streams had their first preview earlier. `no image`: the stream failed after its preview.",
             "s",
-            Query(queries.quantile(0.5, queries.FIRST_PREVIEW_SECONDS, *CHOSEN, by="backend"), "{{backend}}"),
+            Query(queries.named(FIRST_PREVIEW, "backend", "no image"), "{{backend}}"),
             width=12,
         ),
         lines(
