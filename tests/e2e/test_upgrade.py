@@ -8,10 +8,12 @@ The tests share one gateway for each kind of database, and no test changes what 
 import csv
 import io
 import json
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,11 @@ import redis
 
 from service.adapters.embedded.valkey import run_valkey
 from tests.e2e.replicas import EVER
-from tests.simulators.server import Simulator
+from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess, patient, within_patience
 from tests.support.recorded import (
     AUTHORIZED,
+    OTHER_SECRET,
     RECORDED,
     SECOND,
     SIGNING_KEY,
@@ -33,6 +36,7 @@ from tests.support.recorded import (
     UPLOADED,
     Recording,
     build_request,
+    collect_forms,
 )
 from tests.support.servers import real_redis
 
@@ -73,6 +77,14 @@ class Upgraded:
             self.store.zadd(key, dict.fromkeys(self.store.zrange(key, 0, -1), ended), xx=True)
         else:
             self.store.hset(key, "lease", ended)
+
+    def hashes_of_ads(self) -> dict[str, dict[str, str]]:
+        """Return the holds and the flights of a team that 852ba53 did not know."""
+        keys = [key for kind in ("hold", "flight") for key in self.store.scan_iter(match=f"igw:{{ads}}:{kind}:*")]
+        return {
+            key.decode(): {name.decode(): value.decode("latin-1") for name, value in self.store.hgetall(key).items()}
+            for key in keys
+        }
 
     def entries(self) -> list[dict[str, str]]:
         """Return all entries of the ledger."""
@@ -199,6 +211,39 @@ def test_an_idempotency_key_gives_the_same_failure(upgraded: Upgraded, openai_si
     assert (reply.status_code, reply.json()["error"]["code"]) == (first["status"], code)
     assert reply.headers["idempotent-replayed"] == "true"
     assert openai_sim.requests == []
+
+
+def test_holds_and_flights_of_today_have_the_fields_that_852ba53_reads(
+    upgraded: Upgraded, openai_sim: Simulator
+) -> None:
+    """Both may run side by side, so a field is never renamed or left out. Those of a newer form are added."""
+    recorded = {key: fields for key, fields in upgraded.recording.store.items() if re.search(":(hold|flight):", key)}
+    known, headers = collect_forms(recorded), {"authorization": f"Bearer {OTHER_SECRET}"}
+
+    def ask(key: str, **more: str) -> int:
+        request = build_request("finished")["json"]
+        answer = httpx2.post(
+            f"{upgraded.gateway.url}/v1/images/generations",
+            json=request,
+            headers=headers | {"idempotency-key": key} | more,
+            timeout=60,
+        )
+        return answer.status_code
+
+    openai_sim.answer(Answer(hold=True), Answer(fault="close_mid_body"))
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ask, "today")
+        openai_sim.await_requests(1)
+        under_way = collect_forms(upgraded.hashes_of_ads())
+        openai_sim.release(1)
+        assert call.result() == 200
+    assert ask("today-failed", **{"cache-control": "no-store"}) == 502
+    over = collect_forms(upgraded.hashes_of_ads())
+
+    assert under_way.keys() == {"igw:*:hold:* sent", "igw:*:flight:* sent", "igw:*:flight:key-* sent"}
+    assert over.keys() == {"igw:*:hold:* posted", "igw:*:flight:* landed", "igw:*:flight:key-* landed"}
+    for form, fields in (under_way | over).items():
+        assert known[form] <= fields, form
 
 
 @pytest.mark.parametrize("name", ["lost", "unknown"])

@@ -28,13 +28,16 @@ from tests.support.pictures import png
 RECORDED = Path(__file__).parents[1] / "recorded"
 SECOND, DAY = 1_000_000, 86_400_000_000
 SIGNING_KEY = "0123456789abcdef" * 2
-SECRET = "igw_search"
+SECRET, OTHER_SECRET = "igw_search", "igw_ads"
 AUTHORIZED = {"authorization": f"Bearer {SECRET}"}
 TEAMS = f"""teams:
   search:
     limits: {{usd_per_day: 50, usd_per_month: 900, requests_per_minute: 60, images_per_minute: 60}}
     keys: [{{id: search, sha256: {key_digest(SECRET)}}}]
+  ads:
+    keys: [{{id: ads, sha256: {key_digest(OTHER_SECRET)}}}]
 """
+"""The calls that are recorded are those of `search`."""
 UPLOADED = png()
 PLAIN = {"model": "gpt-image-2", "quality": "low", "size": "1024x1024", "output_format": "webp"}
 REQUESTS: Mapping[str, dict[str, Any]] = {
@@ -138,6 +141,17 @@ class Recording:
         text = re.sub(r"\b\d{16}\b", moved, text)
         text = re.sub(rf"\b{ended // DAY}\b", str(today), text)
         return re.sub(rf"\b{_month(ended)}\b", _month(now), text)
+
+
+def collect_forms(hashes: Mapping[str, Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the fields of holds and flights, and of the JSON in them, by the form of their keys and their state."""
+    forms: dict[str, set[str]] = {}
+    for key, fields in hashes.items():
+        form = re.sub(r"\{\w+\}|[0-9a-f]{32,64}", "*", key) + f" {fields['state']}"
+        documents = ((name, json.loads(fields[name])) for name in ("entry", "failure") if fields.get(name))
+        inner = {f"{name}.{field}" for name, document in documents for field in document}
+        forms[form] = forms.get(form, set()) | set(fields) | inner
+    return forms
 
 
 async def _execute(url: str, statements: str) -> None:
