@@ -1,4 +1,4 @@
-# The gateway as an image: docs/operations.md, "Container"; why so: docs/decisions/0029-the-image.md.
+# The gateway as an image: docs/operations.md, "Container"; why so: docs/decisions/0029-the-container-image.md.
 # For BuildKit and for the classic builder. Nothing is compiled: every requirement is a wheel that is known by its hash.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 

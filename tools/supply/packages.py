@@ -43,7 +43,7 @@ HEAD = """# What is installed
 product with its extras `embedded` and `otel`), the rest by the packages' own metadata. MB are those of the files that
 a package records, on {platform}. *Brought by* is who asks for it, **image-gateway** being us. *Imported* was
 seen in processes that ran: a start on embedded state; then a first start with the sandbox and traces, pictures in every
-way, the pages, the command line, and a start on PostgreSQL. Why so many: [0031](decisions/0031-what-is-installed.md).
+way, the pages, the command line, and a start on PostgreSQL. Why so many: [0031](decisions/0031-installed-packages.md).
 CPython before 3.11.3 gets one more: async-timeout, for redis.
 
 | | packages |
