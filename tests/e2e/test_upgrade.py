@@ -25,7 +25,7 @@ import redis
 from service.adapters.embedded.valkey import run_valkey
 from tests.e2e.replicas import EVER
 from tests.simulators.server import Answer, Simulator
-from tests.support.gateway import GatewayProcess, patient, within_patience
+from tests.support.gateway import GatewayProcess, clean_environment, patient, run_command, within_patience
 from tests.support.recorded import (
     AUTHORIZED,
     OTHER_SECRET,
@@ -195,6 +195,17 @@ def test_a_lone_replica_goes_on_in_its_data_folder(tmp_path: Path, openai_sim: S
         assert httpx2.get(gateway.url + recording.answers["signed"]).status_code == 200
         assert within_patience(lambda: replica.spent()[1] == recording.used_today)
     assert openai_sim.requests == []
+
+
+def test_settings_that_852ba53_shipped_are_refused_with_the_new_names_alone(tmp_path: Path) -> None:
+    """All of its `gateway.yaml` is valid today but for keys that have another name, and `check` says each of them."""
+    settings = copy_settings(tmp_path)
+    shutil.copyfile(RECORDED / "852ba53" / "gateway.yaml", settings / "gateway.yaml")
+    done = run_command("check", environment=clean_environment(IMAGE_GATEWAY_CONFIG=str(settings)))
+    problems = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert len(problems) == 22
+    assert [problem for problem in problems if not re.search(r"`\w+` is called .* now$", problem)] == []
 
 
 @pytest.mark.parametrize("name", ["finished", "linked"])
