@@ -41,3 +41,8 @@ def test_what_an_older_gateway_served_without_buying_is_told_as_it_was(source: s
 def test_an_older_gateway_reads_what_a_newer_one_wrote(source: CacheStatus) -> None:
     """It passes over the fields that it does not know, as a plain decoder does."""
     assert msgspec.json.decode(encode_entry(entry(cache=source.value)), type=Entry) == entry(cache=source.value)
+
+
+def test_the_fields_have_the_names_of_older_gateways() -> None:
+    """A gateway of 852ba53 passes over a field under another name, and takes its default."""
+    assert msgspec.json.decode(WRITTEN_BY_852BA53).keys() <= msgspec.json.decode(encode_entry(entry())).keys()

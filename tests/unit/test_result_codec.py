@@ -1,4 +1,7 @@
-"""Parcels that were harmed on their way."""
+"""The bytes of results and failures in Redis: damaged ones, and those that a gateway of 852ba53 wrote."""
+
+import struct
+from typing import Any
 
 import msgspec
 import pybase64
@@ -14,12 +17,56 @@ from service.adapters.redis.result_codec import (
     parse_model,
     with_checksum,
 )
-from service.domain.generation import GeneratedImage, Generation
+from service.domain.errors import Failure, FailureKind
+from service.domain.generation import GeneratedImage, Generation, Usage
+from service.domain.image_spec import Size
 from tests.support.keeping import picture, purchase, result
 from tests.support.profiles import examples
 
 KEY = "igw:result:search:r1"
 KEPT = result(generation=purchase(images=(picture(b"fox" * 100, "a fox"), picture(b"owl" * 100))))
+
+RESULT_OF_852BA53 = (
+    b"igr\x03\x10'\xa0\x9f\xae\xdf\x1e8\x00\x07\x00\x00\x00\xcbpainter\xdc\x00\x11\xa5alpha\xadalpha/painter"
+    b"\xafcent@2026-01-01\xcek\x01\x87\xc0\xce\x01\xc9\xc3\x80\xcek\x01\x87\xc5\x92\xa5img_1\xa5img_2\xc3\xa5req_1"
+    b"\x92\x92\x03\xa5a fox\x92\x03\xc0\xcek\x01\x87\xbf\x82\xa5width\xcd\x04\x00\xa6height\xcd\x06\x00\xa4high"
+    b"\xa6opaque\xa3png\x86\xa7text_in\x0b\xa8image_in\x0c\xa9image_out\r\xa8text_out\x0e\xabtext_cached\x05"
+    b"\xacimage_cached\x06\x81\xa5steps\x04foxowl"
+)
+FAILURE_OF_852BA53 = (
+    b'{"kind":"moderation_blocked","message":"Refused.","code":"moderation_blocked","param":"prompt",'
+    b'"retry_after":1.5,"moderation_details":{"stage":"input"},"drawn":true,"asked":false}'
+)
+SAME_RESULT = result(
+    model="painter",
+    backend="alpha",
+    upstream_model="alpha/painter",
+    price_version="cent@2026-01-01",
+    created=1_795_262_400,
+    cost=30_000_000,
+    stored_at=1_795_262_405,
+    generation=purchase(
+        images=(picture(b"fox", "a fox"), picture(b"owl")),
+        created=1_795_262_399,
+        size=Size(1024, 1536),
+        tier="high",
+        background="opaque",
+        output_format="png",
+        usage=Usage(text_in=11, image_in=12, image_out=13, text_out=14, text_cached=5, image_cached=6),
+        svg_usage={"steps": 4},
+    ),
+)
+SAME_FAILURE = Failure(
+    kind=FailureKind.MODERATION_BLOCKED,
+    message="Refused.",
+    code="moderation_blocked",
+    param="prompt",
+    retry_after=1.5,
+    moderation_details={"stage": "input"},
+    drawn=True,
+    asked=False,
+)
+ADDED_SINCE_852BA53 = {"other_in"}
 
 
 def parcel() -> bytes:
@@ -116,3 +163,29 @@ def test_pictures_come_out_as_bytes_of_canonical_base64() -> None:
     found = decode_result(spelled, KEY)
     assert found
     assert found.generation.images[0].base64 == pybase64.b64encode(b"fo")
+
+
+def test_a_result_of_an_older_gateway_is_read() -> None:
+    assert decode_result(RESULT_OF_852BA53, KEY) == SAME_RESULT
+
+
+def test_an_older_gateway_reads_a_result_by_places_and_names() -> None:
+    """Its decoder passes over names that it does not know; an item more or fewer, or a name less, is not read."""
+    older, today = metadata(RESULT_OF_852BA53), metadata(encode_result(SAME_RESULT, KEY))
+    assert len(today) == len(older)
+    for was, now in zip(older, today, strict=True):
+        assert now == was or {name: now[name] for name in now.keys() - ADDED_SINCE_852BA53} == was
+
+
+def metadata(encoded: bytes | None) -> list[Any]:
+    """Decode what stands between the model and the images, with no knowledge of its fields."""
+    assert encoded
+    assert encoded[:4] == RESULT_OF_852BA53[:4]
+    model_length, length = struct.unpack_from(">HI", encoded, 12)
+    items: list[Any] = msgspec.msgpack.decode(encoded[18 + model_length :][:length])
+    return items
+
+
+def test_failures_have_the_names_of_older_gateways() -> None:
+    assert msgspec.json.decode(FAILURE_OF_852BA53, type=Failure) == SAME_FAILURE
+    assert msgspec.json.encode(SAME_FAILURE).startswith(FAILURE_OF_852BA53[:-1])
