@@ -1,1 +1,1 @@
-"""Measures the gateway: CPU per request next to a floor, and peak memory. `make bench` runs it."""
+"""Measurements of the gateway: CPU per request beside a floor, and peak memory. `make bench` runs them."""

@@ -1,8 +1,8 @@
 """`python -m tools.bench`: this gateway beside LiteLLM, Portkey and nginx, into docs/benchmarks.md and docs/bench.
 
-Rule: everybody stands before the same upstream and answers a case rightly before it is measured. The run ends
-by itself, within `--minutes`; whatever it has started it ends by its id, also when it is told to stop. `--quick` asks
-little and writes to build/bench, where a smoke belongs, as does what is not the whole.
+Rule: all peers have one upstream, and each answers a case correctly before that case is measured. The run ends within
+`--minutes`. It ends each process that it started by its id, also on SIGTERM. `--quick` sends few requests. It and any
+partial run write to build/bench.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WAITS_SECONDS = 45.0  # a peer's share of the calls in flight, starting and prob
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench")
     parser.add_argument("--quick", action="store_true", help="one round of few requests; writes to build/bench")
     parser.add_argument("--only", default="", help="cases whose name contains this")
@@ -50,7 +50,7 @@ def options() -> argparse.Namespace:
 
 
 def measure(chosen: argparse.Namespace) -> Results:
-    """Start everybody, ask, and end them."""
+    """Start all peers, measure them, and end them."""
     began, load, when = time.monotonic(), versions.load(), datetime.now(UTC).date().isoformat()
     cases = [case for case in CASES if chosen.only in case.name]
     slow = chosen.in_flight if chosen.only in SLOW.name else 0
@@ -67,13 +67,13 @@ def measure(chosen: argparse.Namespace) -> Results:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """For everything that the peers write; gone afterwards."""
+    """Make a temporary folder for the peers' files."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
         yield Path(name)
 
 
 def publish(results: Results, folder: Path) -> None:
-    """Tables and pictures; into the page only where the whole was measured."""
+    """Write tables and charts. The page in docs changes only after a complete run."""
     draw(results, folder)
     (folder / "tables.md").write_text(detail(results))
     if folder == DOCS:
@@ -84,7 +84,7 @@ def publish(results: Results, folder: Path) -> None:
 
 
 def note(text: str) -> None:
-    """Say how far it is."""
+    """Print the progress."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Requests as they go over the wire, with a mark where each gets a number of its own.
+"""Requests as bytes on the wire, with a placeholder where each request gets its number.
 
-Rule: the number is as long as the mark, so that lengths stay what they are; it stands in the prompt.
+Rule: the number is as long as the placeholder, so lengths stay correct. It stands in the prompt.
 """
 
 import json
@@ -14,7 +14,7 @@ BOUNDARY = "ece02c8ba8a74e6a9d4dd3f3e0a3e4bf"
 
 
 def request(case: Case, peer: Peer) -> bytes:
-    """Head and body for a peer."""
+    """Build head and body of a request to a peer."""
     content_type, body = _form(case) if case.kind is Kind.EDIT else _document(case)
     headers = {"content-type": content_type, "content-length": str(len(body)), **peer.headers(case)}
     lines = [

@@ -1,8 +1,8 @@
-"""`python -m tools.bench.books`: what the ledger of record does with a million entries of one month.
+"""`python -m tools.bench.books`: speed of the ledger with a million entries of one month.
 
-Rule: the same entries go into a SQLite file and into PostgreSQL, past `write`, which is measured
-afterwards with others; then each question is asked several times through the port. Milliseconds of the wall: fastest
-and slowest.
+Rule: equal entries go into a SQLite file and into PostgreSQL without `write`. `write` is measured afterwards with other
+entries. Then each query runs several times through the port. Figures are milliseconds of wall time: minimum and
+maximum.
 """
 
 import argparse
@@ -52,7 +52,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Entry))
 
 
 def made(count: int) -> Iterator[Entry]:
-    """Entries in the order of their times. Everything is drawn evenly: no index is helped by habits of real teams."""
+    """Generate entries in the order of their times. Values are spread evenly, so no index profits from a pattern."""
     dice = random.Random(1)  # noqa: S311 (figures, not secrets)
     for number in range(count):
         team, tier = f"team-{dice.randrange(TEAMS)}", dice.choice(TIERS)
@@ -85,17 +85,17 @@ def made(count: int) -> Iterator[Entry]:
 
 
 def values(entry: Entry) -> tuple[Any, ...]:
-    """As both drivers take them."""
+    """Convert an entry to the parameters of both drivers."""
     return tuple(json.dumps(one) if name == "tags" else one for name, one in zip(FIELDS, of(entry), strict=True))
 
 
 def of(entry: Entry) -> tuple[Any, ...]:
-    """The fields of an entry, in order."""
+    """Return the fields of an entry, in order."""
     return tuple(getattr(entry, name) for name in FIELDS)
 
 
 async def fill_sqlite(path: Path, count: int) -> None:
-    """One transaction, past the port."""
+    """Insert all entries in one transaction, without the port."""
     with sqlite3.connect(path) as connection:
         marks = ",".join("?" * len(FIELDS))
         connection.executemany(f"INSERT INTO entries ({','.join(FIELDS)}) VALUES ({marks})", map(values, made(count)))  # noqa: S608 (our own names)
@@ -104,7 +104,7 @@ async def fill_sqlite(path: Path, count: int) -> None:
 
 
 async def fill_postgres(url: str, count: int) -> None:
-    """COPY, past the port; then what autovacuum does by itself after so many rows."""
+    """Copy all entries with COPY, without the port. Then run the ANALYZE that autovacuum would run."""
     connection = await asyncpg.connect(url)
     rows = map(values, made(count))
     while chunk := list(islice(rows, 50_000)):
@@ -136,12 +136,12 @@ async def measure(name: str, url: str, fill: Callable[[], Awaitable[None]], opti
 
 
 def ask(by: tuple[str, ...], team: str | None = None) -> UsageQuery:
-    """The whole month."""
+    """Build a query for the whole month."""
     return UsageQuery(entry_filter=dataclasses.replace(MONTH, team=team), group_by=by)
 
 
 async def read(books: SqlLedger, most: int) -> None:
-    """The first entries of the month."""
+    """Read the first entries of the month."""
     left = most
     async for _ in books.entries(MONTH):
         left -= 1
@@ -150,7 +150,7 @@ async def read(books: SqlLedger, most: int) -> None:
 
 
 async def row(name: str, what: str, rounds: int, act: Callable[[], Awaitable[object]]) -> None:
-    """Ask several times, print once."""
+    """Measure a query several times and print one row."""
     taken = []
     for _ in range(rounds):
         started = time.perf_counter()
@@ -160,7 +160,7 @@ async def row(name: str, what: str, rounds: int, act: Callable[[], Awaitable[obj
 
 
 async def writes(name: str, books: SqlLedger, batches: Sequence[Sequence[Entry]]) -> None:
-    """Write batches one after the other: milliseconds of each, entries per second of all."""
+    """Write batches one after the other. Prints milliseconds per batch and entries per second."""
     taken = []
     for batch in batches:
         started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Answers of a vendor that lie ready: bodies in OpenAI's form whose length is exact.
+"""Replies of a vendor, built in advance: bodies in OpenAI's form with an exact length.
 
-Rule: a picture is a PNG's signature and noise in base64; what is missing to the length is white space, which JSON and
-events allow. Deterministic.
+Rule: an image is a PNG signature and noise in base64. White space, which JSON and events allow, fills the rest.
+Deterministic.
 """
 
 import base64
@@ -26,19 +26,19 @@ DIGITS, OCTETS = 4, 3  # of base64
 
 @lru_cache(maxsize=2)
 def _picture(characters: int) -> bytes:
-    """Base64 of noise; at most so many characters."""
+    """Build base64 of noise with at most `characters` characters."""
     octets = characters // DIGITS * OCTETS
     return base64.b64encode(SIGNATURE + Random(1).randbytes(octets - len(SIGNATURE)))  # noqa: S311 (noise)
 
 
 def reply(length: int) -> bytes:
-    """A whole answer with one picture."""
+    """Build a complete reply with one image."""
     body = BEFORE + _picture(length - len(BEFORE) - len(AFTER)) + AFTER
     return body + b" " * (length - len(body))
 
 
 def stream(length: int) -> bytes:
-    """Previews and a picture as events, all equally long."""
+    """Build previews and an image as events of equal length."""
     each = length // EVENTS
     previews = [_event(b"partial_image", each, b'"partial_image_index":%d' % index) for index in range(EVENTS - 1)]
     return b"".join([*previews, _event(b"completed", length - each * (EVENTS - 1), USAGE)])
@@ -52,5 +52,5 @@ def _event(name: bytes, length: int, more: bytes) -> bytes:
 
 
 def canned(case: Case) -> bytes:
-    """The answer to a case."""
+    """Build the reply to a case."""
     return stream(case.length) if case.kind is Kind.STREAM else reply(case.length)

@@ -1,7 +1,7 @@
-"""What is asked of every peer, and how long the right answer is.
+"""Cases that every peer is measured with, and the length of the correct reply.
 
-Rule: bytes are those of the body on the wire. Every request has a prompt of its own, so that nothing is at hand for it;
-only those of a hit are the same.
+Rule: bytes are those of the body on the wire. Each request has its own prompt, so no cache serves it. Only the requests
+of a hit have one prompt.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ REFERENCE_BYTES = MEGABYTE
 
 
 class Kind(Enum):
-    """What a request is; the value is the end of its path."""
+    """Kind of a request. The value is the end of its path."""
 
     GENERATION = "generations"
     STREAM = "streamed"
@@ -26,9 +26,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One row, for each number of connections. `length` is that of the answer, in bytes; `most` is of requests.
+    """One row of a table, for each number of connections.
 
-    `slug` names the case in addresses and in names of models.
+    `length` is the length of the reply in bytes, `most` a number of requests. `slug` names the case in addresses and in
+    names of models.
     """
 
     name: str
@@ -39,12 +40,12 @@ class Case:
 
     @property
     def path(self) -> str:
-        """Of the call, in OpenAI's API."""
+        """Path of the call in OpenAI's API."""
         return f"/v1/images/{'edits' if self.kind is Kind.EDIT else 'generations'}"
 
     @property
     def model(self) -> str:
-        """By which a peer knows where to send the call."""
+        """Name by which a peer chooses the vendor's address."""
         return f"bench-{self.slug}"
 
 

@@ -1,4 +1,4 @@
-"""A run as pictures: for each case a bar for each peer, on a logarithmic scale, small enough to be checked in."""
+"""Bar charts of a run, one bar per peer and case, on a logarithmic scale. The files are small enough to commit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +67,7 @@ def _bars(axes: Axes, results: Results, rows: list[tuple[str, int]], take: Take)
 
 
 def _save(canvas: Canvas, file: Path) -> None:
-    """A PNG with few colours."""
+    """Save a PNG with few colours."""
     drawn = FigureCanvasAgg(canvas)
     drawn.draw()
     picture = Image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba(), "raw", "RGBA", 0, 1)

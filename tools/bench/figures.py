@@ -1,7 +1,7 @@
-"""What was measured, as it is kept: one figure for each round, case, number of connections and peer.
+"""Results of a benchmark in a file: one figure for each round, case, number of connections and peer.
 
-Rule: milliseconds and megabytes for one request or one peer; ratios and what a peer adds are taken within a round and
-only then put together. The file is small, and the tables are made of nothing else.
+Rule: units are milliseconds and megabytes for one request or one peer. Ratios and added latencies are computed within a
+round, then summarised over the rounds. All tables are made from this file alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ UPSTREAM, GATEWAY = "upstream", "gateway"
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. CPU is user and system time; `redis` and `sql` are servers beside the peer."""
+    """Figures of one measurement. CPU is user and system time. `redis` and `sql` are servers beside the peer."""
 
     case: str
     at_once: int
@@ -33,7 +33,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run: when, on what, with which versions."""
+    """Results of a complete run: date, machine, versions, figures."""
 
     when: str
     machine: str
@@ -42,16 +42,16 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[Figure]
 
     def rows(self) -> list[tuple[str, int]]:
-        """Cases and numbers of connections, in the order in which they were asked."""
+        """Return cases and numbers of connections, in the order of measurement."""
         return list(dict.fromkeys((each.case, each.at_once) for each in self.figures))
 
     def peers(self) -> list[str]:
-        """Whoever was measured, the vendor left out; this gateway first."""
+        """Return the measured peers without the vendor, this gateway first."""
         names = dict.fromkeys(each.peer for each in self.figures if each.peer != UPSTREAM)
         return sorted(names, key=lambda name: not name.startswith(GATEWAY))
 
     def series(self, row: tuple[str, int], peer: str, name: str) -> dict[int, float]:
-        """A figure by round; nothing where the peer does not answer such a request."""
+        """Return a figure by round. A peer that does not answer such requests has none."""
         return {
             each.round: getattr(each, name)
             for each in self.figures
@@ -59,19 +59,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def spread(self, row: tuple[str, int], peer: str, name: str) -> Spread | None:
-        """A figure over all rounds."""
+        """Summarise a figure over all rounds."""
         return _spread([*self.series(row, peer, name).values()])
 
     def ratio(self, row: tuple[str, int], over: str, under: str, name: str) -> Spread | None:
-        """One peer's figure divided by another's, round by round."""
+        """Divide one peer's figure by another's, round by round."""
         return _spread([one / other for one, other in self._pairs(row, over, under, name) if other])
 
     def added(self, row: tuple[str, int], peer: str, name: str) -> Spread | None:
-        """By how much a latency is longer than the vendor's."""
+        """Return the latency that a peer adds to the vendor's."""
         return _spread([one - other for one, other in self._pairs(row, peer, UPSTREAM, name)])
 
     def rate(self, row: tuple[str, int], peer: str) -> Spread | None:
-        """Requests a second."""
+        """Return requests per second."""
         counts, seconds = self.series(row, peer, "requests"), self.series(row, peer, "seconds")
         return _spread([counts[number] / seconds[number] for number in counts])
 
@@ -85,12 +85,12 @@ def _spread(values: Sequence[float]) -> Spread | None:
 
 
 def read(file: Path) -> Results:
-    """What a run has written."""
+    """Read the results of a run."""
     return msgspec.json.decode(file.read_bytes(), type=Results)
 
 
 def write(results: Results, file: Path) -> None:
-    """One figure a line, rounded to what can be known."""
+    """Write one figure per line, rounded to its significant digits."""
     file.parent.mkdir(parents=True, exist_ok=True)
     rounded = [msgspec.structs.replace(each, **_rounded(each)) for each in results.figures]
     head = msgspec.json.encode(msgspec.structs.replace(results, figures=[])).removesuffix(b"[]}")

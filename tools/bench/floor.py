@@ -1,7 +1,7 @@
-"""The least that a relay in Python costs: `python -m tools.bench.floor http://127.0.0.1:9101 [PORT]`.
+"""Smallest cost of a relay in Python: `python -m tools.bench.floor http://127.0.0.1:9101 [PORT]`.
 
-Rule: the gateway's own server, client and allocator settings, and nothing else: no routing, no keys, no parsing. The
-request's body is read whole and sent on, the reply is read whole and sent back.
+Rule: it has the gateway's server, client and allocator settings, and no routing, keys or parsing. It reads the
+request's body whole and forwards it, then reads the reply whole and returns it.
 """
 
 import sys
@@ -25,7 +25,7 @@ class Relay:
         self._client: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Pass one call on."""
+        """Forward one call."""
         body, more = bytearray(), True
         while more:
             message = await receive()
@@ -41,7 +41,7 @@ class Relay:
 
 
 def main(upstream: str, port: int = 0) -> None:
-    """Listen on a port (0: a free one), say where, and serve until told to stop."""
+    """Listen on a port (0: a free one), print it, and serve until SIGTERM."""
     tune_malloc()
     listener = listen("127.0.0.1", port)
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")

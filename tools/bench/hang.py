@@ -1,7 +1,7 @@
-"""`python -m tools.bench.hang`: what a request waits for a cache that takes connections and says nothing.
+"""`python -m tools.bench.hang`: latency of a request while the cache accepts connections and does not answer.
 
-Rule: one request after another, each for another picture, through one gateway with the shipped settings; the server of
-the results is stopped (SIGSTOP) for every other round, that of the money never.
+Rule: requests go one after another, each for another image, through one gateway with the shipped settings. The Redis of
+the results is stopped (SIGSTOP) in every other round, the Redis of the quotas never.
 """
 
 import argparse
@@ -24,7 +24,7 @@ PATH = "/v1/images/generations"
 
 
 def ask(http: httpx2.Client, url: str, number: int) -> float:
-    """Milliseconds until the picture is there."""
+    """Return the milliseconds until the image arrives."""
     body = {"model": "gpt-image-2", "prompt": f"a picture of 1000 bytes, {number}", "quality": "low"}
     began = time.perf_counter()
     reply = http.post(url + PATH, json=body, headers={"authorization": f"Bearer {KEY}"})
@@ -57,7 +57,7 @@ def main() -> None:
                 with stopped(Path(name) / "cache") if hangs else nullcontext():
                     start = number * options.count
                     found[hangs] += [ask(http, gateway.url, start + each) for each in range(options.count)]
-                time.sleep(1.5)  # the cache is left alone for a second after it failed
+                time.sleep(1.5)  # the gateway skips the cache for a second after a failure
                 sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
     print("| cache | requests | median, ms | p99, ms | longest, ms |")
     print("|---|---|---|---|---|")

@@ -1,10 +1,9 @@
-"""`python -m tools.bench.idle`: what a gateway takes that nobody asks anything, and how long it needs to get there.
+"""`python -m tools.bench.idle`: CPU and memory of a gateway without requests, and the cost of its start.
 
-Rule: every figure is of a fresh process on a database that has its tables; the kinds take turns within a round. Ready
-is the log line `listening`; then nothing is sent for a while. Wall time is what the machine allowed at that moment, CPU
-time is what a start costs. Memory is the gateway's own, without its children. `--python` takes the interpreter of
-another environment, because a package that is there may be imported by another one. Bytecode is there, as in the image:
-a start that does not count writes it.
+Rule: each figure is of a fresh process on a database that has its tables. The kinds alternate within a round. Ready is
+the log line `listening`. Then no request comes for a while. Wall time depends on the machine's load, CPU time is the
+cost of a start. Memory is the gateway's own, without its children. `--python` takes the interpreter of another
+environment, because its packages may import others. Bytecode exists, as in the image: an uncounted start writes it.
 """
 
 import argparse
@@ -26,14 +25,14 @@ from tests.support.servers import real_redis
 from tools.bench.measure import MEGABYTE, Spread, cpu_seconds
 from tools.bench.targets import environment, folder
 
-NOBODY = "http://127.0.0.1:9"  # of a vendor that is not asked
+NOBODY = "http://127.0.0.1:9"  # address of a vendor that is never called
 EMBEDDED, EXTERNAL, TRACED = "embedded", "Redis and PostgreSQL", "the same, with traces"
 ROLLUP = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """One start, in seconds; what was in memory afterwards, in MB. `private` is shared with no other process."""
+    """One start, in seconds, and memory afterwards, in MB. `private` is shared with no other process."""
 
     ready: float
     cpu: float
@@ -43,7 +42,7 @@ class Cost:
 
 @contextmanager
 def kinds() -> Iterator[Mapping[str, tuple[Path, dict[str, str]]]]:
-    """For each kind its data folder and environment, with servers that run."""
+    """Yield data folder and environment of each kind, while its servers run."""
     with (
         folder() as place,
         tempfile.TemporaryDirectory(prefix="bench-idle-") as name,
@@ -61,12 +60,12 @@ NAMES = (EMBEDDED, EXTERNAL, TRACED)
 
 
 def bytecode(place: Path) -> dict[str, str]:
-    """Where it is kept, whatever this machine says: without it 180 modules of ours are compiled at each start."""
+    """Set a folder for bytecode, whatever the machine's settings. Without it, each start compiles 180 modules."""
     return {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def start(python: str, data: Path, told: Mapping[str, str], idle: float) -> Cost:
-    """Start a gateway, leave it alone for some seconds, look at it, and let it go."""
+    """Start a gateway, leave it idle for some seconds, measure it, and end it."""
     command = [python, "-m", "service", "serve", "--port", "0", "--data-dir", str(data)]
     begun = time.monotonic()
     with subprocess.Popen(command, env=clean_environment(**told), stdout=subprocess.PIPE, text=True) as child:
@@ -83,13 +82,13 @@ def start(python: str, data: Path, told: Mapping[str, str], idle: float) -> Cost
 
 
 def rollup(pid: int) -> dict[str, float]:
-    """What the kernel says of a process's memory, in MB."""
+    """Return the kernel's figures of a process's memory, in MB."""
     said = ROLLUP.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())
     return {name: int(kilobytes) * 1024 / MEGABYTE for name, kilobytes in said}
 
 
 def row(kind: str, costs: Sequence[Cost]) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     series = [[getattr(cost, name) for cost in costs] for name in ("ready", "cpu", "resident", "private")]
     return f"| {kind} | {' | '.join(str(Spread(values)) for values in series)} |"
 

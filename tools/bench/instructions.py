@@ -1,10 +1,10 @@
-"""`python -m tools.bench.instructions`: machine instructions that one request takes in the gateway, by callgrind.
+"""`python -m tools.bench.instructions`: machine instructions of one request in the gateway, by callgrind.
 
-Rule: the gateway serves one request after another, each counted alone, and the one that took least counts. That leaves
-out what goes by the clock, and a busy machine changes little. Beside it the smallest relay of the same libraries is
-counted (`tools/bench/floor.py`): what is compared with instructions.json is how many of those a request is worth, so
-another Python changes both. More than a tenth above what stands there (a quarter for a hit) is a failure, if a second
-count says so too; `--write` writes it anew. Needs valgrind.
+Rule: the gateway serves one request after another, each counted alone, and the minimum counts. That excludes timers,
+and a busy machine changes little. The smallest relay of the same libraries (`tools/bench/floor.py`) is counted too.
+instructions.json holds the cost of a request in such relayed requests, so another Python changes both. A growth of more
+than a tenth (a quarter for a hit) fails, if a second count confirms it. `--write` replaces instructions.json. Needs
+valgrind.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from tools.bench.peers.running import NotRunning, free_port, running
 
 BASELINE = Path(__file__).with_name("instructions.json")
 HIT = "1 KB, kept"
-MOST_MORE, MOST_MORE_OF_A_HIT = 0.10, 0.25  # a hit differs by a seventh from one process to the next
+MOST_MORE, MOST_MORE_OF_A_HIT = 0.10, 0.25  # a hit differs by a seventh between processes
 WARM, COUNTED = 20, 24
-PICTURE_BYTES = 500  # 1 KB of answer
+PICTURE_BYTES = 500  # 1 KB of reply
 LIBRARIES = ("aiohttp", "hiredis", "httptools", "litestar", "msgspec", "redis", "uvicorn", "uvloop")
 TOTALS = re.compile(r"^totals: (\d+)", re.MULTILINE)
 FLOOR = "floor"
@@ -44,14 +44,14 @@ Ask = Callable[[http.client.HTTPConnection], None]
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """What stands in instructions.json: instructions for one request, and for what they were counted."""
+    """Contents of instructions.json: instructions per request, and the versions that they were counted with."""
 
     python: str
     libraries: dict[str, str]
     instructions: dict[str, int]
 
     def worth(self, name: str) -> float:
-        """How many requests to the floor one of these is worth."""
+        """Return the cost of a request in relayed requests."""
         return self.instructions[name] / self.instructions[FLOOR]
 
 
@@ -59,14 +59,14 @@ _numbers = count()
 
 
 def generation(connection: http.client.HTTPConnection, *, fresh: bool) -> None:
-    """A picture, with words that nobody has used before, or with the same ones."""
+    """Request an image, with a new prompt or with a repeated one."""
     words = f"a picture of {PICTURE_BYTES} bytes, number {next(_numbers) if fresh else 0:08d}"
     body = msgspec.json.encode({"model": EVERY[0].model, "prompt": words, "quality": "low"})
     _answer(connection, "POST", "/v1/images/generations", body)
 
 
 def models(connection: http.client.HTTPConnection) -> None:
-    """The list of models."""
+    """Request the list of models."""
     _answer(connection, "GET", "/v1/models", b"")
 
 
@@ -85,7 +85,7 @@ ASKS: Mapping[str, Ask] = {"1 KB": MISS, HIT: partial(generation, fresh=False), 
 
 @contextmanager
 def watched(command: Sequence[str], port: int, folder: Path, told: Mapping[str, str]) -> Iterator[int]:
-    """A command under callgrind, which counts nothing yet."""
+    """Run a command under callgrind, with counting off."""
     if shutil.which("valgrind") is None:
         raise NotRunning("valgrind is needed: apt-get install --no-install-recommends valgrind")
     grind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counted")
@@ -94,12 +94,12 @@ def watched(command: Sequence[str], port: int, folder: Path, told: Mapping[str, 
 
 
 def control(pid: int, *order: str) -> None:
-    """Tell callgrind something. It finds the process by LOGNAME and HOST, which have to be the same for both."""
+    """Send a command to callgrind. It finds the process by LOGNAME and HOST, which must be equal for both."""
     subprocess.run(("callgrind_control", *order, str(pid)), check=True, capture_output=True, timeout=PATIENCE)
 
 
 def counted(pid: int, port: int, folder: Path, asks: Mapping[str, Ask]) -> dict[str, int]:
-    """Instructions for one request of each kind."""
+    """Count the instructions of one request of each kind."""
     control(pid, "--instr=on")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     dumps = (Path(f"{folder}/counted.{number}") for number in count(1))
@@ -112,7 +112,7 @@ def _each(pid: int, connection: http.client.HTTPConnection, ask: Ask, dumps: Ite
     for _ in range(WARM):
         ask(connection)
     for _ in range(COUNTED):
-        ask(connection)  # whatever fell due while the last one was written down happens now
+        ask(connection)  # timers that came due while the last dump was written fire now
         control(pid, "--zero")
         ask(connection)
         control(pid, "--dump")
@@ -127,7 +127,7 @@ def _total(file: Path) -> int:
 
 
 def count_all() -> Counts:
-    """The floor's, and the gateway's."""
+    """Count the floor and the gateway."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp")))
         upstream = stack.enter_context(Child("tools.bench.upstream")).url
@@ -149,7 +149,7 @@ def _gateway(folder: Path, upstream: str) -> dict[str, int]:
 
 
 def verdict(now: Counts, before: Counts) -> list[str]:
-    """What has grown too much."""
+    """List the kinds of requests that have grown too much."""
     shares = {name: MOST_MORE_OF_A_HIT if name == HIT else MOST_MORE for name in ASKS}
     return [
         f"{name}: {now.worth(name):.1f} times the floor, more than {share:.0%} above {before.worth(name):.1f}"
@@ -159,13 +159,13 @@ def verdict(now: Counts, before: Counts) -> list[str]:
 
 
 def least(one: Counts, other: Counts) -> Counts:
-    """Of two counts of the same, the lower ones."""
+    """Take the lower count of each kind from two runs."""
     lower = {name: min(number, other.instructions[name]) for name, number in one.instructions.items()}
     return msgspec.structs.replace(one, instructions=lower)
 
 
 def table(now: Counts, before: Counts | None) -> str:
-    """For people."""
+    """Format the counts as a table."""
     lines = ["| request | instructions | times the floor | stood at |", "|---|---|---|---|"]
     for name, number in now.instructions.items():
         stood = f"{before.worth(name):.2f}" if before else "-"
@@ -174,7 +174,7 @@ def table(now: Counts, before: Counts | None) -> str:
 
 
 def main() -> None:
-    """Count, compare, and say it."""
+    """Count, compare, and report."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.instructions")
     parser.add_argument("--write", action="store_true", help="what was counted is what the next run is compared with")
     chosen = parser.parse_args()

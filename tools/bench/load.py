@@ -1,7 +1,9 @@
-"""Sends requests, as many and as many at a time as it is told, then stops.
+"""Load generator: sends a number of requests over a number of connections, then stops.
 
-Rule: costs as little as it can, because it shares the machine with what is measured: requests are bytes that lie ready,
-replies are counted into one scratch buffer. Any answer but 200 ends the run with `LoadError`.
+Rule: it shares the machine with the measured process, so it costs as little as possible. Requests are prepared bytes,
+and replies are read into one scratch buffer.
+
+Fails with: `LoadError` for any reply but 200.
 """
 
 import asyncio
@@ -17,21 +19,21 @@ STATUS = re.compile(rb"HTTP/1.1 200 ")
 BOUNDARY = b"ece02c8ba8a74e6a9d4dd3f3e0a3e4bf"
 
 Ask = Sequence[bytes]
-"""One request as it goes over the wire, in pieces."""
+"""One request as it goes over the wire, in chunks."""
 
 
 class LoadError(Exception):
-    """An answer that was not expected."""
+    """An unexpected reply."""
 
 
 def json_ask(path: str, key: str, document: Mapping[str, object]) -> Ask:
-    """A POST of a JSON document."""
+    """Build a POST of a JSON document."""
     body = json.dumps(document).encode()
     return [_head(path, key, "application/json", len(body)) + body]
 
 
 def form_ask(path: str, key: str, fields: Mapping[str, str], pictures: Sequence[bytes]) -> Ask:
-    """A POST of a form with pictures."""
+    """Build a POST of a form with images."""
     body = [*_form(fields, pictures)]
     return [_head(path, key, f"multipart/form-data; boundary={BOUNDARY.decode()}", sum(map(len, body))), *body]
 
@@ -78,7 +80,7 @@ async def _caller(url: str, ask: Ask, left: Iterator[int]) -> None:
 
 
 async def _receive(connection: socket.socket) -> None:
-    """Take one reply."""
+    """Read one reply."""
     loop, head = asyncio.get_running_loop(), b""
     while b"\r\n\r\n" not in head:
         taken = await loop.sock_recv(connection, 4096)

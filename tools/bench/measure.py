@@ -1,6 +1,6 @@
-"""What a process has cost: CPU as the kernel counted it, memory at its peak.
+"""CPU of a process as the kernel counts it, and its peak memory.
 
-Rule: figures are of one process without its children; a series of them is told as its median with the extremes.
+Rule: figures are of one process without its children. A series is reported as its median with the extremes.
 """
 
 import os
@@ -27,13 +27,13 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A series."""
+    """A series of figures."""
 
     values: Sequence[float]
 
     @property
     def median(self) -> float:
-        """The middle."""
+        """Median of the series."""
         return statistics.median(self.values)
 
     def __str__(self) -> str:
@@ -41,23 +41,23 @@ class Spread:
 
 
 def figure(value: float) -> str:
-    """Two or three digits that matter."""
+    """Format a figure with two or three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.{2 + (0 < value < 0.1)}f}"
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time so far, all threads."""
+    """Return user and system time so far, of all threads."""
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that was ever resident."""
+    """Return the peak of resident memory in bytes."""
     return _status(pid, "VmHWM")
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that is resident now."""
+    """Return the resident memory in bytes."""
     return _status(pid, "VmRSS")
 
 
@@ -68,12 +68,12 @@ def _status(pid: int, name: str) -> int:
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:
-    """A handler of signals: leave every block on the way out."""
+    """Handle a signal: leave every block on the way out."""
     raise SystemExit("told to stop")
 
 
 class Child:
-    """A module that serves as a process of its own and prints its address; ended on leaving the block."""
+    """A module that serves as a separate process and prints its address. The end of the block ends it."""
 
     def __init__(self, module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", module, *arguments]

@@ -1,7 +1,7 @@
-"""`python -m tools.bench.memory`: bytes of a Redis that a hold, an entry on its way and a kept result take.
+"""`python -m tools.bench.memory`: bytes of Redis for a hold, an entry in the outbox and a cached result.
 
-Rule: what a fresh embedded Valkey says of its memory (`used_memory`) before and after, divided by their number. Holds
-have four scopes and five limits, as those of a team that is limited in every way.
+Rule: the difference of `used_memory` of a fresh embedded Valkey, divided by their number. Holds have four scopes and
+five limits, as those of a team with limits of all kinds.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PATIENCE = 10.0
 
 
 async def used(url: str) -> int:
-    """Bytes that the server says that it uses."""
+    """Return the bytes that the server uses."""
     client = connect(url)
     try:
         return int((await client.info("memory"))["used_memory"])
@@ -44,10 +44,10 @@ KEPT = "a kept result of 2,000,000 bytes"
 
 
 async def money(url: str, count: int) -> dict[str, float]:
-    """Holds that are open, then as entries on their way, then ended and written."""
+    """Measure open holds, then entries in the outbox, then ended and written ones."""
     async with stage_on("real", url) as stage:
         await stage.rebuild()
-        await _end(stage, [stage.claim()])  # the scripts are there now
+        await _end(stage, [stage.claim()])  # loads the scripts first
         claims = [stage.claim() for _ in range(count)]
         empty = await used(url)
         held = await _hold(stage, claims)
@@ -65,7 +65,7 @@ async def _end(stage: Stage, claims: Sequence[HoldRequest]) -> None:
 
 
 async def _hold(stage: Stage, claims: Sequence[HoldRequest]) -> list[Entry]:
-    """What is to be posted for each."""
+    """Return the entries to post."""
     found = []
     for claim in claims:
         admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
@@ -84,7 +84,7 @@ async def _write(stage: Stage) -> None:
 
 
 async def results(url: str, count: int) -> dict[str, float]:
-    """Results of one picture of 2 MB."""
+    """Measure results with one image of 2 MB."""
     store = RedisResultStore(url, max_bytes=32 * MEGABYTE, timeout_seconds=PATIENCE)
     empty = await used(url)
     for number in range(count):

@@ -1,7 +1,9 @@
-"""Before anything is measured, every peer has to answer every case rightly.
+"""Check before the measurement: each peer answers each case correctly.
 
-Rule: one call each, whose answer is read whole: status, the picture itself, how many events. A hit is asked twice, and
-the second time the vendor must not be called. A wrong answer is a `WrongAnswer` that says what came.
+Rule: one call per peer and case, with status, image and number of events checked. A hit is requested twice, and the
+second request must not reach the vendor.
+
+Fails with: `WrongAnswer`, with the reply.
 """
 
 import http.client
@@ -24,7 +26,7 @@ class WrongAnswer(Exception):
 
 
 def probe(case: Case, peer: Peer, vendor: Peer) -> int:
-    """Ask; gives the length of the answer."""
+    """Send one request and return the length of the reply."""
     length = _right(case, peer)
     if case.kind is Kind.HIT and peer is not vendor:
         before = calls_at(vendor)

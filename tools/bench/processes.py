@@ -1,7 +1,9 @@
-"""What a group of processes costs: CPU as the kernel counted it, and the most memory there was.
+"""CPU of a group of processes as the kernel counts it, and their peak memory.
 
-Rule: a process counts with its children, those that have ended included. Memory is the sum of what each had at its peak
-since it was forgotten; pages that processes share count for each. A process that is gone is an error.
+Rule: a process counts with its children, also those that have ended. Memory is the sum of the peaks since
+`forget_peak`. Shared pages count for each process.
+
+Fails with: psutil's error for a process that has ended.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,16 +24,16 @@ def _everyone(pids: Sequence[int]) -> Iterator[psutil.Process]:
 
 
 def cpu_of(pids: Sequence[int]) -> float:
-    """User and system seconds so far."""
+    """Return user and system seconds so far."""
     return float(sum(sum(one.cpu_times()[:4]) for one in _everyone(pids)))
 
 
 def forget_peak(pids: Sequence[int]) -> None:
-    """From now on the peak is what there is now, or more."""
+    """Reset the peak to the present memory."""
     for one in _everyone(pids):
         Path(f"/proc/{one.pid}/clear_refs").write_text(FORGET_PEAK)
 
 
 def peak_of(pids: Sequence[int]) -> int:
-    """Bytes."""
+    """Return the peak in bytes."""
     return sum(peak_bytes(one.pid) for one in _everyone(pids))

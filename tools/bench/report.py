@@ -1,6 +1,6 @@
-"""The tables of a run, as Markdown. Pure: the same results give the same text.
+"""Tables of a run as Markdown. Pure: equal results give equal text.
 
-Rule: ratios come first; every cell is the median of the rounds, with the extremes in brackets. What a peer cannot
+Rule: ratios come first. A cell is the median of the rounds, with the extremes in brackets. A case that a peer cannot
 answer is a dash.
 """
 
@@ -22,8 +22,8 @@ RATIOS = (
     (GATEWAY, "floor"),
     ("gateway, SQLite", GATEWAY),
 )
-AIMS = (("1 KB", 1.0), ("100 KB", 1.2), ("2 MB", 3.0), ("2 MB, kept", 1.5))  # milliseconds of CPU, at most
-AHEAD = (("2 MB", "LiteLLM", 5), ("2 MB", "Portkey", 8))  # times as much CPU as the gateway, at least
+AIMS = (("1 KB", 1.0), ("100 KB", 1.2), ("2 MB", 3.0), ("2 MB, kept", 1.5))  # maximum milliseconds of CPU
+AHEAD = (("2 MB", "LiteLLM", 5), ("2 MB", "Portkey", 8))  # minimum CPU relative to the gateway's
 SUMMARY = """{begin}
 
 {about} Medians, with the extremes in brackets; raw data in [bench/results.json](bench/results.json),
@@ -60,20 +60,20 @@ each had resident, in the first round, which takes the cases in this order: what
 
 
 def cell(spread: Spread | None) -> str:
-    """One figure."""
+    """Format one figure."""
     if spread is None:
         return NOTHING
     return str(spread) if min(spread.values) < max(spread.values) else figure(spread.median)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """Format a table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def summary(results: Results) -> str:
-    """What stands in docs/benchmarks.md, markers included."""
+    """Build the section of docs/benchmarks.md, markers included."""
     return SUMMARY.format(
         begin=BEGIN + NOTE,
         end=END,
@@ -126,7 +126,7 @@ def _aims(results: Results) -> str:
 
 
 def _aim(what: str, aim: str, found: Sequence[Spread | None], most: float) -> list[str]:
-    """One row. A negative bound is one from below."""
+    """Format one row. A negative bound is a minimum."""
     met = [(spread.median if most > 0 else -spread.median) <= most for spread in found if spread]
     verdict = NOTHING if not met else "met" if all(met) else "met in part" if any(met) else "missed"
     return [what, aim, *(cell(spread) for spread in found), verdict]
@@ -165,7 +165,7 @@ def _waits(results: Results, row: tuple[str, int]) -> str:
 
 
 def detail(results: Results) -> str:
-    """The whole page of tables."""
+    """Build the complete page of tables."""
     return "\n".join([DETAIL.format(about=_about(results)), *_details(results)])
 
 
@@ -193,6 +193,6 @@ def _line(results: Results, row: tuple[str, int], peer: str) -> list[str]:
 
 
 def placed(page: str, text: str, opens: str = BEGIN, closes: str = END) -> str:
-    """A page with that text between its markers, or a `ValueError` where it has none."""
+    """Put the text between the markers of a page. Raises `ValueError` for a page without them."""
     start, end = page.index(opens), page.index(closes) + len(closes)
     return page[:start] + text + page[end:]

@@ -1,8 +1,8 @@
-"""`python -m tools.bench.results`: what keeping and finding a picture of 2 MB costs beside the bare commands.
+"""`python -m tools.bench.results`: cost of storing and reading an image of 2 MB, beside the bare commands.
 
-Rule: one client, on the embedded Valkey and the loop that the gateway runs on, with the launcher's malloc settings; the
-ways take turns within a round. CPU is user and system time of this process with its threads, without the server's;
-times of the wall are of one call after the other.
+Rule: one client, on the embedded Valkey and the gateway's event loop, with the launcher's malloc settings. The ways
+alternate within a round. CPU is user and system time of this process with its threads, without the server's. Wall times
+are of calls one after the other.
 """
 
 import argparse
@@ -66,7 +66,7 @@ async def measure(url: str, size: int, rounds: int, calls: int) -> None:
 
 
 async def cost(way: Way, calls: int) -> tuple[float, float]:
-    """Milliseconds of CPU and of the wall, per call."""
+    """Return milliseconds of CPU and of wall time per call."""
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(calls):
         await way()

@@ -1,9 +1,8 @@
-"""Rounds in which the peers take turns, case by case.
+"""Rounds of the comparison: all peers in turn, case by case.
 
-Rule: in every other round the order is turned round, so that what else the machine does hits all of them; within a
-round a case goes to one after the other, and the vendor alone is among them. A figure is one run of wrk: it ends by
-itself. CPU is read when the peer has had time to finish what it does after its answers. No round is begun that would
-end too late.
+Rule: every other round has the reverse order, so other load on the machine affects all peers. Within a round all peers,
+the vendor included, run a case one after the other. A figure is one run of wrk, which ends without input. CPU is read
+after a pause for work that follows the replies. A round that would end too late is not begun.
 """
 
 import time
@@ -25,9 +24,9 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """At most so many rounds, of which none but the first is begun that would end after `until` (monotonic clock).
+    """Maximum number of rounds. Only the first may end after `until` (monotonic clock).
 
-    `seconds` is for how long requests are begun for one figure.
+    `seconds` is the duration of new requests for one figure.
     """
 
     cases: Sequence[Case]
@@ -38,7 +37,7 @@ class Plan:
 
 
 def rounds(site: Site, plan: Plan, folder: Path, note: Note) -> list[Figure]:
-    """All figures."""
+    """Measure all figures."""
     found: list[Figure] = []
     longest = 0.0
     for number in range(plan.rounds):
@@ -62,7 +61,7 @@ def _round(site: Site, plan: Plan, folder: Path, number: int, note: Note) -> Ite
 
 
 def waiting(site: Site, folder: Path, at_once: int, note: Note) -> list[Figure]:
-    """The case in which all calls are under way at the same time, one for each connection."""
+    """Measure the case with all calls under way at once, one per connection."""
     found: list[Figure] = []
     for peer in site.peers:
         if peer.waits and SLOW.kind not in peer.unable:
@@ -72,7 +71,7 @@ def waiting(site: Site, folder: Path, at_once: int, note: Note) -> list[Figure]:
 
 
 def one(case: Case, peer: Peer, folder: Path, number: int, at_once: int, most: int, seconds: float) -> Figure:
-    """Of one peer, one case, one number of connections and one round."""
+    """Measure one peer, case, number of connections and round."""
     groups = (peer.own, peer.redis, peer.sql)
     forget_peak(peer.own)
     before = [cpu_of(pids) for pids in groups]

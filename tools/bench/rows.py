@@ -1,7 +1,7 @@
-"""`python -m tools.bench.rows`: bytes that one entry takes on disk, in SQLite and in PostgreSQL.
+"""`python -m tools.bench.rows`: bytes of one entry on disk, in SQLite and in PostgreSQL.
 
-Rule: entries like those of `tools.bench.books` go into an empty ledger of each kind; what it grew by, indexes and daily
-sums included, is divided by their number. Nothing is asked of it.
+Rule: entries like those of `tools.bench.books` go into an empty ledger. Its growth, with indexes and daily sums, is
+divided by their number. No query runs.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tools.bench.books import fill_postgres, fill_sqlite
 
 
 def in_sqlite(path: Path, count: int) -> float:
-    """Bytes of the file for each entry."""
+    """Return bytes of the file per entry."""
     asyncio.run(migrate(f"sqlite:///{path}"))
     before = path.stat().st_size
     asyncio.run(fill_sqlite(path, count))
@@ -25,7 +25,7 @@ def in_sqlite(path: Path, count: int) -> float:
 
 
 async def in_postgres(url: str, count: int) -> float:
-    """Bytes of the database for each entry."""
+    """Return bytes of the database per entry."""
     await migrate(url)
     before = await _size(url)
     await fill_postgres(url, count)

@@ -1,7 +1,7 @@
-"""`python -m tools.bench.scrape`: how long a scrape takes with many teams, and what counting costs each request.
+"""`python -m tools.bench.scrape`: duration of a scrape with many teams, and the cost of counting a request.
 
-Rule: the crowd is made of the events that a gateway tells; nothing is served. Figures are CPU of this process, as a
-median with the extremes. Beside them stands the same text from prometheus-client's own encoder.
+Rule: the events are those that a gateway emits. No request is served. Figures are CPU of this process, as a median with
+the extremes. For comparison prometheus-client's own encoder writes an equal text.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Asking:
 
 
 def askings(teams: int) -> Iterator[Asking]:
-    """Every team uses three models, both tiers and both sizes."""
+    """Generate three models, both tiers and both sizes for every team."""
     for team in range(teams):
         for at in range(OF_A_TEAM):
             number = (team + at) % MODELS
@@ -70,7 +70,7 @@ def askings(teams: int) -> Iterator[Asking]:
 
 
 def served(one: Asking, cache: str) -> list[Event]:
-    """What is told of a request that bought a picture, or was served one that was kept."""
+    """Return the events of a request with a generated image, or with a cached one."""
     bought = cache == "miss"
     events: list[Event] = [
         FlightResolved(role=Role.LEADER),
@@ -82,7 +82,7 @@ def served(one: Asking, cache: str) -> list[Event]:
 
 
 def answered(one: Asking, verdict: Outcome, cache: str = "none") -> RequestFinished:
-    """The end of a request."""
+    """Build the event at the end of a request."""
     served = verdict is Outcome.SERVED
     return RequestFinished(
         request_id="req_1",
@@ -101,7 +101,7 @@ def answered(one: Asking, verdict: Outcome, cache: str = "none") -> RequestFinis
 
 
 def entry(one: Asking, cache: str) -> Entry:
-    """What is booked for it."""
+    """Build the entry of a request."""
     return Entry(
         hold_id="h",
         request_id="req_1",
@@ -127,7 +127,7 @@ def entry(one: Asking, cache: str) -> Entry:
 
 
 def crowd(teams: int) -> Iterator[Event]:
-    """Everything that has happened to a gateway with so many teams."""
+    """Generate the events of a gateway with this number of teams."""
     for one in askings(teams):
         yield from served(one, "miss")
         yield from served(one, "hit")
@@ -161,7 +161,7 @@ def crowd(teams: int) -> Iterator[Event]:
 
 
 def metrics_of(teams: int) -> MetricsObserver:
-    """A gateway that has seen the crowd."""
+    """Build the metrics of a gateway with these events."""
     seen = MetricsObserver(version="1.2.3", python="3.11.7")
     for event in crowd(teams):
         seen(event)
@@ -169,18 +169,18 @@ def metrics_of(teams: int) -> MetricsObserver:
 
 
 class Replayed(Collector):
-    """What a text says, as prometheus-client's own objects."""
+    """Contents of a text as prometheus-client's objects."""
 
     def __init__(self, text: str) -> None:
         self._families = [*text_string_to_metric_families(text)]
 
     def collect(self) -> Iterator[Metric]:
-        """Everything."""
+        """Return all metrics."""
         yield from self._families
 
 
 def timed(work: Callable[[], object], times: int, count: int = 1) -> Spread:
-    """CPU milliseconds of one of `count`."""
+    """Return CPU milliseconds of one of `count`."""
     found = []
     for _ in range(times):
         before = time.thread_time()

@@ -1,7 +1,7 @@
-"""Everybody who is compared, before one vendor.
+"""All compared peers before one vendor.
 
-Rule: all are started at the beginning and stay until the block is left; a peer that cannot be started ends the run with
-what to do about it. nginx comes twice under one name: what is a hit goes to the one that keeps.
+Rule: all start at the beginning and run until the block ends. A peer that does not start ends the run with advice.
+nginx runs twice under one name: hits go to its cache.
 """
 
 import sys
@@ -33,19 +33,19 @@ USUAL = ("gateway", "sqlite", "litellm", "portkey", "nginx")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The vendor, and who stands before it."""
+    """The vendor, and the peers before it."""
 
     vendor: Peer
     peers: Sequence[Peer]
 
     def who_can(self, case: Case) -> list[Peer]:
-        """The vendor first, then the peers that answer such a request."""
+        """Return the vendor, then the peers that answer such requests."""
         return [self.vendor, *(peer for peer in self.peers if case.kind not in peer.unable)]
 
 
 @contextmanager
 def site(folder: Path, names: Collection[str]) -> Iterator[Site]:
-    """Start them."""
+    """Start the vendor and the peers."""
     with ExitStack() as stack:
         vendor = stack.enter_context(nginx.vendor(folder))
         slow = stack.enter_context(_slow(folder))

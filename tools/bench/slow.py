@@ -1,7 +1,7 @@
-"""A vendor that takes its time: `python -m tools.bench.slow PORT SECONDS` answers each call so much later.
+"""Slow vendor: `python -m tools.bench.slow PORT SECONDS` answers each call after a delay.
 
-Rule: the answer lies ready; a request's body is counted and thrown away. It costs next to nothing, so that thousands
-may wait at the same time. Serves until SIGTERM.
+Rule: the reply is prepared. A request's body is counted and dropped. Its cost is almost zero, so thousands of calls may
+wait at once. Serves until SIGTERM.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Slow(Upstream):
         self._seconds = seconds
 
     def answer(self) -> None:
-        """Later."""
+        """Answer after the delay."""
         asyncio.get_running_loop().call_later(self._seconds, self._write)
 
     def _write(self) -> None:
@@ -34,7 +34,7 @@ class Slow(Upstream):
 
 
 async def serve(port: int, seconds: float) -> None:
-    """Listen."""
+    """Listen on the port."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Slow(seconds), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()

@@ -1,7 +1,7 @@
-"""A backend that streams: `python -m tools.bench.streaming BYTES EVENTS PAUSE` answers every call with events.
+"""Backend that streams: `python -m tools.bench.streaming BYTES EVENTS PAUSE` answers every call with events.
 
-Rule: the events lie ready; each call gets previews and then the picture, PAUSE seconds apart, so that many calls are
-under way at the same time. Bodies need a content-length. Serves until SIGTERM.
+Rule: the events are prepared. Each call gets previews and then the image, PAUSE seconds apart, so many calls are under
+way at once. Bodies need a content-length. Serves until SIGTERM.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ USAGE = (
 
 
 def events(picture_bytes: int, count: int) -> list[bytes]:
-    """Chunks, one for each event: the last is the picture, the others are previews."""
+    """Build chunks, one per event: previews, then the image."""
     picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + Random(1).randbytes(picture_bytes - 8))  # noqa: S311 (noise)
     made = [_event(b"partial_image", picture, b'"partial_image_index":%d' % index) for index in range(count - 1)]
     return [*made, _event(b"completed", picture, USAGE)]
@@ -36,7 +36,7 @@ def _event(name: bytes, picture: bytes, more: bytes) -> bytes:
 
 
 async def serve(picture_bytes: int, count: int, pause: float) -> None:
-    """Listen on a free port and say where."""
+    """Listen on a free port and print it."""
     ready = events(picture_bytes, count)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

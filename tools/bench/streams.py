@@ -1,7 +1,7 @@
 """`python -m tools.bench.streams`: many streams at once, each with several events of megabytes.
 
-Rule: all streams are under way at the same time; their readers are fast and keep nothing. A gateway is fresh for each
-figure. Prints a row of docs/benchmarks.md for each number of streams.
+Rule: all streams are under way at once. Their readers are fast and drop the data. Each figure has a fresh gateway.
+Prints a row of docs/benchmarks.md for each number of streams.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from tools.bench.targets import gateway, generation
 
 EVENTS = 3
 END = b"0\r\n\r\n"
-PAUSE = 3.0  # seconds between events, in which all streams are open
+PAUSE = 3.0  # seconds between events, in which all streams open
 
 
 class Reader(asyncio.Protocol):
-    """Sends a request, and throws away what comes but its length and its last bytes."""
+    """Protocol that sends a request and keeps only the length and the last bytes of the response."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -49,12 +49,12 @@ class Reader(asyncio.Protocol):
 
 
 def keep(reader: Reader) -> Reader:
-    """The protocol of a connection, made beforehand."""
+    """Return the prepared protocol of a connection."""
     return reader
 
 
 async def read_all(url: str, count: int, picture_bytes: int) -> None:
-    """That many streams, from the first to the last event of each."""
+    """Read `count` streams at once, to the last event of each."""
     loop, address = asyncio.get_running_loop(), urlsplit(url)
     readers = []
     for _ in range(count):
@@ -69,7 +69,7 @@ async def read_all(url: str, count: int, picture_bytes: int) -> None:
 
 
 def climb(count: int, picture_bytes: int) -> tuple[float, float, float]:
-    """Idle and peak megabytes of a fresh gateway, and CPU milliseconds for each stream."""
+    """Return idle and peak megabytes of a fresh gateway, and CPU milliseconds per stream."""
     vendor = Child("tools.bench.streaming", str(picture_bytes), str(EVENTS), str(PAUSE))
     with vendor as upstream, gateway(upstream.url) as target:
         idle, before = resident_bytes(target.pid), cpu_seconds(target.pid)
@@ -79,7 +79,7 @@ def climb(count: int, picture_bytes: int) -> tuple[float, float, float]:
 
 
 def firsts(picture_bytes: int, count: int) -> tuple[list[float], list[float]]:
-    """Milliseconds until the first byte of an answer, straight from the vendor and through the gateway, by turns."""
+    """Return milliseconds to the first byte, from the vendor and through the gateway, in alternation."""
     straight: list[float] = []
     through: list[float] = []
     with (
@@ -95,7 +95,7 @@ def firsts(picture_bytes: int, count: int) -> tuple[list[float], list[float]]:
 
 
 async def first(url: str, picture_bytes: int) -> float:
-    """Milliseconds until the first byte."""
+    """Return milliseconds until the first byte."""
     address, reader = urlsplit(url), Reader(generation(picture_bytes, stream=True, partial_images=EVENTS - 1))
     began = time.perf_counter()
     await asyncio.get_running_loop().create_connection(partial(keep, reader), str(address.hostname), address.port or 80)

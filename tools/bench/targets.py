@@ -1,7 +1,7 @@
-"""What is measured alone: the gateway, before one upstream.
+"""The gateway alone, before one upstream.
 
-Rule: it runs as a process of its own, without coverage and as in production, with one team, and keeps only pictures
-that are asked for by address.
+Rule: it runs as a separate process, without coverage and as in production. It has one team and stores only images that
+are requested by URL.
 """
 
 import shutil
@@ -23,14 +23,14 @@ KEY = "igw_bench"
 TEAMS = f"teams: {{bench: {{keys: [{{id: bench, sha256: {key_digest(KEY)}}}]}}}}"
 MAKE_TABLES = """import asyncio, sys
 from service.adapters.sql.migrate import migrate
-asyncio.run(migrate(sys.argv[1]))"""  # a first start makes them, and takes 10 MB for what does it; others do not
+asyncio.run(migrate(sys.argv[1]))"""  # a first start creates the tables and needs 10 MB more; later starts do not
 REFERENCES = 16
 REFERENCE_BYTES = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A process that answers."""
+    """A serving process."""
 
     name: str
     pid: int
@@ -39,7 +39,7 @@ class Target:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A place for data and settings, gone afterwards."""
+    """Make a temporary folder for data and settings."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         shutil.copytree(CONFIG, Path(name) / "config")
         (Path(name) / "config" / "teams.yaml").write_text(TEAMS)
@@ -51,7 +51,7 @@ def folder() -> Iterator[Path]:
 
 
 def environment(place: Path, upstream: str) -> dict[str, str]:
-    """What the gateway is told."""
+    """Build the environment of the gateway."""
     return {
         "IMAGE_GATEWAY_CONFIG": str(place / "config"),
         "OPENAI_API_KEY": "sk-bench",
@@ -62,7 +62,7 @@ def environment(place: Path, upstream: str) -> dict[str, str]:
 
 @contextmanager
 def gateway(upstream: str) -> Iterator[Target]:
-    """The product, with a timeout of its store for a busy machine."""
+    """Run the product, with a store timeout for a busy machine."""
     with folder() as place:
         settings = place / "config" / "gateway.yaml"
         settings.write_text(patient(settings.read_text()))
@@ -71,17 +71,17 @@ def gateway(upstream: str) -> Iterator[Target]:
 
 
 def generation(picture_bytes: int, **more: object) -> Ask:
-    """A generation whose picture will have that many bytes."""
+    """Build a generation whose image has `picture_bytes` bytes."""
     document = {"model": "gpt-image-2", "prompt": f"a picture of {picture_bytes} bytes", "quality": "low", **more}
     return json_ask("/v1/images/generations", KEY, document)
 
 
 def edit(picture_bytes: int) -> Ask:
-    """An edit of 16 pictures of 3 MB."""
+    """Build an edit of 16 images of 3 MB."""
     fields = {"model": "gpt-image-2", "prompt": f"a picture of {picture_bytes} bytes", "quality": "low"}
     return form_ask("/v1/images/edits", KEY, fields, [reference(index) for index in range(REFERENCES)])
 
 
 def reference(index: int) -> bytes:
-    """A PNG of 3 MB, most of it noise behind the picture."""
+    """Build a PNG of 3 MB, mostly noise after the image."""
     return drawn(Sketch(size=(64, 64), index=index, length=REFERENCE_BYTES))

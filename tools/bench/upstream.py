@@ -1,7 +1,7 @@
-"""A backend that costs next to nothing: `python -m tools.bench.upstream` answers with a body that lies ready.
+"""Backend with almost no cost: `python -m tools.bench.upstream` answers with a prepared body.
 
-Rule: a request's body is counted and thrown away; only its first bytes are looked at, for `picture of N bytes`, which
-says how long the picture in the answer is. Bodies need a content-length. Serves until SIGTERM.
+Rule: a request's body is counted and dropped. Only its first bytes are searched for `picture of N bytes`, the size of
+the image in the reply. Bodies need a content-length. Serves until SIGTERM.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @lru_cache
 def answer(picture_bytes: int) -> tuple[bytes, bytes]:
-    """Head and body of an answer in OpenAI's form with noise for a picture; size and format are said."""
+    """Build head and body of a reply in OpenAI's form, with noise for an image, and with size and format."""
     picture = base64.b64encode(SIGNATURE + Random(1).randbytes(picture_bytes - len(SIGNATURE)))  # noqa: S311 (noise)
     body = (
         b'{"created":1795000000,"background":"opaque","output_format":"png","quality":"low","size":"1024x1024",'
@@ -58,7 +58,7 @@ class Upstream(asyncio.Protocol):
             self._forget()
 
     def answer(self) -> None:
-        """Of the request that has come."""
+        """Answer the received request."""
         self._transport.writelines(answer(int(WANTED.findall(self._head)[0])))
 
     def _begin(self, data: bytes) -> None:
@@ -69,7 +69,7 @@ class Upstream(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """Listen on a free port and say where."""
+    """Listen on a free port and print it."""
     server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=1024)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()

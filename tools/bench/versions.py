@@ -1,4 +1,4 @@
-"""What was measured, and on what: names and versions for the head of the tables."""
+"""Names and versions of programs and machine, for the head of the tables."""
 
 import json
 import os
@@ -15,7 +15,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
 
 def versions() -> dict[str, str]:
-    """Of everything that takes part."""
+    """Return the versions of all programs that take part."""
     return {
         "commit": _said("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
         "Python": platform.python_version(),
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-    """Cores, memory, system."""
+    """Return cores, memory, system."""
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     gigabytes = psutil.virtual_memory().total / 1e9
     name = model[1] if model else platform.machine()
@@ -39,7 +39,7 @@ def machine() -> str:
 
 
 def load() -> str:
-    """Of the last minute."""
+    """Return the load of the last minute."""
     return f"{os.getloadavg()[0]:.1f}"
 
 
@@ -55,7 +55,7 @@ def _number(text: str) -> str:
 
 
 def _said(*command: str) -> str:
-    """wrk says its version and fails."""
+    """Return the output of wrk, which exits with a failure after its version."""
     told = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=told)
     return (run.stdout + run.stderr).strip()

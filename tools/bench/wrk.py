@@ -1,9 +1,9 @@
-"""Sends requests with wrk: so many, or for so long, over so many connections; every answer is waited for.
+"""wrk as the load generator: a number or a duration of requests over a number of connections.
 
-Rule: one thread. Each answer has to come at the first attempt, with a status below 400, and all of them together have
-to be as long as they should be; anything else is a
-`LoadError`. wrk adds samples that it believes to have missed; they are taken away again, so latencies are what was
-seen.
+Rule: one thread. Each reply comes at the first attempt with a status below 400. The sum of their lengths must be as
+expected. wrk adds samples that it takes for missed. They are removed, so latencies are the observed ones.
+
+Fails with: `LoadError` for any other reply or length.
 """
 
 import itertools
@@ -25,7 +25,7 @@ from tools.bench.peers.running import NotRunning
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 FOREVER = "3600s"
-TIMEOUT = "200s"  # of one request; what takes longer has no latency
+TIMEOUT = "200s"  # of one request; a longer one has no latency
 PATIENCE = 240.0
 RESULT = "RESULT "
 STRIDE = 1_000_000
@@ -34,7 +34,7 @@ _runs = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What was seen: `count` answers of `bytes` bytes in all within `seconds`; latencies in milliseconds."""
+    """Observed load: `count` replies of `bytes` bytes in all within `seconds`, latencies in milliseconds."""
 
     count: int
     bytes: int
@@ -55,7 +55,7 @@ class _Result(msgspec.Struct):
 
 
 def send(case: Case, peer: Peer, folder: Path, *, connections: int, most: int, seconds: float) -> Load:
-    """At least one request over each connection."""
+    """Send at least one request over each connection."""
     binary = shutil.which("wrk")
     if binary is None:
         raise NotRunning(f"wrk is needed: {HINT}")
@@ -90,13 +90,13 @@ def _checked(result: _Result, case: Case, peer: Peer, connections: int) -> Load:
     )
 
 
-SHORTER = 0.02  # by which a peer that writes the JSON anew may shorten it
+SHORTER = 0.02  # by which a peer that encodes JSON again may shorten a reply
 
 
 def as_seen(latencies: Mapping[int, int], expected: int) -> Counter[int]:
-    """How often which latency was seen.
+    """Return the number of observations by latency.
 
-    For each that took twice the `expected` time or longer, wrk added one for every such time by which it was late.
+    wrk adds a sample for each `expected` time by which a latency of twice that time or more was late.
     """
     seen: Counter[int] = Counter()
     added: Counter[int] = Counter()
@@ -111,7 +111,7 @@ def as_seen(latencies: Mapping[int, int], expected: int) -> Counter[int]:
 
 
 def percentile(seen: Mapping[int, int], share: float) -> int:
-    """The least value that at least this share does not exceed."""
+    """Return the smallest value that is not exceeded by at least this share."""
     total, so_far = sum(seen.values()), 0
     for value in sorted(seen):
         so_far += seen[value]

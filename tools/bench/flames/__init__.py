@@ -1,1 +1,1 @@
-"""Where the gateway's CPU goes, by a sampling profiler; `make flames` runs it."""
+"""Flame graphs of the gateway's CPU, from a sampling profiler. `make flames` runs them."""

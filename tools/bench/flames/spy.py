@@ -1,8 +1,9 @@
-"""py-spy beside a process, which looks at its stacks from outside until a block is left.
+"""py-spy beside a process: samples its stacks from outside until a block ends.
 
-Rule: only threads that run, or are ready to, are written down, whether they hold the interpreter's lock or not. It is
-ended by its id, also where the block fails; killed, it lets go of the process. Where it is not there, may not look, or
-ends early, that is a `NotRunning` that says what to do.
+Rule: only running and runnable threads are sampled, with or without the interpreter's lock. py-spy is ended by its id,
+also where the block fails. A killed py-spy lets go of the process.
+
+Fails with: `NotRunning`, with advice, if py-spy is absent, lacks the right to trace, or ends early.
 """
 
 import signal
@@ -16,7 +17,7 @@ from tools.bench.peers.running import NotRunning
 
 STARTS_SECONDS, ENDS_SECONDS, PAUSE_SECONDS = 30.0, 30.0, 0.05
 LOOKS = "Sampling process"
-REFUSED = "permission denied"  # the system's word, and py-spy's
+REFUSED = "permission denied"  # messages of the system and of py-spy
 BACKTRACE = "Stack backtrace:"
 TAIL = 1000
 HINT = (
@@ -27,7 +28,7 @@ HINT = (
 
 @contextmanager
 def watched(spy: Path, pid: int, file: Path, rate: int) -> Iterator[None]:
-    """Within the block a process is looked at so many times a second; then its stacks are in the file."""
+    """Sample a process `rate` times per second within the block. Then the stacks are in the file."""
     log = file.with_suffix(".log")
     options = ("--nolineno", "--rate", str(rate), "--format", "raw", "--output", str(file), "--pid", str(pid))
     with log.open("wb") as output:
@@ -44,7 +45,7 @@ def watched(spy: Path, pid: int, file: Path, rate: int) -> Iterator[None]:
 
 
 def version(spy: Path) -> str:
-    """Its number."""
+    """Return the version of py-spy."""
     if not spy.exists():
         raise NotRunning(f"there is no {spy}: `make flames` installs it, from requirements/flames.txt")
     run = subprocess.run((str(spy), "--version"), capture_output=True, text=True, check=True, timeout=STARTS_SECONDS)
@@ -52,7 +53,7 @@ def version(spy: Path) -> str:
 
 
 def told(log: str) -> str:
-    """Why it did not work."""
+    """Return the reason of a failure."""
     said = log.partition(BACKTRACE)[0].strip()[-TAIL:]
     return f"{HINT}.\npy-spy said: {said}" if REFUSED in log.lower() else f"py-spy failed:\n{said}"
 
@@ -67,7 +68,7 @@ def _await(child: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """As Ctrl-C does: what it saw is written."""
+    """Interrupt py-spy as Ctrl-C does, so that it writes its samples."""
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
     try:

@@ -1,9 +1,10 @@
-"""Stacks as the profiler wrote them, cut down to what a reader wants. Pure.
+"""Stacks from the profiler, reduced to what a reader needs. Pure.
 
-Rule: a frame is a module and a function; lines of code are merged, and where a package lies is nobody's business. What
-everything stands upon, from the start of Python to the event loop or to a pool's thread, is one frame. A thread of a
-pool that waits for work is left out: the kernel counts next to nothing for it, and the profiler often finds it awake. A
-line that is none is a `ValueError`.
+Rule: a frame is a module and a function. Lines of code are merged, and the path of a package is removed. All frames
+from the start of Python to the event loop, or to a pool's thread, are one frame. A pool's thread that waits for work is
+left out. The kernel counts almost no CPU for it, but the profiler often finds it awake.
+
+Fails with: `ValueError` for a line of another form.
 """
 
 import re
@@ -15,11 +16,11 @@ FRAME = re.compile(r"(?P<function>.*?) \((?P<file>.*)\)")
 INSTALLED = re.compile(r".*/(?:site-packages|python3\.\d+)/")
 LOOP, THREAD = "event loop", "thread of a pool"
 BASES = {"asyncio/runners": LOOP, "concurrent/futures/thread": THREAD}
-OUTSIDE_PARTS = 2  # of a path that is in no package, so many are told
+OUTSIDE_PARTS = 2  # number of path components that are shown for a file in no package
 
 
 class Frame(NamedTuple):
-    """One function; `module` is a path without its suffix, like `service/domain/routing`. A base has no function."""
+    """One function. `module` is a path without its suffix, like `service/domain/routing`. A base has no function."""
 
     module: str
     function: str
@@ -33,7 +34,7 @@ Stacks = Mapping[Stack, int]
 
 
 def read(lines: Iterable[str]) -> Counter[Stack]:
-    """Samples by stack, outermost frame first, from lines like `main (a/b.py);work (c.py) 17`."""
+    """Count samples by stack, outermost frame first, from lines like `main (a/b.py);work (c.py) 17`."""
     found: Counter[Stack] = Counter()
     for line in lines:
         text, _, count = line.rpartition(" ")
@@ -44,7 +45,7 @@ def read(lines: Iterable[str]) -> Counter[Stack]:
 
 
 def frame(text: str) -> Frame:
-    """One, from `function (file)`."""
+    """Parse one frame from `function (file)`."""
     told = FRAME.fullmatch(text)
     if told is None:
         raise ValueError(f"no frame: {text!r}")
@@ -52,7 +53,7 @@ def frame(text: str) -> Frame:
 
 
 def module(file: str) -> str:
-    """A file's name within its package."""
+    """Return the path of a file within its package."""
     path = INSTALLED.sub("", file)
     if path.startswith("/"):
         path = "/".join(path.split("/")[-OUTSIDE_PARTS:]).lstrip("/")
@@ -60,7 +61,7 @@ def module(file: str) -> str:
 
 
 def based(stack: Stack) -> Stack:
-    """With one frame for what it stands upon."""
+    """Replace the frames below the application by one base frame."""
     for place in range(len(stack) - 1, -1, -1):
         base = BASES.get(stack[place].module)
         if base is not None:

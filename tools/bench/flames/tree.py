@@ -1,7 +1,7 @@
-"""Stacks as a tree of boxes: who called whom, with what is too small left out. Pure.
+"""Stacks as a tree of boxes: each caller with its callees, without small boxes. Pure.
 
-Rule: a box counts every sample that went through it, those of callees that are left out included; its colour is that of
-the room that its samples would have if they ended there. The largest of its callees comes first.
+Rule: a box counts every sample that went through it, also those of callees that are left out. Its colour is that of the
+area its samples would have if they ended there. The largest callee comes first.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Node:
     callees: dict[Frame, "Node"] = field(default_factory=dict)
 
     def called(self, frame: Frame) -> "Node":
-        """What it called, made if it is new."""
+        """Return the node of a callee, new if needed."""
         if frame not in self.callees:
             self.callees[frame] = Node(frame=frame, room=known(frame) or self.room)
         return self.callees[frame]
@@ -29,7 +29,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A node's place: how many samples lie left of it, how many it has, how many frames it stands upon."""
+    """Position of a node: samples to the left of it, its own samples, frames below it."""
 
     frame: Frame
     room: str
@@ -39,7 +39,7 @@ class Box:
 
 
 def grown(stacks: Stacks) -> Node:
-    """A tree; its root stands for all samples and is no function."""
+    """Build a tree. Its root stands for all samples and is no function."""
     root = Node(frame=Frame("all", ""), room=REST)
     for stack, count in stacks.items():
         node = root
@@ -51,7 +51,7 @@ def grown(stacks: Stacks) -> Node:
 
 
 def boxes(root: Node, least: float) -> list[Box]:
-    """All that have at least this share of all samples."""
+    """Return all boxes that have at least this share of all samples."""
     return list(_boxes(root, 0, 0, root.count * least))
 
 

@@ -1,6 +1,6 @@
-"""The smallest relay that the product's own libraries allow: `tools/bench/floor.py`.
+"""Smallest relay that the product's libraries allow: `tools/bench/floor.py`.
 
-Rule: not part of what is compared by default; it says how much of a figure is Python's and not the product's.
+Rule: the default comparison leaves it out. It shows which part of a figure is the cost of Python.
 """
 
 import sys
@@ -16,7 +16,7 @@ from tools.bench.peers.running import free_port, running
 
 @contextmanager
 def floor(folder: Path, vendor: str, _slow: str) -> Iterator[Peer]:
-    """The relay; it knows one vendor."""
+    """Run the relay. It has one vendor."""
     place, port = folder / "floor", free_port()
     place.mkdir()
     command = [sys.executable, "-m", "tools.bench.floor", vendor, str(port)]

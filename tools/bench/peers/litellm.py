@@ -1,7 +1,7 @@
-"""LiteLLM's proxy, as its documents start it: one worker, a master key, no database.
+"""LiteLLM's proxy, as its documentation starts it: one worker, a master key, no database.
 
-Rule: it lives in an environment of its own (`make .venv-litellm`). Without a database it knows no teams, no budgets and
-no ledger, and its cache does not take pictures; calls that went well are not logged.
+Rule: it has its own environment (`make .venv-litellm`). Without a database it has no teams, budgets or ledger, and its
+cache does not store images. Successful calls are not logged.
 """
 
 import json
@@ -18,7 +18,7 @@ HOME = Path(__file__).parents[3] / ".venv-litellm"
 MASTER = "sk-bench-master"
 SILENT = {
     "LITELLM_LOG": "ERROR",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches prices from GitHub
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it fetches prices from GitHub
     "LITELLM_MODE": "PRODUCTION",
     "NO_DOCS": "True",
 }
@@ -26,7 +26,7 @@ SILENT = {
 
 @contextmanager
 def litellm(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
-    """The proxy."""
+    """Run the proxy."""
     program = HOME / "bin" / "litellm"
     if not program.is_file():
         raise NotRunning("LiteLLM is needed: make .venv-litellm")

@@ -1,9 +1,8 @@
-"""nginx: as the vendor that costs nothing, as the plainest proxy, and as a cache.
+"""nginx in three roles: the vendor with almost no cost, the simplest proxy, and a cache.
 
-Rule: one worker, keep-alive on both sides, no access log. As the vendor it serves files with sendfile: a POST to a file
-is a 405, which is answered with the file after all; an edit's body is read to its end first. As a proxy it streams both
-ways, as a cache it keeps what is answered on disk and finds it by the request's body. Needs `nginx` on the path, or
-where Debian has it.
+Rule: one worker, keep-alive on both sides, no access log. The vendor serves files with sendfile. A POST to a file is a
+405, which nginx then answers with the file. The body of an edit is read to its end first. The proxy streams both ways.
+The cache stores replies on disk under the request's body. Needs `nginx` on the path, or in Debian's folder.
 """
 
 import os
@@ -71,7 +70,7 @@ CACHE = """
 
 @contextmanager
 def vendor(folder: Path) -> Iterator[Peer]:
-    """The upstream of everybody, which is measured too: whatever else is there comes on top of it."""
+    """Run the upstream of all peers. It is measured too: the cost of a peer comes on top of it."""
     place = folder / "vendor"
     for case in CASES:
         file = place / "root" / case.slug / case.path.strip("/")
@@ -82,21 +81,21 @@ def vendor(folder: Path) -> Iterator[Peer]:
 
 
 def calls_at(vendor: Peer) -> int:
-    """Of the vendor, so far; this question counts as well."""
+    """Return the number of the vendor's calls so far, this query included."""
     with urllib.request.urlopen(f"{vendor.url}/asked") as said:  # noqa: S310 (our own server)
         return int(said.read().split()[9])
 
 
 @contextmanager
 def proxy(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
-    """The least that stands between two."""
+    """Run the simplest proxy."""
     with _nginx(folder / "proxy", PROXY, vendor=_place(vendor), slow=_place(slow)) as (pid, port):
         yield _peer("nginx", pid, port, unable=(Kind.HIT,))
 
 
 @contextmanager
 def cache(folder: Path, vendor: str, _slow: str) -> Iterator[Peer]:
-    """What is kept, from a file; nothing else is asked of it."""
+    """Run the cache. It gets only requests that are hits."""
     with _nginx(folder / "cache", CACHE, vendor=_place(vendor)) as (pid, port):
         yield _peer("nginx", pid, port, unable=[kind for kind in Kind if kind is not Kind.HIT])
 
@@ -117,7 +116,7 @@ def _nginx(place: Path, servers: str, **told: str) -> Iterator[tuple[int, int]]:
         raise NotRunning(f"nginx is needed: {HINT}")
     place.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    user = "user root;" if os.geteuid() == 0 else ""  # whose folders these are
+    user = "user root;" if os.geteuid() == 0 else ""  # user that owns the folders
     text = COMMON.format(place=place, user=user, servers=servers.format(place=place, port=port, **told))
     (place / "nginx.conf").write_text(text)
     with running([binary, "-c", str(place / "nginx.conf"), "-p", str(place)], port, place / "log") as pid:

@@ -1,6 +1,6 @@
-"""Who is measured: where it answers, what is sent along, and which processes are its own.
+"""A measured peer: address, headers, and ids of its processes.
 
-Rule: a peer is told the case either by the path of the call or by its model; headers say the rest.
+Rule: the path or the model of a call tells the peer its case. Headers carry the rest.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ Headers = Callable[[Case], Mapping[str, str]]
 class Peer:
     """One target. `own`, `redis` and `sql` are ids of processes, which count with their children.
 
-    `unable` has the kinds of requests that it cannot answer; `waits`: it knows the vendor that takes its time.
+    `unable` has the kinds of requests that it cannot answer. `waits` is true if it has the slow vendor.
     """
 
     name: str
@@ -29,10 +29,10 @@ class Peer:
     waits: bool = True
 
     def path(self, case: Case) -> str:
-        """Of the call."""
+        """Path of the call for a case."""
         return f"/{case.slug}{case.path}" if self.by_path else case.path
 
 
 def bearer(key: str) -> Headers:
-    """A key, whatever the case."""
+    """Build headers with a key for all cases."""
     return lambda _: {"authorization": f"Bearer {key}"}

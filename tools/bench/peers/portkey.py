@@ -1,9 +1,9 @@
-"""Portkey's gateway, as npm has it: one Node, the vendor and its address in headers.
+"""Portkey's gateway from npm: one Node process, with the vendor and its address in headers.
 
-Rule: it lives in a folder of its own (`make .venv-portkey`) and runs with the Node that the SDK's tests have. As it
-comes it knows no keys, no budgets, no ledger and no cache: the vendor's key goes through. It has no way to listen on
-loopback only. With @hono/node-server from 1.14.2 on it answers edits and streams with 500, so package.json holds that
-back: https://github.com/Portkey-AI/gateway/issues/1389
+Rule: it has its own folder (`make .venv-portkey`) and runs with the Node of the SDK tests. By default it has no keys,
+budgets, ledger or cache: the vendor's key passes through. It cannot listen on loopback only. With @hono/node-server
+1.14.2 and later it answers edits and streams with 500. package.json therefore holds it back:
+https://github.com/Portkey-AI/gateway/issues/1389
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ NODE = ROOT / ".venv-sdk" / "js" / "bin" / "node"
 
 @contextmanager
 def portkey(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
-    """The gateway."""
+    """Run the gateway."""
     if not PROGRAM.is_file() or not NODE.exists():
         raise NotRunning("Portkey is needed: make .venv-portkey")
     place, port = folder / "portkey", free_port()

@@ -1,9 +1,8 @@
-"""This gateway with everything on: key, limits, hold, ledger of record, metrics, a look for what is kept, and a flight.
+"""This gateway with everything on: key, limits, hold, ledger, metrics, cache lookup and flight.
 
-Rule: it runs as in production, with two Valkeys of its own, one for money and one for results (which forgets the oldest
-at 512 MB), and PostgreSQL or SQLite for the books. Every case has a backend of its own, because a backend has one
-address. Pictures are not written to disk; results up to 16 MB are kept. Its stores may take two seconds to answer,
-because they share a busy machine.
+Rule: it runs as in production, with two Valkeys: one for quotas and one for results, which evicts at 512 MB. PostgreSQL
+or SQLite has the ledger. Each case has its own backend, because a backend has one address. Images are not written to
+disk, and results up to 16 MB are cached. Timeouts of its stores are two seconds, because the machine is busy.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from tools.bench.peers.running import free_port, running
 
 CONFIG = Path(__file__).parents[3] / "config"
 TEAM_KEY = "igw_bench"
-PLENTY = 1_000_000  # the most that settings take
+PLENTY = 1_000_000  # the maximum that settings accept
 KEPT = {**CACHE_OPTIONS, "maxmemory": "512mb"}
 MONEY = {**STATE_OPTIONS, "maxmemory": "1gb"}
 LIMITS = {"requests_per_minute": PLENTY, "images_per_minute": PLENTY, "usd_per_day": 1_000_000}
@@ -35,7 +34,7 @@ LIMITS = {"requests_per_minute": PLENTY, "images_per_minute": PLENTY, "usd_per_d
 
 @contextmanager
 def with_postgres(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
-    """The gateway whose books are in PostgreSQL."""
+    """Run the gateway with its ledger in PostgreSQL."""
     place = folder / "gateway"
     with wheel_postgres(place) as server, _gateway("gateway", place, vendor, slow, server.url, (server.pid,)) as peer:
         yield peer
@@ -43,7 +42,7 @@ def with_postgres(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
 
 @contextmanager
 def with_sqlite(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
-    """The gateway whose books are in a file; what SQL costs is its own then."""
+    """Run the gateway with its ledger in a file. Then the CPU of SQL is its own."""
     place = folder / "gateway-sqlite"
     place.mkdir()
     with _gateway("gateway, SQLite", place, vendor, slow, f"sqlite:///{place}/ledger.db", ()) as peer:
@@ -71,7 +70,7 @@ STILL = {"ledger": {"write_seconds": 3600, "sweep_seconds": 3600}, "metrics": {"
 
 @contextmanager
 def still_gateway(folder: Path, vendor: str) -> Iterator[tuple[Sequence[str], int, Mapping[str, str]]]:
-    """Its command, its port, and what it is told, where nothing goes by the clock; its stores run meanwhile."""
+    """Yield its command, port and environment with all timers off, while its stores run."""
     folder.mkdir()
     write_settings(folder / "config", vendor, vendor, STILL)
     books = f"sqlite:///{folder}/ledger.db"
@@ -101,7 +100,7 @@ def _environment(place: Path, money: str, kept: str, books: str) -> Mapping[str,
 
 
 def write_settings(folder: Path, vendor: str, slow: str, more: Mapping[str, Any] | None = None) -> None:
-    """gateway.yaml, models.yaml and teams.yaml, for the cases."""
+    """Write gateway.yaml, models.yaml and teams.yaml for the cases."""
     folder.mkdir(parents=True)
     yaml = YAML(typ="safe", pure=True)
     models = yaml.load(CONFIG / "models.yaml")

@@ -1,8 +1,9 @@
-"""A command that serves, as a process of its own, until its block is left.
+"""A command that serves, as a separate process until its block ends.
 
-Rule: it has a port that was free, a log in its folder, and nothing in its environment that belongs to a gateway. It is
-ended with its children, by their ids; whoever does not go is killed. One that ends early, or does not listen in time,
-is a `NotRunning` with the end of its log.
+Rule: it has a free port, a log in its folder, and no environment variables of the gateway. It and its children are
+ended by their ids, and killed if they do not end.
+
+Fails with: `NotRunning`, with the end of the log, if it ends early or does not listen in time.
 """
 
 import socket
@@ -23,11 +24,11 @@ TAIL = 2000
 
 
 class NotRunning(Exception):
-    """A peer that is not there."""
+    """A peer that does not run."""
 
 
 def free_port() -> int:
-    """One that nobody listens on."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         return int(door.getsockname()[1])
 
@@ -40,7 +41,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     place: Path | None = None,
 ) -> Iterator[int]:
-    """Start it in a folder (else in this one), wait until it listens, give its id, and end it."""
+    """Start a command in a folder (default: this one), wait until it listens, yield its id, and end it."""
     with log.open("wb") as output:
         child = subprocess.Popen(
             command,

@@ -1,1 +1,1 @@
-"""What grows with calls in flight, teams, the ledger and gateways, and what it comes to for a site of a size."""
+"""Cost by calls in flight, teams, ledger entries and gateways, and the resources of a site."""

@@ -1,8 +1,8 @@
-"""`python -m tools.bench.scale`: what grows with calls in flight, teams, the ledger, gateways; and what a site needs.
+"""`python -m tools.bench.scale`: cost by calls in flight, teams, ledger, gateways, and the resources of a site.
 
-Rule: one command that ends by itself; whatever it has started it ends by its id, also when it is told to stop. The
-whole writes docs/bench/scale.json and, from it alone, the tables of docs/benchmarks.md and docs/capacity.md; `--quick`
-and `--only` write to build/bench, where a smoke belongs; with `--put` a section takes its place in docs/bench.
+Rule: one command that ends without input. It ends each process that it started by its id, also on SIGTERM. A complete
+run writes docs/bench/scale.json, and from it alone the tables of docs/benchmarks.md and docs/capacity.md. `--quick` and
+`--only` write to build/bench. With `--put` a section replaces its part in docs/bench.
 """
 
 import argparse
@@ -32,28 +32,28 @@ Section = Callable[[Path, bool, float], Found]
 
 
 def of_flights(folder: Path, quick: bool, _until: float) -> Found:
-    """Calls in flight."""
+    """Measure calls in flight."""
     plan = flights.QUICK if quick else flights.FULL
     return {"flights": flights.flights(plan, folder, note), "renewals": flights.renewals(plan, folder)}
 
 
 def of_teams(folder: Path, quick: bool, _until: float) -> Found:
-    """Teams."""
+    """Measure teams."""
     return {"crowds": crowds.crowds(crowds.QUICK if quick else crowds.FULL, folder, note)}
 
 
 def of_cluster(folder: Path, quick: bool, _until: float) -> Found:
-    """Gateways at a cluster."""
+    """Measure gateways at a cluster."""
     return {"shared": clusters.clusters(clusters.QUICK if quick else clusters.FULL, folder, note)}
 
 
 def of_memory(folder: Path, quick: bool, _until: float) -> Found:
-    """Bytes of a Redis."""
+    """Measure bytes of Redis."""
     return {"spaces": spaces(folder, *((500, 50, 3) if quick else (5000, 500, 20)))}
 
 
 def of_ledger(folder: Path, quick: bool, until: float) -> Found:
-    """Entries; the last, because it takes what time there is."""
+    """Measure entries. It is the last section, because it takes all remaining time."""
     steps, sizes = ledgers.ledgers(ledgers.QUICK if quick else ledgers.FULL, folder, until, note)
     return {"steps": steps, "sizes": sizes}
 
@@ -68,7 +68,7 @@ SECTIONS: Mapping[str, Section] = {
 
 
 def measure(chosen: argparse.Namespace) -> Scale:
-    """Section by section."""
+    """Measure section by section."""
     began, when, load = time.monotonic(), datetime.now(UTC).date().isoformat(), versions.load()
     found: dict[str, object] = {}
     for name, section in SECTIONS.items():
@@ -89,7 +89,7 @@ def measure(chosen: argparse.Namespace) -> Scale:
 
 
 def put(part: Scale, whole: Scale, section: str) -> Scale:
-    """What one section found instead of what the whole had."""
+    """Replace one section of a complete run."""
     found = {
         name: getattr(part, name)
         for name in ("flights", "renewals", "crowds", "steps", "sizes", "shared", "spaces")
@@ -100,7 +100,7 @@ def put(part: Scale, whole: Scale, section: str) -> Scale:
 
 
 def publish(scale: Scale, folder: Path) -> None:
-    """Tables; into the pages only where the whole was measured."""
+    """Write the tables. The pages in docs change only after a complete run."""
     if folder == DOCS:
         BENCHMARKS.write_text(report.placed(BENCHMARKS.read_text(), report.summary(scale)))
         CAPACITY.write_text(report.placed(CAPACITY.read_text(), capacity.tables(scale), capacity.BEGIN))
@@ -112,7 +112,7 @@ def publish(scale: Scale, folder: Path) -> None:
 
 
 def note(text: str) -> None:
-    """Say how far it is."""
+    """Print the progress."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,8 @@
-"""Callers, each with a connection of its own and one request at a time, who ask until there is nothing left to ask.
+"""Callers, each with one connection and one request at a time, until the requests are used up.
 
-Rule: requests are bytes that lie ready; answers are counted by status and thrown away. A connection that is closed is a
-`ConnectionError`, and ends them all.
+Rule: requests are prepared bytes. Replies are counted by status and dropped.
+
+Fails with: `ConnectionError`, for all callers, if a connection is closed.
 """
 
 import asyncio
@@ -18,24 +19,24 @@ END = b"\r\n\r\n"
 OK = 200
 SHOWN = 300
 Next = Callable[[], bytes | None]
-"""The next request, or None when it is enough."""
+"""The next request, or None after the last."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Answers so far, by status; and the end of the last that did not go well."""
+    """Number of replies so far, by status, and the end of the last failed one."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: bytes = b""
 
     @property
     def served(self) -> int:
-        """Those that went well."""
+        """Number of successful replies."""
         return self.statuses[OK]
 
     @property
     def failed(self) -> int:
-        """The others."""
+        """Number of failed replies."""
         return self.statuses.total() - self.served
 
 
@@ -87,7 +88,9 @@ class Caller(asyncio.Protocol):
 
 
 async def call(urls: Sequence[str], ask: Next, at_once: int, spread: float, tally: Tally) -> None:
-    """So many callers, in turn at every address, who begin evenly over `spread` seconds. Ends when all have ended."""
+    """Run `at_once` callers, spread over the addresses. They begin evenly over `spread` seconds. Returns when all have
+    ended.
+    """
     loop, callers = asyncio.get_running_loop(), []
     for number in range(at_once):
         address = urlsplit(urls[number % len(urls)])
@@ -99,7 +102,7 @@ async def call(urls: Sequence[str], ask: Next, at_once: int, spread: float, tall
 
 
 def asking(bodies: Callable[[int], bytes], most: int) -> Next:
-    """Numbered requests, so many."""
+    """Number the requests, `most` at most."""
     numbers = iter(range(most))
 
     def following() -> bytes | None:

@@ -1,7 +1,7 @@
-"""What a site of a size needs, computed from what was measured: pure arithmetic, written to docs/capacity.md.
+"""Resources of a site of a given size, computed from measurements and written to docs/capacity.md. Pure.
 
-Rule: `Measured` is all that is taken from a run, `needs` all that is computed from it. A core or a server is planned to
-be used up to `SHARE`; what is rounded is rounded up.
+Rule: `Measured` has all values from a run, `needs` all formulas. A core or a server is planned to be used up to
+`SHARE`. Rounding is upwards.
 """
 
 import math
@@ -15,13 +15,13 @@ from tools.bench.scale.figures import Scale
 from tools.bench.scale.spaces import TEAM
 
 BEGIN = "<!-- make scale writes from here; edit tools/bench/scale/capacity.py instead -->"
-RATES = (10, 100, 1000)  # images a second
-WAITS = (30, 60)  # seconds that a vendor takes for one
-SHARE = 0.5  # of a core: a head-room factor of two
+RATES = (10, 100, 1000)  # images per second
+WAITS = (30, 60)  # seconds of a vendor's call for one image
+SHARE = 0.5  # used share of a core: twice the measured need
 SPARE, LEAST = 1, 2  # pods
 TEAMS = 1000
 PICTURE, BASE64 = 2_000_000, 4 / 3
-AT_ONCE = 1.25  # bytes of memory for each byte of answers that all come at the same moment (docs/benchmarks.md)
+AT_ONCE = 1.25  # bytes of memory per byte of replies that arrive at the same moment (docs/benchmarks.md)
 KEPT_SECONDS = OUTAGE_SECONDS = REMEMBERED_SECONDS = 3600
 DAY = 86_400
 WRITES_A_SECOND = 5  # of one pod: entries are collected for 0.2 s
@@ -31,9 +31,9 @@ LIMIT = 2 << 30  # bytes, the chart's resources.limits.memory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """CPU in milliseconds for one bought picture of 2 MB, memory in bytes.
+    """CPU in milliseconds for one generated image of 2 MB, memory in bytes.
 
-    `waiting` is a call that waits; `passing` is what answers of 2 MB take on their way, for each in a second.
+    `waiting` is a call that waits. `passing` is the memory of replies of 2 MB under way, per reply and second.
     """
 
     cpu: float
@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """For so many images a second that take so many seconds each. Cores are busy ones, without head-room."""
+    """Resources for a rate of images and a duration of each call. Cores are busy ones, without reserve."""
 
     rate: int
     wait: int
@@ -78,7 +78,7 @@ class Needs:
 
 
 def measured(scale: Scale) -> Measured:
-    """Out of a run. Raises `LookupError` where it has not everything."""
+    """Take the values from a run. Raises `LookupError` for an incomplete run."""
     small = [one for one in scale.flights if one.answer == "1 KB"]
     large = [one for one in scale.flights if one.answer == "2 MB"]
     least, most, bought = small[0], small[-1], large[-1]
@@ -103,7 +103,7 @@ def measured(scale: Scale) -> Measured:
 
 
 def needs(found: Measured, rate: int, wait: int) -> Needs:
-    """The formulas, as docs/capacity.md has them."""
+    """Apply the formulas of docs/capacity.md."""
     cores = rate * found.cpu / 1000
     pods = max(LEAST, math.ceil(cores / SHARE) + SPARE)
     in_flight = rate * wait
@@ -135,17 +135,17 @@ def needs(found: Measured, rate: int, wait: int) -> Needs:
 
 
 def worst(found: Measured, calls: int) -> float:
-    """Bytes of a gateway with so many calls, all of whose answers come at the same moment."""
+    """Return bytes of a gateway whose calls all get their replies at the same moment."""
     return found.idle + calls * (found.waiting + AT_ONCE * PICTURE * BASE64)
 
 
 def held(found: Measured) -> int:
-    """Such calls, in the memory that the chart allows."""
+    """Return the number of such calls that fit into the chart's memory limit."""
     return math.floor((LIMIT - found.idle) / (worst(found, 1) - found.idle))
 
 
 def per_pod(found: Measured, wait: int) -> tuple[float, float]:
-    """Images a second of a pod that uses `SHARE` of its core, and calls in flight then."""
+    """Return images per second of a pod that uses `SHARE` of its core, and its calls in flight."""
     rate = SHARE * 1000 / found.cpu
     return rate, rate * wait
 
@@ -188,7 +188,7 @@ NEEDED: Sequence[tuple[str, Callable[[Needs], str]]] = (
 
 
 def tables(scale: Scale) -> str:
-    """What stands between the marks of docs/capacity.md, these included."""
+    """Build the text between the markers of docs/capacity.md, markers included."""
     found = measured(scale)
     known = table(["measured", "figure"], [[name, tell(found)] for name, tell in MEASURED])
     sites = [needs(found, rate, wait) for rate in RATES for wait in WAITS]

@@ -1,9 +1,9 @@
-"""Do gateways that share a Redis Cluster pay for one another, and do limits hold across them?
+"""Cost of gateways that share a Redis Cluster, and their limits together.
 
-Rule: three primaries, each with a replica, and PostgreSQL; one, two and four gateways with the same callers, who are
-spread over gateways and teams. All share this machine's cores, so throughput does not grow with gateways; what may not
-grow is CPU for each request. Then callers at all gateways ask for more pictures of a team than its budget for the day
-pays: as many are served as it pays, to the picture.
+Rule: three primaries, each with a replica, and PostgreSQL. One, two and four gateways have equal callers, spread over
+gateways and teams. All share this machine's cores, so throughput does not grow with gateways. CPU per request must not
+grow. Then callers at all gateways request more images than a team's daily budget pays. The number of served images is
+exactly the number that the budget pays.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ REFUSED = 429
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is tried: so many gateways, each time with so many requests; a budget of so many dollars."""
+    """Numbers of gateways, requests for each number, and a daily budget in dollars."""
 
     gateways: Sequence[int]
     requests: int
@@ -42,7 +42,7 @@ QUICK = Plan(gateways=(1, 2), requests=60, dollars=1)
 
 
 def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shared]:
-    """One after the other, on one cluster."""
+    """Measure one number after the other, on one cluster."""
     before, found = children(), []
     with (
         valkey_cluster(folder / "cluster", replicas=True) as money,
@@ -62,7 +62,7 @@ def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shar
 
 
 def _shared(site: Site, plan: Plan, count: int) -> Shared:
-    for url in site.urls:  # whatever is made at the first request
+    for url in site.urls:  # warm-up of all that the first request makes
         each_once(Site(urls=[url], own=site.own, stores=site.stores, folder=site.folder, start=0), TEAMS, AT_ONCE)
     before, began = site.cpu(), time.monotonic()
     tally = _ask(site, plan.requests, [f"team-{number}" for number in range(TEAMS)], count)
@@ -88,7 +88,7 @@ def _shared(site: Site, plan: Plan, count: int) -> Shared:
 
 
 def _ask(site: Site, most: int, teams: Sequence[str], count: int) -> Tally:
-    """So many requests, by the same number of callers however many gateways there are."""
+    """Send requests from a fixed number of callers, for any number of gateways."""
     tally, first = Tally(), 100_000_000 * count
 
     def body(number: int) -> bytes:

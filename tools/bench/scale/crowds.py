@@ -1,7 +1,7 @@
-"""What do teams cost that do nothing, and does a request cost more because there are many teams?
+"""Cost of idle teams, and cost of a request by the number of teams.
 
-Rule: a fresh gateway and a fresh Redis for each number of teams; requests go to all teams in turn, at the same pace.
-What goes on by itself is measured while nobody asks: the sweep of the leader, and readings for metrics.
+Rule: a fresh gateway and a fresh Redis for each number of teams. Requests go to all teams in turn, at one pace.
+Background work is measured without requests: the leader's sweep, and the gauges of metrics.
 """
 
 import threading
@@ -28,7 +28,7 @@ RELOADED = "settings reloaded"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is tried. `rest` seconds nobody asks; they should hold several sweeps, which are 5 s apart."""
+    """Numbers of teams. `rest` seconds have no requests and should hold several sweeps, which are 5 s apart."""
 
     teams: Sequence[int]
     per_second: float
@@ -41,7 +41,7 @@ QUICK = Plan(teams=(1, 50), per_second=30, seconds=1.5, rest=5)
 
 
 def crowds(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Crowd]:
-    """One after the other."""
+    """Measure one number after the other."""
     found = []
     with Child(VENDOR) as vendor:
         for count in plan.teams:
@@ -90,7 +90,7 @@ def _crowd(site: Site, plan: Plan, count: int, money: "redis.Redis") -> Crowd:
 
 
 def _idle(site: Site, seconds: float, money: "redis.Redis") -> tuple[float, float, float, float]:
-    """What goes on by itself, for a second: CPU of gateway and Redis, scripts and commands."""
+    """Measure background work per second: CPU of gateway and Redis, scripts and commands."""
     before, scripts, commands, began = site.cpu(), *_counts(money), time.monotonic()
     time.sleep(seconds)
     after, scripts_then, commands_then, took = site.cpu(), *_counts(money), time.monotonic() - began
@@ -105,7 +105,7 @@ def _counts(money: "redis.Redis") -> tuple[int, int]:
 
 
 def _page(site: Site) -> tuple[int, float]:
-    """Bytes of /metrics, and what they cost."""
+    """Return bytes of /metrics, and the CPU of a scrape."""
     before, length = site.cpu()[0], 0
     for _ in range(PAGES):
         length = len(get(f"{site.urls[0]}/metrics"))
@@ -113,7 +113,7 @@ def _page(site: Site) -> tuple[int, float]:
 
 
 def _reload(site: Site) -> tuple[float, float]:
-    """CPU seconds until changed teams are in force, and the longest wait for health meanwhile."""
+    """Return CPU seconds until changed teams are in force, and the longest wait for a health check meanwhile."""
     log = site.folder.parent / "gateway-0" / "log"
     before, longest, stopped = site.cpu()[0], 0.0, threading.Event()
 

@@ -1,7 +1,7 @@
-"""What `make scale` measures, as it is kept; tables and docs/capacity.md are made of nothing else.
+"""Results of `make scale` in a file. Tables and docs/capacity.md are made from it alone.
 
-Rule: milliseconds and megabytes (10^6 bytes), for one request where nothing else is said. CPU is user and system time
-as the kernel counted it. A section that was not asked for is empty.
+Rule: units are milliseconds and megabytes (10^6 bytes), for one request unless stated. CPU is user and system time as
+the kernel counts it. A section that was not measured is empty.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Flight(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls that wait for a vendor, asked at an even pace. `results` is the Redis of what is kept.
+    """Calls that wait for a vendor, sent at an even pace. `results` is the Redis of the cache.
 
     `idle` and `peak` are resident memory of the gateway.
     """
@@ -29,7 +29,7 @@ class Flight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Renewal(msgspec.Struct, frozen=True, kw_only=True):
-    """New leases for all open holds of one team: the server's and the gateway's CPU in all, and in how many calls."""
+    """Lease renewal of all open holds of one team: CPU of server and gateway, and number of calls."""
 
     holds: int
     calls: int
@@ -38,11 +38,11 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway with so many teams, each with limits in requests, pictures and money.
+    """A gateway with a number of teams, each with limits in requests, images and money.
 
-    `start` is CPU seconds until it is ready, `first` CPU milliseconds of a team's first request (its counters are made
-    from the books). What goes on by itself is for a second: `idle_cpu` and `idle_redis` milliseconds, `scripts` and
-    `commands` of the store. `reload_cpu` are seconds, `silence` the longest in which health was not told meanwhile.
+    `start` is CPU seconds until ready. `first` is CPU milliseconds of a team's first request, which rebuilds its
+    counters from the ledger. Background work is per second: `idle_cpu` and `idle_redis` in milliseconds, `scripts` and
+    `commands` of Redis. `reload_cpu` is in seconds. `silence` is the longest wait for a health check meanwhile.
     """
 
     teams: int
@@ -66,7 +66,7 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing done with a ledger of so many entries: wall and CPU of the database (SQLite: of this process)."""
+    """One operation on a ledger of a given size: wall time, and CPU of the database (SQLite: of this process)."""
 
     database: str
     entries: int
@@ -76,7 +76,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """What a ledger takes on disk, indexes and daily sums included."""
+    """Size of a ledger on disk, with indexes and daily sums."""
 
     database: str
     entries: int
@@ -84,7 +84,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
-    """Gateways that share a cluster: CPU of all of them and of all nodes; a budget for `budget` pictures."""
+    """Gateways that share a cluster: CPU of all gateways and all nodes, and a budget for `budget` images."""
 
     gateways: int
     requests: int
@@ -99,7 +99,9 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run. `spaces` are bytes of a Redis, by what takes them; `apart` says what was measured by itself."""
+    """Results of a complete run. `spaces` are bytes of Redis by content. `apart` has the sections that were measured
+    separately.
+    """
 
     when: str
     machine: str
@@ -117,12 +119,12 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(file: Path) -> Scale:
-    """What a run has written."""
+    """Read the results of a run."""
     return msgspec.json.decode(file.read_bytes(), type=Scale)
 
 
 def write(scale: Scale, file: Path) -> None:
-    """In lines, rounded to what can be known."""
+    """Write the results in lines, rounded to their significant digits."""
     file.parent.mkdir(parents=True, exist_ok=True)
     plain = _rounded(msgspec.to_builtins(scale))
     file.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n")

@@ -1,7 +1,7 @@
-"""Does a request cost more because many others wait for the vendor?
+"""Cost of a request by the number of other requests that wait for the vendor.
 
-Rule: one gateway, one team, the same requests in a second at each level; only how long the vendor takes differs. Each
-level includes a round of renewed leases, which go out every 20 s. Renewals are also measured by themselves.
+Rule: one gateway, one team, an equal rate of requests at each level. Only the duration of the vendor's call differs.
+Each level includes a round of lease renewals, which run every 20 s. Renewals are also measured alone.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ NAMES = {SMALL: "1 KB", LARGE: "2 MB"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is tried."""
+    """Levels to measure."""
 
     loads: Sequence[Load]
     renewals: Sequence[int]
@@ -53,14 +53,14 @@ QUICK = Plan(
 
 
 def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Flight]:
-    """Level by level, on one gateway."""
+    """Measure level by level, on one gateway."""
     found = []
     with (
         Child(VENDOR) as vendor,
         stores(folder) as shared,
         gateways(folder / "site", vendor.url, shared, teams_text(1)) as site,
     ):
-        steady(site, Load(in_flight=4, per_second=20, seconds=1))  # whatever is made at the first request
+        steady(site, Load(in_flight=4, per_second=20, seconds=1))  # warm-up of all that the first request makes
         idle = resident_bytes(site.own[0]) / MEGABYTE
         for load in plan.loads:
             seen = steady(site, load)
@@ -84,7 +84,7 @@ def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Fligh
 
 
 def renewals(plan: Plan, folder: Path) -> list[Renewal]:
-    """Leases of so many open holds of one team, renewed by the use case itself."""
+    """Renew the leases of one team's open holds with the use case."""
     with run_valkey(folder / "renewals") as url:
         return [asyncio.run(_renewal(url, count)) for count in plan.renewals]
 
@@ -103,7 +103,7 @@ async def _renewal(url: str, count: int) -> Renewal:
             claim = stage.claim()
             admission = await stage.ledger.hold(stage.team, [claim], [], state=HoldState.SENT)
             keep.track([claim], admission.held_at)
-        await keep.extend_leases()  # the script is there now
+        await keep.extend_leases()  # loads the script first
         calls, server = _scripts(url)
         began = time.process_time()
         await keep.extend_leases()
@@ -113,7 +113,7 @@ async def _renewal(url: str, count: int) -> Renewal:
 
 
 def _scripts(url: str) -> tuple[int, int]:
-    """How many scripts were run, and the server's microseconds in them."""
+    """Return the number of scripts that ran, and the server's microseconds in them."""
     with redis.Redis.from_url(url) as client:
         told: Any = client.info("commandstats")
     return told["cmdstat_evalsha"]["calls"], told["cmdstat_evalsha"]["usec"]

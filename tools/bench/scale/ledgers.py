@@ -1,9 +1,8 @@
-"""What does a ledger of ten million entries do that one of a million does not?
+"""Speed of a ledger with ten million entries beside one with a million.
 
-Rule: rows are multiplied by the database from entries that `tools.bench.books` draws, past the port; indexes are made
-again afterwards, as densely as they can be, so a ledger that has grown entry by entry is somewhat larger. Then
-questions and writes go through the port, as the gateway's do but without its time limits. CPU is that of PostgreSQL's
-processes; SQLite works in this one.
+Rule: the database multiplies entries that `tools.bench.books` generates, without the port. Indexes are rebuilt
+afterwards and are dense, so a ledger that grew entry by entry is somewhat larger. Then queries and writes go through
+the port, without the gateway's time limits. CPU is that of PostgreSQL's processes. SQLite works in this process.
 """
 
 import asyncio
@@ -29,15 +28,15 @@ from tools.bench.books import BATCHES, DAY, FIELDS, SINCE, ask, made, values
 from tools.bench.processes import cpu_of
 from tools.bench.scale.figures import Size, Step
 
-DRAWN = 10_000  # entries of which the others are copies, with ids and times of their own
+DRAWN = 10_000  # entries that are copied, with ids and times of their own
 OWN = {"hold_id", "request_id", "held_at", "posted_at"}
 SPAN = 30 * DAY
 POSTGRESQL, SQLITE = "PostgreSQL", "SQLite"
 BY = (("team", "tier"), ("day",), ("backend",), ("tag:project",))
 SPENT, ONE_DAY = "one team's counters, for a rebuild", "usage of one team, one day"
-SETTLING_SECONDS = 2.0  # in which what filled it goes, and its CPU with it
-LEAST_SECONDS = 60.0  # for a fill, however late it is
-OFTEN = 1_000_000  # entries, above which a question is asked once
+SETTLING_SECONDS = 2.0  # time for writes left over from the fill, and for their CPU
+LEAST_SECONDS = 60.0  # minimum time of a fill, also after `until`
+OFTEN = 1_000_000  # number of entries above which a query runs once
 BATCH_ROUNDS = {1: 40, 100: 10, 500: 6}
 NAMES, MARKS = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
 NONE_DRAWN = f"CREATE TEMP TABLE drawn AS SELECT {NAMES} FROM entries LIMIT 0"  # noqa: S608 (our own names)
@@ -56,7 +55,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many entries, rising; and how often each question is asked."""
+    """Numbers of entries, rising, and repetitions of each query."""
 
     entries: Sequence[int]
     rounds: int
@@ -67,7 +66,7 @@ QUICK = Plan(entries=(10_000, 100_000), rounds=1)
 
 
 def ledgers(plan: Plan, folder: Path, until: float, note: Note) -> tuple[list[Step], list[Size]]:
-    """PostgreSQL, then SQLite. What is not filled at `until` (monotonic clock) is given up, or not begun."""
+    """Measure PostgreSQL, then SQLite. A fill that is incomplete at `until` (monotonic clock) is given up."""
     steps: list[Step] = []
     sizes: list[Size] = []
     with wheel_postgres(folder) as server:
@@ -98,7 +97,7 @@ def ledgers(plan: Plan, folder: Path, until: float, note: Note) -> tuple[list[St
 
 
 def _copied(hold_id: str, request_id: str, first: int, last: int) -> str:
-    """What is selected for number `at` of the copies; times are spread evenly over the month."""
+    """Build the SELECT of copy number `at`. Times are spread evenly over the month."""
     held_at = f"{SINCE} + (at - {first}) * {SPAN // (last - first)}"
     own = {
         "hold_id": hold_id,
@@ -110,7 +109,7 @@ def _copied(hold_id: str, request_id: str, first: int, last: int) -> str:
 
 
 async def _filled(url: str, had: int, entries: int, until: float) -> int | None:
-    """The bytes that the database takes then; None if it was given up."""
+    """Return the bytes of the filled database, or None if the fill was given up."""
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(max(LEAST_SECONDS, until - time.monotonic())):
@@ -122,7 +121,7 @@ async def _filled(url: str, had: int, entries: int, until: float) -> int | None:
 
 
 async def fill_postgres(connection: asyncpg.Connection, had: int, entries: int) -> int:
-    """From so many entries to so many; the bytes that the database takes then."""
+    """Fill from `had` entries to `entries`. Returns the bytes of the database."""
     await connection.execute("ALTER SYSTEM SET max_wal_size = '16GB'")
     await connection.execute("SELECT pg_reload_conf()")
     await connection.execute("SET maintenance_work_mem = '1GB'")
@@ -145,7 +144,7 @@ async def fill_postgres(connection: asyncpg.Connection, had: int, entries: int) 
 
 
 def fill_sqlite(path: Path, had: int, entries: int) -> None:
-    """The same, and the daily sums."""
+    """Fill from `had` entries to `entries`, with the daily sums."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA cache_size = -1000000")
     connection.execute("PRAGMA synchronous = OFF")
@@ -198,7 +197,7 @@ async def _measured(name: str, url: str, entries: int, rounds: int, pid: int, no
 
 
 def fresh() -> Iterator[Entry]:
-    """Entries that are in no ledger."""
+    """Generate entries that are in no ledger."""
     place = next(_places)
     return (dataclasses.replace(one, hold_id=f"{one.hold_id}-{place}") for one in made(DRAWN))
 

@@ -1,6 +1,6 @@
-"""Turns a run into the tables of the section "Scale" of docs/benchmarks.md.
+"""Tables of the section "Scale" of docs/benchmarks.md.
 
-Rule: pure, the same figures give the same text; what was not measured is a dash.
+Rule: pure, equal figures give equal text. A figure that was not measured is a dash.
 """
 
 import textwrap
@@ -12,7 +12,7 @@ from tools.bench.scale.figures import Crowd, Flight, Renewal, Scale, Shared, Ste
 
 BEGIN = "<!-- make scale writes from here; edit tools/bench/scale/report.py instead -->"
 MEGABYTE, GIGABYTE = 1e6, 1e9
-STATEMENT_SECONDS = 10  # the gateway's own, after which a question is given up
+STATEMENT_SECONDS = 10  # the gateway's timeout of a query
 
 Column = tuple[str, Callable[..., str]]
 
@@ -121,17 +121,17 @@ Milliseconds, fastest to slowest; in brackets the CPU of the database. A gateway
 
 
 def own(one: Crowd) -> float:
-    """Milliseconds of a request, without its share of what goes on by itself."""
+    """Return milliseconds of a request, without its share of background work."""
     return one.cpu - one.idle_cpu / one.per_second
 
 
 def rows(columns: Sequence[Column], found: Iterable[Flight | Renewal | Crowd | Shared]) -> str:
-    """A table with a line for each."""
+    """Build a table with one line per record."""
     return table([name for name, _ in columns], [[tell(one) for _, tell in columns] for one in found])
 
 
 def summary(scale: Scale) -> str:
-    """What stands between the marks, these included."""
+    """Build the text between the markers, markers included."""
     about = f"`make scale`, {scale.when}: {scale.machine}, load {scale.load} at the start, {scale.minutes:.0f} minutes."
     about += "".join(f" By itself: {name}, {when}." for name, when in scale.apart.items())
     versions = ", ".join(f"{name} {version}" for name, version in scale.versions.items())
@@ -153,7 +153,7 @@ def summary(scale: Scale) -> str:
 
 
 def steps(scale: Scale) -> str:
-    """A column for each ledger."""
+    """Build a table with one column per ledger."""
     ledgers = list(dict.fromkeys((one.database, one.entries) for one in scale.steps))
     found = {(one.what, one.database, one.entries): one for one in scale.steps}
     whats = dict.fromkeys(one.what for one in scale.steps)
@@ -168,7 +168,7 @@ def _step(step: Step | None) -> str:
 
 
 def sizes(scale: Scale) -> str:
-    """On disk."""
+    """Build the table of sizes on disk."""
     lines = [
         [one.database, _many(one.entries), figure(one.bytes / GIGABYTE), figure(one.bytes / one.entries)]
         for one in scale.sizes
@@ -181,7 +181,7 @@ def _many(count: int) -> str:
 
 
 def placed(page: str, text: str, begin: str = BEGIN) -> str:
-    """A page with that text between its marks, or a `ValueError` where it has none."""
+    """Put the text between the markers of a page. Raises `ValueError` for a page without them."""
     start = page.index(begin.partition(";")[0])
     end = page.index(END, start) + len(END)
     return page[:start] + text + page[end:]

@@ -1,8 +1,8 @@
-"""Gateways as in production, with PostgreSQL, a Redis for money and one for results, and any number of teams.
+"""Gateways as in production, with PostgreSQL, a Redis for quotas, one for results, and any number of teams.
 
-Rule: keys, limits in requests, pictures and dollars, holds, ledger, metrics, log and cache are on; pictures are not
-written to disk. A picture has a price, so that a quote is what is booked. Stores may take two seconds to answer,
-because they share a busy machine. Everything is ended with its block.
+Rule: keys, limits in requests, images and dollars, holds, ledger, metrics, log and cache are on. Images are not written
+to disk. An image has a price, so a quote equals the booked cost. Timeouts of stores are two seconds, because the
+machine is busy. The end of a block ends its processes.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ CONFIG = Path(__file__).parents[3] / "config"
 ROUTE = "{ backend: openai, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
 PRICE = "prices:\n  bench: [{ effective: 2026-01-01, source: bench, read: 2026-01-01, per_image: 0.01 }]\n"
 KEPT = {**CACHE_OPTIONS, "maxmemory": "512mb"}
-CENTS = 100  # pictures for a dollar
+CENTS = 100  # images per dollar
 PLENTY = 1_000_000
 TEAM = """  {name}:
     limits: {{ requests_per_minute: 1000000, images_per_minute: 1000000, usd_per_day: {dollars} }}
@@ -41,7 +41,7 @@ TEAM = """  {name}:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """Addresses, and the processes behind them. `money` may be a cluster; `results` serve what is kept."""
+    """Addresses, and the processes behind them. `money` may be a cluster. `results` is the Redis of the cache."""
 
     money: str
     kept: str
@@ -53,7 +53,7 @@ class Stores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Gateways that serve, with what they share. `start` is the CPU that the first took until it was ready."""
+    """Serving gateways, with their stores. `start` is the CPU of the first gateway until it was ready."""
 
     urls: Sequence[str]
     own: Sequence[int]
@@ -62,13 +62,13 @@ class Site:
     start: float
 
     def cpu(self) -> Sequence[float]:
-        """Milliseconds so far: of gateways, of the Redis for money, of PostgreSQL, of the Redis for results."""
+        """Return milliseconds so far: of gateways, of the Redis for quotas, of PostgreSQL, of the Redis for results."""
         groups = (self.own, self.stores.redis, self.stores.sql, self.stores.results)
         return [1000 * cpu_of(pids) for pids in groups]
 
 
 def request(team: str, number: int, picture: int, milliseconds: int) -> bytes:
-    """For a picture of so many bytes after so many milliseconds; no two numbers have the same prompt."""
+    """Build a request for an image of a size after a delay. Each number has its own prompt."""
     prompt = f"number {number:09d}, picture of {picture} bytes after {milliseconds} ms"
     body = json.dumps({"model": "gpt-image-2", "prompt": prompt, "quality": "low"})
     lines = (
@@ -82,14 +82,14 @@ def request(team: str, number: int, picture: int, milliseconds: int) -> bytes:
 
 
 def teams_text(count: int, budgets: dict[str, int] | None = None) -> str:
-    """teams.yaml: team-0 and so on with more than they need, and others with so many dollars a day."""
+    """Build teams.yaml: team-0 and so on with ample limits, and more teams with daily budgets in dollars."""
     dollars = {f"team-{number}": PLENTY for number in range(count)} | (budgets or {})
     each = (TEAM.format(name=name, dollars=most, digest=key_digest(f"igw_{name}")) for name, most in dollars.items())
     return "teams:\n" + "".join(each)
 
 
 def write_settings(folder: Path, vendor: str, teams: str) -> None:
-    """The three files."""
+    """Write the three files."""
     folder.mkdir(parents=True)
     backend = {
         "dialect": "openai",
@@ -114,7 +114,7 @@ def write_settings(folder: Path, vendor: str, teams: str) -> None:
 
 @contextmanager
 def stores(folder: Path) -> Iterator[Stores]:
-    """One Redis for money, one for results, and PostgreSQL."""
+    """Run one Redis for quotas, one for results, and PostgreSQL."""
     with wheel_postgres(folder) as server, ExitStack() as stack:
         asyncio.run(migrate(server.url))
         before = children()
@@ -126,13 +126,13 @@ def stores(folder: Path) -> Iterator[Stores]:
 
 
 def children() -> set[int]:
-    """Processes of this one."""
+    """Return the child processes of this one."""
     return {child.pid for child in psutil.Process().children()}
 
 
 @contextmanager
 def gateways(folder: Path, vendor: str, shared: Stores, teams: str, count: int = 1) -> Iterator[Site]:
-    """Start them, and wait until they are ready."""
+    """Start gateways, and wait until they are ready."""
     write_settings(folder / "config", vendor, teams)
     with ExitStack() as stack:
         found = [stack.enter_context(_gateway(folder / f"gateway-{number}", shared)) for number in range(count)]
@@ -159,7 +159,7 @@ def _gateway(place: Path, shared: Stores) -> Iterator[tuple[int, int]]:
 
 
 def ready(url: str) -> bool:
-    """Does it say so?"""
+    """Return whether a gateway is ready."""
     try:
         return bool(get(f"{url}/health/ready"))
     except OSError:
@@ -167,7 +167,7 @@ def ready(url: str) -> bool:
 
 
 def get(url: str) -> bytes:
-    """A page. Raises `OSError` if there is none."""
+    """Get a page. Raises `OSError` if there is none."""
     with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 (our own server)
         page: bytes = answer.read()
         return page

@@ -1,6 +1,6 @@
-"""Bytes of a Redis: what `tools.bench.memory` measures, and a team with limits that has bought once.
+"""Bytes of Redis: the records of `tools.bench.memory`, and a team with limits after one generation.
 
-Rule: what a fresh embedded Valkey says that it uses, before and after, divided by their number.
+Rule: the difference of `used_memory` of a fresh embedded Valkey, divided by their number.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ TEAM = "a team that has bought"
 
 
 def spaces(folder: Path, holds: int, teams: int, kept: int) -> dict[str, float]:
-    """Bytes, by what takes them."""
+    """Return bytes by content."""
     with run_valkey(folder / "money") as url:
         found = asyncio.run(money(url, holds))
     with run_valkey(folder / "kept") as url:
@@ -26,8 +26,8 @@ def spaces(folder: Path, holds: int, teams: int, kept: int) -> dict[str, float]:
 
 
 async def _team(url: str, count: int) -> float:
-    """Counters, an empty stream and a name, for a team; with one hold that has ended."""
-    await _buy(url)  # the scripts are there now
+    """Measure a team: counters, an empty stream and a name, with one ended hold."""
+    await _buy(url)  # loads the scripts first
     empty = await used(url)
     for _ in range(count):
         await _buy(url)
@@ -35,7 +35,7 @@ async def _team(url: str, count: int) -> float:
 
 
 async def _buy(url: str) -> None:
-    """By a new team."""
+    """Generate one image for a new team."""
     async with stage_on("real", url) as stage:
         await stage.ledger.register_teams([stage.team])
         await stage.rebuild()

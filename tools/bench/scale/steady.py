@@ -1,7 +1,8 @@
-"""An even stream of requests, of which some seconds in the middle are measured.
+"""Even stream of requests, with some seconds in the middle measured.
 
-Rule: callers begin evenly over the time that one request waits, so that always as many are under way and as many end in
-every second; what is measured begins when all have begun. `per_second` times that wait are the callers.
+Rule: callers begin evenly over the duration of one request. So the number of requests under way is constant, and as
+many end in every second. The measurement begins when all callers have begun. The number of callers is `per_second`
+times the duration.
 """
 
 import asyncio
@@ -16,13 +17,13 @@ from tools.bench.scale.callers import Tally, asking, call
 from tools.bench.scale.site import Site, request
 
 SETTLING_SECONDS = 0.5
-SMALL, LARGE = 400, 2_000_000  # bytes of the picture
+SMALL, LARGE = 400, 2_000_000  # bytes of the image
 _hundreds_of_millions = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """So many calls under way, and so many that begin in a second, spread over so many teams, for `seconds`."""
+    """Calls under way, calls per second, and teams that share them, for `seconds`."""
 
     in_flight: int
     per_second: float
@@ -32,15 +33,15 @@ class Load:
 
     @property
     def wait(self) -> float:
-        """Seconds that the vendor takes."""
+        """Seconds of a vendor's call."""
         return self.in_flight / self.per_second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """For one request: milliseconds of CPU of gateways, Redis for money, PostgreSQL, Redis for results.
+    """Milliseconds of CPU per request: of gateways, Redis for quotas, PostgreSQL, Redis for results.
 
-    `peak` is in megabytes; `failed` counts from the first caller to the last.
+    `peak` is in megabytes. `failed` counts from the first caller to the last.
     """
 
     requests: int
@@ -54,7 +55,7 @@ class Seen:
 
 
 def steady(site: Site, load: Load) -> Seen:
-    """Measure."""
+    """Measure one load."""
     return asyncio.run(_steady(site, load))
 
 
@@ -92,20 +93,20 @@ async def _steady(site: Site, load: Load) -> Seen:
 
 
 def tell_failures(tally: Tally) -> None:
-    """Say what the last one was."""
+    """Print the last failure."""
     if tally.failed:
         sys.stderr.write(f"answers by status: {dict(tally.statuses)}, the last: {tally.wrong!r}\n")
 
 
 async def _pause(calling: asyncio.Task[None], seconds: float) -> None:
-    """Wait, but not for callers that have failed."""
+    """Wait, but fail at once with the callers."""
     await asyncio.wait([calling], timeout=seconds)
     if calling.done():
         calling.result()
 
 
 def each_once(site: Site, teams: int, at_once: int) -> int:
-    """One request of every team; how many failed."""
+    """Send one request of every team. Returns the number of failures."""
     tally, first = Tally(), next(_hundreds_of_millions) * 10_000_000
 
     def body(number: int) -> bytes:

@@ -1,7 +1,7 @@
-"""A vendor that takes as long as it is told: `python -m tools.bench.scale.vendor`.
+"""Vendor with a delay per request: `python -m tools.bench.scale.vendor`.
 
-Rule: as `tools.bench.upstream`, but `after N ms` in the prompt says how much later the answer comes. It costs next to
-nothing, so that thousands may wait at the same time. Serves until SIGTERM.
+Rule: as `tools.bench.upstream`, but `after N ms` in the prompt delays the reply. Its cost is almost zero, so thousands
+of calls may wait at once. Serves until SIGTERM.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class Vendor(Upstream):
     """One connection, one request at a time."""
 
     def answer(self) -> None:
-        """Of the request that has come, when it is time."""
+        """Answer the request after its delay."""
         wanted = answer(int(WANTED.findall(self._head)[0]))
         seconds = int(AFTER.findall(self._head)[0]) / 1000
         asyncio.get_running_loop().call_later(seconds, partial(self._say, wanted))
@@ -31,7 +31,7 @@ class Vendor(Upstream):
 
 
 async def serve() -> None:
-    """Listen on a free port and say where."""
+    """Listen on a free port and print it."""
     server = await asyncio.get_running_loop().create_server(Vendor, "127.0.0.1", 0, backlog=2048)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
