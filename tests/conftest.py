@@ -16,8 +16,8 @@ import pytest
 from tests.simulators import openai, together
 from tests.simulators.server import Simulator
 from tests.support.cluster import valkey_cluster
-from tests.support.gateway import GatewayProcess, calm, patient
-from tests.support.objects import ObjectServer, object_server
+from tests.support.gateway import GatewayProcess, with_lenient_health, with_slow_stores
+from tests.support.object_server import ObjectServer, object_server
 from tests.support.profiles import load_profile
 from tests.support.servers import real_redis
 
@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def for_tests(folder: Path) -> None:
     """Most tests ask for the same fox again and again, and want a new one each time."""
     gateway = folder / "gateway.yaml"
-    gateway.write_text(calm(gateway.read_text()).replace("  seconds: 3600 #", "  seconds: 0 #"))
+    gateway.write_text(with_lenient_health(gateway.read_text()).replace("  seconds: 3600 #", "  seconds: 0 #"))
 
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -88,7 +88,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shipped") / "config"
     shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     gateway = folder / "gateway.yaml"
-    gateway.write_text(patient(gateway.read_text()))
+    gateway.write_text(with_slow_stores(gateway.read_text()))
     return folder
 
 

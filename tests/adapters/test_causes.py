@@ -20,8 +20,8 @@ from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.backends import call
 from tests.fakes.builders import price, route, spec
 from tests.simulators.server import Answer, Simulator
-from tests.support.objects import CREDENTIALS, ObjectServer
-from tests.support.vendor_host import Say, answers, hang_up, nothing, says, vendor_host
+from tests.support.object_server import CREDENTIALS, ObjectServer
+from tests.support.vendor_host import Behavior, hang_up, never_read, reply_after_head, reply_after_request, vendor_host
 
 ORDER = UpstreamRequest(
     spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
@@ -30,7 +30,7 @@ NAME = to_stored_name(new_image_id("search", "png", "0" * 32))
 DENIED = b"<Error><Code>AccessDenied</Code><Message>s3cret</Message><RequestId>4442587FB7D0A2F9</RequestId></Error>"
 
 
-def greets(reply: bytes) -> Say:
+def greets(reply: bytes) -> Behavior:
     """Answer before anything is asked."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,21 +65,21 @@ async def test_a_backend_that_is_not_reached_says_why(base_url: str, proxy: str 
 
 
 async def test_a_proxy_that_refuses_says_its_status() -> None:
-    async with vendor_host(answers(b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n")) as proxy:
+    async with vendor_host(reply_after_head(b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n")) as proxy:
         assert await cause("https://vendor.invalid/v1", proxy=f"http://us:s3cret@{proxy}") == "the proxy answers 407"
 
 
 async def test_certificates_and_tls_are_told_apart() -> None:
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(trust)
-    async with vendor_host(nothing, trust) as unknown, vendor_host(greets(b"HTTP/1.1 200 OK\r\n\r\n")) as plain:
+    async with vendor_host(never_read, trust) as unknown, vendor_host(greets(b"HTTP/1.1 200 OK\r\n\r\n")) as plain:
         said = [await cause(f"https://{host}/v1") for host in (unknown, plain)]
     assert said[0] == "TLS does not trust its certificate (unable to get local issuer certificate)"
     assert said[1] == "TLS failed (WRONG_VERSION_NUMBER)"
 
 
 async def test_a_backend_that_is_silent_says_so() -> None:
-    async with vendor_host(nothing) as host:
+    async with vendor_host(never_read) as host:
         assert await cause(f"https://{host}/v1", connect_seconds=0.2) == "it did not answer in time"
         assert await cause(f"http://{host}/v1", deadline_seconds=0.2) == "it did not answer in time"
 
@@ -123,13 +123,15 @@ async def why_not_kept(endpoint: str) -> str | None:
 @pytest.mark.usefixtures("credentials")
 async def test_a_bucket_that_refuses_says_its_status_and_code() -> None:
     head = b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(DENIED)
-    async with vendor_host(says(head + DENIED)) as host:
+    async with vendor_host(reply_after_request(head + DENIED)) as host:
         assert await why_not_kept(f"http://{host}") == "status 403, AccessDenied, request 4442587FB7D0A2F9"
 
 
 @pytest.mark.usefixtures("credentials")
 async def test_a_bucket_of_another_region_says_so() -> None:
-    async with vendor_host(says(b"HTTP/1.1 301 Moved\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")) as host:
+    async with vendor_host(
+        reply_after_request(b"HTTP/1.1 301 Moved\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+    ) as host:
         assert await why_not_kept(f"http://{host}") == "it redirects without an address; the region may be wrong"
 
 

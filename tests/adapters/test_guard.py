@@ -16,7 +16,7 @@ import redis
 from service.adapters.embedded import process_supervisor
 from service.adapters.embedded.valkey import STATE_OPTIONS, RestartListener, start_valkey
 from service.usecases.ports.events import EmbeddedStoreRestarted
-from tests.support.gateway import PATIENCE
+from tests.support.gateway import TIMEOUT_SECONDS
 
 
 class Watched:
@@ -54,7 +54,7 @@ def test_a_server_that_was_killed_comes_back_with_what_it_kept(tmp_path: Path, n
         client.set("key", "1")
         run = client.info("server")["run_id"]
         told.kill()
-        assert told.restarts.get(timeout=PATIENCE) == EmbeddedStoreRestarted(
+        assert told.restarts.get(timeout=TIMEOUT_SECONDS) == EmbeddedStoreRestarted(
             folder=str(folder), exit_code=-signal.SIGKILL, restarts=1
         )
         assert client.get("key") == b"1"
@@ -67,9 +67,9 @@ def test_a_server_that_ends_again_and_again_is_given_up(tmp_path: Path, monkeypa
     with watched(tmp_path) as (told, _):
         for times in range(1, process_supervisor.MAX_ENDS):
             told.kill()
-            assert told.restarts.get(timeout=PATIENCE).restarts == times
+            assert told.restarts.get(timeout=TIMEOUT_SECONDS).restarts == times
         told.kill()
-        reason = told.reasons.get(timeout=PATIENCE)
+        reason = told.reasons.get(timeout=TIMEOUT_SECONDS)
     assert reason == (
         f"The embedded Valkey in {tmp_path} ended 5 times within a minute and is not started again; "
         f"{tmp_path / 'valkey.log'} says why."
@@ -83,7 +83,7 @@ def test_a_server_that_cannot_be_started_again_is_given_up(tmp_path: Path, monke
         shutil.rmtree(folder / "appendonlydir")
         (folder / "appendonlydir").write_text("a file where a folder should be")
         told.kill()
-        assert "is not started again" in told.reasons.get(timeout=PATIENCE)
+        assert "is not started again" in told.reasons.get(timeout=TIMEOUT_SECONDS)
     assert told.restarts.empty()
 
 
@@ -92,7 +92,7 @@ def test_ends_that_lie_apart_are_not_added_up(tmp_path: Path, monkeypatch: pytes
     with watched(tmp_path) as (told, _):
         for _ in range(process_supervisor.MAX_ENDS + 1):
             told.kill()
-            assert told.restarts.get(timeout=PATIENCE).restarts == 1
+            assert told.restarts.get(timeout=TIMEOUT_SECONDS).restarts == 1
     assert told.reasons.empty()
 
 
@@ -111,9 +111,9 @@ def test_a_restarted_server_dies_with_its_parent_as_the_first_did(tmp_path: Path
     if child == 0:
         with watched(tmp_path) as (told, _):
             told.kill()
-            told.restarts.get(timeout=PATIENCE)
+            told.restarts.get(timeout=TIMEOUT_SECONDS)
             os.write(write, str(told.process().pid).encode())
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     server = psutil.Process(int(os.read(read, 20)))
-    server.wait(timeout=PATIENCE)
+    server.wait(timeout=TIMEOUT_SECONDS)

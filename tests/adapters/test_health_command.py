@@ -10,7 +10,7 @@ from socket import create_server
 import pytest
 
 from service.commands.health import PATH, health, health_problem
-from tests.support.sites import free_port
+from tests.support.gateway_site import free_port
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.01  # how soon a server ends that is told to

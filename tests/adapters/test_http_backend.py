@@ -20,8 +20,8 @@ from service.usecases.ports.requests import NULL_LISTENER, NullListener, Upstrea
 from tests.fakes.backends import call
 from tests.fakes.builders import edit, linked, price, route, spec
 from tests.simulators.server import Answer, Defaults, Simulator
-from tests.support.pictures import png
-from tests.support.vendor_host import uploaded
+from tests.support.images import png
+from tests.support.vendor_host import build_upload
 
 LIMITED = {
     "x-ratelimit-limit-requests": "500",
@@ -64,7 +64,7 @@ async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim:
 async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
     body = png((900, 900)) + bytes(3_000_000)
     async with backend(openai_sim.base_url) as made:
-        outcome = await call(made, order(edit(uploaded(body, "image[0]"), uploaded(body[:-1], "image[1]"))))
+        outcome = await call(made, order(edit(build_upload(body, "image[0]"), build_upload(body[:-1], "image[1]"))))
     assert isinstance(outcome, Generation), outcome
     (received,) = openai_sim.requests
     assert [file.sha256 for file in received.files] == [hashlib.sha256(sent).hexdigest() for sent in (body, body[:-1])]
@@ -75,7 +75,7 @@ async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
 
 
 async def test_a_streamed_edit_is_a_form_with_its_words_as_json_has_them(openai_sim: Simulator) -> None:
-    wanted = replace(order(edit(uploaded(png((64, 64)), "image"), n=1)), partials=1)
+    wanted = replace(order(edit(build_upload(png((64, 64)), "image"), n=1)), partials=1)
 
     async with backend(openai_sim.base_url) as made:
         reply = await made.generate(wanted, Previews())

@@ -19,7 +19,17 @@ from service.usecases.ports.requests import UpstreamRequest
 from tests.fakes.backends import call
 from tests.fakes.builders import edit, price, route, spec
 from tests.simulators.server import Answer, Simulator
-from tests.support.vendor_host import Say, answers, hang_up, heads, nothing, says, uploaded, vendor_host, whole
+from tests.support.vendor_host import (
+    Behavior,
+    build_upload,
+    hang_up,
+    never_read,
+    read_head,
+    read_request,
+    reply_after_head,
+    reply_after_request,
+    vendor_host,
+)
 
 REPLY = b'{"created":1,"data":[{"b64_json":"AAAA"}]}'
 REFUSAL = b'{"error":{"message":"Too big.","type":"invalid_request_error","code":"too_big","param":null}}'
@@ -27,7 +37,10 @@ GENERATION = UpstreamRequest(
     spec=spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
 )
 BIG = UpstreamRequest(  # more than the network takes unread
-    spec=edit(uploaded(bytes(20_000_000), "image")), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
+    spec=edit(build_upload(bytes(20_000_000), "image")),
+    route=route(model="gpt-image-2"),
+    price=price(),
+    request_id="req_1",
 )
 
 
@@ -66,7 +79,7 @@ def kind_of(outcome: CallOutcome) -> FailureKind:
     ids=["length", "chunks", "until the end", "after a 100", "long header"],
 )
 async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
-    async with vendor_host(says(answer)) as host:
+    async with vendor_host(reply_after_request(answer)) as host:
         assert isinstance(await bought(f"http://{host}"), Generation)
 
 
@@ -96,7 +109,7 @@ async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
     ],
 )
 async def test_a_reply_that_is_none_may_be_billed(answer: bytes) -> None:
-    async with vendor_host(says(answer)) as host:
+    async with vendor_host(reply_after_request(answer)) as host:
         assert kind_of(await bought(f"http://{host}")) is FailureKind.BROKEN_REPLY
 
 
@@ -108,7 +121,7 @@ def test_replies_without_a_body_end_every_time(status: str, media_type: str) -> 
 
     async def ask() -> None:
         empty = head("content-length: 0", f"content-type: {media_type}", status=status)
-        async with vendor_host(says(empty)) as host:
+        async with vendor_host(reply_after_request(empty)) as host:
             found.extend([await bought(f"http://{host}") for _ in range(3)])
 
     asking = threading.Thread(target=asyncio.run, args=(ask(),), daemon=True)
@@ -120,7 +133,7 @@ def test_replies_without_a_body_end_every_time(status: str, media_type: str) -> 
 @pytest.mark.parametrize("framing", ["connection: close", "transfer-encoding: chunked"])
 async def test_a_reply_of_no_announced_length_is_not_read_beyond_its_limit(framing: str) -> None:
     async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await whole(reader)
+        await read_request(reader)
         writer.write(head(framing))
         while True:
             writer.write(b"3e8\r\n" + bytes(1000) + b"\r\n")
@@ -133,7 +146,7 @@ async def test_a_reply_of_no_announced_length_is_not_read_beyond_its_limit(frami
 
 
 async def test_a_vendor_that_does_not_take_a_form_is_given_up_in_time() -> None:
-    async with vendor_host(nothing) as host:
+    async with vendor_host(never_read) as host:
         assert await bought(f"http://{host}", BIG, write_seconds=0.2) == TIMED_OUT
 
 
@@ -142,14 +155,14 @@ async def test_nor_when_the_form_goes_out_over_tls(tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(trust)
-    async with vendor_host(nothing, trust) as host:
+    async with vendor_host(never_read, trust) as host:
         outcome = await bought(f"https://{host}", BIG, write_seconds=0.2, ca_file=str(tmp_path / "ca.pem"))
     assert outcome == TIMED_OUT
 
 
 async def test_a_vendor_that_takes_everything_and_is_silent() -> None:
     async def keep(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await whole(reader)
+        await read_request(reader)
         await asyncio.Event().wait()
 
     async with vendor_host(keep) as host:
@@ -158,7 +171,7 @@ async def test_a_vendor_that_takes_everything_and_is_silent() -> None:
 
 async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heads(reader)
+        await read_head(reader)
         writer.write(head(f"content-length: {len(REFUSAL)}", "connection: close", status="413 Too Large") + REFUSAL)
         await writer.drain()
         while await reader.read(1 << 20):
@@ -176,7 +189,7 @@ async def test_a_redirect_is_not_followed_and_is_the_operators(status: str) -> N
     asked: list[str] = []
 
     async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await heads(reader))
+        asked.append(await read_head(reader))
         writer.write(head("location: /images/generations", "content-length: 0", "connection: close", status=status))
         await writer.drain()
 
@@ -201,9 +214,9 @@ async def test_a_kept_connection_that_ends_is_not_tried_again() -> None:
     heard: list[str] = []
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await whole(reader))
+        heard.append(await read_request(reader))
         writer.write(head(f"content-length: {len(REPLY)}") + REPLY)
-        heard.append(await whole(reader))
+        heard.append(await read_request(reader))
 
     async with vendor_host(once) as host:
         made = HttpBackend(HttpBackendSettings(base_url=f"http://{host}", api_key="sk-operator"), OpenAIDialect())
@@ -215,7 +228,7 @@ async def test_a_kept_connection_that_ends_is_not_tried_again() -> None:
 
 @asynccontextmanager
 async def closed_port() -> AsyncIterator[str]:
-    async with vendor_host(nothing) as host:
+    async with vendor_host(never_read) as host:
         pass
     yield host
 
@@ -223,13 +236,13 @@ async def closed_port() -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("say", "failure"),
     [
-        (nothing, UNREACHABLE),
+        (never_read, UNREACHABLE),
         (hang_up, UNREACHABLE),
-        (says(b""), UNREACHABLE),
+        (reply_after_request(b""), UNREACHABLE),
     ],
     ids=["silent", "gone after hello", "no TLS"],
 )
-async def test_a_handshake_that_fails_was_no_call(say: Say, failure: Failure) -> None:
+async def test_a_handshake_that_fails_was_no_call(say: Behavior, failure: Failure) -> None:
     async with vendor_host(say) as host:
         assert await bought(f"https://{host}", connect_seconds=0.2) == failure
 
@@ -241,13 +254,13 @@ async def test_a_name_that_does_not_exist_or_a_port_that_is_closed() -> None:
 
 
 async def test_a_deadline_that_passes_before_anything_is_sent() -> None:
-    async with vendor_host(nothing) as host:
+    async with vendor_host(never_read) as host:
         assert await bought(f"https://{host}", deadline_seconds=0.2, connect_seconds=30) == UNREACHABLE
 
 
-def refuses(status: str) -> Say:
+def refuses(status: str) -> Behavior:
     """A proxy's answer to CONNECT."""
-    return answers(head("content-length: 0", status=status))
+    return reply_after_head(head("content-length: 0", status=status))
 
 
 @pytest.mark.parametrize(
@@ -257,11 +270,11 @@ def refuses(status: str) -> Say:
         (refuses("502 Bad Gateway"), PROXY_REFUSED),
         (refuses("200 OK"), UNREACHABLE),
         (hang_up, UNREACHABLE),
-        (nothing, UNREACHABLE),
+        (never_read, UNREACHABLE),
     ],
     ids=["wants a password", "finds nobody", "ends the tunnel", "hangs up", "is silent"],
 )
-async def test_a_tunnel_that_fails_was_no_call(say: Say, failure: Failure) -> None:
+async def test_a_tunnel_that_fails_was_no_call(say: Behavior, failure: Failure) -> None:
     async with vendor_host(say) as proxy:
         outcome = await bought("https://vendor.invalid/v1", proxy=f"http://{proxy}", connect_seconds=0.3)
     assert outcome == failure
@@ -271,7 +284,7 @@ async def test_a_tunnel_is_asked_for_with_the_password_in_the_proxys_address() -
     heard: list[str] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await heads(reader))
+        heard.append(await read_head(reader))
         writer.write(head("content-length: 0", status="407 No"))
 
     async with vendor_host(refuse) as proxy:
@@ -301,7 +314,7 @@ async def test_the_environment_names_a_proxy(
     """Where it is used it plays along and answers; where it is not, the vendor itself does."""
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
-    async with vendor_host(says(head(f"content-length: {len(REPLY)}") + REPLY)) as proxy:
+    async with vendor_host(reply_after_request(head(f"content-length: {len(REPLY)}") + REPLY)) as proxy:
         for name, value in environment.items():
             monkeypatch.setenv(name, value.format(proxy))
         assert isinstance(await bought(openai_sim.base_url), Generation)
@@ -328,7 +341,7 @@ async def test_a_backend_that_was_never_used_closes() -> None:
 
 
 async def test_places_are_given_back_whatever_became_of_a_call() -> None:
-    async with vendor_host(says(b"")) as host:
+    async with vendor_host(reply_after_request(b"")) as host:
         made = HttpBackend(
             HttpBackendSettings(
                 base_url=f"http://{host}", api_key="sk-operator", max_concurrent_calls=1, pool_seconds=0.05

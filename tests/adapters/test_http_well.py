@@ -10,7 +10,7 @@ from service.adapters.backends.http import HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
 from service.domain.errors import FailureKind
 from tests.simulators.server import Simulator
-from tests.support.vendor_host import Say, heads, vendor_host
+from tests.support.vendor_host import Behavior, read_head, vendor_host
 
 
 @asynccontextmanager
@@ -24,15 +24,15 @@ async def backend(base_url: str, seconds: float = 10) -> AsyncIterator[HttpBacke
         await made.close()
 
 
-async def found(say: Say, seconds: float = 10) -> FailureKind | None:
+async def found(say: Behavior, seconds: float = 10) -> FailureKind | None:
     async with vendor_host(say) as host, backend(f"http://{host}/v1", seconds) as made:
         failure = await made.probe()
     return failure.kind if failure else None
 
 
-def says(status: str, body: bytes = b"{}") -> Say:
+def says(status: str, body: bytes = b"{}") -> Behavior:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heads(reader)
+        await read_head(reader)
         writer.write(b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body))
         await writer.drain()
 
@@ -43,7 +43,7 @@ async def test_the_list_of_models_is_asked_for_with_the_accounts_key() -> None:
     asked: list[str] = []
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await heads(reader))
+        asked.append(await read_head(reader))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         await writer.drain()
 
@@ -75,14 +75,14 @@ async def test_what_is_wrong_is_said(status: str, body: bytes, kind: FailureKind
 
 async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer, and hang up before the end."""
-    await heads(reader)
+    await read_head(reader)
     writer.write(b"HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\nhalf")
     await writer.drain()
 
 
 async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Take the question, and say nothing."""
-    await heads(reader)
+    await read_head(reader)
     await asyncio.Event().wait()
 
 

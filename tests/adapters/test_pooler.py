@@ -13,7 +13,7 @@ from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, migrate, migrate_with_retry, read_revision
 from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.fakes.ledger import booked
-from tests.support.poolers import pgbouncer
+from tests.support.pgbouncer import pgbouncer
 
 pytest_plugins = ["tests.support.databases"]
 

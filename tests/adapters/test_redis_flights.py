@@ -13,10 +13,10 @@ from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disc
 from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable
 from service.usecases.ports.flights import FlightResult, FlightStatus, Role
-from tests.support.flight_harness import PATIENCE, RESULT
-from tests.support.keeping import result
+from tests.support.flight_stores import LONG_TIMEOUT_SECONDS, RESULT
+from tests.support.frozen_server import frozen_server
 from tests.support.quiet_loop import quiet_seconds, run_quietly
-from tests.support.stopped import stopped
+from tests.support.result_stores import build_result
 
 SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 BLOCKED = Failure(kind=FailureKind.MODERATION_BLOCKED, message="No.")
@@ -25,7 +25,9 @@ KEY = "igw:{search}:flight:f1"
 
 
 @asynccontextmanager
-async def flights_at(url: str, patience: float = PATIENCE, memory: float = 600.0) -> AsyncIterator[RedisFlights]:
+async def flights_at(
+    url: str, patience: float = LONG_TIMEOUT_SECONDS, memory: float = 600.0
+) -> AsyncIterator[RedisFlights]:
     flights = RedisFlights(url, lease_seconds=30, lost_seconds=memory, timeout_seconds=patience)
     try:
         yield flights
@@ -64,7 +66,7 @@ def rarer_verbs(flights: RedisFlights) -> list[Callable[[], Awaitable[object]]]:
 
 async def test_on_a_full_server_a_flight_that_was_begun_lands(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
-        async with flights_at(url, PATIENCE) as flights:
+        async with flights_at(url, LONG_TIMEOUT_SECONDS) as flights:
             for name in ("f1", "f2"):
                 assert (await flights.acquire("search", name, "one")).role is Role.LEADER
             admin.config_set("maxmemory", "1")
@@ -87,7 +89,7 @@ async def refused(call: Callable[[], Awaitable[object]]) -> float:
 def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
         async with flights_at(url, TIMEOUT_SECONDS) as flights:
-            with stopped(tmp_path):
+            with frozen_server(tmp_path):
                 calls = [*every_verb(flights), *rarer_verbs(flights)]
                 seconds = [await refused(call) for call in calls]
             assert max(seconds) < SOON_SECONDS
@@ -187,7 +189,7 @@ async def test_a_result_that_cannot_be_spelled_does_not_land(redis_url: str, cli
                 "search",
                 "f1",
                 "one",
-                FlightResult(result=result(model="m" * 70_000), shared_seconds=60, retry_seconds=0),
+                FlightResult(result=build_result(model="m" * 70_000), shared_seconds=60, retry_seconds=0),
             )
 
 

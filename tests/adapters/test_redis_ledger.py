@@ -23,13 +23,13 @@ from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, PostResult, QuotaStore
 from tests.support.cluster import CLUSTER, valkey_cluster
-from tests.support.ledgers import CENT, PATIENCE, FakeStore, Stage, stage_on
+from tests.support.quota_stores import CENT, LONG_TIMEOUT_SECONDS, FakeStore, QuotaHarness, open_quota_harness
 
 SENT = HoldState.SENT
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
 NOTHING = Spent(at=0, day={}, month={})
 
-plain = Stage(FakeStore(), "search", RedisQuotaStore("unix:///nowhere"))  # only to make claims with
+plain = QuotaHarness(FakeStore(), "search", RedisQuotaStore("unix:///nowhere"))  # only to make claims with
 
 
 @asynccontextmanager
@@ -106,8 +106,8 @@ async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(
                 for call in every_verb(ledger):
                     await refused(call)
                 await asyncio.gather(*(refused(lambda: ledger.snapshot("search")) for _ in range(100)))
-        async with ledger_at(url, PATIENCE) as patient:
-            assert await Stage(FakeStore(), "search", patient).rebuild()
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as patient:
+            assert await QuotaHarness(FakeStore(), "search", patient).rebuild()
             await patient.hold("search", [plain.claim()], [DAILY], state=SENT)
 
 
@@ -115,10 +115,10 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
     """Calls are given up at any moment; those that come after on the same connections are answered for themselves."""
     teams = [f"team-{number}" for number in range(30)]
     with run_valkey(tmp_path) as url:
-        async with ledger_at(url, PATIENCE) as patient:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as patient:
             for team in teams:
                 await patient.extend(team, [plain.claim(hold_id=team)])
-        async with ledger_at(url, PATIENCE) as ledger:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             for turn in range(40):
                 calls = [asyncio.create_task(ledger.snapshot(team)) for team in teams]
                 for _ in range(turn):
@@ -133,13 +133,13 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
 async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybody_is_admitted(tmp_path: Path) -> None:
     booked, open_hold = plain.claim(), plain.claim()
     with run_valkey(tmp_path) as url:
-        async with ledger_at(url, PATIENCE) as ledger:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             assert await replace(plain, ledger=ledger).rebuild({TEAM: CENT})
             await ledger.hold("search", [booked, open_hold], [DAILY], state=SENT)
             stale = await ledger.snapshot("search")
             posted = await ledger.post(replace(booked.entry, cost=7 * CENT))
     with run_valkey(tmp_path) as url:
-        async with ledger_at(url, PATIENCE) as ledger:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             stage = replace(plain, ledger=ledger)
             with pytest.raises(CountersLost):
                 await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)
@@ -167,13 +167,13 @@ async def set_on_all(url: str, name: str, value: str) -> None:
 
 
 async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: str) -> None:
-    async with ledger_at(own_url, PATIENCE) as ledger:
+    async with ledger_at(own_url, LONG_TIMEOUT_SECONDS) as ledger:
         stage = replace(plain, ledger=ledger)
         assert await stage.rebuild()
         pending, posted, voided, extended = (stage.claim() for _ in range(4))
         await ledger.hold("search", [pending], [DAILY], state=HoldState.PENDING)
         await ledger.hold("search", [voided], [], state=SENT)
-        brief = RedisQuotaStore(own_url, lease_seconds=0, timeout_seconds=PATIENCE)
+        brief = RedisQuotaStore(own_url, lease_seconds=0, timeout_seconds=LONG_TIMEOUT_SECONDS)
         await brief.hold("search", [posted, extended], [], state=SENT)
         await set_on_all(own_url, "maxmemory", "1")
         with pytest.raises(StateUnavailable, match="is full; nothing new can be held"):
@@ -200,7 +200,7 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
 
 async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
-        async with ledger_at(url, PATIENCE) as ledger:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             stage = replace(plain, ledger=ledger)
             assert await stage.rebuild()
             admin.execute_command("REPLICAOF", "127.0.0.1", "9")
@@ -221,7 +221,7 @@ def forever(url: str) -> None:
 
 
 async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: str) -> None:
-    async with stage_on("server", redis_url) as stage, client_at(redis_url) as admin:
+    async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as admin:
         for _ in range(2):
             await admin.execute_command("SCRIPT", "FLUSH")
             assert await stage.rebuild()
@@ -229,7 +229,7 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: st
 
 async def test_a_hold_and_its_post_are_two_round_trips(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
-        async with ledger_at(url, PATIENCE) as ledger:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             assert await replace(plain, ledger=ledger).rebuild()
             for turn in range(2):
                 claim = plain.claim(quote=CENT)
@@ -243,7 +243,7 @@ async def test_a_hold_and_its_post_are_two_round_trips(tmp_path: Path) -> None:
 
 async def test_nothing_that_counts_money_can_be_evicted(redis_url: str) -> None:
     """A server that evicts keys with a TTL leaves these alone; what has ended goes by itself."""
-    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+    async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
         over, held = stage.claim(), stage.claim()
         for claim in (over, held):
@@ -273,7 +273,7 @@ FIRST_FORM = {  # as the first version wrote a hold of 20 cents
 HELD_SCOPES = FIRST_FORM["scopes"].split()
 
 
-async def held_by_the_first_version(stage: Stage, client: Client, lease_end: int) -> None:
+async def held_by_the_first_version(stage: QuotaHarness, client: Client, lease_end: int) -> None:
     """One hold and its counters, as scripts of the first version leave them."""
     now = (await stage.ledger.snapshot(stage.team)).at
     start = f"igw:{{{stage.team}}}:"
@@ -294,7 +294,7 @@ async def held_by_the_first_version(stage: Stage, client: Client, lease_end: int
 @pytest.mark.parametrize("end", ["post", "void", "sweep"])
 @pytest.mark.parametrize("rebuilt", [False, True])
 async def test_a_hold_of_the_first_version_comes_to_its_end(redis_url: str, end: str, rebuilt: bool) -> None:
-    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+    async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
         await held_by_the_first_version(stage, client, lease_end=0)
         if rebuilt:
@@ -322,7 +322,7 @@ async def test_a_hold_of_the_first_version_comes_to_its_end(redis_url: str, end:
 
 async def test_a_hold_of_one_quote_is_kept_as_the_first_version_kept_it(redis_url: str) -> None:
     """So that one of its replicas can end it."""
-    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+    async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
         plainly, by_tier = stage.claim(), stage.claim(quotes={"tier:high": CENT})
         await stage.ledger.hold(stage.team, [plainly, by_tier], [], state=SENT)
@@ -335,7 +335,7 @@ async def test_a_hold_of_one_quote_is_kept_as_the_first_version_kept_it(redis_ur
 
 
 async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
-    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+    async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
         key, rate = f"igw:{{{stage.team}}}:state", Limit(TEAM, Measure.IMAGES, 9)
         await stage.ledger.hold(stage.team, [stage.claim()], [rate], state=SENT)
@@ -356,7 +356,7 @@ async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
 
 
 async def test_a_rebuild_leaves_other_windows_alone(redis_url: str) -> None:
-    async with stage_on("server", redis_url) as stage, client_at(redis_url) as client:
+    async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         lost = stage.claim()
         await stage.ledger.extend(stage.team, [replace(lost, entry=replace(lost.entry, held_at=SECOND))])
         for _ in range(2):
@@ -386,7 +386,7 @@ async def test_the_calendar_of_the_scripts_is_ours(redis_url: str) -> None:
 
 async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hangs(tmp_path: Path) -> None:
     with valkey_cluster(tmp_path) as url:
-        async with ledger_at(url, PATIENCE) as ledger:
+        async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             stages = [replace(plain, team=f"team-{number}", ledger=ledger) for number in range(12)]
             for stage in stages:
                 assert await stage.rebuild()

@@ -12,9 +12,9 @@ from redis.exceptions import ResponseError
 from service.adapters.redis.client import MAX_CONNECTIONS
 from service.adapters.redis.connection_pool import RedisConnectionPool
 from service.adapters.redis.connection_queue import ConnectionQueue
+from tests.support.frozen_server import frozen_server
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.servers import real_redis
-from tests.support.stopped import stopped
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_who_waits_for_a_connection_to_a_silent_server_is_told_with_the_others(t
     async def scenario(url: str) -> None:
         line = RedisConnectionPool(url, 0.1)
         await line.execute("PING")
-        with stopped(tmp_path):
+        with frozen_server(tmp_path):
             began = quiet_seconds()
             ends = await asyncio.gather(*(line.execute("PING") for _ in range(CROWD)), return_exceptions=True)
             took = quiet_seconds() - began

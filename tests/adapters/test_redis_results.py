@@ -17,10 +17,10 @@ from service.adapters.redis.result_codec import MAGIC
 from service.adapters.redis.result_store import COOLDOWN_SECONDS, PAGE_SIZE, RedisResultStore
 from service.usecases.ports.result_store import Result, ResultStats
 from tests.support.cluster import CLUSTER, valkey_cluster
-from tests.support.keeping import MOST_BYTES, PATIENCE, picture, purchase, result
+from tests.support.frozen_server import frozen_server
 from tests.support.profiles import examples
 from tests.support.quiet_loop import quiet_seconds, run_quietly
-from tests.support.stopped import stopped
+from tests.support.result_stores import LONG_TIMEOUT_SECONDS, MAX_BYTES, build_generation, build_image, build_result
 
 SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 KEY = "igw:result:search:r1"
@@ -38,7 +38,7 @@ class Clock:
 
 @asynccontextmanager
 async def results_at(
-    url: str, patience: float = PATIENCE, clock: Clock | None = None, most_bytes: int = MOST_BYTES
+    url: str, patience: float = LONG_TIMEOUT_SECONDS, clock: Clock | None = None, most_bytes: int = MAX_BYTES
 ) -> AsyncIterator[RedisResultStore]:
     results = RedisResultStore(url, max_bytes=most_bytes, timeout_seconds=patience, monotonic=clock or time.monotonic)
     try:
@@ -65,21 +65,21 @@ async def timed(call: Callable[[], Awaitable[object]], comes_to: object) -> floa
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm: bool) -> None:
-    clock, kept = Clock(), result()
+    clock, kept = Clock(), build_result()
 
     async def scenario(url: str) -> None:
         async with results_at(url, TIMEOUT_SECONDS, clock) as results:
             if warm:
                 assert await results.put("search", "r1", kept, 60)
             first, skipped = [], []
-            with stopped(tmp_path):
+            with frozen_server(tmp_path):
                 for call, comes_to in ((lambda: results.get("search", "r1"), None), (put(results, kept), False)) * 5:
                     first.append(await timed(call, comes_to))
                     skipped += [await timed(call, comes_to) for _ in range(20)]
                     clock.now += COOLDOWN_SECONDS
             assert TIMEOUT_SECONDS <= min(first) <= max(first) < SOON_SECONDS
             assert set(skipped) == {0}
-        async with results_at(url, PATIENCE, clock) as results:
+        async with results_at(url, LONG_TIMEOUT_SECONDS, clock) as results:
             assert await results.put("search", "r1", kept, 60)
             assert await results.get("search", "r1") == kept
 
@@ -94,7 +94,7 @@ def put(results: RedisResultStore, kept: Result) -> Callable[[], Awaitable[bool]
 def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
         async with results_at(url, TIMEOUT_SECONDS, Clock()) as results:
-            with stopped(tmp_path):
+            with frozen_server(tmp_path):
                 calls = (timed(lambda: results.get("search", "r1"), None) for _ in range(100))
                 crowd = await asyncio.gather(*calls)
             assert max(crowd) < SOON_SECONDS
@@ -104,8 +104,8 @@ def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path:
 
 
 async def test_a_server_that_came_back_is_found_by_one_who_asks_for_all(tmp_path: Path) -> None:
-    clock, kept = Clock(), result()
-    async with results_at(f"unix://{tmp_path}/valkey.sock", PATIENCE, clock) as results:
+    clock, kept = Clock(), build_result()
+    async with results_at(f"unix://{tmp_path}/valkey.sock", LONG_TIMEOUT_SECONDS, clock) as results:
         assert await results.get("search", "r1") is None
         with run_valkey(tmp_path):
             assert not await results.put("search", "r1", kept, 60)
@@ -123,7 +123,7 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url:
         async with results_at(url) as results:
             for number in range(30):
-                await results.put("search", f"r{number}", result(cost=number), 60)
+                await results.put("search", f"r{number}", build_result(cost=number), 60)
             for turn in range(40):
                 calls = [asyncio.create_task(results.get("search", f"r{number}")) for number in range(30)]
                 for _ in range(turn):
@@ -131,14 +131,14 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
                 for call in calls[:: 1 + turn % 3]:
                     call.cancel()
                 for number, answer in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
-                    assert isinstance(answer, asyncio.CancelledError) or answer == result(cost=number)
+                    assert isinstance(answer, asyncio.CancelledError) or answer == build_result(cost=number)
 
 
 async def test_purges_and_counts_say_that_a_server_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.adapters.redis.result_store.PAGE_TIMEOUT_SECONDS", TIMEOUT_SECONDS)
     with run_valkey(tmp_path) as url:
         async with results_at(url) as results:
-            with stopped(tmp_path):
+            with frozen_server(tmp_path):
                 assert await results.purge(None, None) is None
                 assert await results.stats(None, "painter") is None
 
@@ -148,7 +148,7 @@ async def test_a_purge_and_a_count_take_a_few_round_trips_for_hundreds_of_result
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with results_at(url) as results:
             for number in range(3 * PAGE_SIZE):
-                assert await results.put("search", f"r{number}", result(), 60)
+                assert await results.put("search", f"r{number}", build_result(), 60)
             for ask in (results.stats, results.purge):
                 before = admin.info("stats")["total_reads_processed"]
                 assert await ask("search", None)
@@ -156,7 +156,7 @@ async def test_a_purge_and_a_count_take_a_few_round_trips_for_hundreds_of_result
 
 
 async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(tmp_path: Path) -> None:
-    kept = result()
+    kept = build_result()
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with results_at(url, clock=Clock()) as results:
             assert await results.put("search", "r1", kept, 60)
@@ -173,7 +173,7 @@ async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(
 
 
 async def test_a_server_that_is_full_may_evict_results(tmp_path: Path) -> None:
-    bulky = result(generation=purchase(images=(picture(b"\0" * 1_000_000),)))
+    bulky = build_result(generation=build_generation(images=(build_image(b"\0" * 1_000_000),)))
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         admin.config_set("maxmemory", str(admin.info("memory")["used_memory"] + 4_000_000))
         admin.config_set("maxmemory-policy", "volatile-lru")
@@ -187,9 +187,9 @@ async def test_a_server_that_is_full_may_evict_results(tmp_path: Path) -> None:
 
 async def test_what_is_kept_goes_by_itself(redis_url: str) -> None:
     async with results_at(redis_url) as results, client_at(redis_url) as client:
-        await results.put("search", "r1", result(), 60)
+        await results.put("search", "r1", build_result(), 60)
         assert 59_000 < await client.pttl(KEY) <= 60_000
-        await results.put("search", "r1", result(), 0.5)
+        await results.put("search", "r1", build_result(), 0.5)
         assert 0 < await client.pttl(KEY) <= 500
 
 
@@ -209,8 +209,8 @@ async def something_else(url: str) -> None:
         assert await results.get("search", "r1") is None
         assert await results.stats("search", None) == ResultStats(results=0, size_bytes=0)
         assert await results.purge("search", "painter") == 0
-        assert await results.put("search", "r1", result(), 60)
-        assert await results.get("search", "r1") == result()
+        assert await results.put("search", "r1", build_result(), 60)
+        assert await results.get("search", "r1") == build_result()
         await client.delete(KEY)
         await client.lpush(KEY, "a list")
         assert await results.purge("search", None) == 1
@@ -220,14 +220,14 @@ async def something_else(url: str) -> None:
 async def test_a_result_lies_where_it_was_put(redis_url: str) -> None:
     """A value that got under another key, such as another team's, is a miss."""
     async with results_at(redis_url) as results, client_at(redis_url) as client:
-        await results.put("search", "r1", result(), 60)
+        await results.put("search", "r1", build_result(), 60)
         await client.execute_command("COPY", KEY, "igw:result:ads:r1", "REPLACE")
         assert await results.get("ads", "r1") is None
-        assert await results.get("search", "r1") == result()
+        assert await results.get("search", "r1") == build_result()
 
 
 async def test_what_is_larger_than_the_cap_is_neither_kept_nor_read(redis_url: str) -> None:
-    kept = result()
+    kept = build_result()
     async with results_at(redis_url) as results, client_at(redis_url) as client:
         await results.put("search", "r1", kept, 60)
         size = await client.strlen(KEY)
@@ -245,7 +245,7 @@ async def test_what_is_larger_than_the_cap_is_neither_kept_nor_read(redis_url: s
 def test_a_value_that_was_harmed_is_a_miss(redis_url: str, place: int, flip: int, length: int) -> None:
     async def check() -> None:
         async with results_at(redis_url) as results, client_at(redis_url) as client:
-            assert await results.put("search", "r1", result(), 60)
+            assert await results.put("search", "r1", build_result(), 60)
             whole: bytes = await client.execute_command("GET", KEY)
             at = place % len(whole)
             flipped = whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
@@ -260,7 +260,7 @@ def test_a_value_that_was_harmed_is_a_miss(redis_url: str, place: int, flip: int
 async def test_a_hit_and_a_miss_are_one_command_and_a_scan_never_blocks(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with results_at(url) as results:
-            await results.put("search", "r1", result(), 60)
+            await results.put("search", "r1", build_result(), 60)
             await results.purge("search", "nobody")  # scans have connections of their own, which say hello
             admin.config_resetstat()
             await results.get("search", "r1")
@@ -274,7 +274,7 @@ async def test_a_cluster_of_which_a_node_hangs_serves_what_the_others_have(tmp_p
     names = [f"r{number}" for number in range(30)]
     with valkey_cluster(tmp_path) as url:
         async with results_at(url) as results:
-            assert all([await results.put("search", name, result(), 60) for name in names])
+            assert all([await results.put("search", name, build_result(), 60) for name in names])
             stats = await results.stats("search", None)
             assert stats
             assert stats.results == len(names)
@@ -283,7 +283,7 @@ async def test_a_cluster_of_which_a_node_hangs_serves_what_the_others_have(tmp_p
         clock = Clock()
         async with results_at(url, TIMEOUT_SECONDS, clock) as results:
             await results.stats("search", None)
-            with stopped(tmp_path / "node-0"):
+            with frozen_server(tmp_path / "node-0"):
                 found = []
                 for name in names:
                     found.append(await results.get("search", name) is not None)

@@ -13,7 +13,7 @@ import trustme
 
 from service.adapters.embedded.valkey import run_valkey
 from service.adapters.redis.client import RedisServer
-from tests.support.tls import tls_in_front
+from tests.support.tls_proxy import tls_in_front
 
 UNTRUSTED = "does not answer: TLS does not trust its certificate (unable to get local issuer certificate)"
 MISNAMED = "does not answer: TLS does not trust its certificate (IP address mismatch)"

@@ -11,9 +11,9 @@ from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disc
 from service.adapters.redis.shared_health import RedisSharedHealth
 from service.domain.errors import FailureKind, StateUnavailable
 from service.usecases.ports.shared_health import BreakerChange, Caps, HealthUpdate, SharedOpening, SlotRequest
+from tests.support.frozen_server import frozen_server
 from tests.support.quiet_loop import quiet_seconds, run_quietly
-from tests.support.stopped import stopped
-from tests.support.turning import PATIENCE
+from tests.support.shared_health_stores import LONG_TIMEOUT_SECONDS
 
 SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 KEY = "igw:turn:{alpha}:"
@@ -26,7 +26,7 @@ NEWS = HealthUpdate(
 
 
 @asynccontextmanager
-async def turnstile_at(url: str, patience: float = PATIENCE) -> AsyncIterator[RedisSharedHealth]:
+async def turnstile_at(url: str, patience: float = LONG_TIMEOUT_SECONDS) -> AsyncIterator[RedisSharedHealth]:
     turnstile = RedisSharedHealth(url, timeout_seconds=patience)
     try:
         yield turnstile
@@ -113,7 +113,7 @@ async def refused(call: Callable[[], Awaitable[object]]) -> float:
 def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
         async with turnstile_at(url, TIMEOUT_SECONDS) as turnstile:
-            with stopped(tmp_path):
+            with frozen_server(tmp_path):
                 seconds = [await refused(call) for call in every_verb(turnstile)]
             assert max(seconds) < SOON_SECONDS
         async with turnstile_at(url) as turnstile:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from tests.simulators import openai, together
 from tests.simulators.exchange import Fault
+from tests.simulators.images import DRAW, Sketch, drawn
 from tests.simulators.openai_models import formula
-from tests.simulators.pictures import DRAW, Sketch, drawn
 from tests.simulators.server import Answer, Defaults, Simulator
 from tools.simulators import parsed
 

@@ -20,7 +20,7 @@ from service.usecases.ports.leases import LeaseHolder
 from service.usecases.ports.replica_registry import Recount
 from tests.fakes.builders import NOW
 from tests.fakes.ledger import booked
-from tests.support.gateway import PATIENCE
+from tests.support.gateway import TIMEOUT_SECONDS
 from tools.helm.table import README
 
 pytest_plugins = ["tests.support.databases"]
@@ -49,7 +49,7 @@ async def execute(url: str, statement: str) -> None:
 def url(empty_database: NewDatabase) -> Iterator[str]:
     """A database whose tables another role made."""
     owner = empty_database("postgresql")
-    asyncio.run(migrate_with_retry(owner, PATIENCE, print))
+    asyncio.run(migrate_with_retry(owner, TIMEOUT_SECONDS, print))
     for statement in statements():
         asyncio.run(execute(owner, statement))
     place = urlsplit(owner)

@@ -21,7 +21,7 @@ from service.adapters.redis.quota_store import RedisQuotaStore
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.server_memory import ServerMemory
 from tests.support.cluster import NODES, valkey_cluster
-from tests.support.stopped import stopped
+from tests.support.frozen_server import frozen_server
 
 
 async def test_a_server_that_is_well_has_no_problem(redis_url: str) -> None:
@@ -152,7 +152,7 @@ async def test_of_a_cluster_every_primary_that_answers_says_it(tmp_path: Path) -
     with valkey_cluster(tmp_path) as url:
         state = RedisServer(url)
         assert await state.memory() == [ServerMemory(max_bytes=0, policy="noeviction")] * NODES
-        with stopped(tmp_path / "node-1"):
+        with frozen_server(tmp_path / "node-1"):
             assert len(await state.memory()) == NODES - 1
         await state.close()
 

@@ -11,7 +11,7 @@ from service.adapters.redis.quota_store import RedisQuotaStore
 from service.adapters.redis.shared_health import RedisSharedHealth
 from service.domain.limit_errors import SECOND
 from tests.fakes.quota_store import NOW
-from tests.support.ledgers import PATIENCE
+from tests.support.quota_stores import LONG_TIMEOUT_SECONDS
 
 ASKS_THE_TIME = "redis.call('TIME')"
 SET_THE_CLOCK_TEXT = "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], ARGV[1], ARGV[2])"
@@ -53,7 +53,7 @@ class ClockedLedger(RedisQuotaStore):
     """The real ledger; `now` is its clock."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, timeout_seconds=PATIENCE)
+        super().__init__(url, timeout_seconds=LONG_TIMEOUT_SECONDS)
         self.clock = Clock(self._scripts)
         self._scripts = self.clock  # type: ignore[assignment] # (it runs scripts as the other does)
 
@@ -70,7 +70,7 @@ class ClockedTurnstile(RedisSharedHealth):
     """The real turnstile; `now` is its clock."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, timeout_seconds=PATIENCE)
+        super().__init__(url, timeout_seconds=LONG_TIMEOUT_SECONDS)
         self.clock = Clock(self._scripts)
         self._scripts = self.clock  # type: ignore[assignment] # (likewise)
 

@@ -15,9 +15,9 @@ from service.domain.generation import Generation
 from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, Role
 from tests.fakes.flights import FakeFlights
 from tests.support.cluster import CLUSTER
-from tests.support.flight_harness import FINISHED, LEASE, OVER, RESULT, FlightHarness, a_series, open_harness
-from tests.support.keeping import PIXELS, picture, result
+from tests.support.flight_stores import FINISHED, LEASE, OVER, RESULT, FlightHarness, new_series, open_harness
 from tests.support.profiles import examples
+from tests.support.result_stores import PIXELS, build_image, build_result
 
 LEAD, WAIT, _, LOST = (FlightStatus(role=seat) for seat in Role)
 BLOCKED = Failure(
@@ -259,7 +259,7 @@ async def test_nothing_is_handed_over_where_nobody_waits(harness: FlightHarness)
 
 async def test_a_result_of_many_pieces_is_handed_over_whole(harness: FlightHarness) -> None:
     pixels = PIXELS * 600  # more than two pieces
-    large = result(generation=Generation(images=(picture(pixels), picture(pixels[::-1]))))
+    large = build_result(generation=Generation(images=(build_image(pixels), build_image(pixels[::-1]))))
     await harness.acquire("one")
     await harness.acquire("two")
     assert await harness.share_result("one", large)
@@ -444,7 +444,7 @@ async def test_in_memory_numbers_go_on_for_five_seconds() -> None:
     story = [(0, 0), (4, 1), (5, 0), (4.9, 1), (5, 0), (6, 0)]
     for seconds, number in story:
         flights.now += round(seconds * 1_000_000)
-        assert await flights.assign_sample("search", a_series(), is_retry=False, has_others_in_flight=False) == number
+        assert number == await flights.assign_sample("search", new_series(), is_retry=False, has_others_in_flight=False)
 
 
 async def test_in_memory_time_goes_on_when_told() -> None:

@@ -12,7 +12,7 @@ from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import CountersLost, PostResult
 from tests.support.cluster import CLUSTER
-from tests.support.ledgers import CENT, HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
+from tests.support.quota_stores import CENT, HIGH, KEY, LOW, MODEL, SCOPES, QuotaHarness, open_quota_harness
 
 PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
 DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
@@ -21,21 +21,21 @@ LONG_AGO = 1_000_000_000_000_000  # 2001
 
 
 @pytest.fixture(params=["fake", "server", CLUSTER])
-async def new(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+async def new(request: pytest.FixtureRequest) -> AsyncIterator[QuotaHarness]:
     """A team that the store has never seen."""
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
-    async with stage_on(request.param, request.getfixturevalue(url) if url else "") as stage:
+    async with open_quota_harness(request.param, request.getfixturevalue(url) if url else "") as stage:
         yield stage
 
 
 @pytest.fixture
-async def stage(new: Stage) -> Stage:
+async def stage(new: QuotaHarness) -> QuotaHarness:
     """A team that has spent nothing."""
     assert await new.rebuild()
     return new
 
 
-async def test_counters_that_were_never_counted_are_not_believed(new: Stage) -> None:
+async def test_counters_that_were_never_counted_are_not_believed(new: QuotaHarness) -> None:
     with pytest.raises(CountersLost):
         await new.ledger.hold(new.team, [new.claim()], [], state=PENDING)
     with pytest.raises(CountersLost):
@@ -44,7 +44,7 @@ async def test_counters_that_were_never_counted_are_not_believed(new: Stage) -> 
     assert (await new.used(), await new.used(Measure.MONTH)) == (3, 40)
 
 
-async def test_a_hold_counts_in_every_scope_and_measure(stage: Stage) -> None:
+async def test_a_hold_counts_in_every_scope_and_measure(stage: QuotaHarness) -> None:
     limits = [Limit(scope, measure, most) for scope in SCOPES for measure, most in zip(Measure, ROOM, strict=True)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=3)], limits, state=PENDING)
     assert [standing.limit for standing in admission.limit_status] == limits
@@ -54,7 +54,7 @@ async def test_a_hold_counts_in_every_scope_and_measure(stage: Stage) -> None:
     assert await stage.used(scope=LOW) == 0
 
 
-async def test_many_claims_are_one_request(stage: Stage) -> None:
+async def test_many_claims_are_one_request(stage: QuotaHarness) -> None:
     limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
     claims = [stage.claim(images=2), stage.claim(scopes=(TEAM, LOW))]
     admission = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
@@ -73,7 +73,7 @@ async def test_many_claims_are_one_request(stage: Stage) -> None:
     ],
 )
 async def test_a_limit_without_room_refuses_and_nothing_is_held(
-    stage: Stage, limit: Limit, used: int, wait: float | str | None
+    stage: QuotaHarness, limit: Limit, used: int, wait: float | str | None
 ) -> None:
     others = [Limit(LOW, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
     claims = [stage.claim(images=2, scopes=(*SCOPES, LOW)) for _ in range(2)]
@@ -98,7 +98,7 @@ async def test_a_limit_without_room_refuses_and_nothing_is_held(
     ],
 )
 async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_told(
-    stage: Stage, order: int, measures: tuple[Measure, ...], told: Measure
+    stage: QuotaHarness, order: int, measures: tuple[Measure, ...], told: Measure
 ) -> None:
     most = {Measure.CONCURRENT: 1, Measure.REQUESTS: 1, Measure.DAY: 20 * CENT, Measure.MONTH: 20 * CENT}
     limits = [Limit(TEAM, measure, most[measure]) for measure in measures][::order]
@@ -113,7 +113,7 @@ async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_told
 
 
 @pytest.mark.parametrize("measure", Measure)
-async def test_what_never_fits_is_refused_without_a_time(stage: Stage, measure: Measure) -> None:
+async def test_what_never_fits_is_refused_without_a_time(stage: QuotaHarness, measure: Measure) -> None:
     huge = stage.claim(images=5, quote=5)
     most = 0 if measure is Measure.REQUESTS else 4
     with pytest.raises(LimitExceeded) as refused:
@@ -121,14 +121,14 @@ async def test_what_never_fits_is_refused_without_a_time(stage: Stage, measure: 
     assert (refused.value.limit_status.used, refused.value.limit_status.wait_seconds) == (0, None)
 
 
-async def test_the_last_of_a_limit_can_be_used(stage: Stage) -> None:
+async def test_the_last_of_a_limit_can_be_used(stage: QuotaHarness) -> None:
     limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, (1, 3, 3, 7, 7), strict=True)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=3, quote=7)], limits, state=PENDING)
     assert [standing.remaining for standing in admission.limit_status] == [0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("images", [1, 3])
-async def test_a_rate_admits_all_of_it_at_once_and_no_more(stage: Stage, images: int) -> None:
+async def test_a_rate_admits_all_of_it_at_once_and_no_more(stage: QuotaHarness, images: int) -> None:
     limit, admitted = Limit(TEAM, Measure.IMAGES, 20), 0
     for _ in range(24):
         try:
@@ -140,13 +140,13 @@ async def test_a_rate_admits_all_of_it_at_once_and_no_more(stage: Stage, images:
     assert (await stage.standing(limit)).used == admitted
 
 
-async def test_what_asks_for_nothing_of_a_limit_passes_it(stage: Stage) -> None:
+async def test_what_asks_for_nothing_of_a_limit_passes_it(stage: QuotaHarness) -> None:
     limits = [Limit(TEAM, Measure.IMAGES, 0), Limit(LOW, Measure.REQUESTS, 0), Limit(LOW, Measure.DAY, 0)]
     admission = await stage.ledger.hold(stage.team, [stage.claim(images=0)], limits, state=PENDING)
     assert [standing.used for standing in admission.limit_status] == [0, 0, 0]
 
 
-async def test_a_repeated_hold_is_not_counted_twice(stage: Stage) -> None:
+async def test_a_repeated_hold_is_not_counted_twice(stage: QuotaHarness) -> None:
     claims, limits = [stage.claim(), stage.claim()], [DAILY, Limit(TEAM, Measure.REQUESTS, 1)]
     first = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
     again = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
@@ -154,7 +154,7 @@ async def test_a_repeated_hold_is_not_counted_twice(stage: Stage) -> None:
     assert [standing.used for standing in again.limit_status] == [40 * CENT, 1]
 
 
-async def test_a_hold_that_has_ended_is_not_made_again(stage: Stage) -> None:
+async def test_a_hold_that_has_ended_is_not_made_again(stage: QuotaHarness) -> None:
     over, there = stage.claim(), stage.claim()
     await stage.ledger.hold(stage.team, [over], [], state=SENT)
     await stage.ledger.hold(stage.team, [there], [], state=SENT)
@@ -165,7 +165,7 @@ async def test_a_hold_that_has_ended_is_not_made_again(stage: Stage) -> None:
     assert await stage.used() == 20 * CENT
 
 
-async def test_pending_holds_are_sent_all_or_none(stage: Stage) -> None:
+async def test_pending_holds_are_sent_all_or_none(stage: QuotaHarness) -> None:
     one, other, over = stage.claim(), stage.claim(), stage.claim()
     await stage.ledger.hold(stage.team, [one, other, over], [], state=PENDING)
     await stage.ledger.void(stage.team, over.hold_id)
@@ -178,7 +178,7 @@ async def test_pending_holds_are_sent_all_or_none(stage: Stage) -> None:
     assert (await stage.ledger.post(one.entry)).state is POSTED
 
 
-async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: Stage) -> None:
+async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: QuotaHarness) -> None:
     claim = stage.claim(scopes=(*SCOPES, LOW))
     admission = await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
     cost = replace(claim.entry, cost=7 * CENT, resolved_tier="low", status=EntryStatus.DELIVERED)
@@ -197,7 +197,7 @@ async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: Sta
 EACH = {HIGH: 20 * CENT, LOW: 3 * CENT}
 
 
-async def test_each_tier_is_held_at_its_own_worst_price(stage: Stage) -> None:
+async def test_each_tier_is_held_at_its_own_worst_price(stage: QuotaHarness) -> None:
     claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT}, images=2)
     limits = [Limit(LOW, Measure.DAY, 3 * CENT), Limit(HIGH, Measure.DAY, 20 * CENT)]
     await stage.ledger.hold(stage.team, [claim], limits, state=SENT)
@@ -211,7 +211,7 @@ async def test_each_tier_is_held_at_its_own_worst_price(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("end", ["post", "void", "sweep"])
-async def test_what_a_hold_ends_with_is_given_back_in_each_tier(stage: Stage, end: str) -> None:
+async def test_what_a_hold_ends_with_is_given_back_in_each_tier(stage: QuotaHarness, end: str) -> None:
     claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT})
     ledger = stage.store.leasing(0)
     await ledger.hold(stage.team, [claim], [], state=SENT)
@@ -230,13 +230,13 @@ async def test_what_a_hold_ends_with_is_given_back_in_each_tier(stage: Stage, en
     assert [await stage.used(Measure.CONCURRENT, scope) for scope in EACH] == [0, 0]
 
 
-async def test_a_lost_hold_is_put_back_in_each_tier(stage: Stage) -> None:
+async def test_a_lost_hold_is_put_back_in_each_tier(stage: QuotaHarness) -> None:
     claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT})
     await stage.ledger.extend(stage.team, [claim])
     assert {scope: await stage.used(scope=scope) for scope in EACH} == EACH
 
 
-async def test_a_window_that_a_vendor_overshot_refuses_the_next(stage: Stage) -> None:
+async def test_a_window_that_a_vendor_overshot_refuses_the_next(stage: QuotaHarness) -> None:
     """Low is asked for, high is drawn: the window of high has it, and refuses what may be drawn as high again."""
     beside = [Limit(HIGH, Measure.DAY, CENT), Limit(HIGH, Measure.MONTH, 100 * CENT)]
     low = [stage.claim(scopes=(TEAM, KEY, MODEL, LOW), quote=CENT) for _ in range(3)]
@@ -254,7 +254,7 @@ async def test_a_window_that_a_vendor_overshot_refuses_the_next(stage: Stage) ->
         await stage.ledger.hold(stage.team, low[2:], beside, state=SENT)
 
 
-async def test_a_window_that_was_used_up_by_its_own_tier_refuses_no_other(stage: Stage) -> None:
+async def test_a_window_that_was_used_up_by_its_own_tier_refuses_no_other(stage: QuotaHarness) -> None:
     """Also where the limit was lowered below what is spent."""
     high, low = stage.claim(), stage.claim(scopes=(TEAM, KEY, MODEL, LOW), quote=CENT)
     await stage.ledger.hold(stage.team, [high], [], state=SENT)
@@ -263,7 +263,7 @@ async def test_a_window_that_was_used_up_by_its_own_tier_refuses_no_other(stage:
 
 
 @pytest.mark.parametrize("state", [PENDING, SENT])
-async def test_a_voided_hold_leaves_no_trace(stage: Stage, state: HoldState) -> None:
+async def test_a_voided_hold_leaves_no_trace(stage: QuotaHarness, state: HoldState) -> None:
     claim = stage.claim()
     await stage.ledger.hold(stage.team, [claim], [], state=state)
     assert [await stage.ledger.void(stage.team, claim.hold_id) for _ in range(2)] == [VOIDED, VOIDED]
@@ -271,7 +271,7 @@ async def test_a_voided_hold_leaves_no_trace(stage: Stage, state: HoldState) -> 
     assert (await stage.used(), await stage.used(Measure.CONCURRENT), await stage.entries()) == (0, 0, [])
 
 
-async def test_what_was_posted_is_not_voided(stage: Stage) -> None:
+async def test_what_was_posted_is_not_voided(stage: QuotaHarness) -> None:
     claim = stage.claim()
     await stage.ledger.hold(stage.team, [claim], [], state=SENT)
     await stage.ledger.post(claim.entry)
@@ -279,7 +279,7 @@ async def test_what_was_posted_is_not_voided(stage: Stage) -> None:
     assert await stage.used() == 20 * CENT
 
 
-async def test_a_hold_that_was_lost_is_booked_all_the_same(stage: Stage) -> None:
+async def test_a_hold_that_was_lost_is_booked_all_the_same(stage: QuotaHarness) -> None:
     claim = stage.claim()
     posted = await stage.ledger.post(claim.entry)
     assert (posted.state, await stage.ledger.post(claim.entry)) == (POSTED, PostResult(state=POSTED))
@@ -290,14 +290,14 @@ async def test_a_hold_that_was_lost_is_booked_all_the_same(stage: Stage) -> None
     assert [entry.held_at for entry in await stage.entries()] == [posted.held_at, LONG_AGO]
 
 
-async def test_a_hold_that_was_lost_and_voided_stays_voided(stage: Stage) -> None:
+async def test_a_hold_that_was_lost_and_voided_stays_voided(stage: QuotaHarness) -> None:
     claim = stage.claim()
     assert await stage.ledger.void(stage.team, claim.hold_id) is VOIDED
     await stage.ledger.extend(stage.team, [claim])
     assert (await stage.used(), (await stage.ledger.snapshot(stage.team)).open_holds) == (0, ())
 
 
-async def test_holds_whose_lease_is_over_are_ended(stage: Stage) -> None:
+async def test_holds_whose_lease_is_over_are_ended(stage: QuotaHarness) -> None:
     alive, pending, sent = stage.claim(), stage.claim(), stage.claim()
     await stage.ledger.hold(stage.team, [alive], [], state=SENT)
     brief = stage.store.leasing(0)
@@ -313,14 +313,14 @@ async def test_holds_whose_lease_is_over_are_ended(stage: Stage) -> None:
     assert (await stage.used(), len(await stage.entries())) == (40 * CENT, 1)
 
 
-async def test_a_sweep_ends_a_hundred_holds_at_most(stage: Stage) -> None:
+async def test_a_sweep_ends_a_hundred_holds_at_most(stage: QuotaHarness) -> None:
     brief = stage.store.leasing(-1)
     await brief.hold(stage.team, [stage.claim() for _ in range(101)], [], state=PENDING)
     assert [len(await brief.sweep(stage.team)) for _ in range(3)] == [100, 1, 0]
     assert await stage.used() == 0
 
 
-async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: Stage) -> None:
+async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: QuotaHarness) -> None:
     held, lost, over, old = (stage.claim() for _ in range(4))
     old = replace(old, entry=replace(old.entry, held_at=LONG_AGO))
     await stage.store.leasing(0).hold(stage.team, [held, over], [], state=PENDING)
@@ -336,7 +336,7 @@ async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: Stage
     assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 1)
 
 
-async def test_entries_wait_in_order_until_they_are_written(stage: Stage) -> None:
+async def test_entries_wait_in_order_until_they_are_written(stage: QuotaHarness) -> None:
     posted = [await stage.ledger.post(stage.claim().entry) for _ in range(3)]
     tickets = [each.outbox_id or "" for each in posted]
     assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 2)] == tickets[:2]
@@ -345,7 +345,7 @@ async def test_entries_wait_in_order_until_they_are_written(stage: Stage) -> Non
     assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 9)] == tickets[2:]
 
 
-async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Stage) -> None:
+async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: QuotaHarness) -> None:
     limits = [Limit(TEAM, Measure.REQUESTS, 9)]
     pending, sent, settled = stage.claim(), stage.claim(images=2), stage.claim()
     for claim, state in ((pending, PENDING), (sent, SENT), (settled, SENT)):
@@ -366,7 +366,7 @@ async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: Sta
     assert await stage.ledger.post(pending.entry) == PostResult(state=PENDING)
 
 
-async def test_a_rebuild_from_old_sums_does_nothing(stage: Stage) -> None:
+async def test_a_rebuild_from_old_sums_does_nothing(stage: QuotaHarness) -> None:
     audit = await stage.ledger.snapshot(stage.team)
     spent = Spent(at=audit.at, day={TEAM: 9}, month={TEAM: 9})
     assert not await stage.ledger.rebuild(stage.team, audit, replace(spent, at=LONG_AGO), ())
@@ -380,7 +380,7 @@ async def test_a_rebuild_from_old_sums_does_nothing(stage: Stage) -> None:
     assert not await stage.ledger.rebuild(stage.team, before, spent, ())
 
 
-async def test_an_emptied_store_admits_nobody_until_it_is_rebuilt(stage: Stage) -> None:
+async def test_an_emptied_store_admits_nobody_until_it_is_rebuilt(stage: QuotaHarness) -> None:
     claim = stage.claim()
     await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
     await stage.store.empty(stage.team)
@@ -394,7 +394,7 @@ async def test_an_emptied_store_admits_nobody_until_it_is_rebuilt(stage: Stage) 
     assert await stage.used() == 16 * CENT
 
 
-async def test_large_sums_and_many_scopes_are_exact(stage: Stage) -> None:
+async def test_large_sums_and_many_scopes_are_exact(stage: QuotaHarness) -> None:
     most = 9_007_199_254_740_991
     sums = {f"key:{number}": number for number in range(2_500)} | {TEAM: most - 3}
     assert await stage.rebuild(sums)
@@ -406,7 +406,7 @@ async def test_large_sums_and_many_scopes_are_exact(stage: Stage) -> None:
     assert refused.value.limit_status.remaining == 1
 
 
-async def test_however_many_race_a_budget_is_not_overshot(stage: Stage) -> None:
+async def test_however_many_race_a_budget_is_not_overshot(stage: QuotaHarness) -> None:
     ledgers = [stage.ledger, stage.store.leasing(60), stage.store.leasing(60)]
 
     async def buy(number: int) -> bool:
@@ -427,14 +427,14 @@ async def test_however_many_race_a_budget_is_not_overshot(stage: Stage) -> None:
     assert (await stage.used(), len(await stage.entries())) == (200 * CENT, 10)
 
 
-async def test_teams_are_announced_to_everybody(stage: Stage) -> None:
+async def test_teams_are_announced_to_everybody(stage: QuotaHarness) -> None:
     other = f"{stage.team}-2"
     assert {stage.team} <= {*await stage.ledger.register_teams([stage.team])}
     assert {stage.team, other} <= {*await stage.ledger.register_teams([other])}
     assert {stage.team, other} <= {*await stage.ledger.register_teams([])}
 
 
-async def test_one_leads_at_a_time(stage: Stage) -> None:
+async def test_one_leads_at_a_time(stage: QuotaHarness) -> None:
     assert await stage.ledger.acquire_leadership(stage.team, 60)
     assert not await stage.ledger.acquire_leadership("another", 60)
     assert await stage.ledger.acquire_leadership(stage.team, 0)  # at once over

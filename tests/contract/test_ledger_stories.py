@@ -17,8 +17,8 @@ from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HOLD_TRANSITIONS, Entry, HoldAction, HoldRequest, HoldState, posted_scopes
 from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
-from tests.support.ledgers import HIGH, KEY, LOW, MODEL, SCOPES, Stage, stage_on
 from tests.support.profiles import examples
+from tests.support.quota_stores import HIGH, KEY, LOW, MODEL, SCOPES, QuotaHarness, open_quota_harness
 
 HOLDS = 6
 BUDGET = Limit(TEAM, Measure.DAY, 100)
@@ -32,7 +32,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, HOLDS - 1), st
 class Story:
     """What should be so."""
 
-    stage: Stage
+    stage: QuotaHarness
     claims: dict[int, HoldRequest] = field(default_factory=dict)
     states: dict[str, HoldState] = field(default_factory=dict)
     booked: dict[str, Entry] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class Story:
 
 
 async def told(kind: str, url: str, steps: list[tuple[str, int, int]]) -> None:
-    async with stage_on(kind, url) as stage:
+    async with open_quota_harness(kind, url) as stage:
         stage.store.leasing(0)
         story = Story(replace(stage, ledger=stage.store.leasing(0)))
         assert await stage.rebuild()
@@ -184,7 +184,7 @@ ALL_LIMITS = tuple(
 )
 
 
-async def outcomes(stage: Stage, steps: list[tuple[str, int, int]]) -> list[object]:
+async def outcomes(stage: QuotaHarness, steps: list[tuple[str, int, int]]) -> list[object]:
     """Everything that verbs answer, as far as it does not depend on the time."""
     told: list[object] = []
     claims = {number: stage.claim(hold_id=f"h{number}", quote=3 * number + 5) for number in range(10)}
@@ -211,7 +211,7 @@ async def outcomes(stage: Stage, steps: list[tuple[str, int, int]]) -> list[obje
 @settings(max_examples=examples(40))
 @given(steps=RATED)
 async def test_the_fake_and_a_server_answer_alike(redis_url: str, steps: list[tuple[str, int, int]]) -> None:
-    async with stage_on("fake", "") as fake, stage_on("server", redis_url) as real:
+    async with open_quota_harness("fake", "") as fake, open_quota_harness("server", redis_url) as real:
         assert await fake.rebuild()
         assert await real.rebuild()
         assert await outcomes(fake, steps) == await outcomes(real, steps)

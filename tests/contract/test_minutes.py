@@ -19,8 +19,8 @@ from service.usecases.ports.shared_health import Caps, SlotRequest
 from tests.contract.clocks import ClockedLedger, ClockedTurnstile
 from tests.fakes.quota_store import NOW, FakeQuotaStore
 from tests.fakes.shared_health import FakeSharedHealth
-from tests.support.ledgers import FakeStore, Stage
 from tests.support.profiles import examples
+from tests.support.quota_stores import FakeStore, QuotaHarness
 
 MINUTE = 60 * SECOND
 KINDS = ("fake ledger", "ledger", "fake turnstile", "turnstile")
@@ -39,7 +39,7 @@ class Ledgers:
     """Images of a team."""
 
     ledger: FakeQuotaStore | ClockedLedger
-    stage: Stage
+    stage: QuotaHarness
     most: int
 
     async def ask(self, amount: int) -> float | None:
@@ -85,7 +85,7 @@ async def limited(kind: str, url: str, most: int) -> AsyncIterator[Ledgers | Tur
             await turnstile.close()
         return
     ledger = FakeQuotaStore() if kind.startswith("fake") else ClockedLedger(url)
-    stage = Stage(FakeStore(), name, ledger)
+    stage = QuotaHarness(FakeStore(), name, ledger)
     assert await stage.rebuild()
     yield Ledgers(ledger, stage, most)
     if isinstance(ledger, ClockedLedger):

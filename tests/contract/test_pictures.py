@@ -14,7 +14,7 @@ from service.domain.errors import ImageNotFound, StoreUnavailable
 from service.domain.stored_images import expired_names, new_image_id, to_stored_name
 from service.usecases.ports.image_store import ImageStore, StoredContent
 from tests.fakes.image_store import FakeImageStore
-from tests.support.objects import CREDENTIALS, ObjectServer
+from tests.support.object_server import CREDENTIALS, ObjectServer
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 
 NAME = to_stored_name(new_image_id("search", "png", "0" * 32))

@@ -13,8 +13,15 @@ from service.domain.image_spec import Size
 from service.usecases.ports.result_store import Result, ResultStats, ResultStore
 from tests.fakes.result_store import FakeResultStore
 from tests.support.cluster import CLUSTER
-from tests.support.keeping import MOST_BYTES, PIXELS, picture, purchase, result, results_on
 from tests.support.profiles import examples
+from tests.support.result_stores import (
+    MAX_BYTES,
+    PIXELS,
+    build_generation,
+    build_image,
+    build_result,
+    open_result_store,
+)
 
 DAY = 86_400.0
 
@@ -22,23 +29,23 @@ DAY = 86_400.0
 @pytest.fixture(params=["fake", "server", CLUSTER])
 async def results(request: pytest.FixtureRequest) -> AsyncIterator[ResultStore]:
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
-    async with results_on(request.param, request.getfixturevalue(url) if url else "") as results:
+    async with open_result_store(request.param, request.getfixturevalue(url) if url else "") as results:
         yield results
 
 
-BARE = Generation(images=(picture(),))
+BARE = Generation(images=(build_image(),))
 PURCHASES = {
-    "full": purchase(),
+    "full": build_generation(),
     "bare": BARE,
-    "ten": purchase(images=tuple(picture(PIXELS[:size], f"prompt {size}") for size in range(1, 11))),
-    "large": Generation(images=(picture(PIXELS * 1200),)),
-    "nothing counted": purchase(usage=Usage(), svg_usage={}),
+    "ten": build_generation(images=tuple(build_image(PIXELS[:size], f"prompt {size}") for size in range(1, 11))),
+    "large": Generation(images=(build_image(PIXELS * 1200),)),
+    "nothing counted": build_generation(usage=Usage(), svg_usage={}),
 }
 
 
 @pytest.mark.parametrize("name", PURCHASES)
 async def test_what_comes_out_is_what_went_in(results: ResultStore, name: str) -> None:
-    kept = result(generation=PURCHASES[name])
+    kept = build_result(generation=PURCHASES[name])
     assert await results.get("search", "r1") is None
     assert await results.put("search", "r1", kept, DAY)
     for _ in range(2):
@@ -49,9 +56,9 @@ async def test_what_comes_out_is_what_went_in(results: ResultStore, name: str) -
 async def test_base64_is_kept_from_whatever_it_lies_in(
     results: ResultStore, kind: type[bytearray] | type[memoryview]
 ) -> None:
-    buffer = kind(picture().base64)
+    buffer = kind(build_image().base64)
     assert await results.put(
-        "search", "r1", result(generation=Generation(images=(GeneratedImage(base64=buffer),))), DAY
+        "search", "r1", build_result(generation=Generation(images=(GeneratedImage(base64=buffer),))), DAY
     )
     if isinstance(buffer, bytearray):
         buffer[:] = b"A" * len(buffer)
@@ -63,29 +70,29 @@ async def test_base64_is_kept_from_whatever_it_lies_in(
 
 async def test_teams_and_names_are_apart_and_the_last_one_counts(results: ResultStore) -> None:
     others = {("search", "r2"): 2, ("ads", "r1"): 3, ("_shared", "r1"): 4, ("search", "r1"): 5}
-    await results.put("search", "r1", result(cost=1), DAY)
+    await results.put("search", "r1", build_result(cost=1), DAY)
     for (team, name), cost in others.items():
-        assert await results.put(team, name, result(cost=cost), DAY)
+        assert await results.put(team, name, build_result(cost=cost), DAY)
     for (team, name), cost in others.items():
-        assert await results.get(team, name) == result(cost=cost)
+        assert await results.get(team, name) == build_result(cost=cost)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
 async def test_nothing_is_kept_for_no_time(results: ResultStore, seconds: float) -> None:
-    assert not await results.put("search", "r1", result(), seconds)
+    assert not await results.put("search", "r1", build_result(), seconds)
     assert await results.get("search", "r1") is None
 
 
 @pytest.mark.parametrize("pictures", [1, 2])
 async def test_nothing_is_kept_that_is_too_large(results: ResultStore, pictures: int) -> None:
-    large = picture(b"\0" * (MOST_BYTES // pictures + 1))
-    assert not await results.put("search", "r1", result(generation=Generation(images=(large,) * pictures)), DAY)
+    large = build_image(b"\0" * (MAX_BYTES // pictures + 1))
+    assert not await results.put("search", "r1", build_result(generation=Generation(images=(large,) * pictures)), DAY)
     assert await results.stats(None, None) == ResultStats(results=0, size_bytes=0)
 
 
 @pytest.mark.parametrize("base64", [b"AAA", b"AAAA\n", b"AA=A", b"A-A_", "AAAé".encode()])
 async def test_nothing_is_kept_that_is_not_base64(results: ResultStore, base64: bytes) -> None:
-    spoilt = result(generation=Generation(images=(picture(), GeneratedImage(base64=base64))))
+    spoilt = build_result(generation=Generation(images=(build_image(), GeneratedImage(base64=base64))))
     assert not await results.put("search", "r1", spoilt, DAY)
     assert await results.get("search", "r1") is None
 
@@ -100,7 +107,7 @@ async def stocked(results: ResultStore) -> ResultStore:
     for team in TEAMS:
         for model in MODELS:
             for number in range(2):
-                kept = result(model=model, generation=BARE)
+                kept = build_result(model=model, generation=BARE)
                 assert await results.put(team, f"{model}:{number}", kept, DAY)
     return results
 
@@ -138,7 +145,7 @@ async def test_what_is_forgotten_is_what_was_meant(
 
 
 async def test_hundreds_of_results_are_counted_and_forgotten(results: ResultStore) -> None:
-    kept = [result(model=MODELS[number % 2], generation=BARE) for number in range(700)]
+    kept = [build_result(model=MODELS[number % 2], generation=BARE) for number in range(700)]
     assert all(await asyncio.gather(*(results.put("search", f"r{n}", each, DAY) for n, each in enumerate(kept))))
     assert await results.purge("search", MODELS[0]) == 350
     stats = await results.stats("search", None)
@@ -151,10 +158,10 @@ async def test_without_the_store_everything_is_a_miss(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
     results: ResultStore = FakeResultStore() if kind == "fake" else RedisResultStore(f"{scheme}://127.0.0.1:9")
     if isinstance(results, FakeResultStore):
-        await results.put("search", "r1", result(), DAY)
+        await results.put("search", "r1", build_result(), DAY)
         results.down = True
     assert await results.get("search", "r1") is None
-    assert not await results.put("search", "r1", result(), DAY)
+    assert not await results.put("search", "r1", build_result(), DAY)
     assert await results.purge(None, None) is None
     assert await results.stats("search", "painter") is None
     if isinstance(results, RedisResultStore):
@@ -171,7 +178,7 @@ JSON = st.recursive(
 )
 PURCHASED = st.builds(
     Generation,
-    images=st.lists(st.builds(picture, st.binary(min_size=1, max_size=200), SAID), max_size=4).map(tuple),
+    images=st.lists(st.builds(build_image, st.binary(min_size=1, max_size=200), SAID), max_size=4).map(tuple),
     created=st.none() | COUNTS,
     size=st.none() | st.builds(Size, st.integers(1, 999_999), st.integers(1, 999_999)),
     tier=SAID,
@@ -197,7 +204,7 @@ RESULTS = st.builds(
 @given(kept=RESULTS)
 def test_any_result_survives(redis_url: str, kept: Result) -> None:
     async def kept_and_found() -> Result | None:
-        async with results_on("server", redis_url) as results:
+        async with open_result_store("server", redis_url) as results:
             assert await results.put("search", "r1", kept, DAY)
             return await results.get("search", "r1")
 
@@ -206,9 +213,9 @@ def test_any_result_survives(redis_url: str, kept: Result) -> None:
 
 async def test_in_memory_time_goes_on_when_told() -> None:
     results = FakeResultStore()
-    await results.put("search", "r1", result(), 60)
+    await results.put("search", "r1", build_result(), 60)
     results.now += 59_999_999
-    assert await results.get("search", "r1") == result()
+    assert await results.get("search", "r1") == build_result()
     results.now += 1
     assert await results.get("search", "r1") is None
     assert await results.purge(None, None) == 0

@@ -30,7 +30,7 @@ from tests.fakes.builders import build_generation, failure, route
 from tests.fakes.observer import Recorder
 from tests.fakes.shared_health import FakeSharedHealth
 from tests.support.cluster import CLUSTER
-from tests.support.turning import Gate, gate_on
+from tests.support.shared_health_stores import SharedHealthHarness, open_shared_health
 
 LEASE, OVER = 60.0, 0.0  # one that is over when it begins
 DOWN, REFUSED = FailureKind.UNREACHABLE, FailureKind.AUTH_FAILED
@@ -38,9 +38,9 @@ RACERS = 64
 
 
 @pytest.fixture(params=["fake", "server", CLUSTER])
-async def gate(request: pytest.FixtureRequest) -> AsyncIterator[Gate]:
+async def gate(request: pytest.FixtureRequest) -> AsyncIterator[SharedHealthHarness]:
     url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
-    async with gate_on(request.param, request.getfixturevalue(url) if url else "") as gate:
+    async with open_shared_health(request.param, request.getfixturevalue(url) if url else "") as gate:
         yield gate
 
 
@@ -48,11 +48,11 @@ def opening(seconds: float = 30, reason: FailureKind = DOWN, in_a_row: int = 1) 
     return SharedOpening(reason=reason, seconds=seconds, openings=in_a_row)
 
 
-async def hear(gate: Gate) -> SharedHealth:
+async def hear(gate: SharedHealthHarness) -> SharedHealth:
     return await gate.turnstile.sync(gate.backend, HealthUpdate())
 
 
-async def tell(gate: Gate, base: int, opened: SharedOpening | None) -> SharedHealth:
+async def tell(gate: SharedHealthHarness, base: int, opened: SharedOpening | None) -> SharedHealth:
     return await gate.turnstile.sync(
         gate.backend, HealthUpdate(change=BreakerChange(base_version=base, opening=opened))
     )
@@ -64,14 +64,14 @@ def says(shared: SharedHealth) -> tuple[bool, SharedOpening | None]:
     return shared.is_accepted, known and replace(known, seconds=round(known.seconds))
 
 
-async def test_of_a_backend_that_nobody_told_of_nothing_is_known(gate: Gate) -> None:
+async def test_of_a_backend_that_nobody_told_of_nothing_is_known(gate: SharedHealthHarness) -> None:
     assert await hear(gate) == SharedHealth()
     await tell(gate, 0, opening())
     assert await hear(replace(gate, backend=f"{gate.backend}-2")) == SharedHealth()
 
 
 @pytest.mark.parametrize("reason", FailureKind)
-async def test_an_opening_is_heard_by_everybody(gate: Gate, reason: FailureKind) -> None:
+async def test_an_opening_is_heard_by_everybody(gate: SharedHealthHarness, reason: FailureKind) -> None:
     told = await tell(gate, 0, opening(30, reason, 3))
     assert says(told) == (True, opening(30, reason, 3))
     heard = await hear(gate)
@@ -79,7 +79,7 @@ async def test_an_opening_is_heard_by_everybody(gate: Gate, reason: FailureKind)
     assert heard.version > 0
 
 
-async def test_a_closing_is_heard_by_everybody(gate: Gate) -> None:
+async def test_a_closing_is_heard_by_everybody(gate: SharedHealthHarness) -> None:
     first = await tell(gate, 0, opening())
     second = await tell(gate, first.version, None)
     assert says(second) == (True, None)
@@ -87,7 +87,7 @@ async def test_a_closing_is_heard_by_everybody(gate: Gate) -> None:
     assert await hear(gate) == replace(second, is_accepted=False)
 
 
-async def test_a_change_whose_base_is_old_is_not_taken(gate: Gate) -> None:
+async def test_a_change_whose_base_is_old_is_not_taken(gate: SharedHealthHarness) -> None:
     first = await tell(gate, 0, opening(30))
     assert says(await tell(gate, 1, opening(20, REFUSED))) == (False, opening(30))
     assert says(await tell(gate, 1, None)) == (False, opening(30))
@@ -97,27 +97,27 @@ async def test_a_change_whose_base_is_old_is_not_taken(gate: Gate) -> None:
         assert (found.version, says(found)) == (second.version, (False, None))
 
 
-async def test_of_two_openings_the_longer_one_counts(gate: Gate) -> None:
+async def test_of_two_openings_the_longer_one_counts(gate: SharedHealthHarness) -> None:
     first = await tell(gate, 0, opening(5))
     second = await tell(gate, 0, opening(60, REFUSED))
     assert says(second) == (True, opening(60, REFUSED))
     assert says(await tell(gate, first.version, opening(10))) == (False, opening(60, REFUSED))
 
 
-async def test_an_opening_whose_time_is_up_is_known(gate: Gate) -> None:
+async def test_an_opening_whose_time_is_up_is_known(gate: SharedHealthHarness) -> None:
     first = await tell(gate, 0, opening(0))
     assert says(await hear(gate)) == (False, opening(0))
     assert says(await tell(gate, first.version, opening(10, DOWN, 2))) == (True, opening(10, DOWN, 2))
 
 
-async def test_a_store_that_was_emptied_takes_everything(gate: Gate) -> None:
+async def test_a_store_that_was_emptied_takes_everything(gate: SharedHealthHarness) -> None:
     told = await tell(gate, 0, opening())
     await gate.empty()
     assert await hear(gate) == SharedHealth()
     assert says(await tell(gate, told.version, opening(9, REFUSED, 2))) == (True, opening(9, REFUSED, 2))
 
 
-async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: Gate) -> None:
+async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: SharedHealthHarness) -> None:
     async def blocked(**models: float) -> Mapping[str, float]:
         found = await gate.turnstile.sync(gate.backend, HealthUpdate(blocked=models))
         return {model: round(seconds) for model, seconds in found.blocked.items()}
@@ -129,11 +129,11 @@ async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_kno
     assert (await hear(replace(gate, backend=f"{gate.backend}-2"))).blocked == {}
 
 
-async def probe(gate: Gate, name: str, version: int = 0) -> bool:
+async def probe(gate: SharedHealthHarness, name: str, version: int = 0) -> bool:
     return await gate.turnstile.claim_probe(gate.backend, name, version)
 
 
-async def test_one_probes_at_a_time(gate: Gate) -> None:
+async def test_one_probes_at_a_time(gate: SharedHealthHarness) -> None:
     found = await asyncio.gather(*(probe(gate, f"t{number}") for number in range(RACERS)))
     assert sum(found) == 1
     winner = f"t{found.index(True)}"
@@ -144,7 +144,7 @@ async def test_one_probes_at_a_time(gate: Gate) -> None:
     assert await probe(replace(gate, backend=f"{gate.backend}-2"), "late")
 
 
-async def test_nobody_probes_what_has_changed(gate: Gate) -> None:
+async def test_nobody_probes_what_has_changed(gate: SharedHealthHarness) -> None:
     told = await tell(gate, 0, opening(0))
     assert not await probe(gate, "t1", 1)
     assert await probe(gate, "t1", told.version)
@@ -152,7 +152,7 @@ async def test_nobody_probes_what_has_changed(gate: Gate) -> None:
     assert await probe(gate, "t2", told.version)
 
 
-async def test_a_probe_that_is_under_way_goes_on(gate: Gate) -> None:
+async def test_a_probe_that_is_under_way_goes_on(gate: SharedHealthHarness) -> None:
     assert await probe(gate, "t1")
     for name in ("t1", "t2"):
         await gate.turnstile.sync(gate.backend, HealthUpdate(probe=name))
@@ -160,7 +160,7 @@ async def test_a_probe_that_is_under_way_goes_on(gate: Gate) -> None:
 
 
 async def enter(
-    gate: Gate, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
+    gate: SharedHealthHarness, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
 ) -> CapReached | None:
     party = SlotRequest(name=name, calls=calls, images=pictures, lease_seconds=lease)
     return await gate.turnstile.acquire_slots(gate.backend, party, Caps(**caps))
@@ -169,23 +169,23 @@ async def enter(
 CROWDED, TOO_MANY = CapReached(cap=Cap.CONCURRENT, wait_seconds=0), CapReached(cap=Cap.CONCURRENT)
 
 
-async def test_without_caps_everybody_goes_in(gate: Gate) -> None:
+async def test_without_caps_everybody_goes_in(gate: SharedHealthHarness) -> None:
     assert [await enter(gate, f"t{number}", 100, 100) for number in range(10)] == [None] * 10
 
 
-async def test_no_more_calls_than_the_cap_are_under_way(gate: Gate) -> None:
+async def test_no_more_calls_than_the_cap_are_under_way(gate: SharedHealthHarness) -> None:
     found = await asyncio.gather(*(enter(gate, f"t{number}", concurrent=10) for number in range(RACERS)))
     assert (found.count(None), found.count(CROWDED)) == (10, RACERS - 10)
 
 
-async def test_calls_go_in_together_or_not_at_all(gate: Gate) -> None:
+async def test_calls_go_in_together_or_not_at_all(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t1", 3, concurrent=4) is None
     assert await enter(gate, "t2", 2, concurrent=4) == CROWDED
     assert await enter(gate, "t3", 1, concurrent=4) is None
     assert await enter(gate, "t4", 5, concurrent=4) == TOO_MANY
 
 
-async def test_who_leaves_makes_room(gate: Gate) -> None:
+async def test_who_leaves_makes_room(gate: SharedHealthHarness) -> None:
     for name in ("t1", "t2"):
         assert await enter(gate, name, 2, concurrent=4) is None
     await gate.turnstile.release_slots(gate.backend, [("t1", 2), ("nobody", 3)])
@@ -195,7 +195,7 @@ async def test_who_leaves_makes_room(gate: Gate) -> None:
     assert await enter(gate, "t4", 4, concurrent=4) is None
 
 
-async def test_calls_that_nobody_gave_back_go_with_their_lease(gate: Gate) -> None:
+async def test_calls_that_nobody_gave_back_go_with_their_lease(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t1", 2, lease=OVER, concurrent=2) is None
     assert await enter(gate, "t2", 1, concurrent=2) is None
     assert await enter(gate, "t3", 2, lease=OVER, concurrent=2) == CROWDED
@@ -213,21 +213,21 @@ def waits(full: CapReached | None, cap: Cap, seconds: float) -> bool:
     )
 
 
-async def test_a_rate_is_whole_at_first_and_comes_back_after_a_minute(gate: Gate) -> None:
+async def test_a_rate_is_whole_at_first_and_comes_back_after_a_minute(gate: SharedHealthHarness) -> None:
     assert [await enter(gate, f"t{number}", 2, requests_per_minute=6) for number in range(3)] == [None] * 3
     assert waits(await enter(gate, "t4", 1, requests_per_minute=6), Cap.REQUESTS, 60)
     assert waits(await enter(gate, "t5", 6, requests_per_minute=6), Cap.REQUESTS, 60)
     assert await enter(gate, "t6", 7, requests_per_minute=6) == CapReached(cap=Cap.REQUESTS)
 
 
-async def test_pictures_are_counted_beside_calls(gate: Gate) -> None:
+async def test_pictures_are_counted_beside_calls(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t1", 1, 10, images_per_minute=12) is None
     assert waits(await enter(gate, "t2", 1, 4, images_per_minute=12), Cap.IMAGES, 60)
     assert await enter(gate, "t3", 1, 13, images_per_minute=12) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t4", 1, 2, images_per_minute=12) is None
 
 
-async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: Gate) -> None:
+async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: SharedHealthHarness) -> None:
     caps = {"concurrent": 2, "requests_per_minute": 2, "images_per_minute": 4}
     assert await enter(gate, "t1", 1, 5, **caps) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t2", 3, 1, **caps) == TOO_MANY
@@ -240,7 +240,7 @@ async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: Gate) -> None:
     assert await enter(gate, "t8", 2, 4, concurrent=2) is None
 
 
-async def test_rates_are_not_overshot_by_many_at_once(gate: Gate) -> None:
+async def test_rates_are_not_overshot_by_many_at_once(gate: SharedHealthHarness) -> None:
     found = await asyncio.gather(*(enter(gate, f"t{number}", 1, 3, images_per_minute=30) for number in range(RACERS)))
     assert found.count(None) == 10
 
@@ -269,7 +269,7 @@ async def test_without_the_store_nothing_is_known(kind: str) -> None:
 class Replica:
     """A gateway's turns at one backend. Its clock stands still unless a test moves it."""
 
-    def __init__(self, gate: Gate, name: str, caps: Caps | None = None) -> None:
+    def __init__(self, gate: SharedHealthHarness, name: str, caps: Caps | None = None) -> None:
         self.now = 1000.0
         self.route = route(backend=gate.backend)
         self._numbers = iter(range(10_000))
@@ -307,7 +307,7 @@ class Replica:
         return standing.state
 
 
-async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
+async def test_what_one_replica_opens_is_open_for_the_other(gate: SharedHealthHarness) -> None:
     one, other = Replica(gate, "one"), Replica(gate, "other")
     await one.call(REFUSED)
     assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
@@ -319,7 +319,7 @@ async def test_what_one_replica_opens_is_open_for_the_other(gate: Gate) -> None:
     assert 50 < (refused.retry_after or 0) <= 60
 
 
-async def test_an_opening_for_the_network_is_not_shared(gate: Gate) -> None:
+async def test_an_opening_for_the_network_is_not_shared(gate: SharedHealthHarness) -> None:
     one, other = Replica(gate, "one"), Replica(gate, "other")
     for _ in range(5):
         await one.call(DOWN)
@@ -330,7 +330,7 @@ async def test_an_opening_for_the_network_is_not_shared(gate: Gate) -> None:
 
 
 async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_neither_adopted_nor_erased(
-    gate: Gate,
+    gate: SharedHealthHarness,
 ) -> None:
     replica = Replica(gate, "new")
     await tell(gate, 0, opening(30, DOWN, 2))
@@ -347,7 +347,9 @@ async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_nei
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
 
-async def test_a_replica_of_the_version_before_understands_what_is_shared_and_may_replace_it(gate: Gate) -> None:
+async def test_a_replica_of_the_version_before_understands_what_is_shared_and_may_replace_it(
+    gate: SharedHealthHarness,
+) -> None:
     replica = Replica(gate, "new")
     await replica.call(REFUSED)
     await replica.turns.sync()
@@ -362,7 +364,7 @@ async def test_a_replica_of_the_version_before_understands_what_is_shared_and_ma
     assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
 
 
-async def test_one_replica_probes_for_all(gate: Gate) -> None:
+async def test_one_replica_probes_for_all(gate: SharedHealthHarness) -> None:
     replicas = [Replica(gate, f"r{number}") for number in range(4)]
     await replicas[0].call(REFUSED)
     for replica in replicas:
@@ -380,7 +382,7 @@ async def test_one_replica_probes_for_all(gate: Gate) -> None:
         assert replica.state() is BreakerState.CLOSED
 
 
-async def test_caps_hold_for_all_replicas_together(gate: Gate) -> None:
+async def test_caps_hold_for_all_replicas_together(gate: SharedHealthHarness) -> None:
     replicas = [Replica(gate, f"r{number}", Caps(concurrent=10)) for number in range(4)]
     racers = [replica for replica in replicas for _ in range(16)]
     taken = await asyncio.gather(*(replica.take() for replica in racers))

@@ -9,7 +9,7 @@ import httpx2
 
 from service.domain.team_access import Team, pseudonym
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import data_url, mask, png
+from tests.support.images import data_url, mask, png
 
 Verdict = Literal["PASS", "MAP", "EMUL", "DROP", "REJECT"]
 Json = Mapping[str, Any]

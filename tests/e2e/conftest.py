@@ -9,7 +9,7 @@ import redis
 
 from tests.e2e.replicas import TEAMS, Start
 from tests.simulators.server import Simulator
-from tests.support.gateway import GatewayProcess, calm
+from tests.support.gateway import GatewayProcess, with_lenient_health
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def start(tmp_path: Path, redis_url: str, new_database: Callable[[str], str], op
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config" / "teams.yaml").write_text(TEAMS)
     settings = tmp_path / "config" / "gateway.yaml"
-    quick = calm(settings.read_text()).replace("lease_seconds: 60", "lease_seconds: 2")
+    quick = with_lenient_health(settings.read_text()).replace("lease_seconds: 60", "lease_seconds: 2")
     settings.write_text(quick.replace("grace_seconds: 5", "grace_seconds: 0"))
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(tmp_path / "config"),

@@ -26,7 +26,7 @@ def change(tmp_path: Path, was: str, becomes: str) -> None:
     settings.write_text(text.replace(was, becomes))
 
 
-def wish(prompt: str) -> dict[str, str]:
+def build_body(prompt: str) -> dict[str, str]:
     return {"prompt": prompt, "quality": "low", "size": "1024x1024"}
 
 
@@ -39,4 +39,4 @@ def ask(
     **headers: str,
 ) -> httpx2.Response:
     given = {"authorization": f"Bearer igw_{who}", **{name.replace("_", "-"): text for name, text in headers.items()}}
-    return http.post(gateway.url + PATH, json=wish(prompt) | (more or {}), headers=given)
+    return http.post(gateway.url + PATH, json=build_body(prompt) | (more or {}), headers=given)

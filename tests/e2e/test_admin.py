@@ -15,8 +15,8 @@ import pytest
 from pyarrow import parquet
 
 from service.domain.team_access import key_digest
-from tests.support.focus import failed
-from tests.support.gateway import GatewayProcess, within_patience
+from tests.support.focus_validator import failed
+from tests.support.gateway import GatewayProcess, becomes_true
 
 ADMIN = secrets.token_hex(32)
 TEAMS = f"""
@@ -116,29 +116,29 @@ def test_an_issued_key_works_within_seconds(site: Site) -> None:
     assert (made["object"], made["team"], made["note"], made["state"]) == ("key", "ads", "the crawler", "active")
     assert made["expires_at"] == "2999-01-01T00:00:00Z"
     assert made["secret"].startswith("igw_")
-    assert within_patience(lambda: site.status(made["secret"]) == 200)
+    assert becomes_true(lambda: site.status(made["secret"]) == 200)
 
 
 def test_a_revoked_key_stops_within_thirty_seconds(site: Site) -> None:
     made = site.issue()
-    assert within_patience(lambda: site.status(made["secret"]) == 200)
+    assert becomes_true(lambda: site.status(made["secret"]) == 200)
 
     gone = site.admin("DELETE", f"/keys/{made['id']}")
 
     assert (gone.status_code, gone.json()["state"]) == (200, "revoked")
-    assert within_patience(lambda: site.status(made["secret"]) == 401)
+    assert becomes_true(lambda: site.status(made["secret"]) == 401)
     assert site.told(f"/keys/{made['id']}")["revoked_at"] is not None
 
 
 def test_a_rotated_key_ends_after_the_overlap(site: Site) -> None:
     first = site.issue(note="rotated")
-    assert within_patience(lambda: site.status(first["secret"]) == 200)
+    assert becomes_true(lambda: site.status(first["secret"]) == 200)
 
     second = site.admin("POST", f"/keys/{first['id']}/rotate").json()
     third = site.admin("POST", f"/keys/{second['new']['id']}/rotate", {"overlap_seconds": 0}).json()
 
-    assert within_patience(lambda: site.status(third["new"]["secret"]) == 200)
-    assert within_patience(lambda: site.status(second["new"]["secret"]) == 401)
+    assert becomes_true(lambda: site.status(third["new"]["secret"]) == 200)
+    assert becomes_true(lambda: site.status(second["new"]["secret"]) == 401)
     assert site.status(first["secret"]) == 200
     assert (second["old"]["id"], second["old"]["state"]) == (first["id"], "active")
     assert (third["old"]["state"], third["new"]["note"]) == ("expired", "rotated")
@@ -158,7 +158,7 @@ def test_an_issued_key_is_held_to_its_own_limits(site: Site) -> None:
     """It is refused what its team still may, in this key's name; a change of that is in force within seconds."""
     made = site.issue("ads", limits={"requests_per_minute": 1}, limits_by_tier={"high": {"usd_per_day": 0.0001}})
     secret = made["secret"]
-    assert within_patience(lambda: site.status(secret) == 200)
+    assert becomes_true(lambda: site.status(secret) == 200)
 
     dear = site.ask(secret, quality="high", prompt="dear")
     site.draw(secret, quality="low")
@@ -169,7 +169,7 @@ def test_an_issued_key_is_held_to_its_own_limits(site: Site) -> None:
     assert (dear.status_code, second.status_code, others.status_code) == (429, 429, 200)
     assert dear.json()["error"]["limit_source"] == f"key:{made['id']}:tier:high usd_per_day"
     assert second.json()["error"]["limit_source"] == f"key:{made['id']} requests_per_minute"
-    assert within_patience(lambda: site.ask(secret, quality="low").status_code == 200)
+    assert becomes_true(lambda: site.ask(secret, quality="low").status_code == 200)
     assert site.ask(secret, quality="high", prompt="dear again").status_code == 429
     own = {(each["scope"], each["measure"]) for each in site.get("/v1/usage", secret).json()["limits"]}
     assert (f"key:{made['id']}:tier:high", "usd_per_day") in own
@@ -177,19 +177,19 @@ def test_an_issued_key_is_held_to_its_own_limits(site: Site) -> None:
 
 def test_a_limit_that_is_set_later_counts_what_was_spent_before(site: Site) -> None:
     made = site.issue("ads")
-    assert within_patience(lambda: site.status(made["secret"]) == 200)
+    assert becomes_true(lambda: site.status(made["secret"]) == 200)
     cost = site.draw(made["secret"], quality="low", prompt="before the limit")
 
     site.admin("PATCH", f"/keys/{made['id']}", {"limits_by_tier": {"low": {"usd_per_day": float(cost)}}})
 
-    assert within_patience(lambda: bool(site.get("/v1/usage", made["secret"]).json()["limits"]))
+    assert becomes_true(lambda: bool(site.get("/v1/usage", made["secret"]).json()["limits"]))
     assert site.ask(made["secret"], quality="low", prompt="after it").status_code == 429
 
 
 def test_an_issued_key_may_use_a_part_of_what_its_team_may(site: Site) -> None:
     made = site.issue("search", models=["gpt-image-2"], tiers=["low"])
     secret = made["secret"]
-    assert within_patience(lambda: site.status(secret) == 200)
+    assert becomes_true(lambda: site.status(secret) == 200)
 
     models = [model["id"] for model in site.get("/v1/models", secret).json()["data"]]
     others = [model["id"] for model in site.get("/v1/models", "igw_search").json()["data"]]
@@ -257,7 +257,7 @@ def test_every_change_leaves_a_record(site: Site) -> None:
 
 def test_usage_is_the_sum_of_what_the_replies_said(site: Site) -> None:
     made = site.issue("painters")
-    assert within_patience(lambda: site.status(made["secret"]) == 200)
+    assert becomes_true(lambda: site.status(made["secret"]) == 200)
 
     costs = [
         site.draw(made["secret"], quality="low"),
@@ -269,7 +269,7 @@ def test_usage_is_the_sum_of_what_the_replies_said(site: Site) -> None:
     def usage(**params: str) -> Any:
         return site.get("/v1/usage", "igw_painters", since="2020-01-01", **params).json()
 
-    assert within_patience(lambda: usage()["total"]["entries"] == 4)
+    assert becomes_true(lambda: usage()["total"]["entries"] == 4)
     whole = usage(group_by="tier,tag:project")
     assert (whole["object"], whole["team"], whole["group_by"]) == ("usage", "painters", ["tier", "tag:project"])
     assert whole["total"]["cost_usd"] == pytest.approx(float(sum(costs)), abs=1e-9)
@@ -336,7 +336,7 @@ def test_every_format_says_the_same(site: Site, tmp_path: Path) -> None:
     site.draw("igw_search", quality="low", n=2)
     site.draw("igw_ads", quality="medium")
     span = {"since": "2020-01-01", "until": "2990-01-01"}
-    assert within_patience(lambda: site.told("/usage", **span)["total"]["entries"] == site.bought)
+    assert becomes_true(lambda: site.told("/usage", **span)["total"]["entries"] == site.bought)
     wanted = site.told("/usage", **span)["total"]
 
     rows = list(csv.DictReader(io.StringIO(exported(site, "csv", **span).decode(), newline="")))
@@ -357,7 +357,7 @@ def test_every_format_says_the_same(site: Site, tmp_path: Path) -> None:
 
 def test_one_team_can_be_exported(site: Site) -> None:
     site.draw("igw_ads", quality="low")
-    assert within_patience(lambda: bool(site.told("/usage", team="ads")["total"]["entries"]))
+    assert becomes_true(lambda: bool(site.told("/usage", team="ads")["total"]["entries"]))
 
     rows = list(csv.DictReader(io.StringIO(exported(site, "csv", team="ads").decode(), newline="")))
 
@@ -366,13 +366,13 @@ def test_one_team_can_be_exported(site: Site) -> None:
 
 def test_a_team_that_left_keeps_its_past(site: Site) -> None:
     secret = site.issue("leavers")["secret"]
-    assert within_patience(lambda: site.status(secret) == 200)
+    assert becomes_true(lambda: site.status(secret) == 200)
     site.draw("igw_leavers", quality="low")
-    assert within_patience(lambda: site.told("/usage", team="leavers")["total"]["entries"] == 1)
+    assert becomes_true(lambda: site.told("/usage", team="leavers")["total"]["entries"] == 1)
 
     (site.config / "teams.yaml").write_text(TEAMS)
 
-    assert within_patience(lambda: site.admin("GET", "/teams/leavers").status_code == 404)
+    assert becomes_true(lambda: site.admin("GET", "/teams/leavers").status_code == 404)
     assert site.status(secret) == 401
     assert site.told("/usage", team="leavers")["total"]["entries"] == 1
     assert exported(site, "csv", team="leavers").count(b"\r\n") == 2

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.e2e.browser import Told, site
-from tests.support.gateway import PATIENT, GatewayProcess
+from tests.support.gateway import SLOW_STORES, GatewayProcess
 
 PNG = "iVBORw0K"
 """How base64 of a PNG begins."""
@@ -36,7 +36,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory, config: Path, http: httpx2.
         (own / name).write_text((config / name).read_text())
     with site("127.0.0.1", "localhost") as pages:
         allowed, other = pages.origins
-        (own / "gateway.yaml").write_text(f"cors: {{origins: ['{allowed}']}}\ntags: [project]\n{PATIENT}")
+        (own / "gateway.yaml").write_text(f"cors: {{origins: ['{allowed}']}}\ntags: [project]\n{SLOW_STORES}")
         with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own)}) as gateway:
             body = {"prompt": "a hare", "quality": "low", "response_format": "url"}
             drawn = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers).json()

@@ -12,12 +12,12 @@ import pytest
 
 from service.adapters.embedded.valkey import CACHE_OPTIONS, run_valkey
 from service.adapters.redis.result_store import COOLDOWN_SECONDS
-from tests.e2e.replicas import EVER, PATH, Start, ask, change, wish
+from tests.e2e.replicas import EVER, PATH, Start, ask, build_body, change
 from tests.simulators.server import Answer, Simulator
 from tests.support.environments import sdk_python
+from tests.support.frozen_server import frozen_server
 from tests.support.gateway import ANSWER_SECONDS, GatewayProcess
-from tests.support.sites import await_true
-from tests.support.stopped import stopped
+from tests.support.gateway_site import await_true
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -58,7 +58,7 @@ def test_sixty_four_at_once_on_two_processes_are_one_purchase(
         headers = {"authorization": "Bearer igw_search"}
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             asked = (
-                client.post(urls[number % 2] + PATH, json=wish(f"an owl {tmp_path}"), headers=headers)
+                client.post(urls[number % 2] + PATH, json=build_body(f"an owl {tmp_path}"), headers=headers)
                 for number in range(64)
             )
             return [*await asyncio.gather(*asked)]
@@ -86,7 +86,7 @@ def test_what_cannot_be_kept_is_bought_once_on_three_processes(
 
     async def ask_all(urls: list[str]) -> list[httpx2.Response]:
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
-            body = wish(f"an owl {tmp_path}")
+            body = build_body(f"an owl {tmp_path}")
             asked = [
                 asyncio.create_task(client.post(urls[number % 3] + PATH, json=body, headers=headers))
                 for number in range(12)
@@ -115,7 +115,7 @@ def test_what_a_killed_process_was_buying_is_not_bought_again(
         async def leave() -> None:
             headers = {"authorization": "Bearer igw_search"}
             async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
-                asking = asyncio.create_task(client.post(leader.url + PATH, json=wish(prompt), headers=headers))
+                asking = asyncio.create_task(client.post(leader.url + PATH, json=build_body(prompt), headers=headers))
                 await asyncio.to_thread(openai_sim.await_requests, 1)
                 leader.signal(9)
                 with pytest.raises(httpx2.HTTPError):
@@ -163,7 +163,7 @@ def test_a_cache_that_hangs_costs_little_and_no_picture(
         assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "miss"
         assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "hit"
         began = time.monotonic()
-        with stopped(folder):
+        with frozen_server(folder):
             replies = [ask(http, gateway, f"jay {number} {tmp_path}") for number in range(20)]
         took = time.monotonic() - began
         assert {(reply.status_code, reply.headers["x-gateway-cache"]) for reply in replies} == {(200, "miss")}
@@ -184,7 +184,7 @@ def test_told_to_go_it_finishes_what_it_is_buying_and_takes_nothing_new(
         headers = {"authorization": "Bearer igw_search"}
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             asking = asyncio.create_task(
-                client.post(gateway.url + PATH, json=wish(f"a heron {tmp_path}"), headers=headers)
+                client.post(gateway.url + PATH, json=build_body(f"a heron {tmp_path}"), headers=headers)
             )
             await asyncio.to_thread(openai_sim.await_requests, 1)
             ready = await client.get(f"{gateway.url}/health/ready")
@@ -225,7 +225,7 @@ def test_what_was_not_finished_in_time_is_handed_over_as_sent(
         headers = {"authorization": "Bearer igw_search"}
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             asking = asyncio.create_task(
-                client.post(gateway.url + PATH, json=wish(f"a stork {tmp_path}"), headers=headers)
+                client.post(gateway.url + PATH, json=build_body(f"a stork {tmp_path}"), headers=headers)
             )
             await asyncio.to_thread(openai_sim.await_requests, 1)
             gateway.signal()

@@ -22,8 +22,8 @@ from service.adapters.embedded.valkey import run_valkey
 from service.adapters.sql.migrate import migrate
 from service.commands.cli import app
 from service.domain.team_access import key_digest
-from tests.support.gateway import PATIENCE, GatewayProcess, clean_environment
-from tests.support.sites import await_true
+from tests.support.gateway import TIMEOUT_SECONDS, GatewayProcess, clean_environment
+from tests.support.gateway_site import await_true
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -224,7 +224,7 @@ def at_a_terminal(environment: Mapping[str, str], answer: str, *words: str) -> t
         )
         os.close(screen)
         terminal.write(f"{answer}\n".encode())
-        told, _ = done.communicate(timeout=PATIENCE)
+        told, _ = done.communicate(timeout=TIMEOUT_SECONDS)
     return done.returncode, told
 
 

@@ -19,8 +19,8 @@ from service.api.http.errors import FAILURES, ROWS, STATUSES
 from service.domain import errors
 from tests.conftest import CONFIG
 from tests.support.environments import sdk, sdk_python
-from tests.support.gateway import GatewayProcess, clean_environment, patient
-from tests.support.pictures import mask, png
+from tests.support.gateway import GatewayProcess, clean_environment, with_slow_stores
+from tests.support.images import mask, png
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "callers.md").read_text("utf-8")
@@ -82,7 +82,7 @@ def snippets() -> Mapping[str, Sequence[str]]:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """As shipped, with a team that has limits."""
     config = tmp_path_factory.mktemp("settings")
-    (config / "gateway.yaml").write_text(patient((CONFIG / "gateway.yaml").read_text()))
+    (config / "gateway.yaml").write_text(with_slow_stores((CONFIG / "gateway.yaml").read_text()))
     (config / "models.yaml").write_text((CONFIG / "models.yaml").read_text())
     (config / "teams.yaml").write_text(TEAMS)
     with GatewayProcess(tmp_path_factory.mktemp("data"), {"IMAGE_GATEWAY_CONFIG": str(config)}) as process:

@@ -27,7 +27,7 @@ from tests.e2e.replicas import EVER, TEAMS, ask
 from tests.e2e.test_process import command
 from tests.fakes.observer import Recorder
 from tests.simulators.server import Answer, Simulator
-from tests.support.gateway import GatewayProcess, within_patience
+from tests.support.gateway import GatewayProcess, becomes_true
 
 NOWHERE = "unix:///nowhere/valkey.sock"
 TASKS = (
@@ -101,9 +101,9 @@ def test_a_killed_store_is_started_again_and_nothing_becomes_unconfirmed(
         openai_sim.release()
         caller.join()
         assert [reply.status_code for reply in replies] == [200]
-        assert within_patience(lambda: http.get(f"{gateway.url}/health/ready").status_code == 200)
-        assert within_patience(lambda: ask(http, gateway, "after it").status_code == 200)
-        assert within_patience(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
+        assert becomes_true(lambda: http.get(f"{gateway.url}/health/ready").status_code == 200)
+        assert becomes_true(lambda: ask(http, gateway, "after it").status_code == 200)
+        assert becomes_true(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
         assert "gateway_embedded_restarts_total 2" in http.get(f"{gateway.url}/metrics").text
     with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
         assert [row["group"]["basis"] for row in entries(http, gateway)] == ["usage"]
@@ -138,8 +138,8 @@ def test_a_store_that_cannot_be_kept_running_ends_the_process_and_what_was_deliv
     with GatewayProcess(data, environment, options=()) as gateway:
         end_leases(data)
         gateway.await_logged("hold expired", booked=True)
-        assert within_patience(lambda: ask(http, gateway, "after it").status_code == 200)
-        assert within_patience(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
+        assert becomes_true(lambda: ask(http, gateway, "after it").status_code == 200)
+        assert becomes_true(lambda: sum(row["entries"] for row in entries(http, gateway)) == 2)
         assert [row["group"]["basis"] for row in entries(http, gateway)] == ["usage"]
 
 
@@ -160,7 +160,7 @@ def test_a_mistake_behind_the_requests_is_logged_and_does_not_end_them(
         issued = command("keys", "issue", "search", "--data-dir", str(data), environment=environment)
         key = next(line.split()[1] for line in issued.stdout.splitlines() if line.startswith("key:"))
         headers = {"authorization": f"Bearer {key}"}
-        assert within_patience(lambda: http.get(f"{gateway.url}/v1/models", headers=headers).status_code == 200)
+        assert becomes_true(lambda: http.get(f"{gateway.url}/v1/models", headers=headers).status_code == 200)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -14,7 +14,7 @@ from tests.e2e.conformance_rows import OPENAI, TOGETHER, Row, document
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import opened
+from tests.support.images import open_image
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
 
@@ -66,7 +66,7 @@ def check_pictures(row: Row, reply: dict[str, object], http: httpx2.Client) -> N
     assert isinstance(data, list)
     assert [item["index"] for item in data] == list(range(row.pictures))
     for item in data:
-        picture = opened(item, http)
+        picture = open_image(item, http)
         assert picture.format == row.drawn, (picture.format, reply.get("output_format"))
         assert reply["size"] == f"{picture.width}x{picture.height}"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.support.gateway import PATIENT, GatewayProcess
+from tests.support.gateway import SLOW_STORES, GatewayProcess
 
 PAGE, OTHER = "https://app.example.com", "https://evil.example"
 GENERATIONS = "/v1/images/generations"
@@ -31,7 +31,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
     own.mkdir()
     for name in ("models.yaml", "teams.yaml"):
         (own / name).write_text((config / name).read_text())
-    (own / "gateway.yaml").write_text(f"cors: {{origins: ['{PAGE}', 'http://localhost:5173']}}\n{PATIENT}")
+    (own / "gateway.yaml").write_text(f"cors: {{origins: ['{PAGE}', 'http://localhost:5173']}}\n{SLOW_STORES}")
     with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}) as process:
         yield process
 

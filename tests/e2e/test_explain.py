@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.commands.cli import app
-from tests.support.pictures import data_url, png
+from tests.support.images import data_url, png
 
 TEAMS = """\
 teams:

@@ -14,7 +14,7 @@ from tests.simulators import openai, together
 from tests.simulators.exchange import Fault
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import ANSWER_SECONDS, GatewayProcess
-from tests.support.pictures import opened, png
+from tests.support.images import open_image, png
 
 Seen = tuple[int, str, str]
 INVALID, SERVER, QUOTA = "invalid_request_error", "server_error", "insufficient_quota"
@@ -158,7 +158,7 @@ def test_a_vendor_that_draws_another_format_is_mended(
     picture = base64.b64encode(png(kind="JPEG")).replace(b"/", b"\\/")
     together_sim.answer(Answer(status=200, body=b'{"data":[{"index":0,"b64_json":"' + picture + b'"}]}'))
     reply = call(http, together_gateway).json()
-    assert (reply["output_format"], opened(reply["data"][0], http).format) == ("png", "PNG")
+    assert (reply["output_format"], open_image(reply["data"][0], http).format) == ("png", "PNG")
 
 
 def test_what_is_no_picture_is_not_passed_off_as_one(

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from service.domain.stored_images import UPLOADED, new_image_id, to_filename_key, to_stored_name
-from tests.e2e.album import OTHERS, drawn, edit, settings
-from tests.support.gateway import GatewayProcess, within_patience
-from tests.support.pictures import png
+from tests.e2e.stored_image_calls import OTHERS, edit, generate_image, settings
+from tests.support.gateway import GatewayProcess, becomes_true
+from tests.support.images import png
 
 HOUR = 3600
 LENT = {"purpose": "vision", "expires_after[anchor]": "created_at", "expires_after[seconds]": str(HOUR)}
@@ -53,7 +53,7 @@ def age(gateway: GatewayProcess, picture: object, seconds: float) -> None:
 def test_a_team_lists_what_it_brought(http: httpx2.Client, gateway: GatewayProcess) -> None:
     empty = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
     assert listed(http, gateway).json() == empty
-    drawn(http, gateway)
+    generate_image(http, gateway)
     files = [bring(http, gateway, f"fox {number}.png") for number in range(3)]
 
     newest_first = listed(http, gateway).json()
@@ -151,7 +151,7 @@ def test_files_of_an_older_gateway_are_found(http: httpx2.Client, gateway: Gatew
     (pictures / to_filename_key(name)).write_text("an old fox.png")
     (pictures / name).write_bytes(png())
 
-    assert within_patience(lambda: bool(listed(http, gateway).json()["data"]))
+    assert becomes_true(lambda: bool(listed(http, gateway).json()["data"]))
     (file,) = listed(http, gateway).json()["data"]
 
     assert (file["id"], file["filename"]) == (name.removesuffix(".png"), "an old fox.png")

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from tests.support.forks import ForkedProcess, Forks, ServerEnded, can_fork
-from tests.support.gateway import PATIENCE, GatewayProcess, clean_environment
+from tests.support.gateway import TIMEOUT_SECONDS, GatewayProcess, clean_environment
 
-MODULE = "tests.support.surroundings"
+MODULE = "tests.support.process_state"
 GIVEN = {"GIVEN": "to this one", "TZ": "Pacific/Kiritimati"}
 INVENTED = {"address", "metrics", "admin", "timestamp"}
 
@@ -81,21 +81,21 @@ def test_forks_share_nothing(forks: Forks) -> None:
 def test_a_fork_ends_as_a_command_does(forks: Forks) -> None:
     with forks.start(["fail"], clean_environment(), MODULE) as failed:
         assert "ValueError: as ordered" in read(failed)  # beside its output, which may wait until the end
-        assert failed.wait(PATIENCE) == 1
+        assert failed.wait(TIMEOUT_SECONDS) == 1
     with waiting(forks) as killed, waiting(forks) as stays:
         killed.kill()
-        assert killed.wait(PATIENCE) == -signal.SIGKILL
+        assert killed.wait(TIMEOUT_SECONDS) == -signal.SIGKILL
         assert read(killed) == []  # its output has ended: the other child has no copy of it
         assert stays.poll() is None
         with pytest.raises(subprocess.TimeoutExpired):
             stays.wait(0.01)
         stays.send_signal(signal.SIGTERM)
-        assert stays.wait(PATIENCE) == -signal.SIGTERM
+        assert stays.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
 
 
 def test_both_outputs_of_a_command_stay_apart(forks: Forks) -> None:
-    version = forks.run(["version"], clean_environment(), PATIENCE)
-    wrong = forks.run(["serve", "--port", "none"], clean_environment(), PATIENCE)
+    version = forks.run(["version"], clean_environment(), TIMEOUT_SECONDS)
+    wrong = forks.run(["serve", "--port", "none"], clean_environment(), TIMEOUT_SECONDS)
     assert (version.returncode, version.stdout[:1].isdigit(), version.stderr) == (0, True, "")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "none" in wrong.stderr
@@ -104,12 +104,12 @@ def test_both_outputs_of_a_command_stay_apart(forks: Forks) -> None:
 def test_when_its_client_ends_a_server_ends_its_children() -> None:
     forks = Forks()
     with forks.start([], clean_environment(), MODULE) as ended, waiting(forks) as child:
-        ended.wait(PATIENCE)
+        ended.wait(TIMEOUT_SECONDS)
         process = psutil.Process(child.pid)
         forks.close()
         assert forks.server.returncode == 0
         assert not process.is_running()
-        assert child.wait(PATIENCE) == -signal.SIGTERM
+        assert child.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
 
 
 def test_a_server_that_is_gone_fails_the_test_that_needs_it() -> None:

@@ -8,7 +8,7 @@ import httpx2
 import redis
 
 from service.usecases.background.eviction_warning import NEARLY_FULL_PROBLEM
-from tests.support.sites import ask, ask_all, await_true, site
+from tests.support.gateway_site import ask, ask_all, await_true, site
 
 DELAY = 2.0
 

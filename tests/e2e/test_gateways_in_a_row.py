@@ -13,11 +13,11 @@ import pytest
 
 from service.domain.loop_detection import HEADER, MAX_HOPS
 from service.domain.team_access import key_digest
-from tests.e2e.replicas import EVER, PATH, wish
+from tests.e2e.replicas import EVER, PATH, build_body
 from tests.e2e.test_process import command
 from tests.simulators.server import Simulator
-from tests.support.gateway import GatewayProcess, calm, within_patience
-from tests.support.pictures import png
+from tests.support.gateway import GatewayProcess, becomes_true, with_lenient_health
+from tests.support.images import png
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -33,7 +33,7 @@ def settings(folder: Path) -> Path:
     shutil.copytree(ROOT / "config", config)
     (config / "teams.yaml").write_text(TEAMS)
     file = config / "gateway.yaml"
-    text = calm(file.read_text()).replace("grace_seconds: 5", "grace_seconds: 0")
+    text = with_lenient_health(file.read_text()).replace("grace_seconds: 5", "grace_seconds: 0")
     assert text.count(VENDOR) == 1
     file.write_text(text.replace(VENDOR, "gateway: true # true"))
     return config
@@ -47,7 +47,7 @@ def gateway(folder: Path, behind: str, key: str, *options: str, **environment: s
 
 def post(http: httpx2.Client, to: GatewayProcess, prompt: str, key: str = KEY, **headers: str) -> httpx2.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return http.post(to.url + PATH, json=wish(prompt), headers={"authorization": f"Bearer {key}", **named})
+    return http.post(to.url + PATH, json=build_body(prompt), headers={"authorization": f"Bearer {key}", **named})
 
 
 def booked(http: httpx2.Client, at: GatewayProcess, key: str = KEY) -> tuple[int, Decimal]:
@@ -70,7 +70,7 @@ def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
         return found
 
     assert post(http, at, after, x_gateway_tags=f"project={tag}").status_code == 200
-    assert within_patience(lambda: tag in seen())
+    assert becomes_true(lambda: tag in seen())
     return set().union(*seen().values())
 
 
@@ -103,7 +103,7 @@ def test_a_picture_comes_through_and_costs_the_same_in_both_books(
     assert cost == Decimal(anew.headers["x-gateway-cost-usd"]) > 0
     for at, key, entries, was in ((front, KEY, 3, before[0]), (back, back.key, 2, before[1])):
         expected = was[0] + entries, was[1] + 2 * cost
-        assert within_patience(lambda at=at, key=key, expected=expected: booked(http, at, key) == expected)  # type: ignore[misc]
+        assert becomes_true(lambda at=at, key=key, expected=expected: booked(http, at, key) == expected)  # type: ignore[misc]
 
 
 def test_an_edit_comes_through(front: GatewayProcess, http: httpx2.Client) -> None:
@@ -118,7 +118,7 @@ def test_an_edit_comes_through(front: GatewayProcess, http: httpx2.Client) -> No
 
 
 def test_a_stream_comes_through_with_its_previews(front: GatewayProcess, http: httpx2.Client) -> None:
-    body = wish("a cat") | {"stream": True, "partial_images": 2}
+    body = build_body("a cat") | {"stream": True, "partial_images": 2}
     reply = http.post(front.url + PATH, json=body, headers={"authorization": f"Bearer {KEY}"})
 
     kinds = [line.removeprefix("event: ") for line in reply.text.splitlines() if line.startswith("event: ")]

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.simulators.server import Simulator
-from tests.support.bombs import deflated, gzipped
+from tests.support.compression_bombs import deflated, gzipped
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import png
+from tests.support.images import png
 
 MEGABYTE = 1_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -12,9 +12,9 @@ import httpx2
 import psutil
 import pytest
 
-from tests.support.bombs import deflated
-from tests.support.gateway import PATIENT, GatewayProcess
-from tests.support.pictures import png
+from tests.support.compression_bombs import deflated
+from tests.support.gateway import SLOW_STORES, GatewayProcess
+from tests.support.images import png
 
 MEGABYTE = 1_000_000
 ADMIN = secrets.token_hex(32)
@@ -41,7 +41,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
     own.mkdir()
     for name in ("models.yaml", "teams.yaml"):
         (own / name).write_text((config / name).read_text())
-    (own / "gateway.yaml").write_text(SETTINGS + PATIENT)
+    (own / "gateway.yaml").write_text(SETTINGS + SLOW_STORES)
     environment = {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}
     with GatewayProcess(folder / "data", environment) as process:
         yield process

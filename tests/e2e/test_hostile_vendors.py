@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import png
+from tests.support.images import png
 
 MEGABYTE = 1_000_000
 PICTURE = b'{"data":[{"b64_json":"AAAA"}]'

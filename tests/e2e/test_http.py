@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from service.domain.stored_images import clean_filename
-from tests.support.gateway import PATIENT, GatewayProcess
-from tests.support.pictures import data_url, opened, png
-from tests.support.pictures import mask as masked
+from tests.support.gateway import SLOW_STORES, GatewayProcess
+from tests.support.images import data_url, open_image, png
+from tests.support.images import mask as masked
 
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
@@ -35,7 +35,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
         (own / name).write_text((config / name).read_text())
     (own / "gateway.yaml").write_text(
         "requests: {max_json_bytes: 200000, max_form_bytes: 400000, max_image_bytes: 100000, idle_seconds: 0.3,"
-        " body_seconds: 2}\n" + PATIENT
+        " body_seconds: 2}\n" + SLOW_STORES
     )
     with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own), "ADMIN_API_KEY": ADMIN}) as process:
         yield process
@@ -474,7 +474,7 @@ def test_the_log_has_one_line_with_the_facts_and_nothing_private(http: httpx2.Cl
 
 def test_addresses_expire_and_cannot_be_altered(http: httpx2.Client, gateway: GatewayProcess) -> None:
     item = post(http, gateway, {"prompt": "a fox", "response_format": "url"}).json()["data"][0]
-    assert opened(item, http).format == "PNG"
+    assert open_image(item, http).format == "PNG"
     address = item["url"]
     kept = gateway.data / "pictures" / f"{item['id']}.png"
     assert kept.read_bytes() == http.get(address).content
@@ -484,7 +484,7 @@ def test_addresses_expire_and_cannot_be_altered(http: httpx2.Client, gateway: Ga
     kept.unlink()
     assert envelope(http.get(address))["code"] == "picture_not_found"
     again = post(http, gateway, {"prompt": "a fox", "response_format": "url"})
-    assert (again.headers["x-gateway-cache"], opened(again.json()["data"][0], http).format) == ("hit", "PNG")
+    assert (again.headers["x-gateway-cache"], open_image(again.json()["data"][0], http).format) == ("hit", "PNG")
 
 
 def test_inline_pictures_are_kept_too_in_dev(http: httpx2.Client, gateway: GatewayProcess) -> None:

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import redis
 
-from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.e2e.replicas import PATH, Start, ask, build_body, change
 from tests.simulators.server import Answer, Simulator
 
 pytest_plugins = ["tests.support.databases"]
@@ -91,9 +91,13 @@ def test_while_the_first_is_under_way(
 
     async def story(urls: list[str]) -> list[httpx2.Response]:
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
-            first = asyncio.create_task(client.post(urls[0] + PATH, json=wish(f"a fox {tmp_path}"), headers=headers))
+            first = asyncio.create_task(
+                client.post(urls[0] + PATH, json=build_body(f"a fox {tmp_path}"), headers=headers)
+            )
             await asyncio.to_thread(openai_sim.await_requests, 1)
-            second = asyncio.create_task(client.post(urls[1] + PATH, json=wish(f"a fox {tmp_path}"), headers=headers))
+            second = asyncio.create_task(
+                client.post(urls[1] + PATH, json=build_body(f"a fox {tmp_path}"), headers=headers)
+            )
             await asyncio.wait([second], timeout=0.5)
             openai_sim.release(1)
             return [await first, await second]

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.e2e.replicas import PATH, Start, ask, build_body, change
 from tests.simulators.server import Answer, Simulator
 
 pytest_plugins = ["tests.support.databases"]
@@ -23,7 +23,7 @@ async def ask_all(
     headers = {"authorization": "Bearer igw_search", **headers}
     async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
         asked = [
-            asyncio.create_task(client.post(urls[number % len(urls)] + PATH, json=wish(prompt), headers=headers))
+            asyncio.create_task(client.post(urls[number % len(urls)] + PATH, json=build_body(prompt), headers=headers))
             for number in range(4)
         ]
         await asyncio.to_thread(sim.await_requests, calls)
@@ -85,7 +85,7 @@ def test_who_asks_again_after_hanging_up_joins(start: Start, openai_sim: Simulat
 
     async def lose_patience(urls: list[str]) -> list[httpx2.Response]:
         headers = {"authorization": "Bearer igw_search", **AI_SDK}
-        body = wish(f"a fox {tmp_path}")
+        body = build_body(f"a fox {tmp_path}")
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             stays = asyncio.create_task(client.post(urls[0] + PATH, json=body, headers=headers))
             await asyncio.to_thread(openai_sim.await_requests, 1)

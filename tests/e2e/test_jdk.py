@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.relay import Relay
 from tests.support.gateway import GatewayProcess, clean_environment
-from tests.support.pictures import png
+from tests.support.images import png
 
 CALLS = Path(__file__).parents[1] / "jdk" / "Calls.java"
 QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")

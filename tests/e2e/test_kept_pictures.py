@@ -10,11 +10,11 @@ import httpx2
 import pytest
 
 from service.domain.stored_images import new_image_id
-from tests.e2e.album import OTHERS, drawn, edit, picture_of, settings, upload
+from tests.e2e.stored_image_calls import OTHERS, edit, generate_image, read_image, settings, upload
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.objects import ObjectServer
-from tests.support.pictures import data_url, mask, png
+from tests.support.images import data_url, mask, png
+from tests.support.object_server import ObjectServer
 
 SIZES = ("1024x1024", "1536x1024", "1024x1536", "1152x896", "896x1152")
 FORMATS = ("png", "jpeg", "png", "webp", "png")
@@ -51,13 +51,13 @@ def gateway(request: pytest.FixtureRequest) -> GatewayProcess:
 
 def conversation(http: httpx2.Client, gateway: GatewayProcess) -> list[bytes]:
     """Five turns, each on the picture of the turn before: the pictures, first to last."""
-    item = drawn(http, gateway, size=SIZES[0])
-    pictures = [picture_of(item)]
+    item = generate_image(http, gateway, size=SIZES[0])
+    pictures = [read_image(item)]
     for size, form in zip(SIZES[1:], FORMATS[1:], strict=True):
         reply = edit(http, gateway, images=[{"file_id": item["id"]}], size=size, output_format=form)
         assert reply.status_code == 200, reply.text
         item = reply.json()["data"][0]
-        pictures.append(picture_of(item))
+        pictures.append(read_image(item))
     assert len(set(pictures)) == len(SIZES)
     return pictures
 
@@ -217,7 +217,7 @@ def test_an_upload_needs_a_file_and_a_key(http: httpx2.Client, sandbox_gateway: 
 
 def test_another_team_reaches_nothing(http: httpx2.Client, bucket_gateway: GatewayProcess) -> None:
     gateway = bucket_gateway
-    ours = (drawn(http, gateway)["id"], upload(http, gateway, png()).json()["id"])
+    ours = (generate_image(http, gateway)["id"], upload(http, gateway, png()).json()["id"])
     never = (new_image_id("others", "png", "0" * 32), "file-1", "../x", "")
     told = []
     for each in (*ours, *never):
@@ -257,7 +257,7 @@ def test_a_reference_is_one_thing(
 
 
 def test_a_picture_is_fetched_whole_in_parts_or_not_again(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    address = drawn(http, gateway, response_format="url")["url"]
+    address = generate_image(http, gateway, response_format="url")["url"]
     whole = http.get(address)
     body, tag = whole.content, whole.headers["etag"]
     assert whole.headers["content-type"] == "image/png"
@@ -293,7 +293,7 @@ def test_a_picture_is_fetched_whole_in_parts_or_not_again(http: httpx2.Client, g
 
 
 def test_a_deleted_picture_is_not_confirmed(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    item = drawn(http, gateway, response_format="url")
+    item = generate_image(http, gateway, response_format="url")
     tag = http.get(item["url"]).headers["etag"]
     http.delete(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
     for reply in (http.get(item["url"], headers={"if-none-match": tag}), http.get(item["url"])):

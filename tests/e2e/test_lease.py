@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.replicas import EVER, TEAMS, ask
 from tests.simulators.server import Simulator
-from tests.support.gateway import GatewayProcess, clean_environment, within_patience
+from tests.support.gateway import GatewayProcess, becomes_true, clean_environment
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_second_replica_waits_and_goes_on_when_the_first_has_gone(
             def booked() -> bool:
                 return bool(http.get(f"{other.url}/v1/usage?{EVER}", headers=headers).json()["total"]["entries"] == 2)
 
-            assert within_patience(booked)
+            assert becomes_true(booked)
 
 
 def test_after_a_kill_the_same_folder_goes_on_at_once_and_another_when_the_lease_is_over(

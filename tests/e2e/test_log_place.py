@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from tests.support.forks import ForkedProcess, can_fork, forks
-from tests.support.gateway import PATIENCE, clean_environment, within_patience
-from tests.support.sites import free_port
+from tests.support.gateway import TIMEOUT_SECONDS, becomes_true, clean_environment
+from tests.support.gateway_site import free_port
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def test_a_log_that_cannot_be_written_fails_no_request(
     with place() as output:
         process = serving(output, port, tmp_path)
         try:
-            assert within_patience(lambda: is_up(http, url))
+            assert becomes_true(lambda: is_up(http, url))
             for _ in range(3):
                 body = {"prompt": "a fox", "size": "1024x1024", "quality": "low"}
                 reply = http.post(f"{url}/v1/images/generations", json=body, headers={"authorization": f"Bearer {key}"})
@@ -82,5 +82,5 @@ def test_a_log_that_cannot_be_written_fails_no_request(
             assert float(lost.split()[-1]) >= 4
         finally:
             process.send_signal(signal.SIGTERM)
-            code = process.wait(PATIENCE)
+            code = process.wait(TIMEOUT_SECONDS)
     assert code == 0

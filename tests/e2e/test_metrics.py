@@ -12,12 +12,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.team_access import key_digest
-from tests.e2e.replicas import EVER, PATH, Start, ask, change, wish
+from tests.e2e.replicas import EVER, PATH, Start, ask, build_body, change
 from tests.simulators.openai import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import png
-from tests.support.sites import await_true
+from tests.support.gateway_site import await_true
+from tests.support.images import png
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -73,7 +73,7 @@ def watched(start: Start, tmp_path: Path) -> Iterator[GatewayProcess]:
 
 
 def stream(http: httpx2.Client, gateway: GatewayProcess, prompt: str) -> str:
-    body = wish(prompt) | {"stream": True, "partial_images": 2}
+    body = build_body(prompt) | {"stream": True, "partial_images": 2}
     reply = http.post(gateway.url + PATH, json=body, headers={"authorization": "Bearer igw_search"})
     return reply.text
 
@@ -244,7 +244,7 @@ def test_pictures_in_flight_come_down_on_every_way_out(
         openai_sim.await_in_flight(2)
         with pytest.raises(httpx2.ReadTimeout):
             http.post(
-                watched.url + PATH, json=wish("hare"), headers={"authorization": "Bearer igw_search"}, timeout=0.5
+                watched.url + PATH, json=build_body("hare"), headers={"authorization": "Bearer igw_search"}, timeout=0.5
             )
         openai_sim.await_in_flight(3)
         assert in_flight() == 2 + 3 + 1

@@ -21,7 +21,7 @@ from service.adapters.metrics.declared import ALL
 from service.domain.catalog import Policy
 from service.settings.reloadable_files import ReloadableFiles
 from tests.conftest import CONFIG
-from tests.support.gateway import GatewayProcess, clean_environment, patient, run_command
+from tests.support.gateway import GatewayProcess, clean_environment, run_command, with_slow_stores
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "migrating.md").read_text("utf-8")
@@ -79,7 +79,7 @@ def test_the_example_says_what_the_page_says_of_it(config: Path) -> None:
 def gateway(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """The example, with nothing but the sandbox on."""
     settings = config / "gateway.yaml"
-    settings.write_text(patient(settings.read_text() + "sandbox: { enabled: true }\n"))
+    settings.write_text(with_slow_stores(settings.read_text() + "sandbox: { enabled: true }\n"))
     with GatewayProcess(tmp_path_factory.mktemp("data"), {"IMAGE_GATEWAY_CONFIG": str(config)}, options=()) as process:
         yield process
 

@@ -8,7 +8,7 @@ import httpx2
 
 from tests.e2e.replicas import EVER, Start, ask
 from tests.e2e.test_process import command
-from tests.support.gateway import GatewayProcess, within_patience
+from tests.support.gateway import GatewayProcess, becomes_true
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -34,7 +34,7 @@ def test_replicas_and_commands_share_a_ledger_behind_a_pooler(
     with start(DATABASE_URL=url) as one, start(DATABASE_URL=url) as two:
         bought = [ask(http, gateway, f"a fox {tmp_path} {number}") for number in range(4) for gateway in (one, two)]
         assert {reply.status_code for reply in bought} == {200}
-        assert within_patience(lambda: entries(http, one) == len(bought))
+        assert becomes_true(lambda: entries(http, one) == len(bought))
         assert asyncio.run(ask_for_usage([one.url, two.url], 60)) == {200}
         assert [sum(line["event"] == FOUND for line in gateway.logged()) for gateway in (one, two)] == [1, 1]
 

@@ -21,8 +21,8 @@ import pytest
 from tests.e2e.replicas import EVER
 from tests.simulators.server import Answer, Simulator
 from tests.support.environments import sdk_python
-from tests.support.gateway import GatewayProcess, clean_environment, run_command, within_patience
-from tests.support.pictures import opened
+from tests.support.gateway import GatewayProcess, becomes_true, clean_environment, run_command
+from tests.support.images import open_image
 
 ROOT = Path(__file__).parents[2]
 NONE: Mapping[str, str] = {}
@@ -56,7 +56,7 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, shipped: Path, http: h
         snippet = "".join(gateway.lines[first : last + 1])
         from_curl = (tmp_path / "fox.png").read_bytes()
         subprocess.run([sdk_python("new"), "-c", snippet], cwd=tmp_path, check=True, timeout=60)
-    picture = opened({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
+    picture = open_image({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
     assert (picture.format, picture.size) == ("PNG", (1024, 1024))
     assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same request gets what was kept"
 
@@ -180,7 +180,7 @@ def test_what_a_drain_ends_is_told_so_and_booked(tmp_path: Path, settings: Path,
             )
             return [(row["group"]["basis"], row["entries"]) for row in usage.json()["data"]] == [("unconfirmed", 3)]
 
-        assert within_patience(booked)
+        assert becomes_true(booked)
 
 
 SECRET = "igw_test"

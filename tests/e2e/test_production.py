@@ -11,7 +11,7 @@ from service.domain.team_access import key_digest
 from tests.e2e.replicas import EVER
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.sites import await_true
+from tests.support.gateway_site import await_true
 
 pytest_plugins = ["tests.support.databases"]
 

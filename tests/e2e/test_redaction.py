@@ -11,7 +11,7 @@ from tests.e2e.replicas import PATH, Start
 from tests.simulators import openai
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import png
+from tests.support.images import png
 
 pytest_plugins = ["tests.support.databases"]
 

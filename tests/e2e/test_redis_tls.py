@@ -9,8 +9,8 @@ import trustme
 
 from service.adapters.embedded.valkey import run_valkey
 from tests.e2e.replicas import Start, ask
-from tests.support.gateway import within_patience
-from tests.support.tls import tls_in_front
+from tests.support.gateway import becomes_true
+from tests.support.tls_proxy import tls_in_front
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -33,7 +33,7 @@ def test_the_authority_of_a_store_is_given_in_its_address(start: Start, http: ht
                 assert "hush" not in "".join(gateway.lines) + told.text + refused.text
 
             with start(REDIS_URL=f"{address}?ssl_ca_certs={tmp_path / 'ca.pem'}") as gateway:
-                assert within_patience(lambda: http.get(f"{gateway.url}/health/ready").status_code == 200)
+                assert becomes_true(lambda: http.get(f"{gateway.url}/health/ready").status_code == 200)
                 bought = ask(http, gateway, f"a fox {tmp_path}")
 
     assert (told.status_code, told.json()["problems"]["redis"]) == (503, UNTRUSTED)

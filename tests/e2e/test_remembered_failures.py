@@ -10,8 +10,8 @@ from tests.e2e.replicas import EVER, Start, ask, change
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import png
-from tests.support.sites import await_true
+from tests.support.gateway_site import await_true
+from tests.support.images import png
 
 pytest_plugins = ["tests.support.databases"]
 

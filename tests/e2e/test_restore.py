@@ -21,8 +21,8 @@ from tests.e2e.replicas import EVER
 from tests.e2e.test_process import command
 from tests.simulators.server import Simulator
 from tests.support.gateway import GatewayProcess
+from tests.support.gateway_site import await_true
 from tests.support.postgres import WheelPostgres
-from tests.support.sites import await_true
 
 pytest_plugins = ["tests.support.databases"]
 

@@ -25,10 +25,10 @@ import redis
 from service.adapters.embedded.valkey import run_valkey
 from service.domain.signed_urls import sign
 from service.domain.team_access import key_digest
-from tests.e2e.replicas import PATH, TEAMS, Start, ask, change, wish
+from tests.e2e.replicas import PATH, TEAMS, Start, ask, build_body, change
 from tests.simulators.server import Simulator
-from tests.support.gateway import PATIENCE, GatewayProcess, within_patience
-from tests.support.mounts import Mount
+from tests.support.gateway import TIMEOUT_SECONDS, GatewayProcess, becomes_true
+from tests.support.mounted_secrets import Mount
 from tests.support.postgres import WheelPostgres
 
 pytest_plugins = ["tests.support.databases"]
@@ -69,19 +69,19 @@ class Load:
         """Wait until every request that is under way now, and one more of each worker, is over."""
         with self._turned:
             goal = [count + 2 for count in self._begun]
-            over = self._turned.wait_for(lambda: all(map(int.__ge__, self._begun, goal)), PATIENCE)
+            over = self._turned.wait_for(lambda: all(map(int.__ge__, self._begun, goal)), TIMEOUT_SECONDS)
         assert over, self.statuses[-WORKERS:]
 
     def _work(self, worker: int) -> None:
         headers = {"authorization": "Bearer igw_search"}
-        with httpx2.Client(timeout=PATIENCE, trust_env=False) as http:
+        with httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
             for number in itertools.count():
                 if self._over.is_set():
                     return
                 with self._turned:
                     self._begun[worker] += 1
                     self._turned.notify_all()
-                reply = http.post(self.gateway.url + PATH, json=wish(f"fox {worker} {number}"), headers=headers)
+                reply = http.post(self.gateway.url + PATH, json=build_body(f"fox {worker} {number}"), headers=headers)
                 self.statuses.append(reply.status_code)
 
     def __enter__(self) -> Self:
@@ -95,7 +95,7 @@ class Load:
     ) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT_SECONDS)
 
 
 @dataclass
@@ -226,7 +226,7 @@ def test_in_the_right_order_no_request_fails(site: tuple[Site, dict[str, str]]) 
     at.store.client_kill_filter(_type="normal", skipme=True)
     assert at.drawn("a last fox").status_code == 200
     wanted = len(load.statuses) + 3
-    assert within_patience(lambda: at.in_ledger() == wanted)
+    assert becomes_true(lambda: at.in_ledger() == wanted)
     assert at.metric("settings_last_reload_successful") == 1
     assert not [line for line in at.gateway.lines for secret in (*old.values(), *new.values()) if secret in line]
 

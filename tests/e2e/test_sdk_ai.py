@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.sdk_ai import draw
-from tests.simulators.pictures import Sketch, encoded
+from tests.simulators.images import Sketch, encoded
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import mask, png
+from tests.support.images import mask, png
 from tests.support.sdk_js import digest
 
 FLUX, FLEX = "black-forest-labs/FLUX.2-pro", "black-forest-labs/FLUX.2-flex"

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.simulators.images import Sketch, encoded
 from tests.simulators.openai import FAULTS
-from tests.simulators.pictures import Sketch, encoded
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.pictures import mask, png
-from tests.support.sdk_js import ROOT, File, Files, Told, call, digest, through
+from tests.support.images import mask, png
+from tests.support.sdk_js import ROOT, File, Files, SdkOutcome, call, digest, through
 
 FLUX = "black-forest-labs/FLUX.2-pro"
 FOX = {"model": "gpt-image-2", "prompt": "a red fox", "size": "1536x1024", "quality": "low", "n": 2}
@@ -92,7 +92,7 @@ def test_it_edits_through_together(
     assert len(received.fields.get("reference_images") or [received.fields["image_url"]]) == count
 
 
-def refused(told: Told) -> tuple[object, ...]:
+def refused(told: SdkOutcome) -> tuple[object, ...]:
     assert told.error["request_id"] == told.headers["x-request-id"]
     return tuple(told.error.get(name) for name in ("class", "status", "type", "code", "param"))
 

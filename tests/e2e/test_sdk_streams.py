@@ -12,15 +12,15 @@ import pytest
 
 from service.domain.team_access import key_digest
 from tests.e2e.replicas import EVER, PATH, change
+from tests.simulators.images import Sketch, encoded
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
-from tests.simulators.pictures import Sketch, encoded
 from tests.simulators.server import Answer, Simulator
-from tests.support.gateway import GatewayProcess, calm
-from tests.support.pictures import png
-from tests.support.sdk_js import Line, Told, digest
-from tests.support.sdk_py import JAVASCRIPT, PYTHONS, Call, Patience, Sdk, sdk
-from tests.support.sites import await_true
+from tests.support.gateway import GatewayProcess, with_lenient_health
+from tests.support.gateway_site import await_true
+from tests.support.images import png
+from tests.support.sdk_js import Line, SdkOutcome, digest
+from tests.support.sdk_py import JAVASCRIPT, PYTHONS, Call, ClientTimeouts, Sdk, sdk
 
 ROOT = Path(__file__).parents[2]
 TEAMS = "teams:\n" + "".join(
@@ -38,7 +38,7 @@ NO_TOKENS = {
     "total_tokens": 0,
 }
 USD_PER_TOKEN = {"text_tokens": 5e-6, "image_tokens": 8e-6, "drawn": 30e-6}
-SHORT = Patience(seconds=1.2)
+SHORT = ClientTimeouts(seconds=1.2)
 SLOW = Answer(delay=2.0)
 ASKS_TO_WAIT = {"x-gateway-keepalive": "true"}
 
@@ -48,7 +48,7 @@ def openai_gateway_in(folder: Path, server: Simulator, **changes: str) -> Gatewa
     shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config" / "teams.yaml").write_text(TEAMS)
     settings = folder / "config" / "gateway.yaml"
-    settings.write_text(calm(settings.read_text()))
+    settings.write_text(with_lenient_health(settings.read_text()))
     change(folder, "grace_seconds: 5", "grace_seconds: 0")
     for name, value in changes.items():
         change(folder, f"{name}: 15 ", f"{name}: {value} ")
@@ -94,7 +94,7 @@ class Fox:
     folder: Path
     key: str = "igw_search"
 
-    def __call__(self, operation: str = "generate", patience: Patience | None = None, **params: Any) -> Call:
+    def __call__(self, operation: str = "generate", patience: ClientTimeouts | None = None, **params: Any) -> Call:
         picture = self.folder / "image.png"
         picture.write_bytes(png())
         wish = {"model": "gpt-image-2", "prompt": self.prompt, "size": "1024x1024", "quality": "low"}
@@ -105,7 +105,7 @@ class Fox:
             params=wish | params,
             files={"image": picture} if operation == "edit" else {},
             headers={"x-gateway-tags": f"project={self.folder.name}"},
-            patience=patience or Patience(),
+            patience=patience or ClientTimeouts(),
         )
 
     @property
@@ -139,7 +139,7 @@ def drawn(size: tuple[int, int] = (1024, 1024), index: int = 0) -> dict[str, obj
     return digest(encoded(Sketch(size=size, index=index)))
 
 
-def types(told: Told) -> list[str]:
+def types(told: SdkOutcome) -> list[str]:
     assert told.error == {}
     assert told.ended
     return [event["type"] for event in told.events]
@@ -364,7 +364,7 @@ def test_what_is_refused_unbought_has_its_status(fox: Fox, http: httpx2.Client, 
     assert openai_sim.requests == []
 
 
-def answered_without_pictures(told: Told) -> None:
+def answered_without_pictures(told: SdkOutcome) -> None:
     assert told.error == {}
     assert told.result.get("data") is None
     assert told.result["error"]["code"] == "moderation_blocked"

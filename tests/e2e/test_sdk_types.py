@@ -18,7 +18,7 @@ from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Simulator
 from tests.support.environments import sdk_python
 from tests.support.gateway import GatewayProcess, clean_environment
-from tests.support.pictures import data_url, mask, png
+from tests.support.images import data_url, mask, png
 
 CHECKER = Path(__file__).parent / "sdk_types.py"
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"

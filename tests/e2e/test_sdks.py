@@ -12,7 +12,7 @@ from PIL import Image
 from tests.simulators.server import Simulator
 from tests.support.environments import sdk_python
 from tests.support.gateway import GatewayProcess, clean_environment
-from tests.support.pictures import mask, png
+from tests.support.images import mask, png
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "sdk_calls.py"

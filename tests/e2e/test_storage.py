@@ -9,10 +9,10 @@ import pytest
 
 from service.adapters.image_store.object_store import COOLING_DOWN, TIMED_OUT
 from service.domain.stored_images import new_image_id, to_stored_name
-from tests.e2e.album import drawn, edit, picture_of, settings, upload
+from tests.e2e.stored_image_calls import edit, generate_image, read_image, settings, upload
 from tests.support.gateway import GatewayProcess, clean_environment, run_command
-from tests.support.objects import ObjectServer
-from tests.support.pictures import png
+from tests.support.images import png
+from tests.support.object_server import ObjectServer
 
 
 def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
@@ -39,7 +39,7 @@ def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: http
 def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
     environment = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
-        item = drawn(http, gateway)
+        item = generate_image(http, gateway)
         body = {"prompt": "a fox", "response_format": "url"}
         linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
         again = edit(http, gateway, images=[{"file_id": item["id"]}])
@@ -61,7 +61,7 @@ def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
         with http.stream("GET", address, headers=gateway.headers) as begun, objects.frozen():
             with pytest.raises(httpx2.RemoteProtocolError):
                 begun.read()
-            inline = drawn(http, gateway)
+            inline = generate_image(http, gateway)
             body = {"prompt": "a fox", "response_format": "url"}
             linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
         gateway.await_logged(
@@ -69,7 +69,7 @@ def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
         )
         gateway.await_logged("picture not kept", cause=COOLING_DOWN)
     assert begun.status_code == 200
-    assert picture_of(inline).startswith(b"\x89PNG")
+    assert read_image(inline).startswith(b"\x89PNG")
     assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")
 
 

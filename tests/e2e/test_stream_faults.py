@@ -12,11 +12,11 @@ import httpx2
 import psutil
 import pytest
 
-from tests.e2e.replicas import EVER, PATH, Start, ask, change, wish
+from tests.e2e.replicas import EVER, PATH, Start, ask, build_body, change
 from tests.simulators.openai_faults import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
-from tests.support.sites import await_true
+from tests.support.gateway_site import await_true
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -153,7 +153,7 @@ def test_a_caller_who_leaves_after_a_preview_loses_nothing(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     openai_sim.answer(Answer(fault="hold_mid_body"))
-    body = wish(f"left {tmp_path}") | STREAM
+    body = build_body(f"left {tmp_path}") | STREAM
     with http.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
         assert next(reply.iter_lines()) == "event: image_generation.partial_image"
     openai_sim.release(1)
@@ -167,7 +167,7 @@ def test_told_to_go_it_finishes_its_streams(start: Start, openai_sim: Simulator,
 
     async def story(gateway: GatewayProcess) -> Heard:
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
-            body = wish(f"draining {tmp_path}") | STREAM
+            body = build_body(f"draining {tmp_path}") | STREAM
             async with client.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
                 pieces = reply.aiter_raw()
                 first = await anext(pieces)
@@ -188,7 +188,7 @@ def test_told_to_go_at_once_it_cuts_them_and_books_what_was_sent(
     change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
     openai_sim.answer(Answer(fault="hold_mid_body"))
     with start() as gateway:
-        body = wish(f"cut {tmp_path}") | STREAM
+        body = build_body(f"cut {tmp_path}") | STREAM
         with http.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
             lines = reply.iter_lines()
             assert next(lines) == "event: image_generation.partial_image"
@@ -214,7 +214,7 @@ def test_nothing_is_left_behind_by_fifty_of_each(
 
     async def one(client: httpx2.AsyncClient, name: str, number: int) -> None:
         openai_sim.answer(endings[name])
-        body = wish(f"{name} {number} {tmp_path}") | STREAM
+        body = build_body(f"{name} {number} {tmp_path}") | STREAM
         async with client.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
             async for _ in reply.aiter_lines():
                 if name == "left":

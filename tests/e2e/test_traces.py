@@ -7,11 +7,11 @@ from typing import Any
 import httpx2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.e2e.replicas import PATH, Start, ask, change, wish
+from tests.e2e.replicas import PATH, Start, ask, build_body, change
 from tests.simulators import openai
 from tests.simulators.server import Simulator
-from tests.support.collector import Collected, attributes, collector
-from tests.support.sites import await_true
+from tests.support.gateway_site import await_true
+from tests.support.trace_collector import Collected, attributes, collector
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -121,7 +121,7 @@ def test_without_a_collector_nothing_is_carried_on(
     with start(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_SDK_DISABLED="true") as gateway:
         http.post(
             f"{gateway.url}{PATH}",
-            json=wish(f"an egret {tmp_path}"),
+            json=build_body(f"an egret {tmp_path}"),
             headers={"authorization": "Bearer igw_search", **CARRIED},
         )
         assert "trace_id" not in gateway.await_logged("request")

@@ -11,7 +11,7 @@ import redis
 from tests.e2e.replicas import Start, ask, change
 from tests.simulators import openai
 from tests.simulators.server import Simulator
-from tests.support.gateway import GatewayProcess, within_patience
+from tests.support.gateway import GatewayProcess, becomes_true
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -32,7 +32,7 @@ def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -
     model = secrets.token_hex(4)
     with redis.Redis.from_url(redis_url) as client:
         client.hset("igw:turn:{openai}:blocked", model, str(round((time.time() + 60) * 1_000_000)))
-    assert within_patience(lambda: model in standing(http, gateway)["blocked"])
+    assert becomes_true(lambda: model in standing(http, gateway)["blocked"])
 
 
 def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
@@ -77,6 +77,6 @@ def test_a_refused_account_is_left_alone_everywhere_until_it_is_taken_again(
         assert sum(request.method == "POST" for request in openai_sim.requests) == 1
 
         assert ask(http, other, "a fox").status_code == 200
-        assert within_patience(lambda: standing(http, one)["state"] == "closed")
+        assert becomes_true(lambda: standing(http, one)["state"] == "closed")
         assert standing(http, other)["state"] == "closed"
         one.await_logged("breaker", state="closed", level="info")

@@ -25,8 +25,8 @@ import redis
 from service.adapters.embedded.valkey import run_valkey
 from tests.e2e.replicas import EVER
 from tests.simulators.server import Answer, Simulator
-from tests.support.gateway import GatewayProcess, clean_environment, patient, run_command, within_patience
-from tests.support.recorded import (
+from tests.support.gateway import GatewayProcess, becomes_true, clean_environment, run_command, with_slow_stores
+from tests.support.recorded_upgrade import (
     AUTHORIZED,
     OTHER_SECRET,
     RECORDED,
@@ -110,7 +110,7 @@ def copy_settings(folder: Path) -> Path:
     ignored = shutil.ignore_patterns("grafana", "prometheus")
     settings = shutil.copytree(ROOT / "config", folder / "config", ignore=ignored)
     for name, changes in CHANGES.items():
-        text = patient((settings / name).read_text())
+        text = with_slow_stores((settings / name).read_text())
         for was, becomes in changes.items():
             assert was in text, was
             text = text.replace(was, becomes)
@@ -161,12 +161,12 @@ def test_holds_that_were_open_end_once_and_their_money_counts(upgraded: Upgraded
     (pending,) = [int(fields["quote"]) for fields in holds.values() if fields["state"] == "pending"]
     used = upgraded.recording.used_today
     (waiting,) = recorded["igw:{search}:outbox"].values()
-    assert within_patience(lambda: upgraded.spent()[0] == used - sum(sent.values()) - pending)
+    assert becomes_true(lambda: upgraded.spent()[0] == used - sum(sent.values()) - pending)
     assert upgraded.spent()[1] == used
 
     upgraded.end_leases("igw:{search}:holds")
 
-    assert within_patience(lambda: upgraded.spent() == (used - pending, used - pending))
+    assert becomes_true(lambda: upgraded.spent() == (used - pending, used - pending))
     entries = upgraded.entries()
     booked = {entry["hold_id"]: round(float(entry["cost_usd"]) * 1e9) for entry in entries if entry["status"] == "lost"}
     assert booked == sent
@@ -193,7 +193,7 @@ def test_a_lone_replica_goes_on_in_its_data_folder(tmp_path: Path, openai_sim: S
         replica = Upgraded(gateway, recording, None)
         assert replica.ask("finished").text == recording.answers["finished"]["body"]
         assert httpx2.get(gateway.url + recording.answers["signed"]).status_code == 200
-        assert within_patience(lambda: replica.spent()[1] == recording.used_today)
+        assert becomes_true(lambda: replica.spent()[1] == recording.used_today)
     assert openai_sim.requests == []
 
 

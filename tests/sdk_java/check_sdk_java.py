@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.gateway import GatewayProcess, clean_environment
-from tests.support.pictures import png
+from tests.support.images import png
 
 HERE = Path(__file__).parent
 JARS = HERE.parents[1] / ".venv-sdk" / "java"

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from tests.simulators.exchange import Reply
+from tests.simulators.images import Sketch, encoded, size_of
 from tests.simulators.openai_faults import FAULTS, INVALID_KEY, envelope
 from tests.simulators.openai_models import (
     MODELS,
@@ -24,7 +25,6 @@ from tests.simulators.openai_models import (
     reference_tokens,
 )
 from tests.simulators.openai_rules import Ask, Refused, checked
-from tests.simulators.pictures import Sketch, encoded, size_of
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Answer, Defaults, Simulator
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.simulators.pictures import size_of
+from tests.simulators.images import size_of
 
 Grid = Mapping[str, int]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
+from tests.simulators.images import size_of
 from tests.simulators.openai_models import MODELS, Family
-from tests.simulators.pictures import size_of
 from tests.simulators.recording import Recorded, RecordedFile
 
 MAX_FILES = 16

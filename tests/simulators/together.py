@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from tests.simulators.exchange import Reply
+from tests.simulators.images import Sketch, encoded
 from tests.simulators.openai_rules import Refused, check_size
-from tests.simulators.pictures import Sketch, encoded
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Answer, Defaults, Simulator
 

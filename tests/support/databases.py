@@ -17,8 +17,8 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from service.adapters.sql.migrate import migrate_with_retry
-from tests.support.gateway import PATIENCE
-from tests.support.poolers import pgbouncer
+from tests.support.gateway import TIMEOUT_SECONDS
+from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import WheelPostgres, real_postgres, wheel_postgres
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -77,7 +77,7 @@ def new_database(
     def make(kind: str) -> str:
         if kind not in migrated:
             migrated[kind] = empty_database(kind)
-            asyncio.run(migrate_with_retry(migrated[kind], PATIENCE, print))
+            asyncio.run(migrate_with_retry(migrated[kind], TIMEOUT_SECONDS, print))
         if kind == "sqlite":
             copy = tmp_path_factory.mktemp("sqlite") / "books.db"
             shutil.copyfile(migrated[kind].removeprefix("sqlite:///"), copy)

@@ -31,9 +31,9 @@ FOREIGN = (
     "HTTP",
     "http",
 )
-PATIENCE = 30
+TIMEOUT_SECONDS = 30
 ANSWER_SECONDS = 2  # how long a store of a gateway under test may not answer
-PATIENT = f"redis: {{timeout_seconds: {ANSWER_SECONDS}}}\n"
+SLOW_STORES = f"redis: {{timeout_seconds: {ANSWER_SECONDS}}}\n"
 """For a gateway.yaml that a test writes itself: what `patient` does to the shipped one."""
 
 
@@ -42,7 +42,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | more
 
 
-def within_patience(holds: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+def becomes_true(holds: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> bool:
     """Does it hold before the time is up? The pause leaves the processor to what is waited for."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while not holds():
@@ -52,7 +52,7 @@ def within_patience(holds: Callable[[], bool], seconds: float = PATIENCE) -> boo
     return True
 
 
-CALM = {
+LENIENT_HEALTH = {
     "wait_seconds: 10 #": "wait_seconds: 0 #",
     "consecutive_failures: 5 #": "consecutive_failures: 1000 #",
     "min_calls: 10\n": "min_calls: 1000\n",
@@ -63,7 +63,7 @@ CALM = {
 }
 
 
-def patient(settings: str) -> str:
+def with_slow_stores(settings: str) -> str:
     """gateway.yaml for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang.
 
     It is one machine, so a SQLite file may be the ledger of replicas.
@@ -72,10 +72,10 @@ def patient(settings: str) -> str:
     return settings.replace("timeout_seconds: 0.08 #", f"timeout_seconds: {ANSWER_SECONDS} #")
 
 
-def calm(settings: str) -> str:
+def with_lenient_health(settings: str) -> str:
     """The same for tests that make a vendor fail again and again, and mean each time by itself."""
-    settings = patient(settings)
-    for was, becomes in CALM.items():
+    settings = with_slow_stores(settings)
+    for was, becomes in LENIENT_HEALTH.items():
         assert was in settings, was
         settings = settings.replace(was, becomes)
     return settings
@@ -86,7 +86,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end, in exactly this environment, and take both outputs."""
     if fork and can_fork(environment):
-        return forks().run(arguments, environment, PATIENCE, folder)
+        return forks().run(arguments, environment, TIMEOUT_SECONDS, folder)
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
         env=environment,
@@ -94,12 +94,12 @@ def run_command(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 
 
-def begin(
+def start_command(
     arguments: Sequence[str], environment: Mapping[str, str], *, fork: bool
 ) -> subprocess.Popen[str] | ForkedProcess:
     """Start the command line: as a fork of a process that has imported it, or executed as users do it."""
@@ -137,7 +137,7 @@ class GatewayProcess:
         self._decoded_lines = 0
         self._ended = False
         self._heard = threading.Condition(threading.RLock())
-        self._child = begin(arguments, clean_environment(**(environment or {})), fork=fork)
+        self._child = start_command(arguments, clean_environment(**(environment or {})), fork=fork)
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     @property
@@ -169,13 +169,13 @@ class GatewayProcess:
     def await_printed(self, text: str) -> None:
         """Wait for a line that contains a text."""
         with self._heard:
-            self._heard.wait_for(lambda: self._ended or any(text in line for line in self.lines), PATIENCE)
+            self._heard.wait_for(lambda: self._ended or any(text in line for line in self.lines), TIMEOUT_SECONDS)
 
     def await_logged(self, event: str, **facts: object) -> dict[str, Any]:
         """Wait for a log line of that event with those facts."""
         wanted = {"event": event, **facts}
         with self._heard:
-            self._heard.wait_for(lambda: self._ended or self._find(wanted), PATIENCE)
+            self._heard.wait_for(lambda: self._ended or self._find(wanted), TIMEOUT_SECONDS)
             found = self._find(wanted)
         if found is None:
             raise TimeoutError(f"no line {wanted} in:\n" + "".join(self.lines))
@@ -209,8 +209,8 @@ class GatewayProcess:
 
     def wait(self) -> int:
         """The exit code, once it has gone."""
-        code = self._child.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        code = self._child.wait(TIMEOUT_SECONDS)
+        self._reader.join(TIMEOUT_SECONDS)
         return code
 
     def __enter__(self) -> Self:

@@ -28,7 +28,7 @@ Files = Mapping[str, File | list[File]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class SdkOutcome:
     """What the SDK handed over. Of base64 there is the digest and the length, as `digest` says it.
 
     `headers` are the answer's x-*, if there was one; `result` is that of a call without `stream`, `events` those of a
@@ -50,11 +50,11 @@ class Told:
 
 
 Line = Mapping[str, Any]
-Heard = Callable[[Line], object]
+LineListener = Callable[[Line], object]
 """Is given each line that a runner prints, as soon as it is printed."""
 
 
-def unheard(line: Line) -> None:
+def ignore_line(line: Line) -> None:
     """Nobody listens."""
 
 
@@ -64,7 +64,7 @@ def digest(base64: str | bytes) -> dict[str, object]:
     return {"length": len(encoded), "sha256": hashlib.sha256(encoded).hexdigest()}
 
 
-def through(gateway: GatewayProcess, operation: str, params: Mapping[str, Any], **more: Any) -> Told:
+def through(gateway: GatewayProcess, operation: str, params: Mapping[str, Any], **more: Any) -> SdkOutcome:
     """Call a gateway with its dev key; as `call` else."""
     return call(f"{gateway.url}/v1", gateway.key, operation, params, **more)
 
@@ -78,8 +78,8 @@ def call(
     files: Files | None = None,
     client: Mapping[str, Any] | None = None,
     request: Mapping[str, Any] | None = None,
-    heard: Heard = unheard,
-) -> Told:
+    heard: LineListener = ignore_line,
+) -> SdkOutcome:
     """One call of `client.images`: `generate` or `edit`. The client does not repeat it, unless `maxRetries` says so."""
     asked = {
         "operation": operation,
@@ -103,7 +103,7 @@ def call(
             heard(line)
         said.seek(0)
         assert runner.wait() == 0, said.read()
-    return told_by(lines)
+    return parse_lines(lines)
 
 
 def _runner(base_url: str, key: str, said: IO[str]) -> subprocess.Popen[str]:
@@ -123,11 +123,11 @@ def _named(file: File) -> str | dict[str, str]:
     return str(file) if isinstance(file, Path) else {"path": str(file[0]), "type": file[1]}
 
 
-def told_by(lines: Sequence[Line]) -> Told:
+def parse_lines(lines: Sequence[Line]) -> SdkOutcome:
     """What the lines of one call say."""
     last = {line["what"]: line for line in lines}
     events = [line for line in lines if line["what"] == "event"]
-    return Told(
+    return SdkOutcome(
         headers=last.get("headers", {}).get("headers", {}),
         result=last.get("result", {}).get("result", {}),
         events=[line["event"] for line in events],

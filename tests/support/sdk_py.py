@@ -17,18 +17,18 @@ from typing import Any, Protocol
 from tests.support import sdk_js
 from tests.support.environments import sdk_python
 from tests.support.gateway import clean_environment
-from tests.support.sdk_js import SECONDS, Heard, Line, Told, told_by, unheard
+from tests.support.sdk_js import SECONDS, Line, LineListener, SdkOutcome, ignore_line, parse_lines
 
 RUNNER = Path(__file__).parent / "sdk_runner.py"
 PYTHONS = ("new", "old")
 JAVASCRIPT = "js"
 
-Pictures = Mapping[str, Path | list[Path]]
+ImageFiles = Mapping[str, Path | list[Path]]
 """The pictures of an edit, by parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class ClientTimeouts:
     """How a client waits: seconds, and how often it tries again. None is what the SDK comes with.
 
     `longest` is how many seconds all of it may take before the test gives up.
@@ -47,16 +47,16 @@ class Call:
     key: str
     operation: str
     params: Mapping[str, Any]
-    files: Pictures = field(default_factory=dict)
+    files: ImageFiles = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    patience: Patience = field(default_factory=Patience)
+    patience: ClientTimeouts = field(default_factory=ClientTimeouts)
     sdk: str = "openai"
 
 
 class Sdk(Protocol):
     """An SDK. `heard` is given each line as soon as the SDK handed over what it says."""
 
-    def __call__(self, call: Call, heard: Heard = unheard) -> Told:
+    def __call__(self, call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
         """Make a call."""
         ...
 
@@ -86,7 +86,7 @@ class _Python:
     def __init__(self, runner: subprocess.Popen[str]) -> None:
         self._runner = runner
 
-    def __call__(self, call: Call, heard: Heard = unheard) -> Told:
+    def __call__(self, call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
         assert self._runner.stdin
         self._runner.stdin.write(json.dumps(_asked(call)) + "\n")
         self._runner.stdin.flush()
@@ -97,9 +97,9 @@ class _Python:
         finally:
             patience.cancel()
         assert lines[-1:] == [{"what": "done"}], f"the runner broke off after {lines}"
-        return told_by(lines)
+        return parse_lines(lines)
 
-    def _lines(self, heard: Heard) -> Iterator[Line]:
+    def _lines(self, heard: LineListener) -> Iterator[Line]:
         assert self._runner.stdout
         for line in map(json.loads, self._runner.stdout):
             heard(line)
@@ -124,7 +124,7 @@ def _asked(call: Call) -> dict[str, Any]:
     }
 
 
-def javascript(call: Call, heard: Heard = unheard) -> Told:
+def javascript(call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
     """A call through OpenAI's SDK for JavaScript."""
     waits = {
         "timeout": call.patience.seconds and round(call.patience.seconds * 1000),

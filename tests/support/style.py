@@ -17,8 +17,8 @@ from functools import cache
 
 from service.settings.docs_and_schema import FILES, build_schema, setting_rows
 from tests.support import sources
-from tests.support.loose import bare_tests, unused
 from tests.support.sources import ROOT, place
+from tests.support.unused_code import find_tests_without_assertion, find_unused
 
 LINES_OF_A_FUNCTION, LINES_OF_A_FILE = 60, 400
 EXCEPTIONS = ROOT / "tests" / "unit" / "style_exceptions.json"
@@ -95,8 +95,8 @@ RULES: tuple[Callable[[], Iterator[tuple[str, str, int]]], ...] = (
     of_openers,
     of_names,
     of_settings,
-    unused,
-    bare_tests,
+    find_unused,
+    find_tests_without_assertion,
 )
 
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from service.domain.image_spec import Reference
 from service.usecases.images.uploads import Upload
 
-Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Behavior = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """What a vendor does with a connection. When it is done the connection is closed."""
 
 
-def uploaded(body: bytes, param: str) -> Reference:
+def build_upload(body: bytes, param: str) -> Reference:
     """A picture as a caller brings it: in an unnamed file."""
     intake = Upload(param, 100_000_000)
     intake.write(body)
@@ -20,42 +20,42 @@ def uploaded(body: bytes, param: str) -> Reference:
     return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")
 
 
-async def heads(reader: asyncio.StreamReader) -> str:
+async def read_head(reader: asyncio.StreamReader) -> str:
     """The header of the next request, without its body."""
     return (await reader.readuntil(b"\r\n\r\n")).decode()
 
 
-async def whole(reader: asyncio.StreamReader) -> str:
+async def read_request(reader: asyncio.StreamReader) -> str:
     """The header of the next request, once its body is there too. Bodies have a content-length."""
-    head = await heads(reader)
+    head = await read_head(reader)
     length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length: "))
     await reader.readexactly(int(length.removeprefix("content-length: ")))
     return head
 
 
-def says(answer: bytes) -> Say:
+def reply_after_request(answer: bytes) -> Behavior:
     """Take the whole request, answer, hang up."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await whole(reader)
+        await read_request(reader)
         writer.write(answer)
         await writer.drain()
 
     return say
 
 
-def answers(reply: bytes) -> Say:
+def reply_after_head(reply: bytes) -> Behavior:
     """Answer as soon as the head of a request is there."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await heads(reader)
+        await read_head(reader)
         writer.write(reply)
         await writer.drain()
 
     return say
 
 
-async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+async def never_read(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Read no more than the network brings by itself, for ever."""
     reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 (a vendor that is deaf)
     await asyncio.Event().wait()
@@ -63,11 +63,11 @@ async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None
 
 async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Read what a proxy is asked, and go."""
-    await heads(reader)
+    await read_head(reader)
 
 
 @asynccontextmanager
-async def vendor_host(say: Say, trust: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def vendor_host(say: Behavior, trust: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Its host and port on loopback."""
     tasks: list[asyncio.Task[None]] = []
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.support.gateway import clean_environment
-from tests.support.sites import await_true, free_port
+from tests.support.gateway_site import await_true, free_port
 from tools.container.engine import IMAGE, MissingEngine, Refused, docker, need_engine
 from tools.container.named import COMPOSE, KEY, OVERLAY, ROOT, image_of, services
 from tools.container.standins import OBJECTS

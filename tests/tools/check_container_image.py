@@ -16,11 +16,11 @@ from testcontainers.community.redis import RedisContainer
 from testcontainers.core.network import Network
 
 from service import __version__
-from tests.support.gateway import patient
+from tests.support.gateway import with_slow_stores
+from tests.support.gateway_site import await_true
 from tests.support.postgres import POSTGRES_IMAGE
 from tests.support.sdk_py import Call, sdk
 from tests.support.servers import REDIS_IMAGE
-from tests.support.sites import await_true
 from tools.container.engine import START_SECONDS, docker, inspected, need_engine, python, ran, running
 from tools.container.named import KEY, ROOT, SETTINGS
 
@@ -169,7 +169,7 @@ def test_what_is_being_drawn_is_delivered_before_it_goes(
     image: str, config: Path, stores: Stores, http: httpx2.Client
 ) -> None:
     gateway_yaml = config / "gateway.yaml"
-    gateway_yaml.write_text(patient(gateway_yaml.read_text()))
+    gateway_yaml.write_text(with_slow_stores(gateway_yaml.read_text()))
     got: list[httpx2.Response] = []
     with running(image, stores.environment, config, stores.network) as gateway:
         url = f"{gateway.url}/v1/images/generations"

@@ -14,7 +14,7 @@ import pytest
 
 from service.adapters.sql.migrate import HEAD, read_revision
 from tests.support.gateway import GatewayProcess, clean_environment
-from tests.support.sites import await_true
+from tests.support.gateway_site import await_true
 from tools.helm.chart import ROOT, SETS, only, rendered, settings_of
 from tools.helm.table import README
 

@@ -13,7 +13,7 @@ from service.domain.limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import PostResult
 from tests.fakes.quota_store import TOMBSTONE, FakeQuotaStore
-from tests.support.ledgers import CENT, FakeStore, Stage
+from tests.support.quota_stores import CENT, FakeStore, QuotaHarness
 
 SENT = HoldState.SENT
 DAILY, MONTHLY = Limit(TEAM, Measure.DAY, 30 * CENT), Limit(TEAM, Measure.MONTH, 50 * CENT)
@@ -29,8 +29,8 @@ def fake() -> FakeQuotaStore:
 
 
 @pytest.fixture
-def stage(fake: FakeQuotaStore) -> Stage:
-    return Stage(FakeStore(fake), "search", fake)
+def stage(fake: FakeQuotaStore) -> QuotaHarness:
+    return QuotaHarness(FakeStore(fake), "search", fake)
 
 
 @given(most=st.integers(1, 100), images=st.lists(st.integers(0, 9), max_size=20), later=st.integers(0, 62 * SECOND))
@@ -38,7 +38,7 @@ async def test_a_rate_gives_all_of_it_at_once_and_again_when_a_minute_is_over(
     most: int, images: list[int], later: int
 ) -> None:
     fake = FakeQuotaStore(counted=True)
-    stage, limit = Stage(FakeStore(fake), "search", fake), Limit(TEAM, Measure.IMAGES, most)
+    stage, limit = QuotaHarness(FakeStore(fake), "search", fake), Limit(TEAM, Measure.IMAGES, most)
     taken = 0
     for number in images:
         try:
@@ -57,7 +57,7 @@ async def test_a_rate_gives_all_of_it_at_once_and_again_when_a_minute_is_over(
         await fake.hold("search", [stage.claim(images=1)], [limit], state=SENT)
 
 
-async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     limit = Limit(TEAM, Measure.IMAGES, 7)
     await fake.hold("search", [stage.claim(images=7)], [limit], state=SENT)
     with pytest.raises(LimitExceeded) as refused:
@@ -71,7 +71,7 @@ async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeQuot
     await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
 
 
-async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     fake.now = at("2026-11-29T23:59:59")
     limits = [DAILY, MONTHLY]
     admission = await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
@@ -85,7 +85,7 @@ async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeQuotaStore, st
     await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
 
 
-async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     fake.now = at("2026-11-30T23:59:59")
     first, second = stage.claim(), stage.claim()
     await fake.hold("search", [first, second], [], state=SENT)
@@ -98,7 +98,7 @@ async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeQuotaSto
     assert (await stage.used(), await stage.used(Measure.MONTH)) == (20 * CENT, 20 * CENT)
 
 
-async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     for day in ("2026-10-31T12:00:00", "2026-11-20T12:00:00", "2026-11-21T12:00:00"):
         fake.now = at(day)
         await fake.hold("search", [stage.claim()], [], state=SENT)
@@ -110,7 +110,7 @@ async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStor
     assert not await fake.rebuild("search", audit, Spent(at=audit.at, day={}, month={}), ())
 
 
-async def test_a_lease_is_over_when_its_time_is(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_a_lease_is_over_when_its_time_is(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     claim = stage.claim()
     await fake.hold("search", [claim], [], state=SENT)
     fake.now += 60 * SECOND - 1
@@ -122,7 +122,7 @@ async def test_a_lease_is_over_when_its_time_is(fake: FakeQuotaStore, stage: Sta
     assert await fake.sweep("search") == (HoldState.EXPIRED,)
 
 
-async def test_what_ended_is_remembered_for_an_hour(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_what_ended_is_remembered_for_an_hour(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     claim = stage.claim()
     await fake.hold("search", [claim], [], state=SENT)
     await fake.post(claim.entry)
@@ -141,7 +141,7 @@ async def test_who_leads_leads_until_its_time_is_over(fake: FakeQuotaStore) -> N
     assert await fake.acquire_leadership("other", 10)
 
 
-async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeQuotaStore, stage: Stage) -> None:
+async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     fake.down = True
     for call in (
         fake.hold("search", [stage.claim()], [], state=SENT),

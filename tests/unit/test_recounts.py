@@ -16,7 +16,7 @@ from tests.fakes.builders import build_money
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.quota_store import FakeQuotaStore
 from tests.fakes.replica_registry import FakeReplicaRegistry
-from tests.support.ledgers import CENT, FakeStore, Stage
+from tests.support.quota_stores import CENT, FakeStore, QuotaHarness
 
 DAY = Limit(TEAM, Measure.DAY, 50 * CENT)
 SENT = HoldState.SENT
@@ -27,7 +27,7 @@ class Site:
 
     def __init__(self) -> None:
         self.ledger, self.books, self.replicas = FakeQuotaStore(counted=True), FakeLedger(), FakeReplicaRegistry()
-        self.stage = Stage(FakeStore(self.ledger), "search", self.ledger)
+        self.stage = QuotaHarness(FakeStore(self.ledger), "search", self.ledger)
         self.one, self.other = (self.replica(name) for name in ("one", "other"))
         self.awake: list[HoldQuota] = [self.one, self.other]
         self.open: list[AbstractAsyncContextManager[Hold]] = []  # what nobody refers to is ended
@@ -162,7 +162,7 @@ class LateAnswer(FakeQuotaStore):
 
 async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
     ledger = LateAnswer()
-    stage = Stage(FakeStore(ledger), "search", ledger)
+    stage = QuotaHarness(FakeStore(ledger), "search", ledger)
     money = build_money(ledger, FakeLedger())
     ledger.late = True
     block = money("search", [stage.claim()], [DAY], SENT)

@@ -20,11 +20,11 @@ from service.adapters.redis.result_codec import (
 from service.domain.errors import Failure, FailureKind
 from service.domain.generation import GeneratedImage, Generation, Usage
 from service.domain.image_spec import Size
-from tests.support.keeping import picture, purchase, result
 from tests.support.profiles import examples
+from tests.support.result_stores import build_generation, build_image, build_result
 
 KEY = "igw:result:search:r1"
-KEPT = result(generation=purchase(images=(picture(b"fox" * 100, "a fox"), picture(b"owl" * 100))))
+KEPT = build_result(generation=build_generation(images=(build_image(b"fox" * 100, "a fox"), build_image(b"owl" * 100))))
 
 RESULT_OF_852BA53 = (
     b"igr\x03\x10'\xa0\x9f\xae\xdf\x1e8\x00\x07\x00\x00\x00\xcbpainter\xdc\x00\x11\xa5alpha\xadalpha/painter"
@@ -37,7 +37,7 @@ FAILURE_OF_852BA53 = (
     b'{"kind":"moderation_blocked","message":"Refused.","code":"moderation_blocked","param":"prompt",'
     b'"retry_after":1.5,"moderation_details":{"stage":"input"},"drawn":true,"asked":false}'
 )
-SAME_RESULT = result(
+SAME_RESULT = build_result(
     model="painter",
     backend="alpha",
     upstream_model="alpha/painter",
@@ -45,8 +45,8 @@ SAME_RESULT = result(
     created=1_795_262_400,
     cost=30_000_000,
     stored_at=1_795_262_405,
-    generation=purchase(
-        images=(picture(b"fox", "a fox"), picture(b"owl")),
+    generation=build_generation(
+        images=(build_image(b"fox", "a fox"), build_image(b"owl")),
         created=1_795_262_399,
         size=Size(1024, 1536),
         tier="high",
@@ -144,12 +144,12 @@ def test_its_beginning_says_of_which_model_it_is() -> None:
 @pytest.mark.parametrize(
     "unspeakable",
     [
-        result(model="x" * 70_000),
-        result(model="\ud800"),
-        result(cost=2**70),
-        result(generation=purchase(svg_usage={"set": object()})),
-        result(generation=purchase(svg_usage={"huge": 2**70})),
-        result(generation=Generation(images=(GeneratedImage(base64=b"no base64"),))),
+        build_result(model="x" * 70_000),
+        build_result(model="\ud800"),
+        build_result(cost=2**70),
+        build_result(generation=build_generation(svg_usage={"set": object()})),
+        build_result(generation=build_generation(svg_usage={"huge": 2**70})),
+        build_result(generation=Generation(images=(GeneratedImage(base64=b"no base64"),))),
     ],
 )
 def test_what_cannot_be_spelled_is_not_packed(unspeakable: object) -> None:
@@ -158,7 +158,7 @@ def test_what_cannot_be_spelled_is_not_packed(unspeakable: object) -> None:
 
 def test_pictures_come_out_as_bytes_of_canonical_base64() -> None:
     loose = pybase64.b64encode(b"fo")[:-2] + b"9="  # the last digit has bits that say nothing
-    spelled = encode_result(result(generation=Generation(images=(GeneratedImage(base64=loose),))), KEY)
+    spelled = encode_result(build_result(generation=Generation(images=(GeneratedImage(base64=loose),))), KEY)
     assert spelled
     found = decode_result(spelled, KEY)
     assert found

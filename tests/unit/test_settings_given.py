@@ -8,7 +8,7 @@ import pytest
 
 from service.settings.secret_sources import MAX_BYTES, Secret, read_secret, signing_keys, single_line
 from service.settings.yaml_file import SettingsError
-from tests.support.mounts import Mount
+from tests.support.mounted_secrets import Mount
 
 UNUSABLE: list[tuple[bytes, str]] = [
     (b"", "is empty"),

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import sources
-from tests.support.loose import asserting, named
 from tests.support.style import FRAGMENTS, Faults, advice, banned_in, faults, listed, sums, sums_before
+from tests.support.unused_code import find_asserting, is_named
 
 SHORTEN = "`.venv/bin/python -m tests.support.style` takes them off the list"
 
@@ -125,13 +125,13 @@ def test_what_is_said_and_named_in_a_file_is_found(file: Path) -> None:
 
 
 def test_a_test_asserts_by_itself_or_by_what_it_calls(file: Path) -> None:
-    assert asserting([file]) == {"helper", "test_by_a_helper"}
+    assert find_asserting([file]) == {"helper", "test_by_a_helper"}
 
 
 def test_a_script_is_used_where_its_name_is_written() -> None:
     nothing = "nothing_" + "uses_it"
 
-    assert named(sources.ROOT / "tests" / "support" / "focus_check.py")
-    assert named(sources.ROOT / "service" / "adapters" / "redis" / "scripts" / "quotas" / "hold.lua")
-    assert not named(sources.ROOT / "service" / f"{nothing}.py")
-    assert not named(sources.ROOT / "service" / f"{nothing}.lua")
+    assert is_named(sources.ROOT / "tests" / "support" / "focus_check.py")
+    assert is_named(sources.ROOT / "service" / "adapters" / "redis" / "scripts" / "quotas" / "hold.lua")
+    assert not is_named(sources.ROOT / "service" / f"{nothing}.py")
+    assert not is_named(sources.ROOT / "service" / f"{nothing}.lua")

@@ -13,7 +13,7 @@ from service.usecases.ports.key_store import Actor
 from tests.fakes.builders import KEY, NOW, TODAY, catalog, model
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.result_store import FakeResultStore
-from tests.support.keeping import result
+from tests.support.result_stores import build_result
 
 ADMIN = Actor(name="admin", request_id="req_1")
 LIVE = ConfigSnapshot(
@@ -39,7 +39,7 @@ class Desk:
         """One result each of painter for search and ads, of etcher for search, and of and for who left the settings."""
         places = (("search", "painter"), ("search", "etcher"), ("ads", "painter"), ("leavers", "gone"))
         for number, (team, of) in enumerate(places):
-            await self.results.put(team, f"r{number}", replace(result(), model=of), 60)
+            await self.results.put(team, f"r{number}", replace(build_result(), model=of), 60)
 
     async def left(self) -> int:
         return (await self.count(None, None)).results
@@ -96,7 +96,7 @@ async def test_a_slip_of_the_pen_is_told_and_nothing_is_forgotten(
 
 async def test_where_teams_share_there_is_nothing_of_one_team() -> None:
     desk = Desk(shared=True)
-    await desk.results.put("_shared", "r1", replace(result(), model="painter"), 60)
+    await desk.results.put("_shared", "r1", replace(build_result(), model="painter"), 60)
 
     with pytest.raises(InvalidValue, match="Teams share"):
         await desk.purge(ADMIN, "search", None)

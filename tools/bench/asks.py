@@ -5,7 +5,7 @@ Rule: the number is as long as the placeholder, so lengths stay correct. It stan
 
 import json
 
-from tests.simulators.pictures import Sketch, drawn
+from tests.simulators.images import Sketch, drawn
 from tools.bench.cases import EVENTS, REFERENCE_BYTES, REFERENCES, Case, Kind
 from tools.bench.peers.peer import Peer
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx2
 
 from service.adapters.embedded.valkey import CACHE_OPTIONS, run_valkey
+from tests.support.frozen_server import frozen_server
 from tests.support.gateway import GatewayProcess
-from tests.support.stopped import stopped
 from tools.bench.measure import Child, figure
 from tools.bench.targets import KEY, environment, folder
 
@@ -54,7 +54,7 @@ def main() -> None:
         with GatewayProcess(place / "data", more, options=(), fork=False) as gateway:
             for number in range(options.rounds):
                 hangs = bool(number % 2)
-                with stopped(Path(name) / "cache") if hangs else nullcontext():
+                with frozen_server(Path(name) / "cache") if hangs else nullcontext():
                     start = number * options.count
                     found[hangs] += [ask(http, gateway.url, start + each) for each in range(options.count)]
                 time.sleep(1.5)  # the gateway skips the cache for a second after a failure

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.adapters.sql.migrate import migrate
-from tests.support.gateway import PATIENCE, clean_environment
+from tests.support.gateway import TIMEOUT_SECONDS, clean_environment
 from tests.support.postgres import wheel_postgres
 from tests.support.servers import real_redis
 from tools.bench.measure import MEGABYTE, Spread, cpu_seconds
@@ -76,7 +76,7 @@ def start(python: str, data: Path, told: Mapping[str, str], idle: float) -> Cost
         time.sleep(idle)
         taken = rollup(child.pid)
         child.terminate()
-        child.wait(PATIENCE)
+        child.wait(TIMEOUT_SECONDS)
     private = taken["Private_Clean"] + taken["Private_Dirty"]
     return Cost(ready=ready, cpu=cpu, resident=taken["Rss"], private=private)
 

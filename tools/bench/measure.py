@@ -19,7 +19,7 @@ from typing import Self
 
 import psutil
 
-from tests.support.gateway import PATIENCE, clean_environment
+from tests.support.gateway import TIMEOUT_SECONDS, clean_environment
 
 MEGABYTE = 1_000_000
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -98,6 +98,6 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(PATIENCE)
-        self._drain.join(PATIENCE)
+        self._process.wait(TIMEOUT_SECONDS)
+        self._drain.join(TIMEOUT_SECONDS)
         self._output.close()

@@ -18,8 +18,8 @@ from service.adapters.redis.result_store import RedisResultStore
 from service.domain.generation import Generation
 from service.domain.ledger import Entry, HoldRequest, HoldState
 from service.domain.limits import TEAM, Limit, Measure
-from tests.support.keeping import picture, result
-from tests.support.ledgers import Stage, stage_on
+from tests.support.quota_stores import QuotaHarness, open_quota_harness
+from tests.support.result_stores import build_image, build_result
 from tools.bench.measure import MEGABYTE
 
 LIMITS = [Limit(TEAM, measure, 10**15) for measure in Measure]
@@ -45,7 +45,7 @@ KEPT = "a kept result of 2,000,000 bytes"
 
 async def money(url: str, count: int) -> dict[str, float]:
     """Measure open holds, then entries in the outbox, then ended and written ones."""
-    async with stage_on("real", url) as stage:
+    async with open_quota_harness("real", url) as stage:
         await stage.rebuild()
         await _end(stage, [stage.claim()])  # loads the scripts first
         claims = [stage.claim() for _ in range(count)]
@@ -59,12 +59,12 @@ async def money(url: str, count: int) -> dict[str, float]:
     return {name: (size - empty) / count for name, size in found.items()}
 
 
-async def _end(stage: Stage, claims: Sequence[HoldRequest]) -> None:
+async def _end(stage: QuotaHarness, claims: Sequence[HoldRequest]) -> None:
     await _post(stage, await _hold(stage, claims))
     await _write(stage)
 
 
-async def _hold(stage: Stage, claims: Sequence[HoldRequest]) -> list[Entry]:
+async def _hold(stage: QuotaHarness, claims: Sequence[HoldRequest]) -> list[Entry]:
     """Return the entries to post."""
     found = []
     for claim in claims:
@@ -73,12 +73,12 @@ async def _hold(stage: Stage, claims: Sequence[HoldRequest]) -> list[Entry]:
     return found
 
 
-async def _post(stage: Stage, entries: Sequence[Entry]) -> None:
+async def _post(stage: QuotaHarness, entries: Sequence[Entry]) -> None:
     for entry in entries:
         await stage.ledger.post(entry)
 
 
-async def _write(stage: Stage) -> None:
+async def _write(stage: QuotaHarness) -> None:
     while waiting := await stage.ledger.read_outbox(stage.team, 1000):
         await stage.ledger.acknowledge(stage.team, [each.outbox_id for each in waiting])
 
@@ -89,7 +89,7 @@ async def results(url: str, count: int) -> dict[str, float]:
     empty = await used(url)
     for number in range(count):
         pixels = Random(number).randbytes(2 * MEGABYTE)  # noqa: S311 (pixels, not secrets)
-        await store.put("search", f"r{number}", result(generation=Generation(images=(picture(pixels),))), 600)
+        await store.put("search", f"r{number}", build_result(generation=Generation(images=(build_image(pixels),))), 600)
     found = {KEPT: (await used(url) - empty) / count}
     await store.close()
     return found

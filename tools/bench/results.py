@@ -21,7 +21,7 @@ from service.adapters.redis.result_codec import decode_result, encode_result
 from service.adapters.redis.result_store import RedisResultStore
 from service.domain.generation import Generation
 from service.server import tune_malloc
-from tests.support.keeping import picture, result
+from tests.support.result_stores import build_image, build_result
 from tools.bench.measure import MEGABYTE, Spread
 
 PATIENCE = 5.0
@@ -33,7 +33,7 @@ Way = Callable[[], Awaitable[object]]
 async def measure(url: str, size: int, rounds: int, calls: int) -> None:
     """Print one table."""
     pixels = Random(1).randbytes(size)  # noqa: S311 (pixels, not secrets)
-    kept = result(generation=Generation(images=(picture(pixels),)))
+    kept = build_result(generation=Generation(images=(build_image(pixels),)))
     parcel = encode_result(kept, KEY) or b""
     client, results = connect(url), RedisResultStore(url, max_bytes=MOST_BYTES, timeout_seconds=PATIENCE)
 

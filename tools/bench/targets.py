@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.team_access import key_digest
-from tests.simulators.pictures import Sketch, drawn
-from tests.support.gateway import GatewayProcess, patient
+from tests.simulators.images import Sketch, drawn
+from tests.support.gateway import GatewayProcess, with_slow_stores
 from tools.bench.load import Ask, form_ask, json_ask
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -65,7 +65,7 @@ def gateway(upstream: str) -> Iterator[Target]:
     """Run the product, with a store timeout for a busy machine."""
     with folder() as place:
         settings = place / "config" / "gateway.yaml"
-        settings.write_text(patient(settings.read_text()))
+        settings.write_text(with_slow_stores(settings.read_text()))
         with GatewayProcess(place / "data", environment(place, upstream), options=(), fork=False) as process:
             yield Target("gateway", process.pid, process.url)
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tests.support.gateway_site import Site
 from tests.support.postgres import wheel_postgres
-from tests.support.sites import Site
 from tools.chaos.rounds import BUDGET, Harm, Toll, crash_store, harm_parts, kill_gateways, race, waits, wipe_store
 from tools.chaos.slow_vendor import outwaited
 from tools.chaos.storm import LONG, Weather, quantiles, storm

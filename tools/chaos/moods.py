@@ -22,7 +22,7 @@ from tests.simulators import openai
 from tests.simulators.exchange import Reply
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Defaults
-from tests.support.vendor_host import heads
+from tests.support.vendor_host import read_head
 
 SLOW_SECONDS = (1.0, 3.0)
 SOON = {"retry-after-ms": "300"}
@@ -140,7 +140,7 @@ class Moody:
 
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one call. Return whether another one may follow on this connection."""
-        head = await heads(reader)
+        head = await read_head(reader)
         mood = Mood.OVERLOADED if self.away else self.chance.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
         if mood is Mood.TEARS:
             self.calls.append(Called("", mood, time.monotonic()))

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 
 from service.domain.ledger import Basis, Entry
-from tests.support.sites import Answered, Site, ask, ask_all, await_true, site
+from tests.support.gateway_site import Reply, Site, ask, ask_all, await_true, site
 
 BUDGET = 500_000_000
 GATEWAYS = 4
@@ -118,7 +118,7 @@ class Toll:
         return not (self.unbooked or self.double or self.sure)
 
 
-async def toll(place: Site, team: str, harm: int, answers: Sequence[Answered]) -> Toll:
+async def toll(place: Site, team: str, harm: int, answers: Sequence[Reply]) -> Toll:
     """Compare the vendor's record with the ledger after everything has settled."""
     place.settle(team)
     entries = await place.booked(team)
@@ -149,7 +149,7 @@ def kill_gateways(folder: Path, rounds: int, database_url: str | None = None) ->
             return asyncio.run(toll(place, place.teams[0], rounds, answers))
 
 
-async def _kill_gateways(place: Site, rounds: int) -> list[Answered]:
+async def _kill_gateways(place: Site, rounds: int) -> list[Reply]:
     moments, team, answers = random.Random(1), place.teams[0], []  # noqa: S311 (moments, not secrets)
     for number in range(rounds):
         gateway = await asyncio.to_thread(place.gateway().__enter__)
@@ -171,8 +171,8 @@ def harm_parts(folder: Path, rounds: int, harm: Harm, database_url: str | None =
         return asyncio.run(toll(place, place.teams[0], rounds, answers))
 
 
-async def _under_load(place: Site, urls: Sequence[str], rounds: int, harm: Harm, requests: int) -> list[Answered]:
-    answers: list[Answered] = []
+async def _under_load(place: Site, urls: Sequence[str], rounds: int, harm: Harm, requests: int) -> list[Reply]:
+    answers: list[Reply] = []
     for number in range(rounds):
         names = [f"round-{number}-{index}" for index in range(requests)]
         seen = len(place.vendor.requests)

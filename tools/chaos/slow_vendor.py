@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.gateway import GatewayProcess
-from tests.support.sdk_js import Told
-from tests.support.sdk_py import Call, Patience, sdk
-from tests.support.sites import Site, site
+from tests.support.gateway_site import Site, site
+from tests.support.sdk_js import SdkOutcome
+from tests.support.sdk_py import Call, ClientTimeouts, sdk
 from tools.chaos.rounds import FREE
 
 PARAMS = {"model": "gpt-image-2", "width": 1024, "height": 1024, "response_format": "base64"}
-UNBROKEN = Patience(seconds=None, retries=None, longest=600)
+UNBROKEN = ClientTimeouts(seconds=None, retries=None, longest=600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,5 +78,5 @@ def _call(url: str, team: str, keepalive: bool) -> Call:
     )
 
 
-def _count_images(reply: Told) -> int:
+def _count_images(reply: SdkOutcome) -> int:
     return 0 if reply.error else len(reply.result["data"] or ())

@@ -19,8 +19,8 @@ from random import Random
 import httpx2
 
 from service.domain.ledger import Basis, Entry
-from tests.support.gateway import patient
-from tests.support.sites import LEASE_SECONDS, site
+from tests.support.gateway import with_slow_stores
+from tests.support.gateway_site import LEASE_SECONDS, site
 from tools.chaos.moods import BILLED, Mood, Moody, moody
 
 GATEWAYS = 3
@@ -143,7 +143,7 @@ def _two_accounts(folder: Path) -> None:
     routes = f"    routes:\n      - {ROUTE % 'openai'}\n"
     assert models.read_text().count(routes) == 1
     models.write_text(models.read_text().replace(routes, f"    policy: weighted\n{routes}      - {ROUTE % 'other'}\n"))
-    text = patient(settings.read_text()).replace("\nsandbox:\n", OTHER)
+    text = with_slow_stores(settings.read_text()).replace("\nsandbox:\n", OTHER)
     # No gateway is killed here, so no lease has to end soon.
     settings.write_text(text.replace(f"lease_seconds: {LEASE_SECONDS}", "lease_seconds: 60"))
 

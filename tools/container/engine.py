@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.gateway_site import await_true
 from tests.support.servers import docker_has
-from tests.support.sites import await_true
 from tools.container.named import ROOT, base_image
 
 IMAGE = "image-gateway:test"

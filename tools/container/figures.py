@@ -15,9 +15,9 @@ from testcontainers.community.postgres import PostgresContainer
 from testcontainers.community.redis import RedisContainer
 from testcontainers.core.network import Network
 
+from tests.support.gateway_site import await_true
 from tests.support.postgres import POSTGRES_IMAGE
 from tests.support.servers import REDIS_IMAGE
-from tests.support.sites import await_true
 from tools.container.engine import Container, build, docker, inspected, running
 from tools.container.named import ROOT, SETTINGS
 

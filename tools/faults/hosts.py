@@ -21,7 +21,7 @@ import trustme
 from tests.simulators import openai
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Answer, Defaults
-from tests.support.vendor_host import Say, nothing, vendor_host, whole
+from tests.support.vendor_host import Behavior, never_read, read_request, vendor_host
 
 LARGE = 30_000_000  # bytes of an image, 40 MB in base64
 BOMB = 500_000_000  # bytes that a small body unfolds into
@@ -55,9 +55,9 @@ def on(act: Act) -> Stage:
     return stage
 
 
-def _counting(act: Act, arrivals: Arrivals) -> Say:
+def _counting(act: Act, arrivals: Arrivals) -> Behavior:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await whole(reader)
+        await read_request(reader)
         arrivals.calls += 1
         await act(arrivals.calls, reader, writer)
 
@@ -90,14 +90,14 @@ async def wrong_certificate(arrivals: Arrivals) -> AsyncIterator[str]:
 @asynccontextmanager
 async def mute_handshake(_: Arrivals) -> AsyncIterator[str]:
     """Accept connections and never answer the handshake."""
-    async with vendor_host(nothing) as host:
+    async with vendor_host(never_read) as host:
         yield f"https://{host}/v1"
 
 
 @asynccontextmanager
 async def deaf(_: Arrivals) -> AsyncIterator[str]:
     """Accept connections, read nothing and send nothing."""
-    async with vendor_host(nothing) as host:
+    async with vendor_host(never_read) as host:
         yield f"http://{host}/v1"
 
 

@@ -21,7 +21,7 @@ from service.domain.ledger import Basis, Entry
 from service.domain.team_access import key_digest
 from tests.simulators import openai
 from tests.support.gateway import GatewayProcess
-from tests.support.sites import CONFIG, Site, Valkey
+from tests.support.gateway_site import CONFIG, Site, Valkey
 from tools.bench.measure import peak_bytes
 from tools.faults.hosts import FIELDS, Arrivals
 from tools.faults.rows import AMPLE, LEAST, MORE, WAIT, Booked, Fault, Outcome, Took

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx2
 
-from tests.support.sites import await_true, free_port
+from tests.support.gateway_site import await_true, free_port
 
 RULES = Path(__file__).parents[2] / "config" / "prometheus" / "rules.yaml"
 TIMEOUT_SECONDS = 30

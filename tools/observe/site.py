@@ -18,8 +18,8 @@ import httpx2
 from service.domain.team_access import key_digest
 from tests.simulators import openai, together
 from tests.simulators.server import Defaults, Simulator
-from tests.support.gateway import GatewayProcess, patient
-from tests.support.sites import Valkey, free_port
+from tests.support.gateway import GatewayProcess, with_slow_stores
+from tests.support.gateway_site import Valkey, free_port
 
 CONFIG = Path(__file__).parents[2] / "config"
 TEAMS: Mapping[str, str] = {
@@ -57,7 +57,7 @@ def teams_file(searching: str = "") -> str:
 def write_settings(folder: Path) -> None:
     """Write the shipped settings with the changes of this module."""
     shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
-    text = patient((folder / "gateway.yaml").read_text())
+    text = with_slow_stores((folder / "gateway.yaml").read_text())
     for was, becomes in CHANGES.items():
         if was not in text:
             raise ValueError(f"config/gateway.yaml has no {was!r} any more")

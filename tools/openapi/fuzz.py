@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.domain.team_access import key_digest
-from tests.support.gateway import GatewayProcess, calm
+from tests.support.gateway import GatewayProcess, with_lenient_health
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
@@ -35,7 +35,7 @@ def target(folder: Path) -> Iterator[tuple[GatewayProcess, dict[str, str]]]:
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     settings = config / "gateway.yaml"
-    settings.write_text(calm(settings.read_text()).replace("grace_seconds: 5", "grace_seconds: 0"))
+    settings.write_text(with_lenient_health(settings.read_text()).replace("grace_seconds: 5", "grace_seconds: 0"))
     models = config / "models.yaml"
     models.write_text(models.read_text().replace("shutdown_date: 2026-12-01", "shutdown_date: 2999-12-01"))
     admin, key = secrets.token_hex(32), f"igw_{secrets.token_urlsafe(32)}"

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from service.api.openapi.examples import ExampleReply, ExampleRequest, Exchange, load_exchanges
 from service.domain.team_access import key_digest
-from tests.support.gateway import PATIENCE, GatewayProcess, calm
-from tests.support.pictures import png
+from tests.support.gateway import TIMEOUT_SECONDS, GatewayProcess, with_lenient_health
+from tests.support.images import png
 from tools.openapi.steady import NOTHING_YET, Steady
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def replay_gateway(folder: Path) -> Iterator[GatewayProcess]:
     """Run the gateway of the replay."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
-    settings = calm((config / "gateway.yaml").read_text())
+    settings = with_lenient_health((config / "gateway.yaml").read_text())
     for was, becomes in SETTINGS.items():
         assert was in settings, was
         settings = settings.replace(was, becomes)
@@ -91,7 +91,7 @@ def replay_gateway(folder: Path) -> Iterator[GatewayProcess]:
 
 
 def replies_within_a_day(
-    folder: Path, http: httpx2.Client, document: Mapping[str, Any], patience: float = PATIENCE
+    folder: Path, http: httpx2.Client, document: Mapping[str, Any], patience: float = TIMEOUT_SECONDS
 ) -> tuple[Sequence[Exchange], "Teller"]:
     """Replay all exchanges to a new gateway.
 
@@ -119,7 +119,9 @@ def places(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 class Teller:
     """Client that sends requests as they stand in examples. `patience`: seconds that the ledger may take."""
 
-    def __init__(self, http: httpx2.Client, url: str, document: Mapping[str, Any], patience: float = PATIENCE) -> None:
+    def __init__(
+        self, http: httpx2.Client, url: str, document: Mapping[str, Any], patience: float = TIMEOUT_SECONDS
+    ) -> None:
         self._http = http
         self._patience = patience
         self._url = url

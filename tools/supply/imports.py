@@ -19,8 +19,8 @@ import httpx2
 from packaging.utils import canonicalize_name
 
 from service.adapters.sql.migrate import migrate
-from tests.simulators.pictures import Sketch, drawn
-from tests.support.gateway import PATIENCE, clean_environment
+from tests.simulators.images import Sketch, drawn
+from tests.support.gateway import TIMEOUT_SECONDS, clean_environment
 from tests.support.postgres import wheel_postgres
 from tools.bench.targets import environment, folder
 from tools.supply.environments import IMAGE, packages_folder, program
@@ -79,7 +79,7 @@ class Watched:
                 yield json.loads(line)["address"]
             finally:
                 child.terminate()
-                child.communicate(timeout=PATIENCE)
+                child.communicate(timeout=TIMEOUT_SECONDS)
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [str(program(IMAGE, "python")), "-m", "service", *arguments]
@@ -124,7 +124,7 @@ def _use(watched: Watched, place: Path) -> None:
 
 
 def _call(url: str, key: str) -> None:
-    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENCE) as client:
+    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=TIMEOUT_SECONDS) as client:
         drawing = client.post(
             "/v1/images/generations", json=FIELDS | {"output_format": "webp", "response_format": "url"}
         )

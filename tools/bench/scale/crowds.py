@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from tests.support.gateway import within_patience
+from tests.support.gateway import becomes_true
 from tools.bench.measure import MEGABYTE, Child, resident_bytes
 from tools.bench.scale.figures import Crowd
 from tools.bench.scale.flights import VENDOR
@@ -130,7 +130,7 @@ def _reload(site: Site) -> tuple[float, float]:
     with (site.folder / "teams.yaml").open("a") as file:
         file.write("# changed\n")
     try:
-        assert any(within_patience(lambda: RELOADED in log.read_text()) for _ in range(5)), "not reloaded"
+        assert any(becomes_true(lambda: RELOADED in log.read_text()) for _ in range(5)), "not reloaded"
     finally:
         stopped.set()
         looking.join()

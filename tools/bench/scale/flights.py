@@ -17,7 +17,7 @@ from service.adapters.embedded.valkey import run_valkey
 from service.domain.ledger import HoldState
 from service.usecases.money.settlement import Intervals, Settlement
 from tests.fakes.ledger import FakeLedger
-from tests.support.ledgers import stage_on
+from tests.support.quota_stores import open_quota_harness
 from tools.bench.measure import MEGABYTE, Child, resident_bytes
 from tools.bench.scale.figures import Flight, Renewal
 from tools.bench.scale.site import gateways, stores, teams_text
@@ -90,7 +90,7 @@ def renewals(plan: Plan, folder: Path) -> list[Renewal]:
 
 
 async def _renewal(url: str, count: int) -> Renewal:
-    async with stage_on("real", url) as stage:
+    async with open_quota_harness("real", url) as stage:
         await stage.rebuild()
         keep = Settlement(
             quotas=stage.ledger,

@@ -20,7 +20,7 @@ import psutil
 from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
 from service.adapters.sql.migrate import migrate
 from service.domain.team_access import key_digest
-from tests.support.gateway import within_patience
+from tests.support.gateway import becomes_true
 from tests.support.postgres import wheel_postgres
 from tools.bench.peers.running import free_port, running
 from tools.bench.processes import cpu_of
@@ -137,7 +137,7 @@ def gateways(folder: Path, vendor: str, shared: Stores, teams: str, count: int =
     with ExitStack() as stack:
         found = [stack.enter_context(_gateway(folder / f"gateway-{number}", shared)) for number in range(count)]
         urls, own = [f"http://127.0.0.1:{port}" for port, _ in found], [pid for _, pid in found]
-        assert all(within_patience(lambda url=url: ready(url)) for url in urls), "a gateway is not ready"  # type: ignore[misc]
+        assert all(becomes_true(lambda url=url: ready(url)) for url in urls), "a gateway is not ready"  # type: ignore[misc]
         yield Site(urls=urls, own=own, stores=shared, folder=folder / "config", start=cpu_of(own[:1]))
     shutil.rmtree(folder)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.adapters.embedded.valkey import run_valkey
 from service.domain.ledger import HoldState
-from tests.support.ledgers import stage_on
+from tests.support.quota_stores import open_quota_harness
 from tools.bench.memory import ENDED, LIMITS, money, results, used
 
 TEAM = "a team that has bought"
@@ -36,7 +36,7 @@ async def _team(url: str, count: int) -> float:
 
 async def _buy(url: str) -> None:
     """Generate one image for a new team."""
-    async with stage_on("real", url) as stage:
+    async with open_quota_harness("real", url) as stage:
         await stage.ledger.register_teams([stage.team])
         await stage.rebuild()
         claim = stage.claim()

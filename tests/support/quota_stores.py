@@ -16,14 +16,14 @@ from service.usecases.ports.quota_store import QuotaStore
 from tests.fakes.quota_store import FakeQuotaStore
 
 CENT = 10_000_000
-PATIENCE = 10  # here it is shown what comes out, not how soon
+LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
 KEY, MODEL, HIGH, LOW = "key:k1", "model:painter", "tier:high", "tier:low"
 SCOPES = (TEAM, KEY, MODEL, HIGH)
 
 _numbers = itertools.count(1)
 
 
-class Store(Protocol):
+class HarnessStore(Protocol):
     """What keeps a team's holds."""
 
     def leasing(self, seconds: float) -> QuotaStore:
@@ -60,7 +60,7 @@ class RealStore:
     opened: list[RedisQuotaStore] = field(default_factory=list)
 
     def leasing(self, seconds: float) -> QuotaStore:
-        self.opened.append(RedisQuotaStore(self.url, lease_seconds=seconds, timeout_seconds=PATIENCE))
+        self.opened.append(RedisQuotaStore(self.url, lease_seconds=seconds, timeout_seconds=LONG_TIMEOUT_SECONDS))
         return self.opened[-1]
 
     async def empty(self, team: str) -> None:
@@ -80,10 +80,10 @@ class RealStore:
 
 
 @dataclass(frozen=True)
-class Stage:
+class QuotaHarness:
     """A team of its own, and a ledger that keeps its holds."""
 
-    store: Store
+    store: HarnessStore
     team: str
     ledger: QuotaStore
 
@@ -91,7 +91,7 @@ class Stage:
         """A claim of 20 cents for one picture, under a new id."""
         asked = {"hold_id": f"h{next(_numbers)}", "quote": 20 * CENT, "images": 1, "scopes": SCOPES, **changes}
         known = {"hold_id": asked["hold_id"], "team": self.team, "cost": asked["quote"]}
-        return HoldRequest(**{"entry": entry(**known), **asked})
+        return HoldRequest(**{"entry": build_entry(**known), **asked})
 
     async def used(self, measure: Measure = Measure.DAY, scope: str = TEAM) -> int:
         """How much of a measure is used."""
@@ -112,7 +112,7 @@ class Stage:
         return [waiting.entry for waiting in await self.ledger.read_outbox(self.team, 1000)]
 
 
-def entry(**changes: Any) -> Entry:
+def build_entry(**changes: Any) -> Entry:
     """What the books are to say about a claim that nobody came back for."""
     plain = {
         "request_id": "req_1",
@@ -134,11 +134,11 @@ def entry(**changes: Any) -> Entry:
 
 
 @asynccontextmanager
-async def stage_on(kind: str, url: str) -> AsyncIterator[Stage]:
+async def open_quota_harness(kind: str, url: str) -> AsyncIterator[QuotaHarness]:
     """A stage whose counters have never been counted: on the fake, or on the server at an address."""
     store = FakeStore() if kind == "fake" else RealStore(url)
     try:
-        yield Stage(store, f"team-{uuid.uuid4().hex[:12]}", store.leasing(60))
+        yield QuotaHarness(store, f"team-{uuid.uuid4().hex[:12]}", store.leasing(60))
     finally:
         if isinstance(store, RealStore):
             await store.close()

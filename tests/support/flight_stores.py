@@ -12,18 +12,18 @@ from service.domain.errors import Failure
 from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, JoinRules, Role, SampleSeries
 from service.usecases.ports.result_store import Result, without_images
 from tests.fakes.flights import FakeFlights
-from tests.support.keeping import result
+from tests.support.result_stores import build_result
 
-PATIENCE = 10  # here it is shown what comes out, not how soon
+LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
 LEASE = 60.0
 OVER = 0.0  # a lease that is over when it begins
 
 
-RESULT = result()
+RESULT = build_result()
 FINISHED = FlightStatus(role=Role.FINISHED, result=without_images(RESULT))
 
 
-def a_series(**changes: Any) -> SampleSeries:
+def new_series(**changes: Any) -> SampleSeries:
     plain = {
         "name": "search-1 a fox",
         "flights": tuple(f"n{number}" for number in range(10)),
@@ -72,11 +72,13 @@ class RealFlightStore:
 
     def with_lease(self, seconds: float) -> Flights:
         if seconds not in self.opened:
-            self.opened[seconds] = RedisFlights(self.url, lease_seconds=seconds, timeout_seconds=PATIENCE)
+            self.opened[seconds] = RedisFlights(self.url, lease_seconds=seconds, timeout_seconds=LONG_TIMEOUT_SECONDS)
         return self.opened[seconds]
 
     def repeating_lost(self) -> Flights:
-        self.opened[-1] = RedisFlights(self.url, lease_seconds=LEASE, timeout_seconds=PATIENCE, repeat_lost=True)
+        self.opened[-1] = RedisFlights(
+            self.url, lease_seconds=LEASE, timeout_seconds=LONG_TIMEOUT_SECONDS, repeat_lost=True
+        )
         return self.opened[-1]
 
     async def empty(self, team: str) -> None:
@@ -127,7 +129,7 @@ class FlightHarness:
         handed: bool = False,
         free: bool = False,
     ) -> None:
-        landing = FlightResult(
+        flight_result = FlightResult(
             has_shared_result=handed,
             is_free=free,
             failure=failure,
@@ -135,15 +137,15 @@ class FlightHarness:
             shared_seconds=seconds,
             retry_seconds=again_seconds,
         )
-        await self.stores.with_lease(LEASE).finish(self.team, self.flight, owner, landing)
+        await self.stores.with_lease(LEASE).finish(self.team, self.flight, owner, flight_result)
 
     async def assign_sample(self, *, again: bool = False, busy: bool = False, **series: Any) -> int | Failure:
         return await self.stores.with_lease(LEASE).assign_sample(
-            self.team, a_series(**series), is_retry=again, has_others_in_flight=busy
+            self.team, new_series(**series), is_retry=again, has_others_in_flight=busy
         )
 
     async def release_sample(self, number: int) -> None:
-        await self.stores.with_lease(LEASE).release_sample(self.team, a_series(), number)
+        await self.stores.with_lease(LEASE).release_sample(self.team, new_series(), number)
 
     async def lead_and_finish(self, number: int) -> None:
         """Lead the flight of a number, to its landing."""

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from service.domain.team_access import key_digest
-from tests.support.gateway import PATIENT, GatewayProcess
+from tests.support.gateway import SLOW_STORES, GatewayProcess
 
 OTHERS = {"authorization": "Bearer igw_others"}
 TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {key_digest('igw_others')}}}]}}}}"
@@ -19,11 +19,11 @@ def settings(folder: Path, config: Path, gateway: str) -> str:
     folder.mkdir()
     (folder / "models.yaml").write_text((config / "models.yaml").read_text())
     (folder / "teams.yaml").write_text(TEAMS)
-    (folder / "gateway.yaml").write_text(f"{gateway}\n{PATIENT}")
+    (folder / "gateway.yaml").write_text(f"{gateway}\n{SLOW_STORES}")
     return str(folder)
 
 
-def drawn(http: httpx2.Client, gateway: GatewayProcess, **fields: object) -> dict[str, Any]:
+def generate_image(http: httpx2.Client, gateway: GatewayProcess, **fields: object) -> dict[str, Any]:
     """A new picture."""
     body = {"prompt": "a fox", **fields}
     reply = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
@@ -40,7 +40,7 @@ def edit(
     )
 
 
-def picture_of(item: Mapping[str, Any]) -> bytes:
+def read_image(item: Mapping[str, Any]) -> bytes:
     return base64.b64decode(item["b64_json"])
 
 

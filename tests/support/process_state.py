@@ -16,7 +16,7 @@ from typing import Any
 DESCRIPTORS, TASKS = Path("/proc/self/fd"), Path("/proc/self/task")
 
 
-def surroundings() -> dict[str, Any]:
+def process_state() -> dict[str, Any]:
     """Everything that a process gets from the process that started it."""
     return {
         "arguments": sys.argv[1:],
@@ -50,7 +50,7 @@ def handler_name(number: int) -> str:
 
 def main() -> None:
     """Print them, and a random number in a line of its own."""
-    print(json.dumps(surroundings()))
+    print(json.dumps(process_state()))
     print(random.random())  # noqa: S311 (two forks may not have the same state)
     if sys.argv[1:] == ["fail"]:
         raise ValueError("as ordered")

@@ -10,11 +10,11 @@ from service.adapters.redis.shared_health import RedisSharedHealth
 from service.usecases.ports.shared_health import SharedHealthStore
 from tests.fakes.shared_health import FakeSharedHealth
 
-PATIENCE = 10  # here it is shown what comes out, not how soon
+LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
 
 
 @dataclass(frozen=True)
-class Gate:
+class SharedHealthHarness:
     """A turnstile, and a backend of its own."""
 
     turnstile: SharedHealthStore
@@ -33,11 +33,11 @@ class Gate:
 
 
 @asynccontextmanager
-async def gate_on(kind: str, url: str) -> AsyncIterator[Gate]:
+async def open_shared_health(kind: str, url: str) -> AsyncIterator[SharedHealthHarness]:
     """A gate on the fake, or on the server at an address."""
-    turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, timeout_seconds=PATIENCE)
+    turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, timeout_seconds=LONG_TIMEOUT_SECONDS)
     try:
-        yield Gate(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)
+        yield SharedHealthHarness(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)
     finally:
         if isinstance(turnstile, RedisSharedHealth):
             await turnstile.close()

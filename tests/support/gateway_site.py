@@ -28,7 +28,7 @@ from service.domain.team_access import key_digest
 from service.usecases.ports.ledger import EntryFilter
 from tests.simulators import openai
 from tests.simulators.server import Defaults, Simulator
-from tests.support.gateway import PATIENCE, GatewayProcess
+from tests.support.gateway import TIMEOUT_SECONDS, GatewayProcess
 
 CONFIG = Path(__file__).parents[2] / "config"
 LEASE_SECONDS = 3.0
@@ -43,7 +43,7 @@ def free_port() -> int:
         return port
 
 
-def await_true(reached: Callable[[], bool], patience: float = PATIENCE) -> None:
+def await_true(reached: Callable[[], bool], patience: float = TIMEOUT_SECONDS) -> None:
     """Look again and again, for so many seconds at most."""
     end, pause = time.monotonic() + patience, threading.Event()
     while not reached():
@@ -170,7 +170,7 @@ def site(
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Reply:
     """What a request came to; status 0 is no answer at all."""
 
     name: str
@@ -178,23 +178,23 @@ class Answered:
     code: str | None = None
 
 
-async def ask(client: httpx2.AsyncClient, url: str, team: str, name: str) -> Answered:
+async def ask(client: httpx2.AsyncClient, url: str, team: str, name: str) -> Reply:
     """One cheap picture; its prompt and its request id are the same name."""
     headers = {"authorization": f"Bearer igw_{team}", "x-request-id": name}
     wish = {"model": "gpt-image-2", "prompt": name, "quality": "low", "size": "1024x1024"}
     try:
         reply = await client.post(f"{url}/v1/images/generations", json=wish, headers=headers)
     except httpx2.HTTPError:
-        return Answered(name, 0)
-    return Answered(name, reply.status_code, None if reply.is_success else reply.json()["error"]["code"])
+        return Reply(name, 0)
+    return Reply(name, reply.status_code, None if reply.is_success else reply.json()["error"]["code"])
 
 
-async def ask_all(urls: Sequence[str], team: str, names: Sequence[str], at_once: int = 64) -> list[Answered]:
+async def ask_all(urls: Sequence[str], team: str, names: Sequence[str], at_once: int = 64) -> list[Reply]:
     """Many requests, spread over the gateways."""
     gate = asyncio.Semaphore(at_once)
     limits = httpx2.Limits(max_connections=at_once, max_keepalive_connections=at_once)
 
-    async def one(place: int, name: str) -> Answered:
+    async def one(place: int, name: str) -> Reply:
         async with gate:
             return await ask(client, urls[place % len(urls)], team, name)
 

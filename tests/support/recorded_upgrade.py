@@ -23,7 +23,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 
 from service.domain.team_access import key_digest
-from tests.support.pictures import png
+from tests.support.images import png
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 SECOND, DAY = 1_000_000, 86_400_000_000

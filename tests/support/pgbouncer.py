@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.gateway import within_patience
+from tests.support.gateway import becomes_true
 
 SESSIONS = {"transaction": 2, "session": 10, "statement": 2}
 PORT = 6432
@@ -63,7 +63,7 @@ class PgBouncer:
     def start(self) -> None:
         """Begin to listen."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
-        assert within_patience(self._socket.exists)
+        assert becomes_true(self._socket.exists)
 
     def stop(self) -> None:
         """Hang up on everybody and end."""

@@ -33,7 +33,7 @@ def data_url(picture: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64.b64encode(picture).decode()}"
 
 
-def opened(item: Mapping[str, Any], http: httpx2.Client) -> Image.Image:
+def open_image(item: Mapping[str, Any], http: httpx2.Client) -> Image.Image:
     """The picture of a reply's item, fetched if it is an address."""
     body = base64.b64decode(item["b64_json"]) if item["type"] == "b64_json" else http.get(item["url"]).content
     picture = Image.open(io.BytesIO(body))

@@ -12,19 +12,19 @@ from service.domain.image_spec import Size
 from service.usecases.ports.result_store import Result, ResultStore
 from tests.fakes.result_store import FakeResultStore
 
-PATIENCE = 10  # here it is shown what comes out, not how soon
-MOST_BYTES = 6_000_000  # more than is packed without a thread
+LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
+MAX_BYTES = 6_000_000  # more than is packed without a thread
 PIXELS = bytes(range(256)) * 16
 
 
-def picture(pixels: bytes = PIXELS, prompt: str | None = None) -> GeneratedImage:
+def build_image(pixels: bytes = PIXELS, prompt: str | None = None) -> GeneratedImage:
     return GeneratedImage(base64=pybase64.b64encode(pixels), revised_prompt=prompt)
 
 
-def purchase(**changes: Any) -> Generation:
+def build_generation(**changes: Any) -> Generation:
     """With everything that a vendor can say."""
     plain = {
-        "images": (picture(prompt="a fox, “quick” 🦊"), picture(PIXELS[::-1])),
+        "images": (build_image(prompt="a fox, “quick” 🦊"), build_image(PIXELS[::-1])),
         "created": 1_795_262_400,
         "size": Size(1536, 1024),
         "tier": "xhigh",
@@ -36,13 +36,13 @@ def purchase(**changes: Any) -> Generation:
     return Generation(**{**plain, **changes})
 
 
-def result(**changes: Any) -> Result:
+def build_result(**changes: Any) -> Result:
     plain = {
         "model": "black-forest-labs/FLUX.2-pro",
         "backend": "together",
         "upstream_model": "black-forest-labs/FLUX.2-pro",
         "price_version": "together@2026-10-01",
-        "generation": purchase(),
+        "generation": build_generation(),
         "created": 1_795_262_401,
         "cost": 123_456_789_012,
         "stored_at": 1_795_262_402_123_456,
@@ -54,12 +54,12 @@ def result(**changes: Any) -> Result:
 
 
 @asynccontextmanager
-async def results_on(kind: str, url: str) -> AsyncIterator[ResultStore]:
+async def open_result_store(kind: str, url: str) -> AsyncIterator[ResultStore]:
     """An empty store: the fake, or on the server at an address."""
     if kind == "fake":
-        yield FakeResultStore(max_bytes=MOST_BYTES)
+        yield FakeResultStore(max_bytes=MAX_BYTES)
         return
-    results = RedisResultStore(url, max_bytes=MOST_BYTES, timeout_seconds=PATIENCE)
+    results = RedisResultStore(url, max_bytes=MAX_BYTES, timeout_seconds=LONG_TIMEOUT_SECONDS)
     try:
         assert await results.purge(None, None) is not None
         yield results

@@ -39,7 +39,7 @@ def _texts() -> dict[Path, str]:
     return {file: sources.text(file) for file in (*sources.python_files(), *standing, *nested)}
 
 
-def named(file: Path) -> bool:
+def is_named(file: Path) -> bool:
     """Does another file name this one: whole, as a module, or as the Lua scripts are, by its stem?"""
     path = re.compile(rf"(?:(?<![\w/])|\b{re.escape(file.parent.name)}/){re.escape(file.name)}\b")
     others = (_dotted(file), *((f'"{file.stem}"',) if file.suffix == ".lua" else ()))
@@ -54,7 +54,7 @@ def _dotted(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
-def unused() -> Iterator[tuple[str, str, int]]:
+def find_unused() -> Iterator[tuple[str, str, int]]:
     """Yield modules and scripts that nothing uses."""
     files = sources.python_files()
     imported = {name for file in files for name in _imports(file)}
@@ -62,23 +62,23 @@ def unused() -> Iterator[tuple[str, str, int]]:
     for file in files:
         known = of_service if place(file).startswith("service/") else imported
         if not LOADED.fullmatch(file.stem) and _dotted(file) not in known:
-            yield "used by nothing", place(file), not named(file)
+            yield "used by nothing", place(file), not is_named(file)
     for pattern in SCRIPTS:
         for folder in sources.FOLDERS:
             for script in (ROOT / folder).rglob(pattern):
-                yield "used by nothing", place(script), not named(script)
+                yield "used by nothing", place(script), not is_named(script)
 
 
-def bare_tests() -> Iterator[tuple[str, str, int]]:
+def find_tests_without_assertion() -> Iterator[tuple[str, str, int]]:
     """Yield files with tests that can only fail by an exception. What they call may lie in `tools`."""
     files = [file for file in sources.python_files() if place(file).startswith(("tests/", "tools/"))]
-    fine = asserting(files)
+    fine = find_asserting(files)
     for file in files:
         bare = [each.name for each in sources.functions(file) if each.name.startswith("test_")]
         yield "test without an assertion", place(file), sum(name not in fine for name in bare)
 
 
-def asserting(files: list[Path]) -> set[str]:
+def find_asserting(files: list[Path]) -> set[str]:
     """Names of functions that assert, themselves or by what they call."""
     calls: dict[str, set[str]] = {}
     found: set[str] = set()

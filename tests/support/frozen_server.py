@@ -8,7 +8,7 @@ import psutil
 
 
 @contextmanager
-def stopped(folder: Path) -> Iterator[None]:
+def frozen_server(folder: Path) -> Iterator[None]:
     """Within the block the server whose files are in `folder` takes connections and says nothing."""
     (server,) = (child for child in psutil.Process().children() if Path(child.cwd()) == folder)
     server.suspend()
