@@ -63,7 +63,7 @@ def stats(
 
     async def run() -> None:
         async with _open_count(config, data_dir) as count:
-            counted = await count(team, model)
+            counted = await count.count(team, model)
             row = (team, model, counted.results, counted.size_bytes)
             print_rows(COLUMNS, [row], output, lambda: _table(team, model, counted))
 
@@ -85,9 +85,9 @@ def purge(  # noqa: PLR0913, PLR0917 (a command's options)
         _check_scope_named(team, model, everything=all_results)
         async with _open_count(config, data_dir) as count, open_ledger(data_dir) as database:
             if all_results and not yes:
-                _confirm(await count(None, None))
-            forget = PurgeCache(count=count, key_store=SqlKeyStore(database), now=now)
-            gone = await forget(terminal_actor(), team, model)
+                _confirm(await count.count(None, None))
+            forget = PurgeCache(cached=count, key_store=SqlKeyStore(database), now=now)
+            gone = await forget.purge(terminal_actor(), team, model)
             stdout.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
 
     run_command(run())

@@ -69,7 +69,9 @@ def build_dependencies(
         read_limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
         backend_status=parts.admission.status,
         purge_cache=PurgeCache(
-            count=CountCachedResults(results=accounts.results, snapshot=callers.snapshot, shared=settings.cache.shared),
+            cached=CountCachedResults(
+                results=accounts.results, snapshot=callers.snapshot, shared=settings.cache.shared
+            ),
             key_store=accounts.key_store,
             now=now,
         ),

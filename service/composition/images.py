@@ -64,7 +64,7 @@ def build_images(config: AppConfig, database: Database) -> ImageParts:
         images=images,
         listing=FileListing(index=SqlFileIndex(database), images=images, observe=config.observe, now=now),
         image_storage=ImageStorage(
-            store=store,
+            image_store=store,
             new_id=new_id,
             observe=config.observe,
             store_all=entry.keep == "all",

@@ -122,7 +122,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
     """Build the use case of one replica."""
     numbers, cache = itertools.count(1), build_cache(gateway)
     keep = ImageStorage(
-        store=gateway.store,
+        image_store=gateway.store,
         new_id=random_name,
         observe=gateway.observe,
         store_all=gateway.keep_all,

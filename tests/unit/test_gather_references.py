@@ -40,14 +40,14 @@ def kept(name: str = NAME, param: str = "images[0].file_id") -> Reference:
 
 
 async def test_without_pictures_there_is_nothing_to_do() -> None:
-    assert await gathering()(spec(), relay=False) == spec()
+    assert await gathering().gather(spec(), relay=False) == spec()
 
 
 @pytest.mark.parametrize("relay", [True, False])
 async def test_an_upload_is_known_for_what_it_is(relay: bool) -> None:
     picture = upload(b"fox")
 
-    ready = await gathering(FakeImageCodec(looks={picture.digest: JPEG}))(edit(picture), relay=relay)
+    ready = await gathering(FakeImageCodec(looks={picture.digest: JPEG})).gather(edit(picture), relay=relay)
 
     assert [found.media_type for found in ready.references] == ["image/jpeg"]
     assert ready.references[0].content is picture.content
@@ -56,7 +56,7 @@ async def test_an_upload_is_known_for_what_it_is(relay: bool) -> None:
 async def test_a_link_is_fetched_and_known_by_its_bytes() -> None:
     links = FakeReferenceFetcher({LINK: b"fox"})
 
-    ready = await gathering(links=links)(edit(linked(LINK)), relay=False)
+    ready = await gathering(links=links).gather(edit(linked(LINK)), relay=False)
 
     (found,) = ready.references
     assert links.fetched == [LINK]
@@ -68,7 +68,7 @@ async def test_a_link_is_fetched_and_known_by_its_bytes() -> None:
 async def test_a_relayed_link_is_left_unseen() -> None:
     links, darkroom, picture = FakeReferenceFetcher(), FakeImageCodec(), linked(LINK)
 
-    ready = await gathering(darkroom, links)(edit(picture), relay=True)
+    ready = await gathering(darkroom, links).gather(edit(picture), relay=True)
 
     assert ready.references[0] is picture
     assert (links.fetched, darkroom.inspected) == ([], [])
@@ -78,7 +78,7 @@ async def test_pictures_keep_their_order_and_overlays_their_places() -> None:
     one, two, three = upload(b"1", "image[0]"), linked(LINK, "image[1]"), upload(b"3", "image[2]")
     markup = upload(b"markup", "markup")
 
-    ready = await gathering()(edit(one, two, three, mask=MASK, markup=markup), relay=False)
+    ready = await gathering().gather(edit(one, two, three, mask=MASK, markup=markup), relay=False)
 
     assert [found.param for found in ready.references] == ["image[0]", "image[1]", "image[2]"]
     assert ready.mask is not None
@@ -90,7 +90,7 @@ async def test_pictures_keep_their_order_and_overlays_their_places() -> None:
 async def test_the_same_picture_may_be_brought_twice() -> None:
     picture = upload(b"fox")
 
-    ready = await gathering()(edit(picture, picture, mask=picture), relay=False)
+    ready = await gathering().gather(edit(picture, picture, mask=picture), relay=False)
 
     assert [found.digest for found in ready.references] == [picture.digest] * 2
     assert ready.mask == ready.references[0]
@@ -101,7 +101,7 @@ async def test_only_a_few_are_worked_on_side_by_side(count: int) -> None:
     darkroom = FakeImageCodec()
     many = [upload(str(index).encode()) for index in range(count)]
 
-    await gathering(darkroom)(edit(*many), relay=False)
+    await gathering(darkroom).gather(edit(*many), relay=False)
 
     assert len(darkroom.inspected) == count
     assert darkroom.peak == min(count, MAX_CONCURRENT)
@@ -113,7 +113,7 @@ async def test_a_format_that_no_vendor_takes_is_refused_in_the_vendors_words(med
     strange = ImageInfo(media_type=media_type, size=Size(1, 1), has_alpha=False)
 
     with pytest.raises(UnreadableFile) as refused:
-        await gathering(FakeImageCodec(looks={picture.digest: strange}))(edit(picture), relay=False)
+        await gathering(FakeImageCodec(looks={picture.digest: strange})).gather(edit(picture), relay=False)
 
     assert (refused.value.param, refused.value.code) == ("image[0]", "unsupported_file_mimetype")
     assert refused.value.message == (
@@ -126,14 +126,14 @@ async def test_a_broken_picture_is_refused_by_name() -> None:
     picture = upload(b"junk", "image[3]")
 
     with pytest.raises(UnreadableFile) as refused:
-        await gathering(FakeImageCodec(broken={picture.digest}))(edit(upload(), picture), relay=False)
+        await gathering(FakeImageCodec(broken={picture.digest})).gather(edit(upload(), picture), relay=False)
 
     assert refused.value.param == "image[3]"
 
 
 async def test_a_link_that_leads_nowhere_is_refused_by_name() -> None:
     with pytest.raises(UnreachableLink) as refused:
-        await gathering()(edit(linked("https://gone.test/", "images[0].image_url")), relay=False)
+        await gathering().gather(edit(linked("https://gone.test/", "images[0].image_url")), relay=False)
 
     assert refused.value.param == "images[0].image_url"
 
@@ -161,7 +161,7 @@ async def test_an_overlay_that_does_not_fit_is_refused_by_name(name: str, look: 
     overlay = upload(b"overlay", name)
 
     with pytest.raises(InvalidValue) as refused:
-        await gathering(FakeImageCodec(looks={overlay.digest: look}))(edit(**{name: overlay}), relay=False)
+        await gathering(FakeImageCodec(looks={overlay.digest: look})).gather(edit(**{name: overlay}), relay=False)
 
     assert (refused.value.param, refused.value.message) == (name, message.format(name))
 
@@ -170,7 +170,7 @@ async def test_an_overlay_is_measured_against_the_first_picture_only() -> None:
     second = upload(b"second")
     small = ImageInfo(media_type="image/png", size=Size(16, 16), has_alpha=True)
 
-    ready = await gathering(FakeImageCodec(looks={second.digest: small}))(
+    ready = await gathering(FakeImageCodec(looks={second.digest: small})).gather(
         edit(upload(), second, mask=MASK), relay=False
     )
 
@@ -185,7 +185,7 @@ async def test_where_a_link_is_relayed_its_vendor_compares(first: Reference, mas
     small = ImageInfo(media_type="image/png", size=Size(16, 16), has_alpha=True)
     darkroom = FakeImageCodec(looks={upload(b"small").digest: small})
 
-    ready = await gathering(darkroom)(edit(first, mask=mask), relay=True)
+    ready = await gathering(darkroom).gather(edit(first, mask=mask), relay=True)
 
     assert ready.mask is not None
     assert ready.mask.digest == mask.digest
@@ -193,7 +193,7 @@ async def test_where_a_link_is_relayed_its_vendor_compares(first: Reference, mas
 
 async def test_a_seen_overlay_has_to_be_right_even_over_a_relayed_picture() -> None:
     with pytest.raises(InvalidValue, match="alpha channel"):
-        await gathering(FakeImageCodec(looks={MASK.digest: JPEG}))(edit(linked(LINK), mask=MASK), relay=True)
+        await gathering(FakeImageCodec(looks={MASK.digest: JPEG})).gather(edit(linked(LINK), mask=MASK), relay=True)
 
 
 @pytest.mark.parametrize("relay", [True, False])
@@ -202,7 +202,7 @@ async def test_a_kept_picture_is_known_by_its_bytes_as_if_it_had_been_sent(relay
     await store.put(NAME, b"fox")
     wish = edit(kept(), kept(), mask=kept(param="mask.file_id"))
 
-    ready = await gathering(store=store)(wish, relay=relay)
+    ready = await gathering(store=store).gather(wish, relay=relay)
 
     sent = edit(upload(b"fox"), upload(b"fox"), mask=upload(b"fox", "mask"))
     assert fingerprint(ready) == fingerprint(sent)
@@ -220,7 +220,7 @@ async def test_what_was_forgotten_what_never_was_and_what_is_anothers_are_one_re
 
     for name in (NAME, to_stored_name(new_image_id("search", "png", "1" * 32)), "", "../../etc/passwd"):
         with pytest.raises(InvalidValue) as refused:
-            await gathering(store=store)(edit(upload(), kept(name)), relay=False)
+            await gathering(store=store).gather(edit(upload(), kept(name)), relay=False)
         told.append((refused.value.message, refused.value.param, refused.value.code))
 
     text = "images[0].file_id: there is no such file, or it is not kept any more."
@@ -232,7 +232,7 @@ async def test_a_kept_picture_may_not_be_larger_than_one_that_is_sent() -> None:
     await store.put(NAME, b"a" * 11)
 
     with pytest.raises(TooLarge) as refused:
-        await gathering(store=store)(edit(kept()), relay=False)
+        await gathering(store=store).gather(edit(kept()), relay=False)
 
     assert refused.value.param == "images[0].file_id"
 
@@ -242,4 +242,4 @@ async def test_a_store_that_is_down_is_not_the_callers_mistake() -> None:
     store.down = True
 
     with pytest.raises(StoreUnavailable):
-        await gathering(store=store)(edit(kept()), relay=False)
+        await gathering(store=store).gather(edit(kept()), relay=False)

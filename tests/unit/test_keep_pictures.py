@@ -28,7 +28,7 @@ def wish(*, linked: bool = False, team: str = "search", **changes: Any) -> Image
 def keeping(store: FakeImageStore | None, *, keep_all: bool = False, observe: Recorder | None = None) -> ImageStorage:
     numbers = itertools.count(1)
     return ImageStorage(
-        store=store,
+        image_store=store,
         new_id=lambda: f"{next(numbers) + 9:032x}",
         observe=observe or Recorder(),
         store_all=keep_all,
@@ -39,7 +39,7 @@ def keeping(store: FakeImageStore | None, *, keep_all: bool = False, observe: Re
 async def test_what_was_asked_for_by_address_is_kept() -> None:
     store = FakeImageStore()
 
-    ids = (await keeping(store)(TWO, wish(linked=True))).ids
+    ids = (await keeping(store).store(TWO, wish(linked=True))).ids
 
     assert store.stored == {f"{ids[0]}.png": b"fox", f"{ids[1]}.png": b"owl"}
     assert all(is_stored_name(name) for name in store.stored)
@@ -49,13 +49,13 @@ async def test_what_was_asked_for_by_address_is_kept() -> None:
 async def test_what_goes_out_inline_is_kept_where_the_operator_wants_it(keep_all: bool, count: int) -> None:
     store = FakeImageStore()
 
-    found = await keeping(store, keep_all=keep_all)(TWO, wish())
+    found = await keeping(store, keep_all=keep_all).store(TWO, wish())
 
     assert (len(found.ids), len(store.stored), found.are_stored) == (2, count, keep_all)
 
 
 async def test_without_a_store_pictures_have_ids_all_the_same() -> None:
-    ids = (await keeping(None, keep_all=True)(TWO, wish())).ids
+    ids = (await keeping(None, keep_all=True).store(TWO, wish())).ids
 
     assert len(set(ids)) == 2
     assert all(is_stored_name(f"{each}.png") for each in ids)
@@ -78,7 +78,7 @@ def test_everything_else_needs_none(store: FakeImageStore | None, linked: bool) 
 async def test_a_store_that_fails_is_told_and_remembered(room: int, linked: bool) -> None:
     observe = Recorder()
 
-    found = await keeping(FakeImageStore(room), keep_all=True, observe=observe)(TWO, wish(linked=linked))
+    found = await keeping(FakeImageStore(room), keep_all=True, observe=observe).store(TWO, wish(linked=linked))
 
     assert (len(found.ids), found.are_stored) == (2, False)
     assert [type(event) for event in observe.events] == [ImageStoreFailed]
@@ -130,7 +130,7 @@ async def test_what_was_not_kept_is_when_an_address_is_wanted(linked: bool) -> N
 
 async def test_what_was_not_kept_is_not_found() -> None:
     store = FakeImageStore()
-    first, _ = (await keeping(store)(TWO, wish())).ids
+    first, _ = (await keeping(store).store(TWO, wish())).ids
 
     with pytest.raises(ImageNotFound):
         await store.read(f"{first}.png")
@@ -151,7 +151,7 @@ async def test_what_was_not_kept_is_not_found() -> None:
 async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: str, ending: str) -> None:
     bought = build_generation("Zm94", output_format=drawn)
 
-    (picture,) = (await keeping(None)(bought, wish(output_format=wanted))).ids
+    (picture,) = (await keeping(None).store(bought, wish(output_format=wanted))).ids
 
     assert to_stored_name(picture) == f"{picture}.{ending}"
 
@@ -159,7 +159,7 @@ async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: s
 async def test_what_cannot_be_decoded_is_not_kept() -> None:
     store, observe = FakeImageStore(), Recorder()
 
-    assert not (await keeping(store, observe=observe)(build_generation("###"), wish(linked=True))).are_stored
+    assert not (await keeping(store, observe=observe).store(build_generation("###"), wish(linked=True))).are_stored
 
     assert store.stored == {}
     assert len(observe.events) == 1

@@ -33,7 +33,7 @@ class Desk:
     def __init__(self, *, shared: bool = False) -> None:
         self.results, self.store = FakeResultStore(), FakeKeyStore()
         self.count = CountCachedResults(results=self.results, snapshot=lambda: LIVE, shared=shared)
-        self.purge = PurgeCache(count=self.count, key_store=self.store, now=lambda: NOW)
+        self.purge = PurgeCache(cached=self.count, key_store=self.store, now=lambda: NOW)
 
     async def fill(self) -> None:
         """One result each of painter for search and ads, of etcher for search, and of and for who left the settings."""
@@ -42,7 +42,7 @@ class Desk:
             await self.results.put(team, f"r{number}", replace(build_result(), model=of), 60)
 
     async def left(self) -> int:
-        return (await self.count(None, None)).results
+        return (await self.count.count(None, None)).results
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ CHOICES = [
 async def test_what_is_counted_is_what_is_forgotten(
     desk: Desk, team: str | None, of: str | None, number: int, detail: str
 ) -> None:
-    stats = await desk.count(team, of)
+    stats = await desk.count.count(team, of)
 
     assert stats.results == number
     assert (stats.size_bytes > 0) == (number > 0)
-    assert await desk.purge(ADMIN, team, of) == number
+    assert await desk.purge.purge(ADMIN, team, of) == number
     assert await desk.left() == 4 - number
     (record,) = desk.store.audit
     assert (record.at, record.actor, record.request_id) == (NOW, "admin", "req_1")
@@ -86,7 +86,10 @@ async def test_what_is_counted_is_what_is_forgotten(
 async def test_a_slip_of_the_pen_is_told_and_nothing_is_forgotten(
     desk: Desk, team: str | None, of: str | None, param: str
 ) -> None:
-    ways: list[Callable[[], Awaitable[object]]] = [lambda: desk.count(team, of), lambda: desk.purge(ADMIN, team, of)]
+    ways: list[Callable[[], Awaitable[object]]] = [
+        lambda: desk.count.count(team, of),
+        lambda: desk.purge.purge(ADMIN, team, of),
+    ]
     for way in ways:
         with pytest.raises(InvalidValue) as told:
             await way()
@@ -99,16 +102,16 @@ async def test_where_teams_share_there_is_nothing_of_one_team() -> None:
     await desk.results.put("_shared", "r1", replace(build_result(), model="painter"), 60)
 
     with pytest.raises(InvalidValue, match="Teams share"):
-        await desk.purge(ADMIN, "search", None)
+        await desk.purge.purge(ADMIN, "search", None)
 
-    assert (await desk.count(None, "painter")).results == 1
-    assert await desk.purge(ADMIN, None, None) == 1
+    assert (await desk.count.count(None, "painter")).results == 1
+    assert await desk.purge.purge(ADMIN, None, None) == 1
 
 
 async def test_a_cache_that_is_away_is_not_empty(desk: Desk) -> None:
     desk.results.down = True
 
-    for way in (desk.count("search", None), desk.purge(ADMIN, None, None)):
+    for way in (desk.count.count("search", None), desk.purge.purge(ADMIN, None, None)):
         with pytest.raises(StateUnavailable, match="The cache does not answer"):
             await way
 
@@ -117,6 +120,6 @@ async def test_what_cannot_be_written_down_is_not_done(desk: Desk) -> None:
     desk.store.down = True
 
     with pytest.raises(LedgerUnavailable):
-        await desk.purge(ADMIN, "search", None)
+        await desk.purge.purge(ADMIN, "search", None)
 
     assert await desk.left() == 4

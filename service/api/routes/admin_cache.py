@@ -54,7 +54,7 @@ class PurgedReply(msgspec.Struct):
 async def cache_stats(request: Http, team: TeamFilter = None, model: ModelFilter = None) -> CacheReply:
     """Count what is kept for whoever asks the same again. Looks through the whole store, bit by bit."""
     check_query_params(request, "team", "model")
-    stats = await dependencies(request).purge_cache.count(team, model)
+    stats = await dependencies(request).purge_cache.cached.count(team, model)
     return CacheReply(object="cache", team=team, model=model, results=stats.results, bytes=stats.size_bytes)
 
 
@@ -85,6 +85,6 @@ async def purge_cache(
     """Forget results of a team, of a model, of both or, with `all=true`, of everybody: the same is bought again."""
     check_query_params(request, "team", "model", "all")
     check_scope_named(all_results, team, model)
-    purged = await dependencies(request).purge_cache(admin_actor(request), team, model)
+    purged = await dependencies(request).purge_cache.purge(admin_actor(request), team, model)
     request_context(request.scope).log(purged=purged)
     return PurgedReply(object="cache", team=team, model=model, purged=purged)

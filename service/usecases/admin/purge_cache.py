@@ -29,7 +29,7 @@ class CountCachedResults:
     snapshot: Callable[[], ConfigSnapshot]
     shared: bool
 
-    async def __call__(self, team: str | None, model: str | None) -> ResultStats:
+    async def count(self, team: str | None, model: str | None) -> ResultStats:
         """What is kept for a team, of a model (or alias), of both or in all."""
         return await self._stats(team, await self.resolve_model(team, model))
 
@@ -64,15 +64,15 @@ class CountCachedResults:
 class PurgeCache:
     """The use case that forgets. `now` gives an aware UTC time."""
 
-    count: CountCachedResults
+    cached: CountCachedResults
     key_store: KeyStore
     now: Callable[[], datetime]
 
-    async def __call__(self, actor: Actor, team: str | None, model: str | None) -> int:
+    async def purge(self, actor: Actor, team: str | None, model: str | None) -> int:
         """Forget what is kept for a team, of a model (or alias), of both or in all. How many."""
-        model_id = await self.count.resolve_model(team, model)
+        model_id = await self.cached.resolve_model(team, model)
         await self.key_store.add_record(self._record(actor, team, model_id))
-        deleted = await self.count.results.purge(team, model_id)
+        deleted = await self.cached.results.purge(team, model_id)
         if deleted is None:
             raise StateUnavailable(UNAVAILABLE)
         return deleted

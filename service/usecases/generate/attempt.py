@@ -171,7 +171,7 @@ class Attempt:
         entry = self._entry(call, request, measured, held)
         paid = booked_cost(await held.post(entry), entry.cost, claim.quote)
 
-        finished = await self.develop(measured, request.spec, plan)
+        finished = await self.develop.transcode(measured, request.spec, plan)
         if isinstance(finished, Failure):
             return AttemptResult(failure=finished, cost=paid)
         return AttemptResult(

@@ -162,7 +162,7 @@ class MakeImages:
             request = replace(request, terms=replace(request.terms, has_relayed_links=relay))
             if not relay:
                 await self._check_limits(request, plans)
-        spec = await self.references(request.spec, relay=relay)
+        spec = await self.references.gather(request.spec, relay=relay)
         return request if spec is request.spec else replace(request, spec=spec)
 
     async def _check_limits(self, request: ImageRequest, plans: Sequence[Plan]) -> None:
@@ -213,7 +213,7 @@ class MakeImages:
         """Store the images if they are wanted by address, and build the result."""
         purchase, plan = attempts.purchase, attempts.plan
         created = purchase.created or int(self.now().timestamp())
-        keeping = await self.keep(purchase, request)
+        keeping = await self.keep.store(purchase, request)
         return Result(
             model=request.model.id,
             backend=plan.route.backend,

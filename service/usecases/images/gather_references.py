@@ -32,7 +32,7 @@ class GatherReferences:
     fetcher: ReferenceFetcher
     stored_reader: ReferenceFetcher
 
-    async def __call__(self, spec: Spec, *, relay: bool) -> Spec:
+    async def gather(self, spec: Spec, *, relay: bool) -> Spec:
         """The spec with every picture at hand and known for what it is. `relay`: leave links alone.
 
         Raises:

@@ -36,7 +36,7 @@ class ImageStorage:
     Ids of results that are older than `reuse_seconds` are not handed out again: their pictures are about to go.
     """
 
-    store: ImageStore | None
+    image_store: ImageStore | None
     new_id: Callable[[], str]
     observe: Observer
     store_all: bool
@@ -44,13 +44,13 @@ class ImageStorage:
 
     def check_available(self, *, linked: bool) -> None:
         """Raise `InvalidValue` if addresses are asked for and there is nowhere to keep pictures."""
-        if linked and self.store is None:
+        if linked and self.image_store is None:
             raise InvalidValue(
                 "response_format url is not supported: this gateway has no picture store. Use b64_json.",
                 param="response_format",
             )
 
-    async def __call__(self, generation: Generation, request: ImageRequest) -> StoredImages:
+    async def store(self, generation: Generation, request: ImageRequest) -> StoredImages:
         """Keep what was bought, under new ids."""
         output_format = generation.output_format or request.spec.output_format
         team = request.caller.key.team.name
@@ -62,7 +62,7 @@ class ImageStorage:
         """The same for a result that is `age_seconds` seconds old: under its ids, if they are this team's to use."""
         team = request.caller.key.team.name
         if age_seconds >= self.reuse_seconds or not all(owned_stored_name(team, image_id) for image_id in result.ids):
-            return await self(result.generation, request)
+            return await self.store(result.generation, request)
         if not request.linked or (result.images_stored and await self._exist(result.ids)):
             return StoredImages(result.ids, result.images_stored)
         return await self._store(result.generation, result.ids, request)
@@ -70,20 +70,22 @@ class ImageStorage:
     async def _exist(self, ids: Sequence[str]) -> bool:
         """Has nobody deleted them? A store that does not answer has what it took."""
         try:
-            await asyncio.gather(*(self.store.stat(to_stored_name(image_id)) for image_id in ids if self.store))
+            await asyncio.gather(
+                *(self.image_store.stat(to_stored_name(image_id)) for image_id in ids if self.image_store)
+            )
         except ImageNotFound:
             return False
         except StoreUnavailable:
             return True
         return True
 
-    async def _store(self, generation: Generation, ids: tuple[str, ...], request_id: ImageRequest) -> StoredImages:
-        if self.store is None or not (request_id.linked or self.store_all):
+    async def _store(self, generation: Generation, ids: tuple[str, ...], request: ImageRequest) -> StoredImages:
+        if self.image_store is None or not (request.linked or self.store_all):
             return StoredImages(ids, are_stored=False)
-        failed = await _store_all(self.store, ids, generation.images)
+        failed = await _store_all(self.image_store, ids, generation.images)
         if failed:
             self.observe(
-                ImageStoreFailed(request_id=request_id.caller.request_id, reason=failed.message, cause=failed.cause)
+                ImageStoreFailed(request_id=request.caller.request_id, reason=failed.message, cause=failed.cause)
             )
         return StoredImages(ids, are_stored=failed is None)
 

@@ -22,7 +22,7 @@ class TranscodeImages:
 
     codec: ImageCodec
 
-    async def __call__(self, generation: Generation, spec: Spec, plan: Plan) -> CallOutcome:
+    async def transcode(self, generation: Generation, spec: Spec, plan: Plan) -> CallOutcome:
         """The purchase as the caller wants it, or why it cannot be."""
         transcode = required_transcode(generation, spec, plan)
         if transcode is None:
