@@ -42,8 +42,8 @@ def build_lifespan(
 def build_collect_gauges(plans: AppConfig, accounts: MoneyParts, callers: ConfigReload) -> CollectGauges:
     """Build the collection of budgets, keys and backlogs for metrics."""
     return CollectGauges(
-        snapshot=callers.snapshot,
-        backlog=accounts.settlement.backlog,
+        config=callers,
+        settlement=accounts.settlement,
         read_limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
         observe=plans.observe,
         now=now,

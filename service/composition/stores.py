@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from service.adapters.redis.client import BACKGROUND_TIMEOUT_SECONDS, RedisServer
 from service.composition.app_config import AppConfig, Closeable
@@ -48,16 +47,16 @@ class StoreMonitors:
 def build_store_monitors(plans: AppConfig, drain: Drain) -> StoreMonitors:
     """Build the checks of Redis and the cache, whose findings make a replica unready."""
     state, cache = RedisServer(plans.stores.redis_url), RedisServer(plans.stores.cache_url, needs_scripts=False)
-    problems = {
-        STATE_VARIABLE: partial(state.problem, BACKGROUND_TIMEOUT_SECONDS),
-        CACHE_VARIABLE: partial(cache.problem, BACKGROUND_TIMEOUT_SECONDS),
-    }
     return StoreMonitors(
         state=state,
         cache=cache,
         eviction_warning=EvictionWarning(
-            read_memory=state.memory, has_results=state.is_same_server(plans.stores.cache_url), observe=plans.observe
+            quota_store=state, has_results=state.is_same_server(plans.stores.cache_url), observe=plans.observe
         ),
-        watch=WatchStores(problems=problems, observe=plans.observe),
+        watch=WatchStores(
+            stores={STATE_VARIABLE: state, CACHE_VARIABLE: cache},
+            timeout_seconds=BACKGROUND_TIMEOUT_SECONDS,
+            observe=plans.observe,
+        ),
         drain=drain,
     )

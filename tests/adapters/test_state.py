@@ -19,7 +19,7 @@ from service.adapters.optional_packages import WHEEL
 from service.adapters.redis.client import RedisServer, parse_memory
 from service.adapters.redis.quota_store import RedisQuotaStore
 from service.usecases.ports.ledger import Spent
-from service.usecases.ports.server_memory import ServerMemory
+from service.usecases.ports.monitored_store import ServerMemory
 from tests.support.cluster import NODES, valkey_cluster
 from tests.support.frozen_server import frozen_server
 

@@ -41,7 +41,7 @@ class Shelf:
         self.found = found
         self.version += 1
 
-    def read(self) -> Config | str:
+    def reread(self) -> Config | str:
         self.reads += 1
         return self.found
 
@@ -49,13 +49,29 @@ class Shelf:
         return self.version
 
 
+class ChangingShelf(Shelf):
+    """Files that are replaced during the first read."""
+
+    def reread(self) -> Config | str:
+        if self.version < 2:
+            self.put(known(SEARCH, Team(name="ads")))
+            return "teams.yaml: cannot be read: half of it is not there"
+        return self.found
+
+
+class BrokenShelf(Shelf):
+    """Files whose reading raises an unexpected error."""
+
+    def reread(self) -> Config | str:
+        raise RecursionError
+
+
 def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> ConfigReload:
     assert isinstance(shelf.found, Config)
     return ConfigReload(
         config=shelf.found,
         seen_stamp=shelf.stamp(),
-        read_files=shelf.read,
-        stamp=shelf.stamp,
+        files=shelf,
         key_store=store,
         observe=observe,
         enabled_backends=frozenset({"alpha"}),
@@ -146,16 +162,8 @@ async def test_a_change_that_would_lock_every_caller_out_is_refused_and_told() -
 
 async def test_files_that_change_while_they_are_read_are_read_again() -> None:
     """A ConfigMap that is swapped, or a long file that is being written."""
-    observe, shelf = Recorder(), Shelf(known(SEARCH))
+    observe, shelf = Recorder(), ChangingShelf(known(SEARCH))
     story = callers(shelf, FakeKeyStore(), observe)
-
-    def read() -> Config | str:
-        if shelf.version < 2:
-            shelf.put(known(SEARCH, Team(name="ads")))
-            return "teams.yaml: cannot be read: half of it is not there"
-        return shelf.found
-
-    story.read_files = read
     shelf.version += 1
     await story.refresh()
     assert (set(story.snapshot().teams), observe.events) == ({"search"}, [])
@@ -248,13 +256,8 @@ def test_the_stamp_changes_with_a_file_and_when_it_goes(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_read_for_an_unforeseen_reason_changes_nothing() -> None:
-    shelf, observe = Shelf(known(SEARCH, keys=(KEY,))), Recorder()
+    shelf, observe = BrokenShelf(known(SEARCH, keys=(KEY,))), Recorder()
     story = callers(shelf, FakeKeyStore(), observe)
-
-    def breaks() -> Config | str:
-        raise RecursionError
-
-    story.read_files = breaks
     shelf.version += 1
     with pytest.raises(RecursionError):
         await story.refresh()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -37,6 +38,16 @@ def live(*keys: Key, models: Catalog | None = None) -> ConfigSnapshot:
     )
 
 
+@dataclass(frozen=True)
+class FixedConfig:
+    """A configuration that no reload replaces."""
+
+    current: ConfigSnapshot
+
+    def snapshot(self) -> ConfigSnapshot:
+        return self.current
+
+
 class Waits:
     """Takes the place of sleeping: notes how long, and ends the story after so many times."""
 
@@ -56,10 +67,11 @@ def story(
     observe: Recorder, now: ConfigSnapshot, ledger: FakeQuotaStore | None = None, waits: Waits | None = None
 ) -> CollectGauges:
     store = ledger or FakeQuotaStore()
+    money = build_money(store)
     return CollectGauges(
-        snapshot=lambda: now,
-        backlog=lambda: IDLE,
-        read_limits=ReadLimits(quotas=store, rebuild=build_money(store).rebuild),
+        config=FixedConfig(now),
+        settlement=money.settlement,
+        read_limits=ReadLimits(quotas=store, rebuild=money.rebuild),
         observe=observe,
         now=lambda: NOW,
         sleep=waits or Waits(1),

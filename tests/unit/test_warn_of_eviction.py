@@ -7,7 +7,8 @@ import pytest
 
 from service.usecases.background.eviction_warning import EvictionWarning, find_risks, fullest
 from service.usecases.ports.events import StoreUnsafe
-from service.usecases.ports.server_memory import ServerMemory
+from service.usecases.ports.monitored_store import ServerMemory
+from tests.fakes.monitored_store import FakeMonitoredStore
 from tests.fakes.observer import Recorder
 
 MEGABYTES = 64_000_000
@@ -75,14 +76,9 @@ class Watch:
     """The use case, and what the servers say at each look."""
 
     def __init__(self, *looks: Sequence[ServerMemory]) -> None:
-        self._looks = list(looks)
         self.observe = Recorder()
-        self.warn = EvictionWarning(
-            read_memory=self._memory, has_results=False, observe=self.observe, interval_seconds=0.001
-        )
-
-    async def _memory(self) -> Sequence[ServerMemory]:
-        return self._looks.pop(0)
+        store = FakeMonitoredStore(memories=looks)
+        self.warn = EvictionWarning(quota_store=store, has_results=False, observe=self.observe, interval_seconds=0.001)
 
     async def look(self) -> int:
         """How many lines there are after another look."""
@@ -99,17 +95,14 @@ async def test_what_stays_wrong_is_told_once_and_again_when_it_comes_back() -> N
 
 async def test_it_goes_on_until_it_is_cancelled() -> None:
     seen = asyncio.Event()
-    looks = iter([[], [EVICTS]])
-
-    async def memory() -> Sequence[ServerMemory]:
-        return next(looks, [])
+    store = FakeMonitoredStore(memories=[[], [EVICTS]])
 
     def observe(event: object) -> None:
         if isinstance(event, StoreUnsafe):
             seen.set()
 
     running = asyncio.create_task(
-        EvictionWarning(read_memory=memory, has_results=False, observe=observe, interval_seconds=0.001).run()
+        EvictionWarning(quota_store=store, has_results=False, observe=observe, interval_seconds=0.001).run()
     )
     await asyncio.wait_for(seen.wait(), 10)
     running.cancel()

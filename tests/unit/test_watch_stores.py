@@ -1,4 +1,4 @@
-"""Stores that cannot be used: told once for each change, and when they are back."""
+"""Stores that cannot be used: one event for each change, and one when they are back."""
 
 import asyncio
 
@@ -6,18 +6,15 @@ import pytest
 
 from service.usecases.background.watch_stores import WatchStores
 from service.usecases.ports.events import StoreUnusable, StoreUsable
+from tests.fakes.monitored_store import FakeMonitoredStore
 from tests.fakes.observer import Recorder
 
 
-async def test_each_change_is_told_once() -> None:
-    said: list[str | None] = [None, "refused", "refused", "password", None, None]
-    observe = Recorder()
+async def test_each_change_is_reported_once() -> None:
+    store, observe = FakeMonitoredStore([None, "refused", "refused", "password", None, None]), Recorder()
+    watch = WatchStores(stores={"REDIS_URL": store}, timeout_seconds=1, observe=observe)
 
-    async def ask() -> str | None:
-        return said.pop(0)
-
-    watch = WatchStores(problems={"REDIS_URL": ask}, observe=observe)
-    while said:
+    while store.problems:
         await watch.check()
 
     assert observe.events == [
@@ -27,17 +24,15 @@ async def test_each_change_is_told_once() -> None:
     ]
 
 
-async def test_each_store_is_told_by_its_variable_and_at_the_start() -> None:
-    observe = Recorder()
+async def test_each_store_is_named_by_its_variable_and_checked_at_the_start() -> None:
+    stores, observe = (
+        {"REDIS_URL": FakeMonitoredStore(), "CACHE_REDIS_URL": FakeMonitoredStore(["refused"])},
+        Recorder(),
+    )
+    watch = WatchStores(stores=stores, timeout_seconds=1, observe=observe, interval_seconds=3600)
 
-    async def well() -> str | None:
-        return None
-
-    async def ill() -> str | None:
-        return "refused"
-
-    watch = WatchStores(problems={"REDIS_URL": well, "CACHE_REDIS_URL": ill}, observe=observe, interval_seconds=3600)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await watch.run()
+
     assert observe.of(StoreUnusable) == [StoreUnusable(store="CACHE_REDIS_URL", problem="refused")]

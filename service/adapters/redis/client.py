@@ -20,7 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from service.adapters.dynamic_text import DynamicText, current_text
 from service.adapters.loop_aware_timeout import LoopAwareTimeout
 from service.adapters.redis.error_causes import describe_redis_error
-from service.usecases.ports.server_memory import ServerMemory
+from service.usecases.ports.monitored_store import ServerMemory
 
 TIMEOUT_SECONDS = 0.08  # quiet seconds for a call: making a connection if there is none, asking
 BACKGROUND_TIMEOUT_SECONDS = 1.0  # for a question that nobody waits for

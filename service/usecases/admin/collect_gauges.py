@@ -13,11 +13,12 @@ from service.domain.catalog import Catalog, is_shut_down
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import all_limits
 from service.domain.limits import MONEY, Limit, LimitStatus
-from service.domain.state_snapshot import Backlog, KeyExpiry, StateSnapshot
+from service.domain.state_snapshot import KeyExpiry, StateSnapshot
 from service.domain.team_access import Key, Team
 from service.usecases.background.round_robin import next_batch
 from service.usecases.money.read_limits import ReadLimits
-from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.money.settlement import Settlement
+from service.usecases.ports.config import ConfigSource
 from service.usecases.ports.events import GaugesCollected
 from service.usecases.ports.observer import Observer
 
@@ -29,8 +30,8 @@ EXPIRY_HORIZON = timedelta(days=60)
 class CollectGauges:
     """The use case. `now` gives an aware UTC time, `interval_seconds` lie between two rounds."""
 
-    snapshot: Callable[[], ConfigSnapshot]
-    backlog: Callable[[], Backlog]
+    config: ConfigSource
+    settlement: Settlement
     read_limits: ReadLimits
     observe: Observer
     now: Callable[[], datetime]
@@ -47,7 +48,7 @@ class CollectGauges:
 
     async def collect(self) -> None:
         """One round."""
-        snapshot = self.snapshot()
+        snapshot = self.config.snapshot()
         budgets = await self._budgets(snapshot.teams)
         now = self.now()
         self.observe(
@@ -55,7 +56,7 @@ class CollectGauges:
                 snapshot=StateSnapshot(
                     taken_at=now.timestamp(),
                     teams=tuple(snapshot.teams),
-                    backlog=self.backlog(),
+                    backlog=self.settlement.backlog(),
                     budgets=budgets,
                     key_expiries=expiring_keys(snapshot.keys.values(), now),
                     shutdowns=upcoming_shutdowns(snapshot.catalog, now.date()),

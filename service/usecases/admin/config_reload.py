@@ -13,7 +13,7 @@ from datetime import datetime
 from service.domain.config_lockout import UsableConfig, find_lockout, find_usable
 from service.domain.errors import LedgerUnavailable
 from service.domain.team_access import Key, Team
-from service.usecases.ports.config import Config, ConfigSnapshot
+from service.usecases.ports.config import Config, ConfigFiles, ConfigSnapshot
 from service.usecases.ports.events import SettingsReloaded
 from service.usecases.ports.key_store import IssuedKey, KeyStore
 from service.usecases.ports.observer import Observer
@@ -31,8 +31,7 @@ class ConfigReload:
 
     config: Config
     seen_stamp: object
-    read_files: Callable[[], Config | str]
-    stamp: Callable[[], object]
+    files: ConfigFiles
     key_store: KeyStore
     observe: Observer
     enabled_backends: frozenset[str]
@@ -66,16 +65,16 @@ class ConfigReload:
 
     async def _reload_files(self) -> None:
         """In a thread: files of thousands of teams take seconds, in which requests go on."""
-        stamp = self.stamp()
+        stamp = self.files.stamp()
         if stamp == self.seen_stamp:
             return
         self.seen_stamp = stamp
         try:
-            loaded = await asyncio.to_thread(self.read_files)
+            loaded = await asyncio.to_thread(self.files.reread)
         except Exception:
             self.observe(SettingsReloaded(problem=UNEXPECTED_ERROR))
             raise
-        if self.stamp() != stamp:
+        if self.files.stamp() != stamp:
             return  # the files were being changed: the next look reads them whole
         self.observe(SettingsReloaded(problem=self._apply(loaded)))
 

@@ -1,42 +1,61 @@
-"""Look at the files of secrets, so that one that was rotated counts without a restart.
+"""Reload of secrets from their files, so that a rotated secret takes effect without a restart.
 
-Rule: each by itself. What a file says anew counts from the next use on, and whoever has to know is told so; what cannot
-be used is refused, told, and the secret before stays. A secret that no file holds never changes.
+Rule: each secret is reloaded by itself. A new secret counts from its next use on. A secret that no file holds never
+changes.
+
+Fails with: nothing. A file that is missing or wrong is reported as `SecretRejected`, and the secret before stays.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from service.usecases.images.sign_urls import SignUrls
+from service.usecases.ports.config import ReloadableSecret
 from service.usecases.ports.events import SecretRejected, SecretReloaded
 from service.usecases.ports.observer import Observer
-from service.usecases.ports.secrets import ReloadableSecret
+from service.usecases.upstream.upstream_admission import UpstreamAdmission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretReload:
-    """The use case. Each secret comes with what is done once it has become another one."""
+    """The reload of all secrets.
 
-    secrets: Sequence[tuple[ReloadableSecret, Callable[[], None]]]
+    Attributes:
+        backend_keys: Keys of vendors' accounts, by backend; `admission` has to know of a change.
+        signing_keys: Keys of signed URLs, if they are in a setting; `sign_urls` has to know of a change.
+        read_at_each_use: Secrets of which no part keeps a copy.
+    """
+
+    backend_keys: Mapping[str, ReloadableSecret]
+    signing_keys: ReloadableSecret | None
+    read_at_each_use: Sequence[ReloadableSecret]
+    admission: UpstreamAdmission
+    sign_urls: SignUrls
     observe: Observer
     interval_seconds: float = 2.0
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Reload until cancelled."""
         while True:
             self.reload_all()
             await asyncio.sleep(self.interval_seconds)
 
     def reload_all(self) -> None:
-        """Look once."""
-        for secret, on_change in self.secrets:
-            changed = secret.reload()
-            if isinstance(changed, str):
-                self.observe(SecretRejected(secret=secret.name, problem=changed))
-            elif changed:
-                on_change()
-                self.observe(SecretReloaded(secret=secret.name, file=str(secret.file)))
+        """Read each file once."""
+        for backend, secret in self.backend_keys.items():
+            if self._has_changed(secret):
+                self.admission.credentials_changed(backend)
+        if self.signing_keys and self._has_changed(self.signing_keys):
+            self.sign_urls.reload_keys()
+        for secret in self.read_at_each_use:
+            self._has_changed(secret)
 
-
-def do_nothing() -> None:
-    """Who asks for a secret at each use has nothing to do."""
+    def _has_changed(self, secret: ReloadableSecret) -> bool:
+        result = secret.reload()
+        if isinstance(result, str):
+            self.observe(SecretRejected(secret=secret.name, problem=result))
+            return False
+        if result:
+            self.observe(SecretReloaded(secret=secret.name, file=str(secret.file)))
+        return result

@@ -6,12 +6,12 @@ bring another server with other settings, and tells what it found once, until th
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from service.usecases.ports.events import StoreMemoryMeasured, StoreUnsafe
+from service.usecases.ports.monitored_store import MonitoredStore, ServerMemory
 from service.usecases.ports.observer import Observer
-from service.usecases.ports.server_memory import ServerMemory
 
 STATE_VARIABLE, CACHE_VARIABLE = "REDIS_URL", "CACHE_REDIS_URL"
 NO_EVICTION = "noeviction"
@@ -34,7 +34,7 @@ class EvictionWarning:
     `fullness` is the used part of the fullest server's memory, as it was found last; None where none has a bound.
     """
 
-    read_memory: Callable[[], Awaitable[Sequence[ServerMemory]]]
+    quota_store: MonitoredStore
     has_results: bool
     observe: Observer
     interval_seconds: float = 15.0
@@ -49,7 +49,7 @@ class EvictionWarning:
 
     async def check(self) -> None:
         """Ask once; tell what was not told before."""
-        servers = await self.read_memory()
+        servers = await self.quota_store.memory()
         if not servers:
             return
         self.fullness = fullest(servers)

@@ -4,10 +4,11 @@ Rule: it only tells, once for each change of state or of cause. The first look i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.usecases.ports.events import StoreUnusable, StoreUsable
+from service.usecases.ports.monitored_store import MonitoredStore
 from service.usecases.ports.observer import Observer
 
 
@@ -15,7 +16,8 @@ from service.usecases.ports.observer import Observer
 class WatchStores:
     """The use case. `problems` asks a store, by the variable that names it, what is wrong with it."""
 
-    problems: Mapping[str, Callable[[], Awaitable[str | None]]]
+    stores: Mapping[str, MonitoredStore]
+    timeout_seconds: float
     observe: Observer
     interval_seconds: float = 2.0
     _reported: dict[str, str] = field(default_factory=dict)
@@ -28,11 +30,11 @@ class WatchStores:
 
     async def check(self) -> None:
         """Ask each store once."""
-        for store, ask in self.problems.items():
-            problem, before = await ask(), self._reported.pop(store, None)
+        for name, store in self.stores.items():
+            problem, reported = await store.problem(self.timeout_seconds), self._reported.pop(name, None)
             if problem:
-                self._reported[store] = problem
-            if problem and problem != before:
-                self.observe(StoreUnusable(store=store, problem=problem))
-            elif before and not problem:
-                self.observe(StoreUsable(store=store))
+                self._reported[name] = problem
+            if problem and problem != reported:
+                self.observe(StoreUnusable(store=name, problem=problem))
+            elif reported and not problem:
+                self.observe(StoreUsable(store=name))
