@@ -1,7 +1,7 @@
-"""Puts routes, keys and error handling together into one ASGI application.
+"""The ASGI application: routes, keys and error handling put together.
 
-Rule: this is the list of everything that is served, and on which plane. Whatever is not on it gets a 404 in the same
-envelope.
+Rule: every route is in the tables of this module, with the key that opens it. Any other path is a 404 in the envelope
+of all errors. With a port for admin there are two applications, and neither has a route of the other.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,21 +10,22 @@ from enum import Enum
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme
 from litestar.response import Response
 from litestar.routes import BaseRoute
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from service import __version__
 from service.api.http.cors import Cors
-from service.api.http.dependencies import Dependencies, require_team_key
+from service.api.http.dependencies import DEPENDENCIES_KEY, Dependencies, require_team_key
 from service.api.http.errors import build_crash_handler, on_gateway_error, on_http_exception
 from service.api.http.head_and_options import HeadAsGet, answer_options
 from service.api.http.outcomes import with_outcome
-from service.api.http.request_context import Connection, Http, RequestMiddleware
-from service.api.refused import RefusedRequests
+from service.api.http.request_context import Connection, Http
+from service.api.http.request_middleware import RefusedRequests, RequestMiddleware
 from service.api.routes import (
     admin_backends,
     admin_cache,
@@ -60,7 +61,7 @@ DATA_ROUTES: Sequence[ControllerRouterHandler] = (
     files.download_file,
     files.delete_file,
 )
-"""What a team's key opens."""
+"""Routes that need the key of a team."""
 
 ADMIN_ROUTES: Sequence[ControllerRouterHandler] = (
     admin_keys.issue_key,
@@ -78,10 +79,10 @@ ADMIN_ROUTES: Sequence[ControllerRouterHandler] = (
     admin_cache.cache_stats,
     admin_cache.purge_cache,
 )
-"""What the admin key opens."""
+"""Routes that need the admin key."""
 
 SIGNED_ROUTES: Sequence[ControllerRouterHandler] = (stored_images.fetch_image,)
-"""What needs no key, because addresses of pictures are signed."""
+"""Routes without a key, because addresses of stored images are signed."""
 
 PUBLIC_ROUTES: Sequence[ControllerRouterHandler] = (
     health_and_docs.live,
@@ -89,11 +90,11 @@ PUBLIC_ROUTES: Sequence[ControllerRouterHandler] = (
     health_and_docs.docs,
     health_and_docs.openapi,
 )
-"""What needs no key, and is wherever something is served."""
+"""Routes without a key, which every application has."""
 
 
 class AppKind(Enum):
-    """What an application serves: what callers ask for, what operators ask for, or both on one port."""
+    """The routes of an application: those of callers, those of operators, or both on one port."""
 
     DATA = "callers"
     ADMIN = "operators"
@@ -101,16 +102,19 @@ class AppKind(Enum):
 
 
 class NoFrameworkDocs(Router):
-    """Takes the framework's own documentation routes and serves none of them; `health_and_docs.py` has ours."""
+    """A router that drops the documentation routes of the framework; `health_and_docs.py` has ours."""
 
     def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
-        """Take nothing."""
+        """Register no route."""
         del value
         return []
 
 
 def require_key(check_key: Callable[[Connection], None]) -> Callable[[Http], Awaitable[Response[None] | None]]:
-    """What comes before every handler of a router, OPTIONS included. No guard: for those handlers are copied."""
+    """Build the hook that checks the key before each handler of a router, also before OPTIONS.
+
+    A guard of the framework would not do, because the framework copies each handler that has guards.
+    """
 
     async def before_request(request: Http) -> Response[None] | None:
         check_key(request)
@@ -120,7 +124,7 @@ def require_key(check_key: Callable[[Connection], None]) -> Callable[[Http], Awa
 
 
 def routes(kind: AppKind) -> Sequence[ControllerRouterHandler]:
-    """What is served there."""
+    """Return the routes of an application, under the keys that open them."""
     data = Router("/v1", before_request=require_key(require_team_key), route_handlers=DATA_ROUTES)
     admin = Router(
         "/admin/v1",
@@ -137,7 +141,7 @@ def routes(kind: AppKind) -> Sequence[ControllerRouterHandler]:
 
 
 def build(deps: Dependencies, observe: Observer, *lifespans: Lifespan, kind: AppKind = AppKind.BOTH) -> Litestar:
-    """An application, without its edge. `lifespans` surrounds the time in which it serves."""
+    """Build an application without middleware. `lifespans` are open while it serves."""
     return Litestar(
         route_handlers=routes(kind),
         before_request=answer_options,
@@ -146,7 +150,7 @@ def build(deps: Dependencies, observe: Observer, *lifespans: Lifespan, kind: App
             HTTPException: with_outcome(on_http_exception),
             Exception: with_outcome(build_crash_handler(observe)),
         },
-        state=State({"desk": deps}),
+        state=State({DEPENDENCIES_KEY: deps}),
         openapi_config=OpenAPIConfig(
             title="Image gateway",
             version=__version__,
@@ -167,7 +171,7 @@ def build(deps: Dependencies, observe: Observer, *lifespans: Lifespan, kind: App
 
 
 def with_error_handling(app: Litestar, origins: frozenset[str] = frozenset()) -> ASGIApp:
-    """The application that answers what cannot be read as well, and pages of the `origins`."""
+    """Add the answers to unreadable requests and, if there are `origins`, CORS."""
     handled = RefusedRequests(app)
     return Cors(handled, origins) if origins else handled
 
@@ -175,5 +179,28 @@ def with_error_handling(app: Litestar, origins: frozenset[str] = frozenset()) ->
 def with_request_middleware(
     app: ASGIApp, observe: Observer, new_id: Callable[[], str], monotonic: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
-    """The application as a server runs it."""
+    """Add the outermost layers, in which a server runs an application."""
     return RequestMiddleware(HeadAsGet(app), observe, new_id, monotonic, trace)
+
+
+class SplitByPort:
+    """Two applications behind one server: a connection to `admin_port` belongs to the one for admin.
+
+    The port of the socket decides. Nothing that a caller writes (`Host`, `X-Forwarded-*`, the path) is read. A
+    connection with an unknown port belongs to the application for callers, which also gets the lifespan of the server.
+    """
+
+    def __init__(self, app: ASGIApp, admin: ASGIApp, admin_port: int) -> None:
+        self._app = app
+        self._admin = admin
+        self._port = admin_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        is_admin = scope["type"] == ScopeType.HTTP and _local_port(scope) == self._port
+        await (self._admin if is_admin else self._app)(scope, receive, send)
+
+
+def _local_port(scope: Scope) -> int | None:
+    address = scope["server"]
+    return address[1] if address else None

@@ -5,10 +5,9 @@ import time
 from litestar.types import ASGIApp
 
 from service.adapters.exports import available_formats, missing_formats
-from service.api.application import AppKind, build, with_error_handling, with_request_middleware
+from service.api.application import AppKind, SplitByPort, build, with_error_handling, with_request_middleware
 from service.api.http.bodies import ArrivalLimits, BodyLimits
 from service.api.http.dependencies import Dependencies, ImageLinkSettings
-from service.api.planes import SplitByPort
 from service.composition.app_config import AppConfig, new_id, new_key_secret, now
 from service.composition.generate import SharedParts
 from service.composition.stores import StoreMonitors

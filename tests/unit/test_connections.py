@@ -14,8 +14,8 @@ from uvicorn.server import ServerState
 from service.api.http.bodies import ArrivalLimits, read_body
 from service.api.http.connection_limits import ConnectionLimits, LimitedProtocol
 from service.api.http.errors import on_gateway_error
-from service.api.http.request_context import Http, RequestMiddleware
-from service.api.refused import RefusedRequests
+from service.api.http.request_context import Http
+from service.api.http.request_middleware import RefusedRequests, RequestMiddleware
 from service.domain.errors import GatewayError
 from service.usecases.ports.tracing import NullTracer
 from tests.fakes.observer import Recorder

@@ -15,8 +15,7 @@ from service.api.http.bodies import ArrivalLimits, BodyLimits
 from service.api.http.canonical import edit_references, generation_references, to_spec
 from service.api.http.multipart import EDIT_FORM, FILE_FORM, Form, FormParts, read_form
 from service.api.http.request_context import Http
-from service.api.http.request_headers import read_tags
-from service.api.keepalive import read_keepalive
+from service.api.http.request_headers import read_keepalive, read_tags
 from service.api.schemas.requests import EditBody, EditForm, FileForm, GenerateBody, decode_form, decode_json
 from service.domain.byte_ranges import parse_range
 from service.domain.cache_directives import parse_cache_directives

@@ -17,9 +17,9 @@ from typing import Any, Never, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.api.heads import head_fault, head_without_upgrade, origin_form
 from service.api.http.errors import HeadTooLarge, MalformedRequest
 from service.api.http.request_context import FAULT_KEY
+from service.api.http.request_heads import head_fault, head_without_upgrade, origin_form
 from service.domain.errors import RequestError
 
 LINE_END = 2  # bytes

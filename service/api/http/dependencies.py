@@ -29,6 +29,8 @@ from service.usecases.ports.ledger import Ledger
 from service.usecases.ports.quota_store import QuotaStore
 from service.usecases.upstream.backend_health import BackendStatus
 
+DEPENDENCIES_KEY = "dependencies"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLinkSettings:
@@ -75,8 +77,8 @@ class Dependencies:
 
 
 def dependencies(request: Connection) -> Dependencies:
-    """The desk of the application that serves a request."""
-    deps: Dependencies = request.app.state.desk
+    """Return the dependencies of the application that serves a request."""
+    deps: Dependencies = request.app.state[DEPENDENCIES_KEY]
     return deps
 
 

@@ -20,7 +20,7 @@ from service.api.http.errors import REPLAYED
 from service.api.http.forwarded import path_prefix
 from service.api.http.multipart import EDIT_FORM, read_form
 from service.api.http.request_context import Http, RequestContext, RequestProgress, request_context
-from service.api.http.request_headers import TAGS_HEADER, read_tags
+from service.api.http.request_headers import TAGS_HEADER, read_keepalive, read_tags
 from service.api.http.streams import (
     STREAM_HEADERS,
     RunningRequest,
@@ -29,7 +29,6 @@ from service.api.http.streams import (
     sse_response,
     while_connected,
 )
-from service.api.keepalive import read_keepalive
 from service.api.openapi.components import (
     edit_request_bodies,
     generate_request_body,

@@ -1,8 +1,10 @@
-"""Heads of requests: what HTTP itself forbids in one, beyond what the parser refuses.
+"""Rules for the heads of requests, beyond those of the parser.
 
 Rule: a head that two readers could read in two ways is refused, because a proxy in front may be the other reader. A
-field that decides something stands in it once. A request of HTTP/1.1 names its host. The host of an absolute target
-goes before the one of the field `Host` (RFC 9112 3.2.2). Everything here is pure.
+field that decides something stands once in a head. A request of HTTP/1.1 names its host. The host of an absolute target
+takes precedence over the field `Host` (RFC 9112 3.2.2). All functions are pure.
+
+Fails with: nothing. A fault is returned as text, for the connection to raise.
 """
 
 import re
@@ -25,18 +27,18 @@ SINGLE_FIELDS: Final = frozenset(
         b"transfer-encoding",
     }
 )
-"""Fields that stand in a head once."""
+"""Fields that stand once in a head."""
 
 HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL)
 
 
 UPGRADE_FIELDS: Final = frozenset({b"upgrade", b"http2-settings"})
-"""What a client that offers an upgrade says more, as a field and as a word of the field `Connection`."""
+"""Fields of an offer to upgrade. Their names also stand as words in the field `Connection`."""
 
 
 def head_without_upgrade(method: bytes, target: bytes, version: str, fields: Fields) -> bytes:
-    """A head without the offer to upgrade."""
+    """Encode a head without its offer to upgrade."""
     lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
     for name, value in fields:
         if name == b"connection":
@@ -48,7 +50,7 @@ def head_without_upgrade(method: bytes, target: bytes, version: str, fields: Fie
 
 
 def head_fault(version: str, fields: Fields) -> str | None:
-    """The reason to refuse a head, if there is one."""
+    """Return the reason to refuse a head, if there is one."""
     if version not in VERSIONS:
         return f"HTTP/{version} is not spoken here"
     single_fields = [name for name, _ in fields if name in SINGLE_FIELDS]
@@ -61,7 +63,7 @@ def head_fault(version: str, fields: Fields) -> str | None:
 
 
 def origin_form(target: bytes, fields: Fields) -> tuple[bytes, Fields] | None:
-    """The path of a target, and the fields with the target's host; None if a host is none."""
+    """Return a target's path, and the fields with the target's host. None means that a host is invalid."""
     absolute = None if target.startswith(b"/") else ABSOLUTE.fullmatch(target)
     if absolute:
         host, rest = absolute.groups()

@@ -8,7 +8,8 @@ from litestar.response.base import Response
 
 from service.api.http.errors import FAILURES, ROWS
 from service.api.http.outcomes import OUTCOME_BY_FAILURE, error_outcome, with_outcome
-from service.api.http.request_context import OPERATION_PATHS, Http, RequestContext, path_operation
+from service.api.http.request_context import Http, RequestContext
+from service.api.http.request_middleware import OPERATION_PATHS, path_operation
 from service.domain import errors
 from service.domain.errors import BackendFailed, FailureKind, FailureReplayed, GatewayError, LimitExceeded
 from service.domain.limits import Limit, LimitStatus, Measure

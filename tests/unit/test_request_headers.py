@@ -1,11 +1,13 @@
-"""The header x-gateway-tags."""
+"""The headers x-gateway-tags and x-gateway-keepalive."""
 
 import pytest
 
-from service.api.http.request_headers import read_tags
+from service.api.http.request_headers import KEEPALIVE_HEADER, read_keepalive, read_tags
 from service.domain.errors import InvalidValue
+from service.domain.team_access import Team
 
 ALLOWED = frozenset({"project", "env"})
+WITHOUT, WITH = Team(name="search"), Team(name="ads", keepalive=True)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,25 @@ def test_a_wrong_tag_is_refused(header: str, reason: str) -> None:
 def test_where_no_tags_are_allowed_none_are_taken() -> None:
     with pytest.raises(InvalidValue, match="allowed are none"):
         read_tags("project=x", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("value", "team", "expected"),
+    [
+        (None, WITHOUT, False),
+        (None, WITH, True),
+        ("true", WITHOUT, True),
+        (" TRUE ", WITHOUT, True),
+        ("false", WITH, False),
+    ],
+)
+def test_the_request_decides_on_keepalive_before_its_team(value: str | None, team: Team, expected: bool) -> None:
+    assert read_keepalive({} if value is None else {KEEPALIVE_HEADER: value}, team) is expected
+
+
+@pytest.mark.parametrize("value", ["", "yes", "1"])
+def test_a_keepalive_that_is_neither_true_nor_false_is_refused(value: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        read_keepalive({KEEPALIVE_HEADER: value}, WITHOUT)
+
+    assert refused.value.param == KEEPALIVE_HEADER

@@ -7,8 +7,7 @@ from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from service.api.application import ADMIN_ROUTES, DATA_ROUTES, AppKind, routes
-from service.api.planes import SplitByPort
+from service.api.application import ADMIN_ROUTES, DATA_ROUTES, AppKind, SplitByPort, routes
 
 HTTP = {"type": "http", "headers": [(b"host", b"x:8081")], "path": "/admin/v1", "client": ("10.0.0.1", 8081)}
 
