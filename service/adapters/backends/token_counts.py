@@ -102,17 +102,19 @@ def read_count(usage_object: object) -> TokenCount:
         return TokenCount()
     reader = _Reader(usage_object)
     input_, output = _fill_missing(reader, reader.side(*INPUT), reader.side(*OUTPUT))
+    text_in = input_.text if input_.details else input_.tokens
+    text_cached, image_cached = reader.cached(input_, text_in)
+    is_whole = input_.is_present and output.is_present and not reader.doubtful
     usage = Usage(
-        text_in=input_.text if input_.details else input_.tokens,
+        text_in=text_in,
         image_in=input_.image,
         other_in=input_.other if input_.details else 0,
         text_out=output.text,
         image_out=output.image + output.other,
+        text_cached=text_cached if is_whole else 0,
+        image_cached=image_cached if is_whole else 0,
     )
-    text_cached, image_cached = reader.cached(input_, usage.text_in)
-    if input_.is_present and output.is_present and not reader.doubtful:
-        return TokenCount(usage=replace(usage, text_cached=text_cached, image_cached=image_cached))
-    return TokenCount(minimum=usage)
+    return TokenCount(usage=usage) if is_whole else TokenCount(minimum=usage)
 
 
 def _fill_missing(reader: _Reader, input_: _Direction, output: _Direction) -> tuple[_Direction, _Direction]:

@@ -43,8 +43,11 @@ class RedisConnectionPool:
     async def execute(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
         """The reply."""
         timeouts = self._timeouts
-        with self._queue.waiting_one():
-            await self._slots.acquire()
+        if self._slots.locked():
+            with self._queue.waiting_one():
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()  # at once: nothing waits
         try:
             if self._timeouts > timeouts:
                 raise TimeoutError("The server was silent while this command waited for a connection.")
@@ -102,8 +105,9 @@ def _make_connection(pool: ConnectionPool) -> AbstractConnection:
 
 def _encode(command: tuple[Argument, ...], connection: AbstractConnection) -> bytes | list[bytes]:
     """A command as it is sent: a small one at once, which is nine times cheaper; one with a picture in parts."""
-    if any(isinstance(argument, bytes) and len(argument) > COPY_LIMIT_BYTES for argument in command):
-        parts: list[bytes] = connection.pack_command(*command)
-        return parts
+    for argument in command:
+        if isinstance(argument, bytes) and len(argument) > COPY_LIMIT_BYTES:
+            parts: list[bytes] = connection.pack_command(*command)
+            return parts
     encoded: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub means a tuple of one
     return encoded

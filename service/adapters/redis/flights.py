@@ -20,7 +20,7 @@ from service.adapters.redis.lua_scripts import SCRIPTS, Script, ScriptRunner, lo
 from service.adapters.redis.result_codec import decode_result, encode_result
 from service.domain.errors import Failure, StateUnavailable
 from service.usecases.ports.flights import DEFAULT_JOIN_RULES, FlightResult, FlightStatus, JoinRules, Role, SampleSeries
-from service.usecases.ports.result_store import Result, without_images
+from service.usecases.ports.result_store import Result
 
 LEASE_SECONDS = 30.0
 LOST_SECONDS = 600.0
@@ -246,7 +246,7 @@ def _decode_failure(encoded: bytes) -> Failure:
 
 
 def _encode_without_images(result: Result, flight: str) -> bytes:
-    encoded = encode_result(without_images(result), flight)
+    encoded = encode_result(result, flight, with_images=False)
     if encoded is None:
         raise StateUnavailable("A result cannot be spelled, so the gateway's state cannot hold it.")
     return encoded

@@ -51,10 +51,15 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Metadata)
 
 
-def encode_result(result: Result, key: str) -> bytes | None:
-    """The parcel that lies under `key`."""
+def encode_result(result: Result, key: str, *, with_images: bool = True) -> bytes | None:
+    """Encode a result for a key. Without its images, it says how many there were."""
+    images = result.generation.images
     try:
-        bodies = [pybase64.b64decode(image.base64, validate=True) for image in result.generation.images]
+        bodies = (
+            [pybase64.b64decode(image.base64, validate=True) for image in images]
+            if with_images
+            else [b""] * len(images)
+        )
         model, metadata = result.model.encode(), _encoder.encode(_to_metadata(result, bodies))
         header = b"".join((_LENGTHS.pack(len(model), len(metadata)), model, metadata))
     except (ValueError, TypeError, OverflowError, struct.error):

@@ -8,8 +8,7 @@ Fails with: `LimitExceeded` or `StateUnavailable`; no backend was called then.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -153,8 +152,11 @@ class Attempt:
         backend = upstream.route.backend
         with self.trace.attempt(backend, upstream.route.model) as span:
             traced = replace(upstream, carried=span.headers) if span.headers else upstream
-            with self._in_flight(backend, upstream.spec.n):
+            self.observe(InFlightChanged(backend=backend, images=upstream.spec.n))
+            try:
                 reply = await self.backends[backend].generate(traced, listener)
+            finally:
+                self.observe(InFlightChanged(backend=backend, images=-upstream.spec.n))
             span.record(self._observe_end(upstream, reply, self.elapsed() - started), reply.outcome)
         self.turns.record(slot, reply)
         outcome = reply.outcome
@@ -181,14 +183,6 @@ class Attempt:
             transcode=required_transcode(measured, request.spec, plan),
             previews=reply.previews,
         )
-
-    @contextmanager
-    def _in_flight(self, backend: str, images: int) -> Iterator[None]:
-        self.observe(InFlightChanged(backend=backend, images=images))
-        try:
-            yield
-        finally:
-            self.observe(InFlightChanged(backend=backend, images=-images))
 
     def _observe_end(self, call: UpstreamRequest, reply: Reply, seconds: float) -> AttemptFinished:
         failure = reply.outcome if isinstance(reply.outcome, Failure) else None

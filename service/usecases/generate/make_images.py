@@ -97,13 +97,13 @@ class MakeImages:
         """Check a request, and order the routes that can honour all of it."""
         today, key = self.now().date(), request.caller.key
         model = request.catalog.get(request.spec.model, today)
-        spec = replace(request.spec, model=model.id)
+        spec = request.spec if request.spec.model == model.id else replace(request.spec, model=model.id)
         authorize(key.team, spec, model)
         authorize(key, spec, model)
         check_spec(spec, model)
         possible = require_plans(spec, model, find_candidates(spec, model, self.backends.keys(), today, key.team))
         plans = order_plans(possible, spec, model, request_hash(request.caller.request_id), request.partials)
-        return replace(request, spec=spec), plans
+        return request if spec is request.spec else replace(request, spec=spec), plans
 
     async def _deliver(
         self, request: ImageRequest, plans: Sequence[Plan], sample: Sample, listener: RequestListener

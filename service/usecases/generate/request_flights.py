@@ -54,11 +54,13 @@ def idempotency_flight(request: ImageRequest, policy: IdempotencyPolicy) -> Flig
 
 def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy, keep_seconds: float) -> Flight:
     """Build the flight that all identical requests join."""
-    terms, failures = request.terms, _failure_memory(request, key, policy)
+    terms = request.terms
+    failures = _failure_memory(request, key, policy, recalls=False)  # the store looks it up with the flight
+    recalled = failures.remember[0] if failures.remember and _recalls_failures(request, policy) else ""
     return Flight(
         key=key,
         told=JoinRules(
-            is_retry=terms.is_retry, only_in_flight=terms.idempotency_key is not None, failure_name=failures.recall
+            is_retry=terms.is_retry, only_in_flight=terms.idempotency_key is not None, failure_name=recalled
         ),
         seconds=MOMENT_SECONDS,
         again_seconds=AGAIN_SECONDS,
@@ -66,13 +68,14 @@ def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolic
         is_cached=True,
         is_local=True,
         renews=not terms.is_retry,
-        failures=replace(failures, recall=""),  # the store looks it up with the flight
+        failures=failures,
     )
 
 
 def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) -> Flight:
     """Build the flight of a request that shares with none. Only a retry of the same SDK finds it."""
-    terms, failures = request.terms, _failure_memory(request, key, policy)
+    terms = request.terms
+    failures = _failure_memory(request, key, policy, recalls=_recalls_failures(request, policy))
     if terms.retry_count is None or terms.idempotency_key:  # no retry will come, or its key finds the flight of the key
         return Flight(failures=failures)
     return Flight(
@@ -101,7 +104,7 @@ def sample_series(
     )
 
 
-def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) -> FailureMemory:
+def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy, *, recalls: bool) -> FailureMemory:
     """Build where failures of a request are remembered: for its sample, and for whichever sample comes next."""
     if policy.failure_seconds == 0:
         return FailureMemory()
@@ -112,9 +115,8 @@ def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPol
         first = replace(request, terms=replace(terms, variant=0))
         plain = cache_key(first, shared=key.scope == SHARED_SCOPE)
         remember = (name, name_for_key(api_key, series_name(plain.name)))
-    counts = _recalls_failures(request, policy)
     return FailureMemory(
-        scope=key.scope, recall=name if counts else "", remember=remember, seconds=policy.failure_seconds
+        scope=key.scope, recall=name if recalls else "", remember=remember, seconds=policy.failure_seconds
     )
 
 

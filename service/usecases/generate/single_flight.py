@@ -296,7 +296,7 @@ class SingleFlight:
 
     async def _acquire(self, flight: Flight, key: CacheKey, owner: str) -> Result | None:
         """Return the result of an earlier request, or None as soon as this request leads."""
-        looks, counted = 0, replace(flight.told, is_first_poll=flight.waits)
+        looks, counted = 0, flight.told if flight.waits else replace(flight.told, is_first_poll=False)
         while True:
             status = await self.flights.acquire(key.scope, key.name, owner, flight.digest, counted)
             if status.request_digest != flight.digest:
