@@ -1,6 +1,6 @@
-"""What every suite may ask for: the vendors as servers, gateways in front of them, and a real Redis.
+"""Fixtures of every suite: the vendors as servers, gateways in front of them, and a real Redis.
 
-Rule: a server that cannot be started fails the run; nothing is skipped for want of one.
+Rule: a server that cannot be started fails the run. No test is skipped for lack of a server.
 """
 
 import os
@@ -30,14 +30,14 @@ STARTED = time.monotonic()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the run took: a busy machine makes it longer, and no dearer."""
+    """Print the CPU and the time of the run. A busy machine makes a run longer, not more expensive."""
     cpu, load = sum(os.times()[:4]), " ".join(f"{average:.1f}" for average in os.getloadavg())
     took = time.monotonic() - STARTED
     terminalreporter.write_line(f"{cpu:.0f} s of CPU in {took:.0f} s; load {load} on {os.cpu_count()} processors")
 
 
 def for_tests(folder: Path) -> None:
-    """Most tests ask for the same fox again and again, and want a new one each time."""
+    """Adapt the settings to tests. Most of them repeat one prompt and need a new image each time."""
     gateway = folder / "gateway.yaml"
     gateway.write_text(with_lenient_health(gateway.read_text()).replace("  seconds: 3600 #", "  seconds: 0 #"))
 
@@ -73,7 +73,7 @@ def together_sim(together_server: Simulator) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped settings, with the announced shutdowns put off: they must not end these tests."""
+    """The shipped settings with later shutdown dates of models, which must not end these tests."""
     folder = tmp_path_factory.mktemp("settings") / "config"
     shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     models = folder / "models.yaml"
@@ -84,7 +84,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped settings, but that a store of a busy machine may take longer to answer."""
+    """The shipped settings with longer timeouts of the stores of a busy machine."""
     folder = tmp_path_factory.mktemp("shipped") / "config"
     shutil.copytree(CONFIG, folder, ignore=shutil.ignore_patterns("grafana", "prometheus"))
     gateway = folder / "gateway.yaml"
@@ -94,7 +94,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sandbox_gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[GatewayProcess]:
-    """A gateway with nothing but its sandbox."""
+    """A gateway with its sandbox alone."""
     with GatewayProcess(tmp_path_factory.mktemp("sandbox"), {"IMAGE_GATEWAY_CONFIG": str(config)}) as gateway:
         yield gateway
 
@@ -117,7 +117,7 @@ def openai_gateway(
 def together_gateway(
     tmp_path_factory: pytest.TempPathFactory, config: Path, together_server: Simulator
 ) -> Iterator[GatewayProcess]:
-    """A gateway in front of Together alone. Its address is given without /v1, as Together's newest SDK does."""
+    """A gateway in front of Together alone. Its address has no /v1, as Together's newest SDK expects."""
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(config),
         "TOGETHER_API_KEY": "tgp-operator",
@@ -129,7 +129,7 @@ def together_gateway(
 
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx2.Client]:
-    """A client that finds every wait too long after a minute."""
+    """A client with a timeout of a minute."""
     with httpx2.Client(timeout=60, trust_env=False) as client:
         yield client
 
@@ -150,6 +150,6 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def objects() -> Iterator[ObjectServer]:
-    """A real server of the protocol of S3."""
+    """A real S3 server."""
     with object_server() as server:
         yield server

@@ -1,8 +1,9 @@
-"""A real Chromium, and the server of the page that it opens: `tests/browser/page.html`.
+"""A real Chromium, and the server of its page: `tests/browser/page.html`.
 
-Rule: the page posts what it saw to its own server, so nothing drives the browser. One start of it visits every origin
-that is named; they are names of one server. A browser that says nothing in time is a `TimeoutError` with what the
-browser printed.
+Rule: the page posts its results to its own server, so no driver controls the browser. One start visits every origin.
+The origins are names of one server.
+
+Fails with: `TimeoutError`, with the browser's output, if no result comes in time.
 """
 
 import json
@@ -36,11 +37,11 @@ QUIET = (
 TYPES = {".html": "text/html", ".mjs": "text/javascript", ".js": "text/javascript", ".json": "application/json"}
 
 Told = Mapping[str, Any]
-"""What a page saw, by step."""
+"""Results of a page, by step."""
 
 
 class Site(ThreadingHTTPServer):
-    """Serves the page and the SDK on a port of its own. `hosts` are names of this machine."""
+    """Server of the page and the SDK, on its own port. `hosts` are names of this machine."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -50,7 +51,7 @@ class Site(ThreadingHTTPServer):
         self.changed = threading.Condition()
 
     def visit(self, gateway: str, key: str, picture: str) -> Mapping[str, Told]:
-        """Open the page at each origin, one after the other. Returns what each saw, by origin."""
+        """Open the page at each origin, one after the other. Returns the results, by origin."""
         following = dict(zip(self.origins, self.origins[1:], strict=False))
         self.call = {"gateway": gateway, "key": key, "picture": picture, "next": following}
         with tempfile.TemporaryDirectory() as profile, tempfile.TemporaryFile("w+") as printed:
@@ -73,7 +74,7 @@ def site(*hosts: str) -> Iterator[Site]:
 
 @contextmanager
 def _browser(address: str, profile: str, printed: int) -> Iterator[None]:
-    """Debian's command is a shell script that stays; the whole session of processes ends."""
+    """Run the browser. Debian's command is a shell script that stays, so the whole session of processes is ended."""
     command = [BROWSER, *QUIET, f"--user-data-dir={profile}", "--remote-debugging-port=0", address]
     child = subprocess.Popen(
         command,
@@ -118,4 +119,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Tests print nothing of their own."""
+        """Log nothing."""

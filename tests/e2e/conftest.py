@@ -1,4 +1,4 @@
-"""What several end-to-end tests start."""
+"""Servers and replicas of several end-to-end tests."""
 
 import shutil
 from collections.abc import Callable
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def redis_url(redis_url: str) -> str:
-    """The session's server, emptied: neither a team's counters nor a vendor's breaker are another test's."""
+    """The session's server, emptied: counters of a team and a vendor's breaker belong to one test."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     return redis_url
@@ -24,7 +24,7 @@ def redis_url(redis_url: str) -> str:
 
 @pytest.fixture
 def start(tmp_path: Path, redis_url: str, new_database: Callable[[str], str], openai_sim: Simulator) -> Start:
-    """Starts a replica, with more in its environment if that is said."""
+    """Function that starts a replica, with additions to its environment."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config" / "teams.yaml").write_text(TEAMS)
     settings = tmp_path / "config" / "gateway.yaml"

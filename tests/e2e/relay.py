@@ -1,4 +1,4 @@
-"""Stands between a client and a gateway and hands on every byte. Tests see what the client sent on each connection."""
+"""Relay between a client and a gateway that forwards every byte. Tests read the client's bytes of each connection."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """Listens between `__enter__` and `__exit__`. `sent` has what came from the client, by connection."""
+    """Listens between `__enter__` and `__exit__`. `sent` has the client's bytes, by connection."""
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)
@@ -27,12 +27,12 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for each in self._open:
-            with suppress(OSError):  # the other side has hung up before
+            with suppress(OSError):  # the other side has disconnected before
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # it is closed
+        with suppress(OSError):  # the listener is closed
             while True:
                 client, _ = self._listening.accept()
                 gateway = socket.create_connection(self._target)
@@ -44,7 +44,7 @@ class Relay:
 
 
 def _hand_on(source: socket.socket, target: socket.socket, heard: bytearray) -> None:
-    with suppress(OSError):  # either side may hang up
+    with suppress(OSError):  # either side may disconnect
         while data := source.recv(65536):
             heard += data
             target.sendall(data)

@@ -1,4 +1,4 @@
-"""Replicas on the same stores, with the shipped settings: cache, keys and all."""
+"""Replicas on shared stores, with the shipped settings, cache and keys included."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ TEAMS = "teams:\n" + "".join(
 )
 PATH = "/v1/images/generations"
 EVER = "since=2020-01-01"
-"""For a report of usage. Without it a report leaves out what was booked before a month's end that passed meanwhile."""
+"""Far end of a usage report. Without it a report omits entries of a month that ends during the test."""
 
 Start = Callable[..., GatewayProcess]
 

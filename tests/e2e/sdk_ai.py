@@ -1,7 +1,9 @@
 """Calls through Vercel's AI SDK, beside OpenAI's for JavaScript: the tests' end of `tests/sdk_js/ai.mjs`.
 
 Rule: one process is one call, and its environment has no address or key but those given. An error of the call is part
-of the answer; a runner that breaks or takes too long fails the test with what it printed.
+of the outcome.
+
+Fails with: `AssertionError`, with the output, if the runner breaks or takes too long.
 """
 
 import json
@@ -20,7 +22,7 @@ RUNNER = ROOT / "tests" / "sdk_js" / "ai.mjs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """What `generateImage` handed over, or what it threw. `headers` are those of each call that it made."""
+    """Result or error of `generateImage`. `headers` are those of each call that it made."""
 
     images: Sequence[Mapping[str, Any]] = ()
     usage: Mapping[str, int]
@@ -30,7 +32,7 @@ class Drawn:
 
     @property
     def pictures(self) -> list[dict[str, Any]]:
-        """The pictures as `sdk_js.digest` says them."""
+        """Images as `sdk_js.digest` describes them."""
         return [{"length": image["length"], "sha256": image["sha256"]} for image in self.images]
 
 
@@ -43,7 +45,7 @@ def draw(
     images: Sequence[Path] = (),
     mask: Path | None = None,
 ) -> Drawn:
-    """Call `generateImage` once; it may call the gateway several times. It repeats nothing unless `options` say so."""
+    """Call `generateImage` once. It may call the gateway several times. It retries only if `options` say so."""
     call = {
         "provider": provider,
         "model": model,

@@ -21,7 +21,7 @@ def openai_client(base: str, key: str) -> Any:
 
 
 def together_client(base: str, key: str) -> Any:
-    """The newest SDK adds /v1 by itself and the old one does not; people write it for both, and that works too."""
+    """Build a client. The newest SDK adds /v1 by itself and the old one does not. People write addresses for both."""
     return together.Together(base_url=f"{base}/v1", api_key=key)
 
 
@@ -62,7 +62,7 @@ def together_generate(base: str, key: str, folder: Path, model: str) -> Any:
 
 
 def failing(base: str, key: str, folder: Path, model: str) -> Any:
-    """What a wrong size looks like to a caller of the SDK."""
+    """Return the error of a wrong size in the SDK."""
     del folder
     try:
         openai_client(base, key).images.generate(model=model, prompt="a red fox", size="1920x1080")
@@ -79,7 +79,7 @@ def models(base: str, key: str, folder: Path, model: str) -> Any:
 
 
 def files(base: str, key: str, folder: Path, model: str) -> Any:
-    """A picture is brought once, edited by its id, fetched again and deleted."""
+    """Upload an image once, edit it by its id, fetch it, and delete it."""
     client = openai_client(base, key)
     with (folder / "image-0.png").open("rb") as image:
         file = client.files.create(file=image, purpose="vision")
@@ -103,7 +103,7 @@ def files(base: str, key: str, folder: Path, model: str) -> Any:
 
 
 def files_listed(base: str, key: str, folder: Path, model: str) -> Any:
-    """Files are lent for two hours, listed page by page, and deleted on the way."""
+    """Upload files for two hours, list them page by page, and delete them on the way."""
     del model
     client, lent = openai_client(base, key), []
     for _ in range(3):
@@ -123,20 +123,20 @@ def files_listed(base: str, key: str, folder: Path, model: str) -> Any:
 
 
 def azure_generate(base: str, key: str, folder: Path, model: str) -> Any:
-    """The model stands in the address and in the body."""
+    """Generate with the model in the address and in the body."""
     del folder
     return azure_client(base, key).images.generate(model=model, prompt="a red fox", quality="low")
 
 
 def azure_deployment(base: str, key: str, folder: Path, model: str) -> Any:
-    """The model stands in the address alone."""
+    """Generate with the model in the address alone."""
     del folder
     client = azure_client(base, key, azure_deployment=model)
     return client.images.generate(prompt="a red fox", quality="low")
 
 
 def azure_v1(base: str, key: str, folder: Path, model: str) -> Any:
-    """Azure's newer surface, which takes OpenAI's own client."""
+    """Generate through Azure's newer API, which takes OpenAI's own client."""
     del folder
     client = openai.OpenAI(base_url=f"{base}/openai/v1/", api_key=key, max_retries=0)
     return client.images.generate(model=model, prompt="a red fox", quality="low")
@@ -155,7 +155,7 @@ def azure_stream(base: str, key: str, folder: Path, model: str) -> Any:
 
 
 def azure_rest(base: str, key: str, folder: Path, model: str) -> Any:
-    """What does not belong to a deployment, and a model that is not in the address."""
+    """Call the routes without a deployment, with no model in the address."""
     client = azure_client(base, key)
     try:
         azure_client(base, key, azure_deployment=model).images.generate(model="gpt-image-2.6-flare", prompt="a red fox")

@@ -1,10 +1,10 @@
-"""Holds documents against the types of the vendors' SDKs, strictly. Run by the Python of an SDK's own environment.
+"""Strict check of documents against the types of the vendors' SDKs. Run by the Python of an SDK's own environment.
 
-    python sdk_types.py < documents
+python sdk_types.py < documents
 
-A line of JSON comes in for each document: the module and name of its type, and the document. `A[B]` is a type of
-types: B is one of openai.types. A list of what is wrong
-with each comes out, one JSON list a line. Strict: a field that has to be there is there, and no value is converted.
+Input: a line of JSON for each document, with the module and name of its type, and the document. `A[B]` is a generic
+type: B is a type of openai.types. Output: a JSON list of faults for each document, one per line. Strict: required
+fields are present, and no value is converted.
 """
 
 import json

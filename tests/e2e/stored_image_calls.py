@@ -1,4 +1,4 @@
-"""What tests of kept pictures have in common: settings, and the calls that callers make."""
+"""Settings and calls that tests of stored images share."""
 
 import base64
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ TEAMS = f"teams: {{others: {{keys: [{{id: others-1, sha256: {key_digest('igw_oth
 
 
 def settings(folder: Path, config: Path, gateway: str) -> str:
-    """Settings of one's own: the shipped models, another team, and what a test needs."""
+    """Write the settings of a test: the shipped models, another team, and a given gateway.yaml."""
     folder.mkdir()
     (folder / "models.yaml").write_text((config / "models.yaml").read_text())
     (folder / "teams.yaml").write_text(TEAMS)
@@ -24,7 +24,7 @@ def settings(folder: Path, config: Path, gateway: str) -> str:
 
 
 def generate_image(http: httpx2.Client, gateway: GatewayProcess, **fields: object) -> dict[str, Any]:
-    """A new picture."""
+    """Generate a new image."""
     body = {"prompt": "a fox", **fields}
     reply = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
     assert reply.status_code == 200, reply.text

@@ -1,7 +1,7 @@
-"""One exchange with a client: how a reply goes out, whole or broken.
+"""One exchange with a client: sends a reply, whole or broken.
 
-Rule: ASGI says what a good server says; what only a broken one says goes to the transport. A fault is a row in one of
-three tables: it rewrites the reply, breaks the connection, or stalls.
+Rule: ASGI carries a correct reply, and the transport carries a broken one. A fault is a row in one of three tables: it
+rewrites the reply, breaks the connection, or stalls.
 """
 
 import asyncio
@@ -17,23 +17,23 @@ TRANSPORT = "simulator.transport"
 
 Send = Callable[[Message], Awaitable[None]]
 Fault = Literal[
-    "close_before_headers",  # the connection ends in good order, without a byte
+    "close_before_headers",  # the connection is closed without a byte
     "reset_before_headers",  # the connection is torn down (RST)
-    "close_mid_body",  # headers and half of the body, then the end
-    "stall_before_headers",  # nothing, ever
-    "stall_after_headers",  # headers, then nothing, ever
-    "stall_mid_body",  # headers and half of the body, then nothing, ever
+    "close_mid_body",  # headers and half of the body, then the connection is closed
+    "stall_before_headers",  # no byte, for ever
+    "stall_after_headers",  # headers, then no byte, for ever
+    "stall_mid_body",  # headers and half of the body, then no byte, for ever
     "hold_mid_body",  # headers and half of the body; the rest after `release()`
     "garbage",  # bytes that are not HTTP
-    "not_json",  # a page where a document should be
-    "empty_body",  # the status and the headers of the answer, and no body
-    "cut_json",  # half of the document, sent as if it were whole
+    "not_json",  # a page instead of a document
+    "empty_body",  # the status and the headers of the answer, without a body
+    "cut_json",  # half of the document, sent as a complete one
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer as it goes out. Several `chunks` go out one by one, without a content-length."""
+    """A reply. Several `chunks` go out one by one, without a content-length."""
 
     status: int
     headers: Mapping[str, str]
@@ -46,7 +46,7 @@ class Reply:
 
 
 class Call:
-    """One exchange: the ASGI channel, and the transport for what ASGI cannot say."""
+    """One exchange: the ASGI channel, and the transport for replies that ASGI cannot express."""
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.transport: asyncio.Transport = scope["extensions"][TRANSPORT]
@@ -62,15 +62,15 @@ class Call:
         await self._send({"type": "http.response.start", "status": reply.status, "headers": raw})
 
     async def part(self, chunk: bytes) -> None:
-        """Send a piece of the body."""
+        """Send a chunk of the body."""
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self, chunk: bytes = b"") -> None:
-        """Send the last piece of the body."""
+        """Send the last chunk of the body."""
         await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
 
     async def whole(self, reply: Reply) -> None:
-        """Send all of it."""
+        """Send the whole reply."""
         await self.start(reply)
         *pieces, last = reply.chunks or (b"",)
         for piece in pieces:
@@ -78,7 +78,7 @@ class Call:
         await self.end(last)
 
     async def half(self, reply: Reply) -> Reply:
-        """Send the headers and the first half; the rest is handed back."""
+        """Send the headers and the first half. Returns the rest."""
         await self.start(reply)
         sent, rest = _halves(reply.chunks)
         for chunk in sent:
@@ -86,17 +86,17 @@ class Call:
         return replace(reply, chunks=rest)
 
     async def gone(self) -> None:
-        """Wait until the client is gone."""
+        """Wait until the client has disconnected."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
     async def close(self) -> None:
-        """End the connection after what was written."""
+        """Close the connection after the written bytes."""
         self.transport.close()
         await self.gone()
 
     async def reset(self) -> None:
-        """Tear the connection down."""
+        """Reset the connection."""
         if not self.transport.is_closing():
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -104,13 +104,13 @@ class Call:
         await self.gone()
 
     async def babble(self) -> None:
-        """Say something that is not HTTP."""
+        """Send bytes that are not HTTP."""
         self.transport.write(b"\x16\x03\x01 I speak another protocol\r\n\r\n")
         await self.close()
 
 
 def _halves(chunks: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Between two chunks where there are several, in the middle of a single one."""
+    """Split between two chunks, or in the middle of a single one."""
     if len(chunks) > 1:
         return chunks[: len(chunks) // 2], chunks[len(chunks) // 2 :]
     body = b"".join(chunks)
@@ -118,7 +118,7 @@ def _halves(chunks: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], tuple[bytes, 
 
 
 async def _nothing(call: Call, reply: Reply) -> None:
-    """Say nothing."""
+    """Send nothing."""
 
 
 async def _half_and_close(call: Call, reply: Reply) -> None:

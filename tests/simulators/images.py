@@ -1,7 +1,7 @@
-"""Pictures that open: flat colours of any size in any format a vendor returns, drawn once and kept.
+"""Valid images: flat colours of any size in any format a vendor returns, drawn once and cached.
 
-Rule: the same arguments give the same bytes, and another `index` another picture, so that a test can see which of n
-pictures it holds. Padding grows a picture to a wanted length without harming it.
+Rule: equal arguments give equal bytes. Another `index` gives another image, so that a test can tell n images apart.
+Padding grows an image to a given length without harm.
 """
 
 import base64
@@ -25,7 +25,7 @@ SVG = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
-    """What to draw. `length` is the least number of bytes; `frames` matters to a gif only."""
+    """Properties of an image. `length` is the minimum number of bytes. `frames` matters to a gif only."""
 
     size: tuple[int, int]
     form: str = "png"
@@ -37,7 +37,7 @@ class Sketch:
 
 @lru_cache(maxsize=32)
 def drawn(sketch: Sketch) -> bytes:
-    """The picture file."""
+    """Return the image file."""
     picture = DRAW[sketch.form](sketch)
     missing = sketch.length - len(picture)
     return PAD.get(sketch.form, _trailing)(picture, missing) if missing > 0 else picture
@@ -45,12 +45,12 @@ def drawn(sketch: Sketch) -> bytes:
 
 @lru_cache(maxsize=32)
 def encoded(sketch: Sketch) -> bytes:
-    """The picture file in base64."""
+    """Return the image file in base64."""
     return base64.b64encode(drawn(sketch))
 
 
 def size_of(text: str) -> tuple[int, int]:
-    """`1536x1024` as a pair."""
+    """Parse `1536x1024` to a pair."""
     width, height = text.split("x")
     return int(width), int(height)
 
@@ -61,7 +61,7 @@ def _colour(index: int) -> tuple[int, int, int]:
 
 
 def _canvas(sketch: Sketch) -> Image.Image:
-    """One colour; with alpha, the left half is left transparent."""
+    """Draw one colour. With alpha, the left half is transparent."""
     if not sketch.alpha:
         return Image.new("RGB", sketch.size, _colour(sketch.index))
     canvas = Image.new("RGBA", sketch.size, (0, 0, 0, 0))
@@ -101,19 +101,19 @@ def _svg(sketch: Sketch) -> bytes:
 
 
 def _noise(length: int) -> bytes:
-    """Bytes that do not compress, the same ones every time."""
+    """Return bytes that do not compress. They are always equal."""
     return hashlib.shake_128(b"padding").digest(length)
 
 
 def _chunk(png: bytes, missing: int) -> bytes:
-    """A private, safe-to-copy chunk before IEND. It cannot be shorter than 12 bytes."""
+    """Build a private, safe-to-copy chunk before IEND. It has at least 12 bytes."""
     kind, noise = b"paDd", _noise(max(missing - 12, 0))
     chunk = struct.pack(">I", len(noise)) + kind + noise + struct.pack(">I", zlib.crc32(kind + noise))
     return png[:-12] + chunk + png[-12:]
 
 
 def _trailing(picture: bytes, missing: int) -> bytes:
-    """Readers of the other formats stop where the picture says that it ends."""
+    """Append noise. Readers of the other formats stop at the end of the image."""
     return picture + _noise(missing)
 
 

@@ -1,7 +1,7 @@
-"""OpenAI's Images API: what it says to a request, and its failures as ready answers.
+"""OpenAI's Images API: replies to requests, and failures as ready answers.
 
-Rule: `respond` is a function of the request and the defaults (and the clock, for `created`). Every refusal carries the
-vendor's envelope; the facts behind the texts and numbers are listed in `docs/vendors.md`.
+Rule: `respond` is a function of the request and the defaults (and the clock, for `created`). Every refusal has the
+vendor's envelope. `docs/vendors.md` has the sources of the texts and numbers.
 """
 
 import itertools
@@ -37,12 +37,12 @@ _numbers = itertools.count(1)
 
 
 def simulator(*, defaults: Defaults | None = None, port: int = 0, remember: int = 10_000) -> Simulator:
-    """An OpenAI to be used as a context manager."""
+    """Build an OpenAI simulator, a context manager."""
     return Simulator(respond, defaults=defaults, port=port, remember=remember)
 
 
 def respond(request: Recorded, defaults: Defaults) -> Reply:
-    """What OpenAI says."""
+    """Return OpenAI's reply."""
     try:
         _check_key(request, defaults.keys)
         return _route(request)(request, defaults)
@@ -110,7 +110,7 @@ def _model(request: Recorded, _defaults: Defaults) -> Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A request that was accepted: `auto` is decided, and the tokens of one picture are counted."""
+    """An accepted request: `auto` is decided, and the tokens of one image are counted."""
 
     ask: Ask
     family: Family
@@ -121,7 +121,7 @@ class Job:
     picture_bytes: int
 
     def sketch(self, index: int) -> Sketch:
-        """What picture number `index` looks like."""
+        """Return the sketch of image number `index`."""
         return Sketch(
             size=size_of(self.size),
             form=self.ask["output_format"],
@@ -132,7 +132,7 @@ class Job:
         )
 
     def look(self) -> dict[str, object]:
-        """How the reply describes its pictures."""
+        """Return the fields that describe the images of a reply."""
         return {
             "background": self.background,
             "output_format": self.ask["output_format"],
@@ -141,7 +141,7 @@ class Job:
         }
 
     def usage(self, pictures: int, partials: int = 0) -> dict[str, Any]:
-        """The tokens. Each picture is a run of its own and pays for its inputs again."""
+        """Count the tokens. Each image is a separate run and pays for its inputs again."""
         brought = len(self.ask["images"] or ()) + sum(self.ask[name] is not None for name in ("mask", "markup"))
         text = pictures * prompt_tokens(self.ask["prompt"])
         image = pictures * brought * reference_tokens(self.family, self.ask["input_fidelity"])
@@ -155,7 +155,7 @@ class Job:
         }
 
     def echo(self) -> dict[str, object]:
-        """The effective identifier."""
+        """Return the effective identifier."""
         identifier = self.ask["safety_identifier"] or self.ask["user"]
         return {"safety_identifier": identifier} if identifier else {}
 
@@ -194,12 +194,12 @@ def _document(job: Job) -> dict[str, object]:
 
 
 def _quoted(sketch: Sketch) -> msgspec.Raw:
-    """Base64 as a JSON string, without a scan for characters to escape."""
+    """Return base64 as a JSON string, without a scan for characters to escape."""
     return msgspec.Raw(b'"%s"' % encoded(sketch))
 
 
 def _frames(job: Job) -> Iterator[bytes]:
-    """The events of every picture in turn, each with its own usage."""
+    """Yield the events of every image in turn, each with its own usage."""
     partials = job.ask["partial_images"]
     for index in range(job.ask["n"]):
         for number in range(partials):

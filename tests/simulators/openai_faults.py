@@ -43,7 +43,7 @@ USER_ERROR = "image_generation_user_error"
 def envelope(
     message: str, *, kind: str | None, param: str | None = None, code: str | None = None, **more: Any
 ) -> bytes:
-    """The error document."""
+    """Build the error document."""
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code} | more})
 
 
@@ -87,7 +87,7 @@ def _found(document: object) -> Answer:
 
 
 def _broken_stream() -> Answer:
-    """A stream that was going well: one partial picture, then an error event."""
+    """Build a stream with one partial image, then an error event."""
     partial = {"type": "image_generation.partial_image", "b64_json": "AAAA", "created_at": 1_795_218_140}
     look = {"size": "1024x1024", "quality": "high", "background": "opaque", "output_format": "png"}
     first = msgspec.json.encode({**partial, **look, "partial_image_index": 0})

@@ -1,8 +1,9 @@
-"""OpenAI's image models: what each generation can do, and what its pictures cost in tokens.
+"""OpenAI's image models: abilities of each generation, and the tokens of their images.
 
-Rule: gpt-image-2 and 2.5 are counted by the vendor's closed formula, older models by its table. Not published are the
-count of a prompt's tokens (here a quarter of its length), of a reference's (here 1450, as once seen), and 2.6's lower
-tiers (here three times those of 2.5, as reported), so whoever bills by a table instead of by `usage` is found out.
+Rule: gpt-image-2 and 2.5 are counted by the vendor's closed formula, older models by its table. The vendor does not
+publish the count of a prompt's tokens (here a quarter of its length), of a reference's (here 1450, as once observed),
+and 2.6's lower tiers (here three times those of 2.5, as reported). So a gateway that bills by a table instead of by
+`usage` fails the tests.
 """
 
 import math
@@ -21,7 +22,7 @@ OLD_FIDELITY_TOKENS = 4160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What models of one generation have in common. `grid` is for the token formula; the oldest have a table."""
+    """Properties of one generation of models. `grid` is for the token formula. The oldest models have a table."""
 
     tiers: tuple[str, ...]
     grid: Grid | None
@@ -73,7 +74,7 @@ OLD_TOKENS: Mapping[str, Mapping[str, int]] = {
 
 
 def picture_tokens(family: Family, tier: str, size: str) -> int:
-    """Output tokens of one picture."""
+    """Return the output tokens of one image."""
     if family.grid is None:
         return OLD_TOKENS.get(size, OLD_TOKENS["1024x1024"])[tier]
     tokens = formula(family.grid[tier], *size_of(size))
@@ -81,19 +82,19 @@ def picture_tokens(family: Family, tier: str, size: str) -> int:
 
 
 def formula(grid: int, width: int, height: int) -> int:
-    """The closed formula of gpt-image-2."""
+    """Apply the closed formula of gpt-image-2."""
     longest, shortest = max(width, height), min(width, height)
     side = (2 * grid * shortest + longest) // (2 * longest)
     return math.ceil(grid * side * (2_000_000 + width * height) / 4_000_000)
 
 
 def prompt_tokens(prompt: str) -> int:
-    """A stand-in for the tokenizer."""
+    """Estimate the tokens of a prompt instead of the tokenizer."""
     return max(1, len(prompt) // 4)
 
 
 def reference_tokens(family: Family, fidelity: str | None) -> int:
-    """Input tokens of one picture that was brought along."""
+    """Return the input tokens of one reference image."""
     if family.grid is not None:
         return REFERENCE_TOKENS
     return OLD_REFERENCE_TOKENS + (OLD_FIDELITY_TOKENS if fidelity == "high" else 0)

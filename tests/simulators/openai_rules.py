@@ -1,8 +1,8 @@
-"""What OpenAI's Images API accepts, as tables; `checked` gives the request with every default filled in.
+"""Rules of OpenAI's Images API, as tables. `checked` returns the request with every default filled in.
 
 Rule: as strict as the vendor is known to be, because a lenient simulator hides a gateway's mistakes. Where the vendor's
-reaction is not known, the simulator refuses what its documentation forbids and accepts the rest: `moderation` in forms,
-and in JSON edits the fields that are younger than the published schema.
+reaction is unknown, the simulator refuses values that its documentation forbids and accepts the rest. Examples are
+`moderation` in forms, and in JSON edits the fields that are younger than the published schema.
 """
 
 import io
@@ -122,7 +122,7 @@ CLASHES: tuple[tuple[str, Callable[[Ask, Family], bool], str], ...] = (
 
 
 def checked(request: Recorded, *, edit: bool) -> tuple[Ask, Family]:
-    """What is asked for, with every default filled in, and of which family; or `Refused`."""
+    """Return the request with every default filled in, and its family. Raises `Refused`."""
     if request.malformed:
         raise Refused(request.malformed, code=None)
     is_form = request.content_type == "multipart/form-data"
@@ -191,7 +191,7 @@ def _converted(name: str, text: str) -> object:
 
 
 def _files(files: Iterable[RecordedFile]) -> Ask:
-    """The files by field: `images` is a list, the overlays stand alone."""
+    """Group the files by field: `images` is a list, an overlay is a single file."""
     images, found = [], {}
     for file in files:
         _known(file.part_name, FILE_PARTS)
@@ -275,7 +275,7 @@ def _check_enum(ask: Ask, name: str, values: tuple[str, ...]) -> None:
 
 
 def check_size(size: str) -> None:
-    """The rules for free sizes, in the vendor's words."""
+    """Check a free size, with the vendor's messages."""
     if size == "auto":
         return
     if not re.fullmatch(r"\d{1,5}x\d{1,5}", size):
@@ -325,7 +325,7 @@ def _check_file(file: RecordedFile, name: str, number: int, mimetypes: tuple[str
 
 
 def _check_overlay(overlay: RecordedFile, image: RecordedFile, name: str) -> None:
-    """What can only be seen where the bytes were kept."""
+    """Check the properties that need the image's bytes."""
     if overlay.body is None:
         return
     over = _opened(overlay.body, name)

@@ -1,7 +1,7 @@
-"""What arrived at a simulator, as values.
+"""Requests at a simulator, as values.
 
-Rule: a request is read to its end and never refused here. What cannot be understood is noted in `malformed`, and the
-vendor says what it thinks of it. Uploads are hashed while they arrive; above `KEPT` their bytes are forgotten.
+Rule: a request is read to its end and never refused here. `malformed` has the reason of a request that cannot be
+parsed, and the vendor refuses it. Uploads are hashed while they arrive. The bytes of those above `KEPT` are dropped.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 class HungUp(Exception):
-    """The client went away in the middle of its request."""
+    """The client disconnected in the middle of its request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedFile:
-    """One file of a form. `head` is its first bytes; `body` is None above `KEPT`."""
+    """One file of a form. `head` is its first bytes. `body` is None above `KEPT`."""
 
     part_name: str
     filename: str
@@ -175,7 +175,7 @@ async def _form(chunks: AsyncIterator[bytes], boundary: str) -> _Content:
 
 
 def _fed(parser: PushMultipartParser, parts: list[_Part], chunk: bytes) -> str | None:
-    """Push bytes, none meaning the end; what was wrong with them."""
+    """Push bytes to the parser, none at the end. Returns the fault, if any."""
     try:
         for event in parser.parse(chunk):
             if isinstance(event, MultipartSegment):

@@ -1,8 +1,8 @@
-"""A vendor on loopback: a real HTTP server in a thread of its own, told what to answer by the test.
+"""Vendor on loopback: a real HTTP server in its own thread, whose answers the test sets.
 
-Rule: what a vendor says by itself is a pure function, `respond(request, defaults) -> Reply`; this module owns the
-socket, the clock and the faults. An `Answer` in the queue replaces what the vendor would have said, field by field,
-and is used up by one image call. Leaving the block ends every wait, so that nothing outlives its test.
+Rule: the vendor's default reply is a pure function, `respond(request, defaults) -> Reply`. This module owns the socket,
+the clock and the faults. An `Answer` in the queue replaces the default reply, field by field, for one image call. The
+end of the block ends every wait, so that no thread outlives its test.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What to say to one image call. What is None is taken from what the vendor would have said; headers are added."""
+    """Answer to one image call. A field that is None is that of the default reply. Headers are added."""
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -41,9 +41,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """How a vendor behaves as long as nobody tells it otherwise. `auto_*` is what it makes of `auto`.
+    """Behaviour of a vendor without queued answers. `auto_*` is its choice for `auto`.
 
-    `keys` are the only ones that it takes; without any it takes all.
+    A vendor with `keys` accepts only those. Without keys it accepts all.
     """
 
     keys: frozenset[str] = frozenset()
@@ -57,14 +57,14 @@ Respond = Callable[[Recorded, Defaults], Reply]
 
 
 class Gate:
-    """Where held answers wait. A passage that was opened before anybody came stays open for the next who comes."""
+    """Gate of held answers. A passage that is opened early stays open for the next answer."""
 
     def __init__(self) -> None:
         self._passages: float = 0
         self._opened = asyncio.Condition()
 
     async def open(self, passages: float = math.inf) -> None:
-        """Let that many through."""
+        """Open a number of passages."""
         async with self._opened:
             self._passages += passages
             self._opened.notify_all()
@@ -77,7 +77,7 @@ class Gate:
 
 
 class Simulator:
-    """A vendor at work between `__enter__` and `__exit__`. Everything public may be used from any thread."""
+    """A vendor between `__enter__` and `__exit__`. All public members are safe to use from any thread."""
 
     def __init__(
         self, respond: Respond, *, defaults: Defaults | None = None, port: int = 0, remember: int = 10_000
@@ -101,12 +101,12 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """What a client is pointed at."""
+        """Address for clients."""
         return f"{self.url}/v1"
 
     @property
     def requests(self) -> list[Recorded]:
-        """What arrived so far, whole requests only, in the order in which they were complete."""
+        """Complete requests so far, in the order of their completion."""
         with self._changed:
             return list(self._requests)
 
@@ -115,26 +115,26 @@ class Simulator:
         self.answers.extend(answers)
 
     def release(self, passages: float = math.inf) -> None:
-        """Let held answers go: that many, present or future; or, without a number, all until `reset()`."""
+        """Release held answers: a number, present or future; or, without a number, all until `reset()`."""
         asyncio.run_coroutine_threadsafe(self._gate.open(passages), self._server.loop)
 
     def reset(self) -> None:
-        """Forget everything and behave as at first. Answers that are still held go out, uncounted."""
+        """Reset to the initial state. Answers that are still held go out, uncounted."""
         self.release()
         with self._changed:
             self._gate = Gate()
             self._forget()
 
     def await_requests(self, count: int, timeout: float = PATIENCE) -> None:
-        """Block until at least that many requests were received."""
+        """Block until at least `count` requests were received."""
         self._await(lambda: len(self._requests) >= count, timeout)
 
     def await_in_flight(self, count: int, timeout: float = PATIENCE) -> None:
-        """Block until exactly that many image calls are received and not yet being answered."""
+        """Block until exactly `count` image calls are received and unanswered."""
         self._await(lambda: self.in_flight == count, timeout)
 
     def await_abandoned(self, count: int, timeout: float = PATIENCE) -> None:
-        """Block until at least that many clients hung up before their answer began."""
+        """Block until at least `count` clients have disconnected before their answer."""
         self._await(lambda: self.abandoned >= count, timeout)
 
     def run(self) -> None:
@@ -193,7 +193,7 @@ class Simulator:
 
     @contextlib.asynccontextmanager
     async def _counted(self, call: Call) -> AsyncIterator[None]:
-        """In flight from here to the first byte of the answer. After a `reset()` the counters are no longer ours."""
+        """Count a call as in flight until the first byte of its answer. A `reset()` starts new counters."""
         gate = self._gate
         self._count(in_flight=1)
         watch = asyncio.ensure_future(self._watched(call, gate))
@@ -205,7 +205,7 @@ class Simulator:
                 self._count(in_flight=-1)
 
     async def _watched(self, call: Call, gate: Gate) -> None:
-        """Notice that the client hangs up. The vendor works on: what it began is billed."""
+        """Notice a client's disconnect. The vendor continues: a begun call is billed."""
         await call.gone()
         if gate is self._gate:
             self._count(abandoned=1)
@@ -253,7 +253,7 @@ class Simulator:
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and in which loop."""
+    """Server that reports its start and its loop."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -272,7 +272,7 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Hands the transport to the application."""
+    """Protocol that gives the transport to the application."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -280,7 +280,7 @@ class _Protocol(HttpToolsProtocol):
 
 
 def _config(app: Callable[[Message, Receive, Send], Awaitable[None]]) -> uvicorn.Config:
-    """No logging, no headers of its own, no shutdown that waits for a client."""
+    """Configure no logging, no additional headers, and a shutdown that does not wait for clients."""
     return uvicorn.Config(
         app,
         interface="asgi3",
@@ -292,7 +292,7 @@ def _config(app: Callable[[Message, Receive, Send], Awaitable[None]]) -> uvicorn
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,
-        timeout_keep_alive=60,  # as vendors have it; who reuses a connection must be the one who gives it up
+        timeout_keep_alive=60,  # as vendors have it; the client that reuses a connection must also close it
     )
 
 

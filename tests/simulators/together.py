@@ -1,8 +1,8 @@
-"""Together's image endpoint: what it says to a request, and its failures as ready answers.
+"""Together's image endpoint: replies to requests, and failures as ready answers.
 
-Rule: unlike OpenAI it ignores what it does not know (the record shows it), is asked for `base64`, draws jpeg unless
-told otherwise, and says neither size nor usage. Partner-hosted `openai/*` models follow OpenAI's size rules; Kontext
-models take an aspect ratio and no edges.
+Rule: unlike OpenAI it ignores unknown fields (the record has them) and takes `base64` as a format. It draws jpeg by
+default, and reports neither size nor usage. Partner-hosted `openai/*` models follow OpenAI's size rules. Kontext models
+take an aspect ratio and no edges.
 """
 
 import itertools
@@ -82,12 +82,12 @@ _numbers = itertools.count(1)
 
 
 def simulator(*, defaults: Defaults | None = None, port: int = 0) -> Simulator:
-    """A Together to be used as a context manager."""
+    """Build a Together simulator, a context manager."""
     return Simulator(respond, defaults=defaults, port=port)
 
 
 def respond(request: Recorded, defaults: Defaults) -> Reply:
-    """What Together says."""
+    """Return Together's reply."""
     try:
         _check_key(request)
         if (request.method, request.path) != ("POST", PATH):
@@ -101,7 +101,7 @@ def respond(request: Recorded, defaults: Defaults) -> Reply:
 
 
 def envelope(message: str, *, kind: str = "invalid_request_error", **more: Any) -> bytes:
-    """The error document; `param` and `code` may be absent."""
+    """Build the error document. `param` and `code` may be absent."""
     known = {name: value for name, value in more.items() if value is not None}
     return msgspec.json.encode({"error": {"message": message, "type": kind, **known}})
 
@@ -121,7 +121,7 @@ def _check_key(request: Recorded) -> None:
 
 
 def _checked(request: Recorded) -> dict[str, Any]:
-    """What is asked for, with every default filled in; what is not known is left out."""
+    """Return the request with every default filled in. Unknown fields are left out."""
     if request.malformed or request.content_type != "application/json":
         raise _refused(request.malformed or "Expected a JSON body.", None)
     ask = DEFAULTS | {name: value for name, value in request.fields.items() if name in FIELDS and value is not None}
@@ -173,7 +173,7 @@ def _size(ask: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _kontext_size(ask: Mapping[str, Any]) -> tuple[int, int]:
-    """About a megapixel in the wanted ratio."""
+    """Return about a megapixel in the requested ratio."""
     for name in ("width", "height"):
         if ask[name] is not None:
             raise _refused(f"'{name}' is not supported for this model. Use 'aspect_ratio'.", name)

@@ -1,4 +1,4 @@
-"""Replicas that take turns at backends, on one store in memory, by one clock that the tests set."""
+"""Replicas that acquire slots at backends, on one store in memory, by one clock that the tests set."""
 
 from contextlib import AsyncExitStack
 
@@ -22,7 +22,7 @@ ALPHA, BETA, SANDBOX = (route(backend=name, model="painter") for name in ("alpha
 
 
 class Site:
-    """A store, a clock, and replicas that go by it."""
+    """A store, a clock, and replicas that use both."""
 
     def __init__(self, caps: Caps | None = None, store: FakeSharedHealth | None = None) -> None:
         self.now = 1000.0
@@ -71,7 +71,7 @@ class Replica:
         return taken
 
     async def refused(self, along: Route = ALPHA) -> tuple[FailureKind, float | None]:
-        """Why, and for how long. The vendor was not asked."""
+        """Return kind and retry time of a refusal. The vendor was not called."""
         taken = await self.take(along)
         assert isinstance(taken, Failure)
         assert not taken.asked

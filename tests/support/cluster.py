@@ -1,6 +1,6 @@
-"""A cluster of three Valkey servers on this machine, from the wheel; with `replicas`, each has one.
+"""A cluster of three Valkey servers on this machine, from the wheel. With `replicas`, each has one replica.
 
-Rule: they serve on loopback, keep nothing, and end with their block.
+Rule: they serve on loopback, store nothing on disk, and end with their block.
 """
 
 import socket
@@ -22,12 +22,12 @@ MOST_PAUSES = 500
 STOP_SECONDS = 5
 
 CLUSTER = pytest.param("cluster", marks=pytest.mark.cluster)
-"""The variant of a suite that runs on a cluster: `-m "not cluster"` leaves it out."""
+"""Marker of the suites' variants on a cluster: `-m "not cluster"` leaves them out."""
 
 
 @contextmanager
 def valkey_cluster(folder: Path, *, replicas: bool = False) -> Iterator[str]:
-    """Run a cluster with its files in `folder`; gives its address."""
+    """Run a cluster with its files in `folder`. Yields its address."""
     with ExitStack() as stack:
         count = 2 * NODES if replicas else NODES
         ports = [stack.enter_context(_node(folder / f"node-{number}")) for number in range(count)]
@@ -47,7 +47,7 @@ def valkey_cluster(folder: Path, *, replicas: bool = False) -> Iterator[str]:
 
 @contextmanager
 def _node(folder: Path) -> Iterator[tuple[int, int]]:
-    """One server; gives its port and that of its bus."""
+    """Run one server. Yields its port and the port of its bus."""
     folder.mkdir(parents=True)
     port, bus = _free_ports()
     options = {
@@ -76,7 +76,7 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _client(port: int) -> redis.Redis:
-    """A client that waits for its server to start."""
+    """Build a client that waits for the start of its server."""
     patience = Retry(ConstantBackoff(PAUSE_SECONDS), MOST_PAUSES)
     return redis.Redis(port=port, decode_responses=True, retry=patience)
 
@@ -93,5 +93,5 @@ def _wait_until_joined(client: redis.Redis, count: int) -> None:
         known = client.cluster("INFO")
         if (known["cluster_state"], known["cluster_known_nodes"]) == ("ok", str(count)):
             return
-        client.wait(1, round(PAUSE_SECONDS * 1000))  # for a replica that is not there: a pause
+        client.wait(1, round(PAUSE_SECONDS * 1000))  # an absent replica: wait before the next try
     raise AssertionError("The cluster did not come together.")

@@ -1,6 +1,6 @@
-"""Small bodies that unfold into 500 MB: more than any test lets a gateway grow by.
+"""Small bodies that decompress to 500 MB: more than any test lets a gateway grow by.
 
-Rule: they are valid to the last byte, and made of a piece that repeats, because to compress 500 MB takes seconds.
+Rule: they are valid to the last byte, and made of a repeated block, because compressing 500 MB takes seconds.
 """
 
 import gzip
@@ -12,12 +12,12 @@ ADLER_MODULUS = 65_521
 
 
 def gzipped() -> bytes:
-    """Return a gzip file. One of several members is as good as one."""
+    """Return a gzip file. A file of several members is valid."""
     return gzip.compress(ZEROS) * PIECES
 
 
 def deflated() -> bytes:
-    """Return a zlib stream. A full flush ends a piece so that nothing after it refers to what is before."""
+    """Return a zlib stream. A full flush ends each block, so later data refers to nothing before it."""
     packer = zlib.compressobj()
     first, other = (packer.compress(ZEROS) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     last, checksum = b"\x03\x00", PIECE * PIECES % ADLER_MODULUS << 16 | 1

@@ -1,7 +1,7 @@
-"""New databases for tests, of each kind that the gateway runs on. A plugin: tests name its fixtures.
+"""New databases for tests, of each kind that the gateway supports. A plugin: tests name its fixtures.
 
-Rule: a server is started once, and only if a test needs it; tables are made once for each kind. After that SQLite's
-file is copied, and PostgreSQL's tables are emptied, which only a superuser can bring their triggers to allow.
+Rule: a server starts once, and only if a test needs it. Tables are made once for each kind. After that SQLite's file is
+copied, and PostgreSQL's tables are emptied. Only a superuser can switch off their triggers for that.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import WheelPostgres, real_postgres, wheel_postgres
 
 RECORDED = Path(__file__).parents[1] / "recorded"
-"""Written by a gateway at 852ba53 with the sandbox: four purchases, a hit, a replay, three joined requests, a key."""
+"""Dump of a gateway at 852ba53 with the sandbox: four generations, a hit, a replay, three joined requests, a key."""
 NUMBERS = count(1)
 EMPTY = (
     "SET session_replication_role = replica; TRUNCATE entries, keys, audit, leases, replicas, recounts, reports, files"
@@ -40,21 +40,21 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def pooler_url(postgres_url: str) -> Iterator[str]:
-    """The same through a real PgBouncer, which gives a session of the server for a transaction."""
+    """The same PostgreSQL through a real PgBouncer, which lends a session per transaction."""
     with pgbouncer(postgres_url) as pooler:
         yield pooler.url
 
 
 @pytest.fixture(scope="session")
 def wheel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WheelPostgres]:
-    """A real PostgreSQL that may be stopped and frozen, as long as it is left running."""
+    """A real PostgreSQL that tests may stop and freeze. They leave it running."""
     with wheel_postgres(tmp_path_factory.mktemp("wheel")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def empty_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
-    """Makes databases without tables."""
+    """Function that makes databases without tables."""
 
     def make(kind: str) -> str:
         if kind == "sqlite":
@@ -71,7 +71,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 def new_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_database: NewDatabase
 ) -> NewDatabase:
-    """Gives databases with tables and nothing in them; of PostgreSQL, and of it behind a pooler, it is the same one."""
+    """Function that returns empty databases with tables. PostgreSQL, also behind the pooler, has one for all tests."""
     migrated: dict[str, str] = {}
 
     def make(kind: str) -> str:
@@ -91,7 +91,7 @@ def new_database(
 
 @pytest.fixture
 def old_database(empty_database: NewDatabase) -> NewDatabase:
-    """Gives databases as a gateway at 852ba53 left them, at revision 0001."""
+    """Function that makes databases as a gateway at 852ba53 left them, at revision 0001."""
 
     def make(kind: str) -> str:
         url, recorded = empty_database(kind), (RECORDED / f"0001.{kind}.sql").read_text("utf-8")
@@ -109,7 +109,7 @@ def old_database(empty_database: NewDatabase) -> NewDatabase:
 
 @pytest.fixture
 def absent_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
-    """Addresses where there is nothing."""
+    """Addresses without a database."""
 
     def make(kind: str) -> str:
         if kind == "sqlite":
@@ -120,12 +120,12 @@ def absent_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDataba
 
 
 def at_path(server: str, name: str) -> str:
-    """The address of another database in the same server."""
+    """Return the address of another database on the same server."""
     return str(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
 
 
 async def told(url: str, statement: str) -> None:
-    """Have a server of PostgreSQL do something."""
+    """Execute a statement on a PostgreSQL server."""
     connection = await asyncpg.connect(url)
     await connection.execute(statement)
     await connection.close()

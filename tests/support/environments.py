@@ -1,8 +1,9 @@
-"""Environments of the tests beside their own: the vendors' SDKs, validators, the packages of the image.
+"""Separate environments of the tests: the vendors' SDKs, validators, the packages of the image.
 
-Rule: a test that needs one asks for it here, and `make` makes it if it is not there or older than its lock. A lock on a
-file lets one worker do that; the others wait. The environment that runs the tests is never touched.
-Fails with: what make printed.
+Rule: a test requests an environment here. `make` builds it if it is absent or older than its lock file. One worker does
+that under a file lock, and the others wait. The environment that runs the tests never changes.
+
+Fails with: the output of make.
 """
 
 import fcntl
@@ -21,7 +22,7 @@ OF_A_MAKE_ABOVE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
 
 @cache
 def environment(target: str) -> Path:
-    """Return the folder of an environment, such as `.venv-focus` or `.venv-sdk/new`, with everything in it."""
+    """Return the folder of a complete environment, such as `.venv-focus` or `.venv-sdk/new`."""
     keep = [f"--old-file={OURS}/{stamp}" for stamp in (".run", ".dev")]
     LOCK.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as lock:

@@ -1,4 +1,4 @@
-"""Flights to run one suite on: the fake, a single server and a cluster."""
+"""Flight stores for one suite: the fake, a single server and a cluster."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -14,9 +14,9 @@ from service.usecases.ports.result_store import Result, without_images
 from tests.fakes.flights import FakeFlights
 from tests.support.result_stores import build_result
 
-LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
+LONG_TIMEOUT_SECONDS = 10  # tests with it check results, not durations
 LEASE = 60.0
-OVER = 0.0  # a lease that is over when it begins
+OVER = 0.0  # a lease that has ended at its begin
 
 
 RESULT = build_result()
@@ -34,18 +34,18 @@ def new_series(**changes: Any) -> SampleSeries:
 
 
 class FlightStore(Protocol):
-    """What keeps the flights."""
+    """Store that holds the flights."""
 
     def with_lease(self, seconds: float) -> Flights:
-        """Flights whose leaders may be silent for so long."""
+        """Return flights whose leaders hold a lease of `seconds`."""
         ...
 
     def repeating_lost(self) -> Flights:
-        """Flights that may be led again when they are lost."""
+        """Return flights that may be led again when they are lost."""
         ...
 
     async def empty(self, team: str) -> None:
-        """Everything about the team is gone."""
+        """Delete all data of the team."""
         ...
 
 
@@ -94,7 +94,7 @@ class RealFlightStore:
 
 @dataclass(frozen=True)
 class FlightHarness:
-    """A team of its own and one of its flights; every verb may come with another lease."""
+    """A team, and one of its flights. Every verb may have another lease."""
 
     stores: FlightStore
     team: str
@@ -148,7 +148,7 @@ class FlightHarness:
         await self.stores.with_lease(LEASE).release_sample(self.team, new_series(), number)
 
     async def lead_and_finish(self, number: int) -> None:
-        """Lead the flight of a number, to its landing."""
+        """Lead the flight of a number, and finish it."""
         flight = replace(self, flight=f"n{number}")
         await flight.acquire("one")
         await flight.finish("one", seconds=1)
@@ -165,7 +165,7 @@ class FlightHarness:
 
 @asynccontextmanager
 async def open_harness(kind: str, url: str) -> AsyncIterator[FlightHarness]:
-    """A harness on the fake, or on the server at an address."""
+    """Open a harness on the fake, or on the server at an address."""
     stores = FakeFlightStore() if kind == "fake" else RealFlightStore(url)
     try:
         yield FlightHarness(stores, f"team-{uuid.uuid4().hex[:12]}")

@@ -1,12 +1,11 @@
 """Runs focus-validator, of the FinOps Foundation, on a file. Run by the Python of `.venv-focus`.
 
-    python focus_check.py FILE.csv VERSION
+python focus_check.py FILE.csv VERSION
 
-Prints one JSON object: the name of each check with what came of it. The validator, 1.0.0 as it is on PyPI, is from 2024
-and is run as it is but for three things. It uses names that numpy has given up since; they are given back. It looks for
-its list of currencies below the folder that it is started in; it is started there. And its rules for 1.0 call four
-columns by other names than the specification does, and ask for one that 1.0 has renamed; those columns are shown to it
-under both names.
+Prints one JSON object: the name of each check with its result. The validator is 1.0.0 from PyPI, of 2024, with three
+changes. It uses names that numpy has removed: they are defined again. It looks for its list of currencies below the
+working folder: that folder is set. Its rules for 1.0 misname four columns, and require one that 1.0 has renamed: those
+columns get both names.
 """
 
 import json

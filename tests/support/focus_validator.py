@@ -1,4 +1,4 @@
-"""The FOCUS validator, in its own environment: what it says of a file."""
+"""FOCUS validator in its own environment, and its results for a file."""
 
 import json
 import subprocess
@@ -10,11 +10,11 @@ from tests.support.environments import environment
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "support" / "focus_check.py"
 NEWEST = "1.0"
-"""The newest version that focus-validator 1.0.0 knows; it is the only release."""
+"""Newest version that focus-validator 1.0.0 knows. 1.0.0 is its only release."""
 
 
 def checked(file: Path, version: str = NEWEST) -> Mapping[str, str]:
-    """Outcome of each check, by name."""
+    """Return the result of each check, by name."""
     python = environment(".venv-focus") / "bin" / "python"
     done = subprocess.run(
         [str(python), str(SCRIPT), str(file), version], capture_output=True, text=True, timeout=60, check=False
@@ -25,5 +25,5 @@ def checked(file: Path, version: str = NEWEST) -> Mapping[str, str]:
 
 
 def failed(file: Path, version: str = NEWEST) -> list[str]:
-    """The checks that a file does not pass."""
+    """Return the failed checks of a file."""
     return sorted(name for name, status in checked(file, version).items() if status != "passed")

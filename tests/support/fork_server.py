@@ -1,13 +1,13 @@
-"""A process that has imported the gateway, and forks one for each order. Run as `python -m tests.support.fork_server`.
+"""Process that has imported the gateway, and forks one process per order. Run as `python -m tests.support.fork_server`.
 
-Rule: a fork is a process with arguments, an environment, a folder and three streams of its own. It shares with its
-siblings what the imports made and nothing else, and leaves through the interpreter's ordinary end. The server itself
-imports, forks and reaps; a child inherits nothing else.
-Fails with: an exit code of 1 and the reason, if an import started a thread, because a fork would not have it.
+Rule: a fork has its own arguments, environment, folder and three streams. It shares only the imported modules with
+other forks, and leaves through the interpreter's ordinary end. The server itself imports, forks and reaps.
+
+Fails with: an exit code of 1 and the reason, if an import started a thread, because a fork would lack it.
 
 Descriptor 0 is a socket. A client sends one byte with four descriptors: a socket for the conversation, and the streams.
 The conversation is a line of JSON (`Order`), then two lines of the server: the process id, and the exit code. When the
-client ends, the server ends, and ends its children.
+client ends, the server ends its children and itself.
 """
 
 import gc
@@ -27,7 +27,7 @@ from typing import Any, TypedDict
 IMPORTED = (
     "service.__main__",
     "service.commands.cli",
-    # what a start imports later, because other commands do without
+    # modules that other commands never import, so a start imports them late
     "aiosqlite",
     "alembic.command",
     "anyio._backends._asyncio",
@@ -39,7 +39,7 @@ IMPORTED = (
     "uvicorn.loops.uvloop",
 )
 END_SECONDS = 10
-"""Seconds that a child has to end when the client has ended."""
+"""Seconds that a child has to end after the client."""
 TASKS = Path("/proc/self/task")
 
 
@@ -53,7 +53,7 @@ class Order(TypedDict):
 
 
 class Forked(BaseException):
-    """Raised in the child, so that it leaves the frames of the server before it runs."""
+    """Raised in the child, so that it leaves the server's frames before it runs."""
 
     def __init__(self, order: Order, streams: list[int]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Forked(BaseException):
 
 
 class ForkServer:
-    """A loop that forks and reaps until its client ends."""
+    """Loop that forks and reaps until its client ends."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -76,7 +76,7 @@ class ForkServer:
     def serve(self) -> None:
         """Serve until the client ends. Raises `Forked` in each child."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells the client, which decides
+        self._interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal signals the client, which decides
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
@@ -89,7 +89,7 @@ class ForkServer:
                     return
 
     def _accept(self) -> bool:
-        """Fork for one order. False if the client has ended."""
+        """Fork for one order. Returns False if the client has ended."""
         request, descriptors, _, _ = socket.recv_fds(self._control, 1, 4)
         if not request:
             return False
@@ -108,7 +108,7 @@ class ForkServer:
         return True
 
     def _become_child(self, talk: socket.socket) -> None:
-        """Give up the server's descriptors and handlers of signals."""
+        """Close the server's descriptors and reset its signal handlers."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, self._interrupt)
@@ -117,7 +117,7 @@ class ForkServer:
             inherited.close()
 
     def _reap(self) -> None:
-        """Tell the clients of the children that have ended."""
+        """Report the ended children to their clients."""
         with suppress(BlockingIOError):
             while self._woken.recv(4096):
                 pass
@@ -128,7 +128,7 @@ class ForkServer:
                     talk.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
 
     def _end_children(self) -> None:
-        """Ask every child to end, and kill it if it does not."""
+        """Terminate every child, and kill it if it does not end."""
         self._selector.unregister(self._control)
         for pid in self._children:
             os.kill(pid, signal.SIGTERM)
@@ -142,7 +142,7 @@ class ForkServer:
 
 
 def run(order: Order, streams: list[int]) -> None:
-    """Be the ordered process. Returns or exits as the command line does."""
+    """Run as the ordered process. Returns or exits as the command line does."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

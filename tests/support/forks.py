@@ -1,8 +1,9 @@
-"""Processes of the gateway, forked from one that has imported it: a start costs a tenth of the CPU.
+"""Processes of the gateway, forked from a process that has imported it. A fork costs a tenth of the CPU of a start.
 
-Rule: each is a process of its own, with its own environment, files and streams, and starts with nothing of an earlier
-one. What the interpreter and the loader read before the first import cannot be given to a fork: `can_fork` is false for
-an environment that changes it. `TEST_GATEWAYS=executed` executes every one, as users do it.
+Rule: each has its own environment, files and streams, and no state of an earlier one. A fork cannot get settings that
+the interpreter and the loader read before the first import. `can_fork` is false for an environment with such settings.
+`TEST_GATEWAYS=executed` executes every gateway, as users do.
+
 Fails with: `ServerEnded`.
 """
 
@@ -25,15 +26,15 @@ from typing import IO, Self
 ROOT, NOTHING = Path(__file__).parents[2], Path(os.devnull)
 ENTRY = "service.__main__"
 READ_EARLY = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "COVERAGE_", "LC_", "LANG")
-"""The interpreter or the loader reads variables with these prefixes before a fork could be given them."""
+"""Prefixes of variables that the interpreter or the loader reads before a fork has its environment."""
 
 
 class ServerEnded(OSError):
-    """The fork server has ended; what it printed says why."""
+    """The fork server has ended. Its output has the reason."""
 
 
 class ForkedProcess:
-    """A child of the fork server, with the part of `subprocess.Popen` that tests use. Leaving its block ends it."""
+    """Child of the fork server, with the part of `subprocess.Popen` that tests use. The end of its block ends it."""
 
     def __init__(self, talk: socket.socket, output: IO[str] | None) -> None:
         self.stdout = output
@@ -48,14 +49,14 @@ class ForkedProcess:
             raise
 
     def poll(self) -> int | None:
-        """The exit code, if it has ended."""
+        """Return the exit code, or None before the end."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        """Wait for the exit code. Raises `subprocess.TimeoutExpired`."""
         with self._lock:
             if self.returncode is None:
                 self.returncode = self._receive_number(timeout)
@@ -63,13 +64,13 @@ class ForkedProcess:
             return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
-        with self._lock, suppress(ProcessLookupError):  # reaped, and the server is about to say so
+        """Send a signal, unless the process has ended."""
+        with self._lock, suppress(ProcessLookupError):  # reaped, and the server is about to report it
             if self.poll() is None:
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self.send_signal(signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -90,7 +91,7 @@ class ForkedProcess:
             self.stdout.close()
 
     def _receive_number(self, timeout: float | None) -> int:
-        """The next number that the server says."""
+        """Receive the next number from the server."""
         self._talk.settimeout(timeout)
         while b"\n" not in self._unread:
             try:
@@ -107,7 +108,7 @@ class ForkedProcess:
 
 
 class Forks:
-    """A fork server, and the way to it. It ends with this process, or with `close`."""
+    """A fork server, and the connection to it. It ends with this process, or with `close`."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -121,12 +122,12 @@ class Forks:
             )
 
     def start_into(self, output: int, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProcess:
-        """Fork a process that runs the command line and writes to this descriptor, its errors to nowhere."""
+        """Fork the command line with its output to this descriptor. Its errors are dropped."""
         with NOTHING.open("wb") as nothing:
             return ForkedProcess(self._order(arguments, environment, ENTRY, (output, nothing.fileno())), None)
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], module: str = ENTRY) -> ForkedProcess:
-        """Fork a process that runs the module's `main`. Both of its outputs are in `stdout`."""
+        """Fork a process that runs the module's `main`. `stdout` has both of its outputs."""
         read, write = os.pipe()
         output = os.fdopen(read, encoding="utf-8")
         try:
@@ -141,7 +142,7 @@ class Forks:
     def run(
         self, arguments: Sequence[str], environment: Mapping[str, str], timeout: float, folder: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line to its end, as `subprocess.run` does with text, and nothing to read."""
+        """Run the command line to its end, as `subprocess.run` does with text and an empty input."""
         with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             talk = self._order(arguments, environment, ENTRY, (output.fileno(), errors.fileno()), folder)
             with ForkedProcess(talk, None) as child:
@@ -151,7 +152,7 @@ class Forks:
             return subprocess.CompletedProcess([*arguments], code, output.read(), errors.read())
 
     def close(self) -> None:
-        """End the server and its children, and wait until they have written what they had to."""
+        """End the server and its children, and wait for their last writes."""
         self._control.close()
         self.server.wait()
 
@@ -163,7 +164,7 @@ class Forks:
         outputs: tuple[int, int],
         folder: Path | None = None,
     ) -> socket.socket:
-        """Have a process forked. The answer is the conversation about it."""
+        """Order a process. Returns the socket of its conversation."""
         order = {
             "module": module,
             "arguments": [*arguments],
@@ -183,14 +184,14 @@ class Forks:
 
 @cache
 def forks() -> Forks:
-    """The fork server of this process, started when a test first needs it."""
+    """Return the fork server of this process. The first call starts it."""
     server = Forks()
     atexit.register(server.close)
     return server
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:
-    """Whether a fork behaves as a command that is executed with this environment."""
+    """Return whether a fork behaves as a command that is executed with this environment."""
     if os.environ.get("TEST_GATEWAYS") == "executed":
         return False
     return _read_early(environment) == _read_early(os.environ)

@@ -1,4 +1,4 @@
-"""A server of this process's that hangs for a while."""
+"""A server of this process that hangs for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import psutil
 
 @contextmanager
 def frozen_server(folder: Path) -> Iterator[None]:
-    """Within the block the server whose files are in `folder` takes connections and says nothing."""
+    """Freeze the server whose files are in `folder` within a block: it accepts connections and does not answer."""
     (server,) = (child for child in psutil.Process().children() if Path(child.cwd()) == folder)
     server.suspend()
     try:

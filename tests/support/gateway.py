@@ -1,4 +1,4 @@
-"""A gateway as users run it: a process of its own, started by the command line."""
+"""A gateway as users run it: a separate process, started by the command line."""
 
 import json
 import os
@@ -32,18 +32,18 @@ FOREIGN = (
     "http",
 )
 TIMEOUT_SECONDS = 30
-ANSWER_SECONDS = 2  # how long a store of a gateway under test may not answer
+ANSWER_SECONDS = 2  # timeout of the stores of a gateway under test
 SLOW_STORES = f"redis: {{timeout_seconds: {ANSWER_SECONDS}}}\n"
-"""For a gateway.yaml that a test writes itself: what `patient` does to the shipped one."""
+"""Lines for a gateway.yaml that a test writes: the change that `with_slow_stores` makes to the shipped one."""
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This environment without anything that the gateway would read, plus what is given."""
+    """Return this environment without the gateway's variables, plus `more`."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | more
 
 
 def becomes_true(holds: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> bool:
-    """Does it hold before the time is up? The pause leaves the processor to what is waited for."""
+    """Wait until a condition is true. Returns False after `seconds`. The pause leaves the CPU to other processes."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while not holds():
         if time.monotonic() > end:
@@ -64,16 +64,16 @@ LENIENT_HEALTH = {
 
 
 def with_slow_stores(settings: str) -> str:
-    """gateway.yaml for tests: their stores share a busy machine, and one that is not run for 0.1 s does not hang.
+    """Adapt gateway.yaml to tests on a busy machine: a store that is not scheduled for 0.1 s has no timeout.
 
-    It is one machine, so a SQLite file may be the ledger of replicas.
+    All replicas are on one machine, so a SQLite file may be their ledger.
     """
     settings = settings.replace("one_machine: false #", "one_machine: true #")
     return settings.replace("timeout_seconds: 0.08 #", f"timeout_seconds: {ANSWER_SECONDS} #")
 
 
 def with_lenient_health(settings: str) -> str:
-    """The same for tests that make a vendor fail again and again, and mean each time by itself."""
+    """Adapt gateway.yaml to tests with many failures of a vendor: no failure influences the next call."""
     settings = with_slow_stores(settings)
     for was, becomes in LENIENT_HEALTH.items():
         assert was in settings, was
@@ -84,7 +84,7 @@ def with_lenient_health(settings: str) -> str:
 def run_command(
     *arguments: str, environment: Mapping[str, str], folder: Path | None = None, fork: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end, in exactly this environment, and take both outputs."""
+    """Run the command line to its end, in exactly this environment, and return both outputs."""
     if fork and can_fork(environment):
         return forks().run(arguments, environment, TIMEOUT_SECONDS, folder)
     return subprocess.run(
@@ -102,7 +102,7 @@ def run_command(
 def start_command(
     arguments: Sequence[str], environment: Mapping[str, str], *, fork: bool
 ) -> subprocess.Popen[str] | ForkedProcess:
-    """Start the command line: as a fork of a process that has imported it, or executed as users do it."""
+    """Start the command line: as a fork of a process that has imported it, or executed as users do."""
     if fork and can_fork(environment):
         return forks().start(arguments, environment)
     return subprocess.Popen(
@@ -118,8 +118,8 @@ def start_command(
 class GatewayProcess:
     """`image-gateway serve` between `__enter__` and `__exit__`, on a free port.
 
-    What it prints is in `lines`; log lines, decoded, in `logged()`. With `fork=False` the command line is
-    executed, for tests of that, and for figures of a process.
+    `lines` has its output, and `logged()` the decoded log lines. With `fork=False` the command line is executed. Tests
+    of the start, and figures of a process, need that.
     """
 
     def __init__(
@@ -142,12 +142,12 @@ class GatewayProcess:
 
     @property
     def pid(self) -> int:
-        """The process that serves."""
+        """Id of the process that serves."""
         return self._child.pid
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Address of the gateway."""
         return str(next(line["address"] for line in self.logged() if line["event"] == "listening"))
 
     @property
@@ -157,11 +157,11 @@ class GatewayProcess:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a client sends to be let in."""
+        """Headers of an authenticated client."""
         return {"authorization": f"Bearer {self.key}"}
 
     def logged(self) -> list[dict[str, Any]]:
-        """The log, line by line."""
+        """Return the log, line by line."""
         with self._heard:
             self._decode()
             return [*self._decoded]
@@ -172,7 +172,7 @@ class GatewayProcess:
             self._heard.wait_for(lambda: self._ended or any(text in line for line in self.lines), TIMEOUT_SECONDS)
 
     def await_logged(self, event: str, **facts: object) -> dict[str, Any]:
-        """Wait for a log line of that event with those facts."""
+        """Wait for a log line of that event with these fields."""
         wanted = {"event": event, **facts}
         with self._heard:
             self._heard.wait_for(lambda: self._ended or self._find(wanted), TIMEOUT_SECONDS)
@@ -182,7 +182,7 @@ class GatewayProcess:
         return found
 
     def _decode(self) -> None:
-        """Decode what came since the last time: a gateway that serves many tests writes thousands of lines."""
+        """Decode the new lines only: a gateway that serves many tests writes thousands of lines."""
         for line in self.lines[self._decoded_lines :]:
             self._decoded_lines += 1
             if line.startswith("{"):
@@ -208,7 +208,7 @@ class GatewayProcess:
         self._child.send_signal(number)
 
     def wait(self) -> int:
-        """The exit code, once it has gone."""
+        """Return the exit code after the end."""
         code = self._child.wait(TIMEOUT_SECONDS)
         self._reader.join(TIMEOUT_SECONDS)
         return code
@@ -217,7 +217,7 @@ class GatewayProcess:
         self._reader.start()
         try:
             self.await_logged("listening")
-        except TimeoutError:  # who does not get in does not get out either
+        except TimeoutError:  # the context manager's exit does not run after a failed enter
             self._child.kill()
             self.wait()
             raise

@@ -1,7 +1,7 @@
-"""A whole site on loopback: a store that can be killed, books, a vendor that counts, and several gateways.
+"""A complete site on loopback: a store that tests can kill, a ledger, a vendor that counts, and several gateways.
 
-Rule: everything is a process of its own and ends with its block. Teams are made in advance, one for each round, so that
-no round has to wait for a window to pass.
+Rule: each part is a separate process and ends with its block. Each round has its own team, so no round waits for a
+window to pass.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ SETTINGS = f"\nledger: {{lease_seconds: {LEASE_SECONDS}, sweep_seconds: 0.5}}\n"
 
 
 def free_port() -> int:
-    """A port that nobody uses just now."""
+    """Return a port that is free at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
 
 
 def await_true(reached: Callable[[], bool], patience: float = TIMEOUT_SECONDS) -> None:
-    """Look again and again, for so many seconds at most."""
+    """Poll until a condition is true. Raises `TimeoutError` after `timeout` seconds."""
     end, pause = time.monotonic() + patience, threading.Event()
     while not reached():
         if time.monotonic() > end:
@@ -53,7 +53,7 @@ def await_true(reached: Callable[[], bool], patience: float = TIMEOUT_SECONDS) -
 
 
 class Valkey:
-    """A store with an append-only file that is synced every second, on a port that stays the same."""
+    """Store with an append-only file that is synced every second, on a constant port."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ class Valkey:
         self._server: subprocess.Popen[bytes]
 
     def start(self) -> None:
-        """Start it on what it wrote down, and wait until it answers."""
+        """Start it on its append-only file, and wait until it answers."""
         options = {"port": str(self._port), "bind": "127.0.0.1", "dir": str(self._folder), "appendonly": "yes"}
         command = [str(get_binary_path()), *(text for name, value in options.items() for text in (f"--{name}", value))]
         self._server = subprocess.Popen(
@@ -79,13 +79,13 @@ class Valkey:
                 return False
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill the store."""
         self._server.kill()
         self._server.wait()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Neither answer nor hang up."""
+        """Stop the store within a block: it neither answers nor disconnects."""
         self._server.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -93,12 +93,12 @@ class Valkey:
             self._server.send_signal(signal.SIGCONT)
 
     def wipe(self) -> None:
-        """Forget everything."""
+        """Delete all data."""
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
     def left_over(self, team: str) -> tuple[int, int]:
-        """Open holds, and entries on their way to the books."""
+        """Return the numbers of open holds and of entries in the outbox."""
         with redis.Redis.from_url(self.url) as client:
             return int(client.zcard(f"igw:{{{team}}}:holds")), int(client.xlen(f"igw:{{{team}}}:outbox"))
 
@@ -112,7 +112,7 @@ class Valkey:
 
 @dataclass(slots=True)
 class Site:
-    """The parts, and what was asked of them."""
+    """The parts, and the calls that they received."""
 
     folder: Path
     store: Valkey
@@ -122,7 +122,7 @@ class Site:
     gateways: list[GatewayProcess] = field(default_factory=list)
 
     def gateway(self, **more: str) -> GatewayProcess:
-        """One more replica, not started yet, with more in its environment if that is said."""
+        """Build one more replica, not started yet. `more` is added to its environment."""
         environment = {
             "IMAGE_GATEWAY_CONFIG": str(self.folder / "config"),
             "OPENAI_API_KEY": "sk-operator",
@@ -133,7 +133,7 @@ class Site:
         return GatewayProcess(self.folder / "data", environment | more, options=())
 
     async def booked(self, team: str) -> list[Entry]:
-        """The entries of a team."""
+        """Return the entries of a team."""
         database = open_database(self.database_url)
         try:
             span = EntryFilter(since=EVER.since, until=EVER.until, team=team)
@@ -142,7 +142,7 @@ class Site:
             await database.close()
 
     def settle(self, team: str) -> None:
-        """Wait until nothing of a team is held or on its way."""
+        """Wait until a team has no hold and no entry in the outbox."""
         await_true(lambda: self.store.left_over(team) == (0, 0))
 
 
@@ -150,7 +150,7 @@ class Site:
 def site(
     folder: Path, database_url: str | None = None, *, teams: int, limits: str, delay: float = 0.0
 ) -> Iterator[Site]:
-    """A site with so many teams, each with these limits; the vendor takes `delay` seconds."""
+    """Run a site with teams of these limits. The vendor takes `delay` seconds."""
     names = [f"team-{number}" for number in range(teams)]
     shutil.copytree(CONFIG, folder / "config")
     listed = "\n".join(
@@ -171,7 +171,7 @@ def site(
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a request came to; status 0 is no answer at all."""
+    """Outcome of a request. Status 0 means no response."""
 
     name: str
     status: int
@@ -179,7 +179,7 @@ class Reply:
 
 
 async def ask(client: httpx2.AsyncClient, url: str, team: str, name: str) -> Reply:
-    """One cheap picture; its prompt and its request id are the same name."""
+    """Request one cheap image. Its prompt and its request id are both `name`."""
     headers = {"authorization": f"Bearer igw_{team}", "x-request-id": name}
     wish = {"model": "gpt-image-2", "prompt": name, "quality": "low", "size": "1024x1024"}
     try:
@@ -190,7 +190,7 @@ async def ask(client: httpx2.AsyncClient, url: str, team: str, name: str) -> Rep
 
 
 async def ask_all(urls: Sequence[str], team: str, names: Sequence[str], at_once: int = 64) -> list[Reply]:
-    """Many requests, spread over the gateways."""
+    """Send many requests, spread over the gateways."""
     gate = asyncio.Semaphore(at_once)
     limits = httpx2.Limits(max_connections=at_once, max_keepalive_connections=at_once)
 

@@ -1,4 +1,4 @@
-"""Pictures for requests, and pictures out of replies."""
+"""Images for requests, and images from responses."""
 
 import base64
 import io
@@ -12,14 +12,14 @@ from PIL import Image
 def png(
     size: tuple[int, int] = (64, 64), color: tuple[int, ...] = (200, 30, 30), mode: str = "RGB", kind: str = "PNG"
 ) -> bytes:
-    """A picture of one colour."""
+    """Build an image of one colour."""
     drawn = io.BytesIO()
     Image.new(mode, size, color).save(drawn, kind)
     return drawn.getvalue()
 
 
 def mask(size: tuple[int, int] = (64, 64)) -> bytes:
-    """A mask whose middle is to be redrawn."""
+    """Build a mask with a transparent middle."""
     picture = Image.new("RGBA", size, (0, 0, 0, 255))
     width, height = size
     picture.paste((0, 0, 0, 0), (width // 4, height // 4, 3 * width // 4, 3 * height // 4))
@@ -29,12 +29,12 @@ def mask(size: tuple[int, int] = (64, 64)) -> bytes:
 
 
 def data_url(picture: bytes, media_type: str = "image/png") -> str:
-    """A picture inside its address."""
+    """Build a data URL of an image."""
     return f"data:{media_type};base64,{base64.b64encode(picture).decode()}"
 
 
 def open_image(item: Mapping[str, Any], http: httpx2.Client) -> Image.Image:
-    """The picture of a reply's item, fetched if it is an address."""
+    """Open the image of a response's item. A URL is fetched."""
     body = base64.b64decode(item["b64_json"]) if item["type"] == "b64_json" else http.get(item["url"]).content
     picture = Image.open(io.BytesIO(body))
     picture.load()

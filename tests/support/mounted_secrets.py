@@ -18,7 +18,7 @@ class Mount:
         return self._folder / name
 
     def swap(self, **files: str) -> None:
-        """The secret has changed: what is not given stays as it was."""
+        """Change the secret. Files that are not named stay as they were."""
         self._files |= files
         version = self._folder / f"..version-{next(self._numbers)}"
         version.mkdir()

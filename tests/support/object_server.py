@@ -1,6 +1,7 @@
-"""An object store for the suite: moto, which speaks the protocol of S3 over HTTP, in a process of its own.
+"""Object store for the suite: moto, which speaks S3 over HTTP, in a separate process.
 
-Rule: a server that does not start fails the run. It can be frozen, so that hanging is tried on the real protocol.
+Rule: a server that does not start fails the run. Tests can freeze it, so that a hanging store is tried on the real
+protocol.
 """
 
 import re
@@ -44,7 +45,7 @@ class ObjectServer:
             raise TimeoutError("the object store did not start")
 
     def _read(self) -> None:
-        """Read to the end: a server whose output nobody takes stops."""
+        """Read the output to its end, because a full pipe would stop the server."""
         assert self._child.stderr is not None
         with self._child.stderr as output:
             for line in output:
@@ -55,17 +56,17 @@ class ObjectServer:
         self._known.set()
 
     def environment(self) -> dict[str, str]:
-        """What a client is told."""
+        """Build the environment of a client."""
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
 
     def new_bucket(self) -> str:
-        """An empty bucket."""
+        """Make an empty bucket."""
         name = f"pictures-{next(NUMBERS)}"
         self.client().create_bucket(Bucket=name)
         return name
 
     def client(self) -> Any:
-        """Somebody else's client of the same protocol, to look at what the gateway wrote."""
+        """Build another client of the protocol, to check the gateway's writes."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -76,7 +77,7 @@ class ObjectServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Neither answer nor hang up."""
+        """Stop the server within a block: it neither answers nor disconnects."""
         self._child.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -84,14 +85,14 @@ class ObjectServer:
             self._child.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End."""
+        """End the server."""
         self._child.kill()
         self._child.wait(PATIENCE)
 
 
 @contextmanager
 def object_server() -> Iterator[ObjectServer]:
-    """A server between enter and exit."""
+    """Run a server for the length of a block."""
     server = ObjectServer()
     try:
         yield server

@@ -1,7 +1,7 @@
-"""A real PgBouncer in front of a PostgreSQL. A test without one fails: CONTRIBUTING.md says what to install.
+"""A real PgBouncer in front of a PostgreSQL. Without one a test fails: CONTRIBUTING.md names the package.
 
-Rule: it listens on a unix socket in a folder of its own, passes every database on, and asks for no password. In
-transaction mode it has two sessions of the server for each database, so that transactions of a connection change them.
+Rule: it listens on a unix socket in its own folder, forwards every database, and requires no password. In transaction
+mode it has two server sessions per database, so transactions of a connection change sessions.
 """
 
 import os
@@ -34,7 +34,7 @@ ROOT = 0
 
 
 class PgBouncer:
-    """A pooler of a server in a folder. It can be stopped and started again."""
+    """Pooler of a server in a folder. Tests can stop it and start it again."""
 
     def __init__(self, server: str, folder: Path, mode: str, ignored: str) -> None:
         self.url = f"postgresql://postgres@{urlsplit(server).path}?host={folder}&port={PORT}"
@@ -53,7 +53,7 @@ class PgBouncer:
         program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
         assert program, "apt-get install -y --no-install-recommends pgbouncer"
         self._command = [program, "--quiet", str(settings)]
-        if os.geteuid() == ROOT:  # as which it does not run
+        if os.geteuid() == ROOT:  # PgBouncer refuses to run as this user
             other = pwd.getpwnam(_reader(server))
             for path in (folder, settings):
                 os.chown(path, other.pw_uid, other.pw_gid)
@@ -61,12 +61,12 @@ class PgBouncer:
         self.start()
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
         assert becomes_true(self._socket.exists)
 
     def stop(self) -> None:
-        """Hang up on everybody and end."""
+        """Disconnect all clients and end."""
         self._process.kill()
         self._process.wait()
         self._socket.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ class PgBouncer:
 
 @contextmanager
 def pgbouncer(server: str, mode: str = "transaction", ignored: str = "extra_float_digits") -> Iterator[PgBouncer]:
-    """A pooler in this mode, in front of the server that has this address."""
+    """Run a pooler in this mode, in front of the server at this address."""
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         pooler = PgBouncer(server, Path(name), mode, ignored)
         try:
@@ -84,13 +84,13 @@ def pgbouncer(server: str, mode: str = "transaction", ignored: str = "extra_floa
 
 
 def _reader(server: str) -> str:
-    """A user that may open the server's socket."""
+    """Return a user that may open the server's socket."""
     folder = parse_qs(urlsplit(server).query).get("host", [""])[0]
     return Path(folder).owner() if folder.startswith("/") else "nobody"
 
 
 def _connection(url: str) -> str:
-    """An address in PgBouncer's own form, without the name of the database."""
+    """Convert an address to PgBouncer's form, without the name of the database."""
     found = urlsplit(url)
     given = {name: values[0] for name, values in parse_qs(found.query).items()}
     known = {

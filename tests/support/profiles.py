@@ -1,7 +1,8 @@
-"""How many examples hypothesis tries: few while one works (`dev`), all of them in CI (`ci`).
+"""Number of examples of hypothesis: few during work (`dev`), all of them in CI (`ci`).
 
-Rule: `HYPOTHESIS_PROFILE` names the profile; without it, `CI` in the environment means `ci`. A test that needs more
-examples than hypothesis' 100 asks for them with `examples`. No profile has a deadline: a busy machine is no fault.
+Rule: `HYPOTHESIS_PROFILE` names the profile. Without it, `CI` in the environment means `ci`. A test that needs more
+than hypothesis' 100 examples requests them with `examples`. No profile has a deadline, because a busy machine is no
+fault.
 """
 
 import os
@@ -12,7 +13,7 @@ DEV_EXAMPLES = 20
 
 
 def load_profile() -> None:
-    """Register both profiles, and load one. To be called before a test module is imported."""
+    """Register both profiles, and load one. Call it before the import of test modules."""
     unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("ci", unhurried, max_examples=100, print_blob=True)
     settings.register_profile("dev", unhurried, max_examples=DEV_EXAMPLES)
@@ -20,5 +21,5 @@ def load_profile() -> None:
 
 
 def examples(ci: int) -> int:
-    """Number of examples of one test: `ci` in CI, at most `DEV_EXAMPLES` elsewhere."""
+    """Return the number of examples of one test: `ci` in CI, at most `DEV_EXAMPLES` elsewhere."""
     return ci if settings.get_current_profile_name() == "ci" else min(ci, DEV_EXAMPLES)

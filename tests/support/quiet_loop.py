@@ -1,7 +1,7 @@
-"""An event loop whose clock stands still while this process, or what it waits for, is only late.
+"""Event loop whose clock stands still while this process, or its peer, is late because of the machine.
 
-Rule: the clock goes on by a wait that passed without any event, and by nothing else. So a test can bound what code
-waits for on purpose, by its timers: a machine that is busy with something else adds nothing to it.
+Rule: only a wait that ends without an event advances the clock. So a test can bound intended waits by the timers of the
+code. Load of the machine adds nothing.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Adds up waits in which nothing came."""
+    """Selector that sums the waits without an event."""
 
     quiet = 0.0
 
@@ -25,7 +25,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class QuietLoop(asyncio.SelectorEventLoop):
-    """Its `time` is in quiet seconds."""
+    """Event loop whose `time` is in quiet seconds."""
 
     def __init__(self) -> None:
         self._waits = _Selector()
@@ -37,13 +37,13 @@ class QuietLoop(asyncio.SelectorEventLoop):
 
 
 def run_quietly(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a loop of its own, as `asyncio.run` does."""
+    """Run a coroutine to its end on its own loop, as `asyncio.run` does."""
     with asyncio.Runner(loop_factory=QuietLoop) as runner:
         return runner.run(main)
 
 
 def quiet_seconds() -> float:
-    """Return what the clock of the running loop says."""
+    """Return the time of the running loop's clock."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, QuietLoop), "run_quietly runs it"
     return loop.time()

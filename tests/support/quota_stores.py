@@ -1,4 +1,4 @@
-"""Ledgers to run one suite on: the fake, a single server and a cluster; and claims to run it with."""
+"""Quota stores for one suite: the fake, a single server and a cluster, and hold requests to run it with."""
 
 import itertools
 import uuid
@@ -16,7 +16,7 @@ from service.usecases.ports.quota_store import QuotaStore
 from tests.fakes.quota_store import FakeQuotaStore
 
 CENT = 10_000_000
-LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
+LONG_TIMEOUT_SECONDS = 10  # tests with it check results, not durations
 KEY, MODEL, HIGH, LOW = "key:k1", "model:painter", "tier:high", "tier:low"
 SCOPES = (TEAM, KEY, MODEL, HIGH)
 
@@ -24,18 +24,18 @@ _numbers = itertools.count(1)
 
 
 class HarnessStore(Protocol):
-    """What keeps a team's holds."""
+    """Store that has a team's holds."""
 
     def leasing(self, seconds: float) -> QuotaStore:
-        """A ledger on this store whose holds live that long."""
+        """Return a quota store whose holds live for `seconds`."""
         ...
 
     async def empty(self, team: str) -> None:
-        """Everything about the team is gone."""
+        """Delete all data of the team."""
         ...
 
     async def restart(self, team: str) -> None:
-        """The team's counters are those of an earlier run."""
+        """Mark the team's counters as those of an earlier run."""
         ...
 
 
@@ -81,20 +81,20 @@ class RealStore:
 
 @dataclass(frozen=True)
 class QuotaHarness:
-    """A team of its own, and a ledger that keeps its holds."""
+    """A team, and a quota store with its holds."""
 
     store: HarnessStore
     team: str
     ledger: QuotaStore
 
     def claim(self, **changes: Any) -> HoldRequest:
-        """A claim of 20 cents for one picture, under a new id."""
+        """Build a request for a hold of 20 cents for one image, under a new id."""
         asked = {"hold_id": f"h{next(_numbers)}", "quote": 20 * CENT, "images": 1, "scopes": SCOPES, **changes}
         known = {"hold_id": asked["hold_id"], "team": self.team, "cost": asked["quote"]}
         return HoldRequest(**{"entry": build_entry(**known), **asked})
 
     async def used(self, measure: Measure = Measure.DAY, scope: str = TEAM) -> int:
-        """How much of a measure is used."""
+        """Return the used part of a measure."""
         return (await self.standing(Limit(scope, measure, 10**9))).used
 
     async def standing(self, limit: Limit) -> LimitStatus:
@@ -102,18 +102,18 @@ class QuotaHarness:
         return found
 
     async def rebuild(self, day: Mapping[str, int] | None = None, month: Mapping[str, int] | None = None) -> bool:
-        """Rebuild the counters from books that say this."""
+        """Rebuild the counters from these sums of the ledger."""
         audit = await self.ledger.snapshot(self.team)
         spent = Spent(at=audit.at, day=day or {}, month=month or day or {})
         return await self.ledger.rebuild(self.team, audit, spent, ())
 
     async def entries(self) -> list[Entry]:
-        """What is on its way to the books."""
+        """Return the entries in the outbox."""
         return [waiting.entry for waiting in await self.ledger.read_outbox(self.team, 1000)]
 
 
 def build_entry(**changes: Any) -> Entry:
-    """What the books are to say about a claim that nobody came back for."""
+    """Build the entry of a hold that expires."""
     plain = {
         "request_id": "req_1",
         "key": "k1",
@@ -135,7 +135,7 @@ def build_entry(**changes: Any) -> Entry:
 
 @asynccontextmanager
 async def open_quota_harness(kind: str, url: str) -> AsyncIterator[QuotaHarness]:
-    """A stage whose counters have never been counted: on the fake, or on the server at an address."""
+    """Open a harness whose counters are not initialised: on the fake, or on the server at an address."""
     store = FakeStore() if kind == "fake" else RealStore(url)
     try:
         yield QuotaHarness(store, f"team-{uuid.uuid4().hex[:12]}", store.leasing(60))

@@ -1,9 +1,9 @@
-"""Stores that gateways of an older revision left behind, given to a test as if it had happened just now.
+"""Stores that gateways of an older revision left behind, loaded for a test with the times of today.
 
-`tests/recorded/<revision>/<database>` has them, written by `python -m tools.record_upgrade`: the database as SQL, the
-store and the answers of the calls in `recording.json`, and the folder of images.
+`python -m tools.record_upgrade` writes `tests/recorded/<revision>/<database>`: the database as SQL, the store and the
+responses in `recording.json`, and the folder of images.
 
-Rule: times become the times of today, in the database and in the store. What lies packed in the store keeps its own.
+Rule: times become times of today, in the database and in the store. Encoded values in the store keep their times.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ TEAMS = f"""teams:
   ads:
     keys: [{{id: ads, sha256: {key_digest(OTHER_SECRET)}}}]
 """
-"""The calls that are recorded are those of `search`."""
+"""Team of the recorded calls: `search`."""
 UPLOADED = png()
 PLAIN = {"model": "gpt-image-2", "quality": "low", "size": "1024x1024", "output_format": "webp"}
 REQUESTS: Mapping[str, dict[str, Any]] = {
@@ -53,13 +53,13 @@ REQUESTS: Mapping[str, dict[str, Any]] = {
     "unknown": PLAIN,
     "pending": PLAIN,
 }
-"""The calls that were recorded, by name: what they sent beside the name, which is the prompt."""
+"""Recorded calls, by name: their fields beside the prompt, which is the name."""
 OF_A_KEY = ("finished", "linked", "failed", "unknown")
 NOT_SHARED = ("finished", "linked", "failed", "retried", "pending")
 
 
 def build_request(name: str, tries: int = 0) -> dict[str, Any]:
-    """Return body and headers of a recorded call; `tries` is how often an SDK has tried before."""
+    """Return body and headers of a recorded call. `tries` is the number of the SDK's earlier tries."""
     headers = AUTHORIZED | {"x-stainless-retry-count": str(tries)}
     if name in OF_A_KEY:
         headers |= {"idempotency-key": name}
@@ -70,42 +70,42 @@ def build_request(name: str, tries: int = 0) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recorded upgrade, in its folder."""
+    """A recorded upgrade in its folder."""
 
     folder: Path
 
     @cached_property
     def answers(self) -> dict[str, Any]:
-        """The answers of the calls, by their names, and what else was seen."""
+        """Responses of the calls, by name, and further observations."""
         answers: dict[str, Any] = self._document["answers"]
         return answers
 
     @property
     def images(self) -> Path:
-        """The folder of images."""
+        """Folder of images."""
         return self.folder / "images"
 
     @property
     def store(self) -> dict[str, Any]:
-        """The values of all keys, as they were."""
+        """Recorded values of all keys."""
         return {key: record["value"] for key, record in self._document["store"].items()}
 
     @property
     def used_today(self) -> int:
-        """Spendings and holds of the team, in nano-USD."""
+        """Costs and holds of the team, in nano-USD."""
         state = self.store["igw:{search}:state"]
         return next(int(value) for name, value in state.items() if re.fullmatch(r"day:\d+:team", name))
 
     @property
     def request_ids(self) -> set[str]:
-        """The ids of all requests that had an entry in the database, or one on its way there."""
+        """Ids of all requests with an entry in the database or in the outbox."""
         outbox = (fields["entry"] for fields in self.store["igw:{search}:outbox"].values())
         statements = (self.folder / "database.sql").read_text("utf-8").splitlines()
         inserts = (line for line in statements if re.match(r"INSERT INTO \S*entries", line))
         return set(re.findall(r"req_[0-9a-f]{32}", "\n".join((*outbox, *inserts))))
 
     def fill_database(self, url: str) -> None:
-        """Fill a database that has no tables."""
+        """Fill a database without tables."""
         statements = self._as_of_now((self.folder / "database.sql").read_text("utf-8"))
         if url.startswith("sqlite"):
             file = Path(url.removeprefix("sqlite:///"))
@@ -116,7 +116,7 @@ class Recording:
             asyncio.run(_execute(url, statements))
 
     def restore_store(self, store: Any) -> None:
-        """Fill a store that is empty; it takes itself for the server that counted."""
+        """Fill an empty store. The store then has the epoch of the counters."""
         text = self._as_of_now(json.dumps(self._document["store"]))
         text = text.replace(self._document["run_id"], store.info("server")["run_id"])
         for key, record in json.loads(text).items():
@@ -144,7 +144,7 @@ class Recording:
 
 
 def collect_forms(hashes: Mapping[str, Mapping[str, Any]]) -> dict[str, set[str]]:
-    """Return the fields of holds and flights, and of the JSON in them, by the form of their keys and their state."""
+    """Return the fields of holds and flights, and of their JSON, by the form of their keys and their state."""
     forms: dict[str, set[str]] = {}
     for key, fields in hashes.items():
         form = re.sub(r"\{\w+\}|[0-9a-f]{32,64}", "*", key) + f" {fields['state']}"

@@ -1,4 +1,4 @@
-"""Results to keep, and stores to run one suite on: the fake, a single server and a cluster."""
+"""Results to cache, and result stores for one suite: the fake, a single server and a cluster."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from service.domain.image_spec import Size
 from service.usecases.ports.result_store import Result, ResultStore
 from tests.fakes.result_store import FakeResultStore
 
-LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
-MAX_BYTES = 6_000_000  # more than is packed without a thread
+LONG_TIMEOUT_SECONDS = 10  # tests with it check results, not durations
+MAX_BYTES = 6_000_000  # more than is encoded without a thread
 PIXELS = bytes(range(256)) * 16
 
 
@@ -22,7 +22,7 @@ def build_image(pixels: bytes = PIXELS, prompt: str | None = None) -> GeneratedI
 
 
 def build_generation(**changes: Any) -> Generation:
-    """With everything that a vendor can say."""
+    """Build a generation with every field of a vendor."""
     plain = {
         "images": (build_image(prompt="a fox, “quick” 🦊"), build_image(PIXELS[::-1])),
         "created": 1_795_262_400,
@@ -55,7 +55,7 @@ def build_result(**changes: Any) -> Result:
 
 @asynccontextmanager
 async def open_result_store(kind: str, url: str) -> AsyncIterator[ResultStore]:
-    """An empty store: the fake, or on the server at an address."""
+    """Open an empty store: the fake, or on the server at an address."""
     if kind == "fake":
         yield FakeResultStore(max_bytes=MAX_BYTES)
         return

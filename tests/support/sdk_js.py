@@ -1,7 +1,9 @@
-"""Calls through OpenAI's SDK for JavaScript, in a Node of its own: the tests' end of `tests/sdk_js/run.mjs`.
+"""Calls through OpenAI's SDK for JavaScript, in its own Node: the tests' end of `tests/sdk_js/run.mjs`.
 
 Rule: one process is one call, and its environment has no address or key but those given. An error of the call is part
-of the answer; a runner that breaks or takes too long is an `AssertionError` with what it printed.
+of the outcome.
+
+Fails with: `AssertionError`, with the output, if the runner breaks or takes too long.
 """
 
 import hashlib
@@ -21,19 +23,23 @@ RUNNER = ROOT / "tests" / "sdk_js" / "run.mjs"
 SECONDS = 60
 
 File = Path | tuple[Path, str]
-"""A picture: as a stream of its file, or as its bytes with a media type. The SDK repeats calls with the latter only."""
+"""An image: a stream of its file, or its bytes with a media type. The SDK repeats calls with bytes only."""
 
 Files = Mapping[str, File | list[File]]
-"""The pictures of an edit, by parameter."""
+"""Images of an edit, by parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdkOutcome:
-    """What the SDK handed over. Of base64 there is the digest and the length, as `digest` says it.
+    """Outcome of a call through an SDK. Base64 is replaced by `digest`.
 
-    `headers` are the answer's x-*, if there was one; `result` is that of a call without `stream`, `events` those of a
-    call with it, which `ended` if the SDK came to the stream's end; `error` is what the SDK threw. `classes` are those
-    of the events, where the language has any.
+    Attributes:
+        headers: The x-* headers of the response, if any.
+        result: Result of a call without `stream`.
+        events: Events of a call with `stream`.
+        ended: True if the SDK reached the end of the stream.
+        error: The error that the SDK threw.
+        classes: Classes of the events, in languages that have them.
     """
 
     headers: Mapping[str, str]
@@ -45,27 +51,27 @@ class SdkOutcome:
 
     @property
     def pictures(self) -> list[Any]:
-        """The pictures of a result, as `digest` says them."""
+        """Images of a result, as `digest` describes them."""
         return [item["b64_json"] for item in self.result["data"]]
 
 
 Line = Mapping[str, Any]
 LineListener = Callable[[Line], object]
-"""Is given each line that a runner prints, as soon as it is printed."""
+"""Function that gets each line of a runner at once."""
 
 
 def ignore_line(line: Line) -> None:
-    """Nobody listens."""
+    """Ignore the line."""
 
 
 def digest(base64: str | bytes) -> dict[str, object]:
-    """How the runner tells base64."""
+    """Return the runner's description of base64: length and digest."""
     encoded = base64.encode() if isinstance(base64, str) else base64
     return {"length": len(encoded), "sha256": hashlib.sha256(encoded).hexdigest()}
 
 
 def through(gateway: GatewayProcess, operation: str, params: Mapping[str, Any], **more: Any) -> SdkOutcome:
-    """Call a gateway with its dev key; as `call` else."""
+    """Call a gateway with its dev key. Other arguments are those of `call`."""
     return call(f"{gateway.url}/v1", gateway.key, operation, params, **more)
 
 
@@ -80,7 +86,7 @@ def call(
     request: Mapping[str, Any] | None = None,
     heard: LineListener = ignore_line,
 ) -> SdkOutcome:
-    """One call of `client.images`: `generate` or `edit`. The client does not repeat it, unless `maxRetries` says so."""
+    """Call `client.images` once: `generate` or `edit`. The client retries only if `maxRetries` is set."""
     asked = {
         "operation": operation,
         "params": params,
@@ -107,7 +113,7 @@ def call(
 
 
 def _runner(base_url: str, key: str, said: IO[str]) -> subprocess.Popen[str]:
-    """It ends by itself, after so many seconds at the latest."""
+    """Start the runner. It ends after `SECONDS` at the latest."""
     return subprocess.Popen(
         [str(sdk("js") / "bin" / "node"), str(RUNNER)],
         cwd=sdk("js"),
@@ -124,7 +130,7 @@ def _named(file: File) -> str | dict[str, str]:
 
 
 def parse_lines(lines: Sequence[Line]) -> SdkOutcome:
-    """What the lines of one call say."""
+    """Parse the lines of one call."""
     last = {line["what"]: line for line in lines}
     events = [line for line in lines if line["what"] == "event"]
     return SdkOutcome(

@@ -1,8 +1,9 @@
 """Calls through the vendors' SDKs for Python, and through any SDK: the tests' end of `sdk_runner.py`.
 
-Rule: one process serves many calls, one after another, because starting one takes longer than a call. Its environment
-has no address or key; every call brings its own. An error of a call is part of the answer; a runner that breaks, or
-takes too long, is an `AssertionError`.
+Rule: one process serves many calls, one after another, because its start takes longer than a call. Its environment has
+no address or key. Every call brings its own. An error of a call is part of the outcome.
+
+Fails with: `AssertionError`, if the runner breaks or takes too long.
 """
 
 import json
@@ -24,14 +25,14 @@ PYTHONS = ("new", "old")
 JAVASCRIPT = "js"
 
 ImageFiles = Mapping[str, Path | list[Path]]
-"""The pictures of an edit, by parameter."""
+"""Images of an edit, by parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTimeouts:
-    """How a client waits: seconds, and how often it tries again. None is what the SDK comes with.
+    """Timeouts of a client in seconds, and its number of retries. None is the SDK's default.
 
-    `longest` is how many seconds all of it may take before the test gives up.
+    The test gives up after `longest` seconds.
     """
 
     seconds: float | None = None
@@ -54,7 +55,7 @@ class Call:
 
 
 class Sdk(Protocol):
-    """An SDK. `heard` is given each line as soon as the SDK handed over what it says."""
+    """An SDK. The listener gets each line as soon as the SDK has handed over its content."""
 
     def __call__(self, call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
         """Make a call."""
@@ -63,7 +64,7 @@ class Sdk(Protocol):
 
 @contextmanager
 def sdk(name: str) -> Iterator[Sdk]:
-    """The SDK for JavaScript, or the SDKs of a generation for Python."""
+    """Open the SDK for JavaScript, or the SDKs of a generation for Python."""
     if name == JAVASCRIPT:
         yield javascript
         return
@@ -125,7 +126,7 @@ def _asked(call: Call) -> dict[str, Any]:
 
 
 def javascript(call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
-    """A call through OpenAI's SDK for JavaScript."""
+    """Call through OpenAI's SDK for JavaScript."""
     waits = {
         "timeout": call.patience.seconds and round(call.patience.seconds * 1000),
         "maxRetries": call.patience.retries,

@@ -1,6 +1,6 @@
-"""Real servers for the suite: from containers where a Docker engine answers, else from wheels.
+"""Real servers for the suite: containers if a Docker engine answers, otherwise wheels.
 
-Rule: one place decides. `TEST_SERVERS=containers` or `wheels` forces the choice; either way the tests get an address,
+Rule: one place decides. `TEST_SERVERS=containers` or `wheels` forces the choice. Either way the tests get an address,
 and a missing server fails the run.
 """
 
@@ -23,7 +23,7 @@ testcontainers_config.connection_mode_override = ConnectionMode.docker_host  # p
 
 
 def docker_has(image: str) -> bool:
-    """Does an engine answer, and has it the image already? Nothing is pulled: registries are not everywhere."""
+    """Return whether an engine answers and has the image. Nothing is pulled: not every machine has a registry."""
     try:
         found = subprocess.run(
             ["docker", "image", "inspect", image],
@@ -38,7 +38,7 @@ def docker_has(image: str) -> bool:
 
 @contextmanager
 def real_redis(folder: Path) -> Iterator[str]:
-    """A Redis or Valkey server."""
+    """Run a Redis or Valkey server."""
     choice = os.environ.get("TEST_SERVERS") or ("containers" if docker_has(REDIS_IMAGE) else "wheels")
     if choice == "containers":
         with RedisContainer(REDIS_IMAGE) as container:

@@ -1,4 +1,4 @@
-"""Turnstiles to run one suite on: the fake, a single server and a cluster."""
+"""Shared health stores for one suite: the fake, a single server and a cluster."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -10,19 +10,19 @@ from service.adapters.redis.shared_health import RedisSharedHealth
 from service.usecases.ports.shared_health import SharedHealthStore
 from tests.fakes.shared_health import FakeSharedHealth
 
-LONG_TIMEOUT_SECONDS = 10  # here it is shown what comes out, not how soon
+LONG_TIMEOUT_SECONDS = 10  # tests with it check results, not durations
 
 
 @dataclass(frozen=True)
 class SharedHealthHarness:
-    """A turnstile, and a backend of its own."""
+    """A shared health store, and one backend."""
 
     turnstile: SharedHealthStore
     backend: str
     url: str
 
     async def empty(self) -> None:
-        """Everything about the backend is gone."""
+        """Delete all data of the backend."""
         if isinstance(self.turnstile, FakeSharedHealth):
             self.turnstile.forget()
             return
@@ -34,7 +34,7 @@ class SharedHealthHarness:
 
 @asynccontextmanager
 async def open_shared_health(kind: str, url: str) -> AsyncIterator[SharedHealthHarness]:
-    """A gate on the fake, or on the server at an address."""
+    """Open a harness on the fake, or on the server at an address."""
     turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, timeout_seconds=LONG_TIMEOUT_SECONDS)
     try:
         yield SharedHealthHarness(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)

@@ -1,6 +1,6 @@
-"""The sources as values, for tests that look at them: trees of Python, names, docstrings, comments, pages.
+"""Sources as values, for tests of the code: trees of Python, names, docstrings, comments, pages.
 
-Rule: what is made from code (`make generate`) is left out; its words are those of the code.
+Rule: generated pages (`make generate`) are left out, because their words are those of the code.
 """
 
 import ast
@@ -49,7 +49,7 @@ def functions(file: Path) -> Iterator[Function]:
 
 
 def names(file: Path) -> Iterator[str]:
-    """Yield every name that a Python file gives: its own, and those of classes, functions, parameters, variables."""
+    """Yield every name that a Python file defines: its stem, classes, functions, parameters, variables."""
     yield file.stem
     for node in nodes(file):
         match node:
@@ -67,7 +67,7 @@ def words(name: str) -> list[str]:
 
 
 def docstrings(file: Path) -> Iterator[str]:
-    """Yield the docstrings of a Python file, those below a field or a value included."""
+    """Yield the docstrings of a Python file, also those below a field or a value."""
     for node in nodes(file):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.value.value
@@ -86,7 +86,7 @@ def comments(file: Path) -> Iterator[str]:
 
 
 def prose(file: Path) -> Iterator[str]:
-    """Yield what a Python file says to people. A test says it with its name."""
+    """Yield the prose of a Python file. The names of its tests belong to it."""
     yield from comments(file)
     if file.is_relative_to(ROOT / "service"):
         yield from messages(file)
@@ -96,7 +96,7 @@ def prose(file: Path) -> Iterator[str]:
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Yield every page that is written by hand, and every file whose comments are read, with the prose in it."""
+    """Yield every page that is written by hand, and every file with comments, with its prose."""
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         if page.stem not in GENERATED:
             yield page, CODE.sub(" ", text(page))

@@ -1,9 +1,9 @@
-"""What CONTRIBUTING says of style, as far as a program can see it: each fault with its rule and its place.
+"""Rules of CONTRIBUTING that a program can check: each fault with its rule and its place.
 
-`python -m tests.support.style` shortens the list of exceptions to what there still is. It lengthens nothing.
+`python -m tests.support.style` removes mended faults from the list of exceptions. It adds none.
 
-Rule: the list has exactly today's faults, so a new one fails, and so does an entry that is needed no more. Beside it
-stands the sum of each rule, which only falls: `sums_before` has those of the commit before, where the clone has it.
+Rule: the list has exactly today's faults. A new fault fails, and so does an entry without a fault. The sum of each rule
+stands beside it and only falls. `sums_before` has the sums of the commit before, if the clone has it.
 """
 
 import json
@@ -32,7 +32,7 @@ FRAGMENTS = re.compile(
 FEWEST_WORDS = 3
 
 Faults = Mapping[str, Mapping[str, int]]
-"""By rule and place, how many there are; of what is too long, by how many lines."""
+"""Number of faults by rule and place. For a long file or function, the number of lines above the limit."""
 
 
 def too_long() -> Iterator[tuple[str, str, int]]:
@@ -45,7 +45,7 @@ def too_long() -> Iterator[tuple[str, str, int]]:
 
 
 def of_prose() -> Iterator[tuple[str, str, int]]:
-    """Yield banned words of what people read."""
+    """Yield banned words of prose."""
     banned = {word: re.compile(rf"\b{word}\b", re.IGNORECASE) for word in WORDS["prose"]}
     said = [(file, "\n".join(sources.prose(file))) for file in sources.python_files()]
     for file, text in (*said, *sources.pages()):
@@ -64,7 +64,7 @@ def of_openers() -> Iterator[tuple[str, str, int]]:
 
 
 def of_names() -> Iterator[tuple[str, str, int]]:
-    """Yield banned words in names. A name counts once in a file, however often it is given."""
+    """Yield banned words in names. A name counts once in a file."""
     for file in sources.python_files():
         given = {name for name in sources.names(file) if not name.startswith("test_")}
         for word, number in Counter(word for name in given for word in banned_in(name)).items():
@@ -82,7 +82,7 @@ def banned_in(name: str) -> frozenset[str]:
 
 
 def of_settings() -> Iterator[tuple[str, str, int]]:
-    """Yield settings whose description is not a phrase of its own, such as `Timeout for ...` or `Maximum ...`."""
+    """Yield settings whose description is not a noun phrase, such as `Timeout for ...` or `Maximum ...`."""
     for name, kind in FILES.items():
         for row in setting_rows(build_schema(kind, name)):
             fragment = FRAGMENTS.match(row.description) or len(row.description.split()) < FEWEST_WORDS
@@ -102,14 +102,14 @@ RULES: tuple[Callable[[], Iterator[tuple[str, str, int]]], ...] = (
 
 @cache
 def faults() -> Faults:
-    """Return every fault that there is."""
+    """Return every fault."""
     found: dict[str, dict[str, int]] = {}
     for rule in RULES:
         for name, where, number in rule():
             if number > 0:
                 at = found.setdefault(name, {})
                 at[where] = at.get(where, 0) + number
-    sources.nodes.cache_clear()  # half a million objects, which the garbage collector would walk through from now on
+    sources.nodes.cache_clear()  # frees half a million objects, which every garbage collection would visit
     return found
 
 
@@ -119,14 +119,14 @@ def sums(of: Faults) -> dict[str, int]:
 
 
 def advice(rule: str) -> str:
-    """Return what to do about a fault."""
+    """Return advice on a fault."""
     kind, _, word = rule.partition(": ")
     tables = {"prose": "prose", "opener": "openers", "name": "names"}
     return f"write {WORDS[tables[kind]][word]}" if kind in tables else "see CONTRIBUTING.md"
 
 
 def listed() -> tuple[Faults, Mapping[str, int]]:
-    """Return the list of exceptions, and the sums that stand beside it."""
+    """Return the list of exceptions, and its sums."""
     found = json.loads(EXCEPTIONS.read_text("utf-8"))
     return found["faults"], found["sums"]
 
@@ -149,7 +149,7 @@ def written(of: Faults) -> str:
 
 
 def main() -> str | None:
-    """Write the list again if no rule has more faults than it had. Returns what is wrong otherwise."""
+    """Write the list again if no rule has more faults than before. Otherwise returns the rules with more."""
     before = listed()[1] if EXCEPTIONS.exists() else {}
     grown = [f"{name}: {number}" for name, number in sums(faults()).items() if number > before.get(name, number)]
     if grown:

@@ -1,7 +1,7 @@
-"""TLS in front of a real server, as managed stores and stunnel have it: the wheel's Valkey is built without.
+"""TLS in front of a real server, as managed stores and stunnel have it. The wheel's Valkey is built without TLS.
 
-Rule: bytes are passed on as they are, both ways. It runs in a thread with a loop of its own, so a gateway in another
-process can use it, and so can a test that waits.
+Rule: bytes pass unchanged, both ways. The proxy runs in a thread with its own loop. So a gateway in another process can
+use it, and so can a test that blocks.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ PIECE = 65_536
 
 @contextmanager
 def tls_in_front(path: str, trust: ssl.SSLContext) -> Iterator[int]:
-    """The port on this machine that speaks TLS for the server behind a unix socket."""
+    """Serve TLS for the server behind a unix socket. Yields the port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -45,8 +45,8 @@ def tls_in_front(path: str, trust: ssl.SSLContext) -> Iterator[int]:
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass everything on until one side ends."""
-    with suppress(OSError):  # the other side has hung up
+    """Forward all bytes until one side ends."""
+    with suppress(OSError):  # the other side has disconnected
         while piece := await reader.read(PIECE):
             writer.write(piece)
             await writer.drain()

@@ -1,7 +1,8 @@
-"""Loose ends: modules and scripts that nothing uses, and tests that assert nothing.
+"""Unused modules and scripts, and tests without an assertion.
 
-Rule: a module of `service` is used if one of `service` imports it, another one if any imports it; a script, if its name
-stands in a file that is not itself. A test asserts if it, or a function of the tests that it calls, has an assertion.
+Rule: a module of `service` is used if a module of `service` imports it. Any other module is used if any module imports
+it. A script is used if its name stands in another file. A test asserts if it, or a function of the tests that it calls,
+has an assertion.
 """
 
 import ast
@@ -33,14 +34,14 @@ def _imports(file: Path) -> Iterator[str]:
 
 @cache
 def _texts() -> dict[Path, str]:
-    """Every file that may name a script."""
+    """Return every file that may name a script."""
     standing = [file for pattern in CALLERS for file in ROOT.glob(pattern)]
     nested = [file for folder in sources.FOLDERS for pattern in NESTED for file in (ROOT / folder).rglob(pattern)]
     return {file: sources.text(file) for file in (*sources.python_files(), *standing, *nested)}
 
 
 def is_named(file: Path) -> bool:
-    """Does another file name this one: whole, as a module, or as the Lua scripts are, by its stem?"""
+    """Return whether another file names this one: by path, by module, or a Lua script by its stem."""
     path = re.compile(rf"(?:(?<![\w/])|\b{re.escape(file.parent.name)}/){re.escape(file.name)}\b")
     others = (_dotted(file), *((f'"{file.stem}"',) if file.suffix == ".lua" else ()))
     return any(
@@ -55,7 +56,7 @@ def _dotted(file: Path) -> str:
 
 
 def find_unused() -> Iterator[tuple[str, str, int]]:
-    """Yield modules and scripts that nothing uses."""
+    """Yield unused modules and scripts."""
     files = sources.python_files()
     imported = {name for file in files for name in _imports(file)}
     of_service = {name for file in files if place(file).startswith("service/") for name in _imports(file)}
@@ -70,7 +71,7 @@ def find_unused() -> Iterator[tuple[str, str, int]]:
 
 
 def find_tests_without_assertion() -> Iterator[tuple[str, str, int]]:
-    """Yield files with tests that can only fail by an exception. What they call may lie in `tools`."""
+    """Yield files with tests that can fail by an exception only. Their helpers may lie in `tools`."""
     files = [file for file in sources.python_files() if place(file).startswith(("tests/", "tools/"))]
     fine = find_asserting(files)
     for file in files:
@@ -79,7 +80,7 @@ def find_tests_without_assertion() -> Iterator[tuple[str, str, int]]:
 
 
 def find_asserting(files: list[Path]) -> set[str]:
-    """Names of functions that assert, themselves or by what they call."""
+    """Return names of functions that assert, directly or by a call."""
     calls: dict[str, set[str]] = {}
     found: set[str] = set()
     for each in (each for file in files for each in sources.functions(file)):

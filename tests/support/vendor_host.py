@@ -1,4 +1,4 @@
-"""A vendor that says exactly the bytes a test gives it, and is deaf where a test wants that."""
+"""Vendor that sends exactly the bytes of a test, and reads nothing where a test requires that."""
 
 import asyncio
 import ssl
@@ -9,11 +9,11 @@ from service.domain.image_spec import Reference
 from service.usecases.images.uploads import Upload
 
 Behavior = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""What a vendor does with a connection. When it is done the connection is closed."""
+"""Reaction of a vendor to a connection. The connection is closed afterwards."""
 
 
 def build_upload(body: bytes, param: str) -> Reference:
-    """A picture as a caller brings it: in an unnamed file."""
+    """Build an image that a caller uploaded: in an unnamed file."""
     intake = Upload(param, 100_000_000)
     intake.write(body)
     reference = intake.finish()
@@ -21,12 +21,12 @@ def build_upload(body: bytes, param: str) -> Reference:
 
 
 async def read_head(reader: asyncio.StreamReader) -> str:
-    """The header of the next request, without its body."""
+    """Read the header of the next request, without its body."""
     return (await reader.readuntil(b"\r\n\r\n")).decode()
 
 
 async def read_request(reader: asyncio.StreamReader) -> str:
-    """The header of the next request, once its body is there too. Bodies have a content-length."""
+    """Read the next request, and return its header. Bodies have a content-length."""
     head = await read_head(reader)
     length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length: "))
     await reader.readexactly(int(length.removeprefix("content-length: ")))
@@ -34,7 +34,7 @@ async def read_request(reader: asyncio.StreamReader) -> str:
 
 
 def reply_after_request(answer: bytes) -> Behavior:
-    """Take the whole request, answer, hang up."""
+    """Read the whole request, send the bytes, disconnect."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -45,7 +45,7 @@ def reply_after_request(answer: bytes) -> Behavior:
 
 
 def reply_after_head(reply: bytes) -> Behavior:
-    """Answer as soon as the head of a request is there."""
+    """Send the bytes as soon as the head of a request is there."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -56,19 +56,19 @@ def reply_after_head(reply: bytes) -> Behavior:
 
 
 async def never_read(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Read no more than the network brings by itself, for ever."""
+    """Read no more than the network delivers by itself."""
     reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001 (a vendor that is deaf)
     await asyncio.Event().wait()
 
 
 async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Read what a proxy is asked, and go."""
+    """Read a proxy's request, and disconnect."""
     await read_head(reader)
 
 
 @asynccontextmanager
 async def vendor_host(say: Behavior, trust: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Its host and port on loopback."""
+    """Run a vendor. Yields its host and port on loopback."""
     tasks: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
