@@ -27,7 +27,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Serve until told to stop."""
     options = parsed()
-    defaults = Defaults(picture_bytes=options.picture_bytes, delay=options.delay)
+    defaults = Defaults(image_bytes=options.image_bytes, delay=options.delay)
     simulator = Simulator(VENDORS[options.vendor], defaults=defaults, port=options.port, remember=0)
     sys.stdout.write(f"{options.vendor} listens on {simulator.base_url}\n")
     sys.stdout.flush()

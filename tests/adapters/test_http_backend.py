@@ -97,7 +97,7 @@ async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
 
 
 async def test_a_reply_beyond_its_limit_is_not_read_to_the_end(openai_sim: Simulator) -> None:
-    openai_sim.defaults = Defaults(picture_bytes=500_000)
+    openai_sim.defaults = Defaults(image_bytes=500_000)
     async with backend(openai_sim.base_url, max_reply_bytes=100_000) as made:
         assert await kind_of(made) is FailureKind.BROKEN_REPLY
 

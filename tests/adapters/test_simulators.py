@@ -19,12 +19,12 @@ from PIL import Image
 
 from tests.simulators import openai, together
 from tests.simulators.exchange import Fault
-from tests.simulators.images import DRAW, Sketch, drawn
+from tests.simulators.images import DRAW, Sketch, draw
 from tests.simulators.openai_models import formula
 from tests.simulators.server import Answer, Defaults, Simulator
 from tools.simulators import parsed
 
-PICTURE = drawn(Sketch(size=(64, 64), alpha=True))
+PICTURE = draw(Sketch(size=(64, 64), alpha=True))
 ASK = {"model": "gpt-image-2", "prompt": "a cat on a red sofa", "size": "1024x1024", "quality": "low"}
 ASK_TOGETHER = {"model": "openai/gpt-image-2", "prompt": "a cat", "response_format": "base64"}
 FORM = {"model": "gpt-image-2", "prompt": "a hat", "n": "2"}
@@ -121,8 +121,8 @@ def test_a_mask_has_alpha_and_the_size_of_its_image(vendor: Simulator) -> None:
     image = ("image", ("a.png", PICTURE, "image/png"))
     for mask, status in (
         (PICTURE, 200),
-        (drawn(Sketch(size=(64, 64))), 400),
-        (drawn(Sketch(size=(32, 32), alpha=True)), 400),
+        (draw(Sketch(size=(64, 64))), 400),
+        (draw(Sketch(size=(32, 32), alpha=True)), 400),
     ):
         response = call(vendor, EDIT, data=FORM, files=[image, ("mask", ("m.png", mask, "image/png"))])
         assert response.status_code == status
@@ -198,7 +198,7 @@ def test_older_models_follow_the_table(vendor: Simulator) -> None:
 
 @pytest.mark.parametrize("form", sorted(DRAW))
 def test_every_format_is_real(vendor: Simulator, form: str) -> None:
-    vendor.defaults = Defaults(picture_bytes=50_000)
+    vendor.defaults = Defaults(image_bytes=50_000)
     reply = generate(vendor, model="gpt-image-2.6-flare", output_format=form).json()
     raw = base64.b64decode(reply["data"][0]["b64_json"])
     assert len(raw) >= 50_000
@@ -342,7 +342,7 @@ def test_held_answers_wait_until_they_are_released(vendor: Simulator) -> None:
         assert len(vendor.requests) == 3
         vendor.release()
         assert [each.result().status_code for each in calls] == [200] * 3
-    assert (vendor.in_flight, vendor.most_in_flight, vendor.abandoned) == (0, 3, 0)
+    assert (vendor.in_flight, vendor.max_in_flight, vendor.abandoned) == (0, 3, 0)
 
 
 def test_a_client_that_hangs_up_is_counted(vendor: Simulator) -> None:
@@ -397,4 +397,4 @@ def test_leaving_the_block_ends_every_wait() -> None:
 
 def test_the_command_line() -> None:
     options = parsed(["together", "--port", "9102", "--picture-bytes", "10", "--delay", "0.5"])
-    assert vars(options) == {"vendor": "together", "port": 9102, "picture_bytes": 10, "delay": 0.5}
+    assert vars(options) == {"vendor": "together", "port": 9102, "image_bytes": 10, "delay": 0.5}

@@ -49,13 +49,11 @@ def opening(seconds: float = 30, reason: FailureKind = DOWN, in_a_row: int = 1) 
 
 
 async def hear(gate: SharedHealthHarness) -> SharedHealth:
-    return await gate.turnstile.sync(gate.backend, HealthUpdate())
+    return await gate.store.sync(gate.backend, HealthUpdate())
 
 
 async def tell(gate: SharedHealthHarness, base: int, opened: SharedOpening | None) -> SharedHealth:
-    return await gate.turnstile.sync(
-        gate.backend, HealthUpdate(change=BreakerChange(base_version=base, opening=opened))
-    )
+    return await gate.store.sync(gate.backend, HealthUpdate(change=BreakerChange(base_version=base, opening=opened)))
 
 
 def says(shared: SharedHealth) -> tuple[bool, SharedOpening | None]:
@@ -119,7 +117,7 @@ async def test_a_store_that_was_emptied_takes_everything(gate: SharedHealthHarne
 
 async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: SharedHealthHarness) -> None:
     async def blocked(**models: float) -> Mapping[str, float]:
-        found = await gate.turnstile.sync(gate.backend, HealthUpdate(blocked=models))
+        found = await gate.store.sync(gate.backend, HealthUpdate(blocked=models))
         return {model: round(seconds) for model, seconds in found.blocked.items()}
 
     assert await blocked(painter=30, sketcher=40) == {"painter": 30, "sketcher": 40}
@@ -130,16 +128,16 @@ async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_kno
 
 
 async def probe(gate: SharedHealthHarness, name: str, version: int = 0) -> bool:
-    return await gate.turnstile.claim_probe(gate.backend, name, version)
+    return await gate.store.claim_probe(gate.backend, name, version)
 
 
 async def test_one_probes_at_a_time(gate: SharedHealthHarness) -> None:
     found = await asyncio.gather(*(probe(gate, f"t{number}") for number in range(RACERS)))
     assert sum(found) == 1
     winner = f"t{found.index(True)}"
-    await gate.turnstile.release_slots(gate.backend, [("somebody", 1)])
+    await gate.store.release_slots(gate.backend, [("somebody", 1)])
     assert not await probe(gate, "late")
-    await gate.turnstile.release_slots(gate.backend, [("somebody", 1), (winner, 1)])
+    await gate.store.release_slots(gate.backend, [("somebody", 1), (winner, 1)])
     assert await probe(gate, "late")
     assert await probe(replace(gate, backend=f"{gate.backend}-2"), "late")
 
@@ -155,7 +153,7 @@ async def test_nobody_probes_what_has_changed(gate: SharedHealthHarness) -> None
 async def test_a_probe_that_is_under_way_goes_on(gate: SharedHealthHarness) -> None:
     assert await probe(gate, "t1")
     for name in ("t1", "t2"):
-        await gate.turnstile.sync(gate.backend, HealthUpdate(probe=name))
+        await gate.store.sync(gate.backend, HealthUpdate(probe=name))
         assert not await probe(gate, "t3")
 
 
@@ -163,7 +161,7 @@ async def enter(
     gate: SharedHealthHarness, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
 ) -> CapReached | None:
     party = SlotRequest(name=name, calls=calls, images=pictures, lease_seconds=lease)
-    return await gate.turnstile.acquire_slots(gate.backend, party, Caps(**caps))
+    return await gate.store.acquire_slots(gate.backend, party, Caps(**caps))
 
 
 CROWDED, TOO_MANY = CapReached(cap=Cap.CONCURRENT, wait_seconds=0), CapReached(cap=Cap.CONCURRENT)
@@ -188,10 +186,10 @@ async def test_calls_go_in_together_or_not_at_all(gate: SharedHealthHarness) -> 
 async def test_who_leaves_makes_room(gate: SharedHealthHarness) -> None:
     for name in ("t1", "t2"):
         assert await enter(gate, name, 2, concurrent=4) is None
-    await gate.turnstile.release_slots(gate.backend, [("t1", 2), ("nobody", 3)])
+    await gate.store.release_slots(gate.backend, [("t1", 2), ("nobody", 3)])
     assert await enter(gate, "t3", 3, concurrent=4) == CROWDED
     assert await enter(gate, "t3", 2, concurrent=4) is None
-    await gate.turnstile.release_slots(gate.backend, [("t2", 2), ("t3", 2)])
+    await gate.store.release_slots(gate.backend, [("t2", 2), ("t3", 2)])
     assert await enter(gate, "t4", 4, concurrent=4) is None
 
 
@@ -233,7 +231,7 @@ async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: SharedHealthHa
     assert await enter(gate, "t2", 3, 1, **caps) == TOO_MANY
     assert await enter(gate, "t3", 2, 4, **caps) is None
     assert await enter(gate, "t4", 1, 1, **caps) == CROWDED
-    await gate.turnstile.release_slots(gate.backend, [("t3", 2)])
+    await gate.store.release_slots(gate.backend, [("t3", 2)])
     assert waits(await enter(gate, "t5", 1, 1, **caps), Cap.REQUESTS, 60)
     assert waits(await enter(gate, "t6", 1, 4, images_per_minute=4), Cap.IMAGES, 60)
     assert await enter(gate, "t7", 1, 5, **caps) == CapReached(cap=Cap.IMAGES)
@@ -275,7 +273,7 @@ class Replica:
         self._numbers = iter(range(10_000))
         self.slots: dict[str, AsyncExitStack] = {}
         self.turns = UpstreamAdmission(
-            shared_health=gate.turnstile,
+            shared_health=gate.store,
             accounts={gate.backend: AccountLimits(caps=caps or Caps(), lease_seconds=LEASE)},
             rules=BreakerRules(),
             observe=Recorder(),

@@ -23,7 +23,7 @@ from tests.support.gateway import clean_environment
 
 PAGE = Path(__file__).parents[1] / "browser" / "page.html"
 BROWSER = "chromium-headless-shell"
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 QUIET = (
     "--no-sandbox",  # tests run as root in containers
     "--disable-gpu",
@@ -36,7 +36,7 @@ QUIET = (
 )
 TYPES = {".html": "text/html", ".mjs": "text/javascript", ".js": "text/javascript", ".json": "application/json"}
 
-Told = Mapping[str, Any]
+PageResult = Mapping[str, Any]
 """Results of a page, by step."""
 
 
@@ -47,20 +47,20 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.origins = [f"http://{host}:{self.server_port}" for host in hosts]
         self.call: dict[str, Any] = {}
-        self.told: dict[str, Told] = {}
+        self.results: dict[str, PageResult] = {}
         self.changed = threading.Condition()
 
-    def visit(self, gateway: str, key: str, picture: str) -> Mapping[str, Told]:
+    def visit(self, gateway: str, key: str, image: str) -> Mapping[str, PageResult]:
         """Open the page at each origin, one after the other. Returns the results, by origin."""
         following = dict(zip(self.origins, self.origins[1:], strict=False))
-        self.call = {"gateway": gateway, "key": key, "picture": picture, "next": following}
+        self.call = {"gateway": gateway, "key": key, "picture": image, "next": following}
         with tempfile.TemporaryDirectory() as profile, tempfile.TemporaryFile("w+") as printed:
             with _browser(self.origins[0], profile, printed.fileno()), self.changed:
-                self.changed.wait_for(lambda: len(self.told) == len(self.origins), PATIENCE)
-            if len(self.told) < len(self.origins):
+                self.changed.wait_for(lambda: len(self.results) == len(self.origins), TIMEOUT_SECONDS)
+            if len(self.results) < len(self.origins):
                 printed.seek(0)
-                raise TimeoutError(f"the page told {self.told}, the browser printed {printed.read()}")
-        return self.told
+                raise TimeoutError(f"the page told {self.results}, the browser printed {printed.read()}")
+        return self.results
 
 
 @contextmanager
@@ -105,10 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(".html", PAGE.read_bytes())
 
     def do_POST(self) -> None:
-        said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        result = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self._reply(".json", b"{}")
         with self.server.changed:
-            self.server.told[said["origin"]] = said["told"]
+            self.server.results[result["origin"]] = result["told"]
             self.server.changed.notify_all()
 
     def _reply(self, suffix: str, body: bytes) -> None:

@@ -44,7 +44,7 @@ class Row:
     not_got: Sequence[str] = ()
     got_parts: Sequence[str] = ()
     calls: int = 1
-    pictures: int = 1
+    images: int = 1
     previews: int = 0
     drawn: str = "PNG"
     param: str | None = None
@@ -115,7 +115,7 @@ SHARED = (
         send={"stream": True, "partial_images": 3, "n": 2},
         got={"n": 2},
         not_got=["stream", "partial_images"],
-        pictures=2,
+        images=2,
     ),
     reject("input_fidelity", "on a model that is always faithful", {"input_fidelity": "high"}, parts=["image"]),
     reject(
@@ -160,7 +160,7 @@ OPENAI = (
     ),
     Row(field="size", verdict="PASS", what="WxH", send={"size": "1536x1024"}, got={"size": "1536x1024"}),
     Row(field="size", verdict="PASS", what="auto, said by leaving it out", send={"size": "auto"}, not_got=["size"]),
-    Row(field="n", verdict="PASS", what="3", send={"n": 3}, got={"n": 3}, pictures=3),
+    Row(field="n", verdict="PASS", what="3", send={"n": 3}, got={"n": 3}, images=3),
     Row(field="quality", verdict="PASS", what="high", send={"quality": "high"}, got={"quality": "high"}),
     Row(field="quality", verdict="PASS", what="max", send={"quality": "max"}, model=SUNBURST, got={"quality": "max"}),
     Row(
@@ -359,8 +359,8 @@ TOGETHER = (
         not_got=["width", "height", "size"],
     ),
     reject("size", "2048x2048 on a model that ends at 1920", {"size": "2048x2048"}, model=FLUX_PRO),
-    Row(field="n", verdict="PASS", what="3", send={"n": 3}, got={"n": 3}, pictures=3),
-    Row(field="n", verdict="EMUL", what="6: two calls side by side", send={"n": 6}, calls=2, pictures=6),
+    Row(field="n", verdict="PASS", what="3", send={"n": 3}, got={"n": 3}, images=3),
+    Row(field="n", verdict="EMUL", what="6: two calls side by side", send={"n": 6}, calls=2, images=6),
     reject("quality", "high", {"quality": "high"}),
     Row(field="quality", verdict="DROP", what="auto", send={"quality": "auto"}, not_got=["quality"]),
     reject("background", "transparent", {"background": "transparent"}),

@@ -26,10 +26,10 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for each in self._open:
+        for connection in self._open:
             with suppress(OSError):  # the other side has disconnected before
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def _accept(self) -> None:
         with suppress(OSError):  # the listener is closed
@@ -37,15 +37,15 @@ class Relay:
                 client, _ = self._listening.accept()
                 gateway = socket.create_connection(self._target)
                 self._open += [client, gateway]
-                heard = bytearray()
-                self.sent.append(heard)
-                threading.Thread(target=_hand_on, args=(client, gateway, heard), daemon=True).start()
+                received = bytearray()
+                self.sent.append(received)
+                threading.Thread(target=_hand_on, args=(client, gateway, received), daemon=True).start()
                 threading.Thread(target=_hand_on, args=(gateway, client, bytearray()), daemon=True).start()
 
 
-def _hand_on(source: socket.socket, target: socket.socket, heard: bytearray) -> None:
+def _hand_on(source: socket.socket, target: socket.socket, received: bytearray) -> None:
     with suppress(OSError):  # either side may disconnect
         while data := source.recv(65536):
-            heard += data
+            received += data
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)

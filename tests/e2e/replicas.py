@@ -38,5 +38,8 @@ def ask(
     more: dict[str, object] | None = None,
     **headers: str,
 ) -> httpx2.Response:
-    given = {"authorization": f"Bearer igw_{who}", **{name.replace("_", "-"): text for name, text in headers.items()}}
-    return http.post(gateway.url + PATH, json=build_body(prompt) | (more or {}), headers=given)
+    headers_sent = {
+        "authorization": f"Bearer igw_{who}",
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
+    return http.post(gateway.url + PATH, json=build_body(prompt) | (more or {}), headers=headers_sent)

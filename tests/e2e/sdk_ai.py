@@ -31,7 +31,7 @@ class Drawn:
     error: Mapping[str, Any]
 
     @property
-    def pictures(self) -> list[dict[str, Any]]:
+    def digests(self) -> list[dict[str, Any]]:
         """Images as `sdk_js.digest` describes them."""
         return [{"length": image["length"], "sha256": image["sha256"]} for image in self.images]
 
@@ -64,5 +64,5 @@ def draw(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    return Drawn(**{"usage": {}, "error": {}} | said.get("result", {}) | {"error": said.get("error", {})})
+    result = json.loads(done.stdout)
+    return Drawn(**{"usage": {}, "error": {}} | result.get("result", {}) | {"error": result.get("error", {})})

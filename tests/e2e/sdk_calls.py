@@ -25,9 +25,9 @@ def together_client(base: str, key: str) -> Any:
     return together.Together(base_url=f"{base}/v1", api_key=key)
 
 
-def azure_client(base: str, key: str, **given: str) -> Any:
+def azure_client(base: str, key: str, **options: str) -> Any:
     return openai.AzureOpenAI(
-        azure_endpoint=base, api_key=key, api_version="2025-04-01-preview", max_retries=0, **given
+        azure_endpoint=base, api_key=key, api_version="2025-04-01-preview", max_retries=0, **options
     )
 
 
@@ -75,7 +75,7 @@ def models(base: str, key: str, folder: Path, model: str) -> Any:
     del folder
     client = openai_client(base, key)
     one = client.models.retrieve(model)
-    return {"ids": [found.id for found in client.models.list()], "one": one.id, "owned_by": one.owned_by}
+    return {"ids": [known.id for known in client.models.list()], "one": one.id, "owned_by": one.owned_by}
 
 
 def files(base: str, key: str, folder: Path, model: str) -> Any:
@@ -110,14 +110,14 @@ def files_listed(base: str, key: str, folder: Path, model: str) -> Any:
         with (folder / "image-0.png").open("rb") as image:
             expiry: Any = {"anchor": "created_at", "seconds": 7200}
             lent.append(client.files.create(file=image, purpose="vision", expires_after=expiry))
-    found = [file.id for file in client.files.list(limit=1)]
+    listed = [file.id for file in client.files.list(limit=1)]
     ours = [file.id for file in lent]
     for file in client.files.list(limit=1, order="asc"):
         if file.id in ours:
             client.files.delete(file.id)
     return {
         "seconds": [file.expires_at - file.created_at for file in lent],
-        "newest_first": [each for each in found if each in ours] == ours[::-1],
+        "newest_first": [name for name in listed if name in ours] == ours[::-1],
         "left": [file.id for file in client.files.list() if file.id in ours],
     }
 
@@ -163,9 +163,9 @@ def azure_rest(base: str, key: str, folder: Path, model: str) -> Any:
         refused = [error.code, error.param]
     with (folder / "image-0.png").open("rb") as image:
         file = client.files.create(file=image, purpose="vision")
-    listed = [each.id for each in client.files.list(limit=1)]
+    listed = [file.id for file in client.files.list(limit=1)]
     client.files.delete(file.id)
-    models = [each.id for each in client.models.list().data]
+    models = [file.id for file in client.models.list().data]
     return {"models": model in models, "refused": refused, "listed": file.id in listed}
 
 

@@ -17,14 +17,14 @@ import pydantic
 
 def faults(module: str, name: str, document: object) -> list[str]:
     outer, _, inner = name.rstrip("]").partition("[")
-    found: Any = getattr(import_module(module), outer)
+    kind: Any = getattr(import_module(module), outer)
     if inner:
-        found = found.__class_getitem__(getattr(import_module("openai.types"), inner))
-    kind: Any = pydantic.TypeAdapter(found)
+        kind = kind.__class_getitem__(getattr(import_module("openai.types"), inner))
+    adapter: Any = pydantic.TypeAdapter(kind)
     try:
-        kind.validate_json(json.dumps(document), strict=True)
+        adapter.validate_json(json.dumps(document), strict=True)
     except pydantic.ValidationError as wrong:
-        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors()]
+        return [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in wrong.errors()]
     return []
 
 

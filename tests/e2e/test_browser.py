@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.browser import Told, site
+from tests.e2e.browser import PageResult, site
 from tests.support.gateway import SLOW_STORES, GatewayProcess
 
 PNG = "iVBORw0K"
@@ -21,8 +21,8 @@ PNG = "iVBORw0K"
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    allowed: Told
-    other: Told
+    allowed: PageResult
+    other: PageResult
     requests: Sequence[Mapping[str, Any]]
     """What the gateway logged."""
 

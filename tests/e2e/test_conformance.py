@@ -64,7 +64,7 @@ def check_received(row: Row, received: list[Recorded]) -> None:
 def check_pictures(row: Row, reply: dict[str, object], http: httpx2.Client) -> None:
     data = reply["data"]
     assert isinstance(data, list)
-    assert [item["index"] for item in data] == list(range(row.pictures))
+    assert [item["index"] for item in data] == list(range(row.images))
     for item in data:
         picture = open_image(item, http)
         assert picture.format == row.drawn, (picture.format, reply.get("output_format"))

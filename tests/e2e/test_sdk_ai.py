@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.sdk_ai import draw
-from tests.simulators.images import Sketch, encoded
+from tests.simulators.images import Sketch, encode_image
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
 from tests.support.images import mask, png
@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
     """What a simulator draws."""
-    return [digest(encoded(Sketch(size=size, index=index))) for index in range(count)]
+    return [digest(encode_image(Sketch(size=size, index=index))) for index in range(count)]
 
 
 def test_openais_provider_generates(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
@@ -40,7 +40,7 @@ def test_openais_provider_generates(openai_gateway: GatewayProcess, openai_sim: 
     options = {"prompt": "a red fox", "n": 2, "size": "1536x1024", "providerOptions": {"openai": given}}
     drawn = draw(openai_gateway, "openai", "gpt-image-2", options)
     assert drawn.error == {}
-    assert (drawn.pictures, drawn.usage["outputTokens"]) == (vendors((1536, 1024), 2), 316)
+    assert (drawn.digests, drawn.usage["outputTokens"]) == (vendors((1536, 1024), 2), 316)
     (received,) = openai_sim.requests
     assert {name: received.fields[name] for name in given} == given | {"user": received.fields["user"]}
     assert received.fields["user"] != "u-1"
@@ -54,7 +54,7 @@ def test_each_provider_generates_through_together(
     together_sim.answer(*[Answer(delay=0.5)] * calls)
     drawn = draw(together_gateway, provider, FLUX, {"prompt": "a red fox", "n": 2, "size": "1024x768"})
     assert drawn.error == {}
-    assert drawn.pictures == (vendors((1024, 768), 2) if calls == 1 else vendors((1024, 768)) * 2)
+    assert drawn.digests == (vendors((1024, 768), 2) if calls == 1 else vendors((1024, 768)) * 2)
     assert (len(drawn.headers), len(together_sim.requests)) == (calls, calls)
     assert len({header["x-request-id"] for header in drawn.headers}) == calls
     for received in together_sim.requests:
@@ -95,7 +95,7 @@ def test_it_edits_with_files(
     options = {"prompt": "add a fox", "size": "1024x1024"}
     drawn = draw(openai_gateway, provider, "gpt-image-2", options, images=files[:count], mask=files[-1])
     assert drawn.error == {}
-    assert drawn.pictures == vendors((1024, 1024))
+    assert drawn.digests == vendors((1024, 1024))
     (received,) = openai_sim.requests
     assert [file.part_name for file in received.files] == [part] * count + ["mask"]
     assert [file.body for file in received.files] == [path.read_bytes() for path in [*files[:count], files[-1]]]
@@ -106,7 +106,7 @@ def test_togethers_provider_edits_with_an_address(
 ) -> None:
     options = {"prompt": "add a fox", "size": "1024x768"}
     drawn = draw(together_gateway, "togetherai", FLUX, options, images=files[:1])
-    assert (drawn.error, drawn.pictures) == ({}, vendors((1024, 768)))
+    assert (drawn.error, drawn.digests) == ({}, vendors((1024, 768)))
     (received,) = together_sim.requests
     (picture,) = received.fields["reference_images"]
     assert picture.startswith("data:image/png;base64,")

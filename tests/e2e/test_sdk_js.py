@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.simulators.images import Sketch, encoded
+from tests.simulators.images import Sketch, encode_image
 from tests.simulators.openai import FAULTS
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
     """What a simulator draws."""
-    return [digest(encoded(Sketch(size=size, index=index))) for index in range(count)]
+    return [digest(encode_image(Sketch(size=size, index=index))) for index in range(count)]
 
 
 def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayProcess, http: httpx2.Client) -> None:
@@ -41,7 +41,7 @@ def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayPr
     plain = http.post(url, json=FOX, headers=sandbox_gateway.headers).json()
     ids = [item["id"] for item in told.result["data"]]
     kept = [http.get(f"{sandbox_gateway.url}/v1/files/{each}/content", headers=sandbox_gateway.headers) for each in ids]
-    assert told.pictures == [digest(b64encode(each.content)) for each in kept]
+    assert told.images == [digest(b64encode(each.content)) for each in kept]
     assert {**told.result, "created": 0, "data": 0, "id": 0} == {**plain, "created": 0, "data": 0, "id": 0}
     assert told.headers["x-request-id"].startswith("req_")
 
@@ -49,12 +49,12 @@ def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayPr
 @pytest.mark.parametrize("count", [1, 3])
 def test_it_edits_on_the_sandbox(sandbox_gateway: GatewayProcess, files: list[Path], count: int) -> None:
     told = through(sandbox_gateway, "edit", EDIT, files={"image": files[:count] if count > 1 else files[0]})
-    assert (len(told.pictures), told.result["size"]) == (1, "1024x1024")
+    assert (len(told.images), told.result["size"]) == (1, "1024x1024")
 
 
 def test_it_generates_through_openai(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
     told = through(openai_gateway, "generate", FOX)
-    assert told.pictures == vendors((1536, 1024), 2)
+    assert told.images == vendors((1536, 1024), 2)
     assert told.result["usage"]["output_tokens"] == 316
     assert len(openai_sim.requests) == 1
 
@@ -67,7 +67,7 @@ def test_it_edits_through_openai(
     brought: list[File] = [(path, "image/png") for path in files] if typed else [*files]
     image = brought[:count] if count > 1 else brought[0]
     told = through(openai_gateway, "edit", EDIT, files={"image": image, "mask": brought[-1]})
-    assert told.pictures == vendors((1024, 1024))
+    assert told.images == vendors((1024, 1024))
     (received,) = openai_sim.requests
     assert [file.part_name for file in received.files] == [part] * count + ["mask"]
     assert {file.content_type for file in received.files} == {"image/png"}
@@ -76,7 +76,7 @@ def test_it_edits_through_openai(
 
 def test_it_generates_through_together(together_gateway: GatewayProcess, together_sim: Simulator) -> None:
     params = {"model": FLUX, "prompt": "a red fox", "size": "1024x768", "n": 2}
-    assert through(together_gateway, "generate", params).pictures == vendors((1024, 768), 2)
+    assert through(together_gateway, "generate", params).images == vendors((1024, 768), 2)
     (received,) = together_sim.requests
     assert (received.fields["width"], received.fields["height"], received.fields["n"]) == (1024, 768, 2)
 
@@ -87,7 +87,7 @@ def test_it_edits_through_together(
 ) -> None:
     image = files[:count] if count > 1 else files[0]
     told = through(together_gateway, "edit", EDIT | {"model": model}, files={"image": image})
-    assert told.pictures == vendors((1024, 1024))
+    assert told.images == vendors((1024, 1024))
     (received,) = together_sim.requests
     assert len(received.fields.get("reference_images") or [received.fields["image_url"]]) == count
 
@@ -119,7 +119,7 @@ def test_losing_patience_it_gets_the_picture_that_was_bought(
     with GatewayProcess(tmp_path / "data", environment) as gateway:
         told = through(gateway, operation, EDIT, files=pictures, client={"timeout": 1000, "maxRetries": 2})
     assert told.error == {}
-    assert told.pictures == vendors((1024, 1024))
+    assert told.images == vendors((1024, 1024))
     assert told.headers["x-gateway-cache"] in {"joined", "hit"}
     assert len(openai_sim.requests) == 1
 
@@ -132,7 +132,7 @@ def test_it_counts_its_tries_and_names_no_intention(openai_sim: Simulator, files
     pictures: Files = {"image": [(files[0], "image/png")]} if operation == "edit" else {}
     options = {"maxRetries": 2, "timeout": 20_000}
     told = call(openai_sim.base_url, "sk-caller", operation, EDIT, files=pictures, request=options)
-    assert told.pictures == vendors((1024, 1024))
+    assert told.images == vendors((1024, 1024))
     tries = openai_sim.requests
     assert [each.headers["x-stainless-retry-count"] for each in tries] == ["0", "1", "2"]
     assert {each.headers["x-stainless-timeout"] for each in tries} == {"20"}

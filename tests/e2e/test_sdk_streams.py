@@ -12,9 +12,9 @@ import pytest
 
 from service.domain.team_access import key_digest
 from tests.e2e.replicas import EVER, PATH, change
-from tests.simulators.images import Sketch, encoded
+from tests.simulators.images import Sketch, encode_image
 from tests.simulators.openai_faults import FAULTS
-from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, picture_tokens
+from tests.simulators.openai_models import PARTIAL_TOKENS, REFERENCE_TOKENS, TWO, image_tokens
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess, with_lenient_health
 from tests.support.gateway_site import await_true
@@ -29,7 +29,7 @@ TEAMS = "teams:\n" + "".join(
 )
 KINDS = {"generate": ("image_generation", "ImageGen"), "edit": ("image_edit", "ImageEdit")}
 LOOK = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}
-DRAWN = picture_tokens(TWO, "low", "1024x1024")
+DRAWN = image_tokens(TWO, "low", "1024x1024")
 NO_TOKENS = {
     "input_tokens": 0,
     "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
@@ -94,7 +94,7 @@ class Fox:
     folder: Path
     key: str = "igw_search"
 
-    def __call__(self, operation: str = "generate", patience: ClientTimeouts | None = None, **params: Any) -> Call:
+    def __call__(self, operation: str = "generate", timeouts: ClientTimeouts | None = None, **params: Any) -> Call:
         picture = self.folder / "image.png"
         picture.write_bytes(png())
         wish = {"model": "gpt-image-2", "prompt": self.prompt, "size": "1024x1024", "quality": "low"}
@@ -105,7 +105,7 @@ class Fox:
             params=wish | params,
             files={"image": picture} if operation == "edit" else {},
             headers={"x-gateway-tags": f"project={self.folder.name}"},
-            patience=patience or ClientTimeouts(),
+            timeouts=timeouts or ClientTimeouts(),
         )
 
     @property
@@ -136,7 +136,7 @@ def quiet_fox(quiet_gateway: GatewayProcess, tmp_path: Path) -> Fox:
 
 def drawn(size: tuple[int, int] = (1024, 1024), index: int = 0) -> dict[str, object]:
     """What a simulator draws."""
-    return digest(encoded(Sketch(size=size, index=index)))
+    return digest(encode_image(Sketch(size=size, index=index)))
 
 
 def types(told: SdkOutcome) -> list[str]:
@@ -210,7 +210,7 @@ def test_two_pictures_are_two_events_and_no_previews(
     streamed = any_sdk(fox(operation, stream=True, partial_images=3, n=2))
     whole = any_sdk(fox(operation, n=2))
     assert types(streamed) == names(KINDS[operation][0], 0, 2)
-    assert [event["b64_json"] for event in streamed.events] == [drawn(), drawn(index=1)] == whole.pictures
+    assert [event["b64_json"] for event in streamed.events] == [drawn(), drawn(index=1)] == whole.images
     for count in ("input_tokens", "output_tokens", "total_tokens"):
         assert sum(event["usage"][count] for event in streamed.events) == whole.result["usage"][count]
     assert whole.headers["x-gateway-cache"] == "hit"
@@ -250,7 +250,7 @@ def test_the_sandbox_streams_previews_of_what_it_draws(
     assert all(LOOK.items() <= event.items() for event in told.events)
     address = f"{sandbox_gateway.url}/v1/files/{told.events[-1]['id']}/content"
     kept = http.get(address, headers=sandbox_gateway.headers).content
-    assert told.events[-1]["b64_json"] == digest(b64encode(kept)) != whole.pictures[0]
+    assert told.events[-1]["b64_json"] == digest(b64encode(kept)) != whole.images[0]
     assert len({event["b64_json"]["sha256"] for event in told.events}) == 4
     usage = [answer["usage"]["output_tokens"] for answer in (told.events[-1], whole.result)]
     assert usage == [DRAWN + 3 * PARTIAL_TOKENS, DRAWN]
@@ -292,7 +292,7 @@ def test_what_fails_after_a_preview_is_raised_while_it_is_read(any_sdk: Sdk, fox
 
 def test_a_stream_outlasts_its_clients_patience(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     openai_sim.answer(SLOW)
-    assert types(any_sdk(fox(patience=SHORT, stream=True, partial_images=1))) == names("image_generation", 1)
+    assert types(any_sdk(fox(timeouts=SHORT, stream=True, partial_images=1))) == names("image_generation", 1)
     assert len(openai_sim.requests) == 1
 
 
@@ -313,10 +313,10 @@ def test_a_kept_alive_answer_outlasts_its_clients_patience(
 ) -> None:
     """Asked for by a header, or for the whole team."""
     openai_sim.answer(SLOW)
-    call = asked(Fox(gateway.url, tmp_path, f"igw_{team}")(patience=SHORT), client)
+    call = asked(Fox(gateway.url, tmp_path, f"igw_{team}")(timeouts=SHORT), client)
     told = python_sdk(replace(call, headers=ASKS_TO_WAIT if team == "search" else {}))
     assert told.error == {}
-    assert told.pictures == [drawn()]
+    assert told.images == [drawn()]
     assert len(openai_sim.requests) == 1
 
 
@@ -325,9 +325,9 @@ def test_without_it_a_client_that_asks_again_gets_what_it_bought(
     python_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, client: str
 ) -> None:
     openai_sim.answer(SLOW)
-    told = python_sdk(asked(fox(patience=replace(SHORT, retries=2)), client))
+    told = python_sdk(asked(fox(timeouts=replace(SHORT, retries=2)), client))
     assert told.error == {}
-    assert told.pictures == [drawn()]
+    assert told.images == [drawn()]
     assert len(openai_sim.requests) == 1
     booked = fox.booked(http, 2)
     assert booked["cost_usd"] == booked["saved_usd"] > 0

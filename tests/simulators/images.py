@@ -36,20 +36,20 @@ class Sketch:
 
 
 @lru_cache(maxsize=32)
-def drawn(sketch: Sketch) -> bytes:
+def draw(sketch: Sketch) -> bytes:
     """Return the image file."""
-    picture = DRAW[sketch.form](sketch)
-    missing = sketch.length - len(picture)
-    return PAD.get(sketch.form, _trailing)(picture, missing) if missing > 0 else picture
+    image = DRAW[sketch.form](sketch)
+    missing = sketch.length - len(image)
+    return PAD.get(sketch.form, _trailing)(image, missing) if missing > 0 else image
 
 
 @lru_cache(maxsize=32)
-def encoded(sketch: Sketch) -> bytes:
+def encode_image(sketch: Sketch) -> bytes:
     """Return the image file in base64."""
-    return base64.b64encode(drawn(sketch))
+    return base64.b64encode(draw(sketch))
 
 
-def size_of(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """Parse `1536x1024` to a pair."""
     width, height = text.split("x")
     return int(width), int(height)
@@ -89,7 +89,7 @@ def _webp(sketch: Sketch) -> bytes:
 
 
 def _gif(sketch: Sketch) -> bytes:
-    frames = [Image.new("RGB", sketch.size, _colour(sketch.index + turn)) for turn in range(sketch.frames)]
+    frames = [Image.new("RGB", sketch.size, _colour(sketch.index + offset)) for offset in range(sketch.frames)]
     out = io.BytesIO()
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=200, loop=0)
     return out.getvalue()
@@ -112,13 +112,13 @@ def _chunk(png: bytes, missing: int) -> bytes:
     return png[:-12] + chunk + png[-12:]
 
 
-def _trailing(picture: bytes, missing: int) -> bytes:
+def _trailing(image: bytes, missing: int) -> bytes:
     """Append noise. Readers of the other formats stop at the end of the image."""
-    return picture + _noise(missing)
+    return image + _noise(missing)
 
 
-def _spaces(picture: bytes, missing: int) -> bytes:
-    return picture + b" " * missing
+def _spaces(image: bytes, missing: int) -> bytes:
+    return image + b" " * missing
 
 
 DRAW: Mapping[str, Callable[[Sketch], bytes]] = {

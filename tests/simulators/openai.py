@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from tests.simulators.exchange import Reply
-from tests.simulators.images import Sketch, encoded, size_of
+from tests.simulators.images import Sketch, encode_image, parse_size
 from tests.simulators.openai_faults import FAULTS, INVALID_KEY, envelope
 from tests.simulators.openai_models import (
     MODELS,
     PARTIAL_TOKENS,
     Family,
-    picture_tokens,
+    image_tokens,
     prompt_tokens,
     reference_tokens,
 )
@@ -118,17 +118,17 @@ class Job:
     quality: str
     background: str
     event: str
-    picture_bytes: int
+    image_bytes: int
 
     def sketch(self, index: int) -> Sketch:
         """Return the sketch of image number `index`."""
         return Sketch(
-            size=size_of(self.size),
+            size=parse_size(self.size),
             form=self.ask["output_format"],
             alpha=self.background == "transparent",
             index=index,
             frames=(self.ask["frame_count"] or 9) if self.ask["output_format"] == "gif" else 1,
-            length=self.picture_bytes,
+            length=self.image_bytes,
         )
 
     def look(self) -> dict[str, object]:
@@ -140,12 +140,12 @@ class Job:
             "size": self.size,
         }
 
-    def usage(self, pictures: int, partials: int = 0) -> dict[str, Any]:
+    def usage(self, images: int, partials: int = 0) -> dict[str, Any]:
         """Count the tokens. Each image is a separate run and pays for its inputs again."""
-        brought = len(self.ask["images"] or ()) + sum(self.ask[name] is not None for name in ("mask", "markup"))
-        text = pictures * prompt_tokens(self.ask["prompt"])
-        image = pictures * brought * reference_tokens(self.family, self.ask["input_fidelity"])
-        made = pictures * picture_tokens(self.family, self.quality, self.size) + partials * PARTIAL_TOKENS
+        references = len(self.ask["images"] or ()) + sum(self.ask[name] is not None for name in ("mask", "markup"))
+        text = images * prompt_tokens(self.ask["prompt"])
+        image = images * references * reference_tokens(self.family, self.ask["input_fidelity"])
+        made = images * image_tokens(self.family, self.quality, self.size) + partials * PARTIAL_TOKENS
         return {
             "input_tokens": text + image,
             "input_tokens_details": {"text_tokens": text, "image_tokens": image},
@@ -177,7 +177,7 @@ def _made(request: Recorded, defaults: Defaults, *, edit: bool) -> Reply:
         quality=defaults.auto_quality if ask["quality"] == "auto" else ask["quality"],
         background="transparent" if ask["background"] == "transparent" else "opaque",
         event="image_edit" if edit else "image_generation",
-        picture_bytes=defaults.picture_bytes,
+        image_bytes=defaults.image_bytes,
     )
     if ask["stream"]:
         return Reply(status=HTTPStatus.OK, headers=_headers("text/event-stream"), chunks=tuple(_frames(job)))
@@ -195,7 +195,7 @@ def _document(job: Job) -> dict[str, object]:
 
 def _quoted(sketch: Sketch) -> msgspec.Raw:
     """Return base64 as a JSON string, without a scan for characters to escape."""
-    return msgspec.Raw(b'"%s"' % encoded(sketch))
+    return msgspec.Raw(b'"%s"' % encode_image(sketch))
 
 
 def _frames(job: Job) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.simulators.images import size_of
+from tests.simulators.images import parse_size
 
 Grid = Mapping[str, int]
 
@@ -73,11 +73,11 @@ OLD_TOKENS: Mapping[str, Mapping[str, int]] = {
 }
 
 
-def picture_tokens(family: Family, tier: str, size: str) -> int:
+def image_tokens(family: Family, tier: str, size: str) -> int:
     """Return the output tokens of one image."""
     if family.grid is None:
         return OLD_TOKENS.get(size, OLD_TOKENS["1024x1024"])[tier]
-    tokens = formula(family.grid[tier], *size_of(size))
+    tokens = formula(family.grid[tier], *parse_size(size))
     return tokens * family.surcharge if tier in ("low", "medium") else tokens
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.simulators.images import size_of
+from tests.simulators.images import parse_size
 from tests.simulators.openai_models import MODELS, Family
 from tests.simulators.recording import Recorded, RecordedFile
 
@@ -143,14 +143,14 @@ def _form(ask: Ask) -> str:
 
 def _json_fields(fields: Ask, *, edit: bool) -> Ask:
     known = JSON_EDIT if edit else GENERATION
-    given = {name: value for name, value in fields.items() if value is not None or name not in known}
-    for name, value in given.items():
+    present = {name: value for name, value in fields.items() if value is not None or name not in known}
+    for name, value in present.items():
         _known(name, known)
         if type(value) is not TYPES[known[name]]:
             raise _wrong_type(name, known[name])
-    for name in given.get("svg", {}):
+    for name in present.get("svg", {}):
         _known(f"svg.{name}", ("svg.model", "svg.reasoning"))
-    return DEFAULTS | given
+    return DEFAULTS | present
 
 
 def _form_fields(request: Recorded, *, edit: bool) -> Ask:
@@ -192,18 +192,18 @@ def _converted(name: str, text: str) -> object:
 
 def _files(files: Iterable[RecordedFile]) -> Ask:
     """Group the files by field: `images` is a list, an overlay is a single file."""
-    images, found = [], {}
+    images, overlays = [], {}
     for file in files:
         _known(file.part_name, FILE_PARTS)
-        if file.part_name in found:
+        if file.part_name in overlays:
             raise _duplicate(file.part_name)
         if file.part_name == "image[]":
             images.append(file)
         else:
-            found[file.part_name] = file
-    if "image" in found:
-        images.insert(0, found.pop("image"))
-    return {"images": images, **found}
+            overlays[file.part_name] = file
+    if "image" in overlays:
+        images.insert(0, overlays.pop("image"))
+    return {"images": images, **overlays}
 
 
 def _known(name: str, known: Iterable[str]) -> None:
@@ -269,7 +269,7 @@ def _check_range(ask: Ask, name: str, least: int, most: int) -> None:
 def _check_enum(ask: Ask, name: str, values: tuple[str, ...]) -> None:
     value = ask[name]
     if value is not None and value not in values:
-        listed = ", ".join(f"'{each}'" for each in values[:-1])
+        listed = ", ".join(f"'{known}'" for known in values[:-1])
         supported = f"{listed}{' and ' if listed else ''}'{values[-1]}'"
         raise Refused(f"Invalid value: '{value}'. Supported values are: {supported}.", param=name)
 
@@ -280,7 +280,7 @@ def check_size(size: str) -> None:
         return
     if not re.fullmatch(r"\d{1,5}x\d{1,5}", size):
         raise Refused(f"Invalid size '{size}'. Expected 'auto' or WIDTHxHEIGHT.", param="size")
-    width, height = size_of(size)
+    width, height = parse_size(size)
     for broken, message in (
         (width % 16 or height % 16, "Width and height must both be divisible by 16."),
         (max(width, height) > MAX_EDGE, "The longest edge must be less than or equal to 3840."),

@@ -12,10 +12,10 @@ from typing import Any
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-KEPT = 1_000_000
+MAX_STORED_BYTES = 1_000_000
 HEAD = 16
 
-type_of = parse_options_header
+parse_type = parse_options_header
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
@@ -66,17 +66,17 @@ class _Part:
         self.segment = segment
         self.length = 0
         self.digest = hashlib.sha256()
-        self.kept = bytearray()
+        self.head_and_body = bytearray()
 
     def feed(self, data: bytes) -> None:
         self.length += len(data)
         self.digest.update(data)
-        room = KEPT if self.length <= KEPT else HEAD
-        self.kept += data[: max(room - len(self.kept), 0)]
-        del self.kept[room:]
+        room = MAX_STORED_BYTES if self.length <= MAX_STORED_BYTES else HEAD
+        self.head_and_body += data[: max(room - len(self.head_and_body), 0)]
+        del self.head_and_body[room:]
 
     def text(self) -> str:
-        return self.kept.decode(errors="replace")
+        return self.head_and_body.decode(errors="replace")
 
     def file(self) -> RecordedFile:
         return RecordedFile(
@@ -85,15 +85,15 @@ class _Part:
             content_type=self.segment.content_type or "",
             length=self.length,
             sha256=self.digest.hexdigest(),
-            head=bytes(self.kept[:HEAD]),
-            body=bytes(self.kept) if self.length <= KEPT else None,
+            head=bytes(self.head_and_body[:HEAD]),
+            body=bytes(self.head_and_body) if self.length <= MAX_STORED_BYTES else None,
         )
 
 
 async def record(scope: Message, receive: Receive) -> Recorded:
     """Read a request to its end."""
     headers = _headers(scope["headers"])
-    kind, options = type_of(headers.get("content-type", ""))
+    kind, options = parse_type(headers.get("content-type", ""))
     chunks = _chunks(receive)
     is_form = kind == "multipart/form-data" and options.get("boundary")
     content = await (_form(chunks, options["boundary"]) if is_form else _document(chunks, kind))

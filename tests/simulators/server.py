@@ -24,7 +24,7 @@ from tests.simulators.exchange import BREAKS, REWRITES, STALLS, TRANSPORT, Call,
 from tests.simulators.recording import HungUp, Message, Receive, Recorded, record
 
 IMAGE_CALLS = "/v1/images/"
-PATIENCE = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Defaults:
     """
 
     keys: frozenset[str] = frozenset()
-    picture_bytes: int = 0
+    image_bytes: int = 0
     delay: float = 0.0
     auto_size: str = "1024x1024"
     auto_quality: str = "medium"
@@ -97,7 +97,7 @@ class Simulator:
         self._requests: deque[Recorded] = deque(maxlen=self._remember)
         self.defaults = self._first_defaults
         self.answers: deque[Answer] = deque()
-        self.in_flight = self.most_in_flight = self.abandoned = 0
+        self.in_flight = self.max_in_flight = self.abandoned = 0
 
     @property
     def base_url(self) -> str:
@@ -125,15 +125,15 @@ class Simulator:
             self._gate = Gate()
             self._forget()
 
-    def await_requests(self, count: int, timeout: float = PATIENCE) -> None:
+    def await_requests(self, count: int, timeout: float = TIMEOUT_SECONDS) -> None:
         """Block until at least `count` requests were received."""
         self._await(lambda: len(self._requests) >= count, timeout)
 
-    def await_in_flight(self, count: int, timeout: float = PATIENCE) -> None:
+    def await_in_flight(self, count: int, timeout: float = TIMEOUT_SECONDS) -> None:
         """Block until exactly `count` image calls are received and unanswered."""
         self._await(lambda: self.in_flight == count, timeout)
 
-    def await_abandoned(self, count: int, timeout: float = PATIENCE) -> None:
+    def await_abandoned(self, count: int, timeout: float = TIMEOUT_SECONDS) -> None:
         """Block until at least `count` clients have disconnected before their answer."""
         self._await(lambda: self.abandoned >= count, timeout)
 
@@ -148,7 +148,7 @@ class Simulator:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._server.ready.wait(PATIENCE):
+        if not self._server.ready.wait(TIMEOUT_SECONDS):
             raise TimeoutError("the simulator did not start")
         return self
 
@@ -156,7 +156,7 @@ class Simulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT_SECONDS)
 
     def _await(self, reached: Callable[[], bool], timeout: float) -> None:
         with self._changed:
@@ -213,7 +213,7 @@ class Simulator:
     def _count(self, *, in_flight: int = 0, abandoned: int = 0) -> None:
         with self._changed:
             self.in_flight += in_flight
-            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
             self.abandoned += abandoned
             self._changed.notify_all()
 

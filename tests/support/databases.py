@@ -61,7 +61,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
             return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/data/books.db"
         server = request.getfixturevalue("postgres_url")
         name = f"books_{next(NUMBERS)}"
-        asyncio.run(told(server, f"CREATE DATABASE {name}"))
+        asyncio.run(execute_statement(server, f"CREATE DATABASE {name}"))
         return at_path(server if kind == "postgresql" else request.getfixturevalue("pooler_url"), name)
 
     return make
@@ -83,7 +83,7 @@ def new_database(
             shutil.copyfile(migrated[kind].removeprefix("sqlite:///"), copy)
             return f"sqlite:///{copy}"
         name = urlsplit(migrated[kind]).path.removeprefix("/")
-        asyncio.run(told(at_path(request.getfixturevalue("postgres_url"), name), EMPTY))
+        asyncio.run(execute_statement(at_path(request.getfixturevalue("postgres_url"), name), EMPTY))
         return migrated[kind]
 
     return make
@@ -101,7 +101,7 @@ def old_database(empty_database: NewDatabase) -> NewDatabase:
             with closing(sqlite3.connect(file)) as database:
                 database.executescript(recorded)
         else:
-            asyncio.run(told(url, recorded))
+            asyncio.run(execute_statement(url, recorded))
         return url
 
     return make
@@ -124,7 +124,7 @@ def at_path(server: str, name: str) -> str:
     return str(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
 
 
-async def told(url: str, statement: str) -> None:
+async def execute_statement(url: str, statement: str) -> None:
     """Execute a statement on a PostgreSQL server."""
     connection = await asyncpg.connect(url)
     await connection.execute(statement)

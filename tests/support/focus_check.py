@@ -30,10 +30,10 @@ def main() -> None:
     for old, new in GIVEN_UP.items():
         setattr(np, old, getattr(np, new))
     file, version = Path(sys.argv[1]).resolve(), sys.argv[2]
-    found = find_spec("focus_validator")
-    assert found is not None
-    assert found.origin is not None
-    os.chdir(Path(found.origin).parents[1])
+    spec = find_spec("focus_validator")
+    assert spec is not None
+    assert spec.origin is not None
+    os.chdir(Path(spec.origin).parents[1])
 
     from focus_validator.validator import Validator  # noqa: PLC0415 (numpy and the folder have to be as it wants)
 

@@ -20,8 +20,8 @@ def checked(file: Path, version: str = NEWEST) -> Mapping[str, str]:
         [str(python), str(SCRIPT), str(file), version], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    results: dict[str, str] = json.loads(done.stdout)
+    return results
 
 
 def failed(file: Path, version: str = NEWEST) -> list[str]:

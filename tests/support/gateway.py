@@ -136,7 +136,7 @@ class GatewayProcess:
         self._decoded: list[dict[str, Any]] = []
         self._decoded_lines = 0
         self._ended = False
-        self._heard = threading.Condition(threading.RLock())
+        self._line_read = threading.Condition(threading.RLock())
         self._child = start_command(arguments, clean_environment(**(environment or {})), fork=fork)
         self._reader = threading.Thread(target=self._read, daemon=True)
 
@@ -162,24 +162,24 @@ class GatewayProcess:
 
     def logged(self) -> list[dict[str, Any]]:
         """Return the log, line by line."""
-        with self._heard:
+        with self._line_read:
             self._decode()
             return [*self._decoded]
 
     def await_printed(self, text: str) -> None:
         """Wait for a line that contains a text."""
-        with self._heard:
-            self._heard.wait_for(lambda: self._ended or any(text in line for line in self.lines), TIMEOUT_SECONDS)
+        with self._line_read:
+            self._line_read.wait_for(lambda: self._ended or any(text in line for line in self.lines), TIMEOUT_SECONDS)
 
     def await_logged(self, event: str, **facts: object) -> dict[str, Any]:
         """Wait for a log line of that event with these fields."""
-        wanted = {"event": event, **facts}
-        with self._heard:
-            self._heard.wait_for(lambda: self._ended or self._find(wanted), TIMEOUT_SECONDS)
-            found = self._find(wanted)
-        if found is None:
-            raise TimeoutError(f"no line {wanted} in:\n" + "".join(self.lines))
-        return found
+        fields = {"event": event, **facts}
+        with self._line_read:
+            self._line_read.wait_for(lambda: self._ended or self._find(fields), TIMEOUT_SECONDS)
+            line = self._find(fields)
+        if line is None:
+            raise TimeoutError(f"no line {fields} in:\n" + "".join(self.lines))
+        return line
 
     def _decode(self) -> None:
         """Decode the new lines only: a gateway that serves many tests writes thousands of lines."""
@@ -188,20 +188,20 @@ class GatewayProcess:
             if line.startswith("{"):
                 self._decoded.append(json.loads(line))
 
-    def _find(self, wanted: Mapping[str, object]) -> dict[str, Any] | None:
+    def _find(self, fields: Mapping[str, object]) -> dict[str, Any] | None:
         self._decode()
-        return next((line for line in self._decoded if wanted.items() <= line.items()), None)
+        return next((line for line in self._decoded if fields.items() <= line.items()), None)
 
     def _read(self) -> None:
         assert self._child.stdout is not None
         with self._child.stdout as output:
             for line in output:
-                with self._heard:
+                with self._line_read:
                     self.lines.append(line)
-                    self._heard.notify_all()
-        with self._heard:
+                    self._line_read.notify_all()
+        with self._line_read:
             self._ended = True
-            self._heard.notify_all()
+            self._line_read.notify_all()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send a signal."""

@@ -43,9 +43,9 @@ def free_port() -> int:
         return port
 
 
-def await_true(reached: Callable[[], bool], patience: float = TIMEOUT_SECONDS) -> None:
+def await_true(reached: Callable[[], bool], timeout: float = TIMEOUT_SECONDS) -> None:
     """Poll until a condition is true. Raises `TimeoutError` after `timeout` seconds."""
-    end, pause = time.monotonic() + patience, threading.Event()
+    end, pause = time.monotonic() + timeout, threading.Event()
     while not reached():
         if time.monotonic() > end:
             raise TimeoutError("it did not come to be")
@@ -181,9 +181,9 @@ class Reply:
 async def ask(client: httpx2.AsyncClient, url: str, team: str, name: str) -> Reply:
     """Request one cheap image. Its prompt and its request id are both `name`."""
     headers = {"authorization": f"Bearer igw_{team}", "x-request-id": name}
-    wish = {"model": "gpt-image-2", "prompt": name, "quality": "low", "size": "1024x1024"}
+    body = {"model": "gpt-image-2", "prompt": name, "quality": "low", "size": "1024x1024"}
     try:
-        reply = await client.post(f"{url}/v1/images/generations", json=wish, headers=headers)
+        reply = await client.post(f"{url}/v1/images/generations", json=body, headers=headers)
     except httpx2.HTTPError:
         return Reply(name, 0)
     return Reply(name, reply.status_code, None if reply.is_success else reply.json()["error"]["code"])

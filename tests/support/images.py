@@ -20,22 +20,22 @@ def png(
 
 def mask(size: tuple[int, int] = (64, 64)) -> bytes:
     """Build a mask with a transparent middle."""
-    picture = Image.new("RGBA", size, (0, 0, 0, 255))
+    image = Image.new("RGBA", size, (0, 0, 0, 255))
     width, height = size
-    picture.paste((0, 0, 0, 0), (width // 4, height // 4, 3 * width // 4, 3 * height // 4))
+    image.paste((0, 0, 0, 0), (width // 4, height // 4, 3 * width // 4, 3 * height // 4))
     drawn = io.BytesIO()
-    picture.save(drawn, "PNG")
+    image.save(drawn, "PNG")
     return drawn.getvalue()
 
 
-def data_url(picture: bytes, media_type: str = "image/png") -> str:
+def data_url(image: bytes, media_type: str = "image/png") -> str:
     """Build a data URL of an image."""
-    return f"data:{media_type};base64,{base64.b64encode(picture).decode()}"
+    return f"data:{media_type};base64,{base64.b64encode(image).decode()}"
 
 
 def open_image(item: Mapping[str, Any], http: httpx2.Client) -> Image.Image:
     """Open the image of a response's item. A URL is fetched."""
     body = base64.b64decode(item["b64_json"]) if item["type"] == "b64_json" else http.get(item["url"]).content
-    picture = Image.open(io.BytesIO(body))
-    picture.load()
-    return picture
+    image = Image.open(io.BytesIO(body))
+    image.load()
+    return image

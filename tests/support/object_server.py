@@ -18,7 +18,7 @@ import boto3  # type: ignore[import-untyped]
 
 from tests.support.gateway import clean_environment
 
-PATIENCE = 30
+TIMEOUT_SECONDS = 30
 NUMBERS = count(1)
 CREDENTIALS: Mapping[str, str] = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -41,7 +41,7 @@ class ObjectServer:
         self._known = threading.Event()
         self.url = ""
         threading.Thread(target=self._read, daemon=True).start()
-        if not self._known.wait(PATIENCE) or not self.url:
+        if not self._known.wait(TIMEOUT_SECONDS) or not self.url:
             raise TimeoutError("the object store did not start")
 
     def _read(self) -> None:
@@ -49,9 +49,9 @@ class ObjectServer:
         assert self._child.stderr is not None
         with self._child.stderr as output:
             for line in output:
-                found = re.search(r"http://127\.0\.0\.1:\d+", line)
-                if found and not self.url:
-                    self.url = found[0]
+                address = re.search(r"http://127\.0\.0\.1:\d+", line)
+                if address and not self.url:
+                    self.url = address[0]
                     self._known.set()
         self._known.set()
 
@@ -87,7 +87,7 @@ class ObjectServer:
     def stop(self) -> None:
         """End the server."""
         self._child.kill()
-        self._child.wait(PATIENCE)
+        self._child.wait(TIMEOUT_SECONDS)
 
 
 @contextmanager

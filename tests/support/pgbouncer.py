@@ -91,12 +91,12 @@ def _reader(server: str) -> str:
 
 def _connection(url: str) -> str:
     """Convert an address to PgBouncer's form, without the name of the database."""
-    found = urlsplit(url)
-    given = {name: values[0] for name, values in parse_qs(found.query).items()}
+    parts = urlsplit(url)
+    options = {name: values[0] for name, values in parse_qs(parts.query).items()}
     known = {
-        "host": found.hostname or given.get("host"),
-        "port": found.port or given.get("port"),
-        "user": found.username or given.get("user"),
-        "password": unquote(found.password) if found.password else None,
+        "host": parts.hostname or options.get("host"),
+        "port": parts.port or options.get("port"),
+        "user": parts.username or options.get("user"),
+        "password": unquote(parts.password) if parts.password else None,
     }
     return " ".join(f"{name}={value}" for name, value in known.items() if value)

@@ -47,9 +47,9 @@ class WheelPostgres:
     @property
     def pid(self) -> int:
         """Id of its first process, the parent of the others."""
-        found = self._server.get_pid()
-        assert found, "it does not run"
-        return found
+        pid = self._server.get_pid()
+        assert pid, "it does not run"
+        return pid
 
     def stop(self) -> None:
         """Disconnect all clients and end."""

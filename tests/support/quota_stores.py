@@ -98,8 +98,8 @@ class QuotaHarness:
         return (await self.standing(Limit(scope, measure, 10**9))).used
 
     async def standing(self, limit: Limit) -> LimitStatus:
-        (found,) = await self.ledger.limit_status(self.team, [limit])
-        return found
+        (status,) = await self.ledger.limit_status(self.team, [limit])
+        return status
 
     async def rebuild(self, day: Mapping[str, int] | None = None, month: Mapping[str, int] | None = None) -> bool:
         """Rebuild the counters from these sums of the ledger."""

@@ -50,7 +50,7 @@ class SdkOutcome:
     classes: Sequence[str] = ()
 
     @property
-    def pictures(self) -> list[Any]:
+    def images(self) -> list[Any]:
         """Images of a result, as `digest` describes them."""
         return [item["b64_json"] for item in self.result["data"]]
 
@@ -84,7 +84,7 @@ def call(
     files: Files | None = None,
     client: Mapping[str, Any] | None = None,
     request: Mapping[str, Any] | None = None,
-    heard: LineListener = ignore_line,
+    listener: LineListener = ignore_line,
 ) -> SdkOutcome:
     """Call `client.images` once: `generate` or `edit`. The client retries only if `maxRetries` is set."""
     asked = {
@@ -99,20 +99,20 @@ def call(
         "seconds": SECONDS,
     }
     lines = []
-    with tempfile.TemporaryFile("w+") as said, _runner(base_url, key, said) as runner:
+    with tempfile.TemporaryFile("w+") as errors, _runner(base_url, key, errors) as runner:
         assert runner.stdin
         assert runner.stdout
         json.dump(asked, runner.stdin)
         runner.stdin.close()
         for line in map(json.loads, runner.stdout):
             lines.append(line)
-            heard(line)
-        said.seek(0)
-        assert runner.wait() == 0, said.read()
+            listener(line)
+        errors.seek(0)
+        assert runner.wait() == 0, errors.read()
     return parse_lines(lines)
 
 
-def _runner(base_url: str, key: str, said: IO[str]) -> subprocess.Popen[str]:
+def _runner(base_url: str, key: str, errors: IO[str]) -> subprocess.Popen[str]:
     """Start the runner. It ends after `SECONDS` at the latest."""
     return subprocess.Popen(
         [str(sdk("js") / "bin" / "node"), str(RUNNER)],
@@ -120,7 +120,7 @@ def _runner(base_url: str, key: str, said: IO[str]) -> subprocess.Popen[str]:
         env=clean_environment(OPENAI_BASE_URL=base_url, OPENAI_API_KEY=key),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=said,
+        stderr=errors,
         text=True,
     )
 

@@ -50,14 +50,14 @@ class Call:
     params: Mapping[str, Any]
     files: ImageFiles = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    patience: ClientTimeouts = field(default_factory=ClientTimeouts)
+    timeouts: ClientTimeouts = field(default_factory=ClientTimeouts)
     sdk: str = "openai"
 
 
 class Sdk(Protocol):
     """An SDK. The listener gets each line as soon as the SDK has handed over its content."""
 
-    def __call__(self, call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
+    def __call__(self, call: Call, listener: LineListener = ignore_line) -> SdkOutcome:
         """Make a call."""
         ...
 
@@ -87,36 +87,36 @@ class _Python:
     def __init__(self, runner: subprocess.Popen[str]) -> None:
         self._runner = runner
 
-    def __call__(self, call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
+    def __call__(self, call: Call, listener: LineListener = ignore_line) -> SdkOutcome:
         assert self._runner.stdin
         self._runner.stdin.write(json.dumps(_asked(call)) + "\n")
         self._runner.stdin.flush()
-        patience = threading.Timer(call.patience.longest, self._runner.kill)
-        patience.start()
+        deadline = threading.Timer(call.timeouts.longest, self._runner.kill)
+        deadline.start()
         try:
-            lines = list(self._lines(heard))
+            lines = list(self._lines(listener))
         finally:
-            patience.cancel()
+            deadline.cancel()
         assert lines[-1:] == [{"what": "done"}], f"the runner broke off after {lines}"
         return parse_lines(lines)
 
-    def _lines(self, heard: LineListener) -> Iterator[Line]:
+    def _lines(self, listener: LineListener) -> Iterator[Line]:
         assert self._runner.stdout
         for line in map(json.loads, self._runner.stdout):
-            heard(line)
+            listener(line)
             yield line
             if line["what"] == "done":
                 return
 
 
 def _asked(call: Call) -> dict[str, Any]:
-    waits = {"timeout": call.patience.seconds, "max_retries": call.patience.retries}
+    waits = {"timeout": call.timeouts.seconds, "max_retries": call.timeouts.retries}
     return {
         "sdk": call.sdk,
         "operation": call.operation,
         "params": call.params,
         "files": {
-            name: [str(each) for each in file] if isinstance(file, list) else str(file)
+            name: [str(path) for path in file] if isinstance(file, list) else str(file)
             for name, file in call.files.items()
         },
         "client": {"base_url": f"{call.url}/v1", "api_key": call.key}
@@ -125,11 +125,11 @@ def _asked(call: Call) -> dict[str, Any]:
     }
 
 
-def javascript(call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
+def javascript(call: Call, listener: LineListener = ignore_line) -> SdkOutcome:
     """Call through OpenAI's SDK for JavaScript."""
     waits = {
-        "timeout": call.patience.seconds and round(call.patience.seconds * 1000),
-        "maxRetries": call.patience.retries,
+        "timeout": call.timeouts.seconds and round(call.timeouts.seconds * 1000),
+        "maxRetries": call.timeouts.retries,
     }
     return sdk_js.call(
         f"{call.url}/v1",
@@ -139,5 +139,5 @@ def javascript(call: Call, heard: LineListener = ignore_line) -> SdkOutcome:
         files={name: [*file] if isinstance(file, list) else file for name, file in call.files.items()},
         client={name: wait for name, wait in waits.items() if wait is not None},
         request={"headers": dict(call.headers)},
-        heard=heard,
+        listener=listener,
     )

@@ -37,13 +37,13 @@ def print_line(what: str, **facts: Any) -> None:
 def small(value: Any) -> Any:
     """A document with its base64 made short."""
     if isinstance(value, list):
-        return [small(each) for each in value]
+        return [small(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: told(each) if name == "b64_json" and each else small(each) for name, each in value.items()}
+    return {name: digest(item) if name == "b64_json" and item else small(item) for name, item in value.items()}
 
 
-def told(base64: str) -> dict[str, object]:
+def digest(base64: str) -> dict[str, object]:
     return {"length": len(base64), "sha256": hashlib.sha256(base64.encode()).hexdigest()}
 
 
@@ -51,8 +51,8 @@ def ours(headers: Any) -> dict[str, str]:
     return {name.lower(): text for name, text in headers.items() if name.lower().startswith("x-")}
 
 
-def picture(file: Any) -> Any:
-    return [picture(each) for each in file] if isinstance(file, list) else Path(file).open("rb")
+def open_file(file: Any) -> Any:
+    return [open_file(path) for path in file] if isinstance(file, list) else Path(file).open("rb")
 
 
 def perform(call: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ def perform(call: dict[str, Any]) -> None:
         return
     else:
         images = together.Together(**client).images
-    files = {name: picture(file) for name, file in call["files"].items()}
+    files = {name: open_file(file) for name, file in call["files"].items()}
     operation = getattr(images.with_raw_response, call["operation"])
     answer = operation(**call["params"], **files, extra_headers=call["headers"])
     print_line("headers", headers=ours(answer.headers))

@@ -25,7 +25,7 @@ testcontainers_config.connection_mode_override = ConnectionMode.docker_host  # p
 def docker_has(image: str) -> bool:
     """Return whether an engine answers and has the image. Nothing is pulled: not every machine has a registry."""
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["docker", "image", "inspect", image],
             capture_output=True,
             timeout=DOCKER_ANSWERS_SECONDS,
@@ -33,7 +33,7 @@ def docker_has(image: str) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return found.returncode == 0
+    return result.returncode == 0
 
 
 @contextmanager

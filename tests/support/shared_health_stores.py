@@ -17,14 +17,14 @@ LONG_TIMEOUT_SECONDS = 10  # tests with it check results, not durations
 class SharedHealthHarness:
     """A shared health store, and one backend."""
 
-    turnstile: SharedHealthStore
+    store: SharedHealthStore
     backend: str
     url: str
 
     async def empty(self) -> None:
         """Delete all data of the backend."""
-        if isinstance(self.turnstile, FakeSharedHealth):
-            self.turnstile.forget()
+        if isinstance(self.store, FakeSharedHealth):
+            self.store.forget()
             return
         client = connect(self.url)
         async for key in client.scan_iter(match=f"igw:turn:{{{self.backend}}}:*"):
@@ -35,9 +35,9 @@ class SharedHealthHarness:
 @asynccontextmanager
 async def open_shared_health(kind: str, url: str) -> AsyncIterator[SharedHealthHarness]:
     """Open a harness on the fake, or on the server at an address."""
-    turnstile = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, timeout_seconds=LONG_TIMEOUT_SECONDS)
+    store = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(url, timeout_seconds=LONG_TIMEOUT_SECONDS)
     try:
-        yield SharedHealthHarness(turnstile, f"backend-{uuid.uuid4().hex[:12]}", url)
+        yield SharedHealthHarness(store, f"backend-{uuid.uuid4().hex[:12]}", url)
     finally:
-        if isinstance(turnstile, RedisSharedHealth):
-            await turnstile.close()
+        if isinstance(store, RedisSharedHealth):
+            await store.close()

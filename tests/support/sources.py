@@ -92,7 +92,7 @@ def prose(file: Path) -> Iterator[str]:
         yield from messages(file)
         return
     yield from docstrings(file)
-    yield from (" ".join(words(each.name)) for each in functions(file) if each.name.startswith("test_"))
+    yield from (" ".join(words(function.name)) for function in functions(file) if function.name.startswith("test_"))
 
 
 def pages() -> Iterator[tuple[Path, str]]:

@@ -35,39 +35,39 @@ Faults = Mapping[str, Mapping[str, int]]
 """Number of faults by rule and place. For a long file or function, the number of lines above the limit."""
 
 
-def too_long() -> Iterator[tuple[str, str, int]]:
+def find_too_long() -> Iterator[tuple[str, str, int]]:
     """Yield functions and files that are longer than CONTRIBUTING allows, with the lines beyond that."""
     for file in sources.python_files():
         yield "lines of a file", place(file), sources.text(file).count("\n") - LINES_OF_A_FILE
-        for each in sources.functions(file):
-            length = (each.end_lineno or each.lineno) - each.lineno + 1
-            yield "lines of a function", f"{place(file)} {each.name}", length - LINES_OF_A_FUNCTION
+        for function in sources.functions(file):
+            length = (function.end_lineno or function.lineno) - function.lineno + 1
+            yield "lines of a function", f"{place(file)} {function.name}", length - LINES_OF_A_FUNCTION
 
 
-def of_prose() -> Iterator[tuple[str, str, int]]:
+def find_banned_prose() -> Iterator[tuple[str, str, int]]:
     """Yield banned words of prose."""
     banned = {word: re.compile(rf"\b{word}\b", re.IGNORECASE) for word in WORDS["prose"]}
-    said = [(file, "\n".join(sources.prose(file))) for file in sources.python_files()]
-    for file, text in (*said, *sources.pages()):
+    texts = [(file, "\n".join(sources.prose(file))) for file in sources.python_files()]
+    for file, text in (*texts, *sources.pages()):
         plain = sources.CODE.sub(" ", text)
         for word, pattern in banned.items():
             yield f"prose: {word}", place(file), len(pattern.findall(plain))
 
 
-def of_openers() -> Iterator[tuple[str, str, int]]:
+def find_banned_openers() -> Iterator[tuple[str, str, int]]:
     """Yield docstrings that do not begin with their subject."""
     banned = re.compile(rf"({'|'.join(WORDS['openers'])})\b")
     for file in sources.python_files():
-        found = [banned.match(each) for each in sources.docstrings(file)]
-        for opener, number in Counter(each[1] for each in found if each).items():
+        matches = [banned.match(docstring) for docstring in sources.docstrings(file)]
+        for opener, number in Counter(docstring[1] for docstring in matches if docstring).items():
             yield f"opener: {opener}", place(file), number
 
 
-def of_names() -> Iterator[tuple[str, str, int]]:
+def find_banned_names() -> Iterator[tuple[str, str, int]]:
     """Yield banned words in names. A name counts once in a file."""
     for file in sources.python_files():
-        given = {name for name in sources.names(file) if not name.startswith("test_")}
-        for word, number in Counter(word for name in given for word in banned_in(name)).items():
+        defined = {name for name in sources.names(file) if not name.startswith("test_")}
+        for word, number in Counter(word for name in defined for word in banned_in(name)).items():
             yield f"name: {word}", place(file), number
 
 
@@ -81,7 +81,7 @@ def banned_in(name: str) -> frozenset[str]:
     return frozenset({*parts, *more} & WORDS["names"].keys())
 
 
-def of_settings() -> Iterator[tuple[str, str, int]]:
+def find_unplain_settings() -> Iterator[tuple[str, str, int]]:
     """Yield settings whose description is not a noun phrase, such as `Timeout for ...` or `Maximum ...`."""
     for name, kind in FILES.items():
         for row in setting_rows(build_schema(kind, name)):
@@ -90,11 +90,11 @@ def of_settings() -> Iterator[tuple[str, str, int]]:
 
 
 RULES: tuple[Callable[[], Iterator[tuple[str, str, int]]], ...] = (
-    too_long,
-    of_prose,
-    of_openers,
-    of_names,
-    of_settings,
+    find_too_long,
+    find_banned_prose,
+    find_banned_openers,
+    find_banned_names,
+    find_unplain_settings,
     find_unused,
     find_tests_without_assertion,
 )
@@ -103,14 +103,14 @@ RULES: tuple[Callable[[], Iterator[tuple[str, str, int]]], ...] = (
 @cache
 def faults() -> Faults:
     """Return every fault."""
-    found: dict[str, dict[str, int]] = {}
+    result: dict[str, dict[str, int]] = {}
     for rule in RULES:
         for name, where, number in rule():
             if number > 0:
-                at = found.setdefault(name, {})
+                at = result.setdefault(name, {})
                 at[where] = at.get(where, 0) + number
     sources.nodes.cache_clear()  # frees half a million objects, which every garbage collection would visit
-    return found
+    return result
 
 
 def sums(of: Faults) -> dict[str, int]:
@@ -127,8 +127,8 @@ def advice(rule: str) -> str:
 
 def listed() -> tuple[Faults, Mapping[str, int]]:
     """Return the list of exceptions, and its sums."""
-    found = json.loads(EXCEPTIONS.read_text("utf-8"))
-    return found["faults"], found["sums"]
+    document = json.loads(EXCEPTIONS.read_text("utf-8"))
+    return document["faults"], document["sums"]
 
 
 def sums_before() -> Iterator[Mapping[str, int]]:

@@ -75,23 +75,23 @@ def find_tests_without_assertion() -> Iterator[tuple[str, str, int]]:
     files = [file for file in sources.python_files() if place(file).startswith(("tests/", "tools/"))]
     fine = find_asserting(files)
     for file in files:
-        bare = [each.name for each in sources.functions(file) if each.name.startswith("test_")]
+        bare = [function.name for function in sources.functions(file) if function.name.startswith("test_")]
         yield "test without an assertion", place(file), sum(name not in fine for name in bare)
 
 
 def find_asserting(files: list[Path]) -> set[str]:
     """Return names of functions that assert, directly or by a call."""
     calls: dict[str, set[str]] = {}
-    found: set[str] = set()
-    for each in (each for file in files for each in sources.functions(file)):
-        inside = [*ast.walk(each)]
+    asserting: set[str] = set()
+    for function in (function for file in files for function in sources.functions(file)):
+        inside = [*ast.walk(function)]
         called = {_name(node.func) for node in inside if isinstance(node, ast.Call)}
-        calls.setdefault(each.name, set()).update(called)
+        calls.setdefault(function.name, set()).update(called)
         if called & ASSERTING or any(isinstance(node, ast.Assert) for node in inside):
-            found.add(each.name)
-    while more := {name for name, called in calls.items() if name not in found and called & found}:
-        found |= more
-    return found
+            asserting.add(function.name)
+    while more := {name for name, called in calls.items() if name not in asserting and called & asserting}:
+        asserting |= more
+    return asserting
 
 
 def _name(called: ast.expr) -> str:

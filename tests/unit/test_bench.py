@@ -8,7 +8,7 @@ import pytest
 from tools.bench.canned import canned
 from tools.bench.cases import CASES, Case
 from tools.bench.figures import Figure, Results
-from tools.bench.instructions import Counts, verdict
+from tools.bench.instructions import Counts, find_growth
 from tools.bench.report import BEGIN, END, detail, placed, summary
 from tools.bench.wrk import as_seen, percentile
 
@@ -44,8 +44,8 @@ def test_answers_are_as_long_as_they_should_be(case: Case) -> None:
 def test_a_tenth_more_than_before_is_too_much() -> None:
     before = Counts(python="3", libraries={}, instructions={"floor": 10, "1 KB": 100, "1 KB, kept": 50, "models": 20})
     grown = Counts(python="3", libraries={}, instructions={"floor": 20, "1 KB": 219, "1 KB, kept": 124, "models": 45})
-    assert verdict(before, before) == []
-    assert [line.split(":")[0] for line in verdict(grown, before)] == ["models"]
+    assert find_growth(before, before) == []
+    assert [line.split(":")[0] for line in find_growth(grown, before)] == ["models"]
 
 
 def figure(peer: str, number: int, cpu: float, p50: float) -> Figure:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tools.bench.flames.picture import MOST_BYTES, Caption, fitting, picture
+from tools.bench.flames.picture import MAX_BYTES, Caption, fitting, flame_graph
 from tools.bench.flames.report import BEGIN, END, Seen, Shares, section
 from tools.bench.flames.rooms import (
     BODIES,
@@ -23,7 +23,7 @@ from tools.bench.flames.rooms import (
     shares,
     tenths,
 )
-from tools.bench.flames.spy import HINT, told
+from tools.bench.flames.spy import HINT, reason
 from tools.bench.flames.stacks import Frame, Stack, frame, module, read
 from tools.bench.flames.tree import boxes, grown
 from tools.bench.report import placed
@@ -167,7 +167,7 @@ def test_a_box_that_nobody_knows_has_its_callers_colour() -> None:
 
 
 def test_a_picture_is_well_formed_and_brings_everything_along() -> None:
-    text = picture(read(LINES), CAPTION)
+    text = flame_graph(read(LINES), CAPTION)
     root = ET.fromstring(text)  # noqa: S314 (it is our own)
     kinds = {element.tag.removeprefix("{http://www.w3.org/2000/svg}") for element in root.iter()}
     assert kinds == {"svg", "title", "rect", "g", "path", "text"}
@@ -179,8 +179,8 @@ def test_a_picture_is_well_formed_and_brings_everything_along() -> None:
 
 def test_a_picture_is_small_and_says_what_that_cost() -> None:
     wide = {stack("event loop:", *(f"a{number}/{depth}:f" for depth in range(30))): 1 for number in range(200)}
-    text = picture(wide, CAPTION)
-    assert len(text.encode()) <= MOST_BYTES
+    text = flame_graph(wide, CAPTION)
+    assert len(text.encode()) <= MAX_BYTES
     assert "Boxes below 0.4 %" not in text
 
 
@@ -198,10 +198,10 @@ def test_a_name_is_cut_where_its_box_ends() -> None:
 
 
 def test_who_may_not_look_is_told_what_to_do() -> None:
-    text = told("Error: Permission Denied: Try again as root\n\nStack backtrace:\n 0: somewhere\n")
+    text = reason("Error: Permission Denied: Try again as root\n\nStack backtrace:\n 0: somewhere\n")
     assert text.startswith(HINT)
     assert "somewhere" not in text
-    assert HINT not in told("Error: no such process")
+    assert HINT not in reason("Error: no such process")
 
 
 def seen(slug: str) -> Seen:

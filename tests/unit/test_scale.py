@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.bench.memory import ENDED, HOLD, KEPT, WAITING
+from tools.bench.memory import CACHED, ENDED, HOLD, WAITING
 from tools.bench.scale import capacity, report
 from tools.bench.scale.__main__ import put
 from tools.bench.scale.capacity import Measured, held, measured, needs, per_pod, tables
@@ -70,7 +70,7 @@ SCALE = Scale(
             gateways=2, requests=60, failed=0, seconds=1, cpu=5, redis=1, sql=0.5, budget=100, asked=200, admitted=100
         ),
     ],
-    spaces={HOLD: 1000, WAITING: 600, ENDED: 100, KEPT: 2.1e6, TEAM: 2000},
+    spaces={HOLD: 1000, WAITING: 600, ENDED: 100, CACHED: 2.1e6, TEAM: 2000},
 )
 
 

@@ -58,11 +58,11 @@ def measure(chosen: argparse.Namespace) -> Results:
     until = began + chosen.minutes * 60 - (WAITS_SECONDS * len(names) if slow else 0)
     with folder() as place, site(place, names if cases else ()) as everybody:
         plan = Plan(cases=cases, at_once=CONNECTIONS, rounds=chosen.rounds, seconds=chosen.seconds, until=until)
-        found = rounds(everybody, plan, place, note)
+        figures = rounds(everybody, plan, place, note)
     if slow:  # by processes that have not grown before
         with folder() as place, site(place, names) as everybody:
-            found += waiting(everybody, place, slow, note)
-    return Results(when=when, machine=versions.machine(), load=load, versions=versions.versions(), figures=found)
+            figures += waiting(everybody, place, slow, note)
+    return Results(when=when, machine=versions.machine(), load=load, versions=versions.versions(), figures=figures)
 
 
 @contextmanager

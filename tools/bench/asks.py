@@ -5,7 +5,7 @@ Rule: the number is as long as the placeholder, so lengths stay correct. It stan
 
 import json
 
-from tests.simulators.images import Sketch, drawn
+from tests.simulators.images import Sketch, draw
 from tools.bench.cases import EVENTS, REFERENCE_BYTES, REFERENCES, Case, Kind
 from tools.bench.peers.peer import Peer
 
@@ -42,5 +42,5 @@ def _form(case: Case) -> tuple[str, bytes]:
 
 
 def _file(start: str, index: int) -> bytes:
-    picture = drawn(Sketch(size=(64, 64), index=index, length=REFERENCE_BYTES))
-    return f'{start}image[]"; filename="{index}.png"\r\ncontent-type: image/png\r\n\r\n'.encode() + picture + b"\r\n"
+    image = draw(Sketch(size=(64, 64), index=index, length=REFERENCE_BYTES))
+    return f'{start}image[]"; filename="{index}.png"\r\ncontent-type: image/png\r\n\r\n'.encode() + image + b"\r\n"

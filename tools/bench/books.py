@@ -97,8 +97,8 @@ def of(entry: Entry) -> tuple[Any, ...]:
 async def fill_sqlite(path: Path, count: int) -> None:
     """Insert all entries in one transaction, without the port."""
     with sqlite3.connect(path) as connection:
-        marks = ",".join("?" * len(FIELDS))
-        connection.executemany(f"INSERT INTO entries ({','.join(FIELDS)}) VALUES ({marks})", map(values, made(count)))  # noqa: S608 (our own names)
+        holes = ",".join("?" * len(FIELDS))
+        connection.executemany(f"INSERT INTO entries ({','.join(FIELDS)}) VALUES ({holes})", map(values, made(count)))  # noqa: S608 (our own names)
         connection.execute("ANALYZE")
     connection.close()
 
@@ -120,18 +120,18 @@ async def measure(name: str, url: str, fill: Callable[[], Awaitable[None]], opti
     await fill()
     print(f"{name}: {options.entries} entries in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     database = open_database(url)
-    books = SqlLedger(database)
+    ledger = SqlLedger(database)
     for by in QUESTIONS:
-        await row(name, f"usage by {', '.join(by)}", options.rounds, partial(books.usage, ask(by)))
-    await row(name, "usage by tier, one team", options.rounds, lambda: books.usage(ask(("tier",), "team-7")))
-    await row(name, "usage by tag, one team", options.rounds, lambda: books.usage(ask(("tag:project",), "team-7")))
-    await row(name, "spent, one team", options.rounds, lambda: books.spent("team-7", SINCE + 15 * DAY))
-    await row(name, "read 100,000 entries", 1, lambda: read(books, 100_000))
+        await row(name, f"usage by {', '.join(by)}", options.rounds, partial(ledger.usage, ask(by)))
+    await row(name, "usage by tier, one team", options.rounds, lambda: ledger.usage(ask(("tier",), "team-7")))
+    await row(name, "usage by tag, one team", options.rounds, lambda: ledger.usage(ask(("tag:project",), "team-7")))
+    await row(name, "spent, one team", options.rounds, lambda: ledger.spent("team-7", SINCE + 15 * DAY))
+    await row(name, "read 100,000 entries", 1, lambda: read(ledger, 100_000))
     fresh = made(options.entries + 100_000)
     others = (dataclasses.replace(one, hold_id=f"new-{one.hold_id}") for one in fresh)
     for size in BATCHES:
         batches = [list(islice(others, size)) for _ in range(max(20, 5_000 // size if size > 1 else 200))]
-        await writes(name, books, batches)
+        await writes(name, ledger, batches)
     await database.close()
 
 
@@ -140,10 +140,10 @@ def ask(by: tuple[str, ...], team: str | None = None) -> UsageQuery:
     return UsageQuery(entry_filter=dataclasses.replace(MONTH, team=team), group_by=by)
 
 
-async def read(books: SqlLedger, most: int) -> None:
+async def read(ledger: SqlLedger, most: int) -> None:
     """Read the first entries of the month."""
     left = most
-    async for _ in books.entries(MONTH):
+    async for _ in ledger.entries(MONTH):
         left -= 1
         if not left:
             return
@@ -159,12 +159,12 @@ async def row(name: str, what: str, rounds: int, act: Callable[[], Awaitable[obj
     print(f"| {name} | {what} | {min(taken):.0f}-{max(taken):.0f} | |", flush=True)
 
 
-async def writes(name: str, books: SqlLedger, batches: Sequence[Sequence[Entry]]) -> None:
+async def writes(name: str, ledger: SqlLedger, batches: Sequence[Sequence[Entry]]) -> None:
     """Write batches one after the other. Prints milliseconds per batch and entries per second."""
     taken = []
     for batch in batches:
         started = time.perf_counter()
-        await books.write(batch)
+        await ledger.write(batch)
         taken.append((time.perf_counter() - started) * 1000)
     rate = sum(map(len, batches)) / sum(taken) * 1000
     taken.sort()

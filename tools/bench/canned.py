@@ -25,7 +25,7 @@ DIGITS, OCTETS = 4, 3  # of base64
 
 
 @lru_cache(maxsize=2)
-def _picture(characters: int) -> bytes:
+def _image(characters: int) -> bytes:
     """Build base64 of noise with at most `characters` characters."""
     octets = characters // DIGITS * OCTETS
     return base64.b64encode(SIGNATURE + Random(1).randbytes(octets - len(SIGNATURE)))  # noqa: S311 (noise)
@@ -33,21 +33,23 @@ def _picture(characters: int) -> bytes:
 
 def reply(length: int) -> bytes:
     """Build a complete reply with one image."""
-    body = BEFORE + _picture(length - len(BEFORE) - len(AFTER)) + AFTER
+    body = BEFORE + _image(length - len(BEFORE) - len(AFTER)) + AFTER
     return body + b" " * (length - len(body))
 
 
 def stream(length: int) -> bytes:
     """Build previews and an image as events of equal length."""
-    each = length // EVENTS
-    previews = [_event(b"partial_image", each, b'"partial_image_index":%d' % index) for index in range(EVENTS - 1)]
-    return b"".join([*previews, _event(b"completed", length - each * (EVENTS - 1), USAGE)])
+    length_each = length // EVENTS
+    previews = [
+        _event(b"partial_image", length_each, b'"partial_image_index":%d' % index) for index in range(EVENTS - 1)
+    ]
+    return b"".join([*previews, _event(b"completed", length - length_each * (EVENTS - 1), USAGE)])
 
 
 def _event(name: bytes, length: int, more: bytes) -> bytes:
     start = b'event: image_generation.%s\ndata: {"type":"image_generation.%s","b64_json":"' % (name, name)
     end = b'",%s,%s}' % (SAID, more)
-    frame = start + _picture(length - len(start) - len(end) - 2) + end
+    frame = start + _image(length - len(start) - len(end) - 2) + end
     return frame + b" " * (length - len(frame) - 2) + b"\n\n"
 
 

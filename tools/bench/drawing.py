@@ -28,11 +28,11 @@ Take = Callable[[Results, tuple[str, int], str], Spread | None]
 def draw(results: Results, folder: Path) -> None:
     """Write cpu.png and latency.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    _picture(results, lambda all_, row, peer: all_.spread(row, peer, "cpu"), "CPU, ms", folder / "cpu.png")
-    _picture(results, lambda all_, row, peer: all_.added(row, peer, "p50"), "added at p50, ms", folder / "latency.png")
+    _chart(results, lambda all_, row, peer: all_.spread(row, peer, "cpu"), "CPU, ms", folder / "cpu.png")
+    _chart(results, lambda all_, row, peer: all_.added(row, peer, "p50"), "added at p50, ms", folder / "latency.png")
 
 
-def _picture(results: Results, take: Take, unit: str, file: Path) -> None:
+def _chart(results: Results, take: Take, unit: str, file: Path) -> None:
     rows = [row for row in results.rows() if row[0] != SLOW.name]
     numbers = sorted({at_once for _, at_once in rows})
     if not numbers:
@@ -50,15 +50,15 @@ def _bars(axes: Axes, results: Results, rows: list[tuple[str, int]], take: Take)
     peers = results.peers()
     width = 0.85 / len(peers)
     for place, peer in enumerate(peers):
-        found = [(at, spread) for at, row in enumerate(rows) if (spread := take(results, row, peer))]
-        heights = [max(LEAST, spread.median) for _, spread in found]
-        lows = [max(0, high - max(LEAST, min(one.values))) for high, (_, one) in zip(heights, found, strict=True)]
-        highs = [max(0, max(one.values) - high) for high, (_, one) in zip(heights, found, strict=True)]
-        across = [at + (place - (len(peers) - 1) / 2) * width for at, _ in found]
+        spreads = [(at, spread) for at, row in enumerate(rows) if (spread := take(results, row, peer))]
+        heights = [max(LEAST, spread.median) for _, spread in spreads]
+        lows = [max(0, high - max(LEAST, min(one.values))) for high, (_, one) in zip(heights, spreads, strict=True)]
+        highs = [max(0, max(one.values) - high) for high, (_, one) in zip(heights, spreads, strict=True)]
+        across = [at + (place - (len(peers) - 1) / 2) * width for at, _ in spreads]
         bars = axes.bar(
             across, heights, width, yerr=[lows, highs], color=COLORS[peer], label=peer, error_kw={"lw": 0.7}
         )
-        axes.bar_label(bars, [figure(one.median) for _, one in found], fontsize=6, padding=1)
+        axes.bar_label(bars, [figure(one.median) for _, one in spreads], fontsize=6, padding=1)
     axes.set_yscale("log")
     axes.set_xticks(range(len(rows)), [case for case, _ in rows], fontsize=8)
     axes.tick_params(axis="y", labelsize=7)
@@ -70,5 +70,5 @@ def _save(canvas: Canvas, file: Path) -> None:
     """Save a PNG with few colours."""
     drawn = FigureCanvasAgg(canvas)
     drawn.draw()
-    picture = Image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba(), "raw", "RGBA", 0, 1)
-    picture.convert("RGB").quantize(SHADES, dither=Image.Dither.NONE).save(file, optimize=True)
+    image = Image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba(), "raw", "RGBA", 0, 1)
+    image.convert("RGB").quantize(SHADES, dither=Image.Dither.NONE).save(file, optimize=True)

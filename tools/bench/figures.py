@@ -43,19 +43,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     def rows(self) -> list[tuple[str, int]]:
         """Return cases and numbers of connections, in the order of measurement."""
-        return list(dict.fromkeys((each.case, each.at_once) for each in self.figures))
+        return list(dict.fromkeys((figure.case, figure.at_once) for figure in self.figures))
 
     def peers(self) -> list[str]:
         """Return the measured peers without the vendor, this gateway first."""
-        names = dict.fromkeys(each.peer for each in self.figures if each.peer != UPSTREAM)
+        names = dict.fromkeys(figure.peer for figure in self.figures if figure.peer != UPSTREAM)
         return sorted(names, key=lambda name: not name.startswith(GATEWAY))
 
     def series(self, row: tuple[str, int], peer: str, name: str) -> dict[int, float]:
         """Return a figure by round. A peer that does not answer such requests has none."""
         return {
-            each.round: getattr(each, name)
-            for each in self.figures
-            if (each.case, each.at_once) == row and each.peer == peer
+            figure.round: getattr(figure, name)
+            for figure in self.figures
+            if (figure.case, figure.at_once) == row and figure.peer == peer
         }
 
     def spread(self, row: tuple[str, int], peer: str, name: str) -> Spread | None:
@@ -92,7 +92,7 @@ def read(file: Path) -> Results:
 def write(results: Results, file: Path) -> None:
     """Write one figure per line, rounded to its significant digits."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    rounded = [msgspec.structs.replace(each, **_rounded(each)) for each in results.figures]
+    rounded = [msgspec.structs.replace(figure, **_rounded(figure)) for figure in results.figures]
     head = msgspec.json.encode(msgspec.structs.replace(results, figures=[])).removesuffix(b"[]}")
     lines = b",\n".join(map(msgspec.json.encode, rounded))
     file.write_bytes(head + b"[\n" + lines + b"\n]}\n")

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--count", type=int, default=200, help="requests in a round")
     options = parser.parse_args()
-    found: dict[bool, list[float]] = {False: [], True: []}
+    latencies: dict[bool, list[float]] = {False: [], True: []}
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         run_valkey(Path(name) / "cache", CACHE_OPTIONS) as cache,
@@ -56,12 +56,12 @@ def main() -> None:
                 hangs = bool(number % 2)
                 with frozen_server(Path(name) / "cache") if hangs else nullcontext():
                     start = number * options.count
-                    found[hangs] += [ask(http, gateway.url, start + each) for each in range(options.count)]
+                    latencies[hangs] += [ask(http, gateway.url, start + index) for index in range(options.count)]
                 time.sleep(1.5)  # the gateway skips the cache for a second after a failure
                 sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
     print("| cache | requests | median, ms | p99, ms | longest, ms |")
     print("|---|---|---|---|---|")
-    for hangs, series in found.items():
+    for hangs, series in latencies.items():
         ordered = sorted(series)
         late = ordered[int(len(ordered) * 0.99)]
         cells = [str(len(ordered)), *map(figure, (statistics.median(ordered), late, ordered[-1]))]

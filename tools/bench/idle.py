@@ -25,7 +25,7 @@ from tests.support.servers import real_redis
 from tools.bench.measure import MEGABYTE, Spread, cpu_seconds
 from tools.bench.targets import environment, folder
 
-NOBODY = "http://127.0.0.1:9"  # address of a vendor that is never called
+UNUSED_VENDOR = "http://127.0.0.1:9"  # address of a vendor that is never called
 EMBEDDED, EXTERNAL, TRACED = "embedded", "Redis and PostgreSQL", "the same, with traces"
 ROLLUP = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 
@@ -50,10 +50,12 @@ def kinds() -> Iterator[Mapping[str, tuple[Path, dict[str, str]]]]:
         wheel_postgres(Path(name)) as postgres,
     ):
         asyncio.run(migrate(postgres.url))
-        alone = environment(place, NOBODY) | bytecode(place)
+        alone = environment(place, UNUSED_VENDOR) | bytecode(place)
         served = alone | {"REDIS_URL": redis, "DATABASE_URL": postgres.url}
-        traced = served | {"OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}
-        yield {kind: (place / "data", told) for kind, told in zip(NAMES, (alone, served, traced), strict=True)}
+        traced = served | {"OTEL_EXPORTER_OTLP_ENDPOINT": UNUSED_VENDOR}
+        yield {
+            kind: (place / "data", variables) for kind, variables in zip(NAMES, (alone, served, traced), strict=True)
+        }
 
 
 NAMES = (EMBEDDED, EXTERNAL, TRACED)
@@ -64,14 +66,14 @@ def bytecode(place: Path) -> dict[str, str]:
     return {"PYTHONPYCACHEPREFIX": str(place / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
-def start(python: str, data: Path, told: Mapping[str, str], idle: float) -> Cost:
+def start(python: str, data: Path, environment: Mapping[str, str], idle: float) -> Cost:
     """Start a gateway, leave it idle for some seconds, measure it, and end it."""
     command = [python, "-m", "service", "serve", "--port", "0", "--data-dir", str(data)]
     begun = time.monotonic()
-    with subprocess.Popen(command, env=clean_environment(**told), stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, env=clean_environment(**environment), stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        heard = next((line for line in child.stdout if '"listening"' in line), None)
-        assert heard, f"{python} did not start a gateway"
+        listening = next((line for line in child.stdout if '"listening"' in line), None)
+        assert listening, f"{python} did not start a gateway"
         ready, cpu = time.monotonic() - begun, cpu_seconds(child.pid)
         time.sleep(idle)
         taken = rollup(child.pid)
@@ -83,8 +85,8 @@ def start(python: str, data: Path, told: Mapping[str, str], idle: float) -> Cost
 
 def rollup(pid: int) -> dict[str, float]:
     """Return the kernel's figures of a process's memory, in MB."""
-    said = ROLLUP.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())
-    return {name: int(kilobytes) * 1024 / MEGABYTE for name, kilobytes in said}
+    fields = ROLLUP.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return {name: int(kilobytes) * 1024 / MEGABYTE for name, kilobytes in fields}
 
 
 def row(kind: str, costs: Sequence[Cost]) -> str:
@@ -102,14 +104,14 @@ def main() -> None:
     options = parser.parse_args()
     costs: dict[str, list[Cost]] = {kind: [] for kind in NAMES}
     with kinds() as all_kinds:
-        for data, told in all_kinds.values():
-            start(options.python, data, told, 0)
+        for data, environment in all_kinds.values():
+            start(options.python, data, environment, 0)
         for _ in range(options.rounds):
-            for kind, (data, told) in all_kinds.items():
-                costs[kind].append(start(options.python, data, told, options.idle))
+            for kind, (data, environment) in all_kinds.items():
+                costs[kind].append(start(options.python, data, environment, options.idle))
     print("| state | ready after, s | CPU until then, s | resident, MB | of which its own, MB |\n|---|---|---|---|---|")
-    for kind, found in costs.items():
-        print(row(kind, found))
+    for kind, starts in costs.items():
+        print(row(kind, starts))
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ from tools.bench.peers.running import NotRunning, free_port, running
 
 BASELINE = Path(__file__).with_name("instructions.json")
 HIT = "1 KB, kept"
-MOST_MORE, MOST_MORE_OF_A_HIT = 0.10, 0.25  # a hit differs by a seventh between processes
+MAX_GROWTH, MAX_GROWTH_OF_A_HIT = 0.10, 0.25  # a hit differs by a seventh between processes
 WARM, COUNTED = 20, 24
-PICTURE_BYTES = 500  # 1 KB of reply
+IMAGE_BYTES = 500  # 1 KB of reply
 LIBRARIES = ("aiohttp", "hiredis", "httptools", "litestar", "msgspec", "redis", "uvicorn", "uvloop")
 TOTALS = re.compile(r"^totals: (\d+)", re.MULTILINE)
 FLOOR = "floor"
 OK = 200
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 Ask = Callable[[http.client.HTTPConnection], None]
 
 
@@ -60,7 +60,7 @@ _numbers = count()
 
 def generation(connection: http.client.HTTPConnection, *, fresh: bool) -> None:
     """Request an image, with a new prompt or with a repeated one."""
-    words = f"a picture of {PICTURE_BYTES} bytes, number {next(_numbers) if fresh else 0:08d}"
+    words = f"a picture of {IMAGE_BYTES} bytes, number {next(_numbers) if fresh else 0:08d}"
     body = msgspec.json.encode({"model": EVERY[0].model, "prompt": words, "quality": "low"})
     _answer(connection, "POST", "/v1/images/generations", body)
 
@@ -84,28 +84,28 @@ ASKS: Mapping[str, Ask] = {"1 KB": MISS, HIT: partial(generation, fresh=False), 
 
 
 @contextmanager
-def watched(command: Sequence[str], port: int, folder: Path, told: Mapping[str, str]) -> Iterator[int]:
+def watched(command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[int]:
     """Run a command under callgrind, with counting off."""
     if shutil.which("valgrind") is None:
         raise NotRunning("valgrind is needed: apt-get install --no-install-recommends valgrind")
     grind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counted")
-    with running([*grind, *command], port, folder / "log", {"PYTHONHASHSEED": "0", **told}) as pid:
+    with running([*grind, *command], port, folder / "log", {"PYTHONHASHSEED": "0", **environment}) as pid:
         yield pid
 
 
 def control(pid: int, *order: str) -> None:
     """Send a command to callgrind. It finds the process by LOGNAME and HOST, which must be equal for both."""
-    subprocess.run(("callgrind_control", *order, str(pid)), check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(("callgrind_control", *order, str(pid)), check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
 
 
 def counted(pid: int, port: int, folder: Path, asks: Mapping[str, Ask]) -> dict[str, int]:
     """Count the instructions of one request of each kind."""
     control(pid, "--instr=on")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     dumps = (Path(f"{folder}/counted.{number}") for number in count(1))
-    found = {name: min(_each(pid, connection, ask, dumps)) for name, ask in asks.items()}
+    counts = {name: min(_each(pid, connection, ask, dumps)) for name, ask in asks.items()}
     connection.close()
-    return found
+    return counts
 
 
 def _each(pid: int, connection: http.client.HTTPConnection, ask: Ask, dumps: Iterator[Path]) -> Iterator[int]:
@@ -120,10 +120,10 @@ def _each(pid: int, connection: http.client.HTTPConnection, ask: Ask, dumps: Ite
 
 
 def _total(file: Path) -> int:
-    told = TOTALS.search(file.read_text())
-    if told is None:
+    match = TOTALS.search(file.read_text())
+    if match is None:
         raise SystemExit(f"{file} says no total")
-    return int(told[1])
+    return int(match[1])
 
 
 def count_all() -> Counts:
@@ -131,9 +131,9 @@ def count_all() -> Counts:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp")))
         upstream = stack.enter_context(Child("tools.bench.upstream")).url
-        found = _floor(folder / "floor", upstream) | _gateway(folder / "gateway", upstream)
+        counts = _floor(folder / "floor", upstream) | _gateway(folder / "gateway", upstream)
     libraries = {name: version(name) for name in LIBRARIES}
-    return Counts(python=platform.python_version(), libraries=libraries, instructions=found)
+    return Counts(python=platform.python_version(), libraries=libraries, instructions=counts)
 
 
 def _floor(folder: Path, upstream: str) -> dict[str, int]:
@@ -144,13 +144,16 @@ def _floor(folder: Path, upstream: str) -> dict[str, int]:
 
 
 def _gateway(folder: Path, upstream: str) -> dict[str, int]:
-    with still_gateway(folder, upstream) as (command, port, told), watched(command, port, folder, told) as pid:
+    with (
+        still_gateway(folder, upstream) as (command, port, environment),
+        watched(command, port, folder, environment) as pid,
+    ):
         return counted(pid, port, folder, ASKS)
 
 
-def verdict(now: Counts, before: Counts) -> list[str]:
+def find_growth(now: Counts, before: Counts) -> list[str]:
     """List the kinds of requests that have grown too much."""
-    shares = {name: MOST_MORE_OF_A_HIT if name == HIT else MOST_MORE for name in ASKS}
+    shares = {name: MAX_GROWTH_OF_A_HIT if name == HIT else MAX_GROWTH for name in ASKS}
     return [
         f"{name}: {now.worth(name):.1f} times the floor, more than {share:.0%} above {before.worth(name):.1f}"
         for name, share in shares.items()
@@ -186,7 +189,7 @@ def main() -> None:
         BASELINE.write_bytes(msgspec.json.format(msgspec.json.encode(now), indent=2) + b"\n")
     elif before is None:
         raise SystemExit("nothing to compare with: --write")
-    elif verdict(now, before) and (grown := verdict(least(now, count_all()), before)):
+    elif find_growth(now, before) and (grown := find_growth(least(now, count_all()), before)):
         raise SystemExit("\n".join(grown))
 
 

@@ -32,9 +32,9 @@ def json_ask(path: str, key: str, document: Mapping[str, object]) -> Ask:
     return [_head(path, key, "application/json", len(body)) + body]
 
 
-def form_ask(path: str, key: str, fields: Mapping[str, str], pictures: Sequence[bytes]) -> Ask:
+def form_ask(path: str, key: str, fields: Mapping[str, str], images: Sequence[bytes]) -> Ask:
     """Build a POST of a form with images."""
-    body = [*_form(fields, pictures)]
+    body = [*_form(fields, images)]
     return [_head(path, key, f"multipart/form-data; boundary={BOUNDARY.decode()}", sum(map(len, body))), *body]
 
 
@@ -49,13 +49,13 @@ def _head(path: str, key: str, content_type: str, length: int) -> bytes:
     return "\r\n".join((*lines, "", "")).encode()
 
 
-def _form(fields: Mapping[str, str], pictures: Sequence[bytes]) -> Iterator[bytes]:
+def _form(fields: Mapping[str, str], images: Sequence[bytes]) -> Iterator[bytes]:
     start = b"--" + BOUNDARY + b'\r\ncontent-disposition: form-data; name="'
     for name, text in fields.items():
         yield start + f'{name}"\r\n\r\n{text}\r\n'.encode()
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         yield start + f'image[]"; filename="{index}.png"\r\ncontent-type: image/png\r\n\r\n'.encode()
-        yield picture
+        yield image
         yield b"\r\n"
     yield b"--" + BOUNDARY + b"--\r\n"
 

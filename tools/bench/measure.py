@@ -62,9 +62,9 @@ def resident_bytes(pid: int) -> int:
 
 
 def _status(pid: int, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found, f"/proc does not say {name}"
-    return int(found[1]) * 1024
+    match = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert match, f"/proc does not say {name}"
+    return int(match[1]) * 1024
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:
@@ -89,7 +89,7 @@ class Child:
         os.close(write)
         self._output = os.fdopen(read, "r")
         self.pid = self._process.pid
-        self.url = next(found[0] for line in self._output if (found := ADDRESS.search(line)))
+        self.url = next(match[0] for line in self._output if (match := ADDRESS.search(line)))
         self._drain = threading.Thread(target=deque, args=(self._output, 0), daemon=True)
         self._drain.start()
         return self

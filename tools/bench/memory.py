@@ -23,7 +23,7 @@ from tests.support.result_stores import build_image, build_result
 from tools.bench.measure import MEGABYTE
 
 LIMITS = [Limit(TEAM, measure, 10**15) for measure in Measure]
-PATIENCE = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 async def used(url: str) -> int:
@@ -40,7 +40,7 @@ HOLD, WAITING, ENDED = (
     "one that has ended, its entry on its way",
     "one that has ended, its entry in the books",
 )
-KEPT = "a kept result of 2,000,000 bytes"
+CACHED = "a kept result of 2,000,000 bytes"
 
 
 async def money(url: str, count: int) -> dict[str, float]:
@@ -55,8 +55,8 @@ async def money(url: str, count: int) -> dict[str, float]:
         await _post(stage, held)
         waiting = await used(url)
         await _write(stage)
-        found = {HOLD: opened, WAITING: waiting, ENDED: await used(url)}
-    return {name: (size - empty) / count for name, size in found.items()}
+        sizes = {HOLD: opened, WAITING: waiting, ENDED: await used(url)}
+    return {name: (size - empty) / count for name, size in sizes.items()}
 
 
 async def _end(stage: QuotaHarness, claims: Sequence[HoldRequest]) -> None:
@@ -66,11 +66,11 @@ async def _end(stage: QuotaHarness, claims: Sequence[HoldRequest]) -> None:
 
 async def _hold(stage: QuotaHarness, claims: Sequence[HoldRequest]) -> list[Entry]:
     """Return the entries to post."""
-    found = []
+    entries = []
     for claim in claims:
         admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
-        found.append(dataclasses.replace(claim.entry, held_at=admission.held_at))
-    return found
+        entries.append(dataclasses.replace(claim.entry, held_at=admission.held_at))
+    return entries
 
 
 async def _post(stage: QuotaHarness, entries: Sequence[Entry]) -> None:
@@ -80,19 +80,19 @@ async def _post(stage: QuotaHarness, entries: Sequence[Entry]) -> None:
 
 async def _write(stage: QuotaHarness) -> None:
     while waiting := await stage.ledger.read_outbox(stage.team, 1000):
-        await stage.ledger.acknowledge(stage.team, [each.outbox_id for each in waiting])
+        await stage.ledger.acknowledge(stage.team, [entry.outbox_id for entry in waiting])
 
 
 async def results(url: str, count: int) -> dict[str, float]:
     """Measure results with one image of 2 MB."""
-    store = RedisResultStore(url, max_bytes=32 * MEGABYTE, timeout_seconds=PATIENCE)
+    store = RedisResultStore(url, max_bytes=32 * MEGABYTE, timeout_seconds=TIMEOUT_SECONDS)
     empty = await used(url)
     for number in range(count):
         pixels = Random(number).randbytes(2 * MEGABYTE)  # noqa: S311 (pixels, not secrets)
         await store.put("search", f"r{number}", build_result(generation=Generation(images=(build_image(pixels),))), 600)
-    found = {KEPT: (await used(url) - empty) / count}
+    sizes = {CACHED: (await used(url) - empty) / count}
     await store.close()
-    return found
+    return sizes
 
 
 async def measure(url: str, holds: int) -> None:

@@ -17,7 +17,7 @@ from tools.bench.peers.nginx import calls_at
 from tools.bench.peers.peer import Peer
 
 OK = 200
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 SHOWN = 300
 
 
@@ -40,7 +40,7 @@ def _right(case: Case, peer: Peer) -> int:
     status, body = _ask(case, peer)
     if status != OK:
         raise WrongAnswer(f"{peer.name}, {case.name}: {status} {body[:SHOWN]!r}")
-    if _pictures(case, body) != _pictures(case, canned(case)):
+    if _images(case, body) != _images(case, canned(case)):
         raise WrongAnswer(f"{peer.name}, {case.name}: {len(body)} bytes, {body[:SHOWN]!r} to {body[-SHOWN:]!r}")
     return len(body)
 
@@ -48,7 +48,7 @@ def _right(case: Case, peer: Peer) -> int:
 def _ask(case: Case, peer: Peer) -> tuple[int, bytes]:
     head, _, body = request(case, peer).replace(MARK.encode(), b"%012d" % 0).partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    connection = http.client.HTTPConnection(urlsplit(peer.url).netloc, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(urlsplit(peer.url).netloc, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("POST", peer.path(case), body, headers)
         answer = connection.getresponse()
@@ -57,8 +57,8 @@ def _ask(case: Case, peer: Peer) -> tuple[int, bytes]:
         connection.close()
 
 
-def _pictures(case: Case, body: bytes) -> list[str]:
+def _images(case: Case, body: bytes) -> list[str]:
     if case.kind is Kind.STREAM:
         events = [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n") if line.startswith(b"data: {")]
         return [event["b64_json"] for event in events] if len(events) == EVENTS else []
-    return [picture["b64_json"] for picture in json.loads(body)["data"]]
+    return [item["b64_json"] for item in json.loads(body)["data"]]

@@ -23,7 +23,7 @@ def _everyone(pids: Sequence[int]) -> Iterator[psutil.Process]:
         yield from main.children(recursive=True)
 
 
-def cpu_of(pids: Sequence[int]) -> float:
+def sum_cpu_seconds(pids: Sequence[int]) -> float:
     """Return user and system seconds so far."""
     return float(sum(sum(one.cpu_times()[:4]) for one in _everyone(pids)))
 
@@ -34,6 +34,6 @@ def forget_peak(pids: Sequence[int]) -> None:
         Path(f"/proc/{one.pid}/clear_refs").write_text(FORGET_PEAK)
 
 
-def peak_of(pids: Sequence[int]) -> int:
+def sum_peaks(pids: Sequence[int]) -> int:
     """Return the peak in bytes."""
     return sum(peak_bytes(one.pid) for one in _everyone(pids))

@@ -87,7 +87,7 @@ def summary(results: Results) -> str:
 
 def _about(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
-    rounds = 1 + max(each.round for each in results.figures)
+    rounds = 1 + max(figure.round for figure in results.figures)
     where = f"{results.machine}, load {results.load} at the start"
     return textwrap.fill(f"`make bench`, {results.when}: {where}; {rounds} rounds. {versions}.", WIDTH)
 
@@ -125,11 +125,11 @@ def _aims(results: Results) -> str:
     return table(["", "aim", "1 at once", "32 at once", ""], rows)
 
 
-def _aim(what: str, aim: str, found: Sequence[Spread | None], most: float) -> list[str]:
+def _aim(what: str, aim: str, spreads: Sequence[Spread | None], most: float) -> list[str]:
     """Format one row. A negative bound is a minimum."""
-    met = [(spread.median if most > 0 else -spread.median) <= most for spread in found if spread]
-    verdict = NOTHING if not met else "met" if all(met) else "met in part" if any(met) else "missed"
-    return [what, aim, *(cell(spread) for spread in found), verdict]
+    met = [(spread.median if most > 0 else -spread.median) <= most for spread in spreads if spread]
+    result = NOTHING if not met else "met" if all(met) else "met in part" if any(met) else "missed"
+    return [what, aim, *(cell(spread) for spread in spreads), result]
 
 
 def _of(results: Results, case: str, peer: str) -> list[Spread | None]:

@@ -24,36 +24,36 @@ from service.server import tune_malloc
 from tests.support.result_stores import build_image, build_result
 from tools.bench.measure import MEGABYTE, Spread
 
-PATIENCE = 5.0
+TIMEOUT_SECONDS = 5.0
 KEY = "igw:result:search:bare"
-MOST_BYTES = 32 * MEGABYTE
+MAX_BYTES = 32 * MEGABYTE
 Way = Callable[[], Awaitable[object]]
 
 
 async def measure(url: str, size: int, rounds: int, calls: int) -> None:
     """Print one table."""
     pixels = Random(1).randbytes(size)  # noqa: S311 (pixels, not secrets)
-    kept = build_result(generation=Generation(images=(build_image(pixels),)))
-    parcel = encode_result(kept, KEY) or b""
-    client, results = connect(url), RedisResultStore(url, max_bytes=MOST_BYTES, timeout_seconds=PATIENCE)
+    result = build_result(generation=Generation(images=(build_image(pixels),)))
+    encoded = encode_result(result, KEY) or b""
+    client, results = connect(url), RedisResultStore(url, max_bytes=MAX_BYTES, timeout_seconds=TIMEOUT_SECONDS)
 
     async def inline(act: Callable[[], object]) -> None:
         act()
 
     ways: Mapping[str, Way] = {
-        "SET": lambda: client.set(KEY, parcel, px=600_000),
-        "put": lambda: results.put("search", "r1", kept, 600),
-        "of which packing": lambda: inline(lambda: encode_result(kept, KEY)),
-        "packing in a thread": lambda: asyncio.to_thread(encode_result, kept, KEY),
+        "SET": lambda: client.set(KEY, encoded, px=600_000),
+        "put": lambda: results.put("search", "r1", result, 600),
+        "of which packing": lambda: inline(lambda: encode_result(result, KEY)),
+        "packing in a thread": lambda: asyncio.to_thread(encode_result, result, KEY),
         "GET": lambda: client.get(KEY),
-        "GETRANGE": lambda: client.getrange(KEY, 0, MOST_BYTES),
+        "GETRANGE": lambda: client.getrange(KEY, 0, MAX_BYTES),
         "get": lambda: results.get("search", "r1"),
-        "of which unpacking": lambda: inline(lambda: decode_result(parcel, KEY)),
-        "unpacking in a thread": lambda: asyncio.to_thread(decode_result, parcel, KEY),
+        "of which unpacking": lambda: inline(lambda: decode_result(encoded, KEY)),
+        "unpacking in a thread": lambda: asyncio.to_thread(decode_result, encoded, KEY),
     }
     for way in ways.values():
         await way()
-    assert await results.get("search", "r1") == kept
+    assert await results.get("search", "r1") == result
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

@@ -14,7 +14,7 @@ from tools.bench.cases import SLOW, Case
 from tools.bench.figures import Figure
 from tools.bench.peers.peer import Peer
 from tools.bench.probe import probe
-from tools.bench.processes import cpu_of, forget_peak, peak_of
+from tools.bench.processes import forget_peak, sum_cpu_seconds, sum_peaks
 from tools.bench.site import Site
 from tools.bench.wrk import send
 
@@ -38,16 +38,16 @@ class Plan:
 
 def rounds(site: Site, plan: Plan, folder: Path, note: Note) -> list[Figure]:
     """Measure all figures."""
-    found: list[Figure] = []
+    figures: list[Figure] = []
     longest = 0.0
     for number in range(plan.rounds):
         began = time.monotonic()
         if number and began + longest > plan.until:
             break
-        found += _round(site, plan, folder, number, note)
+        figures += _round(site, plan, folder, number, note)
         longest = max(longest, time.monotonic() - began)
         note(f"round {number + 1} of {plan.rounds}: {time.monotonic() - began:.0f} s")
-    return found
+    return figures
 
 
 def _round(site: Site, plan: Plan, folder: Path, number: int, note: Note) -> Iterator[Figure]:
@@ -62,22 +62,24 @@ def _round(site: Site, plan: Plan, folder: Path, number: int, note: Note) -> Ite
 
 def waiting(site: Site, folder: Path, at_once: int, note: Note) -> list[Figure]:
     """Measure the case with all calls under way at once, one per connection."""
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for peer in site.peers:
         if peer.waits and SLOW.kind not in peer.unable:
-            found.append(one(SLOW, peer, folder, 0, at_once, at_once, 0))
-            note(f"{at_once} calls at {peer.name}: {found[-1].seconds:.0f} s")
-    return found
+            figures.append(one(SLOW, peer, folder, 0, at_once, at_once, 0))
+            note(f"{at_once} calls at {peer.name}: {figures[-1].seconds:.0f} s")
+    return figures
 
 
 def one(case: Case, peer: Peer, folder: Path, number: int, at_once: int, most: int, seconds: float) -> Figure:
     """Measure one peer, case, number of connections and round."""
     groups = (peer.own, peer.redis, peer.sql)
     forget_peak(peer.own)
-    before = [cpu_of(pids) for pids in groups]
+    before = [sum_cpu_seconds(pids) for pids in groups]
     load = send(case, peer, folder, connections=at_once, most=most, seconds=seconds)
     time.sleep(AFTERWARDS_SECONDS)
-    own, redis, sql = ((cpu_of(pids) - was) * 1000 / load.count for pids, was in zip(groups, before, strict=True))
+    own, redis, sql = (
+        (sum_cpu_seconds(pids) - was) * 1000 / load.count for pids, was in zip(groups, before, strict=True)
+    )
     return Figure(
         case=case.name,
         at_once=at_once,
@@ -91,5 +93,5 @@ def one(case: Case, peer: Peer, folder: Path, number: int, at_once: int, most: i
         sql=sql,
         p50=load.p50,
         p99=load.p99,
-        peak=peak_of(peer.own) / 1e6,
+        peak=sum_peaks(peer.own) / 1e6,
     )

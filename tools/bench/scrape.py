@@ -71,19 +71,19 @@ def askings(teams: int) -> Iterator[Asking]:
 
 def served(one: Asking, cache: str) -> list[Event]:
     """Return the events of a request with a generated image, or with a cached one."""
-    bought = cache == "miss"
+    is_generated = cache == "miss"
     events: list[Event] = [
         FlightResolved(role=Role.LEADER),
         AttemptFinished(request_id="req_1", backend=one.backend, model=one.model, seconds=12, failure=None),
         EntryPosted(entry=entry(one, cache)),
         answered(one, Outcome.SERVED, cache),
     ]
-    return events if bought else events[2:]
+    return events if is_generated else events[2:]
 
 
-def answered(one: Asking, verdict: Outcome, cache: str = "none") -> RequestFinished:
+def answered(one: Asking, outcome: Outcome, cache: str = "none") -> RequestFinished:
     """Build the event at the end of a request."""
-    served = verdict is Outcome.SERVED
+    served = outcome is Outcome.SERVED
     return RequestFinished(
         request_id="req_1",
         method="POST",
@@ -94,9 +94,9 @@ def answered(one: Asking, verdict: Outcome, cache: str = "none") -> RequestFinis
         log_fields={},
         team=one.team,
         operation=ApiOperation.GENERATE,
-        outcome=verdict,
+        outcome=outcome,
         labels=RequestLabels(model=one.model, tier=one.tier, backend=one.backend if served else "", cache=cache),
-        refused_limit=Limit(TEAM, Measure.REQUESTS, 1) if verdict is Outcome.LIMITED else None,
+        refused_limit=Limit(TEAM, Measure.REQUESTS, 1) if outcome is Outcome.LIMITED else None,
     )
 
 
@@ -131,8 +131,8 @@ def crowd(teams: int) -> Iterator[Event]:
     for one in askings(teams):
         yield from served(one, "miss")
         yield from served(one, "hit")
-        for verdict in FAILED:
-            yield answered(one, verdict)
+        for outcome in FAILED:
+            yield answered(one, outcome)
     for number in range(MODELS):
         for kind in FailureKind:
             yield AttemptFinished(
@@ -160,7 +160,7 @@ def crowd(teams: int) -> Iterator[Event]:
     )
 
 
-def metrics_of(teams: int) -> MetricsObserver:
+def build_metrics(teams: int) -> MetricsObserver:
     """Build the metrics of a gateway with these events."""
     seen = MetricsObserver(version="1.2.3", python="3.11.7")
     for event in crowd(teams):
@@ -181,12 +181,12 @@ class Replayed(Collector):
 
 def timed(work: Callable[[], object], times: int, count: int = 1) -> Spread:
     """Return CPU milliseconds of one of `count`."""
-    found = []
+    seconds = []
     for _ in range(times):
         before = time.thread_time()
         work()
-        found.append((time.thread_time() - before) * 1000 / count)
-    return Spread(found)
+        seconds.append((time.thread_time() - before) * 1000 / count)
+    return Spread(seconds)
 
 
 def main() -> None:
@@ -198,15 +198,15 @@ def main() -> None:
     print("| teams | series | bytes | scrape, CPU ms | prometheus-client's encoder, CPU ms |")
     print("|---|---|---|---|---|")
     for teams in options.teams:
-        tell = Exposition(metrics_of(teams), process_registry())
-        body, _ = tell("")
+        exposition = Exposition(build_metrics(teams), process_registry())
+        body, _ = exposition("")
         registry = CollectorRegistry()
         registry.register(Replayed(body.decode()))
         series = sum(not line.startswith(b"#") for line in body.splitlines())
-        ours = timed(lambda tell=tell: tell(""), options.rounds)  # type: ignore[misc]  # bound at once
+        ours = timed(lambda exposition=exposition: exposition(""), options.rounds)  # type: ignore[misc]  # bound at once
         theirs = timed(lambda registry=registry: generate_latest(registry), options.rounds)  # type: ignore[misc]
         print(f"| {teams} | {series} | {len(body)} | {ours} | {theirs} |")
-    seen, one = metrics_of(200), next(askings(1))
+    seen, one = build_metrics(200), next(askings(1))
     print("\n| request | events | CPU µs |\n|---|---|---|")
     for cache in ("miss", "hit"):
         events = served(one, cache)

@@ -21,23 +21,23 @@ USAGE = (
 )
 
 
-def events(picture_bytes: int, count: int) -> list[bytes]:
+def events(image_bytes: int, count: int) -> list[bytes]:
     """Build chunks, one per event: previews, then the image."""
-    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + Random(1).randbytes(picture_bytes - 8))  # noqa: S311 (noise)
-    made = [_event(b"partial_image", picture, b'"partial_image_index":%d' % index) for index in range(count - 1)]
-    return [*made, _event(b"completed", picture, USAGE)]
+    image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + Random(1).randbytes(image_bytes - 8))  # noqa: S311 (noise)
+    made = [_event(b"partial_image", image, b'"partial_image_index":%d' % index) for index in range(count - 1)]
+    return [*made, _event(b"completed", image, USAGE)]
 
 
-def _event(name: bytes, picture: bytes, more: bytes) -> bytes:
+def _event(name: bytes, image: bytes, more: bytes) -> bytes:
     name = b"image_generation." + name
-    data = b'{"type":"%s","b64_json":"%s",%s,%s}' % (name, picture, SAID, more)
+    data = b'{"type":"%s","b64_json":"%s",%s,%s}' % (name, image, SAID, more)
     frame = b"event: %s\ndata: %s\n\n" % (name, data)
     return b"%x\r\n%s\r\n" % (len(frame), frame)
 
 
-async def serve(picture_bytes: int, count: int, pause: float) -> None:
+async def serve(image_bytes: int, count: int, pause: float) -> None:
     """Listen on a free port and print it."""
-    ready = events(picture_bytes, count)
+    ready = events(image_bytes, count)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

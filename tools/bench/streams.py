@@ -53,50 +53,50 @@ def keep(reader: Reader) -> Reader:
     return reader
 
 
-async def read_all(url: str, count: int, picture_bytes: int) -> None:
+async def read_all(url: str, count: int, image_bytes: int) -> None:
     """Read `count` streams at once, to the last event of each."""
     loop, address = asyncio.get_running_loop(), urlsplit(url)
     readers = []
     for _ in range(count):
-        reader = Reader(generation(picture_bytes, stream=True, partial_images=EVENTS - 1))
+        reader = Reader(generation(image_bytes, stream=True, partial_images=EVENTS - 1))
         await loop.create_connection(partial(keep, reader), str(address.hostname), address.port or 80)
         readers.append(reader)
     await asyncio.gather(*(reader.done for reader in readers))
-    least = EVENTS * picture_bytes * 4 // 3
+    least = EVENTS * image_bytes * 4 // 3
     short = [reader.length for reader in readers if reader.length < least]
     if short:
         raise SystemExit(f"{len(short)} streams are too short, such as {short[0]} bytes")
 
 
-def climb(count: int, picture_bytes: int) -> tuple[float, float, float]:
+def climb(count: int, image_bytes: int) -> tuple[float, float, float]:
     """Return idle and peak megabytes of a fresh gateway, and CPU milliseconds per stream."""
-    vendor = Child("tools.bench.streaming", str(picture_bytes), str(EVENTS), str(PAUSE))
+    vendor = Child("tools.bench.streaming", str(image_bytes), str(EVENTS), str(PAUSE))
     with vendor as upstream, gateway(upstream.url) as target:
         idle, before = resident_bytes(target.pid), cpu_seconds(target.pid)
-        asyncio.run(read_all(target.url, count, picture_bytes))
+        asyncio.run(read_all(target.url, count, image_bytes))
         cpu = (cpu_seconds(target.pid) - before) * 1000 / count
         return idle / MEGABYTE, peak_bytes(target.pid) / MEGABYTE, cpu
 
 
-def firsts(picture_bytes: int, count: int) -> tuple[list[float], list[float]]:
+def firsts(image_bytes: int, count: int) -> tuple[list[float], list[float]]:
     """Return milliseconds to the first byte, from the vendor and through the gateway, in alternation."""
     straight: list[float] = []
     through: list[float] = []
     with (
-        Child("tools.bench.streaming", str(picture_bytes), str(EVENTS), "0") as upstream,
+        Child("tools.bench.streaming", str(image_bytes), str(EVENTS), "0") as upstream,
         gateway(upstream.url) as target,
     ):
         for number in range(count):
-            for url, found in ((upstream.url, straight), (target.url, through)):
-                one = asyncio.run(first(url, picture_bytes))
+            for url, latencies in ((upstream.url, straight), (target.url, through)):
+                one = asyncio.run(first(url, image_bytes))
                 if number:  # the first calls open connections
-                    found.append(one)
+                    latencies.append(one)
     return straight, through
 
 
-async def first(url: str, picture_bytes: int) -> float:
+async def first(url: str, image_bytes: int) -> float:
     """Return milliseconds until the first byte."""
-    address, reader = urlsplit(url), Reader(generation(picture_bytes, stream=True, partial_images=EVENTS - 1))
+    address, reader = urlsplit(url), Reader(generation(image_bytes, stream=True, partial_images=EVENTS - 1))
     began = time.perf_counter()
     await asyncio.get_running_loop().create_connection(partial(keep, reader), str(address.hostname), address.port or 80)
     await reader.done

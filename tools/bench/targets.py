@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.team_access import key_digest
-from tests.simulators.images import Sketch, drawn
+from tests.simulators.images import Sketch, draw
 from tests.support.gateway import GatewayProcess, with_slow_stores
 from tools.bench.load import Ask, form_ask, json_ask
 
@@ -70,18 +70,18 @@ def gateway(upstream: str) -> Iterator[Target]:
             yield Target("gateway", process.pid, process.url)
 
 
-def generation(picture_bytes: int, **more: object) -> Ask:
-    """Build a generation whose image has `picture_bytes` bytes."""
-    document = {"model": "gpt-image-2", "prompt": f"a picture of {picture_bytes} bytes", "quality": "low", **more}
+def generation(image_bytes: int, **more: object) -> Ask:
+    """Build a generation whose image has `image_bytes` bytes."""
+    document = {"model": "gpt-image-2", "prompt": f"a picture of {image_bytes} bytes", "quality": "low", **more}
     return json_ask("/v1/images/generations", KEY, document)
 
 
-def edit(picture_bytes: int) -> Ask:
+def edit(image_bytes: int) -> Ask:
     """Build an edit of 16 images of 3 MB."""
-    fields = {"model": "gpt-image-2", "prompt": f"a picture of {picture_bytes} bytes", "quality": "low"}
+    fields = {"model": "gpt-image-2", "prompt": f"a picture of {image_bytes} bytes", "quality": "low"}
     return form_ask("/v1/images/edits", KEY, fields, [reference(index) for index in range(REFERENCES)])
 
 
 def reference(index: int) -> bytes:
     """Build a PNG of 3 MB, mostly noise after the image."""
-    return drawn(Sketch(size=(64, 64), index=index, length=REFERENCE_BYTES))
+    return draw(Sketch(size=(64, 64), index=index, length=REFERENCE_BYTES))

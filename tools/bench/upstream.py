@@ -21,12 +21,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @lru_cache
-def answer(picture_bytes: int) -> tuple[bytes, bytes]:
+def answer(image_bytes: int) -> tuple[bytes, bytes]:
     """Build head and body of a reply in OpenAI's form, with noise for an image, and with size and format."""
-    picture = base64.b64encode(SIGNATURE + Random(1).randbytes(picture_bytes - len(SIGNATURE)))  # noqa: S311 (noise)
+    image = base64.b64encode(SIGNATURE + Random(1).randbytes(image_bytes - len(SIGNATURE)))  # noqa: S311 (noise)
     body = (
         b'{"created":1795000000,"background":"opaque","output_format":"png","quality":"low","size":"1024x1024",'
-        b'"data":[{"b64_json":"' + picture + b'"}],"usage":{"input_tokens":9,"input_tokens_details":{"text_tokens":9,'
+        b'"data":[{"b64_json":"' + image + b'"}],"usage":{"input_tokens":9,"input_tokens_details":{"text_tokens":9,'
         b'"image_tokens":0},"output_tokens":208,"output_tokens_details":{"image_tokens":208,"text_tokens":0},'
         b'"total_tokens":217}}'
     )

@@ -44,18 +44,18 @@ def load() -> str:
 
 
 def _locked(name: str) -> str:
-    found = re.search(rf"^{name}==(\S+)", (ROOT / "requirements/litellm.txt").read_text(), re.MULTILINE)
-    assert found, name
-    return found[1]
+    match = re.search(rf"^{name}==(\S+)", (ROOT / "requirements/litellm.txt").read_text(), re.MULTILINE)
+    assert match, name
+    return match[1]
 
 
 def _number(text: str) -> str:
-    found = NUMBER.search(text)
-    return found[0] if found else text
+    match = NUMBER.search(text)
+    return match[0] if match else text
 
 
 def _said(*command: str) -> str:
     """Return the output of wrk, which exits with a failure after its version."""
-    told = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=told)
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return (run.stdout + run.stderr).strip()

@@ -26,7 +26,7 @@ from tools.bench.peers.running import NotRunning
 SCRIPT = Path(__file__).with_name("wrk.lua")
 FOREVER = "3600s"
 TIMEOUT = "200s"  # of one request; a longer one has no latency
-PATIENCE = 240.0
+TIMEOUT_SECONDS = 240.0
 RESULT = "RESULT "
 STRIDE = 1_000_000
 _runs = itertools.count(1)
@@ -62,10 +62,10 @@ def send(case: Case, peer: Peer, folder: Path, *, connections: int, most: int, s
     file = folder / "request"
     file.write_bytes(request(case, peer))
     first, step = (0, 0) if case.kind is Kind.HIT else (next(_runs) * STRIDE, 1)
-    told = (file, MARK, connections, max(most, connections), seconds, first, step)
+    arguments = (file, MARK, connections, max(most, connections), seconds, first, step)
     options = ("-t", "1", "-c", str(connections), "-d", FOREVER, "--timeout", TIMEOUT, "-s", str(SCRIPT), peer.url)
-    command = [binary, *options, "--", *map(str, told)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    command = [binary, *options, "--", *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     lines = [line for line in run.stdout.splitlines() if line.startswith(RESULT)]
     if run.returncode or not lines:
         raise LoadError(f"wrk at {peer.name}, {case.name}: {run.stdout[-500:]}{run.stderr[-500:]}")
@@ -76,8 +76,8 @@ def send(case: Case, peer: Peer, folder: Path, *, connections: int, most: int, s
 def _checked(result: _Result, case: Case, peer: Peer, connections: int) -> Load:
     short = result.bytes < result.count * case.length * (1 - SHORTER)
     if short or result.failed or result.asked != result.count:
-        told = f"{result.failed} of {result.asked} failed, {result.count} answers of {result.bytes} bytes"
-        raise LoadError(f"{peer.name}, {case.name}: {told}")
+        summary = f"{result.failed} of {result.asked} failed, {result.count} answers of {result.bytes} bytes"
+        raise LoadError(f"{peer.name}, {case.name}: {summary}")
     seen = as_seen(dict(result.latencies), result.micros // max(1, result.count // connections))
     if seen.total() != result.count:
         raise LoadError(f"{seen.total()} latencies of {result.count} requests")

@@ -73,7 +73,7 @@ def _call(url: str, team: str, keepalive: bool) -> Call:
         operation="generate",
         params=PARAMS | {"prompt": team},
         headers={"x-gateway-keepalive": str(keepalive).lower()},
-        patience=UNBROKEN,
+        timeouts=UNBROKEN,
         sdk="together",
     )
 

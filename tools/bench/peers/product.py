@@ -27,7 +27,7 @@ from tools.bench.peers.running import free_port, running
 CONFIG = Path(__file__).parents[3] / "config"
 TEAM_KEY = "igw_bench"
 PLENTY = 1_000_000  # the maximum that settings accept
-KEPT = {**CACHE_OPTIONS, "maxmemory": "512mb"}
+RESULTS = {**CACHE_OPTIONS, "maxmemory": "512mb"}
 MONEY = {**STATE_OPTIONS, "maxmemory": "1gb"}
 LIMITS = {"requests_per_minute": PLENTY, "images_per_minute": PLENTY, "usd_per_day": 1_000_000}
 
@@ -50,17 +50,17 @@ def with_sqlite(folder: Path, vendor: str, slow: str) -> Iterator[Peer]:
 
 
 @contextmanager
-def _gateway(name: str, place: Path, vendor: str, slow: str, books: str, sql: Sequence[int]) -> Iterator[Peer]:
+def _gateway(name: str, place: Path, vendor: str, slow: str, ledger: str, sql: Sequence[int]) -> Iterator[Peer]:
     place.mkdir(exist_ok=True)
     write_settings(place / "config", vendor, slow)
-    asyncio.run(migrate(books))
+    asyncio.run(migrate(ledger))
     with ExitStack() as stack:
         before = _children()
         money = stack.enter_context(run_valkey(place / "money", MONEY))
-        kept = stack.enter_context(run_valkey(place / "kept", KEPT))
+        results = stack.enter_context(run_valkey(place / "kept", RESULTS))
         redis = tuple(_children() - before)
-        port, told = free_port(), _environment(place, money, kept, books)
-        pid = stack.enter_context(running(_command(port, place), port, place / "log", told))
+        port, environment = free_port(), _environment(place, money, results, ledger)
+        pid = stack.enter_context(running(_command(port, place), port, place / "log", environment))
         url = f"http://127.0.0.1:{port}"
         yield Peer(name=name, url=url, headers=bearer(TEAM_KEY), own=(pid,), redis=redis, sql=sql)
 
@@ -73,11 +73,11 @@ def still_gateway(folder: Path, vendor: str) -> Iterator[tuple[Sequence[str], in
     """Yield its command, port and environment with all timers off, while its stores run."""
     folder.mkdir()
     write_settings(folder / "config", vendor, vendor, STILL)
-    books = f"sqlite:///{folder}/ledger.db"
-    asyncio.run(migrate(books))
-    with run_valkey(folder / "money", MONEY) as money, run_valkey(folder / "kept", KEPT) as kept:
+    ledger = f"sqlite:///{folder}/ledger.db"
+    asyncio.run(migrate(ledger))
+    with run_valkey(folder / "money", MONEY) as money, run_valkey(folder / "kept", RESULTS) as results:
         port = free_port()
-        yield _command(port, folder), port, _environment(folder, money, kept, books)
+        yield _command(port, folder), port, _environment(folder, money, results, ledger)
 
 
 def _children() -> set[int]:
@@ -89,13 +89,13 @@ def _command(port: int, place: Path) -> Sequence[str]:
     return (sys.executable, "-m", "service", "serve", *where)
 
 
-def _environment(place: Path, money: str, kept: str, books: str) -> Mapping[str, str]:
+def _environment(place: Path, money: str, results: str, ledger: str) -> Mapping[str, str]:
     return {
         "IMAGE_GATEWAY_CONFIG": str(place / "config"),
         "OPENAI_API_KEY": KEY,
         "REDIS_URL": money,
-        "CACHE_REDIS_URL": kept,
-        "DATABASE_URL": books,
+        "CACHE_REDIS_URL": results,
+        "DATABASE_URL": ledger,
     }
 
 

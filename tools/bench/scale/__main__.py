@@ -31,72 +31,72 @@ Found = Mapping[str, object]
 Section = Callable[[Path, bool, float], Found]
 
 
-def of_flights(folder: Path, quick: bool, _until: float) -> Found:
+def measure_flights(folder: Path, quick: bool, _until: float) -> Found:
     """Measure calls in flight."""
     plan = flights.QUICK if quick else flights.FULL
     return {"flights": flights.flights(plan, folder, note), "renewals": flights.renewals(plan, folder)}
 
 
-def of_teams(folder: Path, quick: bool, _until: float) -> Found:
+def measure_teams(folder: Path, quick: bool, _until: float) -> Found:
     """Measure teams."""
     return {"crowds": crowds.crowds(crowds.QUICK if quick else crowds.FULL, folder, note)}
 
 
-def of_cluster(folder: Path, quick: bool, _until: float) -> Found:
+def measure_cluster(folder: Path, quick: bool, _until: float) -> Found:
     """Measure gateways at a cluster."""
     return {"shared": clusters.clusters(clusters.QUICK if quick else clusters.FULL, folder, note)}
 
 
-def of_memory(folder: Path, quick: bool, _until: float) -> Found:
+def measure_memory(folder: Path, quick: bool, _until: float) -> Found:
     """Measure bytes of Redis."""
     return {"spaces": spaces(folder, *((500, 50, 3) if quick else (5000, 500, 20)))}
 
 
-def of_ledger(folder: Path, quick: bool, until: float) -> Found:
+def measure_ledger(folder: Path, quick: bool, until: float) -> Found:
     """Measure entries. It is the last section, because it takes all remaining time."""
     steps, sizes = ledgers.ledgers(ledgers.QUICK if quick else ledgers.FULL, folder, until, note)
     return {"steps": steps, "sizes": sizes}
 
 
 SECTIONS: Mapping[str, Section] = {
-    "flights": of_flights,
-    "teams": of_teams,
-    "cluster": of_cluster,
-    "memory": of_memory,
-    "ledger": of_ledger,
+    "flights": measure_flights,
+    "teams": measure_teams,
+    "cluster": measure_cluster,
+    "memory": measure_memory,
+    "ledger": measure_ledger,
 }
 
 
 def measure(chosen: argparse.Namespace) -> Scale:
     """Measure section by section."""
     began, when, load = time.monotonic(), datetime.now(UTC).date().isoformat(), versions.load()
-    found: dict[str, object] = {}
+    sections: dict[str, object] = {}
     for name, section in SECTIONS.items():
         if chosen.only in name:
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="bench-scale-", dir="/tmp") as folder:
-                found |= section(Path(folder), chosen.quick, began + chosen.minutes * 60)
+                sections |= section(Path(folder), chosen.quick, began + chosen.minutes * 60)
             note(f"{name}: {time.monotonic() - begun:.0f} s")
-    told = versions.versions()
+    used = versions.versions()
     return Scale(
         when=when,
         machine=versions.machine(),
         load=load,
-        versions={name: told[name] for name in VERSIONS},
+        versions={name: used[name] for name in VERSIONS},
         minutes=(time.monotonic() - began) / 60,
-        **found,  # type: ignore[arg-type]  # named as the sections are
+        **sections,  # type: ignore[arg-type]  # named as the sections are
     )
 
 
 def put(part: Scale, whole: Scale, section: str) -> Scale:
     """Replace one section of a complete run."""
-    found = {
+    values = {
         name: getattr(part, name)
         for name in ("flights", "renewals", "crowds", "steps", "sizes", "shared", "spaces")
         if getattr(part, name)
     }
     apart = whole.apart | {section: f"{part.when}, load {part.load}, {part.minutes:.0f} minutes"}
-    return msgspec.structs.replace(whole, **found, apart=apart)
+    return msgspec.structs.replace(whole, **values, apart=apart)
 
 
 def publish(scale: Scale, folder: Path) -> None:

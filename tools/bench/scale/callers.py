@@ -73,9 +73,9 @@ class Caller(asyncio.Protocol):
         self._head += data
         end = self._head.find(END) + len(END)
         if end >= len(END):
-            found = HEAD.match(self._head)
-            assert found, self._head[:end]
-            self._status, self._missing = int(found[1]), int(found[2]) - (len(self._head) - end)
+            match = HEAD.match(self._head)
+            assert match, self._head[:end]
+            self._status, self._missing = int(match[1]), int(match[2]) - (len(self._head) - end)
             self._head = b""
 
     def _go_on(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tools.bench.measure import figure
-from tools.bench.memory import ENDED, HOLD, KEPT, WAITING
+from tools.bench.memory import CACHED, ENDED, HOLD, WAITING
 from tools.bench.report import END, table
 from tools.bench.scale.figures import Scale
 from tools.bench.scale.spaces import TEAM
@@ -20,9 +20,9 @@ WAITS = (30, 60)  # seconds of a vendor's call for one image
 SHARE = 0.5  # used share of a core: twice the measured need
 SPARE, LEAST = 1, 2  # pods
 TEAMS = 1000
-PICTURE, BASE64 = 2_000_000, 4 / 3
+IMAGE, BASE64 = 2_000_000, 4 / 3
 AT_ONCE = 1.25  # bytes of memory per byte of replies that arrive at the same moment (docs/benchmarks.md)
-KEPT_SECONDS = OUTAGE_SECONDS = REMEMBERED_SECONDS = 3600
+CACHE_SECONDS = OUTAGE_SECONDS = REMEMBERED_SECONDS = 3600
 DAY = 86_400
 WRITES_A_SECOND = 5  # of one pod: entries are collected for 0.2 s
 PER_REPLICA = 200  # the chart's autoscaling.inFlight.perReplica
@@ -81,35 +81,35 @@ def measured(scale: Scale) -> Measured:
     """Take the values from a run. Raises `LookupError` for an incomplete run."""
     small = [one for one in scale.flights if one.answer == "1 KB"]
     large = [one for one in scale.flights if one.answer == "2 MB"]
-    least, most, bought = small[0], small[-1], large[-1]
+    least, most, largest = small[0], small[-1], large[-1]
     waiting = max(0.0, (most.peak - least.peak) * 1e6 / (most.in_flight - least.in_flight))
-    above = (bought.peak - bought.idle) * 1e6 - bought.in_flight * waiting
+    above = (largest.peak - largest.idle) * 1e6 - largest.in_flight * waiting
     postgres = [one for one in scale.sizes if one.database == "PostgreSQL"]
     return Measured(
-        cpu=bought.cpu,
-        redis=bought.redis,
-        sql=bought.sql,
-        results=bought.results,
-        idle=bought.idle * 1e6,
+        cpu=largest.cpu,
+        redis=largest.redis,
+        sql=largest.sql,
+        results=largest.results,
+        idle=largest.idle * 1e6,
         waiting=waiting,
-        passing=max(0.0, above * bought.seconds / bought.requests),
+        passing=max(0.0, above * largest.seconds / largest.requests),
         hold=scale.spaces[HOLD],
         ended=scale.spaces[ENDED],
         on_its_way=scale.spaces[WAITING],
         team=scale.spaces[TEAM],
-        kept=scale.spaces[KEPT],
+        kept=scale.spaces[CACHED],
         row=postgres[0].bytes / postgres[0].entries,
     )
 
 
-def needs(found: Measured, rate: int, wait: int) -> Needs:
+def needs(run: Measured, rate: int, wait: int) -> Needs:
     """Apply the formulas of docs/capacity.md."""
-    cores = rate * found.cpu / 1000
+    cores = rate * run.cpu / 1000
     pods = max(LEAST, math.ceil(cores / SHARE) + SPARE)
     in_flight = rate * wait
     calls = math.ceil(in_flight / pods)
-    redis_cores = rate * found.redis / 1000
-    lying = rate * REMEMBERED_SECONDS * found.ended
+    redis_cores = rate * run.redis / 1000
+    lying = rate * REMEMBERED_SECONDS * run.ended
     return Needs(
         rate=rate,
         wait=wait,
@@ -118,35 +118,35 @@ def needs(found: Measured, rate: int, wait: int) -> Needs:
         in_flight=in_flight,
         calls=calls,
         sockets=2 * calls,
-        pod_usual=found.idle + calls * found.waiting + rate / pods * found.passing,
-        pod_worst=worst(found, calls),
-        gigabits=rate * PICTURE * BASE64 * 8 / 1e9,
+        pod_usual=run.idle + calls * run.waiting + rate / pods * run.passing,
+        pod_worst=worst(run, calls),
+        gigabits=rate * IMAGE * BASE64 * 8 / 1e9,
         redis_cores=redis_cores,
         primaries=max(1, math.ceil(redis_cores / SHARE)),
-        results_cores=rate * found.results / 1000,
-        money=in_flight * found.hold + lying + TEAMS * found.team,
-        outage=rate * OUTAGE_SECONDS * (found.on_its_way - found.ended),
-        cache=rate * KEPT_SECONDS * found.kept,
-        sql_cores=rate * found.sql / 1000,
+        results_cores=rate * run.results / 1000,
+        money=in_flight * run.hold + lying + TEAMS * run.team,
+        outage=rate * OUTAGE_SECONDS * (run.on_its_way - run.ended),
+        cache=rate * CACHE_SECONDS * run.kept,
+        sql_cores=rate * run.sql / 1000,
         rows=rate * DAY,
-        disk=rate * DAY * found.row,
+        disk=rate * DAY * run.row,
         batches=min(rate, pods * WRITES_A_SECOND),
     )
 
 
-def worst(found: Measured, calls: int) -> float:
+def worst(run: Measured, calls: int) -> float:
     """Return bytes of a gateway whose calls all get their replies at the same moment."""
-    return found.idle + calls * (found.waiting + AT_ONCE * PICTURE * BASE64)
+    return run.idle + calls * (run.waiting + AT_ONCE * IMAGE * BASE64)
 
 
-def held(found: Measured) -> int:
+def held(run: Measured) -> int:
     """Return the number of such calls that fit into the chart's memory limit."""
-    return math.floor((LIMIT - found.idle) / (worst(found, 1) - found.idle))
+    return math.floor((LIMIT - run.idle) / (worst(run, 1) - run.idle))
 
 
-def per_pod(found: Measured, wait: int) -> tuple[float, float]:
+def per_pod(run: Measured, wait: int) -> tuple[float, float]:
     """Return images per second of a pod that uses `SHARE` of its core, and its calls in flight."""
-    rate = SHARE * 1000 / found.cpu
+    rate = SHARE * 1000 / run.cpu
     return rate, rate * wait
 
 
@@ -189,23 +189,23 @@ NEEDED: Sequence[tuple[str, Callable[[Needs], str]]] = (
 
 def tables(scale: Scale) -> str:
     """Build the text between the markers of docs/capacity.md, markers included."""
-    found = measured(scale)
-    known = table(["measured", "figure"], [[name, tell(found)] for name, tell in MEASURED])
-    sites = [needs(found, rate, wait) for rate in RATES for wait in WAITS]
+    run = measured(scale)
+    known = table(["measured", "figure"], [[name, render(run)] for name, render in MEASURED])
+    sites = [needs(run, rate, wait) for rate in RATES for wait in WAITS]
     head = ["computed", *(f"{one.rate}/s, {one.wait} s" for one in sites)]
-    computed = table(head, [[name, *(tell(one) for one in sites)] for name, tell in NEEDED])
-    full = [[str(wait), *map(figure, per_pod(found, wait)), _reached(found, wait)] for wait in WAITS]
+    computed = table(head, [[name, *(render(one) for one in sites)] for name, render in NEEDED])
+    full = [[str(wait), *map(figure, per_pod(run, wait)), _reached(run, wait)] for wait in WAITS]
     filled = table(
         ["a call takes, s", "images a second", "calls in flight", f"core used at {PER_REPLICA} in flight"], full
     )
     when = f"Measured {scale.when} on {scale.machine}, load {scale.load} at the start."
     memory = (
-        f"{PER_REPLICA} calls whose answers come at the same moment take {figure(worst(found, PER_REPLICA) / 1e9)} GB; "
-        f"the chart's limit of 2 GiB holds {held(found)} of them."
+        f"{PER_REPLICA} calls whose answers come at the same moment take {figure(worst(run, PER_REPLICA) / 1e9)} GB; "
+        f"the chart's limit of 2 GiB holds {held(run)} of them."
     )
     full_pod = f"A pod that uses half of its core:\n\n{filled}"
     return f"{BEGIN}\n\n{when}\n\n{known}\n\n{computed}\n\n{full_pod}\n\n{memory}\n\n{END}"
 
 
-def _reached(found: Measured, wait: int) -> str:
-    return f"{PER_REPLICA / wait * found.cpu / 10:.0f} %"
+def _reached(run: Measured, wait: int) -> str:
+    return f"{PER_REPLICA / wait * run.cpu / 10:.0f} %"

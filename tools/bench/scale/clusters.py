@@ -20,8 +20,8 @@ from tools.bench.measure import Child
 from tools.bench.scale.callers import Tally, asking, call
 from tools.bench.scale.figures import Shared
 from tools.bench.scale.flights import VENDOR
-from tools.bench.scale.site import CENTS, KEPT, Site, Stores, children, gateways, request, teams_text
-from tools.bench.scale.steady import SMALL, each_once, tell_failures
+from tools.bench.scale.site import CACHE, CENTS, Site, Stores, children, gateways, request, teams_text
+from tools.bench.scale.steady import SMALL, each_once, print_failures
 
 TEAMS, AT_ONCE = 24, 16
 AFTERWARDS_SECONDS = 0.5  # entries are written every 0.2 s
@@ -43,7 +43,7 @@ QUICK = Plan(gateways=(1, 2), requests=60, dollars=1)
 
 def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shared]:
     """Measure one number after the other, on one cluster."""
-    before, found = children(), []
+    before, runs = children(), []
     with (
         valkey_cluster(folder / "cluster", replicas=True) as money,
         wheel_postgres(folder) as server,
@@ -51,14 +51,14 @@ def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shar
     ):
         nodes = [pid for pid in children() - before if pid not in {server.pid, vendor.pid}]
         asyncio.run(migrate(server.url))
-        with run_valkey(folder / "kept", KEPT) as kept:
-            shared = Stores(money=money, kept=kept, books=server.url, redis=nodes, sql=(server.pid,), results=())
+        with run_valkey(folder / "kept", CACHE) as cache:
+            shared = Stores(money=money, kept=cache, books=server.url, redis=nodes, sql=(server.pid,), results=())
             for count in plan.gateways:
                 teams = teams_text(TEAMS, {f"poor-{count}": plan.dollars})
                 with gateways(folder / f"site-{count}", vendor.url, shared, teams, count) as site:
-                    found.append(_shared(site, plan, count))
-                note(f"{count} gateways: {found[-1]}")
-    return found
+                    runs.append(_shared(site, plan, count))
+                note(f"{count} gateways: {runs[-1]}")
+    return runs
 
 
 def _shared(site: Site, plan: Plan, count: int) -> Shared:
@@ -67,7 +67,7 @@ def _shared(site: Site, plan: Plan, count: int) -> Shared:
     before, began = site.cpu(), time.monotonic()
     tally = _ask(site, plan.requests, [f"team-{number}" for number in range(TEAMS)], count)
     seconds = time.monotonic() - began
-    tell_failures(tally)
+    print_failures(tally)
     time.sleep(AFTERWARDS_SECONDS)
     cpu, redis, sql, _ = ((now - was) / plan.requests for now, was in zip(site.cpu(), before, strict=True))
     budget = plan.dollars * CENTS

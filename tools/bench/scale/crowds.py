@@ -42,7 +42,7 @@ QUICK = Plan(teams=(1, 50), per_second=30, seconds=1.5, rest=5)
 
 def crowds(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Crowd]:
     """Measure one number after the other."""
-    found = []
+    runs = []
     with Child(VENDOR) as vendor:
         for count in plan.teams:
             place = folder / f"crowd-{count}"
@@ -52,9 +52,9 @@ def crowds(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Crowd]
                 gateways(place / "site", vendor.url, shared, teams_text(count)) as site,
                 redis.Redis.from_url(shared.money) as money,
             ):
-                found.append(_crowd(site, plan, count, money))
-                note(f"{count} teams: {found[-1]}")
-    return found
+                runs.append(_crowd(site, plan, count, money))
+                note(f"{count} teams: {runs[-1]}")
+    return runs
 
 
 def _crowd(site: Site, plan: Plan, count: int, money: "redis.Redis") -> Crowd:
@@ -94,14 +94,14 @@ def _idle(site: Site, seconds: float, money: "redis.Redis") -> tuple[float, floa
     before, scripts, commands, began = site.cpu(), *_counts(money), time.monotonic()
     time.sleep(seconds)
     after, scripts_then, commands_then, took = site.cpu(), *_counts(money), time.monotonic() - began
-    found = (after[0] - before[0], after[1] - before[1], scripts_then - scripts, commands_then - commands)
-    cpu, store, run, commanded = (each / took for each in found)
+    used = (after[0] - before[0], after[1] - before[1], scripts_then - scripts, commands_then - commands)
+    cpu, store, run, commanded = (amount / took for amount in used)
     return cpu, store, run, commanded
 
 
 def _counts(money: "redis.Redis") -> tuple[int, int]:
-    told: Any = money.info("everything")
-    return told["cmdstat_evalsha"]["calls"], told["total_commands_processed"]
+    info: Any = money.info("everything")
+    return info["cmdstat_evalsha"]["calls"], info["total_commands_processed"]
 
 
 def _page(site: Site) -> tuple[int, float]:

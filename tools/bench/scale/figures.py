@@ -135,8 +135,8 @@ def _rounded(value: object) -> object:
         case float():
             return round(value, 4)
         case list():
-            return [_rounded(each) for each in value]
+            return [_rounded(item) for item in value]
         case dict():
-            return {name: _rounded(each) for name, each in value.items()}
+            return {name: _rounded(item) for name, item in value.items()}
         case _:
             return value

@@ -54,7 +54,7 @@ QUICK = Plan(
 
 def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Flight]:
     """Measure level by level, on one gateway."""
-    found = []
+    levels = []
     with (
         Child(VENDOR) as vendor,
         stores(folder) as shared,
@@ -65,7 +65,7 @@ def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Fligh
         for load in plan.loads:
             seen = steady(site, load)
             note(f"{load.in_flight} in flight: {seen}")
-            found.append(
+            levels.append(
                 Flight(
                     answer=NAMES[load.picture],
                     in_flight=load.in_flight,
@@ -80,7 +80,7 @@ def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Fligh
                     peak=seen.peak,
                 )
             )
-    return found
+    return levels
 
 
 def renewals(plan: Plan, folder: Path) -> list[Renewal]:
@@ -115,5 +115,5 @@ async def _renewal(url: str, count: int) -> Renewal:
 def _scripts(url: str) -> tuple[int, int]:
     """Return the number of scripts that ran, and the server's microseconds in them."""
     with redis.Redis.from_url(url) as client:
-        told: Any = client.info("commandstats")
-    return told["cmdstat_evalsha"]["calls"], told["cmdstat_evalsha"]["usec"]
+        info: Any = client.info("commandstats")
+    return info["cmdstat_evalsha"]["calls"], info["cmdstat_evalsha"]["usec"]

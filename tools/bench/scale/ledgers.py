@@ -25,7 +25,7 @@ from service.domain.ledger import Entry
 from service.usecases.ports.ledger import EntryFilter
 from tests.support.postgres import wheel_postgres
 from tools.bench.books import BATCHES, DAY, FIELDS, SINCE, ask, made, values
-from tools.bench.processes import cpu_of
+from tools.bench.processes import sum_cpu_seconds
 from tools.bench.scale.figures import Size, Step
 
 DRAWN = 10_000  # entries that are copied, with ids and times of their own
@@ -35,10 +35,10 @@ POSTGRESQL, SQLITE = "PostgreSQL", "SQLite"
 BY = (("team", "tier"), ("day",), ("backend",), ("tag:project",))
 SPENT, ONE_DAY = "one team's counters, for a rebuild", "usage of one team, one day"
 SETTLING_SECONDS = 2.0  # time for writes left over from the fill, and for their CPU
-LEAST_SECONDS = 60.0  # minimum time of a fill, also after `until`
+MIN_SECONDS = 60.0  # minimum time of a fill, also after `until`
 OFTEN = 1_000_000  # number of entries above which a query runs once
 BATCH_ROUNDS = {1: 40, 100: 10, 500: 6}
-NAMES, MARKS = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
+NAMES, PLACEHOLDERS = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
 NONE_DRAWN = f"CREATE TEMP TABLE drawn AS SELECT {NAMES} FROM entries LIMIT 0"  # noqa: S608 (our own names)
 POSTGRESQL_INDEXES = """SELECT indexname, indexdef FROM pg_indexes
   WHERE tablename = 'entries' AND indexname NOT IN (SELECT conname FROM pg_constraint)"""
@@ -112,7 +112,7 @@ async def _filled(url: str, had: int, entries: int, until: float) -> int | None:
     """Return the bytes of the filled database, or None if the fill was given up."""
     connection = await asyncpg.connect(url)
     try:
-        async with asyncio.timeout(max(LEAST_SECONDS, until - time.monotonic())):
+        async with asyncio.timeout(max(MIN_SECONDS, until - time.monotonic())):
             return await fill_postgres(connection, had, entries)
     except TimeoutError:
         return None
@@ -153,7 +153,7 @@ def fill_sqlite(path: Path, had: int, entries: int) -> None:
         for kind, name, _ in parts:
             connection.execute(f"DROP {kind} {name}")
         connection.execute(NONE_DRAWN)
-        connection.executemany(f"INSERT INTO drawn VALUES ({MARKS})", map(values, made(DRAWN)))  # noqa: S608 (our own)
+        connection.executemany(f"INSERT INTO drawn VALUES ({PLACEHOLDERS})", map(values, made(DRAWN)))  # noqa: S608 (our own)
         connection.execute(_copies_in_sqlite(had, entries))
         connection.execute("DELETE FROM daily")
         connection.execute(DAILY)
@@ -174,26 +174,26 @@ def _copies_in_sqlite(had: int, entries: int) -> str:
 
 async def _measured(name: str, url: str, entries: int, rounds: int, pid: int, note: Note) -> list[Step]:
     database = Database(url, unlimited=True)
-    books = SqlLedger(database)
+    ledger = SqlLedger(database)
     day = EntryFilter(since=SINCE + 15 * DAY, until=SINCE + 16 * DAY, team="team-7")
     questions: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-        *((f"usage by {', '.join(by)}", partial(books.usage, ask(by))) for by in BY),
-        (ONE_DAY, partial(books.usage, dataclasses.replace(ask(("key", "model")), entry_filter=day))),
-        (SPENT, partial(books.spent, "team-7", SINCE + 15 * DAY)),
+        *((f"usage by {', '.join(by)}", partial(ledger.usage, ask(by))) for by in BY),
+        (ONE_DAY, partial(ledger.usage, dataclasses.replace(ask(("key", "model")), entry_filter=day))),
+        (SPENT, partial(ledger.spent, "team-7", SINCE + 15 * DAY)),
     ]
-    await books.spent("team-8", SINCE)
+    await ledger.spent("team-8", SINCE)
     await asyncio.sleep(SETTLING_SECONDS)
-    found = []
+    steps = []
     for what, act in questions:
-        found.append(await _step(name, entries, what, [act] * (rounds if entries <= OFTEN else 1), pid))
-        note(str(found[-1]))
+        steps.append(await _step(name, entries, what, [act] * (rounds if entries <= OFTEN else 1), pid))
+        note(str(steps[-1]))
     new = fresh()
     for size in BATCHES:
-        batches = [partial(books.write, list(islice(new, size))) for _ in range(BATCH_ROUNDS[size])]
-        found.append(await _step(name, entries, f"write {size}", batches, pid))
-        note(f"{name}, {entries}: {found[-1].what}, {found[-1].cpu:.1f} ms of CPU")
+        batches = [partial(ledger.write, list(islice(new, size))) for _ in range(BATCH_ROUNDS[size])]
+        steps.append(await _step(name, entries, f"write {size}", batches, pid))
+        note(f"{name}, {entries}: {steps[-1].what}, {steps[-1].cpu:.1f} ms of CPU")
     await database.close()
-    return found
+    return steps
 
 
 def fresh() -> Iterator[Entry]:
@@ -203,9 +203,11 @@ def fresh() -> Iterator[Entry]:
 
 
 async def _step(name: str, entries: int, what: str, acts: Sequence[Callable[[], Awaitable[object]]], pid: int) -> Step:
-    before, wall = cpu_of([pid]), []
+    before, wall = sum_cpu_seconds([pid]), []
     for act in acts:
         began = time.perf_counter()
         await act()
         wall.append((time.perf_counter() - began) * 1000)
-    return Step(database=name, entries=entries, what=what, wall=wall, cpu=(cpu_of([pid]) - before) * 1000 / len(acts))
+    return Step(
+        database=name, entries=entries, what=what, wall=wall, cpu=(sum_cpu_seconds([pid]) - before) * 1000 / len(acts)
+    )

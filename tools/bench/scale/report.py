@@ -125,9 +125,9 @@ def own(one: Crowd) -> float:
     return one.cpu - one.idle_cpu / one.per_second
 
 
-def rows(columns: Sequence[Column], found: Iterable[Flight | Renewal | Crowd | Shared]) -> str:
+def rows(columns: Sequence[Column], records: Iterable[Flight | Renewal | Crowd | Shared]) -> str:
     """Build a table with one line per record."""
-    return table([name for name, _ in columns], [[tell(one) for _, tell in columns] for one in found])
+    return table([name for name, _ in columns], [[render(one) for _, render in columns] for one in records])
 
 
 def summary(scale: Scale) -> str:
@@ -155,9 +155,9 @@ def summary(scale: Scale) -> str:
 def steps(scale: Scale) -> str:
     """Build a table with one column per ledger."""
     ledgers = list(dict.fromkeys((one.database, one.entries) for one in scale.steps))
-    found = {(one.what, one.database, one.entries): one for one in scale.steps}
+    by_column = {(one.what, one.database, one.entries): one for one in scale.steps}
     whats = dict.fromkeys(one.what for one in scale.steps)
-    lines = [[what, *(_step(found.get((what, *ledger))) for ledger in ledgers)] for what in whats]
+    lines = [[what, *(_step(by_column.get((what, *ledger))) for ledger in ledgers)] for what in whats]
     return table(["", *(f"{database}, {_many(entries)}" for database, entries in ledgers)], lines)
 
 

@@ -23,12 +23,12 @@ from service.domain.team_access import key_digest
 from tests.support.gateway import becomes_true
 from tests.support.postgres import wheel_postgres
 from tools.bench.peers.running import free_port, running
-from tools.bench.processes import cpu_of
+from tools.bench.processes import sum_cpu_seconds
 
 CONFIG = Path(__file__).parents[3] / "config"
 ROUTE = "{ backend: openai, model: gpt-image-2, carries: gpt-image-2, formats: [png, jpeg, webp], price: gpt-image-2 }"
 PRICE = "prices:\n  bench: [{ effective: 2026-01-01, source: bench, read: 2026-01-01, per_image: 0.01 }]\n"
-KEPT = {**CACHE_OPTIONS, "maxmemory": "512mb"}
+CACHE = {**CACHE_OPTIONS, "maxmemory": "512mb"}
 CENTS = 100  # images per dollar
 PLENTY = 1_000_000
 TEAM = """  {name}:
@@ -64,12 +64,12 @@ class Site:
     def cpu(self) -> Sequence[float]:
         """Return milliseconds so far: of gateways, of the Redis for quotas, of PostgreSQL, of the Redis for results."""
         groups = (self.own, self.stores.redis, self.stores.sql, self.stores.results)
-        return [1000 * cpu_of(pids) for pids in groups]
+        return [1000 * sum_cpu_seconds(pids) for pids in groups]
 
 
-def request(team: str, number: int, picture: int, milliseconds: int) -> bytes:
+def request(team: str, number: int, image_bytes: int, milliseconds: int) -> bytes:
     """Build a request for an image of a size after a delay. Each number has its own prompt."""
-    prompt = f"number {number:09d}, picture of {picture} bytes after {milliseconds} ms"
+    prompt = f"number {number:09d}, picture of {image_bytes} bytes after {milliseconds} ms"
     body = json.dumps({"model": "gpt-image-2", "prompt": prompt, "quality": "low"})
     lines = (
         "POST /v1/images/generations HTTP/1.1",
@@ -84,8 +84,8 @@ def request(team: str, number: int, picture: int, milliseconds: int) -> bytes:
 def teams_text(count: int, budgets: dict[str, int] | None = None) -> str:
     """Build teams.yaml: team-0 and so on with ample limits, and more teams with daily budgets in dollars."""
     dollars = {f"team-{number}": PLENTY for number in range(count)} | (budgets or {})
-    each = (TEAM.format(name=name, dollars=most, digest=key_digest(f"igw_{name}")) for name, most in dollars.items())
-    return "teams:\n" + "".join(each)
+    lines = (TEAM.format(name=name, dollars=most, digest=key_digest(f"igw_{name}")) for name, most in dollars.items())
+    return "teams:\n" + "".join(lines)
 
 
 def write_settings(folder: Path, vendor: str, teams: str) -> None:
@@ -118,11 +118,11 @@ def stores(folder: Path) -> Iterator[Stores]:
     with wheel_postgres(folder) as server, ExitStack() as stack:
         asyncio.run(migrate(server.url))
         before = children()
-        kept = stack.enter_context(run_valkey(folder / "kept", KEPT))
+        cache = stack.enter_context(run_valkey(folder / "kept", CACHE))
         between = children()
         money = stack.enter_context(run_valkey(folder / "money", {**STATE_OPTIONS, "maxmemory": "4gb"}))
         results, redis = [*between - before], [*children() - between]
-        yield Stores(money=money, kept=kept, books=server.url, redis=redis, sql=(server.pid,), results=results)
+        yield Stores(money=money, kept=cache, books=server.url, redis=redis, sql=(server.pid,), results=results)
 
 
 def children() -> set[int]:
@@ -135,17 +135,17 @@ def gateways(folder: Path, vendor: str, shared: Stores, teams: str, count: int =
     """Start gateways, and wait until they are ready."""
     write_settings(folder / "config", vendor, teams)
     with ExitStack() as stack:
-        found = [stack.enter_context(_gateway(folder / f"gateway-{number}", shared)) for number in range(count)]
-        urls, own = [f"http://127.0.0.1:{port}" for port, _ in found], [pid for _, pid in found]
+        servers = [stack.enter_context(_gateway(folder / f"gateway-{number}", shared)) for number in range(count)]
+        urls, own = [f"http://127.0.0.1:{port}" for port, _ in servers], [pid for _, pid in servers]
         assert all(becomes_true(lambda url=url: ready(url)) for url in urls), "a gateway is not ready"  # type: ignore[misc]
-        yield Site(urls=urls, own=own, stores=shared, folder=folder / "config", start=cpu_of(own[:1]))
+        yield Site(urls=urls, own=own, stores=shared, folder=folder / "config", start=sum_cpu_seconds(own[:1]))
     shutil.rmtree(folder)
 
 
 @contextmanager
 def _gateway(place: Path, shared: Stores) -> Iterator[tuple[int, int]]:
     place.mkdir()
-    told = {
+    environment = {
         "IMAGE_GATEWAY_CONFIG": str(place.parent / "config"),
         "OPENAI_API_KEY": "sk-bench",
         "REDIS_URL": shared.money,
@@ -154,7 +154,7 @@ def _gateway(place: Path, shared: Stores) -> Iterator[tuple[int, int]]:
     }
     port = free_port()
     where = ("--host", "127.0.0.1", "--port", str(port), "--data-dir", str(place / "data"))
-    with running((sys.executable, "-m", "service", "serve", *where), port, place / "log", told) as pid:
+    with running((sys.executable, "-m", "service", "serve", *where), port, place / "log", environment) as pid:
         yield port, pid
 
 

@@ -15,26 +15,26 @@ from tools.bench.memory import ENDED, LIMITS, money, results, used
 TEAM = "a team that has bought"
 
 
-def spaces(folder: Path, holds: int, teams: int, kept: int) -> dict[str, float]:
+def spaces(folder: Path, holds: int, teams: int, result_count: int) -> dict[str, float]:
     """Return bytes by content."""
     with run_valkey(folder / "money") as url:
-        found = asyncio.run(money(url, holds))
+        sizes = asyncio.run(money(url, holds))
     with run_valkey(folder / "kept") as url:
-        found |= asyncio.run(results(url, kept))
+        sizes |= asyncio.run(results(url, result_count))
     with run_valkey(folder / "teams") as url:
-        return found | {TEAM: asyncio.run(_team(url, teams)) - found[ENDED]}
+        return sizes | {TEAM: asyncio.run(_team(url, teams)) - sizes[ENDED]}
 
 
 async def _team(url: str, count: int) -> float:
     """Measure a team: counters, an empty stream and a name, with one ended hold."""
-    await _buy(url)  # loads the scripts first
+    await _generate(url)  # loads the scripts first
     empty = await used(url)
     for _ in range(count):
-        await _buy(url)
+        await _generate(url)
     return (await used(url) - empty) / count
 
 
-async def _buy(url: str) -> None:
+async def _generate(url: str) -> None:
     """Generate one image for a new team."""
     async with open_quota_harness("real", url) as stage:
         await stage.ledger.register_teams([stage.team])

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from tools.bench.measure import MEGABYTE
-from tools.bench.processes import forget_peak, peak_of
+from tools.bench.processes import forget_peak, sum_peaks
 from tools.bench.scale.callers import Tally, asking, call
 from tools.bench.scale.site import Site, request
 
@@ -75,11 +75,11 @@ async def _steady(site: Site, load: Load) -> Seen:
     served, began, before = tally.served, time.monotonic(), site.cpu()
     await _pause(calling, load.seconds)
     taken = [now - was for now, was in zip(site.cpu(), before, strict=True)]
-    served, seconds, peak = tally.served - served, time.monotonic() - began, peak_of(site.own)
+    served, seconds, peak = tally.served - served, time.monotonic() - began, sum_peaks(site.own)
     stopped.set()
     await calling
-    tell_failures(tally)
-    cpu, redis, sql, results = (each / max(1, served) for each in taken)
+    print_failures(tally)
+    cpu, redis, sql, results = (amount / max(1, served) for amount in taken)
     return Seen(
         requests=served,
         failed=tally.failed,
@@ -92,7 +92,7 @@ async def _steady(site: Site, load: Load) -> Seen:
     )
 
 
-def tell_failures(tally: Tally) -> None:
+def print_failures(tally: Tally) -> None:
     """Print the last failure."""
     if tally.failed:
         sys.stderr.write(f"answers by status: {dict(tally.statuses)}, the last: {tally.wrong!r}\n")
@@ -113,5 +113,5 @@ def each_once(site: Site, teams: int, at_once: int) -> int:
         return request(f"team-{number}", first + number, SMALL, 0)
 
     asyncio.run(call(site.urls, asking(body, teams), min(at_once, teams), 0, tally))
-    tell_failures(tally)
+    print_failures(tally)
     return tally.failed

@@ -21,13 +21,13 @@ class Vendor(Upstream):
 
     def answer(self) -> None:
         """Answer the request after its delay."""
-        wanted = answer(int(WANTED.findall(self._head)[0]))
+        reply = answer(int(WANTED.findall(self._head)[0]))
         seconds = int(AFTER.findall(self._head)[0]) / 1000
-        asyncio.get_running_loop().call_later(seconds, partial(self._say, wanted))
+        asyncio.get_running_loop().call_later(seconds, partial(self._say, reply))
 
-    def _say(self, wanted: tuple[bytes, bytes]) -> None:
+    def _say(self, reply: tuple[bytes, bytes]) -> None:
         if not self._transport.is_closing():
-            self._transport.writelines(wanted)
+            self._transport.writelines(reply)
 
 
 async def serve() -> None:
