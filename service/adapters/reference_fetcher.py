@@ -20,11 +20,11 @@ from urllib.parse import quote, urljoin
 import aiohttp
 from yarl import URL
 
+from service.adapters.uploads import FileSpool
 from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
 from service.domain.image_spec import Reference
 from service.domain.ip_policy import Address, is_plain_name, is_refused, parse_literal, parse_networks
 from service.domain.sniff import ENOUGH, HEAD, MEDIA_TYPES, sniff, unsupported_type
-from service.usecases.images.uploads import Upload
 
 OK = 200
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -227,7 +227,7 @@ class GuardedFetcher:
         """The picture in an answer. What it is shows in its first bytes, whatever its headers say."""
         if response.status != OK:
             raise download_failed(param, f"its host answered with status {response.status}")
-        upload = Upload(param, self._settings.max_bytes)
+        upload = FileSpool(self._settings.max_bytes).begin(param)
         if (response.content_length or 0) > upload.max_bytes:
             raise TooLarge(f"{param} is larger than {upload.max_bytes} bytes.", param=param)
         head = b""

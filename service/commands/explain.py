@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.adapters.uploads import FileUploads
 from service.api.http.canonical import edit_references, generation_references, to_spec
 from service.api.schemas.requests import EditBody, GenerateBody, decode_json
 from service.commands.common import (
@@ -49,6 +50,7 @@ from service.domain.team_access import UNRESTRICTED_TEAM, Team, authorize
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams
+from service.usecases.ports.uploads import Uploads
 
 FIELDS = ("place", "backend", "model", "at_most_usd", "price", "notes", "not_asked_because")
 TABLE_WIDTH = 10_000  # a table is as wide as it has to be: one that has to fit a window loses its narrow columns
@@ -71,7 +73,10 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
     with exit_on_error():
         caller_team = find_team(team, teams) if team else UNRESTRICTED_TEAM
         unresolved, partials = parse_request(
-            read_input(request), caller_team, settings.requests.max_image_bytes, edit=edit
+            read_input(request),
+            caller_team,
+            FileUploads(max_bytes=settings.requests.max_image_bytes),
+            edit=edit,
         )
         model = catalog.get(unresolved.model, today)
         spec = replace(unresolved, model=model.id)
@@ -104,14 +109,14 @@ def find_team(name: str, teams: Mapping[str, Team]) -> Team:
     return teams[name]
 
 
-def parse_request(raw: bytes, team: Team, max_bytes: int, *, edit: bool) -> tuple[Spec, int]:
+def parse_request(raw: bytes, team: Team, uploads: Uploads, *, edit: bool) -> tuple[Spec, int]:
     """What a body asks for, and how many previews. Raises `RequestError`."""
     if edit:
         change = decode_json(raw, EditBody)
-        references, mask = edit_references(change, team, max_bytes)
+        references, mask = edit_references(change, team, uploads)
         return to_spec(change, team, references=references, mask=mask), change.partial_images or 0
     body = decode_json(raw, GenerateBody)
-    references = generation_references(body, max_bytes)
+    references = generation_references(body, uploads)
     return to_spec(body, team, references=references), body.partial_images or 0
 
 

@@ -80,6 +80,7 @@ def build_dependencies(
             default=InFlightPolicy(settings.cache.in_flight), user_agents=settings.cache.vary_user_agents
         ),
         body_limits=build_body_limits(settings),
+        uploads=album.uploads,
         image_links=ImageLinkSettings(
             sign_urls=parts.signed_urls,
             url_seconds=settings.images.link_seconds,
@@ -100,7 +101,6 @@ def build_body_limits(settings: GatewaySettings) -> BodyLimits:
     return BodyLimits(
         max_json_bytes=entry.max_json_bytes,
         max_form_bytes=entry.max_form_bytes,
-        max_image_bytes=entry.max_image_bytes,
         arrival=ArrivalLimits(
             idle_seconds=entry.idle_seconds,
             body_seconds=entry.body_seconds,

@@ -65,7 +65,7 @@ def build_make_images(
         references=GatherReferences(
             codec=album.codec,
             fetcher=links,
-            stored_reader=StoredReferenceReader(images=album.images, max_bytes=settings.requests.max_image_bytes),
+            stored_reader=StoredReferenceReader(images=album.images, uploads=album.uploads),
         ),
         limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
         single_flight=SingleFlight(

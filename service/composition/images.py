@@ -9,6 +9,7 @@ from service.adapters.optional_packages import install_hint
 from service.adapters.reference_fetcher import FetchSettings, GuardedFetcher
 from service.adapters.sql.database import Database
 from service.adapters.sql.file_index import SqlFileIndex
+from service.adapters.uploads import FileUploads
 from service.composition.app_config import (
     AppConfig,
     new_id,
@@ -37,6 +38,7 @@ class ImageParts:
     images: ReadImages
     listing: FileListing
     image_storage: ImageStorage
+    uploads: FileUploads
 
     def background_tasks(self, config: AppConfig) -> Mapping[str, TaskFunction]:
         """What goes on behind the requests."""
@@ -70,6 +72,7 @@ def build_images(config: AppConfig, database: Database) -> ImageParts:
             store_all=entry.keep == "all",
             reuse_seconds=entry.keep_seconds - entry.link_seconds,
         ),
+        uploads=FileUploads(max_bytes=config.settings.requests.max_image_bytes),
     )
 
 

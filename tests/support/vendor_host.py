@@ -5,8 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from service.adapters.uploads import FileSpool
 from service.domain.image_spec import Reference
-from service.usecases.images.uploads import Upload
 
 Behavior = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """Reaction of a vendor to a connection. The connection is closed afterwards."""
@@ -14,7 +14,7 @@ Behavior = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None
 
 def build_upload(body: bytes, param: str) -> Reference:
     """Build an image that a caller uploaded: in an unnamed file."""
-    intake = Upload(param, 100_000_000)
+    intake = FileSpool(100_000_000).begin(param)
     intake.write(body)
     reference = intake.finish()
     return Reference(param=param, digest=reference.digest, content=reference.content, media_type="image/png")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.adapters.uploads import FileUploads
 from service.api.http.canonical import generation_references, parse_reference
 from service.api.schemas.requests import GenerateBody, decode_json
 from service.domain.base64_text import to_strict
@@ -16,7 +17,7 @@ from service.domain.errors import InvalidValue, MalformedBody, RequestError, Unr
 PICTURE = bytes(range(256)) * 2 + b"\xfb\xff\xbf\x00"
 TEXT = base64.b64encode(PICTURE).decode()
 LINES = base64.encodebytes(PICTURE).decode()
-MOST = 1 << 20
+UPLOADS = FileUploads(max_bytes=1 << 20)
 
 
 def read(url: str) -> bytes:
@@ -24,7 +25,7 @@ def read(url: str) -> bytes:
 
 
 def read_token(token: str) -> bytes:
-    found = parse_reference(msgspec.Raw(token.encode()), "image_url", MOST)
+    found = parse_reference(msgspec.Raw(token.encode()), "image_url", UPLOADS)
     assert found.content is not None
     with found.content.open() as file:
         return file.read()
@@ -100,8 +101,8 @@ def test_what_is_no_text_is_refused(token: str) -> None:
 )
 def test_a_scheme_is_one_in_every_case(url: str) -> None:
     plain = "https://example.com/A.png"
-    found = parse_reference(msgspec.Raw(json.dumps(url).encode()), "image_url", MOST)
-    assert found == parse_reference(msgspec.Raw(json.dumps(plain).encode()), "image_url", MOST)
+    found = parse_reference(msgspec.Raw(json.dumps(url).encode()), "image_url", UPLOADS)
+    assert found == parse_reference(msgspec.Raw(json.dumps(plain).encode()), "image_url", UPLOADS)
     assert found.link == plain
 
 
@@ -115,7 +116,7 @@ def test_strict_base64_is_the_same_picture(picture: bytes, blank: str, width: in
 @pytest.mark.parametrize("body", [b'{"prompt":"a fox"}', b'{"prompt":"a fox","image_url":null}'])
 def test_a_byte_order_mark_means_nothing(body: bytes) -> None:
     found = decode_json(b"\xef\xbb\xbf" + body, GenerateBody)
-    assert (found.prompt, generation_references(found, MOST)) == ("a fox", [])
+    assert (found.prompt, generation_references(found, UPLOADS)) == ("a fox", [])
 
 
 HALF = "an escape such as \\ud83d is half of a surrogate pair, and the other half does not follow"

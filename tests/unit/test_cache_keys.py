@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.adapters.uploads import FileUploads
 from service.api.http.canonical import generation_references, to_spec
 from service.api.schemas.requests import GenerateBody, decode_json
 from service.domain.cache_directives import CacheDirectives
@@ -80,7 +81,7 @@ FIELDS_SENT = st.fixed_dictionaries({}, optional=FIELDS)
 
 def read(body: dict[str, Any]) -> Spec:
     document = decode_json(json.dumps(body).encode(), GenerateBody)
-    return to_spec(document, KEY.team, references=generation_references(document, 1_000_000))
+    return to_spec(document, KEY.team, references=generation_references(document, FileUploads(max_bytes=1_000_000)))
 
 
 @given(fields=FIELDS_SENT, data=st.data())

@@ -16,11 +16,11 @@ from service.adapters.image_codec import (
     inspect_reference,
     read_header,
 )
+from service.adapters.uploads import FileSpool
 from service.domain.errors import UnreadableFile
 from service.domain.generation import GeneratedImage
 from service.domain.image_spec import Reference
 from service.domain.routing import Transcode
-from service.usecases.images.uploads import Upload
 from tests.unit.test_darkroom import DARKROOM
 
 
@@ -77,7 +77,7 @@ def turned(padding: int) -> Reference:
     notes[0x0112] = 6
     drawn = io.BytesIO()
     Image.new("RGB", (8, 4)).save(drawn, "PNG", exif=notes.tobytes() + bytes(padding))
-    intake = Upload("image", 1 << 20)
+    intake = FileSpool(1 << 20).begin("image")
     intake.write(drawn.getvalue())
     return intake.finish()
 

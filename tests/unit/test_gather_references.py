@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from service.adapters.uploads import FileUploads
 from service.domain.errors import InvalidValue, StoreUnavailable, TooLarge, UnreachableLink, UnreadableFile
 from service.domain.image_spec import Reference, Size, fingerprint
 from service.domain.stored_images import new_image_id, to_stored_name
@@ -31,7 +32,7 @@ def gathering(
     return GatherReferences(
         codec=darkroom or FakeImageCodec(),
         fetcher=links or FakeReferenceFetcher({LINK: b"fox"}),
-        stored_reader=StoredReferenceReader(images=pictures, max_bytes=10),
+        stored_reader=StoredReferenceReader(images=pictures, uploads=FileUploads(max_bytes=10)),
     )
 
 

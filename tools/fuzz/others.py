@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 
 from service.adapters.image_codec import MAX_PIXELS, inspect_reference
 from service.adapters.reference_fetcher import ReferenceUrl
+from service.adapters.uploads import FileSpool
 from service.domain.errors import UnreadableFile
 from service.domain.image_spec import Reference
 from service.domain.ip_policy import is_plain_name, is_refused, parse_literal
 from service.domain.sniff import sniff
 from service.settings.gateway import read_gateway
 from service.settings.yaml_file import SettingsError
-from service.usecases.images.uploads import Upload
 
 MAX_BYTES = 1 << 20
 
 
 def uploaded(data: bytes) -> Reference:
     """Return an image as a caller uploads it."""
-    intake = Upload("image", MAX_BYTES)
+    intake = FileSpool(MAX_BYTES).begin("image")
     intake.write(data or b"\0")
     return intake.finish()
 

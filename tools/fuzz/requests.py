@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import cache
 from typing import cast
 
+from service.adapters.uploads import FileUploads
 from service.api.http.bodies import ArrivalLimits, BodyLimits
 from service.api.http.canonical import edit_references, generation_references, to_spec
 from service.api.http.multipart import EDIT_FORM, FILE_FORM, Form, FormParts, read_form
@@ -29,7 +30,8 @@ from tools.fuzz.input import pieces, texts
 
 MAX_BYTES = 1 << 20
 PACE = ArrivalLimits(idle_seconds=60, body_seconds=60, min_bytes_per_second=0)
-LIMITS = BodyLimits(max_json_bytes=MAX_BYTES, max_form_bytes=MAX_BYTES, max_image_bytes=MAX_BYTES, arrival=PACE)
+LIMITS = BodyLimits(max_json_bytes=MAX_BYTES, max_form_bytes=MAX_BYTES, arrival=PACE)
+UPLOADS = FileUploads(max_bytes=MAX_BYTES)
 BOUNDARY = "x"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -56,7 +58,7 @@ def loop() -> asyncio.AbstractEventLoop:
 def read(body: bytes, size: int, parts: FormParts, content_type: str = CONTENT_TYPE) -> Form:
     """Read a form that arrives in pieces of `size`. Raises `RequestError`."""
     sent = cast("Http", Sent(pieces(body, size), content_type))
-    return loop().run_until_complete(read_form(sent, LIMITS, parts))
+    return loop().run_until_complete(read_form(sent, LIMITS, parts, UPLOADS))
 
 
 def seen(form: Form) -> object:
@@ -94,11 +96,11 @@ def body(data: bytes) -> None:
     """A JSON body becomes a spec or is refused. A body that is accepted is JSON to other parsers, with equal values."""
     with suppress(RequestError):
         generation = decode_json(data, GenerateBody)
-        references = generation_references(generation, MAX_BYTES)
+        references = generation_references(generation, UPLOADS)
         check(to_spec(generation, UNRESTRICTED_TEAM, references=references), read_prompt(data))
     with suppress(RequestError):
         edit = decode_json(data, EditBody)
-        input_images, mask = edit_references(edit, UNRESTRICTED_TEAM, MAX_BYTES)
+        input_images, mask = edit_references(edit, UNRESTRICTED_TEAM, UPLOADS)
         check(to_spec(edit, UNRESTRICTED_TEAM, references=input_images, mask=mask), read_prompt(data))
 
 

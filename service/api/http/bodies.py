@@ -36,7 +36,6 @@ class BodyLimits:
 
     max_json_bytes: int
     max_form_bytes: int
-    max_image_bytes: int
     arrival: ArrivalLimits
 
 

@@ -19,7 +19,7 @@ from service.domain.errors import InvalidValue, TooLarge, UnreachableLink, Unrea
 from service.domain.image_spec import Operation, Reference, Size, Spec
 from service.domain.stored_images import owned_stored_name
 from service.domain.team_access import Team, pseudonym
-from service.usecases.images.uploads import Upload
+from service.usecases.ports.uploads import Uploads
 
 T = TypeVar("T")
 
@@ -130,20 +130,20 @@ def _size(body: ImageFields) -> Size | None:
     return from_edges
 
 
-def generation_references(body: GenerateBody, max_bytes: int) -> list[Reference]:
+def generation_references(body: GenerateBody, uploads: Uploads) -> list[Reference]:
     """The pictures of the fields `image_url` and `reference_images`."""
     tokens = [("image_url", body.image_url)] if _is_set(body.image_url) else []
     items = [(f"reference_images[{index}]", token) for index, token in enumerate(body.reference_images or [])]
-    return [parse_reference(token, name, max_bytes) for name, token in (*tokens, *items)]
+    return [parse_reference(token, name, uploads) for name, token in (*tokens, *items)]
 
 
-def edit_references(body: EditBody, team: Team, max_bytes: int) -> tuple[list[Reference], Reference | None]:
+def edit_references(body: EditBody, team: Team, uploads: Uploads) -> tuple[list[Reference], Reference | None]:
     """The pictures and the mask of a JSON edit."""
-    images = [_to_reference(ref, team, f"images[{index}]", max_bytes) for index, ref in enumerate(body.images)]
-    return images, _to_reference(body.mask, team, "mask", max_bytes) if body.mask else None
+    images = [_to_reference(ref, team, f"images[{index}]", uploads) for index, ref in enumerate(body.images)]
+    return images, _to_reference(body.mask, team, "mask", uploads) if body.mask else None
 
 
-def _to_reference(ref: ImageRef, team: Team, name: str, max_bytes: int) -> Reference:
+def _to_reference(ref: ImageRef, team: Team, name: str, uploads: Uploads) -> Reference:
     if (ref.file_id is not None) == _is_set(ref.image_url):
         raise InvalidValue(f"{name} needs either an image_url or a file_id.", param=f"{name}.image_url")
     if ref.file_id is not None:
@@ -152,14 +152,14 @@ def _to_reference(ref: ImageRef, team: Team, name: str, max_bytes: int) -> Refer
             hashlib.sha256(ref.file_id.encode()).hexdigest(),
         )
         return Reference(param=f"{name}.file_id", digest=digest, stored_name=stored_name or "")
-    return parse_reference(ref.image_url, f"{name}.image_url", max_bytes)
+    return parse_reference(ref.image_url, f"{name}.image_url", uploads)
 
 
 def _is_set(token: msgspec.Raw) -> bool:
     return bytes(memoryview(token)[:5]) != b"null"
 
 
-def parse_reference(token: msgspec.Raw, name: str, max_bytes: int) -> Reference:
+def parse_reference(token: msgspec.Raw, name: str, uploads: Uploads) -> Reference:
     """A JSON string that is a data URL or an https address, as a reference.
 
     Base64 as programs write it never becomes a Python string; what has escapes or line breaks is spelled anew first.
@@ -170,10 +170,10 @@ def parse_reference(token: msgspec.Raw, name: str, max_bytes: int) -> Reference:
     start = base64_start(bytes(raw[1 : 1 + HEAD]))
     if start is not None:
         with suppress(ValueError):
-            return _inline_reference(pybase64.b64decode(raw[1 + start : -1], validate=True), name, max_bytes)
+            return _inline_reference(pybase64.b64decode(raw[1 + start : -1], validate=True), name, uploads)
     text = _token_text(token, name).strip(BLANKS)
     if is_data_url(text):
-        return _inline_reference(_decode_data_url(text, name), name, max_bytes)
+        return _inline_reference(_decode_data_url(text, name), name, uploads)
     return _linked_reference(text, name)
 
 
@@ -202,8 +202,8 @@ def _decode_data_url(text: bytes, name: str) -> bytes:
         raise UnreadableFile(f"{name} is not valid base64.", param=name, code="invalid_base64_image") from None
 
 
-def _inline_reference(image: bytes, name: str, max_bytes: int) -> Reference:
-    upload = Upload(name, max_bytes)
+def _inline_reference(image: bytes, name: str, uploads: Uploads) -> Reference:
+    upload = uploads.new_spool().begin(name)
     upload.write(image)
     return upload.finish()
 

@@ -27,6 +27,7 @@ from service.usecases.ports.config import ConfigSnapshot
 from service.usecases.ports.key_store import KeyStore
 from service.usecases.ports.ledger import Ledger
 from service.usecases.ports.quota_store import QuotaStore
+from service.usecases.ports.uploads import Uploads
 from service.usecases.upstream.backend_health import BackendStatus
 
 DEPENDENCIES_KEY = "dependencies"
@@ -67,6 +68,7 @@ class Dependencies:
     allowed_tags: frozenset[str]
     in_flight_rules: InFlightRules
     body_limits: BodyLimits
+    uploads: Uploads
     image_links: ImageLinkSettings
     keepalive_seconds: float
     now: Callable[[], datetime]

@@ -25,7 +25,7 @@ from service.api.schemas.requests import (
 )
 from service.domain.errors import InvalidValue, MalformedBody, TooLarge, UnknownParameter
 from service.domain.image_spec import Reference
-from service.usecases.images.uploads import Spool, Upload
+from service.usecases.ports.uploads import Upload, Uploads
 
 MAX_TEXT_BYTES = 262_144
 MAX_PARTS = 64
@@ -74,14 +74,14 @@ class Form:
     filenames: dict[str, str] = field(default_factory=dict)
 
 
-async def read_form(request: Http, limits: BodyLimits, parts: FormParts) -> Form:
+async def read_form(request: Http, limits: BodyLimits, parts: FormParts, uploads: Uploads) -> Form:
     """Receive a form.
 
     Raises:
         RequestError: it is malformed, too large, too slow, or has a part that has no place in it.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
-    builder = _FormBuilder(parts, limits.max_image_bytes)
+    builder = _FormBuilder(parts, uploads)
     try:
         with PushMultipartParser(
             options.get("boundary", ""), header_charset=BYTE_ENCODING, max_segment_count=MAX_PARTS
@@ -98,13 +98,12 @@ async def read_form(request: Http, limits: BodyLimits, parts: FormParts) -> Form
 class _FormBuilder:
     """Turns the parser's events into a form. Events: a segment begins, bytes arrive, None ends the segment."""
 
-    def __init__(self, parts: FormParts, max_image_bytes: int) -> None:
+    def __init__(self, parts: FormParts, uploads: Uploads) -> None:
         self.form = Form()
         self._parts = parts
-        self._most = max_image_bytes
         self._name = ""
         self._filename = ""
-        self._spool: Spool | None = None
+        self._spool = uploads.new_spool()
         self._intake: Upload | None = None
         self._text = bytearray()
 
@@ -135,8 +134,7 @@ class _FormBuilder:
         is_image = file in self._parts.images
         self._filename = decode_name(filename)
         label = f"{file}[{len(self.form.images)}]" if is_image else file
-        self._spool = self._spool or Spool()
-        self._intake = Upload(label, self._most, self._spool)
+        self._intake = self._spool.begin(label)
 
     def _add_text(self, chunk: bytes | bytearray) -> None:
         self._text += chunk

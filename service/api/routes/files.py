@@ -86,7 +86,7 @@ class DocumentedUpload(Operation):
 async def create_file(request: Http) -> FileReply:
     """Keep a PNG, JPEG or WebP file; edits take it by its id."""
     deps = dependencies(request)
-    form = await read_form(request, deps.body_limits, FILE_FORM)
+    form = await read_form(request, deps.body_limits, FILE_FORM, deps.uploads)
     expires = decode_form(form.texts, FileForm).expires_after
     if "file" not in form.single:
         raise MissingParameter("Missing required parameter: 'file'.", param="file")

@@ -90,7 +90,7 @@ async def generate(request: Http) -> ASGIResponse:
     deps, team = dependencies(request), caller_key(request).team
     raw = await read_body(request, deps.body_limits.max_json_bytes, deps.body_limits.arrival)
     body = decode_json(raw, GenerateBody)
-    references = generation_references(body, deps.body_limits.max_image_bytes)
+    references = generation_references(body, deps.uploads)
     del raw
     return await _serve(request, deps, to_spec(body, team, references=references), body)
 
@@ -123,7 +123,7 @@ async def variations() -> None:
 
 
 async def _read_form(request: Http, deps: Dependencies, team: Team) -> tuple[Spec, ImageFields]:
-    form = await read_form(request, deps.body_limits, EDIT_FORM)
+    form = await read_form(request, deps.body_limits, EDIT_FORM, deps.uploads)
     body = decode_form(form.texts, EditForm)
     single = form.single
     spec = to_spec(body, team, references=form.images, mask=single.get("mask"), markup=single.get("markup"))
@@ -133,7 +133,7 @@ async def _read_form(request: Http, deps: Dependencies, team: Team) -> tuple[Spe
 async def _read_json(request: Http, deps: Dependencies, team: Team) -> tuple[Spec, ImageFields]:
     raw = await read_body(request, deps.body_limits.max_json_bytes, deps.body_limits.arrival)
     body = decode_json(raw, EditBody)
-    references, mask = edit_references(body, team, deps.body_limits.max_image_bytes)
+    references, mask = edit_references(body, team, deps.uploads)
     return to_spec(body, team, references=references, mask=mask), body
 
 

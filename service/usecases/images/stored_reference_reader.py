@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from service.domain.errors import ImageNotFound, InvalidValue
 from service.domain.image_spec import Reference
 from service.usecases.images.read_images import ReadImages
-from service.usecases.images.uploads import Upload
+from service.usecases.ports.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class StoredReferenceReader:
     """The use case, in the form of a reader of links. `max_bytes` is how large a picture may be."""
 
     images: ReadImages
-    max_bytes: int
+    uploads: Uploads
 
     async def fetch(self, reference: Reference) -> Reference:
         """The reference with its bytes.
@@ -27,7 +27,7 @@ class StoredReferenceReader:
             TooLarge: it is larger than pictures that are sent may be.
             StoreUnavailable: it cannot be read just now.
         """
-        upload = Upload(reference.param, self.max_bytes)
+        upload = self.uploads.new_spool().begin(reference.param)
         try:
             content = await self.images.read(reference.stored_name or "")
         except ImageNotFound:

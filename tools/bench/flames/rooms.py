@@ -36,7 +36,7 @@ PREFIXES: Mapping[str, str] = {
     "multipart": BODIES,
     "msgspec": BODIES,
     "pybase64": BODIES,
-    "service/usecases/images/uploads": BODIES,  # request bodies, to disk and back
+    "service/adapters/uploads": BODIES,  # request bodies, to disk and back
     "service/adapters/backends": BODIES,
     "service/adapters/image_codec": BODIES,
     "service/domain": OURS,

@@ -1,16 +1,18 @@
-"""Pictures on their way in: on disk from the first byte, gone with the last reference to them.
+"""Uploads in unnamed temporary files, hashed as they arrive.
 
-Rule: what callers send is written to an unnamed temporary file as it arrives, hashed on the way and cut off at its
-limit (`TooLarge`). Nothing is left behind, not even by a killed process. Needs a writable temporary folder (`TMPDIR`).
+Rule: the kernel removes a file with the last reference to it, also when the process is killed. `TMPDIR` is writable.
 
-The digest is BLAKE3: two pictures with one digest would be taken for one another, so it has to be a cryptographic one,
-and SHA-256 was half of what an edit cost where the processor has no instructions for it.
+Fails with: `TooLarge`, `UnreadableFile`; an `OSError` of the disk is a crash of the request.
+
+The digest is BLAKE3. Two images with one digest would be taken for one another, so the digest has to be cryptographic.
+SHA-256 took half the time of an edit on processors without instructions for SHA-256.
 """
 
 import io
 import os
 import tempfile
 import weakref
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from blake3 import blake3
@@ -20,11 +22,30 @@ from service.domain.generation import Buffer
 from service.domain.image_spec import Reference
 
 
-class Spool:
-    """An unnamed file that grows, and is gone with the last who holds it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUploads:
+    """Uploads of at most `max_bytes` bytes each."""
 
-    Pictures that come together lie in one, one after another: making a file costs as much as writing half a megabyte.
-    """
+    max_bytes: int
+
+    def new_spool(self) -> "FileSpool":
+        return FileSpool(self.max_bytes)
+
+
+class FileSpool:
+    """Images in one file, one after another, because opening a file costs as much as writing half a megabyte."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._file: UnnamedFile | None = None
+
+    def begin(self, param: str) -> "FileUpload":
+        self._file = self._file or UnnamedFile()
+        return FileUpload(param, self._max_bytes, self._file)
+
+
+class UnnamedFile:
+    """A file that grows, and is closed with the last object that refers to it."""
 
     def __init__(self) -> None:
         self.length = 0
@@ -32,64 +53,59 @@ class Spool:
         self.descriptor = self._file.fileno()
         weakref.finalize(self, self._file.close)
 
-    def write(self, chunk: Buffer) -> None:
-        """Add bytes at the end."""
+    def append(self, chunk: Buffer) -> None:
+        """Write bytes at the end. Raises `OSError`."""
         rest = memoryview(chunk)
-        while rest:  # a full disk takes a part and says nothing until it is asked for more
+        while rest:  # a full disk takes a part without an error, and refuses the next write
             count = self._file.write(rest)
             self.length += count
             rest = rest[count:]
 
 
-class Upload:
-    """One picture being received. `max_bytes` is its limit in bytes, `param` what the caller calls it.
+class FileUpload:
+    """One image that is being received, at the end of `file`."""
 
-    It is written to a `spool` of its own, or behind what is in the given one; nothing else is written there meanwhile.
-    """
-
-    def __init__(self, param: str, max_bytes: int, spool: Spool | None = None) -> None:
+    def __init__(self, param: str, max_bytes: int, file: UnnamedFile) -> None:
         self.param = param
         self.max_bytes = max_bytes
         self.length = 0
         self._digest = blake3()
-        self._spool = spool or Spool()
-        self._start = self._spool.length
+        self._file = file
+        self._start = file.length
 
     def write(self, chunk: Buffer) -> None:
-        """Take the next bytes. Raises `TooLarge` naming the param."""
         self.length += len(chunk)
         if self.length > self.max_bytes:
             raise TooLarge(f"{self.param} is larger than {self.max_bytes} bytes.", param=self.param)
         self._digest.update(chunk)
-        self._spool.write(chunk)
+        self._file.append(chunk)
 
     def finish(self) -> Reference:
-        """The finished picture. Raises `UnreadableFile` if nothing came."""
         if not self.length:
             raise UnreadableFile(f"{self.param} is empty.", param=self.param, code="empty_image_file")
-        content = SpooledContent(self._spool, self._start, self.length)
+        content = SpooledContent(self._file, self._start, self.length)
         return Reference(param=self.param, digest=self._digest.hexdigest(), content=content)
 
 
 class SpooledContent:
-    """A picture in a spool, from `start` on. Every reader has its own position."""
+    """The `length` bytes of a file from `start` on. Each reader has its own position."""
 
-    def __init__(self, spool: Spool, start: int, length: int) -> None:
+    def __init__(self, file: UnnamedFile, start: int, length: int) -> None:
+        self.file = file
         self.start = start
         self.length = length
-        self.spool = spool
 
     def open(self) -> BinaryIO:
-        """A reader at the first byte; it keeps the content alive."""
+        """Return a reader at the first byte, which keeps the file open."""
         return io.BufferedReader(_Reader(self))
 
 
 class _Reader(io.RawIOBase):
-    """Reads by position, so that several readers can share one descriptor."""
+    """Reads by position, so that readers share one descriptor."""
 
     def __init__(self, content: SpooledContent) -> None:
         self._content = content
-        self._descriptor = content.spool.descriptor
+        self._descriptor = content.file.descriptor
         self._position = 0
 
     def readable(self) -> bool:
@@ -99,7 +115,7 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is 3.12's
-        remaining = max(self._content.length - self._position, 0)  # behind it lies another picture
+        remaining = max(self._content.length - self._position, 0)  # another image follows
         view = memoryview(buffer)[:remaining]
         count = os.preadv(self._descriptor, [view], self._content.start + self._position) if view else 0
         self._position += count

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from service.adapters.uploads import FileSpool
 from service.domain.errors import TooLarge, UnreadableFile
 from service.domain.image_spec import Content
-from service.usecases.images.uploads import Spool, Upload
 
 
 def spooled(*chunks: bytes) -> Content:
-    intake = Upload("image", max_bytes=1000)
+    intake = FileSpool(1000).begin("image")
     for chunk in chunks:
         intake.write(chunk)
     content = intake.finish().content
@@ -32,7 +32,7 @@ def open_files() -> int:
 
 
 def test_what_arrives_in_parts_is_one_picture() -> None:
-    intake = Upload("image[0]", max_bytes=9)
+    intake = FileSpool(9).begin("image[0]")
     for chunk in (b"fo", b"", bytearray(b"x a"), memoryview(b"nd o")):
         intake.write(chunk)
 
@@ -47,7 +47,7 @@ def test_what_arrives_in_parts_is_one_picture() -> None:
 
 @pytest.mark.parametrize("chunks", [[b"1234567890x"], [b"12345", b"67890", b"x"]])
 def test_a_picture_is_cut_off_at_its_limit(chunks: list[bytes]) -> None:
-    intake, (*fitting, last) = Upload("mask", max_bytes=10), chunks
+    intake, (*fitting, last) = FileSpool(10).begin("mask"), chunks
     for chunk in fitting:
         intake.write(chunk)
 
@@ -59,7 +59,7 @@ def test_a_picture_is_cut_off_at_its_limit(chunks: list[bytes]) -> None:
 
 @pytest.mark.parametrize("chunks", [[], [b""]])
 def test_an_empty_picture_is_refused(chunks: list[bytes]) -> None:
-    intake = Upload("mask", max_bytes=10)
+    intake = FileSpool(10).begin("mask")
     for chunk in chunks:
         intake.write(chunk)
 
@@ -96,7 +96,7 @@ def test_a_reader_goes_where_it_is_sent(offset: int, whence: int, rest: bytes) -
 
 def test_a_large_picture_comes_back_whole() -> None:
     body = bytes(range(256)) * 4096
-    intake = Upload("image", max_bytes=len(body))
+    intake = FileSpool(len(body)).begin("image")
     intake.write(body)
     content = intake.finish().content
 
@@ -105,10 +105,10 @@ def test_a_large_picture_comes_back_whole() -> None:
 
 
 def test_pictures_that_come_together_share_a_file_and_no_byte() -> None:
-    before, spool = open_files(), Spool()
+    before, spool = open_files(), FileSpool(10)
     intakes = []
     for body in (b"fox", b"and hound", b"!"):
-        intakes.append(Upload("image", 10, spool))
+        intakes.append(spool.begin("image"))
         intakes[-1].write(body)
     contents = [intake.finish().content for intake in intakes]
     del spool, intakes
@@ -145,7 +145,7 @@ def test_a_picture_lasts_as_long_as_someone_reads_it() -> None:
 @pytest.mark.parametrize("chunks", [[], [b"fox"]])
 def test_a_picture_that_was_given_up_is_gone(chunks: list[bytes]) -> None:
     before = open_files()
-    intake = Upload("image", max_bytes=10)
+    intake = FileSpool(10).begin("image")
     for chunk in chunks:
         intake.write(chunk)
 
@@ -175,7 +175,7 @@ def room_for(length: int) -> Iterator[None]:
 
 
 def test_a_picture_that_the_disk_took_in_part_is_not_passed_off_as_whole() -> None:
-    intake = Upload("image", max_bytes=1000)
+    intake = FileSpool(1000).begin("image")
 
     with room_for(4), pytest.raises(OSError, match="too large"):
         intake.write(b"0123456789")
