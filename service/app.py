@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import ConnectionQueue
 from service.api.application import AppKind, build, with_error_handling, with_request_middleware
 from service.api.http.metrics_endpoint import MetricsEndpoint
 from service.composition.api import build_dependencies, with_admin_port

@@ -21,7 +21,7 @@ import httpx2
 import redis.asyncio
 
 from service.adapters.backends.sandbox.backend import SandboxBackend
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.sql.migrate import migrate
 from service.app import assemble
 from service.commands.startup import ServeOptions, read_start_config, with_dev_key

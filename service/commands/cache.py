@@ -17,7 +17,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.embedded.valkey import find_running_valkey
+from service.adapters.embedded_valkey import find_running_valkey
 from service.adapters.redis.result_store import RedisResultStore
 from service.adapters.sql.key_store import SqlKeyStore
 from service.commands.common import (

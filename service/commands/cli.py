@@ -19,7 +19,7 @@ import typer
 
 from service import __version__
 from service.adapters.dynamic_text import DynamicText
-from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, EmbeddedError, RestartListener, start_valkey
+from service.adapters.embedded_valkey import CACHE_OPTIONS, STATE_OPTIONS, EmbeddedError, Supervision, start_valkey
 from service.adapters.logs.event_log import EventLog, configure_logging
 from service.adapters.logs.log_stream import LossyLogStream
 from service.adapters.metrics.expose import PATH, Exposition, metrics_server, process_registry
@@ -77,7 +77,7 @@ from service.settings.line_numbers import with_lines
 from service.settings.yaml_file import SettingsError, to_problems
 from service.usecases.background.supervisor import FatalReport
 from service.usecases.money.ledger_lease import LeaseHeld
-from service.usecases.ports.events import Listening, LogLineLost, ModelShutdownWarning, WaitingForDatabase
+from service.usecases.ports.events import Listening, LogLineLost, ModelShutdownWarning
 from service.usecases.ports.observer import Observer
 
 DATA = Path("data")
@@ -174,9 +174,12 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
     for problem in start.warnings:
         observe(ModelShutdownWarning(problem=problem))
     fatal = FatalReport(observe)
-    watch = RestartListener(on_restart=observe, on_give_up=fatal.report)
-    with open_stores(settings, options.data, watch) as stores, _metrics_server(exposition, listeners.metrics, fatal):
-        asyncio.run(migrate_database(stores, settings.database.wait_seconds, observe))
+    supervision = Supervision(observe, fatal)
+    with (
+        open_stores(settings, options.data, supervision) as stores,
+        _metrics_server(exposition, listeners.metrics, fatal),
+    ):
+        asyncio.run(migrate_with_retry(stores.database_url, settings.database.wait_seconds, observe))
         plans = AppConfig(
             settings=settings,
             files=start.files,
@@ -206,15 +209,6 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
         run(gateway, serving, listeners, lambda: print_welcome(listening, gateway, start.secret, observe, lines))
 
 
-async def migrate_database(stores: StoreAddresses, seconds: float, observe: Observer) -> None:
-    """The tables of the ledger, once its server is there. Raises `SchemaError` and `LedgerUnavailable`."""
-
-    def on_wait(problem: str) -> None:
-        observe(WaitingForDatabase(problem=problem, max_wait_seconds=seconds))
-
-    await migrate_with_retry(stores.database_url, seconds, on_wait)
-
-
 def _metrics_server(
     exposition: Exposition, listener: socket | None, fatal: FatalReport
 ) -> AbstractContextManager[None]:
@@ -236,7 +230,7 @@ def to_connection_limits(entry: RequestsSection) -> ConnectionLimits:
 
 
 @contextmanager
-def open_stores(settings: GatewaySettings, data: Path, watch: RestartListener) -> Iterator[StoreAddresses]:
+def open_stores(settings: GatewaySettings, data: Path, supervision: Supervision) -> Iterator[StoreAddresses]:
     """Where the state is; what is embedded is in the data folder, for one replica."""
     if settings.redis_url and settings.database_url:
         results = settings.cache_redis_url or settings.redis_url
@@ -245,18 +239,18 @@ def open_stores(settings: GatewaySettings, data: Path, watch: RestartListener) -
         )
     else:
         with (
-            start_valkey(data / VALKEY_FOLDER, STATE_OPTIONS, watch) as state,
-            _open_cache(settings, data, watch) as cache,
+            start_valkey(data / VALKEY_FOLDER, STATE_OPTIONS, supervision) as state,
+            _open_cache(settings, data, supervision) as cache,
         ):
             ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
             yield StoreAddresses(redis_url=state(), cache_url=cache(), database_url=ledger, data=data)
 
 
 def _open_cache(
-    settings: GatewaySettings, data: Path, watch: RestartListener
+    settings: GatewaySettings, data: Path, supervision: Supervision
 ) -> AbstractContextManager[Callable[[], DynamicText]]:
     url = settings.cache_redis_url
-    return nullcontext(lambda: url) if url else start_valkey(data / "cache", CACHE_OPTIONS, watch)
+    return nullcontext(lambda: url) if url else start_valkey(data / "cache", CACHE_OPTIONS, supervision)
 
 
 def print_welcome(

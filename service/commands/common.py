@@ -27,7 +27,6 @@ from service.adapters.sql.database import (
     Database,
     SchemaError,
     describe_address,
-    open_database,
     parse_file,
     parse_kind,
 )
@@ -195,7 +194,7 @@ async def open_ledger(data_dir: Path, *, create: bool = False, advice: str = "")
             f"The {describe_address(url)} is at revision {current}, and this version needs {HEAD}. "
             "`image-gateway migrate` brings it there."
         )
-    database = open_database(url)
+    database = Database(url)
     try:
         yield database
     finally:

@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.key_store import SqlKeyStore
 from service.commands.common import (
     ConfigOption,
@@ -106,7 +106,7 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
         )
         end = _parse_expiry(expires, "expires")
         # Connecting opens nothing, so a key that is refused leaves no ledger behind.
-        _open_issue_keys(open_database(database_url(data_dir)), config, data_dir).check(team, note, end, allowance)
+        _open_issue_keys(Database(database_url(data_dir)), config, data_dir).check(team, note, end, allowance)
         async with open_ledger(data_dir, create=create, advice=" --create makes it there.") as database:
             _print_new(
                 await _open_issue_keys(database, config, data_dir).issue(terminal_actor(), team, note, end, allowance)

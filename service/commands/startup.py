@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.adapters.embedded.valkey import EmbeddedError, find_binary
+from service.adapters.embedded_valkey import EmbeddedError, find_binary
 from service.adapters.logs.event_log import EventLog
 from service.adapters.redis.client import check_options
 from service.adapters.sql.database import SQLITE, SchemaError, check_address, describe_address, parse_kind

@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import ConnectionQueue
 from service.adapters.reference_fetcher import GuardedFetcher
 from service.composition.app_config import AppConfig, new_id, now
 from service.composition.images import (

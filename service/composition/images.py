@@ -91,7 +91,7 @@ def image_location(config: AppConfig) -> Storage | None:
 def _build_image_store(storage: Storage | None) -> ImageStore | None:
     if storage is None:
         return None
-    from service.adapters.image_store.object_store import FolderImageStore, build_bucket_store  # noqa: PLC0415 (6 MB)
+    from service.adapters.image_store import FolderImageStore, build_bucket_store  # noqa: PLC0415 (6 MB)
 
     try:
         if isinstance(storage, ImageBucket):

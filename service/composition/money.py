@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import NullPool
 
-from service.adapters.embedded.valkey import folder_identity
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.embedded_valkey import folder_identity
+from service.adapters.redis.connection_pool import ConnectionQueue
 from service.adapters.redis.flights import RedisFlights
 from service.adapters.redis.quota_store import RedisQuotaStore
 from service.adapters.redis.result_store import RedisResultStore
-from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.key_store import SqlKeyStore
 from service.adapters.sql.leases import SqlLeases
 from service.adapters.sql.ledger import SqlLedger
@@ -35,7 +35,6 @@ from service.usecases.money.hold_quota import HoldQuota
 from service.usecases.money.ledger_lease import LedgerLease
 from service.usecases.money.recount_reports import RecountReports
 from service.usecases.money.settlement import Intervals, Settlement
-from service.usecases.ports.events import PoolerDetected
 from service.usecases.ports.leases import LeaseHolder
 from service.usecases.ports.observer import Observer
 
@@ -78,7 +77,7 @@ def build_money(config: AppConfig, crowd: ConnectionQueue, is_draining: Callable
     quotas = RedisQuotaStore(
         config.stores.redis_url, lease_seconds=entry.lease_seconds, timeout_seconds=timeout_seconds, queue=crowd
     )
-    database = open_database(config.stores.database_url, lambda: observe(PoolerDetected(database=database.description)))
+    database = Database(config.stores.database_url, observe=observe)
     ledger = SqlLedger(database)
     intervals = Intervals(
         write_seconds=entry.write_seconds, sweep_seconds=entry.sweep_seconds, lease_seconds=entry.lease_seconds

@@ -12,7 +12,7 @@ from service.adapters.backends.dialect import Dialect
 from service.adapters.backends.http import HttpBackend, HttpBackendSettings, UnusableProxy
 from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.together import TogetherDialect
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import ConnectionQueue
 from service.adapters.redis.shared_health import RedisSharedHealth
 from service.composition.app_config import AppConfig, new_id
 from service.domain.circuit_breaker import BreakerRules

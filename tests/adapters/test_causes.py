@@ -12,7 +12,7 @@ import trustme
 
 from service.adapters.backends.http import HttpBackend, HttpBackendSettings
 from service.adapters.backends.openai import OpenAIDialect
-from service.adapters.image_store.object_store import FolderImageStore, build_bucket_store
+from service.adapters.image_store import FolderImageStore, build_bucket_store
 from service.domain.errors import Failure, ImageNotFound, StoreUnavailable
 from service.domain.image_spec import Size
 from service.domain.stored_images import new_image_id, to_stored_name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import Credentials
 from service.adapters.redis.quota_store import RedisQuotaStore
 from service.domain.errors import StateUnavailable

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.key_store import SqlKeyStore
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, migrate, read_revision
@@ -56,7 +56,7 @@ async def database(url: str) -> AsyncIterator[Database]:
     """The same, brought up to date."""
     assert await migrate(url) == "0001"
     assert await read_revision(url) == HEAD
-    found = open_database(url)
+    found = Database(url)
     yield found
     await found.close()
 

@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError, open_database
+from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, migrate, migrate_with_retry, read_revision
+from service.usecases.ports.events import Event, PoolerDetected
 from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.fakes.ledger import booked
+from tests.fakes.observer import Recorder
 from tests.support.pgbouncer import pgbouncer
 
 pytest_plugins = ["tests.support.databases"]
@@ -36,19 +38,19 @@ async def work(database: Database, names: str) -> None:
 
 @pytest.mark.parametrize(("kind", "times"), [("postgresql", 0), ("pgbouncer", 1)])
 async def test_a_pooler_is_found_and_told_once(new_database: NewDatabase, kind: str, times: int) -> None:
-    found = list[bool]()
-    database = open_database(await asyncio.to_thread(new_database, kind), lambda: found.append(True))
+    recorder = Recorder()
+    database = Database(await asyncio.to_thread(new_database, kind), observe=recorder)
 
     await work(database, "abcdefgh")
     assert await database.transaction(limits) == SET
 
-    assert len(found) == times
+    assert recorder.events == [PoolerDetected(database=database.description)] * times
     await database.close()
 
 
 async def test_nothing_is_left_in_the_sessions_that_all_share(new_database: NewDatabase) -> None:
     url = await asyncio.to_thread(new_database, "pgbouncer")
-    database = open_database(url)
+    database = Database(url)
     await work(database, "abcdefgh")
     await database.close()
 
@@ -68,7 +70,7 @@ async def test_nothing_is_left_in_the_sessions_that_all_share(new_database: NewD
 async def test_it_works_in_both_modes_whatever_the_pooler_ignores(postgres_url: str, mode: str, ignored: str) -> None:
     with pgbouncer(postgres_url, mode, ignored) as pooler:
         await migrate(pooler.url)
-        database = open_database(pooler.url)
+        database = Database(pooler.url)
         await work(database, "abcdefgh")
         assert await database.transaction(limits) == SET
         await database.close()
@@ -91,14 +93,14 @@ async def test_what_a_pooler_will_never_do_is_not_waited_for(
             await migrate_with_retry(url, 60, refuse_to_wait)
 
 
-def refuse_to_wait(problem: str) -> None:
-    raise AssertionError(problem)
+def refuse_to_wait(event: Event) -> None:
+    raise AssertionError(event)
 
 
 async def test_a_pooler_that_is_restarted_between_calls_is_not_noticed(postgres_url: str) -> None:
     with pgbouncer(postgres_url) as pooler:
         await migrate(pooler.url)
-        database = open_database(pooler.url)
+        database = Database(pooler.url)
         await work(database, "abcdefgh")
 
         pooler.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disconnect
 from service.adapters.redis.flights import RedisFlights
 from service.domain.errors import Failure, FailureKind, StateUnavailable

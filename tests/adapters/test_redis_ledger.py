@@ -12,7 +12,7 @@ import psutil
 import pytest
 import redis
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import TIMEOUT_SECONDS, Client, RedisServer, connect, disconnect
 from service.adapters.redis.lua_scripts import SCRIPTS
 from service.adapters.redis.quota_store import RedisQuotaStore

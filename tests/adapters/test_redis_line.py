@@ -10,8 +10,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from service.adapters.redis.client import MAX_CONNECTIONS
-from service.adapters.redis.connection_pool import RedisConnectionPool
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import ConnectionQueue, RedisConnectionPool
 from tests.support.frozen_server import frozen_server
 from tests.support.quiet_loop import quiet_seconds, run_quietly
 from tests.support.servers import real_redis

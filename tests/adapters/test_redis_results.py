@@ -11,7 +11,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disconnect
 from service.adapters.redis.result_codec import MAGIC
 from service.adapters.redis.result_store import COOLDOWN_SECONDS, PAGE_SIZE, RedisResultStore

@@ -11,7 +11,7 @@ import pytest
 import redis
 import trustme
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import RedisServer
 from tests.support.tls_proxy import tls_in_front
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import TIMEOUT_SECONDS, Client, connect, disconnect
 from service.adapters.redis.shared_health import RedisSharedHealth
 from service.domain.errors import FailureKind, StateUnavailable

@@ -17,14 +17,16 @@ from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError, open_database
+from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError
 from service.adapters.sql.gateway_id import read_gateway_id
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_with_retry, read_revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.events import Event, WaitingForDatabase
 from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.fakes.ledger import booked
+from tests.fakes.observer import Recorder
 from tests.support.postgres import wheel_postgres
 
 pytest_plugins = ["tests.support.databases"]
@@ -36,11 +38,11 @@ MIGRATE = "import asyncio, sys; from service.adapters.sql.migrate import migrate
 WRITE = """
 import asyncio, sys
 from service.adapters.sql.ledger import SqlLedger
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from tests.fakes.ledger import booked
 
 async def main(url, name, most):
-    database = open_database(url)
+    database = Database(url)
     for number in range(int(most)):
         await SqlLedger(database).write([booked(f"{name}-{number}"), booked(f"shared-{number}")])
         print(number, flush=True)
@@ -61,7 +63,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def database(kind: str, new_database: NewDatabase) -> AsyncIterator[Database]:
-    found = open_database(await asyncio.to_thread(new_database, kind))
+    found = Database(await asyncio.to_thread(new_database, kind))
     yield found
     await found.close()
 
@@ -99,7 +101,7 @@ async def test_what_is_written_stays_as_it_is(database: Database, table: str, st
 
 
 async def test_nor_can_it_be_truncated(new_database: NewDatabase) -> None:
-    database = open_database(await asyncio.to_thread(new_database, "postgresql"))
+    database = Database(await asyncio.to_thread(new_database, "postgresql"))
     with pytest.raises(IntegrityError, match="append-only"):
         await database.transaction(lambda connection: connection.execute(text("TRUNCATE entries")))
     await database.close()
@@ -123,7 +125,7 @@ def test_a_database_that_is_up_to_date_does_not_need_alembic(kind: str, new_data
 async def test_a_database_that_a_newer_gateway_changed_is_refused(kind: str, empty_database: NewDatabase) -> None:
     url = await asyncio.to_thread(empty_database, kind)
     await migrate(url)
-    database = open_database(url)
+    database = Database(url)
     newer = text("UPDATE alembic_version SET version_num = '9999'")
     await database.transaction(lambda connection: connection.execute(newer))
     with pytest.raises(SchemaError, match="is at revision 9999, made by a newer gateway; this one needs"):
@@ -146,7 +148,7 @@ async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database
     url = await asyncio.to_thread(empty_database, kind)
     if kind == "sqlite":
         await asyncio.to_thread(make_empty, url.removeprefix("sqlite:///"))
-    database = open_database(url)
+    database = Database(url)
     await database.transaction(lambda connection: connection.execute(text("CREATE TABLE keys (theirs TEXT)")))
     with pytest.raises(SchemaError, match=r"could not be brought up to date .*already exists") as refused:
         await migrate(url)
@@ -198,26 +200,28 @@ async def test_where_nobody_answers_the_message_says_so_without_the_password(sch
 async def test_a_start_waits_for_a_server_that_comes(tmp_path: Path) -> None:
     with wheel_postgres(tmp_path) as server:
         server.stop()
-        waits, told = asyncio.Event(), list[str]()
+        waits, events = asyncio.Event(), list[Event]()
 
-        def tell(problem: str) -> None:
-            told.append(problem)
+        def observe(event: Event) -> None:
+            events.append(event)
             waits.set()
 
-        starting = asyncio.create_task(migrate_with_retry(server.url, 60, tell))
+        starting = asyncio.create_task(migrate_with_retry(server.url, 60, observe))
         await waits.wait()
         await asyncio.to_thread(server.start)
         await starting
         assert await read_revision(server.url) == HEAD
-    (problem,) = told
-    assert problem.startswith("The PostgreSQL at a local socket does not answer (")
+    (waiting,) = events
+    assert isinstance(waiting, WaitingForDatabase)
+    assert waiting.problem.startswith("The PostgreSQL at a local socket does not answer (")
+    assert waiting.max_wait_seconds == 60
 
 
 async def test_a_start_waits_no_longer_than_it_may() -> None:
-    told = list[str]()
+    recorder = Recorder()
     with pytest.raises(LedgerUnavailable, match="does not answer"):
-        await migrate_with_retry("postgresql://user:geheim@localhost:1/db", 1, told.append)
-    assert len(told) == 1
+        await migrate_with_retry("postgresql://user:geheim@localhost:1/db", 1, recorder)
+    assert len(recorder.events) == 1
 
 
 @pytest.mark.parametrize(("user", "name"), [("nobody", "postgres"), ("postgres", "nothing")])
@@ -234,8 +238,8 @@ async def test_a_start_does_not_wait_for_a_file(tmp_path: Path) -> None:
         await migrate_with_retry(f"sqlite:///{tmp_path / 'books.db'}", 60, refuse_to_wait)
 
 
-def refuse_to_wait(problem: str) -> None:
-    raise AssertionError(problem)
+def refuse_to_wait(event: Event) -> None:
+    raise AssertionError(event)
 
 
 async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
@@ -248,7 +252,7 @@ async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
 async def test_sqlite_is_set_up_to_survive_and_to_be_shared(empty_database: NewDatabase) -> None:
     url = empty_database("sqlite")
     await migrate(url)
-    database, path = open_database(url), Path(url.removeprefix("sqlite:///"))
+    database, path = Database(url), Path(url.removeprefix("sqlite:///"))
     await SqlLedger(database).write([booked("a")])
 
     async def found(connection: AsyncConnection) -> list[object]:
@@ -276,7 +280,7 @@ async def test_a_reader_of_a_new_file_puts_its_migration_off(empty_database: New
 
 
 async def test_postgresql_ends_what_takes_too_long(new_database: NewDatabase) -> None:
-    database = open_database(await asyncio.to_thread(new_database, "postgresql"))
+    database = Database(await asyncio.to_thread(new_database, "postgresql"))
 
     async def settings(connection: AsyncConnection) -> list[object]:
         names = ("statement_timeout", "idle_in_transaction_session_timeout", "application_name")
@@ -296,7 +300,7 @@ def test_processes_write_to_one_database_at_once(kind: str, new_database: NewDat
 
 
 async def count(url: str) -> int:
-    database = open_database(url)
+    database = Database(url)
     found = len([entry async for entry in SqlLedger(database).entries(EVER)])
     await database.close()
     return found
@@ -320,7 +324,7 @@ def count_after_crash(url: str) -> int:
 
 async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
     url = await asyncio.to_thread(new_database, "sqlite")
-    one, other = open_database(url), open_database(url)
+    one, other = Database(url), Database(url)
     begun, let_go = asyncio.Event(), asyncio.Event()
 
     async def slow(connection: AsyncConnection) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from service.adapters.sql.database import CHECKOUT_SECONDS, MAX_CONNECTIONS, open_database
+from service.adapters.sql.database import CHECKOUT_SECONDS, MAX_CONNECTIONS, Database
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import migrate
 from service.domain.errors import LedgerUnavailable
@@ -22,7 +22,7 @@ pytest_plugins = ["tests.support.databases"]
 async def warm_ledger(server: WheelPostgres) -> AsyncIterator[SqlLedger]:
     """The ledger in the server that can be stopped, with warm connections."""
     await migrate(server.url)
-    database = open_database(server.url)
+    database = Database(server.url)
     ledger = SqlLedger(database)
     await asyncio.gather(*(ledger.find_settled(["a"]) for _ in range(MAX_CONNECTIONS)))
     yield ledger
@@ -77,7 +77,7 @@ async def test_a_postgresql_that_stops_in_the_middle_is_reported(
 def test_a_postgresql_that_hangs_is_reported_in_time(wheel_server: WheelPostgres) -> None:
     async def scenario() -> None:
         async with warm_ledger(wheel_server) as outage:
-            cold = open_database(wheel_server.url)
+            cold = Database(wheel_server.url)
             with wheel_server.frozen():
                 begun = quiet_seconds()
                 outcomes = await asyncio.gather(

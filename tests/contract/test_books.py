@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from service.adapters.sql.database import MAX_CONNECTIONS, open_database
+from service.adapters.sql.database import MAX_CONNECTIONS, Database
 from service.adapters.sql.ledger import CHUNK, MAX_LISTED, SqlLedger
 from service.domain.errors import InvalidValue, LedgerUnavailable
 from service.domain.ledger import Basis, Entry, EntryStatus
@@ -53,7 +53,7 @@ async def books(request: pytest.FixtureRequest, new_database: Callable[[str], st
     if request.param == "fake":
         yield FakeLedger()
         return
-    database = open_database(await asyncio.to_thread(new_database, request.param))
+    database = Database(await asyncio.to_thread(new_database, request.param))
     yield SqlLedger(database)
     await database.close()
 
@@ -286,7 +286,7 @@ async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[st
         fake.down = True
         yield fake
         return
-    database = open_database(absent_database(request.param))
+    database = Database(absent_database(request.param))
     yield SqlLedger(database)
     await database.close()
 
@@ -352,7 +352,7 @@ def test_sql_agrees_with_the_fake(kind: str, new_database: Callable[[str], str])
 
 
 async def compared(url: str, batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
-    database, fake = open_database(url), FakeLedger()
+    database, fake = Database(url), FakeLedger()
     real = SqlLedger(database)
     for batch in batches:
         await real.write(batch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.file_index import SqlFileIndex
 from service.domain.errors import LedgerUnavailable
 from service.domain.stored_images import UPLOADED, UploadedFile, build_team_digest, new_image_id
@@ -25,7 +25,7 @@ async def index(request: pytest.FixtureRequest, new_database: Callable[[str], st
     if request.param == "fake":
         yield FakeFileIndex()
         return
-    database = open_database(await asyncio.to_thread(new_database, request.param))
+    database = Database(await asyncio.to_thread(new_database, request.param))
     yield SqlFileIndex(database)
     await database.close()
 
@@ -135,7 +135,7 @@ async def no_index(request: pytest.FixtureRequest, absent_database: Callable[[st
         fake.down = True
         yield fake
         return
-    database = open_database(await asyncio.to_thread(absent_database, request.param))
+    database = Database(await asyncio.to_thread(absent_database, request.param))
     yield SqlFileIndex(database)
     await database.close()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.key_store import SqlKeyStore
 from service.domain.errors import InvalidValue, KeyNotFound, LedgerUnavailable
 from service.domain.key_allowances import Allowance
@@ -26,7 +26,7 @@ async def store(request: pytest.FixtureRequest, new_database: Callable[[str], st
     if request.param == "fake":
         yield FakeKeyStore()
         return
-    database = open_database(await asyncio.to_thread(new_database, request.param))
+    database = Database(await asyncio.to_thread(new_database, request.param))
     yield SqlKeyStore(database)
     await database.close()
 
@@ -148,7 +148,7 @@ async def no_store(request: pytest.FixtureRequest, absent_database: Callable[[st
         fake.down = True
         yield fake
         return
-    database = open_database(await asyncio.to_thread(absent_database, request.param))
+    database = Database(await asyncio.to_thread(absent_database, request.param))
     yield SqlKeyStore(database)
     await database.close()
 

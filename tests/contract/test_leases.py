@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.leases import SqlLeases
 from service.domain.errors import LedgerUnavailable
 from service.usecases.ports.leases import LeaseHolder, Leases
@@ -30,7 +30,7 @@ async def leases(request: pytest.FixtureRequest, new_database: Callable[[str], s
     if request.param == "fake":
         yield FakeLeases()
         return
-    database = open_database(await asyncio.to_thread(new_database, request.param))
+    database = Database(await asyncio.to_thread(new_database, request.param))
     yield SqlLeases(database)
     await database.close()
 
@@ -102,7 +102,7 @@ async def test_a_database_that_is_away_is_told(kind: str, absent_database: Calla
         with pytest.raises(LedgerUnavailable):
             await leases.take(ONE, HOUR)
         return
-    database = open_database(await asyncio.to_thread(absent_database, kind))
+    database = Database(await asyncio.to_thread(absent_database, kind))
     with pytest.raises(LedgerUnavailable):
         await SqlLeases(database).take(ONE, HOUR)
     with pytest.raises(LedgerUnavailable):

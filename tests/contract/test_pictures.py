@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.image_store.object_store import FolderImageStore, build_bucket_store
+from service.adapters.image_store import FolderImageStore, build_bucket_store
 from service.domain.byte_ranges import ByteRange
 from service.domain.errors import ImageNotFound, StoreUnavailable
 from service.domain.stored_images import expired_names, new_image_id, to_stored_name
@@ -112,7 +112,7 @@ async def test_everything_is_listed_and_what_is_forgotten_is_not(store: ImageSto
 
 
 async def test_listing_comes_in_batches(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.adapters.image_store.object_store.LIST_BATCH", 2)
+    monkeypatch.setattr("service.adapters.image_store.LIST_BATCH", 2)
     for kind in ("folder", "bucket"):
         store = opened(kind)
         for index in range(5):

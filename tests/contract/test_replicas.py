@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.replica_registry import SqlReplicaRegistry
 from service.usecases.ports.replica_registry import Recount, ReplicaRegistry
 from tests.fakes.replica_registry import FakeReplicaRegistry
@@ -27,7 +27,7 @@ async def replicas(
     if request.param == "fake":
         yield FakeReplicaRegistry()
         return
-    database = open_database(await asyncio.to_thread(new_database, request.param))
+    database = Database(await asyncio.to_thread(new_database, request.param))
     yield SqlReplicaRegistry(database)
     await database.close()
 

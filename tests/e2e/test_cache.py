@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.adapters.embedded.valkey import CACHE_OPTIONS, run_valkey
+from service.adapters.embedded_valkey import CACHE_OPTIONS, run_valkey
 from service.adapters.redis.result_store import COOLDOWN_SECONDS
 from tests.e2e.replicas import EVER, PATH, Start, ask, build_body, change
 from tests.simulators.server import Answer, Simulator

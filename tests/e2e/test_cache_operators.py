@@ -18,7 +18,7 @@ import pytest
 import redis
 from typer.testing import CliRunner, Result
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.sql.migrate import migrate
 from service.commands.cli import app
 from service.domain.team_access import key_digest

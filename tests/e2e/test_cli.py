@@ -17,7 +17,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from service import __version__
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.key_store import SqlKeyStore
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, migrate, read_revision
@@ -82,7 +82,7 @@ class Terminal:
 
         async def story() -> None:
             await migrate(self.url)
-            database = open_database(self.url)
+            database = Database(self.url)
             await SqlLedger(database).write(list(entries))
             await database.close()
 
@@ -92,7 +92,7 @@ class Terminal:
         """Every key and every record, newest first."""
 
         async def story() -> tuple[list[IssuedKey], list[AuditRecord]]:
-            database = open_database(self.url)
+            database = Database(self.url)
             store = SqlKeyStore(database)
             found = list(await store.list_keys()), list(await store.list_records(100))
             await database.close()

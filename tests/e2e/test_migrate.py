@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.migrate import HEAD, read_revision
 from tests.e2e.test_process import command
 from tests.support.gateway import GatewayProcess
@@ -66,7 +66,7 @@ def test_what_a_newer_version_has_changed_is_refused(
     migrate(tmp_path, DATABASE_URL=url)
 
     async def grow() -> None:
-        database = open_database(url)
+        database = Database(url)
         await database.transaction(lambda connection: connection.execute(NEWER))
         await database.close()
 

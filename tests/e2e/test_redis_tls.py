@@ -7,7 +7,7 @@ import httpx2
 import redis
 import trustme
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from tests.e2e.replicas import Start, ask
 from tests.support.gateway import becomes_true
 from tests.support.tls_proxy import tls_in_front

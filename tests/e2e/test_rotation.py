@@ -22,7 +22,7 @@ import httpx2
 import pytest
 import redis
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.domain.signed_urls import sign
 from service.domain.team_access import key_digest
 from tests.e2e.replicas import PATH, TEAMS, Start, ask, build_body, change

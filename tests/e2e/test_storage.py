@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.adapters.image_store.object_store import COOLING_DOWN, TIMED_OUT
+from service.adapters.image_store import COOLING_DOWN, TIMED_OUT
 from service.domain.stored_images import new_image_id, to_stored_name
 from tests.e2e.stored_image_calls import edit, generate_image, read_image, settings, upload
 from tests.support.gateway import GatewayProcess, clean_environment, run_command

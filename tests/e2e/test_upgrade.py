@@ -22,7 +22,7 @@ import httpx2
 import pytest
 import redis
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from tests.e2e.replicas import EVER
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess, becomes_true, clean_environment, run_command, with_slow_stores

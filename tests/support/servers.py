@@ -13,7 +13,7 @@ from pathlib import Path
 from testcontainers.community.redis import RedisContainer
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 
 REDIS_IMAGE = os.environ.get("TEST_REDIS_IMAGE", "redis:7-alpine")
 DOCKER_ANSWERS_SECONDS = 5

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from service.adapters.redis.entry_codec import decode_entry, encode_entry
+from service.adapters.redis.quota_store import decode_entry, encode_entry
 from service.domain.ledger import CacheStatus, Entry
 from tests.fakes.builders import entry
 

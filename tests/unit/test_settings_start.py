@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from service.adapters.embedded.valkey import EmbeddedError
+from service.adapters.embedded_valkey import EmbeddedError
 from service.adapters.sql.database import SchemaError
 from service.commands.cli import app
 from service.domain.team_access import key_digest

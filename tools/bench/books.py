@@ -23,7 +23,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from service.adapters.sql.database import open_database
+from service.adapters.sql.database import Database
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import migrate
 from service.domain.ledger import Basis, Entry, EntryStatus
@@ -119,7 +119,7 @@ async def measure(name: str, url: str, fill: Callable[[], Awaitable[None]], opti
     started = time.perf_counter()
     await fill()
     print(f"{name}: {options.entries} entries in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    database = open_database(url)
+    database = Database(url)
     ledger = SqlLedger(database)
     for by in QUESTIONS:
         await row(name, f"usage by {', '.join(by)}", options.rounds, partial(ledger.usage, ask(by)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from service.adapters.embedded.valkey import CACHE_OPTIONS, run_valkey
+from service.adapters.embedded_valkey import CACHE_OPTIONS, run_valkey
 from tests.support.frozen_server import frozen_server
 from tests.support.gateway import GatewayProcess
 from tools.bench.measure import Child, figure

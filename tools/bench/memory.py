@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import connect, disconnect
 from service.adapters.redis.result_store import RedisResultStore
 from service.domain.generation import Generation

@@ -15,7 +15,7 @@ from random import Random
 
 import uvloop
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.redis.client import connect, disconnect
 from service.adapters.redis.result_codec import decode_result, encode_result
 from service.adapters.redis.result_store import RedisResultStore

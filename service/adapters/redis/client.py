@@ -5,6 +5,7 @@ short timeouts. `redis+cluster://` and `rediss+cluster://` name one node of a cl
 Whoever uses the connection decides what an unreachable server means; `UNREACHABLE` is how that shows.
 """
 
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,12 +15,20 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from redis.exceptions import RedisClusterException
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.adapters.dynamic_text import DynamicText, current_text
 from service.adapters.loop_aware_timeout import LoopAwareTimeout
-from service.adapters.redis.error_causes import describe_redis_error
+from service.adapters.network_error_causes import NETWORK_TEXTS, ErrorTexts, describe_network_error
 from service.usecases.ports.monitored_store import ServerMemory
 
 TIMEOUT_SECONDS = 0.08  # quiet seconds for a call: making a connection if there is none, asking
@@ -186,3 +195,41 @@ def parse_memory(reply: Mapping[str, Any]) -> ServerMemory | None:
 def _location(url: str) -> tuple[str | None, int | None, str]:
     parts = urlsplit(url)
     return (parts.hostname, parts.port or PORT, "") if parts.hostname else (None, None, parts.path)
+
+
+RIGHTS = "it needs ~igw:* +@all -@dangerous +info"
+CLOSED = "closed by server"
+CONNECTION_CLOSED = (
+    "does not answer: it hangs up, as a server does that speaks TLS only; then the address begins with rediss"
+)
+COMMAND = re.compile(r"permissions to run the '([a-z|]+)' command")
+
+
+def describe_redis_error(error: BaseException) -> str:
+    """One line for an error of a question, by the cause that lies deepest."""
+    refusal = describe_network_error(error, REFUSALS)
+    if refusal:
+        return refusal
+    network = describe_network_error(error, NETWORK_TEXTS)
+    return f"does not answer: {network}" if network else f"does not answer ({type(error).__name__})"
+
+
+def _permission(error: Any) -> str:  # noqa: ANN401 (each row knows its kind)
+    command = COMMAND.search(str(error))
+    return f"refuses its user {f'the command {command[1].upper()}' if command else 'what the gateway does'}; {RIGHTS}"
+
+
+def _response(error: Any) -> str:  # noqa: ANN401 (likewise)
+    if "DB index" in str(error):
+        return "does not have the database of that number"
+    return f"refuses a command ({str(error).partition(' ')[0]})"
+
+
+REFUSALS: ErrorTexts = (
+    (NoPermissionError, _permission),
+    (AuthenticationError, lambda _: "refuses the user or the password"),
+    (BusyLoadingError, lambda _: "is still loading its data"),
+    (ReadOnlyError, lambda _: "is a replica that takes no writes"),
+    (ResponseError, _response),
+    (RedisConnectionError, lambda error: CONNECTION_CLOSED if CLOSED in str(error) else None),
+)

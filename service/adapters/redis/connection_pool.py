@@ -10,6 +10,9 @@ refusal of the server is a `ResponseError`.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from hiredis import pack_command
@@ -20,10 +23,31 @@ from redis.exceptions import ResponseError
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.loop_aware_timeout import LoopAwareTimeout
 from service.adapters.redis.client import MAX_CONNECTIONS, connect, disconnect
-from service.adapters.redis.connection_queue import ConnectionQueue
 
 Argument = str | bytes | int
+MAX_WAITING = 1024
 COPY_LIMIT_BYTES = 1 << 16  # what is longer is not copied together with the rest
+
+
+@dataclass(slots=True)
+class ConnectionQueue:
+    """Shared by all ways to the servers. A replica that has `max_waiting` waiting begins nothing new."""
+
+    max_waiting: int = MAX_WAITING
+    waiting: int = 0
+
+    @contextmanager
+    def waiting_one(self) -> Iterator[None]:
+        """Count a wait for as long as it lasts."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+    def is_full(self) -> bool:
+        """Should nothing new begin?"""
+        return self.waiting >= self.max_waiting
 
 
 class RedisConnectionPool:

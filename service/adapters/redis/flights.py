@@ -14,8 +14,7 @@ import msgspec
 
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.redis.client import TIMEOUT_SECONDS
-from service.adapters.redis.connection_pool import Argument
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import Argument, ConnectionQueue
 from service.adapters.redis.lua_scripts import SCRIPTS, Script, ScriptRunner, load_script
 from service.adapters.redis.result_codec import decode_result, encode_result
 from service.domain.errors import Failure, StateUnavailable

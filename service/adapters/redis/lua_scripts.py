@@ -14,8 +14,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.redis.client import UNREACHABLE
-from service.adapters.redis.connection_pool import Argument, RedisConnectionPool
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import Argument, ConnectionQueue, RedisConnectionPool
 from service.domain.errors import StateUnavailable
 
 SCRIPTS = Path(__file__).parent / "scripts"

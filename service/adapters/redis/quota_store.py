@@ -6,17 +6,26 @@ of a team carry `{team}`, so that they are in one slot. A server that refuses, h
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+import msgspec
+
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.redis.client import TIMEOUT_SECONDS
-from service.adapters.redis.connection_pool import Argument
-from service.adapters.redis.connection_queue import ConnectionQueue
-from service.adapters.redis.entry_codec import decode_entry, encode_entry
+from service.adapters.redis.connection_pool import Argument, ConnectionQueue
 from service.adapters.redis.lua_scripts import Script, ScriptRunner, load_script
 from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import Admission, Entry, HoldRequest, HoldState, posted_scopes
+from service.domain.ledger import (
+    ENTRY_VERSION,
+    Admission,
+    Entry,
+    HoldRequest,
+    HoldState,
+    posted_scopes,
+    to_cache_status,
+)
 from service.domain.limit_errors import SECOND, build_limit_error, window_end
 from service.domain.limits import MONEY, Limit, LimitStatus
 from service.usecases.ports.ledger import Spent
@@ -213,3 +222,33 @@ def _limit_error(team: str, limits: Sequence[Limit], at: int, index: int, *numbe
     return build_limit_error(
         team, LimitStatus(limit=limit, used=used, resets_in=resets_in, wait_seconds=certain_wait), requested, at
     )
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Entry)
+_BEGIN = b'{"version":%d,' % ENTRY_VERSION
+
+
+class _VersionField(msgspec.Struct):
+    version: int | None = None
+
+
+_version_decoder = msgspec.json.Decoder(_VersionField)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The entry as JSON."""
+    return _BEGIN + _encoder.encode(entry)[1:]
+
+
+def decode_entry(outbox_id: bytes, pairs: Sequence[bytes]) -> OutboxEntry:
+    """An entry and its times as they come from the stream: names and values in turn."""
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    entry = _decoder.decode(fields[b"entry"])
+    known = replace(
+        entry,
+        cache=to_cache_status(entry.cache, _version_decoder.decode(fields[b"entry"]).version),
+        held_at=int(fields[b"held_at"]),
+        posted_at=int(fields[b"posted_at"]),
+    )
+    return OutboxEntry(outbox_id=outbox_id.decode(), entry=known)

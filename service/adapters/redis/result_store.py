@@ -18,8 +18,7 @@ from service.adapters.cooldown import Cooldown
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.loop_aware_timeout import LoopAwareTimeout
 from service.adapters.redis.client import MAX_CONNECTIONS, TIMEOUT_SECONDS, UNREACHABLE
-from service.adapters.redis.connection_pool import Argument, RedisConnectionPool
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import Argument, ConnectionQueue, RedisConnectionPool
 from service.adapters.redis.result_codec import HEAD_BYTES, decode_result, encode_result, parse_model
 from service.usecases.ports.events import CacheFailed
 from service.usecases.ports.observer import Observer, discard_event

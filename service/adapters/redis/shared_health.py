@@ -11,8 +11,7 @@ from typing import Any
 
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.redis.client import TIMEOUT_SECONDS
-from service.adapters.redis.connection_pool import Argument
-from service.adapters.redis.connection_queue import ConnectionQueue
+from service.adapters.redis.connection_pool import Argument, ConnectionQueue
 from service.adapters.redis.lua_scripts import SCRIPTS, Script, ScriptRunner, load_script
 from service.domain.errors import FailureKind, StateUnavailable
 from service.domain.limit_errors import SECOND

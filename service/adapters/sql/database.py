@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from service.adapters.dynamic_text import DynamicText, current_text
 from service.adapters.sql.postgresql import Postgresql, UnreadableAddress
 from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.observer import Observer, discard_event
 
 T = TypeVar("T")
 Question = Select[*tuple[Any, ...]]
@@ -45,10 +46,6 @@ class SchemaError(Exception):
     """The database cannot be used as it is, or is not one that we know. Says so in one line, without a password."""
 
 
-def _ignore() -> None:
-    """Nobody has to know."""
-
-
 class Database:
     """The pool. Nothing is opened before it is needed."""
 
@@ -58,18 +55,16 @@ class Database:
         *,
         pool: type[Pool] | None = None,
         unlimited: bool = False,
-        on_pooler: Callable[[], None] = _ignore,
+        observe: Observer = discard_event,
     ) -> None:
-        """Raises `SchemaError` for an address that is not understood. A `unlimited` one has no time limits.
-
-        `on_pooler` is called at most once, when a connection shows that a pooler is in between.
-        """
         self.kind = parse_kind(current_text(url))
         self.description = describe_address(current_text(url))
         self.insert = _insert_for(self.kind)
         self._running: set[asyncio.Task[Any]] = set()
         self._limited = self.kind == POSTGRESQL and not unlimited
-        self._server = Postgresql(url, _limits(unlimited=unlimited), on_pooler) if self.kind == POSTGRESQL else None
+        self._server = None
+        if self.kind == POSTGRESQL:
+            self._server = Postgresql(url, _limits(unlimited=unlimited), self.description, observe)
         self._engine = _postgresql(self._server, pool) if self._server else _sqlite(current_text(url), pool)
 
     async def query(self, statement: Question) -> Rows:
@@ -116,11 +111,6 @@ def _is_own_mistake(error: Exception) -> bool:
     if isinstance(error, IntegrityError | ProgrammingError | NotSupportedError):
         return True
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-
-
-def open_database(url: DynamicText, on_pooler: Callable[[], None] = _ignore) -> Database:
-    """The database behind a `DATABASE_URL`. Nothing is opened yet."""
-    return Database(url, on_pooler=on_pooler)
 
 
 def parse_kind(url: str) -> str:

@@ -5,23 +5,24 @@ whoever is not sure that a write arrived writes it again. Reading never keeps a 
 When the database does not answer, every verb raises `LedgerUnavailable`.
 """
 
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import ColumnElement, DateTime, Row, Text, case, cast, func, literal_column, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import Subquery
 
-from service.adapters.sql.database import Database, Question
-from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE
-from service.adapters.sql.schema import entries as table
-from service.adapters.sql.usage_query import SUMS, usage_statement
+from service.adapters.sql.database import POSTGRESQL, SQLITE, Database, Question
+from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE, daily, entries
+from service.domain.errors import InvalidValue
 from service.domain.ledger import ENTRY_VERSION, Basis, Entry, EntryStatus, key_tier_scope
 from service.domain.limits import TEAM
-from service.usecases.ports.ledger import EntryFilter, Spent, UsageQuery, UsageRow
+from service.usecases.ports.ledger import GROUPS, EntryFilter, Spent, UsageQuery, UsageRow
 
 MAX_LISTED = 500
 CHUNK = 500
@@ -34,7 +35,7 @@ class SqlLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = database.insert(table).on_conflict_do_nothing(index_elements=[table.c.hold_id])
+        self._insert = database.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.hold_id])
 
     async def write(self, entries: Sequence[Entry]) -> None:
         """Add entries. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
@@ -62,8 +63,10 @@ class SqlLedger:
         """Those of the holds that have an entry."""
         ids, settled_ids = list(hold_ids), set[str]()
         for start in range(0, len(ids), MAX_LISTED):
-            listed = table.c.hold_id.in_(ids[start : start + MAX_LISTED])
-            settled_ids.update(row.hold_id for row in await self._database.query(select(table.c.hold_id).where(listed)))
+            listed = entries.c.hold_id.in_(ids[start : start + MAX_LISTED])
+            settled_ids.update(
+                row.hold_id for row in await self._database.query(select(entries.c.hold_id).where(listed))
+            )
         return settled_ids
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
@@ -74,9 +77,9 @@ class SqlLedger:
 
     async def entries(self, entry_filter: EntryFilter) -> AsyncIterator[Entry]:
         """Every entry of a span, by time and then hold id; each chunk is a transaction of its own."""
-        place = tuple_(table.c.held_at, table.c.hold_id)
+        place = tuple_(entries.c.held_at, entries.c.hold_id)
         statement = _entries_statement(entry_filter)
-        chunk = await self._database.query(statement.where(table.c.held_at >= entry_filter.since))
+        chunk = await self._database.query(statement.where(entries.c.held_at >= entry_filter.since))
         while chunk:
             for row in chunk:
                 yield _entry(row)
@@ -87,7 +90,7 @@ class SqlLedger:
 
 def _spent_statement(team: str, at: int) -> Question:
     """By day and by what scopes are made of."""
-    c = table.c
+    c = entries.c
     since, until = _month_bounds(at)
     groups = (c.day, c.key, c.model, c.resolved_tier)
     where = (c.team == team, c.held_at >= since, c.held_at < until, c.cost != 0)
@@ -102,11 +105,11 @@ def _month_bounds(at: int) -> tuple[int, int]:
 
 
 def _entries_statement(entry_filter: EntryFilter) -> Question:
-    columns = (SOURCE.label(name) if name == "cache" else table.c[name] for name in FIELDS)
-    statement = select(*columns).where(table.c.held_at < entry_filter.until)
+    columns = (SOURCE.label(name) if name == "cache" else entries.c[name] for name in FIELDS)
+    statement = select(*columns).where(entries.c.held_at < entry_filter.until)
     if entry_filter.team is not None:
-        statement = statement.where(table.c.team == entry_filter.team)
-    return statement.order_by(table.c.held_at, table.c.hold_id).limit(CHUNK)
+        statement = statement.where(entries.c.team == entry_filter.team)
+    return statement.order_by(entries.c.held_at, entries.c.hold_id).limit(CHUNK)
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -124,3 +127,83 @@ def _usage_row(row: Row[*tuple[Any, ...]], names: int) -> UsageRow:
     """PostgreSQL adds whole numbers up to decimals."""
     sums = {name: int(value) for name, value in zip(SUMS, row[names:], strict=True)}
     return UsageRow(group=tuple(row[:names]), **sums)
+
+
+TAG = re.compile(r"tag:([A-Za-z0-9_.-]{1,64})")
+UNCERTAIN = (Basis.ESTIMATED.value, Basis.UNCONFIRMED.value)
+SUMS = ("entries", "images", "cost", "saved", "uncertain", "tokens_in", "tokens_out")
+COLUMNS = {"tier": "resolved_tier", "month": "day"}
+CALENDAR = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}
+
+
+def usage_statement(query: UsageQuery, kind: str) -> Question:
+    """Rows of one value for each name of `query.by`, then one for each of `SUMS`."""
+    names = dict.fromkeys(COLUMNS.get(name, name) for name in query.group_by if _is_known(name))
+    parts = union_all(*_parts(tuple(names), query.entry_filter, kind)).subquery()
+    groups = [_format_group(name, parts, kind).label(f"group_{at}") for at, name in enumerate(query.group_by)]
+    sums = [func.sum(parts.c[f"sum_{name}"]).label(name) for name in SUMS]
+    return select(*groups, *sums).group_by(*groups)
+
+
+def _is_known(name: str) -> bool:
+    """True, or `InvalidValue`."""
+    if name in GROUPS or TAG.fullmatch(name):
+        return True
+    offered = ", ".join(sorted(GROUPS))
+    raise InvalidValue(f"Usage cannot be grouped by '{name}'; it can by {offered} and tag:<name>.", param="group_by")
+
+
+def _parts(names: tuple[str, ...], entry_filter: EntryFilter, kind: str) -> Iterator[Question]:
+    """Sums that cover the span once."""
+    first, after = -(-entry_filter.since // DAY_MICROSECONDS), entry_filter.until // DAY_MICROSECONDS
+    if kind != SQLITE or first >= after or not {*names} <= {*daily.primary_key.columns.keys()}:
+        yield _from_entries(names, entry_filter.since, entry_filter.until, entry_filter.team)
+        return
+    yield _from_daily(names, first, after, entry_filter.team)
+    if entry_filter.since < first * DAY_MICROSECONDS:
+        yield _from_entries(names, entry_filter.since, first * DAY_MICROSECONDS, entry_filter.team)
+    if after * DAY_MICROSECONDS < entry_filter.until:
+        yield _from_entries(names, after * DAY_MICROSECONDS, entry_filter.until, entry_filter.team)
+
+
+def _from_daily(names: tuple[str, ...], first: int, after: int, team: str | None) -> Question:
+    columns = [func.nullif(daily.c[name], "") if name == "resolved_tier" else daily.c[name] for name in names]
+    groups = [column.label(name) for name, column in zip(names, columns, strict=True)]
+    statement = select(*groups, *(daily.c[name].label(f"sum_{name}") for name in SUMS))
+    statement = statement.where(daily.c.day >= first, daily.c.day < after)
+    return statement if team is None else statement.where(daily.c.team == team)
+
+
+def _from_entries(names: tuple[str, ...], since: int, until: int, team: str | None) -> Question:
+    c = entries.c
+    sums = {
+        "entries": func.count(),
+        "images": func.sum(c.n),
+        "cost": func.sum(c.cost),
+        "saved": func.sum(c.saved),
+        "uncertain": func.sum(case((c.basis.in_(UNCERTAIN), c.cost), else_=0)),
+        "tokens_in": func.sum(c.text_in + c.image_in),
+        "tokens_out": func.sum(c.text_out + c.image_out),
+    }
+    groups = [_column(name).label(name) for name in names]
+    statement = select(*groups, *(sums[name].label(f"sum_{name}") for name in SUMS)).group_by(*groups)
+    statement = statement.where(c.held_at >= since, c.held_at < until)
+    return statement if team is None else statement.where(c.team == team)
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    if name == "cache":
+        return SOURCE
+    tag = TAG.fullmatch(name)
+    column: ColumnElement[Any] = entries.c.tags[tag[1]].as_string() if tag else entries.c[name]
+    return column
+
+
+def _format_group(name: str, parts: Subquery, kind: str) -> ColumnElement[Any]:
+    """A group as it is told. Days are numbers until then."""
+    if name not in CALENDAR:
+        return parts.c[COLUMNS.get(name, name)]
+    sqlite, postgresql = (literal_column(f"'{pattern}'", Text()) for pattern in CALENDAR[name])
+    if kind == POSTGRESQL:
+        return func.to_char(cast(func.date("1970-01-01") + parts.c.day, DateTime), postgresql)
+    return func.strftime(sqlite, parts.c.day * 86_400, "unixepoch")

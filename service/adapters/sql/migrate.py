@@ -9,7 +9,7 @@ wrong, without a password.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from service.adapters.dynamic_text import DynamicText, current_text
 from service.adapters.sql.database import SQLITE, Database, SchemaError, parse_file, parse_kind
 from service.adapters.sql.postgresql import is_refusal
 from service.domain.errors import LedgerUnavailable
+from service.usecases.ports.events import WaitingForDatabase
+from service.usecases.ports.observer import Observer
 
 HEAD = "0007"
 """The revision that this version needs: the newest one in `migrations/versions`."""
@@ -47,10 +49,10 @@ async def migrate(url: DynamicText) -> str | None:
         return previous
 
 
-async def migrate_with_retry(url: DynamicText, seconds: float, on_wait: Callable[[str], None]) -> None:
-    """`migrate`, once the server is there; `on_wait` is told once why this waits. Raises what `migrate` raises."""
+async def migrate_with_retry(url: DynamicText, max_wait_seconds: float, observe: Observer) -> None:
+    """Migrate once the server answers. A wait is one event. Raises the errors of `migrate`."""
     loop = asyncio.get_running_loop()
-    end, is_reported = loop.time() + seconds, False
+    end, is_reported = loop.time() + max_wait_seconds, False
     while True:
         try:
             await migrate(url)
@@ -58,7 +60,7 @@ async def migrate_with_retry(url: DynamicText, seconds: float, on_wait: Callable
             if parse_kind(current_text(url)) == SQLITE or loop.time() >= end:
                 raise
             if not is_reported:
-                on_wait(away.message)
+                observe(WaitingForDatabase(problem=away.message, max_wait_seconds=max_wait_seconds))
             is_reported = True
         else:
             return

@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import await_
 
 from service.adapters.dynamic_text import DynamicText, current_text
+from service.usecases.ports.events import PoolerDetected
+from service.usecases.ports.observer import Observer
 
 CONNECT_SECONDS: Final = 4.0
 STATEMENTS: Final = 100  # prepared and kept on each connection to a server
@@ -43,11 +45,12 @@ class UnreadableAddress(Exception):
 class Postgresql:
     """Makes connections. `limits` are settings of the server; `on_pooler` is told once that there is a pooler."""
 
-    def __init__(self, url: DynamicText, limits: Mapping[str, str], on_pooler: Callable[[], None]) -> None:
+    def __init__(self, url: DynamicText, limits: Mapping[str, str], description: str, observe: Observer) -> None:
         self.has_pooler = False
         self._url = url
         self._limits = limits
-        self._on_pooler = on_pooler
+        self._description = description
+        self._observe = observe
 
     def connect(self, dialect: Dialect, *_: object) -> DBAPIConnection:
         """SQLAlchemy's `do_connect`. The connection is opened first: only then is known how it may be used."""
@@ -69,7 +72,7 @@ class Postgresql:
                 return connection
             if not self.has_pooler:  # by now another connection may have found it
                 self.has_pooler = True
-                self._on_pooler()
+                self._observe(PoolerDetected(database=self._description))
         return await self._connect_driver(NAME, NO_STATEMENTS)
 
     async def _open_direct(self) -> Any:  # noqa: ANN401 (likewise)

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
+from service.adapters.embedded_valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
 from service.adapters.sql.migrate import migrate
 from service.domain.team_access import key_digest
 from tests.support.postgres import wheel_postgres

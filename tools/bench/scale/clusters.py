@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.adapters.sql.migrate import migrate
 from tests.support.cluster import valkey_cluster
 from tests.support.postgres import wheel_postgres

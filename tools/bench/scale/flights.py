@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.domain.ledger import HoldState
 from service.usecases.money.settlement import Intervals, Settlement
 from tests.fakes.ledger import FakeLedger

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from service.adapters.embedded.valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
+from service.adapters.embedded_valkey import CACHE_OPTIONS, STATE_OPTIONS, run_valkey
 from service.adapters.sql.migrate import migrate
 from service.domain.team_access import key_digest
 from tests.support.gateway import becomes_true

@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 from pathlib import Path
 
-from service.adapters.embedded.valkey import run_valkey
+from service.adapters.embedded_valkey import run_valkey
 from service.domain.ledger import HoldState
 from tests.support.quota_stores import open_quota_harness
 from tools.bench.memory import ENDED, LIMITS, money, results, used

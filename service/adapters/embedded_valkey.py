@@ -16,21 +16,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service.adapters.embedded.process_supervisor import SupervisionListener, supervised
 from service.adapters.optional_packages import install_hint
+from service.usecases.background.supervisor import FatalReport
 from service.usecases.ports.events import EmbeddedStoreRestarted
+from service.usecases.ports.observer import Observer
 
 SOCKET = "valkey.sock"
 LOG = "valkey.log"
@@ -39,6 +41,10 @@ BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 START_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
 STOP_SECONDS = 5.0
+MAX_ENDS = 5
+ENDS_WINDOW_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.1  # before the second restart within a minute; doubled for each further one
+SUPERVISOR = "valkey supervisor"
 PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
 MAX_SOCKET_FOLDER_BYTES = 90  # bytes; the kernel takes 107 for the whole path
@@ -63,12 +69,12 @@ class EmbeddedError(Exception):
     """The embedded state could not be started."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartListener:
-    """Who is told of a server that ends by itself: what to do once it answers again, and once it is given up."""
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """Reports of a supervised server: each restart to `observe`, the end of all restarts to `fatal`."""
 
-    on_restart: Callable[[EmbeddedStoreRestarted], None]
-    on_give_up: Callable[[str], None]
+    observe: Observer
+    fatal: FatalReport
 
 
 @contextmanager
@@ -80,34 +86,53 @@ def run_valkey(folder: Path, options: Mapping[str, str] = STATE_OPTIONS) -> Iter
 
 @contextmanager
 def start_valkey(
-    folder: Path, options: Mapping[str, str] = STATE_OPTIONS, listener: RestartListener | None = None
+    folder: Path, options: Mapping[str, str] = STATE_OPTIONS, supervision: Supervision | None = None
 ) -> Iterator[Callable[[], str]]:
-    """The same, not waited for: what it gives waits, and gives the address. Others can start meanwhile."""
+    """Start a server without waiting for it. The function that this gives waits, and returns the address."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as unusable:
         raise EmbeddedError(f"The folder {folder} cannot be made: {unusable.strerror}.") from None
     with _exclusive(folder), _socket_folder(folder) as sockets:
         server = ValkeyProcess(folder, sockets / SOCKET, options)
-        guard = nullcontext() if listener is None else supervised(server, _supervision(folder, listener))
+        supervised = nullcontext() if supervision is None else _supervised(server, supervision)
         try:
-            with guard:
+            with supervised:
                 yield server.await_ready
         finally:
             server.stop()
 
 
-def _supervision(folder: Path, listener: RestartListener) -> SupervisionListener:
-    def restarted(code: int, times: int) -> None:
-        listener.on_restart(EmbeddedStoreRestarted(folder=str(folder), exit_code=code, restarts=times))
+@contextmanager
+def _supervised(server: "ValkeyProcess", supervision: Supervision) -> Iterator[None]:
+    """Restart a server for the length of a block. The block's end stops the server for good."""
+    thread = Thread(target=_keep_running, args=(server, supervision), name=SUPERVISOR, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        thread.join()
 
-    def give_up(times: int) -> None:
-        listener.on_give_up(
-            f"The embedded Valkey in {folder} ended {times} times within a minute and is not started again; "
-            f"{folder / LOG} says why."
-        )
 
-    return SupervisionListener(on_restart=restarted, on_give_up=give_up)
+def _keep_running(server: "ValkeyProcess", supervision: Supervision) -> None:
+    ends = deque[float](maxlen=MAX_ENDS)
+    while True:
+        code = server.wait()
+        ends.append(time.monotonic())
+        recent_ends = sum(end >= ends[-1] - ENDS_WINDOW_SECONDS for end in ends)
+        pause = 0.0 if recent_ends == 1 else FIRST_PAUSE_SECONDS * 2 ** (recent_ends - 2)
+        if server.stopped.wait(pause):
+            return
+        if recent_ends == MAX_ENDS:
+            supervision.fatal.report(
+                f"The embedded Valkey in {server.folder} ended {recent_ends} times within a minute and is not started "
+                f"again; {server.folder / LOG} says why."
+            )
+            return
+        if server.restart():
+            restart = EmbeddedStoreRestarted(folder=str(server.folder), exit_code=code, restarts=recent_ends)
+            supervision.observe(restart)
 
 
 class ValkeyProcess:
@@ -115,7 +140,7 @@ class ValkeyProcess:
 
     def __init__(self, folder: Path, path: Path, options: Mapping[str, str]) -> None:
         self.stopped = Event()
-        self._folder = folder
+        self.folder = folder
         self._path = path
         self._command = [*_command(folder, path, options)]
         self._lock = Lock()
@@ -123,7 +148,7 @@ class ValkeyProcess:
 
     def await_ready(self) -> str:
         """Its address, as soon as it answers. Raises `EmbeddedError` if it does not."""
-        return _wait_until_ready(self._process, self._path, self._folder)
+        return _wait_until_ready(self._process, self._path, self.folder)
 
     def wait(self) -> int:
         """Wait for its end."""

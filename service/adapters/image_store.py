@@ -6,7 +6,9 @@ left alone for `COOLDOWN_SECONDS`: who asks meanwhile is told at once.
 """
 
 import asyncio
+import errno
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +19,6 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from service.adapters.cooldown import Cooldown
-from service.adapters.image_store.error_causes import describe_cause
 from service.domain.byte_ranges import ByteRange
 from service.domain.errors import ImageNotFound, StoreUnavailable
 from service.domain.generation import Buffer
@@ -193,3 +194,36 @@ def _list_files(folder: Path) -> list[StoredObject]:
 def _delete_files(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         (folder / name).unlink(missing_ok=True)
+
+
+STATUS = re.compile(r"status code: (\d{3})")
+CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+REQUEST = re.compile(r"<RequestId>([\w-]{1,64})</RequestId>")
+SYSTEM = re.compile(r"\bcode: (\d{1,3}),")
+CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+TEXT_BY_SIGN: Sequence[tuple[str, str]] = (
+    ("BareRedirect", "it redirects without an address; the region may be wrong"),
+    ("dns error", "DNS does not know its name"),
+    ("InvalidContentType", "it does not speak TLS"),
+    ("kind: Timeout", "it did not answer in time"),
+)
+
+
+def describe_cause(error: BaseException) -> str:
+    """One line for an error of obstore or of the system."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _system(error.errno)
+    text = str(error)
+    if status := STATUS.search(text):
+        code, request = CODE.search(text), REQUEST.search(text)
+        parts = (f"status {status[1]}", code and code[1], request and f"request {request[1]}")
+        return ", ".join(filter(None, parts))
+    if number := SYSTEM.search(text):
+        return _system(int(number[1]))
+    if certificate := CERTIFICATE.search(text):
+        return f"TLS does not trust its certificate ({certificate[1]})"
+    return next((words for sign, words in TEXT_BY_SIGN if sign in text), type(error).__name__)
+
+
+def _system(number: int) -> str:
+    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"

@@ -1,1 +1,0 @@
-"""Image storage in a folder or in an object store."""
