@@ -97,7 +97,7 @@ def test_a_killed_store_is_started_again_and_nothing_becomes_unconfirmed(
         openai_sim.await_in_flight(1)
         for folder in ("valkey", "cache"):
             server(gateway, folder).kill()
-            gateway.await_logged("embedded store restarted", code=-signal.SIGKILL)
+            gateway.await_logged("embedded store restarted", exit_code=-signal.SIGKILL)
         openai_sim.release()
         caller.join()
         assert [reply.status_code for reply in replies] == [200]

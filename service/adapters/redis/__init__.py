@@ -1,1 +1,1 @@
-"""Quotas and holds in Redis or Valkey: `quota_store.py` runs `scripts/quotas/*.lua`, where each decision is taken."""
+"""Redis or Valkey: the quota store, flights, the result cache and shared health of backends."""

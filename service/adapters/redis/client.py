@@ -1,8 +1,10 @@
-"""The connection to Redis or Valkey, set up so that nothing is sent twice and nobody waits long.
+"""Clients of Redis or Valkey: connections, the address check, the server's memory and the causes of its errors.
 
-Rule: no retries by the client (its default would send a script eleven times), a pool that waits rather than raises, and
-short timeouts. `redis+cluster://` and `rediss+cluster://` name one node of a cluster; its others are learnt from it.
-Whoever uses the connection decides what an unreachable server means; `UNREACHABLE` is how that shows.
+Rule: the client never retries, because its default would send a script eleven times. Its pool waits for a connection
+instead of raising. `redis+cluster://` and `rediss+cluster://` name one node of a cluster, which names the others. An
+error's text has its cause, and never an address, a user or a password.
+
+Fails with: an error of `UNREACHABLE`. The user of the client decides about it. `RedisServer` raises nothing.
 """
 
 import re
@@ -31,19 +33,19 @@ from service.adapters.loop_aware_timeout import LoopAwareTimeout
 from service.adapters.network_error_causes import NETWORK_TEXTS, ErrorTexts, describe_network_error
 from service.usecases.ports.monitored_store import ServerMemory
 
-TIMEOUT_SECONDS = 0.08  # quiet seconds for a call: making a connection if there is none, asking
-BACKGROUND_TIMEOUT_SECONDS = 1.0  # for a question that nobody waits for
-POOL_SECONDS = 5.0  # for one of the connections of a client that is asked by itself
-MAX_CONNECTIONS = 16  # to one server; more do not make it faster, and a burst has to make them all at once
+TIMEOUT_SECONDS = 0.08  # quiet seconds of one command, with the connect if there is no connection
+BACKGROUND_TIMEOUT_SECONDS = 1.0  # of a command that no request waits for
+POOL_SECONDS = 5.0  # for a free connection of a client that is used without `RedisConnectionPool`
+MAX_CONNECTIONS = 16  # to one server; more are not faster, and a burst would open all of them at once
 CLUSTER = "+cluster"
 PORT = 6379
 PROBE_KEY = "igw:teams"
 PROBE = """redis.call('TYPE', KEYS[1])
-local told = redis.pcall('INFO', 'server')
-if type(told) == 'table' and told.err then return redis.error_reply("NOPERM permissions to run the 'info' command") end
+local info = redis.pcall('INFO', 'server')
+if type(info) == 'table' and info.err then return redis.error_reply("NOPERM permissions to run the 'info' command") end
 return redis.status_reply('OK')
 """
-"""Reads what the scripts of money read; counters are vouched for by the `run_id` of `INFO server`."""
+"""Runs the commands of the quota scripts. The `run_id` of `INFO server` says which server counted."""
 
 Client = redis.Redis | redis.RedisCluster
 
@@ -51,28 +53,27 @@ UNREACHABLE = (redis.RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 class Credentials(CredentialProvider):
-    """User and password of an address, as it is when a connection is made; those that are there go on."""
+    """User and password of an address, read again for each new connection. Open connections keep theirs."""
 
     def __init__(self, url: DynamicText) -> None:
         self._url = url
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """The password, behind the user if one is named."""
+        """Return the password, behind the user if the address names one."""
         parts = urlsplit(current_text(self._url))
         password = unquote(parts.password or "")
         return (unquote(parts.username), password) if parts.username else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """The same; nothing is waited for."""
+        """Return the credentials; nothing is awaited."""
         return self.get_credentials()
 
 
 def connect(url: DynamicText) -> Client:
-    """A client of the server, or of the cluster, at that address. It connects when it is first used.
+    """Build a client of the server, or cluster, at an address. The client connects at its first use.
 
-    Nothing is said on a new connection that is not needed (a client's name, an offer to be told of maintenance): with
-    it a connection costs 2 ms of CPU, without it 0.4. The client waits for ever for a reply: whoever asks
-    brings `LoopAwareTimeout`.
+    A new connection sends neither a client name nor an offer of maintenance messages. A connection costs 2 ms of CPU
+    with them, 0.4 ms without. The client waits for a reply without a limit, so each call needs a `LoopAwareTimeout`.
     """
     options: dict[str, Any] = {
         "socket_timeout": None,
@@ -87,8 +88,8 @@ def connect(url: DynamicText) -> Client:
         address = address.removeprefix(parts.netloc.rpartition("@")[0] + "@")
         options["credential_provider"] = Credentials(url)
     if scheme.endswith(CLUSTER):
-        # The pools of a cluster's nodes raise where a pool should wait; who uses them asks less than this at a time.
-        # With `reinitialize_steps` the fifth slot that has moved would close every connection, also those in use.
+        # The pool of a cluster's node raises when it is empty. `RedisConnectionPool` never uses all its connections.
+        # Without `reinitialize_steps=0`, the fifth moved slot would close all connections, used ones included.
         node = f"{scheme.removesuffix(CLUSTER)}://{address}"
         max_connections = 2 * MAX_CONNECTIONS
         return redis.RedisCluster.from_url(node, max_connections=max_connections, reinitialize_steps=0, **options)
@@ -100,7 +101,7 @@ def connect(url: DynamicText) -> Client:
 
 
 def check_options(url: DynamicText) -> None:
-    """Raise `ValueError` where an address has options, or files of TLS, that cannot be used. Connects to nothing."""
+    """Raise `ValueError` if options or TLS files of an address are unusable. Connects to nothing."""
     try:
         client = connect(url)
         pool = client.connection_pool if isinstance(client, redis.Redis) else _pool_of_node(current_text(url))
@@ -123,23 +124,22 @@ async def disconnect(client: Client) -> None:
         await client.aclose(close_connection_pool=True)
         return
     await client.aclose()
-    for nodes in ("nodes_cache", "startup_nodes"):  # which `aclose` leaves open while the cluster is to be learnt again
+    for nodes in ("nodes_cache", "startup_nodes"):  # `aclose` leaves them open before a new look at the cluster
         await client.nodes_manager.aclose(nodes)
 
 
 class RedisServer:
-    """The server that quotas, holds, flights and the cache live in."""
+    """A server of quotas, holds, flights or cached results. With `needs_scripts` the server must run scripts too."""
 
     def __init__(self, url: DynamicText, *, needs_scripts: bool = True) -> None:
-        """With `needs_scripts` it has to run the scripts of money too."""
         self._url = url
         self._needs_scripts = needs_scripts
         self._client = connect(url)
 
     async def problem(self, timeout_seconds: float = TIMEOUT_SECONDS) -> str | None:
-        """What is wrong with the server, or None. Never raises. Each question may take `timeout_seconds` seconds.
+        """Return the problem of the server, or None. Each of the two commands may take `timeout_seconds`.
 
-        A user may `PING` without the right to anything else, so the rest that scripts need is tried as well.
+        A user may `PING` without any other right, so the scripts' commands are tried as well.
         """
         try:
             async with LoopAwareTimeout(timeout_seconds):
@@ -152,13 +152,13 @@ class RedisServer:
         return None
 
     def is_same_server(self, url: DynamicText) -> bool:
-        """Is it the server of that address as well? Its databases share one memory, whoever logs in."""
+        """Return whether an address leads to this server. Databases and users of a server share its memory."""
         return _location(current_text(self._url)) == _location(current_text(url))
 
     async def memory(self) -> Sequence[ServerMemory]:
-        """How every server that answers (a cluster's primaries) treats its memory. Never raises.
+        """Return the memory settings of each server that answers: all primaries of a cluster.
 
-        `INFO` rather than `CONFIG GET`, which managed servers forbid.
+        Sends `INFO` rather than `CONFIG GET`, which managed servers forbid.
         """
         try:
             async with LoopAwareTimeout(BACKGROUND_TIMEOUT_SECONDS):
@@ -170,7 +170,7 @@ class RedisServer:
         return [memory for memory in map(parse_memory, replies) if memory]
 
     async def _info(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a server says about its memory; nothing, if it says nothing."""
+        """Return the memory part of a server's `INFO`, or an empty mapping if the server does not answer."""
         try:
             async with LoopAwareTimeout(BACKGROUND_TIMEOUT_SECONDS):
                 reply: Mapping[str, Any] = await self._client.info("memory", **options)
@@ -179,12 +179,11 @@ class RedisServer:
         return reply
 
     async def close(self) -> None:
-        """Close every connection."""
         await disconnect(self._client)
 
 
 def parse_memory(reply: Mapping[str, Any]) -> ServerMemory | None:
-    """What `INFO memory` comes to; None for a server that does not say."""
+    """Parse the reply to `INFO memory`; None if a field is missing."""
     match reply:
         case {"maxmemory": int(max_bytes), "maxmemory_policy": str(policy), "used_memory": int(used_bytes)}:
             return ServerMemory(max_bytes=max_bytes, policy=policy, used_bytes=used_bytes)
@@ -206,7 +205,7 @@ COMMAND = re.compile(r"permissions to run the '([a-z|]+)' command")
 
 
 def describe_redis_error(error: BaseException) -> str:
-    """One line for an error of a question, by the cause that lies deepest."""
+    """Describe an error by its deepest known cause, in one line."""
     refusal = describe_network_error(error, REFUSALS)
     if refusal:
         return refusal
@@ -214,12 +213,12 @@ def describe_redis_error(error: BaseException) -> str:
     return f"does not answer: {network}" if network else f"does not answer ({type(error).__name__})"
 
 
-def _permission(error: Any) -> str:  # noqa: ANN401 (each row knows its kind)
+def _permission(error: Any) -> str:  # noqa: ANN401 (each row of the table has its own kind)
     command = COMMAND.search(str(error))
     return f"refuses its user {f'the command {command[1].upper()}' if command else 'what the gateway does'}; {RIGHTS}"
 
 
-def _response(error: Any) -> str:  # noqa: ANN401 (likewise)
+def _response(error: Any) -> str:  # noqa: ANN401 (as above)
     if "DB index" in str(error):
         return "does not have the database of that number"
     return f"refuses a command ({str(error).partition(' ')[0]})"

@@ -1,12 +1,13 @@
-"""One command, one reply: the way to a server for what every request asks.
+"""Connections to one Redis server or cluster for the commands of requests: one command, one reply.
 
-Rule: a command is sent once, over a connection on which nothing else is under way; at most so many at a time as there
-are connections. The time of a command runs while it has a connection. Patience is the only clock: the client's own
-timeouts, pool and hooks around each command cost two to three times as much CPU as the command. A command that waits
-for a connection waits for this replica, not for the server. It gives up only when a command before it has waited in
-vain and no other one was answered meanwhile. A connection whose reply was not read to its end, or that the server has
-closed, is closed, and made anew when it is next used. Raises `UNREACHABLE` of `service/adapters/redis/client.py`; a
-refusal of the server is a `ResponseError`.
+Rule: a command is sent once, over a connection without another command on it. `MAX_CONNECTIONS` commands are under way
+at most. `LoopAwareTimeout` is the only timeout, and its time runs only while a command has a connection. redis-py's own
+timeouts, pool and hooks are bypassed, because they cost two to three times the CPU of the command. A command that waits
+for a connection waits for this replica, not for the server. It fails only after an earlier command timed out and no
+command was answered meanwhile. A connection with an unread reply, or closed by the server, is closed. Its next command
+opens it again.
+
+Fails with: an error of `UNREACHABLE` (`client.py`); `ResponseError` for a command that the server refuses.
 """
 
 import asyncio
@@ -26,19 +27,23 @@ from service.adapters.redis.client import MAX_CONNECTIONS, connect, disconnect
 
 Argument = str | bytes | int
 MAX_WAITING = 1024
-COPY_LIMIT_BYTES = 1 << 16  # what is longer is not copied together with the rest
+COPY_LIMIT_BYTES = 1 << 16  # a longer argument is sent as a part of its own, not copied
 
 
 @dataclass(slots=True)
 class ConnectionQueue:
-    """Shared by all ways to the servers. A replica that has `max_waiting` waiting begins nothing new."""
+    """The number of a replica's commands that wait for a connection, over all its pools.
+
+    Rule: a wait for a connection is no silence of a server. Requests are refused where they begin (`is_full`), so that
+    a request that has begun is not refused half way.
+    """
 
     max_waiting: int = MAX_WAITING
     waiting: int = 0
 
     @contextmanager
     def waiting_one(self) -> Iterator[None]:
-        """Count a wait for as long as it lasts."""
+        """Count a wait for the length of a block."""
         self.waiting += 1
         try:
             yield
@@ -46,14 +51,14 @@ class ConnectionQueue:
             self.waiting -= 1
 
     def is_full(self) -> bool:
-        """Should nothing new begin?"""
+        """Return whether new requests are to be refused."""
         return self.waiting >= self.max_waiting
 
 
 class RedisConnectionPool:
-    """The way to one server, or to a cluster. `timeout_seconds` is how many quiet seconds a command may take.
+    """Connections to one server or cluster. A command may take `timeout_seconds` quiet seconds.
 
-    `_replies` and `_timeouts` count answers, and commands that waited in vain while there was no answer to any other.
+    `_replies` counts answers. `_timeouts` counts timeouts during which no other command was answered.
     """
 
     def __init__(self, url: DynamicText, timeout_seconds: float, queue: ConnectionQueue | None = None) -> None:
@@ -64,14 +69,13 @@ class RedisConnectionPool:
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
 
-    async def execute(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply is what the command says)
-        """The reply."""
+    async def execute(self, *command: Argument) -> Any:  # noqa: ANN401 (a reply has the type of its command)
         timeouts = self._timeouts
         if self._slots.locked():
             with self._queue.waiting_one():
                 await self._slots.acquire()
         else:
-            await self._slots.acquire()  # at once: nothing waits
+            await self._slots.acquire()  # a free slot: no wait to count
         try:
             if self._timeouts > timeouts:
                 raise TimeoutError("The server was silent while this command waited for a connection.")
@@ -96,13 +100,13 @@ class RedisConnectionPool:
     async def _send(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
         if isinstance(self.client, Redis):
             return await self._send_to_server(self.client.connection_pool, command)
-        await self.client.initialize()  # of a cluster that is not known yet, the client asks any node at all
+        await self.client.initialize()  # else the client sends a first command to any node
         return await self.client.execute_command(*command)
 
     async def _send_to_server(self, pool: ConnectionPool, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 (as above)
         connection = self._idle.pop() if self._idle else _make_connection(pool)
         try:
-            if connection.is_connected and await connection.can_read():  # nothing was asked: it was closed
+            if connection.is_connected and await connection.can_read():  # bytes, but no command: closed by the server
                 await connection.disconnect(nowait=True)
             await connection.send_packed_command(_encode(command, connection), check_health=False)
             return await connection.read_response()
@@ -115,20 +119,19 @@ class RedisConnectionPool:
             self._idle.append(connection)
 
     async def close(self) -> None:
-        """Close every connection."""
         for connection in self._idle:
             await connection.disconnect()
         await disconnect(self.client)
 
 
 def _make_connection(pool: ConnectionPool) -> AbstractConnection:
-    """A connection to the pool's server; it connects when it is first used."""
+    """Return a connection of the pool's server; its first command opens it."""
     connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
     return connection
 
 
 def _encode(command: tuple[Argument, ...], connection: AbstractConnection) -> bytes | list[bytes]:
-    """A command as it is sent: a small one at once, which is nine times cheaper; one with a picture in parts."""
+    """Encode a command: a small one as one string, nine times cheaper, a large one in parts."""
     for argument in command:
         if isinstance(argument, bytes) and len(argument) > COPY_LIMIT_BYTES:
             parts: list[bytes] = connection.pack_command(*command)

@@ -1,10 +1,11 @@
 """Flights in Redis or Valkey, a single server or a cluster.
 
-Rule: who buys is decided by a script, at once and by the server's clock; every flight goes by itself, `memory_seconds`
-after its leader's last sign of life or when its landing is to be forgotten. A result that callers wait for and find
-nowhere else lies here for seconds, within a bound (decision 0035). A server that refuses, hangs, is full,
-loading or read-only is `StateUnavailable` within 150 ms, and so is a landing that a newer replica spelled in a way that
-this one cannot read. A store that was emptied has no flights.
+Rule: a script decides at once which request leads, by the server's clock. Every key expires: `lost_seconds` after the
+leader's last sign of life, or when its result need not be remembered any more. A result that callers wait for, and that
+no store keeps, is shared for seconds and within `HANDOVER_BYTES` (decision 0035). An emptied store has no flights.
+
+Fails with: `StateUnavailable` within 150 ms if a server refuses, hangs, is full, loading or read-only. A failure or
+result of a newer replica that this one cannot read is `StateUnavailable` too.
 """
 
 import asyncio
@@ -18,15 +19,23 @@ from service.adapters.redis.connection_pool import Argument, ConnectionQueue
 from service.adapters.redis.lua_scripts import SCRIPTS, Script, ScriptRunner, load_script
 from service.adapters.redis.result_codec import decode_result, encode_result
 from service.domain.errors import Failure, StateUnavailable
-from service.usecases.ports.flights import DEFAULT_JOIN_RULES, FlightResult, FlightStatus, JoinRules, Role, SampleSeries
+from service.usecases.ports.flights import (
+    DEFAULT_JOIN_RULES,
+    FlightResult,
+    Flights,
+    FlightStatus,
+    JoinRules,
+    Role,
+    SampleSeries,
+)
 from service.usecases.ports.result_store import Result
 
 LEASE_SECONDS = 30.0
 LOST_SECONDS = 600.0
 HANDOVER_SECONDS = 10.0
-HANDOVER_BYTES = 67_108_864  # of results that this replica has handed over within that time, in all
-MAX_FREE_RESULTS = 256  # of a team, that cost nothing and are remembered; about 1 KB each
-CHUNK_BYTES = 1_048_576  # written and read at a time, so that the server serves others in between
+HANDOVER_BYTES = 67_108_864  # sum of the results that a replica shares within that time
+MAX_FREE_RESULTS = 256  # remembered results of a team that cost nothing; about 1 KB each
+CHUNK_BYTES = 1_048_576  # of one command, so that the server runs other commands in between
 MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
 UNREADABLE = "The gateway's state holds a landing that cannot be read."
 
@@ -65,14 +74,17 @@ _decoder = msgspec.json.Decoder(Failure)
 )
 
 
-class RedisFlights:
-    """The port `Flights`. A leader that shows no sign of life for `lease_seconds` has gone away.
+class RedisFlights(Flights):
+    """Flights in Redis.
 
-    A flight that was sent and then lost is LOST for `lost_seconds` after the last sign of life, or led by the next if
-    the `repeat_lost`. `timeout_seconds` is how long the server may take to answer.
+    Attributes:
+        lease_seconds: a leader without a sign of life for this time counts as gone.
+        lost_seconds: memory of a flight that was sent and then lost its leader.
+        repeat_lost: such a flight is led by the next request instead of being LOST.
+        timeout_seconds: quiet seconds of one command.
     """
 
-    def __init__(  # noqa: PLR0913 (what the settings say of it)
+    def __init__(  # noqa: PLR0913 (each is a setting)
         self,
         url: DynamicText,
         *,
@@ -91,7 +103,6 @@ class RedisFlights:
     async def acquire(
         self, team: str, flight: str, owner: str, request_digest: str = "", join_rules: JoinRules = DEFAULT_JOIN_RULES
     ) -> FlightStatus:
-        """Take a seat."""
         visible_results = "none" if join_rules.only_in_flight else "remembered" if join_rules.is_retry else "new"
         keys = (
             _flight_key(team, flight),
@@ -117,15 +128,13 @@ class RedisFlights:
         )
 
     async def resolve_retry(self, team: str, request_name: str, flight: str, seconds: float, *, is_retry: bool) -> str:
-        """Which flight a wish goes by."""
-        keys = (f"igw:{{{team}}}:wish:{request_name}",)
+        keys = (f"igw:{{{team}}}:wish:{request_name}",)  # the name of 852ba53, which may run beside this replica
         name: bytes = await self._scripts.run(_RESOLVE_RETRY, keys, flight, int(is_retry), _milliseconds(seconds))
         return name.decode()
 
     async def assign_sample(
         self, team: str, series: SampleSeries, *, is_retry: bool, has_others_in_flight: bool
     ) -> int | Failure:
-        """The number of the next request of a series, or a failure."""
         keys = (
             _series_key(team, series),
             _failure_key(team, series.failure_name),
@@ -138,30 +147,24 @@ class RedisFlights:
         return _decode_failure(failure) if failure else int(number)
 
     async def release_sample(self, team: str, series: SampleSeries, number: int) -> None:
-        """The next request takes this number."""
         await self._scripts.run(_RELEASE_SAMPLE, (_series_key(team, series),), number)
 
     async def mark_sent(self, team: str, flight: str, owner: str) -> None:
-        """From here on nobody else may lead."""
         if not await self._run_for_flight(_MARK_SENT, team, flight, owner, *self._lifetimes):
             raise StateUnavailable("This purchase is not led by this request any more.")
 
     async def remember_failure(self, team: str, name: str, failure: Failure, seconds: float) -> None:
-        """Keep a failure."""
         keys = (_failure_key(team, name),)
         await self._scripts.run(_REMEMBER_FAILURE, keys, msgspec.json.encode(failure), _milliseconds(seconds))
 
     async def recall_failure(self, team: str, name: str) -> Failure | None:
-        """The failure that is kept under a name."""
         reply: bytes | None = await self._scripts.run(_RECALL_FAILURE, (_failure_key(team, name),))
         return _decode_failure(reply) if reply else None
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
-        """The leader is alive; nothing if it does not lead."""
         await self._run_for_flight(_EXTEND, team, flight, owner, *self._lifetimes)
 
     async def finish(self, team: str, flight: str, owner: str, flight_result: FlightResult) -> None:
-        """It is over; nothing if it was not led by `owner`."""
         failure = msgspec.json.encode(flight_result.failure) if flight_result.failure else b""
         result = _encode_without_images(flight_result.result, flight) if flight_result.result else b""
         shared, retry = _milliseconds(flight_result.shared_seconds), _milliseconds(flight_result.retry_seconds)
@@ -172,7 +175,6 @@ class RedisFlights:
         )
 
     async def share_result(self, team: str, flight: str, owner: str, result: Result) -> bool:
-        """Lay the result out in pieces."""
         size = sum(len(image.base64) for image in result.generation.images) // 4 * 3
         if size > self.handover_bytes_left or not await self._run_for_flight(_COUNT_WAITING, team, flight, owner):
             return False
@@ -190,7 +192,6 @@ class RedisFlights:
         return True
 
     async def take_shared_result(self, team: str, flight: str, *, waited: bool) -> Result | None:
-        """Read the pieces."""
         key, chunk = _handover_key(team, flight), b""
         chunks: list[bytes] = []
         while not chunks or len(chunk) == CHUNK_BYTES:
@@ -205,11 +206,9 @@ class RedisFlights:
         self.handover_bytes_left += size
 
     async def release(self, team: str, flight: str, owner: str) -> None:
-        """Others may buy; nothing if it is not led by `owner`."""
         await self._run_for_flight(_RELEASE, team, flight, owner)
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._scripts.close()
 
     async def _run_for_flight(self, script: Script, team: str, flight: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
@@ -233,7 +232,7 @@ def _failure_key(team: str, name: str) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    """For PEXPIRE, which forgets at once what has no time left."""
+    """Convert seconds for PEXPIRE, which deletes a key that has no time left."""
     return max(0, round(seconds * MILLISECONDS))
 
 

@@ -1,8 +1,9 @@
-"""The Lua scripts, and how one is run.
+"""Lua scripts, and the runner that sends them.
 
-Rule: a verb is one script and one round trip; only a server that does not know the script yet (it is new, or was
-restarted) is sent its text. Whatever keeps the server from answering, or answering well, before patience ends is
-`StateUnavailable`, and nothing is tried again.
+Rule: a verb is one script and one round trip. The text is sent only to a server that does not know the script: a new or
+restarted one. Nothing is retried.
+
+Fails with: `StateUnavailable` if the server does not answer in time, refuses the script or is full.
 """
 
 import hashlib
@@ -25,16 +26,16 @@ ALLOWED_WHEN_FULL = "#!lua flags=allow-oom\n"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One script, and the digest that a server knows it by."""
+    """A script's text, and the SHA-1 digest by which a server knows it."""
 
     text: str
     digest: str
 
 
 def load_script(name: str, folder: Path = SCRIPTS / "quotas", *, when_full: bool = False) -> Script:
-    """The script of that name, behind the clock and its folder's prelude.
+    """Load a script, behind the clock and the prelude of its folder.
 
-    With `when_full` a server that has used all its memory runs it too. Redis knows that flag since version 7.0.
+    With `when_full` a server with no free memory runs the script too. Redis knows this flag since version 7.0.
     """
     files = (SCRIPTS / "clock.lua", folder / "prelude.lua", folder / f"{name}.lua")
     first = ALLOWED_WHEN_FULL if when_full else ""
@@ -43,20 +44,19 @@ def load_script(name: str, folder: Path = SCRIPTS / "quotas", *, when_full: bool
 
 
 class ScriptRunner:
-    """The way to a server that runs scripts."""
+    """Runs scripts on one server or cluster."""
 
     def __init__(self, url: DynamicText, timeout_seconds: float, queue: ConnectionQueue | None = None) -> None:
         self._pool = RedisConnectionPool(url, timeout_seconds, queue)
 
-    async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply is what its script says)
-        """The script's reply."""
+    async def run(self, script: Script, keys: tuple[str, ...], *arguments: Argument) -> Any:  # noqa: ANN401 (a reply has the type of its script)
         try:
             return await self.execute("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return await self.execute("EVAL", script.text, len(keys), *keys, *arguments)
 
     async def execute(self, *command: Argument) -> Any:  # noqa: ANN401 (as above)
-        """The reply to a command. A script that the server does not know is a `NoScriptError`."""
+        """Send a command. Raises `NoScriptError` for a script that the server does not know."""
         try:
             return await self._pool.execute(*command)
         except NoScriptError:
@@ -67,5 +67,4 @@ class ScriptRunner:
             raise StateUnavailable(UNAVAILABLE_MESSAGE) from error
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._pool.close()

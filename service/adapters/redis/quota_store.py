@@ -1,8 +1,12 @@
-"""Quotas and holds in Redis or Valkey, a single server or a cluster.
+"""Quotas, holds and the outbox in Redis or Valkey, a single server or a cluster.
 
-Rule: every decision is taken by a script, at once and by the server's clock; here it is only spelled and read. All keys
-of a team carry `{team}`, so that they are in one slot. A server that refuses, hangs, is full, loading or read-only is
-`StateUnavailable` within 150 ms; counters that another run of the server left behind are `CountersLost`.
+Rule: a script takes each decision at once, by the server's clock. This module only encodes and decodes. All keys of a
+team carry `{team}`, so that they are in one slot. Entries in the outbox are JSON that older and newer replicas read:
+unknown fields are ignored, missing fields have their defaults. The version is an entry's first field. Gateways without
+it wrote every generation as `bypass`.
+
+Fails with: `StateUnavailable` within 150 ms if a server refuses, hangs, is full, loading or read-only; `CountersLost`
+if another run of the server wrote the counters.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,7 +33,7 @@ from service.domain.ledger import (
 from service.domain.limit_errors import SECOND, build_limit_error, window_end
 from service.domain.limits import MONEY, Limit, LimitStatus
 from service.usecases.ports.ledger import Spent
-from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, OutboxEntry, PostResult
+from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, OutboxEntry, PostResult, QuotaStore
 
 LEASE_SECONDS = 60.0
 MAX_SWEPT = 100
@@ -37,7 +41,7 @@ TEAMS, LEADER = "igw:teams", "igw:leader"
 
 _HOLD, _LIMIT_STATUS, _READ_OUTBOX = load_script("hold"), load_script("limit_status"), load_script("read_outbox")
 _MARK_SENT, _POST, _VOID, _EXTEND, _SWEEP, _ACKNOWLEDGE, _SNAPSHOT, _REBUILD, _REGISTER_TEAMS, _ACQUIRE_LEADERSHIP = (
-    load_script(verb, when_full=True)  # what was begun comes to its end
+    load_script(verb, when_full=True)  # a full server still ends what was begun
     for verb in (
         "mark_sent",
         "post",
@@ -53,10 +57,24 @@ _MARK_SENT, _POST, _VOID, _EXTEND, _SWEEP, _ACKNOWLEDGE, _SNAPSHOT, _REBUILD, _R
 )
 
 
-class RedisQuotaStore:
-    """The port `Ledger`. A hold that nobody extends is swept when `lease_seconds` are over.
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Entry)
+_ENTRY_START = b'{"version":%d,' % ENTRY_VERSION
 
-    `timeout_seconds` is how long the server may take to answer.
+
+class _VersionField(msgspec.Struct):
+    version: int | None = None
+
+
+_version_decoder = msgspec.json.Decoder(_VersionField)
+
+
+class RedisQuotaStore(QuotaStore):
+    """Quotas, holds and the outbox in Redis.
+
+    Attributes:
+        lease_seconds: a hold that is not extended for this time is swept.
+        timeout_seconds: quiet seconds of one command.
     """
 
     def __init__(
@@ -73,7 +91,6 @@ class RedisQuotaStore:
     async def hold(
         self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
-        """Hold all claims, as one request, or none; a repeated call finds them held already."""
         arguments = chain.from_iterable(map(_hold_arguments, hold_requests))
         reply = await self._run_for_team(
             _HOLD, team, state.value, self._lease, len(limits), *_limit_arguments(limits), *arguments
@@ -89,40 +106,34 @@ class RedisQuotaStore:
                 raise CountersLost
 
     async def mark_sent(self, team: str, hold_ids: Sequence[str]) -> None:
-        """Mark pending holds as sent, all or none."""
         if not await self._run_for_team(_MARK_SENT, team, *hold_ids):
             raise StateUnavailable("A hold of this request has ended already.")
 
     async def post(self, entry: Entry) -> PostResult:
-        """End a sent hold with what it cost."""
-        booked = "\n".join(posted_scopes(entry))
+        scopes = "\n".join(posted_scopes(entry))
         state, *outbox_place = await self._run_for_team(
-            _POST, entry.team, entry.hold_id, entry.cost, booked, encode_entry(entry), entry.held_at
+            _POST, entry.team, entry.hold_id, entry.cost, scopes, encode_entry(entry), entry.held_at
         )
         match outbox_place:
-            case [bytes(ticket), int(held_at), int(posted_at)]:
+            case [bytes(outbox_id), int(held_at), int(posted_at)]:
                 return PostResult(
-                    state=HoldState(state.decode()), outbox_id=ticket.decode(), held_at=held_at, posted_at=posted_at
+                    state=HoldState(state.decode()), outbox_id=outbox_id.decode(), held_at=held_at, posted_at=posted_at
                 )
             case _:
                 return PostResult(state=HoldState(state.decode()))
 
     async def void(self, team: str, hold_id: str) -> HoldState:
-        """End a hold that was certainly not billed."""
         state: bytes = await self._run_for_team(_VOID, team, hold_id)
         return HoldState(state.decode())
 
     async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
-        """Give open holds a new lease, and put lost ones back."""
         arguments = ((hold_request.entry.held_at, *_hold_arguments(hold_request)) for hold_request in hold_requests)
         await self._run_for_team(_EXTEND, team, self._lease, *chain.from_iterable(arguments))
 
     async def sweep(self, team: str) -> Sequence[HoldState]:
-        """End holds whose lease is over, at most `MAX_SWEPT` at once."""
         return tuple(HoldState(state.decode()) for state in await self._run_for_team(_SWEEP, team, MAX_SWEPT))
 
     async def limit_status(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
-        """How limits stand."""
         match await self._run_for_team(_LIMIT_STATUS, team, *_limit_arguments(limits)):
             case [b"stand", at, *numbers]:
                 return _to_limit_status(limits, numbers, at)
@@ -130,40 +141,33 @@ class RedisQuotaStore:
                 raise CountersLost
 
     async def read_outbox(self, team: str, limit: int) -> Sequence[OutboxEntry]:
-        """Entries on their way to the books, oldest first."""
         return tuple(
-            decode_entry(ticket, fields) for ticket, fields in await self._run_for_team(_READ_OUTBOX, team, limit)
+            decode_entry(outbox_id, fields) for outbox_id, fields in await self._run_for_team(_READ_OUTBOX, team, limit)
         )
 
     async def acknowledge(self, team: str, outbox_ids: Sequence[str]) -> int:
-        """These entries are in the books."""
         acknowledged: int = await self._run_for_team(_ACKNOWLEDGE, team, *outbox_ids)
         return acknowledged
 
     async def snapshot(self, team: str) -> CounterSnapshot:
-        """The version of the counters and the open holds."""
         epoch, version, at, ids = await self._run_for_team(_SNAPSHOT, team)
         open_holds = tuple(hold_id.decode() for hold_id in ids)
         return CounterSnapshot(epoch=epoch.decode(), version=version.decode(), at=at, open_holds=open_holds)
 
     async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
-        """Set the counters to what the books say plus the open holds that they have not settled."""
         sums = (*_sum_arguments(spent.day), *_sum_arguments(spent.month))
         return bool(
             await self._run_for_team(_REBUILD, team, snapshot.epoch, snapshot.version, spent.at, *sums, *settled)
         )
 
     async def register_teams(self, teams: Collection[str]) -> Collection[str]:
-        """Make teams known to every replica; all that are."""
         known = await self._scripts.run(_REGISTER_TEAMS, (TEAMS,), *teams)
         return frozenset(team.decode() for team in known)
 
     async def acquire_leadership(self, owner: str, seconds: float) -> bool:
-        """Become, or stay, the one replica that does what one should do."""
         return bool(await self._scripts.run(_ACQUIRE_LEADERSHIP, (LEADER,), owner, max(1, round(seconds * 1000))))
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._scripts.close()
 
     async def _run_for_team(self, script: Script, team: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)
@@ -177,7 +181,7 @@ def _limit_arguments(limits: Sequence[Limit]) -> Iterator[Argument]:
 
 
 def _hold_arguments(hold_request: HoldRequest) -> tuple[Argument, ...]:
-    booked = "\n".join(posted_scopes(hold_request.entry))
+    posted = "\n".join(posted_scopes(hold_request.entry))
     scopes = "\n".join(hold_request.scopes)
     quotes = (
         "\n".join(str(hold_request.quote_in(scope)) for scope in hold_request.scopes) if hold_request.quotes else ""
@@ -189,7 +193,7 @@ def _hold_arguments(hold_request: HoldRequest) -> tuple[Argument, ...]:
         scopes,
         quotes,
         hold_request.entry.cost,
-        booked,
+        posted,
         encode_entry(hold_request.entry),
     )
 
@@ -201,7 +205,7 @@ def _sum_arguments(window: Mapping[str, int]) -> Iterator[Argument]:
 
 
 def _to_limit_status(limits: Sequence[Limit], numbers: Sequence[int], at: int) -> tuple[LimitStatus, ...]:
-    """`numbers` are in turn how much is used and the microseconds until a rate is whole again."""
+    """Pair limits with `numbers`: for each limit its used amount, and the microseconds until a rate is free again."""
     return tuple(
         LimitStatus(limit=limit, used=used, resets_in=_resets_in(limit, resets, at))
         for limit, used, resets in zip(limits, numbers[::2], numbers[1::2], strict=True)
@@ -224,31 +228,19 @@ def _limit_error(team: str, limits: Sequence[Limit], at: int, index: int, *numbe
     )
 
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Entry)
-_BEGIN = b'{"version":%d,' % ENTRY_VERSION
-
-
-class _VersionField(msgspec.Struct):
-    version: int | None = None
-
-
-_version_decoder = msgspec.json.Decoder(_VersionField)
-
-
 def encode_entry(entry: Entry) -> bytes:
-    """The entry as JSON."""
-    return _BEGIN + _encoder.encode(entry)[1:]
+    """Encode an entry for the outbox. The times of hold and post stand beside it in the stream."""
+    return _ENTRY_START + _encoder.encode(entry)[1:]
 
 
 def decode_entry(outbox_id: bytes, pairs: Sequence[bytes]) -> OutboxEntry:
-    """An entry and its times as they come from the stream: names and values in turn."""
+    """Decode an entry and its times from the names and values of a stream's item."""
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     entry = _decoder.decode(fields[b"entry"])
-    known = replace(
+    entry = replace(
         entry,
         cache=to_cache_status(entry.cache, _version_decoder.decode(fields[b"entry"]).version),
         held_at=int(fields[b"held_at"]),
         posted_at=int(fields[b"posted_at"]),
     )
-    return OutboxEntry(outbox_id=outbox_id.decode(), entry=known)
+    return OutboxEntry(outbox_id=outbox_id.decode(), entry=entry)

@@ -1,11 +1,12 @@
-"""Results as they lie in Redis: one string each, with the pictures as raw bytes.
+"""Encoded results in Redis: one string each, with the images as raw bytes.
 
-    magic and version (4) | xxh3-64 (8) | length of model (2) | length of sheet (4) | model | sheet | pictures
+    magic and version (4) | xxh3-64 (8) | length of model (2) | length of metadata (4) | model | metadata | images
 
-Rule: what comes out is what went in, or nothing. The checksum covers all that follows it and the key under which the
-parcel lies, so that one which was cut off, altered, written by another version or put under another key is None. The
-sheet is everything but model and pictures, in MessagePack; the model stands where the first `HEAD_BYTES` show it. A
-result that cannot be spelled (a picture that is not base64) is not packed.
+Rule: decoding returns the encoded result, or nothing. The checksum covers everything behind it and the result's key. So
+a truncated or altered string, another version's, or one under another key is None. The metadata is everything but model
+and images, as an array in MessagePack. The model stands within the first `HEAD_BYTES`.
+
+Fails with: None for a result that cannot be encoded, such as an image that is not base64.
 """
 
 import struct
@@ -23,11 +24,12 @@ MAGIC = b"igr\x03"
 HEAD_BYTES = 512
 
 _FRAME = struct.Struct(">4s8sHI")
-_CHECKED_OFFSET = 12  # where that begins which the checksum covers
+_CHECKED_OFFSET = 12  # of the first byte that the checksum covers
 _LENGTHS = struct.Struct(">HI")
 
 
 class _Metadata(msgspec.Struct, array_like=True, kw_only=True):
+    # Redis holds the values in this order, without names. Older replicas read them.
     backend: str
     upstream_model: str
     price_version: str
@@ -52,7 +54,7 @@ _decoder = msgspec.msgpack.Decoder(_Metadata)
 
 
 def encode_result(result: Result, key: str, *, with_images: bool = True) -> bytes | None:
-    """Encode a result for a key. Without its images, it says how many there were."""
+    """Encode a result for the key `key`. Without images, the metadata still has their number."""
     images = result.generation.images
     try:
         bodies = (
@@ -68,7 +70,7 @@ def encode_result(result: Result, key: str, *, with_images: bool = True) -> byte
 
 
 def with_checksum(key: str, *parts: bytes) -> bytes:
-    """Parts behind magic, version and checksum."""
+    """Put magic, version and checksum before the parts."""
     return b"".join((MAGIC, _checksum(key, *parts), *parts))
 
 
@@ -80,7 +82,7 @@ def _checksum(key: str, *parts: Buffer) -> bytes:
 
 
 def decode_result(encoded: bytes, key: str) -> Result | None:
-    """What was packed, if every byte of it is here and right."""
+    """Decode a result; None unless every byte is present and right."""
     view = memoryview(encoded)
     if len(view) < _FRAME.size:
         return None
@@ -102,7 +104,7 @@ def decode_result(encoded: bytes, key: str) -> Result | None:
 
 
 def parse_model(head: object) -> str | None:
-    """Which model a parcel is of, by its first `HEAD_BYTES`; None if that is not a parcel of this version."""
+    """Parse the model from the first `HEAD_BYTES` of a result; None for any other string or version."""
     if not isinstance(head, bytes) or len(head) < _FRAME.size or head[: len(MAGIC)] != MAGIC:
         return None
     model_length = _FRAME.unpack_from(head)[2]

@@ -1,9 +1,11 @@
-"""Results in Redis or Valkey, a single server or a cluster: the cache of pictures that were paid for.
+"""Results in Redis or Valkey, a single server or a cluster: the cache of paid images.
 
-Rule: it only ever spares a purchase. A server that refuses, hangs, is full or holds nonsense is a miss within 150 ms,
-and is then left alone for a second; nothing is raised. A result is one string, `igw:result:<team>:<name>`, with a time
-to live, so that a server that evicts such keys may; without a hash tag, so that the nodes of a cluster share a team's.
-Teams have no colon in their names; their results, and those of a model, are found by scanning.
+Rule: a result is one string under `igw:result:<team>:<name>`, with a time to live, so that a server may evict it. The
+key has no hash tag, so that a cluster's nodes share the results of a team. A team's name has no colon. Results of a
+team or a model are found by a scan.
+
+Fails with: a miss, and never an error. A server that refuses, hangs, is full or holds nonsense is a miss within 150 ms.
+After a timeout it is not called for `COOLDOWN_SECONDS`.
 """
 
 import asyncio
@@ -22,27 +24,30 @@ from service.adapters.redis.connection_pool import Argument, ConnectionQueue, Re
 from service.adapters.redis.result_codec import HEAD_BYTES, decode_result, encode_result, parse_model
 from service.usecases.ports.events import CacheFailed
 from service.usecases.ports.observer import Observer, discard_event
-from service.usecases.ports.result_store import Result, ResultStats
+from service.usecases.ports.result_store import Result, ResultStats, ResultStore
 
 MAX_BYTES = 16_000_000
 COOLDOWN_SECONDS = 1.0
-PAGE_SIZE = 200  # keys looked at in one round trip of a purge or a count
+PAGE_SIZE = 200  # keys of one round trip of a purge or a count
 PAGE_TIMEOUT_SECONDS = 1.0
-THREAD_BYTES = 4_000_000  # below, (un)packing holds the loop for up to 2 ms; a thread costs 0.1 to 0.3 more
+THREAD_BYTES = 4_000_000  # smaller results block the loop for up to 2 ms; a thread costs 0.1 to 0.3 ms more
 
-UNAVAILABLE = (*UNREACHABLE, RuntimeError)  # the last is what uvloop raises for a transport that was closed meanwhile
+UNAVAILABLE = (*UNREACHABLE, RuntimeError)  # uvloop raises RuntimeError for a closed transport
 
 _GLOB = re.compile(r"[*?\[\]\\]")
 
 
-class RedisResultStore:
-    """The port `Results`. A result of more than `max_bytes` is not kept, and not read.
+class RedisResultStore(ResultStore):
+    """Cached results in Redis.
 
-    `timeout_seconds` is how long the server may take to answer; `monotonic` is the clock of the pause after it did not,
-    of which `observe` is told.
+    Attributes:
+        max_bytes: a larger result is neither stored nor read.
+        timeout_seconds: quiet seconds of one command.
+        monotonic: the clock of the cooldown.
+        observe: receives a `CacheFailed` for each command without an answer.
     """
 
-    def __init__(  # noqa: PLR0913 (what the settings say of it)
+    def __init__(  # noqa: PLR0913 (each is a setting)
         self,
         url: DynamicText,
         *,
@@ -54,15 +59,13 @@ class RedisResultStore:
     ) -> None:
         self._pool = RedisConnectionPool(url, timeout_seconds, queue)
         self._client = self._pool.client
-        self._encode_slots = asyncio.Semaphore(
-            MAX_CONNECTIONS
-        )  # a parcel waits for nobody: it is as large as the picture
+        self._encode_slots = asyncio.Semaphore(MAX_CONNECTIONS)  # a result is encoded only when it can be sent
         self._max_bytes = max_bytes
         self._cooldown = Cooldown(COOLDOWN_SECONDS, monotonic)
         self._observe = observe
 
     async def get(self, team: str, name: str) -> Result | None:
-        """The result, or None. One byte beyond the cap is asked for, so that what is larger shows."""
+        """Read a result. The command asks for one byte more than `max_bytes`, so that a larger one shows."""
         key = _key(team, name)
         encoded = await self._execute_unless_cooling("GETRANGE", key, 0, self._max_bytes)
         if not isinstance(encoded, bytes) or len(encoded) > self._max_bytes:
@@ -72,7 +75,6 @@ class RedisResultStore:
         return await asyncio.to_thread(decode_result, encoded, key)
 
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
-        """Keep a result."""
         size = sum(len(image.base64) for image in result.generation.images) // 4 * 3
         if round(seconds * 1000) <= 0 or size > self._max_bytes:
             return False
@@ -88,7 +90,7 @@ class RedisResultStore:
         return bool(await self._execute("SET", key, encoded, "PX", round(seconds * 1000)))
 
     async def purge(self, team: str | None, model: str | None) -> int | None:
-        """Forget; how many. A server that goes away in between has forgotten some."""
+        """Delete results. A server that goes away meanwhile has deleted some of them."""
         deleted = 0
         try:
             async for page in self._pages(team, model):
@@ -98,7 +100,7 @@ class RedisResultStore:
         return deleted
 
     async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
-        """Count. A scan may come by a key twice."""
+        """Count results and bytes. A scan may return a key twice."""
         sizes: dict[bytes, int] = {}
         try:
             async for page in self._pages(team, model):
@@ -109,11 +111,10 @@ class RedisResultStore:
         return ResultStats(results=len(sizes), size_bytes=sum(sizes.values()))
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._pool.close()
 
     async def _execute_unless_cooling(self, *command: Argument) -> object:
-        """What the server says; None if it says nothing good, or is not asked because it said nothing just now."""
+        """Send a command, except during the cooldown. None stands for an error and for no answer."""
         return None if self._cooldown.is_active() else await self._execute(*command)
 
     async def _execute(self, *command: Argument) -> object:
@@ -129,7 +130,7 @@ class RedisResultStore:
         return reply
 
     async def _pages(self, team: str | None, model: str | None) -> AsyncIterator[list[bytes]]:
-        """The keys of a team's results, of a model's, of both or all, some at a time."""
+        """Yield the keys of a team, a model, both or all, a page at a time."""
         team_pattern = "" if team is None else _GLOB.sub(r"\\\g<0>", team) + ":"
         async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS):
             await self._client.initialize()
@@ -142,7 +143,7 @@ class RedisResultStore:
                 yield [key for key, head in zip(page, heads, strict=True) if parse_model(head) == model]
 
     async def _page(self, keys: AsyncIterator[bytes]) -> list[bytes]:
-        """The next keys; none at the end."""
+        """Return the next keys; an empty list at the end."""
         page = []
         async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS):
             async for key in keys:
@@ -152,7 +153,7 @@ class RedisResultStore:
         return page
 
     async def _execute_for_all(self, keys: Sequence[bytes], command: str, *arguments: Argument) -> list[Any]:
-        """What the server says of every key; of one that is no string, the error."""
+        """Send a command for every key. A key that holds no string has its error as its reply."""
         async with LoopAwareTimeout(PAGE_TIMEOUT_SECONDS), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.execute_command(command, key, *arguments)

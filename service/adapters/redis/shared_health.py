@@ -1,8 +1,10 @@
-"""What replicas share about backends, in Redis or Valkey, a single server or a cluster.
+"""Health of backends that replicas share, in Redis or Valkey, a single server or a cluster.
 
-Rule: a verb is one script on keys of one slot, decided at once and by the server's clock; every key goes by itself. A
-server that refuses, hangs, is full, loading or read-only is `StateUnavailable` within 150 ms, and so is a reason that a
-newer replica gave and this one does not know. A store that was emptied knows nothing, and is told again.
+Rule: a verb is one script on keys of one slot, decided at once by the server's clock. Every key expires. An emptied
+store knows nothing until the replicas sync again.
+
+Fails with: `StateUnavailable` within 150 ms if a server refuses, hangs, is full, loading or read-only. A reason of a
+newer replica that this one does not know is `StateUnavailable` too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +24,7 @@ from service.usecases.ports.shared_health import (
     Caps,
     HealthUpdate,
     SharedHealth,
+    SharedHealthStore,
     SharedOpening,
     SlotRequest,
 )
@@ -34,8 +37,8 @@ _SYNC, _CLAIM_PROBE, _ACQUIRE_SLOTS, _RELEASE_SLOTS = (
 )
 
 
-class RedisSharedHealth:
-    """The port `SharedHealthStore`. `timeout_seconds` is how long the server may take to answer."""
+class RedisSharedHealth(SharedHealthStore):
+    """Shared health in Redis. A command may take `timeout_seconds` quiet seconds."""
 
     def __init__(
         self, url: DynamicText, *, timeout_seconds: float = TIMEOUT_SECONDS, queue: ConnectionQueue | None = None
@@ -43,7 +46,6 @@ class RedisSharedHealth:
         self._scripts = ScriptRunner(url, timeout_seconds, queue)
 
     async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
-        """Tell and hear."""
         reply = await self._run_for_backend(
             _SYNC, backend, *_change_arguments(update.change), *_update_arguments(update)
         )
@@ -57,11 +59,9 @@ class RedisSharedHealth:
         )
 
     async def claim_probe(self, backend: str, name: str, version: int) -> bool:
-        """Become the one that probes."""
         return bool(await self._run_for_backend(_CLAIM_PROBE, backend, name, version))
 
     async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
-        """Take calls and pictures of the account, all or none."""
         caps_in_order = (caps.concurrent, caps.requests_per_minute, caps.images_per_minute)
         arguments = (request.name, request.calls, request.images, round(request.lease_seconds * SECOND))
         match await self._run_for_backend(
@@ -73,12 +73,10 @@ class RedisSharedHealth:
                 return None
 
     async def release_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
-        """Turns are over."""
         arguments: Iterable[Argument] = chain.from_iterable(slots)
         await self._run_for_backend(_RELEASE_SLOTS, backend, *arguments)
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._scripts.close()
 
     async def _run_for_backend(self, script: Script, backend: str, *arguments: Argument) -> Any:  # noqa: ANN401 (see `ScriptRunner`)

@@ -1,9 +1,9 @@
--- Stands before every prelude: the clock, and the amounts of a minute. Times are microseconds since 1970.
+-- The clock, and the amounts of a minute. Stands before every prelude. Times are microseconds since 1970.
 --
--- The amounts of a minute are kept in one field: their sum, then for every second in which something was taken the time of
--- the last amount in it and their sum, oldest first; 8 bytes each. They count until that time is 60 seconds ago. So no 60
--- seconds ever hold more than the limit, and a refusal is at most one second earlier than in an exact log. There are at
--- most 61 records, 984 bytes, however large the limit is.
+-- One field has the amounts of a minute: their sum, then a record for each second with an amount, oldest first. A record is
+-- the time of the second's last amount and the second's sum, 8 bytes each. It counts until that time is 60 seconds ago. So
+-- no 60 seconds hold more than the limit, and a refusal is at most one second earlier than in an exact log. There are at
+-- most 61 records, 984 bytes, for any limit.
 
 local SECOND, MINUTE = 1000000, 60000000
 local SUM, RECORD, RECORD_BYTES = '>I8', '>I8I8', 16
@@ -16,15 +16,14 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- The time and the amount of the newest record; nothing if there is none.
+-- Time and amount of the newest record, or nothing.
 local function newest(records)
   if #records > 0 then
     return struct.unpack(RECORD, records, #records - RECORD_BYTES + 1)
   end
 end
 
--- Add an amount to this second. Records ahead of the clock, which was set back, are moved to now: what they count was taken
--- before.
+-- Add an amount to this second. After a clock was set back, records ahead of it are moved to now: their amounts are older.
 local function add_to_minute(minute, amount)
   local records, sum = minute.records, amount
   local at, taken = newest(records)
@@ -60,19 +59,19 @@ local function pack_minute(minute)
   return struct.pack(SUM, minute.used) .. minute.records
 end
 
--- How long until nothing of a minute counts any more.
-local function whole_in(minute)
+-- Microseconds until no record of a minute counts any more.
+local function resets_in(minute)
   local at = newest(minute.records)
   return at and at + MINUTE - now or 0
 end
 
--- Nothing if the minute has room for an amount, else the wait for it (-1: there never is).
-local function wait_for_room(minute, amount, most)
-  local over = minute.used + amount - most
+-- Microseconds until the minute has room for an amount (-1: never), or nothing if there is room now.
+local function wait_for_room(minute, amount, max)
+  local over = minute.used + amount - max
   if amount == 0 or over <= 0 then
     return nil
   end
-  if amount > most then
+  if amount > max then
     return -1
   end
   local at, taken, place = nil, nil, 1

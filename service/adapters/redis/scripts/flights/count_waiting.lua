@@ -1,5 +1,5 @@
--- How many callers were told to wait for the flight.
--- KEYS: as in the prelude. ARGV: owner. Reply: their number; 0 if the owner does not lead.
+-- Count the callers that wait for the flight.
+-- KEYS: as in the prelude. ARGV: owner. Reply: the number; 0 if the owner does not lead.
 
 if not led() then
   return 0

@@ -1,8 +1,8 @@
--- The leader is alive; from anybody else it means nothing.
--- KEYS, ARGV: as in the prelude. Reply: 1 if it leads, else 0.
+-- Extend the leader's lease. A call of any other owner does nothing.
+-- KEYS, ARGV: as in the prelude. Reply: 1 if the owner leads, else 0.
 
 if not led() then
   return 0
 end
-show_life(flight.state)
+extend_lease(flight.state)
 return 1

@@ -1,8 +1,8 @@
--- The vendor is about to be asked.
--- KEYS, ARGV: as in the prelude. Reply: 1, or 0 with nothing done: somebody else leads, or nobody.
+-- Mark a flight as sent: its leader is about to call a vendor.
+-- KEYS, ARGV: as in the prelude. Reply: 1, or 0 with nothing done: the owner does not lead.
 
 if not led() then
   return 0
 end
-show_life('sent')
+extend_lease('sent')
 return 1

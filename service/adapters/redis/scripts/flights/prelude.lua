@@ -1,20 +1,22 @@
--- Stands before every script of a flight, behind clock.lua: how a flight is read and written.
+-- Read and write a flight. Stands before every script of flights, behind clock.lua.
 --
--- KEYS[1] igw:{team}:flight:<name>  hash: state (open, sent, landed), owner, mark, lease (its end, microseconds since
--- 1970; of a landed flight, how long everybody is told), and of a landed flight its failure or its hollow result, and when it landed. Every
--- write says when the key goes by itself.
--- ARGV[1] is always the owner that asks. Numbers are written with '%.0f': Lua would round them otherwise.
+-- KEYS[1] igw:{team}:flight:<name>  hash: state (open, sent, landed), owner, mark (digest of the leader's request), lease (its
+-- end, microseconds since 1970; of a finished flight, the end of the time in which every caller gets the result), waiting
+-- (number of callers that wait); of a finished flight also failure or result without images, handed ('1' if the result is
+-- shared), free ('1' if it cost nothing), landed (when it finished). Every write sets the expiry of the key. The names are
+-- those of 852ba53: a finished flight is `landed` there.
+-- ARGV[1] is always the owner of the call. Numbers are written with '%.0f': Lua would round them otherwise.
 
-local found = redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease', 'mark')
-local flight = { state = found[1] or nil, own = found[2] == ARGV[1], lease = tonumber(found[3]), mark = found[4] or '' }
+local values = redis.call('HMGET', KEYS[1], 'state', 'owner', 'lease', 'mark')
+local flight = { state = values[1] or nil, own = values[2] == ARGV[1], lease = tonumber(values[3]), digest = values[4] or '' }
 
--- Is it under way, and is the owner its leader?
+-- Whether the flight is under way and the owner leads it.
 local function led()
   return flight.own and flight.state ~= 'landed'
 end
 
--- The owner leads and is alive. ARGV[2]: lease in microseconds, ARGV[3]: milliseconds to remember the flight for from here.
-local function show_life(state)
+-- Extend the leader's lease. ARGV[2]: lease in microseconds, ARGV[3]: milliseconds until the key expires.
+local function extend_lease(state)
   local lease = whole(now + tonumber(ARGV[2]))
   redis.call('HSET', KEYS[1], 'state', state, 'owner', ARGV[1], 'lease', lease)
   redis.call('PEXPIRE', KEYS[1], ARGV[3])

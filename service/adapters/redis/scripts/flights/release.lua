@@ -1,5 +1,5 @@
--- The flight is as if it had never been.
--- KEYS: as in the prelude. ARGV: owner. Reply: 1, or 0 with nothing done: it does not lead.
+-- Delete a flight that generated nothing.
+-- KEYS: as in the prelude. ARGV: owner. Reply: 1, or 0 with nothing done: the owner does not lead.
 
 if not led() then
   return 0

@@ -1,5 +1,5 @@
--- The next request of a series takes this number. Of a series that has no other one, nothing needs to be known for that.
--- KEYS: as in deal. ARGV: the number. Reply: 1, or 0 if the series is not known.
+-- Offer a number to the next request of a series. A series with only one number is deleted instead.
+-- KEYS: as in assign_sample.lua. ARGV: the number. Reply: 1, or 0 if the series is not known.
 
 local OFFERED = 60000000
 local size = tonumber(redis.call('HGET', KEYS[1], 'size'))

@@ -1,6 +1,6 @@
--- Which flight a wish goes by.
--- KEYS[1] igw:{team}:wish:<name>  hash: flight, the one last named for it.
--- ARGV: flight, '1' if the wish is made again, milliseconds to remember it for. Reply: the flight.
+-- Return the flight of a request: for a retry, the flight of the request's last attempt.
+-- KEYS[1] igw:{team}:wish:<name>  hash: flight (of the last attempt).
+-- ARGV: flight, '1' if the request is a retry, milliseconds until it is forgotten. Reply: the flight.
 
 local named = ARGV[2] == '1' and redis.call('HGET', KEYS[1], 'flight')
 if named then

@@ -1,5 +1,5 @@
--- A caller that waited has read the result that was handed over. The last one ends the hand-over.
--- KEYS[1]: as in the prelude. KEYS[2] igw:{team}:handover-v1:<flight>  string: the packed result. Reply: how many are left.
+-- Note that a waiting caller has read the shared result. The last caller's call deletes it.
+-- KEYS[1]: as in the prelude. KEYS[2] igw:{team}:handover-v1:<flight>  string: the encoded result. Reply: callers left.
 
 local left = flight.state and redis.call('HINCRBY', KEYS[1], 'waiting', -1) or 0
 if left <= 0 then

@@ -1,8 +1,8 @@
--- Entries that are in the books need not wait any more.
--- KEYS: as in the prelude. ARGV: tickets. Reply: how many of them were waiting.
+-- Delete entries from the outbox that are in the ledger.
+-- KEYS: as in the prelude. ARGV: ids in the outbox. Reply: number of deleted entries.
 
-local gone = 0
-for _, ticket in ipairs(ARGV) do
-  gone = gone + redis.call('XDEL', KEYS[3], ticket)
+local deleted = 0
+for _, outbox_id in ipairs(ARGV) do
+  deleted = deleted + redis.call('XDEL', KEYS[3], outbox_id)
 end
-return gone
+return deleted

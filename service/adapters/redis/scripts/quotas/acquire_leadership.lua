@@ -1,4 +1,4 @@
--- Become or stay the one that leads.
+-- Become or stay the leader among the replicas.
 -- KEYS[1]: igw:leader. ARGV: owner, milliseconds. Reply: 1 if it is the owner, else 0.
 
 local leader = redis.call('GET', KEYS[1])

@@ -1,34 +1,34 @@
--- Hold all claims, as one request, or none.
--- KEYS: as in the prelude. ARGV: state, lease in microseconds, number of limits, scope + measure + most of each, then the
--- claims: id, quote, images, scopes (lines), quotes (lines), cost, booked scopes (lines), entry.
--- Reply: 'lost' | 'over' (a hold of that id has ended) | 'full', now, place of the limit, asked, used, resets, wait (-1: no
--- end known) | 'held', now, held_at, then used + resets of every limit. Times are microseconds. Of several limits without
--- room the reply names the one that stays without room longest.
+-- Hold the amounts of all hold requests, as one request, or none.
+-- KEYS: as in the prelude. ARGV: state, lease in microseconds, number of limits, scope + measure + maximum of each, then the
+-- hold requests: id, quote, images, scopes (lines), quotes (lines), cost, scopes of the post (lines), entry.
+-- Reply: 'lost' | 'over' (a hold of that id has ended) | 'full', now, place of the limit, requested, used, resets, wait (-1:
+-- no end known) | 'held', now, held_at, then used + resets of every limit. Times are microseconds. If several limits have no
+-- room, the reply names the limit that has no room for the longest time.
 
 local FIRST_LIMIT = 4
 local state, lease, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local first_claim = FIRST_LIMIT + 3 * count
+local first_request = FIRST_LIMIT + 3 * count
 
--- What is asked of every scope.
+-- Requested sums of every scope.
 local function sum_up()
-  local asked = {}
-  for claim = first_claim, #ARGV, CLAIM do
-    local held = claimed(claim)
+  local requested_sums = {}
+  for first = first_request, #ARGV, HOLD_REQUEST do
+    local held = requested(first)
     for place, scope in ipairs(held.scopes) do
-      local sums = asked[scope] or { requests = 1, images = 0, quote = 0 }
+      local sums = requested_sums[scope] or { requests = 1, images = 0, quote = 0 }
       sums.quote = sums.quote + tonumber(held.quotes[place])
       sums.images = sums.images + held.images
-      asked[scope] = sums
+      requested_sums[scope] = sums
     end
   end
-  return asked
+  return requested_sums
 end
 
--- Nothing if a limit has room for an amount, else the wait for it (-1: no end known) and how long the lack of room lasts,
--- as a number to compare: for ever, until a month or a day ends, a wait, until another hold ends.
+-- How long a limit without room stays so, as numbers to compare: until a month or a day ends, until another hold ends. A
+-- rate has its own wait between these; a request above the maximum waits for ever.
 local LASTS = { usd_per_month = 2e18, usd_per_day = 1e18, concurrent_images = 0 }
 
--- Was something posted in the limit's window that had been held in another tier?
+-- Whether a cost of the limit's window was posted in this tier and held in another one.
 local function is_upgraded(limit)
   local at = redis.call('HGET', KEYS[1], 'upgraded:' .. limit.scope)
   if not at or limit.asks ~= 'quote' then
@@ -38,29 +38,30 @@ local function is_upgraded(limit)
   return limit.field == day .. limit.scope or limit.field == month .. limit.scope
 end
 
+-- The wait for room under a limit (-1: no end known) and the length of the lack of room; nothing if there is room.
 local function wait_for(limit, sums)
-  if not sums then -- nothing is asked in its scope; but a vendor that upgrades what was asked for took all of it
-    return limit.value > limit.most and is_upgraded(limit) and -1 or nil, LASTS[limit.measure]
+  if not sums then -- the request has no amount in this scope, but a vendor's upgrades may have used all of it
+    return limit.value > limit.max and is_upgraded(limit) and -1 or nil, LASTS[limit.measure]
   end
   local amount = sums[limit.asks]
   if limit.rate then
-    local wait = wait_for_room(limit.minute, amount, limit.most)
+    local wait = wait_for_room(limit.minute, amount, limit.max)
     return wait, wait == -1 and math.huge or wait
   end
-  if limit.value + amount > limit.most then
-    return -1, amount > limit.most and math.huge or LASTS[limit.measure]
+  if limit.value + amount > limit.max then
+    return -1, amount > limit.max and math.huge or LASTS[limit.measure]
   end
 end
 
--- The fields of rates as they are to be, or nothing and the refusal.
-local function take_all(limits, asked)
+-- The new values of rates as fields and values, or nothing and the refusal.
+local function take_all(limits, requested_sums)
   local writes, refusal, longest = {}, nil, -1
   for place, limit in ipairs(limits) do
-    local sums = asked[limit.scope]
+    local sums = requested_sums[limit.scope]
     local amount = sums and sums[limit.asks] or 0
     local wait, lasts = wait_for(limit, sums)
     if wait and lasts > longest then
-      local used, resets = standing(limit)
+      local used, resets = status(limit)
       refusal, longest = { 'full', now, place - 1, amount, used, resets, wait }, lasts
     elseif not refusal and limit.rate and amount > 0 then
       limit.value = limit.value + amount
@@ -74,22 +75,22 @@ local function take_all(limits, asked)
   return not refusal and writes, refusal
 end
 
--- When the holds were made, if they are there already; whether any has ended or only some of them are there.
-local function found_again()
-  local held_at, there, claims, over = nil, 0, 0, false
-  for claim = first_claim, #ARGV, CLAIM do
-    claims = claims + 1
-    local hold = find(ARGV[claim])
+-- Time of the holds, if an earlier call has made them, and whether one has ended or only some exist.
+local function find_earlier()
+  local held_at, existing, requests, over = nil, 0, 0, false
+  for first = first_request, #ARGV, HOLD_REQUEST do
+    requests = requests + 1
+    local hold = find(ARGV[first])
     if hold.state then
-      there = there + 1
+      existing = existing + 1
       over = over or not hold.open
       held_at = held_at or hold.held_at
     end
   end
-  return held_at, over or (there > 0 and there < claims)
+  return held_at, over or (existing > 0 and existing < requests)
 end
 
--- Does a field say nothing any more? The first version wrote `rate:`, the time when a rate is whole again.
+-- Whether a field can be deleted. The first version wrote `rate:`, the time at which a rate is free again.
 local function is_idle(field, value)
   local kind = string.match(field, '^%w+:')
   if kind == 'rate2:' then
@@ -101,7 +102,7 @@ local function is_idle(field, value)
   return (kind == 'rate:' and tonumber(value) < now) or (kind == 'open:' and tonumber(value) == 0)
 end
 
--- Once a day: drop the fields of windows that are over and idle ones. Days of late posts are kept a while.
+-- Delete idle fields and fields of past windows, once a day. Late posts may still need the last two days.
 local function clean(today)
   local oldest_day = today - 2
   local oldest_month = string.format('%04d%02d', civil(today - 31))
@@ -122,12 +123,12 @@ local ready, cleaned = read(limits)
 if not ready then
   return { 'lost' }
 end
-local held_at, over = found_again()
+local held_at, over = find_earlier()
 if over then
   return { 'over' }
 end
 if held_at then
-  return with_standings({ 'held', now, held_at }, limits)
+  return with_status({ 'held', now, held_at }, limits)
 end
 local writes, refusal = take_all(limits, sum_up())
 if not writes then
@@ -140,9 +141,9 @@ if cleaned ~= whole(today) then
   writes[#writes + 1] = whole(today)
 end
 local amounts = {}
-for claim = first_claim, #ARGV, CLAIM do
-  set_aside(amounts, now, claimed(claim), 1)
-  put(claim, state, now, now + lease)
+for first = first_request, #ARGV, HOLD_REQUEST do
+  set_aside(amounts, now, requested(first), 1)
+  put(first, state, now, now + lease)
 end
 shift(amounts, writes)
-return with_standings({ 'held', now, now }, limits)
+return with_status({ 'held', now, now }, limits)

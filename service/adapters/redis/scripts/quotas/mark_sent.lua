@@ -1,4 +1,4 @@
--- Mark pending holds as sent: all of them, or none if one has ended or is not there.
+-- Mark pending holds as sent: all, or none if a hold has ended or is lost.
 -- KEYS: as in the prelude. ARGV: ids. Reply: 1, or 0 with nothing done.
 
 for _, id in ipairs(ARGV) do

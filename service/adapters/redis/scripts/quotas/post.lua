@@ -1,17 +1,17 @@
--- End a sent hold with what it cost: counters are set right, its entry goes on its way to the books.
--- KEYS: as in the prelude. ARGV: id, cost, booked scopes (lines), entry, the entry's held_at (0: not known).
--- Reply: the state the hold is in now; and if this call put the entry there, its ticket, when it was held, and now.
+-- End a sent hold with its cost: counters are corrected, and its entry goes into the outbox.
+-- KEYS: as in the prelude. ARGV: id, cost, scopes of the post (lines), entry, the entry's held_at (0: not known).
+-- Reply: the hold's state now; if this call posted the entry, also its id in the outbox, held_at and now.
 
-local id, cost, booked, entry = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local id, cost, scopes, entry = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local hold, amounts, writes = find(id), {}, {}
 
--- A tier that is booked and was not held: its window was not asked at the hold, so it is asked from now on.
+-- Note a tier that is posted and was not held. The hold did not check its window, so later holds do.
 local function mark_upgrade()
   local held = {}
   for _, scope in ipairs(hold.held.scopes) do
     held[scope] = true
   end
-  for _, scope in ipairs(lines(booked)) do
+  for _, scope in ipairs(lines(scopes)) do
     if string.sub(scope, 1, 5) == 'tier:' and not held[scope] then
       local field = 'upgraded:' .. scope
       local last = math.max(tonumber(redis.call('HGET', KEYS[1], field) or 0), hold.held_at)
@@ -33,7 +33,7 @@ else
     held_at = now
   end
 end
-local ticket = book(amounts, entry, held_at, booked, cost)
+local outbox_id = post_entry(amounts, entry, held_at, scopes, cost)
 shift(amounts, writes)
 finish(id, 'posted')
-return { 'posted', ticket, held_at, now }
+return { 'posted', outbox_id, held_at, now }

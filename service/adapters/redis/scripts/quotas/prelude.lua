@@ -1,22 +1,22 @@
--- Stands before every script, behind clock.lua: what more than one verb does. All of a team is in one slot.
+-- Functions that several verbs use. Stands before every script of quotas, behind clock.lua. A team's keys are in one slot.
 --
--- KEYS[1] igw:{team}:state   hash: all counters of the team, so that they are there together or lost together
---           ready                     run id of the server that counted; any other server's counters are not believed
---           life                      since when the counters were not lost, as snapshot.lua has it
---           version                   grows with every entry; a rebuild must not miss one
---           today                     the day on which fields of old windows were last dropped
+-- KEYS[1] igw:{team}:state   hash: all counters of the team, so that they exist together or are lost together
+--           ready                     run id of the server that counted; counters of any other run are not used
+--           life                      epoch of the counters: where and when it began (snapshot.lua)
+--           version                   grows with every entry, so that a rebuild misses none
+--           today                     day on which fields of old windows were last deleted
 --           rate2:<measure>:<scope>   amounts of the last minute, as in clock.lua (the first version: rate:<measure>:<scope>)
---           upgraded:<scope>          when a hold was made last whose cost was posted in this tier, and that was not held in it
+--           upgraded:<scope>          time of the last hold that was posted in this tier and not held in it
 --           open:<scope>              images in open holds
---           day:<day>:<scope>, month:<yyyymm>:<scope>    nano-USD, booked and held
+--           day:<day>:<scope>, month:<yyyymm>:<scope>    nano-USD, posted and held
 -- KEYS[2] igw:{team}:holds   sorted set: id of an open hold -> end of its lease, microseconds since 1970
--- KEYS[3] igw:{team}:outbox  stream: entries on their way to the books
--- igw:{team}:hold:<id>       hash of one hold; an ended one keeps its `state` alone, for an hour. `quote` is held in every one
---           of its `scopes`, unless `quotes` has an amount for each (the first version knew `quote` alone)
+-- KEYS[3] igw:{team}:outbox  stream: entries on their way to the ledger
+-- igw:{team}:hold:<id>       hash of one hold; an ended hold has only its `state`, for an hour. `quote` is held in each of its
+--           `scopes`, unless `quotes` has an amount for each (the first version wrote `quote` alone)
 --
--- Money and time are whole numbers below 2^53, which a Lua number holds exactly; they are written with '%.0f', because
--- Lua and the server would both round them otherwise. Nothing that counts money has a TTL: a server that evicts keys
--- with one (volatile-*) cannot evict money.
+-- Money and time are whole numbers below 2^53, which a Lua number holds exactly. They are written with '%.0f', because Lua
+-- and the server would both round them otherwise. Counters of money have no TTL, so a server that evicts keys with a TTL
+-- (volatile-*) cannot evict money.
 
 local DAY = 86400000000
 local TOMBSTONE_MS = 3600000
@@ -26,7 +26,7 @@ local function hold_key(id)
   return string.sub(KEYS[2], 1, -2) .. ':' .. id -- …:holds -> …:hold:<id>
 end
 
--- Year and month of a day since 1970 (the days are shifted so that a leap day ends a year and a cycle of 400 years).
+-- Year and month of a day since 1970. Days are shifted so that a leap day ends a year and a cycle of 400 years.
 local function civil(day)
   local shifted = day + 719468
   local cycle = math.floor(shifted / 146097)
@@ -41,21 +41,21 @@ local function civil(day)
   return cycle * 400 + year + 1, month - 9
 end
 
--- What the fields of a time's day and month begin with.
+-- Prefixes of the fields for the day and the month of a time.
 local function windows(at)
   local day = math.floor(at / DAY)
   return string.format('day:%d:', day), string.format('month:%04d%02d:', civil(day))
 end
 
 local function lines(text)
-  local found = {}
+  local list = {}
   for line in string.gmatch(text, '[^\n]+') do
-    found[#found + 1] = line
+    list[#list + 1] = line
   end
-  return found
+  return list
 end
 
--- Call a command with a list's members, a chunk at a time.
+-- Call a command with the members of a list, a chunk at a time.
 local function in_chunks(command, key, list)
   for first = 1, #list, CHUNK do
     redis.call(command, key, unpack(list, first, math.min(first + CHUNK - 1, #list)))
@@ -66,7 +66,7 @@ local function add(amounts, field, amount)
   amounts[field] = (amounts[field] or 0) + amount
 end
 
--- Money in scopes, in the day and the month that contain `at`.
+-- Add money in scopes, to the day and the month of a time.
 local function spend(amounts, at, scopes, nanos)
   local day, month = windows(at)
   for _, scope in ipairs(scopes) do
@@ -75,16 +75,16 @@ local function spend(amounts, at, scopes, nanos)
   end
 end
 
--- Images and nano-USD of a hold by scope, as they are spelled in a claim and kept in its hash.
+-- Images and nano-USD of a hold by scope, decoded from a hold request or from the hold's hash.
 local function shares(images, quote, scopes, quotes)
-  local found = { images = tonumber(images), scopes = lines(scopes), quotes = lines(quotes or '') }
-  for place = #found.quotes + 1, #found.scopes do
-    found.quotes[place] = quote
+  local held = { images = tonumber(images), scopes = lines(scopes), quotes = lines(quotes or '') }
+  for place = #held.quotes + 1, #held.scopes do
+    held.quotes[place] = quote
   end
-  return found
+  return held
 end
 
--- Everything that a hold sets aside, or with sign -1 gives back.
+-- Add the amounts that a hold sets aside; with sign -1, the amounts that it gives back.
 local function set_aside(amounts, at, held, sign)
   local day, month = windows(at)
   for place, scope in ipairs(held.scopes) do
@@ -95,26 +95,26 @@ local function set_aside(amounts, at, held, sign)
   end
 end
 
--- Give back what an open hold set aside; `hold` is what `find` found.
+-- Give back the amounts of an open hold, as read by `find`.
 local function give_back(amounts, hold)
   set_aside(amounts, hold.held_at, hold.held, -1)
 end
 
--- The hold of that id: its state, and unless it has ended what it set aside. An empty table where there is none.
+-- Read a hold: its state, and the amounts of an open hold. An empty table if there is no hold of that id.
 local function find(id)
-  local found = redis.call('HMGET', hold_key(id), 'state', 'held_at', 'images', 'quote', 'scopes', 'quotes')
-  if not found[2] then
-    return { state = found[1] or nil }
+  local values = redis.call('HMGET', hold_key(id), 'state', 'held_at', 'images', 'quote', 'scopes', 'quotes')
+  if not values[2] then
+    return { state = values[1] or nil }
   end
   return {
-    state = found[1],
+    state = values[1],
     open = true,
-    held_at = tonumber(found[2]),
-    held = shares(found[3], found[4], found[5], found[6]),
+    held_at = tonumber(values[2]),
+    held = shares(values[3], values[4], values[5], values[6]),
   }
 end
 
--- Add amounts to fields of the state; `writes` are fields and values that are set along with them.
+-- Add amounts to fields of the state. `writes` are more fields and values for the same command.
 local function shift(amounts, writes)
   local fields = {}
   for field in pairs(amounts) do
@@ -132,13 +132,13 @@ local function shift(amounts, writes)
   in_chunks('HSET', KEYS[1], writes)
 end
 
--- A claim begins somewhere in ARGV: id, quote, images, scopes, their quotes ('': the quote in each), cost, booked, entry.
-local CLAIM = 8
-local function claimed(first)
+-- A hold request in ARGV: id, quote, images, scopes, their quotes ('': the quote in each), cost, scopes of the post, entry.
+local HOLD_REQUEST = 8
+local function requested(first)
   return shares(ARGV[first + 2], ARGV[first + 1], ARGV[first + 3], ARGV[first + 4])
 end
 
--- Write down an open hold, whose claim begins there.
+-- Write an open hold. Its request begins at ARGV[first].
 local function put(first, state, held_at, lease_end)
   local key = hold_key(ARGV[first])
   redis.call('HSET', key, 'state', state, 'held_at', whole(held_at),
@@ -150,7 +150,7 @@ local function put(first, state, held_at, lease_end)
   redis.call('ZADD', KEYS[2], whole(lease_end), ARGV[first])
 end
 
--- End a hold: only its state is remembered, so that every verb can be repeated.
+-- End a hold. Its state is remembered, so that every verb can be repeated.
 local function finish(id, state)
   local key = hold_key(id)
   redis.call('DEL', key)
@@ -159,21 +159,21 @@ local function finish(id, state)
   redis.call('ZREM', KEYS[2], id)
 end
 
--- Put an entry on its way to the books, and count it. Its ticket.
-local function book(amounts, entry, held_at, booked, cost)
-  spend(amounts, held_at, lines(booked), cost)
+-- Put an entry into the outbox and count its cost. Returns the id in the outbox.
+local function post_entry(amounts, entry, held_at, scopes, cost)
+  spend(amounts, held_at, lines(scopes), cost)
   add(amounts, 'version', 1)
   return redis.call('XADD', KEYS[3], '*', 'entry', entry, 'held_at', whole(held_at), 'posted_at', whole(now))
 end
 
--- The run id of this very server; it is another one after every restart and on every replica.
+-- Run id of this server process. A restart and a failover change it.
 local function run_id()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 end
 
--- Is that the life of counters that were not lost since this server was started?
-local function is_of_this_run(life)
-  return life and string.match(life, '^%x+') == run_id()
+-- Whether an epoch began in this run of the server: counters were not lost since.
+local function is_of_this_run(epoch)
+  return epoch and string.match(epoch, '^%x+') == run_id()
 end
 
 local ASKS = {
@@ -184,13 +184,13 @@ local ASKS = {
   usd_per_month = 'quote',
 }
 
--- The limits that are spelled in ARGV from `first` on: scope, measure, most.
+-- Decode limits from ARGV[first] on: scope, measure, maximum.
 local function limits_from(first, count)
   local day, month = windows(now)
   local limits = {}
   for place = first, first + 3 * (count - 1), 3 do
     local scope, measure = ARGV[place], ARGV[place + 1]
-    local limit = { scope = scope, measure = measure, asks = ASKS[measure], most = tonumber(ARGV[place + 2]), rate = false }
+    local limit = { scope = scope, measure = measure, asks = ASKS[measure], max = tonumber(ARGV[place + 2]), rate = false }
     if measure == 'usd_per_day' then
       limit.field = day .. scope
     elseif measure == 'usd_per_month' then
@@ -206,34 +206,33 @@ local function limits_from(first, count)
   return limits
 end
 
--- Read the value of every limit. Are the counters this server's own, and on which day were they last cleaned?
+-- Read the value of every limit. Returns whether this run of the server counted, and the day of the last cleaning.
 local function read(limits)
   local fields = { 'ready', 'today' }
   for place, limit in ipairs(limits) do
     fields[place + 2] = limit.field
   end
-  local found = redis.call('HMGET', KEYS[1], unpack(fields))
+  local values = redis.call('HMGET', KEYS[1], unpack(fields))
   for place, limit in ipairs(limits) do
     if limit.rate then
-      limit.minute = read_minute(found[place + 2])
+      limit.minute = read_minute(values[place + 2])
       limit.value = limit.minute.used
     else
-      limit.value = tonumber(found[place + 2]) or 0
+      limit.value = tonumber(values[place + 2]) or 0
     end
   end
-  return found[1] == run_id(), found[2]
+  return values[1] == run_id(), values[2]
 end
 
--- How much of a limit is used, and in how many microseconds all of a rate is there again. Money's windows end by the
--- calendar.
-local function standing(limit)
-  return limit.value, limit.rate and whole_in(limit.minute) or 0
+-- Used amount of a limit, and microseconds until a rate is free again. Windows of money end by the calendar.
+local function status(limit)
+  return limit.value, limit.rate and resets_in(limit.minute) or 0
 end
 
--- Append to a reply how the limits stand.
-local function with_standings(reply, limits)
+-- Append the status of each limit to a reply.
+local function with_status(reply, limits)
   for _, limit in ipairs(limits) do
-    local used, resets = standing(limit)
+    local used, resets = status(limit)
     reply[#reply + 1] = used
     reply[#reply + 1] = resets
   end

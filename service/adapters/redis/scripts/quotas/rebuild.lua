@@ -1,7 +1,7 @@
--- Set the counters of a day and a month to what the books say plus the open holds, and vouch for them from now on.
--- KEYS: as in the prelude. ARGV: life and version of the audit, time of the books' sums, number of scopes in the day, scope + nano-USD
--- of each, number of scopes in the month, scope + nano-USD of each, then ids of holds that the books have settled.
--- Reply: 1, or 0 with nothing done: the counters were lost or something was booked since the audit, or the day is over.
+-- Set the counters of a day and a month to the ledger's sums plus the open holds, and mark them as counted by this run.
+-- KEYS: as in the prelude. ARGV: epoch and version of the snapshot, time of the ledger's sums, number of scopes in the day,
+-- scope + nano-USD of each, number of scopes in the month, scope + nano-USD of each, then ids of holds settled in the ledger.
+-- Reply: 1, or 0 with nothing done: counters were lost or an entry was posted since the snapshot, or the day is over.
 
 local at, place = tonumber(ARGV[3]), 4
 local day, month = windows(at)

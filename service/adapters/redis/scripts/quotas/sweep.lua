@@ -1,5 +1,5 @@
--- End holds whose lease is over: pending ones are voided, sent ones booked with the entry that their claim came with.
--- KEYS: as in the prelude. ARGV: how many at most. Reply: the new states.
+-- End holds whose lease is over: pending holds are voided, sent holds are posted with the entry of their request.
+-- KEYS: as in the prelude. ARGV: maximum number of holds. Reply: the new states.
 
 local states, amounts = {}, {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', whole(now), 'LIMIT', 0, ARGV[1])) do
@@ -10,8 +10,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', whole(now), 'LI
     local state = 'voided'
     give_back(amounts, hold)
     if hold.state == 'sent' then
-      local claim = redis.call('HMGET', hold_key(id), 'cost', 'booked', 'entry')
-      book(amounts, claim[3], hold.held_at, claim[2], tonumber(claim[1]))
+      local request = redis.call('HMGET', hold_key(id), 'cost', 'booked', 'entry')
+      post_entry(amounts, request[3], hold.held_at, request[2], tonumber(request[1]))
       state = 'expired'
     end
     finish(id, state)

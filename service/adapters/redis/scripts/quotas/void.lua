@@ -1,6 +1,6 @@
--- End a hold that was certainly not billed. One that is not there is remembered as voided, so that a renewal of its lease
--- that is still on its way does not bring it back.
--- KEYS: as in the prelude. ARGV: id. Reply: the state it is in now.
+-- End a hold that was certainly not billed. A lost hold is remembered as voided, so that a late extension of its lease does
+-- not put it back.
+-- KEYS: as in the prelude. ARGV: id. Reply: the hold's state now.
 
 local hold, amounts = find(ARGV[1]), {}
 if hold.state and not hold.open then

@@ -1,13 +1,13 @@
--- Take calls and pictures of an account, all or none.
--- KEYS: as in the prelude. ARGV: name of the turn, calls, pictures, lease in microseconds, then the caps, '' for none:
+-- Take calls and images of an account, all or none.
+-- KEYS: as in the prelude. ARGV: name of the slot, calls, images, lease in microseconds, then the caps, '' for none:
 -- calls under way, requests a minute, images a minute.
--- Reply: nothing if they were taken, else the cap and the microseconds until there may be room (-1: never).
+-- Reply: nothing if all were taken, else the cap and the microseconds until there may be room (-1: never).
 
 local calls, lease = tonumber(ARGV[2]), tonumber(ARGV[4])
 local concurrent = tonumber(ARGV[5])
 
--- Is there no room for more calls under way? The wait for it.
-local function crowded()
+-- The wait for room under the cap of calls under way (-1: never), or nothing if there is room.
+local function wait_for_calls()
   if calls > concurrent then
     return -1
   end
@@ -17,20 +17,20 @@ local function crowded()
   end
 end
 
-local wait = concurrent and crowded()
+local wait = concurrent and wait_for_calls()
 if wait then
   return { 'concurrent', wait }
 end
 
 local rates = {
-  { field = 'requests', amount = calls, most = tonumber(ARGV[6]) },
-  { field = 'images', amount = tonumber(ARGV[3]), most = tonumber(ARGV[7]) },
+  { field = 'requests', amount = calls, max = tonumber(ARGV[6]) },
+  { field = 'images', amount = tonumber(ARGV[3]), max = tonumber(ARGV[7]) },
 }
 local full
 for _, rate in ipairs(rates) do
-  if rate.most then
+  if rate.max then
     rate.minute = read_minute(redis.call('HGET', KEYS[5], rate.field))
-    wait = wait_for_room(rate.minute, rate.amount, rate.most)
+    wait = wait_for_room(rate.minute, rate.amount, rate.max)
     if wait and (not full or wait == -1 or (full[2] ~= -1 and wait > full[2])) then
       full = { rate.field .. '_per_minute', wait }
     end
@@ -41,7 +41,7 @@ if full then
 end
 
 for _, rate in ipairs(rates) do
-  if rate.most and rate.amount > 0 then
+  if rate.max and rate.amount > 0 then
     add_to_minute(rate.minute, rate.amount)
     redis.call('HSET', KEYS[5], rate.field, pack_minute(rate.minute))
     redis.call('PEXPIRE', KEYS[5], MINUTE / 1000)

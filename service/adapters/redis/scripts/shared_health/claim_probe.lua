@@ -1,6 +1,6 @@
--- Become the one that finds out whether the vendor is back.
--- KEYS: as in the prelude. ARGV: name of the turn, version of the breaker that it goes by.
--- Reply: 1, or 0 with nothing done: somebody else is, or the breaker has changed.
+-- Claim the probe of a vendor for one slot.
+-- KEYS: as in the prelude. ARGV: name of the slot, version of the breaker that its replica knows.
+-- Reply: 1, or 0 with nothing done: another slot probes, or the breaker has changed.
 
 local version = redis.call('HGET', KEYS[1], 'version')
 if version and version ~= ARGV[2] then

@@ -1,5 +1,5 @@
--- Turns are over.
--- KEYS: as in the prelude. ARGV: name and number of calls of each turn.
+-- Release slots: their calls are over, and so are their probes.
+-- KEYS: as in the prelude. ARGV: name and number of calls of each slot.
 
 local probe = redis.call('GET', KEYS[3])
 for place = 1, #ARGV, 2 do

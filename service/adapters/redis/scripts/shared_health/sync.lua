@@ -1,23 +1,24 @@
--- Tell and hear.
--- KEYS: as in the prelude. ARGV: 'open', 'close' or '', version that the change is based on, reason, microseconds, row,
--- name of a probe that is under way or '', then upstream model and microseconds of each account to be left in peace.
--- Reply: 1 if the change was taken, version, reason or '', microseconds left, row, then model and microseconds of each.
+-- Merge a replica's update into the shared health, and return the merged health.
+-- KEYS: as in the prelude. ARGV: 'open', 'close' or '', version that the change is based on, reason, microseconds, openings,
+-- name of a probe under way or '', then upstream model and microseconds of each account that is not to be called.
+-- Reply: 1 if the change was accepted, version, reason or '', microseconds left, openings, then model and microseconds of
+-- each blocked account.
 
 local FIRST_MODEL = 7
 local change, base, until_time = ARGV[1], tonumber(ARGV[2]), now + tonumber(ARGV[4])
 
 local function read()
-  local found = redis.call('HMGET', KEYS[1], 'version', 'reason', 'until', 'row')
+  local values = redis.call('HMGET', KEYS[1], 'version', 'reason', 'until', 'row')
   return {
-    version = tonumber(found[1] or '0'),
-    reason = found[2] or '',
-    ends = tonumber(found[3] or '0'),
-    row = tonumber(found[4] or '0'),
+    version = tonumber(values[1] or '0'),
+    reason = values[2] or '',
+    ends = tonumber(values[3] or '0'),
+    openings = tonumber(values[4] or '0'),
   }
 end
 
--- Nothing happened since its base, or it is the longer of two openings.
-local function counts(known)
+-- Whether the change is accepted: the breaker is unchanged since its base, or the change is the longer of two openings.
+local function is_acceptable(known)
   if change == '' then
     return false
   end
@@ -26,8 +27,8 @@ local function counts(known)
 end
 
 local known = read()
-local taken = counts(known)
-if taken then
+local accepted = is_acceptable(known)
+if accepted then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'version', whole(math.max(now, known.version + 1)))
   if change == 'open' then
@@ -42,16 +43,17 @@ if ARGV[6] ~= '' and redis.call('GET', KEYS[3]) == ARGV[6] then
 end
 
 local blocked, last = {}, 0
-local found = redis.call('HGETALL', KEYS[2])
-for place = 1, #found, 2 do
-  blocked[found[place]] = tonumber(found[place + 1])
+local pairs_read = redis.call('HGETALL', KEYS[2])
+for place = 1, #pairs_read, 2 do
+  blocked[pairs_read[place]] = tonumber(pairs_read[place + 1])
 end
 for place = FIRST_MODEL, #ARGV, 2 do
   local ends = math.max(blocked[ARGV[place]] or 0, now + tonumber(ARGV[place + 1]))
   blocked[ARGV[place]] = ends
   redis.call('HSET', KEYS[2], ARGV[place], whole(ends))
 end
-local reply = { taken and 1 or 0, known.version, known.reason, math.max(0, known.ends - now), known.row }
+local reply = { accepted and 1 or 0, known.version, known.reason, math.max(0, known.ends - now), known.openings }
+
 for model, ends in pairs(blocked) do
   if ends > now then
     last = math.max(last, ends)
