@@ -1,1 +1,1 @@
-"""What draws: the vendors behind one HTTP client, and the built-in sandbox."""
+"""Backends: vendors behind one HTTP client, and the built-in sandbox."""

@@ -1,7 +1,9 @@
-"""What every vendor dialect has in common: how a call is described, and how a refusal is read and cleaned.
+"""Parts that all vendor dialects share: calls, rate-limit headers, errors and images of replies.
 
-Rule: dialects turn domain values into bytes and back, and do nothing else; `http.py` makes the call. What a vendor says
-in a refusal reaches callers only after `scrub`: no keys, account ids, addresses or base64.
+Rule: a dialect converts domain values to bytes and back, and does nothing else. `http.py` makes the call. A vendor's
+error text reaches callers only after `scrub`: without keys, account ids, addresses or base64.
+
+Fails with: a `Failure` for any error of a vendor; `BROKEN_REPLY` for a reply without a readable image.
 """
 
 import re
@@ -43,9 +45,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHeaders:
-    """A limit of a vendor, and the headers that hold it, what is left of it and when there is more.
+    """A rate limit of a vendor, and the names of its headers.
 
-    With `is_continuous`, that is how long until all of it is back, a piece at a time.
+    Attributes:
+        measure: Name of the limit, such as requests.
+        limit: Header with the maximum.
+        remaining: Header with the remaining amount.
+        reset: Header with the time until a reset.
+        is_continuous: The reset is gradual, and its header has the time until all of the limit is available again.
     """
 
     measure: str
@@ -56,27 +63,27 @@ class RateLimitHeaders:
 
 
 class Dialect(Protocol):
-    """One vendor's wire format. A dialect without events answers orders with partials as if they had none."""
+    """One vendor's wire format. A dialect without events answers a request for previews with the image alone."""
 
     def write(self, request: UpstreamRequest) -> Call:
-        """The call for a request. Reads the caller's pictures from disk."""
+        """Build the call for a request. Reads the caller's images from disk."""
         ...
 
     def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
-        """What a 200 brought."""
+        """Read the body of a successful reply."""
         ...
 
     def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
-        """What the data of one server-sent event brought; None if nothing that matters."""
+        """Read the data of one server-sent event; None for an event of another kind."""
         ...
 
     @property
     def rate_limit_headers(self) -> Sequence[RateLimitHeaders]:
-        """In which headers the vendor says what is left of its limits."""
+        """Headers of the vendor's rate limits."""
         ...
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        """What any other status means."""
+        """Read a reply with an error status."""
         ...
 
 
@@ -86,9 +93,9 @@ DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,9})?(?:h|ms|m|s))+|\d{1,6}(?:\.\d{1,
 
 
 def read_rate_limits(limits: Sequence[RateLimitHeaders], headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
-    """What headers say about limits. A limit of nothing is none."""
+    """Read rate limits from headers. A maximum of 0 counts as no limit."""
     rate_limits = (_read_rate_limit(limited, headers) for limited in limits)
-    return tuple(headroom for headroom in rate_limits if headroom)
+    return tuple(rate_limit for rate_limit in rate_limits if rate_limit)
 
 
 def _read_rate_limit(headers_of_limit: RateLimitHeaders, headers: Mapping[str, str]) -> RateLimit | None:
@@ -109,17 +116,18 @@ def _parse_count(text: str | None) -> int | None:
 
 
 def parse_duration(text: str) -> float | None:
-    """What `1s`, `6m0s`, `120ms` or `1.5` comes to."""
+    """Parse a duration such as `1s`, `6m0s`, `120ms` or `1.5` into seconds."""
     if not DURATION.fullmatch(text):
         return None
     return sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|m|s|)", text))
 
 
 class VendorError(msgspec.Struct):
-    """The fields of an error envelope, as far as they are there and of the right type.
+    """Fields of an error reply that are present and of the right type.
 
-    `is_envelope`: the document has the form of the API's errors, an object `error`. `may_be_billed` is what another
-    image gateway says of its own failure.
+    Attributes:
+        is_envelope: The document has the form of the API's errors, an object `error`.
+        may_be_billed: Another image gateway says so of its own failure.
     """
 
     message: str = ""
@@ -132,11 +140,11 @@ class VendorError(msgspec.Struct):
 
 
 IDENTIFYING_FIELDS = frozenset({"message", "type", "code"})
-"""An error of the API has at least one of them."""
+"""Fields of which every error of the API has one or more."""
 
 
 def read_vendor_error(body: bytes) -> VendorError:
-    """The error object of a refusal, nested or flat; whatever else came gives an empty one."""
+    """Read the error object of a reply, nested or flat. Any other body gives an empty error."""
     try:
         document = msgspec.json.decode(body, type=dict[str, object])
     except DECODE_ERRORS:
@@ -161,28 +169,28 @@ def read_vendor_error(body: bytes) -> VendorError:
 
 
 def scrub(message: str) -> str:
-    """The vendor's words without anything that belongs to the operator."""
+    """Remove keys, account ids, addresses and base64 from a vendor's text."""
     return SECRET_PATTERN.sub("[removed]", message[: 4 * MAX_MESSAGE_CHARS])[:MAX_MESSAGE_CHARS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorMapping:
-    """How one vendor's refusals are understood: by code (or type) first, then by status.
+    """Failures of one vendor's errors: by code or type first, then by status.
 
-    `kinds_by_status` are errors in the API's form that mean something else here than in `failure_statuses.py`.
+    `kinds_by_status` are errors in the API's form with another meaning than in `failure_statuses.py`.
     """
 
     kinds_by_code: Mapping[str, FailureKind]
     kinds_by_status: Mapping[int, FailureKind]
     retry_headers: tuple[str, ...]
 
-    def to_failure(self, status: int, headers: Mapping[str, str], complaint: VendorError) -> StatusFailure:
-        """The failure that this refusal is."""
-        kind = self.kinds_by_code.get(complaint.code) or self.kinds_by_code.get(complaint.type)
-        if not kind and complaint.is_envelope:
+    def to_failure(self, status: int, headers: Mapping[str, str], error: VendorError) -> StatusFailure:
+        """Map an error to a failure."""
+        kind = self.kinds_by_code.get(error.code) or self.kinds_by_code.get(error.type)
+        if not kind and error.is_envelope:
             kind = self.kinds_by_status.get(status)
         if not kind:
-            return read_status(status, headers, is_envelope=complaint.is_envelope)
+            return read_status(status, headers, is_envelope=error.is_envelope)
         return StatusFailure(kind=kind, permanent=kind is FailureKind.SERVER_ERROR)
 
 
@@ -194,7 +202,7 @@ OPERATOR_MESSAGES = {
     FailureKind.OVERLOADED: "The backend is overloaded.",
     FailureKind.UNREACHABLE: "The backend could not be reached.",
 }
-"""Failures that are not the caller's: the vendor's words are about the operator's account or machines."""
+"""Messages of failures that are not the caller's. The vendor's own text is about the operator's account or machines."""
 
 
 LOOP = "loop_detected"
@@ -202,7 +210,7 @@ LOOP_MESSAGE = "A backend of the gateway leads back to it. The operator has to a
 
 
 def to_failure(mapping: ErrorMapping, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-    """One refusal as a domain value. `headers` have lower-case names."""
+    """Convert an error reply to a domain value. `headers` have lower-case names."""
     vendor_error = read_vendor_error(body)
     reading = mapping.to_failure(status, headers, vendor_error)
     kind = reading.kind
@@ -221,7 +229,7 @@ def to_failure(mapping: ErrorMapping, status: int, headers: Mapping[str, str], b
 
 
 def _own_message(reading: StatusFailure, status: int, vendor_error: VendorError) -> str | None:
-    """The gateway's own words for what is not the caller's."""
+    """Return the gateway's own message for a failure that is not the caller's."""
     if vendor_error.code == LOOP:
         return LOOP_MESSAGE
     if reading.permanent:
@@ -232,7 +240,7 @@ def _own_message(reading: StatusFailure, status: int, vendor_error: VendorError)
 
 
 def _retry_after(names: tuple[str, ...], headers: Mapping[str, str], message: str) -> float | None:
-    """Seconds until another try makes sense, from the first header that is a number, else from the text."""
+    """Return the seconds until a retry makes sense: from the first header with a number, else from the text."""
     for name in names:
         if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", headers.get(name, "")):
             return float(headers[name]) / (1000 if name.endswith("-ms") else 1)
@@ -244,25 +252,25 @@ FILE_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
 def has_no_escapes(body: bytes | bytearray) -> bool:
-    """Is a reply ASCII without a backslash, so that each string in it stands for itself?"""
+    """Return whether a reply is ASCII without a backslash, so that no string in it is escaped."""
     return body.isascii() and b"\\" not in body
 
 
 @dataclass(frozen=True, slots=True)
 class SplitReply:
-    """A JSON text without its pictures, which lie where they came: nothing has to walk through megabytes of base64.
+    """A JSON text without its images. They stay in the reply's buffer, so no parser walks through megabytes of base64.
 
-    In the place of each stands an escape; the text had none, or nothing was cut out of it.
+    An escape stands in the place of each image. A text with escapes of its own is not split.
     """
 
     json: bytes | bytearray
     images: Sequence[memoryview]
 
     def base64_for(self, token: msgspec.Raw) -> Buffer | None:
-        """The base64 that a JSON token stands for; None for anything else.
+        """Return the base64 of a JSON token; None for any other token.
 
-        Only where the text is not plain are the bytes copied: some encoders escape slashes, or more. Nobody has looked
-        at them before, because tokens that are not decoded are not checked.
+        Bytes are copied only where the text has escapes: some encoders escape slashes, or more. The token's characters
+        are checked here, because msgspec does not check a token that it does not decode.
         """
         raw = memoryview(token)
         if len(raw) <= len('""') or raw[0] != ord('"'):
@@ -275,7 +283,10 @@ class SplitReply:
 
 
 def _unescape(text: bytes, token: msgspec.Raw) -> bytes:
-    """What a string says, or nothing if that is no base64. Escaped slashes are common and cheap to read."""
+    """Return the content of a string token, or nothing if the content is not ASCII.
+
+    Escaped slashes are common and cheap.
+    """
     text = text.replace(b"\\/", b"/")
     if b"\\" not in text:
         return text
@@ -289,9 +300,9 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/=_-]+")
 
 
 def _clean_base64(base64: Buffer) -> Buffer | None:
-    """The bare base64 of a data URL, or of text that was broken into lines; None if there is none.
+    """Return the bare base64 of a data URL, or of text in lines; None if there is none.
 
-    Bare base64 is passed on by reference, and only its first and last bytes are looked at.
+    Bare base64 is returned by reference, after a look at its first and last bytes.
     """
     head = bytes(base64[:HEAD])
     if is_data_url(head):
@@ -299,42 +310,42 @@ def _clean_base64(base64: Buffer) -> Buffer | None:
         if start is None:
             return None
         base64, head = memoryview(base64)[start:], head[start:]
-    ends = head + bytes(base64[-2:])  # lines, where there are any, are shorter than the head
+    ends = head + bytes(base64[-2:])  # text in lines has a line break within the head
     return (without_blanks(bytes(base64)) if without_blanks(ends) != ends else base64) or None
 
 
 IMAGE_MEMBER = re.compile(rb'"b64_json"[ \t\r\n]*:[ \t\r\n]*"')
 BACKSLASH = b"\\\\"
-"""A backslash as JSON spells it."""
+"""A backslash in JSON."""
 
 
 def split_images(body: bytes | bytearray) -> SplitReply:
-    """Take the pictures out of a reply. Where no string has an escape, each of them ends with the next quote."""
+    """Take the images out of a reply. In a reply without escapes, an image ends at the next quote."""
     if not has_no_escapes(body):
         return SplitReply(body, ())
-    whole, rest, at = memoryview(body), bytearray(), 0
+    view, rest, at = memoryview(body), bytearray(), 0
     images: list[memoryview] = []
     while (match := IMAGE_MEMBER.search(body, at)) and (end := body.find(b'"', match.end())) >= 0:
-        rest += whole[at : match.end()]
+        rest += view[at : match.end()]
         rest += BACKSLASH + b"%d" % len(images)
-        images.append(whole[match.end() : end])
+        images.append(view[match.end() : end])
         at = end
-    return SplitReply(rest + whole[at:], images)
+    return SplitReply(rest + view[at:], images)
 
 
 class ReplyItem(msgspec.Struct):
-    """One picture of a reply."""
+    """One image of a reply."""
 
     b64_json: msgspec.Raw = msgspec.Raw(b"null")
     revised_prompt: object = None
 
 
 Items = list[ReplyItem | str | int | float | bool | list[object] | None]
-"""The pictures of a reply, and whatever else may stand among them."""
+"""The images of a reply, and any other value among them."""
 
 
 def read_images(items: Items, text: SplitReply) -> tuple[tuple[GeneratedImage, ...], int]:
-    """The pictures that can be read, and how many cannot."""
+    """Return the readable images, and the number of unreadable ones."""
     images = tuple(image for item in items if isinstance(item, ReplyItem) and (image := _read_image(item, text)))
     return images, len(items) - len(images)
 
@@ -345,7 +356,7 @@ def _read_image(item: ReplyItem, text: SplitReply) -> GeneratedImage | None:
 
 
 def open_reference(reference: Reference) -> BinaryIO:
-    """A reader for a picture at hand. Links are written as links and never come here."""
+    """Open a reference image. A link has no content, and is written as a link."""
     if reference.content is None:
         raise ValueError(f"{reference.param} has not been fetched")
     return reference.content.open()

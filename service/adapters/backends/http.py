@@ -1,8 +1,10 @@
-"""The only module that calls backends over HTTP: one pooled client for each, one attempt for each request.
+"""The HTTP client of vendors: one pool of connections for each backend, one call for each request.
 
-Rule: a call is made once; nothing is retried or redirected here, because the SDKs, the router and the ledger each need
-to know. What went wrong before the first byte of the request was `UNREACHABLE` or `BUSY` (certainly not billed); what
-went wrong after is `TIMED_OUT` or `BROKEN_REPLY` (may be billed). Never raises for what a vendor or the network does.
+Rule: a call is made once. This module never retries and never follows a redirect, because SDKs, failover and ledger
+must each know of every call. A failure before the request's first byte is `UNREACHABLE` or `BUSY`: certainly not
+billed. A later failure is `TIMED_OUT` or `BROKEN_REPLY`: it may have been billed.
+
+Fails with: a `Failure` as the reply's outcome. Raises nothing for an error of a vendor or the network.
 """
 
 import asyncio
@@ -32,11 +34,9 @@ SUCCESSES = range(200, 300)
 MODELS_PATH = "/models"
 REQUEST_ID, MAX_ID_CHARS = "x-request-id", 100
 EVENT_STREAM = "text/event-stream"
-IDLE_CONNECTION_SECONDS = (
-    3.0  # shorter than servers keep theirs (uvicorn: 5): no call may meet one that is just being closed
-)
+IDLE_CONNECTION_SECONDS = 3.0  # shorter than servers' own (uvicorn: 5), so that no call meets a closing connection
 MAX_HEADER_BYTES = 65_536
-READ_BUFFER_BYTES = 1 << 16  # bytes of a reply that may wait to be read; twice that pauses the reading
+READ_BUFFER_BYTES = 1 << 16  # of a reply, unread; at twice as many bytes the client stops reading the socket
 
 BUSY = Failure(
     kind=FailureKind.BUSY, message="Too many calls to the backend are under way.", retry_after=1, asked=False
@@ -50,11 +50,17 @@ TOO_LARGE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpBackendSettings:
-    """How to reach one vendor. `deadline_seconds` covers the whole call, `max_reply_bytes` bounds its reply.
+    """Address, credentials and bounds of one vendor.
 
-    `api_key` is asked for with each call. `gateway_id` goes along with the ids of the gateways before.
-    `write_seconds` is how long a vendor may take less than 64 KB of a request. `proxy` and `ca_file` default to
-    what the environment says (`HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`).
+    Attributes:
+        api_key: Read again for each call.
+        deadline_seconds: Timeout of the whole call.
+        write_seconds: Time in which a vendor must take 64 KB of a request.
+        pool_seconds: Time in which a call must become free when `max_concurrent_calls` are under way.
+        max_reply_bytes: Maximum size of a reply.
+        proxy: Default: `HTTPS_PROXY` and `NO_PROXY` of the environment.
+        ca_file: Default: `SSL_CERT_FILE` of the environment.
+        gateway_id: Sent with the ids of earlier gateways, so that loops are detected.
     """
 
     base_url: str
@@ -74,7 +80,7 @@ class HttpBackendSettings:
 
 
 class CallError(Exception):
-    """A call that brought no reply, or not all of it. `failure` is what that means for the money."""
+    """A call without a complete reply. `failure` says whether it may have been billed."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -82,7 +88,7 @@ class CallError(Exception):
 
 
 class UnusableProxy(ValueError):
-    """A proxy that cannot be used. `variable` of the environment names it; None is the setting of the backend."""
+    """An unusable proxy. `variable` is its environment variable, or None for the backend's setting."""
 
     def __init__(self, variable: str | None) -> None:
         super().__init__("the proxy must be an http or https address; SOCKS is not spoken")
@@ -90,7 +96,7 @@ class UnusableProxy(ValueError):
 
 
 class HttpBackend:
-    """A vendor behind its dialect. It connects with its first call.
+    """A vendor behind its dialect. The first call opens a connection.
 
     Raises:
         UnusableProxy: the proxy is not an http or https address.
@@ -102,38 +108,37 @@ class HttpBackend:
         self._settings = settings
         self._dialect = dialect
         self._proxy = choose_proxy(settings)
-        # True stands for the client's own context, which was made of the system's certificates when it was imported.
+        # True stands for aiohttp's own context, made of the system's certificates at its import.
         self._trust = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
         self._call_slots = asyncio.Semaphore(settings.max_concurrent_calls)
         self._session: aiohttp.ClientSession | None = None
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
-        """Make the call, once."""
-        rooms: Sequence[RateLimit] = ()
+        rate_limits: Sequence[RateLimit] = ()
         previews, body = 0, None
         try:
             async with self._open_response(request) as response:
-                rooms = read_rate_limits(self._dialect.rate_limit_headers, response.headers)
+                rate_limits = read_rate_limits(self._dialect.rate_limit_headers, response.headers)
                 if response.status in SUCCESSES and response.content_type == EVENT_STREAM:
                     outcome, previews = await self._read_stream(request, response, listener)
                 else:
                     body = await self._read_body(response)
                     outcome = TOO_LARGE
         except CallError as failed:
-            return Reply(outcome=failed.failure, headrooms=rooms)
+            return Reply(outcome=failed.failure, headrooms=rate_limits)
         if body is not None:
-            # Any success with an image is a purchase, whatever its status; without one it may be billed.
+            # A success with an image is paid, and a success without one may have been billed.
             outcome = (
                 self._dialect.read(request, body)
                 if response.status in SUCCESSES
                 else self._dialect.read_failure(response.status, response.headers, bytes(body))
             )
-        return Reply(outcome=_with_cause(outcome, response), headrooms=rooms, previews=previews)
+        return Reply(outcome=_with_cause(outcome, response), headrooms=rate_limits, previews=previews)
 
     async def probe(self) -> Failure | None:
-        """Ask for the list of models, which is free; what is wrong with the vendor or the account, if anything.
+        """Fetch the list of models, which is free. Returns the failure of the vendor or the account, if there is one.
 
-        Keys may be good for pictures alone, so that this list is forbidden to them: that is nothing wrong.
+        Some keys are for images alone. Then this list is forbidden, and the vendor is healthy.
         """
         url = self._settings.base_url + MODELS_PATH
         try:
@@ -152,10 +157,10 @@ class HttpBackend:
 
     @asynccontextmanager
     async def _open_response(self, request: UpstreamRequest) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A call whose reply has begun. The block reads it; leaving the block ends the call, read or not.
+        """Make a call and yield its response. The block reads it; the end of the block ends the call, read or not.
 
         Raises:
-            CallError: it could not be made, or broke off before the block was left.
+            CallError: the call could not be made, or broke off inside the block.
         """
         write = self._dialect.write
         call = await asyncio.to_thread(write, request) if request.spec.references else write(request)
@@ -170,13 +175,16 @@ class HttpBackend:
                     self._post(call, body, {**request.carried, **self._hop_headers(request)}) as response,
                 ):
                     yield response
-            except (OSError, aiohttp.ClientError) as error:  # a TLS fault in mid-stream comes as the bare ssl.SSLError
+            except (
+                OSError,
+                aiohttp.ClientError,
+            ) as error:  # aiohttp does not wrap the ssl.SSLError of a running stream
                 raise CallError(to_failure(error, is_sending=body.is_started)) from error
 
     @asynccontextmanager
     async def _call_slot(self) -> AsyncIterator[None]:
-        """One of the calls that may be under way at a time. Raises `CallError` if none becomes free soon."""
-        timeout = self._settings.pool_seconds if self._call_slots.locked() else None  # there is nothing to wait for
+        """Take a slot for a call. Raises `CallError` if none becomes free within `pool_seconds`."""
+        timeout = self._settings.pool_seconds if self._call_slots.locked() else None
         try:
             async with asyncio.timeout(timeout):
                 await self._call_slots.acquire()
@@ -190,7 +198,7 @@ class HttpBackend:
     def _post(
         self, call: Call, body: CallBody, headers: Mapping[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """The exchange. The client repeats some requests on a fresh connection, but never a POST."""
+        """Send the call. aiohttp repeats some requests on a new connection, but never a POST."""
         url = self._settings.base_url + call.path
         headers_with_key = {**headers, **self._key_headers()}
         return self._client().post(url, data=body, headers=headers_with_key, proxy=self._proxy, allow_redirects=False)
@@ -200,11 +208,11 @@ class HttpBackend:
         return build_hops_header(request.hops, own) if own else {}
 
     def _key_headers(self) -> dict[str, str]:
-        """Who calls, as of now."""
+        """Build the header of the current key."""
         return {"authorization": f"Bearer {current_text(self._settings.api_key)}"}
 
     def _client(self) -> aiohttp.ClientSession:
-        """The connections; the library makes them in a running loop only."""
+        """Return the session. aiohttp builds one only in a running loop."""
         if self._session is None:
             settings = self._settings
             self._session = aiohttp.ClientSession(
@@ -224,12 +232,12 @@ class HttpBackend:
         return self._session
 
     async def _read_body(self, response: aiohttp.ClientResponse) -> bytearray | None:
-        """The body in one buffer of its announced length, so that it is in memory once; None if it is too long."""
+        """Read the body into one buffer of its announced length, so that memory has it once; None if it is too long."""
         content_length, max_bytes, end = response.content_length or 0, self._settings.max_reply_bytes, 0
         if content_length > max_bytes:
             return None
         body = bytearray(content_length)
-        async for chunk, _ in response.content.iter_chunks():  # one by one, as they came: `iter_any` would join them
+        async for chunk, _ in response.content.iter_chunks():  # `iter_any` would join chunks
             if is_end_of_body(response.content, chunk):
                 break
             start, end = end, end + len(chunk)
@@ -242,28 +250,30 @@ class HttpBackend:
     async def _read_stream(
         self, request: UpstreamRequest, response: aiohttp.ClientResponse, listener: RequestListener
     ) -> tuple[CallOutcome, int]:
-        """Send the listener each preview as soon as it is whole. Returns the outcome and the number of previews.
+        """Pass each complete preview to the listener. Returns the outcome and the number of previews.
 
-        What comes after the image is not waited for.
+        Reading ends with the image.
         """
-        events, shown = SseReader(), 0
+        events, previews = SseReader(), 0
         try:
-            async for piece, _ in response.content.iter_chunks():
-                if is_end_of_body(response.content, piece):
+            async for chunk, _ in response.content.iter_chunks():
+                if is_end_of_body(response.content, chunk):
                     break
-                for event in events.feed(piece):
-                    found = self._dialect.read_event(request, event)
-                    if isinstance(found, Preview):
-                        shown += 1
-                        await listener.on_preview(found)
-                    elif found is not None:
-                        return replace(found, drawn=True) if isinstance(found, Failure) and shown else found, shown
-                    del event, found  # megabytes, which would be kept until the next event is whole
+                for event in events.feed(chunk):
+                    result = self._dialect.read_event(request, event)
+                    if isinstance(result, Preview):
+                        previews += 1
+                        await listener.on_preview(result)
+                    elif isinstance(result, Failure) and previews:
+                        return replace(result, drawn=True), previews
+                    elif result is not None:
+                        return result, previews
+                    del event, result  # else these megabytes stay in memory until the next event is complete
                 if events.buffered_bytes > self._settings.max_reply_bytes:
-                    return TOO_LARGE, shown
+                    return TOO_LARGE, previews
         except aiohttp.ClientPayloadError:
-            return BROKEN_REPLY, shown
-        return BROKEN_REPLY, shown  # it ended without the image
+            return BROKEN_REPLY, previews
+        return BROKEN_REPLY, previews  # the stream ended without the image
 
     async def close(self) -> None:
         """Close every connection."""
@@ -271,13 +281,13 @@ class HttpBackend:
             await self._session.close()
 
 
-def is_end_of_body(content: aiohttp.StreamReader, piece: bytes) -> bool:
-    """Is this all? The library has one empty body for all replies without one, and it says that only the first time."""
-    return not piece and content.at_eof()
+def is_end_of_body(content: aiohttp.StreamReader, chunk: bytes) -> bool:
+    """Return whether the body has ended. aiohttp shares one empty body among replies, and signals its end only once."""
+    return not chunk and content.at_eof()
 
 
 def to_failure(error: Exception, *, is_sending: bool) -> Failure:
-    """What an exception of the client means for the money: begun to be sent or not, answered or not."""
+    """Convert an exception of the client to a failure: before the first sent byte, or after it."""
     if not is_sending:
         failure = PROXY_REFUSED if isinstance(error, aiohttp.ClientHttpProxyError) else UNREACHABLE
     else:
@@ -286,16 +296,16 @@ def to_failure(error: Exception, *, is_sending: bool) -> Failure:
 
 
 def describe_cause(error: Exception) -> str:
-    """Why a call broke off, for the log. Names no address, because the proxy's may hold a password."""
+    """Describe an error for the log, without an address: a proxy's address may hold a password."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answers {error.status}"
-    silent = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-    cause = describe_network_error(error, NETWORK_TEXTS) or silent
+    unknown = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    cause = describe_network_error(error, NETWORK_TEXTS) or unknown
     return f"the proxy: {cause}" if isinstance(error, aiohttp.ClientProxyConnectionError) else cause
 
 
 def _with_cause(outcome: CallOutcome, response: aiohttp.ClientResponse) -> CallOutcome:
-    """Add to a failure what the vendor answered: the status, and the id that the vendor gave the request."""
+    """Add the vendor's status and request id to a failure."""
     if not isinstance(outcome, Failure):
         return outcome
     request = response.headers.get(REQUEST_ID, "")[:MAX_ID_CHARS]
@@ -303,7 +313,7 @@ def _with_cause(outcome: CallOutcome, response: aiohttp.ClientResponse) -> CallO
 
 
 def choose_proxy(settings: HttpBackendSettings) -> str | None:
-    """The proxy to a vendor: the given one, else what the environment says now. Raises `UnusableProxy`."""
+    """Return the proxy to a vendor: from the settings, else from the environment. Raises `UnusableProxy`."""
     vendor = urlsplit(settings.base_url)
     variable, proxy = (None, settings.proxy) if settings.proxy else environment_proxy(vendor.scheme, vendor.netloc)
     if proxy and not is_usable_proxy(proxy):
@@ -312,7 +322,7 @@ def choose_proxy(settings: HttpBackendSettings) -> str | None:
 
 
 def is_usable_proxy(text: str) -> bool:
-    """Is it an address that a proxy over http or https can have?"""
+    """Return whether a text is the address of a proxy over http or https."""
     try:
         address = urlsplit(text)
         return address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
@@ -321,7 +331,7 @@ def is_usable_proxy(text: str) -> bool:
 
 
 def environment_proxy(scheme: str, host: str) -> tuple[str | None, str | None]:
-    """The variable that names a proxy to a host, and the proxy; `NO_PROXY` makes them None."""
+    """Return the environment variable of the proxy to a host, and the proxy. Both are None with `NO_PROXY`."""
     proxies = getproxies()
     names = [name for name in (scheme, "all") if proxies.get(name)]
     if not names or proxy_bypass(host):

@@ -1,8 +1,10 @@
-"""Reading what a vendor sent although parts of it are not as documented: a paid picture is worth more than its frame.
+"""Lenient reading of vendors' JSON: a paid image is worth more than a correct document around it.
 
-Rule: only what cannot be done without decides whether a reply is good. Every other member may have any JSON value, and
-what cannot be used counts as not said. JSON that only lenient encoders write (NaN, lone surrogates, a byte order mark)
-is spelled anew and read once more; that costs nothing where the first reading succeeds.
+Rule: only the members that a caller cannot do without decide whether a reply is readable. Any other member may have any
+JSON value, and an unusable value counts as absent. Invalid JSON of lenient encoders (NaN, lone surrogates, a byte order
+mark) is encoded again and decoded once more. The second reading costs nothing where the first one succeeds.
+
+Fails with: None for an unreadable text or value.
 """
 
 import json
@@ -13,9 +15,9 @@ from typing import Final, TypeVar
 import msgspec
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises over what a vendor sent."""
+"""Errors of decoding a vendor's text."""
 
-MAX_REPAIRED_BYTES: Final = 1 << 26  # bytes; a text that is longer is not spelled anew
+MAX_REPAIRED_BYTES: Final = 1 << 26  # a longer text is not encoded again
 MAX_DIGITS: Final = 15
 MAX_UNIX_SECONDS: Final = 253_402_300_799  # the last second of the year 9999, in Unix time
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
@@ -26,7 +28,7 @@ T = TypeVar("T")
 
 
 def decode_or_none(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T | None:
-    """What a JSON text holds; None if it cannot be read, or has another form."""
+    """Decode a JSON text; None if it is unreadable or has another form."""
     try:
         return decoder.decode(text)
     except DECODE_ERRORS:
@@ -39,7 +41,7 @@ def decode_or_none(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) ->
 
 
 def _reencode(text: bytes | bytearray) -> bytes:
-    """The same JSON in strict spelling. Raises `ValueError` or `RecursionError` where it is no JSON."""
+    """Encode a text as strict JSON. Raises `ValueError` or `RecursionError` for a text that is no JSON."""
     document = json.loads(
         text.decode("utf-8-sig", "replace"),
         parse_constant=_as_null,
@@ -50,7 +52,7 @@ def _reencode(text: bytes | bytearray) -> bytes:
 
 
 def _as_null(_: str) -> None:
-    """NaN and infinities say nothing."""
+    """Replace NaN and infinities by null."""
 
 
 def _finite_or_none(text: str) -> float | None:
@@ -63,8 +65,11 @@ def _short_or_none(text: str) -> int | None:
 
 
 def to_whole_number(value: object, maximum: int) -> int | None:
-    """A count, rounded up. Digits in a string are one too; below zero or above `maximum` is none."""
-    if type(value) is int and 0 <= value <= maximum:  # as documented, and so nearly always
+    """Convert a value to a count, rounded up; None below zero, above `maximum`, or for no number.
+
+    Digits in a string count.
+    """
+    if type(value) is int and 0 <= value <= maximum:  # the documented form, which nearly every reply has
         return value
     if isinstance(value, str):
         value = float(value) if NUMBER.fullmatch(value) else None
@@ -74,15 +79,15 @@ def to_whole_number(value: object, maximum: int) -> int | None:
 
 
 def to_unix_seconds(value: object) -> int | None:
-    """A moment in Unix seconds."""
+    """Convert a value to a moment in Unix seconds."""
     return to_whole_number(value, MAX_UNIX_SECONDS) or None
 
 
 def to_text(value: object) -> str | None:
-    """A string."""
+    """Return a string, and None for any other value."""
     return value if isinstance(value, str) else None
 
 
 def to_format(value: object) -> str | None:
-    """The name of a format as the API has it."""
+    """Convert a value to a format's name in the API."""
     return FORMATS.get(value.lower()) if isinstance(value, str) else None

@@ -1,8 +1,10 @@
-"""OpenAI's dialect: generations as JSON, edits as a form (or as JSON where links are relayed).
+"""OpenAI's dialect: generations as JSON, edits as a form, or as JSON where links are relayed.
 
-Rule: only what the canonical spec holds is written, and only what is not a default; `response_format` is never sent
-(GPT image models refuse it). Of a reply only a picture that can be read is needed: without one it is a `BROKEN_REPLY`.
-Vendor facts and sources: `docs/vendors.md`.
+Rule: a call has only the fields of the canonical spec that are not defaults. `response_format` is never sent, because
+GPT image models refuse it. A reply needs one readable image and nothing else. Vendor facts and sources:
+`docs/vendors.md`.
+
+Fails with: `BROKEN_REPLY` for a reply without a readable image.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,7 +66,7 @@ ERROR_MAPPING = ErrorMapping(
         "rate_limit_exceeded": FailureKind.RATE_LIMITED,
         "slow_down": FailureKind.RATE_LIMITED,
         "server_is_overloaded": FailureKind.OVERLOADED,
-        "unknown_url": FailureKind.SERVER_ERROR,  # a wrong base address; the next is the same at another gateway
+        "unknown_url": FailureKind.SERVER_ERROR,  # a wrong base address; the next is a gateway's code for it
         "unknown_path": FailureKind.SERVER_ERROR,
         LOOP: FailureKind.FORBIDDEN,
         "upstream_auth_error": FailureKind.FORBIDDEN,  # another gateway's operator has to act
@@ -75,7 +77,7 @@ ERROR_MAPPING = ErrorMapping(
 
 
 class _Reply(msgspec.Struct):
-    """A reply. Only the pictures have to be as documented."""
+    """A reply. Only the images must be as documented."""
 
     data: Items
     created: object = None
@@ -88,7 +90,7 @@ class _Reply(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """One server-sent event, of any kind. Only its picture has to be as documented."""
+    """A server-sent event of any kind. Only its image must be as documented."""
 
     type: object = None
     b64_json: msgspec.Raw = msgspec.Raw(b"null")
@@ -105,9 +107,7 @@ class _Event(msgspec.Struct):
 MAX_PREVIEW_INDEX = 1000
 _DECODER = msgspec.json.Decoder(_Reply)
 _EVENT_DECODER = msgspec.json.Decoder(_Event)
-STREAM_ERROR_STATUS = (
-    500  # an error in a stream has no status of its own, and is the vendor's unless its code says otherwise
-)
+STREAM_ERROR_STATUS = 500  # an error in a stream has no status; without a known code it is the vendor's fault
 
 
 RATE_LIMIT_PREFIX = "x-ratelimit"
@@ -124,12 +124,11 @@ LIMITS = tuple(
 
 
 class OpenAIDialect:
-    """The vendor whose API the gateway's own follows."""
+    """Wire format of the vendor whose API the gateway's own follows."""
 
     rate_limit_headers = LIMITS
 
     def write(self, request: UpstreamRequest) -> Call:
-        """The call for a request. Reads the caller's pictures from disk."""
         spec = request.spec
         body = {"model": request.route.model} | {
             name: value for name, write in FIELDS.items() if (value := write(spec)) is not None
@@ -144,7 +143,6 @@ class OpenAIDialect:
         return Call(path="/images/edits", fields=dict(_flatten(body)), files=tuple(_form_files(spec)))
 
     def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
-        """What a 200 brought."""
         del request
         text = split_images(body)
         reply = decode_or_none(_DECODER, text.json)
@@ -152,9 +150,7 @@ class OpenAIDialect:
         if reply is None or not images:
             return BROKEN_REPLY
         count = read_count(reply.usage)
-        if reply.svg_usage is not None and not isinstance(
-            reply.svg_usage, dict
-        ):  # it cost something, nobody knows what
+        if not isinstance(reply.svg_usage, dict | None):  # an unreadable cost
             count = TokenCount(minimum=count.usage or count.minimum)
         return Generation(
             images=images,
@@ -170,7 +166,6 @@ class OpenAIDialect:
         )
 
     def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
-        """What the data of one server-sent event brought: a preview, the picture, or what went wrong."""
         del request
         text = split_images(event)
         event_object = decode_or_none(_EVENT_DECODER, text.json)
@@ -187,7 +182,6 @@ class OpenAIDialect:
         return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        """What any other status means."""
         return read_failure(status, headers, body)
 
 
@@ -218,7 +212,7 @@ def _to_generation(event: _Event, base64: Buffer) -> Generation:
 
 
 def _to_stream_failure(event: bytes) -> Failure:
-    """The vendor's own error, as a 500 would be read. An event in another form says nothing about the money."""
+    """Read a vendor's error in a stream like one with status 500. An event in another form may have been billed."""
     refused = read_failure(STREAM_ERROR_STATUS, {}, event)
     if refused.kind is FailureKind.SERVER_ERROR and not read_vendor_error(event).is_envelope:
         return BROKEN_REPLY
@@ -226,7 +220,7 @@ def _to_stream_failure(event: bytes) -> Failure:
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-    """A refusal in OpenAI's envelope as a domain value. `headers` have lower-case names."""
+    """Convert an error reply in OpenAI's form to a domain value. `headers` have lower-case names."""
     return to_failure(ERROR_MAPPING, status, headers, body)
 
 
@@ -237,7 +231,7 @@ def _link_fields(spec: Spec) -> dict[str, object]:
 
 
 def _flatten(fields: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """A form's text parts; nested objects in brackets, as `svg[reasoning][effort]`, truth in JSON's words."""
+    """Build a form's text parts: nested objects in brackets, as `svg[reasoning][effort]`, booleans as in JSON."""
     flat = []
     for name, value in fields.items():
         key = f"{prefix}[{name}]" if prefix else name
@@ -247,7 +241,7 @@ def _flatten(fields: Mapping[str, object], prefix: str = "") -> list[tuple[str, 
 
 
 def _form_files(spec: Spec) -> list[File]:
-    """One picture is `image`, several are `image[]`, each labelled with what it is: octet-stream is refused there."""
+    """Build a form's files: one image is `image`, several are `image[]`. OpenAI refuses the type octet-stream."""
     name = "image" if len(spec.references) == 1 else "image[]"
     parts = [_form_file(name, f"image-{index}", reference) for index, reference in enumerate(spec.references)]
     overlays = {"mask": spec.mask, "markup": spec.markup}
@@ -260,7 +254,7 @@ def _form_file(part: str, stem: str, reference: Reference) -> File:
 
 
 def _explicit_value(value: object) -> str | None:
-    """A resolved value; `auto` says nothing."""
+    """Return a value that the vendor resolved; `auto` counts as absent."""
     return None if value == "auto" else to_text(value)
 
 

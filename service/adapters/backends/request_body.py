@@ -1,8 +1,9 @@
-"""What a call carries to a vendor: JSON or a form, of known length, written in pieces.
+"""The body of a call to a vendor: JSON or a form, of known length, written in chunks.
 
-Rule: no picture is in memory whole, and a document only once. A vendor that takes no piece within its time ends the
-call with `TimeoutError`. `CallBody.is_started` is false as long as no byte of the call, header or body, has gone out:
-the client sends the header with the first piece.
+Rule: memory never has a whole image of a form, and has a document once. `CallBody.is_started` is false until the first
+byte of the call, header or body, is sent, because aiohttp sends the header with the first chunk.
+
+Fails with: `TimeoutError` if the vendor does not take a chunk in time.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ CHUNK_BYTES: Final = 1 << 16
 
 
 class CallBody(Payload):
-    """The body of one call. `write_seconds` is what each piece may take; what is open in the call stays open."""
+    """The body of one call. A chunk may take `write_seconds`. The call's files stay open."""
 
     _autoclose = True
 
@@ -33,18 +34,16 @@ class CallBody(Payload):
         self.is_started = False
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send everything. Raises `TimeoutError` when the other side stops taking it."""
         self.is_started = True
         async with TimedWriter(writer, self._write_seconds) as timed_writer:
             await self._content.write(cast("AbstractStreamWriter", timed_writer))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """All of it as text, with what is read used up."""
         return self._content.decode(encoding, errors)
 
 
 class TimedWriter:
-    """As much of a writer as payloads use. Each piece has its time; one timer looks after all of them."""
+    """The part of a writer that payloads use, with a timeout for each chunk. One timer serves all chunks."""
 
     def __init__(self, writer: AbstractStreamWriter, seconds: float) -> None:
         self._writer = writer
@@ -54,7 +53,7 @@ class TimedWriter:
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
-        self._began = self._loop.time()
+        self._chunk_started = self._loop.time()
         self._check_deadline()
         return self
 
@@ -65,13 +64,13 @@ class TimedWriter:
         await self._timeout.__aexit__(kind, error, trace)
 
     async def write(self, chunk: bytes) -> None:
-        """Pass a piece on, and wait until there is room for the next."""
-        self._began = self._loop.time()
+        """Send a chunk, and wait for room for the next one."""
+        self._chunk_started = self._loop.time()
         await self._writer.write(chunk)
 
     def _check_deadline(self) -> None:
-        """Come again when the piece that is being written has had its time, or end it."""
-        due = self._began + self._seconds
+        """End a chunk that is over its time, or check again at that time."""
+        due = self._chunk_started + self._seconds
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._check_deadline)
         else:
@@ -79,10 +78,10 @@ class TimedWriter:
 
 
 class FilePayload(Payload):
-    """What a reader gives, from its first byte to its last.
+    """A file, from its first byte to its last.
 
-    It is read in the loop: 64 KB of what was just written come from the page cache in microseconds, and a thread for
-    each read costs more CPU and keeps blocks of memory of its own.
+    The loop reads it: 64 KB of a new file come from the page cache in microseconds. A thread for each read would cost
+    more CPU, and memory of its own.
     """
 
     _autoclose = True
@@ -94,17 +93,15 @@ class FilePayload(Payload):
         self._reader = reader
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send it."""
-        while piece := self._reader.read(CHUNK_BYTES):
-            await writer.write(piece)
+        while chunk := self._reader.read(CHUNK_BYTES):
+            await writer.write(chunk)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """All of it as text."""
         return self._reader.read().decode(encoding, errors)
 
 
 def build_form(call: Call) -> MultipartWriter:
-    """A form: texts without a type, then files with theirs."""
+    """Build a form: texts without a type, then files with their types."""
     form = MultipartWriter("form-data")
     for name, value in call.fields.items():
         text = BytesPayload(value.encode())

@@ -1,45 +1,45 @@
-"""Server-sent events, cut out of a reply while it arrives.
+"""A reader of server-sent events that receives a reply in chunks.
 
-Rule (the WHATWG's event streams, as far as vendors use them): an event is lines up to an empty one; only its data
-matters, comments and other fields do not. The data of one event is in memory at a time, in the pieces that it came in
-until its line is whole, and nothing is decoded. What is not ended by an empty line never was an event.
+Rule (the WHATWG's event streams, as far as vendors use them): an event is lines up to an empty one. Only its data is
+read; comments and other fields are skipped. Memory has the data of one event, in its chunks until a line is complete.
+Nothing is decoded. Lines without an empty line behind them are no event.
 """
 
 from collections.abc import Iterator
 
 DATA = b"data:"
-SMALL_PIECE = 4096  # bytes; pieces below are put together as they come, because each costs as much again
+SMALL_CHUNK = 4096  # bytes; smaller chunks are joined at once, because each one costs about that many bytes
 MAX_JOINED = 1 << 16
 
 
 class SseReader:
-    """Is fed a reply in pieces, and gives the data of each event that is whole."""
+    """Receives chunks of a reply, and yields the data of each complete event."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes | bytearray] = []
+        self._chunks: list[bytes | bytearray] = []
         self._data: list[bytearray] = []
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of an event that is not whole yet."""
-        return sum(map(len, self._pieces)) + sum(map(len, self._data))
+        """Bytes of an incomplete event."""
+        return sum(map(len, self._chunks)) + sum(map(len, self._data))
 
-    def feed(self, piece: bytes) -> Iterator[bytearray]:
-        """The events that a piece completes."""
+    def feed(self, chunk: bytes) -> Iterator[bytearray]:
+        """Yield the events that a chunk completes."""
         start = 0
-        while (end := piece.find(b"\n", start)) >= 0:
-            line = self._line(piece[start:end])
+        while (end := chunk.find(b"\n", start)) >= 0:
+            line = self._line(chunk[start:end])
             start = end + 1
             if line.startswith(DATA):
                 self._data.append(_value(line))
             elif not line and self._data:
                 yield self._event()
-        self._buffer(piece[start:] if start else piece)
+        self._buffer(chunk[start:] if start else chunk)
 
     def _line(self, rest: bytes) -> bytearray:
-        """All that waits and the rest of it: copied once, because it is megabytes."""
-        line = bytearray().join([*self._pieces, rest])
-        self._pieces.clear()
+        """Join the buffered chunks and the rest of a line, in one copy of megabytes."""
+        line = bytearray().join([*self._chunks, rest])
+        self._chunks.clear()
         if line.endswith(b"\r"):
             del line[-1:]
         return line
@@ -48,17 +48,17 @@ class SseReader:
         data, self._data = self._data, []
         return data[0] if len(data) == 1 else bytearray(b"\n").join(data)
 
-    def _buffer(self, piece: bytes) -> None:
-        last = self._pieces[-1] if self._pieces else b""
-        if len(piece) >= SMALL_PIECE:
-            self._pieces.append(piece)
+    def _buffer(self, chunk: bytes) -> None:
+        last = self._chunks[-1] if self._chunks else b""
+        if len(chunk) >= SMALL_CHUNK:
+            self._chunks.append(chunk)
         elif isinstance(last, bytearray) and len(last) < MAX_JOINED:
-            last += piece
-        elif piece:
-            self._pieces.append(bytearray(piece))
+            last += chunk
+        elif chunk:
+            self._chunks.append(bytearray(chunk))
 
 
 def _value(line: bytearray) -> bytearray:
-    """What stands after the colon, but for one space: cut off in place."""
+    """Cut the field's name, the colon and one space off a line, in place."""
     del line[: len(DATA) + line.startswith(b" ", len(DATA))]
     return line

@@ -1,8 +1,10 @@
-"""Together's dialect: one endpoint, `POST /images/generations`, for pictures from words and from other pictures.
+"""Together's dialect: one endpoint, `POST /images/generations`, for images from text and from other images.
 
-Rule: base64 is always asked for (its links die within the hour) and so is the format (its default is jpeg). The
-caller's pictures travel as data URLs, or as links where those are relayed. Vendor facts and sources:
+Rule: a call always asks for base64, because links die within the hour, and for the format, because its default is jpeg.
+The caller's images travel as data URLs, or as links where links are relayed. Vendor facts and sources:
 `docs/vendors.md`.
+
+Fails with: `BROKEN_REPLY` for a reply without a readable image.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,12 +66,11 @@ LIMITS = (
 
 
 class TogetherDialect:
-    """A vendor of many models behind one endpoint."""
+    """Wire format of a vendor with many models behind one endpoint. Its replies have neither size nor format."""
 
     rate_limit_headers = LIMITS
 
     def write(self, request: UpstreamRequest) -> Call:
-        """The call for a request. Reads the caller's pictures from disk."""
         spec, route = request.spec, request.route
         body: dict[str, object] = {"model": route.model, "response_format": "base64"}
         body |= {name: value for name, write in FIELDS.items() if (value := write(spec)) is not None}
@@ -77,7 +78,6 @@ class TogetherDialect:
         return Call(path="/images/generations", json=msgspec.json.encode(body))
 
     def read(self, request: UpstreamRequest, body: bytearray) -> CallOutcome:
-        """What a 200 brought. Size and format are not said; whoever needs them looks at the picture."""
         del request
         text = split_images(body)
         reply = decode_or_none(_DECODER, text.json)
@@ -85,12 +85,12 @@ class TogetherDialect:
         return Generation(images=images, background="opaque", unreadable_images=unread) if images else BROKEN_REPLY
 
     def read_event(self, request: UpstreamRequest, event: bytes | bytearray) -> Preview | CallOutcome | None:
-        """Nothing: pictures are never streamed here."""
+        """Return None, because Together streams no images."""
         del request, event
         return None
 
     def read_failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        """What any other status means. Its codes are its own and mean nothing to OpenAI's clients, but for one."""
+        """Read an error. All codes but one are Together's own and unknown to OpenAI's clients, so they are removed."""
         result = to_failure(ERROR_MAPPING, status, headers, body)
         match result.kind:
             case FailureKind.NOT_PERMITTED:
@@ -120,7 +120,7 @@ def _reference_fields(spec: Spec, route: Route) -> dict[str, object]:
 
 
 def _reference_url(reference: Reference) -> str | msgspec.Raw:
-    """The link, or the picture itself as a data URL that is not turned into a Python string."""
+    """Return the link, or the image as a data URL in raw JSON, without a Python string of it."""
     if reference.content is None:
         return reference.link or ""
     with open_reference(reference) as reader:

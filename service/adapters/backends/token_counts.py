@@ -1,9 +1,10 @@
-"""Tokens as a vendor counted them, however it spells them.
+"""A vendor's token counts, in any of its spellings.
 
-Rule: a count is whole if it says what went in and what came out. Of any other count, what can be read is the least that
-was used: the books take whichever is more, this or the estimate. Tokens of no kind are kept apart, and are priced at
-the dearer rate. A number that cannot be one (negative, absurd, no number) makes a count doubtful; it never costs the
-picture.
+Rule: a count is complete if it has input and output. The readable part of any other count is the minimum, and the
+ledger takes the maximum of it and the estimate. Tokens of no kind are kept apart, and have the higher price. An
+impossible number (negative, absurd, not a number) makes a count doubtful; it never costs the image.
+
+Fails with: an empty count for any other value than an object.
 """
 
 from collections.abc import Mapping
@@ -13,18 +14,18 @@ from service.adapters.backends.lenient_json import to_whole_number
 from service.domain.generation import Usage
 
 MAX_TOKENS = 1_000_000_000
-"""Of a kind, in a reply. More is a mistake, and what it comes to would not fit into the books."""
+"""Of one kind in one reply. A larger number is a mistake, and its cost would not fit into the ledger."""
 
 JsonObject = Mapping[str, object]
 
 INPUT = ("input_tokens", "prompt_tokens"), ("input_tokens_details", "prompt_tokens_details")
 OUTPUT = ("output_tokens", "completion_tokens"), ("output_tokens_details", "completion_tokens_details")
-"""A total and its kinds, each by its name in the images API and by that in chats."""
+"""A total and its kinds, each by its name in the images API and by its name in the chat API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCount:
-    """A vendor's count: `usage` if it is whole, else `minimum`, what could be read of it."""
+    """A vendor's count: `usage` if it is complete, else `minimum`, its readable part."""
 
     usage: Usage | None = None
     minimum: Usage | None = None
@@ -32,7 +33,13 @@ class TokenCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Direction:
-    """Tokens of one direction by kind; `other` are those of no kind. `is_present`: anything was, kinds by `details`."""
+    """Tokens of one direction by kind.
+
+    Attributes:
+        is_present: The count has a total or a kind.
+        details: The object with the kinds.
+        other: Tokens of no kind.
+    """
 
     is_present: bool
     details: JsonObject
@@ -47,13 +54,13 @@ class _Direction:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads a `usage` object, and remembers whether something in it was nonsense."""
+    """Reads a `usage` object. `doubtful`: something in it was nonsense."""
 
     usage_object: JsonObject
     doubtful: bool = False
 
     def number(self, members: JsonObject, *names: str) -> int | None:
-        """The first of these members that is a number."""
+        """Return the first of these members that is a number."""
         for name in names:
             value = members.get(name)
             number = None if value is None else to_whole_number(value, MAX_TOKENS)
@@ -63,7 +70,7 @@ class _Reader:
         return None
 
     def part(self, *names: str) -> JsonObject:
-        """The first of these members that is an object; an empty one if none is."""
+        """Return the first of these members that is an object; an empty one if none is."""
         for name in names:
             value = self.usage_object.get(name)
             if isinstance(value, dict):
@@ -71,23 +78,26 @@ class _Reader:
             self.doubtful |= value is not None
         return {}
 
-    def side(self, totals: tuple[str, ...], kinds: tuple[str, ...]) -> _Direction:
-        """One direction."""
+    def direction(self, totals: tuple[str, ...], kinds: tuple[str, ...]) -> _Direction:
+        """Read one direction."""
         total, details = self.number(self.usage_object, *totals), self.part(*kinds)
         text, image = self.number(details, "text_tokens"), self.number(details, "image_tokens")
-        named = (text or 0) + (image or 0)
-        if total is not None and named > total:
+        sum_of_kinds = (text or 0) + (image or 0)
+        if total is not None and sum_of_kinds > total:
             self.doubtful = True
         return _Direction(
             is_present=(total, text, image) != (None, None, None),
             details=details,
             text=text or 0,
             image=image or 0,
-            other=max((total or 0) - named, 0),
+            other=max((total or 0) - sum_of_kinds, 0),
         )
 
     def cached(self, input_: _Direction, text_in: int) -> tuple[int, int]:
-        """Cached text and pictures. A bare total is text first: that saves less, so the cost is never too low."""
+        """Return cached tokens of text and images.
+
+        A bare total is text first: that saves less, so the cost is never too low.
+        """
         total, details = self.number(self.usage_object, "cached_tokens"), self.part("cached_tokens_details")
         if details:
             text, image = self.number(details, "cached_text_tokens"), self.number(details, "cached_image_tokens")
@@ -97,28 +107,28 @@ class _Reader:
 
 
 def read_count(usage_object: object) -> TokenCount:
-    """A `usage` object; whatever else stands in its place is no count."""
+    """Read a `usage` object. Any other value is no count."""
     if not isinstance(usage_object, dict):
         return TokenCount()
     reader = _Reader(usage_object)
-    input_, output = _fill_missing(reader, reader.side(*INPUT), reader.side(*OUTPUT))
+    input_, output = _fill_missing(reader, reader.direction(*INPUT), reader.direction(*OUTPUT))
     text_in = input_.text if input_.details else input_.tokens
     text_cached, image_cached = reader.cached(input_, text_in)
-    is_whole = input_.is_present and output.is_present and not reader.doubtful
+    is_complete = input_.is_present and output.is_present and not reader.doubtful
     usage = Usage(
         text_in=text_in,
         image_in=input_.image,
         other_in=input_.other if input_.details else 0,
         text_out=output.text,
         image_out=output.image + output.other,
-        text_cached=text_cached if is_whole else 0,
-        image_cached=image_cached if is_whole else 0,
+        text_cached=text_cached if is_complete else 0,
+        image_cached=image_cached if is_complete else 0,
     )
-    return TokenCount(usage=usage) if is_whole else TokenCount(minimum=usage)
+    return TokenCount(usage=usage) if is_complete else TokenCount(minimum=usage)
 
 
 def _fill_missing(reader: _Reader, input_: _Direction, output: _Direction) -> tuple[_Direction, _Direction]:
-    """Both directions, with what the total of both says about them. What is left over counts as drawn: the dearest."""
+    """Complete both directions by the total of both. A remainder counts as image output, the highest price."""
     total = reader.number(reader.usage_object, "total_tokens")
     remainder = (total or 0) - input_.tokens - output.tokens
     if total is None or remainder < 0 or (remainder == 0 and input_.is_present and output.is_present):

@@ -1,9 +1,10 @@
-"""A backend without a vendor: draws in this process, and fails in every way that a vendor can, on demand.
+"""A backend without a vendor: draws images in this process, and fails on demand in every way of a vendor.
 
-Rule: whoever calls it cannot tell it from a vendor by anything but the picture: the same usage arithmetic, the same
-failures, read by the same code. As with a vendor each call draws another sample, unless the request names a seed; its
-number is on the picture, so that what was drawn anew can be told from what was kept. It has no dependency that could
-fail; a caller's broken picture is the caller's fault.
+Rule: only the image shows that this is no vendor. Usage has a vendor's arithmetic, and failures are a vendor's, read by
+the code of OpenAI's dialect. Each call draws another sample, unless the request has a seed. The image shows the
+sample's number, so that a new image differs from a cached one.
+
+Fails with: the failure that settings or a prompt's directive name; `INVALID_REQUEST` for a broken image of the caller.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ DIRECTIVE = re.compile(r"\[sandbox ([^\]=]{1,40})=([^\]]{0,60})\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorReply:
-    """A vendor's refusal as it comes over HTTP. `error` is what the envelope holds; headers have lower-case names."""
+    """A vendor's refusal over HTTP. `error` is the content of the envelope; headers have lower-case names."""
 
     status: int
     error: Mapping[str, object]
@@ -43,10 +44,10 @@ class VendorReply:
 
 
 SandboxFault = VendorReply | Failure
-"""What can go wrong: a refusal that a vendor words, or a failure of the network, which no one words."""
+"""A fault: a refusal in a vendor's words, or a failure of the network."""
 
 
-def _vendor_reply(  # noqa: PLR0913 (the columns of the table below)
+def _vendor_reply(  # noqa: PLR0913 (columns of the table below)
     status: int,
     code: str | None,
     kind: str | None,
@@ -116,13 +117,13 @@ FAULTS: Mapping[str, SandboxFault] = {
     "connection_refused": Failure(kind=FailureKind.UNREACHABLE, message="The backend cannot be reached."),
     "broken_reply": Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply could not be read."),
 }
-"""Every failure by the name that settings and directives use. Sources: `docs/vendors.md`."""
+"""Every fault by its name in settings and directives. Sources: `docs/vendors.md`."""
 
 KNOWN_FAULTS = tuple(FAULTS)
 
 
 def named_failure(name: str) -> Failure:
-    """The failure of that name, read as a real one would be. Raises `ValueError` listing the known names."""
+    """Return the failure of a name, read like a vendor's reply. Raises `ValueError` with the known names."""
     fault = FAULTS.get(name)
     if fault is None:
         raise ValueError(f"The sandbox knows no failure '{name}'. It knows {', '.join(KNOWN_FAULTS)}.")
@@ -133,13 +134,14 @@ def named_failure(name: str) -> Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """How the sandbox behaves.
+    """Settings of the sandbox.
 
-    Args:
-        delay_seconds: How long it waits before it draws or fails.
-        fail: The name of the failure that every request ends in, or None.
-        prompt_directives: Do directives such as `[sandbox delay=2.5]` or `[sandbox fail=slow_down]` in a prompt count?
-        threads: How many pictures are drawn at a time.
+    Attributes:
+        delay_seconds: Delay before it draws or fails.
+        fail: Name of the failure of every request, or None.
+        prompt_directives: Whether directives such as `[sandbox delay=2.5]` or `[sandbox fail=slow_down]` in a
+            prompt count.
+        threads: Number of images that are drawn at a time.
 
     Raises:
         ValueError: `fail` is not in `KNOWN_FAULTS`, or the delay is not from 0 to 600 seconds.
@@ -158,12 +160,12 @@ class SandboxSettings:
 
 
 def new_sample_number() -> str:
-    """A number for a sample, which replicas do not share."""
+    """Return a random number for a sample, which replicas do not share."""
     return secrets.token_hex(3)
 
 
 class SandboxBackend:
-    """Draws by itself. `sleep` waits a number of seconds, `sample` gives a number for each call."""
+    """Draws images in this process. `sleep` waits a number of seconds, `sample` returns a number for each call."""
 
     def __init__(
         self,
@@ -178,28 +180,27 @@ class SandboxBackend:
 
     @property
     def accepts_links(self) -> bool:
-        """No: it has to see the pictures."""
+        """No: it draws from the images themselves."""
         return False
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
-        """Wait, then fail or draw, as the settings and, where they count, the prompt's directives say."""
         try:
             settings = apply_directives(self._settings, request.spec.prompt)
-        except ValueError as wrong:
-            return Reply(outcome=_invalid(str(wrong), "prompt", "invalid_value"))
+        except ValueError as error:
+            return Reply(outcome=_invalid(str(error), "prompt", "invalid_value"))
         pause = settings.delay_seconds / (request.partials + 1)
         await self._sleep(pause)
         if settings.fail is not None:
             return Reply(outcome=named_failure(settings.fail))
         try:
-            purchase = await self._draw(request)
-        except UnreadableFile as broken:
-            return Reply(outcome=_invalid(broken.message, broken.param, broken.code))
+            generation = await self._draw(request)
+        except UnreadableFile as error:
+            return Reply(outcome=_invalid(error.message, error.param, error.code))
 
         for index in range(request.partials):
-            await listener.on_preview(await self._preview(purchase, index))
+            await listener.on_preview(await self._preview(generation, index))
             await self._sleep(pause)
-        return Reply(outcome=purchase, previews=request.partials)
+        return Reply(outcome=generation, previews=request.partials)
 
     async def _preview(self, generation: Generation, index: int) -> Preview:
         async with self._gate:
@@ -245,7 +246,7 @@ def _preview(image: GeneratedImage, index: int) -> bytes:
 
 
 def apply_directives(settings: SandboxSettings, prompt: str) -> SandboxSettings:
-    """The settings for one request. Raises `ValueError` naming a directive that cannot be followed."""
+    """Return the settings of one request. Raises `ValueError` with a directive that is unknown or invalid."""
     if not settings.prompt_directives:
         return settings
     for name, value in DIRECTIVE.findall(prompt):
@@ -268,13 +269,13 @@ DIRECTIVES: Mapping[str, Callable[[SandboxSettings, str], SandboxSettings]] = {
 
 
 def resolve_tier(request: UpstreamRequest, size: Size) -> str | None:
-    """The tier that was asked for, or the middle one where this route has tiers."""
+    """Return the requested tier, or the middle one where this route has tiers."""
     known = request.price.tokens.output_tokens(DEFAULT_TIER, size) is not None
     return request.spec.tier or (DEFAULT_TIER if known else None)
 
 
 def count_tokens(request: UpstreamRequest, size: Size, tier: str | None) -> Usage | None:
-    """Tokens by the vendor's formula: n pictures count as n runs. None where the route has no price by token."""
+    """Count tokens by the vendor's formula: n images count as n runs. None where the route has no price by token."""
     output_tokens = request.price.tokens.output_tokens(tier, size) if request.price.rates and tier else None
     if output_tokens is None:
         return None

@@ -1,9 +1,10 @@
-"""Draws the sandbox's images: circles on a gradient, above a panel with the prompt and the settings.
+"""Drawings of the sandbox: circles on a gradient, above a panel with the prompt and the settings.
 
-Rule: all that a request asks for can be seen in the image, and the same arguments give the same bytes. Outside the area
-of a mask the caller's image stays as it is. The built-in font has ASCII letters only: pixels show other letters without
+Rule: an image shows everything that its request asks for, and equal arguments give equal bytes. Outside the area of a
+mask the caller's image stays as it is. The built-in font has ASCII letters only: pixels show other letters without
 their accents or as code points, svg keeps them. A preview has the size and the format of its image.
-Fails with: `UnreadableFile`, where an image of the caller cannot be decoded.
+
+Fails with: `UnreadableFile` if an image of the caller cannot be decoded.
 """
 
 import hashlib
@@ -117,7 +118,7 @@ def _cover(reference: Reference, size: tuple[int, int], *, mask: bool = False) -
 
 def _decode(reference: Reference, size: tuple[int, int]) -> Image.Image:
     """Return the image upright, in RGB or RGBA, decoded no finer than it takes to fill the size."""
-    if reference.content is None:  # it stayed a link: a card in a colour of its own stands for it
+    if reference.content is None:  # an unfetched link is drawn as a card in a colour of its own
         card = Image.new("RGB", (256, 256), _hsl(sum(reference.digest.encode()) % 360 / 360, 0.5, 0.4))
         ImageDraw.Draw(card).text((128, 128), "linked", "white", _font(64), anchor="mm")
         return card
@@ -144,7 +145,7 @@ def _set_text(prompt: str, caption: Sequence[str], panel: Box, short: int) -> li
         px = max(MIN_FONT, share * short)
         rows = max(1, int(room / (LINE_HEIGHT * px)))
         if len(prompt) * NARROW * px > rows * width and share != FONT_SHARES[-1]:
-            continue  # not even narrow letters would fit, so measuring them would be a waste
+            continue  # narrow letters would not fit either, so the text is not measured
         lines, complete = _wrap(prompt, _font(px), width, rows)
         if complete:
             break
@@ -204,8 +205,8 @@ def _scene(layout: Layout, phase: float = 0.0) -> tuple[list[str], list[tuple[fl
     circles = []
     for i in range(CIRCLES):
         x, y, radius, shift = share[3 + 4 * i : 7 + 4 * i]
-        turn = 2 * pi * (phase + shift)
-        centre = width * (x + 0.05 * cos(turn)), height * (0.75 * y + 0.05 * sin(turn))
+        angle = 2 * pi * (phase + shift)
+        centre = width * (x + 0.05 * cos(angle)), height * (0.75 * y + 0.05 * sin(angle))
         colour = _hsl(hue + drift * 2 * shift + (i == 0) / 2, 0.85, 0.6 + 0.25 * shift)
         circles.append((*centre, min(layout.size) * (0.06 + 0.24 * radius**2), colour))
     return [_hsl(hue, 0.6, 0.25 if dark else 0.6), _hsl(hue + drift, 0.7, 0.45 if dark else 0.82)], circles
