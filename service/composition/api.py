@@ -47,7 +47,7 @@ def build_dependencies(
     return Dependencies(
         make_images=make,
         image_storage=album.image_storage,
-        config=callers.snapshot,
+        config=callers,
         read_images=album.images,
         files=ManageFiles(images=album.images, listing=album.listing, codec=album.codec, new_id=new_id),
         quotas=accounts.quotas,
@@ -66,7 +66,7 @@ def build_dependencies(
         report_usage=ReportUsage(ledger=accounts.ledger),
         export_usage=ExportUsage(ledger=accounts.ledger, formats=available_formats(), missing=missing_formats()),
         read_limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
-        backend_status=parts.admission.status,
+        admission=parts.admission,
         purge_cache=PurgeCache(
             cached=CountCachedResults(
                 results=accounts.results, snapshot=callers.snapshot, shared=settings.cache.shared
@@ -88,8 +88,7 @@ def build_dependencies(
         ),
         keepalive_seconds=settings.serving.keepalive_seconds,
         now=now,
-        readiness=stores.problems,
-        warnings=stores.warnings,
+        readiness=stores,
         log_prompts=settings.logs.prompts,
         gateway_id=plans.gateway_id,
     )

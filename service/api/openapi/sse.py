@@ -1,20 +1,21 @@
-"""What stands in an event of a stream, for the document.
+"""Schemas of server-sent events in the OpenAPI document.
 
-Rule: schemas come from the structs that `streams.py` encodes, with the two fields that it splices in around the base64.
-OpenAPI 3.1 has no word for a stream of events: the body is described as text whose content is a list of events, each
-with a name and with data that are JSON, which is what 3.2 will call `itemSchema`.
+Rule: schemas come from the structs that `schemas/image_events.py` encodes, with the two fields around the base64 that
+are not in the structs. OpenAPI 3.1 has no word for a stream of events. The body is therefore text whose content is a
+list of events, each with a name and with JSON data; OpenAPI 3.2 calls this `itemSchema`.
 """
 
 from typing import Any
 
 import msgspec
 
-from service.api.http.streams import ImageEvent, PreviewEvent
 from service.api.openapi.components import COMPONENTS
+from service.api.schemas.image_events import EVENT_PREFIXES, ImageEvent, PreviewEvent
+from service.domain.image_spec import Operation
 
 Node = dict[str, Any]
 
-EVENT_PREFIXES = {"createImage": "image_generation", "createImageEdit": "image_edit"}
+OPERATIONS = {"createImage": Operation.GENERATE, "createImageEdit": Operation.EDIT}
 EVENTS_TEXT = (
     "With `stream`: `partial_image` up to `partial_images` times, then `completed` with `usage`, once for each "
     "picture. What fails after the answer has begun is an event `error`. A line that begins with a "
@@ -28,7 +29,7 @@ def _event_schema(name: str, kind: str) -> Node:
 
 
 EVENTS: dict[str, Node] = {
-    operation: {
+    operation_id: {
         "type": "string",
         "description": EVENTS_TEXT,
         "contentMediaType": "text/event-stream",
@@ -36,20 +37,20 @@ EVENTS: dict[str, Node] = {
             "type": "array",
             "items": {
                 "oneOf": [
-                    _event_schema(f"{prefix}.partial_image", "PreviewEvent"),
-                    _event_schema(f"{prefix}.completed", "ImageEvent"),
+                    _event_schema(f"{EVENT_PREFIXES[operation]}.partial_image", "PreviewEvent"),
+                    _event_schema(f"{EVENT_PREFIXES[operation]}.completed", "ImageEvent"),
                     _event_schema("error", "ErrorReply"),
                 ],
             },
         },
     }
-    for operation, prefix in EVENT_PREFIXES.items()
+    for operation_id, operation in OPERATIONS.items()
 }
-"""Operation → the schema of its stream."""
+"""Operation id → the schema of its stream."""
 
 
 def event_schemas() -> Node:
-    """The named schemas of events' data."""
+    """Build the named schemas of the data of events."""
     _, schemas = msgspec.json.schema_components((PreviewEvent, ImageEvent), ref_template=COMPONENTS + "{name}")
     named: Node = schemas
     base64 = {"type": "string", "description": "Plain base64, without a data: prefix."}

@@ -56,7 +56,7 @@ async def list_backends(request: Http) -> BackendsReply:
     """Breakers, and limits of accounts that are used up, as this replica sees them."""
     check_query_params(request)
     return BackendsReply(
-        object="list", data=[_to_backend_reply(status) for status in dependencies(request).backend_status()]
+        object="list", data=[_to_backend_reply(status) for status in dependencies(request).admission.status()]
     )
 
 

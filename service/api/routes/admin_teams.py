@@ -86,7 +86,7 @@ class TeamsReply(msgspec.Struct):
 async def list_teams(request: Http) -> TeamsReply:
     """Every team of teams.yaml, as it is in force now."""
     check_query_params(request)
-    teams = dependencies(request).config().teams
+    teams = dependencies(request).config.snapshot().teams
     return TeamsReply(object="list", data=[TeamReply(**_team_fields(teams[name])) for name in sorted(teams)])
 
 
@@ -103,7 +103,7 @@ async def retrieve_team(
     """Its settings, limits, keys and spend."""
     check_query_params(request)
     deps = dependencies(request)
-    live = deps.config()
+    live = deps.config.snapshot()
     configured = live.teams.get(team)
     if configured is None:
         raise TeamNotFound("There is no such team.", param="team")
@@ -177,7 +177,7 @@ async def export_usage(
 
 async def _check_team(deps: Dependencies, team: str | None) -> None:
     """Raise unless the team is, or ever was, one: those that left the settings have a past."""
-    if team is None or team in deps.config().teams:
+    if team is None or team in deps.config.snapshot().teams:
         return
     since, until = parse_time_bounds("1970-01-01", None, deps.now())
     if not (await deps.report_usage(EntryFilter(since=since, until=until, team=team))).total.entries:

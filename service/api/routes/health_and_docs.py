@@ -53,10 +53,10 @@ async def live() -> Health:
 async def ready(request: Http) -> Response[Health]:
     """200 with ok or degraded, or 503 with the parts that are not well."""
     deps = dependencies(request)
-    problems = await deps.readiness()
+    problems = await deps.readiness.problems()
     if problems:
         return Response(Health(status="unavailable", problems=problems), status_code=503)
-    warnings = deps.warnings()
+    warnings = deps.readiness.warnings()
     return Response(Health(status="degraded" if warnings else "ok", problems=warnings))
 
 

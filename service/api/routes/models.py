@@ -96,7 +96,7 @@ async def list_models(request: Http) -> ModelsReply:
     """Every model that the calling team can use now."""
     deps, key = dependencies(request), caller_key(request)
     today = deps.now().date()
-    models = deps.config().catalog.available(today)
+    models = deps.config.snapshot().catalog.available(today)
     ids = [model_reply(deps, model, key.team, today) for model in models if _may_use(key, model)]
     return ModelsReply(object="list", data=[model for model in ids if model.backends])
 
@@ -116,7 +116,7 @@ async def retrieve_model(request: Http, model_id: ModelId) -> ModelReply:
     """One model, by id or alias."""
     deps, key = dependencies(request), caller_key(request)
     today = deps.now().date()
-    model = deps.config().catalog.get(str(model_id).lstrip("/"), today)
+    model = deps.config.snapshot().catalog.get(str(model_id).lstrip("/"), today)
     for alias_holder in (key.team, key):
         authorize_model(alias_holder, model.id)
     return model_reply(deps, model, key.team, today)

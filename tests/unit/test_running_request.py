@@ -8,7 +8,8 @@ import pytest
 
 from service.api.http.errors import ReplicaStopped
 from service.api.http.request_context import RequestContext, RequestProgress
-from service.api.http.streams import RunningRequest, image_event, preview_event
+from service.api.http.running_request import RunningRequest
+from service.api.schemas.image_events import image_event, preview_event
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.generation import Preview, Usage
 from service.domain.ledger import Admission
@@ -37,7 +38,10 @@ def started(making: Awaitable[Delivery], running: RunningRequest) -> RunningRequ
 
 
 async def indices(running: RunningRequest) -> list[int | None]:
-    return [event.index if event else None async for event in running.events()]
+    seen: list[int | None] = []
+    while (preview := await running.next_preview()) or not running.delivery.done():
+        seen.append(preview.index if preview else None)
+    return seen
 
 
 async def send_previews(running: RunningRequest, number: int) -> Delivery:
@@ -61,14 +65,13 @@ async def test_a_caller_that_waits_hears_something() -> None:
         await gate.wait()
         return DELIVERY
 
-    running, signs = started(make(), waiting(0.001)), 0
-    async for event in running.events():
-        assert event is None
-        signs += 1
-        if signs == 3:
-            gate.set()
+    running = started(make(), waiting(0.001))
+    for _ in range(3):
+        assert await running.next_preview() is None
+        assert not running.delivery.done()
+    gate.set()
 
-    assert signs >= 3
+    assert await running.delivery is DELIVERY
 
 
 async def test_a_response_begins_when_the_backend_is_called() -> None:
@@ -112,15 +115,13 @@ async def test_limits_are_put_into_the_headers_and_progress_is_noted() -> None:
 
 
 async def test_a_preview_does_not_wait_for_a_caller_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.http.streams.PREVIEW_WAIT_SECONDS", 3600)
+    monkeypatch.setattr("service.api.http.running_request.PREVIEW_WAIT_SECONDS", 3600)
     running = waiting()
     purchases = [asyncio.create_task(send_previews(running, 5))]
     running.start(asyncio.shield(purchases[0]))
 
-    events = running.events()
-    assert await anext(events) == partial(0)
+    assert await running.next_preview() == partial(0)
     running.leave()
-    await events.aclose()
     async with asyncio.timeout(30):
         assert await purchases[0] is DELIVERY
 
@@ -129,7 +130,7 @@ async def test_a_preview_does_not_wait_for_a_caller_that_left(monkeypatch: pytes
 
 
 async def test_all_previews_that_wait_for_a_caller_that_left_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.http.streams.PREVIEW_WAIT_SECONDS", 3600)
+    monkeypatch.setattr("service.api.http.running_request.PREVIEW_WAIT_SECONDS", 3600)
     running, first = waiting(), asyncio.Event()
     previews: list[asyncio.Future[None]] = []
 
@@ -152,7 +153,7 @@ async def test_all_previews_that_wait_for_a_caller_that_left_go_on(monkeypatch: 
 
 
 async def test_a_slow_reader_misses_previews(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.http.streams.PREVIEW_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr("service.api.http.running_request.PREVIEW_WAIT_SECONDS", 0.001)
     running = waiting()
     running.start(send_previews(running, 5))
 
@@ -168,7 +169,7 @@ async def test_a_caller_is_answered_when_the_replica_goes_away() -> None:
 
     running = started(make(), waiting())
     await asyncio.sleep(0)
-    running.end()
+    running.stop()
 
     with pytest.raises(ReplicaStopped):
         await running.delivery
