@@ -19,7 +19,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.simulators", description="A vendor on loopback.")
     parser.add_argument("vendor", choices=sorted(VENDORS))
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--picture-bytes", type=int, default=0, help="least size of the raw picture in a reply")
+    parser.add_argument("--image-bytes", type=int, default=0, help="minimum size of the raw image in a reply")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer to an image call")
     return parser.parse_args(arguments)
 

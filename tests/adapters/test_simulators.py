@@ -396,5 +396,5 @@ def test_leaving_the_block_ends_every_wait() -> None:
 
 
 def test_the_command_line() -> None:
-    options = parsed(["together", "--port", "9102", "--picture-bytes", "10", "--delay", "0.5"])
+    options = parsed(["together", "--port", "9102", "--image-bytes", "10", "--delay", "0.5"])
     assert vars(options) == {"vendor": "together", "port": 9102, "image_bytes": 10, "delay": 0.5}

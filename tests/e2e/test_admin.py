@@ -130,7 +130,7 @@ def test_a_revoked_key_stops_within_thirty_seconds(site: Site) -> None:
     assert site.told(f"/keys/{made['id']}")["revoked_at"] is not None
 
 
-def test_a_rotated_key_ends_after_the_overlap(site: Site) -> None:
+def test_a_rotated_key_ends_after_the_overlap_period(site: Site) -> None:
     first = site.issue(note="rotated")
     assert becomes_true(lambda: site.status(first["secret"]) == 200)
 
@@ -154,7 +154,7 @@ def test_the_end_of_a_key_can_be_moved(site: Site) -> None:
     assert (moved["expires_at"], endless["expires_at"]) == ("2998-01-01T00:00:00Z", None)
 
 
-def test_an_issued_key_is_held_to_its_own_limits(site: Site) -> None:
+def test_an_issued_key_is_refused_by_its_own_limits(site: Site) -> None:
     """It is refused what its team still may, in this key's name; a change of that is in force within seconds."""
     made = site.issue("ads", limits={"requests_per_minute": 1}, limits_by_tier={"high": {"usd_per_day": 0.0001}})
     secret = made["secret"]
@@ -175,7 +175,7 @@ def test_an_issued_key_is_held_to_its_own_limits(site: Site) -> None:
     assert (f"key:{made['id']}:tier:high", "usd_per_day") in own
 
 
-def test_a_limit_that_is_set_later_counts_what_was_spent_before(site: Site) -> None:
+def test_a_limit_that_is_set_later_counts_earlier_costs(site: Site) -> None:
     made = site.issue("ads")
     assert becomes_true(lambda: site.status(made["secret"]) == 200)
     cost = site.draw(made["secret"], quality="low", prompt="before the limit")
@@ -186,7 +186,7 @@ def test_a_limit_that_is_set_later_counts_what_was_spent_before(site: Site) -> N
     assert site.ask(made["secret"], quality="low", prompt="after it").status_code == 429
 
 
-def test_an_issued_key_may_use_a_part_of_what_its_team_may(site: Site) -> None:
+def test_an_issued_key_may_use_a_part_of_its_teams_models(site: Site) -> None:
     made = site.issue("search", models=["gpt-image-2"], tiers=["low"])
     secret = made["secret"]
     assert becomes_true(lambda: site.status(secret) == 200)
@@ -205,7 +205,7 @@ def test_an_issued_key_may_use_a_part_of_what_its_team_may(site: Site) -> None:
     assert site.ask("igw_search", quality="medium").status_code == 200
 
 
-def test_what_a_key_may_use_is_listed_and_kept_by_a_rotation(site: Site) -> None:
+def test_the_allowance_of_a_key_is_listed_and_survives_a_rotation(site: Site) -> None:
     wanted = {
         "models": ["gpt-image-2"],
         "tiers": ["high", "low"],
@@ -255,7 +255,7 @@ def test_every_change_leaves_a_record(site: Site) -> None:
     assert records[0]["request_id"] == gone.headers["x-request-id"]
 
 
-def test_usage_is_the_sum_of_what_the_replies_said(site: Site) -> None:
+def test_usage_is_the_sum_of_the_costs_in_the_replies(site: Site) -> None:
     made = site.issue("painters")
     assert becomes_true(lambda: site.status(made["secret"]) == 200)
 
@@ -286,7 +286,7 @@ def test_usage_is_the_sum_of_what_the_replies_said(site: Site) -> None:
     assert site.told("/usage", group_by="month")["total"]["entries"] >= 4
 
 
-def test_a_key_sees_what_is_left_of_its_limits(site: Site) -> None:
+def test_a_key_sees_the_rest_of_its_limits(site: Site) -> None:
     cost = site.draw("igw_search", quality="high")
 
     limits = {(each["scope"], each["measure"]): each for each in site.get("/v1/usage", "igw_search").json()["limits"]}
@@ -306,7 +306,7 @@ def test_a_key_sees_what_is_left_of_its_limits(site: Site) -> None:
     assert limits["tier:high", "concurrent_images"]["used"] == 0
 
 
-def test_teams_are_shown_as_they_stand(site: Site) -> None:
+def test_teams_are_shown_with_their_limits_and_usage(site: Site) -> None:
     made = site.issue("search", note="shown")
 
     names = [team["name"] for team in site.told("/teams")["data"]]
@@ -332,7 +332,7 @@ def exported(site: Site, kind: str, **params: str) -> bytes:
     return reply.content
 
 
-def test_every_format_says_the_same(site: Site, tmp_path: Path) -> None:
+def test_every_export_format_has_equal_values(site: Site, tmp_path: Path) -> None:
     site.draw("igw_search", quality="low", n=2)
     site.draw("igw_ads", quality="medium")
     span = {"since": "2020-01-01", "until": "2990-01-01"}
@@ -364,7 +364,7 @@ def test_one_team_can_be_exported(site: Site) -> None:
     assert {row["team"] for row in rows} == {"ads"}
 
 
-def test_a_team_that_left_keeps_its_past(site: Site) -> None:
+def test_a_removed_team_keeps_its_entries(site: Site) -> None:
     secret = site.issue("leavers")["secret"]
     assert becomes_true(lambda: site.status(secret) == 200)
     site.draw("igw_leavers", quality="low")
@@ -380,7 +380,7 @@ def test_a_team_that_left_keeps_its_past(site: Site) -> None:
     assert site.admin("POST", "/keys", {"team": "leavers"}).json()["error"]["param"] == "team"
 
 
-def test_a_parameter_that_is_given_twice_is_named(site: Site) -> None:
+def test_a_repeated_parameter_is_refused_by_name(site: Site) -> None:
     reply = site.admin("GET", "/usage?since=2026-11-01&since=2026-11-02")
 
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "since")
@@ -451,7 +451,7 @@ def some_key(site: Site) -> str:
 
 
 @pytest.mark.parametrize(("method", "path", "params", "body", "param", "code"), BAD, ids=range(len(BAD)))
-def test_bad_input_is_named(
+def test_bad_input_is_refused_by_name(
     site: Site, some_key: str, method: str, path: str, params: dict[str, str], body: object, param: str, code: str
 ) -> None:
     reply = site.admin(method, path.format(id=some_key), body, **params)
@@ -485,7 +485,7 @@ def test_a_key_that_has_ended_stays_ended(site: Site, change: tuple[str, str]) -
         ("POST", "/usage", 405, "method_not_allowed"),
     ],
 )
-def test_what_is_not_there_is_said(site: Site, method: str, path: str, status: int, code: str) -> None:
+def test_an_unknown_path_team_or_key_is_refused(site: Site, method: str, path: str, status: int, code: str) -> None:
     reply = site.admin(method, path)
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
@@ -515,17 +515,17 @@ def test_only_the_admin_key_opens_the_admin_paths(site: Site, path: str, header:
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
-def test_the_sandbox_has_no_account_that_could_be_unwell(site: Site) -> None:
+def test_the_sandbox_is_absent_from_the_list_of_backends(site: Site) -> None:
     assert site.told("/backends") == {"object": "list", "data": []}
 
 
-def test_the_admin_key_opens_nothing_else(site: Site) -> None:
+def test_the_admin_key_is_refused_outside_the_admin_api(site: Site) -> None:
     assert site.get("/v1/usage", ADMIN).status_code == 401
     assert site.get("/v1/models", ADMIN).status_code == 401
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_an_admin_key_nothing_is_there(http: httpx2.Client, sandbox_gateway: GatewayProcess, path: str) -> None:
+def test_no_admin_key_means_no_admin_api(http: httpx2.Client, sandbox_gateway: GatewayProcess, path: str) -> None:
     reply = http.get(f"{sandbox_gateway.url}/admin/v1{path}", headers={"authorization": f"Bearer {ADMIN}"})
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_path")

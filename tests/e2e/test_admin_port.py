@@ -121,7 +121,7 @@ def unknown(address: str, method: str, target: str, headers: Mapping[str, str] =
     assert told == expected[1]
 
 
-def test_each_port_has_its_plane(parted: GatewayProcess) -> None:
+def test_each_port_serves_its_own_api(parted: GatewayProcess) -> None:
     admin = admin_of(parted)
     assert admin != parted.url
     assert raw(admin, "GET", "/admin/v1/keys", OPERATOR)[0] == 200
@@ -132,23 +132,25 @@ def test_each_port_has_its_plane(parted: GatewayProcess) -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATORS)
 @pytest.mark.parametrize("headers", [NOBODY, OPERATOR, {"authorization": "Bearer no"}], ids=["nobody", "admin", "no"])
-def test_callers_find_no_admin(parted: GatewayProcess, method: str, path: str, headers: Mapping[str, str]) -> None:
+def test_the_callers_port_has_no_admin_api(
+    parted: GatewayProcess, method: str, path: str, headers: Mapping[str, str]
+) -> None:
     unknown(parted.url, method, path, headers)
 
 
 @pytest.mark.parametrize(("method", "path"), CALLERS)
-def test_operators_find_nothing_to_buy(parted: GatewayProcess, method: str, path: str) -> None:
+def test_the_admin_port_generates_no_images(parted: GatewayProcess, method: str, path: str) -> None:
     for headers in (NOBODY, OPERATOR, parted.headers):
         unknown(admin_of(parted), method, path, headers)
 
 
 @pytest.mark.parametrize("path", OWN)
-def test_health_and_docs_are_on_both(parted: GatewayProcess, path: str) -> None:
+def test_health_and_docs_are_on_both_ports(parted: GatewayProcess, path: str) -> None:
     for address in (parted.url, admin_of(parted)):
         assert raw(address, "GET", path)[0] == 200
 
 
-def test_each_port_describes_what_it_has(parted: GatewayProcess, http: httpx2.Client) -> None:
+def test_each_port_describes_its_own_paths(parted: GatewayProcess, http: httpx2.Client) -> None:
     def described(address: str) -> set[str]:
         return set(msgspec.yaml.decode(http.get(f"{address}/openapi.yaml").content)["paths"])
 
@@ -176,7 +178,7 @@ def spelled(spelling: str, path: str, other: str) -> str:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_of_a_path_leads_to_the_other_plane(parted: GatewayProcess, spelling: str) -> None:
+def test_no_spelling_of_a_path_reaches_the_other_port(parted: GatewayProcess, spelling: str) -> None:
     """Asked for with the key that would open it there, where its own port answers 200."""
     admin = admin_of(parted)
     to_admin = spelled(spelling, "/admin/v1/keys", "/v1")
@@ -185,7 +187,7 @@ def test_no_spelling_of_a_path_leads_to_the_other_plane(parted: GatewayProcess, 
     assert raw(admin, "GET", to_callers, parted.headers)[0] in {400, 404}
 
 
-def test_the_spellings_are_not_empty_words(parted: GatewayProcess) -> None:
+def test_some_spellings_reach_a_path_on_its_own_port(parted: GatewayProcess) -> None:
     """Some of them are read as the plain path by the router behind: on its own port they arrive."""
     read = [
         each
@@ -196,7 +198,7 @@ def test_the_spellings_are_not_empty_words(parted: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize("name", ["host", "x-forwarded-host", "x-forwarded-port", "forwarded", "x-original-url"])
-def test_no_header_leads_to_the_other_plane(parted: GatewayProcess, name: str) -> None:
+def test_no_header_reaches_the_other_port(parted: GatewayProcess, name: str) -> None:
     admin = admin_of(parted)
     for here, there, path, headers in (
         (parted.url, admin, "/admin/v1/keys", OPERATOR),
@@ -212,7 +214,7 @@ def test_no_header_leads_to_the_other_plane(parted: GatewayProcess, name: str) -
         assert raw(there, "GET", path, {**headers, name: urlsplit(here).netloc})[0] == 200
 
 
-def test_a_connection_stays_on_its_plane(parted: GatewayProcess) -> None:
+def test_a_connection_stays_on_its_port(parted: GatewayProcess) -> None:
     """Requests that follow each other on one connection, or are sent at once."""
     place = urlsplit(parted.url)
     head = f"Host: x\r\nAuthorization: Bearer {ADMIN}\r\n"
@@ -225,7 +227,7 @@ def test_a_connection_stays_on_its_plane(parted: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize(("host", "admin_host"), [("::1", "127.0.0.1"), ("127.0.0.1", "::1"), ("::1", "::1")])
-def test_ports_of_any_family(tmp_path: Path, config: Path, host: str, admin_host: str) -> None:
+def test_ports_listen_on_ipv4_and_ipv6(tmp_path: Path, config: Path, host: str, admin_host: str) -> None:
     environment = {"IMAGE_GATEWAY_CONFIG": str(config), "ADMIN_API_KEY": ADMIN, "ADMIN_PORT": "0"}
     with GatewayProcess(
         tmp_path, {**environment, "ADMIN_HOST": admin_host, "HOST": host, "METRICS_PORT": "0"}
@@ -243,12 +245,12 @@ def test_ports_of_any_family(tmp_path: Path, config: Path, host: str, admin_host
         unknown(admin, "GET", "/metrics")
 
 
-def test_where_no_key_opens_it_nobody_is_told_where_it_is(tmp_path: Path, config: Path) -> None:
+def test_without_an_admin_key_the_admin_port_is_not_opened(tmp_path: Path, config: Path) -> None:
     with GatewayProcess(tmp_path, {"IMAGE_GATEWAY_CONFIG": str(config), "ADMIN_PORT": "0"}) as gateway:
         assert gateway.await_logged("listening")["admin"] == ""
 
 
-def test_both_are_served_until_the_last_call_is_finished(
+def test_both_ports_serve_until_the_last_call_is_finished(
     tmp_path: Path, teams: Path, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     text = (teams / "gateway.yaml").read_text().replace("grace_seconds: 5", "grace_seconds: 3600")
@@ -289,7 +291,7 @@ def teams(tmp_path: Path, config: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["ADMIN_PORT", "METRICS_PORT"])
-def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path: Path, name: str) -> None:
+def test_a_taken_port_is_refused_before_any_store_is_started(tmp_path: Path, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = command("serve", "--dev", "--port", "0", "--data-dir", str(tmp_path), environment={name: port})

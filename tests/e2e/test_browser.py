@@ -45,7 +45,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory, config: Path, http: httpx2.
             yield Visits(told[allowed], told[other], requests)
 
 
-def test_a_listed_page_draws_and_reads_the_headers_of_the_reply(visits: Visits) -> None:
+def test_a_listed_page_generates_and_reads_the_headers_of_the_reply(visits: Visits) -> None:
     drawn = visits.allowed["generate"]
     assert drawn["picture"] == PNG
     assert drawn["headers"].pop("x-request-id").startswith("req_")
@@ -70,26 +70,26 @@ def test_a_listed_page_edits_streams_and_deletes_a_file(visits: Visits) -> None:
         ("unknown", "AuthenticationError", 401, "invalid_api_key"),
     ],
 )
-def test_a_listed_page_reads_what_is_wrong(visits: Visits, step: str, kind: str, status: int, code: str) -> None:
+def test_a_listed_page_reads_errors(visits: Visits, step: str, kind: str, status: int, code: str) -> None:
     told = visits.allowed[step]
     assert (told["error"], told["status"], told["code"]) == (kind, status, code)
     assert told["requestID"].startswith("req_")
 
 
-def test_a_listed_page_reads_a_signed_picture_even_after_it_was_shown(visits: Visits) -> None:
+def test_a_listed_page_reads_a_signed_image_that_the_browser_has_cached(visits: Visits) -> None:
     """The browser has kept the picture by then, from a request that named no origin."""
     assert visits.allowed["address"] == {"type": "image/png", "status": 200, "pixels": "data:image/png;base64,"}
     assert (visits.allowed["shown"], visits.allowed["read"]) == (1024, 200)
 
 
-def test_another_page_may_show_a_picture_and_do_nothing_else(visits: Visits) -> None:
+def test_another_page_shows_an_image_and_reads_nothing(visits: Visits) -> None:
     by_sdk, by_fetch = {"error": "APIConnectionError", "cause": "TypeError"}, {"error": "TypeError"}
     through_sdk = ("generate", "edit", "stream", "refused", "unknown", "file", "address")
     expected = dict.fromkeys(through_sdk, by_sdk) | dict.fromkeys(("models", "read", "admin"), by_fetch)
     assert visits.other == expected | {"shown": 1024}
 
 
-def test_another_page_buys_nothing(visits: Visits) -> None:
+def test_another_page_generates_nothing(visits: Visits) -> None:
     """Its preflights have no key and no leave, so the browser sends nothing after them."""
     drawn = [line["status"] for line in visits.requests if line["method"] == "POST" and "/images/" in line["path"]]
     assert sorted(drawn) == [200, 200, 200, 200, 200, 400, 401]  # the test's own, and those of the page that is listed
@@ -97,5 +97,5 @@ def test_another_page_buys_nothing(visits: Visits) -> None:
     assert preflights == {204, 401, 404}
 
 
-def test_the_admin_api_is_no_pages(visits: Visits) -> None:
+def test_no_page_reaches_the_admin_api(visits: Visits) -> None:
     assert visits.allowed["admin"] == {"error": "TypeError"}

@@ -24,7 +24,9 @@ pytest_plugins = ["tests.support.databases"]
 MINE: tuple[dict[str, Any], ...] = ({"cache_control": "no-store"}, {"x_gateway_variant": "2"})
 
 
-def test_the_same_is_bought_once(start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path) -> None:
+def test_identical_requests_are_one_generation(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
     fox = f"a fox {tmp_path}"
     with start() as gateway:
         first, second = ask(http, gateway, fox), ask(http, gateway, fox)
@@ -51,7 +53,7 @@ def test_the_same_is_bought_once(start: Start, http: httpx2.Client, openai_sim: 
         await_true(booked)
 
 
-def test_sixty_four_at_once_on_two_processes_are_one_purchase(
+def test_sixty_four_requests_at_once_on_two_replicas_are_one_generation(
     start: Start, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     async def storm(urls: list[str]) -> list[httpx2.Response]:
@@ -75,7 +77,7 @@ def test_sixty_four_at_once_on_two_processes_are_one_purchase(
 
 @pytest.mark.parametrize("why", ["larger than the cache takes", "the cache is away"])
 @pytest.mark.parametrize("key", ["", "one"])
-def test_what_cannot_be_kept_is_bought_once_on_three_processes(
+def test_an_uncacheable_result_is_generated_once_for_three_replicas(
     start: Start, openai_sim: Simulator, tmp_path: Path, why: str, key: str
 ) -> None:
     change(tmp_path, "keep: all ", "keep: linked ")
@@ -105,7 +107,7 @@ def test_what_cannot_be_kept_is_bought_once_on_three_processes(
     assert len(openai_sim.requests) == 1
 
 
-def test_what_a_killed_process_was_buying_is_not_bought_again(
+def test_the_generation_of_a_killed_replica_is_not_repeated(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     prompt = f"a crow {tmp_path}"
@@ -129,7 +131,7 @@ def test_what_a_killed_process_was_buying_is_not_bought_again(
 
 
 @pytest.mark.parametrize("cache_control", ["", "no-store", "no-cache"])
-def test_an_sdk_that_loses_patience_gets_the_picture_that_was_bought(
+def test_an_sdk_that_times_out_gets_the_generated_image_on_its_retry(
     start: Start, openai_sim: Simulator, tmp_path: Path, cache_control: str
 ) -> None:
     openai_sim.answer(Answer(delay=2.5))
@@ -154,7 +156,7 @@ def test_an_sdk_that_loses_patience_gets_the_picture_that_was_bought(
     assert len(openai_sim.requests) == 1
 
 
-def test_a_cache_that_hangs_costs_little_and_no_picture(
+def test_a_hanging_cache_costs_little_time_and_no_image(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     """Little: of all the time that passes, it waits for the cache once a second, and then for so long."""
@@ -174,7 +176,7 @@ def test_a_cache_that_hangs_costs_little_and_no_picture(
         assert 1 <= float(counted[1]) <= (took + COOLDOWN_SECONDS) / (ANSWER_SECONDS + COOLDOWN_SECONDS)
 
 
-def test_told_to_go_it_finishes_what_it_is_buying_and_takes_nothing_new(
+def test_on_sigterm_a_replica_finishes_its_calls_and_takes_no_new_ones(
     start: Start, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "grace_seconds: 0", "grace_seconds: 0.2")
@@ -215,7 +217,7 @@ async def until_refused(client: httpx2.AsyncClient, address: str) -> bool:
             continue
 
 
-def test_what_was_not_finished_in_time_is_handed_over_as_sent(
+def test_a_call_beyond_the_drain_time_is_left_as_sent(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")

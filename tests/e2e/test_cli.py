@@ -122,7 +122,7 @@ def test_a_new_key_is_printed_with_its_digest(terminal: Terminal) -> None:
     assert not terminal.data.exists()
 
 
-def test_a_key_is_issued_before_the_gateway_ever_ran(terminal: Terminal) -> None:
+def test_a_key_is_issued_before_the_first_start_of_the_gateway(terminal: Terminal) -> None:
     key_id, secret = terminal.issued("search", "--note", "the crawler", "--expires", "2999-01-01")
 
     ((key,), (record,)) = terminal.kept()
@@ -132,7 +132,7 @@ def test_a_key_is_issued_before_the_gateway_ever_ran(terminal: Terminal) -> None
     assert (record.action, record.subject) == ("key.issue", key_id)
 
 
-def test_a_key_that_is_refused_leaves_no_ledger_behind(terminal: Terminal) -> None:
+def test_a_refused_key_creates_no_ledger(terminal: Terminal) -> None:
     said = terminal.refuses("keys", "issue", "nobody", "--create")
 
     assert said.startswith("image-gateway: team: There is no such team")
@@ -152,7 +152,7 @@ ON_A_LEDGER = (
 
 
 @pytest.mark.parametrize("words", ON_A_LEDGER, ids=" ".join)
-def test_a_command_makes_no_ledger_and_names_the_file_it_looked_for(terminal: Terminal, words: tuple[str, ...]) -> None:
+def test_a_command_creates_no_ledger_and_names_the_missing_file(terminal: Terminal, words: tuple[str, ...]) -> None:
     said = terminal.refuses(*words)
 
     assert said.startswith(
@@ -180,9 +180,7 @@ def test_a_command_leaves_older_tables_as_they_are(
 
 
 @pytest.mark.parametrize("words", [("usage",), ("keys", "issue", "ads")], ids=" ".join)
-def test_a_database_without_tables_stays_without_them(
-    terminal: Terminal, empty_database: NewDatabase, words: tuple[str, ...]
-) -> None:
+def test_a_command_creates_no_tables(terminal: Terminal, empty_database: NewDatabase, words: tuple[str, ...]) -> None:
     url = empty_database("postgresql")
 
     said = terminal.refuses(*words, DATABASE_URL=url)
@@ -192,7 +190,7 @@ def test_a_database_without_tables_stays_without_them(
     assert asyncio.run(read_revision(url)) is None
 
 
-def test_keys_are_listed_with_what_became_of_them(terminal: Terminal) -> None:
+def test_keys_are_listed_with_their_state(terminal: Terminal) -> None:
     first, _ = terminal.issued("search", "--note", "[bold]crawler[/]")
     second, _ = terminal.issued("ads")
     terminal.says("keys", "revoke", second)
@@ -209,7 +207,7 @@ def test_keys_are_listed_with_what_became_of_them(terminal: Terminal) -> None:
 LEASH = ("--limit", "usd_per_day=5", "--tier-limit", "high:usd_per_day=2", "--tier-limit", "high:concurrent_images=1")
 
 
-def test_a_key_is_issued_with_limits_which_are_listed_changed_and_kept(terminal: Terminal) -> None:
+def test_limits_of_an_issued_key_are_listed_changed_and_survive_a_rotation(terminal: Terminal) -> None:
     key_id, _ = terminal.issued("search", *LEASH, "--model", "gpt-image-2", "--tier", "high", "--tier", "low")
     said = "usd_per_day=5 high:concurrent_images=1 high:usd_per_day=2 models=gpt-image-2 tiers=high,low"
 
@@ -228,7 +226,7 @@ def test_a_key_is_issued_with_limits_which_are_listed_changed_and_kept(terminal:
     assert terminal.kept()[1][0].action == "key.change"
 
 
-def test_what_a_key_is_allowed_can_be_replaced_whole(terminal: Terminal) -> None:
+def test_the_allowance_of_a_key_can_be_replaced_as_a_whole(terminal: Terminal) -> None:
     key_id, _ = terminal.issued("search", "--tier", "low")
 
     changed = terminal.says("keys", "change", key_id, *LEASH, "--model", "gpt-image-2", "--tier", "high")
@@ -296,7 +294,7 @@ def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
         (["usage", "export", "--format", "csv", "--output", "/nowhere/a.csv"], "output: /nowhere/a.csv cannot be"),
     ],
 )
-def test_what_is_wrong_is_one_line(terminal: Terminal, words: list[str], reason: str) -> None:
+def test_an_error_is_one_line(terminal: Terminal, words: list[str], reason: str) -> None:
     terminal.write(())
 
     said = terminal.refuses(*words)
@@ -317,7 +315,7 @@ def test_usage_is_a_table_with_bars(terminal: Terminal) -> None:
     assert ads.count("█") == pytest.approx(2 * search.count("█"), abs=2)
 
 
-def test_a_list_is_printed_for_programs_as_well(terminal: Terminal) -> None:
+def test_a_list_is_also_printed_as_json(terminal: Terminal) -> None:
     key_id, _ = terminal.issued("search", "--note", "a, b", "--tier", "low")
     terminal.write(booked())
 
@@ -376,7 +374,7 @@ def test_a_shell_completes_commands_and_options(terminal: Terminal, typed: str, 
     assert terminal.says("completion", "zsh").endswith(script)
 
 
-def test_usage_is_grouped_as_is_said(terminal: Terminal) -> None:
+def test_usage_is_grouped_by_the_given_fields(terminal: Terminal) -> None:
     terminal.write(booked())
 
     lines = terminal.says("usage", "--by", "tier,tag:project", "--team", "search", *NOVEMBER).splitlines()[2:]
@@ -388,7 +386,7 @@ def test_usage_is_grouped_as_is_said(terminal: Terminal) -> None:
     ]
 
 
-def test_usage_of_nothing_is_a_total_of_nothing(terminal: Terminal) -> None:
+def test_usage_without_entries_is_a_total_of_zero(terminal: Terminal) -> None:
     terminal.write(())
 
     assert terminal.says("usage").splitlines()[-1].split() == ["total", "0", "0", "$0.00", "$0.00", "$0.00"]
@@ -432,7 +430,7 @@ def test_the_commands_and_the_gateway_share_the_ledger(
         (DEV, "is the key of a team as well"),
     ],
 )
-def test_an_admin_key_that_others_have_or_could_guess_stops_the_start(tmp_path: Path, key: str, reason: str) -> None:
+def test_a_shared_or_guessable_admin_key_stops_the_start(tmp_path: Path, key: str, reason: str) -> None:
     (tmp_path / "dev-key").write_text(DEV)
 
     words = ("serve", "--dev", "--port", "0", "--data-dir", str(tmp_path))

@@ -71,7 +71,7 @@ def check_pictures(row: Row, reply: dict[str, object], http: httpx2.Client) -> N
         assert reply["size"] == f"{picture.width}x{picture.height}"
 
 
-def test_the_document_says_what_the_rows_say() -> None:
+def test_the_document_equals_the_rows() -> None:
     text = document()
     if os.environ.get("WRITE_CONFORMANCE"):
         DOCUMENT.write_text(text)

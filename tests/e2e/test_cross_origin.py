@@ -60,7 +60,7 @@ def words(reply: httpx2.Response, header: str) -> set[str]:
         ("DELETE", "/v1/files/img_0"),
     ],
 )
-def test_a_preflight_needs_no_key_and_allows_what_sdks_send(
+def test_a_preflight_needs_no_key_and_allows_the_headers_of_sdks(
     http: httpx2.Client, gateway: GatewayProcess, method: str, path: str
 ) -> None:
     reply = preflight(http, gateway.url + path, PAGE, method)
@@ -72,7 +72,7 @@ def test_a_preflight_needs_no_key_and_allows_what_sdks_send(
     assert reply.headers["access-control-max-age"] == "600"
 
 
-def test_a_page_draws_and_reads_what_it_may_know(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_listed_page_generates_and_reads_the_exposed_headers(http: httpx2.Client, gateway: GatewayProcess) -> None:
     """The reply, a refusal, a stream and the picture behind its address are all readable."""
     headers = gateway.headers | {"origin": PAGE}
     body = {"prompt": "a fox", "response_format": "url"}
@@ -90,7 +90,7 @@ def test_a_page_draws_and_reads_what_it_may_know(http: httpx2.Client, gateway: G
     assert http.get(item["url"]).headers["vary"] == "origin"  # a browser keeps it, and asks again from a page
 
 
-def test_a_request_that_cannot_be_read_is_readable_too(gateway: GatewayProcess) -> None:
+def test_a_listed_page_reads_the_refusal_of_a_malformed_request(gateway: GatewayProcess) -> None:
     address = urlsplit(gateway.url)
     head = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\norigin: {PAGE}\r\ntransfer-encoding: chunked\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=10) as caller:
@@ -105,7 +105,7 @@ def test_a_request_that_cannot_be_read_is_readable_too(gateway: GatewayProcess) 
 @pytest.mark.parametrize(
     "origin", [OTHER, "null", f"{PAGE}.evil.example", f"{PAGE}:8443", "http://app.example.com", "*", ""]
 )
-def test_another_origin_is_told_nothing(http: httpx2.Client, gateway: GatewayProcess, origin: str) -> None:
+def test_another_origin_gets_no_cors_headers(http: httpx2.Client, gateway: GatewayProcess, origin: str) -> None:
     asked = preflight(http, gateway.url + GENERATIONS, origin)
     listed = http.get(f"{gateway.url}/v1/models", headers=gateway.headers | {"origin": origin})
     assert (asked.status_code, listed.status_code) == (401, 200)
@@ -115,19 +115,21 @@ def test_another_origin_is_told_nothing(http: httpx2.Client, gateway: GatewayPro
 
 
 @pytest.mark.parametrize("path", ["/admin/v1/keys", "/metrics", "/health/ready", "/docs"])
-def test_what_is_no_callers_is_no_pages(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
+def test_a_page_reaches_no_path_that_callers_do_not_use(
+    http: httpx2.Client, gateway: GatewayProcess, path: str
+) -> None:
     headers = {"authorization": f"Bearer {ADMIN}", "origin": PAGE}
     for reply in (preflight(http, gateway.url + path, PAGE), http.get(gateway.url + path, headers=headers)):
         assert not [name for name in reply.headers if name.startswith("access-control-")]
 
 
-def test_options_without_a_preflight_is_what_it_was(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_options_without_a_preflight_is_unchanged(http: httpx2.Client, gateway: GatewayProcess) -> None:
     assert http.options(f"{gateway.url}/v1/models", headers={"origin": PAGE}).status_code == 401
     named = http.options(f"{gateway.url}/v1/models", headers=gateway.headers | {"origin": PAGE})
     assert (named.status_code, named.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
 
-def test_nothing_is_shared_by_default(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_no_origin_is_allowed_by_default(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
     asked = preflight(http, sandbox_gateway.url + GENERATIONS, PAGE)
     listed = http.get(f"{sandbox_gateway.url}/v1/models", headers=sandbox_gateway.headers | {"origin": PAGE})
     assert (asked.status_code, listed.status_code) == (401, 200)

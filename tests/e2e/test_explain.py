@@ -58,7 +58,7 @@ def terminal(tmp_path: Path, config: Path) -> Terminal:
     return Terminal(tmp_path, config)
 
 
-def test_candidates_are_listed_with_their_quotes_and_the_others_with_reasons(terminal: Terminal) -> None:
+def test_candidates_are_listed_with_quotes_and_other_routes_with_reasons(terminal: Terminal) -> None:
     assert terminal.says(FOX, "--all") == [
         "gpt-image-2 by priority",
         "backend model at most price notes",
@@ -69,7 +69,7 @@ def test_candidates_are_listed_with_their_quotes_and_the_others_with_reasons(ter
     ]
 
 
-def test_what_a_backend_cannot_honour_and_what_is_emulated_is_said(terminal: Terminal) -> None:
+def test_unsupported_and_emulated_fields_are_reported(terminal: Terminal) -> None:
     high = terminal.says(FOX | {"quality": "high", "n": 2}, "--all")
     webp = terminal.says(FOX | {"output_format": "webp", "n": 9, "model": "openai/gpt-image-2"}, "--all")
 
@@ -84,14 +84,14 @@ def test_previews_are_part_of_the_quote(terminal: Terminal) -> None:
     assert said[2].split()[3] == "$0.217085"
 
 
-def test_only_what_has_a_key_is_on(terminal: Terminal) -> None:
+def test_only_backends_with_a_key_are_enabled(terminal: Terminal) -> None:
     said = terminal.says(FOX, TOGETHER_API_KEY="tgp-operator")
 
     assert said[2].startswith("1 together ")
     assert said[4] == "openai gpt-image-2 The backend 'openai' is not switched on."
 
 
-def test_the_sandbox_is_on_where_it_is_enabled(terminal: Terminal) -> None:
+def test_the_sandbox_is_a_candidate_where_it_is_enabled(terminal: Terminal) -> None:
     gateway = terminal.settings / "gateway.yaml"
     gateway.write_text(gateway.read_text().replace("enabled: false", "enabled: true"))
 
@@ -99,7 +99,7 @@ def test_the_sandbox_is_on_where_it_is_enabled(terminal: Terminal) -> None:
     assert terminal.says(FOX, "--all")[-1] == f"sandbox gpt-image-2 {SANDBOX_WAITS}"
 
 
-def test_a_team_is_held_to_its_backends(terminal: Terminal) -> None:
+def test_a_team_gets_only_its_allowed_backends(terminal: Terminal) -> None:
     said = terminal.says(FOX, "--all", "--team", "pinned")
 
     assert said[2].startswith("1 together ")
@@ -111,7 +111,7 @@ def route_by(terminal: Terminal, policy: str) -> None:
     models.write_text(models.read_text().replace(head, f"{head}    policy: {policy}\n"))
 
 
-def test_lots_and_weights_are_said(terminal: Terminal) -> None:
+def test_weights_and_the_random_order_of_a_request_are_reported(terminal: Terminal) -> None:
     route_by(terminal, "weighted")
 
     said = [terminal.says(FOX, "--all", "--request-id", f"req_{number}") for number in range(8)]
@@ -121,7 +121,7 @@ def test_lots_and_weights_are_said(terminal: Terminal) -> None:
     assert {lines[2].split()[1] for lines in said} == {"openai", "together"}
 
 
-def test_cheapest_is_by_the_quotes_of_the_request(terminal: Terminal) -> None:
+def test_the_cheapest_policy_uses_the_quotes_of_the_request(terminal: Terminal) -> None:
     route_by(terminal, "cheapest")
 
     said = terminal.says(FOX, "--all")
@@ -129,7 +129,7 @@ def test_cheapest_is_by_the_quotes_of_the_request(terminal: Terminal) -> None:
     assert [line.split()[1] for line in said[2:4]] == ["together", "openai"]
 
 
-def test_an_edit_is_one_where_it_is_said(terminal: Terminal) -> None:
+def test_the_edit_option_explains_an_edit(terminal: Terminal) -> None:
     change = {"prompt": "at night", "images": [{"image_url": data_url(png())}, {"file_id": "img_1"}]}
 
     said = terminal.says(change, "--edit", "--all")
@@ -138,7 +138,7 @@ def test_an_edit_is_one_where_it_is_said(terminal: Terminal) -> None:
     assert said[4] == ("together openai/gpt-image-2 At most 1 pictures can be given; got 2 with provider together.")
 
 
-def test_nothing_is_cut_off_where_the_window_is_narrow(terminal: Terminal) -> None:
+def test_a_narrow_window_cuts_off_no_text(terminal: Terminal) -> None:
     assert terminal.says(FOX, "--all", COLUMNS="10") == terminal.says(FOX, "--all", COLUMNS="200")
 
 
@@ -161,7 +161,7 @@ def test_a_body_comes_from_standard_input(terminal: Terminal) -> None:
         (FOX, ["--all", "--team", "cheap"], "quality: Team 'cheap' has to name a quality: low."),
     ],
 )
-def test_a_request_that_is_wrong_is_one_line(terminal: Terminal, body: Any, options: list[str], reason: str) -> None:
+def test_an_invalid_request_is_one_line(terminal: Terminal, body: Any, options: list[str], reason: str) -> None:
     result = terminal.explain(body, *options)
 
     assert (result.exit_code, result.stdout) == (2, ""), result.output
@@ -169,7 +169,7 @@ def test_a_request_that_is_wrong_is_one_line(terminal: Terminal, body: Any, opti
     assert result.stderr.count("\n") == 1
 
 
-def test_a_file_that_is_not_there_is_one_line(terminal: Terminal) -> None:
+def test_a_missing_file_is_one_line(terminal: Terminal) -> None:
     result = terminal.run(str(terminal.folder / "nothing.json"))
 
     assert (result.exit_code, result.stdout) == (2, "")
@@ -187,7 +187,7 @@ def test_a_file_that_is_not_there_is_one_line(terminal: Terminal) -> None:
         ),
     ],
 )
-def test_where_nobody_is_left_it_says_why_and_fails(
+def test_without_a_candidate_the_command_gives_reasons_and_fails(
     terminal: Terminal, body: Any, options: list[str], reason: str
 ) -> None:
     result = terminal.explain(body, *options)

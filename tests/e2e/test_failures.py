@@ -111,7 +111,7 @@ def test_together(name: str, together_gateway: GatewayProcess, together_sim: Sim
     assert len(together_sim.requests) == 1
 
 
-def test_a_lean_reply_of_together_is_good_enough(
+def test_a_minimal_reply_of_together_is_delivered(
     together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:
     picture = base64.b64encode(png()).decode()
@@ -139,7 +139,7 @@ ODD: Mapping[str, tuple[str, bool]] = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("told", ["%s", "data:image/png;base64,%s"])
-def test_a_paid_picture_is_delivered_whatever_stands_beside_it(
+def test_a_paid_image_is_delivered_despite_invalid_fields_beside_it(
     told: str, name: str, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     members, is_counted = ODD[name]
@@ -152,7 +152,7 @@ def test_a_paid_picture_is_delivered_whatever_stands_beside_it(
     assert float(reply.headers["x-gateway-cost-usd"]) >= 196 * 0.00003
 
 
-def test_a_vendor_that_draws_another_format_is_mended(
+def test_an_image_in_another_format_is_transcoded(
     together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:
     picture = base64.b64encode(png(kind="JPEG")).replace(b"/", b"\\/")
@@ -161,14 +161,14 @@ def test_a_vendor_that_draws_another_format_is_mended(
     assert (reply["output_format"], open_image(reply["data"][0], http).format) == ("png", "PNG")
 
 
-def test_what_is_no_picture_is_not_passed_off_as_one(
+def test_bytes_that_are_no_image_are_not_delivered(
     together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:
     together_sim.answer(Answer(status=200, body=b'{"data":[{"index":0,"b64_json":"bm8gcGljdHVyZQ=="}]}'))
     check(call(http, together_gateway), BROKEN)
 
 
-def test_the_wait_that_a_vendor_asks_for_is_handed_on(
+def test_the_retry_time_of_a_vendor_reaches_the_caller(
     openai_gateway: GatewayProcess,
     together_gateway: GatewayProcess,
     openai_sim: Simulator,
@@ -189,7 +189,7 @@ def test_the_wait_that_a_vendor_asks_for_is_handed_on(
     "fault",
     ["close_before_headers", "reset_before_headers", "close_mid_body", "garbage", "not_json", "empty_body", "cut_json"],
 )
-def test_a_call_that_breaks_is_not_repeated(
+def test_a_broken_call_is_not_repeated(
     fault: Fault, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(fault=fault))
@@ -216,7 +216,7 @@ def asked(http: httpx2.Client, gateway: GatewayProcess, ask: str) -> httpx2.Resp
 
 @pytest.mark.parametrize("status", DOUBTED)
 @pytest.mark.parametrize("ask", ASKS)
-def test_a_status_that_leaves_it_open_is_one_call_and_may_be_billed(
+def test_an_ambiguous_status_is_one_call_that_may_be_billed(
     ask: str, status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(status=status, body=PAGE))
@@ -226,7 +226,7 @@ def test_a_status_that_leaves_it_open_is_one_call_and_may_be_billed(
 
 
 @pytest.mark.parametrize("status", DOUBTED)
-def test_nor_is_it_asked_twice_of_together(
+def test_an_ambiguous_status_of_together_is_one_call_that_may_be_billed(
     status: int, together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:
     together_sim.answer(Answer(status=status, body=PAGE))
@@ -235,7 +235,7 @@ def test_nor_is_it_asked_twice_of_together(
     assert (reply.json()["error"]["may_be_billed"], len(together_sim.requests)) == (True, 1)
 
 
-def test_what_a_cdn_could_not_reach_is_free(
+def test_a_call_that_a_cdn_could_not_forward_costs_nothing(
     openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(status=521, body=PAGE, headers=CDN))
@@ -245,7 +245,7 @@ def test_what_a_cdn_could_not_reach_is_free(
 
 
 @pytest.mark.parametrize("status", [301, 307, 404, 405, 407, 411, 413, 421, 426, 431])
-def test_what_is_no_error_of_the_api_is_the_operators(
+def test_a_4xx_without_the_apis_error_form_is_a_fault_of_the_operator(
     status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(status=status, body=PAGE, headers={"location": "https://elsewhere.test/"}))
@@ -257,7 +257,7 @@ def test_what_is_no_error_of_the_api_is_the_operators(
 
 
 @pytest.mark.parametrize("status", [202, 204, 303, 409, 499])
-def test_what_says_neither_yes_nor_no_may_be_billed(
+def test_a_reply_without_success_or_error_may_be_billed(
     status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(status=status, body=b"" if status == 204 else b'{"id":"job_1","status":"queued"}'))
@@ -266,13 +266,15 @@ def test_what_says_neither_yes_nor_no_may_be_billed(
     assert (reply.json()["error"]["may_be_billed"], len(openai_sim.requests)) == (True, 1)
 
 
-def test_a_402_is_the_account(openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client) -> None:
+def test_a_402_means_an_exhausted_account(
+    openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+) -> None:
     openai_sim.answer(Answer(status=402, body=PAGE))
     check(call(http, openai_gateway), SPENT)
 
 
 @pytest.mark.parametrize("status", [201, 206])
-def test_a_picture_is_one_under_every_success(
+def test_an_image_is_delivered_under_every_2xx_status(
     status: int, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(status=status))
@@ -281,7 +283,7 @@ def test_a_picture_is_one_under_every_success(
     assert float(reply.headers["x-gateway-cost-usd"]) > 0
 
 
-def test_two_of_four_pictures_are_an_error_and_booked(
+def test_two_of_four_images_are_an_error_and_booked(
     openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     item = {"b64_json": base64.b64encode(png()).decode()}
@@ -323,7 +325,7 @@ def hasty_gateway(
 
 
 @pytest.mark.parametrize("fault", ["stall_before_headers", "stall_after_headers", "stall_mid_body"])
-def test_a_vendor_that_stalls_is_given_up_once(
+def test_a_call_to_a_stalled_vendor_times_out_once(
     fault: Fault, hasty_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(fault=fault))
@@ -331,14 +333,14 @@ def test_a_vendor_that_stalls_is_given_up_once(
     assert len(openai_sim.requests) == 1
 
 
-def test_a_vendor_that_cannot_be_reached(hasty_gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_an_unreachable_vendor_is_a_502_that_may_be_retried(hasty_gateway: GatewayProcess, http: httpx2.Client) -> None:
     body = {"model": "black-forest-labs/FLUX.2-pro", "prompt": "a private fox"}
     reply = http.post(f"{hasty_gateway.url}/v1/images/generations", json=body, headers=hasty_gateway.headers)
     assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_unreachable")
     assert reply.headers["x-should-retry"] == "true"
 
 
-def test_what_cost_nothing_is_tried_at_the_next_backend(
+def test_a_failure_without_cost_is_tried_at_the_next_backend(
     hasty_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     """OpenAI is out of credit, the next route cannot be reached: the caller hears of what passes."""
@@ -348,7 +350,7 @@ def test_what_cost_nothing_is_tried_at_the_next_backend(
     hasty_gateway.await_logged("attempt failed", backend="nobody", model="openai/gpt-image-2", **refused)
 
 
-def test_nothing_private_is_logged(openai_gateway: GatewayProcess, hasty_gateway: GatewayProcess) -> None:
+def test_no_secret_and_no_prompt_is_logged(openai_gateway: GatewayProcess, hasty_gateway: GatewayProcess) -> None:
     text = "".join(openai_gateway.lines + hasty_gateway.lines)
     assert "private fox" not in text
     assert "sk-" not in text

@@ -7,7 +7,7 @@ from tools.faults.rows import FAULTS_OF_VENDORS
 from tools.faults.table import DOCUMENT, differences, expected_lines, without_figures
 
 
-async def test_every_fault_comes_to_what_its_row_says(tmp_path: Path) -> None:
+async def test_every_fault_has_the_outcome_of_its_row(tmp_path: Path) -> None:
     assert differences(await seen(tmp_path, FAULTS_OF_VENDORS)) == []
 
 

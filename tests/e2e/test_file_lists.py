@@ -50,7 +50,7 @@ def age(gateway: GatewayProcess, picture: object, seconds: float) -> None:
         os.utime(path, (at, at))
 
 
-def test_a_team_lists_what_it_brought(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_team_lists_its_uploads(http: httpx2.Client, gateway: GatewayProcess) -> None:
     empty = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
     assert listed(http, gateway).json() == empty
     generate_image(http, gateway)
@@ -73,7 +73,7 @@ def test_a_team_lists_what_it_brought(http: httpx2.Client, gateway: GatewayProce
     assert http.get(f"{gateway.url}/v1/files").status_code == 401
 
 
-def test_a_deleted_file_leaves_the_list_and_the_list_goes_on_behind_it(
+def test_a_deleted_file_leaves_the_list_and_paging_continues_after_it(
     http: httpx2.Client, gateway: GatewayProcess
 ) -> None:
     files = [bring(http, gateway) for _ in range(3)]
@@ -97,7 +97,7 @@ def test_a_deleted_file_leaves_the_list_and_the_list_goes_on_behind_it(
         ({"limit": ["1", "2"]}, "limit", "invalid_value"),
     ],
 )
-def test_a_list_that_is_asked_for_wrongly_is_refused_by_name(
+def test_a_wrong_parameter_of_a_list_is_refused_by_name(
     http: httpx2.Client, sandbox_gateway: GatewayProcess, query: dict[str, str], param: str, code: str
 ) -> None:
     reply = listed(http, sandbox_gateway, **query)
@@ -115,7 +115,7 @@ def test_a_version_of_the_api_belongs_to_azures_addresses(http: httpx2.Client, s
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, "api-version")
 
 
-def test_a_file_is_there_as_long_as_its_caller_said(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_file_lives_as_long_as_its_caller_requested(http: httpx2.Client, gateway: GatewayProcess) -> None:
     lent, other = bring(http, gateway, **LENT), bring(http, gateway)
     assert isinstance(lent["created_at"], int)
     assert lent["expires_at"] == lent["created_at"] + HOUR
@@ -140,13 +140,13 @@ def test_a_file_is_there_as_long_as_its_caller_said(http: httpx2.Client, gateway
     assert f"{other['id']}.png" in left
 
 
-def test_what_the_gateway_keeps_for_a_shorter_time_goes_sooner(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_file_lives_no_longer_than_the_gateways_setting(http: httpx2.Client, gateway: GatewayProcess) -> None:
     file = bring(http, gateway, **LENT | {"expires_after[seconds]": "86400"})
     assert isinstance(file["created_at"], int)
     assert file["expires_at"] == file["created_at"] + 7200
 
 
-def test_files_of_an_older_gateway_are_found(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_files_of_an_older_gateway_are_listed(http: httpx2.Client, gateway: GatewayProcess) -> None:
     pictures, name = gateway.data / "pictures", to_stored_name(new_image_id("dev", "png", "0" * 32, UPLOADED))
     (pictures / to_filename_key(name)).write_text("an old fox.png")
     (pictures / name).write_bytes(png())

@@ -13,7 +13,7 @@ from tests.support.gateway_site import ask, ask_all, await_true, site
 DELAY = 2.0
 
 
-def test_a_full_store_is_told_and_what_was_begun_ends(tmp_path: Path, http: httpx2.Client) -> None:
+def test_a_full_store_is_reported_and_open_calls_are_finished(tmp_path: Path, http: httpx2.Client) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
     with site(folder, teams=1, limits="{}", delay=DELAY) as place, redis.Redis.from_url(place.store.url) as admin:

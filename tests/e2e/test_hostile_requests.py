@@ -134,13 +134,13 @@ def error_of(answer: bytes) -> tuple[int, str | None, str]:
         "space",
     ],
 )
-def test_heads(gateway: GatewayProcess, lines: str, status: bytes) -> None:
+def test_a_hostile_head_gets_its_status(gateway: GatewayProcess, lines: str, status: bytes) -> None:
     answer = said(gateway, head(gateway, lines))
     assert is_oversized(answer, len(lines)) if status == OVERSIZED else answer.startswith(status)
     assert status != REFUSED or is_refused(answer)
 
 
-def test_endless_heads_are_refused_before_anybody_is_asked_for_a_key(gateway: GatewayProcess) -> None:
+def test_endless_heads_are_refused_before_authentication(gateway: GatewayProcess) -> None:
     before = psutil.Process(gateway.pid).memory_info().rss
     for endless in (b"\r\n" * MEGABYTE, b"GET / HTTP/1.1\r\nx: " + b"a" * 30 * MEGABYTE, b"GET /" + b"a" * MEGABYTE):
         assert said(gateway, endless)[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400", b""}
@@ -173,9 +173,7 @@ CHUNKED = "transfer-encoding: chunked\r\n"
         (CHUNKED, (b"1;" + b"a" * 40_000 + b"\r\n \r\n") * 2 + b"0\r\n\r\n", OVERSIZED),
     ],
 )
-def test_lengths_that_two_readers_could_read_in_two_ways(
-    gateway: GatewayProcess, lines: str, body: bytes, status: bytes
-) -> None:
+def test_ambiguous_lengths_are_refused(gateway: GatewayProcess, lines: str, body: bytes, status: bytes) -> None:
     answer = posted(gateway, lines, body)
     assert is_oversized(answer, len(body)) if status == OVERSIZED else answer.startswith(status)
     assert status != REFUSED or is_refused(answer)
@@ -187,7 +185,7 @@ OFFER = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: 
 
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_an_offer_to_upgrade_is_ignored(gateway: GatewayProcess, *, apart: bool, chunked: bool) -> None:
+def test_an_upgrade_header_is_ignored(gateway: GatewayProcess, *, apart: bool, chunked: bool) -> None:
     """As the JDK's client sends it over plain http; the body is the body, in whichever packet it comes."""
     length = CHUNKED if chunked else f"content-length: {len(WISH)}\r\n"
     start = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n{OFFER}{length}\r\n"
@@ -205,7 +203,7 @@ def test_an_offer_to_upgrade_is_ignored(gateway: GatewayProcess, *, apart: bool,
 
 @pytest.mark.parametrize("path", [GENERATIONS, EDITS, FILES, "/admin/v1/keys"])
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_trailer_is_no_header(gateway: GatewayProcess, path: str, *, apart: bool) -> None:
+def test_a_trailer_is_not_read_as_a_header(gateway: GatewayProcess, path: str, *, apart: bool) -> None:
     """A key as a trailer opens nothing, in the packet of the head or in one of its own."""
     start = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{CHUNKED}\r\n".encode()
     rest_of_it = b"%x\r\n%s\r\n0\r\n" % (len(WISH), WISH)
@@ -233,7 +231,7 @@ def test_a_trailer_is_no_header(gateway: GatewayProcess, path: str, *, apart: bo
         ("GET /v1/models", ""),
     ],
 )
-def test_heads_that_two_readers_could_read_in_two_ways(gateway: GatewayProcess, first: str, lines: str) -> None:
+def test_ambiguous_heads_are_refused(gateway: GatewayProcess, first: str, lines: str) -> None:
     answer = said(gateway, f"{first}\r\n{lines.replace('{key}', gateway.key)}\r\n".encode())
     assert is_refused(answer)
     request_id = answer.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
@@ -286,7 +284,7 @@ def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
         (sized(WISH, "x-gateway-variant: \xb2\r\n"), (400, "x-gateway-variant", "invalid_value")),
     ],
 )
-def test_bodies(gateway: GatewayProcess, sent: tuple[str, bytes], error: tuple[int, str | None, str]) -> None:
+def test_hostile_bodies(gateway: GatewayProcess, sent: tuple[str, bytes], error: tuple[int, str | None, str]) -> None:
     answer = posted(gateway, *sent)
     assert error_of(answer) == error
     assert len(answer) < 2000
@@ -331,12 +329,14 @@ NESTED = b'--y\r\ncontent-disposition: file; filename="a"\r\n\r\na\r\n--y--'
         ),
     ],
 )
-def test_forms(gateway: GatewayProcess, boundary: str, body: bytes, error: tuple[int, str | None, str]) -> None:
+def test_a_hostile_form_gets_its_error(
+    gateway: GatewayProcess, boundary: str, body: bytes, error: tuple[int, str | None, str]
+) -> None:
     lines = f"content-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {len(body)}\r\n"
     assert error_of(said(gateway, head(gateway, lines, f"POST {EDITS} HTTP/1.1") + body)) == error
 
 
-def test_a_boundary_of_a_thousand_characters_is_one(gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_a_boundary_of_a_thousand_characters_is_accepted(gateway: GatewayProcess, http: httpx2.Client) -> None:
     long = "b" * 1000
     headers = gateway.headers | {"content-type": f"multipart/form-data; boundary={long}"}
     reply = http.post(gateway.url + EDITS, content=form(PROMPT, PICTURE, boundary=long), headers=headers)
@@ -355,7 +355,7 @@ def test_a_boundary_of_a_thousand_characters_is_one(gateway: GatewayProcess, htt
         ("f" * 4000, "f" * 255),
     ],
 )
-def test_names_of_files(gateway: GatewayProcess, http: httpx2.Client, given: str, kept: str) -> None:
+def test_stored_file_names_have_no_path(gateway: GatewayProcess, http: httpx2.Client, given: str, kept: str) -> None:
     body = form(('name="purpose"', b"vision"), (f'name="file"; filename="{given}"', png()))
     headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
     file = http.post(gateway.url + FILES, content=body, headers=headers).json()
@@ -381,9 +381,7 @@ PATHS = (
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("host", ["x", "localhost", "127.0.0.1", "metrics"])
-def test_a_key_is_asked_for_however_a_path_and_a_host_are_written(
-    gateway: GatewayProcess, path: str, host: str
-) -> None:
+def test_every_spelling_of_a_path_and_a_host_needs_a_key(gateway: GatewayProcess, path: str, host: str) -> None:
     lines = f"host: {host}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n"
     answer = said(gateway, f"POST {path} HTTP/1.1\r\n{lines}{{}}".encode())
     assert error_of(answer) == (401, None, "invalid_api_key")
@@ -403,7 +401,7 @@ def test_a_key_is_asked_for_however_a_path_and_a_host_are_written(
         "/%0d%0aset-cookie:a=b",
     ],
 )
-def test_paths_lead_nowhere_else(gateway: GatewayProcess, path: str) -> None:
+def test_no_path_leaves_the_routes(gateway: GatewayProcess, path: str) -> None:
     answer = said(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 404")
     names = [line.partition(b":")[0].lower() for line in answer.partition(b"\r\n\r\n")[0].split(b"\r\n")]
@@ -411,7 +409,7 @@ def test_paths_lead_nowhere_else(gateway: GatewayProcess, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "PATCH"])
-def test_methods_that_are_none_here(gateway: GatewayProcess, method: str) -> None:
+def test_unknown_methods_are_refused(gateway: GatewayProcess, method: str) -> None:
     answer = said(gateway, head(gateway, first=f"{method} /v1/models HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 405")
     assert gateway.key.encode() not in answer
@@ -428,13 +426,13 @@ def test_methods_that_are_none_here(gateway: GatewayProcess, method: str) -> Non
         "cookie: key={key}\r\n",
     ],
 )
-def test_a_key_has_one_place(gateway: GatewayProcess, credentials: str) -> None:
+def test_a_key_in_a_wrong_place_is_refused(gateway: GatewayProcess, credentials: str) -> None:
     lines = credentials.replace("{key}", gateway.key)
     request = f"GET /v1/models?api_key={gateway.key} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}\r\n"
     assert error_of(said(gateway, request.encode("latin-1"))) == (401, None, "invalid_api_key")
 
 
-def test_nothing_that_a_caller_writes_begins_a_line_of_the_log(gateway: GatewayProcess) -> None:
+def test_no_text_of_a_caller_begins_a_line_of_the_log(gateway: GatewayProcess) -> None:
     path = "/%0a%7B%22event%22:%22forged%22%7D%1b[31m"
     said(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
     line = gateway.await_logged("request", path='/\n{"event":"forged"}\x1b[31m')
@@ -444,11 +442,11 @@ def test_nothing_that_a_caller_writes_begins_a_line_of_the_log(gateway: GatewayP
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nhost:", b"\r\n"], ids=["silent", "half", "line ends"])
-def test_a_head_that_does_not_come_is_not_waited_for(gateway: GatewayProcess, begun: bytes) -> None:
+def test_an_incomplete_head_times_out(gateway: GatewayProcess, begun: bytes) -> None:
     assert said(gateway, begun) == b""
 
 
-def test_a_second_head_has_no_more_time_than_the_first(gateway: GatewayProcess) -> None:
+def test_a_second_head_has_the_timeout_of_the_first(gateway: GatewayProcess) -> None:
     with connected(gateway) as caller:
         caller.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
         answer = b""
@@ -460,13 +458,13 @@ def test_a_second_head_has_no_more_time_than_the_first(gateway: GatewayProcess) 
         assert caller.recv(65536) == b""
 
 
-def test_who_waits_for_an_answer_is_not_taken_for_somebody_slow(gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_a_caller_that_waits_for_a_reply_has_no_timeout(gateway: GatewayProcess, http: httpx2.Client) -> None:
     wish = {"prompt": "a fox that takes its time [sandbox delay=1]", "size": "1024x1024", "quality": "low"}
     reply = http.post(gateway.url + GENERATIONS, json=wish, headers=gateway.headers)
     assert reply.status_code == 200
 
 
-def test_an_answer_that_nobody_takes_is_taken_back(gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_a_caller_that_reads_no_reply_is_disconnected(gateway: GatewayProcess, http: httpx2.Client) -> None:
     body = form(('name="purpose"', b"vision"), ('name="file"; filename="a"', png() + bytes(12 * MEGABYTE)))
     headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
     file = http.post(gateway.url + FILES, content=body, headers=headers).json()
@@ -480,7 +478,7 @@ def test_an_answer_that_nobody_takes_is_taken_back(gateway: GatewayProcess, http
         assert 0 < len(rest(caller)) < 12 * MEGABYTE
 
 
-def test_who_takes_an_answer_slowly_gets_all_of_it(gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_a_caller_that_reads_slowly_gets_the_whole_reply(gateway: GatewayProcess, http: httpx2.Client) -> None:
     content = png() + bytes(6 * MEGABYTE)
     body = form(('name="purpose"', b"vision"), ('name="file"; filename="a"', content))
     headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
@@ -492,7 +490,7 @@ def test_who_takes_an_answer_slowly_gets_all_of_it(gateway: GatewayProcess, http
     assert taken == len(content)
 
 
-def test_hundreds_of_silent_connections_keep_nobody_out(gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_hundreds_of_silent_connections_block_no_caller(gateway: GatewayProcess, http: httpx2.Client) -> None:
     silent = [connected(gateway) for _ in range(300)]
     assert http.get(gateway.url + "/health/live").status_code == 200
     for caller in silent:
@@ -500,7 +498,7 @@ def test_hundreds_of_silent_connections_keep_nobody_out(gateway: GatewayProcess,
             assert caller.recv(1) == b""
 
 
-def test_many_large_bodies_at_once_are_no_more_than_they_are(gateway: GatewayProcess) -> None:
+def test_many_large_bodies_at_once_take_bounded_memory(gateway: GatewayProcess) -> None:
     process = psutil.Process(gateway.pid)
     before = process.memory_info().rss
     callers = [connected(gateway) for _ in range(20)]

@@ -73,7 +73,7 @@ def asked(http: httpx2.Client, gateway: GatewayProcess) -> tuple[int, str | None
         "created",
     ],
 )
-def test_replies(
+def test_a_hostile_reply_has_the_listed_outcome(
     http: httpx2.Client,
     openai_gateway: GatewayProcess,
     openai_sim: Simulator,
@@ -85,7 +85,7 @@ def test_replies(
 
 
 @pytest.mark.parametrize("tokens", [b"9" * 10, b"9223372036854775807", NINES, b"-1"])
-def test_tokens_beyond_belief_are_not_believed(
+def test_impossible_token_counts_are_ignored(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, tokens: bytes
 ) -> None:
     usage = b'"usage":{"input_tokens":1,"output_tokens":' + tokens + b"}"
@@ -101,7 +101,7 @@ def test_tokens_beyond_belief_are_not_believed(
     [{"x": "a" * MEGABYTE}, {f"x-{number}": "a" for number in range(10_000)}],
     ids=["a megabyte", "10000 lines"],
 )
-def test_heads(
+def test_a_huge_reply_head_is_served_or_an_upstream_error(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, headers: dict[str, str]
 ) -> None:
     openai_sim.answer(Answer(headers=headers))
@@ -110,14 +110,14 @@ def test_heads(
 
 @pytest.mark.parametrize("header", ["retry-after", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"])
 @pytest.mark.parametrize("value", ["-1", "1e400", "nan", "9" * 4000])
-def test_numbers_in_headers(
+def test_invalid_numbers_in_headers_are_ignored(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, header: str, value: str
 ) -> None:
     openai_sim.answer(Answer(headers={header: value}))
     assert asked(http, openai_gateway) == SERVED
 
 
-def test_what_a_refusal_says_neither_tells_secrets_nor_forges_the_log(
+def test_a_vendors_refusal_neither_leaks_secrets_nor_forges_the_log(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator
 ) -> None:
     words = 'no: sk-abcdefgh, org-12345678, https://inside/\n{"event":"forged"}\x1b[31m'

@@ -103,13 +103,13 @@ def test_bad_json_is_named(http: httpx2.Client, gateway: GatewayProcess, body: b
         f"data:image/png;base64,{quote(BASE64, safe='')}",
     ],
 )
-def test_base64_is_read_as_people_write_it(http: httpx2.Client, gateway: GatewayProcess, url: str) -> None:
+def test_base64_is_accepted_in_common_spellings(http: httpx2.Client, gateway: GatewayProcess, url: str) -> None:
     body = {"prompt": f"a fox {url[:22]}", "images": [{"image_url": url}]}
     reply = http.post(gateway.url + EDITS, content=b"\xef\xbb\xbf" + json.dumps(body).encode(), headers=gateway.headers)
     assert reply.status_code == 200, reply.text
 
 
-def test_null_is_the_same_as_nothing(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_null_means_an_absent_field(http: httpx2.Client, gateway: GatewayProcess) -> None:
     nulls = dict.fromkeys(
         ("n", "size", "quality", "background", "output_format", "user", "svg", "stream", "image_url", "style")
     )
@@ -141,14 +141,14 @@ def test_wrong_keys_are_refused(http: httpx2.Client, gateway: GatewayProcess, he
         ("GET", "/openapi", 404, "unknown_path"),
     ],
 )
-def test_paths_that_are_not_there(
+def test_unknown_paths_are_refused(
     http: httpx2.Client, gateway: GatewayProcess, method: str, path: str, status: int, code: str
 ) -> None:
     reply = http.request(method, gateway.url + path, headers=gateway.headers)
     assert (reply.status_code, envelope(reply)["code"]) == (status, code)
 
 
-def test_addresses_lead_through_the_proxy_that_took_a_prefix_away(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_urls_contain_the_prefix_that_a_proxy_removed(http: httpx2.Client, gateway: GatewayProcess) -> None:
     headers = gateway.headers | {"x-forwarded-prefix": "/draw/", "x-forwarded-proto": "https", "host": "images.example"}
     body = {"prompt": "a fox", "response_format": "url"}
     (item,) = http.post(gateway.url + GENERATIONS, json=body, headers=headers).json()["data"]
@@ -158,7 +158,7 @@ def test_addresses_lead_through_the_proxy_that_took_a_prefix_away(http: httpx2.C
     assert "- url: .\n" in http.get(f"{gateway.url}/openapi.yaml").text
 
 
-def test_the_header_of_azure_opens_what_the_other_opens(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_azures_header_authenticates_callers(http: httpx2.Client, gateway: GatewayProcess) -> None:
     models, key = f"{gateway.url}/openai/v1/models", gateway.key
     assert http.get(models, headers={"api-key": key}).status_code == 200
     for headers in ({"api-key": "igw_wrong"}, {"api-key": ""}, {"api-key": key, "authorization": "Bearer igw_wrong"}):
@@ -169,7 +169,7 @@ def test_the_header_of_azure_opens_what_the_other_opens(http: httpx2.Client, gat
     assert http.get(f"{gateway.url}/admin/v1/keys", headers={"api-key": ADMIN}).status_code == 401
 
 
-def test_a_model_in_the_address_is_the_model(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_model_in_the_path_selects_the_model(http: httpx2.Client, gateway: GatewayProcess) -> None:
     """Azure's address of a deployment names it with or without its slash escaped; a body may name no other."""
     for model in ("black-forest-labs/FLUX.2-pro", "black-forest-labs%2FFLUX.2-pro", "gpt-5"):
         path = f"/openai/deployments/{model}/images/generations?api-version=2025-04-01-preview"
@@ -204,7 +204,7 @@ def test_a_model_in_the_address_is_the_model(http: httpx2.Client, gateway: Gatew
         GENERATIONS,
     ],
 )
-def test_head_is_get_without_its_body(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
+def test_head_returns_the_headers_of_get(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
     """Probes of load balancers and link checkers ask with HEAD; the connection goes on behind the answer."""
     said, told = (http.request(method, gateway.url + path, headers=gateway.headers) for method in ("GET", "HEAD"))
     assert (told.status_code, told.content) == (said.status_code, b"")
@@ -225,12 +225,12 @@ def test_head_is_served_to_operators(http: httpx2.Client, gateway: GatewayProces
         assert (reply.status_code, reply.content) == (status, b"")
 
 
-def test_a_404_says_what_is_offered(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_404_names_the_offered_paths(http: httpx2.Client, gateway: GatewayProcess) -> None:
     message = envelope(http.post(gateway.url + "/v1/images/variations", headers=gateway.headers))["message"]
     assert "POST /v1/images/edits" in str(message)
 
 
-def test_bodies_have_limits(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_large_bodies_are_refused(http: httpx2.Client, gateway: GatewayProcess) -> None:
     announced = post(http, gateway, b'{"prompt":"' + b"a" * 300_000 + b'"}')
     assert (announced.status_code, envelope(announced)["code"]) == (413, "request_too_large")
     streamed = http.post(gateway.url + GENERATIONS, content=iter([b" " * 150_000] * 2), headers=gateway.headers)
@@ -246,7 +246,7 @@ def half_a_request(gateway: GatewayProcess, path: str) -> socket.socket:
     return caller
 
 
-def test_a_body_that_stops_arriving_is_given_up(gateway: GatewayProcess) -> None:
+def test_a_body_that_stops_arriving_times_out(gateway: GatewayProcess) -> None:
     with half_a_request(gateway, GENERATIONS) as caller:
         assert caller.recv(4096).startswith(b"HTTP/1.1 408")
 
@@ -265,7 +265,7 @@ FORM_OF_ANY = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_drips_is_given_up(
+def test_a_body_that_arrives_too_slowly_times_out(
     gateway: GatewayProcess, path: str, content_type: str, start: bytes, *, chunked: bool
 ) -> None:
     """It never pauses for long, and would take for ever."""
@@ -294,7 +294,7 @@ def test_a_body_that_drips_is_given_up(
     assert (error["code"], error["type"]) == ("request_timeout", "invalid_request_error")
 
 
-def test_a_caller_who_hangs_up_in_mid_body_is_not_an_error_of_ours(gateway: GatewayProcess) -> None:
+def test_a_caller_that_disconnects_in_its_body_causes_no_crash(gateway: GatewayProcess) -> None:
     half_a_request(gateway, EDITS).close()
     assert gateway.await_logged("request", path=EDITS, error="client_closed_request")["status"] == 499
 
@@ -368,7 +368,7 @@ UNKNOWN = ("unknown_parameter", 400)
         (FORM, form(PROMPT, *[('name="image"; filename="a"', b"a" * 90_000)] * 5), None, "request_too_large", 413),
     ],
 )
-def test_bad_forms_are_named(
+def test_invalid_forms_are_refused_by_name(
     http: httpx2.Client, gateway: GatewayProcess, content_type: str, body: bytes, param: str, code: str, status: int
 ) -> None:
     headers = gateway.headers | {"content-type": content_type}
@@ -381,25 +381,25 @@ def edit_form(http: httpx2.Client, gateway: GatewayProcess, body: bytes) -> http
     return http.post(gateway.url + EDITS, content=body, headers=gateway.headers | {"content-type": FORM})
 
 
-def test_a_file_that_is_not_known_is_told_which_are(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_an_unknown_file_field_is_refused_with_a_list(http: httpx2.Client, gateway: GatewayProcess) -> None:
     told = envelope(edit_form(http, gateway, form(PROMPT, ('name="images[]"; filename="x.png"', png()))))
     assert told["message"] == "Unknown parameter: 'images[]'. Files of this form are 'image', 'markup', 'mask'."
 
 
-def test_a_picture_without_a_file_name_is_told_so(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_an_image_without_a_file_name_is_refused_with_the_reason(http: httpx2.Client, gateway: GatewayProcess) -> None:
     told = envelope(edit_form(http, gateway, form(PROMPT, ('name="image[]"', png()))))
     assert (told["message"], told["param"]) == ("'image[]' must be a file, and its part has no filename.", "image")
 
 
 @pytest.mark.parametrize("name", ["mask", "mask[]", "mask[0]"])
-def test_a_mask_in_brackets_is_a_mask(http: httpx2.Client, gateway: GatewayProcess, name: str) -> None:
+def test_a_mask_in_brackets_is_accepted(http: httpx2.Client, gateway: GatewayProcess, name: str) -> None:
     mask = (f'name="{name}"; filename="x"', masked())
     drawn = edit_form(http, gateway, form(PROMPT, IMAGE, mask))
     plain = edit_form(http, gateway, form(PROMPT, IMAGE))
     assert (drawn.status_code, drawn.json()["data"] == plain.json()["data"]) == (200, False)
 
 
-def test_a_file_input_that_was_left_empty_is_not_given(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_an_empty_file_input_is_ignored(http: httpx2.Client, gateway: GatewayProcess) -> None:
     empty = [
         (f'name="{name}"; filename=""\r\ncontent-type: application/octet-stream', b"") for name in ("image", "mask")
     ]
@@ -415,7 +415,7 @@ def test_a_file_may_have_any_name(http: httpx2.Client, gateway: GatewayProcess, 
     assert (reply.status_code, reply.json()["filename"]) == (200, clean_filename(name.replace('\\"', '"')))
 
 
-def test_a_text_may_be_said_twice(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_field_may_be_repeated_with_one_value(http: httpx2.Client, gateway: GatewayProcess) -> None:
     reply = edit_form(http, gateway, form(PROMPT, PROMPT, ('name="n"', b"1"), ('name="n"', b"1"), IMAGE))
     assert reply.status_code == 200, reply.text
 
@@ -438,7 +438,7 @@ def test_a_text_may_be_said_twice(http: httpx2.Client, gateway: GatewayProcess) 
         ({"images": [{"image_url": data_url(png()), "detail": "high"}]}, "images[0].detail", "unknown_parameter"),
     ],
 )
-def test_bad_json_edits_are_named(
+def test_invalid_json_edits_are_refused_by_name(
     http: httpx2.Client, gateway: GatewayProcess, body: dict[str, object], param: str, code: str
 ) -> None:
     reply = post(http, gateway, {"prompt": "a fox"} | body, EDITS)
@@ -446,20 +446,20 @@ def test_bad_json_edits_are_named(
     assert (reply.status_code, error["param"], error["code"]) == (400, param, code), error
 
 
-def test_files_may_come_before_words(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_files_may_come_before_fields(http: httpx2.Client, gateway: GatewayProcess) -> None:
     body = form(IMAGE, ('name="n"', b"2"), ('name="stream"', b"false"), PROMPT)
     reply = http.post(gateway.url + EDITS, content=body, headers=gateway.headers | {"content-type": FORM})
     assert len(reply.json()["data"]) == 2
 
 
-def test_a_given_request_id_is_kept_if_it_is_harmless(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_callers_request_id_is_used_if_it_is_harmless(http: httpx2.Client, gateway: GatewayProcess) -> None:
     kept = http.get(gateway.url + "/health/live", headers={"x-request-id": "ingress-42"})
     assert kept.headers["x-request-id"] == "ingress-42"
     replaced = http.get(gateway.url + "/health/live", headers={"x-request-id": "a b<script>"})
     assert replaced.headers["x-request-id"].startswith("req_")
 
 
-def test_the_log_has_one_line_with_the_facts_and_nothing_private(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_the_log_has_one_line_per_request_and_nothing_private(http: httpx2.Client, gateway: GatewayProcess) -> None:
     body = {"prompt": "a secret fox", "quality": "low", "size": "1024x1024", "user": "alice@example.com"}
     reply = post(http, gateway, body)
     line = gateway.await_logged("request", request_id=reply.headers["x-request-id"])
@@ -472,7 +472,7 @@ def test_the_log_has_one_line_with_the_facts_and_nothing_private(http: httpx2.Cl
         assert private not in text
 
 
-def test_addresses_expire_and_cannot_be_altered(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_signed_urls_expire_and_cannot_be_altered(http: httpx2.Client, gateway: GatewayProcess) -> None:
     item = post(http, gateway, {"prompt": "a fox", "response_format": "url"}).json()["data"][0]
     assert open_image(item, http).format == "PNG"
     address = item["url"]
@@ -487,12 +487,12 @@ def test_addresses_expire_and_cannot_be_altered(http: httpx2.Client, gateway: Ga
     assert (again.headers["x-gateway-cache"], open_image(again.json()["data"][0], http).format) == ("hit", "PNG")
 
 
-def test_inline_pictures_are_kept_too_in_dev(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_inline_images_are_also_stored_in_dev(http: httpx2.Client, gateway: GatewayProcess) -> None:
     item = post(http, gateway, {"prompt": "a fox to keep"}).json()["data"][0]
     assert (gateway.data / "pictures" / f"{item['id']}.png").exists()
 
 
-def test_the_model_list_says_what_each_can_do(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_the_model_list_has_the_abilities_of_each_model(http: httpx2.Client, gateway: GatewayProcess) -> None:
     models = {
         model["id"]: model for model in http.get(gateway.url + "/v1/models", headers=gateway.headers).json()["data"]
     }
@@ -516,7 +516,7 @@ def test_health_and_documents_need_no_key(http: httpx2.Client, gateway: GatewayP
     assert http.get(gateway.url + "/openapi.yaml").headers["content-type"].startswith("application/yaml")
 
 
-def test_what_the_sandbox_draws_anew_is_another_picture(http: httpx2.Client, tmp_path: Path, shipped: Path) -> None:
+def test_an_uncached_image_of_the_sandbox_is_new(http: httpx2.Client, tmp_path: Path, shipped: Path) -> None:
     def drawn(gateway: GatewayProcess, n: int = 1, **headers: str) -> list[str]:
         sent = gateway.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         reply = http.post(gateway.url + GENERATIONS, json={"prompt": "a fox", "n": n}, headers=sent)

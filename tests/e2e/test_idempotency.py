@@ -16,7 +16,7 @@ pytest_plugins = ["tests.support.databases"]
 NO_STORE: dict[str, Any] = {"cache_control": "no-store"}
 
 
-def test_the_answer_is_the_same_to_the_last_byte(
+def test_a_replay_is_identical_to_the_last_byte(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "  # public_url: https://images.example.com ", "  public_url: https://images.example.com ")
@@ -38,7 +38,7 @@ def test_the_answer_is_the_same_to_the_last_byte(
     assert len(openai_sim.requests) == len(wishes)
 
 
-def test_without_a_picture_store_the_answer_is_in_redis(
+def test_without_an_image_store_the_replay_comes_from_redis(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "keep: all ", "keep: linked ")
@@ -66,7 +66,7 @@ def test_a_key_is_for_one_request_of_one_team(
     assert len(openai_sim.requests) == 2
 
 
-def test_a_failure_that_may_have_cost_money_is_told_again(
+def test_a_failure_that_may_have_been_billed_is_replayed(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     openai_sim.answer(Answer(fault="close_mid_body"), Answer(status=503, body=b"{}"))
@@ -81,8 +81,8 @@ def test_a_failure_that_may_have_cost_money_is_told_again(
     assert "idempotent-replayed" not in after.headers
 
 
-@pytest.mark.parametrize(("setting", "status"), [("wait", 200), ("refuse", 409)])
-def test_while_the_first_is_under_way(
+@pytest.mark.parametrize(("setting", "status"), [("wait", 200), ("conflict", 409)])
+def test_a_second_request_during_the_first_waits_or_is_a_conflict(
     start: Start, openai_sim: Simulator, tmp_path: Path, setting: str, status: int
 ) -> None:
     change(tmp_path, "in_progress: wait ", f"in_progress: {setting} ")
@@ -110,7 +110,7 @@ def test_while_the_first_is_under_way(
     assert len(openai_sim.requests) == 1
 
 
-def test_free_answers_do_not_fill_the_store(
+def test_replies_without_cost_do_not_fill_the_store(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, redis_url: str
 ) -> None:
     change(tmp_path, "keep: all ", "keep: linked ")

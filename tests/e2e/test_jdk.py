@@ -56,7 +56,7 @@ def seen(sandbox_gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFacto
         yield Seen(replies, [bytes(each) for each in relay.sent])
 
 
-def test_it_draws_edits_and_is_told_what_is_wrong(seen: Seen) -> None:
+def test_the_client_generates_edits_and_reads_errors(seen: Seen) -> None:
     statuses = {name: reply.status for name, reply in seen.replies.items()}
     assert statuses == {"generate": 200, "edit": 200, "stream": 200, "refused": 400, "models": 200}
     assert {reply.version for reply in seen.replies.values()} == {"HTTP_1_1"}
@@ -67,7 +67,7 @@ def test_it_draws_edits_and_is_told_what_is_wrong(seen: Seen) -> None:
     assert "gpt-image-2" in {model["id"] for model in json.loads(seen.replies["models"].body)["data"]}
 
 
-def test_it_hears_a_stream_line_by_line(seen: Seen) -> None:
+def test_the_client_reads_a_stream_line_by_line(seen: Seen) -> None:
     lines = seen.replies["stream"].body.decode().splitlines()
     events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
     names = ["image_generation.partial_image", "image_generation.partial_image", "image_generation.completed"]

@@ -86,7 +86,7 @@ def refused(reply: httpx2.Response) -> dict[str, Any]:
     return error
 
 
-def test_the_cost_of_a_picture_is_told(caller: Caller) -> None:
+def test_a_reply_has_the_cost_of_its_image(caller: Caller) -> None:
     reply = caller.ask("free", n=2)
     usage = reply.json()["usage"]
     tokens = usage["input_tokens_details"]["text_tokens"] * 5 + usage["output_tokens"] * 30
@@ -109,7 +109,7 @@ def test_too_many_requests_wait(caller: Caller) -> None:
     assert third.headers["x-ratelimit-remaining-requests"] == "0"
 
 
-def test_more_pictures_than_ever_fit_are_not_worth_a_retry(caller: Caller) -> None:
+def test_more_images_than_the_limit_are_refused_without_advice_to_retry(caller: Caller) -> None:
     reply = caller.ask("few", n=4)
     assert refused(reply)["limit_source"] == "team images_per_minute"
     assert reply.headers["x-should-retry"] == "false"
@@ -117,7 +117,7 @@ def test_more_pictures_than_ever_fit_are_not_worth_a_retry(caller: Caller) -> No
     assert caller.ask("few", n=3).status_code == 200
 
 
-def test_a_budget_is_not_overshot_and_needs_a_person(caller: Caller) -> None:
+def test_a_budget_is_not_exceeded_and_its_refusal_is_final(caller: Caller) -> None:
     assert caller.ask("poor").status_code == 200
     reply = caller.ask("poor")
     error = refused(reply)
@@ -141,7 +141,7 @@ def test_a_team_over_its_budget_is_refused_before_a_link_is_fetched(caller: Call
     assert reply.headers["x-should-retry"] == "false"
 
 
-def test_a_budget_of_nothing_buys_nothing(caller: Caller, openai_sim: Simulator) -> None:
+def test_a_budget_of_zero_generates_nothing(caller: Caller, openai_sim: Simulator) -> None:
     assert refused(caller.ask("broke"))["limit_source"] == "team usd_per_month"
     assert openai_sim.requests == []
 
@@ -152,13 +152,13 @@ def test_a_limit_of_a_tier_holds_for_the_tier(caller: Caller) -> None:
     assert caller.ask("careful").status_code == 200
 
 
-def test_a_request_without_a_tier_takes_of_each_what_that_tier_may_cost(caller: Caller) -> None:
+def test_a_request_without_a_tier_counts_against_the_limit_of_each_tier(caller: Caller) -> None:
     assert caller.ask("thrifty", quality="auto").status_code == 200
     assert caller.ask("thrifty").status_code == 200
     assert refused(caller.ask("thrifty"))["limit_source"] == "tier:low usd_per_day"
 
 
-def test_what_a_vendor_upgrades_fills_the_window_of_what_it_drew(
+def test_an_upgraded_image_counts_against_the_limit_of_the_delivered_tier(
     caller: Caller, http: httpx2.Client, openai_sim: Simulator
 ) -> None:
     wish = {"model": "gpt-image-2", "prompt": "fox", "quality": "high", "size": "1024x1024"}
@@ -178,7 +178,7 @@ def test_a_limit_of_a_model_holds_for_the_model(caller: Caller) -> None:
     assert caller.ask("modelled", model="gpt-image-2.5-flare").status_code == 200
 
 
-def test_what_was_not_billed_is_given_back(caller: Caller, openai_sim: Simulator) -> None:
+def test_an_unbilled_call_releases_its_hold(caller: Caller, openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(status=500, body=b"{}"), Answer(status=429, body=b"{}"))
     assert caller.ask("single").status_code == 502
     assert caller.ask("single").status_code == 429
@@ -187,17 +187,17 @@ def test_what_was_not_billed_is_given_back(caller: Caller, openai_sim: Simulator
 
 
 @pytest.mark.parametrize("tags", ["project=search", "project=search,env=prod"])
-def test_tags_are_taken(caller: Caller, tags: str) -> None:
+def test_valid_tags_are_accepted(caller: Caller, tags: str) -> None:
     assert caller.ask("free", {"x-gateway-tags": tags}).status_code == 200
 
 
-def test_a_tag_that_is_not_allowed_is_refused(caller: Caller, openai_sim: Simulator) -> None:
+def test_a_disallowed_tag_is_refused(caller: Caller, openai_sim: Simulator) -> None:
     reply = caller.ask("free", {"x-gateway-tags": "cost-center=7"})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "x-gateway-tags")
     assert openai_sim.requests == []
 
 
-def test_limits_change_while_it_runs_and_wrong_ones_do_not(
+def test_changed_limits_take_effect_and_invalid_ones_are_refused(
     caller: Caller, gateway: GatewayProcess, settings: Path
 ) -> None:
     assert caller.ask("free").status_code == 200
@@ -210,9 +210,7 @@ def test_limits_change_while_it_runs_and_wrong_ones_do_not(
     assert refused(caller.ask("free"))["limit_source"] == "team usd_per_day"
 
 
-def test_a_file_that_would_lock_every_caller_out_is_not_taken(
-    tmp_path: Path, config: Path, http: httpx2.Client
-) -> None:
+def test_a_file_that_locks_every_caller_out_is_refused(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
     settings = tmp_path / "config"
     shutil.copytree(config, settings)
     file, place = settings / "teams.yaml", "teams.yaml: $.teams: "

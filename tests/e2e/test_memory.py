@@ -22,7 +22,7 @@ def target() -> Iterator[Target]:
     [(generation(2 * MEGABYTE), 32, 64), (edit(1000), 16, 16)],
     ids=["32 replies of 2 MB", "16 edits of 16 x 3 MB"],
 )
-async def test_many_large_pictures_at_once_stay_within_bounds(
+async def test_many_large_images_at_once_take_bounded_memory(
     target: Target, ask: Ask, at_once: int, count: int
 ) -> None:
     await storm(target.url, ask, count=count, at_once=at_once)

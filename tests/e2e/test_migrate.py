@@ -25,7 +25,7 @@ def migrate(folder: Path, *options: str, **environment: str) -> subprocess.Compl
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_it_says_from_where_to_where(kind: str, tmp_path: Path, empty_database: NewDatabase) -> None:
+def test_the_command_prints_both_revisions(kind: str, tmp_path: Path, empty_database: NewDatabase) -> None:
     url = empty_database(kind)
 
     before = migrate(tmp_path, "--check", DATABASE_URL=url)
@@ -45,7 +45,7 @@ def test_it_says_from_where_to_where(kind: str, tmp_path: Path, empty_database: 
     assert "".join(each.stderr for each in (before, done, again, after)) == ""
 
 
-def test_without_an_address_it_is_the_file_of_the_data_folder(tmp_path: Path) -> None:
+def test_without_an_address_the_command_migrates_the_file_of_the_data_folder(tmp_path: Path) -> None:
     before = migrate(tmp_path, "--check", "--data-dir", str(tmp_path / "data"))
     assert not (tmp_path / "data").exists()
     done = migrate(tmp_path, DATA_DIR=str(tmp_path / "data"))
@@ -59,7 +59,7 @@ def test_without_an_address_it_is_the_file_of_the_data_folder(tmp_path: Path) ->
 
 @pytest.mark.parametrize("options", [(), ("--check",)], ids=["do", "check"])
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_what_a_newer_version_has_changed_is_refused(
+def test_a_database_of_a_newer_version_is_refused(
     kind: str, options: tuple[str, ...], tmp_path: Path, empty_database: NewDatabase
 ) -> None:
     url = empty_database(kind)
@@ -88,7 +88,7 @@ def test_what_a_newer_version_has_changed_is_refused(
         ("mysql://owner:geheim@127.0.0.1/ledger", "DATABASE_URL: has to begin with sqlite:/// or postgresql://"),
     ],
 )
-def test_what_cannot_be_reached_is_said_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     tmp_path: Path, options: tuple[str, ...], url: str, reason: str
 ) -> None:
     done = migrate(tmp_path, *options, DATABASE_URL=url)

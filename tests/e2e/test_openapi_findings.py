@@ -21,7 +21,7 @@ OUTSIDE = re.compile(
 
 
 @pytest.mark.parametrize(("path", "methods"), PATHS)
-def test_a_path_says_its_methods(
+def test_a_405_lists_the_methods_of_the_path(
     http: httpx2.Client, sandbox_gateway: GatewayProcess, path: str, methods: set[str]
 ) -> None:
     """The framework left `Allow` out of its 405, and named one method of several where it was asked."""
@@ -34,16 +34,18 @@ def test_a_path_says_its_methods(
         assert reply.headers["allow"] == ", ".join(sorted(offered))
 
 
-def test_who_may_not_call_is_not_told_the_methods(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_a_caller_without_a_key_does_not_learn_the_methods(
+    http: httpx2.Client, sandbox_gateway: GatewayProcess
+) -> None:
     assert http.options(sandbox_gateway.url + "/v1/models").status_code == 401
 
 
-def test_the_name_of_a_picture_may_be_another_path(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_an_image_name_that_equals_another_path_is_a_405(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
     reply = http.get(sandbox_gateway.url + "/v1/images/generations")
     assert (reply.status_code, reply.headers["allow"]) == (405, "OPTIONS, POST")
 
 
-def test_the_page_names_nothing_outside(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_the_docs_page_has_no_external_resources(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
     page = http.get(sandbox_gateway.url + "/docs")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline';")
@@ -51,7 +53,7 @@ def test_the_page_names_nothing_outside(http: httpx2.Client, sandbox_gateway: Ga
     assert OUTSIDE.findall(re.sub(r"<pre.*?</pre>", "", page.text, flags=re.DOTALL)) == []
 
 
-def test_the_page_has_what_a_reader_looks_for(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_the_docs_page_has_all_anchors_and_sections(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
     page = http.get(sandbox_gateway.url + "/docs").text
     anchors, links = set(re.findall(r'id="([^"]+)"', page)), set(re.findall(r'href="#([^"]+)"', page))
     assert links <= anchors, links - anchors
@@ -63,13 +65,13 @@ def test_the_page_has_what_a_reader_looks_for(http: httpx2.Client, sandbox_gatew
     assert 'name="viewport"' in page
 
 
-def test_what_describes_the_api_is_written_once(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_the_description_of_the_api_is_built_once(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
     """Writing it takes a tenth of a second of a replica, and anybody may ask."""
     for path in ("/docs", "/openapi.yaml"):
         assert http.get(sandbox_gateway.url + path).content == http.get(sandbox_gateway.url + path).content
 
 
-def test_tags_may_be_none(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
+def test_an_empty_header_of_tags_is_accepted(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
     headers = sandbox_gateway.headers | {"x-gateway-tags": ""}
     reply = http.post(sandbox_gateway.url + "/v1/images/generations", json={"prompt": "a fox"}, headers=headers)
     assert reply.status_code == 200

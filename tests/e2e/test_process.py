@@ -61,7 +61,7 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, shipped: Path, http: h
     assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same request gets what was kept"
 
 
-def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, shipped: Path, http: httpx2.Client) -> None:
+def test_the_key_and_the_images_survive_a_restart(tmp_path: Path, shipped: Path, http: httpx2.Client) -> None:
     environment = {"IMAGE_GATEWAY_CONFIG": str(shipped)}
     body = {"prompt": "a fox", "response_format": "url"}
     with GatewayProcess(tmp_path, environment, fork=False) as first:
@@ -74,7 +74,7 @@ def test_the_key_and_the_pictures_outlive_a_restart(tmp_path: Path, shipped: Pat
         assert http.get(second.url + path).status_code == 200
 
 
-def test_a_killed_gateway_leaves_nothing_running(tmp_path: Path) -> None:
+def test_a_killed_gateway_leaves_no_process(tmp_path: Path) -> None:
     gateway = GatewayProcess(tmp_path, fork=False)
     with gateway:
         servers = psutil.Process(gateway.pid).children()
@@ -84,7 +84,7 @@ def test_a_killed_gateway_leaves_nothing_running(tmp_path: Path) -> None:
     assert psutil.wait_procs(servers, timeout=10)[1] == []
 
 
-def test_told_to_go_it_finishes_what_it_has(
+def test_on_sigterm_the_gateway_finishes_its_requests(
     tmp_path: Path, settings: Path, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     """Readiness is red at once, new work is still taken in the grace period, and the exit code is 0."""
@@ -121,7 +121,7 @@ HURRIED = {
 }
 
 
-def test_what_a_drain_ends_is_told_so_and_booked(tmp_path: Path, settings: Path, openai_sim: Simulator) -> None:
+def test_requests_cut_by_a_drain_fail_and_are_booked(tmp_path: Path, settings: Path, openai_sim: Simulator) -> None:
     """Three calls whose pictures may come to something, and one whose body was not there yet."""
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
     text = (settings / "gateway.yaml").read_text()
@@ -208,7 +208,7 @@ def test_two_signals_end_the_grace_period(tmp_path: Path, settings: Path) -> Non
         assert gateway.wait() == 0
 
 
-def test_not_ready_while_redis_is_away(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
+def test_the_gateway_is_not_ready_without_redis(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
     with GatewayProcess(
         tmp_path, {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db"}
     ) as gateway:
@@ -224,7 +224,7 @@ def test_not_ready_while_redis_is_away(tmp_path: Path, redis_url: str, http: htt
         assert http.get(f"{gateway.url}/health/live").status_code == 200
 
 
-def test_without_a_store_addresses_are_refused_before_anything_is_bought(
+def test_without_an_image_store_urls_are_refused_before_a_generation(
     tmp_path: Path, redis_url: str, settings: Path, openai_sim: Simulator
 ) -> None:
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
@@ -263,7 +263,7 @@ def test_without_a_store_addresses_are_refused_before_anything_is_bought(
         ),
     ],
 )
-def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, reason: str) -> None:
+def test_invalid_settings_stop_the_start(settings: Path, file: str, text: str, reason: str) -> None:
     (settings / file).write_text(text)
     done = command(
         "serve",
@@ -298,7 +298,7 @@ def test_wrong_settings_stop_the_start(settings: Path, file: str, text: str, rea
         ),
     ],
 )
-def test_a_wrong_start_is_refused(
+def test_invalid_options_or_variables_stop_the_start(
     tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], reason: str
 ) -> None:
     done = command("serve", "--port", "0", "--data-dir", str(tmp_path), *arguments, environment=environment)
@@ -306,7 +306,7 @@ def test_a_wrong_start_is_refused(
     assert reason in done.stderr
 
 
-def test_without_any_backend_it_does_not_start(tmp_path: Path, settings: Path) -> None:
+def test_without_a_backend_the_gateway_does_not_start(tmp_path: Path, settings: Path) -> None:
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
     done = command(
         "serve", "--port", "0", "--data-dir", str(tmp_path), environment={"IMAGE_GATEWAY_CONFIG": str(settings)}
@@ -314,7 +314,7 @@ def test_without_any_backend_it_does_not_start(tmp_path: Path, settings: Path) -
     assert (done.returncode, "No backend is on" in done.stderr) == (2, True)
 
 
-def test_a_taken_port_is_said_plainly(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = command("serve", "--dev", "--port", port, "--data-dir", str(tmp_path))
@@ -333,7 +333,7 @@ def test_a_new_key_is_printed_once_with_its_digest() -> None:
     assert hashlib.sha256(key[1].encode()).hexdigest() == digest[1]
 
 
-def test_the_small_commands(settings: Path) -> None:
+def test_version_faults_check_and_help_print_their_results(settings: Path) -> None:
     assert command("version").stdout == "0.1.0\n"
     assert {"moderation_blocked", "slow_down", "server_error"} <= set(command("faults").stdout.split())
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
@@ -342,19 +342,19 @@ def test_the_small_commands(settings: Path) -> None:
     assert "serve" in command("--help").stdout
 
 
-def test_it_finds_its_settings_wherever_it_is_started(tmp_path: Path) -> None:
+def test_outside_the_repository_missing_settings_are_reported(tmp_path: Path) -> None:
     """Outside the repository the settings come with the package, or the lack of them is said."""
     done = command("check", cwd=tmp_path)
     assert done.returncode == 2
     assert "config/gateway.yaml: cannot be read" in done.stderr
 
 
-def test_the_published_description_is_the_applications() -> None:
+def test_the_published_description_equals_the_applications() -> None:
     published = (ROOT / "openapi" / "openapi.yaml").read_text()
     assert command("openapi").stdout == published, "run `make openapi`"
 
 
-def test_a_start_without_its_database_is_refused_in_one_line_after_a_while(settings: Path, redis_url: str) -> None:
+def test_a_start_without_its_database_is_refused_in_one_line_after_a_timeout(settings: Path, redis_url: str) -> None:
     text = (settings / "gateway.yaml").read_text().replace("wait_seconds: 30 #", "wait_seconds: 1 #")
     (settings / "gateway.yaml").write_text(text)
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")

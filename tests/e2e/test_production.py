@@ -18,7 +18,7 @@ pytest_plugins = ["tests.support.databases"]
 TEAMS = f"teams: {{search: {{limits: {{requests_per_minute: 2}}, keys: [{{id: k, sha256: {key_digest('igw_k')}}}]}}}}"
 
 
-def test_replicas_share_limits_and_books(
+def test_replicas_share_limits_and_ledger(
     tmp_path: Path,
     config: Path,
     redis_url: str,

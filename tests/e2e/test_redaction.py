@@ -50,7 +50,9 @@ def misbehave(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulato
     return {reply.status_code for reply in replies}
 
 
-def test_what_is_nobodys_business_is_not_written_down(start: Start, http: httpx2.Client, openai_sim: Simulator) -> None:
+def test_secrets_prompts_images_and_users_are_not_logged(
+    start: Start, http: httpx2.Client, openai_sim: Simulator
+) -> None:
     with start(ADMIN_API_KEY=ADMIN, URL_SIGNING_KEY=SIGNING) as gateway:
         statuses = misbehave(http, gateway, openai_sim)
         assert statuses >= {200, 400, 401, 422, 429, 502}
@@ -64,7 +66,7 @@ def test_what_is_nobodys_business_is_not_written_down(start: Start, http: httpx2
     assert len([line for line in gateway.logged() if line["event"] == "request"]) == 10 + len(FAULTS)
 
 
-def test_prompts_are_written_down_where_the_operator_wants_them(
+def test_prompts_are_logged_where_the_operator_enables_it(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     settings = tmp_path / "config" / "gateway.yaml"

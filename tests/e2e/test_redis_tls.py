@@ -17,7 +17,9 @@ pytest_plugins = ["tests.support.databases"]
 UNTRUSTED = "does not answer: TLS does not trust its certificate (unable to get local issuer certificate)"
 
 
-def test_the_authority_of_a_store_is_given_in_its_address(start: Start, http: httpx2.Client, tmp_path: Path) -> None:
+def test_the_address_of_a_store_names_its_certificate_authority(
+    start: Start, http: httpx2.Client, tmp_path: Path
+) -> None:
     authority, trust = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(trust)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

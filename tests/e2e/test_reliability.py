@@ -25,14 +25,14 @@ def place(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_budget_is_never_overshot_and_can_be_used(place: Path) -> None:
+def test_a_budget_is_never_exceeded_and_can_be_used_up(place: Path) -> None:
     for found in race(place, 2):
         assert found.admitted > 0
         assert found.posted <= found.used <= BUDGET
         assert found.used >= 0.95 * BUDGET
 
 
-def test_a_store_that_is_wiped_under_load_lets_no_budget_through(place: Path) -> None:
+def test_a_store_that_is_wiped_under_load_keeps_budgets(place: Path) -> None:
     for found in wipe_under_load(place, 2):
         assert found.admitted >= FIRST_HALF
         assert found.posted <= BUDGET
@@ -46,13 +46,13 @@ def test_a_killed_gateway_loses_no_call(place: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [crash_store, wipe_store])
-def test_a_store_that_comes_back_poorer_loses_no_call(place: Path, harm: Harm) -> None:
+def test_a_store_that_restarts_with_less_data_loses_no_call(place: Path, harm: Harm) -> None:
     found = harm_parts(place, 2, harm)
     assert found.calls > 0
     assert found.clean, found
 
 
-def test_a_storm_at_the_vendors_costs_nobody_twice_and_loses_nothing(place: Path) -> None:
+def test_vendor_faults_under_load_book_each_call_exactly_once(place: Path) -> None:
     wake = storm(place, SHORT)
     assert wake.entries > 0
     assert (wake.doubled, wake.lost, wake.sure, wake.avoidable) == ([], [], [], [])

@@ -41,7 +41,7 @@ def booked(http: httpx2.Client, gateway: GatewayProcess) -> int:
 
 @pytest.mark.parametrize("seconds", [3600, 0])
 @pytest.mark.parametrize("more", [{}, {"stream": True}])
-def test_the_same_request_gets_the_same_failure_on_every_replica(
+def test_a_repeated_request_gets_its_failure_on_every_replica(
     remembering: Start,
     http: httpx2.Client,
     openai_sim: Simulator,
@@ -67,7 +67,7 @@ def test_the_same_request_gets_the_same_failure_on_every_replica(
         assert [line["error"] for line in joined] == ["upstream_broken_reply"] * 3
 
 
-def test_an_edit_is_remembered_as_well(
+def test_a_repeated_edit_gets_its_failure(
     remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     openai_sim.answer(BROKEN)
@@ -89,7 +89,7 @@ def test_an_edit_is_remembered_as_well(
 @pytest.mark.parametrize(
     "otherwise", [{"cache_control": "no-store"}, {"x_gateway_variant": "1"}, {"idempotency_key": "new"}]
 )
-def test_who_says_otherwise_buys(
+def test_a_caller_that_asks_for_a_new_result_gets_a_new_call(
     remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, otherwise: dict[str, Any]
 ) -> None:
     openai_sim.answer(BROKEN)
@@ -101,7 +101,7 @@ def test_who_says_otherwise_buys(
 
 
 @pytest.mark.parametrize(("fault", "status"), [("moderation_blocked", 400), ("slow_down", 429)])
-def test_what_was_certainly_not_billed_is_asked_for_again(
+def test_a_failure_without_cost_is_not_remembered(
     remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, fault: str, status: int
 ) -> None:
     openai_sim.answer(FAULTS[fault])

@@ -131,7 +131,7 @@ def postgresql(wheel_server: WheelPostgres) -> str:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_budgets_and_keys_are_right_after_everything_was_lost_but_the_backup(
+def test_budgets_and_keys_are_right_after_a_restore_from_the_backup_alone(
     kind: str, site: Site, request: pytest.FixtureRequest, redis_url: str, http: httpx2.Client
 ) -> None:
     if kind == "postgresql":
@@ -156,7 +156,7 @@ def test_budgets_and_keys_are_right_after_everything_was_lost_but_the_backup(
     assert (after["total"], after["limits"]) == (before["total"], before["limits"])
 
 
-def test_an_older_backup_beside_a_redis_that_lived_loses_entries_and_no_budget(
+def test_an_older_backup_beside_a_running_redis_loses_entries_and_no_budget(
     site: Site, redis_url: str, http: httpx2.Client
 ) -> None:
     """Counters of this run of Redis are believed. Only those that are built again know no more than the books."""

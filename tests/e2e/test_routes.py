@@ -146,7 +146,7 @@ def test_two_accounts_of_a_vendor_are_two_backends(caller: Caller, europe: Simul
     assert ("openai-organization" in at_home.headers, abroad.headers["openai-organization"]) == (False, "org-eu")
 
 
-def test_a_bound_team_is_served_by_whom_it_may_use_or_told_why_not(caller: Caller) -> None:
+def test_a_restricted_team_is_served_by_an_allowed_backend_or_refused_with_the_reason(caller: Caller) -> None:
     assert caller.ask("pinned").headers["x-gateway-backend"] == "together"
     assert caller.ask("barred", model=FLARE).headers["x-gateway-backend"] == "openai-eu"
     for who, field in (("pinned", {"quality": "high"}), ("barred", {}), ("europe", {}), ("nobody", {"model": FLARE})):
@@ -158,7 +158,7 @@ def test_a_bound_team_is_served_by_whom_it_may_use_or_told_why_not(caller: Calle
         assert reply.headers["x-should-retry"] == "false"
 
 
-def test_a_bound_team_sees_the_models_and_prices_of_whom_it_may_use(caller: Caller) -> None:
+def test_a_restricted_team_sees_models_and_prices_of_its_backends(caller: Caller) -> None:
     assert [model["id"] for model in caller.told("/v1/models", "igw_europe")["data"]] == [FLARE]
     assert caller.told("/v1/models", "igw_nobody")["data"] == []
     pinned, free = (caller.told("/v1/models/gpt-image-2", f"igw_{who}") for who in ("pinned", "free"))
@@ -166,7 +166,7 @@ def test_a_bound_team_sees_the_models_and_prices_of_whom_it_may_use(caller: Call
     assert [price["backend"] for price in pinned["prices"]] == ["together"]
 
 
-def test_what_binds_a_team_is_shown_to_the_operator(caller: Caller) -> None:
+def test_the_operator_sees_the_restrictions_of_a_team(caller: Caller) -> None:
     teams = {team["name"]: team for team in caller.told("/admin/v1/teams", ADMIN)["data"]}
 
     assert {name: (team["backends"], team["barred_backends"]) for name, team in teams.items()} == {
@@ -180,7 +180,9 @@ def test_what_binds_a_team_is_shown_to_the_operator(caller: Caller) -> None:
     assert caller.told("/admin/v1/teams/barred", ADMIN)["barred_backends"] == ["openai", "together"]
 
 
-def test_a_route_that_delivers_one_tier_honours_it_unsaid(caller: Caller, together_sim: Simulator) -> None:
+def test_a_route_that_delivers_one_tier_serves_it_without_the_vendors_field(
+    caller: Caller, together_sim: Simulator
+) -> None:
     reply = caller.ask("pinned", quality="medium")
 
     assert reply.headers["x-gateway-route-notes"] == "tier=medium by route"
@@ -205,14 +207,14 @@ def test_a_route_that_delivers_one_tier_honours_it_unsaid(caller: Caller, togeth
         ("free", {"stream": True, "partial_images": 2}, None),
     ],
 )
-def test_what_was_emulated_is_told(caller: Caller, who: str, asked: dict[str, Any], told: str | None) -> None:
+def test_a_reply_names_the_emulated_fields(caller: Caller, who: str, asked: dict[str, Any], told: str | None) -> None:
     reply = caller.ask(who, **asked)
 
     assert reply.status_code == 200, reply.text
     assert reply.headers.get("x-gateway-route-notes") == told
 
 
-def test_a_hit_is_not_noted(caller: Caller) -> None:
+def test_a_cache_hit_has_no_route_notes(caller: Caller) -> None:
     wish: dict[str, Any] = {"prompt": "an owl", "quality": "low", "n": 2}
     wish |= {"stream": True, "partial_images": 1}
 
@@ -223,7 +225,9 @@ def test_a_hit_is_not_noted(caller: Caller) -> None:
     assert "x-gateway-route-notes" not in kept.headers
 
 
-def test_a_policy_changes_while_it_runs(caller: Caller, gateway: GatewayProcess, settings: Path) -> None:
+def test_a_changed_policy_takes_effect_without_a_restart(
+    caller: Caller, gateway: GatewayProcess, settings: Path
+) -> None:
     models = settings / "models.yaml"
     before = models.read_text()
     head = f"  {FLARE}:\n    <<: *gpt-image-2-5\n"

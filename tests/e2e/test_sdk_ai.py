@@ -61,7 +61,7 @@ def test_each_provider_generates_through_together(
         assert (received.fields["width"], received.fields["height"]) == (1024, 768)
 
 
-def test_togethers_provider_sends_the_options_that_its_documents_name(
+def test_togethers_provider_sends_its_documented_options(
     together_gateway: GatewayProcess, together_sim: Simulator
 ) -> None:
     options = {"prompt": "a red fox", "seed": 7, "providerOptions": {"togetherai": {"steps": 30, "guidance": 2.5}}}
@@ -78,7 +78,7 @@ def test_togethers_provider_sends_the_options_that_its_documents_name(
         ({"negative_prompt": "dogs"}, "negative_prompt"),
     ],
 )
-def test_an_option_that_is_not_offered_is_named(
+def test_an_unsupported_option_is_refused_by_name(
     together_gateway: GatewayProcess, together_sim: Simulator, given: Mapping[str, Any], message: str
 ) -> None:
     drawn = draw(together_gateway, "togetherai", FLEX, {"prompt": "a fox", "providerOptions": {"togetherai": given}})
@@ -89,7 +89,7 @@ def test_an_option_that_is_not_offered_is_named(
 
 @pytest.mark.parametrize("provider", ["openai", "compatible"])
 @pytest.mark.parametrize(("count", "part"), [(1, "image"), (2, "image[]")])
-def test_it_edits_with_files(
+def test_each_provider_edits_with_files(
     openai_gateway: GatewayProcess, openai_sim: Simulator, files: list[Path], provider: str, count: int, part: str
 ) -> None:
     options = {"prompt": "add a fox", "size": "1024x1024"}
@@ -101,7 +101,7 @@ def test_it_edits_with_files(
     assert [file.body for file in received.files] == [path.read_bytes() for path in [*files[:count], files[-1]]]
 
 
-def test_togethers_provider_edits_with_an_address(
+def test_togethers_provider_edits_with_a_url(
     together_gateway: GatewayProcess, together_sim: Simulator, files: list[Path]
 ) -> None:
     options = {"prompt": "add a fox", "size": "1024x768"}
@@ -113,14 +113,14 @@ def test_togethers_provider_edits_with_an_address(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_is_wrong_is_said_and_not_tried_again(sandbox_gateway: GatewayProcess, provider: str) -> None:
+def test_an_invalid_request_raises_an_error_without_a_retry(sandbox_gateway: GatewayProcess, provider: str) -> None:
     options = {"prompt": "a red fox", "size": "1920x1080", "maxRetries": 2}
     error = draw(sandbox_gateway, provider, "gpt-image-2", options).error
     assert (error["class"], error["status"], error["tries"]) == ("AI_APICallError", 400, 1)
     assert "1920x1080" in error["message"]
 
 
-def test_what_may_have_been_billed_is_not_bought_by_its_second_try(tmp_path: Path, together_sim: Simulator) -> None:
+def test_a_retry_of_a_call_that_may_have_been_billed_calls_no_vendor(tmp_path: Path, together_sim: Simulator) -> None:
     """With the settings as they are shipped. The SDK asks again after two seconds whatever the refusal says."""
     together_sim.answer(Answer(fault="close_mid_body"))
     environment = {"TOGETHER_API_KEY": "tgp-operator", "TOGETHER_BASE_URL": together_sim.url}

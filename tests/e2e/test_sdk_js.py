@@ -35,7 +35,7 @@ def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
     return [digest(encode_image(Sketch(size=size, index=index))) for index in range(count)]
 
 
-def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayProcess, http: httpx2.Client) -> None:
+def test_the_sdk_generates_on_the_sandbox(sandbox_gateway: GatewayProcess, http: httpx2.Client) -> None:
     told = through(sandbox_gateway, "generate", FOX)
     url = f"{sandbox_gateway.url}/v1/images/generations"
     plain = http.post(url, json=FOX, headers=sandbox_gateway.headers).json()
@@ -47,12 +47,12 @@ def test_it_gets_from_the_sandbox_what_everybody_gets(sandbox_gateway: GatewayPr
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_it_edits_on_the_sandbox(sandbox_gateway: GatewayProcess, files: list[Path], count: int) -> None:
+def test_the_sdk_edits_on_the_sandbox(sandbox_gateway: GatewayProcess, files: list[Path], count: int) -> None:
     told = through(sandbox_gateway, "edit", EDIT, files={"image": files[:count] if count > 1 else files[0]})
     assert (len(told.images), told.result["size"]) == (1, "1024x1024")
 
 
-def test_it_generates_through_openai(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
+def test_the_sdk_generates_through_openai(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
     told = through(openai_gateway, "generate", FOX)
     assert told.images == vendors((1536, 1024), 2)
     assert told.result["usage"]["output_tokens"] == 316
@@ -61,7 +61,7 @@ def test_it_generates_through_openai(openai_gateway: GatewayProcess, openai_sim:
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "as read from disk"])
 @pytest.mark.parametrize(("count", "part"), [(1, "image"), (3, "image[]")])
-def test_it_edits_through_openai(
+def test_the_sdk_edits_through_openai(
     openai_gateway: GatewayProcess, openai_sim: Simulator, files: list[Path], count: int, part: str, *, typed: bool
 ) -> None:
     brought: list[File] = [(path, "image/png") for path in files] if typed else [*files]
@@ -74,7 +74,7 @@ def test_it_edits_through_openai(
     assert [file.body for file in received.files] == [path.read_bytes() for path in [*files[:count], files[-1]]]
 
 
-def test_it_generates_through_together(together_gateway: GatewayProcess, together_sim: Simulator) -> None:
+def test_the_sdk_generates_through_together(together_gateway: GatewayProcess, together_sim: Simulator) -> None:
     params = {"model": FLUX, "prompt": "a red fox", "size": "1024x768", "n": 2}
     assert through(together_gateway, "generate", params).images == vendors((1024, 768), 2)
     (received,) = together_sim.requests
@@ -82,7 +82,7 @@ def test_it_generates_through_together(together_gateway: GatewayProcess, togethe
 
 
 @pytest.mark.parametrize(("count", "model"), [(1, "gpt-image-2"), (3, FLUX)])
-def test_it_edits_through_together(
+def test_the_sdk_edits_through_together(
     together_gateway: GatewayProcess, together_sim: Simulator, files: list[Path], count: int, model: str
 ) -> None:
     image = files[:count] if count > 1 else files[0]
@@ -109,7 +109,7 @@ def test_a_wrong_key_is_an_authentication_error(sandbox_gateway: GatewayProcess)
 
 
 @pytest.mark.parametrize("operation", ["generate", "edit"])
-def test_losing_patience_it_gets_the_picture_that_was_bought(
+def test_after_a_timeout_the_sdk_gets_the_generated_image_on_its_retry(
     tmp_path: Path, openai_sim: Simulator, files: list[Path], operation: str
 ) -> None:
     """With the settings as they are shipped. The SDK repeats a form only if it has its pictures in memory."""
@@ -125,7 +125,9 @@ def test_losing_patience_it_gets_the_picture_that_was_bought(
 
 
 @pytest.mark.parametrize("operation", ["generate", "edit"])
-def test_it_counts_its_tries_and_names_no_intention(openai_sim: Simulator, files: list[Path], operation: str) -> None:
+def test_the_sdk_counts_its_tries_and_sends_no_idempotency_key(
+    openai_sim: Simulator, files: list[Path], operation: str
+) -> None:
     """What the gateway recognises a retry by; straight to the vendor's simulator, which writes it down."""
     overloaded = replace(FAULTS["server_is_overloaded"], headers={"retry-after-ms": "1"})
     openai_sim.answer(overloaded, overloaded)
@@ -140,7 +142,7 @@ def test_it_counts_its_tries_and_names_no_intention(openai_sim: Simulator, files
     assert all((each.fields, each.files) == (tries[0].fields, tries[0].files) for each in tries)
 
 
-def test_files_are_lent_listed_by_pages_and_deleted_on_the_way(
+def test_files_with_an_expiry_are_listed_by_pages_and_deleted_on_the_way(
     sandbox_gateway: GatewayProcess, files: list[Path]
 ) -> None:
     expiry = {"anchor": "created_at", "seconds": 7200}
@@ -152,7 +154,7 @@ def test_files_are_lent_listed_by_pages_and_deleted_on_the_way(
     assert (set(told.result["left"]) & {*ours}, told.result["has_more"]) == (set(), False)
 
 
-def test_its_lock_pins_every_package_and_names_no_registry() -> None:
+def test_the_lock_file_pins_every_package_and_names_no_registry() -> None:
     packages = json.loads((ROOT / "tests" / "sdk_js" / "package-lock.json").read_text())["packages"]
     pinned = {name: package for name, package in packages.items() if name}
     assert {"node_modules/openai", "node_modules/ai", "node_modules/@ai-sdk/togetherai"} <= pinned.keys()

@@ -156,7 +156,7 @@ def price(usage: Mapping[str, Any]) -> float:
 
 
 @pytest.mark.parametrize("operation", KINDS)
-def test_previews_come_and_then_the_picture(
+def test_previews_precede_the_image(
     any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, operation: str
 ) -> None:
     kind, typed = KINDS[operation]
@@ -179,7 +179,7 @@ def test_previews_come_and_then_the_picture(
         assert booked["cost_usd"] == pytest.approx(cost)
 
 
-def test_a_preview_is_handed_over_before_the_next_one_is_there(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_a_preview_arrives_before_the_next_one_is_sent(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     openai_sim.answer(Answer(fault="hold_mid_body"))
     seen: list[Line] = []
 
@@ -191,7 +191,7 @@ def test_a_preview_is_handed_over_before_the_next_one_is_there(any_sdk: Sdk, fox
     assert types(any_sdk(fox(stream=True, partial_images=3), heard)) == names("image_generation", 3)
 
 
-def test_what_is_kept_is_streamed_without_previews(
+def test_a_cached_image_is_streamed_without_previews(
     any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator
 ) -> None:
     bought, kept = (any_sdk(fox(stream=True, partial_images=2)) for _ in range(2))
@@ -204,7 +204,7 @@ def test_what_is_kept_is_streamed_without_previews(
 
 
 @pytest.mark.parametrize("operation", KINDS)
-def test_two_pictures_are_two_events_and_no_previews(
+def test_two_images_are_two_events_without_previews(
     any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, operation: str
 ) -> None:
     streamed = any_sdk(fox(operation, stream=True, partial_images=3, n=2))
@@ -220,7 +220,7 @@ def test_two_pictures_are_two_events_and_no_previews(
 
 
 @pytest.mark.parametrize("operation", KINDS)
-def test_together_streams_one_picture(
+def test_together_streams_one_image(
     any_sdk: Sdk,
     together_gateway: GatewayProcess,
     http: httpx2.Client,
@@ -241,7 +241,7 @@ def test_together_streams_one_picture(
 
 
 @pytest.mark.parametrize("operation", KINDS)
-def test_the_sandbox_streams_previews_of_what_it_draws(
+def test_the_sandbox_streams_previews_of_its_image(
     any_sdk: Sdk, sandbox_gateway: GatewayProcess, http: httpx2.Client, tmp_path: Path, operation: str
 ) -> None:
     fox = Fox(sandbox_gateway.url, tmp_path, sandbox_gateway.key)
@@ -265,7 +265,7 @@ IMPOSSIBLE: Sequence[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_what_cannot_be_streamed_is_a_bad_request(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_an_unsupported_stream_is_a_bad_request(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     for params, param in IMPOSSIBLE:
         told = any_sdk(fox(**params))
         facts = [told.error.get(name) for name in ("class", "status", "type", "param")]
@@ -273,7 +273,7 @@ def test_what_cannot_be_streamed_is_a_bad_request(any_sdk: Sdk, fox: Fox, openai
     assert openai_sim.requests == []
 
 
-def test_what_fails_before_the_first_event_has_its_class(any_sdk: Sdk, quiet_fox: Fox, openai_sim: Simulator) -> None:
+def test_a_failure_before_the_first_event_raises_its_class(any_sdk: Sdk, quiet_fox: Fox, openai_sim: Simulator) -> None:
     classes = {"rate_limit_images": ("RateLimitError", 429), "moderation_blocked": ("BadRequestError", 400)}
     for fault, (name, status) in classes.items():
         openai_sim.answer(FAULTS[fault])
@@ -282,7 +282,7 @@ def test_what_fails_before_the_first_event_has_its_class(any_sdk: Sdk, quiet_fox
         assert told.error["request_id"] == told.headers["x-request-id"]
 
 
-def test_what_fails_after_a_preview_is_raised_while_it_is_read(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_a_failure_after_a_preview_is_raised_during_the_stream(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     openai_sim.answer(FAULTS["error_in_stream"])
     told = any_sdk(fox(stream=True, partial_images=2))
     assert [event["type"] for event in told.events] == names("image_generation", 1, 0)
@@ -290,7 +290,7 @@ def test_what_fails_after_a_preview_is_raised_while_it_is_read(any_sdk: Sdk, fox
     assert len(openai_sim.requests) == 1
 
 
-def test_a_stream_outlasts_its_clients_patience(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_a_stream_outlasts_the_timeout_of_its_client(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     openai_sim.answer(SLOW)
     assert types(any_sdk(fox(timeouts=SHORT, stream=True, partial_images=1))) == names("image_generation", 1)
     assert len(openai_sim.requests) == 1
@@ -308,7 +308,7 @@ def asked(call: Call, client: str) -> Call:
 
 
 @pytest.mark.parametrize(("client", "team"), [*((client, "search") for client in CLIENTS), ("together", "patient")])
-def test_a_kept_alive_answer_outlasts_its_clients_patience(
+def test_a_reply_with_keepalive_outlasts_the_timeout_of_its_client(
     python_sdk: Sdk, gateway: GatewayProcess, tmp_path: Path, openai_sim: Simulator, client: str, team: str
 ) -> None:
     """Asked for by a header, or for the whole team."""
@@ -321,7 +321,7 @@ def test_a_kept_alive_answer_outlasts_its_clients_patience(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_without_it_a_client_that_asks_again_gets_what_it_bought(
+def test_without_keepalive_a_retry_gets_the_generated_image(
     python_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, client: str
 ) -> None:
     openai_sim.answer(SLOW)
@@ -354,7 +354,7 @@ def test_a_failure_behind_spaces_is_an_envelope(fox: Fox, http: httpx2.Client, o
     assert reply.json()["error"]["code"] == "moderation_blocked"
 
 
-def test_what_is_refused_unbought_has_its_status(fox: Fox, http: httpx2.Client, openai_sim: Simulator) -> None:
+def test_a_refusal_before_a_call_has_its_status(fox: Fox, http: httpx2.Client, openai_sim: Simulator) -> None:
     headers = ASKS_TO_WAIT | {"authorization": f"Bearer {fox.key}"}
     wrong: dict[str, Any] = {"json": {"prompt": fox.prompt, "size": "1x1"}, "headers": headers}
     unclear = {"json": {"prompt": fox.prompt}, "headers": headers | {"x-gateway-keepalive": "1"}}
@@ -370,11 +370,15 @@ def answered_without_pictures(told: SdkOutcome) -> None:
     assert told.result["error"]["code"] == "moderation_blocked"
 
 
-def test_openais_sdks_take_it_for_an_answer_without_pictures(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_openais_sdks_read_a_late_failure_as_a_reply_without_images(
+    any_sdk: Sdk, fox: Fox, openai_sim: Simulator
+) -> None:
     openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=0.7))
     answered_without_pictures(any_sdk(replace(fox(), headers=ASKS_TO_WAIT)))
 
 
-def test_togethers_sdks_do_so_too(python_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
+def test_togethers_sdks_read_a_late_failure_as_a_reply_without_images(
+    python_sdk: Sdk, fox: Fox, openai_sim: Simulator
+) -> None:
     openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=0.7))
     answered_without_pictures(python_sdk(replace(asked(fox(), "together"), headers=ASKS_TO_WAIT)))

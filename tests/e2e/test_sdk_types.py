@@ -95,7 +95,7 @@ BODIES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("body", BODIES, ids=json.dumps)
 @pytest.mark.parametrize("where", ["sandbox_gateway", "openai_gateway"])
-def test_a_reply_is_of_both_vendors_types(
+def test_a_reply_has_both_vendors_types(
     request: pytest.FixtureRequest, http: httpx2.Client, faults: Checker, where: str, body: dict[str, Any]
 ) -> None:
     gateway: GatewayProcess = request.getfixturevalue(where)
@@ -109,7 +109,7 @@ def test_a_reply_is_of_both_vendors_types(
 @pytest.mark.parametrize("model", ["gpt-image-2", FLUX])
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("operation", [GENERATIONS, EDITS])
-def test_every_event_is_of_its_type(
+def test_every_event_has_its_type(
     http: httpx2.Client, sandbox_gateway: GatewayProcess, faults: Checker, model: str, operation: str, *, fresh: bool
 ) -> None:
     body = {"images": [{"image_url": data_url(png())}]} if operation == EDITS else {}
@@ -120,7 +120,7 @@ def test_every_event_is_of_its_type(
 
 
 @pytest.mark.parametrize("operation", [GENERATIONS, EDITS])
-def test_events_are_so_in_front_of_a_vendor(
+def test_events_of_a_vendor_have_their_types(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, faults: Checker, operation: str
 ) -> None:
     assert openai_sim.requests == []

@@ -56,7 +56,7 @@ def test_openai_generates_on_the_sandbox(sdk: str, sandbox_gateway: GatewayProce
     assert [drawn(folder, index).size for index in (0, 1)] == [(1536, 1024)] * 2
 
 
-def test_openai_gets_addresses(sdk: str, sandbox_gateway: GatewayProcess, folder: Path, http: httpx2.Client) -> None:
+def test_openai_gets_urls(sdk: str, sandbox_gateway: GatewayProcess, folder: Path, http: httpx2.Client) -> None:
     (address,) = run(sdk, "generate_url", sandbox_gateway, folder)["urls"]
     fetched = http.get(address)
     assert (fetched.status_code, fetched.headers["content-type"]) == (200, "image/png")
@@ -116,20 +116,20 @@ def test_together_generates_on_the_sandbox_and_through_openai(
 
 
 @pytest.mark.parametrize("call", ["azure_generate", "azure_deployment", "azure_v1", "azure_edit"])
-def test_clients_of_azure_draw(sdk: str, call: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
+def test_azures_clients_generate(sdk: str, call: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
     answer = run(sdk, call, sandbox_gateway, folder)
     assert answer["count"] == 1
     assert answer["size"] == "x".join(map(str, drawn(folder).size))
 
 
-def test_clients_of_azure_stream_and_list(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
+def test_azures_clients_stream_and_list(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
     events = run(sdk, "azure_stream", sandbox_gateway, folder)["events"]
     assert events == ["image_generation.partial_image", "image_generation.completed"]
     answer = run(sdk, "azure_rest", sandbox_gateway, folder)
     assert answer == {"models": True, "refused": ["invalid_value", "model"], "listed": True}
 
 
-def test_errors_are_what_the_sdk_expects(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
+def test_errors_have_the_classes_of_the_sdk(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:
     answer = run(sdk, "failing", sandbox_gateway, folder)
     assert (answer["code"], answer["param"]) == ("invalid_value", "size")
     assert answer["request_id"].startswith("req_")
@@ -141,7 +141,7 @@ def test_models_are_listed_and_described(sdk: str, sandbox_gateway: GatewayProce
     assert (answer["one"], answer["owned_by"]) == ("black-forest-labs/FLUX.2-pro", "black-forest-labs")
 
 
-def test_files_are_brought_edited_and_deleted(
+def test_files_are_uploaded_edited_and_deleted(
     sdk: str, openai_gateway: GatewayProcess, openai_sim: Simulator, folder: Path
 ) -> None:
     answer = run(sdk, "files", openai_gateway, folder)
@@ -157,7 +157,7 @@ def test_files_are_brought_edited_and_deleted(
     assert [file.body for file in received.files] == [(folder / "image-0.png").read_bytes()]
 
 
-def test_files_are_lent_listed_by_pages_and_deleted_on_the_way(
+def test_files_with_an_expiry_are_listed_by_pages_and_deleted_on_the_way(
     sdk: str, sandbox_gateway: GatewayProcess, folder: Path
 ) -> None:
     answer = run(sdk, "files_listed", sandbox_gateway, folder)

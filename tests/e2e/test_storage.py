@@ -15,7 +15,7 @@ from tests.support.images import png
 from tests.support.object_server import ObjectServer
 
 
-def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
+def test_images_are_deleted_after_their_lifetime(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
     own = settings(tmp_path / "config", config, "images: {keep_seconds: 86400, sweep_seconds: 0.05}")
     album = tmp_path / "album"
     album.mkdir()
@@ -36,7 +36,7 @@ def test_pictures_are_forgotten_in_time(tmp_path: Path, config: Path, http: http
     assert not {old, unfinished} & left
 
 
-def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
+def test_without_storage_images_are_inline_only(tmp_path: Path, redis_url: str, http: httpx2.Client) -> None:
     environment = {"REDIS_URL": redis_url, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
         item = generate_image(http, gateway)
@@ -50,7 +50,7 @@ def test_without_storage_pictures_go_out_inline_only(tmp_path: Path, redis_url: 
     assert params == ["response_format", "images[0].file_id", "file"]
 
 
-def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
+def test_a_hanging_bucket_fails_urls_and_serves_inline_images(
     tmp_path: Path, http: httpx2.Client, objects: ObjectServer
 ) -> None:
     bucket, picture = objects.new_bucket(), new_image_id("dev", "png", "7" * 32)
@@ -82,9 +82,7 @@ def test_a_bucket_that_hangs_costs_addresses_and_not_pictures(
         ("s3://album", "URL_SIGNING_KEY: needed with STORAGE_URL"),
     ],
 )
-def test_storage_that_cannot_be_used_stops_the_start(
-    tmp_path: Path, config: Path, redis_url: str, url: str, reason: str
-) -> None:
+def test_unusable_storage_stops_the_start(tmp_path: Path, config: Path, redis_url: str, url: str, reason: str) -> None:
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(config),
         "STORAGE_URL": url,

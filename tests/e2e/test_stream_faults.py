@@ -94,7 +94,7 @@ def test_an_upstream_that_fails_after_a_preview_ends_the_stream_with_an_error_an
     assert rows(http, gateway)["unconfirmed"]["cost_usd"] > 0
 
 
-def test_a_stream_that_stalls_has_comments_until_its_deadline_and_is_booked(
+def test_a_stalled_stream_sends_comments_until_its_deadline_and_is_booked(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "deadline_seconds: 300 #", "deadline_seconds: 3 #")
@@ -118,7 +118,7 @@ BEFORE: dict[str, tuple[Answer, int, str]] = {
 }
 
 
-def test_what_fails_before_the_first_event_is_a_status(
+def test_a_failure_before_the_first_event_is_a_status(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     for name, (told, status, code) in BEFORE.items():
@@ -128,7 +128,7 @@ def test_what_fails_before_the_first_event_is_a_status(
         assert reply.headers["content-type"] == "application/json"
 
 
-def test_an_upstream_that_does_not_stream_is_streamed_all_the_same(
+def test_a_vendors_reply_without_a_stream_is_streamed_to_the_caller(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     plain = ask(http, gateway, f"plain {tmp_path}", cache_control="no-store")
@@ -149,7 +149,7 @@ def test_a_stream_without_usage_is_booked_with_its_previews(
     assert rows(http, gateway)["estimated"]["cost_usd"] >= (196 + 3 * 100) * 0.00003
 
 
-def test_a_caller_who_leaves_after_a_preview_loses_nothing(
+def test_a_caller_that_disconnects_after_a_preview_gets_the_image_later(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     openai_sim.answer(Answer(fault="hold_mid_body"))
@@ -162,7 +162,7 @@ def test_a_caller_who_leaves_after_a_preview_loses_nothing(
     assert (again.types, len(openai_sim.requests)) == (["completed"], 1)
 
 
-def test_told_to_go_it_finishes_its_streams(start: Start, openai_sim: Simulator, tmp_path: Path) -> None:
+def test_on_sigterm_the_gateway_finishes_its_streams(start: Start, openai_sim: Simulator, tmp_path: Path) -> None:
     openai_sim.answer(Answer(fault="hold_mid_body"))
 
     async def story(gateway: GatewayProcess) -> Heard:
@@ -182,7 +182,7 @@ def test_told_to_go_it_finishes_its_streams(start: Start, openai_sim: Simulator,
     assert (found.types, found.error) == (["partial_image", "partial_image", "completed"], None)
 
 
-def test_told_to_go_at_once_it_cuts_them_and_books_what_was_sent(
+def test_after_the_drain_time_streams_end_with_an_error_and_sent_calls_are_booked(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
@@ -201,7 +201,7 @@ def test_told_to_go_at_once_it_cuts_them_and_books_what_was_sent(
         await_true(lambda: rows(http, other).get("unconfirmed", {}).get("entries") == 1)
 
 
-def test_nothing_is_left_behind_by_fifty_of_each(
+def test_fifty_streams_of_each_ending_leave_no_connection_and_no_call_unbooked(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     endings = {

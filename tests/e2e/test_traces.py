@@ -34,7 +34,7 @@ def told(collected: Collected, count: int) -> list[Span]:
     return collected.spans()
 
 
-def test_a_request_and_its_call_are_one_story_within_the_callers(
+def test_a_request_and_its_call_are_spans_of_the_callers_trace(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     with collector() as collected, start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, **SOON) as gateway:
@@ -62,7 +62,7 @@ def test_a_request_and_its_call_are_one_story_within_the_callers(
     assert not any(secret in everything for secret in (b"heron", b"sk-operator", b"igw_search"))
 
 
-def test_what_fails_says_why_and_a_hit_calls_nobody(
+def test_a_failed_call_has_its_reason_and_a_hit_has_no_call(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     with collector() as collected, start(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collected.url, **SOON) as gateway:
@@ -79,7 +79,7 @@ def test_what_fails_says_why_and_a_hit_calls_nobody(
     assert len(collected.spans()) == 5
 
 
-def test_a_junk_path_names_no_span(start: Start, http: httpx2.Client) -> None:
+def test_an_unknown_path_names_no_span(start: Start, http: httpx2.Client) -> None:
     with collector() as collected, start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, **SOON) as gateway:
         http.get(f"{gateway.url}/v1/secret-path", headers={"traceparent": "junk"})
         (request,) = told(collected, 1)
@@ -87,7 +87,7 @@ def test_a_junk_path_names_no_span(start: Start, http: httpx2.Client) -> None:
     assert b"secret-path" not in b"".join(collected.raw)
 
 
-def test_the_name_of_the_service_may_be_another(start: Start, http: httpx2.Client) -> None:
+def test_the_service_name_can_be_changed(start: Start, http: httpx2.Client) -> None:
     more = {"OTEL_SERVICE_NAME": "pictures", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
     with collector() as collected, start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, **SOON, **more) as gateway:
         http.get(f"{gateway.url}/v1/models")
@@ -95,7 +95,7 @@ def test_the_name_of_the_service_may_be_another(start: Start, http: httpx2.Clien
     assert collected.resource().items() >= {"service.name": "pictures", "deployment.environment.name": "test"}.items()
 
 
-def test_what_was_not_handed_in_yet_is_when_the_gateway_goes(start: Start, http: httpx2.Client) -> None:
+def test_pending_spans_are_exported_at_shutdown(start: Start, http: httpx2.Client) -> None:
     with collector() as collected:
         with start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, OTEL_BSP_SCHEDULE_DELAY="60000") as gateway:
             http.get(f"{gateway.url}/v1/models")
@@ -105,7 +105,7 @@ def test_what_was_not_handed_in_yet_is_when_the_gateway_goes(start: Start, http:
         assert len(collected.spans()) == 1
 
 
-def test_a_collector_that_is_away_costs_spans_and_no_request(start: Start, http: httpx2.Client, tmp_path: Path) -> None:
+def test_an_unreachable_collector_costs_spans_and_no_request(start: Start, http: httpx2.Client, tmp_path: Path) -> None:
     change(tmp_path, "drain_seconds: 310", "drain_seconds: 1")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
@@ -115,7 +115,7 @@ def test_a_collector_that_is_away_costs_spans_and_no_request(start: Start, http:
             assert gateway.wait() == 0
 
 
-def test_without_a_collector_nothing_is_carried_on(
+def test_without_a_collector_no_trace_is_propagated(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     with start(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_SDK_DISABLED="true") as gateway:

@@ -153,7 +153,7 @@ def upgraded(
             yield Upgraded(gateway, recording, store)
 
 
-def test_holds_that_were_open_end_once_and_their_money_counts(upgraded: Upgraded) -> None:
+def test_open_holds_end_once_and_their_money_counts(upgraded: Upgraded) -> None:
     """The sent ones are booked at their quotes, the pending one is given back. All that was spent goes on counting."""
     recorded = upgraded.recording.store
     holds = {hold: recorded[f"igw:{{search}}:hold:{hold}"] for hold in recorded["igw:{search}:holds"]}
@@ -176,7 +176,7 @@ def test_holds_that_were_open_end_once_and_their_money_counts(upgraded: Upgraded
     assert ended == {("sent", "expired"), ("pending", "voided")}
 
 
-def test_a_lone_replica_goes_on_in_its_data_folder(tmp_path: Path, openai_sim: Simulator) -> None:
+def test_a_lone_replica_continues_in_its_data_folder(tmp_path: Path, openai_sim: Simulator) -> None:
     """Its Valkey is started again, so the counters are built again: from the ledger, entries on their way and holds."""
     data, recording = tmp_path / "data", open_recording("sqlite")
     recording.fill_database(f"sqlite:///{data / 'ledger.db'}")
@@ -209,14 +209,14 @@ def test_settings_that_852ba53_shipped_are_refused_with_the_new_names_alone(tmp_
 
 
 @pytest.mark.parametrize("name", ["finished", "linked"])
-def test_an_idempotency_key_gives_the_same_answer(upgraded: Upgraded, openai_sim: Simulator, name: str) -> None:
+def test_an_idempotency_key_replays_the_reply(upgraded: Upgraded, openai_sim: Simulator, name: str) -> None:
     reply = upgraded.ask(name)
     assert (reply.status_code, reply.text) == (200, upgraded.recording.answers[name]["body"])
     assert (reply.headers["idempotent-replayed"], reply.headers["x-gateway-cache"]) == ("true", "replayed")
     assert openai_sim.requests == []
 
 
-def test_an_idempotency_key_gives_the_same_failure(upgraded: Upgraded, openai_sim: Simulator) -> None:
+def test_an_idempotency_key_replays_the_failure(upgraded: Upgraded, openai_sim: Simulator) -> None:
     first, reply = upgraded.recording.answers["failed"], upgraded.ask("failed")
     code = json.loads(first["body"])["error"]["code"]
     assert (reply.status_code, reply.json()["error"]["code"]) == (first["status"], code)
@@ -258,7 +258,7 @@ def test_holds_and_flights_of_today_have_the_fields_that_852ba53_reads(
 
 
 @pytest.mark.parametrize("name", ["lost", "unknown"])
-def test_a_purchase_that_was_under_way_is_not_made_again(upgraded: Upgraded, openai_sim: Simulator, name: str) -> None:
+def test_a_generation_that_was_under_way_is_not_repeated(upgraded: Upgraded, openai_sim: Simulator, name: str) -> None:
     """`unknown` came with an Idempotency-Key, `lost` without one."""
     for key, fields in upgraded.recording.store.items():
         if ":flight:" in key and fields["state"] == "sent":
@@ -269,7 +269,9 @@ def test_a_purchase_that_was_under_way_is_not_made_again(upgraded: Upgraded, ope
 
 
 @pytest.mark.parametrize(("name", "source"), [("cached", "hit"), ("waiting", "hit"), ("retried", "joined")])
-def test_what_was_bought_is_not_bought_again(upgraded: Upgraded, openai_sim: Simulator, name: str, source: str) -> None:
+def test_a_finished_generation_is_not_repeated(
+    upgraded: Upgraded, openai_sim: Simulator, name: str, source: str
+) -> None:
     """From the cache, and for an SDK that retries."""
     reply = upgraded.ask(name, tries=1 if name == "retried" else 0)
     assert (reply.status_code, reply.headers["x-gateway-cache"]) == (200, source)
@@ -277,25 +279,25 @@ def test_what_was_bought_is_not_bought_again(upgraded: Upgraded, openai_sim: Sim
     assert openai_sim.requests == []
 
 
-def test_a_vendor_that_refused_the_key_is_left_alone(upgraded: Upgraded, together_sim: Simulator) -> None:
+def test_a_vendor_that_refused_the_key_stays_blocked(upgraded: Upgraded, together_sim: Simulator) -> None:
     reply = upgraded.ask("refused")
     assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_auth_error")
     assert together_sim.requests == []
 
 
-def test_an_account_whose_limit_is_used_up_is_left_alone(upgraded: Upgraded, openai_sim: Simulator) -> None:
+def test_an_account_with_an_exhausted_limit_stays_blocked(upgraded: Upgraded, openai_sim: Simulator) -> None:
     reply = upgraded.ask("limited")
     assert (reply.status_code, reply.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert openai_sim.requests == []
 
 
-def test_an_issued_key_is_let_in(upgraded: Upgraded) -> None:
+def test_an_issued_key_is_accepted(upgraded: Upgraded) -> None:
     secret = next(line.split()[1] for line in upgraded.recording.answers["issued"].splitlines() if "igw_" in line)
     assert upgraded.get("/v1/models", authorization=f"Bearer {secret}").status_code == 200
     assert upgraded.get("/v1/models", authorization="Bearer igw_other").status_code == 401
 
 
-def test_images_are_where_their_addresses_and_ids_say(upgraded: Upgraded) -> None:
+def test_images_are_served_under_their_urls_and_ids(upgraded: Upgraded) -> None:
     signed = upgraded.recording.answers["signed"]
     address = httpx2.get(upgraded.gateway.url + signed)
     assert address.content == (upgraded.recording.images / Path(signed).name.partition("?")[0]).read_bytes()
@@ -304,7 +306,7 @@ def test_images_are_where_their_addresses_and_ids_say(upgraded: Upgraded) -> Non
         assert upgraded.get(f"/v1/files/{path.stem}/content").content == path.read_bytes()
 
 
-def test_a_file_that_was_uploaded_is_listed_described_and_deleted(upgraded: Upgraded) -> None:
+def test_an_uploaded_file_is_listed_described_and_deleted(upgraded: Upgraded) -> None:
     file = upgraded.recording.answers["uploaded"]
     assert [listed["id"] for listed in upgraded.get("/v1/files").json()["data"]] == [file["id"]]
     changed = {"created_at": 0, "expires_at": 0}  # the copy was written just now

@@ -88,7 +88,7 @@ def front(tmp_path_factory: pytest.TempPathFactory, back: GatewayProcess) -> Ite
         yield found
 
 
-def test_a_picture_comes_through_and_costs_the_same_in_both_books(
+def test_an_image_passes_both_gateways_and_costs_the_same_in_both_ledgers(
     front: GatewayProcess, back: GatewayProcess, http: httpx2.Client
 ) -> None:
     before = booked(http, front), booked(http, back, back.key)
@@ -106,7 +106,7 @@ def test_a_picture_comes_through_and_costs_the_same_in_both_books(
         assert becomes_true(lambda at=at, key=key, expected=expected: booked(http, at, key) == expected)  # type: ignore[misc]
 
 
-def test_an_edit_comes_through(front: GatewayProcess, http: httpx2.Client) -> None:
+def test_an_edit_passes_both_gateways(front: GatewayProcess, http: httpx2.Client) -> None:
     reply = http.post(
         f"{front.url}/v1/images/edits",
         data={"prompt": "a hat", "quality": "low", "size": "1024x1024", "n": "2"},
@@ -117,7 +117,7 @@ def test_an_edit_comes_through(front: GatewayProcess, http: httpx2.Client) -> No
     assert (reply.status_code, len(reply.json()["data"])) == (200, 2)
 
 
-def test_a_stream_comes_through_with_its_previews(front: GatewayProcess, http: httpx2.Client) -> None:
+def test_a_stream_passes_both_gateways_with_its_previews(front: GatewayProcess, http: httpx2.Client) -> None:
     body = build_body("a cat") | {"stream": True, "partial_images": 2}
     reply = http.post(front.url + PATH, json=body, headers={"authorization": f"Bearer {KEY}"})
 
@@ -133,7 +133,7 @@ def test_a_stream_comes_through_with_its_previews(front: GatewayProcess, http: h
         ("server_error", 502, "upstream_error"),
     ],
 )
-def test_an_error_comes_through_and_costs_nothing(
+def test_an_error_passes_both_gateways_and_costs_nothing(
     front: GatewayProcess, http: httpx2.Client, fault: str, status: int, code: str
 ) -> None:
     reply = post(http, front, f"[sandbox fail={fault}] a fox")
@@ -143,7 +143,7 @@ def test_an_error_comes_through_and_costs_nothing(
     assert "failed" not in ended(http, front, after=f"what comes after {fault}")
 
 
-def test_the_ids_of_the_gateways_before_go_along(tmp_path: Path, http: httpx2.Client, openai_sim: Simulator) -> None:
+def test_the_ids_of_earlier_gateways_are_forwarded(tmp_path: Path, http: httpx2.Client, openai_sim: Simulator) -> None:
     with gateway(tmp_path, openai_sim.base_url.removesuffix("/v1"), "sk-operator") as found:
         for headers in ({}, {HEADER: "g1, g2"}):
             assert post(http, found, f"a fox {len(headers)}", **headers).status_code == 200
@@ -161,7 +161,7 @@ def test_the_ids_of_the_gateways_before_go_along(tmp_path: Path, http: httpx2.Cl
         ("a b", 400, "invalid_value"),
     ],
 )
-def test_a_request_with_impossible_hops_is_refused_before_anything_is_held(
+def test_a_request_with_invalid_hops_is_refused_before_a_hold(
     front: GatewayProcess, http: httpx2.Client, hops: str, status: int, code: str
 ) -> None:
     reply = post(http, front, "what goes round", **{HEADER: hops})
@@ -188,7 +188,7 @@ def check_loop(http: httpx2.Client, *gateways: GatewayProcess) -> None:
     assert [booked(http, each)[0] for each in gateways] == [0] * len(gateways)
 
 
-def test_two_gateways_that_call_each_other_say_so(tmp_path: Path, http: httpx2.Client) -> None:
+def test_two_gateways_that_call_each_other_refuse_the_loop(tmp_path: Path, http: httpx2.Client) -> None:
     ports = free_port(), free_port()
     addresses = [f"http://127.0.0.1:{port}" for port in ports]
     with (
@@ -198,7 +198,7 @@ def test_two_gateways_that_call_each_other_say_so(tmp_path: Path, http: httpx2.C
         check_loop(http, one, other)
 
 
-def test_replicas_that_call_each_other_are_one_gateway(
+def test_replicas_that_call_each_other_refuse_the_loop(
     tmp_path: Path, http: httpx2.Client, redis_url: str, new_database: Callable[[str], str]
 ) -> None:
     ports, shared = (free_port(), free_port()), {"REDIS_URL": redis_url, "DATABASE_URL": new_database("sqlite")}
@@ -219,7 +219,7 @@ def refused(tmp_path: Path, words: tuple[str, ...], **environment: str) -> str:
 
 
 @pytest.mark.parametrize("words", [("serve", "--dev"), ("check",)], ids=lambda words: words[0])
-def test_a_shell_for_callers_does_not_start_a_gateway_that_calls_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_a_base_url_of_the_gateway_itself_stops_the_start(tmp_path: Path, words: tuple[str, ...]) -> None:
     port = free_port()
     said = refused(
         tmp_path,
@@ -231,7 +231,7 @@ def test_a_shell_for_callers_does_not_start_a_gateway_that_calls_itself(tmp_path
     assert said.startswith(f"image-gateway: OPENAI_BASE_URL: http://localhost:{port}/v1 is this gateway itself ")
 
 
-def test_the_admin_port_is_an_own_address_too(tmp_path: Path) -> None:
+def test_a_base_url_of_the_admin_port_stops_the_start(tmp_path: Path) -> None:
     port = str(free_port())
     own = {"ADMIN_PORT": port, "OPENAI_BASE_URL": f"http://0.0.0.0:{port}/v1", "OPENAI_API_KEY": KEY}
     said = refused(tmp_path, ("serve", "--dev", "--port", "0"), **own)
@@ -239,7 +239,7 @@ def test_the_admin_port_is_an_own_address_too(tmp_path: Path) -> None:
     assert "is this gateway itself (it listens on 127.0.0.1 port" in said
 
 
-def test_a_key_of_a_gateway_is_not_sent_to_a_vendor(tmp_path: Path) -> None:
+def test_a_gateways_key_for_a_vendor_stops_the_start(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     environment: dict[str, Any] = {"IMAGE_GATEWAY_CONFIG": str(tmp_path / "config"), "OPENAI_API_KEY": KEY}
     done = command("check", cwd=tmp_path, environment=environment)

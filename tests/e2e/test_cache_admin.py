@@ -127,7 +127,7 @@ def site(
         yield Site(http, gateway, environment)
 
 
-def test_what_is_kept_is_counted_and_forgotten_over_http(site: Site) -> None:
+def test_cached_results_are_counted_and_purged_over_http(site: Site) -> None:
     site.fill()
 
     every = site.asked("GET")
@@ -151,7 +151,7 @@ def test_what_is_kept_is_counted_and_forgotten_over_http(site: Site) -> None:
     site.gateway.await_logged("request", path="/admin/v1/cache", method="DELETE", actor="admin", purged=left)
 
 
-def test_what_is_kept_is_counted_and_forgotten_at_a_terminal(site: Site) -> None:
+def test_cached_results_are_counted_and_purged_at_a_terminal(site: Site) -> None:
     site.fill()
 
     (row,) = json.loads(site.says("stats", "--output", "json"))
@@ -172,7 +172,7 @@ def test_what_is_kept_is_counted_and_forgotten_at_a_terminal(site: Site) -> None
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)
-def test_all_is_forgotten_only_where_that_was_said(site: Site) -> None:
+def test_a_purge_of_all_results_must_be_explicit(site: Site) -> None:
     site.fill()
     for params, param, code in (
         ({}, "all", "invalid_value"),
@@ -197,7 +197,7 @@ def test_all_is_forgotten_only_where_that_was_said(site: Site) -> None:
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)
-def test_at_a_terminal_all_is_asked_for(site: Site) -> None:
+def test_a_terminal_asks_before_it_purges_all_results(site: Site) -> None:
     site.fill()
 
     refused, told = at_a_terminal(site.environment, "n", "cache", "purge", "--all")
@@ -229,7 +229,7 @@ def at_a_terminal(environment: Mapping[str, str], answer: str, *words: str) -> t
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)
-def test_a_name_or_parameter_that_is_not_known_is_named(site: Site) -> None:
+def test_an_unknown_name_or_parameter_is_refused_by_name(site: Site) -> None:
     for method in ("GET", "DELETE"):
         for name, code in (("team", "invalid_value"), ("model", "invalid_value"), ("tier", "unknown_parameter")):
             reply = site.admin(method, **{name: "nobody"})
@@ -244,7 +244,7 @@ def test_a_name_or_parameter_that_is_not_known_is_named(site: Site) -> None:
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)
-def test_without_a_gateway_there_is_no_embedded_cache(site: Site, tmp_path: Path) -> None:
+def test_the_command_refuses_an_embedded_cache_without_a_gateway(site: Site, tmp_path: Path) -> None:
     site.gateway.signal()
     assert site.gateway.wait() == 0
 
@@ -256,7 +256,7 @@ def test_without_a_gateway_there_is_no_embedded_cache(site: Site, tmp_path: Path
         )
 
 
-def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: Path) -> None:
+def test_a_command_in_the_wrong_folder_creates_no_files(tmp_path: Path, config: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
 
     result = said({"IMAGE_GATEWAY_CONFIG": str(config)}, "purge", "--all", "--yes", "--data-dir", str(elsewhere))
@@ -264,7 +264,7 @@ def test_looking_in_the_wrong_place_makes_nothing_there(tmp_path: Path, config: 
     assert (result.exit_code, elsewhere.exists()) == (2, False)
 
 
-def test_a_purge_makes_no_ledger_to_write_itself_down_in(tmp_path: Path, config: Path) -> None:
+def test_a_purge_creates_no_ledger_for_its_record(tmp_path: Path, config: Path) -> None:
     with run_valkey(tmp_path / "results") as url:
         environment = {"IMAGE_GATEWAY_CONFIG": str(config), "DATA_DIR": str(tmp_path / "data"), "CACHE_REDIS_URL": url}
 
@@ -279,7 +279,7 @@ def test_a_purge_makes_no_ledger_to_write_itself_down_in(tmp_path: Path, config:
     "variable",
     ["CACHE_REDIS_URL", "REDIS_URL"],
 )
-def test_a_cache_that_is_away_is_said_at_a_terminal(tmp_path: Path, config: Path, variable: str) -> None:
+def test_an_unreachable_cache_is_reported_at_a_terminal(tmp_path: Path, config: Path, variable: str) -> None:
     environment = {
         "IMAGE_GATEWAY_CONFIG": str(config),
         "DATA_DIR": str(tmp_path),
@@ -296,7 +296,7 @@ def test_a_cache_that_is_away_is_said_at_a_terminal(tmp_path: Path, config: Path
         )
 
 
-def test_a_cache_that_is_away_is_a_503(
+def test_an_unreachable_cache_is_a_503(
     tmp_path: Path, settings: str, new_database: Callable[[str], str], http: httpx2.Client
 ) -> None:
     with run_valkey(tmp_path / "state") as url:
@@ -323,7 +323,7 @@ WARNED = [
 
 
 @pytest.mark.parametrize(("options", "apart", "problems"), WARNED, ids=["evicts", "both", "crowded", "safe"])
-def test_a_store_of_money_that_may_evict_is_warned_of(
+def test_a_quota_store_that_may_evict_is_logged_as_a_warning(
     tmp_path: Path,
     settings: str,
     new_database: Callable[[str], str],

@@ -52,7 +52,7 @@ def waiting(forks: Forks) -> Iterator[ForkedProcess]:
         yield child
 
 
-def test_a_fork_finds_what_an_executed_command_finds(forks: Forks) -> None:
+def test_a_fork_has_the_state_of_an_executed_command(forks: Forks) -> None:
     executed = subprocess.run(
         [sys.executable, "-m", MODULE, "one", "two"],
         env=clean_environment(**GIVEN),
@@ -93,7 +93,7 @@ def test_a_fork_ends_as_a_command_does(forks: Forks) -> None:
         assert stays.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
 
 
-def test_both_outputs_of_a_command_stay_apart(forks: Forks) -> None:
+def test_a_command_has_separate_outputs(forks: Forks) -> None:
     version = forks.run(["version"], clean_environment(), TIMEOUT_SECONDS)
     wrong = forks.run(["serve", "--port", "none"], clean_environment(), TIMEOUT_SECONDS)
     assert (version.returncode, version.stdout[:1].isdigit(), version.stderr) == (0, True, "")
@@ -101,7 +101,7 @@ def test_both_outputs_of_a_command_stay_apart(forks: Forks) -> None:
     assert "none" in wrong.stderr
 
 
-def test_when_its_client_ends_a_server_ends_its_children() -> None:
+def test_a_server_ends_its_children_after_its_client() -> None:
     forks = Forks()
     with forks.start([], clean_environment(), MODULE) as ended, waiting(forks) as child:
         ended.wait(TIMEOUT_SECONDS)
@@ -112,7 +112,7 @@ def test_when_its_client_ends_a_server_ends_its_children() -> None:
         assert child.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
 
 
-def test_a_server_that_is_gone_fails_the_test_that_needs_it() -> None:
+def test_an_ended_server_fails_the_test_that_needs_it() -> None:
     forks = Forks()
     forks.server.kill()
     forks.server.wait()
@@ -121,7 +121,7 @@ def test_a_server_that_is_gone_fails_the_test_that_needs_it() -> None:
     forks.close()
 
 
-def test_what_is_read_before_the_first_import_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_read_before_the_first_import_prevent_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_GATEWAYS", raising=False)
     assert can_fork(clean_environment(OPENAI_API_KEY="sk-x", PORT="1"))
     assert not can_fork(clean_environment(PYTHONHASHSEED="1"))
@@ -130,7 +130,7 @@ def test_what_is_read_before_the_first_import_is_not_forked(monkeypatch: pytest.
     assert not can_fork(clean_environment())
 
 
-def test_a_forked_gateway_says_what_an_executed_one_says(
+def test_a_forked_gateway_logs_as_an_executed_one(
     tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TEST_GATEWAYS", raising=False)

@@ -117,7 +117,9 @@ def edited(http: httpx2.Client, gateway: GatewayProcess, picture: bytes) -> http
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, name: str) -> None:
+def test_a_hostile_image_is_refused(
+    http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, name: str
+) -> None:
     picture, code = REFUSED[name]
     reply = edited(http, openai_gateway, picture())
     error = reply.json()["error"]
@@ -126,7 +128,7 @@ def test_refused(http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_taken_for_what_their_header_says_and_passed_on(
+def test_an_image_with_a_valid_header_is_forwarded(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, name: str
 ) -> None:
     assert edited(http, openai_gateway, TAKEN[name]()).status_code == 200

@@ -33,7 +33,7 @@ def completed(reply: httpx2.Response) -> dict[str, object]:
     return found
 
 
-def test_a_hit_is_the_same_answer(start: Start, http: httpx2.Client, tmp_path: Path) -> None:
+def test_a_cache_hit_has_the_usage_of_its_generation(start: Start, http: httpx2.Client, tmp_path: Path) -> None:
     with start() as gateway:
         bought, hit = (ask(http, gateway, f"a fox {tmp_path}") for _ in range(2))
         streamed = ask(http, gateway, f"a fox {tmp_path}", more={"stream": True})
@@ -42,7 +42,7 @@ def test_a_hit_is_the_same_answer(start: Start, http: httpx2.Client, tmp_path: P
     assert bought.json()["usage"] == hit.json()["usage"] == completed(streamed)["usage"]
 
 
-def test_a_hit_says_that_it_took_no_tokens_where_the_operator_prefers_that(
+def test_a_cache_hit_reports_zero_tokens_where_the_operator_prefers_that(
     start: Start, http: httpx2.Client, tmp_path: Path
 ) -> None:
     zeroed(tmp_path)
@@ -61,7 +61,7 @@ def test_a_hit_says_that_it_took_no_tokens_where_the_operator_prefers_that(
 
 
 @pytest.mark.parametrize("zero", [True, False])
-def test_an_answer_that_is_given_again_says_the_same(
+def test_a_replay_has_the_usage_of_its_first_reply(
     start: Start, http: httpx2.Client, tmp_path: Path, *, zero: bool
 ) -> None:
     if zero:
@@ -76,7 +76,9 @@ def test_an_answer_that_is_given_again_says_the_same(
             assert (first.json()["usage"] == NONE) is (zero and number == 1)
 
 
-def test_so_does_a_joined_reply(start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path) -> None:
+def test_a_joined_reply_reports_zero_tokens_where_the_operator_prefers_that(
+    start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
+) -> None:
     zeroed(tmp_path)
     openai_sim.answer(Answer(hold=True))
     with start() as gateway, ThreadPoolExecutor(2) as pool:

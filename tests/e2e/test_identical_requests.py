@@ -38,7 +38,7 @@ def pictures(replies: list[httpx2.Response]) -> set[str]:
 
 
 @pytest.mark.parametrize("headers", [AUTO, AI_SDK])
-def test_twice_four_calls_are_four_pictures(
+def test_four_calls_make_four_images_and_the_next_four_are_hits(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path, headers: dict[str, str]
 ) -> None:
     fox = f"a fox {tmp_path}"
@@ -57,7 +57,7 @@ def test_twice_four_calls_are_four_pictures(
 
 
 @pytest.mark.parametrize("where", ["gateway", "team", "key"])
-def test_settings_say_that_requests_vary(start: Start, openai_sim: Simulator, tmp_path: Path, where: str) -> None:
+def test_settings_make_requests_vary(start: Start, openai_sim: Simulator, tmp_path: Path, where: str) -> None:
     if where == "gateway":
         change(tmp_path, "in_flight: join #", "in_flight: vary #")
     teams = tmp_path / "config" / "teams.yaml"
@@ -71,16 +71,16 @@ def test_settings_say_that_requests_vary(start: Start, openai_sim: Simulator, tm
 
 
 @pytest.mark.parametrize("headers", [{}, AI_SDK | {"x-gateway-variant": "0"}])
-def test_requests_join_unless_something_says_otherwise(
-    start: Start, openai_sim: Simulator, tmp_path: Path, headers: dict[str, str]
-) -> None:
+def test_requests_join_by_default(start: Start, openai_sim: Simulator, tmp_path: Path, headers: dict[str, str]) -> None:
     openai_sim.answer(Answer(hold=True))
     with start() as gateway:
         replies = asyncio.run(ask_all(openai_sim, [gateway.url], f"a fox {tmp_path}", headers, 1))
     assert (len(pictures(replies)), len(openai_sim.requests)) == (1, 1)
 
 
-def test_who_asks_again_after_hanging_up_joins(start: Start, openai_sim: Simulator, tmp_path: Path) -> None:
+def test_a_caller_that_repeats_a_request_after_a_disconnect_joins_it(
+    start: Start, openai_sim: Simulator, tmp_path: Path
+) -> None:
     openai_sim.answer(*[Answer(hold=True)] * 2)
 
     async def lose_patience(urls: list[str]) -> list[httpx2.Response]:

@@ -195,7 +195,7 @@ def site(
         yield found
 
 
-def test_in_the_right_order_no_request_fails(site: tuple[Site, dict[str, str]]) -> None:
+def test_a_rotation_in_the_right_order_fails_no_request(site: tuple[Site, dict[str, str]]) -> None:
     at, old = site
     new = {name: made() for name in SECRETS}
     link = at.linked("a fox to look at")
@@ -231,7 +231,7 @@ def test_in_the_right_order_no_request_fails(site: tuple[Site, dict[str, str]]) 
     assert not [line for line in at.gateway.lines for secret in (*old.values(), *new.values()) if secret in line]
 
 
-def test_a_key_that_was_revoked_first_costs_requests_only_until_the_new_one_is_read(
+def test_a_key_that_is_revoked_first_fails_requests_until_the_new_key_is_read(
     site: tuple[Site, dict[str, str]],
 ) -> None:
     at, _ = site
@@ -251,7 +251,7 @@ def test_a_key_that_was_revoked_first_costs_requests_only_until_the_new_one_is_r
     at.gateway.await_logged("breaker", state="closed")
 
 
-def test_what_cannot_be_used_is_refused_and_the_one_before_stays(
+def test_an_unusable_secret_is_refused_and_the_previous_one_stays(
     site: tuple[Site, dict[str, str]], tmp_path: Path
 ) -> None:
     at, old = site
@@ -274,7 +274,7 @@ def test_what_cannot_be_used_is_refused_and_the_one_before_stays(
     assert at.metric("settings_last_reload_successful") == 1
 
 
-def test_nobodys_key_comes_to_open_two_doors(site: tuple[Site, dict[str, str]], tmp_path: Path) -> None:
+def test_a_key_of_a_team_is_refused_as_the_admin_key(site: tuple[Site, dict[str, str]], tmp_path: Path) -> None:
     at, old = site
     teams, key = tmp_path / "config" / "teams.yaml", made()
     team = "  third: {{keys: [{{id: third, sha256: {}}}]}}\n"

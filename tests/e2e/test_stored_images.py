@@ -106,7 +106,7 @@ def test_a_file_is_a_reference_and_a_mask(
     ]
 
 
-def test_a_file_is_brought_described_fetched_and_deleted(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_file_is_uploaded_described_fetched_and_deleted(http: httpx2.Client, gateway: GatewayProcess) -> None:
     reply = upload(http, gateway, png(), name="ein Fuchs.png")
     assert reply.status_code == 200, reply.text
     file = reply.json()
@@ -141,7 +141,7 @@ def test_a_file_is_brought_described_fetched_and_deleted(http: httpx2.Client, ga
         ("vision", png(kind="GIF"), "file", "unsupported_file_mimetype", 400),
     ],
 )
-def test_what_is_not_a_picture_is_not_kept(
+def test_an_upload_that_is_no_image_is_refused(
     http: httpx2.Client,
     sandbox_gateway: GatewayProcess,
     purpose: str,
@@ -215,7 +215,7 @@ def test_an_upload_needs_a_file_and_a_key(http: httpx2.Client, sandbox_gateway: 
     assert http.post(address, content=form, headers={"content-type": headers["content-type"]}).status_code == 401
 
 
-def test_another_team_reaches_nothing(http: httpx2.Client, bucket_gateway: GatewayProcess) -> None:
+def test_another_team_reaches_no_stored_image(http: httpx2.Client, bucket_gateway: GatewayProcess) -> None:
     gateway = bucket_gateway
     ours = (generate_image(http, gateway)["id"], upload(http, gateway, png()).json()["id"])
     never = (new_image_id("others", "png", "0" * 32), "file-1", "../x", "")
@@ -249,14 +249,14 @@ def test_another_team_reaches_nothing(http: httpx2.Client, bucket_gateway: Gatew
         ({"file_id": 7}, "images[0].file_id"),
     ],
 )
-def test_a_reference_is_one_thing(
+def test_a_reference_has_exactly_one_source(
     http: httpx2.Client, sandbox_gateway: GatewayProcess, ref: dict[str, object], param: str
 ) -> None:
     reply = edit(http, sandbox_gateway, images=[ref])
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param), reply.text
 
 
-def test_a_picture_is_fetched_whole_in_parts_or_not_again(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_an_image_is_fetched_whole_by_range_or_not_modified(http: httpx2.Client, gateway: GatewayProcess) -> None:
     address = generate_image(http, gateway, response_format="url")["url"]
     whole = http.get(address)
     body, tag = whole.content, whole.headers["etag"]
@@ -292,7 +292,7 @@ def test_a_picture_is_fetched_whole_in_parts_or_not_again(http: httpx2.Client, g
     assert http.head(address + "0").status_code == 404
 
 
-def test_a_deleted_picture_is_not_confirmed(http: httpx2.Client, gateway: GatewayProcess) -> None:
+def test_a_deleted_image_is_a_404_for_a_conditional_request(http: httpx2.Client, gateway: GatewayProcess) -> None:
     item = generate_image(http, gateway, response_format="url")
     tag = http.get(item["url"]).headers["etag"]
     http.delete(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)

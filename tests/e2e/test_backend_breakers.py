@@ -35,7 +35,7 @@ def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -
     assert becomes_true(lambda: model in standing(http, gateway)["blocked"])
 
 
-def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
+def test_a_replica_that_cannot_reach_the_vendor_opens_only_its_own_breaker(
     http: httpx2.Client, start: Start, redis_url: str, tmp_path: Path
 ) -> None:
     change(tmp_path, "  consecutive_failures: 1000 #", "  consecutive_failures: 5 #")
@@ -55,7 +55,7 @@ def test_a_replica_that_cannot_reach_the_vendor_sets_it_aside_for_itself_only(
         assert standing(http, broken)["state"] == "open"
 
 
-def test_a_refused_account_is_left_alone_everywhere_until_it_is_taken_again(
+def test_a_refused_account_is_blocked_on_all_replicas_until_it_is_accepted(
     http: httpx2.Client, start: Start, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     change(tmp_path, "  probe: false", "  probe: true")

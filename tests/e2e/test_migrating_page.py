@@ -53,13 +53,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_example_is_accepted(config: Path) -> None:
+def test_the_examples_settings_are_accepted(config: Path) -> None:
     done = run_command("check", "--config", str(config), environment=clean_environment(**KEYS))
     assert done.returncode == 0, done.stderr
     assert "1 teams, 1 keys; backends on: openai, openai-two, together" in done.stdout
 
 
-def test_the_example_says_what_the_page_says_of_it(config: Path) -> None:
+def test_the_examples_settings_match_the_page(config: Path) -> None:
     files = ReloadableFiles(folder=config, today=lambda: DAY, backends={"openai", "openai-two", "together", "sandbox"})
     known = files.read()
     model = known.catalog.models["gpt-image-2"]
@@ -95,7 +95,7 @@ def test_a_key_of_litellms_opens_the_gateway(gateway: GatewayProcess, http: http
     assert reply.headers["x-ratelimit-limit-requests"] == "600"
 
 
-def test_every_metric_of_ours_on_the_page_is_declared() -> None:
+def test_every_gateway_metric_on_the_page_is_declared() -> None:
     named = {*re.findall(r"`(gateway_\w+)`", PAGE)}
     assert len(named) > 8
     assert named <= {each.name for each in ALL}

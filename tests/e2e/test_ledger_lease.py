@@ -65,7 +65,7 @@ def change(tmp_path: Path, statement: str) -> None:
         ledger.execute(statement)
 
 
-def test_a_second_replica_waits_and_goes_on_when_the_first_has_gone(
+def test_a_second_replica_waits_until_the_first_has_ended(
     tmp_path: Path, environment: dict[str, str], http: httpx2.Client
 ) -> None:
     with GatewayProcess(tmp_path / "one", environment, options=()) as one:
@@ -85,7 +85,7 @@ def test_a_second_replica_waits_and_goes_on_when_the_first_has_gone(
             assert becomes_true(booked)
 
 
-def test_after_a_kill_the_same_folder_goes_on_at_once_and_another_when_the_lease_is_over(
+def test_after_a_kill_the_same_folder_starts_at_once_and_another_after_the_lease(
     tmp_path: Path, environment: dict[str, str], http: httpx2.Client
 ) -> None:
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_after_a_kill_the_same_folder_goes_on_at_once_and_another_when_the_lease
         assert ask(http, other, "a fox").status_code == 200
 
 
-def test_one_that_lost_the_lease_ends_and_says_who_has_it(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_a_replica_that_lost_the_lease_ends_and_names_the_holder(tmp_path: Path, environment: dict[str, str]) -> None:
     with GatewayProcess(tmp_path / "one", environment, options=()) as one:
         change(tmp_path, "UPDATE leases SET token = 'x', place = 'y', name = 'gw-2, process 9', until = until * 2")
         assert one.wait() == 1
@@ -110,7 +110,7 @@ def test_one_that_lost_the_lease_ends_and_says_who_has_it(tmp_path: Path, enviro
         assert one.await_logged("cannot go on")
 
 
-def test_without_redis_url_nobody_starts_beside_replicas_that_have_one(
+def test_a_replica_without_redis_url_waits_for_the_lease_of_replicas_with_one(
     tmp_path: Path, environment: dict[str, str], redis_url: str
 ) -> None:
     with (

@@ -86,7 +86,7 @@ def open_holds(http: httpx2.Client, gateway: GatewayProcess) -> float:
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("gateway_holds_open{"))
 
 
-def test_a_killed_store_is_started_again_and_nothing_becomes_unconfirmed(
+def test_a_killed_store_is_restarted_and_no_entry_becomes_unconfirmed(
     tmp_path: Path, environment: dict[str, str], openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     openai_sim.answer(Answer(hold=True))
@@ -110,7 +110,7 @@ def test_a_killed_store_is_started_again_and_nothing_becomes_unconfirmed(
         assert open_holds(http, gateway) == 0
 
 
-def test_a_store_that_cannot_be_kept_running_ends_the_process_and_what_was_delivered_is_booked(
+def test_a_store_that_cannot_be_restarted_ends_the_process_and_delivered_images_are_booked(
     tmp_path: Path, environment: dict[str, str], openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     settings = tmp_path / "config" / "gateway.yaml"  # with leases of 3 s a busy gateway loses its own hold
@@ -143,7 +143,7 @@ def test_a_store_that_cannot_be_kept_running_ends_the_process_and_what_was_deliv
         assert [row["group"]["basis"] for row in entries(http, gateway)] == ["usage"]
 
 
-def test_a_mistake_behind_the_requests_is_logged_and_does_not_end_them(
+def test_an_error_in_a_background_task_is_logged_and_the_task_goes_on(
     tmp_path: Path, environment: dict[str, str], http: httpx2.Client
 ) -> None:
     """Issued keys are read every 2 s: from a table that somebody has taken away, and brings back."""
@@ -164,7 +164,7 @@ def test_a_mistake_behind_the_requests_is_logged_and_does_not_end_them(
 
 
 @pytest.mark.parametrize("name", TASKS)
-async def test_each_task_that_ends_for_good_ends_the_process(name: str, config: Path, tmp_path: Path) -> None:
+async def test_each_background_task_that_ends_also_ends_the_process(name: str, config: Path, tmp_path: Path) -> None:
     told, fatal, over = Recorder(), FatalReport(), asyncio.Event()
     settings = dev_settings(read_gateway(config / "gateway.yaml", {"OPENAI_API_KEY": "sk-operator"}))
     settings = msgspec.structs.replace(settings, health=msgspec.structs.replace(settings.health, probe=True))

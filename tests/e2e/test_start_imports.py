@@ -33,10 +33,10 @@ def imported() -> frozenset[str]:
     return frozenset(line.rpartition("|")[2].strip() for line in lines)
 
 
-def test_it_is_known_what_a_start_imports(imported: frozenset[str]) -> None:
+def test_a_start_imports_the_server(imported: frozenset[str]) -> None:
     assert {"service.commands.cli", "service.server", "aiosqlite", "litestar"} <= imported
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_a_start_does_without(name: str, imported: frozenset[str]) -> None:
+def test_a_start_does_not_import_optional_modules(name: str, imported: frozenset[str]) -> None:
     assert {module for module in imported if module == name or module.startswith(f"{name}.")} == set()

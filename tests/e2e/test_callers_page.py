@@ -146,7 +146,7 @@ def test_every_snippet_works_as_pasted(gateway: GatewayProcess, tmp_path: Path) 
             picture.load()
 
 
-def test_every_code_that_a_caller_may_see_has_its_row() -> None:
+def test_every_error_code_has_its_row() -> None:
     table = PAGE[PAGE.index("## Errors") :]
     told = {*re.findall(r"`([a-z_]+)`", table)}
     codes = {row.code for row in (*ROWS.values(), *FAILURES.values())} | {*STATUSES.values()}
@@ -154,7 +154,7 @@ def test_every_code_that_a_caller_may_see_has_its_row() -> None:
     assert errors.ImageNotFound in ROWS
 
 
-def test_what_is_said_of_sdks_is_said_of_those_that_are_tried() -> None:
+def test_the_page_names_exactly_the_tested_sdks() -> None:
     code = "import importlib.metadata, sys; print(*map(importlib.metadata.version, sys.argv[1:]))"
     names = ("openai", "together")
     versions = subprocess.run(
