@@ -1,9 +1,10 @@
-"""Reads request bodies: bounded in bytes, in silence, in slowness and in time.
+"""Reading of request bodies, with limits on bytes, pauses, pace and total time.
 
-Rule: a body is refused as soon as it is known to be too large, by announcement or by count (`TooLarge`); one that
-pauses too long, comes too slowly or takes too long is given up (`BodyTimeout`); a caller that hangs up makes
-`ClientGone`. A fault that the connection found in a body is raised. Nothing is decoded here; a body that says it is
-compressed is refused (`InvalidValue`), and nowhere do few bytes become many.
+Rule: a body is refused as soon as its announced or counted size is too large. No body is decompressed, so few bytes
+never become many.
+
+Fails with: `TooLarge`; `BodyTimeout` for a body that pauses too long, arrives too slowly or takes too long;
+`InvalidValue` for a compressed one; `ClientGone`; the fault that the connection found in the body.
 """
 
 import asyncio
@@ -15,14 +16,17 @@ from service.api.http.request_context import FAULT_KEY, Http
 from service.domain.errors import BodyTimeout, GatewayError, InvalidValue, TooLarge
 
 UNCODED: Mapping[str, str] = {"content-encoding": "identity", "transfer-encoding": "chunked"}
-"""What these headers may say: nothing more than that the body is what it is."""
+"""Header → its only accepted value, which means that the body is not encoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalLimits:
-    """How a body has to arrive: without a longer pause than `idle_seconds`, whole within `body_seconds`.
+    """Limits of the time that a body takes.
 
-    In every `idle_seconds` at least `min_bytes_per_second` bytes a second arrive, unless the body ends.
+    Attributes:
+        idle_seconds: Longest pause.
+        body_seconds: Longest time for the whole body.
+        min_bytes_per_second: Lowest pace, measured over each `idle_seconds`.
     """
 
     idle_seconds: float
@@ -32,7 +36,7 @@ class ArrivalLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyLimits:
-    """What callers may send, in bytes, and at which pace."""
+    """Limits of request bodies."""
 
     max_json_bytes: int
     max_form_bytes: int
@@ -40,7 +44,7 @@ class BodyLimits:
 
 
 class BodyArrival:
-    """How a body arrives. Only the time in which the gateway waits for it counts."""
+    """The progress of one body. Only the time in which the gateway waits for bytes counts."""
 
     def __init__(self, pace: ArrivalLimits) -> None:
         self._pace = pace
@@ -50,23 +54,23 @@ class BodyArrival:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the next piece has to be there."""
+        """Seconds until the next chunk has to arrive."""
         return min(self._pace.idle_seconds, self._left)
 
     def timeout_error(self) -> BodyTimeout:
-        """The refusal of a body whose next piece is not there in time."""
+        """Build the refusal of a body whose next chunk did not arrive in time."""
         if self._left < self._pace.idle_seconds:
             return BodyTimeout(f"The body did not arrive within {self._pace.body_seconds:g} seconds.")
         return BodyTimeout(f"No byte of the body arrived for {self._pace.idle_seconds:g} seconds.")
 
     def record_chunk(self, size: int, waited_seconds: float) -> None:
-        """Take note of a piece that is not the last. Raises `BodyTimeout`."""
+        """Count a chunk that is not the last. Raises `BodyTimeout`."""
         self._left -= waited_seconds
         self._waited += waited_seconds
         self._received += size
         if self._left <= 0:
             raise self.timeout_error()
-        if self._waited < self._pace.idle_seconds:
+        if self._waited < self._pace.idle_seconds:  # too short a time to measure a pace
             return
         if self._received < self._waited * self._pace.min_bytes_per_second:
             raise BodyTimeout(f"The body arrives at less than {self._pace.min_bytes_per_second:g} bytes per second.")
@@ -74,7 +78,7 @@ class BodyArrival:
 
 
 async def read_chunks(request: Http, max_bytes: int, limits: ArrivalLimits) -> AsyncGenerator[bytes, None]:
-    """The body, piece by piece."""
+    """Yield the chunks of a body."""
     _check_uncoded(request)
     content_length = request.headers.get("content-length", "")
     if content_length.isdecimal() and int(content_length) > max_bytes:
@@ -115,7 +119,7 @@ async def _receive(request: Http, arrival: BodyArrival) -> dict[str, bytes]:
 
 
 async def read_body(request: Http, max_bytes: int, limits: ArrivalLimits) -> bytearray:
-    """The whole body, in memory once."""
+    """Read a whole body into memory, without a second copy."""
     body = bytearray()
     async for chunk in read_chunks(request, max_bytes, limits):
         body += chunk

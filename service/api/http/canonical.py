@@ -1,7 +1,10 @@
-"""From the wire's words to the canonical spec.
+"""Conversion of request bodies into the canonical spec.
 
-Rule: a default said aloud (`auto`, 100 % quality, null) is the same as nothing said; two fields that contradict each
-other are an `InvalidValue`. End users' ids are replaced by pseudonyms here, so that nothing further in knows them.
+Rule: an explicit default (`auto`, 100 % quality, null) becomes the spec of an absent field. Ids of end users are
+replaced by pseudonyms here, so that no inner layer knows them.
+
+Fails with: `InvalidValue` for fields that contradict each other; `TooLarge`, `UnreadableFile` and `UnreachableLink` for
+references.
 """
 
 import hashlib
@@ -37,7 +40,7 @@ def to_spec(
     mask: Reference | None = None,
     markup: Reference | None = None,
 ) -> Spec:
-    """The spec that a body asks for, with the pictures that came along."""
+    """Build the spec of a body and its references."""
     _check_streaming(body)
     return Spec(
         operation=Operation.GENERATE if isinstance(body, GenerateBody) else Operation.EDIT,
@@ -64,7 +67,7 @@ def to_spec(
 
 
 def with_path_model(spec: Spec, model: str | None) -> Spec:
-    """The spec with the model that the address names, if it names one. A body may name the same model."""
+    """Set the model that the path names, if it names one. A body may name the same model, and no other."""
     if model is None:
         return spec
     if spec.model not in {"", model}:
@@ -73,7 +76,7 @@ def with_path_model(spec: Spec, model: str | None) -> Spec:
 
 
 def _endpoint_fields(body: GenerateBody | EditBody | EditForm) -> dict[str, Any]:
-    """The fields that only one of the two endpoints has."""
+    """Build the fields that only one of the two endpoints has."""
     if not isinstance(body, GenerateBody):
         return {"input_fidelity": body.input_fidelity}
     return {
@@ -87,7 +90,7 @@ def _endpoint_fields(body: GenerateBody | EditBody | EditForm) -> dict[str, Any]
 
 
 def _guidance(body: GenerateBody) -> float | None:
-    """Vercel's AI SDK says `guidance` to Together, whose own word is `guidance_scale`."""
+    """Return the guidance scale. Vercel's AI SDK sends it to Together as `guidance`."""
     if body.guidance is None or body.guidance_scale in {None, body.guidance}:
         return body.guidance_scale if body.guidance is None else body.guidance
     message = f"guidance says {body.guidance:g} but guidance_scale says {body.guidance_scale:g}."
@@ -108,7 +111,7 @@ def _none_if_default(value: T | None, default: T) -> T | None:
 
 
 def _set_fields(options: msgspec.Struct) -> dict[str, object]:
-    """A struct's fields that are not null, as plain objects."""
+    """Convert a struct into plain objects, without its null fields."""
     set_fields = {name: getattr(options, name) for name in options.__struct_fields__}
     return {
         name: _set_fields(value) if isinstance(value, msgspec.Struct) else value
@@ -131,14 +134,14 @@ def _size(body: ImageFields) -> Size | None:
 
 
 def generation_references(body: GenerateBody, uploads: Uploads) -> list[Reference]:
-    """The pictures of the fields `image_url` and `reference_images`."""
+    """Build the references of the fields `image_url` and `reference_images`."""
     tokens = [("image_url", body.image_url)] if _is_set(body.image_url) else []
     items = [(f"reference_images[{index}]", token) for index, token in enumerate(body.reference_images or [])]
     return [parse_reference(token, name, uploads) for name, token in (*tokens, *items)]
 
 
 def edit_references(body: EditBody, team: Team, uploads: Uploads) -> tuple[list[Reference], Reference | None]:
-    """The pictures and the mask of a JSON edit."""
+    """Build the references and the mask of a JSON edit."""
     images = [_to_reference(ref, team, f"images[{index}]", uploads) for index, ref in enumerate(body.images)]
     return images, _to_reference(body.mask, team, "mask", uploads) if body.mask else None
 
@@ -160,9 +163,9 @@ def _is_set(token: msgspec.Raw) -> bool:
 
 
 def parse_reference(token: msgspec.Raw, name: str, uploads: Uploads) -> Reference:
-    """A JSON string that is a data URL or an https address, as a reference.
+    """Parse a JSON string that is a data URL or an https address.
 
-    Base64 as programs write it never becomes a Python string; what has escapes or line breaks is spelled anew first.
+    Base64 without escapes and line breaks never becomes a Python string. Other spellings are made plain first.
     """
     raw = memoryview(token)
     if len(raw) > MAX_DATA_URL_CHARS:
@@ -178,7 +181,7 @@ def parse_reference(token: msgspec.Raw, name: str, uploads: Uploads) -> Referenc
 
 
 def _token_text(token: msgspec.Raw, name: str) -> bytes:
-    """What a JSON token says. Escaped slashes are common and cheap to read."""
+    """Decode a JSON string. Escaped slashes are common, and cheap to decode here."""
     raw = bytes(memoryview(token))
     if raw[:1] != b'"':
         raise InvalidValue(f"{name} must be a string.", param=name)
@@ -192,7 +195,7 @@ def _token_text(token: msgspec.Raw, name: str) -> bytes:
 
 
 def _decode_data_url(text: bytes, name: str) -> bytes:
-    """The picture in a data URL."""
+    """Decode the image of a data URL."""
     start = base64_start(text)
     if start is None:
         raise UnreadableFile(f"{name} must be a data URL in base64.", param=name, code="invalid_base64_image")
@@ -209,7 +212,7 @@ def _inline_reference(image: bytes, name: str, uploads: Uploads) -> Reference:
 
 
 def _linked_reference(text: bytes, name: str) -> Reference:
-    """A picture known by its address, whose scheme may be written in any case."""
+    """Build the reference to an address. The scheme may be written in any case."""
     try:
         address = text.decode()
     except UnicodeDecodeError:

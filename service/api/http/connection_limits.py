@@ -1,11 +1,11 @@
-"""Connections: bounded before there is a request, and after there is an answer.
+"""Limits of HTTP connections: time and bytes of a head, and time of a client that reads nothing. uvicorn has none.
 
-Rule: the head of a request is bounded in time and in bytes, before a key is asked for. Trailers, the extensions of
-chunks and everything else that is no body count as head. Trailers are dropped (RFC 9110 6.5). An offer to upgrade is
-ignored (RFC 9110 7.8). The application refuses what cannot be read, in its envelope, after the answers that are due
-before. Then the connection ends, and the bytes that follow are not read. A connection without a whole head is closed
-without an answer, because a client that connected ahead of its first request would take an answer for the one to that
-request. A caller that does not take its answer loses it after a while. uvicorn has no such bounds.
+Rule: the head of a request has limits before a key is asked for. Trailers, extensions of chunks and all other bytes
+outside of the body count as head. Trailers are dropped (RFC 9110 6.5), and an offer to upgrade is ignored (7.8).
+
+Fails with: `MalformedRequest` or `HeadTooLarge`. The application answers with it, after the responses that are due
+before; then the connection ends, and the bytes that follow are not read. A slow client gets no response, because it
+would read one sent before its request as the answer to that request. A client that stops reading is disconnected.
 """
 
 import asyncio
@@ -29,9 +29,12 @@ START_LINE_OVERHEAD = len("  HTTP/1.1") + 2 * LINE_END  # of the first line, and
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """`head_seconds` from the first byte of a head to its last, `max_head_bytes` of it.
+    """Limits of one connection.
 
-    `stall_seconds` is how long a caller may take nothing of an answer.
+    Attributes:
+        head_seconds: Longest time from the first byte of a head to its last.
+        max_head_bytes: Most bytes of a request outside of its body.
+        stall_seconds: Longest time in which a client reads nothing of a response.
     """
 
     head_seconds: float
@@ -40,9 +43,9 @@ class ConnectionLimits:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection.
+    """One connection. Uses uvicorn's `cycle`, `pipeline`, `flow`, `scope` and `response_complete`.
 
-    `_overhead` counts the bytes of a request without its body, the head that was read, and the lengths of chunks.
+    `_overhead` counts the bytes of a request outside of its body, less those of the parsed head and of chunk lengths.
     """
 
     def __init__(self, limits: ConnectionLimits, **uvicorn_args: Any) -> None:  # noqa: ANN401 (what uvicorn gives to its own)
@@ -60,12 +63,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stall = Timer(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for a head."""
+        """Start the time limit of the first head."""
         super().connection_made(transport)
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, unless something before it was refused."""
+        """Parse received bytes, unless an earlier request was refused."""
         self._unset_keepalive_if_required()
         if self._over:
             return
@@ -84,7 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._start_head_timer()
 
     def _read(self, data: bytes) -> None:
-        """Let the parser read. It stops behind the head of an upgrade, and is given the same head without it."""
+        """Feed the parser. It stops behind a head with an offer to upgrade, and is fed that head without the offer."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -101,17 +104,17 @@ class LimitedProtocol(HttpToolsProtocol):
                 return
 
     def on_message_begin(self) -> None:
-        """The first byte of a head is there."""
+        """Handle the first byte of a head."""
         super().on_message_begin()
         self._begun = self._in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field is there. One behind the body is a trailer."""
+        """Handle a field, and drop it if it is a trailer."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """A head is there. Raises `RequestError`, which the parser stops at."""
+        """Check a whole head. Raises `RequestError`, which stops the parser."""
         self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._upgrade:
             return
@@ -133,38 +136,38 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = False
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body is there."""
+        """Handle a chunk of a body."""
         self._overhead -= len(body)
         self._chunk += len(body)
         super().on_body(body)
 
     def on_chunk_header(self) -> None:
-        """A chunk begins."""
+        """Start to count a chunk."""
         self._chunk = 0
 
     def on_chunk_complete(self) -> None:
-        """A chunk ends. Its length, and both ends of lines, are not overhead."""
+        """End a chunk. Its length line and its line ends are not overhead."""
         self._overhead -= len(f"{self._chunk:x}") + 2 * LINE_END
 
     def on_message_complete(self) -> None:
-        """A request is there, with its body."""
+        """Handle a whole request."""
         if self._upgrade:
             return
         self._begun, self._completed = False, True
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """The caller does not take as much as there is."""
+        """Start the stall timer, because the client reads too slowly."""
         super().pause_writing()
         self._start_stall_timer(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """The caller has taken it."""
+        """Stop the stall timer, because the client has read."""
         super().resume_writing()
         self._stall.stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Watch nothing any more."""
+        """Stop both timers."""
         self._head.stop()
         self._stall.stop()
         super().connection_lost(exc)
@@ -174,12 +177,12 @@ class LimitedProtocol(HttpToolsProtocol):
         return HeadTooLarge(f"A request has at most {max_bytes} bytes that are not its body.")
 
     def _stop_parser(self, fault: RequestError) -> Never:
-        """Stop the parser, which forgets what was raised."""
+        """Stop the parser. The fault is stored, because the parser drops the exception."""
         self._fault = fault
         raise fault
 
     def _reject(self, error: RequestError) -> None:
-        """Let the application answer with an error, and read nothing more."""
+        """Let the application answer with an error, and stop reading."""
         self._over = True
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete and not self._in_head:
@@ -193,7 +196,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._start_head_timer()
 
     def _begin_error_reply(self, error: RequestError) -> None:
-        """Begin a request that has no more than what was read of its head."""
+        """Start a request that has only the part of its head that was read."""
         if not self._begun:
             super().on_message_begin()
         target = self.url.partition(b"?")[0]
@@ -221,7 +224,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_head_timer(self) -> None:
-        """Time runs while there is no request that is being answered."""
+        """Start the time limit of a head, unless a request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle and not cycle.response_complete:
             self._head.stop()
@@ -232,7 +235,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stall.start(self._bounds.stall_seconds, partial(self._on_stall, waiting))
 
     def _on_stall(self, bytes_before: int) -> None:
-        """Hang up on who has taken nothing; `bytes_before` bytes were waiting before."""
+        """Disconnect a client that has read nothing of the `bytes_before` that waited for it."""
         bytes_now = self.transport.get_write_buffer_size()
         if bytes_now < bytes_before:
             self._start_stall_timer(bytes_now)
@@ -241,7 +244,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class Timer:
-    """Does something once, later, unless it is stopped."""
+    """A timer of one callback, which can be stopped."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -249,21 +252,21 @@ class Timer:
 
     @property
     def is_running(self) -> bool:
-        """Was it started, and not stopped since?"""
+        """Whether the timer was started, and not stopped since."""
         return self._handle is not None
 
     def start(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Do it after so many seconds; what was to be done before is not."""
+        """Call `callback` after `seconds`, in place of an earlier one."""
         self.stop()
         self._handle = self._loop.call_later(seconds, callback)
 
     def stop(self) -> None:
-        """Do nothing."""
+        """Stop the timer."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
 
 def build_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
-    """What uvicorn makes one of for each connection."""
+    """Build the protocol that uvicorn creates for each connection."""
     return cast("type[asyncio.Protocol]", partial(LimitedProtocol, limits))

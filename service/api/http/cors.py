@@ -1,9 +1,9 @@
-"""Requests of pages in browsers (CORS), from the origins that the operator lists.
+"""CORS: requests of web pages from the origins that the operator lists.
 
-Rule: a listed origin may send every header to `/v1` and read every header of the reply, errors included. A preflight
-needs no key, because a browser sends none with it. Credentials that a browser adds by itself are not allowed. Another
-origin gets the answer that it would get without this layer, so its browser hides the answer. `Vary` is on every reply,
-because a cache must not give the reply for one origin to another. The admin API is no page's.
+Rule: a listed origin may send every header to `/v1`, and read every header of a response, errors included. A preflight
+needs no key, because browsers send none with it. Credentials that a browser adds by itself are not allowed. An unlisted
+origin gets the response without these headers, which its browser hides. `Vary` is on every response, because a cache
+must not serve the response for one origin to another. The admin API has no CORS.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ NO_CONTENT = 204
 
 
 class Cors:
-    """Wraps the application. `origins` may hold `*`, which is any."""
+    """The layer that adds the headers and answers preflights. The origin `*` stands for all origins."""
 
     def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class Cors:
         await self._app(scope, receive, send)
 
     def _cors_headers(self, origin: str | None) -> dict[str, str]:
-        """The headers of the reply, whatever it is."""
+        """Build the headers of a response to a page of an origin."""
         if ANY_ORIGIN in self._origins:
             return {"access-control-allow-origin": ANY_ORIGIN, **EXPOSE_ALL}
         if origin is None or origin not in self._origins:

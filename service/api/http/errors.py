@@ -1,8 +1,8 @@
-"""Turns everything that can go wrong into `{"error": {...}}` with the right status and advice to retry.
+"""Error responses: `{"error": {...}}` with a status and advice to retry, for every error of the gateway.
 
-Rule: one row for every leaf of `domain/errors.py` and for every kind of failed call; a test proves it. The SDKs obey
-`x-should-retry`, so it is false wherever a second try would fail again or might buy a second picture. Nothing that is
-not written here or in a domain error reaches a caller.
+Rule: every leaf of `domain/errors.py` and every kind of failed call has one row; a test proves it. The SDKs obey
+`x-should-retry`, so it is false wherever a retry would fail again or might buy a second image. Only texts of this
+module and of domain errors reach a caller.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ from service.domain.limits import RATES
 from service.usecases.background.supervisor import build_crash_event
 from service.usecases.ports.observer import Observer
 
-UNAVAILABLE, UNAVAILABLE_RETRY_SECONDS = 503, 2  # a part that is down is asked again soon
+UNAVAILABLE, UNAVAILABLE_RETRY_SECONDS = 503, 2
 MAX_RETRY_AFTER = 60  # the SDKs ignore more
 CLIENT_GONE = 499
 TOO_SLOW = 408
@@ -40,11 +40,11 @@ JOINED = {"x-gateway-cache": "joined"}
 
 
 class ClientGone(errors.RequestError):
-    """The caller hung up before the body was complete. Nobody reads the answer; logs show 499 rather than 500."""
+    """The caller hung up before the response started. Only the log has the status, 499 rather than 500."""
 
 
 class ReplicaStopped(errors.GatewayError):
-    """The replica went away before the request was answered."""
+    """The replica stopped before the request was answered."""
 
 
 class MalformedRequest(errors.RequestError):
@@ -57,7 +57,7 @@ class HeadTooLarge(errors.RequestError):
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """What one kind of error is over HTTP."""
+    """Status, type and code of one kind of error, and whether a retry may help."""
 
     status: int
     type: str
@@ -106,7 +106,7 @@ MAYBE_BILLED = (
     "It may have to be paid for, and is booked. It was not tried again. For a while the same request gets this answer; "
     "Cache-Control: no-store or a new Idempotency-Key buys it again."
 )
-CONCURRENCY_RETRY_SECONDS = 2  # until one of several pictures at a time may be done
+CONCURRENCY_RETRY_SECONDS = 2  # by then an image under way may be done
 
 FAILURES: Mapping[FailureKind, ErrorRow] = {
     FailureKind.INVALID_REQUEST: ErrorRow(400, INVALID, "invalid_value"),
@@ -129,7 +129,7 @@ FAILURES: Mapping[FailureKind, ErrorRow] = {
 VENDOR_CODE_KINDS = frozenset(
     {FailureKind.INVALID_REQUEST, FailureKind.NOT_PERMITTED, FailureKind.MODERATION_BLOCKED, FailureKind.RATE_LIMITED},
 )
-"""Where the vendor's own code tells the caller more than ours, and callers match on it."""
+"""Kinds whose vendor code is passed on, because it is more exact than the gateway's and callers match on it."""
 
 STATUSES: Mapping[int, str] = {
     400: "invalid_request",
@@ -165,17 +165,17 @@ class ErrorBody(msgspec.Struct, omit_defaults=True):
 
 
 class ErrorReply(msgspec.Struct):
-    """The body of every reply that is not a success."""
+    """The body of every error response."""
 
     error: ErrorBody
 
 
 def render(row: ErrorRow, body: ErrorBody, retry_after: float | None = None) -> Response[bytes]:
-    """The reply for an error."""
+    """Build the response of an error. `retry_after` is in seconds, and is sent only if a retry may help."""
     headers = {"x-should-retry": "true" if row.retry else "false"}
     if retry_after is not None and row.retry:
         headers["retry-after"] = str(min(ceil(retry_after), MAX_RETRY_AFTER))
-    if row.status == TOO_SLOW:  # what follows is not waited for
+    if row.status == TOO_SLOW:  # the rest of the body is not read
         headers["connection"] = "close"
     if row.status == 401:  # noqa: PLR2004 (the one status that needs a challenge)
         headers["www-authenticate"] = "Bearer"
@@ -184,7 +184,7 @@ def render(row: ErrorRow, body: ErrorBody, retry_after: float | None = None) -> 
 
 
 def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
-    """An error of ours, by its row."""
+    """Answer an error of the gateway, by its row, and record it in the request's context."""
     if isinstance(error, FailureReplayed):
         request_context(request.scope).headers |= REPLAYED
     if isinstance(error, FailureShared):
@@ -204,12 +204,12 @@ def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
 
 
 def replica_stopped() -> ReplicaStopped:
-    """The refusal of a request that took longer than the replica could wait."""
+    """Build the error of a request that outlasted the drain of its replica."""
     return ReplicaStopped("This replica of the gateway was stopped before the request was answered.")
 
 
 def on_replica_stopped(request: Http, error: ReplicaStopped) -> Response[bytes]:
-    """A request that was ended: it may be sent again where no vendor can have been asked."""
+    """Answer a request that the replica ended. A retry is safe if no vendor was called."""
     row, context = ROWS[ReplicaStopped], request_context(request.scope)
     billed = context.progress.may_be_billed
     context.log(error=row.code)
@@ -219,7 +219,7 @@ def on_replica_stopped(request: Http, error: ReplicaStopped) -> Response[bytes]:
 
 
 def on_limit_exceeded(request: Http, error: LimitExceeded) -> Response[bytes]:
-    """A limit without room: waiting helps where it is a rate, a budget needs a person."""
+    """Answer a refusal by a limit. Waiting helps with a rate limit; a budget needs a person."""
     status = error.limit_status
     never_fits = status.limit.measure in RATES and status.wait_seconds is None
     row = BUDGET_EXHAUSTED if is_budget(error) else replace(ROWS[LimitExceeded], retry=not never_fits)
@@ -240,7 +240,7 @@ def on_limit_exceeded(request: Http, error: LimitExceeded) -> Response[bytes]:
 
 
 def on_backend_failure(request: Http, failure: Failure) -> Response[bytes]:
-    """A call that failed, by its kind."""
+    """Answer a failed backend call, by its kind."""
     row = FAILURES[failure.kind]
     code = failure.code if failure.code and failure.kind in VENDOR_CODE_KINDS else row.code
     request_context(request.scope).log(error=code)
@@ -257,7 +257,7 @@ def on_backend_failure(request: Http, failure: Failure) -> Response[bytes]:
 
 
 def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
-    """What the framework refuses before a handler is reached."""
+    """Answer an error of the framework, such as an unknown path."""
     code = STATUSES.get(error.status_code, "invalid_request")
     request_context(request.scope).log(error=code)
     message = {
@@ -273,7 +273,7 @@ def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
 
 
 def build_crash_handler(observe: Observer) -> Callable[[Http, Exception], Response[bytes]]:
-    """What remains is a mistake of ours: the caller gets an id, the log gets places in the code but no values."""
+    """Build the handler of unexpected errors. The caller gets the request id; the log gets the traceback, no values."""
 
     def on_crash(request: Http, error: Exception) -> Response[bytes]:
         context = request_context(request.scope)

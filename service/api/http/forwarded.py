@@ -1,7 +1,7 @@
-"""What trusted proxies say of a request: the caller's address, the scheme, and the path prefix that they took away.
+"""Headers of trusted proxies: the caller's address, the scheme, and the path prefix that a proxy removed.
 
-Rule: only peers that `FORWARDED_ALLOW_IPS` lists are believed. `X-ForwardedHeaders-Prefix` is used for addresses that
-are handed out, never to find a path. A prefix that is no plain path is ignored.
+Rule: only headers of peers in `FORWARDED_ALLOW_IPS` count. `X-Forwarded-Prefix` becomes part of signed addresses, and
+never of routing. A prefix that is not a plain path is ignored.
 """
 
 import re
@@ -17,7 +17,7 @@ PLAIN_PATH = re.compile(rb"((?:/[A-Za-z0-9._~-]{1,100}){1,10})/?")
 
 
 class ForwardedHeaders(ProxyHeadersMiddleware):
-    """Wraps the gateway. The base class knows the peers that are trusted, and reads the two other fields."""
+    """The layer that reads the prefix. Its base class knows the trusted peers, and reads address and scheme."""
 
     async def __call__(self, scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one connection."""
@@ -31,5 +31,5 @@ class ForwardedHeaders(ProxyHeadersMiddleware):
 
 
 def path_prefix(scope: Scope) -> str:
-    """The prefix that a trusted proxy took away, or nothing."""
+    """Return the prefix that a trusted proxy removed, or an empty text."""
     return str(scope.get(PREFIX_KEY, ""))

@@ -1,8 +1,8 @@
-"""Methods of a path: HEAD is served wherever GET is, and `Allow` names the methods that the path has.
+"""The methods HEAD and OPTIONS, and the header `Allow`.
 
-Rule: OPTIONS and a 405 say in `Allow` what the path really has. The framework's own answer to OPTIONS names only what
-the first handler of a path has, so it is given here; needs of a key are as for the path's other methods. The answer to
-HEAD is the answer to GET without its body (RFC 9110 9.3.2). A handler reads `Line.is_head` where a body costs much.
+Rule: HEAD is served wherever GET is, as the response to GET without its body (RFC 9110 9.3.2). A handler whose body is
+expensive reads `RequestContext.is_head`. OPTIONS and a 405 name all methods of the path in `Allow`. The framework would
+name only those of the path's first handler. OPTIONS needs the key that the other methods of its path need.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from service.api.http.request_context import Http, request_context
 
 
 class HeadAsGet:
-    """Wraps the application, which sees GET instead of HEAD. The server sees HEAD again before the answer begins."""
+    """The layer that passes HEAD on as GET. The server sees HEAD again before the response starts."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -42,20 +42,20 @@ class HeadAsGet:
 
 
 async def answer_options(request: Http) -> Response[None] | None:
-    """The answer to OPTIONS; nothing for every other method, which goes on to its handler."""
+    """Answer OPTIONS. Return None for every other method, so that its handler is called."""
     if request.method != HttpMethod.OPTIONS:
         return None
     return Response(None, status_code=204, headers={"allow": allow_header(path_methods(request))})
 
 
 def path_methods(request: Http) -> set[str]:
-    """The methods of the path that was found."""
+    """Return the methods of the path of a request."""
     template = request.scope["path_template"]
     routes = (route for route in request.app.routes if isinstance(route, HTTPRoute) and route.path_format == template)
     return {str(method) for route in routes for method in route.methods}
 
 
 def allow_header(methods: Iterable[str]) -> str:
-    """The value of `Allow` for the methods of a path's handlers."""
+    """Build the value of `Allow` from the methods of a path's handlers."""
     names = set(methods)
     return ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))

@@ -1,7 +1,7 @@
-"""GET and HEAD /metrics, outside of everything else.
+"""GET and HEAD /metrics, outside of all other middleware.
 
-Rule: needs no key, is no request to be counted or logged, and is not in the API's description. Where metrics have a
-port of their own this is not there, and the path is a 404 like any other.
+Rule: a scrape needs no key, is neither counted nor logged, and is not in the OpenAPI document. Where metrics have a
+port of their own this layer is absent, and the path is a 404.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ RenderMetrics = Callable[[str], tuple[bytes, str]]
 
 
 class MetricsEndpoint:
-    """Wraps the edge."""
+    """The layer that answers scrapes, and passes all other requests on."""
 
     def __init__(self, app: ASGIApp, render: RenderMetrics) -> None:
         self._app = app

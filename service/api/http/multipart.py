@@ -1,10 +1,12 @@
-"""Reads forms as they arrive: pictures go to disk, words stay small, the order of the parts does not matter.
+"""Reading of multipart forms as they arrive: files go to disk, texts stay small, and parts come in any order.
 
-Rule: which parts are files is said by `FormParts` (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`);
-the fields of a struct are text, and may stand twice if they say the same. Any other part is `UnknownParameter` at its
-first line, whatever its size. A file without a name and without a byte is an input of a browser's form that was left
-empty, and counts as not given. A part's declared content type is ignored, because the SDKs send octet-stream; what a
-picture is, is seen later. Names are read as UTF-8, and as Latin-1 where they are none.
+Rule: `FormParts` names the files of a form (in edits `image`, `image[]`, `image[0]` ..., `mask` and `markup`). The
+fields of its struct are texts, and a repeated text needs an equal value. A file without a name and without bytes is an
+empty input of a browser's form, and counts as absent. The content type of a part is ignored, because the SDKs send
+octet-stream. Names are read as UTF-8, and as Latin-1 where they are not UTF-8.
+
+Fails with: `UnknownParameter` at the first line of a part without a place in the form, whatever its size;
+`MalformedBody`, `TooLarge`, `InvalidValue`, and all errors of `bodies.py`.
 """
 
 import re
@@ -29,16 +31,19 @@ from service.usecases.ports.uploads import Upload, Uploads
 
 MAX_TEXT_BYTES = 262_144
 MAX_PARTS = 64
-BYTE_ENCODING = "latin-1"  # in which every byte is a character
+BYTE_ENCODING = "latin-1"  # each byte is a character of it
 INDEX_SUFFIX = re.compile(r"\[\d{0,2}\]\Z")
 LINE_ENDS = re.compile(r"[\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
 class FormParts:
-    """Which parts a form may have. Files: `images` may come several times, `single` once. Texts: the fields of `texts`.
+    """The parts of a form. Clients that write every file as a list put brackets behind its name.
 
-    Clients that write every file as a list put brackets behind its name.
+    Attributes:
+        images: Names of files that may come several times.
+        single: Names of files that come once.
+        texts: The struct whose fields are the texts.
     """
 
     images: frozenset[str]
@@ -46,16 +51,16 @@ class FormParts:
     texts: type[Body]
 
     def file_name(self, name: str) -> str | None:
-        """The file that a part of this name is; None if it is none."""
+        """Return the file name that a part's name stands for; None for a text."""
         plain = INDEX_SUFFIX.sub("", name)
         return plain if plain in self.images | self.single else None
 
     def has_text(self, name: str) -> bool:
-        """Is a part of this name a field, or inside one?"""
+        """Whether a part of this name is a field, or inside of one."""
         return bracket_names(name)[0] in self.texts.__struct_encode_fields__
 
     def unknown_part_error(self, name: str, *, is_file: bool) -> UnknownParameter:
-        """The refusal of a part that has no place in the form."""
+        """Build the refusal of a part that has no place in the form."""
         files = ", ".join(f"'{part}'" for part in sorted(self.images) + sorted(self.single))
         return unknown_parameter_error(name, f" Files of this form are {files}." if is_file else "")
 
@@ -66,7 +71,7 @@ FILE_FORM = FormParts(images=frozenset(), single=frozenset({"file"}), texts=File
 
 @dataclass(slots=True)
 class Form:
-    """A form that has been received. `filenames` are what the caller called the single files."""
+    """A received form. `filenames` has the caller's name of each single file."""
 
     texts: dict[str, str] = field(default_factory=dict)
     images: list[Reference] = field(default_factory=list)
@@ -78,7 +83,7 @@ async def read_form(request: Http, limits: BodyLimits, parts: FormParts, uploads
     """Receive a form.
 
     Raises:
-        RequestError: it is malformed, too large, too slow, or has a part that has no place in it.
+        RequestError: the form is malformed, too large or too slow, or has an unknown part.
     """
     _, options = parse_options_header(request.headers.get("content-type", ""))
     builder = _FormBuilder(parts, uploads)
@@ -96,7 +101,7 @@ async def read_form(request: Http, limits: BodyLimits, parts: FormParts, uploads
 
 
 class _FormBuilder:
-    """Turns the parser's events into a form. Events: a segment begins, bytes arrive, None ends the segment."""
+    """A form that grows with the parser's events: a segment begins, bytes arrive, None ends the segment."""
 
     def __init__(self, parts: FormParts, uploads: Uploads) -> None:
         self.form = Form()
@@ -104,7 +109,7 @@ class _FormBuilder:
         self._name = ""
         self._filename = ""
         self._spool = uploads.new_spool()
-        self._intake: Upload | None = None
+        self._upload: Upload | None = None
         self._text = bytearray()
 
     def feed(self, event: MultipartSegment | bytearray | None) -> None:
@@ -112,19 +117,21 @@ class _FormBuilder:
             self._begin(event)
         elif event is None:
             self._end()
-        elif self._intake:
-            self._intake.write(event)
+        elif self._upload:
+            self._upload.write(event)
         else:
             self._add_text(event)
 
     def _begin(self, segment: MultipartSegment) -> None:
-        if any(LINE_ENDS.search(value) for _, value in segment.headerlist):  # found or not, as the body was cut up
+        if any(
+            LINE_ENDS.search(value) for _, value in segment.headerlist
+        ):  # the parser finds them in some cuts into chunks only
             raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
         name, filename = decode_name(segment.name), segment.filename
         file = self._parts.file_name(name)
         self._name = file or name
         self._text.clear()
-        self._intake = None
+        self._upload = None
         if file is None:
             if not self._parts.has_text(name):
                 raise self._parts.unknown_part_error(name, is_file=filename is not None)
@@ -134,7 +141,7 @@ class _FormBuilder:
         is_image = file in self._parts.images
         self._filename = decode_name(filename)
         label = f"{file}[{len(self.form.images)}]" if is_image else file
-        self._intake = self._spool.begin(label)
+        self._upload = self._spool.begin(label)
 
     def _add_text(self, chunk: bytes | bytearray) -> None:
         self._text += chunk
@@ -143,17 +150,17 @@ class _FormBuilder:
             raise TooLarge(f"'{name}' is larger than {MAX_TEXT_BYTES} bytes.", param=name)
 
     def _end(self) -> None:
-        if self._intake is None:
+        if self._upload is None:
             self._end_text()
-        elif not (self._intake.length or self._filename):
-            pass  # an input that was left empty
+        elif not (self._upload.length or self._filename):
+            pass  # an empty input of a browser's form
         elif self._name in self.form.single:
             raise InvalidValue(f"'{self._name}' was given twice.", param=self._name)
         elif self._name in self._parts.single:
             self.form.filenames[self._name] = self._filename
-            self.form.single[self._name] = self._intake.finish()
+            self.form.single[self._name] = self._upload.finish()
         else:
-            self.form.images.append(self._intake.finish())
+            self.form.images.append(self._upload.finish())
 
     def _end_text(self) -> None:
         name = self._name[:MAX_ECHOED_CHARS]
@@ -166,7 +173,7 @@ class _FormBuilder:
 
 
 def decode_name(text: str) -> str:
-    """The name of a part or file, of which the parser knows the bytes; more than bytes where it was spelled out."""
+    """Decode the name of a part or file. The parser gives bytes as Latin-1, or text that was percent-encoded."""
     try:
         return text.encode(BYTE_ENCODING).decode()
     except UnicodeError:

@@ -1,7 +1,7 @@
-"""How a request ended, for whoever counts: every error as a `Outcome`.
+"""Outcomes of requests: the metric label of every error.
 
-Rule: an error answers for itself, also where it comes after the first byte of an answer and the status was 200. What is
-not in the tables goes by its status in `errors.py`.
+Rule: an error decides the outcome, also after the response has started with status 200. An error outside of the tables
+has the outcome of its status in `errors.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ OUTCOME_BY_STATUS: Mapping[int, Outcome] = {
     503: Outcome.UNAVAILABLE,
     508: Outcome.UPSTREAM_FAILED,
 }
-"""Other statuses below 500 are `invalid`, others from there on `internal`."""
+"""Status → outcome. Other statuses are `invalid` below 500, and `internal` from 500 on."""
 
 OUTCOME_BY_FAILURE: Mapping[FailureKind, Outcome] = {
     FailureKind.INVALID_REQUEST: Outcome.INVALID,
@@ -52,7 +52,7 @@ OUTCOME_BY_FAILURE: Mapping[FailureKind, Outcome] = {
 
 
 def error_outcome(error: Exception) -> Outcome:
-    """How a request ended that ended with this."""
+    """Return the outcome of a request that failed with `error`."""
     match error:
         case BackendFailed():
             return OUTCOME_BY_FAILURE[error.failure.kind]
@@ -71,7 +71,7 @@ def _status_outcome(status: int) -> Outcome:
 
 
 def with_outcome(answer: Callable[[Http, E], Response[Any]]) -> Callable[[Http, E], Response[Any]]:
-    """The same answer to an error, with the verdict noted; and of a limit, which."""
+    """Let an exception handler record the outcome, and the limit of a refusal, before it answers."""
 
     def record_and_answer(request: Http, error: E) -> Response[Any]:
         context = request_context(request.scope)

@@ -1,8 +1,8 @@
-"""Addresses as SDKs spell them, and the paths that they mean here.
+"""Paths of other API flavours, and the gateway's own paths that they stand for.
 
-Rule: pure. `AzureOpenAI` of OpenAI's SDKs asks for `/openai/deployments/{model}/images/…` and `/openai/models`; Azure's
-newer surface is `/openai/v1/…`. Together's Python SDK from 2.1 asks for `/v1/v1/…` when its base_url ends in `/v1`. The
-`api-version` behind the question mark is not read there. Every other path is left as it is.
+Rule: pure. `AzureOpenAI` of OpenAI's SDKs sends `/openai/deployments/{model}/images/…` and `/openai/models`; Azure's
+newer API is `/openai/v1/…`. Together's Python SDK from 2.1 sends `/v1/v1/…` when its base_url ends in `/v1`. The query
+parameter `api-version` of Azure has no effect. Every other path is left as it is.
 """
 
 import re
@@ -15,16 +15,16 @@ DEPLOYMENT = re.compile(r"/openai/deployments/(?P<model>.+)/(?P<path>images/(?:g
 
 
 def canonical_path(path: str) -> tuple[str, str | None]:
-    """The path here, and the model that the address names, if it names one."""
+    """Return the gateway's own path, and the model that the path names, if it names one."""
     if not path.startswith((DOUBLED_V1, AZURE)):
         return path, None
     match = DEPLOYMENT.fullmatch(path)
     if match:
         return f"/v1/{match['path']}", match["model"]
-    prefix = next(spelled for spelled in (DOUBLED_V1, AZURE_V1, AZURE) if path.startswith(spelled))
+    prefix = next(alias for alias in (DOUBLED_V1, AZURE_V1, AZURE) if path.startswith(alias))
     return f"/v1/{path.removeprefix(prefix)}", None
 
 
 def is_azure_path(raw_path: bytes) -> bool:
-    """Is this path, as it was sent, one that Azure's SDKs ask for?"""
+    """Whether a path, as it was sent, is one of Azure's SDKs."""
     return raw_path.startswith(AZURE.encode())

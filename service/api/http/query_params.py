@@ -1,7 +1,9 @@
-"""What may stand behind the question mark, and how a span and groups are read from it.
+"""Query parameters: the check that all are known, and the time range and groups of usage queries.
 
-Rule: no parameter is dropped in silence. One that an endpoint does not know is `UnknownParameter`, one that is given
-twice or cannot be read is `InvalidValue`; both name it.
+Rule: no parameter is ignored.
+
+Fails with: `UnknownParameter` for a parameter that the endpoint does not know; `InvalidValue` for a repeated or
+unreadable one. Both name the parameter.
 """
 
 from typing import Annotated
@@ -43,11 +45,11 @@ def check_query_params(request: Http, *known: str) -> None:
 
 
 def read_time_range(deps: Dependencies, since: str | None, until: str | None, team: str | None) -> EntryFilter:
-    """The span that was asked for."""
+    """Parse the time range and the team of a usage query."""
     start, end = parse_time_bounds(since, until, deps.now())
     return EntryFilter(since=start, until=end, team=team)
 
 
 def parse_group_by(group_by: str | None) -> tuple[str, ...]:
-    """The groups that were asked for."""
+    """Parse the groups of a usage query."""
     return parse_groups(group_by, GROUPS)

@@ -1,7 +1,7 @@
-"""How limits are told over HTTP: headers on every reply that got as far as the limits, and the body of a refusal.
+"""Headers of rate limits, and the fields of a refusal by a limit.
 
-Rule: of several limits on the same measure, the one with the least left is told. Names and forms are those of the
-RateLimit header draft (draft-ietf-httpapi-ratelimit-headers) and of OpenAI's `x-ratelimit-*`.
+Rule: of several limits on one measure, the headers show the one with the least remaining. Names and forms are those of
+the RateLimit header draft (draft-ietf-httpapi-ratelimit-headers) and of OpenAI's `x-ratelimit-*`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,9 @@ MEASURE_NAMES: Mapping[Measure, str] = {Measure.REQUESTS: "requests", Measure.IM
 
 
 def rate_limit_headers(statuses: Iterable[LimitStatus]) -> dict[str, str]:
-    """The headers for what is limited by the minute."""
+    """Build the headers of limits per minute. Other limits have none."""
     tightest: dict[str, LimitStatus] = {}
-    for status in sorted(statuses, key=lambda each: each.remaining, reverse=True):
+    for status in sorted(statuses, key=lambda limit_status: limit_status.remaining, reverse=True):
         if status.limit.measure in MEASURE_NAMES:
             tightest[MEASURE_NAMES[status.limit.measure]] = status
     if not tightest:
@@ -31,27 +31,27 @@ def rate_limit_headers(statuses: Iterable[LimitStatus]) -> dict[str, str]:
         "ratelimit": ", ".join(
             f'"{name}";r={tightest[name].remaining};t={ceil(tightest[name].resets_in)}' for name in sorted(tightest)
         ),
-        **{f"x-ratelimit-limit-{name}": str(standing.limit.maximum) for name, standing in tightest.items()},
-        **{f"x-ratelimit-remaining-{name}": str(standing.remaining) for name, standing in tightest.items()},
-        **{f"x-ratelimit-reset-{name}": f"{ceil(standing.resets_in)}s" for name, standing in tightest.items()},
+        **{f"x-ratelimit-limit-{name}": str(status.limit.maximum) for name, status in tightest.items()},
+        **{f"x-ratelimit-remaining-{name}": str(status.remaining) for name, status in tightest.items()},
+        **{f"x-ratelimit-reset-{name}": f"{ceil(status.resets_in)}s" for name, status in tightest.items()},
     }
 
 
 def to_amount(status: LimitStatus, nano_or_count: int) -> float | int:
-    """A number of a limit as callers read it: US dollars, or a count."""
+    """Convert a number of a limit into US dollars or a count."""
     return nano_or_count / NANO if status.limit.measure in MONEY else nano_or_count
 
 
 def limit_name(status: LimitStatus) -> str:
-    """Which limit it is, such as `team usd_per_day` or `tier:high concurrent_images`."""
+    """Return scope and measure of a limit, such as `team usd_per_day` or `tier:high concurrent_images`."""
     return f"{status.limit.scope} {status.limit.measure.value}"
 
 
 def reset_time(status: LimitStatus, now: datetime) -> str:
-    """When all of it is there again."""
+    """Return the time at which the whole limit is available again."""
     return (now + timedelta(seconds=ceil(status.resets_in))).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_budget(error: LimitExceeded) -> bool:
-    """Is it the budget that is used up, so that no retry helps?"""
+    """Whether a budget refused the request, so that no retry helps."""
     return error.limit_status.limit.measure in MONEY
