@@ -1,1 +1,1 @@
-"""Everything that does I/O: one module or folder per outside thing, none of which knows the API."""
+"""Adapters: all I/O, one module or folder for each outside thing. No adapter knows the API."""

@@ -1,7 +1,7 @@
-"""Leaving a part alone for a while after it failed.
+"""A pause after a failure of a part that a request can do without.
 
-Rule: for something that can be done without, one failure is enough: until the pause is over nobody asks, so that a part
-that hangs does not cost every request its patience. Then one caller at a time finds out whether it is back.
+Rule: one failure starts the pause, so that a part that hangs does not cost every request its timeout. Requests do not
+call the part until the pause is over. Then one caller at a time tries whether the part is back.
 """
 
 import time
@@ -9,7 +9,10 @@ from collections.abc import Callable
 
 
 class Cooldown:
-    """Begins with a failure, ends with a success. `monotonic` is a clock in seconds that does not go back."""
+    """A pause of `seconds`.
+
+    A failure starts it, a success ends it. `monotonic` is a clock in seconds that never goes back.
+    """
 
     __slots__ = ("_monotonic", "_seconds", "_until")
 
@@ -19,7 +22,10 @@ class Cooldown:
         self._until: float | None = None
 
     def is_active(self) -> bool:
-        """Should the part be left alone? Who is told no when the time is over asks on behalf of all."""
+        """Return whether the part must not be called.
+
+        A False after a pause allows one caller to try it, and starts the next pause.
+        """
         if self._until is None:
             return False
         if self._monotonic() < self._until:
@@ -28,9 +34,9 @@ class Cooldown:
         return False
 
     def start(self) -> None:
-        """It failed."""
+        """Start the pause after a failure."""
         self._until = self._monotonic() + self._seconds
 
     def end(self) -> None:
-        """It answered."""
+        """End the pause after a success."""
         self._until = None

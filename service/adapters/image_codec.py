@@ -1,9 +1,10 @@
-"""Looks into pictures and turns them into other formats, with Pillow.
+"""Inspection and transcoding of images, with Pillow.
 
-Rule: a picture's header is read before its pixels, and a picture that would unpack into more than 100 megapixels is
-never unpacked. Files are known by their first bytes, whatever they are called. Broken, unknown or oversized files are
-`UnreadableFile`, and so are those whose header is made to be read for minutes: Pillow reads headers in Python. It works
-in threads, a few at a time; with all of them at work, the next caller waits.
+Rule: a header is read before pixels, and an image of more than 100 megapixels is never decoded. The first bytes decide
+about a file's format, not its name. Work runs in threads, a few at a time. The next caller waits for a free thread.
+
+Fails with: `UnreadableFile` for a broken, unknown or oversized file. A header that would take minutes is
+`UnreadableFile` too, because Pillow reads headers in Python.
 """
 
 import asyncio
@@ -24,17 +25,21 @@ from service.domain.errors import UnreadableFile
 from service.domain.generation import Buffer, GeneratedImage
 from service.domain.image_spec import Reference, Size
 from service.domain.routing import Transcode
-from service.domain.sniff import HEAD as NAMED
+from service.domain.sniff import HEAD as SNIFFED_BYTES
 from service.domain.sniff import READABLE, sniff, unsupported_type
-from service.usecases.ports.image_codec import ImageInfo
+from service.usecases.ports.image_codec import ImageCodec, ImageInfo
 
 MAX_PIXELS = 100_000_000
 MAX_HEADER_READS = 10_000
-"""Of a header. Cameras' and editors' take some hundred; a byte is enough for one, and 50 MB of those for minutes."""
+"""Reads of one header.
+
+Files of cameras and editors need some hundred. A read may be one byte, and 50 MB of those take minutes.
+"""
 
 MAX_METADATA_BYTES = 65_536
-"""Bytes of Exif: what fits into a jpeg."""
+"""Bytes of Exif, as many as fit into a jpeg."""
 
+UNCOUNTED_METHODS = frozenset({"seek", "tell"})
 HEAD = 65_536
 HEAD_GROWTH = 8
 SIGNATURE_BYTES = 12
@@ -52,10 +57,10 @@ DECODE_ERRORS = (
     struct.error,
     Image.DecompressionBombError,
 )
-"""What Pillow's readers raise over broken files."""
+"""Errors of Pillow's readers for broken files."""
 
-# The readers are called directly: `Image.open` would try every format it knows, warn about sizes that are allowed here,
-# and call a jpeg with a second picture inside (as some phones write) something other than a jpeg.
+# Readers are called directly. `Image.open` would try every format, warn about sizes that are allowed here, and report a
+# jpeg with a second image inside, as some phones write it, as another format.
 READERS: Mapping[bytes, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
@@ -72,53 +77,55 @@ SAVE: Mapping[str, Callable[[int], dict[str, object]]] = {
 
 
 class BoundedReader:
-    """A file that is read a bounded number of times, until it is known to be good."""
+    """A file with a bounded number of reads, until its header is known to be good."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.seek, self.tell = file.seek, file.tell
-        self._read = file.read
+        self._file = file
         self._left: float = MAX_HEADER_READS
 
     def read(self, length: int = -1) -> bytes:
-        """The next bytes. Raises `OSError` at the first read too many."""
+        """Return the next bytes. Raises `OSError` at the first read beyond the bound."""
         self._left -= 1
         if self._left < 0:
             raise OSError("too many reads")
-        return self._read(length)
+        return self._file.read(length)
+
+    def __getattr__(self, name: str) -> object:
+        """Return the file's own methods that read nothing, which Pillow calls too."""
+        if name not in UNCOUNTED_METHODS:
+            raise AttributeError(name)
+        return getattr(self._file, name)
 
     def lift_bound(self) -> None:
-        """Count no more: pixels come in as many pieces as there are."""
+        """Lift the bound, because pixels come in any number of reads."""
         self._left = inf
 
 
-class PillowCodec:
-    """Looks and develops. `threads` is how many pictures are worked on at a time."""
+class PillowCodec(ImageCodec):
+    """An image codec. `threads` is the number of images at a time."""
 
     def __init__(self, threads: int = 2) -> None:
         self._gate = asyncio.Semaphore(threads)
 
     async def inspect(self, reference: Reference) -> ImageInfo:
-        """Read the header of a picture at hand. Raises `UnreadableFile` naming its `param`."""
         async with self._gate:
             return await asyncio.to_thread(inspect_reference, reference)
 
     async def inspect_generated(self, image: GeneratedImage) -> ImageInfo | None:
-        """The same for a bought picture; None for svg. Raises `UnreadableFile`."""
         async with self._gate:
             return await asyncio.to_thread(_inspect_base64, image.base64)
 
-    async def transcode(self, image: GeneratedImage, target: Transcode) -> GeneratedImage:
-        """The picture as png, jpeg (transparency becomes white) or webp. Raises `UnreadableFile`."""
+    async def transcode(self, image: GeneratedImage, transcode: Transcode) -> GeneratedImage:
         async with self._gate:
-            base64 = await asyncio.to_thread(_transcode, image.base64, target)
+            base64 = await asyncio.to_thread(_transcode, image.base64, transcode)
         return GeneratedImage(base64=base64, revised_prompt=image.revised_prompt)
 
 
 def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
-    """A picture whose pixels have not been touched yet. `name` is what the caller calls it.
+    """Open an image without its pixels. `name` is the caller's name of it.
 
     Raises:
-        UnreadableFile: no format that is known here, a broken header, or more than 100 megapixels.
+        UnreadableFile: an unknown format, a broken header, or more than 100 megapixels.
     """
     signature = file.read(SIGNATURE_BYTES)
     file.seek(0)
@@ -140,17 +147,17 @@ def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
 
 
 def unreadable_file(name: str) -> UnreadableFile:
-    """The refusal of a file that is no picture, in the vendor's words."""
+    """Build the refusal of a file that is no image, in the vendor's words."""
     text = f"Invalid image file or mode for {name}, please check your image file."
     return UnreadableFile(text, param=name, code="invalid_image")
 
 
 def inspect_reference(reference: Reference) -> ImageInfo:
-    """The header of a picture at hand, read in this thread. Raises `UnreadableFile` naming its `param`."""
+    """Read the header of a reference in this thread. Raises `UnreadableFile` with its `param`."""
     if reference.content is None:
         raise unreadable_file(reference.param)
     with reference.content.open() as file:
-        media_type = sniff(file.read(NAMED))
+        media_type = sniff(file.read(SNIFFED_BYTES))
         if media_type and media_type not in READABLE:
             raise unsupported_type(reference.param, media_type)
         file.seek(0)
@@ -165,25 +172,25 @@ def _inspect(file: BinaryIO, name: str) -> ImageInfo:
 
 
 def _is_rotated(image: ImageFile.ImageFile) -> bool:
-    """Does a viewer turn this picture by a quarter? Notes that cannot be read, or are a book, turn nothing."""
+    """Return whether a viewer rotates the image by 90 degrees. Unreadable or oversized metadata rotates nothing."""
     if len(image.info.get("exif", b"")) > MAX_METADATA_BYTES:
         return False
     try:
-        # The base class's own method: the one for png would decode all pixels to look for notes behind them.
+        # The base class's method. The method of png would decode all pixels to find metadata behind them.
         return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) in ROTATED_ORIENTATIONS
     except DECODE_ERRORS:
         return False
 
 
 def _inspect_base64(base64: Buffer) -> ImageInfo | None:
-    """Decode no more than the header takes: a head of the text, and a longer one while that is not enough."""
+    """Inspect an image from the first part of its base64. A longer part is decoded only if the header needs it."""
     length = HEAD
     while True:
         head = _decode_base64(memoryview(base64)[:length])
         if head.lstrip().startswith(SVG_STARTS):
             return None
         try:
-            return _inspect(io.BytesIO(head), "picture")
+            return _inspect(io.BytesIO(head), "image")
         except UnreadableFile:
             if length >= len(base64):
                 raise
@@ -194,16 +201,16 @@ def _decode_base64(base64: Buffer) -> bytes:
     try:
         return pybase64.b64decode(base64, validate=True)
     except ValueError:
-        raise unreadable_file("picture") from None
+        raise unreadable_file("image") from None
 
 
 def _transcode(base64: Buffer, target: Transcode) -> bytes:
-    with read_header(io.BytesIO(_decode_base64(base64)), "picture") as image:
+    with read_header(io.BytesIO(_decode_base64(base64)), "image") as image:
         try:
             image.load()
             encoded = flatten(image) if target.output_format == "jpeg" else image
         except DECODE_ERRORS:
-            raise unreadable_file("picture") from None
+            raise unreadable_file("image") from None
         file = io.BytesIO()
         profile = image.info.get("icc_profile")
         settings = SAVE[target.output_format](target.quality)
@@ -212,7 +219,7 @@ def _transcode(base64: Buffer, target: Transcode) -> bytes:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """The picture in RGB, on white where it is transparent."""
+    """Convert an image to RGB, on white where it is transparent."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     translucent = image.convert("RGBA")

@@ -1,8 +1,11 @@
-"""Keeps pictures in a folder or in a bucket of an object store, through one interface.
+"""Stored images, in a folder or in a bucket of an object store.
 
-Rule: raw bytes under the picture's name, whose ending says the format; a name is written once. Whatever the store does,
-callers see `StoreUnavailable` or `ImageNotFound` and never a path. A store that says nothing for `TIMEOUT_SECONDS` is
-left alone for `COOLDOWN_SECONDS`: who asks meanwhile is told at once.
+Rule: an object holds raw bytes under the image's name, and the name's ending is the format. A name is written once.
+obstore has the parts of an error as text only. This module passes on the status, the code of S3, the request's id and
+the errno. The rest is left out, because it holds addresses.
+
+Fails with: `StoreUnavailable` or `ImageNotFound`, without a path. After a timeout the store is not called for
+`COOLDOWN_SECONDS`, and each call fails at once.
 """
 
 import asyncio
@@ -28,21 +31,21 @@ from service.usecases.ports.image_store import StoredContent
 
 TIMEOUT_SECONDS = 4.0
 COOLDOWN_SECONDS = 5.0
-BYTES_PER_SECOND = 2_000_000  # a store that takes less than that hangs
+BYTES_PER_SECOND = 2_000_000  # a slower store counts as hanging
 CHUNK_BYTES = 1_048_576
 LIST_BATCH = 1000
 CONNECT_TIMEOUT = timedelta(seconds=2)
-TRANSFER_TIMEOUT = timedelta(seconds=600)  # a caller may read slowly
+TRANSFER_TIMEOUT = timedelta(seconds=600)  # long, because a caller may read slowly
 RETRIES: dict[str, Any] = {"max_retries": 1, "retry_timeout": timedelta(seconds=TIMEOUT_SECONDS)}
 
-NOT_ANSWERING = "The picture store does not answer."
+NOT_ANSWERING = "The image store does not answer."
 TIMED_OUT = "it did not answer in time"
 COOLING_DOWN = f"it did not answer in time before, and is asked again after {COOLDOWN_SECONDS:g} s"
-NOT_STORED = "The picture store did not take the picture. Ask for b64_json."
+NOT_STORED = "The image store did not take the image. Ask for b64_json."
 
 
 class ObjectImageStore:
-    """Images in a store of obstore's. `stores_media_types`: the store keeps a media type beside the bytes."""
+    """Images in a store of obstore. `stores_media_types`: the store has a media type for each object."""
 
     def __init__(self, store: Any, *, stores_media_types: bool, timeout_seconds: float) -> None:  # noqa: ANN401 (obstore has no types)
         self._store = store
@@ -51,23 +54,20 @@ class ObjectImageStore:
         self._cooldown = Cooldown(COOLDOWN_SECONDS)
 
     async def put(self, name: str, body: Buffer) -> None:
-        """Write bytes under a name; what stands there already stays."""
         attributes = {"Content-Type": to_media_type(name)} if self._typed else None
         try:
             async with self._store_call(NOT_STORED, len(body)):
                 await self._store.put_async(name, body, mode="create", use_multipart=False, attributes=attributes)
         except AlreadyExistsError:
             return
-        except ImageNotFound as missing:  # the bucket is not there
+        except ImageNotFound as missing:  # the bucket does not exist
             raise StoreUnavailable(NOT_STORED, cause=missing.cause) from None
 
     async def stat(self, name: str) -> StoredObject:
-        """What is known of a picture."""
         async with self._store_call(NOT_ANSWERING):
             return to_stored_object(await self._store.head_async(name))
 
     async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
-        """A picture, or a part of it, by its name."""
         options = {"range": (byte_range.start, byte_range.end)} if byte_range else {}
         async with self._store_call(NOT_ANSWERING):
             object_ = await self._store.get_async(name, options=options)
@@ -76,13 +76,12 @@ class ObjectImageStore:
     async def _chunks(self, stream: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
         while True:
             async with self._store_call(NOT_ANSWERING):
-                piece = await anext(stream, None)
-            if piece is None:
+                chunk = await anext(stream, None)
+            if chunk is None:
                 return
-            yield memoryview(piece)
+            yield memoryview(chunk)
 
     async def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
-        """Everything below the prefix."""
         stream = self._store.list(chunk_size=LIST_BATCH)
         while True:
             async with self._store_call(NOT_ANSWERING):
@@ -92,16 +91,15 @@ class ObjectImageStore:
             yield [to_stored_object(meta) for meta in batch]
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete them all."""
         try:
             async with self._store_call(NOT_ANSWERING):
                 await self._store.delete_async(list(names))
-        except ImageNotFound as missing:  # the bucket is not there
+        except ImageNotFound as missing:  # the bucket does not exist
             raise StoreUnavailable(NOT_ANSWERING, cause=missing.cause) from None
 
     @asynccontextmanager
     async def _store_call(self, message: str, length: int = 0) -> AsyncIterator[None]:
-        """Around one question to the store."""
+        """Run one call of the store, with its timeout and cooldown."""
         if self._cooldown.is_active():
             raise StoreUnavailable(message, cause=COOLING_DOWN)
         try:
@@ -115,7 +113,7 @@ class ObjectImageStore:
 
 
 class FolderImageStore(ObjectImageStore):
-    """Pictures as files in one folder, which is made if it is not there. Raises `OSError` where it cannot be made."""
+    """Images as files in one folder, which is made if it is missing. Raises `OSError` if it cannot be made."""
 
     def __init__(self, folder: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,14 +121,14 @@ class FolderImageStore(ObjectImageStore):
         self._folder = folder
 
     async def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
-        """Every file in the folder; obstore would not show those of interrupted writes."""
+        """List every file in the folder. obstore would leave out files of interrupted writes."""
         with translate_errors(NOT_ANSWERING):
             objects = await asyncio.to_thread(_list_files, self._folder)
         for start in range(0, len(objects), LIST_BATCH):
             yield objects[start : start + LIST_BATCH]
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete them all; obstore would not take the names of interrupted writes."""
+        """Delete files. obstore would refuse the names of interrupted writes."""
         with translate_errors(NOT_ANSWERING):
             await asyncio.to_thread(_delete_files, self._folder, names)
 
@@ -138,10 +136,10 @@ class FolderImageStore(ObjectImageStore):
 def build_bucket_store(
     name: str, prefix: str, endpoint: str | None, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> ObjectImageStore:
-    """Pictures in a bucket of S3 or of anything like it.
+    """Build a store of images in a bucket of S3 or a compatible server.
 
-    Region and credentials are obstore's business: it looks where every client of S3 looks, the environment first.
-    Raises `ValueError` for what it cannot use.
+    obstore finds region and credentials, as every client of S3 does: in the environment first. Raises `ValueError` for
+    unusable settings.
     """
     settings: dict[str, Any] = {
         "prefix": prefix or None,
@@ -163,7 +161,7 @@ def build_bucket_store(
 
 @contextmanager
 def translate_errors(message: str) -> Iterator[None]:
-    """Turns what stores raise into what callers may see."""
+    """Convert errors of stores to errors for callers."""
     try:
         yield
     except (TimeoutError, AlreadyExistsError):
@@ -175,7 +173,7 @@ def translate_errors(message: str) -> Iterator[None]:
 
 
 def to_stored_object(meta: Any) -> StoredObject:  # noqa: ANN401 (obstore has no types at run time)
-    """What obstore tells of an object."""
+    """Convert obstore's metadata of an object."""
     return StoredObject(name=meta["path"], length=meta["size"], written_at=meta["last_modified"])
 
 
@@ -183,11 +181,11 @@ def _list_files(folder: Path) -> list[StoredObject]:
     objects = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(FileNotFoundError):  # somebody else was faster
-                seen = entry.stat(follow_symlinks=False)
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                stat = entry.stat(follow_symlinks=False)
                 if entry.is_file(follow_symlinks=False):
-                    at = datetime.fromtimestamp(seen.st_mtime, UTC)
-                    objects.append(StoredObject(name=entry.name, length=seen.st_size, written_at=at))
+                    at = datetime.fromtimestamp(stat.st_mtime, UTC)
+                    objects.append(StoredObject(name=entry.name, length=stat.st_size, written_at=at))
     return objects
 
 
@@ -210,7 +208,7 @@ TEXT_BY_SIGN: Sequence[tuple[str, str]] = (
 
 
 def describe_cause(error: BaseException) -> str:
-    """One line for an error of obstore or of the system."""
+    """Describe an error of obstore or of the system in one line."""
     if isinstance(error, OSError) and error.errno is not None:
         return _system(error.errno)
     text = str(error)

@@ -1,13 +1,15 @@
-"""How long to wait for another part, leaving out the time in which this one was too busy to listen.
+"""A timeout that does not count the time in which the event loop was busy.
 
-Rule: a deadline by the wall clock takes a burst of requests for a server that hangs: the answer is there, but the loop
-has not come to it. Time counts in slices. A slice counts only if its timer was on time, because the loop was free to
-take the answer then. After the last slice the loop looks for an answer twice more before it gives up. A loop that is
-late every time gives up after `MAX_POLLS`, because an answer that was there would have been read many times over. The
-wall clock alone ends nothing: a process that was not run for a minute has looked once. Ends with `TimeoutError`.
+Rule: a deadline by the wall clock takes a burst of requests for a server that hangs: the loop has not read the answer
+yet. So time counts in slices. A slice counts only if its timer was on time, because then the loop was free to
+read the answer. After the last slice the loop polls twice more. A loop that is always late gives up after `MAX_POLLS`:
+it would have read an answer many times over. The wall clock alone ends nothing, so a process that was suspended for a
+minute has used one poll.
 
-A cancellation is never lost: what waits for the other part may turn it into an error of its own (a connection that was
-closed, a time that was up), and whoever handles such errors would go on as if nobody had asked it to end.
+A cancellation is never lost. The code inside may turn it into an error of its own, such as a closed connection. Then
+`__aexit__` raises the cancellation again, because a handler of that error would go on with a cancelled task.
+
+Fails with: `TimeoutError`.
 """
 
 import asyncio
@@ -17,12 +19,12 @@ from typing import Self
 SLICE_SECONDS = 0.02
 MAX_LATE_SECONDS = 0.005
 LAST_POLLS = 2
-LAST_POLL_SECONDS = 0.001  # until each of them; the loop reads its sockets in between
+LAST_POLL_SECONDS = 0.001  # before each of the last polls; the loop reads its sockets in between
 MAX_POLLS = 250
 
 
 class LoopAwareTimeout:
-    """`async with LoopAwareTimeout(0.1):` raises `TimeoutError` once the block has waited so many quiet seconds."""
+    """A block that raises `TimeoutError` once it has waited for that many quiet seconds."""
 
     __slots__ = (
         "_cancel_requests",
@@ -63,7 +65,7 @@ class LoopAwareTimeout:
             raise asyncio.CancelledError from error
 
     def _count_cancel_requests(self) -> int:
-        """How often the task has been asked to end."""
+        """Return the number of cancellations that the task has received."""
         return self._task.cancelling() if self._task else 0
 
     def _start_timer(self, seconds: float) -> None:

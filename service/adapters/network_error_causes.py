@@ -1,6 +1,6 @@
-"""What an error of a connection means to an operator: DNS, TLS, a refused connection and the rest, in words.
+"""Causes of connection errors in an operator's words: DNS, TLS, a refused connection and others.
 
-Rule: the text names the cause and never an address, a user or a password.
+Rule: a text names the cause and never an address, a user or a password.
 """
 
 import errno
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 ErrorTexts = Sequence[tuple[type[BaseException], Callable[[Any], str | None]]]
-"""Words for each kind of error, the more particular kinds first. None leaves the error to the one above it."""
+"""Texts by kind of error, special kinds first. None leaves the error to a later row."""
 
 
 def describe_network_error(error: BaseException, texts: ErrorTexts) -> str | None:
-    """What `texts` say of the deepest cause of an error that they know."""
+    """Describe the deepest known cause of an error; None if `texts` know none of its causes."""
     descriptions = (_describe(cause, texts) for cause in reversed([*_causes(error)]))
     return next(filter(None, descriptions), None)
 
@@ -35,7 +35,7 @@ def _dns(error: socket.gaierror) -> str:
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> str:
-    reason, _, _ = str(error.verify_message).partition(",")  # behind it stands the name that was asked for
+    reason, _, _ = str(error.verify_message).partition(",")  # the part behind the comma has the host's name
     return f"TLS does not trust its certificate ({reason})"
 
 

@@ -1,10 +1,12 @@
-"""Fetches pictures that callers link to, without letting them point the gateway at the inside of its network.
+"""A fetcher of linked reference images that cannot be pointed at the inside of the network.
 
-Rule: a host name is resolved once for each hop, every address it has must be permitted (`domain/ip_policy.py`), and
-the checked address itself is dialled, with the certificate checked against the name; so a second, different DNS answer
-finds nobody who asks for it. Redirects are hops like the first. Neither proxies nor anything else of the environment
-is used, no connection is used twice (a kept one would carry another host's certificate), and nothing is logged.
-Whatever the network does is an `UnreachableLink` whose message tells nothing of what lies inside.
+Rule: each hop resolves its host name once, and every address of the host must be permitted (`domain/ip_policy.py`). The
+client connects to the checked address and checks the certificate against the name. So a second, different DNS answer is
+never used. A redirect is a hop like the first. No proxy and no other setting of the environment is used. No connection
+is used twice, because it would carry another host's certificate. Nothing is logged.
+
+Fails with: `UnreachableLink` for any fault of the network; its message tells nothing about the inside. `TooLarge`,
+`UnreadableFile`.
 """
 
 import asyncio
@@ -41,20 +43,23 @@ HEADERS = {
     "user-agent": "image-gateway",
 }
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
-UNESCAPED_CHARACTERS = (
-    "%!$&'()*+,;=:@/?[]\\^|~"  # stays in a path or query: who signed a link may have signed its spelling
-)
+# In a path or query these stay as they are, because a signed link may be signed in exactly this form.
+UNESCAPED_CHARACTERS = "%!$&'()*+,;=:@/?[]\\^|~"
+
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""From host name and port to IP addresses. Raises `OSError` or `ValueError` where there are none."""
+"""Resolves a host name and a port to IP addresses. Raises `OSError` or `ValueError` if there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchSettings:
-    """What may be fetched. `max_bytes` bounds one picture; `timeout_seconds` its whole fetch, redirects included.
+    """Bounds of a fetch.
 
-    `allow_networks` are networks of the operator's own that pictures may come from, such as 10.1.0.0/16. `ca_file`
-    holds certificates that are trusted besides the system's.
+    Attributes:
+        max_bytes: Maximum size of one image.
+        timeout_seconds: Timeout of a whole fetch, with its redirects.
+        allow_networks: Networks of the operator that images may come from, such as 10.1.0.0/16.
+        ca_file: File of certificates that are trusted besides the system's.
     """
 
     max_bytes: int = 50_000_000
@@ -65,17 +70,20 @@ class FetchSettings:
 
 
 async def resolve_by_system(host: str, port: int) -> list[str]:
-    """The system's answer to what addresses a host has, best first."""
+    """Return the system's addresses of a host, the best first."""
     infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in infos))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceUrl:
-    """An https address. `text` is all of it as it was given.
+    """An https address.
 
-    `host` is a lower-case ASCII name or an IP address, `authority` is host and port as a header tells them, `target` is
-    path and query as they go over the wire.
+    Attributes:
+        text: The whole address, as received.
+        host: Lower-case ASCII name, or IP address.
+        authority: Host and port, as in a header.
+        target: Path and query, as on the wire.
     """
 
     text: str
@@ -86,7 +94,7 @@ class ReferenceUrl:
 
     @staticmethod
     def parse(text: str) -> "ReferenceUrl":
-        """A link from its text. Raises `ValueError` for what is not https, has a user name, or cannot be read."""
+        """Parse a link. Raises `ValueError` for another scheme, a user name, or an unreadable text."""
         try:
             url = URL(text)
             host, port, authority = url.raw_host, url.port, url.host_port_subcomponent
@@ -106,13 +114,13 @@ class ReferenceUrl:
         return ReferenceUrl(text=text, host=host, port=port, authority=authority, target=target)
 
     def url_at(self, address: Address) -> URL:
-        """Where to ask for it, by address."""
+        """Build the URL of this link at one of its host's addresses."""
         host_in_url = f"[{address}]" if ":" in str(address) else str(address)
         return URL(f"https://{host_in_url}:{self.port}{self.target}", encoded=True)
 
 
 class GuardedFetcher:
-    """A `ReferenceFetcher`. Build once: reading the system's certificates takes 0.2 s. It connects with its first link.
+    """A fetcher of linked images. Build one per process, because reading the system's certificates takes 0.2 s.
 
     Raises:
         ValueError: `allow_networks` holds something that is not a network; the message names it.
@@ -129,12 +137,12 @@ class GuardedFetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, reference: Reference) -> Reference:
-        """The picture behind a link, on disk; its digest is that of its bytes, and the link is gone.
+        """Download the image of a link to disk. The result has the digest of the bytes, and no link.
 
         Raises:
-            UnreachableLink: the link may not be followed, or leads nowhere within `seconds`.
-            TooLarge: the picture has more than `most_bytes`.
-            UnreadableFile: what came is not a PNG, JPEG or WebP picture.
+            UnreachableLink: the link is not permitted, or leads nowhere within `timeout_seconds`.
+            TooLarge: the image has more than `max_bytes`.
+            UnreadableFile: the content is not a PNG, JPEG or WebP image.
         """
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
@@ -157,7 +165,7 @@ class GuardedFetcher:
         raise download_failed(reference.param, f"it redirects more than {MAX_REDIRECTS} times")
 
     def _check_url(self, param: str, start: str, text: str) -> ReferenceUrl:
-        """What a link means when it stands at `start`. Raises `UnreachableLink` unless its form is good."""
+        """Resolve a link against `start`. Raises `UnreachableLink` unless its form is permitted."""
         with suppress(ValueError):
             url = ReferenceUrl.parse(urljoin(start, text))
             if url.port in self._settings.allow_ports:
@@ -167,7 +175,7 @@ class GuardedFetcher:
         raise UnreachableLink(requirement, param=param)
 
     async def _connect(self, param: str, url: ReferenceUrl) -> aiohttp.ClientResponse:
-        """The answer of the first of the host's addresses that can be connected to."""
+        """Return the response of the host's first address that accepts a connection."""
         *others, last = (await self._permitted_addresses(param, url))[:MAX_ADDRESSES]
         for address in others:
             with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -175,7 +183,9 @@ class GuardedFetcher:
         return await self._request(url, last)
 
     async def _permitted_addresses(self, param: str, url: ReferenceUrl) -> list[Address]:
-        """Where a host may be dialled. Unknown hosts and forbidden ones get the same answer: names inside stay secret.
+        """Return the permitted addresses of a host.
+
+        Unknown and forbidden hosts get one answer, so that names inside stay secret.
 
         Raises:
             UnreachableLink: there is no such host, or one of its addresses is refused.
@@ -191,7 +201,7 @@ class GuardedFetcher:
         return permitted
 
     async def _resolve_all(self, url: ReferenceUrl) -> list[Address | None]:
-        """All of a host's addresses; None stands for one that cannot be read."""
+        """Return all addresses of a host; None stands for an unreadable address."""
         if address := parse_literal(url.host):
             return [address]
         if not is_plain_name(url.host):
@@ -203,7 +213,7 @@ class GuardedFetcher:
         return [parse_literal(text) for text in texts]
 
     async def _request(self, url: ReferenceUrl, address: Address) -> aiohttp.ClientResponse:
-        """Dial an address and ask it for what the link's own host would be asked for."""
+        """Connect to an address, and send the request for the link's own host."""
         return await self._client().get(
             url.url_at(address),
             headers={"host": url.authority, **HEADERS},
@@ -212,7 +222,7 @@ class GuardedFetcher:
         )
 
     def _client(self) -> aiohttp.ClientSession:
-        """What dials; the library makes it in a running loop only."""
+        """Return the session. aiohttp builds one only in a running loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, force_close=True),
@@ -224,7 +234,7 @@ class GuardedFetcher:
         return self._session
 
     async def _read_image(self, param: str, response: aiohttp.ClientResponse) -> Reference:
-        """The picture in an answer. What it is shows in its first bytes, whatever its headers say."""
+        """Read the image of a response. Its first bytes decide about the format, not its headers."""
         if response.status != OK:
             raise download_failed(param, f"its host answered with status {response.status}")
         upload = FileSpool(self._settings.max_bytes).begin(param)
@@ -246,7 +256,7 @@ class GuardedFetcher:
 
 
 def build_system_trust() -> ssl.SSLContext:
-    """The system's certificates where OpenSSL was built to find them: `SSL_CERT_FILE` is for the vendors."""
+    """Trust the system's certificates, where OpenSSL was built to find them. `SSL_CERT_FILE` is for vendors only."""
     trust, built = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.get_default_verify_paths()
     file = built.openssl_cafile if Path(built.openssl_cafile).is_file() else None
     folder = built.openssl_capath if Path(built.openssl_capath).is_dir() else None
@@ -256,10 +266,10 @@ def build_system_trust() -> ssl.SSLContext:
 
 
 def sniff_media_type(param: str, head: bytes) -> str:
-    """What a picture is by its first bytes. Raises `UnreadableFile` if it is not one that can be used."""
+    """Return the media type by an image's first bytes. Raises `UnreadableFile` for an unsupported one."""
     media_type = sniff(head)
     if media_type is None:
-        text = f"{param} does not lead to a picture. Supported are PNG, JPEG and WebP, uncompressed by the host."
+        text = f"{param} does not lead to an image. Supported are PNG, JPEG and WebP, uncompressed by the host."
         raise UnreadableFile(text, param=param, code="invalid_image")
     if media_type not in MEDIA_TYPES:
         raise unsupported_type(param, media_type)
@@ -267,5 +277,5 @@ def sniff_media_type(param: str, head: bytes) -> str:
 
 
 def download_failed(param: str, reason: str) -> UnreachableLink:
-    """The refusal of a link that may be followed but did not bring a picture."""
+    """Build the refusal of a permitted link that did not lead to an image."""
     return UnreachableLink(f"{param} could not be downloaded: {reason}.", param=param, code=DOWNLOAD_FAILED_CODE)

@@ -184,7 +184,7 @@ async def test_a_result_that_cannot_be_spelled_does_not_land(redis_url: str, cli
     await client.delete(KEY)
     async with flights_at(redis_url) as flights:
         await flights.acquire("search", "f1", "one")
-        with pytest.raises(StateUnavailable, match="cannot be spelled"):
+        with pytest.raises(StateUnavailable, match="cannot be encoded"):
             await flights.finish(
                 "search",
                 "f1",

@@ -24,7 +24,7 @@ LEAST_SAID: dict[str, object] = {
     "gen_ai.request.model": "gpt-image-2",
     "gen_ai.output.type": "image",
     "gateway.backend": "openai",
-    "gateway.pictures": 1,
+    "gateway.images": 1,
 }
 
 

@@ -121,7 +121,7 @@ class FakeFlights:
         """Raises if it is not led by `owner`."""
         flight_state = self._led(team, flight, owner)
         if flight_state is None:
-            raise StateUnavailable("This purchase is not led by this request any more.")
+            raise StateUnavailable("This flight is not led by this request any more.")
         flight_state.is_sent = True
         self._extend_lease(flight_state)
 

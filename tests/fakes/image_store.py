@@ -63,4 +63,4 @@ class FakeImageStore:
 
     def _check(self, *, full: bool = False) -> None:
         if self.down or full:
-            raise StoreUnavailable("The picture store does not answer.")
+            raise StoreUnavailable("The image store does not answer.")

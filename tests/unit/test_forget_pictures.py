@@ -85,7 +85,7 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
     await asyncio.wait([running], timeout=0.01)
     running.cancel()
 
-    failed = ImageStoreFailed(request_id="background", reason="The picture store does not answer.")
+    failed = ImageStoreFailed(request_id="background", reason="The image store does not answer.")
     assert stage.observe.events == [failed, ImagesDeleted(count=1)]
 
 

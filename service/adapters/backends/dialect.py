@@ -235,7 +235,7 @@ def _own_message(reading: StatusFailure, status: int, vendor_error: VendorError)
     if reading.permanent:
         return f"The backend's answer, status {status}, is none of its API. The operator has to act."
     if reading.kind in MAY_BE_BILLED:
-        return f"The backend's answer, status {status}, does not say whether the picture was drawn."
+        return f"The backend's answer, status {status}, does not say whether an image was generated."
     return OPERATOR_MESSAGES.get(reading.kind)
 
 

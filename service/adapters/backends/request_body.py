@@ -1,7 +1,7 @@
 """The body of a call to a vendor: JSON or a form, of known length, written in chunks.
 
 Rule: memory never has a whole image of a form, and has a document once. `CallBody.is_started` is false until the first
-byte of the call, header or body, is sent, because aiohttp sends the header with the first chunk.
+byte of header or body is sent. aiohttp sends the header with the first chunk.
 
 Fails with: `TimeoutError` if the vendor does not take a chunk in time.
 """

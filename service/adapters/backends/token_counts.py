@@ -1,7 +1,7 @@
 """A vendor's token counts, in any of its spellings.
 
 Rule: a count is complete if it has input and output. The readable part of any other count is the minimum, and the
-ledger takes the maximum of it and the estimate. Tokens of no kind are kept apart, and have the higher price. An
+ledger takes the maximum of it and the estimate. Tokens of no kind are counted apart, at the higher price. An
 impossible number (negative, absurd, not a number) makes a count doubtful; it never costs the image.
 
 Fails with: an empty count for any other value than an object.

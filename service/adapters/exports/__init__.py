@@ -1,7 +1,9 @@
 """The ledger as files: CSV, Parquet and FOCUS.
 
-Rule: whatever the format, a number is the one in the books and a text that a spreadsheet would run is made harmless.
-Parquet is offered where the extra `export` is installed; elsewhere it is missing, with the way to get it.
+Rule: in every format a number is the ledger's number, and a text that a spreadsheet would run is made harmless. Parquet
+needs the extra `export`.
+
+Fails with: `missing_formats` names the formats without their package, and the install of it.
 """
 
 from collections.abc import Mapping
@@ -15,11 +17,11 @@ from service.usecases.ports.exports import ExportFormat
 
 
 def missing_formats() -> Mapping[str, str]:
-    """The formats that cannot be written here, with what is needed."""
+    """Return the formats that cannot be written here, with the install that they need."""
     return {} if find_spec("pyarrow") else {"parquet": install_hint("export")}
 
 
 def available_formats() -> Mapping[str, ExportFormat]:
-    """The formats that can be written here, by name."""
+    """Return the formats that can be written here, by name."""
     always: dict[str, ExportFormat] = {"csv": CsvFormat(), "focus": FocusFormat()}
     return always if missing_formats() else always | {"parquet": ParquetFormat()}

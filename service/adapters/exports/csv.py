@@ -1,7 +1,7 @@
-"""Entries as CSV (RFC 4180): one line for each, money in US dollars with nine places, moments in UTC.
+"""Entries as CSV (RFC 4180): one line each, money in US dollars with nine decimal places, times in UTC.
 
 Rule: a text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP, CSV injection). Numbers
-are written as they are. Nothing is kept but the lines of one piece.
+stay as they are. Memory has the lines of one chunk.
 """
 
 import asyncio
@@ -17,22 +17,22 @@ from service.domain.time_ranges import from_micros
 Value = str | int | Decimal | None
 Columns = Mapping[str, Callable[[Entry], Value]]
 
-ENTRIES_PER_CHUNK = 500  # entries that are written at once
+ENTRIES_PER_CHUNK = 500
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def to_dollars(nano: int) -> Decimal:
-    """Nano-USD as US dollars, exactly."""
+    """Convert nano-USD to US dollars, exactly."""
     return Decimal(nano).scaleb(-9)
 
 
 def format_time(at: int) -> str:
-    """A moment as RFC 3339 with microseconds."""
+    """Format a time as RFC 3339 with microseconds."""
     return f"{from_micros(at):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def tags_json(entry: Entry) -> str:
-    """The tags as a JSON object, always in the same order."""
+    """Return the tags as a JSON object, always in one order."""
     return json.dumps(dict(entry.tags), sort_keys=True, separators=(",", ":"))
 
 
@@ -75,30 +75,29 @@ class CsvFormat:
     extension = "csv"
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
-        """The file, piece by piece."""
         return csv_chunks(entries, COLUMNS)
 
 
 async def csv_chunks(entries: AsyncIterator[Entry], columns: Columns) -> AsyncIterator[bytes]:
-    """A header and a line for each entry."""
+    """Yield a header, then a line for each entry, in chunks."""
     yield _to_csv([tuple(columns)])
-    piece: list[Entry] = []
+    chunk: list[Entry] = []
     async for entry in entries:
-        piece.append(entry)
-        if len(piece) == ENTRIES_PER_CHUNK:
-            yield await asyncio.to_thread(_encode_lines, piece, columns)
-            piece.clear()
-    if piece:
-        yield await asyncio.to_thread(_encode_lines, piece, columns)
+        chunk.append(entry)
+        if len(chunk) == ENTRIES_PER_CHUNK:
+            yield await asyncio.to_thread(_encode_lines, chunk, columns)
+            chunk.clear()
+    if chunk:
+        yield await asyncio.to_thread(_encode_lines, chunk, columns)
 
 
-def _encode_lines(piece: Iterable[Entry], columns: Columns) -> bytes:
-    """A piece takes some 50 ms, in which a replica has callers to answer: this runs in a thread."""
-    return _to_csv([to_cell(column(entry)) for column in columns.values()] for entry in piece)
+def _encode_lines(chunk: Iterable[Entry], columns: Columns) -> bytes:
+    """Encode a chunk. Runs in a thread, because a chunk takes some 50 ms, and the loop has callers to answer."""
+    return _to_csv([to_cell(column(entry)) for column in columns.values()] for entry in chunk)
 
 
 def to_cell(value: Value) -> str:
-    """A value as it stands in the file; nothing for None."""
+    """Convert a value to its text in the file; None is empty."""
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):

@@ -1,11 +1,11 @@
 """Entries as a dataset of FOCUS 1.2, the FinOps Open Cost and Usage Specification, in CSV.
 
-Rule: one charge for each entry that was, or may have been, billed by a vendor; cache hits are no charges and are left
-out, so that the sum of BilledCost is what the vendors are owed. The vendor is provider, publisher and invoice issuer
-under the name that `gateway.yaml` gives its backend; the team is the sub-account. What one call costs is known and what
-one token of it cost is not, so the pricing unit is the request and its unit price is the cost. Prices without discounts
-are all there are: list, contracted, effective and billed cost are one number. A null is an empty field, moments are
-whole seconds, and what FOCUS has no column for follows under `x_`.
+Rule: an entry that a vendor has billed, or may have billed, is one charge. Cache hits are no charges and are left out,
+so the sum of BilledCost is the vendors' bill. The vendor is provider, publisher and invoice issuer, under its backend's
+name in `gateway.yaml`. The team is the sub-account. The cost of a call is known, the cost of one token is not. So the
+pricing unit is the request, and its unit price is the cost. There are no prices with discounts: list, contracted,
+effective and billed cost are one number. A null is an empty field, times are whole seconds, and fields without a column
+of FOCUS follow under `x_`.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from service.domain.time_ranges import from_micros, month_range
 
 
 def _no_value(_: Entry) -> Value:
-    """What does not exist here: regions, commitments, invoices."""
+    """Return None for a column without a value here: regions, commitments, invoices."""
     return None
 
 
@@ -118,7 +118,6 @@ class FocusFormat:
     extension = "csv"
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
-        """The file, piece by piece."""
         return csv_chunks(_charges(entries), {**FOCUS_COLUMNS, **GATEWAY_COLUMNS})
 
 

@@ -1,8 +1,8 @@
-"""Entries as Parquet: typed columns, for what reads millions of them.
+"""Entries as Parquet: typed columns, for programs that read millions of entries.
 
-Rule: money is decimal128(18, 9) in US dollars and a moment is a timestamp in UTC. A Parquet file ends with its table of
-contents, so it is written into an unnamed file on disk, group by group, and sent from there; memory holds one group.
-Writing happens in a thread. Needs pyarrow, of the extra `export`.
+Rule: money is decimal128(18, 9) in US dollars and a time is a timestamp in UTC. A Parquet file ends with its table of
+contents. So it is written into an unnamed file on disk, group by group, and sent from there. Memory has one group. A
+thread writes. Needs pyarrow, of the extra `export`.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from service.domain.ledger import Entry
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ENTRIES_PER_GROUP = 10_000  # entries of one row group
-CHUNK_BYTES = 1 << 20  # bytes that are sent at once
+ENTRIES_PER_GROUP = 10_000
+CHUNK_BYTES = 1 << 20
 MONEY = {"cost_usd": "cost", "saved_usd": "saved"}
 MOMENTS = frozenset({"held_at", "posted_at"})
 COUNTS = frozenset({"n", "text_in", "image_in", "text_cached", "image_cached", "text_out", "image_out"})
 
 
 class ParquetFormat:
-    """Entries with every column of the ledger; `group` of them are in memory at a time."""
+    """Entries with every column of the ledger. `group` is the number of entries in memory."""
 
     media_type = "application/vnd.apache.parquet"
     extension = "parquet"
@@ -33,7 +33,7 @@ class ParquetFormat:
         self._group = group
 
     async def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
-        """The file, piece by piece, once it is complete."""
+        """Yield the file in chunks, once it is complete."""
         with tempfile.TemporaryFile() as file:
             await self._write_groups(file, entries)
             file.seek(0)
@@ -41,7 +41,7 @@ class ParquetFormat:
                 yield chunk
 
     async def _write_groups(self, file: IO[bytes], entries: AsyncIterator[Entry]) -> None:
-        from pyarrow import parquet  # noqa: PLC0415 (it takes a while to load, and most replicas never export)
+        from pyarrow import parquet  # noqa: PLC0415 (slow to load, and most replicas never export)
 
         with parquet.ParquetWriter(file, schema(), compression="zstd") as writer:
             group: list[Entry] = []
@@ -59,7 +59,7 @@ def _append(writer: Any, group: Sequence[Entry]) -> None:  # noqa: ANN401 (a lib
 
 
 def schema() -> "pa.Schema":
-    """The columns and their types."""
+    """Return the columns and their types."""
     import pyarrow as pa  # noqa: PLC0415 (see above)
 
     def kind(name: str) -> "pa.DataType":
@@ -75,7 +75,7 @@ def schema() -> "pa.Schema":
 
 
 def table(group: Sequence[Entry]) -> "pa.Table":
-    """Entries, column by column."""
+    """Convert entries to columns."""
     import pyarrow as pa  # noqa: PLC0415 (see above)
 
     return pa.table({name: [_value(entry, name) for entry in group] for name in COLUMNS}, schema=schema())

@@ -37,7 +37,7 @@ HANDOVER_BYTES = 67_108_864  # sum of the results that a replica shares within t
 MAX_FREE_RESULTS = 256  # remembered results of a team that cost nothing; about 1 KB each
 CHUNK_BYTES = 1_048_576  # of one command, so that the server runs other commands in between
 MICROSECONDS, MILLISECONDS = 1_000_000, 1_000
-UNREADABLE = "The gateway's state holds a landing that cannot be read."
+UNREADABLE = "The gateway's state holds a result that cannot be read."
 
 _decoder = msgspec.json.Decoder(Failure)
 
@@ -151,7 +151,7 @@ class RedisFlights(Flights):
 
     async def mark_sent(self, team: str, flight: str, owner: str) -> None:
         if not await self._run_for_flight(_MARK_SENT, team, flight, owner, *self._lifetimes):
-            raise StateUnavailable("This purchase is not led by this request any more.")
+            raise StateUnavailable("This flight is not led by this request any more.")
 
     async def remember_failure(self, team: str, name: str, failure: Failure, seconds: float) -> None:
         keys = (_failure_key(team, name),)
@@ -246,7 +246,7 @@ def _decode_failure(encoded: bytes) -> Failure:
 def _encode_without_images(result: Result, flight: str) -> bytes:
     encoded = encode_result(result, flight, with_images=False)
     if encoded is None:
-        raise StateUnavailable("A result cannot be spelled, so the gateway's state cannot hold it.")
+        raise StateUnavailable("A result cannot be encoded, so the gateway's state cannot hold it.")
     return encoded
 
 

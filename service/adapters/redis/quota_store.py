@@ -41,7 +41,7 @@ TEAMS, LEADER = "igw:teams", "igw:leader"
 
 _HOLD, _LIMIT_STATUS, _READ_OUTBOX = load_script("hold"), load_script("limit_status"), load_script("read_outbox")
 _MARK_SENT, _POST, _VOID, _EXTEND, _SWEEP, _ACKNOWLEDGE, _SNAPSHOT, _REBUILD, _REGISTER_TEAMS, _ACQUIRE_LEADERSHIP = (
-    load_script(verb, when_full=True)  # a full server still ends what was begun
+    load_script(verb, when_full=True)  # a full server still ends holds
     for verb in (
         "mark_sent",
         "post",

@@ -1,1 +1,1 @@
-"""The ledger of record, issued keys and the audit trail, in SQLite or PostgreSQL."""
+"""The database, SQLite or PostgreSQL: ledger, issued keys, audit trail, replicas, leases and the file index."""

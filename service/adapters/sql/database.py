@@ -1,9 +1,11 @@
-"""The connections to the database that `DATABASE_URL` names: a SQLite file or a PostgreSQL server.
+"""Connections to the database of `DATABASE_URL`: a SQLite file or a PostgreSQL server.
 
-Rule: one small pool, one transaction at a time per connection, and nobody waits for ever: whatever is wrong with the
-database is `LedgerUnavailable`. A pooled connection is tried before it is used, so a server that was restarted is found
-again by the next call. A caller that goes away interrupts nothing: its transaction is finished behind it. What our own
-SQL gets wrong (a rule of the schema, a word that is not known) is not hidden as an outage.
+Rule: one small pool, with one transaction at a time on each connection, and a timeout on every wait. A pooled
+connection is tried before its use, so the next call finds a restarted server. A caller that goes away interrupts
+nothing: its transaction runs to its end.
+
+Fails with: `LedgerUnavailable` for any fault of the database; `SchemaError` for an unusable address. A fault of the
+gateway's own SQL, such as an unknown word, is raised as it is.
 """
 
 import asyncio
@@ -28,26 +30,34 @@ from service.domain.errors import LedgerUnavailable
 from service.usecases.ports.observer import Observer, discard_event
 
 T = TypeVar("T")
-Question = Select[*tuple[Any, ...]]
+Query = Select[*tuple[Any, ...]]
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 MAX_CONNECTIONS = 5
-CHECKOUT_SECONDS: Final = 5.0
+CHECKOUT_SECONDS: Final = 5.0  # wait for a free connection, with its connect
 STATEMENT_SECONDS: Final = 10.0
 BUSY_SECONDS: Final = 5.0
 DEADLINE_SECONDS: Final = 15.0
-"""A PostgreSQL that neither answers nor hangs up, once a statement is on its way; it ends its own statements sooner."""
+"""For a PostgreSQL that neither answers nor closes the connection. A healthy server ends its own statements sooner."""
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 UNREADABLE = "DATABASE_URL cannot be read. Signs such as / and @ in a password have to be written as %2F and %40."
 
 
 class SchemaError(Exception):
-    """The database cannot be used as it is, or is not one that we know. Says so in one line, without a password."""
+    """An unusable or unknown database. The message is one line without a password."""
 
 
 class Database:
-    """The pool. Nothing is opened before it is needed."""
+    """The pool of connections. The first transaction opens a connection.
+
+    Attributes:
+        kind: `sqlite` or `postgresql`.
+        description: Name of the database for messages, without a password.
+
+    Raises:
+        SchemaError: the address is not understood.
+    """
 
     def __init__(
         self,
@@ -57,6 +67,10 @@ class Database:
         unlimited: bool = False,
         observe: Observer = discard_event,
     ) -> None:
+        """With `unlimited`, statements have no timeout.
+
+        `observe` receives one `PoolerDetected` if a pooler is in between.
+        """
         self.kind = parse_kind(current_text(url))
         self.description = describe_address(current_text(url))
         self.insert = _insert_for(self.kind)
@@ -67,23 +81,23 @@ class Database:
             self._server = Postgresql(url, _limits(unlimited=unlimited), self.description, observe)
         self._engine = _postgresql(self._server, pool) if self._server else _sqlite(current_text(url), pool)
 
-    async def query(self, statement: Question) -> Rows:
-        """The answer to one question."""
+    async def query(self, statement: Query) -> Rows:
+        """Run one query."""
 
-        async def ask(connection: AsyncConnection) -> Rows:
+        async def fetch(connection: AsyncConnection) -> Rows:
             return (await connection.execute(statement)).all()
 
-        return await self.transaction(ask)
+        return await self.transaction(fetch)
 
     async def transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
-        """All that is done by `work` is committed together, or not at all."""
+        """Run `work` in a transaction: all of its changes are committed, or none."""
         task = asyncio.create_task(self._run_transaction(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Let what is running end, then close every connection."""
+        """Wait for running transactions, then close every connection."""
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()
 
@@ -100,21 +114,21 @@ class Database:
                 return await work(connection)
         except UnreadableAddress:
             raise SchemaError(UNREADABLE) from None
-        except (DBAPIError, PoolTimeout, OSError) as error:  # the built-in TimeoutError is an OSError
+        except (DBAPIError, PoolTimeout, OSError) as error:  # TimeoutError is an OSError
             if _is_own_mistake(error):
                 raise
             raise LedgerUnavailable("The ledger of record does not answer.") from error
 
 
 def _is_own_mistake(error: Exception) -> bool:
-    """Is it about our statement rather than about the database? SQLite has one code for all such errors."""
+    """Return whether an error is about our statement, not the database. SQLite has one code for all such errors."""
     if isinstance(error, IntegrityError | ProgrammingError | NotSupportedError):
         return True
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 def parse_kind(url: str) -> str:
-    """`sqlite` or `postgresql`, by the scheme of an address."""
+    """Parse `sqlite` or `postgresql` from the scheme of an address."""
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme in {"postgres", POSTGRESQL}:
         return POSTGRESQL
@@ -134,7 +148,7 @@ def check_address(url: str) -> None:
 
 
 def describe_address(url: str) -> str:
-    """What a message may say about an address: nothing that could be part of a password."""
+    """Describe an address for a message, without any part of a password."""
     if parse_kind(url) == SQLITE:
         return f"SQLite file {parse_file(url)}"
     try:
@@ -144,7 +158,7 @@ def describe_address(url: str) -> str:
 
 
 def parse_file(url: str) -> Path:
-    """The file of `sqlite:///relative/path` or `sqlite:////absolute/path`."""
+    """Parse the file of `sqlite:///relative/path` or `sqlite:////absolute/path`."""
     path = url.partition(":///")[2]
     if not path or path == ":memory:":
         raise SchemaError("DATABASE_URL has to name a file: sqlite:///path. What is kept in memory is lost.")
@@ -152,7 +166,7 @@ def parse_file(url: str) -> Path:
 
 
 def _insert_for(kind: str) -> Callable[[Table], Any]:
-    """Both know `ON CONFLICT`, each by itself. Only the one that is used is imported."""
+    """Return the insert of a dialect, because each has its own `ON CONFLICT`. The other dialect is not imported."""
     if kind == SQLITE:
         from sqlalchemy.dialects import sqlite  # noqa: PLC0415
 
@@ -163,13 +177,13 @@ def _insert_for(kind: str) -> Callable[[Table], Any]:
 
 
 def _sqlite(url: str, pool: type[Pool] | None) -> AsyncEngine:
-    """A file that has to be there: `migrate` makes it, and an accident does not make a second, empty one."""
-    where = URL.create(
+    """Build the engine of an existing file. `migrate` makes the file, so that no accident makes a second, empty one."""
+    address = URL.create(
         "sqlite+aiosqlite", database=f"file:{quote(str(parse_file(url)))}", query={"mode": "rw", "uri": "true"}
     )
     options = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0, "pool_timeout": BUSY_SECONDS} if pool is None else {}
     engine = create_async_engine(
-        where,
+        address,
         poolclass=pool,
         hide_parameters=True,
         json_serializer=_dumps,
@@ -183,13 +197,13 @@ def _sqlite(url: str, pool: type[Pool] | None) -> AsyncEngine:
 
 
 def _require_file(path: Path, *_: object) -> None:
-    """Opening would fail as well, but leave a thread behind that nobody waits for."""
+    """Raise for a missing file. SQLite would fail too, but leave a running thread behind."""
     if not path.is_file():
         raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
 
 
-def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (whatever the driver gives)
-    """FULL: what was committed is on the disk, also after a power cut; in WAL mode that is one sync per commit."""
+def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (the driver's own type)
+    """Set a connection's options. FULL: a commit is on the disk even after a power cut, by one sync in WAL mode."""
     cursor = connection.cursor()
     for setting in ("synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
         cursor.execute(f"PRAGMA {setting}")
@@ -197,9 +211,9 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (w
 
 
 def _limits(*, unlimited: bool) -> dict[str, str]:
-    """Settings of PostgreSQL that every transaction has."""
+    """Return the settings of every PostgreSQL transaction."""
     return {
-        "jit": "off",  # compiling a sum takes longer than adding it up
+        "jit": "off",  # compiling a sum takes longer than running it
         "statement_timeout": "0" if unlimited else f"{STATEMENT_SECONDS * 1000:.0f}",
         "idle_in_transaction_session_timeout": "0" if unlimited else f"{DEADLINE_SECONDS * 1000:.0f}",
     }
@@ -220,5 +234,5 @@ def _postgresql(server: Postgresql, pool: type[Pool] | None) -> AsyncEngine:
 
 
 def _dumps(tags: object) -> str:
-    """Names as themselves, not as escapes: SQLite compares them byte by byte."""
+    """Encode tags without escapes, because SQLite compares them byte by byte."""
     return msgspec.json.encode(tags).decode()

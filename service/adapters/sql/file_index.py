@@ -1,7 +1,9 @@
-"""The list of files that teams brought, in the database that holds the books.
+"""The list of uploaded files, in the ledger's database.
 
-Rule: it only lists. Whether an id leads to a file is for the picture store to say. Times are microseconds since 1970.
-When the database does not answer, every verb raises `LedgerUnavailable`.
+Rule: the index only lists files. The image store decides whether an id leads to a file. Times are microseconds since
+1970.
+
+Fails with: `LedgerUnavailable`.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -15,21 +17,21 @@ from service.adapters.sql.database import Database
 from service.adapters.sql.schema import files as table
 from service.domain.limit_errors import SECOND
 from service.domain.stored_images import UploadedFile, parse_lifetime, parse_team_digest
-from service.usecases.ports.file_index import FileQuery
+from service.usecases.ports.file_index import FileIndex, FileQuery
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CHUNK = 500
 
 
-class SqlFileIndex:
-    """The port `FileIndex`."""
+class SqlFileIndex(FileIndex):
+    """The list of files in SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = database.insert(table).on_conflict_do_nothing(index_elements=[table.c.id])
 
     async def add(self, files: Sequence[UploadedFile]) -> None:
-        """List files. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
+        """Add files, sorted, so that two writers of equal files cannot deadlock."""
         if not files:
             return
         rows = [_row(file) for file in sorted(files, key=lambda file: file.id)]
@@ -40,7 +42,6 @@ class SqlFileIndex:
         await self._database.transaction(add)
 
     async def delete(self, ids: Collection[str]) -> None:
-        """List these files no longer."""
         for chunk in _chunks(ids):
             changed = update(table).where(table.c.id.in_(chunk)).values(deleted=1, filename="")
 
@@ -50,7 +51,6 @@ class SqlFileIndex:
             await self._database.transaction(change)
 
     async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
-        """Files of a team, in order."""
         position = tuple_(table.c.created_at, table.c.id)
         of_team = table.c.mark == query.team_digest
         statement = select(table).where(of_team, table.c.deleted == 0, _is_alive(query.now, query.keep_seconds))
@@ -67,14 +67,12 @@ class SqlFileIndex:
         return [_to_file(row) for row in await self._database.query(statement)]
 
     async def find_unknown(self, ids: Collection[str]) -> Collection[str]:
-        """Those that were never added."""
         known = set[str]()
         for chunk in _chunks(ids):
             known.update(row.id for row in await self._database.query(select(table.c.id).where(table.c.id.in_(chunk))))
         return set(ids) - known
 
     async def listed_ids(self, before: datetime) -> AsyncIterator[Sequence[str]]:
-        """The ids of what is listed, in their order."""
         statement = select(table.c.id).where(table.c.deleted == 0, table.c.created_at < _micros(before))
         statement = statement.order_by(table.c.id).limit(CHUNK)
         ids = [row.id for row in await self._database.query(statement)]
@@ -83,13 +81,12 @@ class SqlFileIndex:
             ids = [row.id for row in await self._database.query(statement.where(table.c.id > ids[-1]))]
 
     async def expire(self, now: datetime, keep_seconds: float) -> None:
-        """Forget what is over."""
         expired = delete(table).where(not_(_is_alive(now, keep_seconds)))
 
-        async def forget(connection: AsyncConnection) -> None:
+        async def delete_rows(connection: AsyncConnection) -> None:
             await connection.execute(expired)
 
-        await self._database.transaction(forget)
+        await self._database.transaction(delete_rows)
 
 
 def _is_alive(now: datetime, keep_seconds: float) -> ColumnElement[bool]:

@@ -1,7 +1,9 @@
-"""The id of a gateway, which all of its replicas share because they share the database.
+"""The id of a gateway. All its replicas share the id, because they share the database.
 
-Rule: it is random, made at the first start, and never changes. A copy of a database has it too: gateways that call each
-other need databases of their own.
+Rule: the id is random, made at the first start, and never changes. A copy of a database has it too, so gateways that
+call each other need databases of their own.
+
+Fails with: `LedgerUnavailable`.
 """
 
 import secrets
@@ -17,12 +19,12 @@ NAME = "gateway_id"
 
 
 async def read_gateway_id(url: DynamicText) -> str:
-    """The id in a database that was brought up to date. Raises `LedgerUnavailable`."""
+    """Read the id from a migrated database, or write a new one."""
     database = Database(url, pool=NullPool)
 
     async def read_or_create(connection: AsyncConnection) -> str:
-        made = {"name": NAME, "value": secrets.token_hex(8)}
-        insert = database.insert(facts).values(made).on_conflict_do_nothing(index_elements=[facts.c.name])
+        new = {"name": NAME, "value": secrets.token_hex(8)}
+        insert = database.insert(facts).values(new).on_conflict_do_nothing(index_elements=[facts.c.name])
         gateway_id = (await connection.execute(select(facts.c.value).where(facts.c.name == NAME))).scalar_one_or_none()
         if gateway_id is None:
             await connection.execute(insert)

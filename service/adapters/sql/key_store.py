@@ -1,8 +1,9 @@
-"""Keys that were issued while running, and who did what: the admin's side of the books.
+"""Issued keys and the audit trail, in the ledger's database.
 
-Rule: a change and its audit record are one transaction. Keys are known by their digests; nothing here could be used to
-call the gateway. An allowance is one JSON value, with money in nano-USD; fields of a newer version are passed over.
-When the database does not answer, every verb raises `LedgerUnavailable`.
+Rule: a change and its audit record are one transaction. A key is stored as its digest, so no row can be used to call
+the gateway. An allowance is one JSON value with money in nano-USD; fields of a newer version are ignored.
+
+Fails with: `LedgerUnavailable`; `KeyNotFound` and `InvalidValue` as the port says.
 """
 
 from collections.abc import Sequence
@@ -20,60 +21,54 @@ from service.adapters.sql.schema import keys as table
 from service.domain.errors import GatewayError, InvalidValue, KeyNotFound
 from service.domain.key_allowances import UNRESTRICTED, Allowance
 from service.domain.limits import MEASURES, Limits
-from service.usecases.ports.key_store import AuditRecord, IssuedKey
+from service.usecases.ports.key_store import AuditRecord, IssuedKey, KeyStore
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset({"created_at", "expires_at", "revoked_at", "at"})
 
 
-class SqlKeyStore:
-    """Issued keys and the audit trail, in the database that holds the books."""
+class SqlKeyStore(KeyStore):
+    """Issued keys and the audit trail in SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Keep a new key. Raises `InvalidValue` if its id is taken, or its digest."""
         added = self._database.insert(table).values(_key_row(key)).on_conflict_do_nothing(index_elements=[table.c.id])
         await self._write_with_record(added, record, InvalidValue(f"There is a key '{key.id}' already.", param="id"))
 
     async def update(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Replace what is known about a key. Raises `KeyNotFound`, or `InvalidValue` if another has its digest."""
         row = _key_row(key)
-        row["revoked_at"] = func.coalesce(table.c.revoked_at, row["revoked_at"])  # also against who read it before
+        # A stale writer must not make a revoked key valid again.
+        row["revoked_at"] = func.coalesce(table.c.revoked_at, row["revoked_at"])
         changed = update(table).where(table.c.id == key.id).values(row)
         await self._write_with_record(changed, record, _unknown(key.id))
 
     async def add_record(self, record: AuditRecord) -> None:
-        """Write a record of its own."""
-
         async def write(connection: AsyncConnection) -> None:
             await connection.execute(insert(audit).values(_row(record)))
 
         await self._database.transaction(write)
 
     async def get(self, key_id: str) -> IssuedKey:
-        """One key. Raises `KeyNotFound`."""
         rows = await self._database.query(select(table).where(table.c.id == key_id))
         if not rows:
             raise _unknown(key_id)
         return _key(rows[0])
 
     async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
-        """All keys or a team's, oldest first."""
         statement = select(table).order_by(table.c.created_at, table.c.id)
         if team is not None:
             statement = statement.where(table.c.team == team)
         return [_key(row) for row in await self._database.query(statement)]
 
     async def list_records(self, limit: int) -> Sequence[AuditRecord]:
-        """The audit trail, newest first."""
         columns = [column for column in audit.c if column is not audit.c.id]
         rows = await self._database.query(select(*columns).order_by(audit.c.id.desc()).limit(limit))
         return [AuditRecord(**_values(row)) for row in rows]
 
     async def _write_with_record(self, change: Executable, record: AuditRecord, otherwise: GatewayError) -> None:
-        """Make a change of one key and write its record; raise instead if there is nothing that it changes."""
+        """Change one key and write the record; raise `otherwise` if the statement changes no row."""
 
         async def both(connection: AsyncConnection) -> None:
             if (await connection.execute(change)).rowcount == 0:
@@ -130,16 +125,16 @@ def _limits(numbers: dict[str, int]) -> Limits:
 
 
 def _row(value: IssuedKey | AuditRecord) -> dict[str, Any]:
-    """Times as microseconds since 1970."""
+    """Convert a value to a row, with times as microseconds since 1970."""
     return {
-        name: (one - EPOCH) // timedelta(microseconds=1) if isinstance(one, datetime) else one
-        for name, one in asdict(value).items()
+        name: (field - EPOCH) // timedelta(microseconds=1) if isinstance(field, datetime) else field
+        for name, field in asdict(value).items()
     }
 
 
 def _values(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    """Microseconds since 1970 as times."""
+    """Convert a row to values, with microseconds since 1970 as times."""
     return {
-        name: EPOCH + timedelta(microseconds=one) if name in TIMES and one is not None else one
-        for name, one in row._mapping.items()  # noqa: SLF001 (the documented name, underscored against clashes)
+        name: EPOCH + timedelta(microseconds=value) if name in TIMES and value is not None else value
+        for name, value in row._mapping.items()  # noqa: SLF001 (the documented name, underscored against clashes)
     }

@@ -1,7 +1,8 @@
-"""The lease on the ledger: one row, changed by one statement, by the clock of the database.
+"""The lease on the ledger: one row, changed by one statement, by the database's clock.
 
-Rule: the statement takes the lease or leaves it as it is, however many ask at once. When the database does not answer,
-every verb raises `LedgerUnavailable`.
+Rule: the statement takes the lease or leaves it as it is, for any number of callers at once.
+
+Fails with: `LedgerUnavailable`.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.database import SQLITE, Database
 from service.adapters.sql.schema import leases as table
-from service.usecases.ports.leases import LeaseHolder
+from service.usecases.ports.leases import LeaseHolder, Leases
 
 LEASE_NAME = "counters"
 MICROSECONDS = 1_000_000
@@ -22,15 +23,14 @@ CLOCKS = {
 """Now in microseconds since 1970, in SQLite and in PostgreSQL."""
 
 
-class SqlLeases:
-    """The port `Leases` in a database that was brought up to date by `migrate`."""
+class SqlLeases(Leases):
+    """The lease in a migrated database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._now: ColumnElement[int] = literal_column(CLOCKS[database.kind == SQLITE], BigInteger())
 
     async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
-        """Take or renew it; who holds it now."""
         values: dict[str, Any] = {
             "place": holder.location,
             "token": holder.token,
@@ -40,14 +40,14 @@ class SqlLeases:
             "until": self._now + round(seconds * MICROSECONDS),
         }
         over = table.c.until < self._now
-        together = and_(table.c.shared == 1, values["shared"] == 1)
-        same = or_(table.c.token == holder.token, and_(together, ~over))
+        both_shared = and_(table.c.shared == 1, values["shared"] == 1)
+        same = or_(table.c.token == holder.token, and_(both_shared, ~over))
         values["since"] = case((same, table.c.since), else_=self._now)
-        mine = or_(table.c.token == holder.token, table.c.place == holder.location, over, together)
+        own = or_(table.c.token == holder.token, table.c.place == holder.location, over, both_shared)
         taken = (
             self._database.insert(table)
             .values(lease=LEASE_NAME, **values | {"since": self._now})
-            .on_conflict_do_update(index_elements=[table.c.lease], set_=values, where=None if force else mine)
+            .on_conflict_do_update(index_elements=[table.c.lease], set_=values, where=None if force else own)
         )
 
         async def take(connection: AsyncConnection) -> Row[Any]:
@@ -57,15 +57,15 @@ class SqlLeases:
         return _holder(await self._database.transaction(take))
 
     async def release(self, holder: LeaseHolder) -> None:
-        """Give it back. Replicas of a shared store leave it to each other, and to its time."""
+        """Release the lease. Replicas of a shared store leave it to each other, or to its expiry."""
         if holder.shared:
             return
-        mine = delete(table).where(table.c.lease == LEASE_NAME, table.c.token == holder.token)
+        own = delete(table).where(table.c.lease == LEASE_NAME, table.c.token == holder.token)
 
-        async def free(connection: AsyncConnection) -> None:
-            await connection.execute(mine)
+        async def release(connection: AsyncConnection) -> None:
+            await connection.execute(own)
 
-        await self._database.transaction(free)
+        await self._database.transaction(release)
 
 
 def _holder(row: Row[Any]) -> LeaseHolder:

@@ -1,8 +1,10 @@
-"""The ledger of record in SQL.
+"""The ledger of record in SQL, and the statement of a usage query.
 
-Rule: entries are only ever added, in one transaction for each call, and one that is there already is left as it is; so
-whoever is not sure that a write arrived writes it again. Reading never keeps a connection while the caller thinks.
-When the database does not answer, every verb raises `LedgerUnavailable`.
+Rule: entries are only added, in one transaction for each call, and an existing entry stays as it is. So a writer that
+is not sure about a write repeats it. A reader has no connection between two chunks. On SQLite, `usage` reads whole days
+from `daily` where the groups allow it. The first and last day, and all other groups, are summed up from the entries.
+
+Fails with: `LedgerUnavailable`; `InvalidValue` for an unknown group of usage.
 """
 
 import re
@@ -17,12 +19,12 @@ from sqlalchemy import ColumnElement, DateTime, Row, Text, case, cast, func, lit
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
-from service.adapters.sql.database import POSTGRESQL, SQLITE, Database, Question
+from service.adapters.sql.database import POSTGRESQL, SQLITE, Database, Query
 from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE, daily, entries
 from service.domain.errors import InvalidValue
 from service.domain.ledger import ENTRY_VERSION, Basis, Entry, EntryStatus, key_tier_scope
 from service.domain.limits import TEAM
-from service.usecases.ports.ledger import GROUPS, EntryFilter, Spent, UsageQuery, UsageRow
+from service.usecases.ports.ledger import GROUPS, EntryFilter, Ledger, Spent, UsageQuery, UsageRow
 
 MAX_LISTED = 500
 CHUNK = 500
@@ -30,15 +32,22 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIELDS = tuple(field.name for field in fields(Entry))
 
 
-class SqlLedger:
-    """The books in a database that was brought up to date by `migrate`."""
+TAG = re.compile(r"tag:([A-Za-z0-9_.-]{1,64})")
+UNCERTAIN = (Basis.ESTIMATED.value, Basis.UNCONFIRMED.value)
+SUMS = ("entries", "images", "cost", "saved", "uncertain", "tokens_in", "tokens_out")
+COLUMNS = {"tier": "resolved_tier", "month": "day"}
+CALENDAR = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}
+
+
+class SqlLedger(Ledger):
+    """The ledger in a migrated database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert = database.insert(entries).on_conflict_do_nothing(index_elements=[entries.c.hold_id])
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """Add entries. Sorted, so that two writers of the same ones wait for each other, and not in a circle."""
+        """Add entries, sorted, so that two writers of equal entries cannot deadlock."""
         if not entries:
             return
         rows = [_row(entry) for entry in sorted(entries, key=attrgetter("hold_id"))]
@@ -49,7 +58,7 @@ class SqlLedger:
         await self._database.transaction(add)
 
     async def spent(self, team: str, at: int) -> Spent:
-        """Sums by scope, all from one statement and so from one moment."""
+        """Sum up by scope, in one statement and so at one moment."""
         today = at // DAY_MICROSECONDS
         by_day, by_month = Counter[str](), Counter[str]()
         for day, key, model, tier, cost in await self._database.query(_spent_statement(team, at)):
@@ -60,7 +69,6 @@ class SqlLedger:
         return Spent(at=at, day=+by_day, month=by_month)
 
     async def find_settled(self, hold_ids: Collection[str]) -> Collection[str]:
-        """Those of the holds that have an entry."""
         ids, settled_ids = list(hold_ids), set[str]()
         for start in range(0, len(ids), MAX_LISTED):
             listed = entries.c.hold_id.in_(ids[start : start + MAX_LISTED])
@@ -70,14 +78,13 @@ class SqlLedger:
         return settled_ids
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
-        """Sums by group. Raises `InvalidValue` for a group that there is not."""
         rows_of_groups = await self._database.query(usage_statement(query, self._database.kind))
         rows = [_usage_row(row, len(query.group_by)) for row in rows_of_groups if row.entries]
         return sorted(rows, key=lambda row: [(value is not None, value or "") for value in row.group])
 
     async def entries(self, entry_filter: EntryFilter) -> AsyncIterator[Entry]:
-        """Every entry of a span, by time and then hold id; each chunk is a transaction of its own."""
-        place = tuple_(entries.c.held_at, entries.c.hold_id)
+        """Yield entries by time and then hold id. Each chunk is a transaction of its own."""
+        position = tuple_(entries.c.held_at, entries.c.hold_id)
         statement = _entries_statement(entry_filter)
         chunk = await self._database.query(statement.where(entries.c.held_at >= entry_filter.since))
         while chunk:
@@ -85,11 +92,11 @@ class SqlLedger:
                 yield _entry(row)
             last = chunk[-1]
             full = len(chunk) == CHUNK
-            chunk = await self._database.query(statement.where(place > (last.held_at, last.hold_id))) if full else ()
+            chunk = await self._database.query(statement.where(position > (last.held_at, last.hold_id))) if full else ()
 
 
-def _spent_statement(team: str, at: int) -> Question:
-    """By day and by what scopes are made of."""
+def _spent_statement(team: str, at: int) -> Query:
+    """Build the sums by day and by the parts of scopes."""
     c = entries.c
     since, until = _month_bounds(at)
     groups = (c.day, c.key, c.model, c.resolved_tier)
@@ -98,13 +105,13 @@ def _spent_statement(team: str, at: int) -> Question:
 
 
 def _month_bounds(at: int) -> tuple[int, int]:
-    """The first moment of the UTC month that contains `at`, and that of the next."""
+    """Return the start of the UTC month of a moment, and of the next month."""
     first = (EPOCH + timedelta(microseconds=at)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     after = (first + timedelta(days=31)).replace(day=1)
     return (first - EPOCH) // timedelta(microseconds=1), (after - EPOCH) // timedelta(microseconds=1)
 
 
-def _entries_statement(entry_filter: EntryFilter) -> Question:
+def _entries_statement(entry_filter: EntryFilter) -> Query:
     columns = (SOURCE.label(name) if name == "cache" else entries.c[name] for name in FIELDS)
     statement = select(*columns).where(entries.c.held_at < entry_filter.until)
     if entry_filter.team is not None:
@@ -124,20 +131,13 @@ def _entry(row: Row[*tuple[Any, ...]]) -> Entry:
 
 
 def _usage_row(row: Row[*tuple[Any, ...]], names: int) -> UsageRow:
-    """PostgreSQL adds whole numbers up to decimals."""
+    """Convert a row. PostgreSQL sums whole numbers to decimals."""
     sums = {name: int(value) for name, value in zip(SUMS, row[names:], strict=True)}
     return UsageRow(group=tuple(row[:names]), **sums)
 
 
-TAG = re.compile(r"tag:([A-Za-z0-9_.-]{1,64})")
-UNCERTAIN = (Basis.ESTIMATED.value, Basis.UNCONFIRMED.value)
-SUMS = ("entries", "images", "cost", "saved", "uncertain", "tokens_in", "tokens_out")
-COLUMNS = {"tier": "resolved_tier", "month": "day"}
-CALENDAR = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}
-
-
-def usage_statement(query: UsageQuery, kind: str) -> Question:
-    """Rows of one value for each name of `query.by`, then one for each of `SUMS`."""
+def usage_statement(query: UsageQuery, kind: str) -> Query:
+    """Build rows of one value for each name of `query.group_by`, then one for each of `SUMS`."""
     names = dict.fromkeys(COLUMNS.get(name, name) for name in query.group_by if _is_known(name))
     parts = union_all(*_parts(tuple(names), query.entry_filter, kind)).subquery()
     groups = [_format_group(name, parts, kind).label(f"group_{at}") for at, name in enumerate(query.group_by)]
@@ -146,15 +146,15 @@ def usage_statement(query: UsageQuery, kind: str) -> Question:
 
 
 def _is_known(name: str) -> bool:
-    """True, or `InvalidValue`."""
+    """Return True, or raise `InvalidValue`."""
     if name in GROUPS or TAG.fullmatch(name):
         return True
     offered = ", ".join(sorted(GROUPS))
     raise InvalidValue(f"Usage cannot be grouped by '{name}'; it can by {offered} and tag:<name>.", param="group_by")
 
 
-def _parts(names: tuple[str, ...], entry_filter: EntryFilter, kind: str) -> Iterator[Question]:
-    """Sums that cover the span once."""
+def _parts(names: tuple[str, ...], entry_filter: EntryFilter, kind: str) -> Iterator[Query]:
+    """Yield sums that together cover the range once."""
     first, after = -(-entry_filter.since // DAY_MICROSECONDS), entry_filter.until // DAY_MICROSECONDS
     if kind != SQLITE or first >= after or not {*names} <= {*daily.primary_key.columns.keys()}:
         yield _from_entries(names, entry_filter.since, entry_filter.until, entry_filter.team)
@@ -166,7 +166,7 @@ def _parts(names: tuple[str, ...], entry_filter: EntryFilter, kind: str) -> Iter
         yield _from_entries(names, after * DAY_MICROSECONDS, entry_filter.until, entry_filter.team)
 
 
-def _from_daily(names: tuple[str, ...], first: int, after: int, team: str | None) -> Question:
+def _from_daily(names: tuple[str, ...], first: int, after: int, team: str | None) -> Query:
     columns = [func.nullif(daily.c[name], "") if name == "resolved_tier" else daily.c[name] for name in names]
     groups = [column.label(name) for name, column in zip(names, columns, strict=True)]
     statement = select(*groups, *(daily.c[name].label(f"sum_{name}") for name in SUMS))
@@ -174,7 +174,7 @@ def _from_daily(names: tuple[str, ...], first: int, after: int, team: str | None
     return statement if team is None else statement.where(daily.c.team == team)
 
 
-def _from_entries(names: tuple[str, ...], since: int, until: int, team: str | None) -> Question:
+def _from_entries(names: tuple[str, ...], since: int, until: int, team: str | None) -> Query:
     c = entries.c
     sums = {
         "entries": func.count(),
@@ -200,7 +200,7 @@ def _column(name: str) -> ColumnElement[Any]:
 
 
 def _format_group(name: str, parts: Subquery, kind: str) -> ColumnElement[Any]:
-    """A group as it is told. Days are numbers until then."""
+    """Format a group. Days are numbers before that."""
     if name not in CALENDAR:
         return parts.c[COLUMNS.get(name, name)]
     sqlite, postgresql = (literal_column(f"'{pattern}'", Text()) for pattern in CALENDAR[name])

@@ -1,10 +1,10 @@
-"""Brings the tables of a database up to what this version of the gateway needs.
+"""Migrations: bring the tables of a database to the revision of this version.
 
-Rule: any number of replicas may start at once; one of them does it, in one transaction, and the others wait for it. A
-database at the right revision costs one SELECT, and Alembic is not even imported. A start waits for a server that is
-away or still starting, and not for one that refuses its user. A database that a newer version has changed is refused.
-What stops a start is a `SchemaError`, or `LedgerUnavailable` where there is no answer; both say in one line what is
-wrong, without a password.
+Rule: any number of replicas may start at once. One migrates in one transaction, the others wait for it. A database at
+the right revision costs one SELECT, without an import of Alembic. A start waits for a server that is away or starting,
+and not for a server that refuses the user. A database of a newer version is refused.
+
+Fails with: `SchemaError`, or `LedgerUnavailable` if there is no answer. Both messages are one line without a password.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ HEAD = "0007"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "alembic_version"
-LOCK = 0x696D_6761_7465_7761  # "imgatewa": every replica has to ask for the same number
+LOCK = 0x696D_6761_7465_7761  # "imgatewa", the same number in every replica
 LOCK_SECONDS = 60
 POLL_SECONDS = 0.5
 WAL_TRIES = 100
@@ -37,7 +37,7 @@ WAL_PAUSE_SECONDS = 0.05
 
 
 async def migrate(url: DynamicText) -> str | None:
-    """Bring the database up to date; a SQLite file is made if it is not there. The revision that it was at, if any."""
+    """Migrate the database; a missing SQLite file is made. Returns the earlier revision, if there was one."""
     if parse_kind(current_text(url)) == SQLITE:
         _make_file(parse_file(current_text(url)))
     async with _open_unlimited(url) as database:
@@ -68,9 +68,9 @@ async def migrate_with_retry(url: DynamicText, max_wait_seconds: float, observe:
 
 
 async def read_revision(url: DynamicText) -> str | None:
-    """The revision that the database is at; None is before the first. Changes nothing, and makes no file.
+    """Read the revision of the database; None before the first one. Changes nothing, and makes no file.
 
-    Raises `SchemaError` where a newer version has changed it.
+    Raises `SchemaError` if a newer version has changed the database.
     """
     if parse_kind(current_text(url)) == SQLITE and not parse_file(current_text(url)).exists():
         return None
@@ -83,7 +83,7 @@ async def read_revision(url: DynamicText) -> str | None:
 
 @asynccontextmanager
 async def _open_unlimited(url: DynamicText) -> AsyncIterator[Database]:
-    """A database without time limits of its own, whose errors say which one it is and what is wrong with it."""
+    """Open a database without time limits. Its errors name the database and the cause."""
     database = Database(url, pool=NullPool, unlimited=True)
     try:
         yield database
@@ -101,7 +101,7 @@ async def _open_unlimited(url: DynamicText) -> AsyncIterator[Database]:
 
 
 def _driver_error(error: BaseException | None) -> BaseException | None:
-    """The error of the database itself and not of its library, which would add the statement."""
+    """Return the database's own error instead of SQLAlchemy's, which has the statement in its text."""
     return error.orig if isinstance(error, DBAPIError) else error
 
 
@@ -111,7 +111,7 @@ def _first_line(error: BaseException | None) -> str:
 
 
 def _make_file(path: Path) -> None:
-    """For this user's eyes only; what SQLite puts beside it gets the same mode."""
+    """Make a file for this user alone. SQLite gives the files beside it the same mode."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -131,13 +131,13 @@ def _read_revision(connection: Connection) -> str | None:
 
 
 async def _enable_wal(database: Database) -> None:
-    """Readers and the one writer no longer wait for each other. SQLite does not queue for this switch: it is tried."""
+    """Switch to WAL, so that readers and the writer do not wait for each other. SQLite needs retries of the switch."""
     switch = text("PRAGMA journal_mode = WAL")
-    for left in reversed(range(WAL_TRIES)):
+    for tries_left in reversed(range(WAL_TRIES)):
         try:
             await database.transaction(lambda connection: connection.execute(switch))
         except LedgerUnavailable:
-            if not left:
+            if not tries_left:
                 raise
             await asyncio.sleep(WAL_PAUSE_SECONDS)
         else:
@@ -145,22 +145,22 @@ async def _enable_wal(database: Database) -> None:
 
 
 async def _upgrade_in_sqlite(connection: AsyncConnection) -> None:
-    """One at a time; a turn ends with its transaction, also when its owner is killed."""
+    """Migrate under SQLite's write lock. The lock ends with the transaction, also when its process is killed."""
     await connection.execute(text(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}"))
     await connection.execute(text("BEGIN IMMEDIATE"))
     await connection.run_sync(_upgrade)
 
 
 async def _upgrade_in_postgresql(connection: AsyncConnection) -> None:
-    """Likewise."""
+    """Migrate under an advisory lock, which ends with the transaction."""
     await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
     await connection.run_sync(_upgrade)
 
 
 def _upgrade(connection: Connection) -> None:
-    """Alembic looks again at what there is: by now another replica may have done it."""
-    from alembic import command  # noqa: PLC0415 (100 ms that a start without anything to do saves)
+    """Run the missing steps. Alembic reads the revision again, because another replica may have migrated meanwhile."""
+    from alembic import command  # noqa: PLC0415 (100 ms that a start without a migration saves)
     from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
@@ -171,8 +171,8 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _check_known(*revisions: str | None) -> None:
-    """Is each a revision that this version has heard of? A newer gateway may have made more."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 (likewise)
+    """Raise `SchemaError` for a revision that this version does not know."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 (as above)
 
     known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
     for unknown in revisions:

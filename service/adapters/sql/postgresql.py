@@ -1,8 +1,10 @@
-"""Connections to PostgreSQL, straight to the server or through a pooler such as PgBouncer.
+"""Connections to PostgreSQL, direct or through a pooler such as PgBouncer.
 
-Rule: the first connection finds out which of the two it is. A pooler may give each transaction another session of the
-server. So nothing of a session is relied on behind one: no statement has a name, and time limits are set for each
-transaction. Once a pooler was found, it is taken to stay until the process ends; a server works in the same way.
+Rule: the first connection finds out whether a pooler is in between. A pooler may give each transaction another session
+of the server. So behind a pooler no statement has a name, and time limits are set for each transaction. A pooler that
+was found counts until the process ends; these settings work without one too.
+
+Fails with: errors of asyncpg, and `UnreadableAddress`; `database.py` converts them.
 """
 
 import asyncio
@@ -19,14 +21,14 @@ from service.usecases.ports.events import PoolerDetected
 from service.usecases.ports.observer import Observer
 
 CONNECT_SECONDS: Final = 4.0
-STATEMENTS: Final = 100  # prepared and kept on each connection to a server
+STATEMENTS: Final = 100  # prepared and cached on each direct connection
 NO_STATEMENTS: Final = 0
 NAME: Final = {"application_name": "image-gateway"}
-"""Poolers know this parameter."""
+"""A startup parameter that poolers know."""
 
 UNSUPPORTED: Final = "unsupported startup parameter"
 REFUSED: Final = ("28", "3D")
-"""Classes of PostgreSQL's codes for a user, a password or a database that it does not accept."""
+"""Classes of PostgreSQL's codes for a user, a password or a database that it refuses."""
 REFUSED_BY_POOLER: Final = (
     UNSUPPORTED,
     "statement pooling mode",
@@ -35,15 +37,21 @@ REFUSED_BY_POOLER: Final = (
     "does not exist",
     "authentication failed",
 )
-"""PgBouncer has one code for most of what it says."""
+"""PgBouncer has one code for most of its errors, so its texts decide."""
 
 
 class UnreadableAddress(Exception):
-    """The driver cannot read the address."""
+    """An address that the driver cannot read."""
 
 
 class Postgresql:
-    """Makes connections. `limits` are settings of the server; `on_pooler` is told once that there is a pooler."""
+    """Opens connections, and detects a pooler.
+
+    Attributes:
+        limits: Settings of the server, such as timeouts.
+        description: Name of the database in the event.
+        observe: Receives one `PoolerDetected`.
+    """
 
     def __init__(self, url: DynamicText, limits: Mapping[str, str], description: str, observe: Observer) -> None:
         self.has_pooler = False
@@ -53,7 +61,10 @@ class Postgresql:
         self._observe = observe
 
     def connect(self, dialect: Dialect, *_: object) -> DBAPIConnection:
-        """SQLAlchemy's `do_connect`. The connection is opened first: only then is known how it may be used."""
+        """Open a connection for SQLAlchemy's `do_connect`.
+
+        Its cache of statements depends on the kind of connection.
+        """
         opened = await_(_to_future(self._open))
         return dialect.connect(
             async_creator_fn=lambda: opened,
@@ -61,28 +72,28 @@ class Postgresql:
         )
 
     async def begin(self, connection: AsyncConnection) -> None:
-        """Set the limits of a transaction, if its connection does not have them already."""
+        """Set the limits of a transaction behind a pooler. A direct connection has them already."""
         if self.has_pooler:
             await connection.execute(select(*(func.set_config(name, to, true()) for name, to in self._limits.items())))
 
-    async def _open(self) -> Any:  # noqa: ANN401 (SQLAlchemy's adapter takes what it gets)
+    async def _open(self) -> Any:  # noqa: ANN401 (asyncpg has no types)
         if not self.has_pooler:
             connection = await self._open_direct()
             if connection is not None:
                 return connection
-            if not self.has_pooler:  # by now another connection may have found it
+            if not self.has_pooler:  # another connection may have detected the pooler meanwhile
                 self.has_pooler = True
                 self._observe(PoolerDetected(database=self._description))
         return await self._connect_driver(NAME, NO_STATEMENTS)
 
-    async def _open_direct(self) -> Any:  # noqa: ANN401 (likewise)
-        """A connection to a server; None where there is a pooler."""
-        import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 (a gateway with a SQLite file does without)
+    async def _open_direct(self) -> Any:  # noqa: ANN401 (as above)
+        """Open a connection to a server; None if there is a pooler."""
+        import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 (SQLite needs no asyncpg)
 
         try:
             connection = await self._connect_driver({**NAME, **self._limits}, STATEMENTS)
-        except asyncpg.ProtocolViolationError as refused:
-            if UNSUPPORTED not in str(refused):
+        except asyncpg.ProtocolViolationError as error:
+            if UNSUPPORTED not in str(error):
                 raise
             return None
         try:
@@ -94,12 +105,12 @@ class Postgresql:
         await connection.close()
         return None
 
-    async def _connect_driver(self, settings: Mapping[str, str], statements: int) -> Any:  # noqa: ANN401 (likewise)
-        """The driver reads the address by itself: it knows `sslmode`, `host` and what else libpq allows there.
+    async def _connect_driver(self, settings: Mapping[str, str], statements: int) -> Any:  # noqa: ANN401 (as above)
+        """Open a connection by asyncpg, which reads `sslmode`, `host` and other parameters of libpq by itself.
 
-        It does so for each connection, so that a password that has become another one counts from the next one on.
+        The address is read again each time, so that a new password counts from the next connection on.
         """
-        import asyncpg  # noqa: PLC0415 (likewise)
+        import asyncpg  # noqa: PLC0415 (as above)
 
         dsn = "postgresql://" + current_text(self._url).partition("://")[2]
         try:
@@ -110,27 +121,27 @@ class Postgresql:
             raise UnreadableAddress from None
 
 
-async def _is_direct(connection: Any) -> bool:  # noqa: ANN401 (likewise)
-    """Does the session have the number that came with the connection? A pooler gives out numbers of its own.
+async def _is_direct(connection: Any) -> bool:  # noqa: ANN401 (as above)
+    """Return whether the session has the process id that came with the connection. A pooler hands out ids of its own.
 
-    The tag of the reply says it, because a row would need a prepared statement.
+    The reply's tag has the answer, because a row would need a prepared statement.
     """
-    question = f"SELECT 1 WHERE pg_backend_pid() = {connection.get_server_pid()}"
-    tag: str = await connection.execute(question, timeout=CONNECT_SECONDS)
+    query = f"SELECT 1 WHERE pg_backend_pid() = {connection.get_server_pid()}"
+    tag: str = await connection.execute(query, timeout=CONNECT_SECONDS)
     return tag == "SELECT 1"
 
 
 async def _to_future(work: Callable[[], Any]) -> "asyncio.Future[Any]":
-    """What came of it, for one who awaits it and turns errors of the driver into SQLAlchemy's."""
+    """Run a coroutine into a future. SQLAlchemy awaits the future and converts the driver's errors."""
     done = asyncio.get_running_loop().create_future()
     try:
         done.set_result(await work())
-    except Exception as error:  # noqa: BLE001 (it is raised where it is awaited)
+    except Exception as error:  # noqa: BLE001 (raised again where the future is awaited)
         done.set_exception(error)
     return done
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Does a server or a pooler not accept what it is asked for? Waiting does not help then."""
+    """Return whether a server or a pooler refuses the address. A retry would not help."""
     code, text = str(getattr(error, "sqlstate", None) or ""), str(error)
     return code.startswith(REFUSED) or (code.startswith("08") and any(words in text for words in REFUSED_BY_POOLER))

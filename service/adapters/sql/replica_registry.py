@@ -1,7 +1,9 @@
-"""The replicas that are alive, and the recounts of lost counters, in the database that holds the books.
+"""The living replicas, and recounts of lost counters, in the ledger's database.
 
-Rule: times are microseconds since 1970 by the database's own clock. The tables are small: a row for each replica, and
-rows for a recount only while it is under way. When the database does not answer, every verb raises `LedgerUnavailable`.
+Rule: times are microseconds since 1970 by the database's clock. The tables are small: a row for each replica, and rows
+of a recount while it is under way.
+
+Fails with: `LedgerUnavailable`.
 """
 
 from collections.abc import Sequence
@@ -13,59 +15,54 @@ from service.adapters.sql.database import SQLITE, Database
 from service.adapters.sql.leases import CLOCKS
 from service.adapters.sql.schema import BIG, recounts, replicas, reports
 from service.domain.limit_errors import SECOND
-from service.usecases.ports.replica_registry import Recount
+from service.usecases.ports.replica_registry import Recount, ReplicaRegistry
 
-FORGOTTEN_SECONDS = 3600  # a replica that was killed leaves its row behind
+FORGOTTEN_SECONDS = 3600  # after which the row of a killed replica is deleted
 
 
-class SqlReplicaRegistry:
-    """The port `ReplicaRegistry`."""
+class SqlReplicaRegistry(ReplicaRegistry):
+    """Replicas and recounts in SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._now: ColumnElement[int] = literal_column(CLOCKS[database.kind == SQLITE], BIG)
 
     async def heartbeat(self, name: str) -> Sequence[Recount]:
-        """Show that a replica is alive."""
-        shown = self._database.insert(replicas).values(name=name, seen_at=self._now)
-        shown = shown.on_conflict_do_update(index_elements=[replicas.c.name], set_={"seen_at": self._now})
+        heartbeat = self._database.insert(replicas).values(name=name, seen_at=self._now)
+        heartbeat = heartbeat.on_conflict_do_update(index_elements=[replicas.c.name], set_={"seen_at": self._now})
         old = delete(replicas).where(replicas.c.seen_at < self._now - FORGOTTEN_SECONDS * SECOND)
-        asked = select(recounts.c.team, recounts.c.life).where(~_has_reported(recounts.c.team, recounts.c.life, name))
+        missing = ~_has_reported(recounts.c.team, recounts.c.life, name)
+        requested = select(recounts.c.team, recounts.c.life).where(missing)
 
-        async def show(connection: AsyncConnection) -> Sequence[Recount]:
-            await connection.execute(shown)
+        async def write(connection: AsyncConnection) -> Sequence[Recount]:
+            await connection.execute(heartbeat)
             await connection.execute(old)
-            return [Recount(team=team, epoch=life) for team, life in await connection.execute(asked)]
+            return [Recount(team=team, epoch=epoch) for team, epoch in await connection.execute(requested)]
 
-        return await self._database.transaction(show)
+        return await self._database.transaction(write)
 
     async def report(self, name: str, recount: Recount) -> None:
-        """Note a report."""
+        async def write(connection: AsyncConnection) -> None:
+            await self._write_report(connection, name, recount)
 
-        async def note(connection: AsyncConnection) -> None:
-            await self._note(connection, name, recount)
-
-        await self._database.transaction(note)
+        await self._database.transaction(write)
 
     async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
-        """Ask for reports; how many are missing."""
-        asked = self._database.insert(recounts).values(team=recount.team, life=recount.epoch)
-        asked = asked.on_conflict_do_update(index_elements=[recounts.c.team], set_={"life": recount.epoch})
+        request = self._database.insert(recounts).values(team=recount.team, life=recount.epoch)
+        request = request.on_conflict_do_update(index_elements=[recounts.c.team], set_={"life": recount.epoch})
         reported = _has_reported(literal(recount.team), literal(recount.epoch), replicas.c.name)
         missing = select(func.count()).select_from(replicas).where(replicas.c.name != name, ~reported)
         if alive_seconds is not None:
             missing = missing.where(replicas.c.seen_at > self._now - round(alive_seconds * SECOND))
 
-        async def ask(connection: AsyncConnection) -> int:
-            await connection.execute(asked)
-            await self._note(connection, name, recount)
+        async def write(connection: AsyncConnection) -> int:
+            await connection.execute(request)
+            await self._write_report(connection, name, recount)
             return int(await connection.scalar(missing) or 0)
 
-        return await self._database.transaction(ask)
+        return await self._database.transaction(write)
 
     async def finish(self, recount: Recount) -> None:
-        """Forget a recount, and its reports."""
-
         async def forget(connection: AsyncConnection) -> None:
             for table in (recounts, reports):
                 await connection.execute(
@@ -75,21 +72,19 @@ class SqlReplicaRegistry:
         await self._database.transaction(forget)
 
     async def unregister(self, name: str) -> None:
-        """Forget a replica."""
-
         async def forget(connection: AsyncConnection) -> None:
             await connection.execute(delete(replicas).where(replicas.c.name == name))
 
         await self._database.transaction(forget)
 
-    async def _note(self, connection: AsyncConnection, name: str, recount: Recount) -> None:
-        noted = self._database.insert(reports).values(team=recount.team, replica=name, life=recount.epoch)
+    async def _write_report(self, connection: AsyncConnection, name: str, recount: Recount) -> None:
+        report = self._database.insert(reports).values(team=recount.team, replica=name, life=recount.epoch)
         key = [reports.c.team, reports.c.replica]
-        await connection.execute(noted.on_conflict_do_update(index_elements=key, set_={"life": recount.epoch}))
+        await connection.execute(report.on_conflict_do_update(index_elements=key, set_={"life": recount.epoch}))
 
 
 def _has_reported(
-    team: ColumnElement[str], life: ColumnElement[str], name: ColumnElement[str] | str
+    team: ColumnElement[str], epoch: ColumnElement[str], name: ColumnElement[str] | str
 ) -> ColumnElement[bool]:
-    """Has that replica reported for that life of the team's counters?"""
-    return exists().where(and_(reports.c.team == team, reports.c.life == life, reports.c.replica == name))
+    """Build the condition that a replica has reported for an epoch of the team's counters."""
+    return exists().where(and_(reports.c.team == team, reports.c.life == epoch, reports.c.replica == name))

@@ -1,7 +1,9 @@
-"""The tables, as the migrations leave them; a test holds the two together.
+"""The tables, as the migrations leave them. A test compares the two.
 
-Rule: `entries` and `audit` are only ever added to, triggers refuse everything else. Times are microseconds since 1970,
-money is nano-USD. Text is compared byte by byte on both databases, so that order does not depend on a locale.
+Rule: `entries` and `audit` are append-only, and triggers refuse every other change. Times are microseconds since 1970,
+money is nano-USD. Both databases compare text byte by byte, so that no order depends on a locale. Columns keep the
+names that older replicas read: `files.mark` is the team's digest, `leases.place` the location, `leaving` draining, and
+`life` the epoch of counters.
 """
 
 from sqlalchemy import (
@@ -27,7 +29,7 @@ DAY_MICROSECONDS = 86_400_000_000
 
 TEXT: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
 BIG: TypeEngine[int] = BigInteger()
-NUMBER: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows in this type only
+NUMBER: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's only type of row numbers
 
 metadata = MetaData()
 
@@ -64,13 +66,13 @@ SOURCE = case(
     ),
     else_=entries.c.cache,
 )
-"""`to_cache_status` of `domain/ledger.py`, in SQL. The columns `cache` and `version` have it in two parts."""
+"""`to_cache_status` of `domain/ledger.py`, in SQL, from the columns `cache` and `version`."""
 
 Index("entries_time", entries.c.held_at, entries.c.hold_id)
 Index("entries_team", entries.c.team, entries.c.held_at)
 
 sqlite_metadata = MetaData()
-"""What only SQLite has: it sorts what it groups, and takes seconds for a million entries; PostgreSQL does without."""
+"""Tables of SQLite alone. SQLite sorts rows to group them, which takes seconds for a million entries."""
 
 daily = Table(
     "daily",
@@ -83,7 +85,7 @@ daily = Table(
     ),
     sqlite_with_rowid=False,
 )
-"""Sums of the entries, kept by a trigger in the transaction that adds them. No tier is the empty word here."""
+"""Sums of the entries. A trigger adds to them in the transaction of an entry. The empty string stands for no tier."""
 
 keys = Table(
     "keys",
@@ -105,7 +107,7 @@ replicas = Table(
     Column("name", TEXT, primary_key=True),
     Column("seen_at", BIG, nullable=False),
 )
-"""The replicas that share a store, and when each last showed itself."""
+"""The replicas that share a store, and the time of each one's last heartbeat."""
 
 recounts = Table(
     "recounts",
@@ -113,7 +115,7 @@ recounts = Table(
     Column("team", TEXT, primary_key=True),
     Column("life", TEXT, nullable=False),
 )
-"""Lost counters that are about to be rebuilt."""
+"""Lost counters that are to be rebuilt."""
 
 reports = Table(
     "reports",
@@ -122,7 +124,7 @@ reports = Table(
     Column("replica", TEXT, primary_key=True),
     Column("life", TEXT, nullable=False),
 )
-"""The replicas that have put all they know of a team into the store and the books, for such a rebuild."""
+"""The replicas that have put their holds and entries of a team into store and ledger, for a rebuild."""
 
 facts = Table(
     "facts",
@@ -130,7 +132,7 @@ facts = Table(
     Column("name", TEXT, primary_key=True),
     Column("value", TEXT, nullable=False),
 )
-"""What all replicas have to know alike."""
+"""Values that all replicas share."""
 
 files = Table(
     "files",
@@ -143,9 +145,9 @@ files = Table(
     Column("seconds", BIG),
     Column("deleted", Integer, nullable=False),
 )
-"""The files that teams brought, by the mark of the team; `seconds` is how long they may be kept, if that was said.
+"""Uploaded files of teams, by the team's digest. `seconds` is a file's own lifetime, if it has one.
 
-A deleted file keeps its row, without its name, until its time is over: lists go on behind it.
+A deleted file keeps its row without the name until its lifetime is over, so that lists continue behind it.
 """
 
 Index("files_team", files.c.mark, files.c.created_at, files.c.id)
@@ -167,4 +169,4 @@ leases = Table(
     *(Column(name, Integer, nullable=False) for name in ("shared", "leaving")),
     *(Column(name, BIG, nullable=False) for name in ("since", "until")),
 )
-"""One row: whose counters stand for this ledger, until when."""
+"""One row: the replica, or the store of replicas, whose counters count for this ledger, and until when."""

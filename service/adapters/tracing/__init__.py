@@ -1,1 +1,1 @@
-"""Traces for OpenTelemetry: `names` says what spans are called and say, `otlp` makes and hands them in."""
+"""Traces for OpenTelemetry: `span_attributes` has the names and attributes of spans, `otlp` makes and exports spans."""

@@ -1,8 +1,10 @@
-"""Spans by OpenTelemetry's own kit, handed in over OTLP/HTTP by a thread of its own.
+"""Spans by OpenTelemetry's SDK. A thread of its own exports them over OTLP/HTTP.
 
-Rule: on only where `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` says where to, and nothing of
-the kit is imported otherwise. What else the kit reads from `OTEL_*` (sampler, headers, resource, batches) is its own
-business. A collector that is away costs spans, never a request: they wait in a bounded queue, then are dropped.
+Rule: tracing is on only if `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` has an address.
+Otherwise nothing of the SDK is imported. The SDK reads every other variable `OTEL_*` by itself (sampler, headers,
+resource, batches).
+
+Fails with: lost spans if a collector is away, never a failed request. Spans wait in a bounded queue, then are dropped.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from service.usecases.ports.events import AttemptFinished, RequestFinished
 from service.usecases.ports.tracing import AttemptSpan, RequestSpan
 
 SERVICE = "image-gateway"
-SERVER_ERROR = 500  # from this status on the gateway, not its caller, is at fault
+SERVER_ERROR = 500  # from this status on, the fault is the gateway's
 CLOSE_SECONDS = 3.0
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -39,7 +41,6 @@ class _OtlpRequestSpan:
         return format_trace_id(self.span.get_span_context().trace_id)
 
     def record(self, event: RequestFinished) -> None:
-        """Say what it came to."""
         self.span.update_name(span_attributes.request_span_name(event))
         self.span.set_attributes(span_attributes.request_attributes(event))
         if event.status >= SERVER_ERROR:
@@ -52,18 +53,17 @@ class _OtlpAttemptSpan:
     headers: Mapping[str, str]
 
     def record(self, event: AttemptFinished, outcome: CallOutcome) -> None:
-        """Say what it came to."""
         self.span.set_attributes(span_attributes.attempt_attributes(event, outcome))
         if event.failure:
             self.span.set_status(Status(StatusCode.ERROR, event.failure.value))
 
 
 class OtlpTracer:
-    """The port `Tracer`. `dialects` says which vendor's wire a backend speaks, by name."""
+    """A tracer that exports spans. `dialects` has the dialect of each backend by name."""
 
     def __init__(self, dialects: Mapping[str, str], version: str) -> None:
         own = Resource.create({"service.name": SERVICE, "service.version": version})
-        resource = own.merge(OTELResourceDetector().detect())  # what the environment says counts for more
+        resource = own.merge(OTELResourceDetector().detect())  # the environment overrides
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer(SERVICE, version)
@@ -71,13 +71,11 @@ class OtlpTracer:
 
     @contextmanager
     def request(self, method: str, headers: Mapping[str, str]) -> Iterator[RequestSpan]:
-        """A span for the length of a block, within the trace that headers may carry."""
         with self._tracer.start_as_current_span(method, _PROPAGATOR.extract(headers), SpanKind.SERVER) as span:
             yield _OtlpRequestSpan(span)
 
     @contextmanager
     def attempt(self, backend: str, model: str) -> Iterator[AttemptSpan]:
-        """A span for the length of a block."""
         attributes = span_attributes.attempt_start_attributes(backend, self._dialects.get(backend, backend), model)
         name = span_attributes.attempt_span_name(model)
         with self._tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
@@ -86,7 +84,10 @@ class OtlpTracer:
             yield _OtlpAttemptSpan(span, headers)
 
     async def close(self) -> None:
-        """Hand in what is left. The kit takes its time: its thread is not waited for longer, and ends with us."""
+        """Export the remaining spans.
+
+        A slow SDK is not awaited longer than `CLOSE_SECONDS`; its thread ends with the process.
+        """
         flush_thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         flush_thread.start()
         await asyncio.to_thread(flush_thread.join, CLOSE_SECONDS)

@@ -1,8 +1,8 @@
-"""What spans and their attributes are called: OpenTelemetry's conventions for HTTP and for generative AI, in one place.
+"""Names and attributes of spans, by OpenTelemetry's conventions for HTTP and for generative AI.
 
-Rule: everything that a span may say stands here; no prompt, picture, secret or word of a caller's does. The conventions
-for generative AI are not stable yet: when they change, this file does, and nothing else.
-Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (read 2026-11-21) and …/semconv/http/.
+Rule: this table has every attribute of a span. No attribute has a prompt, an image, a secret or a caller's word. The
+conventions for generative AI are not stable yet; only this file changes with them. Source:
+https://opentelemetry.io/docs/specs/semconv/gen-ai/ (read 2026-11-21) and …/semconv/http/.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ Value = str | int | float
 
 OPERATION = "image_generation"
 PROVIDERS: Mapping[str, str] = {"together": "together_ai"}
-"""What the conventions call a vendor otherwise than its dialect is called here."""
+"""Names of vendors in the conventions that differ from their dialect's name."""
 
 REQUEST_ATTRIBUTES: Mapping[str, Callable[[RequestFinished], Value | None]] = {
     "http.request.method": lambda event: event.method,
@@ -34,22 +34,22 @@ ATTEMPT_ATTRIBUTES: Mapping[str, Callable[[AttemptFinished, CallOutcome], Value 
     "error.type": lambda event, _: event.failure.value if event.failure else None,
     "gen_ai.usage.input_tokens": lambda _, outcome: _tokens(outcome, lambda usage: usage.tokens_in),
     "gen_ai.usage.output_tokens": lambda _, outcome: _tokens(outcome, lambda usage: usage.tokens_out),
-    "gateway.pictures": lambda _, outcome: len(outcome.images) if isinstance(outcome, Generation) else 0,
+    "gateway.images": lambda _, outcome: len(outcome.images) if isinstance(outcome, Generation) else 0,
 }
 
 
 def request_span_name(event: RequestFinished) -> str:
-    """The name of a request's span: no word of the caller's path is in it."""
+    """Return the name of a request's span. No word of the caller's path is in it."""
     return f"{event.method} {event.operation.value}"
 
 
 def attempt_span_name(model: str) -> str:
-    """The name of an attempt's span."""
+    """Return the name of an attempt's span."""
     return f"{OPERATION} {model}"
 
 
 def attempt_start_attributes(backend: str, dialect: str, model: str) -> dict[str, Value]:
-    """What is known of an attempt before it is made."""
+    """Return the attributes that are known before an attempt."""
     return {
         "gen_ai.operation.name": OPERATION,
         "gen_ai.provider.name": PROVIDERS.get(dialect, dialect),
@@ -60,12 +60,12 @@ def attempt_start_attributes(backend: str, dialect: str, model: str) -> dict[str
 
 
 def request_attributes(event: RequestFinished) -> dict[str, Value]:
-    """What is known of a request once it is answered."""
+    """Return the attributes of an answered request."""
     return {name: value for name, read in REQUEST_ATTRIBUTES.items() if (value := read(event)) is not None}
 
 
 def attempt_attributes(event: AttemptFinished, outcome: CallOutcome) -> dict[str, Value]:
-    """What is known of an attempt once it is over."""
+    """Return the attributes of a finished attempt."""
     return {name: value for name, read in ATTEMPT_ATTRIBUTES.items() if (value := read(event, outcome)) is not None}
 
 

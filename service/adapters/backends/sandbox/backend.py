@@ -141,7 +141,7 @@ class SandboxSettings:
         fail: Name of the failure of every request, or None.
         prompt_directives: Whether directives such as `[sandbox delay=2.5]` or `[sandbox fail=slow_down]` in a
             prompt count.
-        threads: Number of images that are drawn at a time.
+        threads: Number of images at a time.
 
     Raises:
         ValueError: `fail` is not in `KNOWN_FAULTS`, or the delay is not from 0 to 600 seconds.

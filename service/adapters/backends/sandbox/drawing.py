@@ -59,7 +59,7 @@ class Layout:
     transparent: bool
 
 
-def draw(spec: Spec, fingerprint: str, index: int, size: Size, tier: str | None, sample: str = "") -> bytes:  # noqa: PLR0913, PLR0917 (what an image shows)
+def draw(spec: Spec, fingerprint: str, index: int, size: Size, tier: str | None, sample: str = "") -> bytes:  # noqa: PLR0913, PLR0917 (contents of an image)
     """Draw image number `index` of a request, from 0, as a file in the format that the spec names.
 
     `fingerprint` is the spec's digest; with `index` and `sample` it decides on colours and circles. Size, tier and
@@ -109,7 +109,7 @@ def _lay_out(spec: Spec, seed: bytes, size: tuple[int, int], caption: Sequence[s
 
 
 def _cover(reference: Reference, size: tuple[int, int], *, mask: bool = False) -> Image.Image:
-    """Return the image scaled and cropped so that it fills the size; of a mask, what is fully transparent, in white."""
+    """Return the image scaled and cropped to the size; of a mask, its fully transparent area, in white."""
     image = _decode(reference, size)
     if mask:
         image = image.convert("RGBA").getchannel("A").point([255] + [0] * 255)

@@ -1,6 +1,6 @@
-"""The steps that made the tables what they are, run by Alembic.
+"""Migrations of the tables, run by Alembic.
 
-Rule: a step that was released is never edited. The next one is a file in `versions`, numbered after the last, and
-`HEAD` in `migrate.py` is set to it. It says what changes rather than asking `schema.py`, which goes on changing. Steps
-lead forward only: a ledger is not unmade.
+Rule: a released step is never edited. A new step is a file in `versions`, numbered after the last one, and `HEAD` in
+`migrate.py` is its number. A step states its changes and does not read `schema.py`, because `schema.py` changes later.
+A step has no way back: a ledger is not unmade.
 """

@@ -1,4 +1,4 @@
-"""Where Alembic starts: on the connection, and in the transaction, that `migrate` gives it."""
+"""Alembic's entry point: it runs on the connection, and in the transaction, of `migrate`."""
 
 from alembic import context
 

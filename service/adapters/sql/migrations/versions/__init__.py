@@ -1,1 +1,1 @@
-"""One file for each step, in order."""
+"""The steps: one file each, in order."""

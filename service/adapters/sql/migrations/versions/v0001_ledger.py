@@ -1,4 +1,4 @@
-"""The ledger, issued keys and the audit trail; the ledger and the trail are only ever added to."""
+"""The ledger, issued keys and the audit trail. The ledger and the trail are append-only."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ APPEND_ONLY = ("entries", "audit")
 
 
 def upgrade() -> None:
-    """Make everything."""
+    """Make all tables."""
     _make_entries()
     _make_keys()
     if op.get_bind().dialect.name == "postgresql":
@@ -87,7 +87,7 @@ def _make_keys() -> None:
 
 
 def _make_daily() -> None:
-    """Sums of the entries, added to by whoever adds an entry, in the same transaction."""
+    """Make the sums of entries. A trigger adds to them in the transaction of an entry."""
     op.create_table(
         "daily",
         sa.Column("day", sa.Integer, primary_key=True),

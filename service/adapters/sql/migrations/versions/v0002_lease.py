@@ -1,4 +1,4 @@
-"""The lease on the ledger: which replica's counters, or which replicas' shared ones, stand for it."""
+"""The lease on the ledger: names the replica, or the replicas of one store, whose counters count for it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ BIG = sa.BigInteger()
 
 
 def upgrade() -> None:
-    """Make its table, which is empty until a gateway starts."""
+    """Make the table, which is empty until a gateway starts."""
     op.create_table(
         "leases",
         sa.Column("lease", TEXT, primary_key=True),

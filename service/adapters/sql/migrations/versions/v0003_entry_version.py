@@ -1,8 +1,8 @@
-"""Each entry says by which version it was written, so that an old `bypass` can be told from a right one.
+"""The version of the gateway that wrote an entry, so that an old `bypass` differs from a correct one.
 
-Gateways of revision 0001 wrote `bypass` for every purchase, and go on to do so beside newer ones. What they write has
-no version, before this step and after it, and is read as `unknown`. No row is changed: adding an empty column takes
-the same short time whatever the number of entries.
+Gateways of revision 0001 wrote `bypass` for every generation, and still do so beside newer ones. Their entries have no
+version, before this step and after it, and are read as `unknown`. No row is changed: an empty column is added in the
+same short time for any number of entries.
 """
 
 import sqlalchemy as sa

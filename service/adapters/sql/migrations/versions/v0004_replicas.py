@@ -1,4 +1,4 @@
-"""The replicas that are alive, and the recounts of counters that a store has lost. Older versions do not use them."""
+"""The living replicas, and recounts of counters that a store has lost. Older versions do not use them."""
 
 import sqlalchemy as sa
 from alembic import op

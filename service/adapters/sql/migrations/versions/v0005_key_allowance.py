@@ -1,7 +1,7 @@
-"""What an issued key may use of what its team may: models, tiers and limits of its own, as one JSON value.
+"""The allowance of an issued key: models, tiers and limits of its own within its team's, as one JSON value.
 
-Keys of before have none, and are restricted by nothing but their team. A gateway of an older revision goes on beside a
-newer one: it leaves the column as it is, and does not hold the key to it.
+Older keys have none, and only their team restricts them. An older gateway beside a newer one leaves the column as it
+is, and does not apply it.
 """
 
 import sqlalchemy as sa

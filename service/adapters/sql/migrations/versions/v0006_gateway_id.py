@@ -1,4 +1,4 @@
-"""What all replicas have to know alike, such as the id of their gateway, by name."""
+"""Values that all replicas share, by name, such as the gateway's id."""
 
 import sqlalchemy as sa
 from alembic import op

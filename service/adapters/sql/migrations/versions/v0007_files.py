@@ -1,4 +1,4 @@
-"""The files that teams brought, for their lists. Older versions do not use it."""
+"""The uploaded files of teams, for their lists. Older versions do not use them."""
 
 import sqlalchemy as sa
 from alembic import op
