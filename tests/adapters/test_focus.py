@@ -9,7 +9,7 @@ from service.adapters.exports.focus import FocusFormat
 from service.domain.ledger import Basis, Entry, EntryStatus
 from tests.fakes.builders import entry
 from tests.fakes.entries import joined, streamed
-from tests.support.focus_validator import checked, failed
+from tests.support.focus_results import checked, failed
 
 
 def every_kind() -> Iterable[Entry]:

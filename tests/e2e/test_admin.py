@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from service.domain.team_access import key_digest
-from tests.support.focus_validator import failed
+from tests.support.focus_results import failed
 from tests.support.gateway import GatewayProcess, becomes_true
 
 ADMIN = secrets.token_hex(32)

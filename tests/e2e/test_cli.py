@@ -26,7 +26,7 @@ from service.domain.ledger import Basis, Entry
 from service.domain.team_access import key_digest
 from service.usecases.ports.key_store import AuditRecord, IssuedKey
 from tests.fakes.builders import entry
-from tests.support.focus_validator import failed
+from tests.support.focus_results import failed
 from tests.support.gateway import GatewayProcess, clean_environment, run_command
 
 pytest_plugins = ["tests.support.databases"]
