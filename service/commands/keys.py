@@ -37,7 +37,7 @@ from service.composition.app_config import new_id, new_key_secret, now
 from service.domain.catalog import Catalog
 from service.domain.errors import InvalidValue
 from service.domain.key_allowances import Allowance, describe, parse_limits
-from service.domain.limits import NO_LIMITS, Limits
+from service.domain.quota_limits import NO_LIMITS, Limits
 from service.domain.team_access import TeamDirectory, key_digest
 from service.domain.time_ranges import parse_moment
 from service.settings.models import read_catalog

@@ -43,7 +43,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from service.domain.limits import LimitStatus
+from service.domain.quota_limits import LimitStatus
 
 
 class FailureKind(StrEnum):

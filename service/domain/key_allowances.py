@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from service.domain.errors import InvalidValue
-from service.domain.limits import MEASURES, MONEY, NO_LIMITS, Limits
 from service.domain.pricing import NANO
+from service.domain.quota_limits import MEASURES, MONEY, NO_LIMITS, Limits
 
 MAX_DOLLARS = Decimal(1_000_000)
 MAX_COUNT = 1_000_000

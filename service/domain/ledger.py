@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from service.domain.catalog import Model
 from service.domain.image_spec import Spec
-from service.domain.limits import MEASURES, MONEY, TEAM, Limit, Limits, LimitStatus, Measure
+from service.domain.quota_limits import MEASURES, MONEY, TEAM, Limit, Limits, LimitStatus, Measure
 from service.domain.team_access import Key
 
 

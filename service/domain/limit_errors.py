@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from service.domain.errors import LimitExceeded
 from service.domain.ledger import HoldRequest, claimed
-from service.domain.limits import KEY, MONEY, RATES, TEAM, LimitStatus, Measure
+from service.domain.quota_limits import KEY, MONEY, RATES, TEAM, LimitStatus, Measure
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND

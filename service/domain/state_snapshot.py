@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from service.domain.limits import LimitStatus
+from service.domain.quota_limits import LimitStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

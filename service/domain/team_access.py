@@ -17,7 +17,7 @@ from service.domain.catalog import Catalog, Model
 from service.domain.did_you_mean import did_you_mean
 from service.domain.image_spec import Spec
 from service.domain.key_allowances import Allowance
-from service.domain.limits import NO_LIMITS, Limits
+from service.domain.quota_limits import NO_LIMITS, Limits
 
 
 class InFlightPolicy(StrEnum):

@@ -15,7 +15,7 @@ from msgspec import Meta
 from service.domain.catalog import Catalog
 from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue
-from service.domain.limits import NO_LIMITS, Limits
+from service.domain.quota_limits import NO_LIMITS, Limits
 from service.domain.team_access import InFlightPolicy, Key, Team, TeamDirectory, check_allowance
 from service.settings.yaml_file import (
     CacheSeconds,

@@ -18,7 +18,7 @@ from service.adapters.observers import ObserverGroup
 from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import FailureKind
 from service.domain.ledger import Basis, Entry, EntryStatus
-from service.domain.limits import TEAM, Limit, LimitStatus, Measure
+from service.domain.quota_limits import TEAM, Limit, LimitStatus, Measure
 from service.domain.request_labels import ApiOperation, Outcome, RequestLabels
 from service.domain.state_snapshot import Backlog, KeyExpiry, StateSnapshot
 from service.usecases.ports.events import (

@@ -9,7 +9,7 @@ from service.adapters.metrics.observe import FLIGHT_RESULTS
 from service.adapters.metrics.prometheus_text import HistogramFamily, NumberFamily
 from service.commands.metrics_reference import LABELS, document
 from service.domain.ledger import Basis, CacheStatus
-from service.domain.limits import Measure
+from service.domain.quota_limits import Measure
 from service.domain.request_labels import SIZE_CLASSES, ApiOperation, Outcome
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from service.adapters.sql.key_store import SqlKeyStore
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, migrate, read_revision
 from service.domain.key_allowances import UNRESTRICTED, Allowance
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.usecases.ports.key_store import AuditRecord
 from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.fakes.ledger import booked

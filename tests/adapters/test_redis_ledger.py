@@ -19,7 +19,7 @@ from service.adapters.redis.quota_store import RedisQuotaStore
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import HoldState
 from service.domain.limit_errors import SECOND
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, PostResult, QuotaStore
 from tests.support.cluster import CLUSTER, valkey_cluster

@@ -12,7 +12,7 @@ from service.adapters.sql.database import Database
 from service.adapters.sql.key_store import SqlKeyStore
 from service.domain.errors import InvalidValue, KeyNotFound, LedgerUnavailable
 from service.domain.key_allowances import Allowance
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.usecases.ports.key_store import AuditRecord, IssuedKey, KeyStore
 from tests.fakes.key_store import FakeKeyStore
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import EntryStatus, HoldState
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import CountersLost, PostResult
 from tests.support.cluster import CLUSTER

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HOLD_TRANSITIONS, Entry, HoldAction, HoldRequest, HoldState, posted_scopes
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from tests.support.profiles import examples
 from tests.support.quota_stores import HIGH, KEY, LOW, MODEL, SCOPES, QuotaHarness, open_quota_harness

@@ -14,7 +14,7 @@ from service.adapters.redis.client import connect, disconnect
 from service.domain.errors import LimitExceeded
 from service.domain.ledger import HoldState
 from service.domain.limit_errors import SECOND
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.ports.shared_health import Caps, SlotRequest
 from tests.contract.clocks import ClockedLedger, ClockedTurnstile
 from tests.fakes.quota_store import NOW, FakeQuotaStore

@@ -17,7 +17,7 @@ from service.domain.ledger import (
     posted_scopes,
 )
 from service.domain.limit_errors import SECOND, build_limit_error, window_end
-from service.domain.limits import MONEY, RATES, Limit, LimitStatus, Measure
+from service.domain.quota_limits import MONEY, RATES, Limit, LimitStatus, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, OutboxEntry, PostResult
 from tests.fakes.minutes import Minute

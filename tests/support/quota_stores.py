@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from service.adapters.redis.client import connect, disconnect
 from service.adapters.redis.quota_store import RedisQuotaStore
 from service.domain.ledger import Basis, Entry, EntryStatus, HoldRequest
-from service.domain.limits import TEAM, Limit, LimitStatus, Measure
+from service.domain.quota_limits import TEAM, Limit, LimitStatus, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import QuotaStore
 from tests.fakes.quota_store import FakeQuotaStore

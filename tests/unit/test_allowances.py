@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.errors import InvalidValue
 from service.domain.key_allowances import UNRESTRICTED, Allowance, describe, parse_limits
-from service.domain.limits import NO_LIMITS, Limits
+from service.domain.quota_limits import NO_LIMITS, Limits
 from service.domain.team_access import Team, check_allowance
 from tests.fakes.builders import catalog, model
 

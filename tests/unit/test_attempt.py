@@ -14,8 +14,8 @@ from service.domain.generation import CallOutcome, Usage
 from service.domain.image_spec import Size
 from service.domain.ledger import Admission, Basis, EntryStatus
 from service.domain.limit_errors import SECOND
-from service.domain.limits import Limit, Limits, Measure
 from service.domain.pricing import TokenRates, Tokens
+from service.domain.quota_limits import Limit, Limits, Measure
 from service.domain.routing import Plan
 from service.domain.team_access import Team
 from service.domain.vendor_rate_limits import RateLimit

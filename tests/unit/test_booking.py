@@ -8,8 +8,8 @@ from service.domain.booking import build_hold_request, entry_delivered, entry_fa
 from service.domain.generation import Usage
 from service.domain.image_spec import Size
 from service.domain.ledger import Basis, CacheStatus, EntryStatus
-from service.domain.limits import Limits
 from service.domain.pricing import TokenRates, Tokens
+from service.domain.quota_limits import Limits
 from service.domain.quotes import Charge
 from service.domain.routing import Plan, Transcode
 from tests.fakes.builders import KEY, SQUARE, build_generation, caller, model, price, route, spec

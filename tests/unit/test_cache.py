@@ -11,7 +11,7 @@ from service.domain.errors import LimitExceeded, NotCached
 from service.domain.generation import Usage
 from service.domain.image_spec import Spec
 from service.domain.ledger import Basis, CacheStatus
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.domain.team_access import Team
 from service.usecases.generate.flight_names import SHARED_SCOPE
 from service.usecases.generate.result_cache import CachePolicy

@@ -9,7 +9,7 @@ from service.domain.cache_directives import CacheDirectives
 from service.domain.errors import MAY_BE_BILLED, BackendFailed, Failure, FailureKind, LimitExceeded, StateUnavailable
 from service.domain.generation import CallOutcome
 from service.domain.ledger import Entry
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.domain.routing import STEP_AFTER, NextStep
 from service.domain.team_access import Team
 from service.usecases.generate.attempts import RetryPolicy

@@ -9,7 +9,7 @@ import pytest
 from service.domain.booking import build_hold_request, entry_failed
 from service.domain.errors import LedgerUnavailable, LimitExceeded, StateUnavailable
 from service.domain.ledger import Admission, CacheStatus, Entry, EntryStatus, HoldRequest, HoldState
-from service.domain.limits import Limit, Measure
+from service.domain.quota_limits import Limit, Measure
 from service.domain.routing import Plan
 from service.usecases.money import settlement
 from service.usecases.money.hold_quota import Hold, HoldQuota

@@ -19,7 +19,7 @@ from service.domain.errors import (
     StateUnavailable,
 )
 from service.domain.ledger import CacheStatus
-from service.domain.limits import Limit, Limits, LimitStatus, Measure
+from service.domain.quota_limits import Limit, Limits, LimitStatus, Measure
 from service.domain.team_access import Team
 from service.usecases.generate.delivery import Delivery
 from service.usecases.ports.events import FlightResolved

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.errors import InvalidValue, KeyNotFound, LedgerUnavailable, MissingParameter
 from service.domain.key_allowances import UNRESTRICTED, Allowance
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.domain.team_access import Team, key_digest
 from service.usecases.admin.issue_keys import DAY, MAX_OVERLAP_SECONDS, IssueKeys, KeyChanges
 from service.usecases.ports.key_store import Actor, IssuedKey

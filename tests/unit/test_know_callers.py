@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.key_allowances import Allowance
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.domain.team_access import Key, Team, TeamDirectory
 from service.settings.reloadable_files import ReloadableFiles
 from service.settings.yaml_file import SettingsError

@@ -16,7 +16,7 @@ from service.domain.ledger import (
     possible_tiers,
     posted_scopes,
 )
-from service.domain.limits import Limit, Limits, LimitStatus, Measure
+from service.domain.quota_limits import Limit, Limits, LimitStatus, Measure
 from service.domain.team_access import Key, Team
 from tests.fakes.builders import entry, model, spec
 

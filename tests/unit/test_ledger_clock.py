@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HoldState
 from service.domain.limit_errors import SECOND
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import PostResult
 from tests.fakes.quota_store import TOMBSTONE, FakeQuotaStore

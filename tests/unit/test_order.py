@@ -17,7 +17,7 @@ from service.domain.booking import Caller
 from service.domain.cache_directives import CacheDirectives
 from service.domain.errors import BackendFailed, FailureKind, LimitExceeded, StateUnavailable, UnreachableLink
 from service.domain.ledger import CacheStatus, EntryStatus
-from service.domain.limits import Limit, Limits, Measure
+from service.domain.quota_limits import Limit, Limits, Measure
 from service.domain.team_access import Team
 from tests.fakes.builders import (
     KEY,

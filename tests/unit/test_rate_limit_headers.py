@@ -1,7 +1,7 @@
 """How limits are told over HTTP."""
 
 from service.api.http.rate_limit_headers import limit_name, rate_limit_headers, reset_time, to_amount
-from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.quota_limits import Limit, LimitStatus, Measure
 from tests.fakes.builders import NOW
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import HoldState
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.money.read_limits import ReadLimits
 from tests.fakes.builders import build_money
 from tests.fakes.quota_store import FakeQuotaStore

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.ledger import HoldState
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.money.hold_quota import Hold, HoldQuota
 from service.usecases.money.recount_reports import ALIVE_SECONDS, RecountReports
 from service.usecases.money.settlement import Intervals

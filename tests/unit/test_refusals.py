@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.ledger import HoldRequest
 from service.domain.limit_errors import SECOND, build_limit_error, find_refusal, format_dollars, window_end
-from service.domain.limits import TEAM, Limit, LimitStatus, Measure
+from service.domain.quota_limits import TEAM, Limit, LimitStatus, Measure
 from tests.fakes.builders import NOW, entry
 
 CENT = 10_000_000

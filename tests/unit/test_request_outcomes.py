@@ -12,7 +12,7 @@ from service.api.http.request_context import Http, RequestContext
 from service.api.http.request_middleware import OPERATION_PATHS, path_operation
 from service.domain import errors
 from service.domain.errors import BackendFailed, FailureKind, FailureReplayed, GatewayError, LimitExceeded
-from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.quota_limits import Limit, LimitStatus, Measure
 from service.domain.request_labels import ApiOperation, Outcome
 from tests.fakes.builders import failure
 

@@ -13,7 +13,7 @@ from service.api.schemas.image_events import image_event, preview_event
 from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.generation import Preview, Usage
 from service.domain.ledger import Admission
-from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.quota_limits import Limit, LimitStatus, Measure
 from service.usecases.generate.delivery import Delivery, bought
 from tests.fakes.builders import build_generation, image_request, result, spec
 

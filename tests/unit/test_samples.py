@@ -8,7 +8,7 @@ import pytest
 from service.domain.cache_directives import CacheDirectives
 from service.domain.errors import BackendFailed, FailureKind, FailureShared, LimitExceeded, StateUnavailable
 from service.domain.ledger import CacheStatus
-from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.quota_limits import Limit, LimitStatus, Measure
 from service.usecases.generate.delivery import Delivery
 from service.usecases.ports.events import FlightResolved
 from service.usecases.ports.flights import Role

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.domain.team_access import Key, Team, TeamDirectory, key_digest
 from service.settings.models import read_catalog
 from service.settings.teams import read_teams

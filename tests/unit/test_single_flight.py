@@ -17,7 +17,7 @@ from service.domain.errors import (
     StateUnavailable,
 )
 from service.domain.ledger import CacheStatus
-from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.quota_limits import Limit, LimitStatus, Measure
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.single_flight import Flight, Leader, Membership, SingleFlight

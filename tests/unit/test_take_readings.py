@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from service.domain.catalog import Catalog
-from service.domain.limits import Limits, Measure
+from service.domain.quota_limits import Limits, Measure
 from service.domain.state_snapshot import Backlog, KeyExpiry
 from service.domain.team_access import Key, Team
 from service.usecases.admin.collect_gauges import CollectGauges

@@ -17,7 +17,7 @@ from service.adapters.redis.client import connect, disconnect
 from service.adapters.redis.result_store import RedisResultStore
 from service.domain.generation import Generation
 from service.domain.ledger import Entry, HoldRequest, HoldState
-from service.domain.limits import TEAM, Limit, Measure
+from service.domain.quota_limits import TEAM, Limit, Measure
 from tests.support.quota_stores import QuotaHarness, open_quota_harness
 from tests.support.result_stores import build_image, build_result
 from tools.bench.measure import MEGABYTE

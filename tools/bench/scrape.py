@@ -17,8 +17,8 @@ from service.adapters.metrics.expose import Exposition, process_registry
 from service.adapters.metrics.observe import MetricsObserver
 from service.domain.errors import FailureKind
 from service.domain.ledger import Basis, Entry, EntryStatus
-from service.domain.limits import TEAM, Limit, LimitStatus, Measure
 from service.domain.pricing import NANO
+from service.domain.quota_limits import TEAM, Limit, LimitStatus, Measure
 from service.domain.request_labels import ApiOperation, Outcome, RequestLabels
 from service.domain.state_snapshot import Backlog, StateSnapshot
 from service.usecases.ports.events import (

@@ -16,7 +16,7 @@ from service.adapters.metrics.prometheus_text import Family, HistogramFamily, La
 from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import FailureKind
 from service.domain.ledger import Basis, Entry, EntryStatus
-from service.domain.limits import Limit, LimitStatus, Measure
+from service.domain.quota_limits import Limit, LimitStatus, Measure
 from service.domain.request_labels import ApiOperation, size_class
 from service.domain.state_snapshot import Backlog, StateSnapshot
 from service.usecases.ports.events import (

@@ -31,7 +31,7 @@ from service.domain.ledger import (
     to_cache_status,
 )
 from service.domain.limit_errors import SECOND, build_limit_error, window_end
-from service.domain.limits import MONEY, Limit, LimitStatus
+from service.domain.quota_limits import MONEY, Limit, LimitStatus
 from service.usecases.ports.ledger import Spent
 from service.usecases.ports.quota_store import CountersLost, CounterSnapshot, OutboxEntry, PostResult, QuotaStore
 

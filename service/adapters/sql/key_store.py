@@ -20,7 +20,7 @@ from service.adapters.sql.schema import audit
 from service.adapters.sql.schema import keys as table
 from service.domain.errors import GatewayError, InvalidValue, KeyNotFound
 from service.domain.key_allowances import UNRESTRICTED, Allowance
-from service.domain.limits import MEASURES, Limits
+from service.domain.quota_limits import MEASURES, Limits
 from service.usecases.ports.key_store import AuditRecord, IssuedKey, KeyStore
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

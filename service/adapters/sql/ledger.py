@@ -23,7 +23,7 @@ from service.adapters.sql.database import POSTGRESQL, SQLITE, Database, Query
 from service.adapters.sql.schema import DAY_MICROSECONDS, SOURCE, daily, entries
 from service.domain.errors import InvalidValue
 from service.domain.ledger import ENTRY_VERSION, Basis, Entry, EntryStatus, key_tier_scope
-from service.domain.limits import TEAM
+from service.domain.quota_limits import TEAM
 from service.usecases.ports.ledger import GROUPS, EntryFilter, Ledger, Spent, UsageQuery, UsageRow
 
 MAX_LISTED = 500

@@ -27,7 +27,7 @@ from service.domain.errors import (
     GatewayError,
     LimitExceeded,
 )
-from service.domain.limits import RATES
+from service.domain.quota_limits import RATES
 from service.usecases.background.supervisor import build_crash_event
 from service.usecases.ports.observer import Observer
 

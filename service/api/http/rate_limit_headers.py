@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 
 from service.domain.errors import LimitExceeded
-from service.domain.limits import MONEY, LimitStatus, Measure
 from service.domain.pricing import NANO
+from service.domain.quota_limits import MONEY, LimitStatus, Measure
 
 WINDOW_SECONDS = 60
 MEASURE_NAMES: Mapping[Measure, str] = {Measure.REQUESTS: "requests", Measure.IMAGES: "images"}

@@ -13,7 +13,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.types import Scope
 
-from service.domain.limits import Limit
+from service.domain.quota_limits import Limit
 from service.domain.request_labels import NO_LABELS, Outcome, RequestLabels
 from service.domain.team_access import Key
 

@@ -42,8 +42,8 @@ from service.api.schemas.admin import (
 from service.api.schemas.requests import Body, decode_json
 from service.domain.errors import InvalidValue, NotAuthenticated
 from service.domain.key_allowances import Allowance, parse_limits
-from service.domain.limits import MEASURES, MONEY, Limits
 from service.domain.pricing import NANO
+from service.domain.quota_limits import MEASURES, MONEY, Limits
 from service.domain.team_access import key_digest
 from service.domain.time_ranges import parse_moment
 from service.usecases.admin.issue_keys import DAY, KeyChanges, NewKey

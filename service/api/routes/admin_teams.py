@@ -30,7 +30,7 @@ from service.api.routes.usage import LimitReply, Sums, UsageReply, limit_reply, 
 from service.api.schemas.admin import KeyReply, LimitsReply
 from service.domain.errors import InvalidValue, MissingParameter, TeamNotFound
 from service.domain.ledger import all_limits
-from service.domain.limits import Limit
+from service.domain.quota_limits import Limit
 from service.domain.team_access import Key, Team
 from service.domain.time_ranges import parse_time_bounds
 from service.usecases.ports.ledger import EntryFilter

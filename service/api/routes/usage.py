@@ -16,8 +16,8 @@ from service.api.http.rate_limit_headers import reset_time, to_amount
 from service.api.http.request_context import Http
 from service.api.openapi.components import error_responses
 from service.domain.ledger import all_limits
-from service.domain.limits import LimitStatus
 from service.domain.pricing import NANO
+from service.domain.quota_limits import LimitStatus
 from service.domain.time_ranges import from_micros
 from service.usecases.money.report_usage import UsageReport
 from service.usecases.ports.ledger import EntryFilter, UsageRow

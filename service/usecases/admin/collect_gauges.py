@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from service.domain.catalog import Catalog, is_shut_down
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import all_limits
-from service.domain.limits import MONEY, Limit, LimitStatus
+from service.domain.quota_limits import MONEY, Limit, LimitStatus
 from service.domain.state_snapshot import KeyExpiry, StateSnapshot
 from service.domain.team_access import Key, Team
 from service.usecases.background.round_robin import next_batch

@@ -15,7 +15,7 @@ from service.domain.catalog import Catalog
 from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue, KeyNotFound, MissingParameter
 from service.domain.key_allowances import UNRESTRICTED, Allowance, describe
-from service.domain.limits import Limits
+from service.domain.quota_limits import Limits
 from service.domain.team_access import Team, check_allowance, key_digest
 from service.usecases.ports.key_store import Actor, AuditRecord, IssuedKey, KeyStore
 

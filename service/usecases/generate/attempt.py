@@ -16,7 +16,7 @@ from service.domain.booking import build_hold_request, entry_delivered, entry_fa
 from service.domain.errors import Failure, FailureKind
 from service.domain.generation import Generation
 from service.domain.ledger import Entry, EntryStatus, HoldRequest, applicable_limits, booked_cost, other_tier_limits
-from service.domain.limits import RATES, Limit
+from service.domain.quota_limits import RATES, Limit
 from service.domain.quotes import cost
 from service.domain.routing import NextStep, Plan, Transcode, preview_count, split, step_after, upstream_specs
 from service.usecases.generate.single_flight import Membership

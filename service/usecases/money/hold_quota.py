@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from service.domain.errors import LedgerUnavailable, StateUnavailable
 from service.domain.ledger import Admission, Entry, HoldRequest, HoldState
-from service.domain.limits import Limit
+from service.domain.quota_limits import Limit
 from service.usecases.money.recount_reports import RecountReports
 from service.usecases.money.settlement import Settlement
 from service.usecases.ports.events import CountersRebuilt

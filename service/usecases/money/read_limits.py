@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from service.domain.errors import StateUnavailable
-from service.domain.limits import Limit, LimitStatus
+from service.domain.quota_limits import Limit, LimitStatus
 from service.usecases.ports.quota_store import CountersLost, QuotaStore
 
 

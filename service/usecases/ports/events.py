@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from service.domain.circuit_breaker import BreakerState
 from service.domain.errors import FailureKind
 from service.domain.ledger import Entry
-from service.domain.limits import Limit
+from service.domain.quota_limits import Limit
 from service.domain.request_labels import NO_LABELS, ApiOperation, Outcome, RequestLabels
 from service.domain.state_snapshot import StateSnapshot
 from service.usecases.ports.flights import Role

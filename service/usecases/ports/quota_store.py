@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.ledger import Admission, Entry, HoldRequest, HoldState
-from service.domain.limits import Limit, LimitStatus
+from service.domain.quota_limits import Limit, LimitStatus
 from service.usecases.ports.ledger import Spent
 
 
