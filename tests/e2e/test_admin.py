@@ -1,4 +1,4 @@
-"""The admin API of a running gateway: keys that work and stop within seconds, and usage that adds up."""
+"""Admin API of a running gateway: issued keys that work and stop within seconds, and usage that adds up."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ LEAVERS = f"""
 
 
 class Site:
-    """A gateway, and the two kinds of people who call it."""
+    """A gateway, with calls of its callers and of its operators."""
 
     def __init__(self, http: httpx2.Client, gateway: GatewayProcess, config: Path) -> None:
         self.gateway = gateway
@@ -48,7 +48,7 @@ class Site:
         self._http = http
 
     def admin(self, method: str, path: str, body: object = None, **params: str) -> httpx2.Response:
-        """Call the admin API. A body that is a text is sent as it is."""
+        """Call the admin API. A body that is a text is sent unchanged."""
         return self._http.request(
             method,
             f"{self.gateway.url}/admin/v1{path}",
@@ -58,33 +58,33 @@ class Site:
         )
 
     def knock(self, path: str, header: str | None) -> httpx2.Response:
-        """Call the admin API as somebody else."""
+        """Call the admin API with another header."""
         headers = {"authorization": header} if header else {}
         return self._http.get(f"{self.gateway.url}/admin/v1{path}", headers=headers)
 
     def told(self, path: str, **params: str) -> Any:
-        """What the admin API says."""
+        """Return the reply of the admin API."""
         reply = self.admin("GET", path, **params)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
     def issue(self, team: str = "search", **more: object) -> dict[str, Any]:
-        """A new key."""
+        """Issue a key."""
         reply = self.admin("POST", "/keys", {"team": team, **more})
         assert reply.status_code == 201, reply.text
         made: dict[str, Any] = reply.json()
         return made
 
     def status(self, secret: str) -> int:
-        """What a caller with a key gets."""
+        """Return the status that a key gets."""
         return self.get("/v1/models", secret).status_code
 
     def get(self, path: str, secret: str, **params: str) -> httpx2.Response:
-        """Call the data plane."""
+        """Call the callers' API."""
         return self._http.get(self.gateway.url + path, params=params, headers={"authorization": f"Bearer {secret}"})
 
     def ask(self, secret: str, tags: str = "project=fox", **fields: object) -> httpx2.Response:
-        """Ask for pictures; nothing is kept, so each that is served is an entry."""
+        """Request images without the cache, so that each reply is an entry."""
         reply = self._http.post(
             f"{self.gateway.url}/v1/images/generations",
             json={"prompt": "a fox", "model": "gpt-image-2", "size": "1024x1024", **fields},
@@ -94,7 +94,7 @@ class Site:
         return reply
 
     def draw(self, secret: str, tags: str = "project=fox", **fields: object) -> Decimal:
-        """Buy pictures; returns what the reply says that they cost."""
+        """Generate images. Returns the cost in the reply."""
         reply = self.ask(secret, tags, **fields)
         assert reply.status_code == 200, reply.text
         return Decimal(reply.headers["x-gateway-cost-usd"])
@@ -155,7 +155,7 @@ def test_the_end_of_a_key_can_be_moved(site: Site) -> None:
 
 
 def test_an_issued_key_is_refused_by_its_own_limits(site: Site) -> None:
-    """It is refused what its team still may, in this key's name; a change of that is in force within seconds."""
+    """The key is refused by its own limit, and a changed limit takes effect within seconds."""
     made = site.issue("ads", limits={"requests_per_minute": 1}, limits_by_tier={"high": {"usd_per_day": 0.0001}})
     secret = made["secret"]
     assert becomes_true(lambda: site.status(secret) == 200)

@@ -1,4 +1,4 @@
-"""The admin API on a port of its own: each port has its plane, and no word of a caller's leads to the other one."""
+"""Admin API on a separate port: each port serves one API, and no request of a caller reaches the other one."""
 
 import http.client
 import re
@@ -74,24 +74,24 @@ SPELLINGS = (
     "http://localhost/{plane}",
     "http://localhost//{plane}",
 )
-"""Ways to write a path of the other plane, which proxies and routers are known to read in more than one way."""
+"""Spellings of a path on the other port that proxies and routers read in different ways."""
 
 
 @pytest.fixture(scope="module")
 def parted(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[GatewayProcess]:
-    """A gateway whose admin API has a port of its own."""
+    """A gateway whose admin API has a separate port."""
     environment = {"IMAGE_GATEWAY_CONFIG": str(config), "ADMIN_API_KEY": ADMIN, "ADMIN_PORT": "0"}
     with GatewayProcess(tmp_path_factory.mktemp("parted"), environment) as gateway:
         yield gateway
 
 
 def admin_of(gateway: GatewayProcess) -> str:
-    """The address of the admin port."""
+    """Return the address of the admin port."""
     return str(gateway.await_logged("listening")["admin"]).removesuffix("/admin/v1")
 
 
 def raw(address: str, method: str, target: str, headers: Mapping[str, str] = NOBODY) -> tuple[int, dict[str, str], str]:
-    """What is answered to a request whose target is sent as it is; its id is taken out of the answer."""
+    """Send a request with an unchanged target. The id is removed from the response."""
     place = urlsplit(address)
     connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
     try:
@@ -109,7 +109,7 @@ def raw(address: str, method: str, target: str, headers: Mapping[str, str] = NOB
 
 
 def unknown(address: str, method: str, target: str, headers: Mapping[str, str] = NOBODY) -> None:
-    """It is answered as any path is that was never there: no word, header or challenge tells them apart."""
+    """Check that the response equals that of an unknown path, with no word, header or challenge that differs."""
     status, told, body = raw(address, method, target, headers)
     expected = raw(address, method, "/nowhere", headers)
     assert status == 404, (target, body)
@@ -179,7 +179,7 @@ def spelled(spelling: str, path: str, other: str) -> str:
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_spelling_of_a_path_reaches_the_other_port(parted: GatewayProcess, spelling: str) -> None:
-    """Asked for with the key that would open it there, where its own port answers 200."""
+    """The request has the key of the other port, whose own port answers 200."""
     admin = admin_of(parted)
     to_admin = spelled(spelling, "/admin/v1/keys", "/v1")
     to_callers = spelled(spelling, "/v1/models", "/admin/v1")
@@ -188,7 +188,7 @@ def test_no_spelling_of_a_path_reaches_the_other_port(parted: GatewayProcess, sp
 
 
 def test_some_spellings_reach_a_path_on_its_own_port(parted: GatewayProcess) -> None:
-    """Some of them are read as the plain path by the router behind: on its own port they arrive."""
+    """Some spellings are routed as the plain path: they reach it on its own port."""
     read = [
         each
         for each in SPELLINGS
@@ -215,7 +215,7 @@ def test_no_header_reaches_the_other_port(parted: GatewayProcess, name: str) -> 
 
 
 def test_a_connection_stays_on_its_port(parted: GatewayProcess) -> None:
-    """Requests that follow each other on one connection, or are sent at once."""
+    """Requests on one connection, one after another or pipelined."""
     place = urlsplit(parted.url)
     head = f"Host: x\r\nAuthorization: Bearer {ADMIN}\r\n"
     asked = f"GET /health/live HTTP/1.1\r\n{head}\r\nGET /admin/v1/keys HTTP/1.1\r\n{head}Connection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""A vendor on two replicas: a refused account concerns both, a broken network only the replica that has it."""
+"""A vendor at two replicas: a refused account blocks both, a broken network only the replica that has it."""
 
 import secrets
 import time
@@ -20,7 +20,7 @@ REFUSING = "http://127.0.0.1:9/v1"
 
 
 def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
-    """How the one backend stands, as a replica sees it."""
+    """Return the status of the backend at a replica."""
     headers = {"authorization": f"Bearer {ADMIN}"}
     (backend,) = http.get(f"{gateway.url}/admin/v1/backends", headers=headers).json()["data"]
     found: dict[str, Any] = backend
@@ -28,7 +28,7 @@ def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
 
 
 def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -> None:
-    """Wait until a replica has read what is in the store now: a model at its limit is added there."""
+    """Wait until a replica has read the store: a model at its limit is added there."""
     model = secrets.token_hex(4)
     with redis.Redis.from_url(redis_url) as client:
         client.hset("igw:turn:{openai}:blocked", model, str(round((time.time() + 60) * 1_000_000)))
@@ -48,7 +48,7 @@ def test_a_replica_that_cannot_reach_the_vendor_opens_only_its_own_breaker(
         broken.await_logged("breaker", backend="openai", state="open", reason="unreachable", level="warning")
         assert standing(http, broken)["reason"] == "unreachable"
 
-        for gateway in (broken, well):  # one has written all that it shares, then the other reads it
+        for gateway in (broken, well):  # the first sync writes the shared state, the second reads it
             await_update(http, gateway, redis_url)
         assert standing(http, well)["state"] == "closed"
         assert ask(http, well, "a fox").status_code == 200

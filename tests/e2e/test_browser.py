@@ -1,7 +1,7 @@
-"""A real browser calls a gateway with OpenAI's SDK: from a page that may, and from one that may not.
+"""A real browser calls a gateway with OpenAI's SDK: from an allowed page, and from another page.
 
-Rule: a listed origin reads replies, refusals, streams, headers and pictures. A page of another origin reads nothing and
-buys nothing; it may show a picture whose address it has. One start of the browser visits both.
+Rule: a page of a listed origin reads responses, refusals, streams, headers and images. A page of another origin reads
+nothing and generates nothing. It may show an image whose URL it has. One start of the browser visits both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from tests.e2e.browser import PageResult, site
 from tests.support.gateway import SLOW_STORES, GatewayProcess
 
 PNG = "iVBORw0K"
-"""How base64 of a PNG begins."""
+"""Beginning of a PNG in base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Visits:
     allowed: PageResult
     other: PageResult
     requests: Sequence[Mapping[str, Any]]
-    """What the gateway logged."""
+    """Results of both pages, and the log of the gateway."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_listed_page_reads_errors(visits: Visits, step: str, kind: str, status
 
 
 def test_a_listed_page_reads_a_signed_image_that_the_browser_has_cached(visits: Visits) -> None:
-    """The browser has kept the picture by then, from a request that named no origin."""
+    """The browser has cached the image, from a request without an origin."""
     assert visits.allowed["address"] == {"type": "image/png", "status": 200, "pixels": "data:image/png;base64,"}
     assert (visits.allowed["shown"], visits.allowed["read"]) == (1024, 200)
 
@@ -90,9 +90,9 @@ def test_another_page_shows_an_image_and_reads_nothing(visits: Visits) -> None:
 
 
 def test_another_page_generates_nothing(visits: Visits) -> None:
-    """Its preflights have no key and no leave, so the browser sends nothing after them."""
+    """Its preflights carry no key and get no permission, so the browser sends nothing after them."""
     drawn = [line["status"] for line in visits.requests if line["method"] == "POST" and "/images/" in line["path"]]
-    assert sorted(drawn) == [200, 200, 200, 200, 200, 400, 401]  # the test's own, and those of the page that is listed
+    assert sorted(drawn) == [200, 200, 200, 200, 200, 400, 401]  # the test's own, and those of the listed page
     preflights = {line["status"] for line in visits.requests if line["method"] == "OPTIONS"}
     assert preflights == {204, 401, 404}
 

@@ -1,4 +1,4 @@
-"""Bought once: across processes, for SDKs that lose patience, and when whoever buys is killed."""
+"""One generation per request: across replicas, for SDKs that time out, and after a kill of the generating replica."""
 
 import asyncio
 import re
@@ -159,7 +159,7 @@ def test_an_sdk_that_times_out_gets_the_generated_image_on_its_retry(
 def test_a_hanging_cache_costs_little_time_and_no_image(
     start: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
-    """Little: of all the time that passes, it waits for the cache once a second, and then for so long."""
+    """The cache delays requests at most once a second, for its timeout."""
     folder = tmp_path / "cache"
     with run_valkey(folder, CACHE_OPTIONS) as url, start(CACHE_REDIS_URL=url) as gateway:
         assert ask(http, gateway, f"a jay {tmp_path}").headers["x-gateway-cache"] == "miss"
@@ -203,9 +203,9 @@ def test_on_sigterm_a_replica_finishes_its_calls_and_takes_no_new_ones(
 
 
 async def until_refused(client: httpx2.AsyncClient, address: str) -> bool:
-    """Ask until nobody takes the call; on the way there it must be said that it is not ready.
+    """Send requests until the port is closed. Readiness must fail before that.
 
-    Whoever asks at the very moment in which connections are closed gets no answer, and asks again.
+    A request in the moment of closing gets no response, and is sent again.
     """
     said = set()
     while True:

@@ -1,4 +1,4 @@
-"""Operators and the cache: counted and forgotten over HTTP and at a terminal, and warned of a store that may evict."""
+"""Operators and the cache: count and purge over HTTP and at a terminal, and a warning of a store that may evict."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ CROWDED = "results are kept there too and its memory is bounded"
 
 @pytest.fixture
 def settings(tmp_path: Path, config: Path) -> str:
-    """The settings of the other tests, with the cache on, and two teams."""
+    """Shipped settings with the cache on, and two teams."""
     folder = tmp_path / "config"
     shutil.copytree(config, folder)
     (folder / "teams.yaml").write_text(TEAMS)
@@ -49,13 +49,13 @@ def settings(tmp_path: Path, config: Path) -> str:
 
 
 def said(environment: Mapping[str, str], *words: str) -> Result:
-    """What comes of `image-gateway cache` at a terminal."""
+    """Run `image-gateway cache` at a terminal."""
     nothing = dict.fromkeys(("CACHE_REDIS_URL", "REDIS_URL", "DATABASE_URL"))
     return CliRunner().invoke(app, ["cache", *words], env={**nothing, **environment, "LOGNAME": "ada"})
 
 
 class Site:
-    """A gateway with its sandbox and the stores that an environment names, and who asks it."""
+    """A gateway with its sandbox and the stores of an environment, and its callers."""
 
     def __init__(self, http: httpx2.Client, gateway: GatewayProcess, environment: dict[str, str]) -> None:
         self.gateway = gateway
@@ -63,7 +63,7 @@ class Site:
         self.environment = environment
 
     def draw(self, prompt: str, who: str = "search", model: str = "gpt-image-2") -> str:
-        """Ask for a picture; what the cache had to do with it."""
+        """Request an image. Returns its cache status."""
         reply = self._http.post(
             f"{self.gateway.url}/v1/images/generations",
             json={"prompt": prompt, "model": model, "size": "1024x1024", "quality": "low"},
@@ -73,7 +73,7 @@ class Site:
         return str(reply.headers["x-gateway-cache"])
 
     def fill(self) -> None:
-        """Two results of search and one of ads, of two models."""
+        """Cache two results of search and one of ads, of two models."""
         for prompt, who, model in (("a", "search", "gpt-image-2"), ("b", "search", "gpt-image-1.5"), ("a", "ads", "")):
             assert self.draw(prompt, who, model or "gpt-image-2") == "miss"
 
@@ -87,19 +87,19 @@ class Site:
         )
 
     def asked(self, method: str, **params: str) -> Any:
-        """What the admin API says of the cache."""
+        """Return the cache in the admin API."""
         reply = self.admin(method, **params)
         assert reply.status_code == 200, reply.text
         return reply.json()
 
     def says(self, *words: str) -> str:
-        """What `image-gateway cache` prints when it works."""
+        """Return the output of a successful `image-gateway cache`."""
         result = said(self.environment, *words)
         assert (result.exit_code, result.stderr) == (0, ""), result.output
         return result.stdout
 
     def counted(self, *words: str) -> list[str]:
-        """The cells of `stats`."""
+        """Return the cells of `stats`."""
         header, line = self.says("stats", *words).splitlines()
         assert header.split() == ["team", "model", "results", "bytes"]
         return line.split()
@@ -211,7 +211,7 @@ def test_a_terminal_asks_before_it_purges_all_results(site: Site) -> None:
 
 
 def at_a_terminal(environment: Mapping[str, str], answer: str, *words: str) -> tuple[int, str]:
-    """The exit code of a command that a person answers, and all that it prints."""
+    """Run a command with an answer at its prompt. Returns exit code and output."""
     child, screen = pty.openpty()
     with os.fdopen(child, "r+b", buffering=0) as terminal:
         done = subprocess.Popen(

@@ -1,9 +1,9 @@
-"""docs/callers.md: every snippet works as pasted, and its tables leave nothing out.
+"""docs/callers.md: every snippet works as pasted, and its tables are complete.
 
-Rule: a snippet is what stands between fences of python, js or sh. All run in one folder, in the page's order within a
-language, against one gateway with its sandbox. Those of one language go on from that language's first, and see nothing
-of each other. One process runs all of a language, because to import the SDKs takes longer than to use them. A snippet
-that fails or prints nothing of what was promised fails the test.
+Rule: a snippet is the text between fences of python, js or sh. All run in one folder, in the page's order within a
+language, against one gateway with its sandbox. Snippets of one language share the state of its first snippet, and no
+state with other languages. One process runs all of a language, because importing the SDKs takes longer than using them.
+A snippet that fails, or prints none of the promised output, fails the test.
 """
 
 import json
@@ -27,7 +27,7 @@ PAGE = (ROOT / "docs" / "callers.md").read_text("utf-8")
 FENCED = re.compile(r"^```(python|js|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOST, KEY = "https://images.example.com/v1", "igw_…"
 OPERATORS = {"client_closed_request", "key_not_found", "team_not_found", "picture_not_found", "invalid_request"}
-"""Codes that nobody reads, that are of the admin API, or that have a row under another name."""
+"""Codes that callers never see, that the admin API has, or whose row has another name."""
 
 TEAMS = "teams: { dev: { limits: { requests_per_minute: 10000, usd_per_month: 1000 } } }\n"
 SAID = {
@@ -43,7 +43,7 @@ SAID = {
     "error.requestID": "400 invalid_value size req_",
     'client.images.generate(model="gpt-image-2", prompt="a red fox at dusk"': "/v1/images/img_",
 }
-"""A piece of a snippet → what it prints."""
+"""A part of a snippet → its output."""
 
 
 NEXT = "---- the next snippet"
@@ -67,11 +67,13 @@ for (const [number, text] of ["", ...others].entries()) {
 }
 """,
 }
-"""Programs that run the snippets of a file one by one. They print a line between two of them."""
+"""Programs that run the snippets of a file one by one, with a printed line between them."""
 
 
 def snippets() -> Mapping[str, Sequence[str]]:
-    """The texts of each language, in the page's order. Others send pictures that those of Python write."""
+    """Return the snippets of each language, in the page's order. Other languages send images that those of Python
+    write.
+    """
     texts: dict[str, list[str]] = {"python": [], "js": [], "sh": []}
     for language, text in FENCED.findall(PAGE):
         texts[language].append(text)
@@ -80,7 +82,7 @@ def snippets() -> Mapping[str, Sequence[str]]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """As shipped, with a team that has limits."""
+    """A gateway as shipped, with a team that has limits."""
     config = tmp_path_factory.mktemp("settings")
     (config / "gateway.yaml").write_text(with_slow_stores((CONFIG / "gateway.yaml").read_text()))
     (config / "models.yaml").write_text((CONFIG / "models.yaml").read_text())
@@ -101,7 +103,7 @@ def environment(gateway: GatewayProcess) -> Mapping[str, str]:
 
 
 def commands(language: str, texts: Sequence[str], folder: Path) -> Iterator[Sequence[str]]:
-    """The processes that run them."""
+    """Yield the commands that run the snippets."""
     if language == "sh":
         yield from (["bash", "-euo", "pipefail", "-c", text] for text in texts)
         return
@@ -113,7 +115,7 @@ def commands(language: str, texts: Sequence[str], folder: Path) -> Iterator[Sequ
 
 
 def printed(language: str, texts: Sequence[str], folder: Path, gateway: GatewayProcess) -> Iterator[str]:
-    """What each of them prints."""
+    """Yield the output of each snippet."""
     for command in commands(language, texts, folder):
         done = subprocess.run(
             command,

@@ -1,4 +1,4 @@
-"""Gateways as backends of each other: in a row they work, in a circle they say so at once."""
+"""Gateways as backends of each other: a chain works, and a loop is refused at once."""
 
 import shutil
 import socket
@@ -28,7 +28,7 @@ VENDOR = "gateway: false # true"
 
 
 def settings(folder: Path) -> Path:
-    """The shipped settings with one team, for whom OpenAI is another gateway."""
+    """Shipped settings with one team and another gateway as OpenAI."""
     config = folder / "config"
     shutil.copytree(ROOT / "config", config)
     (config / "teams.yaml").write_text(TEAMS)
@@ -40,7 +40,7 @@ def settings(folder: Path) -> Path:
 
 
 def gateway(folder: Path, behind: str, key: str, *options: str, **environment: str) -> GatewayProcess:
-    """A gateway with a state of its own, in front of the one at an address."""
+    """A gateway with its own stores, in front of the gateway at an address."""
     known = {"IMAGE_GATEWAY_CONFIG": str(settings(folder)), "OPENAI_BASE_URL": f"{behind}/v1", "OPENAI_API_KEY": key}
     return GatewayProcess(folder / "data", known | environment, options=options)
 
@@ -51,13 +51,13 @@ def post(http: httpx2.Client, to: GatewayProcess, prompt: str, key: str = KEY, *
 
 
 def booked(http: httpx2.Client, at: GatewayProcess, key: str = KEY) -> tuple[int, Decimal]:
-    """How many entries a team has in the books of a gateway, and what they cost."""
+    """Return the number of a team's entries in the ledger of a gateway, and their cost."""
     usage = http.get(f"{at.url}/v1/usage?{EVER}", headers={"authorization": f"Bearer {key}"}).json()["total"]
     return usage["entries"], Decimal(str(usage["cost_usd"]))
 
 
 def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
-    """How the entries of a team ended, once a purchase that comes after them is in the books."""
+    """Return the outcomes of a team's entries, once a later entry is in the ledger."""
     tag = key_digest(after)[:16]
 
     def seen() -> dict[str, set[str]]:
@@ -76,14 +76,14 @@ def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def back(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Iterator[GatewayProcess]:
-    """The gateway behind, with the sandbox."""
+    """The second gateway, with the sandbox."""
     with GatewayProcess(tmp_path_factory.mktemp("back") / "data", {"IMAGE_GATEWAY_CONFIG": str(shipped)}) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory, back: GatewayProcess) -> Iterator[GatewayProcess]:
-    """The gateway in front of it."""
+    """The first gateway."""
     with gateway(tmp_path_factory.mktemp("front"), back.url, back.key) as found:
         yield found
 
@@ -179,7 +179,7 @@ def free_port() -> int:
 
 
 def check_loop(http: httpx2.Client, *gateways: GatewayProcess) -> None:
-    """A request that goes round is refused by its own gateway, at once and for nothing."""
+    """Check that a request in a loop is refused at once and costs nothing."""
     reply = post(http, gateways[0], "a fox")
 
     assert (reply.status_code, reply.headers["x-should-retry"]) == (502, "false")
@@ -212,7 +212,7 @@ def test_replicas_that_call_each_other_refuse_the_loop(
 
 
 def refused(tmp_path: Path, words: tuple[str, ...], **environment: str) -> str:
-    """What a command says that does not start, in one line."""
+    """Return the one-line error of a command that does not start."""
     done = command(*words, cwd=tmp_path, environment={"IMAGE_GATEWAY_CONFIG": str(settings(tmp_path)), **environment})
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     return done.stderr

@@ -1,4 +1,4 @@
-"""What becomes of a gateway whose child or background task ends while it runs."""
+"""A gateway whose child process or background task ends while it runs."""
 
 import asyncio
 import shutil
@@ -47,7 +47,7 @@ TASKS = (
 
 @pytest.fixture
 def environment(tmp_path: Path, config: Path, openai_sim: Simulator) -> dict[str, str]:
-    """A gateway on embedded state that lets leases run out soon."""
+    """Environment of a gateway on embedded stores with short leases."""
     folder = shutil.copytree(config, tmp_path / "config")
     (folder / "teams.yaml").write_text(TEAMS)
     settings = (folder / "gateway.yaml").read_text().replace("lease_seconds: 60", "lease_seconds: 3")
@@ -60,14 +60,14 @@ def environment(tmp_path: Path, config: Path, openai_sim: Simulator) -> dict[str
 
 
 def server(gateway: GatewayProcess, folder: str) -> psutil.Process:
-    """The embedded server of that folder."""
+    """Return the embedded server of that folder."""
     children = psutil.Process(gateway.pid).children()
     (found,) = (child for child in children if Path(child.cwd()).name == folder)
     return found
 
 
 def end_leases(data: Path) -> None:
-    """Let the leases of all open holds be over."""
+    """Set the leases of all open holds to an end in the past."""
     with redis.Redis(unix_socket_path=str(data / "valkey" / "valkey.sock")) as store:
         holds = store.zrange("igw:{search}:holds", 0, -1)
         assert holds
@@ -146,7 +146,7 @@ def test_a_store_that_cannot_be_restarted_ends_the_process_and_delivered_images_
 def test_an_error_in_a_background_task_is_logged_and_the_task_goes_on(
     tmp_path: Path, environment: dict[str, str], http: httpx2.Client
 ) -> None:
-    """Issued keys are read every 2 s: from a table that somebody has taken away, and brings back."""
+    """Issued keys are read every 2 s, from a table that is renamed and restored meanwhile."""
     data = tmp_path / "data"
     with GatewayProcess(data, environment, options=()) as gateway:
         with sqlite3.connect(data / "ledger.db") as ledger:

@@ -1,4 +1,4 @@
-"""The command line of platform teams: the same as the admin API, at a terminal, on the ledger itself."""
+"""Command line of platform teams: the functions of the admin API at a terminal, directly on the ledger."""
 
 import asyncio
 import csv
@@ -40,7 +40,7 @@ KEY_ID = re.compile(r"key_[0-9a-f]{16}")
 
 
 class Terminal:
-    """Somebody at a terminal, with a data folder and settings of their own."""
+    """A terminal with its own data folder and settings."""
 
     def __init__(self, folder: Path, config: Path) -> None:
         self.data = folder / "data"
@@ -57,28 +57,28 @@ class Terminal:
         }
 
     def run(self, *words: str, **environment: str) -> Result:
-        """What comes of a command."""
+        """Run a command."""
         return CliRunner().invoke(app, words, env=self._environment | environment)
 
     def says(self, *words: str) -> str:
-        """What a command prints that works."""
+        """Return the output of a successful command."""
         result = self.run(*words)
         assert result.exit_code == 0, result.output
         return result.stdout
 
     def refuses(self, *words: str, **environment: str) -> str:
-        """What a command says that does not."""
+        """Return the error of a failing command."""
         result = self.run(*words, **environment)
         assert (result.exit_code, result.stdout) == (2, ""), result.output
         return result.stderr
 
     def issued(self, team: str = "search", *more: str) -> tuple[str, str]:
-        """The id and the secret of a new key."""
+        """Issue a key. Returns its id and its secret."""
         said = self.says("keys", "issue", team, "--create", *more)
         return KEY_ID.findall(said)[0], SECRET.findall(said)[0]
 
     def write(self, entries: Iterable[Entry]) -> None:
-        """Put entries into the books."""
+        """Write entries to the ledger."""
 
         async def story() -> None:
             await migrate(self.url)
@@ -89,7 +89,7 @@ class Terminal:
         asyncio.run(story())
 
     def kept(self) -> tuple[list[IssuedKey], list[AuditRecord]]:
-        """Every key and every record, newest first."""
+        """Return every key and every audit record, newest first."""
 
         async def story() -> tuple[list[IssuedKey], list[AuditRecord]]:
             database = Database(self.url)
@@ -107,7 +107,7 @@ def terminal(tmp_path: Path, config: Path) -> Terminal:
 
 
 def booked() -> list[Entry]:
-    """Three entries of two teams."""
+    """Return three entries of two teams."""
     return [
         entry(hold_id="a", team="ads", cost=1_000_000_001, resolved_tier="high", n=2),
         entry(hold_id="b", team="search", cost=250_000_000, resolved_tier="low", basis=Basis.UNCONFIRMED),
@@ -411,7 +411,7 @@ def test_the_ledger_is_exported(terminal: Terminal, tmp_path: Path) -> None:
 def test_the_commands_and_the_gateway_share_the_ledger(
     sandbox_gateway: GatewayProcess, http: httpx2.Client, config: Path
 ) -> None:
-    """Issued at a terminal, a key works on the gateway that runs on the same data folder."""
+    """A key issued at a terminal works on the gateway that runs on the data folder."""
     environment = clean_environment(DATA_DIR=str(sandbox_gateway.data), IMAGE_GATEWAY_CONFIG=str(config))
     done = run_command("keys", "issue", "dev", environment=environment)
     assert done.returncode == 0, done.stderr

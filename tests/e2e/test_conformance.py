@@ -1,6 +1,6 @@
-"""Every row of the mapping from the API to each vendor, shown by what the vendor's simulator received.
+"""Every row of the mapping from the API to each vendor, checked by the requests at the vendor's simulator.
 
-`make conformance` writes `docs/conformance.md` from this table; the last test fails when the two differ.
+`make conformance` writes `docs/conformance.md` from this table. The last test fails if they differ.
 """
 
 import json
@@ -42,7 +42,7 @@ def check(row: Row, reply: httpx2.Response, vendor: Simulator, http: httpx2.Clie
 
 
 def streamed(row: Row, reply: httpx2.Response) -> dict[str, object]:
-    """What came in events, as it would have come at once."""
+    """Convert events to the reply without a stream."""
     events = [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: ")]
     finished = [event for event in events if event["type"] == "image_generation.completed"]
     assert len(events) - len(finished) == row.previews

@@ -1,4 +1,6 @@
-"""Pages of the origins that are listed may call the gateway, as browsers ask for it; no other page, and no admin."""
+"""CORS: pages of listed origins may call the gateway as browsers do. No other page may, and no page calls the admin
+API.
+"""
 
 import json
 import secrets
@@ -73,7 +75,7 @@ def test_a_preflight_needs_no_key_and_allows_the_headers_of_sdks(
 
 
 def test_a_listed_page_generates_and_reads_the_exposed_headers(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    """The reply, a refusal, a stream and the picture behind its address are all readable."""
+    """The reply, a refusal, a stream and the image behind its URL are all readable."""
     headers = gateway.headers | {"origin": PAGE}
     body = {"prompt": "a fox", "response_format": "url"}
     drawn = http.post(gateway.url + GENERATIONS, json=body, headers=headers)
@@ -87,7 +89,7 @@ def test_a_listed_page_generates_and_reads_the_exposed_headers(http: httpx2.Clie
     assert [reply.status_code for reply in replies] == [200, 200, 400, 401, 200]
     for reply in replies:
         assert (reply.headers[ALLOWED], reply.headers[READABLE], reply.headers["vary"]) == (PAGE, "*", "origin")
-    assert http.get(item["url"]).headers["vary"] == "origin"  # a browser keeps it, and asks again from a page
+    assert http.get(item["url"]).headers["vary"] == "origin"  # a browser caches it, and requests it again from a page
 
 
 def test_a_listed_page_reads_the_refusal_of_a_malformed_request(gateway: GatewayProcess) -> None:

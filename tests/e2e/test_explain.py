@@ -1,4 +1,4 @@
-"""`image-gateway explain`: the same decisions as the gateway's, without a gateway."""
+"""`image-gateway explain`: the gateway's decisions, without a gateway."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ SANDBOX_WAITS = "The sandbox stands in only where no other backend serves the mo
 
 
 class Terminal:
-    """Somebody with settings of their own, and the keys of whichever vendors."""
+    """A terminal with its own settings, and the keys of chosen vendors."""
 
     def __init__(self, folder: Path, config: Path) -> None:
         self.folder = folder
@@ -30,13 +30,13 @@ class Terminal:
         (self.settings / "teams.yaml").write_text(TEAMS)
 
     def explain(self, body: Any, *options: str, **keys: str) -> Result:
-        """What comes of it."""
+        """Explain a request."""
         file = self.folder / "request.json"
         file.write_text(body if isinstance(body, str) else json.dumps(body))
         return self.run(str(file), *options, **keys)
 
     def run(self, *words: str, stdin: str | None = None, **keys: str) -> Result:
-        """The command itself."""
+        """Run the command."""
         environment = {
             "IMAGE_GATEWAY_CONFIG": str(self.settings),
             "OPENAI_API_KEY": None,
@@ -47,7 +47,7 @@ class Terminal:
         return CliRunner().invoke(app, ["explain", *words], env=environment, input=stdin)
 
     def says(self, body: Any, *options: str, **keys: str) -> list[str]:
-        """What it prints if it works, line by line, with single spaces."""
+        """Return the output of a successful command, line by line, with single spaces."""
         result = self.explain(body, *options, **keys)
         assert result.exit_code == 0, result.output
         return [" ".join(line.split()) for line in result.stdout.splitlines()]

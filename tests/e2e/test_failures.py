@@ -1,4 +1,4 @@
-"""Every way in which a vendor can fail, as callers see it: the right status, honest advice to retry, and no secrets."""
+"""Every failure of a vendor at the caller: the right status, a correct advice on retries, and no secrets."""
 
 import base64
 import itertools
@@ -80,7 +80,7 @@ SECRETS = re.compile(r"sk-|tgp-|org-|https?://|api\.openai|simulator|operator's 
 
 
 NUMBERS = itertools.count()
-"""No two requests are the same: a failure that may have been billed is the answer to the same request for a while."""
+"""Numbers for prompts: a failure that may have been billed is replayed to an identical request for a while."""
 
 
 def call(http: httpx2.Client, gateway: GatewayProcess) -> httpx2.Response:
@@ -302,7 +302,7 @@ STATE = {"timeout_seconds": ANSWER_SECONDS}
 def hasty_gateway(
     tmp_path_factory: pytest.TempPathFactory, config: Path, openai_server: Simulator
 ) -> Iterator[GatewayProcess]:
-    """A gateway that waits 0.3 s for OpenAI, makes two calls at a time, and has a backend nobody listens for."""
+    """A gateway that waits 0.3 s for OpenAI, makes two calls at a time, and has an unreachable backend."""
     folder = tmp_path_factory.mktemp("hasty")
     own = folder / "config"
     own.mkdir()
@@ -343,7 +343,7 @@ def test_an_unreachable_vendor_is_a_502_that_may_be_retried(hasty_gateway: Gatew
 def test_a_failure_without_cost_is_tried_at_the_next_backend(
     hasty_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
-    """OpenAI is out of credit, the next route cannot be reached: the caller hears of what passes."""
+    """OpenAI is out of credit, and the next route is unreachable: the caller gets the failure that passes."""
     openai_sim.answer(openai.FAULTS["insufficient_quota"])
     check(call(http, hasty_gateway), AWAY)
     refused = {"failure": "unreachable", "cause": "the connection is refused"}

@@ -1,4 +1,4 @@
-"""The table of faults: a vendor that misbehaves comes to what its row says, and so does the document."""
+"""Table of faults: each fault of a vendor has the outcome of its row, and so has the document."""
 
 from pathlib import Path
 

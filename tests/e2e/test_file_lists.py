@@ -1,4 +1,4 @@
-"""Files that teams brought, as they list them, and files that go when their callers said."""
+"""Lists of the files that teams uploaded, and files that expire at the time that their callers set."""
 
 import os
 import time
@@ -20,7 +20,7 @@ SWEEPING = "images: {link_seconds: 60, keep_seconds: 7200, sweep_seconds: 0.1}"
 
 @pytest.fixture
 def gateway(tmp_path: Path, config: Path) -> Iterator[GatewayProcess]:
-    """A gateway that keeps pictures for two hours, and looks for old ones all the time."""
+    """A gateway that stores images for two hours and sweeps all the time."""
     environment = {"IMAGE_GATEWAY_CONFIG": settings(tmp_path / "config", config, SWEEPING)}
     with GatewayProcess(tmp_path / "data", environment) as process:
         yield process
@@ -43,7 +43,7 @@ def listed(http: httpx2.Client, gateway: GatewayProcess, **query: object) -> htt
 
 
 def age(gateway: GatewayProcess, picture: object, seconds: float) -> None:
-    """Have the store believe that a file was written so long ago."""
+    """Set the time of a stored file to the past."""
     at = time.time() - seconds
     (found,) = [path for path in (gateway.data / "pictures").glob(f"{picture}.*") if path.suffix != ".name"]
     for path in (found, found.with_name(to_filename_key(found.name))):

@@ -1,4 +1,4 @@
-"""A gateway that is forked is the process that a user executes, and has nothing of an earlier one."""
+"""A forked gateway equals an executed one, and has no state of an earlier one."""
 
 import json
 import os
@@ -31,13 +31,13 @@ def forks() -> Iterator[Forks]:
 
 
 def read(child: ForkedProcess) -> list[str]:
-    """All that a child prints until it ends, by lines."""
+    """Return the output of a child until its end, by lines."""
     assert child.stdout is not None
     return child.stdout.read().splitlines()
 
 
 def child_surroundings(forks: Forks, *arguments: str, **more: str) -> tuple[dict[str, Any], str]:
-    """Surroundings that a child prints, and its random number."""
+    """Return the printed state of a child, and its random number."""
     with forks.start(arguments, clean_environment(**more), MODULE) as child:
         first, second = read(child)
     return json.loads(first), second
@@ -45,7 +45,7 @@ def child_surroundings(forks: Forks, *arguments: str, **more: str) -> tuple[dict
 
 @contextmanager
 def waiting(forks: Forks) -> Iterator[ForkedProcess]:
-    """A child that has started, and waits for a signal."""
+    """A child that has started and waits for a signal."""
     with forks.start(["wait"], clean_environment(), MODULE) as child:
         assert child.stdout is not None
         assert [child.stdout.readline() for _ in range(2)]
@@ -62,7 +62,7 @@ def test_a_fork_has_the_state_of_an_executed_command(forks: Forks) -> None:
         text=True,
         check=True,
     )
-    with waiting(forks):  # its descriptors are not for a sibling
+    with waiting(forks):  # its descriptors are not for another child
         forked, _ = child_surroundings(forks, "one", "two", **GIVEN)
 
     expected = json.loads(executed.stdout.splitlines()[0])

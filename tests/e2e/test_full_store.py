@@ -1,4 +1,4 @@
-"""A store of money whose memory is used up: told before, and what was begun comes to its end."""
+"""A quota store without free memory: reported in advance, and open calls come to their end."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_a_full_store_is_reported_and_open_calls_are_finished(tmp_path: Path, ht
 
 
 async def fill(store: str, url: str, team: str, begun: Callable[[], bool]) -> None:
-    """One call is under way when the store becomes full; the next is refused, and the first is delivered."""
+    """One call is under way when the store becomes full. The next is refused, and the first is delivered."""
     first = asyncio.create_task(ask_all([url], team, ["first"]))
     await asyncio.to_thread(await_true, begun)
     with redis.Redis.from_url(store) as admin:

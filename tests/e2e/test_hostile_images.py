@@ -1,4 +1,4 @@
-"""Pictures that are bombs, lies or torn: told by their headers, in no time and no memory, before anything is bought."""
+"""Images that are bombs, lies or truncated: refused by their headers, in little time and memory, before a call."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def drawn(width: int = 64, height: int = 64, more: bytes = b"", *, depth: int = 8, color: int = 6) -> bytes:
-    """A png of that size, as far as its header says."""
+    """Build a png of that size, as far as its header claims."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return SIGNATURE + header + more + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
@@ -38,7 +38,7 @@ def frames(kind: str, count: int) -> bytes:
 
 
 def exif(entries: int) -> bytes:
-    """Notes that all lie over each other."""
+    """Build Exif entries that all overlap."""
     tags = b"".join(struct.pack(">HHII", number + 1, 2, 60_000, 8) for number in range(entries))
     return b"MM\0*\0\0\0\x08" + struct.pack(">H", entries) + tags
 
@@ -83,7 +83,7 @@ REFUSED: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "heic": (lambda: b"\0\0\0\x18ftypheic" + bytes(100), TYPE),
     "gzip": (gzipped, BAD),
 }
-"""A function that makes the bytes, called where a test needs them, and the code of their refusal."""
+"""A function that builds the bytes in the test, and the code of their refusal."""
 
 TAKEN: Mapping[str, Callable[[], bytes]] = {
     "frames of a png": lambda: frames("PNG", 300),

@@ -1,4 +1,4 @@
-"""Callers who mean harm, or are broken: what each comes to, byte for byte; afterwards the gateway is as it was."""
+"""Hostile or broken callers: the response to each, byte for byte, and an unchanged gateway afterwards."""
 
 import json
 import secrets
@@ -61,7 +61,7 @@ def connected(gateway: GatewayProcess) -> socket.socket:
 
 
 def said(gateway: GatewayProcess, request: bytes) -> bytes:
-    """All that is answered until the gateway hangs up."""
+    """Send a request. Returns all bytes until the gateway disconnects."""
     with connected(gateway) as caller:
         with suppress(ConnectionError):
             caller.sendall(request)
@@ -69,7 +69,7 @@ def said(gateway: GatewayProcess, request: bytes) -> bytes:
 
 
 def rest(caller: socket.socket) -> bytes:
-    """What comes until the gateway hangs up; who is hung up on while still talking may have missed it."""
+    """Read until the gateway disconnects. A caller that is disconnected while it sends may miss the response."""
     answer = b""
     with suppress(ConnectionError):
         while piece := caller.recv(65536):
@@ -78,7 +78,7 @@ def rest(caller: socket.socket) -> bytes:
 
 
 def is_oversized(answer: bytes, sent: int) -> bool:
-    """Was it refused for its size? What is much too large may not have been listened to until the answer."""
+    """Return whether a request was refused for its size. A much larger one may be disconnected without a response."""
     return answer.startswith(OVERSIZED) or (sent > MEGABYTE // 2 and answer == b"")
 
 
@@ -92,7 +92,7 @@ def posted(gateway: GatewayProcess, lines: str, body: bytes) -> bytes:
 
 
 def is_refused(answer: bytes) -> bool:
-    """Is it a 400 in the envelope, with an id, and the end of the connection?"""
+    """Return whether the response is a 400 in the envelope, with an id, and ends the connection."""
     lines = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
     assert any(line.startswith(b"x-request-id: req_") for line in lines), answer
     assert {b"connection: close", b"x-should-retry: false"} <= {*lines}, answer
@@ -186,7 +186,7 @@ OFFER = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: 
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_an_upgrade_header_is_ignored(gateway: GatewayProcess, *, apart: bool, chunked: bool) -> None:
-    """As the JDK's client sends it over plain http; the body is the body, in whichever packet it comes."""
+    """The JDK's client sends this header over plain http. The body stays the body, in one packet or two."""
     length = CHUNKED if chunked else f"content-length: {len(WISH)}\r\n"
     start = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n{OFFER}{length}\r\n"
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WISH), WISH) if chunked else WISH
@@ -204,7 +204,7 @@ def test_an_upgrade_header_is_ignored(gateway: GatewayProcess, *, apart: bool, c
 @pytest.mark.parametrize("path", [GENERATIONS, EDITS, FILES, "/admin/v1/keys"])
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_trailer_is_not_read_as_a_header(gateway: GatewayProcess, path: str, *, apart: bool) -> None:
-    """A key as a trailer opens nothing, in the packet of the head or in one of its own."""
+    """A key in a trailer authenticates nothing, in the packet of the head or in a separate one."""
     start = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{CHUNKED}\r\n".encode()
     rest_of_it = b"%x\r\n%s\r\n0\r\n" % (len(WISH), WISH)
     trailers = b"".join(b"authorization: Bearer %s\r\n" % key.encode() for key in (gateway.key, ADMIN))
@@ -450,7 +450,7 @@ def test_a_second_head_has_the_timeout_of_the_first(gateway: GatewayProcess) -> 
     with connected(gateway) as caller:
         caller.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
         answer = b""
-        while not answer.endswith(b"}"):  # which may come in pieces
+        while not answer.endswith(b"}"):  # which may come in parts
             answer += (piece := caller.recv(65536))
             assert piece
         assert answer.startswith(b"HTTP/1.1 200")

@@ -1,4 +1,4 @@
-"""Vendors that lie: what a reply can be made of and what callers, books and log see of it. Torn ones: tools/faults."""
+"""Lying vendors: effects of a reply on callers, ledger and log. Truncated replies: tools/faults."""
 
 import base64
 import json

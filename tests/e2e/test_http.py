@@ -1,4 +1,4 @@
-"""The surface as curl sees it: every refusal is one envelope with an id, and nobody else is disturbed."""
+"""HTTP as curl sees it: every refusal is an envelope with an id, and other requests are undisturbed."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ ADMIN = secrets.token_hex(32)
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[GatewayProcess]:
-    """A sandbox gateway that takes little and waits briefly."""
+    """A sandbox gateway with small limits and short timeouts."""
     folder = tmp_path_factory.mktemp("strict")
     own = folder / "config"
     own.mkdir()
@@ -42,7 +42,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
 
 
 def envelope(reply: httpx2.Response) -> dict[str, object]:
-    """The error of a reply, after what every error has in common was checked."""
+    """Return the error of a reply, after a check of the common fields."""
     body = reply.json()
     assert list(body) == ["error"]
     error: dict[str, object] = body["error"]
@@ -170,7 +170,7 @@ def test_azures_header_authenticates_callers(http: httpx2.Client, gateway: Gatew
 
 
 def test_a_model_in_the_path_selects_the_model(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    """Azure's address of a deployment names it with or without its slash escaped; a body may name no other."""
+    """Azure's path of a deployment names it with or without its slash escaped. A body may name no other."""
     for model in ("black-forest-labs/FLUX.2-pro", "black-forest-labs%2FFLUX.2-pro", "gpt-5"):
         path = f"/openai/deployments/{model}/images/generations?api-version=2025-04-01-preview"
         reply = post(http, gateway, {"prompt": "a fox"}, path)
@@ -205,7 +205,7 @@ def test_a_model_in_the_path_selects_the_model(http: httpx2.Client, gateway: Gat
     ],
 )
 def test_head_returns_the_headers_of_get(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
-    """Probes of load balancers and link checkers ask with HEAD; the connection goes on behind the answer."""
+    """Probes of load balancers and link checkers send HEAD. The connection stays usable after the response."""
     said, told = (http.request(method, gateway.url + path, headers=gateway.headers) for method in ("GET", "HEAD"))
     assert (told.status_code, told.content) == (said.status_code, b"")
     varying = {"date", "x-request-id", "content-length"} if path.startswith("/metrics") else {"date", "x-request-id"}
@@ -238,7 +238,7 @@ def test_large_bodies_are_refused(http: httpx2.Client, gateway: GatewayProcess) 
 
 
 def half_a_request(gateway: GatewayProcess, path: str) -> socket.socket:
-    """A connection on which a body was announced and only begun."""
+    """Open a connection with an announced body that has only begun."""
     host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
     caller = socket.create_connection((host, int(port)), timeout=10)
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\ncontent-length: 99"
@@ -268,7 +268,7 @@ FORM_OF_ANY = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"
 def test_a_body_that_arrives_too_slowly_times_out(
     gateway: GatewayProcess, path: str, content_type: str, start: bytes, *, chunked: bool
 ) -> None:
-    """It never pauses for long, and would take for ever."""
+    """The body never pauses for long, but would take for ever."""
     host, _, port = urlsplit(gateway.url).netloc.rpartition(":")
     key = ADMIN if path.startswith("/admin") else gateway.key
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: {content_type}\r\n"

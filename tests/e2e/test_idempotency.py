@@ -1,4 +1,4 @@
-"""An Idempotency-Key over HTTP: the same answer to the last byte, on every replica, for its team alone."""
+"""Idempotency-Key over HTTP: an identical reply to the last byte, on every replica, for its team alone."""
 
 import asyncio
 from pathlib import Path

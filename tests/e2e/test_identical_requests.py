@@ -1,4 +1,4 @@
-"""Identical requests side by side: one picture, or n different ones, on several replicas."""
+"""Identical requests at once: one image, or n different ones, on several replicas."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ AUTO = {"x-gateway-variant": "auto"}
 async def ask_all(
     sim: Simulator, urls: list[str], prompt: str, headers: Mapping[str, str], calls: int
 ) -> list[httpx2.Response]:
-    """Four calls at once; the vendor draws when it was asked so many times."""
+    """Send four calls at once. The vendor replies after `calls` calls."""
     headers = {"authorization": "Bearer igw_search", **headers}
     async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
         asked = [
@@ -32,7 +32,7 @@ async def ask_all(
 
 
 def pictures(replies: list[httpx2.Response]) -> set[str]:
-    """By their ids: the simulator draws the same each time."""
+    """Return the ids, because the simulator draws equal images."""
     assert {reply.status_code for reply in replies} == {200}
     return {reply.json()["data"][0]["id"] for reply in replies}
 

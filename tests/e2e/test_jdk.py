@@ -1,6 +1,6 @@
-"""The JDK's own HTTP client calls a gateway, as it comes: it offers HTTP/2 in every request over plain http.
+"""The JDK's own HTTP client with its defaults: it offers HTTP/2 in every request over plain http.
 
-Rule: the offer is not taken, the request is served, and its body is no request of its own. One JVM makes all calls.
+Rule: the offer is not accepted, the request is served, and its body is not read as a request. One JVM makes all calls.
 """
 
 import base64
@@ -31,7 +31,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the client got, by call, and what it sent, by connection."""
+    """Responses by call, and the client's bytes by connection."""
 
     replies: Mapping[str, Reply]
     sent: list[bytes]

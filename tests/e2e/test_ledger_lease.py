@@ -1,6 +1,6 @@
-"""Gateways whose counters are their own, on one ledger: one at a time.
+"""Gateways with their own counters on one ledger: one at a time.
 
-What would take the seconds of a lease is brought about in the ledger's own row: time there is what the row says.
+The tests change the end of a lease in the ledger's row instead of waiting for it.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from tests.support.gateway import GatewayProcess, becomes_true, clean_environmen
 
 @pytest.fixture
 def environment(tmp_path: Path, config: Path, openai_sim: Simulator) -> dict[str, str]:
-    """A ledger that is nobody's own, and no REDIS_URL."""
+    """Environment with a shared ledger and without REDIS_URL."""
     folder = shutil.copytree(config, tmp_path / "config")
     (folder / "teams.yaml").write_text(TEAMS)
     settings = (folder / "gateway.yaml").read_text().replace("grace_seconds: 5", "grace_seconds: 0")
@@ -37,7 +37,7 @@ def environment(tmp_path: Path, config: Path, openai_sim: Simulator) -> dict[str
 
 @contextmanager
 def starting(folder: Path, environment: dict[str, str]) -> Iterator["Starting"]:
-    """A gateway that need not come to listen."""
+    """Start a gateway without waiting for `listening`."""
     process = Starting(folder, environment)
     try:
         yield process
@@ -46,14 +46,14 @@ def starting(folder: Path, environment: dict[str, str]) -> Iterator["Starting"]:
 
 
 class Starting(GatewayProcess):
-    """A gateway that is not waited for."""
+    """A gateway that may not reach `listening`."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         super().__init__(folder, environment, options=())
         self._reader.start()
 
     def end(self) -> None:
-        """Ask it to go, if it has not gone."""
+        """Terminate it, unless it has ended."""
         if self._child.poll() is None:
             self.signal(signal.SIGTERM)
         self.wait()
@@ -125,7 +125,7 @@ def test_a_replica_without_redis_url_waits_for_the_lease_of_replicas_with_one(
 
 
 def test_a_refused_start_is_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
-    """Its patience is over at once: no test waits for it."""
+    """Its waiting time is zero, so no test waits for it."""
     with GatewayProcess(tmp_path / "one", environment, options=()):
         code = (
             "import sys\nfrom service.usecases.money import ledger_lease\nledger_lease.WAIT_SECONDS = 0.0\n"

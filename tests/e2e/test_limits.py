@@ -1,4 +1,4 @@
-"""Limits as callers meet them: refused with what they need to know, told on every reply, changed while running."""
+"""Limits at the caller: refusals with the needed facts, headers on every reply, changes while running."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from service.domain.team_access import key_digest
 from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
 
-CENT = 0.00622  # the worst price of the small picture below; it costs a little less
+CENT = 0.00622  # the worst price of the small image below; it costs a little less
 
 
 def team(name: str, limits: str) -> str:
@@ -57,7 +57,7 @@ def gateway(
 
 
 class Caller:
-    """Somebody with the key of a team."""
+    """A caller with the key of a team."""
 
     def __init__(self, http: httpx2.Client, url: str) -> None:
         self._http = http
@@ -76,7 +76,7 @@ class Caller:
 
 @pytest.fixture
 def caller(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulator) -> Caller:
-    del openai_sim  # forgets what the test before made it say
+    del openai_sim  # removes queued answers of the test before
     return Caller(http, gateway.url)
 
 
@@ -130,7 +130,7 @@ def test_a_budget_is_not_exceeded_and_its_refusal_is_final(caller: Caller) -> No
 
 @pytest.mark.parametrize("headers", [{}, {"cache-control": "no-store"}])
 def test_a_team_over_its_budget_is_refused_before_a_link_is_fetched(caller: Caller, headers: dict[str, str]) -> None:
-    """No host listens at the address, so that a fetch would be answered with 400."""
+    """No host listens at the address, so a fetch would end in a 400."""
     images = [{"image_url": "https://127.0.0.1/fox.png"}]
 
     admitted = caller.edit("free", images, headers)

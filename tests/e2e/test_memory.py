@@ -1,4 +1,4 @@
-"""How much memory the gateway takes when many large pictures are under way at once: the bound of docs/benchmarks.md."""
+"""Memory of the gateway with many large images under way at once: the bound of docs/benchmarks.md."""
 
 from collections.abc import Iterator
 

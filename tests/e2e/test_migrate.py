@@ -1,4 +1,4 @@
-"""`image-gateway migrate`, as a Job runs it: what it says, what it changes, and how it refuses."""
+"""`image-gateway migrate`, as a Job runs it: its output, its changes, and its refusals."""
 
 import asyncio
 import subprocess
@@ -20,7 +20,7 @@ NEWER = text("UPDATE alembic_version SET version_num = '9999'")
 
 
 def migrate(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a folder that has no settings."""
+    """Run the command in a folder without settings."""
     return command("migrate", *options, cwd=folder, environment=environment)
 
 

@@ -1,7 +1,7 @@
-"""docs/migrating.md: the worked example is read as a start reads it, and a key of LiteLLM's opens the gateway.
+"""docs/migrating.md: a start accepts the worked example, and a key of LiteLLM's opens the gateway.
 
-Rule: the files are those of the page, by the names that their fences carry; what the page changes of the shipped
-models.yaml is laid over it. A metric that the page names has to be declared.
+Rule: the files are those of the page, by the names of their fences. The page's changes of the shipped models.yaml are
+merged into it. Each metric on the page has to be declared.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ KEYS = {"OPENAI_API_KEY": "sk-one", "OPENAI_API_KEY_TWO": "sk-two", "TOGETHERAI_
 
 
 def laid_over(below: Any, above: Any) -> Any:
-    """A document with another one over it, key by key."""
+    """Merge a document into another one, key by key."""
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return {**below, **{name: laid_over(below.get(name), value) for name, value in above.items()}}
@@ -77,7 +77,7 @@ def test_the_examples_settings_match_the_page(config: Path) -> None:
 
 @pytest.fixture(scope="module")
 def gateway(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """The example, with nothing but the sandbox on."""
+    """The example, with the sandbox alone."""
     settings = config / "gateway.yaml"
     settings.write_text(with_slow_stores(settings.read_text() + "sandbox: { enabled: true }\n"))
     with GatewayProcess(tmp_path_factory.mktemp("data"), {"IMAGE_GATEWAY_CONFIG": str(config)}, options=()) as process:

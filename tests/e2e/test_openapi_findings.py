@@ -1,4 +1,4 @@
-"""What schemathesis and a look at the page found, held: methods, what describes the API, and headers that are empty."""
+"""Findings of schemathesis and of a review of the docs page: methods, descriptions, and empty headers."""
 
 import re
 
@@ -24,7 +24,7 @@ OUTSIDE = re.compile(
 def test_a_405_lists_the_methods_of_the_path(
     http: httpx2.Client, sandbox_gateway: GatewayProcess, path: str, methods: set[str]
 ) -> None:
-    """The framework left `Allow` out of its 405, and named one method of several where it was asked."""
+    """The framework omitted `Allow` from its 405, and named one method of several."""
     asked = http.options(sandbox_gateway.url + path, headers=sandbox_gateway.headers)
     assert (asked.status_code, asked.content) == (204, b"")
     refused = http.request("TRACE", sandbox_gateway.url + path, headers=sandbox_gateway.headers)
@@ -66,7 +66,7 @@ def test_the_docs_page_has_all_anchors_and_sections(http: httpx2.Client, sandbox
 
 
 def test_the_description_of_the_api_is_built_once(http: httpx2.Client, sandbox_gateway: GatewayProcess) -> None:
-    """Writing it takes a tenth of a second of a replica, and anybody may ask."""
+    """Building it takes a replica a tenth of a second, and needs no key."""
     for path in ("/docs", "/openapi.yaml"):
         assert http.get(sandbox_gateway.url + path).content == http.get(sandbox_gateway.url + path).content
 

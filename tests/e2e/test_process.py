@@ -1,4 +1,4 @@
-"""The gateway as a process: how it starts, what stops it from starting, and how it goes."""
+"""The gateway as a process: its start, refusals to start, and its end."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ def command(
 
 @pytest.fixture
 def settings(tmp_path: Path, config: Path) -> Path:
-    """A copy of the settings, to be spoiled."""
+    """A copy of the settings for a test to break."""
     return shutil.copytree(config, tmp_path / "config")
 
 
@@ -87,7 +87,7 @@ def test_a_killed_gateway_leaves_no_process(tmp_path: Path) -> None:
 def test_on_sigterm_the_gateway_finishes_its_requests(
     tmp_path: Path, settings: Path, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
-    """Readiness is red at once, new work is still taken in the grace period, and the exit code is 0."""
+    """Readiness fails at once, new work is accepted in the grace period, and the exit code is 0."""
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
     text = (settings / "gateway.yaml").read_text().replace("grace_seconds: 5", "grace_seconds: 2")
     (settings / "gateway.yaml").write_text(text)
@@ -122,7 +122,7 @@ HURRIED = {
 
 
 def test_requests_cut_by_a_drain_fail_and_are_booked(tmp_path: Path, settings: Path, openai_sim: Simulator) -> None:
-    """Three calls whose pictures may come to something, and one whose body was not there yet."""
+    """Three calls whose images may arrive, and one request with an incomplete body."""
     (settings / "teams.yaml").write_text(f"teams: {{a: {{keys: [{{id: k, sha256: {DIGEST}}}]}}}}")
     text = (settings / "gateway.yaml").read_text()
     for was, becomes in HURRIED.items():
@@ -343,7 +343,7 @@ def test_version_faults_check_and_help_print_their_results(settings: Path) -> No
 
 
 def test_outside_the_repository_missing_settings_are_reported(tmp_path: Path) -> None:
-    """Outside the repository the settings come with the package, or the lack of them is said."""
+    """Outside the repository the settings come with the package. A refusal names missing ones."""
     done = command("check", cwd=tmp_path)
     assert done.returncode == 2
     assert "config/gateway.yaml: cannot be read" in done.stderr

@@ -1,4 +1,4 @@
-"""The parts of production together: a Redis and a PostgreSQL that are servers, two replicas, one team."""
+"""Parts of production together: Redis and PostgreSQL as servers, two replicas, one team."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What must not be written down is not: secrets, prompts, pictures and people, whatever is asked, however it ends."""
+"""Private data stays out of logs: secrets, prompts, images and users, for every request and every end."""
 
 import base64
 import re
@@ -22,7 +22,7 @@ FAULTS = ("moderation_blocked", "server_error", "invalid_api_key", "rate_limit_i
 
 
 def misbehave(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulator) -> set[int]:
-    """Ask in many ways, each with something in it that is nobody's business; the statuses."""
+    """Send requests of many kinds, each with private data. Returns the statuses."""
     mine = {"authorization": "Bearer igw_search", "idempotency-key": "key-of-mallory"}
     wish = {"prompt": "a violet-hippopotamus", "user": "mallory@example.test", "size": "1024x1024", "quality": "low"}
     picture = base64.b64encode(png((64, 64))).decode()

@@ -1,4 +1,4 @@
-"""A gateway whose Redis has a certificate of an authority of its own: told in log and readiness, and then used."""
+"""A gateway whose Redis has a certificate of a private authority: refused with the reason, then accepted."""
 
 import ssl
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The short form of `python -m tools.chaos`: the same rounds, fewer of them."""
+"""Short form of `python -m tools.chaos`: its rounds, but fewer."""
 
 from pathlib import Path
 

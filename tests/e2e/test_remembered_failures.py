@@ -1,4 +1,4 @@
-"""A failure that may have been billed is not bought again by a client that repeats the request by itself."""
+"""A failure that may have been billed is replayed to a client that repeats the request by itself."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ BROKEN = Answer(fault="close_mid_body")
 
 @pytest.fixture
 def remembering(start: Start, tmp_path: Path) -> Start:
-    """Starts replicas that remember failures as it is shipped."""
+    """Function that starts replicas with the shipped time of remembered failures."""
     change(tmp_path, "failure_seconds: 0 #", "failure_seconds: 30 #")
     return start
 
@@ -107,6 +107,6 @@ def test_a_failure_without_cost_is_not_remembered(
     openai_sim.answer(FAULTS[fault])
     with remembering() as gateway:
         first = ask(http, gateway, f"a fox {tmp_path}")
-        # a moderation is told to everybody for a second, so that those see it who waited; a new key waited for nothing
+        # a moderation is replayed to all for a second, so that waiting callers get it; a new key has waited for nothing
         other = ask(http, gateway, f"a fox {tmp_path}", idempotency_key="new")
     assert (first.status_code, other.status_code) == (status, 200)

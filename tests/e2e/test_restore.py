@@ -1,5 +1,5 @@
-"""What docs/operations.md says of backups: a ledger that was dumped and brought back elsewhere is all that budgets and
-keys need. Redis is emptied as well, or kept, as the page's cases have it.
+"""Backups of docs/operations.md: budgets and keys need only a ledger that was dumped and restored elsewhere. Redis is
+emptied as well, or stays, as in the page's cases.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ assert PACKAGE
 assert PACKAGE.origin
 TOOLS = Path(PACKAGE.origin).parent / "pginstall18" / "bin"
 TEAMS = "teams: { search: { limits: { usd_per_day: 0.0125 } } }\n"
-"""A budget for two pictures of at most 0.006245 dollars, and not for three."""
+"""A budget for two images of at most 0.006245 dollars, and not for three."""
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 DUMPED = next(text for text in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "pg_dump" in text)
@@ -46,7 +46,7 @@ def told(script: str, **given: str) -> None:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a gateway is started, and with what."""
+    """Folder and environment of a gateway."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -55,7 +55,7 @@ class Site:
         return GatewayProcess(self.folder / "data", {**self.environment, "DATABASE_URL": database}, options=())
 
     def issue(self, database: str) -> str:
-        """A key of the team, from the command line."""
+        """Issue a key of the team on the command line."""
         done = command("keys", "issue", "search", environment={**self.environment, "DATABASE_URL": database})
         assert done.returncode == 0, done.stderr
         return next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("key:"))
@@ -88,13 +88,13 @@ def usage(http: httpx2.Client, gateway: GatewayProcess, key: str) -> dict[str, A
 
 
 def used(answer: Mapping[str, Any]) -> float:
-    """What the day's budget says that is used of it."""
+    """Return the used part of the day's budget."""
     (day,) = (limit for limit in answer["limits"] if limit["measure"] == "usd_per_day")
     return float(day["used"])
 
 
 def buy(http: httpx2.Client, gateway: GatewayProcess, key: str, entries: int) -> dict[str, Any]:
-    """Buy one, and wait until so many are in the books."""
+    """Generate an image, and wait until `entries` entries are in the ledger."""
     assert ask(http, gateway, key).status_code == 200
 
     def booked() -> bool:
@@ -105,7 +105,7 @@ def buy(http: httpx2.Client, gateway: GatewayProcess, key: str, entries: int) ->
 
 
 def copied(database: str, folder: Path) -> str:
-    """SQLite's own way of a copy that is whole although somebody may write."""
+    """Copy with SQLite's backup, which is consistent beside writers."""
     copy = folder / "restored.db"
     with sqlite3.connect(database.removeprefix("sqlite:///")) as source, sqlite3.connect(copy) as target:
         source.backup(target)
@@ -115,7 +115,7 @@ def copied(database: str, folder: Path) -> str:
 
 
 def dumped(database: str, folder: Path) -> str:
-    """As docs/operations.md has it: dump, create, restore."""
+    """Dump, create and restore, as in docs/operations.md."""
     restored = urlunsplit(urlsplit(database)._replace(path="/restored"))
     told(DUMPED, FILE=str(folder / "ledger.dump"), FROM=database, TO=restored)
     return restored
@@ -123,7 +123,7 @@ def dumped(database: str, folder: Path) -> str:
 
 @pytest.fixture
 def postgresql(wheel_server: WheelPostgres) -> str:
-    """A database of its own: the suite's others are left alone."""
+    """A separate database, so that the suite's others stay unchanged."""
     for name in ("lived", "restored"):
         told(f'psql --quiet --command "DROP DATABASE IF EXISTS {name}" "$SERVER"', SERVER=wheel_server.url)
     told('psql --quiet --command "CREATE DATABASE lived" "$SERVER"', SERVER=wheel_server.url)
@@ -159,7 +159,7 @@ def test_budgets_and_keys_are_right_after_a_restore_from_the_backup_alone(
 def test_an_older_backup_beside_a_running_redis_loses_entries_and_no_budget(
     site: Site, redis_url: str, http: httpx2.Client
 ) -> None:
-    """Counters of this run of Redis are believed. Only those that are built again know no more than the books."""
+    """Redis trusts counters of its present run. Rebuilt counters have only the ledger's entries."""
     database = f"sqlite:///{site.folder}/ledger.db"
     with site.start(database) as gateway:
         key = site.issue(database)

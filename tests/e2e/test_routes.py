@@ -1,4 +1,4 @@
-"""Routes as callers and operators meet them: bound teams, several accounts of a vendor, notes, policies that change."""
+"""Routes at callers and operators: restricted teams, several accounts of a vendor, notes, changed policies."""
 
 import secrets
 import shutil
@@ -105,7 +105,7 @@ def gateway(
 
 
 class Caller:
-    """Somebody with the key of a team."""
+    """A caller with the key of a team."""
 
     def __init__(self, http: httpx2.Client, url: str) -> None:
         self._http = http
@@ -130,7 +130,7 @@ def caller(
     together_sim: Simulator,
 ) -> Caller:
     europe.reset()
-    del openai_sim, together_sim  # forget what the test before made them say
+    del openai_sim, together_sim  # removes queued answers of the test before
     return Caller(http, gateway.url)
 
 

@@ -1,7 +1,7 @@
-"""Vercel's AI SDK against the vendors' simulators: its providers for OpenAI, for Together and for what is compatible.
+"""Vercel's AI SDK against the vendors' simulators: its providers for OpenAI, for Together and for compatible APIs.
 
-Rule: what its documents offer works, or is a refusal that names the field. For n pictures of a model that it does not
-know it sends n requests side by side, and all are bought. A request that it repeats after a failure is not.
+Rule: each documented option works, or is refused by name. For n images of an unknown model the SDK sends n requests at
+once, and all are generated. A retry after a failure is not generated again.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ PROVIDERS = ("openai", "togetherai", "compatible")
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Two pictures and a mask."""
+    """Two images and a mask."""
     bodies = {"first.png": png(), "second.png": png(color=(10, 80, 200)), "mask.png": mask()}
     for name, body in bodies.items():
         (tmp_path / name).write_bytes(body)
@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
-    """What a simulator draws."""
+    """Return the digests of a simulator's images."""
     return [digest(encode_image(Sketch(size=size, index=index))) for index in range(count)]
 
 
@@ -50,7 +50,7 @@ def test_openais_provider_generates(openai_gateway: GatewayProcess, openai_sim: 
 def test_each_provider_generates_through_together(
     together_gateway: GatewayProcess, together_sim: Simulator, provider: str, calls: int
 ) -> None:
-    """Two requests of one body side by side are two purchases, where the SDK does not know that one may ask for two."""
+    """Two identical requests at once are two generations, if the SDK does not know that n may be two."""
     together_sim.answer(*[Answer(delay=0.5)] * calls)
     drawn = draw(together_gateway, provider, FLUX, {"prompt": "a red fox", "n": 2, "size": "1024x768"})
     assert drawn.error == {}
@@ -121,7 +121,7 @@ def test_an_invalid_request_raises_an_error_without_a_retry(sandbox_gateway: Gat
 
 
 def test_a_retry_of_a_call_that_may_have_been_billed_calls_no_vendor(tmp_path: Path, together_sim: Simulator) -> None:
-    """With the settings as they are shipped. The SDK asks again after two seconds whatever the refusal says."""
+    """The settings are the shipped ones. The SDK retries after two seconds, whatever the refusal advises."""
     together_sim.answer(Answer(fault="close_mid_body"))
     environment = {"TOGETHER_API_KEY": "tgp-operator", "TOGETHER_BASE_URL": together_sim.url}
     with GatewayProcess(tmp_path / "data", environment) as gateway:

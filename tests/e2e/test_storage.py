@@ -1,4 +1,4 @@
-"""Where pictures are kept: in time they go; without a place there are none; a wrong place stops the start."""
+"""Storage of images: lifetimes, no storage, and unusable storage, which stops the start."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Pictures that are kept: fetched by address, taken up again by their ids, and forgotten in time."""
+"""Stored images: fetched by URL, used again by their ids, and deleted in time."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ FORMATS = ("png", "jpeg", "png", "webp", "png")
 
 @pytest.fixture(scope="module")
 def bucket(objects: ObjectServer) -> str:
-    """Where that gateway keeps them."""
+    """Bucket of that gateway."""
     return objects.new_bucket()
 
 
@@ -30,7 +30,7 @@ def bucket(objects: ObjectServer) -> str:
 def bucket_gateway(
     tmp_path_factory: pytest.TempPathFactory, config: Path, objects: ObjectServer, bucket: str
 ) -> Iterator[GatewayProcess]:
-    """A sandbox gateway that keeps its pictures in a bucket."""
+    """A sandbox gateway that stores its images in a bucket."""
     folder = tmp_path_factory.mktemp("bucket")
     environment = {
         "IMAGE_GATEWAY_CONFIG": settings(folder / "config", config, ""),
@@ -50,7 +50,7 @@ def gateway(request: pytest.FixtureRequest) -> GatewayProcess:
 
 
 def conversation(http: httpx2.Client, gateway: GatewayProcess) -> list[bytes]:
-    """Five turns, each on the picture of the turn before: the pictures, first to last."""
+    """Edit five times, each time the image of the edit before. Returns the images, first to last."""
     item = generate_image(http, gateway, size=SIZES[0])
     pictures = [read_image(item)]
     for size, form in zip(SIZES[1:], FORMATS[1:], strict=True):

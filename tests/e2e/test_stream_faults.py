@@ -1,4 +1,4 @@
-"""Streams that go wrong: what the caller sees, what is booked, and that nothing is left behind."""
+"""Broken streams: the caller's view, the entry in the ledger, and no leftovers."""
 
 import asyncio
 import json
@@ -30,12 +30,12 @@ PARTIAL = (
     b'"partial_image_index":0}\n\n'
 )
 REPEATS = 50  # five times as many as may stay open
-POOLED = 10  # connections to stores that may have been opened meanwhile, and are used again
+POOLED = 10  # connections to stores that may have been opened meanwhile, and are reused
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A stream to its end: the types of its events, and the error, if there was one."""
+    """A complete stream: the types of its events, and its error, if any."""
 
     status: int
     types: Sequence[str]

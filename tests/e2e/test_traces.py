@@ -1,4 +1,4 @@
-"""Traces: a request and its calls as one story, within the caller's, at a real collector; and nothing where none is."""
+"""Traces: a request and its calls as spans of the caller's trace, at a real collector. Without a collector, no trace."""
 
 import socket
 from pathlib import Path
@@ -29,7 +29,7 @@ LEAST_SAID: dict[str, object] = {
 
 
 def told(collected: Collected, count: int) -> list[Span]:
-    """So many spans, once they are there."""
+    """Wait for `count` spans."""
     await_true(lambda: len(collected.spans()) >= count)
     return collected.spans()
 

@@ -1,4 +1,4 @@
-"""A log that cannot be written touches nothing else: the gateway starts, serves, counts what is lost, and goes."""
+"""A log that cannot be written: the gateway starts, serves, counts the lost lines, and ends."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def full_disk() -> Iterator[int]:
 
 @contextmanager
 def unread_pipe() -> Iterator[int]:
-    """A pipe that holds 64 KB and whose reader reads nothing."""
+    """A pipe that holds 64 KB, without a reader."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with open(writer, "wb", buffering=0, closefd=False) as filled:
@@ -46,7 +46,7 @@ def closed_pipe() -> Iterator[int]:
 
 
 def serving(output: int, port: int, data: Path) -> subprocess.Popen[bytes] | ForkedProcess:
-    """A gateway that logs to this descriptor."""
+    """Start a gateway that logs to this descriptor."""
     arguments, environment = ["serve", "--dev", "--port", str(port), "--data-dir", str(data)], clean_environment()
     if can_fork(environment):
         return forks().start_into(output, arguments, environment)

@@ -1,8 +1,8 @@
-"""An upgrade from 852ba53: a gateway of today goes on with the database, the store and the folder that 852ba53 left.
+"""An upgrade from 852ba53: today's gateway runs on the database, the store and the folder that 852ba53 left.
 
 `tests/recorded/852ba53` has them (`tools/record_upgrade.py`). The last gateway of 852ba53 was killed during three
-calls: two had been sent, one was fetching a reference. A test ends a lease in the store, it does not wait for it.
-The tests share one gateway for each kind of database, and no test changes what another one looks at.
+calls: two had been sent, one was fetching a reference. A test ends a lease in the store instead of waiting for it. The
+tests share one gateway for each kind of database, and no test changes another's data.
 """
 
 import csv
@@ -57,7 +57,7 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class Upgraded:
-    """A gateway of today on what a gateway of 852ba53 left, and the store."""
+    """Today's gateway on the data of a gateway of 852ba53, and the store."""
 
     gateway: GatewayProcess
     recording: Recording
@@ -71,7 +71,7 @@ class Upgraded:
         return httpx2.get(self.gateway.url + path, headers=AUTHORIZED | headers)
 
     def end_leases(self, key: str) -> None:
-        """Have the leases of a key end that their leader does not extend any more."""
+        """End the leases of a key that their leader no longer extends."""
         ended = int(time.time() * SECOND) - 1
         if self.store.type(key) == b"zset":
             self.store.zadd(key, dict.fromkeys(self.store.zrange(key, 0, -1), ended), xx=True)
@@ -154,7 +154,7 @@ def upgraded(
 
 
 def test_open_holds_end_once_and_their_money_counts(upgraded: Upgraded) -> None:
-    """The sent ones are booked at their quotes, the pending one is given back. All that was spent goes on counting."""
+    """The sent holds are booked at their quotes, the pending one is released. All earlier costs still count."""
     recorded = upgraded.recording.store
     holds = {hold: recorded[f"igw:{{search}}:hold:{hold}"] for hold in recorded["igw:{search}:holds"]}
     sent = {hold: int(fields["quote"]) for hold, fields in holds.items() if fields["state"] == "sent"}
@@ -177,7 +177,7 @@ def test_open_holds_end_once_and_their_money_counts(upgraded: Upgraded) -> None:
 
 
 def test_a_lone_replica_continues_in_its_data_folder(tmp_path: Path, openai_sim: Simulator) -> None:
-    """Its Valkey is started again, so the counters are built again: from the ledger, entries on their way and holds."""
+    """Its Valkey starts again, so the counters are rebuilt: from the ledger, the outbox and the holds."""
     data, recording = tmp_path / "data", open_recording("sqlite")
     recording.fill_database(f"sqlite:///{data / 'ledger.db'}")
     shutil.copytree(recording.images, data / "pictures", copy_function=shutil.copyfile)
@@ -198,7 +198,7 @@ def test_a_lone_replica_continues_in_its_data_folder(tmp_path: Path, openai_sim:
 
 
 def test_settings_that_852ba53_shipped_are_refused_with_the_new_names_alone(tmp_path: Path) -> None:
-    """All of its `gateway.yaml` is valid today but for keys that have another name, and `check` says each of them."""
+    """Its `gateway.yaml` is valid today but for renamed keys, and `check` names each of them."""
     settings = copy_settings(tmp_path)
     shutil.copyfile(RECORDED / "852ba53" / "gateway.yaml", settings / "gateway.yaml")
     done = run_command("check", environment=clean_environment(IMAGE_GATEWAY_CONFIG=str(settings)))
@@ -227,7 +227,7 @@ def test_an_idempotency_key_replays_the_failure(upgraded: Upgraded, openai_sim: 
 def test_holds_and_flights_of_today_have_the_fields_that_852ba53_reads(
     upgraded: Upgraded, openai_sim: Simulator
 ) -> None:
-    """Both may run side by side, so a field is never renamed or left out. Those of a newer form are added."""
+    """Both versions may run side by side, so no field is renamed or removed. Fields of a newer form are added."""
     recorded = {key: fields for key, fields in upgraded.recording.store.items() if re.search(":(hold|flight):", key)}
     known, headers = collect_forms(recorded), {"authorization": f"Bearer {OTHER_SECRET}"}
 
@@ -272,7 +272,7 @@ def test_a_generation_that_was_under_way_is_not_repeated(upgraded: Upgraded, ope
 def test_a_finished_generation_is_not_repeated(
     upgraded: Upgraded, openai_sim: Simulator, name: str, source: str
 ) -> None:
-    """From the cache, and for an SDK that retries."""
+    """The result comes from the cache, and for an SDK that retries."""
     reply = upgraded.ask(name, tries=1 if name == "retried" else 0)
     assert (reply.status_code, reply.headers["x-gateway-cache"]) == (200, source)
     assert reply.json()["data"] == json.loads(upgraded.recording.answers[name]["body"])["data"]

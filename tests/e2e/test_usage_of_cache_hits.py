@@ -1,4 +1,4 @@
-"""What replies that cost nothing say of tokens: what the purchase took, or nothing where the operator prefers that."""
+"""Token usage in replies without cost: that of the generation, or zero where the operator prefers that."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def zeroed(tmp_path: Path) -> None:
 
 
 def completed(reply: httpx2.Response) -> dict[str, object]:
-    """The last event of a stream."""
+    """Return the last event of a stream."""
     (data,) = re.findall(r"^event: image_generation.completed\ndata: (.+)$", reply.text, re.MULTILINE)
     found: dict[str, object] = json.loads(data)
     return found
@@ -67,7 +67,7 @@ def test_a_replay_has_the_usage_of_its_first_reply(
     if zero:
         zeroed(tmp_path)
     with start() as gateway:
-        for number in range(2):  # what was bought under a key, and what was a hit under one
+        for number in range(2):  # a generated reply with a key, and a cache hit with one
             key = f"{tmp_path.name}-{number}"
             first, again = (ask(http, gateway, f"a fox {tmp_path}", idempotency_key=key) for _ in range(2))
             assert first.headers["x-gateway-cache"] == ["miss", "hit"][number]
