@@ -11,7 +11,7 @@ from service.domain.team_access import Team, pseudonym
 from tests.support.gateway import GatewayProcess
 from tests.support.images import data_url, mask, png
 
-Verdict = Literal["PASS", "MAP", "EMUL", "DROP", "REJECT"]
+RowOutcome = Literal["PASS", "MAP", "EMUL", "DROP", "REJECT"]
 Json = Mapping[str, Any]
 
 FLUX_FLEX = "black-forest-labs/FLUX.2-flex"
@@ -20,7 +20,7 @@ FLUX_11 = "black-forest-labs/FLUX.1.1-pro"
 KONTEXT = "black-forest-labs/FLUX.1-kontext-pro"
 SUNBURST = "gpt-image-2.6-sunburst"
 WHO = pseudonym(Team(name="dev"), "alice@example.com")
-PICTURE = data_url(png())
+IMAGE = data_url(png())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Row:
 
     vendor: str = ""
     field: str
-    verdict: Verdict
+    outcome: RowOutcome
     what: str
     send: Json
     model: str = "gpt-image-2"
@@ -59,7 +59,7 @@ class Row:
         operation = "edits" if self.parts or self.edit else "generations"
         body = {"model": self.model, "prompt": "a fox"} | dict(self.send)
         if self.files:
-            body["images"] = [{"file_id": brought(http, gateway)} for _ in range(self.files)]
+            body["images"] = [{"file_id": upload_image(http, gateway)} for _ in range(self.files)]
         address = f"{gateway.url}/v1/images/{operation}"
         if not self.parts:
             return http.post(address, json=body, headers=gateway.headers)
@@ -67,7 +67,7 @@ class Row:
         return http.post(address, data=body, files=files, headers=gateway.headers)
 
 
-def brought(http: httpx2.Client, gateway: GatewayProcess) -> str:
+def upload_image(http: httpx2.Client, gateway: GatewayProcess) -> str:
     """The id of a file."""
     files = {"file": ("upload", png(), OCTETS)}
     reply = http.post(f"{gateway.url}/v1/files", data={"purpose": "vision"}, files=files, headers=gateway.headers)
@@ -80,7 +80,7 @@ OCTETS = "application/octet-stream"
 
 def reject(name: str, what: str, send: Json, **more: Any) -> Row:
     """A row whose error names the field that the row is about, unless told otherwise."""
-    return Row(**{"field": name, "verdict": "REJECT", "what": what, "send": send, "param": name} | more)
+    return Row(**{"field": name, "outcome": "REJECT", "what": what, "send": send, "param": name} | more)
 
 
 UNKNOWN = {"code": "unknown_parameter"}
@@ -103,14 +103,14 @@ SHARED = (
     reject("partial_images", "without stream", {"partial_images": 2}),
     Row(
         field="stream",
-        verdict="EMUL",
+        outcome="EMUL",
         what="without previews: the answer is streamed, the call is not",
         send={"stream": True},
         not_got=["stream", "partial_images"],
     ),
     Row(
         field="stream",
-        verdict="EMUL",
+        outcome="EMUL",
         what="several pictures: an event for each, no previews",
         send={"stream": True, "partial_images": 3, "n": 2},
         got={"n": 2},
@@ -141,46 +141,46 @@ OPENAI = (
     *SHARED,
     Row(
         field="partial_images",
-        verdict="PASS",
+        outcome="PASS",
         what="of one picture",
         send={"stream": True, "partial_images": 2},
         got={"stream": True, "partial_images": 2},
         previews=2,
     ),
-    Row(field="model", verdict="PASS", what="by its id", send={}, got={"model": "gpt-image-2"}),
+    Row(field="model", outcome="PASS", what="by its id", send={}, got={"model": "gpt-image-2"}),
     Row(
         field="model",
-        verdict="MAP",
+        outcome="MAP",
         what="by its alias",
         send={"model": "openai/gpt-image-2"},
         got={"model": "gpt-image-2"},
     ),
     Row(
-        field="prompt", verdict="PASS", what="as given", send={"prompt": "ein Fuchs 🦊"}, got={"prompt": "ein Fuchs 🦊"}
+        field="prompt", outcome="PASS", what="as given", send={"prompt": "ein Fuchs 🦊"}, got={"prompt": "ein Fuchs 🦊"}
     ),
-    Row(field="size", verdict="PASS", what="WxH", send={"size": "1536x1024"}, got={"size": "1536x1024"}),
-    Row(field="size", verdict="PASS", what="auto, said by leaving it out", send={"size": "auto"}, not_got=["size"]),
-    Row(field="n", verdict="PASS", what="3", send={"n": 3}, got={"n": 3}, images=3),
-    Row(field="quality", verdict="PASS", what="high", send={"quality": "high"}, got={"quality": "high"}),
-    Row(field="quality", verdict="PASS", what="max", send={"quality": "max"}, model=SUNBURST, got={"quality": "max"}),
+    Row(field="size", outcome="PASS", what="WxH", send={"size": "1536x1024"}, got={"size": "1536x1024"}),
+    Row(field="size", outcome="PASS", what="auto, said by leaving it out", send={"size": "auto"}, not_got=["size"]),
+    Row(field="n", outcome="PASS", what="3", send={"n": 3}, got={"n": 3}, images=3),
+    Row(field="quality", outcome="PASS", what="high", send={"quality": "high"}, got={"quality": "high"}),
+    Row(field="quality", outcome="PASS", what="max", send={"quality": "max"}, model=SUNBURST, got={"quality": "max"}),
     Row(
         field="quality",
-        verdict="PASS",
+        outcome="PASS",
         what="auto, said by leaving it out",
         send={"quality": "auto"},
         not_got=["quality"],
     ),
     Row(
         field="background",
-        verdict="PASS",
+        outcome="PASS",
         what="transparent",
         send={"background": "transparent"},
         got={"background": "transparent"},
     ),
-    Row(field="background", verdict="PASS", what="opaque", send={"background": "opaque"}, got={"background": "opaque"}),
+    Row(field="background", outcome="PASS", what="opaque", send={"background": "opaque"}, got={"background": "opaque"}),
     Row(
         field="output_format",
-        verdict="PASS",
+        outcome="PASS",
         what="jpeg",
         send={"output_format": "jpeg"},
         got={"output_format": "jpeg"},
@@ -188,7 +188,7 @@ OPENAI = (
     ),
     Row(
         field="output_format",
-        verdict="PASS",
+        outcome="PASS",
         what="webp",
         send={"output_format": "webp"},
         got={"output_format": "webp"},
@@ -196,7 +196,7 @@ OPENAI = (
     ),
     Row(
         field="output_compression",
-        verdict="PASS",
+        outcome="PASS",
         what="with jpeg",
         send={"output_format": "jpeg", "output_compression": 40},
         got={"output_compression": 40},
@@ -204,22 +204,22 @@ OPENAI = (
     ),
     Row(
         field="response_format",
-        verdict="EMUL",
+        outcome="EMUL",
         what="b64_json: never sent",
         send={"response_format": "b64_json"},
         not_got=["response_format"],
     ),
     Row(
         field="response_format",
-        verdict="EMUL",
+        outcome="EMUL",
         what="url: an address of the gateway",
         send={"response_format": "url"},
         not_got=["response_format"],
     ),
-    Row(field="moderation", verdict="PASS", what="low", send={"moderation": "low"}, got={"moderation": "low"}),
+    Row(field="moderation", outcome="PASS", what="low", send={"moderation": "low"}, got={"moderation": "low"}),
     Row(
         field="complexity",
-        verdict="PASS",
+        outcome="PASS",
         what="on 2.6",
         send={"complexity": "low"},
         model=SUNBURST,
@@ -227,7 +227,7 @@ OPENAI = (
     ),
     Row(
         field="frame_count, frame_duration_ms",
-        verdict="PASS",
+        outcome="PASS",
         what="with gif on 2.6",
         send={"output_format": "gif", "frame_count": 4, "frame_duration_ms": 100},
         model=SUNBURST,
@@ -236,16 +236,16 @@ OPENAI = (
     ),
     Row(
         field="safety_identifier",
-        verdict="MAP",
+        outcome="MAP",
         what="to a pseudonym",
         send={"safety_identifier": "alice@example.com"},
         got={"safety_identifier": WHO},
     ),
-    Row(field="user", verdict="MAP", what="to a pseudonym", send={"user": "alice@example.com"}, got={"user": WHO}),
-    Row(field="edits: image", verdict="PASS", what="one file", send={}, parts=["image"], got_parts=["image"]),
+    Row(field="user", outcome="MAP", what="to a pseudonym", send={"user": "alice@example.com"}, got={"user": WHO}),
+    Row(field="edits: image", outcome="PASS", what="one file", send={}, parts=["image"], got_parts=["image"]),
     Row(
         field="edits: image[]",
-        verdict="PASS",
+        outcome="PASS",
         what="three files",
         send={},
         parts=["image[]"] * 3,
@@ -253,7 +253,7 @@ OPENAI = (
     ),
     Row(
         field="edits: image[]",
-        verdict="MAP",
+        outcome="MAP",
         what="numbered",
         send={},
         parts=["image[0]", "image[1]"],
@@ -261,7 +261,7 @@ OPENAI = (
     ),
     Row(
         field="edits: mask",
-        verdict="PASS",
+        outcome="PASS",
         what="a PNG with alpha",
         send={},
         parts=["image", "mask"],
@@ -269,7 +269,7 @@ OPENAI = (
     ),
     Row(
         field="edits: markup",
-        verdict="PASS",
+        outcome="PASS",
         what="on 2.5 and later",
         send={},
         parts=["image", "markup"],
@@ -278,7 +278,7 @@ OPENAI = (
     ),
     Row(
         field="edits: input_fidelity",
-        verdict="PASS",
+        outcome="PASS",
         what="on 1.5",
         send={"input_fidelity": "high"},
         parts=["image"],
@@ -288,15 +288,15 @@ OPENAI = (
     ),
     Row(
         field="edits: images[].image_url",
-        verdict="MAP",
+        outcome="MAP",
         what="a data URL becomes a file",
-        send={"images": [{"image_url": PICTURE}, {"image_url": PICTURE}]},
+        send={"images": [{"image_url": IMAGE}, {"image_url": IMAGE}]},
         edit=True,
         got_parts=["image[]"] * 2,
     ),
     Row(
         field="edits: images[].file_id",
-        verdict="MAP",
+        outcome="MAP",
         what="kept bytes become a file",
         send={},
         files=2,
@@ -305,7 +305,7 @@ OPENAI = (
     ),
     Row(
         field="width, height",
-        verdict="MAP",
+        outcome="MAP",
         what="to size",
         send={"width": 1536, "height": 1024},
         got={"size": "1536x1024"},
@@ -316,27 +316,27 @@ OPENAI = (
     reject("steps", "a field of another vendor", {"steps": 20}, **UNKNOWN),
     reject("guidance_scale", "a field of another vendor", {"guidance_scale": 3.5}, **UNKNOWN),
     reject("guidance", "a field of another vendor", {"guidance": 3.5}, param="guidance_scale", **UNKNOWN),
-    reject("reference_images", "a field of another vendor", {"reference_images": [PICTURE]}, **UNKNOWN),
-    reject("image_url", "a field of another vendor", {"image_url": PICTURE}, param="reference_images", **UNKNOWN),
+    reject("reference_images", "a field of another vendor", {"reference_images": [IMAGE]}, **UNKNOWN),
+    reject("image_url", "a field of another vendor", {"image_url": IMAGE}, param="reference_images", **UNKNOWN),
     reject("image_loras", "a field of another vendor", {"image_loras": [{"path": "x", "scale": 1}]}, **UNKNOWN),
 )
 
 TOGETHER = (
     Row(
         field="partial_images",
-        verdict="DROP",
+        outcome="DROP",
         what="there are none: fewer may always come",
         send={"stream": True, "partial_images": 2},
         not_got=["stream", "partial_images"],
     ),
     *(row for row in SHARED if row.model == "gpt-image-2"),
-    Row(field="model", verdict="MAP", what="to the name it has there", send={}, got={"model": "openai/gpt-image-2"}),
+    Row(field="model", outcome="MAP", what="to the name it has there", send={}, got={"model": "openai/gpt-image-2"}),
     Row(
-        field="prompt", verdict="PASS", what="as given", send={"prompt": "ein Fuchs 🦊"}, got={"prompt": "ein Fuchs 🦊"}
+        field="prompt", outcome="PASS", what="as given", send={"prompt": "ein Fuchs 🦊"}, got={"prompt": "ein Fuchs 🦊"}
     ),
     Row(
         field="size",
-        verdict="MAP",
+        outcome="MAP",
         what="to width and height",
         send={"size": "1536x1024"},
         got={"width": 1536, "height": 1024},
@@ -344,7 +344,7 @@ TOGETHER = (
     ),
     Row(
         field="size",
-        verdict="MAP",
+        outcome="MAP",
         what="to aspect_ratio, where a model takes no pixels",
         send={"size": "1536x1024"},
         model=KONTEXT,
@@ -353,22 +353,22 @@ TOGETHER = (
     ),
     Row(
         field="size",
-        verdict="PASS",
+        outcome="PASS",
         what="auto, said by leaving it out",
         send={"size": "auto"},
         not_got=["width", "height", "size"],
     ),
     reject("size", "2048x2048 on a model that ends at 1920", {"size": "2048x2048"}, model=FLUX_PRO),
-    Row(field="n", verdict="PASS", what="3", send={"n": 3}, got={"n": 3}, images=3),
-    Row(field="n", verdict="EMUL", what="6: two calls side by side", send={"n": 6}, calls=2, images=6),
+    Row(field="n", outcome="PASS", what="3", send={"n": 3}, got={"n": 3}, images=3),
+    Row(field="n", outcome="EMUL", what="6: two calls side by side", send={"n": 6}, calls=2, images=6),
     reject("quality", "high", {"quality": "high"}),
-    Row(field="quality", verdict="DROP", what="auto", send={"quality": "auto"}, not_got=["quality"]),
+    Row(field="quality", outcome="DROP", what="auto", send={"quality": "auto"}, not_got=["quality"]),
     reject("background", "transparent", {"background": "transparent"}),
-    Row(field="background", verdict="DROP", what="opaque", send={"background": "opaque"}, not_got=["background"]),
-    Row(field="output_format", verdict="MAP", what="png, always said", send={}, got={"output_format": "png"}),
+    Row(field="background", outcome="DROP", what="opaque", send={"background": "opaque"}, not_got=["background"]),
+    Row(field="output_format", outcome="MAP", what="png, always said", send={}, got={"output_format": "png"}),
     Row(
         field="output_format",
-        verdict="MAP",
+        outcome="MAP",
         what="jpeg",
         send={"output_format": "jpeg"},
         got={"output_format": "jpeg"},
@@ -376,7 +376,7 @@ TOGETHER = (
     ),
     Row(
         field="output_format",
-        verdict="EMUL",
+        outcome="EMUL",
         what="webp: asked for as png, transcoded",
         send={"output_format": "webp"},
         got={"output_format": "png"},
@@ -384,7 +384,7 @@ TOGETHER = (
     ),
     Row(
         field="output_compression",
-        verdict="EMUL",
+        outcome="EMUL",
         what="asked for as png, encoded here",
         send={"output_format": "jpeg", "output_compression": 40},
         got={"output_format": "png"},
@@ -393,32 +393,32 @@ TOGETHER = (
     ),
     Row(
         field="response_format",
-        verdict="MAP",
+        outcome="MAP",
         what="b64_json to base64",
         send={"response_format": "b64_json"},
         got={"response_format": "base64"},
     ),
     Row(
         field="response_format",
-        verdict="EMUL",
+        outcome="EMUL",
         what="url: an address of the gateway",
         send={"response_format": "url"},
         got={"response_format": "base64"},
     ),
     reject("moderation", "low", {"moderation": "low"}),
-    Row(field="moderation", verdict="DROP", what="auto", send={"moderation": "auto"}, not_got=["moderation"]),
+    Row(field="moderation", outcome="DROP", what="auto", send={"moderation": "auto"}, not_got=["moderation"]),
     reject("complexity", "not there", {"complexity": "low"}),
     reject("svg", "not there", {"svg": {"model": "gpt-5"}, "output_format": "svg"}),
     Row(
         field="user, safety_identifier",
-        verdict="DROP",
+        outcome="DROP",
         what="no such field there",
         send={"user": "alice"},
         not_got=["user", "safety_identifier"],
     ),
     Row(
         field="edits: image",
-        verdict="MAP",
+        outcome="MAP",
         what="one picture to image_url",
         send={},
         parts=["image"],
@@ -426,7 +426,7 @@ TOGETHER = (
     ),
     Row(
         field="edits: image[]",
-        verdict="MAP",
+        outcome="MAP",
         what="several to reference_images, where a model lists it",
         send={},
         model=FLUX_PRO,
@@ -438,24 +438,24 @@ TOGETHER = (
     reject("markup", "not there", {}, parts=["image", "markup"]),
     Row(
         field="edits: images[].image_url",
-        verdict="MAP",
+        outcome="MAP",
         what="a data URL",
-        send={"images": [{"image_url": PICTURE}]},
+        send={"images": [{"image_url": IMAGE}]},
         edit=True,
-        got={"image_url": PICTURE},
+        got={"image_url": IMAGE},
     ),
     Row(
         field="edits: images[].file_id",
-        verdict="MAP",
+        outcome="MAP",
         what="kept bytes become a data URL",
         send={},
         files=1,
         edit=True,
-        got={"image_url": PICTURE},
+        got={"image_url": IMAGE},
     ),
     Row(
         field="seed, steps, guidance_scale",
-        verdict="PASS",
+        outcome="PASS",
         what="on models that have them",
         send={"seed": 7, "steps": 30, "guidance_scale": 2.5},
         model=FLUX_FLEX,
@@ -463,7 +463,7 @@ TOGETHER = (
     ),
     Row(
         field="guidance",
-        verdict="MAP",
+        outcome="MAP",
         what="to guidance_scale",
         send={"guidance": 2.5},
         model=FLUX_FLEX,
@@ -473,7 +473,7 @@ TOGETHER = (
     reject("guidance", "another number than guidance_scale", {"guidance": 2.5, "guidance_scale": 3}, model=FLUX_FLEX),
     Row(
         field="negative_prompt",
-        verdict="PASS",
+        outcome="PASS",
         what="on models that have it",
         send={"negative_prompt": "dogs"},
         model=FLUX_11,
@@ -481,16 +481,16 @@ TOGETHER = (
     ),
     Row(
         field="reference_images, image_url",
-        verdict="PASS",
+        outcome="PASS",
         what="on models that have them",
-        send={"reference_images": [PICTURE, PICTURE]},
+        send={"reference_images": [IMAGE, IMAGE]},
         model=FLUX_PRO,
-        got={"reference_images": [PICTURE, PICTURE]},
+        got={"reference_images": [IMAGE, IMAGE]},
     ),
     reject("image_loras", "no model on the list takes them any more", {"image_loras": [{"path": "x"}]}, **UNKNOWN),
     Row(
         field="width, height",
-        verdict="PASS",
+        outcome="PASS",
         what="as given",
         send={"width": 1536, "height": 1024},
         got={"width": 1536, "height": 1024},
@@ -514,7 +514,7 @@ def document() -> str:
     """The table as it is published."""
     sections = [HEAD]
     for title, function, rows in (("OpenAI", "test_openai", OPENAI), ("Together", "test_together", TOGETHER)):
-        lines = [f"| `{row.field}` | {row.what} | {row.verdict} | `{function}[{row.id}]` |" for row in rows]
+        lines = [f"| `{row.field}` | {row.what} | {row.outcome} | `{function}[{row.id}]` |" for row in rows]
         table = "\n".join(["| Field | Case | Verdict | Test |", "|---|---|---|---|", *sorted(lines)])
         sections.append(f"\n## {title}\n\n{table}\n")
     return "".join(sections)

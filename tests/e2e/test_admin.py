@@ -44,7 +44,7 @@ class Site:
     def __init__(self, http: httpx2.Client, gateway: GatewayProcess, config: Path) -> None:
         self.gateway = gateway
         self.config = config
-        self.bought = 0
+        self.generated = 0
         self._http = http
 
     def admin(self, method: str, path: str, body: object = None, **params: str) -> httpx2.Response:
@@ -62,7 +62,7 @@ class Site:
         headers = {"authorization": header} if header else {}
         return self._http.get(f"{self.gateway.url}/admin/v1{path}", headers=headers)
 
-    def told(self, path: str, **params: str) -> Any:
+    def read(self, path: str, **params: str) -> Any:
         """Return the reply of the admin API."""
         reply = self.admin("GET", path, **params)
         assert reply.status_code == 200, reply.text
@@ -90,7 +90,7 @@ class Site:
             json={"prompt": "a fox", "model": "gpt-image-2", "size": "1024x1024", **fields},
             headers={"authorization": f"Bearer {secret}", "x-gateway-tags": tags},
         )
-        self.bought += reply.status_code == 200
+        self.generated += reply.status_code == 200
         return reply
 
     def draw(self, secret: str, tags: str = "project=fox", **fields: object) -> Decimal:
@@ -127,7 +127,7 @@ def test_a_revoked_key_stops_within_thirty_seconds(site: Site) -> None:
 
     assert (gone.status_code, gone.json()["state"]) == (200, "revoked")
     assert becomes_true(lambda: site.status(made["secret"]) == 401)
-    assert site.told(f"/keys/{made['id']}")["revoked_at"] is not None
+    assert site.read(f"/keys/{made['id']}")["revoked_at"] is not None
 
 
 def test_a_rotated_key_ends_after_the_overlap_period(site: Site) -> None:
@@ -171,7 +171,7 @@ def test_an_issued_key_is_refused_by_its_own_limits(site: Site) -> None:
     assert second.json()["error"]["limit_source"] == f"key:{made['id']} requests_per_minute"
     assert becomes_true(lambda: site.ask(secret, quality="low").status_code == 200)
     assert site.ask(secret, quality="high", prompt="dear again").status_code == 429
-    own = {(each["scope"], each["measure"]) for each in site.get("/v1/usage", secret).json()["limits"]}
+    own = {(limit["scope"], limit["measure"]) for limit in site.get("/v1/usage", secret).json()["limits"]}
     assert (f"key:{made['id']}:tier:high", "usd_per_day") in own
 
 
@@ -206,29 +206,29 @@ def test_an_issued_key_may_use_a_part_of_its_teams_models(site: Site) -> None:
 
 
 def test_the_allowance_of_a_key_is_listed_and_survives_a_rotation(site: Site) -> None:
-    wanted = {
+    allowance = {
         "models": ["gpt-image-2"],
         "tiers": ["high", "low"],
         "limits": {"concurrent_images": 2, "usd_per_day": 5.5},
         "limits_by_tier": {"high": {"usd_per_month": 0.000000001}},
     }
-    made = site.issue("search", **wanted)
+    made = site.issue("search", **allowance)
     new = site.admin("POST", f"/keys/{made['id']}/rotate").json()["new"]
-    listed = {key["id"]: key for key in site.told("/keys", team="search")["data"]}
-    of_team = {key["id"]: key for key in site.told("/teams/search")["keys"]}
-    records = site.told("/audit", limit="3")["data"]
+    listed = {key["id"]: key for key in site.read("/keys", team="search")["data"]}
+    of_team = {key["id"]: key for key in site.read("/teams/search")["keys"]}
+    records = site.read("/audit", limit="3")["data"]
 
-    for key in (made, new, listed[new["id"]], of_team[new["id"]], site.told(f"/keys/{made['id']}")):
-        assert {name: key[name] for name in wanted} == wanted
-    said = "concurrent_images=2 usd_per_day=5.5 high:usd_per_month=0.000000001 models=gpt-image-2 tiers=high,low"
-    assert [said in record["detail"] for record in records] == [False, True, True]
+    for key in (made, new, listed[new["id"]], of_team[new["id"]], site.read(f"/keys/{made['id']}")):
+        assert {name: key[name] for name in allowance} == allowance
+    text = "concurrent_images=2 usd_per_day=5.5 high:usd_per_month=0.000000001 models=gpt-image-2 tiers=high,low"
+    assert [text in record["detail"] for record in records] == [False, True, True]
 
 
 def test_keys_are_listed_without_their_secrets(site: Site) -> None:
     made = site.issue("ads")
 
-    listed = site.told("/keys")["data"]
-    of_ads = site.told("/keys", team="ads")["data"]
+    listed = site.read("/keys")["data"]
+    of_ads = site.read("/keys", team="ads")["data"]
 
     assert made["id"] in [key["id"] for key in listed]
     assert {key["team"] for key in of_ads} == {"ads"}
@@ -242,16 +242,16 @@ def test_every_change_leaves_a_record(site: Site) -> None:
     new = site.admin("POST", f"/keys/{made['id']}/rotate", {"overlap_seconds": 60}).json()["new"]
     gone = site.admin("DELETE", f"/keys/{made['id']}")
 
-    records = site.told("/audit", limit="5")["data"]
+    records = site.read("/audit", limit="5")["data"]
 
-    assert [(each["action"], each["subject"]) for each in records] == [
+    assert [(record["action"], record["subject"]) for record in records] == [
         ("key.revoke", made["id"]),
         ("key.expire", made["id"]),
         ("key.rotate", new["id"]),
         ("key.expire", made["id"]),
         ("key.issue", made["id"]),
     ]
-    assert {each["actor"] for each in records} == {"admin"}
+    assert {record["actor"] for record in records} == {"admin"}
     assert records[0]["request_id"] == gone.headers["x-request-id"]
 
 
@@ -281,15 +281,15 @@ def test_usage_is_the_sum_of_the_costs_in_the_replies(site: Site) -> None:
     }
     by_key = {row["group"]["key"]: row["entries"] for row in usage(group_by="key")["data"]}
     assert by_key == {made["id"]: 3, "painters-1": 1}
-    of_team = site.told("/usage", team="painters", since="2020-01-01", group_by="team")["data"]
+    of_team = site.read("/usage", team="painters", since="2020-01-01", group_by="team")["data"]
     assert of_team[0]["cost_usd"] == whole["total"]["cost_usd"]
-    assert site.told("/usage", group_by="month")["total"]["entries"] >= 4
+    assert site.read("/usage", group_by="month")["total"]["entries"] >= 4
 
 
 def test_a_key_sees_the_rest_of_its_limits(site: Site) -> None:
     cost = site.draw("igw_search", quality="high")
 
-    limits = {(each["scope"], each["measure"]): each for each in site.get("/v1/usage", "igw_search").json()["limits"]}
+    limits = {(row["scope"], row["measure"]): row for row in site.get("/v1/usage", "igw_search").json()["limits"]}
 
     assert set(limits) == {
         ("team", "images_per_minute"),
@@ -309,8 +309,8 @@ def test_a_key_sees_the_rest_of_its_limits(site: Site) -> None:
 def test_teams_are_shown_with_their_limits_and_usage(site: Site) -> None:
     made = site.issue("search", note="shown")
 
-    names = [team["name"] for team in site.told("/teams")["data"]]
-    search = site.told("/teams/search")
+    names = [team["name"] for team in site.read("/teams")["data"]]
+    search = site.read("/teams/search")
 
     assert {"ads", "dev", "painters", "search"} <= {*names}
     assert names == sorted(names)
@@ -321,7 +321,7 @@ def test_teams_are_shown_with_their_limits_and_usage(site: Site) -> None:
     free: dict[str, Any] = {"models": [], "tiers": [], "limits_by_tier": {}}
     assert search["keys_in_file"] == [{"id": "search-1", "limits": {"requests_per_minute": 500}, **free}]
     assert made["id"] in [key["id"] for key in search["keys"]]
-    assert ("key:search-1", "requests_per_minute") in [(each["scope"], each["measure"]) for each in search["standings"]]
+    assert ("key:search-1", "requests_per_minute") in [(row["scope"], row["measure"]) for row in search["standings"]]
     assert search["this_month"]["cost_usd"] >= 0
 
 
@@ -336,8 +336,8 @@ def test_every_export_format_has_equal_values(site: Site, tmp_path: Path) -> Non
     site.draw("igw_search", quality="low", n=2)
     site.draw("igw_ads", quality="medium")
     span = {"since": "2020-01-01", "until": "2990-01-01"}
-    assert becomes_true(lambda: site.told("/usage", **span)["total"]["entries"] == site.bought)
-    wanted = site.told("/usage", **span)["total"]
+    assert becomes_true(lambda: site.read("/usage", **span)["total"]["entries"] == site.generated)
+    total = site.read("/usage", **span)["total"]
 
     rows = list(csv.DictReader(io.StringIO(exported(site, "csv", **span).decode(), newline="")))
     table = parquet.read_table(io.BytesIO(exported(site, "parquet", **span))).to_pylist()
@@ -345,19 +345,19 @@ def test_every_export_format_has_equal_values(site: Site, tmp_path: Path) -> Non
     focus.write_bytes(exported(site, "focus", **span))
     charges = list(csv.DictReader(io.StringIO(focus.read_text(), newline="")))
 
-    assert len(rows) == len(table) == len(charges) == wanted["entries"]
+    assert len(rows) == len(table) == len(charges) == total["entries"]
     for costs in (
         [Decimal(row["cost_usd"]) for row in rows],
         [row["cost_usd"] for row in table],
         [Decimal(row["BilledCost"]) for row in charges],
     ):
-        assert float(sum(costs)) == pytest.approx(wanted["cost_usd"], abs=1e-9)
+        assert float(sum(costs)) == pytest.approx(total["cost_usd"], abs=1e-9)
     assert failed(focus) == []
 
 
 def test_one_team_can_be_exported(site: Site) -> None:
     site.draw("igw_ads", quality="low")
-    assert becomes_true(lambda: bool(site.told("/usage", team="ads")["total"]["entries"]))
+    assert becomes_true(lambda: bool(site.read("/usage", team="ads")["total"]["entries"]))
 
     rows = list(csv.DictReader(io.StringIO(exported(site, "csv", team="ads").decode(), newline="")))
 
@@ -368,15 +368,15 @@ def test_a_removed_team_keeps_its_entries(site: Site) -> None:
     secret = site.issue("leavers")["secret"]
     assert becomes_true(lambda: site.status(secret) == 200)
     site.draw("igw_leavers", quality="low")
-    assert becomes_true(lambda: site.told("/usage", team="leavers")["total"]["entries"] == 1)
+    assert becomes_true(lambda: site.read("/usage", team="leavers")["total"]["entries"] == 1)
 
     (site.config / "teams.yaml").write_text(TEAMS)
 
     assert becomes_true(lambda: site.admin("GET", "/teams/leavers").status_code == 404)
     assert site.status(secret) == 401
-    assert site.told("/usage", team="leavers")["total"]["entries"] == 1
+    assert site.read("/usage", team="leavers")["total"]["entries"] == 1
     assert exported(site, "csv", team="leavers").count(b"\r\n") == 2
-    assert len(site.told("/keys", team="leavers")["data"]) == 1
+    assert len(site.read("/keys", team="leavers")["data"]) == 1
     assert site.admin("POST", "/keys", {"team": "leavers"}).json()["error"]["param"] == "team"
 
 
@@ -516,7 +516,7 @@ def test_only_the_admin_key_opens_the_admin_paths(site: Site, path: str, header:
 
 
 def test_the_sandbox_is_absent_from_the_list_of_backends(site: Site) -> None:
-    assert site.told("/backends") == {"object": "list", "data": []}
+    assert site.read("/backends") == {"object": "list", "data": []}
 
 
 def test_the_admin_key_is_refused_outside_the_admin_api(site: Site) -> None:

@@ -20,7 +20,7 @@ from tests.simulators.server import Answer, Simulator
 from tests.support.gateway import GatewayProcess
 
 ADMIN = secrets.token_hex(32)
-NOBODY: Mapping[str, str] = {}
+NO_KEY: Mapping[str, str] = {}
 OPERATOR = {"authorization": f"Bearer {ADMIN}"}
 OWN = ("/health/live", "/health/ready", "/docs", "/openapi.yaml")
 CALLERS = (
@@ -85,12 +85,12 @@ def parted(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[G
         yield gateway
 
 
-def admin_of(gateway: GatewayProcess) -> str:
+def admin_address(gateway: GatewayProcess) -> str:
     """Return the address of the admin port."""
     return str(gateway.await_logged("listening")["admin"]).removesuffix("/admin/v1")
 
 
-def raw(address: str, method: str, target: str, headers: Mapping[str, str] = NOBODY) -> tuple[int, dict[str, str], str]:
+def raw(address: str, method: str, target: str, headers: Mapping[str, str] = NO_KEY) -> tuple[int, dict[str, str], str]:
     """Send a request with an unchanged target. The id is removed from the response."""
     place = urlsplit(address)
     connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
@@ -100,29 +100,29 @@ def raw(address: str, method: str, target: str, headers: Mapping[str, str] = NOB
             connection.putheader(name, value)
         connection.endheaders()
         reply = connection.getresponse()
-        told = {name.lower(): value for name, value in reply.getheaders()}
-        assert told.pop("x-request-id")
-        told.pop("date")
-        return reply.status, told, reply.read().decode()
+        received = {name.lower(): value for name, value in reply.getheaders()}
+        assert received.pop("x-request-id")
+        received.pop("date")
+        return reply.status, received, reply.read().decode()
     finally:
         connection.close()
 
 
-def unknown(address: str, method: str, target: str, headers: Mapping[str, str] = NOBODY) -> None:
+def unknown(address: str, method: str, target: str, headers: Mapping[str, str] = NO_KEY) -> None:
     """Check that the response equals that of an unknown path, with no word, header or challenge that differs."""
-    status, told, body = raw(address, method, target, headers)
+    status, reply_headers, body = raw(address, method, target, headers)
     expected = raw(address, method, "/nowhere", headers)
     assert status == 404, (target, body)
     assert re.sub(r"nothing at \S+ .*?\. This", "nothing at X. This", body) == re.sub(
         r"nothing at \S+ .*?\. This", "nothing at X. This", expected[2]
     )
-    told.pop("content-length")
+    reply_headers.pop("content-length")
     expected[1].pop("content-length")
-    assert told == expected[1]
+    assert reply_headers == expected[1]
 
 
 def test_each_port_serves_its_own_api(parted: GatewayProcess) -> None:
-    admin = admin_of(parted)
+    admin = admin_address(parted)
     assert admin != parted.url
     assert raw(admin, "GET", "/admin/v1/keys", OPERATOR)[0] == 200
     assert raw(admin, "GET", "/admin/v1/keys")[0] == 401
@@ -131,7 +131,7 @@ def test_each_port_serves_its_own_api(parted: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATORS)
-@pytest.mark.parametrize("headers", [NOBODY, OPERATOR, {"authorization": "Bearer no"}], ids=["nobody", "admin", "no"])
+@pytest.mark.parametrize("headers", [NO_KEY, OPERATOR, {"authorization": "Bearer no"}], ids=["nobody", "admin", "no"])
 def test_the_callers_port_has_no_admin_api(
     parted: GatewayProcess, method: str, path: str, headers: Mapping[str, str]
 ) -> None:
@@ -140,13 +140,13 @@ def test_the_callers_port_has_no_admin_api(
 
 @pytest.mark.parametrize(("method", "path"), CALLERS)
 def test_the_admin_port_generates_no_images(parted: GatewayProcess, method: str, path: str) -> None:
-    for headers in (NOBODY, OPERATOR, parted.headers):
-        unknown(admin_of(parted), method, path, headers)
+    for headers in (NO_KEY, OPERATOR, parted.headers):
+        unknown(admin_address(parted), method, path, headers)
 
 
 @pytest.mark.parametrize("path", OWN)
 def test_health_and_docs_are_on_both_ports(parted: GatewayProcess, path: str) -> None:
-    for address in (parted.url, admin_of(parted)):
+    for address in (parted.url, admin_address(parted)):
         assert raw(address, "GET", path)[0] == 200
 
 
@@ -154,17 +154,17 @@ def test_each_port_describes_its_own_paths(parted: GatewayProcess, http: httpx2.
     def described(address: str) -> set[str]:
         return set(msgspec.yaml.decode(http.get(f"{address}/openapi.yaml").content)["paths"])
 
-    callers, operators = described(parted.url), described(admin_of(parted))
+    callers, operators = described(parted.url), described(admin_address(parted))
     assert callers & operators == {"/health/live", "/health/ready"}
     assert not any(path.startswith("/admin") for path in callers)
     assert not any(path.startswith("/v1") for path in operators)
     published = msgspec.yaml.decode((Path(__file__).parents[2] / "openapi" / "openapi.yaml").read_bytes())
     assert callers | operators == set(published["paths"])
     assert "/admin/v1" not in http.get(f"{parted.url}/docs").text
-    assert "/admin/v1/keys" in http.get(f"{admin_of(parted)}/docs").text
+    assert "/admin/v1/keys" in http.get(f"{admin_address(parted)}/docs").text
 
 
-def spelled(spelling: str, path: str, other: str) -> str:
+def respell(spelling: str, path: str, other: str) -> str:
     plane = path.removeprefix("/")
     encoded = plane.replace("/", "%2F")
     return spelling.format(
@@ -180,9 +180,9 @@ def spelled(spelling: str, path: str, other: str) -> str:
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_spelling_of_a_path_reaches_the_other_port(parted: GatewayProcess, spelling: str) -> None:
     """The request has the key of the other port, whose own port answers 200."""
-    admin = admin_of(parted)
-    to_admin = spelled(spelling, "/admin/v1/keys", "/v1")
-    to_callers = spelled(spelling, "/v1/models", "/admin/v1")
+    admin = admin_address(parted)
+    to_admin = respell(spelling, "/admin/v1/keys", "/v1")
+    to_callers = respell(spelling, "/v1/models", "/admin/v1")
     assert raw(parted.url, "GET", to_admin, OPERATOR)[0] in {400, 404}
     assert raw(admin, "GET", to_callers, parted.headers)[0] in {400, 404}
 
@@ -190,16 +190,16 @@ def test_no_spelling_of_a_path_reaches_the_other_port(parted: GatewayProcess, sp
 def test_some_spellings_reach_a_path_on_its_own_port(parted: GatewayProcess) -> None:
     """Some spellings are routed as the plain path: they reach it on its own port."""
     read = [
-        each
-        for each in SPELLINGS
-        if raw(admin_of(parted), "GET", spelled(each, "/admin/v1/keys", "/v1"), OPERATOR)[0] == 200
+        spelling
+        for spelling in SPELLINGS
+        if raw(admin_address(parted), "GET", respell(spelling, "/admin/v1/keys", "/v1"), OPERATOR)[0] == 200
     ]
     assert {"/{plane}", "//{plane}", "/{plane}/", "/{encoded}"} <= set(read)
 
 
 @pytest.mark.parametrize("name", ["host", "x-forwarded-host", "x-forwarded-port", "forwarded", "x-original-url"])
 def test_no_header_reaches_the_other_port(parted: GatewayProcess, name: str) -> None:
-    admin = admin_of(parted)
+    admin = admin_address(parted)
     for here, there, path, headers in (
         (parted.url, admin, "/admin/v1/keys", OPERATOR),
         (admin, parted.url, "/v1/models", parted.headers),
@@ -264,7 +264,7 @@ def test_both_ports_serve_until_the_last_call_is_finished(
     }
     openai_sim.answer(Answer(hold=True))
     with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
-        admin = admin_of(gateway)
+        admin = admin_address(gateway)
         replies: list[httpx2.Response] = []
         caller = threading.Thread(target=lambda: replies.append(generate(gateway, "first")))
         caller.start()

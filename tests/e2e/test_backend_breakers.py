@@ -19,12 +19,12 @@ ADMIN = secrets.token_hex(32)
 REFUSING = "http://127.0.0.1:9/v1"
 
 
-def standing(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
+def read_status(http: httpx2.Client, gateway: GatewayProcess) -> dict[str, Any]:
     """Return the status of the backend at a replica."""
     headers = {"authorization": f"Bearer {ADMIN}"}
     (backend,) = http.get(f"{gateway.url}/admin/v1/backends", headers=headers).json()["data"]
-    found: dict[str, Any] = backend
-    return found
+    status: dict[str, Any] = backend
+    return status
 
 
 def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -> None:
@@ -32,7 +32,7 @@ def await_update(http: httpx2.Client, gateway: GatewayProcess, redis_url: str) -
     model = secrets.token_hex(4)
     with redis.Redis.from_url(redis_url) as client:
         client.hset("igw:turn:{openai}:blocked", model, str(round((time.time() + 60) * 1_000_000)))
-    assert becomes_true(lambda: model in standing(http, gateway)["blocked"])
+    assert becomes_true(lambda: model in read_status(http, gateway)["blocked"])
 
 
 def test_a_replica_that_cannot_reach_the_vendor_opens_only_its_own_breaker(
@@ -46,13 +46,13 @@ def test_a_replica_that_cannot_reach_the_vendor_opens_only_its_own_breaker(
         for number in range(5):
             assert ask(http, broken, f"a fox {number}").status_code >= 500
         broken.await_logged("breaker", backend="openai", state="open", reason="unreachable", level="warning")
-        assert standing(http, broken)["reason"] == "unreachable"
+        assert read_status(http, broken)["reason"] == "unreachable"
 
         for gateway in (broken, well):  # the first sync writes the shared state, the second reads it
             await_update(http, gateway, redis_url)
-        assert standing(http, well)["state"] == "closed"
+        assert read_status(http, well)["state"] == "closed"
         assert ask(http, well, "a fox").status_code == 200
-        assert standing(http, broken)["state"] == "open"
+        assert read_status(http, broken)["state"] == "open"
 
 
 def test_a_refused_account_is_blocked_on_all_replicas_until_it_is_accepted(
@@ -63,7 +63,7 @@ def test_a_refused_account_is_blocked_on_all_replicas_until_it_is_accepted(
     change(tmp_path, "max_open_seconds: 0.001 #", "max_open_seconds: 60 #")
     openai_sim.answer(openai.FAULTS["invalid_api_key"])
     with start(ADMIN_API_KEY=ADMIN) as one, start(ADMIN_API_KEY=ADMIN) as other:
-        fine = standing(http, one)
+        fine = read_status(http, one)
         assert (fine["name"], fine["state"], fine["reason"], fine["blocked"]) == ("openai", "closed", None, {})
 
         refused = ask(http, one, "a fox")
@@ -73,10 +73,10 @@ def test_a_refused_account_is_blocked_on_all_replicas_until_it_is_accepted(
 
         for gateway in (one, other):
             gateway.await_logged("breaker", state="half_open", level="info")
-            assert standing(http, gateway)["state"] == "half_open"
+            assert read_status(http, gateway)["state"] == "half_open"
         assert sum(request.method == "POST" for request in openai_sim.requests) == 1
 
         assert ask(http, other, "a fox").status_code == 200
-        assert becomes_true(lambda: standing(http, one)["state"] == "closed")
-        assert standing(http, other)["state"] == "closed"
+        assert becomes_true(lambda: read_status(http, one)["state"] == "closed")
+        assert read_status(http, other)["state"] == "closed"
         one.await_logged("breaker", state="closed", level="info")

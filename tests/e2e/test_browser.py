@@ -40,9 +40,9 @@ def visits(tmp_path_factory: pytest.TempPathFactory, config: Path, http: httpx2.
         with GatewayProcess(folder / "data", {"IMAGE_GATEWAY_CONFIG": str(own)}) as gateway:
             body = {"prompt": "a hare", "quality": "low", "response_format": "url"}
             drawn = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers).json()
-            told = pages.visit(gateway.url, gateway.key, drawn["data"][0]["url"])
+            results = pages.visit(gateway.url, gateway.key, drawn["data"][0]["url"])
             requests = [line for line in gateway.logged() if line["event"] == "request"]
-            yield Visits(told[allowed], told[other], requests)
+            yield Visits(results[allowed], results[other], requests)
 
 
 def test_a_listed_page_generates_and_reads_the_headers_of_the_reply(visits: Visits) -> None:
@@ -71,9 +71,9 @@ def test_a_listed_page_edits_streams_and_deletes_a_file(visits: Visits) -> None:
     ],
 )
 def test_a_listed_page_reads_errors(visits: Visits, step: str, kind: str, status: int, code: str) -> None:
-    told = visits.allowed[step]
-    assert (told["error"], told["status"], told["code"]) == (kind, status, code)
-    assert told["requestID"].startswith("req_")
+    result = visits.allowed[step]
+    assert (result["error"], result["status"], result["code"]) == (kind, status, code)
+    assert result["requestID"].startswith("req_")
 
 
 def test_a_listed_page_reads_a_signed_image_that_the_browser_has_cached(visits: Visits) -> None:

@@ -47,8 +47,8 @@ def test_identical_requests_are_one_generation(
             reply = http.get(
                 f"{gateway.url}/v1/usage?{EVER}&group_by=cache", headers={"authorization": "Bearer igw_search"}
             )
-            found = {row["group"]["cache"]: row for row in reply.json()["data"]}
-            return "hit" in found and found["hit"]["saved_usd"] == float(first.headers["x-gateway-cost-usd"])
+            by_cache = {row["group"]["cache"]: row for row in reply.json()["data"]}
+            return "hit" in by_cache and by_cache["hit"]["saved_usd"] == float(first.headers["x-gateway-cost-usd"])
 
         await_true(booked)
 
@@ -207,12 +207,12 @@ async def until_refused(client: httpx2.AsyncClient, address: str) -> bool:
 
     A request in the moment of closing gets no response, and is sent again.
     """
-    said = set()
+    statuses = set()
     while True:
         try:
-            said.add((await client.get(address)).status_code)
+            statuses.add((await client.get(address)).status_code)
         except httpx2.ConnectError:
-            return 503 in said
+            return 503 in statuses
         except (httpx2.RemoteProtocolError, httpx2.ReadError):
             continue
 

@@ -48,7 +48,7 @@ def settings(tmp_path: Path, config: Path) -> str:
     return str(folder)
 
 
-def said(environment: Mapping[str, str], *words: str) -> Result:
+def run_cache_command(environment: Mapping[str, str], *words: str) -> Result:
     """Run `image-gateway cache` at a terminal."""
     nothing = dict.fromkeys(("CACHE_REDIS_URL", "REDIS_URL", "DATABASE_URL"))
     return CliRunner().invoke(app, ["cache", *words], env={**nothing, **environment, "LOGNAME": "ada"})
@@ -94,7 +94,7 @@ class Site:
 
     def says(self, *words: str) -> str:
         """Return the output of a successful `image-gateway cache`."""
-        result = said(self.environment, *words)
+        result = run_cache_command(self.environment, *words)
         assert (result.exit_code, result.stderr) == (0, ""), result.output
         return result.stdout
 
@@ -144,7 +144,7 @@ def test_cached_results_are_counted_and_purged_over_http(site: Site) -> None:
     assert site.asked("DELETE", all="true")["purged"] == left
     assert (site.asked("GET")["results"], site.asked("GET")["bytes"]) == (0, 0)
     records = site.admin("GET", "/audit").json()["data"]
-    assert [(each["actor"], each["action"], each["subject"], each["detail"]) for each in records] == [
+    assert [(record["actor"], record["action"], record["subject"], record["detail"]) for record in records] == [
         ("admin", "cache.purge", "cache", "every team; every model"),
         ("admin", "cache.purge", "cache", "team search; model gpt-image-2"),
     ]
@@ -190,7 +190,7 @@ def test_a_purge_of_all_results_must_be_explicit(site: Site) -> None:
         (("--all", "--team", "search", "--yes"), "--all: goes without --team and --model."),
         (("--all",), "--yes: is needed with --all where there is no terminal to ask at."),
     ):
-        result = said(site.environment, "purge", *words)
+        result = run_cache_command(site.environment, "purge", *words)
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr.startswith(f"image-gateway: {reason}")
     assert (site.asked("GET")["results"], site.admin("GET", "/audit").json()["data"]) == (3, [])
@@ -200,14 +200,14 @@ def test_a_purge_of_all_results_must_be_explicit(site: Site) -> None:
 def test_a_terminal_asks_before_it_purges_all_results(site: Site) -> None:
     site.fill()
 
-    refused, told = at_a_terminal(site.environment, "n", "cache", "purge", "--all")
+    refused, output = at_a_terminal(site.environment, "n", "cache", "purge", "--all")
     assert refused == 2
-    assert "Forget all 3 results (" in told
-    assert "Nothing was forgotten." in told
-    done, told = at_a_terminal(site.environment, "y", "cache", "purge", "--all")
+    assert "Forget all 3 results (" in output
+    assert "Nothing was forgotten." in output
+    done, output = at_a_terminal(site.environment, "y", "cache", "purge", "--all")
 
     assert done == 0
-    assert "forgot 3 results" in told
+    assert "forgot 3 results" in output
 
 
 def at_a_terminal(environment: Mapping[str, str], answer: str, *words: str) -> tuple[int, str]:
@@ -224,8 +224,8 @@ def at_a_terminal(environment: Mapping[str, str], answer: str, *words: str) -> t
         )
         os.close(screen)
         terminal.write(f"{answer}\n".encode())
-        told, _ = done.communicate(timeout=TIMEOUT_SECONDS)
-    return done.returncode, told
+        output, _ = done.communicate(timeout=TIMEOUT_SECONDS)
+    return done.returncode, output
 
 
 @pytest.mark.parametrize("site", ["embedded"], indirect=True)
@@ -237,7 +237,7 @@ def test_an_unknown_name_or_parameter_is_refused_by_name(site: Site) -> None:
             assert (reply.status_code, error["param"], error["code"]) == (400, name, code)
     for word in ("stats", "purge"):
         for name in ("team", "model"):
-            result = said(site.environment, word, f"--{name}", "nobody")
+            result = run_cache_command(site.environment, word, f"--{name}", "nobody")
             assert (result.exit_code, result.stdout) == (2, "")
             assert result.stderr.startswith(f"image-gateway: {name}: There is no such {name}")
     assert site.admin("GET", "/audit").json()["data"] == []
@@ -249,7 +249,7 @@ def test_the_command_refuses_an_embedded_cache_without_a_gateway(site: Site, tmp
     assert site.gateway.wait() == 0
 
     for words in (("stats",), ("purge", "--all", "--yes")):
-        result = said(site.environment, *words)
+        result = run_cache_command(site.environment, *words)
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
         assert result.stderr.startswith(
             f"image-gateway: No gateway is running on {tmp_path / 'data'}, so nothing is kept"
@@ -259,7 +259,9 @@ def test_the_command_refuses_an_embedded_cache_without_a_gateway(site: Site, tmp
 def test_a_command_in_the_wrong_folder_creates_no_files(tmp_path: Path, config: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
 
-    result = said({"IMAGE_GATEWAY_CONFIG": str(config)}, "purge", "--all", "--yes", "--data-dir", str(elsewhere))
+    result = run_cache_command(
+        {"IMAGE_GATEWAY_CONFIG": str(config)}, "purge", "--all", "--yes", "--data-dir", str(elsewhere)
+    )
 
     assert (result.exit_code, elsewhere.exists()) == (2, False)
 
@@ -268,7 +270,7 @@ def test_a_purge_creates_no_ledger_for_its_record(tmp_path: Path, config: Path) 
     with run_valkey(tmp_path / "results") as url:
         environment = {"IMAGE_GATEWAY_CONFIG": str(config), "DATA_DIR": str(tmp_path / "data"), "CACHE_REDIS_URL": url}
 
-        result = said(environment, "purge", "--all", "--yes")
+        result = run_cache_command(environment, "purge", "--all", "--yes")
 
     assert result.exit_code == 2
     assert "There is no ledger: the SQLite file" in result.stderr
@@ -288,7 +290,7 @@ def test_an_unreachable_cache_is_reported_at_a_terminal(tmp_path: Path, config: 
     }
     asyncio.run(migrate(environment["DATABASE_URL"]))
     for words in (("stats",), ("purge", "--all", "--yes")):
-        result = said(environment, *words)
+        result = run_cache_command(environment, *words)
         assert (result.exit_code, result.stdout, result.stderr) == (
             2,
             "",

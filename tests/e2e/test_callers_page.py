@@ -144,15 +144,15 @@ def test_every_snippet_works_as_pasted(gateway: GatewayProcess, tmp_path: Path) 
 
     written = {*re.findall(r'"?([a-z-]+\.png)"?', PAGE)} | {"stamp-2.png", "hare.png", "owl.png", "elk.png"}
     for name in written | {"variant-1.png", "variant-2.png"}:
-        with Image.open(tmp_path / name) as picture:
-            picture.load()
+        with Image.open(tmp_path / name) as image:
+            image.load()
 
 
 def test_every_error_code_has_its_row() -> None:
     table = PAGE[PAGE.index("## Errors") :]
-    told = {*re.findall(r"`([a-z_]+)`", table)}
+    listed = {*re.findall(r"`([a-z_]+)`", table)}
     codes = {row.code for row in (*ROWS.values(), *FAILURES.values())} | {*STATUSES.values()}
-    assert codes - told - OPERATORS == set()
+    assert codes - listed - OPERATORS == set()
     assert errors.ImageNotFound in ROWS
 
 

@@ -64,10 +64,10 @@ def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
         reply = http.get(
             f"{at.url}/v1/usage?{EVER}&group_by=status,tag:project", headers={"authorization": f"Bearer {KEY}"}
         )
-        found: dict[str, set[str]] = {}
+        outcomes: dict[str, set[str]] = {}
         for row in reply.json()["data"]:
-            found.setdefault(row["group"]["tag:project"], set()).add(row["group"]["status"])
-        return found
+            outcomes.setdefault(row["group"]["tag:project"], set()).add(row["group"]["status"])
+        return outcomes
 
     assert post(http, at, after, x_gateway_tags=f"project={tag}").status_code == 200
     assert becomes_true(lambda: tag in seen())
@@ -77,15 +77,15 @@ def ended(http: httpx2.Client, at: GatewayProcess, after: str) -> set[str]:
 @pytest.fixture(scope="module")
 def back(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Iterator[GatewayProcess]:
     """The second gateway, with the sandbox."""
-    with GatewayProcess(tmp_path_factory.mktemp("back") / "data", {"IMAGE_GATEWAY_CONFIG": str(shipped)}) as found:
-        yield found
+    with GatewayProcess(tmp_path_factory.mktemp("back") / "data", {"IMAGE_GATEWAY_CONFIG": str(shipped)}) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory, back: GatewayProcess) -> Iterator[GatewayProcess]:
     """The first gateway."""
-    with gateway(tmp_path_factory.mktemp("front"), back.url, back.key) as found:
-        yield found
+    with gateway(tmp_path_factory.mktemp("front"), back.url, back.key) as running:
+        yield running
 
 
 def test_an_image_passes_both_gateways_and_costs_the_same_in_both_ledgers(
@@ -144,9 +144,9 @@ def test_an_error_passes_both_gateways_and_costs_nothing(
 
 
 def test_the_ids_of_earlier_gateways_are_forwarded(tmp_path: Path, http: httpx2.Client, openai_sim: Simulator) -> None:
-    with gateway(tmp_path, openai_sim.base_url.removesuffix("/v1"), "sk-operator") as found:
+    with gateway(tmp_path, openai_sim.base_url.removesuffix("/v1"), "sk-operator") as running:
         for headers in ({}, {HEADER: "g1, g2"}):
-            assert post(http, found, f"a fox {len(headers)}", **headers).status_code == 200
+            assert post(http, running, f"a fox {len(headers)}", **headers).status_code == 200
 
     alone, behind = (request.headers[HEADER].split(",") for request in openai_sim.requests)
     assert behind == ["g1", "g2", *alone]
@@ -184,8 +184,8 @@ def check_loop(http: httpx2.Client, *gateways: GatewayProcess) -> None:
 
     assert (reply.status_code, reply.headers["x-should-retry"]) == (502, "false")
     assert "may_be_billed" not in reply.json()["error"]
-    assert any(line.get("status") == 508 for each in gateways for line in each.logged())
-    assert [booked(http, each)[0] for each in gateways] == [0] * len(gateways)
+    assert any(line.get("status") == 508 for one in gateways for line in one.logged())
+    assert [booked(http, one)[0] for one in gateways] == [0] * len(gateways)
 
 
 def test_two_gateways_that_call_each_other_refuse_the_loop(tmp_path: Path, http: httpx2.Client) -> None:
@@ -221,22 +221,22 @@ def refused(tmp_path: Path, words: tuple[str, ...], **environment: str) -> str:
 @pytest.mark.parametrize("words", [("serve", "--dev"), ("check",)], ids=lambda words: words[0])
 def test_a_base_url_of_the_gateway_itself_stops_the_start(tmp_path: Path, words: tuple[str, ...]) -> None:
     port = free_port()
-    said = refused(
+    error = refused(
         tmp_path,
         (*words, "--port", str(port)),
         OPENAI_BASE_URL=f"http://localhost:{port}/v1",
         OPENAI_API_KEY=KEY,
     )
 
-    assert said.startswith(f"image-gateway: OPENAI_BASE_URL: http://localhost:{port}/v1 is this gateway itself ")
+    assert error.startswith(f"image-gateway: OPENAI_BASE_URL: http://localhost:{port}/v1 is this gateway itself ")
 
 
 def test_a_base_url_of_the_admin_port_stops_the_start(tmp_path: Path) -> None:
     port = str(free_port())
     own = {"ADMIN_PORT": port, "OPENAI_BASE_URL": f"http://0.0.0.0:{port}/v1", "OPENAI_API_KEY": KEY}
-    said = refused(tmp_path, ("serve", "--dev", "--port", "0"), **own)
+    error = refused(tmp_path, ("serve", "--dev", "--port", "0"), **own)
 
-    assert "is this gateway itself (it listens on 127.0.0.1 port" in said
+    assert "is this gateway itself (it listens on 127.0.0.1 port" in error
 
 
 def test_a_gateways_key_for_a_vendor_stops_the_start(tmp_path: Path) -> None:

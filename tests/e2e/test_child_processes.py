@@ -62,8 +62,8 @@ def environment(tmp_path: Path, config: Path, openai_sim: Simulator) -> dict[str
 def server(gateway: GatewayProcess, folder: str) -> psutil.Process:
     """Return the embedded server of that folder."""
     children = psutil.Process(gateway.pid).children()
-    (found,) = (child for child in children if Path(child.cwd()).name == folder)
-    return found
+    (process,) = (child for child in children if Path(child.cwd()).name == folder)
+    return process
 
 
 def end_leases(data: Path) -> None:
@@ -77,8 +77,8 @@ def end_leases(data: Path) -> None:
 def entries(http: httpx2.Client, gateway: GatewayProcess) -> list[dict[str, Any]]:
     reply = http.get(f"{gateway.url}/v1/usage?{EVER}&group_by=basis", headers={"authorization": "Bearer igw_search"})
     assert reply.status_code == 200, reply.text
-    found: list[dict[str, Any]] = reply.json()["data"]
-    return found
+    rows: list[dict[str, Any]] = reply.json()["data"]
+    return rows
 
 
 def open_holds(http: httpx2.Client, gateway: GatewayProcess) -> float:
@@ -122,9 +122,9 @@ def test_a_store_that_cannot_be_restarted_ends_the_process_and_delivered_images_
         caller = threading.Thread(target=lambda: replies.append(ask(http, gateway, "under way")))
         caller.start()
         openai_sim.await_in_flight(1)
-        kept = data / "valkey" / "appendonlydir"
-        kept.rename(data / "valkey" / "aside")
-        kept.write_text("a file where a folder should be")
+        appendonly = data / "valkey" / "appendonlydir"
+        appendonly.rename(data / "valkey" / "aside")
+        appendonly.write_text("a file where a folder should be")
         server(gateway, "valkey").kill()
         gateway.await_logged("cannot go on")
         openai_sim.release()
@@ -133,8 +133,8 @@ def test_a_store_that_cannot_be_restarted_ends_the_process_and_delivered_images_
         assert gateway.wait() == 1
         (line,) = [line for line in gateway.lines if not line.startswith("{")]
         assert "image-gateway: The embedded Valkey in" in line
-    kept.unlink()
-    (data / "valkey" / "aside").rename(kept)
+    appendonly.unlink()
+    (data / "valkey" / "aside").rename(appendonly)
     with GatewayProcess(data, environment, options=()) as gateway:
         end_leases(data)
         gateway.await_logged("hold expired", booked=True)
@@ -165,7 +165,7 @@ def test_an_error_in_a_background_task_is_logged_and_the_task_goes_on(
 
 @pytest.mark.parametrize("name", TASKS)
 async def test_each_background_task_that_ends_also_ends_the_process(name: str, config: Path, tmp_path: Path) -> None:
-    told, fatal, over = Recorder(), FatalReport(), asyncio.Event()
+    recorder, fatal, over = Recorder(), FatalReport(), asyncio.Event()
     settings = dev_settings(read_gateway(config / "gateway.yaml", {"OPENAI_API_KEY": "sk-operator"}))
     settings = msgspec.structs.replace(settings, health=msgspec.structs.replace(settings.health, probe=True))
     files = ReloadableFiles(folder=config, today=today, backends=settings.all_backends, dev_key=dev_key("igw_secret"))
@@ -173,7 +173,7 @@ async def test_each_background_task_that_ends_also_ends_the_process(name: str, c
     await migrate(url)
     stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=url, data=tmp_path)
     plans = AppConfig(
-        settings=settings, files=files, initial_files=files.read_first(), stores=stores, observe=told, fatal=fatal
+        settings=settings, files=files, initial_files=files.read_first(), stores=stores, observe=recorder, fatal=fatal
     )
     gateway = assemble(plans)
     assert set(gateway.tasks) == set(TASKS)
@@ -183,4 +183,4 @@ async def test_each_background_task_that_ends_also_ends_the_process(name: str, c
         task.cancel()
         await over.wait()
     assert fatal.reason == f"The background task {name} has ended, and cannot be started again."
-    assert name in [crash.task for crash in told.of(Crashed)]
+    assert name in [crash.task for crash in recorder.of(Crashed)]

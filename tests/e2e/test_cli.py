@@ -74,31 +74,31 @@ class Terminal:
 
     def issued(self, team: str = "search", *more: str) -> tuple[str, str]:
         """Issue a key. Returns its id and its secret."""
-        said = self.says("keys", "issue", team, "--create", *more)
-        return KEY_ID.findall(said)[0], SECRET.findall(said)[0]
+        output = self.says("keys", "issue", team, "--create", *more)
+        return KEY_ID.findall(output)[0], SECRET.findall(output)[0]
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Write entries to the ledger."""
 
-        async def story() -> None:
+        async def act() -> None:
             await migrate(self.url)
             database = Database(self.url)
             await SqlLedger(database).write(list(entries))
             await database.close()
 
-        asyncio.run(story())
+        asyncio.run(act())
 
-    def kept(self) -> tuple[list[IssuedKey], list[AuditRecord]]:
+    def stored(self) -> tuple[list[IssuedKey], list[AuditRecord]]:
         """Return every key and every audit record, newest first."""
 
-        async def story() -> tuple[list[IssuedKey], list[AuditRecord]]:
+        async def act() -> tuple[list[IssuedKey], list[AuditRecord]]:
             database = Database(self.url)
             store = SqlKeyStore(database)
-            found = list(await store.list_keys()), list(await store.list_records(100))
+            keys_and_records = list(await store.list_keys()), list(await store.list_records(100))
             await database.close()
-            return found
+            return keys_and_records
 
-        return asyncio.run(story())
+        return asyncio.run(act())
 
 
 @pytest.fixture
@@ -116,16 +116,16 @@ def booked() -> list[Entry]:
 
 
 def test_a_new_key_is_printed_with_its_digest(terminal: Terminal) -> None:
-    said = terminal.says("keys", "new")
+    output = terminal.says("keys", "new")
 
-    assert f"sha256: {key_digest(SECRET.findall(said)[0])}" in said
+    assert f"sha256: {key_digest(SECRET.findall(output)[0])}" in output
     assert not terminal.data.exists()
 
 
 def test_a_key_is_issued_before_the_first_start_of_the_gateway(terminal: Terminal) -> None:
     key_id, secret = terminal.issued("search", "--note", "the crawler", "--expires", "2999-01-01")
 
-    ((key,), (record,)) = terminal.kept()
+    ((key,), (record,)) = terminal.stored()
     assert (key.id, key.team, key.note, key.digest) == (key_id, "search", "the crawler", key_digest(secret))
     assert record.actor == "cli:ada"
     assert re.fullmatch(r"cli_[0-9a-f]{32}", record.request_id)
@@ -133,9 +133,9 @@ def test_a_key_is_issued_before_the_first_start_of_the_gateway(terminal: Termina
 
 
 def test_a_refused_key_creates_no_ledger(terminal: Terminal) -> None:
-    said = terminal.refuses("keys", "issue", "nobody", "--create")
+    output = terminal.refuses("keys", "issue", "nobody", "--create")
 
-    assert said.startswith("image-gateway: team: There is no such team")
+    assert output.startswith("image-gateway: team: There is no such team")
     assert not terminal.data.exists()
 
 
@@ -153,13 +153,13 @@ ON_A_LEDGER = (
 
 @pytest.mark.parametrize("words", ON_A_LEDGER, ids=" ".join)
 def test_a_command_creates_no_ledger_and_names_the_missing_file(terminal: Terminal, words: tuple[str, ...]) -> None:
-    said = terminal.refuses(*words)
+    output = terminal.refuses(*words)
 
-    assert said.startswith(
+    assert output.startswith(
         f"image-gateway: There is no ledger: the SQLite file {terminal.data / 'ledger.db'} is not there. "
         "Name its folder with --data-dir (or DATA_DIR), or its address with DATABASE_URL."
     )
-    assert said.endswith(" --create makes it there.\n") == (words[:2] == ("keys", "issue"))
+    assert output.endswith(" --create makes it there.\n") == (words[:2] == ("keys", "issue"))
     assert not terminal.data.exists()
 
 
@@ -169,10 +169,10 @@ def test_a_command_leaves_older_tables_as_they_are(
 ) -> None:
     url = old_database("sqlite")
 
-    said = terminal.refuses(*words, DATABASE_URL=url)
+    output = terminal.refuses(*words, DATABASE_URL=url)
 
     place = url.removeprefix("sqlite:///")
-    assert said == (
+    assert output == (
         f"image-gateway: The SQLite file {place} is at revision 0001, and this version needs {HEAD}. "
         "`image-gateway migrate` brings it there.\n"
     )
@@ -183,10 +183,10 @@ def test_a_command_leaves_older_tables_as_they_are(
 def test_a_command_creates_no_tables(terminal: Terminal, empty_database: NewDatabase, words: tuple[str, ...]) -> None:
     url = empty_database("postgresql")
 
-    said = terminal.refuses(*words, DATABASE_URL=url)
+    output = terminal.refuses(*words, DATABASE_URL=url)
 
-    assert "There is no ledger: the PostgreSQL at " in said
-    assert "has none of its tables" in said
+    assert "There is no ledger: the PostgreSQL at " in output
+    assert "has none of its tables" in output
     assert asyncio.run(read_revision(url)) is None
 
 
@@ -209,7 +209,7 @@ LEASH = ("--limit", "usd_per_day=5", "--tier-limit", "high:usd_per_day=2", "--ti
 
 def test_limits_of_an_issued_key_are_listed_changed_and_survive_a_rotation(terminal: Terminal) -> None:
     key_id, _ = terminal.issued("search", *LEASH, "--model", "gpt-image-2", "--tier", "high", "--tier", "low")
-    said = "usd_per_day=5 high:concurrent_images=1 high:usd_per_day=2 models=gpt-image-2 tiers=high,low"
+    output = "usd_per_day=5 high:concurrent_images=1 high:usd_per_day=2 models=gpt-image-2 tiers=high,low"
 
     listed = terminal.says("keys", "list")
     rotated = terminal.says("keys", "rotate", key_id)
@@ -217,13 +217,13 @@ def test_limits_of_an_issued_key_are_listed_changed_and_survive_a_rotation(termi
     cleared = terminal.says("keys", "change", key_id, *(f"--clear={name}" for name in ("limits", "models")))
     free = terminal.says("keys", "change", key_id, "--clear", "limits_by_tier")
 
-    assert said in listed
-    assert f"may use: {said}" in rotated
+    assert output in listed
+    assert f"may use: {output}" in rotated
     limits = "high:concurrent_images=1 high:usd_per_day=2"
     assert changed == f"{key_id} may use: usd_per_day=7.5 {limits} models=gpt-image-2\n"
     assert cleared == f"{key_id} may use: {limits}\n"
     assert free == f"{key_id} may use: all that its team may\n"
-    assert terminal.kept()[1][0].action == "key.change"
+    assert terminal.stored()[1][0].action == "key.change"
 
 
 def test_the_allowance_of_a_key_can_be_replaced_as_a_whole(terminal: Terminal) -> None:
@@ -249,7 +249,7 @@ def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
     assert moved == f"{new_id} ends at 2999-01-01T12:00:00Z\n"
     assert endless == f"{new_id} ends at never\n"
     assert revoked.startswith(f"{new_id} was revoked at 20")
-    assert [record.action for record in terminal.kept()[1]] == [
+    assert [record.action for record in terminal.stored()[1]] == [
         "key.revoke",
         "key.expire",
         "key.expire",
@@ -297,10 +297,10 @@ def test_a_key_is_rotated_expired_and_revoked(terminal: Terminal) -> None:
 def test_an_error_is_one_line(terminal: Terminal, words: list[str], reason: str) -> None:
     terminal.write(())
 
-    said = terminal.refuses(*words)
+    output = terminal.refuses(*words)
 
-    assert said.startswith(f"image-gateway: {reason}")
-    assert said.count("\n") == 1
+    assert output.startswith(f"image-gateway: {reason}")
+    assert output.count("\n") == 1
 
 
 def test_usage_is_a_table_with_bars(terminal: Terminal) -> None:
@@ -329,7 +329,7 @@ def test_a_list_is_also_printed_as_json(terminal: Terminal) -> None:
     assert (key["note"], key["may_use"]) == ("a, b", "tiers=low")
     assert (row["id"], row["note"], row["expires_at"]) == (key_id, "a, b", "")
     assert '"cost_usd": 1.000000001' in used
-    assert [(each["team"], each["tier"], each["calls"]) for each in json.loads(used)] == [
+    assert [(entry["team"], entry["tier"], entry["calls"]) for entry in json.loads(used)] == [
         ("ads", "high", 1),
         ("search", "high", 1),
         ("search", "low", 1),
@@ -396,8 +396,8 @@ def test_the_ledger_is_exported(terminal: Terminal, tmp_path: Path) -> None:
     terminal.write(booked())
 
     for kind in ("csv", "parquet", "focus"):
-        said = terminal.says("usage", "export", "--format", kind, "--output", str(tmp_path / f"{kind}.out"), *NOVEMBER)
-        assert said == ""
+        file = str(tmp_path / f"{kind}.out")
+        assert terminal.says("usage", "export", "--format", kind, "--output", file, *NOVEMBER) == ""
     streamed = terminal.run("usage", "export", "--format", "csv", *NOVEMBER)
 
     rows = list(csv.DictReader(io.StringIO((tmp_path / "csv.out").read_text(), newline="")))

@@ -30,7 +30,7 @@ def test_together(row: Row, together_gateway: GatewayProcess, together_sim: Simu
 
 
 def check(row: Row, reply: httpx2.Response, vendor: Simulator, http: httpx2.Client) -> None:
-    if row.verdict == "REJECT":
+    if row.outcome == "REJECT":
         assert (reply.status_code, vendor.requests) == (row.status, []), reply.text
         error = reply.json()["error"]
         assert (error["param"], error["code"]) == (row.param, row.code), error
@@ -38,7 +38,7 @@ def check(row: Row, reply: httpx2.Response, vendor: Simulator, http: httpx2.Clie
         return
     assert reply.status_code == 200, reply.text
     check_received(row, vendor.requests)
-    check_pictures(row, streamed(row, reply) if "stream" in row.send else reply.json(), http)
+    check_images(row, streamed(row, reply) if "stream" in row.send else reply.json(), http)
 
 
 def streamed(row: Row, reply: httpx2.Response) -> dict[str, object]:
@@ -61,14 +61,14 @@ def check_received(row: Row, received: list[Recorded]) -> None:
         assert all(value.startswith(start) for value in values)
 
 
-def check_pictures(row: Row, reply: dict[str, object], http: httpx2.Client) -> None:
+def check_images(row: Row, reply: dict[str, object], http: httpx2.Client) -> None:
     data = reply["data"]
     assert isinstance(data, list)
     assert [item["index"] for item in data] == list(range(row.images))
     for item in data:
-        picture = open_image(item, http)
-        assert picture.format == row.drawn, (picture.format, reply.get("output_format"))
-        assert reply["size"] == f"{picture.width}x{picture.height}"
+        image = open_image(item, http)
+        assert image.format == row.drawn, (image.format, reply.get("output_format"))
+        assert reply["size"] == f"{image.width}x{image.height}"
 
 
 def test_the_document_equals_the_rows() -> None:

@@ -84,8 +84,8 @@ def test_a_listed_page_generates_and_reads_the_exposed_headers(http: httpx2.Clie
     streamed = http.post(gateway.url + GENERATIONS, json={"prompt": "a fox", "stream": True}, headers=headers)
     refused = http.post(gateway.url + GENERATIONS, json={}, headers=headers)
     unknown = http.get(f"{gateway.url}/v1/models", headers={"origin": PAGE})
-    picture = http.get(item["url"], headers={"origin": PAGE})
-    replies = (drawn, streamed, refused, unknown, picture)
+    image = http.get(item["url"], headers={"origin": PAGE})
+    replies = (drawn, streamed, refused, unknown, image)
     assert [reply.status_code for reply in replies] == [200, 200, 400, 401, 200]
     for reply in replies:
         assert (reply.headers[ALLOWED], reply.headers[READABLE], reply.headers["vary"]) == (PAGE, "*", "origin")
@@ -98,9 +98,9 @@ def test_a_listed_page_reads_the_refusal_of_a_malformed_request(gateway: Gateway
     with socket.create_connection((address.hostname, address.port), timeout=10) as caller:
         caller.sendall(f"{head}\r\n?\r\n".encode())
         answer = b"".join(iter(lambda: caller.recv(65536), b""))
-    told, _, body = answer.partition(b"\r\n\r\n")
-    assert told.startswith(b"HTTP/1.1 400")
-    assert f"{ALLOWED}: {PAGE}".encode() in told
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    assert headers.startswith(b"HTTP/1.1 400")
+    assert f"{ALLOWED}: {PAGE}".encode() in headers
     assert json.loads(body)["error"]["code"] == "invalid_request"
 
 

@@ -79,16 +79,16 @@ def test_unsupported_and_emulated_fields_are_reported(terminal: Terminal) -> Non
 
 
 def test_previews_are_part_of_the_quote(terminal: Terminal) -> None:
-    said = terminal.says(FOX | {"stream": True, "partial_images": 2}, "--all")
+    output = terminal.says(FOX | {"stream": True, "partial_images": 2}, "--all")
 
-    assert said[2].split()[3] == "$0.217085"
+    assert output[2].split()[3] == "$0.217085"
 
 
 def test_only_backends_with_a_key_are_enabled(terminal: Terminal) -> None:
-    said = terminal.says(FOX, TOGETHER_API_KEY="tgp-operator")
+    output = terminal.says(FOX, TOGETHER_API_KEY="tgp-operator")
 
-    assert said[2].startswith("1 together ")
-    assert said[4] == "openai gpt-image-2 The backend 'openai' is not switched on."
+    assert output[2].startswith("1 together ")
+    assert output[4] == "openai gpt-image-2 The backend 'openai' is not switched on."
 
 
 def test_the_sandbox_is_a_candidate_where_it_is_enabled(terminal: Terminal) -> None:
@@ -100,10 +100,10 @@ def test_the_sandbox_is_a_candidate_where_it_is_enabled(terminal: Terminal) -> N
 
 
 def test_a_team_gets_only_its_allowed_backends(terminal: Terminal) -> None:
-    said = terminal.says(FOX, "--all", "--team", "pinned")
+    output = terminal.says(FOX, "--all", "--team", "pinned")
 
-    assert said[2].startswith("1 together ")
-    assert said[4] == "openai gpt-image-2 Team 'pinned' may not use the backend 'openai'."
+    assert output[2].startswith("1 together ")
+    assert output[4] == "openai gpt-image-2 Team 'pinned' may not use the backend 'openai'."
 
 
 def route_by(terminal: Terminal, policy: str) -> None:
@@ -114,28 +114,28 @@ def route_by(terminal: Terminal, policy: str) -> None:
 def test_weights_and_the_random_order_of_a_request_are_reported(terminal: Terminal) -> None:
     route_by(terminal, "weighted")
 
-    said = [terminal.says(FOX, "--all", "--request-id", f"req_{number}") for number in range(8)]
+    output = [terminal.says(FOX, "--all", "--request-id", f"req_{number}") for number in range(8)]
 
-    assert said[7][0] == "gpt-image-2 by weighted; lots are those of request req_7"
-    assert said[7][2].endswith(" weight=1")
-    assert {lines[2].split()[1] for lines in said} == {"openai", "together"}
+    assert output[7][0] == "gpt-image-2 by weighted; lots are those of request req_7"
+    assert output[7][2].endswith(" weight=1")
+    assert {lines[2].split()[1] for lines in output} == {"openai", "together"}
 
 
 def test_the_cheapest_policy_uses_the_quotes_of_the_request(terminal: Terminal) -> None:
     route_by(terminal, "cheapest")
 
-    said = terminal.says(FOX, "--all")
+    output = terminal.says(FOX, "--all")
 
-    assert [line.split()[1] for line in said[2:4]] == ["together", "openai"]
+    assert [line.split()[1] for line in output[2:4]] == ["together", "openai"]
 
 
 def test_the_edit_option_explains_an_edit(terminal: Terminal) -> None:
     change = {"prompt": "at night", "images": [{"image_url": data_url(png())}, {"file_id": "img_1"}]}
 
-    said = terminal.says(change, "--edit", "--all")
+    output = terminal.says(change, "--edit", "--all")
 
-    assert said[2].startswith("1 openai gpt-image-2 ")
-    assert said[4] == ("together openai/gpt-image-2 At most 1 pictures can be given; got 2 with provider together.")
+    assert output[2].startswith("1 openai gpt-image-2 ")
+    assert output[4] == ("together openai/gpt-image-2 At most 1 pictures can be given; got 2 with provider together.")
 
 
 def test_a_narrow_window_cuts_off_no_text(terminal: Terminal) -> None:

@@ -114,10 +114,8 @@ def test_together(name: str, together_gateway: GatewayProcess, together_sim: Sim
 def test_a_minimal_reply_of_together_is_delivered(
     together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:
-    picture = base64.b64encode(png()).decode()
-    lean = json.dumps(
-        {"id": "x", "data": [{"index": 0, "type": None, "b64_json": picture}], "timings": {"inference": 1}}
-    )
+    image = base64.b64encode(png()).decode()
+    lean = json.dumps({"id": "x", "data": [{"index": 0, "type": None, "b64_json": image}], "timings": {"inference": 1}})
     together_sim.answer(Answer(status=200, body=lean.encode()))
     reply = call(http, together_gateway)
     assert reply.status_code == 200, reply.text
@@ -138,16 +136,16 @@ ODD: Mapping[str, tuple[str, bool]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-@pytest.mark.parametrize("told", ["%s", "data:image/png;base64,%s"])
+@pytest.mark.parametrize("form", ["%s", "data:image/png;base64,%s"])
 def test_a_paid_image_is_delivered_despite_invalid_fields_beside_it(
-    told: str, name: str, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
+    form: str, name: str, openai_gateway: GatewayProcess, openai_sim: Simulator, http: httpx2.Client
 ) -> None:
     members, is_counted = ODD[name]
-    picture = base64.b64encode(png()).decode()
-    openai_sim.answer(Answer(status=200, body=f'{{{members}, "data": [{{"b64_json": "{told % picture}"}}]}}'.encode()))
+    image = base64.b64encode(png()).decode()
+    openai_sim.answer(Answer(status=200, body=f'{{{members}, "data": [{{"b64_json": "{form % image}"}}]}}'.encode()))
     reply = call(http, openai_gateway)
     assert reply.status_code == 200, reply.text
-    assert reply.json()["data"][0]["b64_json"] == picture
+    assert reply.json()["data"][0]["b64_json"] == image
     assert ("usage" in reply.json()) == is_counted
     assert float(reply.headers["x-gateway-cost-usd"]) >= 196 * 0.00003
 
@@ -155,8 +153,8 @@ def test_a_paid_image_is_delivered_despite_invalid_fields_beside_it(
 def test_an_image_in_another_format_is_transcoded(
     together_gateway: GatewayProcess, together_sim: Simulator, http: httpx2.Client
 ) -> None:
-    picture = base64.b64encode(png(kind="JPEG")).replace(b"/", b"\\/")
-    together_sim.answer(Answer(status=200, body=b'{"data":[{"index":0,"b64_json":"' + picture + b'"}]}'))
+    image = base64.b64encode(png(kind="JPEG")).replace(b"/", b"\\/")
+    together_sim.answer(Answer(status=200, body=b'{"data":[{"index":0,"b64_json":"' + image + b'"}]}'))
     reply = call(http, together_gateway).json()
     assert (reply["output_format"], open_image(reply["data"][0], http).format) == ("png", "PNG")
 
@@ -205,13 +203,13 @@ ASKS = ("generation", "stream", "edit", "streamed edit")
 
 
 def asked(http: httpx2.Client, gateway: GatewayProcess, ask: str) -> httpx2.Response:
-    wish = {"model": "gpt-image-2", "prompt": f"a doubtful fox, {next(NUMBERS)}"}
+    fields = {"model": "gpt-image-2", "prompt": f"a doubtful fox, {next(NUMBERS)}"}
     more = {"stream": "true", "partial_images": "1"} if "stream" in ask else {}
     if "edit" not in ask:
-        body = wish | ({"stream": True, "partial_images": 1} if more else {})
+        body = fields | ({"stream": True, "partial_images": 1} if more else {})
         return http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
     files = {"image": ("fox.png", png(), "image/png")}
-    return http.post(f"{gateway.url}/v1/images/edits", data=wish | more, files=files, headers=gateway.headers)
+    return http.post(f"{gateway.url}/v1/images/edits", data=fields | more, files=files, headers=gateway.headers)
 
 
 @pytest.mark.parametrize("status", DOUBTED)

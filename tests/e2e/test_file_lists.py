@@ -26,7 +26,7 @@ def gateway(tmp_path: Path, config: Path) -> Iterator[GatewayProcess]:
         yield process
 
 
-def bring(http: httpx2.Client, gateway: GatewayProcess, name: str = "fox.png", **form: str) -> dict[str, object]:
+def upload_file(http: httpx2.Client, gateway: GatewayProcess, name: str = "fox.png", **form: str) -> dict[str, object]:
     reply = http.post(
         f"{gateway.url}/v1/files",
         data=form or {"purpose": "vision"},
@@ -34,19 +34,19 @@ def bring(http: httpx2.Client, gateway: GatewayProcess, name: str = "fox.png", *
         headers=gateway.headers,
     )
     assert reply.status_code == 200, reply.text
-    found: dict[str, object] = reply.json()
-    return found
+    file: dict[str, object] = reply.json()
+    return file
 
 
 def listed(http: httpx2.Client, gateway: GatewayProcess, **query: object) -> httpx2.Response:
     return http.get(f"{gateway.url}/v1/files", params=query, headers=gateway.headers)  # type: ignore[arg-type]
 
 
-def age(gateway: GatewayProcess, picture: object, seconds: float) -> None:
+def age(gateway: GatewayProcess, name: object, seconds: float) -> None:
     """Set the time of a stored file to the past."""
     at = time.time() - seconds
-    (found,) = [path for path in (gateway.data / "pictures").glob(f"{picture}.*") if path.suffix != ".name"]
-    for path in (found, found.with_name(to_filename_key(found.name))):
+    (file,) = [path for path in (gateway.data / "pictures").glob(f"{name}.*") if path.suffix != ".name"]
+    for path in (file, file.with_name(to_filename_key(file.name))):
         os.utime(path, (at, at))
 
 
@@ -54,7 +54,7 @@ def test_a_team_lists_its_uploads(http: httpx2.Client, gateway: GatewayProcess) 
     empty = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
     assert listed(http, gateway).json() == empty
     generate_image(http, gateway)
-    files = [bring(http, gateway, f"fox {number}.png") for number in range(3)]
+    files = [upload_file(http, gateway, f"fox {number}.png") for number in range(3)]
 
     newest_first = listed(http, gateway).json()
     assert newest_first == empty | {
@@ -76,7 +76,7 @@ def test_a_team_lists_its_uploads(http: httpx2.Client, gateway: GatewayProcess) 
 def test_a_deleted_file_leaves_the_list_and_paging_continues_after_it(
     http: httpx2.Client, gateway: GatewayProcess
 ) -> None:
-    files = [bring(http, gateway) for _ in range(3)]
+    files = [upload_file(http, gateway) for _ in range(3)]
     http.delete(f"{gateway.url}/v1/files/{files[1]['id']}", headers=gateway.headers)
 
     assert listed(http, gateway).json()["data"] == [files[2], files[0]]
@@ -116,7 +116,7 @@ def test_a_version_of_the_api_belongs_to_azures_addresses(http: httpx2.Client, s
 
 
 def test_a_file_lives_as_long_as_its_caller_requested(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    lent, other = bring(http, gateway, **LENT), bring(http, gateway)
+    lent, other = upload_file(http, gateway, **LENT), upload_file(http, gateway)
     assert isinstance(lent["created_at"], int)
     assert lent["expires_at"] == lent["created_at"] + HOUR
     address = f"{gateway.url}/v1/files/{lent['id']}"
@@ -141,15 +141,15 @@ def test_a_file_lives_as_long_as_its_caller_requested(http: httpx2.Client, gatew
 
 
 def test_a_file_lives_no_longer_than_the_gateways_setting(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    file = bring(http, gateway, **LENT | {"expires_after[seconds]": "86400"})
+    file = upload_file(http, gateway, **LENT | {"expires_after[seconds]": "86400"})
     assert isinstance(file["created_at"], int)
     assert file["expires_at"] == file["created_at"] + 7200
 
 
 def test_files_of_an_older_gateway_are_listed(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    pictures, name = gateway.data / "pictures", to_stored_name(new_image_id("dev", "png", "0" * 32, UPLOADED))
-    (pictures / to_filename_key(name)).write_text("an old fox.png")
-    (pictures / name).write_bytes(png())
+    images, name = gateway.data / "pictures", to_stored_name(new_image_id("dev", "png", "0" * 32, UPLOADED))
+    (images / to_filename_key(name)).write_text("an old fox.png")
+    (images / name).write_bytes(png())
 
     assert becomes_true(lambda: bool(listed(http, gateway).json()["data"]))
     (file,) = listed(http, gateway).json()["data"]

@@ -109,10 +109,10 @@ def _still_serves(openai_gateway: GatewayProcess, openai_sim: Simulator, http: h
     assert [line for line in openai_gateway.lines if not line.startswith("{") and "PIL" in line] == []
 
 
-def edited(http: httpx2.Client, gateway: GatewayProcess, picture: bytes) -> httpx2.Response:
-    wish = {"prompt": "a fox", "model": "gpt-image-2", "quality": "low", "size": "1024x1024"}
+def edited(http: httpx2.Client, gateway: GatewayProcess, image: bytes) -> httpx2.Response:
+    fields = {"prompt": "a fox", "model": "gpt-image-2", "quality": "low", "size": "1024x1024"}
     return http.post(
-        f"{gateway.url}/v1/images/edits", data=wish, files={"image": ("a.png", picture)}, headers=gateway.headers
+        f"{gateway.url}/v1/images/edits", data=fields, files={"image": ("a.png", image)}, headers=gateway.headers
     )
 
 
@@ -120,8 +120,8 @@ def edited(http: httpx2.Client, gateway: GatewayProcess, picture: bytes) -> http
 def test_a_hostile_image_is_refused(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator, name: str
 ) -> None:
-    picture, code = REFUSED[name]
-    reply = edited(http, openai_gateway, picture())
+    build, code = REFUSED[name]
+    reply = edited(http, openai_gateway, build())
     error = reply.json()["error"]
     assert (reply.status_code, error["param"], error["code"]) == (400, "image[0]", code)
     assert openai_sim.requests == []

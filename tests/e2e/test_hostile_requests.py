@@ -18,7 +18,7 @@ from tests.support.images import png
 
 MEGABYTE = 1_000_000
 ADMIN = secrets.token_hex(32)
-WISH = b'{"prompt":"a fox","size":"1024x1024","quality":"low"}'
+BODY = b'{"prompt":"a fox","size":"1024x1024","quality":"low"}'
 GENERATIONS, EDITS, FILES = "/v1/images/generations", "/v1/images/edits", "/v1/files"
 REFUSED = b"HTTP/1.1 400 Bad Request"
 OVERSIZED = b"HTTP/1.1 431 Request Header Fields Too Large"
@@ -50,7 +50,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[
 @pytest.fixture(autouse=True)
 def _still_serves(gateway: GatewayProcess, http: httpx2.Client) -> Iterator[None]:
     yield
-    reply = http.post(gateway.url + GENERATIONS, content=WISH, headers=gateway.headers)
+    reply = http.post(gateway.url + GENERATIONS, content=BODY, headers=gateway.headers)
     assert reply.status_code == 200, reply.text
     assert [line for line in gateway.logged() if line["event"] == "crash"] == []
 
@@ -60,7 +60,7 @@ def connected(gateway: GatewayProcess) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=20)
 
 
-def said(gateway: GatewayProcess, request: bytes) -> bytes:
+def send(gateway: GatewayProcess, request: bytes) -> bytes:
     """Send a request. Returns all bytes until the gateway disconnects."""
     with connected(gateway) as caller:
         with suppress(ConnectionError):
@@ -88,7 +88,7 @@ def head(gateway: GatewayProcess, lines: str = "", first: str = "GET /v1/models 
 
 
 def posted(gateway: GatewayProcess, lines: str, body: bytes) -> bytes:
-    return said(gateway, head(gateway, lines, f"POST {GENERATIONS} HTTP/1.1") + body)
+    return send(gateway, head(gateway, lines, f"POST {GENERATIONS} HTTP/1.1") + body)
 
 
 def is_refused(answer: bytes) -> bool:
@@ -96,10 +96,10 @@ def is_refused(answer: bytes) -> bool:
     lines = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
     assert any(line.startswith(b"x-request-id: req_") for line in lines), answer
     assert {b"connection: close", b"x-should-retry: false"} <= {*lines}, answer
-    return error_of(answer) == (400, None, "invalid_request")
+    return parse_error(answer) == (400, None, "invalid_request")
 
 
-def error_of(answer: bytes) -> tuple[int, str | None, str]:
+def parse_error(answer: bytes) -> tuple[int, str | None, str]:
     status, body = answer.split(b" ", 2)[1], answer.partition(b"\r\n\r\n")[2]
     error = json.loads(body)["error"]
     return int(status), error["param"], error["code"]
@@ -135,7 +135,7 @@ def error_of(answer: bytes) -> tuple[int, str | None, str]:
     ],
 )
 def test_a_hostile_head_gets_its_status(gateway: GatewayProcess, lines: str, status: bytes) -> None:
-    answer = said(gateway, head(gateway, lines))
+    answer = send(gateway, head(gateway, lines))
     assert is_oversized(answer, len(lines)) if status == OVERSIZED else answer.startswith(status)
     assert status != REFUSED or is_refused(answer)
 
@@ -143,7 +143,7 @@ def test_a_hostile_head_gets_its_status(gateway: GatewayProcess, lines: str, sta
 def test_endless_heads_are_refused_before_authentication(gateway: GatewayProcess) -> None:
     before = psutil.Process(gateway.pid).memory_info().rss
     for endless in (b"\r\n" * MEGABYTE, b"GET / HTTP/1.1\r\nx: " + b"a" * 30 * MEGABYTE, b"GET /" + b"a" * MEGABYTE):
-        assert said(gateway, endless)[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400", b""}
+        assert send(gateway, endless)[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400", b""}
     assert psutil.Process(gateway.pid).memory_info().rss - before < 50 * MEGABYTE
 
 
@@ -177,7 +177,7 @@ def test_ambiguous_lengths_are_refused(gateway: GatewayProcess, lines: str, body
     answer = posted(gateway, lines, body)
     assert is_oversized(answer, len(body)) if status == OVERSIZED else answer.startswith(status)
     assert status != REFUSED or is_refused(answer)
-    assert status != OVERSIZED or not answer or error_of(answer)[2] == "request_header_fields_too_large"
+    assert status != OVERSIZED or not answer or parse_error(answer)[2] == "request_header_fields_too_large"
 
 
 OFFER = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
@@ -187,9 +187,9 @@ OFFER = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_an_upgrade_header_is_ignored(gateway: GatewayProcess, *, apart: bool, chunked: bool) -> None:
     """The JDK's client sends this header over plain http. The body stays the body, in one packet or two."""
-    length = CHUNKED if chunked else f"content-length: {len(WISH)}\r\n"
+    length = CHUNKED if chunked else f"content-length: {len(BODY)}\r\n"
     start = f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n{OFFER}{length}\r\n"
-    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WISH), WISH) if chunked else WISH
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY) if chunked else BODY
     last = head(gateway, first="GET /health/live HTTP/1.1")
     with connected(gateway) as caller:
         caller.sendall(start.encode() if apart else start.encode() + body + last)
@@ -206,7 +206,7 @@ def test_an_upgrade_header_is_ignored(gateway: GatewayProcess, *, apart: bool, c
 def test_a_trailer_is_not_read_as_a_header(gateway: GatewayProcess, path: str, *, apart: bool) -> None:
     """A key in a trailer authenticates nothing, in the packet of the head or in a separate one."""
     start = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{CHUNKED}\r\n".encode()
-    rest_of_it = b"%x\r\n%s\r\n0\r\n" % (len(WISH), WISH)
+    rest_of_it = b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
     trailers = b"".join(b"authorization: Bearer %s\r\n" % key.encode() for key in (gateway.key, ADMIN))
     for trailer in (trailers, *trailers.splitlines(keepends=True)):
         with connected(gateway) as caller:
@@ -214,7 +214,7 @@ def test_a_trailer_is_not_read_as_a_header(gateway: GatewayProcess, path: str, *
             if apart:
                 with suppress(ConnectionError):
                     caller.sendall(rest_of_it + trailer + b"\r\n")
-            assert error_of(rest(caller)) == (401, None, "invalid_api_key")
+            assert parse_error(rest(caller)) == (401, None, "invalid_api_key")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_trailer_is_not_read_as_a_header(gateway: GatewayProcess, path: str, *
     ],
 )
 def test_ambiguous_heads_are_refused(gateway: GatewayProcess, first: str, lines: str) -> None:
-    answer = said(gateway, f"{first}\r\n{lines.replace('{key}', gateway.key)}\r\n".encode())
+    answer = send(gateway, f"{first}\r\n{lines.replace('{key}', gateway.key)}\r\n".encode())
     assert is_refused(answer)
     request_id = answer.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
     assert gateway.await_logged("request", request_id=request_id)["status"] == 400
@@ -252,7 +252,7 @@ def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
             sized(deflated(), "content-encoding: deflate\r\n"),
             (400, "content-encoding", "invalid_value"),
         ),
-        (sized(WISH, "content-encoding: br\r\n"), (400, "content-encoding", "invalid_value")),
+        (sized(BODY, "content-encoding: br\r\n"), (400, "content-encoding", "invalid_value")),
         (sized(b"[" * 100_000 + b"]" * 100_000), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a","image_url":' + b"[" * 100_000), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a","reference_images":[' + b'{"a":' * 100_000), (400, None, "invalid_json")),
@@ -262,7 +262,7 @@ def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
         (sized(b'{"prompt":"\\ud800"}'), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a\0"}'), (400, None, "invalid_json")),
         (sized(b"\xef\xbb\xbf"), (400, None, "invalid_json")),
-        (sized(WISH.decode().encode("utf-16")), (400, None, "invalid_json")),
+        (sized(BODY.decode().encode("utf-16")), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a","guidance_scale":NaN}'), (400, None, "invalid_json")),
         (sized(b'{"prompt":"a","\\u001b[31m\\n":1}'), (400, "\x1b[31m\n", "unknown_parameter")),
         (sized(b'{"prompt":"a","' + b"k" * MEGABYTE + b'":1}'), (400, "k" * 200, "unknown_parameter")),
@@ -278,20 +278,20 @@ def sized(body: bytes, lines: str = "") -> tuple[str, bytes]:
             sized(b'{"prompt":"a","reference_images":[' + b",".join([b'"https://a/"'] * 50_000) + b"]}"),
             (400, "image", "invalid_value"),
         ),
-        (sized(WISH, "x-gateway-tags: " + "a" * 60_000 + "\r\n"), (400, "x-gateway-tags", "invalid_value")),
-        (sized(WISH, "idempotency-key: a\tb\r\n"), (400, "idempotency-key", "invalid_value")),
-        (sized(WISH, "cache-control: max-age=" + "9" * 5000 + "\r\n"), (400, "cache-control", "invalid_value")),
-        (sized(WISH, "x-gateway-variant: \xb2\r\n"), (400, "x-gateway-variant", "invalid_value")),
+        (sized(BODY, "x-gateway-tags: " + "a" * 60_000 + "\r\n"), (400, "x-gateway-tags", "invalid_value")),
+        (sized(BODY, "idempotency-key: a\tb\r\n"), (400, "idempotency-key", "invalid_value")),
+        (sized(BODY, "cache-control: max-age=" + "9" * 5000 + "\r\n"), (400, "cache-control", "invalid_value")),
+        (sized(BODY, "x-gateway-variant: \xb2\r\n"), (400, "x-gateway-variant", "invalid_value")),
     ],
 )
 def test_hostile_bodies(gateway: GatewayProcess, sent: tuple[str, bytes], error: tuple[int, str | None, str]) -> None:
     answer = posted(gateway, *sent)
-    assert error_of(answer) == error
+    assert parse_error(answer) == error
     assert len(answer) < 2000
 
 
 PROMPT = ('name="prompt"', b"a fox")
-PICTURE = ('name="image"; filename="a"', png())
+IMAGE_PART = ('name="image"; filename="a"', png())
 
 
 def form(*parts: tuple[str, bytes], boundary: str = "x") -> bytes:
@@ -311,17 +311,17 @@ NESTED = b'--y\r\ncontent-disposition: file; filename="a"\r\n\r\na\r\n--y--'
         ("x", b"--x\r\n" + b"a" * 3 * MEGABYTE, (400, None, "invalid_form")),
         ("x", form(('name="a"' + "\r\nx: 1" * 1000, b"x")), (400, None, "invalid_form")),
         ("x", form(('name="a"\nx: 1', b"x")), (400, None, "invalid_form")),
-        ("x", form(('name="a%0D%0Ab"', b"x"), PROMPT, PICTURE), (400, "a\r\nb", "unknown_parameter")),
-        ("x", form(('name="a\0b"', b"x"), PROMPT, PICTURE), (400, "a\0b", "unknown_parameter")),
+        ("x", form(('name="a%0D%0Ab"', b"x"), PROMPT, IMAGE_PART), (400, "a\r\nb", "unknown_parameter")),
+        ("x", form(('name="a\0b"', b"x"), PROMPT, IMAGE_PART), (400, "a\0b", "unknown_parameter")),
         (
             "x",
             form(('name="image"\r\ncontent-type: multipart/mixed; boundary=y', NESTED)),
             (400, "image", "invalid_value"),
         ),
         ("x", form(('name="prompt"\r\ncontent-length: -5', b"x")), (400, None, "invalid_form")),
-        ('""', form(PROMPT, PICTURE), (400, None, "invalid_form")),
-        ("\xe9", form(PROMPT, PICTURE), (400, None, "invalid_form")),
-        ("x", form((f'name="svg{"[a]" * 1000}"', b"x"), PROMPT, PICTURE), (400, "svg.a", "unknown_parameter")),
+        ('""', form(PROMPT, IMAGE_PART), (400, None, "invalid_form")),
+        ("\xe9", form(PROMPT, IMAGE_PART), (400, None, "invalid_form")),
+        ("x", form((f'name="svg{"[a]" * 1000}"', b"x"), PROMPT, IMAGE_PART), (400, "svg.a", "unknown_parameter")),
         (
             "x",
             b'--x\r\ncontent-disposition: form-data; name="prompt"\r\n\r\n' + b"\r\n--" * 100_000,
@@ -333,18 +333,18 @@ def test_a_hostile_form_gets_its_error(
     gateway: GatewayProcess, boundary: str, body: bytes, error: tuple[int, str | None, str]
 ) -> None:
     lines = f"content-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {len(body)}\r\n"
-    assert error_of(said(gateway, head(gateway, lines, f"POST {EDITS} HTTP/1.1") + body)) == error
+    assert parse_error(send(gateway, head(gateway, lines, f"POST {EDITS} HTTP/1.1") + body)) == error
 
 
 def test_a_boundary_of_a_thousand_characters_is_accepted(gateway: GatewayProcess, http: httpx2.Client) -> None:
     long = "b" * 1000
     headers = gateway.headers | {"content-type": f"multipart/form-data; boundary={long}"}
-    reply = http.post(gateway.url + EDITS, content=form(PROMPT, PICTURE, boundary=long), headers=headers)
+    reply = http.post(gateway.url + EDITS, content=form(PROMPT, IMAGE_PART, boundary=long), headers=headers)
     assert reply.status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("sent", "stored"),
     [
         ("../../../etc/passwd", "passwd"),
         ("..\\..\\a", "a"),
@@ -355,12 +355,12 @@ def test_a_boundary_of_a_thousand_characters_is_accepted(gateway: GatewayProcess
         ("f" * 4000, "f" * 255),
     ],
 )
-def test_stored_file_names_have_no_path(gateway: GatewayProcess, http: httpx2.Client, given: str, kept: str) -> None:
-    body = form(('name="purpose"', b"vision"), (f'name="file"; filename="{given}"', png()))
+def test_stored_file_names_have_no_path(gateway: GatewayProcess, http: httpx2.Client, sent: str, stored: str) -> None:
+    body = form(('name="purpose"', b"vision"), (f'name="file"; filename="{sent}"', png()))
     headers = gateway.headers | {"content-type": "multipart/form-data; boundary=x"}
     file = http.post(gateway.url + FILES, content=body, headers=headers).json()
-    assert file["filename"] == kept
-    assert {found.parent for found in gateway.data.rglob("*") if found.name.startswith(file["id"])} == {
+    assert file["filename"] == stored
+    assert {path.parent for path in gateway.data.rglob("*") if path.name.startswith(file["id"])} == {
         gateway.data / "pictures"
     }
 
@@ -383,8 +383,8 @@ PATHS = (
 @pytest.mark.parametrize("host", ["x", "localhost", "127.0.0.1", "metrics"])
 def test_every_spelling_of_a_path_and_a_host_needs_a_key(gateway: GatewayProcess, path: str, host: str) -> None:
     lines = f"host: {host}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n"
-    answer = said(gateway, f"POST {path} HTTP/1.1\r\n{lines}{{}}".encode())
-    assert error_of(answer) == (401, None, "invalid_api_key")
+    answer = send(gateway, f"POST {path} HTTP/1.1\r\n{lines}{{}}".encode())
+    assert parse_error(answer) == (401, None, "invalid_api_key")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_every_spelling_of_a_path_and_a_host_needs_a_key(gateway: GatewayProcess
     ],
 )
 def test_no_path_leaves_the_routes(gateway: GatewayProcess, path: str) -> None:
-    answer = said(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
+    answer = send(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 404")
     names = [line.partition(b":")[0].lower() for line in answer.partition(b"\r\n\r\n")[0].split(b"\r\n")]
     assert not {b"location", b"set-cookie"} & set(names)
@@ -410,7 +410,7 @@ def test_no_path_leaves_the_routes(gateway: GatewayProcess, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "PATCH"])
 def test_unknown_methods_are_refused(gateway: GatewayProcess, method: str) -> None:
-    answer = said(gateway, head(gateway, first=f"{method} /v1/models HTTP/1.1"))
+    answer = send(gateway, head(gateway, first=f"{method} /v1/models HTTP/1.1"))
     assert answer.startswith(b"HTTP/1.1 405")
     assert gateway.key.encode() not in answer
 
@@ -429,12 +429,12 @@ def test_unknown_methods_are_refused(gateway: GatewayProcess, method: str) -> No
 def test_a_key_in_a_wrong_place_is_refused(gateway: GatewayProcess, credentials: str) -> None:
     lines = credentials.replace("{key}", gateway.key)
     request = f"GET /v1/models?api_key={gateway.key} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}\r\n"
-    assert error_of(said(gateway, request.encode("latin-1"))) == (401, None, "invalid_api_key")
+    assert parse_error(send(gateway, request.encode("latin-1"))) == (401, None, "invalid_api_key")
 
 
 def test_no_text_of_a_caller_begins_a_line_of_the_log(gateway: GatewayProcess) -> None:
     path = "/%0a%7B%22event%22:%22forged%22%7D%1b[31m"
-    said(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
+    send(gateway, head(gateway, first=f"GET {path} HTTP/1.1"))
     line = gateway.await_logged("request", path='/\n{"event":"forged"}\x1b[31m')
     assert line["status"] == 404
     assert not [line for line in gateway.logged() if line["event"] == "forged"]
@@ -443,7 +443,7 @@ def test_no_text_of_a_caller_begins_a_line_of_the_log(gateway: GatewayProcess) -
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nhost:", b"\r\n"], ids=["silent", "half", "line ends"])
 def test_an_incomplete_head_times_out(gateway: GatewayProcess, begun: bytes) -> None:
-    assert said(gateway, begun) == b""
+    assert send(gateway, begun) == b""
 
 
 def test_a_second_head_has_the_timeout_of_the_first(gateway: GatewayProcess) -> None:
@@ -459,8 +459,8 @@ def test_a_second_head_has_the_timeout_of_the_first(gateway: GatewayProcess) -> 
 
 
 def test_a_caller_that_waits_for_a_reply_has_no_timeout(gateway: GatewayProcess, http: httpx2.Client) -> None:
-    wish = {"prompt": "a fox that takes its time [sandbox delay=1]", "size": "1024x1024", "quality": "low"}
-    reply = http.post(gateway.url + GENERATIONS, json=wish, headers=gateway.headers)
+    body = {"prompt": "a fox that takes its time [sandbox delay=1]", "size": "1024x1024", "quality": "low"}
+    reply = http.post(gateway.url + GENERATIONS, json=body, headers=gateway.headers)
     assert reply.status_code == 200
 
 
@@ -506,5 +506,5 @@ def test_many_large_bodies_at_once_take_bounded_memory(gateway: GatewayProcess) 
         caller.sendall(head(gateway, "content-length: 1900000\r\n", f"POST {GENERATIONS} HTTP/1.1") + b" " * 1_800_000)
     for caller in callers:
         with caller:
-            assert error_of(rest(caller)) == (408, None, "request_timeout")
+            assert parse_error(rest(caller)) == (408, None, "request_timeout")
     assert process.memory_info().rss - before < 150 * MEGABYTE

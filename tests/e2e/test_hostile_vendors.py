@@ -13,7 +13,7 @@ from tests.support.gateway import GatewayProcess
 from tests.support.images import png
 
 MEGABYTE = 1_000_000
-PICTURE = b'{"data":[{"b64_json":"AAAA"}]'
+IMAGE = b'{"data":[{"b64_json":"AAAA"}]'
 FOX = base64.b64encode(png())
 NINES = b"9" * 40
 BROKEN = (502, "upstream_broken_reply")
@@ -35,8 +35,8 @@ def _still_serves(openai_gateway: GatewayProcess, openai_sim: Simulator, http: h
 
 
 def post(http: httpx2.Client, gateway: GatewayProcess, **more: object) -> httpx2.Response:
-    wish = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "size": "1024x1024", **more}
-    return http.post(f"{gateway.url}/v1/images/generations", json=wish, headers=gateway.headers)
+    body = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "size": "1024x1024", **more}
+    return http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
 
 
 def asked(http: httpx2.Client, gateway: GatewayProcess) -> tuple[int, str | None]:
@@ -49,7 +49,7 @@ def asked(http: httpx2.Client, gateway: GatewayProcess) -> tuple[int, str | None
     [
         (b"[" * 100_000, BROKEN),
         (b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", BROKEN),
-        (PICTURE + b',"x":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}", BROKEN),
+        (IMAGE + b',"x":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}", BROKEN),
         (b'{"data":[{"b64_json":"AA\xff\xff"}]}', BROKEN),
         (b'{"data":[{"b64_json":"AA\\u000a"}]}', BROKEN),
         (b'{"data":[{"b64_json":"AA\\\\/"}]}', BROKEN),
@@ -124,9 +124,9 @@ def test_a_vendors_refusal_neither_leaks_secrets_nor_forges_the_log(
     error = {"message": words, "code": "c" * 5000, "param": "p" * 5000}
     openai_sim.answer(Answer(status=400, body=json.dumps({"error": error}).encode()))
     reply = post(http, openai_gateway)
-    said = reply.json()["error"]
+    body = reply.json()["error"]
     assert reply.status_code == 400
-    assert "[removed], [removed], [removed]" in said["message"]
+    assert "[removed], [removed], [removed]" in body["message"]
     assert len(reply.content) < 4000
     assert not [line for line in openai_gateway.logged() if line["event"] == "forged"]
     assert not any("\x1b" in line for line in openai_gateway.lines)

@@ -20,8 +20,8 @@ from tests.support.images import mask as masked
 
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
-PICTURE = png()
-BASE64 = base64.b64encode(PICTURE).decode()
+IMAGE_BYTES = png()
+BASE64 = base64.b64encode(IMAGE_BYTES).decode()
 ADMIN = secrets.token_hex(32)
 
 
@@ -99,7 +99,7 @@ def test_bad_json_is_named(http: httpx2.Client, gateway: GatewayProcess, body: b
     "url",
     [
         f"DATA:image/png;BASE64, {BASE64}",
-        f"data:image/png;base64,{base64.encodebytes(PICTURE).decode()}",
+        f"data:image/png;base64,{base64.encodebytes(IMAGE_BYTES).decode()}",
         f"data:image/png;base64,{quote(BASE64, safe='')}",
     ],
 )
@@ -206,16 +206,16 @@ def test_a_model_in_the_path_selects_the_model(http: httpx2.Client, gateway: Gat
 )
 def test_head_returns_the_headers_of_get(http: httpx2.Client, gateway: GatewayProcess, path: str) -> None:
     """Probes of load balancers and link checkers send HEAD. The connection stays usable after the response."""
-    said, told = (http.request(method, gateway.url + path, headers=gateway.headers) for method in ("GET", "HEAD"))
-    assert (told.status_code, told.content) == (said.status_code, b"")
+    got, head = (http.request(method, gateway.url + path, headers=gateway.headers) for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (got.status_code, b"")
     varying = {"date", "x-request-id", "content-length"} if path.startswith("/metrics") else {"date", "x-request-id"}
-    heads = [{name: value for name, value in reply.headers.items() if name not in varying} for reply in (said, told)]
+    heads = [{name: value for name, value in reply.headers.items() if name not in varying} for reply in (got, head)]
     assert heads[0] == heads[1]
-    assert int(told.headers["content-length"]) > 0
+    assert int(head.headers["content-length"]) > 0
     if path.startswith(("/metrics", "/health")):  # neither has a line in the log
         return
-    line = gateway.await_logged("request", request_id=told.headers["x-request-id"])
-    assert (line["method"], line["status"]) == ("HEAD", told.status_code)
+    line = gateway.await_logged("request", request_id=head.headers["x-request-id"])
+    assert (line["method"], line["status"]) == ("HEAD", head.status_code)
 
 
 @pytest.mark.parametrize("path", ["/admin/v1/keys", "/admin/v1/teams", "/admin/v1/export?format=csv"])
@@ -332,7 +332,7 @@ UNKNOWN = ("unknown_parameter", 400)
         (FORM, form(PROMPT, IMAGE, ('name="mask[]"', png())), "mask", "invalid_value", 400),
         (
             FORM,
-            form(PROMPT, IMAGE, *((f'name="{each}"; filename="a"', png()) for each in ("mask", "mask[]"))),
+            form(PROMPT, IMAGE, *((f'name="{part}"; filename="a"', png()) for part in ("mask", "mask[]"))),
             "mask",
             "invalid_value",
             400,
@@ -382,13 +382,13 @@ def edit_form(http: httpx2.Client, gateway: GatewayProcess, body: bytes) -> http
 
 
 def test_an_unknown_file_field_is_refused_with_a_list(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    told = envelope(edit_form(http, gateway, form(PROMPT, ('name="images[]"; filename="x.png"', png()))))
-    assert told["message"] == "Unknown parameter: 'images[]'. Files of this form are 'image', 'markup', 'mask'."
+    error = envelope(edit_form(http, gateway, form(PROMPT, ('name="images[]"; filename="x.png"', png()))))
+    assert error["message"] == "Unknown parameter: 'images[]'. Files of this form are 'image', 'markup', 'mask'."
 
 
 def test_an_image_without_a_file_name_is_refused_with_the_reason(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    told = envelope(edit_form(http, gateway, form(PROMPT, ('name="image[]"', png()))))
-    assert (told["message"], told["param"]) == ("'image[]' must be a file, and its part has no filename.", "image")
+    error = envelope(edit_form(http, gateway, form(PROMPT, ('name="image[]"', png()))))
+    assert (error["message"], error["param"]) == ("'image[]' must be a file, and its part has no filename.", "image")
 
 
 @pytest.mark.parametrize("name", ["mask", "mask[]", "mask[0]"])
@@ -453,8 +453,8 @@ def test_files_may_come_before_fields(http: httpx2.Client, gateway: GatewayProce
 
 
 def test_a_callers_request_id_is_used_if_it_is_harmless(http: httpx2.Client, gateway: GatewayProcess) -> None:
-    kept = http.get(gateway.url + "/health/live", headers={"x-request-id": "ingress-42"})
-    assert kept.headers["x-request-id"] == "ingress-42"
+    used = http.get(gateway.url + "/health/live", headers={"x-request-id": "ingress-42"})
+    assert used.headers["x-request-id"] == "ingress-42"
     replaced = http.get(gateway.url + "/health/live", headers={"x-request-id": "a b<script>"})
     assert replaced.headers["x-request-id"].startswith("req_")
 
@@ -476,12 +476,12 @@ def test_signed_urls_expire_and_cannot_be_altered(http: httpx2.Client, gateway: 
     item = post(http, gateway, {"prompt": "a fox", "response_format": "url"}).json()["data"][0]
     assert open_image(item, http).format == "PNG"
     address = item["url"]
-    kept = gateway.data / "pictures" / f"{item['id']}.png"
-    assert kept.read_bytes() == http.get(address).content
+    file = gateway.data / "pictures" / f"{item['id']}.png"
+    assert file.read_bytes() == http.get(address).content
     forged = address[:-1] + ("1" if address.endswith("0") else "0")
     for altered in (forged, re.sub(r"expires=\d", "expires=9", address), address.replace("img_", "img_0")):
         assert envelope(http.get(altered))["code"] == "picture_not_found"
-    kept.unlink()
+    file.unlink()
     assert envelope(http.get(address))["code"] == "picture_not_found"
     again = post(http, gateway, {"prompt": "a fox", "response_format": "url"})
     assert (again.headers["x-gateway-cache"], open_image(again.json()["data"][0], http).format) == ("hit", "PNG")
@@ -523,9 +523,9 @@ def test_an_uncached_image_of_the_sandbox_is_new(http: httpx2.Client, tmp_path: 
         return [item["b64_json"] for item in reply.json()["data"]]
 
     with GatewayProcess(tmp_path, {"IMAGE_GATEWAY_CONFIG": str(shipped)}) as gateway:
-        kept, again = drawn(gateway), drawn(gateway)
+        cached, again = drawn(gateway), drawn(gateway)
         several = drawn(gateway, n=2) + drawn(gateway, n=2, cache_control="no-store")
         anew = [drawn(gateway, cache_control="no-store") for _ in range(2)] + [drawn(gateway, x_gateway_variant="1")]
-        assert kept == again == drawn(gateway)
+        assert cached == again == drawn(gateway)
 
-    assert len({*kept, *several, *(picture for each in anew for picture in each)}) == 8
+    assert len({*cached, *several, *(image for images in anew for image in images)}) == 8

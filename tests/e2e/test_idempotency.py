@@ -26,7 +26,7 @@ def test_a_replay_is_identical_to_the_last_byte(
         for number, (more, headers) in enumerate(wishes):
             fox, key = f"fox {number} {tmp_path}", f"{tmp_path.name}-{number}"
             first = ask(http, one, fox, more=more, idempotency_key=key, **headers)
-            again = [ask(http, each, fox, more=more, idempotency_key=key, **headers) for each in (one, two)]
+            again = [ask(http, gateway, fox, more=more, idempotency_key=key, **headers) for gateway in (one, two)]
             assert first.status_code == 200
             assert first.headers["x-gateway-cache"] != "replayed"
             assert "idempotent-replayed" not in first.headers
@@ -89,7 +89,7 @@ def test_a_second_request_during_the_first_waits_or_is_a_conflict(
     openai_sim.answer(Answer(hold=True))
     headers = {"authorization": "Bearer igw_search", "idempotency-key": f"{tmp_path.name}-{setting}"}
 
-    async def story(urls: list[str]) -> list[httpx2.Response]:
+    async def ask_twice(urls: list[str]) -> list[httpx2.Response]:
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             first = asyncio.create_task(
                 client.post(urls[0] + PATH, json=build_body(f"a fox {tmp_path}"), headers=headers)
@@ -103,7 +103,7 @@ def test_a_second_request_during_the_first_waits_or_is_a_conflict(
             return [await first, await second]
 
     with start() as one, start() as two:
-        first, second = asyncio.run(story([one.url, two.url]))
+        first, second = asyncio.run(ask_twice([one.url, two.url]))
     assert (first.status_code, second.status_code) == (200, status)
     if status == 409:
         assert (second.json()["error"]["code"], second.headers["x-should-retry"]) == ("idempotency_key_in_use", "true")

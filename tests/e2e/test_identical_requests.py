@@ -31,7 +31,7 @@ async def ask_all(
         return [*await asyncio.gather(*asked)]
 
 
-def pictures(replies: list[httpx2.Response]) -> set[str]:
+def image_ids(replies: list[httpx2.Response]) -> set[str]:
     """Return the ids, because the simulator draws equal images."""
     assert {reply.status_code for reply in replies} == {200}
     return {reply.json()["data"][0]["id"] for reply in replies}
@@ -48,12 +48,12 @@ def test_four_calls_make_four_images_and_the_next_four_are_hits(
         first = asyncio.run(ask_all(openai_sim, urls, fox, headers, 4))
         second = asyncio.run(ask_all(openai_sim, urls, fox, headers, 4))
 
-        assert len(pictures(first)) == 4
-        assert pictures(second) == pictures(first)
+        assert len(image_ids(first)) == 4
+        assert image_ids(second) == image_ids(first)
         assert {reply.headers["x-gateway-cache"] for reply in second} == {"hit"}
         assert len(openai_sim.requests) == 4
         plain = ask(http, one, fox)
-        assert (plain.headers["x-gateway-cache"], pictures([plain]) < pictures(first)) == ("hit", True)
+        assert (plain.headers["x-gateway-cache"], image_ids([plain]) < image_ids(first)) == ("hit", True)
 
 
 @pytest.mark.parametrize("where", ["gateway", "team", "key"])
@@ -61,13 +61,13 @@ def test_settings_make_requests_vary(start: Start, openai_sim: Simulator, tmp_pa
     if where == "gateway":
         change(tmp_path, "in_flight: join #", "in_flight: vary #")
     teams = tmp_path / "config" / "teams.yaml"
-    said = {"gateway": ("", ""), "team": ("in_flight: vary, ", ""), "key": ("in_flight: join, ", ", in_flight: vary")}
-    of_team, of_key = said[where]
+    texts = {"gateway": ("", ""), "team": ("in_flight: vary, ", ""), "key": ("in_flight: join, ", ", in_flight: vary")}
+    of_team, of_key = texts[where]
     teams.write_text(teams.read_text().replace("{keys: [{id: search", f"{{{of_team}keys: [{{id: search{of_key}"))
     openai_sim.answer(*[Answer(hold=True)] * 4)
     with start() as gateway:
         replies = asyncio.run(ask_all(openai_sim, [gateway.url], f"a fox {tmp_path}", {}, 4))
-    assert (len(pictures(replies)), len(openai_sim.requests)) == (4, 4)
+    assert (len(image_ids(replies)), len(openai_sim.requests)) == (4, 4)
 
 
 @pytest.mark.parametrize("headers", [{}, AI_SDK | {"x-gateway-variant": "0"}])
@@ -75,7 +75,7 @@ def test_requests_join_by_default(start: Start, openai_sim: Simulator, tmp_path:
     openai_sim.answer(Answer(hold=True))
     with start() as gateway:
         replies = asyncio.run(ask_all(openai_sim, [gateway.url], f"a fox {tmp_path}", headers, 1))
-    assert (len(pictures(replies)), len(openai_sim.requests)) == (1, 1)
+    assert (len(image_ids(replies)), len(openai_sim.requests)) == (1, 1)
 
 
 def test_a_caller_that_repeats_a_request_after_a_disconnect_joins_it(
@@ -83,7 +83,7 @@ def test_a_caller_that_repeats_a_request_after_a_disconnect_joins_it(
 ) -> None:
     openai_sim.answer(*[Answer(hold=True)] * 2)
 
-    async def lose_patience(urls: list[str]) -> list[httpx2.Response]:
+    async def disconnect_and_repeat(urls: list[str]) -> list[httpx2.Response]:
         headers = {"authorization": "Bearer igw_search", **AI_SDK}
         body = build_body(f"a fox {tmp_path}")
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
@@ -100,6 +100,6 @@ def test_a_caller_that_repeats_a_request_after_a_disconnect_joins_it(
             return [await stays, await again]
 
     with start() as one, start() as two:
-        replies = asyncio.run(lose_patience([one.url, two.url]))
-    assert (len(pictures(replies)), len(openai_sim.requests)) == (2, 2)
+        replies = asyncio.run(disconnect_and_repeat([one.url, two.url]))
+    assert (len(image_ids(replies)), len(openai_sim.requests)) == (2, 2)
     assert replies[1].headers["x-gateway-cache"] in {"joined", "hit"}

@@ -53,7 +53,7 @@ def seen(sandbox_gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFacto
         assert done.returncode == 0, done.stderr
         lines = [line.split(" ") for line in done.stdout.splitlines()]
         replies = {name: Reply(int(status), version, base64.b64decode(body)) for name, status, version, body in lines}
-        yield Seen(replies, [bytes(each) for each in relay.sent])
+        yield Seen(replies, [bytes(sent) for sent in relay.sent])
 
 
 def test_the_client_generates_edits_and_reads_errors(seen: Seen) -> None:

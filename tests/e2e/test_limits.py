@@ -64,9 +64,9 @@ class Caller:
         self._url = url
 
     def ask(self, who: str, headers: dict[str, str] | None = None, **changes: Any) -> httpx2.Response:
-        wish = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024", **changes}
-        given = {"authorization": f"Bearer igw_{who}", **(headers or {})}
-        return self._http.post(f"{self._url}/v1/images/generations", json=wish, headers=given)
+        body = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024", **changes}
+        sent = {"authorization": f"Bearer igw_{who}", **(headers or {})}
+        return self._http.post(f"{self._url}/v1/images/generations", json=body, headers=sent)
 
     def edit(self, who: str, images: list[dict[str, str]], headers: dict[str, str]) -> httpx2.Response:
         body = {"model": "gpt-image-2", "prompt": "at night", "images": images}
@@ -161,8 +161,8 @@ def test_a_request_without_a_tier_counts_against_the_limit_of_each_tier(caller: 
 def test_an_upgraded_image_counts_against_the_limit_of_the_delivered_tier(
     caller: Caller, http: httpx2.Client, openai_sim: Simulator
 ) -> None:
-    wish = {"model": "gpt-image-2", "prompt": "fox", "quality": "high", "size": "1024x1024"}
-    high = http.post(f"{openai_sim.base_url}/images/generations", json=wish, headers={"authorization": "Bearer sk-x"})
+    body = {"model": "gpt-image-2", "prompt": "fox", "quality": "high", "size": "1024x1024"}
+    high = http.post(f"{openai_sim.base_url}/images/generations", json=body, headers={"authorization": "Bearer sk-x"})
     openai_sim.answer(*[Answer(body=high.content)] * 5)
     first = caller.ask("upgraded", prompt="fox 0")
     assert (first.status_code, float(first.headers["x-gateway-cost-usd"]) > 0.1) == (200, True)
@@ -205,8 +205,8 @@ def test_changed_limits_take_effect_and_invalid_ones_are_refused(
     gateway.await_logged("settings reloaded")
     assert refused(caller.ask("free"))["limit_source"] == "team usd_per_day"
     (settings / "teams.yaml").write_text("teams: {free: {limits: {usd_per_day: -1}}}")
-    told = gateway.await_logged("settings refused")
-    assert "$.teams.free.limits.usd_per_day: -1 is not an amount" in told["problem"]
+    refused_line = gateway.await_logged("settings refused")
+    assert "$.teams.free.limits.usd_per_day: -1 is not an amount" in refused_line["problem"]
     assert refused(caller.ask("free"))["limit_source"] == "team usd_per_day"
 
 

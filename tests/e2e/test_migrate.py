@@ -36,13 +36,13 @@ def test_the_command_prints_both_revisions(kind: str, tmp_path: Path, empty_data
     after = migrate(tmp_path, "--check", DATABASE_URL=url)
 
     place = url.removeprefix("sqlite:///") if kind == "sqlite" else "PostgreSQL at "
-    assert all(place in each.stdout and each.stdout.count("\n") == 1 for each in (before, done, again, after))
+    assert all(place in run.stdout and run.stdout.count("\n") == 1 for run in (before, done, again, after))
     assert (before.returncode, done.returncode, again.returncode, after.returncode) == (1, 0, 0, 0)
     assert f"is at no revision, has to be at {HEAD}: `image-gateway migrate`." in before.stdout
     assert f"was at no revision, is at {HEAD} now." in done.stdout
     assert f"is at {HEAD}, as it has to be." in again.stdout
     assert again.stdout == after.stdout
-    assert "".join(each.stderr for each in (before, done, again, after)) == ""
+    assert "".join(run.stderr for run in (before, done, again, after)) == ""
 
 
 def test_without_an_address_the_command_migrates_the_file_of_the_data_folder(tmp_path: Path) -> None:

@@ -71,7 +71,10 @@ def test_the_examples_settings_match_the_page(config: Path) -> None:
     ]
     assert known.catalog.models["black-forest-labs/FLUX.2-pro"].aliases == ("flux",)
     asked = {entry["model_name"] for entry in YAML(typ="safe").load(FENCED["litellm"])["model_list"]}
-    names = {*known.catalog.models, *(alias for each in known.catalog.models.values() for alias in each.aliases)}
+    names = {
+        *known.catalog.models,
+        *(alias for one in known.catalog.models.values() for alias in one.aliases),
+    }
     assert asked <= names
 
 
@@ -98,4 +101,4 @@ def test_a_key_of_litellms_opens_the_gateway(gateway: GatewayProcess, http: http
 def test_every_gateway_metric_on_the_page_is_declared() -> None:
     named = {*re.findall(r"`(gateway_\w+)`", PAGE)}
     assert len(named) > 8
-    assert named <= {each.name for each in ALL}
+    assert named <= {metric.name for metric in ALL}

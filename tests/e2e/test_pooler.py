@@ -32,9 +32,9 @@ def test_replicas_and_commands_share_a_ledger_behind_a_pooler(
 ) -> None:
     url = new_database("pgbouncer")
     with start(DATABASE_URL=url) as one, start(DATABASE_URL=url) as two:
-        bought = [ask(http, gateway, f"a fox {tmp_path} {number}") for number in range(4) for gateway in (one, two)]
-        assert {reply.status_code for reply in bought} == {200}
-        assert becomes_true(lambda: entries(http, one) == len(bought))
+        replies = [ask(http, gateway, f"a fox {tmp_path} {number}") for number in range(4) for gateway in (one, two)]
+        assert {reply.status_code for reply in replies} == {200}
+        assert becomes_true(lambda: entries(http, one) == len(replies))
         assert asyncio.run(ask_for_usage([one.url, two.url], 60)) == {200}
         assert [sum(line["event"] == FOUND for line in gateway.logged()) for gateway in (one, two)] == [1, 1]
 
@@ -43,9 +43,9 @@ def test_replicas_and_commands_share_a_ledger_behind_a_pooler(
         command(*line.split(), cwd=tmp_path, environment=where)
         for line in ("migrate", "keys issue search --note n", "keys list", "usage --by team")
     ]
-    assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 4, done
+    assert [(run.returncode, run.stderr) for run in done] == [(0, "")] * 4, done
     assert "search" in done[3].stdout
 
     with start(DATABASE_URL=url) as again:
-        assert entries(http, again) == len(bought)
+        assert entries(http, again) == len(replies)
         assert again.await_logged(FOUND)["level"] == "info"

@@ -56,8 +56,8 @@ def test_the_printed_lines_work_as_pasted(tmp_path: Path, shipped: Path, http: h
         snippet = "".join(gateway.lines[first : last + 1])
         from_curl = (tmp_path / "fox.png").read_bytes()
         subprocess.run([sdk_python("new"), "-c", snippet], cwd=tmp_path, check=True, timeout=60)
-    picture = open_image({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
-    assert (picture.format, picture.size) == ("PNG", (1024, 1024))
+    image = open_image({"type": "b64_json", "b64_json": base64.b64encode(from_curl)}, http)
+    assert (image.format, image.size) == ("PNG", (1024, 1024))
     assert (tmp_path / "fox.png").read_bytes() == from_curl, "the same request gets what was kept"
 
 
@@ -189,9 +189,9 @@ DIGEST = "9f545a8039ae478ce3dc0eeb52b988f1c2cd4a6bb9e1b7f84d79c5fe1d62ce86"
 
 
 def generate(
-    gateway: GatewayProcess, prompt: str, more: Mapping[str, object] = NOTHING, given: Mapping[str, str] = NONE
+    gateway: GatewayProcess, prompt: str, more: Mapping[str, object] = NOTHING, more_headers: Mapping[str, str] = NONE
 ) -> httpx2.Response:
-    headers = {"authorization": f"Bearer {SECRET}", **given}
+    headers = {"authorization": f"Bearer {SECRET}", **more_headers}
     return httpx2.post(
         gateway.url + PATH, json={"prompt": prompt, **more}, headers=headers, timeout=30, trust_env=False
     )

@@ -35,14 +35,14 @@ def test_replicas_share_limits_and_ledger(
         "REDIS_URL": redis_url,
         "DATABASE_URL": new_database("postgresql"),
     }
-    wish = {"prompt": "fox", "quality": "low", "size": "1024x1024"}
+    body = {"prompt": "fox", "quality": "low", "size": "1024x1024"}
     headers = {"authorization": "Bearer igw_k"}
     with (
         GatewayProcess(tmp_path / "one", environment, options=()) as one,
         GatewayProcess(tmp_path / "two", environment, options=()) as two,
     ):
         replies = [
-            http.post(f"{gateway.url}/v1/images/generations", json=wish, headers=headers) for gateway in (one, two, one)
+            http.post(f"{gateway.url}/v1/images/generations", json=body, headers=headers) for gateway in (one, two, one)
         ]
         assert [reply.status_code for reply in replies] == [200, 200, 429], [reply.text[:300] for reply in replies]
 

@@ -24,20 +24,20 @@ FAULTS = ("moderation_blocked", "server_error", "invalid_api_key", "rate_limit_i
 def misbehave(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulator) -> set[int]:
     """Send requests of many kinds, each with private data. Returns the statuses."""
     mine = {"authorization": "Bearer igw_search", "idempotency-key": "key-of-mallory"}
-    wish = {"prompt": "a violet-hippopotamus", "user": "mallory@example.test", "size": "1024x1024", "quality": "low"}
-    picture = base64.b64encode(png((64, 64))).decode()
+    body = {"prompt": "a violet-hippopotamus", "user": "mallory@example.test", "size": "1024x1024", "quality": "low"}
+    image = base64.b64encode(png((64, 64))).decode()
     url, edits = gateway.url + PATH, f"{gateway.url}/v1/images/edits"
     replies = [
-        http.post(url, json=wish, headers=mine),
-        http.post(url, json=wish, headers={"authorization": "Bearer igw_stolen"}),
-        http.post(url, json={**wish, "quality": "violet-hippopotamus"}, headers=mine),
-        http.post(url, json={**wish, "violet-hippopotamus": picture}, headers=mine),
+        http.post(url, json=body, headers=mine),
+        http.post(url, json=body, headers={"authorization": "Bearer igw_stolen"}),
+        http.post(url, json={**body, "quality": "violet-hippopotamus"}, headers=mine),
+        http.post(url, json={**body, "violet-hippopotamus": image}, headers=mine),
         http.post(url, content=b'{"prompt": "a violet-hippopotamus', headers=mine),
-        http.post(edits, data=wish, files={"image": ("violet-hippopotamus.png", png())}, headers=mine),
-        http.post(edits, data=wish, files={"image": ("violet-hippopotamus.png", b"GIF89a" + b"A" * 200)}, headers=mine),
+        http.post(edits, data=body, files={"image": ("violet-hippopotamus.png", png())}, headers=mine),
+        http.post(edits, data=body, files={"image": ("violet-hippopotamus.png", b"GIF89a" + b"A" * 200)}, headers=mine),
         http.post(
             edits,
-            json={**wish, "images": [{"image_url": f"data:image/png;base64,{picture}"}]},
+            json={**body, "images": [{"image_url": f"data:image/png;base64,{image}"}]},
             headers={"authorization": "Bearer igw_search"},
         ),
         http.get(f"{gateway.url}/v1/usage", headers={"authorization": f"Bearer {ADMIN}"}),
@@ -45,7 +45,7 @@ def misbehave(http: httpx2.Client, gateway: GatewayProcess, openai_sim: Simulato
     ]
     for number, fault in enumerate(FAULTS):
         openai_sim.answer(openai.FAULTS[fault])
-        another = {**wish, "prompt": f"a violet-hippopotamus {number}"}
+        another = {**body, "prompt": f"a violet-hippopotamus {number}"}
         replies.append(http.post(url, json=another, headers={"authorization": "Bearer igw_search"}))
     return {reply.status_code for reply in replies}
 
@@ -56,11 +56,11 @@ def test_secrets_prompts_images_and_users_are_not_logged(
     with start(ADMIN_API_KEY=ADMIN, URL_SIGNING_KEY=SIGNING) as gateway:
         statuses = misbehave(http, gateway, openai_sim)
         assert statuses >= {200, 400, 401, 422, 429, 502}
-        told = http.get(f"{gateway.url}/metrics").text
+        metrics = http.get(f"{gateway.url}/metrics").text
         gateway.signal()
         assert gateway.wait() == 0
 
-    written = "".join(gateway.lines) + told
+    written = "".join(gateway.lines) + metrics
     assert [planted for planted in (*PLANTED, ADMIN, SIGNING) if planted in written] == []
     assert BASE64.search(written) is None
     assert len([line for line in gateway.logged() if line["event"] == "request"]) == 10 + len(FAULTS)

@@ -30,14 +30,14 @@ def test_the_address_of_a_store_names_its_certificate_authority(
 
             with start(REDIS_URL=address) as gateway:
                 assert gateway.await_logged("store unusable", store="REDIS_URL")["problem"] == UNTRUSTED
-                told = http.get(f"{gateway.url}/health/ready")
+                readiness = http.get(f"{gateway.url}/health/ready")
                 refused = ask(http, gateway, "a fox")
-                assert "hush" not in "".join(gateway.lines) + told.text + refused.text
+                assert "hush" not in "".join(gateway.lines) + readiness.text + refused.text
 
             with start(REDIS_URL=f"{address}?ssl_ca_certs={tmp_path / 'ca.pem'}") as gateway:
                 assert becomes_true(lambda: http.get(f"{gateway.url}/health/ready").status_code == 200)
-                bought = ask(http, gateway, f"a fox {tmp_path}")
+                reply = ask(http, gateway, f"a fox {tmp_path}")
 
-    assert (told.status_code, told.json()["problems"]["redis"]) == (503, UNTRUSTED)
+    assert (readiness.status_code, readiness.json()["problems"]["redis"]) == (503, UNTRUSTED)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "state_unavailable")
-    assert bought.status_code == 200, bought.text
+    assert reply.status_code == 200, reply.text

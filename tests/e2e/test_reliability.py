@@ -26,30 +26,30 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_a_budget_is_never_exceeded_and_can_be_used_up(place: Path) -> None:
-    for found in race(place, 2):
-        assert found.admitted > 0
-        assert found.posted <= found.used <= BUDGET
-        assert found.used >= 0.95 * BUDGET
+    for toll in race(place, 2):
+        assert toll.admitted > 0
+        assert toll.posted <= toll.used <= BUDGET
+        assert toll.used >= 0.95 * BUDGET
 
 
 def test_a_store_that_is_wiped_under_load_keeps_budgets(place: Path) -> None:
-    for found in wipe_under_load(place, 2):
-        assert found.admitted >= FIRST_HALF
-        assert found.posted <= BUDGET
-        assert found.posted >= 0.9 * BUDGET
+    for toll in wipe_under_load(place, 2):
+        assert toll.admitted >= FIRST_HALF
+        assert toll.posted <= BUDGET
+        assert toll.posted >= 0.9 * BUDGET
 
 
 def test_a_killed_gateway_loses_no_call(place: Path) -> None:
-    found = kill_gateways(place, 4)
-    assert found.calls > 0
-    assert found.clean, found
+    toll = kill_gateways(place, 4)
+    assert toll.calls > 0
+    assert toll.clean, toll
 
 
 @pytest.mark.parametrize("harm", [crash_store, wipe_store])
 def test_a_store_that_restarts_with_less_data_loses_no_call(place: Path, harm: Harm) -> None:
-    found = harm_parts(place, 2, harm)
-    assert found.calls > 0
-    assert found.clean, found
+    toll = harm_parts(place, 2, harm)
+    assert toll.calls > 0
+    assert toll.clean, toll
 
 
 def test_vendor_faults_under_load_book_each_call_exactly_once(place: Path) -> None:

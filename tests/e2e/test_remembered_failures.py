@@ -25,7 +25,7 @@ def remembering(start: Start, tmp_path: Path) -> Start:
     return start
 
 
-def told(reply: httpx2.Response) -> tuple[int, str | None, str | None, Any]:
+def describe(reply: httpx2.Response) -> tuple[int, str | None, str | None, Any]:
     return (
         reply.status_code,
         reply.headers.get("x-gateway-cache"),
@@ -54,12 +54,12 @@ def test_a_repeated_request_gets_its_failure_on_every_replica(
     fox = f"a fox {tmp_path}"
     with remembering() as one, remembering() as two:
         first = ask(http, one, fox, more=more)
-        again = [ask(http, each, fox, more=more) for each in (one, two, two)]
+        again = [ask(http, gateway, fox, more=more) for gateway in (one, two, two)]
 
         if not more:
-            assert told(first) == (502, None, "false", True)
+            assert describe(first) == (502, None, "false", True)
         for reply in again:
-            assert told(reply) == (502, "joined", "false", True)
+            assert describe(reply) == (502, "joined", "false", True)
             assert reply.json() == again[0].json()
         assert len(openai_sim.requests) == 1
         await_true(lambda: booked(http, one) == 1)
@@ -71,18 +71,18 @@ def test_a_repeated_edit_gets_its_failure(
     remembering: Start, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
     openai_sim.answer(BROKEN)
-    picture = png(color=(1, 2, len(str(tmp_path)) % 255))
+    image = png(color=(1, 2, len(str(tmp_path)) % 255))
     with remembering() as gateway:
         first, again = (
             http.post(
                 f"{gateway.url}/v1/images/edits",
                 data={"prompt": f"a fox {tmp_path}", "quality": "low", "size": "1024x1024"},
-                files={"image": ("fox.png", picture, "image/png")},
+                files={"image": ("fox.png", image, "image/png")},
                 headers={"authorization": "Bearer igw_search"},
             )
             for _ in range(2)
         )
-    assert (told(first)[:2], told(again)[:2]) == ((502, None), (502, "joined"))
+    assert (describe(first)[:2], describe(again)[:2]) == ((502, None), (502, "joined"))
     assert len(openai_sim.requests) == 1
 
 

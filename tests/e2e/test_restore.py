@@ -37,9 +37,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 DUMPED = next(text for text in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "pg_dump" in text)
 
 
-def told(script: str, **given: str) -> None:
+def run_tool(script: str, **variables: str) -> None:
     """Run PostgreSQL's own tools."""
-    environment = {"PATH": f"{TOOLS}:/usr/bin:/bin", **given}
+    environment = {"PATH": f"{TOOLS}:/usr/bin:/bin", **variables}
     done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -75,9 +75,9 @@ def site(tmp_path: Path, config: Path, redis_url: str, openai_sim: Simulator) ->
 
 
 def ask(http: httpx2.Client, gateway: GatewayProcess, key: str) -> httpx2.Response:
-    wish = {"prompt": "a red fox", "quality": "low", "size": "1024x1024"}
+    body = {"prompt": "a red fox", "quality": "low", "size": "1024x1024"}
     headers = {"authorization": f"Bearer {key}"}
-    return http.post(f"{gateway.url}/v1/images/generations", json=wish, headers=headers)
+    return http.post(f"{gateway.url}/v1/images/generations", json=body, headers=headers)
 
 
 def usage(http: httpx2.Client, gateway: GatewayProcess, key: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def used(answer: Mapping[str, Any]) -> float:
     return float(day["used"])
 
 
-def buy(http: httpx2.Client, gateway: GatewayProcess, key: str, entries: int) -> dict[str, Any]:
+def generate(http: httpx2.Client, gateway: GatewayProcess, key: str, entries: int) -> dict[str, Any]:
     """Generate an image, and wait until `entries` entries are in the ledger."""
     assert ask(http, gateway, key).status_code == 200
 
@@ -117,7 +117,7 @@ def copied(database: str, folder: Path) -> str:
 def dumped(database: str, folder: Path) -> str:
     """Dump, create and restore, as in docs/operations.md."""
     restored = urlunsplit(urlsplit(database)._replace(path="/restored"))
-    told(DUMPED, FILE=str(folder / "ledger.dump"), FROM=database, TO=restored)
+    run_tool(DUMPED, FILE=str(folder / "ledger.dump"), FROM=database, TO=restored)
     return restored
 
 
@@ -125,8 +125,8 @@ def dumped(database: str, folder: Path) -> str:
 def postgresql(wheel_server: WheelPostgres) -> str:
     """A separate database, so that the suite's others stay unchanged."""
     for name in ("lived", "restored"):
-        told(f'psql --quiet --command "DROP DATABASE IF EXISTS {name}" "$SERVER"', SERVER=wheel_server.url)
-    told('psql --quiet --command "CREATE DATABASE lived" "$SERVER"', SERVER=wheel_server.url)
+        run_tool(f'psql --quiet --command "DROP DATABASE IF EXISTS {name}" "$SERVER"', SERVER=wheel_server.url)
+    run_tool('psql --quiet --command "CREATE DATABASE lived" "$SERVER"', SERVER=wheel_server.url)
     return urlunsplit(urlsplit(wheel_server.url)._replace(path="/lived"))
 
 
@@ -141,8 +141,8 @@ def test_budgets_and_keys_are_right_after_a_restore_from_the_backup_alone(
     with site.start(database) as gateway:
         key = site.issue(database)
         await_true(lambda: http.get(f"{gateway.url}/v1/models", headers={"authorization": f"Bearer {key}"}).is_success)
-        buy(http, gateway, key, 1)
-        before = buy(http, gateway, key, 2)
+        generate(http, gateway, key, 1)
+        before = generate(http, gateway, key, 2)
         assert ask(http, gateway, key).json()["error"]["limit_source"] == "team usd_per_day"
 
     restored = back(database, site.folder)
@@ -164,9 +164,9 @@ def test_an_older_backup_beside_a_running_redis_loses_entries_and_no_budget(
     with site.start(database) as gateway:
         key = site.issue(database)
         await_true(lambda: http.get(f"{gateway.url}/v1/models", headers={"authorization": f"Bearer {key}"}).is_success)
-        first = buy(http, gateway, key, 1)
+        first = generate(http, gateway, key, 1)
         older = copied(database, site.folder)
-        second = buy(http, gateway, key, 2)
+        second = generate(http, gateway, key, 2)
 
     with site.start(older) as gateway:
         after = usage(http, gateway, key)

@@ -112,10 +112,10 @@ class Caller:
         self._url = url
 
     def ask(self, who: str, **changes: Any) -> httpx2.Response:
-        wish = {"model": "gpt-image-2", "prompt": "fox", "size": "1024x1024", **changes}
-        return self._http.post(self._url + PATH, json=wish, headers={"authorization": f"Bearer igw_{who}"})
+        body = {"model": "gpt-image-2", "prompt": "fox", "size": "1024x1024", **changes}
+        return self._http.post(self._url + PATH, json=body, headers={"authorization": f"Bearer igw_{who}"})
 
-    def told(self, path: str, secret: str) -> Any:
+    def read(self, path: str, secret: str) -> Any:
         reply = self._http.get(self._url + path, headers={"authorization": f"Bearer {secret}"})
         assert reply.status_code == 200, reply.text
         return reply.json()
@@ -159,15 +159,15 @@ def test_a_restricted_team_is_served_by_an_allowed_backend_or_refused_with_the_r
 
 
 def test_a_restricted_team_sees_models_and_prices_of_its_backends(caller: Caller) -> None:
-    assert [model["id"] for model in caller.told("/v1/models", "igw_europe")["data"]] == [FLARE]
-    assert caller.told("/v1/models", "igw_nobody")["data"] == []
-    pinned, free = (caller.told("/v1/models/gpt-image-2", f"igw_{who}") for who in ("pinned", "free"))
+    assert [model["id"] for model in caller.read("/v1/models", "igw_europe")["data"]] == [FLARE]
+    assert caller.read("/v1/models", "igw_nobody")["data"] == []
+    pinned, free = (caller.read("/v1/models/gpt-image-2", f"igw_{who}") for who in ("pinned", "free"))
     assert (pinned["backends"], free["backends"]) == (["together"], ["openai", "together"])
     assert [price["backend"] for price in pinned["prices"]] == ["together"]
 
 
 def test_the_operator_sees_the_restrictions_of_a_team(caller: Caller) -> None:
-    teams = {team["name"]: team for team in caller.told("/admin/v1/teams", ADMIN)["data"]}
+    teams = {team["name"]: team for team in caller.read("/admin/v1/teams", ADMIN)["data"]}
 
     assert {name: (team["backends"], team["barred_backends"]) for name, team in teams.items()} == {
         "free": ([], []),
@@ -177,7 +177,7 @@ def test_the_operator_sees_the_restrictions_of_a_team(caller: Caller) -> None:
         "barred": ([], ["openai", "together"]),
         "nobody": (["openai-off"], []),
     }
-    assert caller.told("/admin/v1/teams/barred", ADMIN)["barred_backends"] == ["openai", "together"]
+    assert caller.read("/admin/v1/teams/barred", ADMIN)["barred_backends"] == ["openai", "together"]
 
 
 def test_a_route_that_delivers_one_tier_serves_it_without_the_vendors_field(
@@ -191,7 +191,7 @@ def test_a_route_that_delivers_one_tier_serves_it_without_the_vendors_field(
 
 
 @pytest.mark.parametrize(
-    ("who", "asked", "told"),
+    ("who", "asked", "notes"),
     [
         ("free", {}, None),
         ("free", {"output_format": "webp", "output_compression": 50, "n": 3}, None),
@@ -207,22 +207,22 @@ def test_a_route_that_delivers_one_tier_serves_it_without_the_vendors_field(
         ("free", {"stream": True, "partial_images": 2}, None),
     ],
 )
-def test_a_reply_names_the_emulated_fields(caller: Caller, who: str, asked: dict[str, Any], told: str | None) -> None:
+def test_a_reply_names_the_emulated_fields(caller: Caller, who: str, asked: dict[str, Any], notes: str | None) -> None:
     reply = caller.ask(who, **asked)
 
     assert reply.status_code == 200, reply.text
-    assert reply.headers.get("x-gateway-route-notes") == told
+    assert reply.headers.get("x-gateway-route-notes") == notes
 
 
 def test_a_cache_hit_has_no_route_notes(caller: Caller) -> None:
-    wish: dict[str, Any] = {"prompt": "an owl", "quality": "low", "n": 2}
-    wish |= {"stream": True, "partial_images": 1}
+    body: dict[str, Any] = {"prompt": "an owl", "quality": "low", "n": 2}
+    body |= {"stream": True, "partial_images": 1}
 
-    bought, kept = (caller.ask("frugal", **wish) for _ in range(2))
+    miss, hit = (caller.ask("frugal", **body) for _ in range(2))
 
-    assert [reply.headers["x-gateway-cache"] for reply in (bought, kept)] == ["miss", "hit"]
-    assert bought.headers["x-gateway-route-notes"] == "partials=none"
-    assert "x-gateway-route-notes" not in kept.headers
+    assert [reply.headers["x-gateway-cache"] for reply in (miss, hit)] == ["miss", "hit"]
+    assert miss.headers["x-gateway-route-notes"] == "partials=none"
+    assert "x-gateway-route-notes" not in hit.headers
 
 
 def test_a_changed_policy_takes_effect_without_a_restart(

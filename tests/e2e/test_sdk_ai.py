@@ -36,13 +36,13 @@ def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
 
 
 def test_openais_provider_generates(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
-    given = {"quality": "low", "background": "opaque", "moderation": "low", "user": "u-1"}
-    options = {"prompt": "a red fox", "n": 2, "size": "1536x1024", "providerOptions": {"openai": given}}
+    chosen = {"quality": "low", "background": "opaque", "moderation": "low", "user": "u-1"}
+    options = {"prompt": "a red fox", "n": 2, "size": "1536x1024", "providerOptions": {"openai": chosen}}
     drawn = draw(openai_gateway, "openai", "gpt-image-2", options)
     assert drawn.error == {}
     assert (drawn.digests, drawn.usage["outputTokens"]) == (vendors((1536, 1024), 2), 316)
     (received,) = openai_sim.requests
-    assert {name: received.fields[name] for name in given} == given | {"user": received.fields["user"]}
+    assert {name: received.fields[name] for name in chosen} == chosen | {"user": received.fields["user"]}
     assert received.fields["user"] != "u-1"
 
 
@@ -72,16 +72,16 @@ def test_togethers_provider_sends_its_documented_options(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
         ({"disable_safety_checker": True}, "disable_safety_checker"),
         ({"negative_prompt": "dogs"}, "negative_prompt"),
     ],
 )
 def test_an_unsupported_option_is_refused_by_name(
-    together_gateway: GatewayProcess, together_sim: Simulator, given: Mapping[str, Any], message: str
+    together_gateway: GatewayProcess, together_sim: Simulator, options: Mapping[str, Any], message: str
 ) -> None:
-    drawn = draw(together_gateway, "togetherai", FLEX, {"prompt": "a fox", "providerOptions": {"togetherai": given}})
+    drawn = draw(together_gateway, "togetherai", FLEX, {"prompt": "a fox", "providerOptions": {"togetherai": options}})
     assert (drawn.error["class"], drawn.error["status"]) == ("AI_APICallError", 400)
     assert message in drawn.error["message"]
     assert together_sim.requests == []
@@ -108,8 +108,8 @@ def test_togethers_provider_edits_with_a_url(
     drawn = draw(together_gateway, "togetherai", FLUX, options, images=files[:1])
     assert (drawn.error, drawn.digests) == ({}, vendors((1024, 768)))
     (received,) = together_sim.requests
-    (picture,) = received.fields["reference_images"]
-    assert picture.startswith("data:image/png;base64,")
+    (image,) = received.fields["reference_images"]
+    assert image.startswith("data:image/png;base64,")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

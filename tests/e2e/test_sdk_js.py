@@ -36,26 +36,28 @@ def vendors(size: tuple[int, int], count: int = 1) -> list[dict[str, object]]:
 
 
 def test_the_sdk_generates_on_the_sandbox(sandbox_gateway: GatewayProcess, http: httpx2.Client) -> None:
-    told = through(sandbox_gateway, "generate", FOX)
+    outcome = through(sandbox_gateway, "generate", FOX)
     url = f"{sandbox_gateway.url}/v1/images/generations"
     plain = http.post(url, json=FOX, headers=sandbox_gateway.headers).json()
-    ids = [item["id"] for item in told.result["data"]]
-    kept = [http.get(f"{sandbox_gateway.url}/v1/files/{each}/content", headers=sandbox_gateway.headers) for each in ids]
-    assert told.images == [digest(b64encode(each.content)) for each in kept]
-    assert {**told.result, "created": 0, "data": 0, "id": 0} == {**plain, "created": 0, "data": 0, "id": 0}
-    assert told.headers["x-request-id"].startswith("req_")
+    ids = [item["id"] for item in outcome.result["data"]]
+    stored = [
+        http.get(f"{sandbox_gateway.url}/v1/files/{name}/content", headers=sandbox_gateway.headers) for name in ids
+    ]
+    assert outcome.images == [digest(b64encode(name.content)) for name in stored]
+    assert {**outcome.result, "created": 0, "data": 0, "id": 0} == {**plain, "created": 0, "data": 0, "id": 0}
+    assert outcome.headers["x-request-id"].startswith("req_")
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_sdk_edits_on_the_sandbox(sandbox_gateway: GatewayProcess, files: list[Path], count: int) -> None:
-    told = through(sandbox_gateway, "edit", EDIT, files={"image": files[:count] if count > 1 else files[0]})
-    assert (len(told.images), told.result["size"]) == (1, "1024x1024")
+    outcome = through(sandbox_gateway, "edit", EDIT, files={"image": files[:count] if count > 1 else files[0]})
+    assert (len(outcome.images), outcome.result["size"]) == (1, "1024x1024")
 
 
 def test_the_sdk_generates_through_openai(openai_gateway: GatewayProcess, openai_sim: Simulator) -> None:
-    told = through(openai_gateway, "generate", FOX)
-    assert told.images == vendors((1536, 1024), 2)
-    assert told.result["usage"]["output_tokens"] == 316
+    outcome = through(openai_gateway, "generate", FOX)
+    assert outcome.images == vendors((1536, 1024), 2)
+    assert outcome.result["usage"]["output_tokens"] == 316
     assert len(openai_sim.requests) == 1
 
 
@@ -64,10 +66,10 @@ def test_the_sdk_generates_through_openai(openai_gateway: GatewayProcess, openai
 def test_the_sdk_edits_through_openai(
     openai_gateway: GatewayProcess, openai_sim: Simulator, files: list[Path], count: int, part: str, *, typed: bool
 ) -> None:
-    brought: list[File] = [(path, "image/png") for path in files] if typed else [*files]
-    image = brought[:count] if count > 1 else brought[0]
-    told = through(openai_gateway, "edit", EDIT, files={"image": image, "mask": brought[-1]})
-    assert told.images == vendors((1024, 1024))
+    sources: list[File] = [(path, "image/png") for path in files] if typed else [*files]
+    image = sources[:count] if count > 1 else sources[0]
+    outcome = through(openai_gateway, "edit", EDIT, files={"image": image, "mask": sources[-1]})
+    assert outcome.images == vendors((1024, 1024))
     (received,) = openai_sim.requests
     assert [file.part_name for file in received.files] == [part] * count + ["mask"]
     assert {file.content_type for file in received.files} == {"image/png"}
@@ -86,26 +88,26 @@ def test_the_sdk_edits_through_together(
     together_gateway: GatewayProcess, together_sim: Simulator, files: list[Path], count: int, model: str
 ) -> None:
     image = files[:count] if count > 1 else files[0]
-    told = through(together_gateway, "edit", EDIT | {"model": model}, files={"image": image})
-    assert told.images == vendors((1024, 1024))
+    outcome = through(together_gateway, "edit", EDIT | {"model": model}, files={"image": image})
+    assert outcome.images == vendors((1024, 1024))
     (received,) = together_sim.requests
     assert len(received.fields.get("reference_images") or [received.fields["image_url"]]) == count
 
 
-def refused(told: SdkOutcome) -> tuple[object, ...]:
-    assert told.error["request_id"] == told.headers["x-request-id"]
-    return tuple(told.error.get(name) for name in ("class", "status", "type", "code", "param"))
+def refused(outcome: SdkOutcome) -> tuple[object, ...]:
+    assert outcome.error["request_id"] == outcome.headers["x-request-id"]
+    return tuple(outcome.error.get(name) for name in ("class", "status", "type", "code", "param"))
 
 
 def test_a_wrong_size_is_a_bad_request_that_names_it(sandbox_gateway: GatewayProcess) -> None:
-    told = through(sandbox_gateway, "generate", FOX | {"size": "1920x1080"})
-    assert refused(told) == ("BadRequestError", 400, "invalid_request_error", "invalid_value", "size")
-    assert "1920x1080" in told.error["message"]
+    outcome = through(sandbox_gateway, "generate", FOX | {"size": "1920x1080"})
+    assert refused(outcome) == ("BadRequestError", 400, "invalid_request_error", "invalid_value", "size")
+    assert "1920x1080" in outcome.error["message"]
 
 
 def test_a_wrong_key_is_an_authentication_error(sandbox_gateway: GatewayProcess) -> None:
-    told = call(f"{sandbox_gateway.url}/v1", "igw_nobody", "generate", FOX)
-    assert refused(told) == ("AuthenticationError", 401, "invalid_request_error", "invalid_api_key", None)
+    outcome = call(f"{sandbox_gateway.url}/v1", "igw_nobody", "generate", FOX)
+    assert refused(outcome) == ("AuthenticationError", 401, "invalid_request_error", "invalid_api_key", None)
 
 
 @pytest.mark.parametrize("operation", ["generate", "edit"])
@@ -114,13 +116,13 @@ def test_after_a_timeout_the_sdk_gets_the_generated_image_on_its_retry(
 ) -> None:
     """The settings are the shipped ones. The SDK repeats a form only with its images in memory."""
     openai_sim.answer(Answer(delay=1.5))
-    pictures: Files = {"image": [(path, "image/png") for path in files[:2]]} if operation == "edit" else {}
+    images: Files = {"image": [(path, "image/png") for path in files[:2]]} if operation == "edit" else {}
     environment = {"OPENAI_API_KEY": "sk-operator", "OPENAI_BASE_URL": openai_sim.base_url}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
-        told = through(gateway, operation, EDIT, files=pictures, client={"timeout": 1000, "maxRetries": 2})
-    assert told.error == {}
-    assert told.images == vendors((1024, 1024))
-    assert told.headers["x-gateway-cache"] in {"joined", "hit"}
+        outcome = through(gateway, operation, EDIT, files=images, client={"timeout": 1000, "maxRetries": 2})
+    assert outcome.error == {}
+    assert outcome.images == vendors((1024, 1024))
+    assert outcome.headers["x-gateway-cache"] in {"joined", "hit"}
     assert len(openai_sim.requests) == 1
 
 
@@ -131,27 +133,29 @@ def test_the_sdk_counts_its_tries_and_sends_no_idempotency_key(
     """Headers by which the gateway recognises a retry, recorded by the vendor's simulator."""
     overloaded = replace(FAULTS["server_is_overloaded"], headers={"retry-after-ms": "1"})
     openai_sim.answer(overloaded, overloaded)
-    pictures: Files = {"image": [(files[0], "image/png")]} if operation == "edit" else {}
+    images: Files = {"image": [(files[0], "image/png")]} if operation == "edit" else {}
     options = {"maxRetries": 2, "timeout": 20_000}
-    told = call(openai_sim.base_url, "sk-caller", operation, EDIT, files=pictures, request=options)
-    assert told.images == vendors((1024, 1024))
+    outcome = call(openai_sim.base_url, "sk-caller", operation, EDIT, files=images, request=options)
+    assert outcome.images == vendors((1024, 1024))
     tries = openai_sim.requests
-    assert [each.headers["x-stainless-retry-count"] for each in tries] == ["0", "1", "2"]
-    assert {each.headers["x-stainless-timeout"] for each in tries} == {"20"}
-    assert not any("idempotency-key" in each.headers for each in tries)
-    assert all((each.fields, each.files) == (tries[0].fields, tries[0].files) for each in tries)
+    assert [request.headers["x-stainless-retry-count"] for request in tries] == ["0", "1", "2"]
+    assert {request.headers["x-stainless-timeout"] for request in tries} == {"20"}
+    assert not any("idempotency-key" in request.headers for request in tries)
+    assert all((request.fields, request.files) == (tries[0].fields, tries[0].files) for request in tries)
 
 
 def test_files_with_an_expiry_are_listed_by_pages_and_deleted_on_the_way(
     sandbox_gateway: GatewayProcess, files: list[Path]
 ) -> None:
     expiry = {"anchor": "created_at", "seconds": 7200}
-    told = through(sandbox_gateway, "files", {"purpose": "vision", "expires_after": expiry}, files={"file": files[0]})
-    made = told.result["made"]
-    assert [each["expires_at"] - each["created_at"] for each in made] == [7200] * 3
-    ours = [each["id"] for each in made]
-    assert [each for each in told.result["listed"] if each in ours] == ours[::-1]
-    assert (set(told.result["left"]) & {*ours}, told.result["has_more"]) == (set(), False)
+    outcome = through(
+        sandbox_gateway, "files", {"purpose": "vision", "expires_after": expiry}, files={"file": files[0]}
+    )
+    made = outcome.result["made"]
+    assert [file["expires_at"] - file["created_at"] for file in made] == [7200] * 3
+    ours = [file["id"] for file in made]
+    assert [file for file in outcome.result["listed"] if file in ours] == ours[::-1]
+    assert (set(outcome.result["left"]) & {*ours}, outcome.result["has_more"]) == (set(), False)
 
 
 def test_the_lock_file_pins_every_package_and_names_no_registry() -> None:

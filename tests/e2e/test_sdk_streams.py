@@ -95,15 +95,15 @@ class Fox:
     key: str = "igw_search"
 
     def __call__(self, operation: str = "generate", timeouts: ClientTimeouts | None = None, **params: Any) -> Call:
-        picture = self.folder / "image.png"
-        picture.write_bytes(png())
-        wish = {"model": "gpt-image-2", "prompt": self.prompt, "size": "1024x1024", "quality": "low"}
+        image = self.folder / "image.png"
+        image.write_bytes(png())
+        body = {"model": "gpt-image-2", "prompt": self.prompt, "size": "1024x1024", "quality": "low"}
         return Call(
             url=self.url,
             key=self.key,
             operation=operation,
-            params=wish | params,
-            files={"image": picture} if operation == "edit" else {},
+            params=body | params,
+            files={"image": image} if operation == "edit" else {},
             headers={"x-gateway-tags": f"project={self.folder.name}"},
             timeouts=timeouts or ClientTimeouts(),
         )
@@ -139,20 +139,20 @@ def drawn(size: tuple[int, int] = (1024, 1024), index: int = 0) -> dict[str, obj
     return digest(encode_image(Sketch(size=size, index=index)))
 
 
-def types(told: SdkOutcome) -> list[str]:
-    assert told.error == {}
-    assert told.ended
-    return [event["type"] for event in told.events]
+def types(outcome: SdkOutcome) -> list[str]:
+    assert outcome.error == {}
+    assert outcome.ended
+    return [event["type"] for event in outcome.events]
 
 
-def names(kind: str, partials: int, pictures: int = 1) -> list[str]:
-    return [f"{kind}.partial_image"] * partials + [f"{kind}.completed"] * pictures
+def names(kind: str, partials: int, images: int = 1) -> list[str]:
+    return [f"{kind}.partial_image"] * partials + [f"{kind}.completed"] * images
 
 
 def price(usage: Mapping[str, Any]) -> float:
     """Compute the cost by the price list of gpt-image-2."""
-    brought = sum(count * USD_PER_TOKEN[kind] for kind, count in usage["input_tokens_details"].items())
-    return float(brought + usage["output_tokens"] * USD_PER_TOKEN["drawn"])
+    input_cost = sum(count * USD_PER_TOKEN[kind] for kind, count in usage["input_tokens_details"].items())
+    return float(input_cost + usage["output_tokens"] * USD_PER_TOKEN["drawn"])
 
 
 @pytest.mark.parametrize("operation", KINDS)
@@ -162,14 +162,14 @@ def test_previews_precede_the_image(
     kind, typed = KINDS[operation]
     cost = 0.0
     for partials in range(4):
-        told = any_sdk(fox(operation, stream=True, partial_images=partials, prompt=f"{partials} {fox.prompt}"))
-        assert types(told) == names(kind, partials)
+        outcome = any_sdk(fox(operation, stream=True, partial_images=partials, prompt=f"{partials} {fox.prompt}"))
+        assert types(outcome) == names(kind, partials)
         classes = [f"{typed}PartialImageEvent"] * partials + [f"{typed}CompletedEvent"]
-        assert list(told.classes) in ([], classes)  # JavaScript has no classes of events
-        assert [event["b64_json"] for event in told.events] == [drawn()] * (partials + 1)
-        assert [event.get("partial_image_index") for event in told.events] == [*range(partials), None]
-        assert all(LOOK.items() <= event.items() and event["created_at"] > 0 for event in told.events)
-        usage = told.events[-1]["usage"]
+        assert list(outcome.classes) in ([], classes)  # JavaScript has no classes of events
+        assert [event["b64_json"] for event in outcome.events] == [drawn()] * (partials + 1)
+        assert [event.get("partial_image_index") for event in outcome.events] == [*range(partials), None]
+        assert all(LOOK.items() <= event.items() and event["created_at"] > 0 for event in outcome.events)
+        usage = outcome.events[-1]["usage"]
         assert usage["output_tokens"] == DRAWN + partials * PARTIAL_TOKENS
         assert usage["input_tokens_details"]["image_tokens"] == (REFERENCE_TOKENS if operation == "edit" else 0)
         assert len(openai_sim.requests) == partials + 1
@@ -183,24 +183,24 @@ def test_a_preview_arrives_before_the_next_one_is_sent(any_sdk: Sdk, fox: Fox, o
     openai_sim.answer(Answer(fault="hold_mid_body"))
     seen: list[Line] = []
 
-    def heard(line: Line) -> None:
+    def on_line(line: Line) -> None:
         seen.append(line)
-        if [each["what"] for each in seen].count("event") == 2:
+        if [printed["what"] for printed in seen].count("event") == 2:
             openai_sim.release(1)
 
-    assert types(any_sdk(fox(stream=True, partial_images=3), heard)) == names("image_generation", 3)
+    assert types(any_sdk(fox(stream=True, partial_images=3), on_line)) == names("image_generation", 3)
 
 
 def test_a_cached_image_is_streamed_without_previews(
     any_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator
 ) -> None:
-    bought, kept = (any_sdk(fox(stream=True, partial_images=2)) for _ in range(2))
-    assert types(bought) == names("image_generation", 2)
-    assert types(kept) == names("image_generation", 0)
-    assert kept.events[0]["b64_json"] == bought.events[-1]["b64_json"]
-    assert (kept.headers["x-gateway-cache"], float(kept.headers["x-gateway-cost-usd"])) == ("hit", 0)
+    generated, cached = (any_sdk(fox(stream=True, partial_images=2)) for _ in range(2))
+    assert types(generated) == names("image_generation", 2)
+    assert types(cached) == names("image_generation", 0)
+    assert cached.events[0]["b64_json"] == generated.events[-1]["b64_json"]
+    assert (cached.headers["x-gateway-cache"], float(cached.headers["x-gateway-cost-usd"])) == ("hit", 0)
     assert len(openai_sim.requests) == 1
-    assert fox.booked(http, 2)["cost_usd"] == pytest.approx(price(bought.events[-1]["usage"]))
+    assert fox.booked(http, 2)["cost_usd"] == pytest.approx(price(generated.events[-1]["usage"]))
 
 
 @pytest.mark.parametrize("operation", KINDS)
@@ -230,9 +230,9 @@ def test_together_streams_one_image(
 ) -> None:
     fox = Fox(together_gateway.url, tmp_path, together_gateway.key)
     call = fox(operation, stream=True, partial_images=3, model="black-forest-labs/FLUX.2-pro", size="1024x768")
-    told = any_sdk(replace(call, params={name: value for name, value in call.params.items() if name != "quality"}))
-    assert types(told) == names(KINDS[operation][0], 0)
-    (event,) = told.events
+    outcome = any_sdk(replace(call, params={name: value for name, value in call.params.items() if name != "quality"}))
+    assert types(outcome) == names(KINDS[operation][0], 0)
+    (event,) = outcome.events
     assert event["b64_json"] == drawn((1024, 768))
     assert event["usage"] == NO_TOKENS
     assert (event["size"], event["quality"], event["background"]) == ("1024x768", "auto", "opaque")
@@ -245,14 +245,14 @@ def test_the_sandbox_streams_previews_of_its_image(
     any_sdk: Sdk, sandbox_gateway: GatewayProcess, http: httpx2.Client, tmp_path: Path, operation: str
 ) -> None:
     fox = Fox(sandbox_gateway.url, tmp_path, sandbox_gateway.key)
-    told, whole = any_sdk(fox(operation, stream=True, partial_images=3)), any_sdk(fox(operation))
-    assert types(told) == names(KINDS[operation][0], 3)
-    assert all(LOOK.items() <= event.items() for event in told.events)
-    address = f"{sandbox_gateway.url}/v1/files/{told.events[-1]['id']}/content"
-    kept = http.get(address, headers=sandbox_gateway.headers).content
-    assert told.events[-1]["b64_json"] == digest(b64encode(kept)) != whole.images[0]
-    assert len({event["b64_json"]["sha256"] for event in told.events}) == 4
-    usage = [answer["usage"]["output_tokens"] for answer in (told.events[-1], whole.result)]
+    outcome, whole = any_sdk(fox(operation, stream=True, partial_images=3)), any_sdk(fox(operation))
+    assert types(outcome) == names(KINDS[operation][0], 3)
+    assert all(LOOK.items() <= event.items() for event in outcome.events)
+    address = f"{sandbox_gateway.url}/v1/files/{outcome.events[-1]['id']}/content"
+    stored = http.get(address, headers=sandbox_gateway.headers).content
+    assert outcome.events[-1]["b64_json"] == digest(b64encode(stored)) != whole.images[0]
+    assert len({event["b64_json"]["sha256"] for event in outcome.events}) == 4
+    usage = [answer["usage"]["output_tokens"] for answer in (outcome.events[-1], whole.result)]
     assert usage == [DRAWN + 3 * PARTIAL_TOKENS, DRAWN]
 
 
@@ -267,8 +267,8 @@ IMPOSSIBLE: Sequence[tuple[dict[str, Any], str]] = [
 
 def test_an_unsupported_stream_is_a_bad_request(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     for params, param in IMPOSSIBLE:
-        told = any_sdk(fox(**params))
-        facts = [told.error.get(name) for name in ("class", "status", "type", "param")]
+        outcome = any_sdk(fox(**params))
+        facts = [outcome.error.get(name) for name in ("class", "status", "type", "param")]
         assert facts == ["BadRequestError", 400, "invalid_request_error", param], params
     assert openai_sim.requests == []
 
@@ -277,16 +277,16 @@ def test_a_failure_before_the_first_event_raises_its_class(any_sdk: Sdk, quiet_f
     classes = {"rate_limit_images": ("RateLimitError", 429), "moderation_blocked": ("BadRequestError", 400)}
     for fault, (name, status) in classes.items():
         openai_sim.answer(FAULTS[fault])
-        told = any_sdk(quiet_fox(stream=True, partial_images=2, prompt=f"{fault} {quiet_fox.prompt}"))
-        assert (told.error["class"], told.error["status"], told.events) == (name, status, [])
-        assert told.error["request_id"] == told.headers["x-request-id"]
+        outcome = any_sdk(quiet_fox(stream=True, partial_images=2, prompt=f"{fault} {quiet_fox.prompt}"))
+        assert (outcome.error["class"], outcome.error["status"], outcome.events) == (name, status, [])
+        assert outcome.error["request_id"] == outcome.headers["x-request-id"]
 
 
 def test_a_failure_after_a_preview_is_raised_during_the_stream(any_sdk: Sdk, fox: Fox, openai_sim: Simulator) -> None:
     openai_sim.answer(FAULTS["error_in_stream"])
-    told = any_sdk(fox(stream=True, partial_images=2))
-    assert [event["type"] for event in told.events] == names("image_generation", 1, 0)
-    assert (told.error["class"], told.error["code"], told.ended) == ("APIError", "moderation_blocked", False)
+    outcome = any_sdk(fox(stream=True, partial_images=2))
+    assert [event["type"] for event in outcome.events] == names("image_generation", 1, 0)
+    assert (outcome.error["class"], outcome.error["code"], outcome.ended) == ("APIError", "moderation_blocked", False)
     assert len(openai_sim.requests) == 1
 
 
@@ -314,9 +314,9 @@ def test_a_reply_with_keepalive_outlasts_the_timeout_of_its_client(
     """A header requests keepalive, or a setting of the team."""
     openai_sim.answer(SLOW)
     call = asked(Fox(gateway.url, tmp_path, f"igw_{team}")(timeouts=SHORT), client)
-    told = python_sdk(replace(call, headers=ASKS_TO_WAIT if team == "search" else {}))
-    assert told.error == {}
-    assert told.images == [drawn()]
+    outcome = python_sdk(replace(call, headers=ASKS_TO_WAIT if team == "search" else {}))
+    assert outcome.error == {}
+    assert outcome.images == [drawn()]
     assert len(openai_sim.requests) == 1
 
 
@@ -325,9 +325,9 @@ def test_without_keepalive_a_retry_gets_the_generated_image(
     python_sdk: Sdk, fox: Fox, http: httpx2.Client, openai_sim: Simulator, client: str
 ) -> None:
     openai_sim.answer(SLOW)
-    told = python_sdk(asked(fox(timeouts=replace(SHORT, retries=2)), client))
-    assert told.error == {}
-    assert told.images == [drawn()]
+    outcome = python_sdk(asked(fox(timeouts=replace(SHORT, retries=2)), client))
+    assert outcome.error == {}
+    assert outcome.images == [drawn()]
     assert len(openai_sim.requests) == 1
     booked = fox.booked(http, 2)
     assert booked["cost_usd"] == booked["saved_usd"] > 0
@@ -364,21 +364,21 @@ def test_a_refusal_before_a_call_has_its_status(fox: Fox, http: httpx2.Client, o
     assert openai_sim.requests == []
 
 
-def answered_without_pictures(told: SdkOutcome) -> None:
-    assert told.error == {}
-    assert told.result.get("data") is None
-    assert told.result["error"]["code"] == "moderation_blocked"
+def check_reply_without_images(outcome: SdkOutcome) -> None:
+    assert outcome.error == {}
+    assert outcome.result.get("data") is None
+    assert outcome.result["error"]["code"] == "moderation_blocked"
 
 
 def test_openais_sdks_read_a_late_failure_as_a_reply_without_images(
     any_sdk: Sdk, fox: Fox, openai_sim: Simulator
 ) -> None:
     openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=0.7))
-    answered_without_pictures(any_sdk(replace(fox(), headers=ASKS_TO_WAIT)))
+    check_reply_without_images(any_sdk(replace(fox(), headers=ASKS_TO_WAIT)))
 
 
 def test_togethers_sdks_read_a_late_failure_as_a_reply_without_images(
     python_sdk: Sdk, fox: Fox, openai_sim: Simulator
 ) -> None:
     openai_sim.answer(replace(FAULTS["moderation_blocked"], delay=0.7))
-    answered_without_pictures(python_sdk(replace(asked(fox(), "together"), headers=ASKS_TO_WAIT)))
+    check_reply_without_images(python_sdk(replace(asked(fox(), "together"), headers=ASKS_TO_WAIT)))

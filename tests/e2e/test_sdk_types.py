@@ -74,9 +74,9 @@ def ask(http: httpx2.Client, gateway: GatewayProcess, path: str, **body: Any) ->
 
 def events(reply: httpx2.Response) -> list[dict[str, Any]]:
     """Return the data of each event of a stream."""
-    found = re.findall(r"^event: (.+)\ndata: (.+)$", reply.text, re.MULTILINE)
-    documents = [json.loads(data) for _, data in found]
-    assert [name for name, _ in found] == [document["type"] for document in documents]
+    pairs = re.findall(r"^event: (.+)\ndata: (.+)$", reply.text, re.MULTILINE)
+    documents = [json.loads(data) for _, data in pairs]
+    assert [name for name, _ in pairs] == [document["type"] for document in documents]
     return documents
 
 
@@ -114,9 +114,9 @@ def test_every_event_has_its_type(
 ) -> None:
     body = {"images": [{"image_url": data_url(png())}]} if operation == EDITS else {}
     more = {"partial_images": 2} if fresh else {"n": 2}
-    found = events(ask(http, sandbox_gateway, operation, model=model, stream=True, **more, **body))
-    assert len(found) == (3 if fresh and model != FLUX else 1 if fresh else 2)
-    assert [fault for event in found for fault in faults(EVENTS[event["type"]], event)] == []
+    received = events(ask(http, sandbox_gateway, operation, model=model, stream=True, **more, **body))
+    assert len(received) == (3 if fresh and model != FLUX else 1 if fresh else 2)
+    assert [fault for event in received for fault in faults(EVENTS[event["type"]], event)] == []
 
 
 @pytest.mark.parametrize("operation", [GENERATIONS, EDITS])
@@ -127,8 +127,10 @@ def test_events_of_a_vendor_have_their_types(
     body = {"images": [{"image_url": data_url(png())}], "mask": {"image_url": data_url(mask())}}
     more = body if operation == EDITS else {}
     for _ in ("bought", "kept"):
-        found = events(ask(http, openai_gateway, operation, model="gpt-image-2", stream=True, partial_images=2, **more))
-        assert [fault for event in found for fault in faults(EVENTS[event["type"]], event)] == []
+        received = events(
+            ask(http, openai_gateway, operation, model="gpt-image-2", stream=True, partial_images=2, **more)
+        )
+        assert [fault for event in received for fault in faults(EVENTS[event["type"]], event)] == []
 
 
 def test_an_error_in_a_stream_is_an_error(
@@ -155,7 +157,7 @@ def test_files_are_files(http: httpx2.Client, sandbox_gateway: GatewayProcess, f
     listed = http.get(url, params={"limit": 1}, headers=headers).json()
     again = http.get(f"{url}/{file['id']}", headers=headers).json()
     gone = http.delete(f"{url}/{file['id']}", headers=headers).json()
-    assert [faults(("openai.types", "FileObject"), each) for each in (file, again)] == [[], []]
+    assert [faults(("openai.types", "FileObject"), document) for document in (file, again)] == [[], []]
     assert (faults(("openai.pagination", "SyncCursorPage[FileObject]"), listed), listed["data"]) == ([], [file])
     assert faults(("openai.types", "FileDeleted"), gone) == []
 

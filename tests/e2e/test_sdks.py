@@ -44,9 +44,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def drawn(folder: Path, index: int = 0) -> Image.Image:
-    picture = Image.open(folder / f"out-{index}.png")
-    picture.load()
-    return picture
+    image = Image.open(folder / f"out-{index}.png")
+    image.load()
+    return image
 
 
 def test_openai_generates_on_the_sandbox(sdk: str, sandbox_gateway: GatewayProcess, folder: Path) -> None:

@@ -65,7 +65,7 @@ class Load:
     _begun: list[int] = field(default_factory=lambda: [0] * WORKERS)
     _turned: threading.Condition = field(default_factory=threading.Condition)
 
-    def turn_over(self) -> None:
+    def await_new_requests(self) -> None:
         """Wait until every request under way, and one more of each worker, has ended."""
         with self._turned:
             goal = [count + 2 for count in self._begun]
@@ -127,9 +127,9 @@ class Site:
         return str(reply.json()["data"][0]["url"])
 
     def metric(self, name: str) -> float:
-        found = re.search(rf"^gateway_{name} (\S+)$", self.http.get(f"{self.gateway.url}/metrics").text, re.MULTILINE)
-        assert found, name
-        return float(found[1])
+        match = re.search(rf"^gateway_{name} (\S+)$", self.http.get(f"{self.gateway.url}/metrics").text, re.MULTILINE)
+        assert match, name
+        return float(match[1])
 
     def in_ledger(self) -> int:
         """Return the number of entries."""
@@ -155,8 +155,8 @@ def superuser(wheel_server: WheelPostgres) -> str:
 
 def address(superuser: str, password: str) -> str:
     """Build the gateway's address of the ledger."""
-    found = urlsplit(superuser)
-    return f"postgresql://{ROLE}:{password}@/{DATABASE}?host={parse_qs(found.query)['host'][0]}"
+    parts = urlsplit(superuser)
+    return f"postgresql://{ROLE}:{password}@/{DATABASE}?host={parse_qs(parts.query)['host'][0]}"
 
 
 @contextmanager
@@ -191,8 +191,8 @@ def site(
     tmp_path: Path, start: Start, http: httpx2.Client, openai_sim: Simulator, superuser: str
 ) -> Iterator[tuple[Site, dict[str, str]]]:
     change(tmp_path, "max_open_seconds: 0.001 #", "max_open_seconds: 60 #")
-    with running(tmp_path, start, http, openai_sim, superuser) as found:
-        yield found
+    with running(tmp_path, start, http, openai_sim, superuser) as pair:
+        yield pair
 
 
 def test_a_rotation_in_the_right_order_fails_no_request(site: tuple[Site, dict[str, str]]) -> None:
@@ -200,33 +200,33 @@ def test_a_rotation_in_the_right_order_fails_no_request(site: tuple[Site, dict[s
     new = {name: made() for name in SECRETS}
     link = at.linked("a fox to look at")
     with Load(at.gateway) as load:
-        load.turn_over()
+        load.await_new_requests()
         # First each server accepts both values, then the files change, and in the end the old value goes.
         at.vendor.defaults = replace(at.vendor.defaults, keys=frozenset({old["vendor"], new["vendor"]}))
         at.store.acl_setuser("default", enabled=True, passwords=f"+{new['store']}")
         at.sql(f"ALTER ROLE {ROLE} PASSWORD '{new['ledger']}'")
-        load.turn_over()
+        load.await_new_requests()
         at.mount.swap(**(new | {"ledger": address(at.superuser, new["ledger"])}))
         at.await_renewed("OPENAI_API_KEY", "REDIS_PASSWORD", "DATABASE_URL", "URL_SIGNING_KEY", "ADMIN_API_KEY")
-        load.turn_over()
+        load.await_new_requests()
         at.vendor.defaults = replace(at.vendor.defaults, keys=frozenset({new["vendor"]}))
         at.store.acl_setuser("default", enabled=True, passwords=f"-{old['store']}")
-        load.turn_over()
+        load.await_new_requests()
     assert set(load.statuses) == {200}
     assert len(load.statuses) >= 6 * WORKERS
 
     assert (at.admin(old["admin"]), at.admin(new["admin"])) == (401, 200)
     assert at.http.get(link).status_code == 200
-    found = urlsplit(at.linked("another fox"))
-    query = {name: value for name, (value,) in parse_qs(found.query).items()}
-    assert query["signature"] == sign(new["signing"].encode(), found.path.rpartition("/")[2], query["expires"])
+    signed_url = urlsplit(at.linked("another fox"))
+    query = {name: value for name, (value,) in parse_qs(signed_url.query).items()}
+    assert query["signature"] == sign(new["signing"].encode(), signed_url.path.rpartition("/")[2], query["expires"])
 
     # Every connection is made again, with the passwords that the files have now.
     at.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'")  # noqa: S608 (our own name)
     at.store.client_kill_filter(_type="normal", skipme=True)
     assert at.drawn("a last fox").status_code == 200
-    wanted = len(load.statuses) + 3
-    assert becomes_true(lambda: at.in_ledger() == wanted)
+    count = len(load.statuses) + 3
+    assert becomes_true(lambda: at.in_ledger() == count)
     assert at.metric("settings_last_reload_successful") == 1
     assert not [line for line in at.gateway.lines for secret in (*old.values(), *new.values()) if secret in line]
 
@@ -262,9 +262,9 @@ def test_an_unusable_secret_is_refused_and_the_previous_one_stays(
         "REDIS_PASSWORD": "has more than one line",
         "DATABASE_URL": "names another place",
     }.items():
-        told = at.gateway.await_logged("secret refused", secret=f"{name}_FILE", level="error")
-        assert reason in told["problem"]
-        assert str(tmp_path / "secrets") in told["problem"]
+        refusal = at.gateway.await_logged("secret refused", secret=f"{name}_FILE", level="error")
+        assert reason in refusal["problem"]
+        assert str(tmp_path / "secrets") in refusal["problem"]
     assert at.metric("settings_last_reload_successful") == 0
     assert (at.drawn().status_code, at.admin(old["admin"])) == (200, 200)
     assert not [line for line in at.gateway.lines if "hush" in line or "igw_search" in line]
@@ -281,11 +281,11 @@ def test_a_key_of_a_team_is_refused_as_the_admin_key(site: tuple[Site, dict[str,
     teams.write_text(TEAMS + team.format(key_digest(key)))
     at.gateway.await_logged("settings reloaded")
     at.mount.swap(admin=key)
-    told = at.gateway.await_logged("secret refused", secret="ADMIN_API_KEY_FILE")
-    assert "is the key of a team as well" in told["problem"]
+    line = at.gateway.await_logged("secret refused", secret="ADMIN_API_KEY_FILE")
+    assert "is the key of a team as well" in line["problem"]
     assert (at.admin(key), at.admin(old["admin"])) == (401, 200)
 
     teams.write_text(TEAMS + team.format(key_digest(old["admin"])))
-    told = at.gateway.await_logged("settings refused")
-    assert "is the key of a team as well" in told["problem"]
+    line = at.gateway.await_logged("settings refused")
+    assert "is the key of a team as well" in line["problem"]
     assert at.drawn().status_code == 200

@@ -5,7 +5,7 @@ import pytest
 from tests.support.gateway import GatewayProcess
 from tools.bench.targets import environment, folder
 
-NOBODY = "http://127.0.0.1:9"  # address of a vendor that is never called
+UNUSED_VENDOR = "http://127.0.0.1:9"  # address of a vendor that is never called
 HEAVY = (
     "alembic",  # if tables are missing
     "asyncpg",  # on PostgreSQL
@@ -27,8 +27,8 @@ HEAVY = (
 def imported() -> frozenset[str]:
     """The modules of a listening gateway on embedded stores."""
     with folder() as place:
-        told = environment(place, NOBODY) | {"PYTHONPROFILEIMPORTTIME": "1"}
-        with GatewayProcess(place / "data", told, options=()) as process:
+        variables = environment(place, UNUSED_VENDOR) | {"PYTHONPROFILEIMPORTTIME": "1"}
+        with GatewayProcess(place / "data", variables, options=()) as process:
             lines = [line for line in process.lines if line.startswith("import time:")]
     return frozenset(line.rpartition("|")[2].strip() for line in lines)
 

@@ -17,21 +17,21 @@ from tests.support.object_server import ObjectServer
 
 def test_images_are_deleted_after_their_lifetime(tmp_path: Path, config: Path, http: httpx2.Client) -> None:
     own = settings(tmp_path / "config", config, "images: {keep_seconds: 86400, sweep_seconds: 0.05}")
-    album = tmp_path / "album"
-    album.mkdir()
+    storage = tmp_path / "album"
+    storage.mkdir()
     old, new, unfinished = (to_stored_name(new_image_id("dev", "png", digit * 32)) for digit in "012")
     unfinished += "#1"
     for name, hours in ((old, 25), (new, 23), (unfinished, 2), ("notes.txt", 1000)):
-        (album / name).write_bytes(png())
+        (storage / name).write_bytes(png())
         at = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
-        os.utime(album / name, (at, at))
-    environment = {"IMAGE_GATEWAY_CONFIG": own, "STORAGE_URL": album.as_uri(), "URL_SIGNING_KEY": "k" * 32}
+        os.utime(storage / name, (at, at))
+    environment = {"IMAGE_GATEWAY_CONFIG": own, "STORAGE_URL": storage.as_uri(), "URL_SIGNING_KEY": "k" * 32}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
         gateway.await_logged("pictures forgotten", count=2)
         known = edit(http, gateway, images=[{"file_id": new.removesuffix(".png")}])
         gone = edit(http, gateway, images=[{"file_id": old.removesuffix(".png")}])
     assert (known.status_code, gone.status_code) == (200, 400)
-    left = {each.name for each in album.iterdir()}
+    left = {path.name for path in storage.iterdir()}
     assert {new, "notes.txt"} < left
     assert not {old, unfinished} & left
 
@@ -43,30 +43,28 @@ def test_without_storage_images_are_inline_only(tmp_path: Path, redis_url: str, 
         body = {"prompt": "a fox", "response_format": "url"}
         linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
         again = edit(http, gateway, images=[{"file_id": item["id"]}])
-        brought = upload(http, gateway, png())
+        uploaded = upload(http, gateway, png())
         described = http.get(f"{gateway.url}/v1/files/{item['id']}", headers=gateway.headers)
-    params = [reply.json()["error"]["param"] for reply in (linked, again, brought)]
-    assert [reply.status_code for reply in (linked, again, brought, described)] == [400, 400, 400, 404]
+    params = [reply.json()["error"]["param"] for reply in (linked, again, uploaded)]
+    assert [reply.status_code for reply in (linked, again, uploaded, described)] == [400, 400, 400, 404]
     assert params == ["response_format", "images[0].file_id", "file"]
 
 
 def test_a_hanging_bucket_fails_urls_and_serves_inline_images(
     tmp_path: Path, http: httpx2.Client, objects: ObjectServer
 ) -> None:
-    bucket, picture = objects.new_bucket(), new_image_id("dev", "png", "7" * 32)
-    objects.client().put_object(Bucket=bucket, Key=to_stored_name(picture), Body=bytes(64_000_000))
+    bucket, name = objects.new_bucket(), new_image_id("dev", "png", "7" * 32)
+    objects.client().put_object(Bucket=bucket, Key=to_stored_name(name), Body=bytes(64_000_000))
     environment = {"STORAGE_URL": f"s3://{bucket}", "URL_SIGNING_KEY": "k" * 32, **objects.environment()}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
-        address = f"{gateway.url}/v1/files/{picture}/content"
+        address = f"{gateway.url}/v1/files/{name}/content"
         with http.stream("GET", address, headers=gateway.headers) as begun, objects.frozen():
             with pytest.raises(httpx2.RemoteProtocolError):
                 begun.read()
             inline = generate_image(http, gateway)
             body = {"prompt": "a fox", "response_format": "url"}
             linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
-        gateway.await_logged(
-            "request", path=f"/v1/files/{picture}/content", error="storage_unavailable", cause=TIMED_OUT
-        )
+        gateway.await_logged("request", path=f"/v1/files/{name}/content", error="storage_unavailable", cause=TIMED_OUT)
         gateway.await_logged("picture not kept", cause=COOLING_DOWN)
     assert begun.status_code == 200
     assert read_image(inline).startswith(b"\x89PNG")

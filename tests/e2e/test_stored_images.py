@@ -45,31 +45,31 @@ def bucket_gateway(
 @pytest.fixture(params=["folder", "bucket"])
 def gateway(request: pytest.FixtureRequest) -> GatewayProcess:
     name = "sandbox_gateway" if request.param == "folder" else "bucket_gateway"
-    found: GatewayProcess = request.getfixturevalue(name)
-    return found
+    running: GatewayProcess = request.getfixturevalue(name)
+    return running
 
 
 def conversation(http: httpx2.Client, gateway: GatewayProcess) -> list[bytes]:
     """Edit five times, each time the image of the edit before. Returns the images, first to last."""
     item = generate_image(http, gateway, size=SIZES[0])
-    pictures = [read_image(item)]
+    images = [read_image(item)]
     for size, form in zip(SIZES[1:], FORMATS[1:], strict=True):
         reply = edit(http, gateway, images=[{"file_id": item["id"]}], size=size, output_format=form)
         assert reply.status_code == 200, reply.text
         item = reply.json()["data"][0]
-        pictures.append(read_image(item))
-    assert len(set(pictures)) == len(SIZES)
-    return pictures
+        images.append(read_image(item))
+    assert len(set(images)) == len(SIZES)
+    return images
 
 
 def test_a_conversation_through_openai(
     http: httpx2.Client, openai_gateway: GatewayProcess, openai_sim: Simulator
 ) -> None:
-    pictures = conversation(http, openai_gateway)
+    images = conversation(http, openai_gateway)
 
     _, *edits = openai_sim.requests
     assert [[file.sha256 for file in received.files] for received in edits] == [
-        [hashlib.sha256(picture).hexdigest()] for picture in pictures[:-1]
+        [hashlib.sha256(image).hexdigest()] for image in images[:-1]
     ]
     assert [received.files[0].content_type for received in edits] == [f"image/{form}" for form in FORMATS[:-1]]
     assert {received.files[0].part_name for received in edits} == {"image"}
@@ -78,11 +78,11 @@ def test_a_conversation_through_openai(
 def test_a_conversation_through_together(
     http: httpx2.Client, together_gateway: GatewayProcess, together_sim: Simulator
 ) -> None:
-    pictures = conversation(http, together_gateway)
+    images = conversation(http, together_gateway)
 
     _, *edits = together_sim.requests
     assert [received.fields["image_url"] for received in edits] == [
-        data_url(picture, f"image/{form}") for picture, form in zip(pictures[:-1], FORMATS[:-1], strict=True)
+        data_url(image, f"image/{form}") for image, form in zip(images[:-1], FORMATS[:-1], strict=True)
     ]
 
 
@@ -219,25 +219,25 @@ def test_another_team_reaches_no_stored_image(http: httpx2.Client, bucket_gatewa
     gateway = bucket_gateway
     ours = (generate_image(http, gateway)["id"], upload(http, gateway, png()).json()["id"])
     never = (new_image_id("others", "png", "0" * 32), "file-1", "../x", "")
-    told = []
-    for each in (*ours, *never):
-        reply = edit(http, gateway, OTHERS, images=[{"image_url": data_url(png())}, {"file_id": each}])
-        told.append((reply.status_code, reply.text))
-    assert len(set(told)) == 1
-    assert told[0][0] == 400
-    assert '"param":"images[1].file_id"' in told[0][1]
+    replies = []
+    for name in (*ours, *never):
+        reply = edit(http, gateway, OTHERS, images=[{"image_url": data_url(png())}, {"file_id": name}])
+        replies.append((reply.status_code, reply.text))
+    assert len(set(replies)) == 1
+    assert replies[0][0] == 400
+    assert '"param":"images[1].file_id"' in replies[0][1]
 
     refusals = {
         (reply.status_code, reply.text)
-        for each in (*ours, *never[:2])
-        for path in (f"/v1/files/{each}", f"/v1/files/{each}/content")
+        for name in (*ours, *never[:2])
+        for path in (f"/v1/files/{name}", f"/v1/files/{name}/content")
         for method in ("GET", "DELETE")
         if not (method == "DELETE" and path.endswith("content"))
         for reply in [http.request(method, gateway.url + path, headers=OTHERS)]
     }
     assert [status for status, _ in refusals] == [404]
-    for each in ours:
-        assert http.get(f"{gateway.url}/v1/files/{each}", headers=gateway.headers).status_code == 200
+    for name in ours:
+        assert http.get(f"{gateway.url}/v1/files/{name}", headers=gateway.headers).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ POOLED = 10  # connections to stores that may have been opened meanwhile, and ar
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """A complete stream: the types of its events, and its error, if any."""
 
     status: int
@@ -43,11 +43,13 @@ class Heard:
     raw: str
 
 
-def heard(reply: httpx2.Response) -> Heard:
+def receive(reply: httpx2.Response) -> Received:
     frames = [frame for frame in reply.text.split("\n\n") if frame]
     data = [json.loads(line[6:]) for frame in frames for line in frame.split("\n") if line.startswith("data: ")]
-    types = [each["type"].split(".")[-1] for each in data if "type" in each]
-    return Heard(reply.status_code, types, next((each["error"] for each in data if "error" in each), None), reply.text)
+    types = [event["type"].split(".")[-1] for event in data if "type" in event]
+    return Received(
+        reply.status_code, types, next((event["error"] for event in data if "error" in event), None), reply.text
+    )
 
 
 def answer(body: bytes) -> Answer:
@@ -81,13 +83,13 @@ CUT_SHORT: dict[str, tuple[Answer, list[str], str]] = {
 def test_an_upstream_that_fails_after_a_preview_ends_the_stream_with_an_error_and_is_booked(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
-    for number, (name, (told, types, code)) in enumerate(CUT_SHORT.items(), start=1):
-        openai_sim.answer(told)
-        found = heard(ask(http, gateway, f"{name} {tmp_path}", more=STREAM))
-        assert (found.status, found.types, found.error and found.error["code"]) == (200, types, code), name
-        assert found.error is not None
-        assert found.error.keys() >= {"message", "type", "param", "code"}
-        assert COMMENT not in found.raw
+    for number, (name, (failure, types, code)) in enumerate(CUT_SHORT.items(), start=1):
+        openai_sim.answer(failure)
+        received = receive(ask(http, gateway, f"{name} {tmp_path}", more=STREAM))
+        assert (received.status, received.types, received.error and received.error["code"]) == (200, types, code), name
+        assert received.error is not None
+        assert received.error.keys() >= {"message", "type", "param", "code"}
+        assert COMMENT not in received.raw
         await_true(lambda: booked_unconfirmed(http, gateway) == len(openai_sim.requests))
         assert len(openai_sim.requests) == number
     assert rows(http, gateway).keys() == {"unconfirmed"}
@@ -101,7 +103,7 @@ def test_a_stalled_stream_sends_comments_until_its_deadline_and_is_booked(
     change(tmp_path, "keepalive_seconds: 15 ", "keepalive_seconds: 0.3 ")
     openai_sim.answer(Answer(fault="stall_mid_body"))
     with start() as gateway:
-        reply = heard(ask(http, gateway, f"it stalls {tmp_path}", more=STREAM))
+        reply = receive(ask(http, gateway, f"it stalls {tmp_path}", more=STREAM))
         await_true(lambda: booked_unconfirmed(http, gateway) == 1)
     assert (reply.status, reply.types) == (200, ["partial_image"])
     assert reply.error is not None
@@ -121,8 +123,8 @@ BEFORE: dict[str, tuple[Answer, int, str]] = {
 def test_a_failure_before_the_first_event_is_a_status(
     gateway: GatewayProcess, http: httpx2.Client, openai_sim: Simulator, tmp_path: Path
 ) -> None:
-    for name, (told, status, code) in BEFORE.items():
-        openai_sim.answer(told)
+    for name, (failure, status, code) in BEFORE.items():
+        openai_sim.answer(failure)
         reply = ask(http, gateway, f"{name} {tmp_path}", more=STREAM)
         assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), name
         assert reply.headers["content-type"] == "application/json"
@@ -133,8 +135,8 @@ def test_a_vendors_reply_without_a_stream_is_streamed_to_the_caller(
 ) -> None:
     plain = ask(http, gateway, f"plain {tmp_path}", cache_control="no-store")
     openai_sim.answer(Answer(status=200, headers={"content-type": "application/json"}, body=plain.content))
-    found = heard(ask(http, gateway, f"plain {tmp_path}", more=STREAM))
-    assert (found.status, found.types, found.error) == (200, ["completed"], None)
+    received = receive(ask(http, gateway, f"plain {tmp_path}", more=STREAM))
+    assert (received.status, received.types, received.error) == (200, ["completed"], None)
     await_true(lambda: rows(http, gateway).get("usage", {}).get("entries") == 2)
 
 
@@ -143,8 +145,8 @@ def test_a_stream_without_usage_is_booked_with_its_previews(
 ) -> None:
     last = PARTIAL.replace(b"partial_image", b"completed").replace(b'"completed_index":0', b'"usage":{}')
     openai_sim.answer(answer(PARTIAL * 3 + last))
-    found = heard(ask(http, gateway, f"uncounted {tmp_path}", more={"stream": True, "partial_images": 3}))
-    assert (found.types, found.error) == (["partial_image"] * 3 + ["completed"], None)
+    received = receive(ask(http, gateway, f"uncounted {tmp_path}", more={"stream": True, "partial_images": 3}))
+    assert (received.types, received.error) == (["partial_image"] * 3 + ["completed"], None)
     await_true(lambda: rows(http, gateway).get("estimated", {}).get("entries") == 1)
     assert rows(http, gateway)["estimated"]["cost_usd"] >= (196 + 3 * 100) * 0.00003
 
@@ -158,14 +160,14 @@ def test_a_caller_that_disconnects_after_a_preview_gets_the_image_later(
         assert next(reply.iter_lines()) == "event: image_generation.partial_image"
     openai_sim.release(1)
     await_true(lambda: rows(http, gateway).get("usage", {}).get("entries") == 1)
-    again = heard(ask(http, gateway, f"left {tmp_path}", more=STREAM))
+    again = receive(ask(http, gateway, f"left {tmp_path}", more=STREAM))
     assert (again.types, len(openai_sim.requests)) == (["completed"], 1)
 
 
 def test_on_sigterm_the_gateway_finishes_its_streams(start: Start, openai_sim: Simulator, tmp_path: Path) -> None:
     openai_sim.answer(Answer(fault="hold_mid_body"))
 
-    async def story(gateway: GatewayProcess) -> Heard:
+    async def run(gateway: GatewayProcess) -> Received:
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             body = build_body(f"draining {tmp_path}") | STREAM
             async with client.stream("POST", gateway.url + PATH, json=body, headers=KEY) as reply:
@@ -174,12 +176,12 @@ def test_on_sigterm_the_gateway_finishes_its_streams(start: Start, openai_sim: S
                 gateway.signal()
                 openai_sim.release(1)
                 text = first + b"".join([piece async for piece in pieces])
-        return heard(httpx2.Response(reply.status_code, content=text))
+        return receive(httpx2.Response(reply.status_code, content=text))
 
     with start() as gateway:
-        found = asyncio.run(story(gateway))
+        received = asyncio.run(run(gateway))
         assert gateway.wait() == 0
-    assert (found.types, found.error) == (["partial_image", "partial_image", "completed"], None)
+    assert (received.types, received.error) == (["partial_image", "partial_image", "completed"], None)
 
 
 def test_after_the_drain_time_streams_end_with_an_error_and_sent_calls_are_booked(
@@ -220,21 +222,25 @@ def test_fifty_streams_of_each_ending_leave_no_connection_and_no_call_unbooked(
                 if name == "left":
                     break
 
-    async def all_of(name: str, numbers: range) -> None:
+    async def run_all(name: str, numbers: range) -> None:
         async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
             for number in numbers:
                 await one(client, name, number)
 
     for name in endings:
-        asyncio.run(all_of(name, range(5)))
+        asyncio.run(run_all(name, range(5)))
     idle = process.num_fds()
     for name in endings:
-        asyncio.run(all_of(name, range(5, 5 + REPEATS)))
+        asyncio.run(run_all(name, range(5, 5 + REPEATS)))
     vendor = urlsplit(openai_sim.url).port
     await_true(
         lambda: (
             vendor
-            not in {each.raddr.port for each in process.net_connections() if each.status == psutil.CONN_ESTABLISHED}
+            not in {
+                connection.raddr.port
+                for connection in process.net_connections()
+                if connection.status == psutil.CONN_ESTABLISHED
+            }
         )
     )
     assert process.num_fds() <= idle + POOLED

@@ -1,4 +1,4 @@
-"""Traces: a request and its calls as spans of the caller's trace, at a real collector. Without a collector, no trace."""
+"""Traces: a request and its calls as spans of the caller's trace, at a real collector, and none without a collector."""
 
 import socket
 from pathlib import Path
@@ -18,7 +18,7 @@ pytest_plugins = ["tests.support.databases"]
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CARRIED: dict[str, Any] = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "vendor=x"}
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
-LEAST_SAID: dict[str, object] = {
+REQUIRED: dict[str, object] = {
     "gen_ai.operation.name": "image_generation",
     "gen_ai.provider.name": "openai",
     "gen_ai.request.model": "gpt-image-2",
@@ -28,7 +28,7 @@ LEAST_SAID: dict[str, object] = {
 }
 
 
-def told(collected: Collected, count: int) -> list[Span]:
+def await_spans(collected: Collected, count: int) -> list[Span]:
     """Wait for `count` spans."""
     await_true(lambda: len(collected.spans()) >= count)
     return collected.spans()
@@ -39,7 +39,7 @@ def test_a_request_and_its_call_are_spans_of_the_callers_trace(
 ) -> None:
     with collector() as collected, start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, **SOON) as gateway:
         reply = ask(http, gateway, f"a heron {tmp_path}", **CARRIED)
-        call, request = told(collected, 2)
+        call, request = await_spans(collected, 2)
         logged = gateway.await_logged("request")
 
     assert (request.trace_id.hex(), call.trace_id.hex(), logged["trace_id"]) == (TRACE, TRACE, TRACE)
@@ -48,13 +48,13 @@ def test_a_request_and_its_call_are_spans_of_the_callers_trace(
     assert (request.kind, call.kind) == (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT)
     (sent,) = openai_sim.requests
     assert sent.headers["traceparent"] == f"00-{TRACE}-{call.span_id.hex()}-01"
-    said = attributes(call)
-    assert said.items() >= LEAST_SAID.items()
+    values = attributes(call)
+    assert values.items() >= REQUIRED.items()
     usage = reply.json()["usage"]
-    assert said["gen_ai.usage.input_tokens"] == usage["input_tokens"]
-    assert said["gen_ai.usage.output_tokens"] == usage["output_tokens"]
+    assert values["gen_ai.usage.input_tokens"] == usage["input_tokens"]
+    assert values["gen_ai.usage.output_tokens"] == usage["output_tokens"]
     answered = attributes(request)
-    assert answered["gateway.request_id"] == said["gateway.request_id"] == reply.headers["x-request-id"]
+    assert answered["gateway.request_id"] == values["gateway.request_id"] == reply.headers["x-request-id"]
     assert (answered["http.response.status_code"], answered["gateway.team"]) == (200, "search")
     assert (answered["gateway.outcome"], answered["gateway.cache"]) == ("served", "miss")
     assert collected.resource().items() >= {"service.name": "image-gateway"}.items()
@@ -68,13 +68,13 @@ def test_a_failed_call_has_its_reason_and_a_hit_has_no_call(
     with collector() as collected, start(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collected.url, **SOON) as gateway:
         openai_sim.answer(openai.FAULTS["server_error"])
         assert ask(http, gateway, f"an ibis {tmp_path}").status_code == 502
-        call, request = told(collected, 2)
+        call, request = await_spans(collected, 2)
         assert attributes(call)["error.type"] == "server_error"
         assert (call.status.code, request.status.code) == (Status.STATUS_CODE_ERROR, Status.STATUS_CODE_ERROR)
         assert attributes(request)["gateway.outcome"] == "upstream_failed"
         for _ in range(2):
             assert ask(http, gateway, f"an ibis {tmp_path}").status_code == 200
-        *_, hit = told(collected, 5)
+        *_, hit = await_spans(collected, 5)
     assert (hit.name, attributes(hit)["gateway.cache"]) == ("POST generate", "hit")
     assert len(collected.spans()) == 5
 
@@ -82,7 +82,7 @@ def test_a_failed_call_has_its_reason_and_a_hit_has_no_call(
 def test_an_unknown_path_names_no_span(start: Start, http: httpx2.Client) -> None:
     with collector() as collected, start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, **SOON) as gateway:
         http.get(f"{gateway.url}/v1/secret-path", headers={"traceparent": "junk"})
-        (request,) = told(collected, 1)
+        (request,) = await_spans(collected, 1)
     assert (request.name, request.parent_span_id) == ("GET unknown", b"")
     assert b"secret-path" not in b"".join(collected.raw)
 
@@ -91,7 +91,7 @@ def test_the_service_name_can_be_changed(start: Start, http: httpx2.Client) -> N
     more = {"OTEL_SERVICE_NAME": "pictures", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
     with collector() as collected, start(OTEL_EXPORTER_OTLP_ENDPOINT=collected.url, **SOON, **more) as gateway:
         http.get(f"{gateway.url}/v1/models")
-        told(collected, 1)
+        await_spans(collected, 1)
     assert collected.resource().items() >= {"service.name": "pictures", "deployment.environment.name": "test"}.items()
 
 

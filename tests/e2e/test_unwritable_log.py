@@ -77,8 +77,8 @@ def test_a_log_that_cannot_be_written_fails_no_request(
                 body = {"prompt": "a fox", "size": "1024x1024", "quality": "low"}
                 reply = http.post(f"{url}/v1/images/generations", json=body, headers={"authorization": f"Bearer {key}"})
                 assert reply.status_code == 200
-            told = http.get(f"{url}/metrics").text.splitlines()
-            lost = next(line for line in told if line.startswith("gateway_log_lines_lost_total"))
+            metrics = http.get(f"{url}/metrics").text.splitlines()
+            lost = next(line for line in metrics if line.startswith("gateway_log_lines_lost_total"))
             assert float(lost.split()[-1]) >= 4
         finally:
             process.send_signal(signal.SIGTERM)

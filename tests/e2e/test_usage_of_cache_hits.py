@@ -29,17 +29,17 @@ def zeroed(tmp_path: Path) -> None:
 def completed(reply: httpx2.Response) -> dict[str, object]:
     """Return the last event of a stream."""
     (data,) = re.findall(r"^event: image_generation.completed\ndata: (.+)$", reply.text, re.MULTILINE)
-    found: dict[str, object] = json.loads(data)
-    return found
+    event: dict[str, object] = json.loads(data)
+    return event
 
 
 def test_a_cache_hit_has_the_usage_of_its_generation(start: Start, http: httpx2.Client, tmp_path: Path) -> None:
     with start() as gateway:
-        bought, hit = (ask(http, gateway, f"a fox {tmp_path}") for _ in range(2))
+        miss, hit = (ask(http, gateway, f"a fox {tmp_path}") for _ in range(2))
         streamed = ask(http, gateway, f"a fox {tmp_path}", more={"stream": True})
-    assert [reply.headers["x-gateway-cache"] for reply in (bought, hit, streamed)] == ["miss", "hit", "hit"]
-    assert bought.json()["usage"]["output_tokens"] > 0
-    assert bought.json()["usage"] == hit.json()["usage"] == completed(streamed)["usage"]
+    assert [reply.headers["x-gateway-cache"] for reply in (miss, hit, streamed)] == ["miss", "hit", "hit"]
+    assert miss.json()["usage"]["output_tokens"] > 0
+    assert miss.json()["usage"] == hit.json()["usage"] == completed(streamed)["usage"]
 
 
 def test_a_cache_hit_reports_zero_tokens_where_the_operator_prefers_that(
@@ -47,15 +47,15 @@ def test_a_cache_hit_reports_zero_tokens_where_the_operator_prefers_that(
 ) -> None:
     zeroed(tmp_path)
     with start() as gateway:
-        bought, hit = (ask(http, gateway, f"a fox {tmp_path}") for _ in range(2))
+        miss, hit = (ask(http, gateway, f"a fox {tmp_path}") for _ in range(2))
         streamed = ask(http, gateway, f"a fox {tmp_path}", more={"stream": True})
         bypass = ask(http, gateway, f"a fox {tmp_path}", cache_control="no-store")
         tried_again = ask(http, gateway, f"a fox {tmp_path}", x_stainless_retry_count="1")
-    full = bought.json()["usage"]
+    full = miss.json()["usage"]
     assert full["output_tokens"] > 0
     assert bypass.json()["usage"] == full
     assert [hit.headers["x-gateway-cache"], hit.json()["usage"]] == ["hit", NONE]
-    assert hit.json()["data"][0]["b64_json"] == bought.json()["data"][0]["b64_json"]
+    assert hit.json()["data"][0]["b64_json"] == miss.json()["data"][0]["b64_json"]
     assert completed(streamed)["usage"] == NONE
     assert [tried_again.headers["x-gateway-cache"], tried_again.json()["usage"]] == ["hit", full]
 
@@ -84,7 +84,7 @@ def test_a_joined_reply_reports_zero_tokens_where_the_operator_prefers_that(
     with start() as gateway, ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(ask, http, gateway, f"a fox {tmp_path}") for _ in range(2)]
         openai_sim.release(1)
-        replies = {reply.headers["x-gateway-cache"]: reply.json() for reply in (each.result() for each in asked)}
+        replies = {reply.headers["x-gateway-cache"]: reply.json() for reply in (task.result() for task in asked)}
     other = replies.get("joined") or replies["hit"]
     assert other["usage"] == NONE
     assert replies["miss"]["usage"]["output_tokens"] > 0
