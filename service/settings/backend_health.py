@@ -11,33 +11,54 @@ from service.settings.yaml_file import Count, Entry, FilePlace, Seconds
 
 
 class AccountLimits(Entry, frozen=True):
-    """What a vendor's account takes from all replicas together: calls under way, calls and pictures a minute."""
+    """Limits of a vendor's account that all replicas share."""
 
-    concurrent: Annotated[Count | None, Meta(description="Calls under way.")] = None
-    requests_per_minute: Annotated[Count | None, Meta(description="Calls in a minute.")] = None
-    images_per_minute: Annotated[Count | None, Meta(description="Pictures asked for in a minute.")] = None
+    concurrent: Annotated[Count | None, Meta(description="Maximum number of concurrent calls of all replicas.")] = None
+    requests_per_minute: Annotated[Count | None, Meta(description="Maximum number of calls in any minute.")] = None
+    images_per_minute: Annotated[
+        Count | None, Meta(description="Maximum number of images requested in any minute.")
+    ] = None
 
 
 class HealthSection(Entry, frozen=True):
-    """When a backend is left alone, and for how long. `probe`: its list of models is asked for meanwhile."""
+    """Circuit breaker of each backend."""
 
     consecutive_failures: Annotated[
         Count,
-        Meta(description="Failures without a picture in between; twice as many where there are min_calls in a window."),
+        Meta(
+            description="Number of consecutive failures that opens the circuit breaker; twice as many once a window "
+            "has `min_calls` calls."
+        ),
     ] = 5
-    failure_ratio: Annotated[float, Meta(ge=0.01, le=1, description="Or this share of the calls of a window.")] = 0.5
-    min_calls: Annotated[Count, Meta(description="The fewest calls in a window for ratio to count.")] = 10
-    window_seconds: Annotated[Seconds, Meta(description="How long a window is.")] = 30.0
+    failure_ratio: Annotated[
+        float, Meta(ge=0.01, le=1, description="Share of failed calls in a window that opens the circuit breaker.")
+    ] = 0.5
+    min_calls: Annotated[
+        Count, Meta(description="Minimum number of calls in a window for `failure_ratio` to apply.")
+    ] = 10
+    window_seconds: Annotated[Seconds, Meta(description="Length of the window that calls are counted in.")] = 30.0
     open_seconds: Annotated[
-        Seconds, Meta(description="For how long it is left alone, the third time in a row twice as long, and so on.")
+        Seconds,
+        Meta(
+            description="Time for which an open circuit breaker blocks calls; it doubles from the third opening in a "
+            "row."
+        ),
     ] = 5.0
     max_open_seconds: Annotated[
-        Seconds, Meta(description="At most; and at once where the key is refused or the account is out of credit.")
+        Seconds,
+        Meta(
+            description="Upper bound of `open_seconds`; used at once when the vendor refuses the key or the account "
+            "has no credit."
+        ),
     ] = 60.0
     max_blocked_seconds: Annotated[
-        Seconds, Meta(description="For how long at most an account is left in peace that says that a limit is used up.")
+        Seconds,
+        Meta(description="Maximum time for which an account is not called after a report of an exhausted rate limit."),
     ] = 3600.0
-    probe: Annotated[bool, Meta(description="Ask for its list of models meanwhile, which is free.")] = False
+    probe: Annotated[
+        bool,
+        Meta(description="Whether a blocked backend is probed with a request for its list of models, which is free."),
+    ] = False
 
 
 def check_health(place: FilePlace, entry: HealthSection) -> None:

@@ -15,16 +15,16 @@ ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 EXAMPLE = "https://app.example.com"
 
-Origin = Annotated[str, Meta(title="origin, or *")]
+Origin = Annotated[str, Meta(title="origin")]
 
 
 class CorsSection(Entry, frozen=True):
-    """Pages in browsers that may call the gateway."""
+    """Web pages that may call the gateway from a browser."""
 
     origins: Annotated[
         frozenset[Origin],
         Meta(
-            description="Origins whose pages may call `/v1` and read the replies, such as https://app.example.com; "
+            description="Origins of pages that may call `/v1` and read the replies, such as https://app.example.com; "
             "`*` is every origin."
         ),
     ] = frozenset()

@@ -105,11 +105,17 @@ def _rows(schema: Schema, node: Schema, path: str, seen: dict[str, str]) -> Iter
             path=key_path,
             type=_type_text(name, _without_null(property_schema)) + (f", as `{before}`" if before else ""),
             default=None if name in struct.get("required", ()) else _default_text(property_schema.get("default")),
-            description=property_schema.get("description", ""),
+            description=property_schema.get("description") or _section_description(schema, property_schema),
         )
         if reference and not before:
             seen[reference] = key_path
             yield from _rows(schema, {"$ref": reference}, f"{below}.", seen)
+
+
+def _section_description(schema: Schema, property_schema: Schema) -> str:
+    """Return the description of a section, which is that of its struct."""
+    description: str = _resolve(schema, property_schema)["description"]
+    return description
 
 
 def _resolve(schema: Schema, node: Schema) -> Schema:

@@ -16,17 +16,17 @@ P = TypeVar("P", bound="ListenPort")
 
 
 class ListenPort(Entry, frozen=True):
-    """A port of its own, if there is one; port 0 takes a free one. No `host` is the gateway's."""
+    """Optional port of its own for a part of the API."""
 
-    host: Annotated[str | None, Meta(description="The address of that port; else the gateway's.")] = None
+    host: Annotated[str | None, Meta(description="Address of the own port; by default the gateway's.")] = None
     port: Annotated[
         Annotated[int, Meta(ge=0, le=MAX_PORT)] | None,
-        Meta(description="A port of its own; 0 takes a free one. Without it, on the gateway's."),
+        Meta(description="Number of the own port; 0 takes a free one. By default the gateway's port is used."),
     ] = None
 
 
 class AdminSection(ListenPort, frozen=True):
-    """Where `/admin/v1` is."""
+    """Address of `/admin/v1`, if it has a port of its own."""
 
 
 def read_port(place: FilePlace, entry: P, name: str, environment: Mapping[str, str]) -> P:

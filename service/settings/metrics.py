@@ -11,8 +11,8 @@ from service.settings.listen_ports import ListenPort
 
 
 class MetricsSection(ListenPort, frozen=True):
-    """Where metrics are. Budgets and what else has to be asked for are read every `collect_seconds`."""
+    """Address of the metrics, and how often gauges are collected."""
 
     collect_seconds: Annotated[
-        float, Meta(ge=0.1, le=60, description="Between looks at budgets, keys and what waits.")
+        float, Meta(ge=0.1, le=60, description="Interval between two collections of budgets, keys and backlogs.")
     ] = 5.0

@@ -21,138 +21,163 @@ class Sizes(Entry, frozen=True):
     """Which sizes can be drawn."""
 
     choices: Annotated[
-        list[str], Meta(description="The only sizes there are, as 1024x1024; the other keys then say nothing.")
+        list[str], Meta(description="List of the only sizes, such as 1024x1024. The other keys are ignored then.")
     ] = []
-    multiple_of: Annotated[Pixels, Meta(description="Width and height are multiples of so many pixels.")] = 1
-    min_edge: Annotated[Pixels, Meta(description="Pixels of the shorter edge.")] = 1
-    max_edge: Annotated[Pixels, Meta(description="Pixels of the longer edge.")] = 65_536
-    max_ratio: Annotated[Pixels, Meta(description="The longer edge is at most so many times the shorter.")] = 65_536
-    min_pixels: Annotated[Pixels, Meta(description="Width times height.")] = 1
-    max_pixels: Annotated[Pixels, Meta(description="Width times height.")] = 1_000_000_000
+    multiple_of: Annotated[Pixels, Meta(description="Number of pixels that width and height are multiples of.")] = 1
+    min_edge: Annotated[Pixels, Meta(description="Minimum length of the shorter edge in pixels.")] = 1
+    max_edge: Annotated[Pixels, Meta(description="Maximum length of the longer edge in pixels.")] = 65_536
+    max_ratio: Annotated[Pixels, Meta(description="Maximum ratio of the longer edge to the shorter one.")] = 65_536
+    min_pixels: Annotated[Pixels, Meta(description="Minimum of width times height.")] = 1
+    max_pixels: Annotated[Pixels, Meta(description="Maximum of width times height.")] = 1_000_000_000
 
 
 class Rates(Entry, frozen=True):
     """US dollars for a million tokens of each kind."""
 
-    text_in: Annotated[Dollars, Meta(description="Of the prompt.")]
-    image_in: Annotated[Dollars, Meta(description="Of pictures that are sent along.")]
-    image_out: Annotated[Dollars, Meta(description="Of pictures that are drawn.")]
+    text_in: Annotated[Dollars, Meta(description="Price of tokens of the prompt.")]
+    image_in: Annotated[Dollars, Meta(description="Price of tokens of input images.")]
+    image_out: Annotated[Dollars, Meta(description="Price of tokens of generated images.")]
     text_cached: Annotated[
-        Dollars | None, Meta(description="Of what the vendor had at hand of the prompt; else as text_in.")
+        Dollars | None,
+        Meta(description="Price of prompt tokens that the vendor had cached; by default that of `text_in`."),
     ] = None
     image_cached: Annotated[
-        Dollars | None, Meta(description="Of what the vendor had at hand of pictures; else as image_in.")
+        Dollars | None,
+        Meta(description="Price of image tokens that the vendor had cached; by default that of `image_in`."),
     ] = None
     text_out: Annotated[
-        Dollars, Meta(description="Of what the vendor writes beside a picture; needs text_out_per_image.")
+        Dollars,
+        Meta(description="Price of tokens of text that the vendor writes beside an image; needs `text_out_per_image`."),
     ] = Decimal(0)
 
 
 class PriceVersion(Entry, frozen=True):
     """One version of a price: exactly one of per_million_tokens, per_image and per_megapixel."""
 
-    effective: Annotated[date, Meta(description="From when on it counts, UTC. Two versions have two days.")]
-    source: Annotated[str, Meta(description="Where it was read.")]
-    read: Annotated[date, Meta(description="When it was read there.")]
+    effective: Annotated[date, Meta(description="First day of this version, in UTC. Two versions have different days.")]
+    source: Annotated[str, Meta(description="Address of the page that states the price.")]
+    read: Annotated[date, Meta(description="Day on which the source was read.")]
     per_million_tokens: Annotated[
-        Rates | None, Meta(description="The price of tokens; with grid or table for every tier that is sold at it.")
+        Rates | None,
+        Meta(description="Price of a million tokens; with `grid` or `table` for every tier that is sold at it."),
     ] = None
     grid: Annotated[
         dict[str, TokenCount],
-        Meta(description="For each tier the number from which the vendor's formula makes output tokens of any size."),
+        Meta(description="Base number of the vendor's formula for output tokens of any size, by tier."),
     ] = {}
     table: Annotated[
-        dict[str, dict[str, TokenCount]], Meta(description="For each tier without a grid, output tokens by size.")
+        dict[str, dict[str, TokenCount]], Meta(description="Output tokens by size, for each tier without a grid.")
     ] = {}
-    per_image: Annotated[Dollars | None, Meta(description="US dollars for a picture of any size.")] = None
+    per_image: Annotated[Dollars | None, Meta(description="US dollars for an image of any size.")] = None
     per_megapixel: Annotated[Dollars | None, Meta(description="US dollars for a million pixels.")] = None
     default_steps: Annotated[
-        Count | None, Meta(description="With per_megapixel: steps beyond these cost in proportion.")
+        Count | None,
+        Meta(description="Number of steps that `per_megapixel` includes. Further steps cost in proportion."),
     ] = None
-    image_in_per_reference: Annotated[
-        Count | None, Meta(description="Tokens that are held for each picture that a caller sends along.")
-    ] = None
+    image_in_per_reference: Annotated[Count | None, Meta(description="Tokens that are held for each input image.")] = (
+        None
+    )
     text_out_per_image: Annotated[
-        Count | None, Meta(description="Tokens that are held for what the vendor writes beside each picture.")
+        Count | None, Meta(description="Tokens that are held for text that the vendor writes beside each image.")
     ] = None
     approximate: Annotated[
-        bool, Meta(description="The vendor says nowhere what it charges: what is booked is an estimate.")
+        bool, Meta(description="Whether the vendor does not state its price, so that the booked cost is an estimate.")
     ] = False
 
 
 class RouteEntry(Entry, frozen=True):
     """One way to a model."""
 
-    backend: Annotated[str, Meta(description="A name under backends in gateway.yaml. It may be off, or missing.")]
-    model: Annotated[str, Meta(description="What the model is called there.")]
-    carries: Annotated[str, Meta(description="A name under carries.")]
-    formats: Annotated[frozenset[str], Meta(description="Formats of files that this way can deliver.")]
-    price: Annotated[str, Meta(description="A name under prices.")]
-    sizes: Annotated[str | None, Meta(description="A name under sizes, if it can draw fewer than the model.")] = None
-    max_n: Annotated[Count, Meta(description="Pictures in one call; for more there are several calls.")] = 10
-    max_references: Annotated[References, Meta(description="Pictures that it takes along.")] = 16
-    size_as: Annotated[SizeAs, Meta(description="How the size is told: in pixels, or by ratio.")] = SizeAs.PIXELS
+    backend: Annotated[str, Meta(description="Name of a backend in gateway.yaml. It may be off, or missing.")]
+    model: Annotated[str, Meta(description="Name of the model at the backend.")]
+    carries: Annotated[str, Meta(description="Name of an entry under `carries`.")]
+    formats: Annotated[frozenset[str], Meta(description="File formats that the route can deliver.")]
+    price: Annotated[str, Meta(description="Name of an entry under `prices`.")]
+    sizes: Annotated[
+        str | None,
+        Meta(description="Name of an entry under `sizes`, if the route can draw fewer sizes than the model."),
+    ] = None
+    max_n: Annotated[
+        Count, Meta(description="Maximum number of images in one call. A larger request is split into several calls.")
+    ] = 10
+    max_references: Annotated[References, Meta(description="Maximum number of input images of a call.")] = 16
+    size_as: Annotated[SizeAs, Meta(description="Form in which the size is sent: in pixels, or as a ratio.")] = (
+        SizeAs.PIXELS
+    )
     references_as: Annotated[
-        ReferencesAs, Meta(description="How pictures are sent along: in a form, or in one of two fields.")
+        ReferencesAs,
+        Meta(description="Form in which input images are sent: as parts of a form, or in one of two fields."),
     ] = ReferencesAs.PARTS
     weight: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Its share where policy is weighted; 0: behind all others.")
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Share of requests with the policy `weighted`; 0 puts the route behind all others.",
+        ),
     ] = 1
     delivers: Annotated[
-        str | None, Meta(description="The one tier that comes this way, where quality cannot be told.")
+        str | None, Meta(description="Only tier that the route delivers, where the vendor takes no `quality`.")
     ] = None
 
 
 class ModelEntry(Entry, frozen=True):
     """One model as callers see it."""
 
-    owned_by: Annotated[str, Meta(description="Whose it is, for `GET /v1/models`.")]
-    created: Annotated[date, Meta(description="Since when there is this model.")]
-    sizes: Annotated[str, Meta(description="A name under sizes.")]
-    formats: Annotated[tuple[str, ...], Meta(description="Values of output_format; the first is what nobody asks for.")]
+    owned_by: Annotated[str, Meta(description="Owner of the model, for `GET /v1/models`.")]
+    created: Annotated[date, Meta(description="First day of the model.")]
+    sizes: Annotated[str, Meta(description="Name of an entry under `sizes`.")]
+    formats: Annotated[tuple[str, ...], Meta(description="Values of `output_format`; the first is the default.")]
     fields: Annotated[
-        frozenset[str], Meta(description="Fields of the API, beyond those of every model, that it takes.")
+        frozenset[str], Meta(description="Fields of the API that the model takes, beyond those of every model.")
     ]
-    routes: Annotated[tuple[RouteEntry, ...], Meta(description="The ways to it, at least one, in the order of policy.")]
-    tiers: Annotated[tuple[str, ...], Meta(description="Values of quality; none where there is no such choice.")] = ()
-    aliases: Annotated[tuple[str, ...], Meta(description="Other names that it is asked for by.")] = ()
-    input_fidelity: Annotated[tuple[str, ...], Meta(description="Values of input_fidelity.")] = ()
-    max_n: Annotated[Count, Meta(description="Pictures in one request.")] = 10
-    max_references: Annotated[References, Meta(description="Pictures that a request may bring along.")] = 0
-    shutdown_date: Annotated[date | None, Meta(description="From when on it is a 404.")] = None
-    successor: Annotated[str | None, Meta(description="The model to ask for instead.")] = None
+    routes: Annotated[
+        tuple[RouteEntry, ...], Meta(description="Routes to the model, at least one, in the order of `policy`.")
+    ]
+    tiers: Annotated[
+        tuple[str, ...], Meta(description="Values of `quality`; none for a model without that choice.")
+    ] = ()
+    aliases: Annotated[tuple[str, ...], Meta(description="Other names of the model.")] = ()
+    input_fidelity: Annotated[tuple[str, ...], Meta(description="Allowed values of input_fidelity.")] = ()
+    max_n: Annotated[Count, Meta(description="Maximum number of images in one request.")] = 10
+    max_references: Annotated[References, Meta(description="Maximum number of input images in one request.")] = 0
+    shutdown_date: Annotated[date | None, Meta(description="First day on which the model is a 404.")] = None
+    successor: Annotated[str | None, Meta(description="Model that callers should use instead.")] = None
     cache_seconds: Annotated[
-        CacheSeconds, Meta(description="How long its results are kept, 0: not at all; else as cache.seconds.")
+        CacheSeconds,
+        Meta(
+            description="Lifetime of cached results of the model; 0 switches its cache off. By default `cache.seconds`."
+        ),
     ] = None
     policy: Annotated[
-        Policy, Meta(description="In which order its routes are asked: as listed, by lot, or by worst price.")
+        Policy, Meta(description="Order in which the routes are tried: as listed, by weight, or by worst price.")
     ] = Policy.PRIORITY
 
 
 class RetiredEntry(Entry, frozen=True):
     """A model that is gone."""
 
-    since: Annotated[date, Meta(description="Since when.")]
-    successor: Annotated[str, Meta(description="The model to ask for instead.")]
+    since: Annotated[date, Meta(description="First day without the model.")]
+    successor: Annotated[str, Meta(description="Model that callers should use instead.")]
 
 
 class ModelsFile(Entry, frozen=True):
     """Every model the gateway offers: what it can do, which backends serve it, and what that costs."""
 
-    default_model: Annotated[str, Meta(description="The model of a request that names none.")]
-    sizes: Annotated[dict[str, object], Meta(description="Rules of sizes, by name.", extra={"of": Sizes})]
+    default_model: Annotated[str, Meta(description="Model of a request that names none.")]
+    sizes: Annotated[dict[str, object], Meta(description="Size rules by name.", extra={"of": Sizes})]
     carries: Annotated[
         dict[str, object],
-        Meta(description="Lists of fields that a route can hand on, by name.", extra={"of": frozenset[str]}),
+        Meta(description="Lists of fields that a route can pass on, by name.", extra={"of": frozenset[str]}),
     ]
     prices: Annotated[
         dict[str, object],
         Meta(
-            description="Prices by name, each with its versions; the latest that is in effect counts.",
+            description="Prices by name, each with its versions; the latest version in effect applies.",
             extra={"of": list[PriceVersion]},
         ),
     ]
-    models: Annotated[dict[str, object], Meta(description="The models, by id.", extra={"of": ModelEntry})]
+    models: Annotated[dict[str, object], Meta(description="Models by their ids.", extra={"of": ModelEntry})]
     retired: Annotated[
-        dict[str, object], Meta(description="Models that are gone, by id.", extra={"of": RetiredEntry})
+        dict[str, object], Meta(description="Retired models by their ids.", extra={"of": RetiredEntry})
     ] = {}

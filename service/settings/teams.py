@@ -35,80 +35,105 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 class LimitsEntry(Entry, frozen=True):
     """How much may be used. All limits that apply hold side by side."""
 
-    requests_per_minute: Annotated[Count | None, Meta(description="Requests in any minute.")] = None
-    images_per_minute: Annotated[Count | None, Meta(description="Pictures asked for in any minute.")] = None
-    concurrent_images: Annotated[Count | None, Meta(description="Pictures under way at a time.")] = None
-    usd_per_day: Annotated[
-        Dollars | None, Meta(description="US dollars in a day (UTC), the worst case of what is under way included.")
+    requests_per_minute: Annotated[Count | None, Meta(description="Maximum number of requests in any minute.")] = None
+    images_per_minute: Annotated[
+        Count | None, Meta(description="Maximum number of images requested in any minute.")
     ] = None
-    usd_per_month: Annotated[Dollars | None, Meta(description="US dollars in a month (UTC), likewise.")] = None
+    concurrent_images: Annotated[Count | None, Meta(description="Maximum number of images under way at a time.")] = None
+    usd_per_day: Annotated[
+        Dollars | None,
+        Meta(description="Maximum US dollars in a UTC day, the worst case of requests under way included."),
+    ] = None
+    usd_per_month: Annotated[
+        Dollars | None,
+        Meta(description="Maximum US dollars in a UTC month, the worst case of requests under way included."),
+    ] = None
 
 
 class KeyEntry(Entry, frozen=True):
     """A key of a team."""
 
-    id: Annotated[str, Meta(description="Its name in logs, ledger and metrics; no two keys have the same.")]
+    id: Annotated[str, Meta(description="Name of the key in logs, ledger and metrics; unique among all keys.")]
     sha256: Annotated[
-        str, Meta(description="Its digest, as `image-gateway keys new` prints it: 64 lower-case hex digits.")
+        str, Meta(description="Digest of the key, as `image-gateway keys new` prints it: 64 lower-case hex digits.")
     ]
     models: Annotated[
-        frozenset[str], Meta(description="The only models of its team's that it may use; left out: all of them.")
+        frozenset[str], Meta(description="Only models of the team that the key may use; all of them by default.")
     ] = frozenset()
     tiers: Annotated[
-        frozenset[str], Meta(description="The only tiers of its team's that it may use; left out: all of them.")
+        frozenset[str], Meta(description="Only tiers of the team that the key may use; all of them by default.")
     ] = frozenset()
-    limits: Annotated[LimitsEntry, Meta(description="What this key alone may use.")] = LimitsEntry()
+    limits: Annotated[LimitsEntry, Meta(description="Limits of this key alone.")] = LimitsEntry()
     limits_by_tier: Annotated[
         dict[str, object],
-        Meta(description="What this key alone may use of a tier, by tier.", extra={"of": LimitsEntry}),
+        Meta(description="Limits of this key alone on a tier, by tier.", extra={"of": LimitsEntry}),
     ] = {}
     in_flight: Annotated[
         Literal["join", "vary"] | None,
-        Meta(description="What its identical requests side by side are; else as its team says."),
+        Meta(
+            description="Handling of identical concurrent requests of this key, `join` or `vary`; by default that of "
+            "its team."
+        ),
     ] = None
 
 
 class TeamEntry(Entry, frozen=True):
     """Somebody who may call."""
 
-    models: Annotated[frozenset[str], Meta(description="The only models that it may use; left out: all.")] = frozenset()
-    tiers: Annotated[frozenset[str], Meta(description="The only tiers that it may use; left out: all.")] = frozenset()
-    limits: Annotated[LimitsEntry, Meta(description="What all its keys together may use.")] = LimitsEntry()
+    models: Annotated[
+        frozenset[str], Meta(description="Only models that the team may use; all of them by default.")
+    ] = frozenset()
+    tiers: Annotated[frozenset[str], Meta(description="Only tiers that the team may use; all of them by default.")] = (
+        frozenset()
+    )
+    limits: Annotated[LimitsEntry, Meta(description="Limits of all keys of the team together.")] = LimitsEntry()
     limits_by_tier: Annotated[
-        dict[str, object], Meta(description="What of a tier it may use, by tier.", extra={"of": LimitsEntry})
+        dict[str, object], Meta(description="Limits of the team on a tier, by tier.", extra={"of": LimitsEntry})
     ] = {}
     limits_by_model: Annotated[
-        dict[str, object], Meta(description="What of a model it may use, by model.", extra={"of": LimitsEntry})
+        dict[str, object], Meta(description="Limits of the team on a model, by model.", extra={"of": LimitsEntry})
     ] = {}
     cache_seconds: Annotated[
         CacheSeconds,
-        Meta(description="How long its results are kept, 0: not at all; else as the model or gateway.yaml."),
+        Meta(
+            description="Lifetime of the team's cached results; 0 switches its cache off. By default that of the model "
+            "or of gateway.yaml."
+        ),
     ] = None
     in_flight: Annotated[
         Literal["join", "vary"] | None,
         Meta(
-            description="Identical requests of one key side by side: one purchase (join), or another sample for each "
-            "(vary); else as gateway.yaml says."
+            description="Handling of identical concurrent requests of one key: one call for all (`join`), or another "
+            "sample for each (`vary`); by default that of gateway.yaml."
         ),
     ] = None
     keepalive: Annotated[
-        bool, Meta(description="Its JSON answers begin before they are known, as with `x-gateway-keepalive: true`.")
+        bool,
+        Meta(
+            description="Whether JSON responses begin before the result is known, as with `x-gateway-keepalive: true`."
+        ),
     ] = False
     backends: Annotated[
-        frozenset[str], Meta(description="The only backends that may draw for it (gateway.yaml's, or sandbox).")
+        frozenset[str],
+        Meta(
+            description="Only backends that may generate for the team (gateway.yaml's, or sandbox); all of them by "
+            "default."
+        ),
     ] = frozenset()
     barred_backends: Annotated[
-        frozenset[str], Meta(description="Backends that never draw for it, nor what they drew for others.")
+        frozenset[str],
+        Meta(description="Backends that never generate for the team, and whose cached results it never gets."),
     ] = frozenset()
     keys: Annotated[
-        list[KeyEntry], Meta(description="Its keys in this file; others are issued with `image-gateway keys issue`.")
+        list[KeyEntry],
+        Meta(description="List of the team's keys in this file; others are issued with `image-gateway keys issue`."),
     ] = []
 
 
 class TeamsFile(Entry, frozen=True):
     """Who may call, what, and how much of it."""
 
-    teams: Annotated[dict[str, object], Meta(description="The teams, by name.", extra={"of": TeamEntry})] = {}
+    teams: Annotated[dict[str, object], Meta(description="Teams by their names.", extra={"of": TeamEntry})] = {}
 
 
 def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -> TeamDirectory:
