@@ -59,7 +59,7 @@ def test_each_operation_has_a_name_a_plane_and_a_key(described: dict[str, Any]) 
     assert {tag for group in described["x-tagGroups"] for tag in group["tags"]} == set(TAGS)
     needs = {tag: need for operation in found for tag in operation["tags"] for need in [operation.get("security")]}
     assert needs["Images"] is None, "the document's own: a team's key"
-    assert (needs["Admin"], needs["Operations"], needs["Pictures"]) == ([{"adminKey": []}], [{}], [{}])
+    assert (needs["Admin"], needs["Operations"], needs["Stored images"]) == ([{"adminKey": []}], [{}], [{}])
 
 
 def test_errors_and_headers_are_said_once(described: dict[str, Any]) -> None:

@@ -165,7 +165,7 @@ class Teller:
         method, path = self._places[exchange.operation]
         for name, value in sent.path.items():
             path = path.replace(f"{{{name}}}", self._meant(name, value))
-        key = {"authorization": f"Bearer {KEYS[sent.caller]}"} if sent.caller != "nobody" else {}
+        key = {"authorization": f"Bearer {KEYS[sent.caller]}"} if sent.caller != "without_key" else {}
         query = {name: self._meant(name, str(value)) for name, value in sent.query.items()}
         kind = {"content-type": sent.media_type} if sent.media_type and isinstance(sent.body, str) else {}
         headers = {**sent.headers, **key, **kind}

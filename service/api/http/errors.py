@@ -146,10 +146,10 @@ ENDPOINTS_TEXT = (
 
 
 class ErrorBody(msgspec.Struct, omit_defaults=True):
-    """What went wrong. `param` names the field, `code` is stable, `message` is for people.
+    """An error. `param` names the field, `code` is stable, `message` is for people.
 
-    A limit that is used up adds which it is, how much of it there is and was used (US dollars, or a count), and when
-    all of it is there again. `may_be_billed` is there, and true, where the vendor may want money for what failed.
+    A refusal by a limit adds its name, its size, its used part (US dollars or a count), and the time at which all of
+    it is available again. `may_be_billed` is present, and true, where the vendor may charge for the failed request.
     """
 
     message: str

@@ -19,14 +19,16 @@ from service.usecases.ports.ledger import GROUPS, EntryFilter
 
 Since = Annotated[
     str | None,
-    QueryParameter(description="A date (its first instant in UTC) or an RFC 3339 date-time; without it, the month's."),
+    QueryParameter(
+        description="Start: a date (its first instant in UTC) or an RFC 3339 date-time; default: start of the month."
+    ),
 ]
-Until = Annotated[str | None, QueryParameter(description="The end, which does not belong to it; without it, now.")]
+Until = Annotated[str | None, QueryParameter(description="End, which is excluded; default: now.")]
 GroupBy = Annotated[
     str | None,
     QueryParameter(description=f"Names separated by commas: {', '.join(sorted(GROUPS))} or tag:<name>."),
 ]
-TeamFilter = Annotated[str | None, QueryParameter(description="One team; without it, all of them.")]
+TeamFilter = Annotated[str | None, QueryParameter(description="Name of one team; default: all teams.")]
 
 
 def check_query_params(request: Http, *known: str) -> None:

@@ -1,8 +1,7 @@
-"""From the framework's description to the OpenAPI document: what a framework cannot say, and each thing once.
+"""The OpenAPI document, built from the framework's description, the tables of `texts.py` and the examples.
 
-Rule: pure; what is in the tables of `texts.py` is put where it belongs, examples come from `examples.py`. Errors,
-headers and bodies stand among the components and are referred to. A document of fewer operations, as on a port that
-serves a part of them, has their tags and components and no others.
+Rule: pure. Errors, headers and bodies are components, to which operations refer. The document of a port that serves
+some of the operations has their tags and components, and no others.
 """
 
 import copy
@@ -26,11 +25,11 @@ ERROR_SCHEMA = {"$ref": f"{COMPONENTS}ErrorReply"}
 GENERATION_OPERATIONS = ("createImage", "createImageEdit")
 IMAGE_FILE_OPERATIONS = ("fetchPicture", "downloadFile")
 FALSE_BY_DEFAULT = ("deprecated", "allowEmptyValue", "allowReserved")
-"""What the framework says of everything, and means nothing where it is false."""
+"""Keys that the framework writes everywhere, and that mean nothing where they are false."""
 
 
 def build_document(schema: Mapping[str, Any]) -> Node:
-    """The document."""
+    """Build the document from the description by the framework."""
     document = cast("Node", copy.deepcopy(schema))
     operations = dict(_operations(document))
     for name, operation in operations.items():
@@ -70,7 +69,7 @@ def _operations(document: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _tag_groups(used: set[str]) -> list[Node]:
-    """Tags by plane."""
+    """Group the used tags by plane."""
     groups: dict[str, list[str]] = {}
     for tag, (group, _) in texts.TAGS.items():
         if tag in used:
@@ -110,9 +109,10 @@ def _describe_parameter(operation: str, parameter: Node) -> None:
 
 
 def _describe_generation(name: str, response: Node) -> None:
-    """Pictures may come as JSON, as JSON that began before it was known, or as events."""
+    """Describe the three forms of the images: JSON, JSON behind spaces, and events."""
     response["description"] = (
-        "The pictures. With `x-gateway-keepalive` spaces may come first, and an error instead; with `stream`, events."
+        "The images. With `x-gateway-keepalive` spaces may come first, and the body may be an error. With `stream`, "
+        "events."
     )
     response["content"]["application/json"]["schema"] = {"anyOf": [{"$ref": f"{COMPONENTS}ImagesReply"}, ERROR_SCHEMA]}
     response["content"]["text/event-stream"] = {"schema": EVENTS[name]}
@@ -134,7 +134,7 @@ def _headers(names: tuple[str, ...]) -> Node:
 
 
 def _link(source: Node, link: Link) -> None:
-    """Put a link on the success that there is."""
+    """Add a link to the success of an operation."""
     success = next(response for status, response in source["responses"].items() if status.startswith("2"))
     link_object: Node = {"operationId": link.target, "description": link.description}
     if link.parameters:
@@ -179,7 +179,7 @@ def _error_component(status: int) -> Node:
 
 
 def _tidy(node: Any) -> Any:  # noqa: ANN401 (a JSON document)
-    """The same schemas, said better: words are strings, and an integer is a number, which `oneOf` of both refuses."""
+    """Simplify schemas. Enums of words are strings; `oneOf` of integer and number would refuse an integer."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
@@ -198,7 +198,7 @@ def _tidy(node: Any) -> Any:  # noqa: ANN401 (a JSON document)
 
 
 def _drop_unused(document: Node, components: Node) -> None:
-    """Drop the components that nothing leads to."""
+    """Drop the components to which no reference leads."""
     used: set[str] = set()
     pending = list(_references(document["paths"]))
     while pending:

@@ -1,7 +1,7 @@
-"""The parts of the OpenAPI document that handlers cannot tell by themselves: bodies read by hand, and errors.
+"""Parts of the OpenAPI document that the framework cannot derive from handlers: bodies, headers and errors.
 
-Rule: what is documented is made from the same structs that decode and encode. Bodies are named, and stand among the
-components once; `build.py` puts them there.
+Rule: schemas are built from the structs that decode and encode. Each body has a name, and is a component of the
+document once; `build.py` puts it there.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ COMPONENTS = "#/components/schemas/"
 
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """The documented errors of a handler."""
+    """Build the documentation of a handler's errors."""
     return {
         status: ResponseSpec(ErrorReply, generate_examples=False, description=ERROR_TEXTS[status].meaning)
         for status in statuses
@@ -28,17 +28,17 @@ def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 def image_error_responses() -> dict[int, ResponseSpec]:
-    """The documented errors of the image endpoints."""
+    """Build the documentation of the errors of image requests."""
     return error_responses(400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503, 504, 508)
 
 
 def request_header_parameters() -> list[Parameter | Reference]:
-    """The documented headers of the image endpoints."""
+    """Build the documentation of the headers of image requests."""
     return _header_parameters(REQUEST_HEADERS)
 
 
 def image_file_header_parameters() -> list[Parameter | Reference]:
-    """The documented headers of the endpoints that give a picture's bytes."""
+    """Build the documentation of the headers of requests for the bytes of an image."""
     return _header_parameters(IMAGE_FILE_REQUEST_HEADERS)
 
 
@@ -50,8 +50,8 @@ def _header_parameters(table: Mapping[str, tuple[str, Mapping[str, object]]]) ->
 
 
 def image_responses() -> dict[int, ResponseSpec]:
-    """The documented success of the image endpoints."""
-    return {200: ResponseSpec(ImagesReply, generate_examples=False, description="The pictures.")}
+    """Build the documentation of the success of image requests."""
+    return {200: ResponseSpec(ImagesReply, generate_examples=False, description="The images.")}
 
 
 FILE = {"type": "string", "format": "binary"}
@@ -59,26 +59,26 @@ FILES = {"type": "array", "items": FILE, "minItems": 1, "maxItems": 16}
 FORM_PARTS = {
     "image": FILE | {"description": "A PNG, JPEG or WebP file. Several: repeat `image[]`."},
     "image[]": FILES | {"description": "One to sixteen PNG, JPEG or WebP files."},
-    "mask": FILE | {"description": "A PNG with alpha as large as the first picture; transparent is redrawn."},
-    "markup": FILE | {"description": "A transparent PNG drawn over the first picture; not with mask."},
+    "mask": FILE | {"description": "A PNG with alpha, as large as the first image; its transparent part is replaced."},
+    "markup": FILE | {"description": "A transparent PNG laid over the first image; not with mask."},
 }
 ANY_IMAGE, PNG = {"contentType": "image/png, image/jpeg, image/webp"}, {"contentType": "image/png"}
 BRACKET_EXAMPLE = {"svg": {"model": "svg[model]", "reasoning": {"effort": "svg[reasoning][effort]"}}}
-"""Fields of a form that are objects in JSON: nesting is in brackets."""
+"""Fields of a form that are objects in JSON, with their names in brackets."""
 
 
 def generate_request_body() -> RequestBody:
-    """The body of generations."""
+    """Build the documentation of the body of generations."""
     return json_request_body(GenerateBody)
 
 
 def json_request_body(kind: type[msgspec.Struct]) -> RequestBody:
-    """A body that is one struct."""
+    """Build the documentation of a body that is one struct."""
     return RequestBody(required=True, content={"application/json": _media(kind)})
 
 
 def edit_request_bodies() -> RequestBody:
-    """The two bodies of edits."""
+    """Build the documentation of the two bodies of edits."""
     encoding = {"image": ANY_IMAGE, "image[]": ANY_IMAGE, "mask": PNG, "markup": PNG}
     return RequestBody(
         required=True,
@@ -87,7 +87,7 @@ def edit_request_bodies() -> RequestBody:
 
 
 def upload_request_body() -> RequestBody:
-    """The body of an upload."""
+    """Build the documentation of the body of uploads."""
     return RequestBody(required=True, content={"multipart/form-data": _media(FileForm, {"file": ANY_IMAGE})})
 
 
@@ -97,7 +97,7 @@ def _media(kind: type[msgspec.Struct], encoding: Mapping[str, Any] | None = None
 
 
 def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
-    """The named schemas of bodies, and of what is in them."""
+    """Build the named schemas of bodies and of their parts."""
     _, schemas = msgspec.json.schema_components(kinds, ref_template=COMPONENTS + "{name}")
     named: dict[str, Any] = schemas
     for name in ("EditForm", "FileForm"):
@@ -125,7 +125,7 @@ def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A form cannot say null."""
+    """Remove null from a schema, because a form has no null."""
     choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
     if len(choices) != 1:
         return schema
@@ -135,6 +135,6 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 IMAGE_FILE_RESPONSES = {
-    206: ResponseSpec(bytes, generate_examples=False, description="The part that `Range` asked for.", media_type="*/*"),
-    304: ResponseSpec(None, generate_examples=False, description="The copy that `If-None-Match` names is good."),
+    206: ResponseSpec(bytes, generate_examples=False, description="The range that `Range` names.", media_type="*/*"),
+    304: ResponseSpec(None, generate_examples=False, description="The copy that `If-None-Match` names is current."),
 }

@@ -1,7 +1,7 @@
-"""/docs: the API for people, as one page that needs nothing from elsewhere.
+"""The page `/docs`: the OpenAPI document for people.
 
-Rule: written once for an application and kept, because writing it takes a tenth of a second and nobody needs a key to
-ask for it. Its header forbids browsers to load or send anything, so that what the page holds is all there is to it.
+Rule: the page loads and sends nothing, and its headers forbid browsers to do so. `health_and_docs.py` renders the page
+once, because rendering takes a tenth of a second and needs no key.
 """
 
 import json
@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class CurlExample(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as curl sends it, and its reply."""
+    """A request as a curl command, and its reply."""
 
     summary: str
     curl: str
@@ -36,7 +36,7 @@ class CurlExample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_page(api: Mapping[str, Any], path_up: str = "") -> str:
-    """The page for a document. `path_up` leads from the page to the folder that the document is in."""
+    """Render the page of a document. `path_up` leads from the page to the folder of the document."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape  # noqa: PLC0415 (2 MB that few replicas need)
 
     pages = Environment(
@@ -49,7 +49,7 @@ def render_page(api: Mapping[str, Any], path_up: str = "") -> str:
 
 
 def curl_examples(api: Mapping[str, Any]) -> dict[str, list[CurlExample]]:
-    """Operation → its examples. Refusals stand with the errors."""
+    """Return the examples of each operation, by its id. Refusals stand with the errors."""
     examples: dict[str, list[CurlExample]] = {}
     for path, methods in api["paths"].items():
         for method, operation in methods.items():
@@ -59,7 +59,7 @@ def curl_examples(api: Mapping[str, Any]) -> dict[str, list[CurlExample]]:
                 for exchange in load_exchanges()
                 if exchange.operation == name and exchange.reply.status < FIRST_ERROR
             ]
-            examples[name] = [_curl_example(each, method.upper(), path) for each in exchanges_of_operation]
+            examples[name] = [_curl_example(exchange, method.upper(), path) for exchange in exchanges_of_operation]
     return examples
 
 
@@ -77,7 +77,7 @@ def _curl_example(exchange: Exchange, method: str, path: str) -> CurlExample:
 
 
 def to_curl(request: ExampleRequest, method: str, path: str) -> str:
-    """A request as a command."""
+    """Write a request as a curl command."""
     for name, value in request.path.items():
         path = path.replace(f"{{{name}}}", value)
     address = f"{ROOT}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
@@ -86,7 +86,7 @@ def to_curl(request: ExampleRequest, method: str, path: str) -> str:
     words += [f"-X {method}"] if method not in ({"POST"} if has_body else {"GET"}) else []
     words += (
         [f'-H "Authorization: Bearer {KEY_PLACEHOLDERS.get(request.caller, "YOUR_KEY")}"']
-        if request.caller != "nobody"
+        if request.caller != "without_key"
         else []
     )
     words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]

@@ -1,10 +1,10 @@
-"""Examples: requests and what a gateway answered to them, put into the document.
+"""Examples of the OpenAPI document: requests, and the replies of a gateway.
 
-Rule: `examples.json` is a story of exchanges in order; a test sends every request to a running gateway as it stands
-there and compares the reply, so no example is made up. A request and its reply have the same name; one that is refused
-stands in words beside the refusal, since it is no example of what to send. `@otter.png` in a form stands for the file's
-content, as it does for curl's `-F`. What differs each time is written as `tools/openapi/steady.py` says: ids are
-counted, moments are one moment, and base64 is cut short.
+Rule: `examples.json` has exchanges in order. A test sends each request to a running gateway and compares the reply, so
+no example is invented. A request and its reply have one name. A refused request is described in words beside its
+refusal, because it is no example to follow. `@otter.png` in a form stands for the content of a file, as in curl's `-F`.
+Values that differ each time are replaced as in `tools/openapi/steady.py`: ids are counted, all times are one time, and
+base64 is cut short.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ FILE = Path(__file__).parent / "examples.json"
 
 
 class ExampleRequest(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, forbid_unknown_fields=True):
-    """A request. `caller` says whose key it carries; with a media type there is a body, which may be raw text."""
+    """A request. `caller` names its key. With a media type it has a body, which may be raw text."""
 
     caller: str = "team"
     path: Mapping[str, str] = {}
@@ -34,7 +34,7 @@ class ExampleRequest(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=Tr
 
 
 class ExampleReply(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, forbid_unknown_fields=True):
-    """A reply. Bytes that are no text are left out."""
+    """A reply. Binary bodies are left out."""
 
     status: int
     media_type: str | None = None
@@ -43,7 +43,7 @@ class ExampleReply(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True
 
 
 class Exchange(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, forbid_unknown_fields=True):
-    """One request and its reply. `held`: the reply is read to its end only after the next exchange."""
+    """One request and its reply. The reply of a `held` exchange is read to its end after the next exchange."""
 
     operation: str
     name: str
@@ -55,7 +55,7 @@ class Exchange(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, fo
 
 @cache
 def load_exchanges() -> tuple[Exchange, ...]:
-    """The story, in order."""
+    """Read all exchanges, in order."""
     return msgspec.json.decode(FILE.read_bytes(), type=tuple[Exchange, ...])
 
 
@@ -98,7 +98,7 @@ def _put(media: Node, exchange: Exchange, value: object) -> None:
 
 
 def _describe_request(exchange: Exchange) -> str:
-    """A request that is refused, in words: it is no example of what to send."""
+    """Describe a refused request in words."""
     request = exchange.request
     parameters = {"path": request.path, "query": request.query, "headers": request.headers, "body": request.body}
     words = [f"{place} `{_to_text(what)}`" for place, what in parameters.items() if what]

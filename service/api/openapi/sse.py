@@ -18,8 +18,8 @@ Node = dict[str, Any]
 OPERATIONS = {"createImage": Operation.GENERATE, "createImageEdit": Operation.EDIT}
 EVENTS_TEXT = (
     "With `stream`: `partial_image` up to `partial_images` times, then `completed` with `usage`, once for each "
-    "picture. What fails after the answer has begun is an event `error`. A line that begins with a "
-    "colon says that there is nothing yet."
+    "image. A failure after the response has started is an event `error`. A line that begins with a colon is a "
+    "keepalive."
 )
 
 

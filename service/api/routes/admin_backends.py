@@ -1,7 +1,7 @@
-"""/admin/v1/backends: whether the backends are well, as the replica that answers sees it.
+"""/admin/v1/backends: the state of the backends, as the answering replica sees it.
 
-Rule: told from memory, so that it answers when nothing else does. Replicas hear of each other within a second, and not
-at all while the store is away; each tells its own view.
+Rule: the reply comes from memory, so that it needs no store. The shared part of the state reaches the other replicas
+within a second, and not while Redis is down.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ TIME_DIGITS = 1  # of seconds
 
 
 class BackendReply(msgspec.Struct):
-    """How a backend stands. Times are in seconds.
+    """The state of a backend. Times are in seconds.
 
-    An open breaker lets nobody through for `seconds`, a half-open one a single request at a time, which finds out.
-    `since` is how long ago it was last opened or closed, `reason` the failure that opened it, `openings` how often it
-    was opened without having been closed in between. `blocked` are models, as the vendor names them, for which a limit
-    of the account is used up, and for how long.
+    An open circuit breaker lets no request through for `seconds`; a half-open one lets a single request through at a
+    time. `since` is the time since its last opening or closing, `reason` the failure that opened it, and `openings`
+    the number of openings since it was last closed. `blocked` has the vendor's names of models for which a limit of the
+    account is used up, each with the time until it ends.
     """
 
     object: Literal["backend"]
@@ -39,7 +39,7 @@ class BackendReply(msgspec.Struct):
 
 
 class BackendsReply(msgspec.Struct):
-    """All backends that are on and have an account."""
+    """All backends that are enabled and have an account."""
 
     object: Literal["list"]
     data: list[BackendReply]
@@ -48,12 +48,12 @@ class BackendsReply(msgspec.Struct):
 @get(
     "/backends",
     operation_id="listBackends",
-    summary="Say whether the backends are well",
+    summary="Get the state of the backends",
     responses=error_responses(400, 401, 404, 500),
     response_description="The backends.",
 )
 async def list_backends(request: Http) -> BackendsReply:
-    """Breakers, and limits of accounts that are used up, as this replica sees them."""
+    """Return circuit breakers and used-up limits of accounts, as this replica sees them."""
     check_query_params(request)
     return BackendsReply(
         object="list", data=[_to_backend_reply(status) for status in dependencies(request).admission.status()]

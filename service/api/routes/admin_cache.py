@@ -1,8 +1,9 @@
-"""/admin/v1/cache: how much is kept for whoever asks the same again, and forgetting it.
+"""/admin/v1/cache: size of the result cache, and its purge.
 
-Rule: only results are forgotten, and never all of them for want of a word: that takes `all=true`. Money, holds and
-purchases under way stay as they are; kept pictures have ids of their own and stay too. While the cache does not answer
-this is a 503, not a nothing.
+Rule: a purge of all teams needs `all=true`, so that a missing parameter never causes it. A purge deletes only cached
+results. Ledger, holds, requests under way and stored images stay as they are.
+
+Fails with: `InvalidValue` for a purge without a scope; a 503 while the cache does not answer, instead of zero results.
 """
 
 from typing import Annotated, Literal
@@ -18,15 +19,15 @@ from service.api.openapi.components import error_responses
 from service.api.routes.admin_keys import admin_actor
 from service.domain.errors import InvalidValue
 
-ModelFilter = Annotated[str | None, QueryParameter(description="One model, by name or alias; without it, all of them.")]
+ModelFilter = Annotated[str | None, QueryParameter(description="One model, by name or alias; default: all models.")]
 AllResults = Annotated[
     str | None,
-    QueryParameter(name="all", description="true forgets every result, of every team; needed without team and model."),
+    QueryParameter(name="all", description="true deletes the results of all teams; required without team and model."),
 ]
 
 
 class CacheReply(msgspec.Struct):
-    """What is kept for a team, of a model, of both or in all. `bytes` is what it takes in the store."""
+    """Cached results of a team, of a model, of both or of all. `bytes` is their size in the store."""
 
     object: Literal["cache"]
     team: str | None
@@ -36,7 +37,7 @@ class CacheReply(msgspec.Struct):
 
 
 class PurgedReply(msgspec.Struct):
-    """How many results were forgotten."""
+    """Number of deleted results."""
 
     object: Literal["cache"]
     team: str | None
@@ -47,19 +48,19 @@ class PurgedReply(msgspec.Struct):
 @get(
     "/cache",
     operation_id="getCache",
-    summary="Say how much is kept",
+    summary="Count cached results",
     responses=error_responses(400, 401, 404, 500, 503),
-    response_description="How many results, of how many bytes.",
+    response_description="Number of results, and their bytes.",
 )
 async def cache_stats(request: Http, team: TeamFilter = None, model: ModelFilter = None) -> CacheReply:
-    """Count what is kept for whoever asks the same again. Looks through the whole store, bit by bit."""
+    """Count cached results. The whole store is scanned, in small steps."""
     check_query_params(request, "team", "model")
     stats = await dependencies(request).purge_cache.cached.count(team, model)
     return CacheReply(object="cache", team=team, model=model, results=stats.results, bytes=stats.size_bytes)
 
 
 def check_scope_named(all_results: str | None, team: str | None, model: str | None) -> None:
-    """Raise unless what is to be forgotten is named: a team, a model, both, or all."""
+    """Raise `InvalidValue` unless a purge names a team, a model, both, or all."""
     named = team is not None or model is not None
     if all_results not in {None, "true", "false"}:
         raise InvalidValue("all is true or false.", param="all")
@@ -74,15 +75,15 @@ def check_scope_named(all_results: str | None, team: str | None, model: str | No
 @delete(
     "/cache",
     operation_id="purgeCache",
-    summary="Forget what is kept",
+    summary="Purge cached results",
     status_code=200,
     responses=error_responses(400, 401, 404, 500, 503),
-    response_description="How many results were forgotten.",
+    response_description="Number of deleted results.",
 )
 async def purge_cache(
     request: Http, team: TeamFilter = None, model: ModelFilter = None, all_results: AllResults = None
 ) -> PurgedReply:
-    """Forget results of a team, of a model, of both or, with `all=true`, of everybody: the same is bought again."""
+    """Delete cached results of a team, of a model, of both or, with `all=true`, of all teams."""
     check_query_params(request, "team", "model", "all")
     check_scope_named(all_results, team, model)
     purged = await dependencies(request).purge_cache.purge(admin_actor(request), team, model)

@@ -1,8 +1,10 @@
-"""/admin/v1/keys and /admin/v1/audit: keys that are issued while running, and who did what.
+"""/admin/v1/keys and /admin/v1/audit: issued keys, and the audit trail.
 
-Rule: one admin key opens these paths and no other, and no other key opens them; where none is configured, nothing is
-here. It is compared by digest, in constant time. A secret is in the one reply that makes it. What is changed here
-counts on every replica within seconds.
+Rule: only the admin key opens these paths, and it opens no other path. Without an admin key they are a 404. Keys are
+compared by digest, in constant time. A secret is only in the reply that creates it. A change counts on every replica
+within seconds.
+
+Fails with: `NotAuthenticated`; `InvalidValue` for a wrong body; the errors of `IssueKeys`.
 """
 
 import hmac
@@ -60,7 +62,7 @@ KeyId = Annotated[str, PathParameter(description="The id of an issued key.")]
 
 
 def documented_body(kind: type[Body]) -> type[Operation]:
-    """Documents a body that is read by hand."""
+    """Build the documentation of a body that the handler reads itself."""
 
     @dataclass
     class Documented(Operation):
@@ -71,7 +73,12 @@ def documented_body(kind: type[Body]) -> type[Operation]:
 
 
 def require_admin_key(connection: Connection) -> None:
-    """Lets into the admin paths who has the admin key. Raises `NotAuthenticated`, or says that nothing is here."""
+    """Check the admin key of a request.
+
+    Raises:
+        NotAuthenticated: the key is missing or wrong.
+        NotFoundException: no admin key is configured.
+    """
     expected = dependencies(connection).admin_digest
     if expected is None:
         raise NotFoundException
@@ -82,7 +89,7 @@ def require_admin_key(connection: Connection) -> None:
 
 
 def admin_actor(request: Http) -> Actor:
-    """Who asks."""
+    """Return the actor of an admin request, for the audit trail."""
     return Actor(name="admin", request_id=request_context(request.scope).request_id)
 
 
@@ -96,7 +103,7 @@ def admin_actor(request: Http) -> Actor:
     response_description="The key, with its secret.",
 )
 async def issue_key(request: Http) -> SecretReply:
-    """A new key for a team. The secret is shown this once."""
+    """Issue a key for a team. Its secret is only in this reply."""
     check_query_params(request)
     deps, body = dependencies(request), await _read_body(request, IssueBody)
     allowance = Allowance(
@@ -119,7 +126,7 @@ async def issue_key(request: Http) -> SecretReply:
     response_description="The keys.",
 )
 async def list_keys(request: Http, team: TeamFilter = None) -> KeysReply:
-    """Every key that was ever issued, those that have ended included."""
+    """Return all issued keys, expired and revoked ones included."""
     check_query_params(request, "team")
     deps = dependencies(request)
     return KeysReply(object="list", data=[key_reply(deps, key) for key in await deps.issue_keys.list_keys(team)])
@@ -133,7 +140,7 @@ async def list_keys(request: Http, team: TeamFilter = None) -> KeysReply:
     response_description="The key.",
 )
 async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
-    """One key."""
+    """Return one key."""
     check_query_params(request)
     deps = dependencies(request)
     return key_reply(deps, await deps.issue_keys.get(key_id))
@@ -148,7 +155,7 @@ async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
     response_description="The key.",
 )
 async def change_key(request: Http, key_id: KeyId) -> KeyReply:
-    """Let a key that is active end at another time, or be allowed something else."""
+    """Change the end, the models, the tiers or the limits of an active key."""
     check_query_params(request)
     deps, body = dependencies(request), await _read_body(request, ChangeBody)
     return key_reply(deps, await deps.issue_keys.change(admin_actor(request), key_id, _to_changes(body)))
@@ -163,7 +170,7 @@ async def change_key(request: Http, key_id: KeyId) -> KeyReply:
     response_description="The key.",
 )
 async def revoke_key(request: Http, key_id: KeyId) -> KeyReply:
-    """End a key, for good."""
+    """Revoke a key for good."""
     check_query_params(request)
     deps = dependencies(request)
     return key_reply(deps, await deps.issue_keys.revoke(admin_actor(request), key_id))
@@ -179,7 +186,7 @@ async def revoke_key(request: Http, key_id: KeyId) -> KeyReply:
     response_description="The new key with its secret, and the old one.",
 )
 async def rotate_key(request: Http, key_id: KeyId) -> RotatedReply:
-    """A new key for the same team; the old one ends after the overlap."""
+    """Issue a new key for the team of a key, which ends after the overlap."""
     check_query_params(request)
     deps, body = dependencies(request), await _read_body(request, RotateBody)
     expires_at = _parse_expiry(body.expires_at)
@@ -191,15 +198,15 @@ async def rotate_key(request: Http, key_id: KeyId) -> RotatedReply:
 @get(
     "/audit",
     operation_id="listAuditRecords",
-    summary="Say who did what",
+    summary="List changes of keys and purges of the cache",
     responses=error_responses(400, 401, 404, 500, 503),
     response_description="The records.",
 )
 async def list_records(
     request: Http,
-    limit: Annotated[str, QueryParameter(description=f"How many at most, 1 to {MAX_RECORDS}.")] = "100",
+    limit: Annotated[str, QueryParameter(description=f"Maximum number of records, 1 to {MAX_RECORDS}.")] = "100",
 ) -> RecordsReply:
-    """What was changed through this API and the command line, newest first."""
+    """Return the changes through this API and the command line, newest first."""
     check_query_params(request, "limit")
     if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_RECORDS):
         raise InvalidValue(f"limit is a number from 1 to {MAX_RECORDS}.", param="limit")
@@ -208,7 +215,7 @@ async def list_records(
 
 
 async def _read_body(request: Http, kind: type[T]) -> T:
-    """The body as a struct; nothing at all is an empty object."""
+    """Read a body into a struct. An empty body is an empty object."""
     raw = await read_body(request, MAX_BODY_BYTES, dependencies(request).body_limits.arrival)
     return decode_json(raw or b"{}", kind)
 
@@ -239,7 +246,7 @@ def _to_limits_by_tier(bodies: Mapping[str, LimitsBody] | None) -> Mapping[str, 
 
 
 def limits_reply(limits: Limits) -> LimitsReply:
-    """The numbers that are set."""
+    """Convert limits into their wire form, without those that are not set."""
     numbers = {name: getattr(limits, name) for name in MEASURES}
     return {
         name: number / NANO if MEASURES[name] in MONEY else number
@@ -249,7 +256,7 @@ def limits_reply(limits: Limits) -> LimitsReply:
 
 
 def allowance_reply(allowance: Allowance) -> dict[str, Any]:
-    """The fields of a key's allowance."""
+    """Convert the allowance of a key into fields of its reply."""
     return {
         "models": sorted(allowance.models),
         "tiers": sorted(allowance.tiers),
@@ -263,12 +270,12 @@ def _parse_expiry(text: str | None) -> datetime | None:
 
 
 def format_second(at: datetime | None) -> str | None:
-    """A moment as callers read it."""
+    """Format a time with seconds, in UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
 def key_reply(deps: Dependencies, key: IssuedKey) -> KeyReply:
-    """A key as platform teams see it."""
+    """Build the reply for a key."""
     return KeyReply(
         object="key",
         id=key.id,

@@ -1,7 +1,9 @@
-"""/admin/v1/teams, /admin/v1/usage and /admin/v1/export: how the teams stand, what they used, and the ledger as a file.
+"""/admin/v1/teams, /admin/v1/usage and /admin/v1/export: state and spend of the teams, and the ledger as a file.
 
-Rule: what the settings say, how the limits stand and what the books say are put side by side and not reconciled: each
-is the truth about itself. A file is sent as it is made; one that breaks off is not a file, and the connection says so.
+Rule: settings, limits and ledger entries are shown side by side, each as its own source has it. An export is sent while
+it is read. If it fails midway the connection breaks off, so that no caller takes a part for the whole file.
+
+Fails with: `TeamNotFound`; `InvalidValue` and `MissingParameter` for wrong parameters; `LedgerUnavailable`.
 """
 
 from collections.abc import Mapping
@@ -37,7 +39,7 @@ from service.usecases.ports.ledger import EntryFilter
 
 
 class TeamReply(msgspec.Struct):
-    """What the settings say about a team. Empty `models`, `tiers` or `backends`: all of them. Money is US dollars."""
+    """The settings of a team. Empty `models`, `tiers` or `backends` mean all of them. Money is in US dollars."""
 
     object: Literal["team"]
     name: str
@@ -61,7 +63,7 @@ class FileKeyReply(msgspec.Struct):
 
 
 class TeamStateReply(TeamReply):
-    """A team with its keys, how its limits stand, and what it used in the current UTC month."""
+    """A team with its keys, the state of its limits, and its spend in the current UTC month."""
 
     standings: list[LimitReply]
     keys: list[KeyReply]
@@ -84,7 +86,7 @@ class TeamsReply(msgspec.Struct):
     response_description="The teams.",
 )
 async def list_teams(request: Http) -> TeamsReply:
-    """Every team of teams.yaml, as it is in force now."""
+    """Return every team of teams.yaml, as it is in force now."""
     check_query_params(request)
     teams = dependencies(request).config.snapshot().teams
     return TeamsReply(object="list", data=[TeamReply(**_team_fields(teams[name])) for name in sorted(teams)])
@@ -93,22 +95,22 @@ async def list_teams(request: Http) -> TeamsReply:
 @get(
     "/teams/{team:str}",
     operation_id="retrieveTeam",
-    summary="Say how a team stands",
+    summary="Describe one team",
     responses=error_responses(400, 401, 404, 500, 503),
     response_description="The team.",
 )
 async def retrieve_team(
     request: Http, team: Annotated[str, PathParameter(description="A team of teams.yaml.")]
 ) -> TeamStateReply:
-    """Its settings, limits, keys and spend."""
+    """Return the settings, limits, keys and spend of a team."""
     check_query_params(request)
     deps = dependencies(request)
-    live = deps.config.snapshot()
-    configured = live.teams.get(team)
+    config = deps.config.snapshot()
+    configured = config.teams.get(team)
     if configured is None:
         raise TeamNotFound("There is no such team.", param="team")
     issued = await deps.issue_keys.list_keys(team)
-    keys = [key for key in live.keys.values() if key.team.name == team]
+    keys = [key for key in config.keys.values() if key.team.name == team]
     configured_keys = {key.id for key in keys} - {key.id for key in issued}
     since, until = parse_time_bounds(None, None, deps.now())
     month = await deps.report_usage(EntryFilter(since=since, until=until, team=team))
@@ -125,21 +127,21 @@ async def retrieve_team(
 @get(
     "/usage",
     operation_id="getUsageOfTeams",
-    summary="Say what the teams have used",
+    summary="Get the spend of the teams",
     responses=error_responses(400, 401, 404, 500, 503),
     response_description="Sums by group and in total.",
 )
 async def teams_usage(
     request: Http, since: Since = None, until: Until = None, group_by: GroupBy = None, team: TeamFilter = None
 ) -> UsageReply:
-    """Spend and pictures of one team or of all."""
+    """Return the spend and the number of images of one team or of all."""
     check_query_params(request, "since", "until", "group_by", "team")
     deps = dependencies(request)
-    span, groups = read_time_range(deps, since, until, team), parse_group_by(group_by)
-    usage = await deps.report_usage(span, groups)
+    entry_filter, groups = read_time_range(deps, since, until, team), parse_group_by(group_by)
+    usage = await deps.report_usage(entry_filter, groups)
     if not usage.total.entries:
         await _check_team(deps, team)
-    return usage_reply(span, usage)
+    return usage_reply(entry_filter, usage)
 
 
 @get(
@@ -163,20 +165,20 @@ async def export_usage(
     until: Until = None,
     team: TeamFilter = None,
 ) -> Stream:
-    """Every entry of a span."""
+    """Return all ledger entries of a time range."""
     check_query_params(request, "format", "since", "until", "team")
     if not file_format:
         raise MissingParameter("Missing required parameter: 'format'.", param="format")
     deps = dependencies(request)
-    span = read_time_range(deps, since, until, team)
+    entry_filter = read_time_range(deps, since, until, team)
     await _check_team(deps, team)
-    export = await deps.export_usage(file_format, span)
+    export = await deps.export_usage(file_format, entry_filter)
     headers = {"content-disposition": f'attachment; filename="{export.name}"', "cache-control": "no-store"}
     return Stream(export.chunks, media_type=export.media_type, headers=headers)
 
 
 async def _check_team(deps: Dependencies, team: str | None) -> None:
-    """Raise unless the team is, or ever was, one: those that left the settings have a past."""
+    """Raise `InvalidValue` unless the team exists, or has entries from before it left the settings."""
     if team is None or team in deps.config.snapshot().teams:
         return
     since, until = parse_time_bounds("1970-01-01", None, deps.now())
@@ -185,7 +187,7 @@ async def _check_team(deps: Dependencies, team: str | None) -> None:
 
 
 def _all_limits(team: Team, keys: list[Key]) -> tuple[Limit, ...]:
-    """Every limit of a team and of its keys, each once."""
+    """Return the limits of a team and of its keys, each once."""
     no_key = Key(id="", team=team, digest="")
     return tuple(dict.fromkeys(limit for key in (no_key, *keys) for limit in all_limits(key)))
 

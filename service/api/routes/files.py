@@ -1,7 +1,9 @@
-"""/v1/files: pictures brought ahead of edits, in the form of OpenAI's Files API.
+"""/v1/files: images uploaded ahead of edits, in the form of OpenAI's Files API.
 
-Rule: files are pictures, so the only purpose is `vision`. A team knows of its own; everything else is the same 404.
-Drawn pictures are files too: their ids work here as well. The list has the files that were brought.
+Rule: files are images, so the only purpose is `vision`. The file of another team and an unknown file are one 404. The
+ids of generated images work here too; the list has only uploaded files.
+
+Fails with: `ImageNotFound`; `InvalidValue` and `MissingParameter` for wrong fields; `StoreUnavailable`.
 """
 
 import re
@@ -25,7 +27,7 @@ from service.api.schemas.requests import PURPOSES, VISION, FileForm, decode_form
 from service.domain.errors import ImageNotFound, InvalidValue, MissingParameter
 from service.usecases.images.manage_files import File
 
-Id = Annotated[str, PathParameter(description="The id of a file, or of a picture in a reply.")]
+Id = Annotated[str, PathParameter(description="Id of a file, or of an image in a reply.")]
 
 
 MAX_FILES = 10_000
@@ -57,7 +59,7 @@ class FilesReply(msgspec.Struct):
 
 
 class DeletedReply(msgspec.Struct):
-    """A file that is gone."""
+    """A deleted file."""
 
     id: str
     object: Literal["file"]
@@ -66,10 +68,10 @@ class DeletedReply(msgspec.Struct):
 
 @dataclass
 class DocumentedUpload(Operation):
-    """Documents a body that is read by hand."""
+    """The documentation of a body that the handler reads itself."""
 
     def __post_init__(self) -> None:
-        """Put the body in."""
+        """Add the body."""
         self.request_body = upload_request_body()
 
 
@@ -79,12 +81,12 @@ class DocumentedUpload(Operation):
     operation_class=DocumentedUpload,
     operation_id="createFile",
     tags=["Files"],
-    summary="Bring a picture for later edits",
+    summary="Upload an image for later edits",
     response_description="The file.",
     responses=error_responses(400, 401, 408, 413, 500, 503),
 )
 async def create_file(request: Http) -> FileReply:
-    """Keep a PNG, JPEG or WebP file; edits take it by its id."""
+    """Store a PNG, JPEG or WebP file. Edits accept its id."""
     deps = dependencies(request)
     form = await read_form(request, deps.body_limits, FILE_FORM, deps.uploads)
     expires = decode_form(form.texts, FileForm).expires_after
@@ -100,20 +102,18 @@ async def create_file(request: Http) -> FileReply:
     "/files",
     operation_id="listFiles",
     tags=["Files"],
-    summary="List the files that were brought",
+    summary="List uploaded files",
     response_description="The files.",
     responses=error_responses(400, 401, 500, 503),
 )
 async def list_files(
     request: Http,
-    after: Annotated[
-        str | None, QueryParameter(description="The id of the file behind which the list goes on.")
-    ] = None,
-    limit: Annotated[str, QueryParameter(description=f"How many at most, 1 to {MAX_FILES}.")] = str(MAX_FILES),
-    order: Annotated[str, QueryParameter(description="By the time at which files were brought.")] = "desc",
+    after: Annotated[str | None, QueryParameter(description="Id of the file after which this page begins.")] = None,
+    limit: Annotated[str, QueryParameter(description=f"Maximum number of files, 1 to {MAX_FILES}.")] = str(MAX_FILES),
+    order: Annotated[str, QueryParameter(description="Order by time of upload.")] = "desc",
     purpose: Annotated[str, QueryParameter(description="All files here are for vision.")] = VISION,
 ) -> FilesReply:
-    """Name the files that the calling team brought and that are still kept. Pictures that were drawn are not listed."""
+    """Return the files that the calling team uploaded and that have not expired. Generated images are not listed."""
     check_query_params(request, "after", "limit", "order", "purpose")
     if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_FILES):
         raise InvalidValue(f"limit is a number from 1 to {MAX_FILES}.", param="limit")
@@ -143,7 +143,7 @@ async def list_files(
     responses=error_responses(400, 401, 404, 500, 503),
 )
 async def retrieve_file(request: Http, file_id: Id) -> FileReply:
-    """What is known of a file."""
+    """Return the description of a file."""
     try:
         return file_reply(await dependencies(request).files.describe(file_id, caller_key(request).team))
     except ImageNotFound:
@@ -157,11 +157,11 @@ async def retrieve_file(request: Http, file_id: Id) -> FileReply:
     tags=["Files"],
     summary="Fetch a file",
     media_type="image/png",
-    response_description="The picture.",
+    response_description="The image.",
     responses=IMAGE_FILE_RESPONSES | error_responses(400, 401, 404, 416, 500, 503),
 )
 async def download_file(request: Http, file_id: Id) -> ASGIResponse:
-    """The file's bytes."""
+    """Return the bytes of a file."""
     deps = dependencies(request)
     try:
         name = deps.files.owned_name(file_id, caller_key(request).team)
@@ -176,11 +176,11 @@ async def download_file(request: Http, file_id: Id) -> ASGIResponse:
     operation_id="deleteFile",
     tags=["Files"],
     summary="Delete a file",
-    response_description="It is gone.",
+    response_description="The file is deleted.",
     responses=error_responses(400, 401, 404, 500, 503),
 )
 async def delete_file(request: Http, file_id: Id) -> DeletedReply:
-    """Delete a file before its time."""
+    """Delete a file before it expires."""
     try:
         await dependencies(request).files.delete(file_id, caller_key(request).team)
     except ImageNotFound:
@@ -189,12 +189,12 @@ async def delete_file(request: Http, file_id: Id) -> DeletedReply:
 
 
 def file_not_found() -> ImageNotFound:
-    """The refusal of an id that leads nowhere, for whatever reason."""
+    """Build the one refusal of all ids without a file for the caller."""
     return ImageNotFound("There is no such file, or it is not kept any more.", param="file_id", code="file_not_found")
 
 
 def file_reply(file: File) -> FileReply:
-    """A file as the wire has it."""
+    """Build the reply for a file."""
     return FileReply(
         id=file.id,
         object="file",

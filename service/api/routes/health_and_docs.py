@@ -1,8 +1,8 @@
-"""Health, documentation: what platform teams and their tools ask for. No key is needed and nothing secret is told.
+"""Health checks and documentation: /health/live, /health/ready, /docs and /openapi.yaml.
 
-Rule: live says that the process answers; ready says that it should be sent requests, and if not, why. A part that all
-replicas share and that has not failed yet makes none of them unready: ready says `degraded` then, with status 200. The
-description of the API is written once and kept, in a thread: nobody needs a key to ask for it.
+Rule: these routes need no key, and show no secret. Live means that the process answers; ready means that it should be
+sent requests. A shared part that may fail soon makes no replica unready, but `degraded` with status 200. The documents
+are rendered once, in a thread, because any client may ask for them.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ from service.api.openapi.docs_page import HEADERS, render_page
 
 
 class Health(msgspec.Struct, omit_defaults=True):
-    """`ok`; `degraded` if it serves, but an operator is needed; or `unavailable`. `problems` says why, part by part."""
+    """The state of the gateway: `ok`, `degraded` (it serves, but needs an operator) or `unavailable`.
+
+    `problems` has a reason for each part.
+    """
 
     status: str
     problems: Mapping[str, str] = {}
@@ -30,12 +33,12 @@ class Health(msgspec.Struct, omit_defaults=True):
     "/health/live",
     operation_id="isLive",
     tags=["Operations"],
-    summary="Does the process answer?",
+    summary="Check that the process answers",
     security=[{}],
-    response_description="It does.",
+    response_description="The process answers.",
 )
 async def live() -> Health:
-    """Always ok."""
+    """Return ok."""
     return Health(status="ok")
 
 
@@ -43,15 +46,17 @@ async def live() -> Health:
     "/health/ready",
     operation_id="isReady",
     tags=["Operations"],
-    summary="Should it be sent requests?",
+    summary="Check that the gateway can serve requests",
     security=[{}],
     responses={
-        503: ResponseSpec(Health, generate_examples=False, description="It should not; `problems` says why."),
+        503: ResponseSpec(
+            Health, generate_examples=False, description="The gateway cannot serve requests; `problems` has the reason."
+        ),
     },
-    response_description="It should.",
+    response_description="The gateway can serve requests.",
 )
 async def ready(request: Http) -> Response[Health]:
-    """200 with ok or degraded, or 503 with the parts that are not well."""
+    """Return 200 with ok or degraded, or 503 with the parts that fail."""
     deps = dependencies(request)
     problems = await deps.readiness.problems()
     if problems:
@@ -62,14 +67,14 @@ async def ready(request: Http) -> Response[Health]:
 
 @get("/docs", include_in_schema=False, sync_to_thread=True)
 def docs(request: Http) -> Response[str]:
-    """The API for people, as one page that needs nothing from elsewhere."""
+    """Return the documentation for people, as one page."""
     path_up = "../" if request.scope["raw_path"].endswith(b"/") else ""
     return Response(_render_page(request.app, path_up), media_type="text/html", headers=HEADERS)
 
 
 @get("/openapi.yaml", include_in_schema=False, sync_to_thread=True)
 def openapi(request: Http) -> Response[bytes]:
-    """The API for programs."""
+    """Return the OpenAPI document."""
     return Response(_render_yaml(request.app), media_type="application/yaml")
 
 
@@ -84,5 +89,5 @@ def _render_yaml(app: Litestar) -> bytes:
 
 
 def openapi_yaml(schema: Mapping[str, object]) -> bytes:
-    """The document as it stands in `openapi/openapi.yaml`."""
+    """Encode the document as in `openapi/openapi.yaml`."""
     return msgspec.yaml.encode(build_document(schema))

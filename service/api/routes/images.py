@@ -66,11 +66,11 @@ class DocumentedEdit(openapi.Operation):
     operation_class=DocumentedGenerate,
     operation_id="createImage",
     tags=["Images"],
-    summary="Draw pictures from words",
+    summary="Generate images from a prompt",
     responses=image_responses() | image_error_responses(),
 )
 async def generate(request: Http) -> ASGIResponse:
-    """Draw `n` pictures of a prompt. With `stream` the answer is server-sent events."""
+    """Generate `n` images from a prompt. With `stream` the reply is server-sent events."""
     deps, team = dependencies(request), caller_key(request).team
     raw = await read_body(request, deps.body_limits.max_json_bytes, deps.body_limits.arrival)
     body = decode_json(raw, GenerateBody)
@@ -85,13 +85,13 @@ async def generate(request: Http) -> ASGIResponse:
     operation_class=DocumentedEdit,
     operation_id="createImageEdit",
     tags=["Images"],
-    summary="Draw pictures from pictures and words",
+    summary="Edit or combine images",
     responses=image_responses() | image_error_responses(),
 )
 async def edit(request: Http) -> ASGIResponse:
-    """Edit or combine up to 16 pictures, sent as a form or, as ids, data URLs and https addresses, in JSON.
+    """Edit or combine up to 16 images. A form has them as files; JSON has ids, data URLs or https addresses.
 
-    With `stream` the answer is server-sent events.
+    With `stream` the reply is server-sent events.
     """
     deps, team = dependencies(request), caller_key(request).team
     is_form = request.headers.get("content-type", "").lower().startswith("multipart/")

@@ -1,7 +1,9 @@
-"""GET /v1/models and /v1/models/{id}: what is on offer, what it can do and what it costs.
+"""GET /v1/models and /v1/models/{id}: models on offer, with their capabilities and prices.
 
-Rule: a caller sees the models that are alive, that its team and its key may use, and that a backend which is on serves.
-The body is OpenAI's, with more in it.
+Rule: a caller sees models before their shutdown that its team and its key may use and that an enabled backend serves.
+The body is OpenAI's with more fields.
+
+Fails with: `ModelNotFound` or `NotAllowed`.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ from service.domain.team_access import Key, Team, authorize_model
 
 
 class SizesReply(msgspec.Struct, omit_defaults=True):
-    """Which sizes a model draws: a list, or a rule in pixels."""
+    """The sizes of a model: a list, or a rule in pixels."""
 
     choices: list[str] = []
     multiple_of: int = 1
@@ -34,7 +36,7 @@ class SizesReply(msgspec.Struct, omit_defaults=True):
 
 
 class PriceReply(msgspec.Struct, omit_defaults=True):
-    """What a backend charges for a model, in US dollars. If it is approximate, the backend may charge otherwise."""
+    """The price of a model at a backend, in US dollars. With `approximate` the backend may charge another price."""
 
     backend: str
     version: str
@@ -50,7 +52,7 @@ class PriceReply(msgspec.Struct, omit_defaults=True):
 
 
 class Capabilities(msgspec.Struct):
-    """What a model can do."""
+    """The capabilities of a model."""
 
     endpoints: list[str]
     tiers: list[str]
@@ -63,7 +65,7 @@ class Capabilities(msgspec.Struct):
 
 
 class ModelReply(msgspec.Struct, omit_defaults=True):
-    """One model. `shutdown_date` is the day from which it is refused."""
+    """One model. From `shutdown_date` on it is refused."""
 
     id: str
     object: Literal["model"]
@@ -93,15 +95,15 @@ class ModelsReply(msgspec.Struct):
     response_description="The models.",
 )
 async def list_models(request: Http) -> ModelsReply:
-    """Every model that the calling team can use now."""
+    """Return every model that the caller can use now."""
     deps, key = dependencies(request), caller_key(request)
     today = deps.now().date()
     models = deps.config.snapshot().catalog.available(today)
-    ids = [model_reply(deps, model, key.team, today) for model in models if _may_use(key, model)]
-    return ModelsReply(object="list", data=[model for model in ids if model.backends])
+    replies = [model_reply(deps, model, key.team, today) for model in models if _may_use(key, model)]
+    return ModelsReply(object="list", data=[reply for reply in replies if reply.backends])
 
 
-ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are part of it.")]
+ModelId = Annotated[str, PathParameter(description="An id or alias, which may contain slashes.")]
 
 
 @get(
@@ -113,21 +115,21 @@ ModelId = Annotated[str, PathParameter(description="An id or alias; slashes are 
     response_description="The model.",
 )
 async def retrieve_model(request: Http, model_id: ModelId) -> ModelReply:
-    """One model, by id or alias."""
+    """Return one model, by id or alias."""
     deps, key = dependencies(request), caller_key(request)
     today = deps.now().date()
     model = deps.config.snapshot().catalog.get(str(model_id).lstrip("/"), today)
-    for alias_holder in (key.team, key):
-        authorize_model(alias_holder, model.id)
+    for holder in (key.team, key):
+        authorize_model(holder, model.id)
     return model_reply(deps, model, key.team, today)
 
 
 def _may_use(key: Key, model: Model) -> bool:
-    return all(not team.models or model.id in team.models for team in (key.team, key))
+    return all(not holder.models or model.id in holder.models for holder in (key.team, key))
 
 
 def model_reply(deps: Dependencies, model: Model, team: Team, today: date) -> ModelReply:
-    """A model as a team's callers see it, with the backends that would draw for them."""
+    """Build the reply for a model, with the backends that serve a team."""
     routes = serving_routes(model, deps.make_images.backends.keys(), today, team)
     return ModelReply(
         id=model.id,

@@ -1,8 +1,10 @@
-"""GET /v1/images/{name}: a kept picture, to whoever holds a good link.
+"""GET /v1/images/{name}: a stored image, by its signed address.
 
-Rule: the link is the key; it names one picture and expires. Everything that is wrong with it is the same 404. svg is
-served so that a browser runs nothing in it. A store that fails in the middle of a picture breaks the reply off: its
-length was announced, so that nobody takes a part for the whole.
+Rule: the signature replaces the key; it covers one image, and expires. Every fault of an address is one 404. SVG is
+served with headers that forbid browsers to run its scripts.
+
+Fails with: `ImageNotFound`, `RangeNotSatisfiable` or `StoreUnavailable`. If the store fails midway the connection
+breaks off before the announced length, so that no client takes a part for the whole image.
 """
 
 from dataclasses import dataclass
@@ -24,9 +26,9 @@ from service.usecases.images.read_images import ReadImages
 from service.usecases.ports.image_store import StoredContent
 
 PATH = "/v1/images/{name:str}"
-Name = Annotated[str, PathParameter(description="The picture's id and its format's ending.")]
-Expires = Annotated[str, QueryParameter(description="Unix seconds.")]
-Signature = Annotated[str, QueryParameter(description="What makes the address good.")]
+Name = Annotated[str, PathParameter(description="Id of the image, and the suffix of its format.")]
+Expires = Annotated[str, QueryParameter(description="Unix seconds at which the address expires.")]
+Signature = Annotated[str, QueryParameter(description="Signature of name and expiry.")]
 
 WHOLE, PARTIAL, NOT_MODIFIED = 200, 206, 304
 SAFE_SVG_HEADERS = {
@@ -36,9 +38,9 @@ SAFE_SVG_HEADERS = {
 
 
 class StoredImageReply(ASGIResponse):
-    """A reply that is sent piece by piece as the pieces come."""
+    """A response whose chunks are sent as the store delivers them."""
 
-    __slots__ = ("_chunks", "_line")
+    __slots__ = ("_chunks", "_context")
 
     def __init__(
         self, context: RequestContext, stored: StoredContent, part: ByteRange | None, headers: dict[str, str]
@@ -50,31 +52,28 @@ class StoredImageReply(ASGIResponse):
             media_type=to_media_type(info.name),
             status_code=PARTIAL if part else WHOLE,
         )
-        self._line = context
+        self._context = context
         self._chunks = stored.chunks
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send the pieces; the store is asked for the next one when the last one is on its way.
-
-        A server that finds a reply unfinished hangs up.
-        """
+        """Send the chunks. Each one is read from the store after the one before it was sent."""
         del receive
         try:
-            async for piece in self._chunks:
-                event = {"type": "http.response.body", "body": piece, "more_body": True}
+            async for chunk in self._chunks:
+                event = {"type": "http.response.body", "body": chunk, "more_body": True}
                 await send(cast("HTTPResponseBodyEvent", event))
         except StoreUnavailable as broken:
-            self._line.log(error="storage_unavailable", cause=broken.cause)
-            return
+            self._context.log(error="storage_unavailable", cause=broken.cause)
+            return  # uvicorn disconnects after an unfinished response
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @dataclass
 class DocumentedFetch(Operation):
-    """Documents headers that are read by hand."""
+    """The documentation of headers that the handler reads itself."""
 
     def __post_init__(self) -> None:
-        """Put the headers in, after what the path says."""
+        """Add the headers after the parameters of the path."""
         self.parameters = [*(self.parameters or []), *image_file_header_parameters()]
 
 
@@ -82,11 +81,11 @@ class DocumentedFetch(Operation):
     PATH,
     operation_class=DocumentedFetch,
     operation_id="fetchPicture",
-    tags=["Pictures"],
-    summary="Fetch a picture by its signed address",
+    tags=["Stored images"],
+    summary="Fetch an image by its signed address",
     security=[{}],
     media_type="image/png",
-    response_description="The picture.",
+    response_description="The image.",
     responses=IMAGE_FILE_RESPONSES | error_responses(400, 404, 405, 416, 500, 503),
 )
 async def fetch_image(
@@ -95,7 +94,7 @@ async def fetch_image(
     expires: Expires = "",
     signature: Signature = "",
 ) -> ASGIResponse:
-    """The picture's bytes, or a part of them, as long as the link is good."""
+    """Return the bytes of an image, or a range of them, until its address expires."""
     deps = dependencies(request)
     now = int(deps.now().timestamp())
     expires_at = deps.image_links.sign_urls.check(name, expires, signature, now)
@@ -105,13 +104,13 @@ async def fetch_image(
 
 
 async def image_reply(request: Http, images: ReadImages, name: str, headers: dict[str, str]) -> ASGIResponse:
-    """A kept picture as a reply: whole, a part, or nothing new."""
+    """Build the response for a stored image: all of it, a range, its size, or 304."""
     etag = f'"{name}"'
     headers = headers | SAFE_SVG_HEADERS | {"etag": etag, "accept-ranges": "bytes"}
     if matches_etag(request.headers.get("if-none-match"), etag):
         await images.stat(name)
         return ASGIResponse(status_code=NOT_MODIFIED, headers=headers)
-    if request_context(request.scope).is_head:  # the store is not asked for the bytes
+    if request_context(request.scope).is_head:  # the bytes are not read from the store
         info = await images.stat(name)
         size_headers = {"content-length": str(info.length), "content-type": to_media_type(name)}
         return ASGIResponse(headers=headers | size_headers, is_head_response=True)

@@ -1,7 +1,9 @@
-"""GET /v1/usage: what the calling team has used and what is left of its limits.
+"""GET /v1/usage: the spend of the calling team, and the state of its limits.
 
-Rule: a key sees its own team and nobody else. Sums come from the ledger of record, which follows a call by moments; how
-the limits stand comes from where they are held, and counts what is still under way. Money is US dollars.
+Rule: a key sees only its own team. Sums come from the ledger, which has a call some moments after its end. The state of
+the limits comes from the quota store, and includes calls under way. Money is in US dollars.
+
+Fails with: `InvalidValue`, `UnknownParameter`, `LedgerUnavailable` or `StateUnavailable`.
 """
 
 from datetime import datetime
@@ -24,7 +26,7 @@ from service.usecases.ports.ledger import EntryFilter, UsageRow
 
 
 class Sums(msgspec.Struct):
-    """What came together. `uncertain_usd` is the part of the cost that is estimated or was never confirmed."""
+    """Sums of ledger entries. `uncertain_usd` is the part of the cost that is estimated or was never confirmed."""
 
     entries: int
     images: int
@@ -42,7 +44,7 @@ class GroupReply(Sums):
 
 
 class LimitReply(msgspec.Struct):
-    """How a limit stands. Money is US dollars.
+    """The state of a limit. Money is in US dollars.
 
     `scope` is team, key:<id>, model:<id>, tier:<name> or key:<id>:tier:<name>.
     """
@@ -56,7 +58,7 @@ class LimitReply(msgspec.Struct):
 
 
 class UsageReply(msgspec.Struct):
-    """What was used from `since` on and before `until`."""
+    """Usage from `since` on and before `until`."""
 
     object: Literal["usage"]
     team: str | None
@@ -68,7 +70,7 @@ class UsageReply(msgspec.Struct):
 
 
 class OwnUsageReply(UsageReply):
-    """The same with the limits of the calling key and its team."""
+    """Usage of the calling team, with the limits of the calling key and its team."""
 
     limits: list[LimitReply]
 
@@ -77,30 +79,30 @@ class OwnUsageReply(UsageReply):
     "/usage",
     operation_id="getUsage",
     tags=["Usage"],
-    summary="Say what your team has used and what is left",
+    summary="Get the spend and the limits of your team",
     responses=error_responses(400, 401, 500, 503),
-    response_description="Sums by group and in total, and how the limits stand.",
+    response_description="Sums by group and in total, and the state of the limits.",
 )
 async def own_usage(request: Http, since: Since = None, until: Until = None, group_by: GroupBy = None) -> OwnUsageReply:
-    """Spend and pictures of the calling team, and every limit that holds for the calling key."""
+    """Return the spend and the number of images of the calling team, and every limit of the calling key."""
     check_query_params(request, "since", "until", "group_by")
     deps, key = dependencies(request), caller_key(request)
-    span, groups = read_time_range(deps, since, until, key.team.name), parse_group_by(group_by)
-    usage = await deps.report_usage(span, groups)
+    entry_filter, groups = read_time_range(deps, since, until, key.team.name), parse_group_by(group_by)
+    usage = await deps.report_usage(entry_filter, groups)
     statuses = await deps.read_limits(key.team.name, all_limits(key))
     return OwnUsageReply(
-        **msgspec.structs.asdict(usage_reply(span, usage)),
+        **msgspec.structs.asdict(usage_reply(entry_filter, usage)),
         limits=[limit_reply(status, deps.now()) for status in statuses],
     )
 
 
-def usage_reply(span: EntryFilter, usage: UsageReport) -> UsageReply:
-    """A use case's answer as callers read it."""
+def usage_reply(entry_filter: EntryFilter, usage: UsageReport) -> UsageReply:
+    """Build the reply for a usage report."""
     return UsageReply(
         object="usage",
-        team=span.team,
-        since=format_micros(span.since),
-        until=format_micros(span.until),
+        team=entry_filter.team,
+        since=format_micros(entry_filter.since),
+        until=format_micros(entry_filter.until),
         group_by=list(usage.group_by),
         data=[
             GroupReply(**_sums_fields(row), group=dict(zip(usage.group_by, row.group, strict=True)))
@@ -111,13 +113,13 @@ def usage_reply(span: EntryFilter, usage: UsageReport) -> UsageReply:
 
 
 def format_micros(at: int) -> str:
-    """Microseconds since 1970 as a date-time, exactly."""
+    """Format microseconds since 1970 as an exact date-time."""
     text = from_micros(at).isoformat(timespec="microseconds").removesuffix("+00:00")
     return f"{text.removesuffix('.000000')}Z"
 
 
 def limit_reply(status: LimitStatus, now: datetime) -> LimitReply:
-    """A limit as callers read it."""
+    """Build the reply for the state of a limit."""
     return LimitReply(
         scope=status.limit.scope,
         measure=status.limit.measure.value,

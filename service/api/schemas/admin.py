@@ -1,4 +1,4 @@
-"""What requests to `/admin/v1` and their replies hold: keys that are issued, and the audit trail."""
+"""Bodies of requests to `/admin/v1` and of their replies: issued keys, and the audit trail."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ DATE_OR_TIME = f"({time_ranges.DATE_TIME.pattern}|{time_ranges.DATE.pattern})"
 Expiry = Annotated[
     str | None,
     Meta(
-        description="A date or an RFC 3339 date-time in the future; null: no end.",
+        description="A date or an RFC 3339 date-time in the future; null: the key does not expire.",
         extra_json_schema={"pattern": f"^{DATE_OR_TIME}$"},
     ),
 ]
@@ -27,27 +27,27 @@ Dollars = Annotated[float, Meta(ge=0, le=int(MAX_DOLLARS))]
 
 
 class LimitsBody(Body, frozen=True, kw_only=True):
-    """How much may be used. What is left out is not limited."""
+    """Limits. An absent one does not limit."""
 
     requests_per_minute: Annotated[Count | None, Meta(description="Requests in any minute.")] = None
-    images_per_minute: Annotated[Count | None, Meta(description="Pictures asked for in any minute.")] = None
-    concurrent_images: Annotated[Count | None, Meta(description="Pictures under way at a time.")] = None
+    images_per_minute: Annotated[Count | None, Meta(description="Requested images in any minute.")] = None
+    concurrent_images: Annotated[Count | None, Meta(description="Images under way at a time.")] = None
     usd_per_day: Annotated[Dollars | None, Meta(description="US dollars in a day (UTC).")] = None
     usd_per_month: Annotated[Dollars | None, Meta(description="US dollars in a month (UTC).")] = None
 
 
-MODELS = Meta(description="The only models of its team's that the key may use; null: all of them.")
-TIERS = Meta(description="The only tiers of its team's that the key may use; null: all of them.")
-LIMITS = Meta(description="What this key alone may use, beside the limits of its team; null: no more than those.")
-LIMITS_BY_TIER = Meta(description="What this key alone may use of a tier, by tier; null: no such limits.")
+MODELS = Meta(description="The models of its team that the key may use; null: all of them.")
+TIERS = Meta(description="The tiers of its team that the key may use; null: all of them.")
+LIMITS = Meta(description="Limits of this key, beside those of its team; null: only those of its team.")
+LIMITS_BY_TIER = Meta(description="Limits of this key by tier; null: no such limits.")
 
 
 class IssueBody(Body, frozen=True, kw_only=True):
-    """A key that is wanted."""
+    """The request for a new key."""
 
     team: Annotated[str, Meta(description="A team of teams.yaml.", extra_json_schema={"minLength": 1})]
     note: Annotated[
-        Annotated[str, Meta(max_length=MAX_NOTE_LENGTH)] | None, Meta(description="What it is for. One line.")
+        Annotated[str, Meta(max_length=MAX_NOTE_LENGTH)] | None, Meta(description="Purpose of the key, in one line.")
     ] = None
     expires_at: Expiry = None
     models: Annotated[list[str] | None, MODELS] = None
@@ -57,17 +57,17 @@ class IssueBody(Body, frozen=True, kw_only=True):
 
 
 class RotateBody(Body, frozen=True, kw_only=True):
-    """How a key is replaced."""
+    """The request to replace a key."""
 
     overlap_seconds: Annotated[
         Annotated[int, Meta(ge=0, le=MAX_OVERLAP_SECONDS)] | None,
-        Meta(description="How long the old key goes on beside the new one; null: a day."),
+        Meta(description="Seconds until the old key expires; null: a day."),
     ] = None
     expires_at: Expiry = None
 
 
 class ChangeBody(Body, frozen=True, kw_only=True):
-    """What can be changed about a key. What is left out stays as it is; at least one field is needed."""
+    """Changes of a key. Absent fields stay as they are; at least one field is required."""
 
     expires_at: Expiry | UnsetType = UNSET
     models: Annotated[list[str] | None, MODELS] | UnsetType = UNSET
@@ -80,7 +80,7 @@ LimitsReply = Mapping[str, float | int]
 
 
 class KeyReply(msgspec.Struct):
-    """An issued key. `state` is active, expired or revoked. Empty `models` or `tiers`: all of its team's."""
+    """An issued key. `state` is active, expired or revoked. Empty `models` or `tiers` mean all of its team."""
 
     object: Literal["key"]
     id: str
@@ -97,13 +97,13 @@ class KeyReply(msgspec.Struct):
 
 
 class SecretReply(KeyReply):
-    """A new key. This is the only time that its secret is shown."""
+    """A new key. Its secret is only in this reply."""
 
     secret: str
 
 
 class RotatedReply(msgspec.Struct):
-    """A key and the one that takes its place."""
+    """A new key, and the old one that it replaces."""
 
     new: SecretReply
     old: KeyReply
@@ -117,7 +117,7 @@ class KeysReply(msgspec.Struct):
 
 
 class RecordReply(msgspec.Struct):
-    """Who did what to which key."""
+    """One change: its actor, its action and its subject."""
 
     at: str
     actor: str

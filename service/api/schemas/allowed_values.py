@@ -1,7 +1,7 @@
-"""What a field of a body may hold, in words, from its declared type; and bodies without the nulls that say nothing.
+"""Allowed values of a field in words, and the removal of nulls, both from the declared types of `requests.py`.
 
-Rule: the types in `requests.py` are the only list of what is allowed. A null where a type knows none, and the null of a
-field that is not declared at all, is the same as no field. Bodies are only looked at here after they were refused.
+Rule: a null counts as an absent field, where its type allows no null or where the field is not declared. Only bodies
+that were refused get here, so valid requests pay nothing for it.
 """
 
 import re
@@ -16,12 +16,12 @@ NULL: Final = b"null"
 
 
 def type_info(kind: type[Any]) -> inspect.Type:
-    """The type as msgspec reads it."""
+    """Return msgspec's description of a type."""
     return inspect.type_info(kind)
 
 
 def allowed_values(kind: type[Any], path: str) -> str | None:
-    """What may stand at a place in a body, in words; None where nothing is declared."""
+    """Describe the allowed values at a path of a body; None where nothing is declared."""
     types = [type_info(kind)]
     for step in STEP.finditer(path):
         types = [inner for type_ in types for inner in _inner_types(type_, step["field"])]
@@ -29,7 +29,7 @@ def allowed_values(kind: type[Any], path: str) -> str | None:
 
 
 def _flat_types(declaration: inspect.Type) -> Iterator[inspect.Type]:
-    """The types that a declaration comes to."""
+    """Yield the members of a declared type."""
     if isinstance(declaration, inspect.Metadata):
         yield from _flat_types(declaration.type)
     elif isinstance(declaration, inspect.UnionType):
@@ -40,7 +40,7 @@ def _flat_types(declaration: inspect.Type) -> Iterator[inspect.Type]:
 
 
 def _inner_types(declaration: inspect.Type, field: str | None) -> Iterator[inspect.Type]:
-    """What is declared for a field of an object, or for an item of a list or of a dictionary."""
+    """Yield the types of a field of an object, or of an item of a list or of a dictionary."""
     for member in _flat_types(declaration):
         if isinstance(member, inspect.StructType) and field is not None:
             yield from (struct_field.type for struct_field in member.fields if struct_field.encode_name == field)
@@ -56,18 +56,18 @@ def _describe(declaration: inspect.Type) -> Iterator[str]:
             case inspect.LiteralType(values=values):
                 *names, last = [f"'{value}'" for value in values]
                 yield f"{', '.join(names)} or {last}" if names else last
-            case inspect.IntType(ge=least, le=highest):
-                yield "a whole number" + _describe_range(least, highest, "")
-            case inspect.FloatType(ge=least, le=highest):
-                yield "a number" + _describe_range(least, highest, "")
+            case inspect.IntType(ge=minimum, le=maximum):
+                yield "a whole number" + _describe_range(minimum, maximum, "")
+            case inspect.FloatType(ge=minimum, le=maximum):
+                yield "a number" + _describe_range(minimum, maximum, "")
             case inspect.BoolType():
                 yield "true or false"
-            case inspect.StrType(min_length=least, max_length=highest):
-                yield "a string" + _describe_range(least, highest, " characters")
+            case inspect.StrType(min_length=minimum, max_length=maximum):
+                yield "a string" + _describe_range(minimum, maximum, " characters")
             case inspect.RawType():
                 yield "a string"
-            case inspect.ListType(min_length=least, max_length=highest):
-                yield "a list" + _describe_range(least, highest, " items")
+            case inspect.ListType(min_length=minimum, max_length=maximum):
+                yield "a list" + _describe_range(minimum, maximum, " items")
             case inspect.StructType() | inspect.DictType():
                 yield "an object"
             case _:
@@ -75,7 +75,7 @@ def _describe(declaration: inspect.Type) -> Iterator[str]:
 
 
 def _describe_range(minimum: float | None, maximum: float | None, unit: str) -> str:
-    """Bounds behind a noun: of numbers, or of how many `unit` there are."""
+    """Describe the bounds of a number, or of a number of `unit`."""
     joint = " of" if unit else " that is"
     if minimum is None and maximum is None:
         return ""
@@ -87,14 +87,14 @@ def _describe_range(minimum: float | None, maximum: float | None, unit: str) -> 
 
 
 def without_nulls(body: bytes | bytearray | memoryview, kind: type[Any]) -> bytes | None:
-    """The same body without nulls that say nothing; None if it has none. Raises `msgspec.DecodeError`."""
+    """Remove the nulls that count as absent fields. Return None if there are none. Raises `msgspec.DecodeError`."""
     text = bytes(body).strip()
     bare = _prune(msgspec.Raw(text), type_info(kind)) if NULL in text else None
     return None if bare is None else bytes(bare)
 
 
 def _prune(token: msgspec.Raw, declaration: inspect.Type) -> msgspec.Raw | None:
-    """A token of that type without its idle nulls; None if nothing is left out of it."""
+    """Remove such nulls from a token of a type. Return None if there are none."""
     first = bytes(memoryview(token)[:1])
     for member in _flat_types(declaration):
         if isinstance(member, inspect.StructType) and first == b"{":
@@ -121,7 +121,7 @@ def _prune_object(token: msgspec.Raw, declaration: inspect.StructType) -> msgspe
 def _prune_list(token: msgspec.Raw, item: inspect.Type) -> msgspec.Raw | None:
     items: list[msgspec.Raw] = msgspec.json.decode(token, type=list[msgspec.Raw])
     pruned = [_prune(element, item) for element in items]
-    if not any(each is not None for each in pruned):
+    if all(element is None for element in pruned):
         return None
     bare = [old if new is None else new for old, new in zip(items, pruned, strict=True)]
     return msgspec.Raw(msgspec.json.encode(bare))

@@ -1,7 +1,7 @@
-"""Writes the reply: OpenAI's body plus what Together's SDKs need, with the pictures' base64 passed on untouched.
+"""The JSON reply of image requests: OpenAI's body with the fields that Together's SDKs need.
 
-Rule: the body is a list of segments; the vendor's base64 is one of them, by reference. It is never copied, joined or
-turned into a string here.
+Rule: the body is a list of segments. The vendor's base64 is one of them, by reference: it is never copied, joined or
+decoded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,9 @@ class TokenDetails(msgspec.Struct):
 
 
 class TokenUsage(msgspec.Struct):
-    """Tokens as the vendor counted them, over all pictures of the reply.
+    """Tokens as the vendor counted them, over all images of the reply.
 
-    An operator may have replies that were bought for another request (`x-gateway-cache: hit` or `joined`) say 0.
+    An operator may set them to 0 in replies that were bought for another request (`x-gateway-cache: hit` or `joined`).
     """
 
     input_tokens: int
@@ -40,7 +40,7 @@ class TokenUsage(msgspec.Struct):
 
 
 class ImageItem(msgspec.Struct, omit_defaults=True):
-    """One picture, as base64 or as an address."""
+    """One image, as base64 or as an address."""
 
     index: int
     type: Literal["b64_json", "url"]
@@ -67,7 +67,7 @@ class ImagesReply(msgspec.Struct, omit_defaults=True):
 
 
 class Segments(ASGIResponse):
-    """A JSON reply that is sent piece by piece, each piece by reference."""
+    """A JSON response that is sent segment by segment, each by reference."""
 
     __slots__ = ("_segments",)
 
@@ -77,7 +77,7 @@ class Segments(ASGIResponse):
         self._segments = segments
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send the pieces; the server waits for a slow reader between them."""
+        """Send the segments. The server waits for a slow reader between them."""
         del receive
         last = len(self._segments) - 1
         for index, segment in enumerate(self._segments):
@@ -87,14 +87,14 @@ class Segments(ASGIResponse):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLink:
-    """A picture's id and, where addresses were asked for, its address."""
+    """The id of an image and, if the caller wants addresses, its address."""
 
     id: str
     url: str | None = None
 
 
 def build_segments(delivery: Delivery, links: Sequence[ImageLink]) -> list[Buffer]:
-    """The body: everything but the pictures as JSON, cut open where they belong."""
+    """Encode a delivery: its JSON, cut where the base64 of each image belongs."""
     generation = delivery.result.generation
     reply = ImagesReply(
         created=delivery.result.created,
@@ -121,7 +121,7 @@ def build_segments(delivery: Delivery, links: Sequence[ImageLink]) -> list[Buffe
 
 
 def _item_json(index: int, image: GeneratedImage, link: ImageLink) -> bytes:
-    """All of an item but its base64."""
+    """Encode an item without its base64."""
     item = ImageItem(
         index=index,
         type="url" if link.url else "b64_json",
@@ -133,7 +133,7 @@ def _item_json(index: int, image: GeneratedImage, link: ImageLink) -> bytes:
 
 
 def usage_reply(usage: Usage) -> TokenUsage:
-    """The vendor's count in the wire's form."""
+    """Convert the vendor's count of tokens into its wire form."""
     return TokenUsage(
         input_tokens=usage.tokens_in,
         input_tokens_details=TokenDetails(text_tokens=usage.text_in, image_tokens=usage.image_in),

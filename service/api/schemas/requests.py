@@ -1,8 +1,10 @@
-"""The wire's request bodies, typed, and how a body becomes one.
+"""Request bodies of the data plane: their structs, and the decoding of JSON and forms into structs.
 
-Rule: a field that is not declared here is `UnknownParameter`; a wrong type is `InvalidValue` and an absent required
-field is `MissingParameter`, each naming the field. null means "not given". Allowed tiers, formats and sizes are the
-catalog's business, so they are plain strings here.
+Rule: null means an absent field. Tiers, formats and sizes are plain strings, because the catalog decides which are
+allowed.
+
+Fails with: `UnknownParameter` for a field that is not declared; `InvalidValue` for a wrong type; `MissingParameter` for
+an absent required field; `MalformedBody` for broken JSON. The first three name the field.
 """
 
 import codecs
@@ -18,7 +20,7 @@ from service.domain.errors import InvalidValue, MalformedBody, MissingParameter,
 
 T = TypeVar("T")
 
-Prompt = Annotated[str, Meta(min_length=1, max_length=32_000, description="What to draw.")]
+Prompt = Annotated[str, Meta(min_length=1, max_length=32_000, description="Description of the images.")]
 ImageAddress = Annotated[
     msgspec.Raw,
     Meta(description="An https address or a data URL.", extra_json_schema={"type": ["string", "null"]}),
@@ -26,16 +28,16 @@ ImageAddress = Annotated[
 
 
 def unset_url() -> msgspec.Raw:
-    """What stands for an address that was left out."""
+    """Return the value of an absent address."""
     return msgspec.Raw(b"null")
 
 
 class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
-    """What every body shares: an unknown field is an error."""
+    """The base of all bodies: an unknown field is an error."""
 
 
 class Reasoning(Body, frozen=True, kw_only=True):
-    """How hard the author of an SVG thinks."""
+    """Reasoning of the model that writes an SVG."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
 
@@ -48,11 +50,11 @@ class Svg(Body, frozen=True, kw_only=True):
 
 
 class ImageFields(Body, frozen=True, kw_only=True):
-    """What generations and edits have in common."""
+    """Fields of generations and edits."""
 
     prompt: Prompt
     model: Annotated[str, Meta(description="A model of GET /v1/models.")] | None = None
-    n: Annotated[int, Meta(ge=1, le=10, description="How many pictures.")] | None = None
+    n: Annotated[int, Meta(ge=1, le=10, description="Number of images.")] | None = None
     size: Annotated[str, Meta(description="auto or WIDTHxHEIGHT in pixels.")] | None = None
     quality: Annotated[str, Meta(description="auto or a tier of the model: low, medium, high, ...")] | None = None
     background: Literal["transparent", "opaque", "auto"] | None = None
@@ -60,18 +62,16 @@ class ImageFields(Body, frozen=True, kw_only=True):
     output_compression: Annotated[int, Meta(ge=0, le=100, description="For jpeg and webp.")] | None = None
     response_format: Annotated[
         Literal["b64_json", "url", "base64"] | None,
-        Meta(description="url: an expiring address of this gateway. base64 is another word for b64_json."),
+        Meta(description="url: an address of this gateway, which expires. base64 is an alias of b64_json."),
     ] = None
     moderation: Literal["auto", "low"] | None = None
     complexity: Literal["low", "medium", "high"] | None = None
     frame_count: Annotated[int, Meta(ge=2, le=16, description="For gif.")] | None = None
     frame_duration_ms: Annotated[int, Meta(ge=10, le=655_350, description="For gif.")] | None = None
     svg: Svg | None = None
-    stream: Annotated[bool, Meta(description="Answer with server-sent events; not for gif and svg.")] | None = None
+    stream: Annotated[bool, Meta(description="Reply with server-sent events; not for gif and svg.")] | None = None
     partial_images: (
-        Annotated[
-            int, Meta(ge=0, le=3, description="Previews of one picture, where its backend has them. Needs stream.")
-        ]
+        Annotated[int, Meta(ge=0, le=3, description="Number of previews, if the backend sends previews. Needs stream.")]
         | None
     ) = None
     safety_identifier: Annotated[str, Meta(max_length=128, description="Your end user; passed on hashed.")] | None = (
@@ -86,9 +86,9 @@ class GenerateBody(ImageFields, frozen=True, kw_only=True):
     seed: int | None = None
     steps: Annotated[int, Meta(ge=1, le=50)] | None = None
     guidance_scale: float | None = None
-    guidance: Annotated[float | None, Meta(description="Another word for guidance_scale.")] = None
+    guidance: Annotated[float | None, Meta(description="Alias of guidance_scale.")] = None
     negative_prompt: str | None = None
-    width: Annotated[int, Meta(ge=1, description="With height, another way to say size.")] | None = None
+    width: Annotated[int, Meta(ge=1, description="With height, in place of size.")] | None = None
     height: Annotated[int, Meta(ge=1)] | None = None
     image_url: ImageAddress = msgspec.field(default_factory=unset_url)
     reference_images: list[ImageAddress] | None = None
@@ -97,11 +97,11 @@ class GenerateBody(ImageFields, frozen=True, kw_only=True):
 
 
 class ImageRef(Body, frozen=True, kw_only=True):
-    """A picture: exactly one of the two."""
+    """An image, by exactly one of the two fields."""
 
     image_url: ImageAddress = msgspec.field(default_factory=unset_url)
     file_id: Annotated[
-        str | None, Meta(description="The id of a picture that this gateway drew for you, or of POST /v1/files.")
+        str | None, Meta(description="Id of an image that this gateway generated for you, or of POST /v1/files.")
     ] = None
 
 
@@ -114,7 +114,7 @@ class EditBody(ImageFields, frozen=True, kw_only=True):
 
 
 class EditForm(ImageFields, frozen=True, kw_only=True):
-    """The text parts of POST /v1/images/edits as a form; the pictures are files."""
+    """The text parts of POST /v1/images/edits as a form; the images are files."""
 
     input_fidelity: Literal["high", "low"] | None = None
 
@@ -124,20 +124,20 @@ PURPOSES = (
     *("assistants", "assistants_output", "batch", "batch_output", "evals", "fine-tune", "fine-tune-results"),
     *("user_data", VISION),
 )
-"""OpenAI's purposes of files. This gateway has files of the last one only."""
+"""OpenAI's purposes of files. This gateway accepts only the last one."""
 
 
 class ExpiresAfter(Body, frozen=True, kw_only=True):
-    """When a file is deleted. Files that the gateway keeps for a shorter time go sooner."""
+    """The expiry of a file. A shorter lifetime in the settings of the gateway takes precedence."""
 
     anchor: Literal["created_at"]
     seconds: Annotated[int, Meta(ge=3600, le=2_592_000)]
 
 
 class FileForm(Body, frozen=True, kw_only=True):
-    """The text parts of POST /v1/files; the picture is the file."""
+    """The text parts of POST /v1/files; the image is the file."""
 
-    purpose: Annotated[Literal["vision"], Meta(description="Files are pictures here.")]
+    purpose: Annotated[Literal["vision"], Meta(description="All files are images.")]
     expires_after: ExpiresAfter | None = None
 
 
@@ -146,14 +146,14 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL
 BOM = codecs.BOM_UTF8
 TRUNCATED = "Input data was truncated"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-LONE_SURROGATE = re.compile(  # what follows has to be there: otherwise the body may end too early indeed
+LONE_SURROGATE = re.compile(  # with the bytes after it, because a body may end within a pair
     rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?:[^\\]|\\[^u]|\\u(?:[^dD]|[dD][^c-fC-F]))"
 )
 MAX_ECHOED_CHARS = 200  # characters of a caller's own words in a refusal
 
 
 def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
-    """A JSON body as a struct. A byte order mark in front of it means nothing."""
+    """Decode a JSON body into a struct. A byte order mark is skipped."""
     text = memoryview(body)[len(BOM) :] if body.startswith(BOM) else body
     try:
         return _with_nulls(text, kind)
@@ -166,7 +166,7 @@ def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
 
 
 def _with_nulls(text: bytes | bytearray | memoryview, kind: type[T]) -> T:
-    """A body whose nulls count as not given, whether or not their fields are known. Raises what msgspec raises."""
+    """Decode a body whose nulls count as absent fields, declared or not. Raises the errors of msgspec."""
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
@@ -177,7 +177,7 @@ def _with_nulls(text: bytes | bytearray | memoryview, kind: type[T]) -> T:
 
 
 def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
-    """A form's text parts as a struct: numbers and booleans are spelled out, nesting is in brackets."""
+    """Decode the texts of a form into a struct. Numbers and booleans are texts; nested fields have brackets."""
     try:
         return msgspec.convert(_nest_brackets(parts), kind, strict=False)
     except msgspec.ValidationError as invalid:
@@ -185,12 +185,12 @@ def decode_form(parts: Mapping[str, str], kind: type[T]) -> T:
 
 
 def bracket_names(name: str) -> list[str]:
-    """The names on the way to a form's field: `svg[reasoning][effort]` has three."""
+    """Split the name of a form's field: `svg[reasoning][effort]` has three parts."""
     return re.findall(r"[^\[\]]+", name) or [name]
 
 
 def _nest_brackets(parts: Mapping[str, str]) -> dict[str, object]:
-    """`svg[reasoning][effort]` becomes an object in an object."""
+    """Nest the texts of a form: `svg[reasoning][effort]` becomes an object in an object."""
     root: dict[str, object] = {}
     for name, value in parts.items():
         *outer, last = bracket_names(name)
@@ -205,7 +205,7 @@ def _nest_brackets(parts: Mapping[str, str]) -> dict[str, object]:
 
 
 def _json_fault(error: Exception, body: bytes | bytearray) -> str:
-    """What is wrong with the JSON, without any of it. The decoder takes half a surrogate pair for the end."""
+    """Describe a fault of JSON without its content. msgspec reports half a surrogate pair as a truncated body."""
     if isinstance(error, UnicodeDecodeError) or body.startswith(UTF_16):
         return "it is not UTF-8"
     if not body.removeprefix(BOM).strip():
@@ -216,7 +216,7 @@ def _json_fault(error: Exception, body: bytes | bytearray) -> str:
 
 
 def to_request_error(message: str, kind: type[Any]) -> RequestError:
-    """Msgspec's verdict as an error that names the field."""
+    """Convert a message of msgspec into an error that names the field."""
     reason, _, place = message.partition(" - at `$")
     path = place.rstrip("`").lstrip(".")
     unknown, missing = _UNKNOWN.match(reason), _MISSING.match(reason)
@@ -232,11 +232,11 @@ def to_request_error(message: str, kind: type[Any]) -> RequestError:
 
 
 def unknown_parameter_error(name: str, advice: str = "") -> UnknownParameter:
-    """The refusal of a field that is not declared."""
+    """Build the refusal of a field that is not declared."""
     name = name[:MAX_ECHOED_CHARS]
     return UnknownParameter(f"Unknown parameter: '{name}'.{advice}", param=name)
 
 
 def _field_path(path: str, name: str) -> str:
-    """A field's name as callers are told it: it may be theirs, and megabytes."""
+    """Join and shorten the name of a field, because a caller's name may have megabytes."""
     return (f"{path}.{name}" if path else name)[:MAX_ECHOED_CHARS]
