@@ -11,7 +11,7 @@ gateway's own SQL, such as an unknown word, is raised as it is.
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from errno import ENOENT
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from sqlalchemy import URL, Pool, Row, Select, Table, event
+from sqlalchemy import URL, Executable, Pool, Row, Select, Table, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -88,6 +88,15 @@ class Database:
             return (await connection.execute(statement)).all()
 
         return await self.transaction(fetch)
+
+    async def execute(self, *statements: Executable, rows: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Run statements in one transaction, each with all of the rows, if there are any."""
+
+        async def run(connection: AsyncConnection) -> None:
+            for statement in statements:
+                await connection.execute(statement, rows or None)
+
+        await self.transaction(run)
 
     async def transaction(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
         """Run `work` in a transaction: all of its changes are committed, or none."""

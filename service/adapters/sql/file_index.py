@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, not_, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.database import Database
 from service.adapters.sql.schema import files as table
@@ -35,20 +34,11 @@ class SqlFileIndex(FileIndex):
         if not files:
             return
         rows = [_row(file) for file in sorted(files, key=lambda file: file.id)]
-
-        async def add(connection: AsyncConnection) -> None:
-            await connection.execute(self._insert, rows)
-
-        await self._database.transaction(add)
+        await self._database.execute(self._insert, rows=rows)
 
     async def delete(self, ids: Collection[str]) -> None:
         for chunk in _chunks(ids):
-            changed = update(table).where(table.c.id.in_(chunk)).values(deleted=1, filename="")
-
-            async def change(connection: AsyncConnection, changed: Any = changed) -> None:  # noqa: ANN401 (a statement)
-                await connection.execute(changed)
-
-            await self._database.transaction(change)
+            await self._database.execute(update(table).where(table.c.id.in_(chunk)).values(deleted=1, filename=""))
 
     async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
         position = tuple_(table.c.created_at, table.c.id)
@@ -81,12 +71,7 @@ class SqlFileIndex(FileIndex):
             ids = [row.id for row in await self._database.query(statement.where(table.c.id > ids[-1]))]
 
     async def expire(self, now: datetime, keep_seconds: float) -> None:
-        expired = delete(table).where(not_(_is_alive(now, keep_seconds)))
-
-        async def delete_rows(connection: AsyncConnection) -> None:
-            await connection.execute(expired)
-
-        await self._database.transaction(delete_rows)
+        await self._database.execute(delete(table).where(not_(_is_alive(now, keep_seconds))))
 
 
 def _is_alive(now: datetime, keep_seconds: float) -> ColumnElement[bool]:

@@ -45,10 +45,7 @@ class SqlKeyStore(KeyStore):
         await self._write_with_record(changed, record, _unknown(key.id))
 
     async def add_record(self, record: AuditRecord) -> None:
-        async def write(connection: AsyncConnection) -> None:
-            await connection.execute(insert(audit).values(_row(record)))
-
-        await self._database.transaction(write)
+        await self._database.execute(insert(audit).values(_row(record)))
 
     async def get(self, key_id: str) -> IssuedKey:
         rows = await self._database.query(select(table).where(table.c.id == key_id))

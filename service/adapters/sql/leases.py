@@ -61,11 +61,7 @@ class SqlLeases(Leases):
         if holder.shared:
             return
         own = delete(table).where(table.c.lease == LEASE_NAME, table.c.token == holder.token)
-
-        async def release(connection: AsyncConnection) -> None:
-            await connection.execute(own)
-
-        await self._database.transaction(release)
+        await self._database.execute(own)
 
 
 def _holder(row: Row[Any]) -> LeaseHolder:

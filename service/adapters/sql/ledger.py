@@ -16,7 +16,6 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, DateTime, Row, Text, case, cast, func, literal_column, select, tuple_, union_all
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import Subquery
 
 from service.adapters.sql.database import POSTGRESQL, SQLITE, Database, Query
@@ -51,11 +50,7 @@ class SqlLedger(Ledger):
         if not entries:
             return
         rows = [_row(entry) for entry in sorted(entries, key=attrgetter("hold_id"))]
-
-        async def add(connection: AsyncConnection) -> None:
-            await connection.execute(self._insert, rows)
-
-        await self._database.transaction(add)
+        await self._database.execute(self._insert, rows=rows)
 
     async def spent(self, team: str, at: int) -> Spent:
         """Sum up by scope, in one statement and so at one moment."""

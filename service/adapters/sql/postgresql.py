@@ -1,8 +1,8 @@
 """Connections to PostgreSQL, direct or through a pooler such as PgBouncer.
 
 Rule: the first connection finds out whether a pooler is in between. A pooler may give each transaction another session
-of the server. So behind a pooler no statement has a name, and time limits are set for each transaction. A pooler that
-was found counts until the process ends; these settings work without one too.
+of the server. So behind a pooler no statement has a name, and time limits are set for each transaction. A detected
+pooler counts until the process ends; these settings work without one too.
 
 Fails with: errors of asyncpg, and `UnreadableAddress`; `database.py` converts them.
 """

@@ -8,7 +8,7 @@ Fails with: `LedgerUnavailable`.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Executable, and_, delete, exists, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.sql.database import SQLITE, Database
@@ -42,10 +42,7 @@ class SqlReplicaRegistry(ReplicaRegistry):
         return await self._database.transaction(write)
 
     async def report(self, name: str, recount: Recount) -> None:
-        async def write(connection: AsyncConnection) -> None:
-            await self._write_report(connection, name, recount)
-
-        await self._database.transaction(write)
+        await self._database.execute(self._build_report(name, recount))
 
     async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
         request = self._database.insert(recounts).values(team=recount.team, life=recount.epoch)
@@ -55,32 +52,30 @@ class SqlReplicaRegistry(ReplicaRegistry):
         if alive_seconds is not None:
             missing = missing.where(replicas.c.seen_at > self._now - round(alive_seconds * SECOND))
 
+        report = self._build_report(name, recount)
+
         async def write(connection: AsyncConnection) -> int:
             await connection.execute(request)
-            await self._write_report(connection, name, recount)
+            await connection.execute(report)
             return int(await connection.scalar(missing) or 0)
 
         return await self._database.transaction(write)
 
     async def finish(self, recount: Recount) -> None:
-        async def forget(connection: AsyncConnection) -> None:
-            for table in (recounts, reports):
-                await connection.execute(
-                    delete(table).where(table.c.team == recount.team, table.c.life == recount.epoch)
-                )
-
-        await self._database.transaction(forget)
+        of_recount = (
+            delete(table).where(table.c.team == recount.team, table.c.life == recount.epoch)
+            for table in (recounts, reports)
+        )
+        await self._database.execute(*of_recount)
 
     async def unregister(self, name: str) -> None:
-        async def forget(connection: AsyncConnection) -> None:
-            await connection.execute(delete(replicas).where(replicas.c.name == name))
+        await self._database.execute(delete(replicas).where(replicas.c.name == name))
 
-        await self._database.transaction(forget)
-
-    async def _write_report(self, connection: AsyncConnection, name: str, recount: Recount) -> None:
+    def _build_report(self, name: str, recount: Recount) -> Executable:
         report = self._database.insert(reports).values(team=recount.team, replica=name, life=recount.epoch)
         key = [reports.c.team, reports.c.replica]
-        await connection.execute(report.on_conflict_do_update(index_elements=key, set_={"life": recount.epoch}))
+        upsert: Executable = report.on_conflict_do_update(index_elements=key, set_={"life": recount.epoch})
+        return upsert
 
 
 def _has_reported(
