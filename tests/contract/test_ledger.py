@@ -1,440 +1,365 @@
-"""The ledger port: in memory, on one server, and on a cluster."""
+"""The books: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
-from service.domain.errors import LimitExceeded, StateUnavailable
-from service.domain.ledger import EntryStatus, HoldState
-from service.domain.quota_limits import TEAM, Limit, Measure
-from service.usecases.ports.ledger import Spent
-from service.usecases.ports.quota_store import CountersLost, PostResult
-from tests.support.cluster import CLUSTER
-from tests.support.quota_stores import CENT, HIGH, KEY, LOW, MODEL, SCOPES, QuotaHarness, open_quota_harness
+from service.adapters.sql.database import MAX_CONNECTIONS, Database
+from service.adapters.sql.ledger import CHUNK, MAX_LISTED, SqlLedger
+from service.domain.errors import InvalidValue, LedgerUnavailable
+from service.domain.ledger import Basis, Entry, EntryStatus
+from service.usecases.ports.ledger import GROUPS, EntryFilter, Ledger, UsageQuery, UsageRow
+from tests.fakes.ledger import FakeLedger, booked
+from tests.support.profiles import examples
 
-PENDING, SENT, POSTED, VOIDED, EXPIRED = HoldState
-DAILY = Limit(TEAM, Measure.DAY, 50 * CENT)
-ROOM = (20, 20, 20, 100 * CENT, 100 * CENT)
-LONG_AGO = 1_000_000_000_000_000  # 2001
+pytest_plugins = ["tests.support.databases"]
 
-
-@pytest.fixture(params=["fake", "server", CLUSTER])
-async def new(request: pytest.FixtureRequest) -> AsyncIterator[QuotaHarness]:
-    """A team that the store has never seen."""
-    url = {"fake": "", "server": "redis_url", "cluster": "cluster_url"}[request.param]
-    async with open_quota_harness(request.param, request.getfixturevalue(url) if url else "") as stage:
-        yield stage
-
-
-@pytest.fixture
-async def stage(new: QuotaHarness) -> QuotaHarness:
-    """A team that has spent nothing."""
-    assert await new.rebuild()
-    return new
-
-
-async def test_counters_that_were_never_counted_are_not_believed(new: QuotaHarness) -> None:
-    with pytest.raises(CountersLost):
-        await new.ledger.hold(new.team, [new.claim()], [], state=PENDING)
-    with pytest.raises(CountersLost):
-        await new.ledger.limit_status(new.team, [])
-    assert await new.rebuild({TEAM: 3}, {TEAM: 40})
-    assert (await new.used(), await new.used(Measure.MONTH)) == (3, 40)
-
-
-async def test_a_hold_counts_in_every_scope_and_measure(stage: QuotaHarness) -> None:
-    limits = [Limit(scope, measure, most) for scope in SCOPES for measure, most in zip(Measure, ROOM, strict=True)]
-    admission = await stage.ledger.hold(stage.team, [stage.claim(images=3)], limits, state=PENDING)
-    assert [standing.limit for standing in admission.limit_status] == limits
-    assert [standing.used for standing in admission.limit_status] == [1, 3, 3, 20 * CENT, 20 * CENT] * 4
-    assert admission.limit_status[3].remaining == 80 * CENT
-    assert admission.held_at > LONG_AGO
-    assert await stage.used(scope=LOW) == 0
+DAY = 86_400_000_000
+NOON = 1_794_744_000_000_000  # 2026-11-15T12:00:00Z
+MONTH = EntryFilter(since=1_793_491_200_000_000, until=1_793_491_200_000_000 + 30 * DAY)  # November 2026
+EVER = EntryFilter(since=0, until=2**62)
+FULL = booked(
+    "full",
+    operation="edit",
+    n=4,
+    cost=2**53 + 1,
+    basis=Basis.ESTIMATED,
+    status=EntryStatus.LOST,
+    tier="auto",
+    resolved_tier="xhigh",
+    size="3840x2160",
+    text_in=228,
+    image_in=1450,
+    text_cached=1,
+    image_cached=2,
+    text_out=3,
+    image_out=13_342,
+    saved=2**40,
+    cache="joined",
+    tags={"project": 'Käse \'n "quotes" \\ 🧀', "env": ""},
+)
 
 
-async def test_many_claims_are_one_request(stage: QuotaHarness) -> None:
-    limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
-    claims = [stage.claim(images=2), stage.claim(scopes=(TEAM, LOW))]
-    admission = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
-    assert [standing.used for standing in admission.limit_status] == [1, 3, 3, 40 * CENT, 40 * CENT]
-    assert (await stage.used(scope=HIGH), await stage.used(scope=LOW)) == (20 * CENT, 20 * CENT)
+@pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
+async def books(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
+    if request.param == "fake":
+        yield FakeLedger()
+        return
+    database = Database(await asyncio.to_thread(new_database, request.param))
+    yield SqlLedger(database)
+    await database.close()
+
+
+async def read(books: Ledger, span: EntryFilter = EVER) -> list[Entry]:
+    return [entry async for entry in books.entries(span)]
+
+
+async def asked(books: Ledger, *by: str, span: EntryFilter = EVER) -> list[UsageRow]:
+    return list(await books.usage(UsageQuery(entry_filter=span, group_by=by)))
+
+
+async def test_an_entry_comes_back_as_it_was(books: Ledger) -> None:
+    plain = booked("plain", resolved_tier=None)
+    await books.write([FULL, plain])
+    assert await read(books) == [FULL, plain]
+
+
+async def test_a_hold_is_booked_once(books: Ledger) -> None:
+    await books.write([booked("a", cost=1), booked("a", cost=2), booked("b")])
+    await books.write([booked("a", cost=3), booked("c")])
+    assert [(entry.hold_id, entry.cost) for entry in await read(books)] == [
+        ("a", 1),
+        ("b", 41_000_000),
+        ("c", 41_000_000),
+    ]
+
+
+async def test_nothing_can_be_written(books: Ledger) -> None:
+    await books.write([])
+    assert await read(books) == []
+
+
+async def test_writers_of_the_same_entries_do_not_get_into_each_others_way(books: Ledger) -> None:
+    entries = [booked(f"h{number:03}") for number in range(200)]
+    dice = random.Random(7)  # noqa: S311 (an order, not a secret)
+    await asyncio.gather(*(books.write(dice.sample(entries, 150)) for _ in range(16)), books.write(entries))
+    assert await read(books) == entries
+
+
+async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Ledger) -> None:
+    await books.write(
+        [
+            booked("now", cost=1, held_at=NOON),
+            booked("midnight", cost=2, held_at=NOON - DAY // 2, key="design-2", model="flux"),
+            booked("yesterday", cost=4, held_at=NOON - DAY // 2 - 1, resolved_tier=None),
+            booked("first", cost=8, held_at=MONTH.since, resolved_tier="high"),
+            booked("last", cost=16, held_at=MONTH.until - 1),
+            booked("october", cost=32, held_at=MONTH.since - 1),
+            booked("december", cost=64, held_at=MONTH.until),
+            booked("other", cost=128, held_at=NOON, team="ads"),
+        ]
+    )
+    spent = await books.spent("design", NOON)
+    assert spent.at == NOON
+    assert spent.day == {
+        "team": 3,
+        "key:design-1": 1,
+        "key:design-2": 2,
+        "model:gpt-image-2": 1,
+        "model:flux": 2,
+        "tier:medium": 3,
+        "key:design-1:tier:medium": 1,
+        "key:design-2:tier:medium": 2,
+    }
+    assert spent.month == {
+        "team": 31,
+        "key:design-1": 29,
+        "key:design-2": 2,
+        "model:gpt-image-2": 29,
+        "model:flux": 2,
+        "tier:medium": 19,
+        "tier:high": 8,
+        "key:design-1:tier:medium": 17,
+        "key:design-2:tier:medium": 2,
+        "key:design-1:tier:high": 8,
+    }
+
+
+async def test_who_spent_nothing_has_no_scopes(books: Ledger) -> None:
+    await books.write([booked("hit", cost=0)])
+    spent = await books.spent("design", NOON)
+    assert (spent.day, spent.month) == ({}, {})
+
+
+async def test_settled_are_the_holds_with_an_entry(books: Ledger) -> None:
+    await books.write([booked(f"h{number}") for number in range(3)])
+    asked = {f"h{number}" for number in range(2, 2 * MAX_LISTED + 7)}
+    assert set(await books.find_settled(asked)) == {"h2"}
+    assert set(await books.find_settled([])) == set()
+
+
+async def test_usage_adds_up(books: Ledger) -> None:
+    await books.write(
+        [
+            FULL,
+            booked("cheap", cost=5, basis=Basis.UNCONFIRMED, saved=7, n=2, text_out=1),
+            booked("sure", cost=9, text_in=3),
+        ]
+    )
+    assert await asked(books) == [
+        UsageRow(
+            group=(),
+            entries=3,
+            images=7,
+            cost=2**53 + 15,
+            saved=2**40 + 7,
+            uncertain=2**53 + 6,
+            tokens_in=1681,
+            tokens_out=13_346,
+        )
+    ]
+
+
+@pytest.mark.parametrize("by", [(), ("team",), ("size",), ("day", "tag:project")])
+async def test_usage_of_nothing_is_nothing(books: Ledger, by: tuple[str, ...]) -> None:
+    await books.write([booked("elsewhere", held_at=MONTH.until)])
+    assert await asked(books, *by, span=MONTH) == []
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "wait"),
+    ("name", "value"),
     [
-        (Limit(HIGH, Measure.REQUESTS, 1), 1, 60),
-        (Limit(KEY, Measure.IMAGES, 3), 2, 60),
-        (Limit(KEY, Measure.CONCURRENT, 3), 2, None),
-        (Limit(TEAM, Measure.DAY, 39 * CENT), 20 * CENT, "window"),
-        (Limit(HIGH, Measure.MONTH, 39 * CENT), 20 * CENT, "window"),
+        ("team", "design"),
+        ("key", "design-1"),
+        ("model", "gpt-image-2"),
+        ("tier", "xhigh"),
+        ("backend", "openai"),
+        ("operation", "edit"),
+        ("size", "3840x2160"),
+        ("day", "2026-11-15"),
+        ("month", "2026-11"),
+        ("basis", "estimated"),
+        ("cache", "joined"),
+        ("status", "lost"),
+        ("tag:project", 'Käse \'n "quotes" \\ 🧀'),
+        ("tag:env", ""),
+        ("tag:nobody-has-this", None),
     ],
 )
-async def test_a_limit_without_room_refuses_and_nothing_is_held(
-    stage: QuotaHarness, limit: Limit, used: int, wait: float | str | None
-) -> None:
-    others = [Limit(LOW, measure, most) for measure, most in zip(Measure, ROOM, strict=True)]
-    claims = [stage.claim(images=2, scopes=(*SCOPES, LOW)) for _ in range(2)]
-    before = await stage.ledger.hold(stage.team, claims[:1], [*others, limit], state=SENT)
-    holder = f"Key '{KEY.removeprefix('key:')}'" if limit.scope == KEY else f"Team '{stage.team}'"
-    with pytest.raises(LimitExceeded, match=f"^{holder}") as refused:
-        await stage.ledger.hold(stage.team, claims[1:], [*others, limit], state=SENT)
-    standing = refused.value.limit_status
-    assert (standing.limit, standing.used) == (limit, used)
-    assert standing.wait_seconds == (standing.resets_in if wait == "window" else wait and pytest.approx(wait, abs=2))
-    after = await stage.ledger.limit_status(stage.team, [*others, limit])
-    assert [each.used for each in after] == [each.used for each in before.limit_status]
+async def test_usage_by_each_name(books: Ledger, name: str, value: str | None) -> None:
+    await books.write([FULL])
+    assert [row.group for row in await asked(books, name)] == [(value,)]
 
 
-@pytest.mark.parametrize("order", [1, -1])
+def test_every_group_is_tried() -> None:
+    marks = test_usage_by_each_name.pytestmark  # type: ignore[attr-defined]
+    tried = {name for mark in marks for name, _ in mark.args[1]}
+    assert tried >= GROUPS
+
+
+async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(books: Ledger) -> None:
+    tiers = ("low", None, "max", "Low", "élan", "high")
+    await books.write([booked(f"h{at}", resolved_tier=tier, n=at + 1) for at, tier in enumerate(tiers)])
+    rows = await asked(books, "tier", "team")
+    assert [(row.group[0], row.images) for row in rows] == [
+        (None, 2),
+        ("Low", 4),
+        ("high", 6),
+        ("low", 1),
+        ("max", 3),
+        ("élan", 5),
+    ]
+
+
+async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(books: Ledger) -> None:
+    times = (NOON - 1, NOON, NOON + 1, NOON + 2)
+    await books.write([booked(f"h{at}", held_at=time, n=10**at) for at, time in enumerate(times)])
+    await books.write([booked("other", held_at=NOON, team="ads", n=10_000)])
+    span = EntryFilter(since=NOON, until=NOON + 2)
+    for by in ((), ("team",), ("cache",)):
+        assert sum(row.images for row in await asked(books, *by, span=span)) == 10_110
+        assert sum(row.images for row in await asked(books, *by, span=replace(span, team="design"))) == 110
+    assert [entry.hold_id for entry in await read(books, span)] == ["h1", "other", "h2"]
+    assert [entry.hold_id for entry in await read(books, replace(span, team="ads"))] == ["other"]
+
+
+async def test_a_team_may_ask_about_all_times(books: Ledger) -> None:
+    await books.write([booked("early", held_at=0), booked("late", held_at=MONTH.until), booked("x", team="ads")])
+    days = await asked(books, "day", span=replace(EVER, team="design"))
+    assert [row.group for row in days] == [("1970-01-01",), ("2026-12-01",)]
+
+
 @pytest.mark.parametrize(
-    ("measures", "told"),
-    [
-        ((Measure.CONCURRENT, Measure.REQUESTS), Measure.REQUESTS),
-        ((Measure.REQUESTS, Measure.DAY), Measure.DAY),
-        ((Measure.DAY, Measure.MONTH), Measure.MONTH),
-    ],
+    "name", ["", "hold_id", "tags", "resolved_tier", "team; drop", "tag:", 'tag:a"b', "tag:a'b", "tag:" + "x" * 65]
 )
-async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_told(
-    stage: QuotaHarness, order: int, measures: tuple[Measure, ...], told: Measure
-) -> None:
-    most = {Measure.CONCURRENT: 1, Measure.REQUESTS: 1, Measure.DAY: 20 * CENT, Measure.MONTH: 20 * CENT}
-    limits = [Limit(TEAM, measure, most[measure]) for measure in measures][::order]
-    await stage.ledger.hold(stage.team, [stage.claim()], limits, state=SENT)
-    with pytest.raises(LimitExceeded) as refused:
-        await stage.ledger.hold(stage.team, [stage.claim()], limits, state=SENT)
-    assert refused.value.limit_status.limit.measure is told
-    never = Limit(KEY, Measure.IMAGES, 0)
-    with pytest.raises(LimitExceeded) as refused:
-        await stage.ledger.hold(stage.team, [stage.claim()], [*limits, never], state=SENT)
-    assert (refused.value.limit_status.limit, refused.value.limit_status.wait_seconds) == (never, None)
+async def test_usage_by_anything_else_is_refused(books: Ledger, name: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        await asked(books, "team", name)
+    assert refused.value.param == "group_by"
 
 
-@pytest.mark.parametrize("measure", Measure)
-async def test_what_never_fits_is_refused_without_a_time(stage: QuotaHarness, measure: Measure) -> None:
-    huge = stage.claim(images=5, quote=5)
-    most = 0 if measure is Measure.REQUESTS else 4
-    with pytest.raises(LimitExceeded) as refused:
-        await stage.ledger.hold(stage.team, [huge], [Limit(TEAM, measure, most)], state=PENDING)
-    assert (refused.value.limit_status.used, refused.value.limit_status.wait_seconds) == (0, None)
+@pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+async def test_entries_are_read_in_order_however_many_have_one_time(books: Ledger, count: int) -> None:
+    entries = [booked(f"h{number:05}", held_at=NOON + number // 700) for number in range(count)]
+    dice = random.Random(7)  # noqa: S311 (an order, not a secret)
+    await books.write(dice.sample(entries, count))
+    assert await read(books) == entries
 
 
-async def test_the_last_of_a_limit_can_be_used(stage: QuotaHarness) -> None:
-    limits = [Limit(TEAM, measure, most) for measure, most in zip(Measure, (1, 3, 3, 7, 7), strict=True)]
-    admission = await stage.ledger.hold(stage.team, [stage.claim(images=3, quote=7)], limits, state=PENDING)
-    assert [standing.remaining for standing in admission.limit_status] == [0, 0, 0, 0, 0]
+async def test_readers_in_the_middle_hold_nothing_back(books: Ledger) -> None:
+    await books.write([booked(f"h{number}") for number in range(3)])
+    readers = [books.entries(EVER) for _ in range(2 * MAX_CONNECTIONS)]
+    for reader in readers:
+        await anext(reader)
+    await books.write([booked("while they read")])
+    assert len(await read(books)) == 4
+    for reader in readers:
+        async with aclosing(reader):  # type: ignore[type-var]
+            pass
 
 
-@pytest.mark.parametrize("images", [1, 3])
-async def test_a_rate_admits_all_of_it_at_once_and_no_more(stage: QuotaHarness, images: int) -> None:
-    limit, admitted = Limit(TEAM, Measure.IMAGES, 20), 0
-    for _ in range(24):
-        try:
-            await stage.ledger.hold(stage.team, [stage.claim(images=images)], [limit], state=SENT)
-        except LimitExceeded:
-            continue
-        admitted += images
-    assert admitted == 20 // images * images
-    assert (await stage.standing(limit)).used == admitted
+async def test_callers_that_go_away_take_nothing_with_them(books: Ledger) -> None:
+    entries = iter(booked(f"h{number}") for number in range(10_000))
+    for turns in range(60):
+        task = asyncio.create_task(books.write(list(islice(entries, 20))))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    written = len(await read(books))
+    assert written % 20 == 0
+    await asyncio.gather(*(asked(books) for _ in range(2 * MAX_CONNECTIONS)))
 
 
-async def test_what_asks_for_nothing_of_a_limit_passes_it(stage: QuotaHarness) -> None:
-    limits = [Limit(TEAM, Measure.IMAGES, 0), Limit(LOW, Measure.REQUESTS, 0), Limit(LOW, Measure.DAY, 0)]
-    admission = await stage.ledger.hold(stage.team, [stage.claim(images=0)], limits, state=PENDING)
-    assert [standing.used for standing in admission.limit_status] == [0, 0, 0]
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
+    if request.param == "fake":
+        fake = FakeLedger()
+        fake.down = True
+        yield fake
+        return
+    database = Database(absent_database(request.param))
+    yield SqlLedger(database)
+    await database.close()
 
 
-async def test_a_repeated_hold_is_not_counted_twice(stage: QuotaHarness) -> None:
-    claims, limits = [stage.claim(), stage.claim()], [DAILY, Limit(TEAM, Measure.REQUESTS, 1)]
-    first = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
-    again = await stage.ledger.hold(stage.team, claims, limits, state=SENT)
-    assert again.held_at == first.held_at
-    assert [standing.used for standing in again.limit_status] == [40 * CENT, 1]
+async def test_books_that_are_down_say_so_and_nothing_else(no_books: Ledger) -> None:
+    verbs: list[Any] = [
+        no_books.write([FULL]),
+        no_books.spent("design", NOON),
+        no_books.find_settled(["h"]),
+        asked(no_books),
+        read(no_books),
+    ]
+    for verb in verbs:
+        with pytest.raises(LedgerUnavailable) as told:
+            await verb
+        assert told.value.message == "The ledger of record does not answer."
 
 
-async def test_a_hold_that_has_ended_is_not_made_again(stage: QuotaHarness) -> None:
-    over, there = stage.claim(), stage.claim()
-    await stage.ledger.hold(stage.team, [over], [], state=SENT)
-    await stage.ledger.hold(stage.team, [there], [], state=SENT)
-    await stage.ledger.void(stage.team, over.hold_id)
-    for claims in ([over], [over, there], [there, stage.claim()]):
-        with pytest.raises(StateUnavailable):
-            await stage.ledger.hold(stage.team, claims, [], state=SENT)
-    assert await stage.used() == 20 * CENT
+few = some.sampled_from
+entry = some.builds(
+    booked,
+    some.text("abc", min_size=1, max_size=3),
+    team=few(["design", "ads"]),
+    key=few(["k1", "k2"]),
+    model=few(["gpt-image-2", "flux"]),
+    backend=few(["openai", "together"]),
+    operation=few(["generation", "edit"]),
+    resolved_tier=few([None, "low", "high"]),
+    size=few([None, "1024x1024"]),
+    cache=few(["miss", "hit"]),
+    basis=few(list(Basis)),
+    status=few(list(EntryStatus)),
+    n=some.integers(1, 10),
+    cost=some.integers(0, 10**12),
+    saved=some.integers(0, 10**12),
+    text_in=some.integers(0, 10**6),
+    image_out=some.integers(0, 10**6),
+    tags=some.dictionaries(few(["project", "env"]), some.text(some.characters(exclude_characters="\0", codec="utf-8"))),
+    held_at=some.one_of(
+        some.integers(MONTH.since, MONTH.until), few([MONTH.since, MONTH.until, NOON, 0, MONTH.since - 1])
+    ),
+)
+query = some.builds(
+    UsageQuery,
+    entry_filter=some.builds(
+        EntryFilter,
+        since=few([0, MONTH.since, NOON]),
+        until=few([NOON, NOON + 1, MONTH.until, 2**62]),
+        team=few([None, "design"]),
+    ),
+    group_by=some.lists(few([*sorted(GROUPS), "tag:project", "tag:env"]), max_size=4).map(tuple),
+)
 
 
-async def test_pending_holds_are_sent_all_or_none(stage: QuotaHarness) -> None:
-    one, other, over = stage.claim(), stage.claim(), stage.claim()
-    await stage.ledger.hold(stage.team, [one, other, over], [], state=PENDING)
-    await stage.ledger.void(stage.team, over.hold_id)
-    for wrong in (over.hold_id, "never held"):
-        with pytest.raises(StateUnavailable):
-            await stage.ledger.mark_sent(stage.team, [one.hold_id, wrong])
-    assert await stage.ledger.post(one.entry) == PostResult(state=PENDING)
-    for _ in range(2):
-        await stage.ledger.mark_sent(stage.team, [one.hold_id, other.hold_id])
-    assert (await stage.ledger.post(one.entry)).state is POSTED
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_sql_agrees_with_the_fake(kind: str, new_database: Callable[[str], str]) -> None:
+    @settings(max_examples=examples(25), database=None)
+    @given(some.lists(some.lists(entry, max_size=12), max_size=3), some.lists(query, min_size=1, max_size=5))
+    def agrees(batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
+        asyncio.run(compared(new_database(kind), batches, queries))
+
+    agrees()
 
 
-async def test_a_post_replaces_the_quote_by_the_cost_where_it_belongs(stage: QuotaHarness) -> None:
-    claim = stage.claim(scopes=(*SCOPES, LOW))
-    admission = await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
-    cost = replace(claim.entry, cost=7 * CENT, resolved_tier="low", status=EntryStatus.DELIVERED)
-    posted = await stage.ledger.post(cost)
-    assert (posted.state, posted.held_at) == (POSTED, admission.held_at)
-    assert await stage.ledger.post(cost) == PostResult(state=POSTED)
-    for measure in (Measure.DAY, Measure.MONTH):
-        assert [await stage.used(measure, scope) for scope in (*SCOPES, LOW)] == [*[7 * CENT] * 3, 0, 7 * CENT]
-    assert [await stage.used(Measure.CONCURRENT, scope) for scope in SCOPES] == [0, 0, 0, 0]
-    (waiting,) = await stage.ledger.read_outbox(stage.team, 10)
-    assert waiting.outbox_id == posted.outbox_id
-    assert waiting.entry == replace(cost, held_at=posted.held_at, posted_at=posted.posted_at)
-    assert posted.posted_at >= posted.held_at
-
-
-EACH = {HIGH: 20 * CENT, LOW: 3 * CENT}
-
-
-async def test_each_tier_is_held_at_its_own_worst_price(stage: QuotaHarness) -> None:
-    claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT}, images=2)
-    limits = [Limit(LOW, Measure.DAY, 3 * CENT), Limit(HIGH, Measure.DAY, 20 * CENT)]
-    await stage.ledger.hold(stage.team, [claim], limits, state=SENT)
-    for measure in (Measure.DAY, Measure.MONTH):
-        assert {scope: await stage.used(measure, scope) for scope in EACH} == EACH
-    assert [await stage.used(scope=scope) for scope in (TEAM, KEY)] == [20 * CENT] * 2
-    assert [await stage.used(Measure.CONCURRENT, scope) for scope in EACH] == [2, 2]
-    with pytest.raises(LimitExceeded) as refused:
-        await stage.ledger.hold(stage.team, [stage.claim(scopes=(LOW,), quote=1)], limits, state=SENT)
-    assert refused.value.limit_status.limit == limits[0]
-
-
-@pytest.mark.parametrize("end", ["post", "void", "sweep"])
-async def test_what_a_hold_ends_with_is_given_back_in_each_tier(stage: QuotaHarness, end: str) -> None:
-    claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT})
-    ledger = stage.store.leasing(0)
-    await ledger.hold(stage.team, [claim], [], state=SENT)
-    await stage.store.restart(stage.team)
-    assert await stage.rebuild()
-    assert {scope: await stage.used(scope=scope) for scope in EACH} == EACH
-    match end:
-        case "post":
-            await ledger.post(replace(claim.entry, cost=CENT, resolved_tier="low"))
-        case "void":
-            await ledger.void(stage.team, claim.hold_id)
-        case _:
-            assert await ledger.sweep(stage.team) == (EXPIRED,)
-    left = {"post": (CENT, 0, CENT), "void": (0, 0, 0), "sweep": (20 * CENT, 20 * CENT, 0)}[end]
-    assert tuple([await stage.used(scope=scope) for scope in (TEAM, HIGH, LOW)]) == left
-    assert [await stage.used(Measure.CONCURRENT, scope) for scope in EACH] == [0, 0]
-
-
-async def test_a_lost_hold_is_put_back_in_each_tier(stage: QuotaHarness) -> None:
-    claim = stage.claim(scopes=(*SCOPES, LOW), quotes={LOW: 3 * CENT})
-    await stage.ledger.extend(stage.team, [claim])
-    assert {scope: await stage.used(scope=scope) for scope in EACH} == EACH
-
-
-async def test_a_window_that_a_vendor_overshot_refuses_the_next(stage: QuotaHarness) -> None:
-    """Low is asked for, high is drawn: the window of high has it, and refuses what may be drawn as high again."""
-    beside = [Limit(HIGH, Measure.DAY, CENT), Limit(HIGH, Measure.MONTH, 100 * CENT)]
-    low = [stage.claim(scopes=(TEAM, KEY, MODEL, LOW), quote=CENT) for _ in range(3)]
-    await stage.ledger.hold(stage.team, low[:1], beside, state=SENT)
-    await stage.ledger.post(replace(low[0].entry, cost=21 * CENT, tier="low", resolved_tier="high"))
-    with pytest.raises(LimitExceeded, match="vendors draw in this scope what was asked for in another") as refused:
-        await stage.ledger.hold(stage.team, low[1:2], beside, state=SENT)
-    assert (refused.value.limit_status.limit, refused.value.limit_status.used) == (beside[0], 21 * CENT)
-    assert refused.value.limit_status.wait_seconds == refused.value.limit_status.resets_in
-    await stage.ledger.hold(stage.team, low[1:2], beside[1:], state=SENT)
-    assert await stage.used(scope=HIGH) == 21 * CENT
-    await stage.store.restart(stage.team)
-    assert await stage.rebuild({TEAM: 21 * CENT, HIGH: 21 * CENT})
-    with pytest.raises(LimitExceeded):
-        await stage.ledger.hold(stage.team, low[2:], beside, state=SENT)
-
-
-async def test_a_window_that_was_used_up_by_its_own_tier_refuses_no_other(stage: QuotaHarness) -> None:
-    """Also where the limit was lowered below what is spent."""
-    high, low = stage.claim(), stage.claim(scopes=(TEAM, KEY, MODEL, LOW), quote=CENT)
-    await stage.ledger.hold(stage.team, [high], [], state=SENT)
-    await stage.ledger.post(high.entry)
-    await stage.ledger.hold(stage.team, [low], [Limit(HIGH, Measure.DAY, CENT)], state=SENT)
-
-
-@pytest.mark.parametrize("state", [PENDING, SENT])
-async def test_a_voided_hold_leaves_no_trace(stage: QuotaHarness, state: HoldState) -> None:
-    claim = stage.claim()
-    await stage.ledger.hold(stage.team, [claim], [], state=state)
-    assert [await stage.ledger.void(stage.team, claim.hold_id) for _ in range(2)] == [VOIDED, VOIDED]
-    assert await stage.ledger.post(claim.entry) == PostResult(state=VOIDED)
-    assert (await stage.used(), await stage.used(Measure.CONCURRENT), await stage.entries()) == (0, 0, [])
-
-
-async def test_what_was_posted_is_not_voided(stage: QuotaHarness) -> None:
-    claim = stage.claim()
-    await stage.ledger.hold(stage.team, [claim], [], state=SENT)
-    await stage.ledger.post(claim.entry)
-    assert await stage.ledger.void(stage.team, claim.hold_id) is POSTED
-    assert await stage.used() == 20 * CENT
-
-
-async def test_a_hold_that_was_lost_is_booked_all_the_same(stage: QuotaHarness) -> None:
-    claim = stage.claim()
-    posted = await stage.ledger.post(claim.entry)
-    assert (posted.state, await stage.ledger.post(claim.entry)) == (POSTED, PostResult(state=POSTED))
-    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (20 * CENT, 0)
-    old = stage.claim()
-    await stage.ledger.post(replace(old.entry, held_at=LONG_AGO))
-    assert await stage.used() == 20 * CENT
-    assert [entry.held_at for entry in await stage.entries()] == [posted.held_at, LONG_AGO]
-
-
-async def test_a_hold_that_was_lost_and_voided_stays_voided(stage: QuotaHarness) -> None:
-    claim = stage.claim()
-    assert await stage.ledger.void(stage.team, claim.hold_id) is VOIDED
-    await stage.ledger.extend(stage.team, [claim])
-    assert (await stage.used(), (await stage.ledger.snapshot(stage.team)).open_holds) == (0, ())
-
-
-async def test_holds_whose_lease_is_over_are_ended(stage: QuotaHarness) -> None:
-    alive, pending, sent = stage.claim(), stage.claim(), stage.claim()
-    await stage.ledger.hold(stage.team, [alive], [], state=SENT)
-    brief = stage.store.leasing(0)
-    await brief.hold(stage.team, [pending], [], state=PENDING)
-    await brief.hold(stage.team, [sent], [], state=SENT)
-    assert [await brief.sweep(stage.team) for _ in range(2)] == [(VOIDED, EXPIRED), ()]
-    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 1)
-    (entry,) = await stage.entries()
-    assert replace(entry, held_at=0, posted_at=0) == sent.entry
-    assert entry.posted_at >= entry.held_at > LONG_AGO
-    assert await stage.ledger.post(replace(sent.entry, cost=1)) == PostResult(state=EXPIRED)
-    assert await stage.ledger.post(pending.entry) == PostResult(state=VOIDED)
-    assert (await stage.used(), len(await stage.entries())) == (40 * CENT, 1)
-
-
-async def test_a_sweep_ends_a_hundred_holds_at_most(stage: QuotaHarness) -> None:
-    brief = stage.store.leasing(-1)
-    await brief.hold(stage.team, [stage.claim() for _ in range(101)], [], state=PENDING)
-    assert [len(await brief.sweep(stage.team)) for _ in range(3)] == [100, 1, 0]
-    assert await stage.used() == 0
-
-
-async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: QuotaHarness) -> None:
-    held, lost, over, old = (stage.claim() for _ in range(4))
-    old = replace(old, entry=replace(old.entry, held_at=LONG_AGO))
-    await stage.store.leasing(0).hold(stage.team, [held, over], [], state=PENDING)
-    await stage.ledger.void(stage.team, over.hold_id)
-    lasting = stage.store.leasing(60)
-    for _ in range(2):
-        await lasting.extend(stage.team, [held, lost, over, old])
-    assert await lasting.sweep(stage.team) == ()
-    assert {*(await lasting.snapshot(stage.team)).open_holds} == {held.hold_id, lost.hold_id, old.hold_id}
-    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 3)
-    states = [(await lasting.post(claim.entry)).state for claim in (held, lost, over, old)]
-    assert states == [PENDING, POSTED, VOIDED, POSTED]
-    assert (await stage.used(), await stage.used(Measure.CONCURRENT)) == (40 * CENT, 1)
-
-
-async def test_entries_wait_in_order_until_they_are_written(stage: QuotaHarness) -> None:
-    posted = [await stage.ledger.post(stage.claim().entry) for _ in range(3)]
-    tickets = [each.outbox_id or "" for each in posted]
-    assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 2)] == tickets[:2]
-    assert [await stage.ledger.acknowledge(stage.team, tickets[:2]) for _ in range(2)] == [2, 0]
-    assert await stage.ledger.acknowledge(stage.team, []) == 0
-    assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 9)] == tickets[2:]
-
-
-async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: QuotaHarness) -> None:
-    limits = [Limit(TEAM, Measure.REQUESTS, 9)]
-    pending, sent, settled = stage.claim(), stage.claim(images=2), stage.claim()
-    for claim, state in ((pending, PENDING), (sent, SENT), (settled, SENT)):
-        await stage.ledger.hold(stage.team, [claim], limits, state=state)
-    await stage.store.restart(stage.team)
-    with pytest.raises(CountersLost):
-        await stage.ledger.hold(stage.team, [pending], limits, state=PENDING)
-    audit = await stage.ledger.snapshot(stage.team)
-    assert {*audit.open_holds} == {pending.hold_id, sent.hold_id, settled.hold_id}
-    spent = Spent(at=audit.at, day={TEAM: 5 * CENT, LOW: 1}, month={TEAM: 6 * CENT})
-    for _ in range(2):
-        assert await stage.ledger.rebuild(stage.team, audit, spent, [settled.hold_id, "unheard of"])
-    days = [await stage.used(Measure.DAY, scope) for scope in (TEAM, KEY, LOW)]
-    assert days == [45 * CENT, 40 * CENT, 1]
-    assert (await stage.used(Measure.MONTH), await stage.used(Measure.CONCURRENT)) == (46 * CENT, 3)
-    assert (await stage.standing(limits[0])).used == 3
-    assert await stage.ledger.post(settled.entry) == PostResult(state=POSTED)
-    assert await stage.ledger.post(pending.entry) == PostResult(state=PENDING)
-
-
-async def test_a_rebuild_from_old_sums_does_nothing(stage: QuotaHarness) -> None:
-    audit = await stage.ledger.snapshot(stage.team)
-    spent = Spent(at=audit.at, day={TEAM: 9}, month={TEAM: 9})
-    assert not await stage.ledger.rebuild(stage.team, audit, replace(spent, at=LONG_AGO), ())
-    await stage.ledger.post(stage.claim(quote=1).entry)
-    assert not await stage.ledger.rebuild(stage.team, audit, spent, ())
-    assert await stage.used() == 1
-    before = await stage.ledger.snapshot(stage.team)
-    brief = stage.store.leasing(0)
-    await brief.hold(stage.team, [stage.claim(quote=1)], [], state=SENT)
-    assert await brief.sweep(stage.team) == (EXPIRED,)
-    assert not await stage.ledger.rebuild(stage.team, before, spent, ())
-
-
-async def test_an_emptied_store_admits_nobody_until_it_is_rebuilt(stage: QuotaHarness) -> None:
-    claim = stage.claim()
-    await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
-    await stage.store.empty(stage.team)
-    with pytest.raises(CountersLost):
-        await stage.ledger.hold(stage.team, [stage.claim()], [DAILY], state=SENT)
-    await stage.ledger.extend(stage.team, [claim])
-    assert await stage.rebuild({TEAM: 15 * CENT})
-    with pytest.raises(LimitExceeded):
-        await stage.ledger.hold(stage.team, [stage.claim()], [DAILY], state=SENT)
-    await stage.ledger.post(replace(claim.entry, cost=CENT))
-    assert await stage.used() == 16 * CENT
-
-
-async def test_large_sums_and_many_scopes_are_exact(stage: QuotaHarness) -> None:
-    most = 9_007_199_254_740_991
-    sums = {f"key:{number}": number for number in range(2_500)} | {TEAM: most - 3}
-    assert await stage.rebuild(sums)
-    limits = [Limit(TEAM, Measure.DAY, most), Limit("key:2499", Measure.MONTH, most)]
-    admission = await stage.ledger.hold(stage.team, [stage.claim(quote=2, scopes=(TEAM,))], limits, state=SENT)
-    assert [standing.used for standing in admission.limit_status] == [most - 1, 2_499]
-    with pytest.raises(LimitExceeded) as refused:
-        await stage.ledger.hold(stage.team, [stage.claim(quote=2)], limits, state=SENT)
-    assert refused.value.limit_status.remaining == 1
-
-
-async def test_however_many_race_a_budget_is_not_overshot(stage: QuotaHarness) -> None:
-    ledgers = [stage.ledger, stage.store.leasing(60), stage.store.leasing(60)]
-
-    async def buy(number: int) -> bool:
-        claim, ledger = stage.claim(), ledgers[number % 3]
-        try:
-            await ledger.hold(stage.team, [claim], [Limit(TEAM, Measure.DAY, 210 * CENT)], state=SENT)
-        except LimitExceeded:
-            return False
-        if number % 4 == 0:
-            await ledger.void(stage.team, claim.hold_id)
-            return False
-        await ledger.post(claim.entry)
-        return True
-
-    bought = await asyncio.gather(*map(buy, range(60)))
-    bought += await asyncio.gather(*map(buy, range(1, 60, 2)))
-    assert sum(bought) == 10
-    assert (await stage.used(), len(await stage.entries())) == (200 * CENT, 10)
-
-
-async def test_teams_are_announced_to_everybody(stage: QuotaHarness) -> None:
-    other = f"{stage.team}-2"
-    assert {stage.team} <= {*await stage.ledger.register_teams([stage.team])}
-    assert {stage.team, other} <= {*await stage.ledger.register_teams([other])}
-    assert {stage.team, other} <= {*await stage.ledger.register_teams([])}
-
-
-async def test_one_leads_at_a_time(stage: QuotaHarness) -> None:
-    assert await stage.ledger.acquire_leadership(stage.team, 60)
-    assert not await stage.ledger.acquire_leadership("another", 60)
-    assert await stage.ledger.acquire_leadership(stage.team, 0)  # at once over
+async def compared(url: str, batches: list[list[Entry]], queries: list[UsageQuery]) -> None:
+    database, fake = Database(url), FakeLedger()
+    real = SqlLedger(database)
+    for batch in batches:
+        await real.write(batch)
+        await fake.write(batch)
+    for one in queries:
+        assert await real.usage(one) == await fake.usage(one)
+        assert await read(real, one.entry_filter) == await read(fake, one.entry_filter)
+    for at in (0, NOON, MONTH.since):
+        assert await real.spent("design", at) == await fake.spent("design", at)
+    await database.close()

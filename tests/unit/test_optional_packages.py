@@ -13,7 +13,7 @@ from service.adapters.optional_packages import WHEEL, install_hint
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 OFF_THE_INDEX = re.compile(r"pip install '?image-gateway|image-gateway\[")
-OLD = {"CHANGELOG.md", "tests/unit/test_extras.py"}
+OLD = {"CHANGELOG.md", "tests/unit/test_optional_packages.py"}
 """What was said at the time, and this."""
 
 

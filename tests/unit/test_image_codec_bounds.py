@@ -21,7 +21,7 @@ from service.domain.errors import UnreadableFile
 from service.domain.generation import GeneratedImage
 from service.domain.image_spec import Reference
 from service.domain.routing import Transcode
-from tests.unit.test_darkroom import DARKROOM
+from tests.unit.test_image_codec import DARKROOM
 
 
 class Counted(io.BytesIO):
