@@ -127,6 +127,7 @@ def _keep_running(server: "ValkeyProcess", supervision: Supervision) -> None:
         code = server.wait()
         ends.append(time.monotonic())
         recent_ends = sum(end >= ends[-1] - ENDS_WINDOW_SECONDS for end in ends)
+        # The first restart is immediate, because callers wait. Later ones give a failing server time.
         pause = 0.0 if recent_ends == 1 else FIRST_PAUSE_SECONDS * 2 ** (recent_ends - 2)
         if server.stopped.wait(pause):
             return

@@ -127,6 +127,7 @@ def read_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
     Raises:
         UnreadableFile: an unknown format, a broken header, or more than 100 megapixels.
     """
+    # The signature chooses one reader, so that no other format's reader sees the file.
     signature = file.read(SIGNATURE_BYTES)
     file.seek(0)
     bounded = BoundedReader(file)

@@ -149,11 +149,13 @@ def read_vendor_error(body: bytes) -> VendorError:
         document = msgspec.json.decode(body, type=dict[str, object])
     except DECODE_ERRORS:
         return VendorError()
+    # Some vendors send the fields nested in `error`, some flat, some a bare text as `error`.
     nested = document.get("error", document)
     error_object = {"message": nested} if isinstance(nested, str) else nested
     if not isinstance(error_object, dict):
         return VendorError()
     texts = {name: value for name, value in error_object.items() if isinstance(value, str)}
+    # A proxy may answer in JSON too, so only a nested object with a known field counts as the API's form.
     details = error_object.get("moderation_details")
     return VendorError(
         message=texts.get("message", ""),

@@ -214,6 +214,7 @@ class HttpBackend:
     def _client(self) -> aiohttp.ClientSession:
         """Return the session. aiohttp builds one only in a running loop."""
         if self._session is None:
+            # No cookies, no decompression, no limit beside `_call_slots`: the session adds nothing to a call.
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._trust, keepalive_timeout=IDLE_CONNECTION_SECONDS),

@@ -115,6 +115,7 @@ def read_count(usage_object: object) -> TokenCount:
     text_in = input_.text if input_.details else input_.tokens
     text_cached, image_cached = reader.cached(input_, text_in)
     is_complete = input_.is_present and output.is_present and not reader.doubtful
+    # An incomplete count is a minimum, so it has no cached tokens, which would lower its cost.
     usage = Usage(
         text_in=text_in,
         image_in=input_.image,

@@ -103,6 +103,7 @@ class RedisFlights(Flights):
     async def acquire(
         self, team: str, flight: str, owner: str, request_digest: str = "", join_rules: JoinRules = DEFAULT_JOIN_RULES
     ) -> FlightStatus:
+        # A retry gets a remembered result too; any other request gets a result only within the shared time.
         visible_results = "none" if join_rules.only_in_flight else "remembered" if join_rules.is_retry else "new"
         keys = (
             _flight_key(team, flight),

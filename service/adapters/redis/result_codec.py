@@ -89,6 +89,7 @@ def decode_result(encoded: bytes, key: str) -> Result | None:
     magic, checksum, model_length, metadata_length = _FRAME.unpack_from(view)
     if magic != MAGIC or checksum != _checksum(key, view[_CHECKED_OFFSET:]):
         return None
+    # The checksum is right, so these bytes were encoded. They may still have another replica's form.
     metadata_offset, bodies_offset = _FRAME.size + model_length, _FRAME.size + model_length + metadata_length
     try:
         model, metadata = (

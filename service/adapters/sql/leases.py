@@ -39,6 +39,8 @@ class SqlLeases(Leases):
             "leaving": int(holder.is_draining),
             "until": self._now + round(seconds * MICROSECONDS),
         }
+        # The row changes hands if it is over, if the holder's process or data folder asks again, or between replicas
+        # that share a store. `since` stays as long as the counters are those of one holder.
         over = table.c.until < self._now
         both_shared = and_(table.c.shared == 1, values["shared"] == 1)
         same = or_(table.c.token == holder.token, and_(both_shared, ~over))

@@ -188,6 +188,7 @@ class SandboxBackend:
             settings = apply_directives(self._settings, request.spec.prompt)
         except ValueError as error:
             return Reply(outcome=_invalid(str(error), "prompt", "invalid_value"))
+        # Previews share the delay, so that a stream takes as long as a single reply.
         pause = settings.delay_seconds / (request.partials + 1)
         await self._sleep(pause)
         if settings.fail is not None:
