@@ -1,7 +1,9 @@
-"""From orders to claims, and from outcomes to entries: what is written down about an attempt, and at what cost.
+"""Hold requests of calls, and the entries that book their outcomes.
 
-Rule: the claim already holds the entry for the worst case, at the quote and unconfirmed; whatever is learned later
-replaces parts of it. Pure; raises nothing.
+Rule: a hold request already has the entry for the worst case, at the quote and unconfirmed. Known outcomes replace
+parts of it. Pure.
+
+Fails with: nothing.
 """
 
 from collections.abc import Mapping
@@ -28,7 +30,7 @@ from service.domain.team_access import Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, in which request, and under which tags the cost is to be found; `hops` are the gateways before."""
+    """The key, request and tags that a cost is booked under. `hops` are the gateways that the request has passed."""
 
     key: Key
     request_id: str

@@ -1,7 +1,9 @@
-"""Parts of a picture, and copies that a caller has already, as HTTP asks about them (RFC 9110, sections 13 and 14).
+"""Byte ranges and entity tags of HTTP requests for an image (RFC 9110, sections 13 and 14).
 
-Rule: one range of bytes is served; what cannot be read, or asks for several, means the whole, as the RFC has it. A
-range that begins behind the end is `RangeNotSatisfiable`. Pure.
+Rule: one range is served. An unreadable header, or one with several ranges, means the whole image, as the RFC demands.
+Pure.
+
+Fails with: `RangeNotSatisfiable` for a range that begins behind the end.
 """
 
 import re
@@ -21,12 +23,12 @@ class ByteRange:
 
     @property
     def length(self) -> int:
-        """How many bytes."""
+        """Number of bytes."""
         return self.end - self.start
 
 
 def parse_range(header: str | None, length: int) -> ByteRange | None:
-    """The part of `length` bytes that a `Range` header asks for; None is the whole.
+    """Return the part of `length` bytes that a `Range` header asks for; None is the whole.
 
     Raises:
         RangeNotSatisfiable: there is no such part.
@@ -46,6 +48,6 @@ def parse_range(header: str | None, length: int) -> ByteRange | None:
 
 
 def matches_etag(header: str | None, etag: str) -> bool:
-    """Does an `If-None-Match` header name this picture?"""
+    """Tell whether an `If-None-Match` header names this image."""
     tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
     return etag in tags or tags == ["*"]

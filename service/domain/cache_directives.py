@@ -1,10 +1,11 @@
-"""On which terms a request may share what was bought before: from its headers and from what the operator allows.
+"""Cache directives of a request: whether it may share earlier results, by its headers and by the operator's settings.
 
-Rule: by default an identical request of the same team gets what was bought before, for a while; a caller may ask for a
-purchase of its own (`no-store`), a newer one (`no-cache`, `max-age`), another sample (`x-gateway-variant`), or nothing
-that costs (`only-if-cached`). Identical requests side by side are one wish, or one for each sample (`wants_variation`).
-A request that comes again, as its `Idempotency-Key` says or an SDK that counts its tries, is no second wish. What
-cannot be understood is an `InvalidValue` that names the header.
+Rule: by default an identical request of a team gets a cached result, for a limited time. A caller may ask for its own
+purchase (`no-store`), a newer one (`no-cache`, `max-age`), or another sample (`x-gateway-variant`). With
+`only-if-cached` the gateway buys nothing. Identical requests under way share one purchase, or each gets its own sample
+(`wants_variation`). A retry, by its `Idempotency-Key` or by the retry count of an SDK, is no second purchase. Pure.
+
+Fails with: `InvalidValue`, which names the header.
 """
 
 import re
@@ -18,8 +19,8 @@ from service.domain.team_access import InFlightPolicy, Key
 CACHE_CONTROL, VARIANT, IDEMPOTENCY_KEY = "cache-control", "x-gateway-variant", "idempotency-key"
 RETRY_COUNT = "x-stainless-retry-count"  # both vendors' SDKs send it: 0, then 1, 2 with the identical body
 MAX_VARIANT = 1_000_000
-AUTO = "auto"  # as `x-gateway-variant`: the store deals the number
-MAX_SAMPLES = 10  # numbers that are dealt, from 0, before the first is dealt again
+AUTO = "auto"  # as `x-gateway-variant`: the store assigns the number
+MAX_SAMPLES = 10  # numbers from 0 that are assigned before the first is assigned again
 MAX_AGE = 365 * 24 * 3600
 MAX_RETRIES = 1000
 MAX_KEY_LENGTH = 255
@@ -27,12 +28,17 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheDirectives:
-    """`allow_cached`: take part at all; `max_age`: maximum age of a result in seconds; `only_if_cached`: no call.
+    """Cache directives of one request.
 
-    `has_relayed_links`: a vendor follows the caller's links, behind which something else may be each time, so nothing
-    is shared. `variant` tells samples of the same prompt apart; `is_varied`: the store deals it (None: it is not said).
-    `idempotency_key` is the caller's name for this intention. `retry_count` is how often the caller's SDK has asked
-    before; None where no SDK counts, so that nobody will ask again by itself.
+    Attributes:
+        allow_cached: The request may share results at all.
+        has_relayed_links: A vendor fetches the caller's links. Their content may change, so no result is shared.
+        max_age: Maximum age of a result in seconds.
+        only_if_cached: The gateway must not call a backend.
+        variant: Number that separates samples of one prompt.
+        is_varied: The store assigns the variant; None: the request says neither.
+        idempotency_key: The caller's name for this intention.
+        retry_count: Number of earlier tries by the caller's SDK; None if the client counts none and so never retries.
     """
 
     allow_cached: bool = True
@@ -46,14 +52,14 @@ class CacheDirectives:
 
     @property
     def is_retry(self) -> bool:
-        """Has this very request been sent before?"""
+        """Whether this request was sent before."""
         return bool(self.retry_count)
 
 
 def parse_cache_directives(headers: Mapping[str, str]) -> CacheDirectives:
-    """The terms of a request's headers, whose names are in lower case.
+    """Parse the directives of a request's headers, whose names are in lower case.
 
-    Directives that are not about this are left alone, as HTTP has it.
+    Unknown directives are ignored, as HTTP demands.
     """
     allow_cached, only_if_cached, max_age = True, False, None
     for part in headers.get(CACHE_CONTROL, "").lower().split(","):
@@ -82,16 +88,16 @@ def parse_cache_directives(headers: Mapping[str, str]) -> CacheDirectives:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlightRules:
-    """What identical requests side by side are, by `default` and for clients whose `user_agents` show a pattern."""
+    """Policy for identical requests under way: `default`, and VARY for clients that match one of `user_agents`."""
 
     default: InFlightPolicy = InFlightPolicy.JOIN
     user_agents: tuple[str, ...] = ()
 
 
 def wants_variation(directives: CacheDirectives, key: Key, user_agent: str, rules: InFlightRules) -> bool:
-    """Is an identical request beside this one another sample? The first who says something decides.
+    """Tell whether an identical request under way makes this request another sample.
 
-    These are the request, its key, the key's team, the list of clients and the gateway's default.
+    The first setting decides: of the request, its key, the key's team, the list of clients, and the gateway.
     """
     if directives.is_varied is not None:
         return directives.is_varied
@@ -103,12 +109,12 @@ def wants_variation(directives: CacheDirectives, key: Key, user_agent: str, rule
 
 @cache  # of patterns in the settings only
 def _user_agent_pattern(text: str) -> re.Pattern[str]:
-    """What a User-Agent contains, in any case; `*` stands for anything."""
+    """Compile a pattern for a User-Agent that contains a text, in any case; `*` matches anything."""
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE)
 
 
 def _parse_idempotency_key(text: str | None) -> str | None:
-    """The key, with or without the quotes in which the IETF's draft puts it."""
+    """Return the key, without the quotes that the IETF's draft allows around it."""
     if text is None:
         return None
     key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text

@@ -1,7 +1,9 @@
-"""What each model can do and which backends serve it; the facts are data (`config/models.yaml`).
+"""Models, their features, and the routes that serve them. The facts are data (`config/models.yaml`).
 
 Rule: a request is checked against its model before anything is fetched or bought. A field that the model lacks is
-refused by name with `UnknownParameter` or `InvalidValue`; an unknown or retired model is `ModelNotFound`.
+refused by name. Pure.
+
+Fails with: `UnknownParameter` or `InvalidValue` for such a field; `ModelNotFound` for an unknown or retired model.
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ from service.domain.pricing import Price
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRule:
-    """Which sizes a model or a route draws. `choices`, where there are any, are the whole truth.
+    """The sizes of a model or a route. If there are `choices`, no other size is possible.
 
     Edges and areas are in pixels; `max_ratio` is long edge over short edge.
     """
@@ -30,7 +32,7 @@ class SizeRule:
     max_pixels: int = 1_000_000_000_000
 
     def problem(self, size: Size) -> str | None:
-        """Why this size is refused, in the vendor's words where it has them, or None."""
+        """Return why this size is refused, in the vendor's words where it has them, or None."""
         if self.choices:
             offered = ", ".join(str(choice) for choice in self.choices)
             return None if size in self.choices else f"Invalid size '{size}'. Supported sizes are {offered} and auto."
@@ -59,14 +61,14 @@ class SizeRule:
 
 
 class SizeAs(StrEnum):
-    """How a route spells the size."""
+    """The form of a size on a route."""
 
     PIXELS = "pixels"
     ASPECT_RATIO = "aspect_ratio"
 
 
 class ReferencesAs(StrEnum):
-    """How a route spells the pictures that the caller brings."""
+    """The form of input images on a route."""
 
     PARTS = "parts"
     IMAGE_URL = "image_url"
@@ -74,19 +76,20 @@ class ReferencesAs(StrEnum):
 
 
 class Policy(StrEnum):
-    """In which order a model's routes are asked."""
+    """The order in which a model's routes are tried."""
 
-    PRIORITY = "priority"  # as the catalog lists them
-    WEIGHTED = "weighted"  # by lot, in proportion to their weights
-    CHEAPEST = "cheapest"  # by what this very request may cost at most
+    PRIORITY = "priority"  # in the order of the catalog
+    WEIGHTED = "weighted"  # at random, in proportion to their weights
+    CHEAPEST = "cheapest"  # by the maximum price of the request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One way to a model: backend, the name it has there, what that way can carry, and its prices.
+    """One way to a model: a backend, its name of the model, the fields it carries, and its prices.
 
-    `delivers` is the one tier of a way that cannot be told a tier. `weight` counts where the policy is weighted; with 0
-    it is asked only behind the others.
+    Attributes:
+        delivers: The only tier of a route that takes no tier.
+        weight: Weight of the route under a weighted policy. A route with 0 comes behind all others.
     """
 
     backend: str
@@ -105,7 +108,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model as callers see it, whichever backend draws."""
+    """One model as callers see it, whichever backend serves it."""
 
     id: str
     owned_by: str
@@ -127,7 +130,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retired:
-    """A model that is gone, and what its users should ask for now."""
+    """A model that ended, and its successor."""
 
     since: date
     successor: str
@@ -135,14 +138,14 @@ class Retired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """All models, by name."""
+    """All models, by id."""
 
     default_model: str
     models: Mapping[str, Model]
     retired: Mapping[str, Retired] = field(default_factory=dict)
 
     def get(self, name: str | None, today: date) -> Model:
-        """The model of that name or alias (None: the default), unless it is unknown or gone by `today`."""
+        """Return the model of an id or alias (None: the default). Raises `ModelNotFound` if it is unknown or ended."""
         requested, model = name or self.default_model, self.lookup(name, today)
         if model and not is_shut_down(model, today):
             return model
@@ -155,16 +158,18 @@ class Catalog:
         raise errors.ModelNotFound(text, param="model")
 
     def lookup(self, name: str | None, today: date) -> Model | None:
-        """The model of that name or alias (None: the default), gone or not; None if it is unknown.
+        """Return the model of an id or alias (None: the default), ended or not; None if it is unknown.
 
-        A name may be an alias of a model that lasts longer, which has it once the other is gone.
+        A name may be an alias of a model that lasts longer. That model takes over the name when the other one ends.
         """
         requested = name or self.default_model
         by_id = self.models.get(requested)
         if by_id and not is_shut_down(by_id, today):
             return by_id
         by_alias = sorted((model for model in self.models.values() if requested in model.aliases), key=last_day)
-        return next((each for each in by_alias if not is_shut_down(each, today)), by_id or next(iter(by_alias), None))
+        return next(
+            (model for model in by_alias if not is_shut_down(model, today)), by_id or next(iter(by_alias), None)
+        )
 
     def _shutdown(self, name: str, model: Model | None) -> tuple[date | None, str | None]:
         if model:
@@ -174,21 +179,21 @@ class Catalog:
 
     @property
     def tiers(self) -> frozenset[str]:
-        """Every tier that a model has."""
+        """Every tier of a model."""
         return frozenset(tier for model in self.models.values() for tier in model.tiers)
 
     def available(self, today: date) -> tuple[Model, ...]:
-        """Every model that can still be asked for."""
+        """Return every model that has not ended."""
         return tuple(model for model in self.models.values() if not is_shut_down(model, today))
 
 
 def last_day(model: Model) -> date:
-    """When the model ends, the last day that there is if nobody has announced an end."""
+    """Return the shutdown date of a model; `date.max` if the vendor has announced none."""
     return model.shutdown_date or date.max
 
 
 def is_shut_down(model: Model, today: date) -> bool:
-    """Has the vendor's announced end come?"""
+    """Tell whether the announced shutdown date has come."""
     return model.shutdown_date is not None and today >= model.shutdown_date
 
 
@@ -197,7 +202,7 @@ def check_spec(spec: Spec, model: Model) -> None:
 
     Raises:
         UnknownParameter: a field of another vendor's API that this model does not have.
-        InvalidValue: everything else, with `param` naming the field.
+        InvalidValue: any other reason; `param` names the field.
     """
     check_conflicts(spec)
     for name in required_features(spec):
@@ -208,12 +213,12 @@ def check_spec(spec: Spec, model: Model) -> None:
             raise errors.InvalidValue(complaint, param=param, code="invalid_value")
 
 
-def build_unsupported_error(name: str, whom: str) -> errors.RequestError:
-    """The refusal of one field, in the words that OpenAI's clients already match on."""
+def build_unsupported_error(name: str, provider: str) -> errors.RequestError:
+    """Build the error for one field, in the words that OpenAI's clients already match on."""
     if name in EXTENSIONS:
-        return errors.UnknownParameter(f"Unknown parameter: '{name}'. It is not supported by {whom}.", param=name)
+        return errors.UnknownParameter(f"Unknown parameter: '{name}'. It is not supported by {provider}.", param=name)
     text = "Transparent background is" if name == "background" else f"{name} is"
-    return errors.InvalidValue(f"{text} not supported by {whom}.", param=name, code="invalid_value")
+    return errors.InvalidValue(f"{text} not supported by {provider}.", param=name, code="invalid_value")
 
 
 def _problems(spec: Spec, model: Model) -> tuple[tuple[str, str | None], ...]:
@@ -234,6 +239,6 @@ def _not_offered(name: str, value: str | None, offered: tuple[str, ...], model: 
 
 
 def too_many_references(spec: Spec, limit: int) -> str | None:
-    """The complaint about more pictures than can be taken along, or None."""
+    """Return the complaint about too many input images, or None."""
     count = len(spec.references)
     return f"At most {limit} pictures can be given; got {count}." if count > limit else None

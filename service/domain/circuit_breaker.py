@@ -1,16 +1,18 @@
-"""Whether a backend is well and an account may be asked: a breaker, and how long to leave an account in peace.
+"""Circuit breaker of a backend, and the time for which a full account is blocked.
 
-Rule: pure. Only what says something about the vendor counts, and only of calls that began after the breaker last
-changed; no request that is at fault itself moves anything. Times are in seconds, of a clock that does not go back.
+Rule: only an outcome that says something about the vendor counts. Calls that began before the breaker's last change
+count no more. A request that is at fault itself changes nothing. Times are in seconds of a monotonic clock. Pure.
 
-    closed ──too much went wrong, or the account is refused──▶ open ──its time is up──▶ half-open
-       ▲                                                         ▲                       │    │
-       │                                                         └──the probe failed─────┘    │
-       └───────────────────────────the probe brought a picture────────────────────────────────┘
+    closed ──too many failures, or the account is refused──▶ open ──its time is over──▶ half-open
+       ▲                                                       ▲                         │    │
+       │                                                       └──the probe failed───────┘    │
+       └──────────────────────────the probe delivered an image────────────────────────────────┘
 
-A breaker has two openings, and the longer one counts. The opening for the account is shared: all replicas use the same
-account. The local opening is for what one replica saw of the network, or of the vendor's answers, and stays there.
-`merge_shared_opening` is the table of what an opening of another replica changes.
+A breaker has two openings, and the longer one counts. The opening for the account is shared: all replicas use one
+account. The local opening is for one replica's failures of the network or of replies, and stays there.
+`merge_shared_opening` has the table of changes by another replica's opening.
+
+Fails with: nothing.
 """
 
 from collections.abc import Mapping
@@ -21,44 +23,45 @@ from service.domain.errors import FailureKind
 from service.domain.generation import CallOutcome, Generation
 from service.domain.vendor_rate_limits import RateLimit
 
-WINDOW_SLICES = 10  # that a window is divided into; the oldest goes as a whole
-SAME_LENGTH_OPENINGS = 2  # openings in a row of the same length: one probe may fail by chance
+WINDOW_SLICES = 10  # of a window; the oldest one is dropped as a whole
+SAME_LENGTH_OPENINGS = 2  # consecutive openings of one length: a probe may fail by chance
 MAX_DOUBLINGS = 30
-DEFAULT_BLOCK_SECONDS = 1.0  # to leave an account alone that is full and does not say until when
+DEFAULT_BLOCK_SECONDS = 1.0  # of a full account whose vendor names no end
 
 
 class Signal(StrEnum):
-    """What the outcome of a call says about the vendor."""
+    """The meaning of a call's outcome for the state of the vendor."""
 
-    GOOD = "good"  # it draws
-    BAD = "bad"  # it does not
-    ACCOUNT = "account"  # it will not for this account, whatever is asked, until a person has acted
-    NONE = "none"  # nothing: it is about the request, or about how much was asked for
+    GOOD = "good"  # the vendor works
+    BAD = "bad"  # the vendor does not work
+    ACCOUNT = "account"  # the vendor refuses the whole account until an operator acts
+    NONE = "none"  # no meaning: about one request, or about a rate
 
 
 SIGNALS: Mapping[FailureKind, Signal] = {
     FailureKind.INVALID_REQUEST: Signal.NONE,
     FailureKind.MODERATION_BLOCKED: Signal.NONE,
-    FailureKind.MODEL_NOT_FOUND: Signal.NONE,  # of one route; the others of the backend may be well
-    FailureKind.NOT_PERMITTED: Signal.NONE,  # likewise
+    FailureKind.MODEL_NOT_FOUND: Signal.NONE,  # of one route; the backend's other routes may work
+    FailureKind.NOT_PERMITTED: Signal.NONE,  # of one route
     FailureKind.AUTH_FAILED: Signal.ACCOUNT,
-    FailureKind.FORBIDDEN: Signal.NONE,  # of one model, or one country; the account may do other things
-    FailureKind.RATE_LIMITED: Signal.NONE,  # politeness is for that
+    FailureKind.FORBIDDEN: Signal.NONE,  # of one model, or one country; other requests may work
+    FailureKind.RATE_LIMITED: Signal.NONE,  # the account is blocked instead, see `block_seconds_after`
     FailureKind.QUOTA_EXHAUSTED: Signal.ACCOUNT,
     FailureKind.OVERLOADED: Signal.BAD,
     FailureKind.SERVER_ERROR: Signal.BAD,
     FailureKind.UNREACHABLE: Signal.BAD,
-    FailureKind.BUSY: Signal.NONE,  # the gateway itself
-    FailureKind.SET_ASIDE: Signal.NONE,  # likewise
+    FailureKind.BUSY: Signal.NONE,  # of the gateway itself
+    FailureKind.SET_ASIDE: Signal.NONE,  # of the gateway itself
     FailureKind.TIMED_OUT: Signal.BAD,
     FailureKind.BROKEN_REPLY: Signal.BAD,
 }
-"""No failure is a good sign: a refusal comes from the vendor's door, and whether pictures are drawn behind it nobody
-knows. Who sends nonsense can neither open a breaker nor close one, nor hide a vendor's failures among his own."""
+"""No failure is a good sign: a refusal shows nothing about the generation of images behind it. A caller with invalid
+requests cannot open or close a breaker, nor hide a vendor's failures among its own.
+"""
 
 
 class BreakerState(StrEnum):
-    """How a breaker stands."""
+    """The state of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -67,11 +70,17 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRules:
-    """When a breaker opens, for how long, and how long an account is left in peace at most. Times in seconds.
+    """When a breaker opens and for how long. Times are in seconds.
 
-    It opens after so many failures without a picture in between (`consecutive_failures`; twice as many where there were
-    `min_calls` in the window, of which a few in a row fail by chance), or when of these a share of `failure_ratio`
-    failed.
+    Attributes:
+        consecutive_failures: Failures without an image in between that open it. With `min_calls` in the window it takes
+            twice as many: a few of many calls fail by chance.
+        failure_ratio: Share of failures in the window that opens it.
+        min_calls: Calls in the window from which the ratio counts.
+        window_seconds: Length of the window.
+        open_seconds: Length of the first openings.
+        max_open_seconds: Maximum length of an opening.
+        max_blocked_seconds: Maximum time for which a full account is blocked.
     """
 
     consecutive_failures: int = 5
@@ -85,7 +94,7 @@ class BreakerRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A breaker is open until then; it is the `openings`th time without having been closed in between."""
+    """A breaker is open until `until`, for the `openings`th time without having closed in between."""
 
     reason: FailureKind
     until: float
@@ -94,7 +103,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """The one call that finds out whether the vendor is back. One that says nothing is over then."""
+    """The one call that finds out whether the vendor works again. A probe without an outcome ends at `until`."""
 
     name: str
     until: float
@@ -102,7 +111,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowSlice:
-    """So many calls ended in one part of the window, so many of them badly."""
+    """Calls and failures that ended in one part of the window."""
 
     number: int
     calls: int = 0
@@ -111,11 +120,16 @@ class WindowSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreaker:
-    """What is known of one backend. `epoch` counts the changes of its breaker, the last of which was at `since`.
+    """The state of one backend.
 
-    `local` is the opening for what this replica saw, `account` the opening for what all replicas share.
-    So many calls in a row, the `consecutive_failures`, went wrong; they may be far apart, because pictures take
-    minutes.
+    Attributes:
+        epoch: Number of changes of the breaker.
+        since: Time of the last change.
+        local: The opening for failures that this replica saw.
+        account: The opening that all replicas share.
+        probe: The running probe.
+        consecutive_failures: Failed calls since the last image, however far apart; images take minutes.
+        slices: Calls in the window.
     """
 
     epoch: int = 0
@@ -128,15 +142,15 @@ class CircuitBreaker:
 
     @property
     def opening(self) -> Opening | None:
-        """The opening that counts: the one that lasts longer."""
+        """The opening that counts: the longer one."""
         openings = [opening for opening in (self.account, self.local) if opening]
         return max(openings, key=lambda opening: opening.until, default=None)
 
 
 def to_signal(outcome: CallOutcome) -> Signal:
-    """What an outcome says about the vendor; nothing, if the vendor was not asked.
+    """Return the signal of an outcome; NONE if the vendor was not called.
 
-    A permanent failure is about the call or the way there: a large upload that a proxy refuses opens no breaker.
+    A permanent failure is about the call or the network: a large upload that a proxy refuses opens no breaker.
     """
     if isinstance(outcome, Generation):
         return Signal.GOOD
@@ -144,7 +158,7 @@ def to_signal(outcome: CallOutcome) -> Signal:
 
 
 def current_state(breaker: CircuitBreaker, now: float) -> BreakerState:
-    """How the breaker stands."""
+    """Return the state of the breaker."""
     if breaker.opening is None:
         return BreakerState.CLOSED
     return BreakerState.OPEN if now < breaker.opening.until else BreakerState.HALF_OPEN
@@ -153,7 +167,7 @@ def current_state(breaker: CircuitBreaker, now: float) -> BreakerState:
 def record_outcome(
     breaker: CircuitBreaker, outcome: CallOutcome, epoch: int, now: float, rules: BreakerRules
 ) -> CircuitBreaker:
-    """What is known after a call that began in that era."""
+    """Record the outcome of a call that began in this epoch."""
     signal = to_signal(outcome)
     if epoch != breaker.epoch or signal is Signal.NONE:
         return breaker
@@ -166,7 +180,7 @@ def record_outcome(
 
 
 def open_breaker(breaker: CircuitBreaker, reason: FailureKind, now: float, rules: BreakerRules) -> CircuitBreaker:
-    """The breaker opens, or opens again."""
+    """Open the breaker, or open it again."""
     openings = breaker.opening.openings + 1 if breaker.opening else 1
     opening = Opening(reason=reason, until=now + _open_seconds(reason, openings, rules), openings=openings)
     changed = CircuitBreaker(epoch=breaker.epoch + 1, since=now, local=breaker.local, account=breaker.account)
@@ -174,17 +188,17 @@ def open_breaker(breaker: CircuitBreaker, reason: FailureKind, now: float, rules
 
 
 def close_breaker(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
-    """The breaker closes, and everything that went wrong is forgotten."""
+    """Close the breaker, and forget all failures."""
     return CircuitBreaker(epoch=breaker.epoch + 1, since=now)
 
 
 def is_shared(reason: FailureKind) -> bool:
-    """Does an opening for this reason hold for all replicas?"""
+    """Tell whether an opening for this reason holds for all replicas."""
     return SIGNALS[reason] is Signal.ACCOUNT
 
 
 def merge_shared_opening(health: CircuitBreaker, shared: Opening | None, now: float) -> CircuitBreaker:
-    """Merge in what all replicas share, after another replica changed it. The local opening always stays.
+    """Merge in the shared opening, after another replica changed it. The local opening always stays.
 
     | shared | this replica has no account opening | this replica has an account opening |
     |---|---|---|
@@ -202,7 +216,7 @@ def merge_shared_opening(health: CircuitBreaker, shared: Opening | None, now: fl
 
 
 def trip(breaker: CircuitBreaker, reason: FailureKind, now: float, rules: BreakerRules) -> CircuitBreaker:
-    """It was found out, without a call that counts, that the account is refused, or still is."""
+    """Open the breaker because the account is refused, as found out without a call that counts."""
     account = breaker.account
     if account is None or account.reason is not reason or account.until <= now:
         return open_breaker(breaker, reason, now, rules)
@@ -211,9 +225,9 @@ def trip(breaker: CircuitBreaker, reason: FailureKind, now: float, rules: Breake
 
 
 def half_open(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
-    """The vendor answers again: the breaker need not be open longer. Only a picture closes it.
+    """Make the breaker half-open, because the vendor answers again. Only an image closes it.
 
-    An account that is out of credit can still ask for everything that is free, so an answer says nothing about it.
+    An account without credit can still make requests that are free, so an answer says nothing about its credit.
     """
     account = breaker.account
     if account and account.reason is not FailureKind.QUOTA_EXHAUSTED:
@@ -222,36 +236,36 @@ def half_open(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
 
 
 def credentials_changed(breaker: CircuitBreaker, now: float) -> CircuitBreaker:
-    """The account has another key: calls with the one before no longer count, and what was said of it is over."""
+    """Note that the account has another key: the account opening ends, and running calls no longer count."""
     return replace(breaker, epoch=breaker.epoch + 1, account=_ended(breaker.account, now), probe=None)
 
 
 def with_probe(breaker: CircuitBreaker, probe: Probe | None) -> CircuitBreaker:
-    """A probe begins, or (None) nobody probes."""
+    """Set the running probe; None ends it."""
     return replace(breaker, probe=probe)
 
 
 def is_probed(breaker: CircuitBreaker, now: float) -> bool:
-    """Is somebody finding out?"""
+    """Tell whether a probe is running."""
     return breaker.probe is not None and now < breaker.probe.until
 
 
 def block_seconds_after(outcome: CallOutcome) -> float:
-    """For how many seconds the account is full, as far as an outcome says."""
+    """Return the seconds for which the account is full, as far as an outcome says."""
     if isinstance(outcome, Generation) or outcome.kind is not FailureKind.RATE_LIMITED or not outcome.asked:
         return 0.0
     return DEFAULT_BLOCK_SECONDS if outcome.retry_after is None else outcome.retry_after
 
 
 def block_seconds_for(rate_limit: RateLimit) -> float:
-    """For how many seconds the account is full, as far as the vendor told of its limits."""
+    """Return the seconds for which the account is full, as far as its rate limit says."""
     if rate_limit.remaining > 0:
         return 0.0
     return DEFAULT_BLOCK_SECONDS if rate_limit.resets_in is None else rate_limit.resets_in
 
 
 def blocked_until(known: float, seconds: float, now: float, rules: BreakerRules) -> float:
-    """Until when an account is left in peace: never shorter than was `known`, never absurdly long."""
+    """Return the time until which an account is blocked: not before `known`, and with a bound from the rules."""
     duration = min(seconds, rules.max_blocked_seconds) if seconds > 0 else 0.0
     return max(known, now + duration)
 

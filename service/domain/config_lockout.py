@@ -1,8 +1,10 @@
-"""Which changed settings are refused while the gateway runs, although a start would take them.
+"""Changes of the settings that are refused while the gateway runs, although a start would accept them.
 
-Rule: a change that leaves none of the teams, keys or models that are there now would lock every caller out. A lost
-file, or that of another environment, does so more often than an operator who means it; a restart takes the file. The
-only one of its kind may be replaced, because a key that is known to others has to go.
+Rule: a change is refused if it removes all current teams, keys or models, because it would lock every caller out. A
+lost file, or that of another environment, is a likelier cause than intent; a restart accepts the file. A single key may
+be replaced, because a leaked key has to go; so may a single team or model.
+
+Fails with: nothing; the reason is returned.
 """
 
 from collections.abc import Iterable
@@ -17,7 +19,13 @@ RESTART = "It is refused while the gateway runs; a restart takes it."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsableConfig:
-    """What callers can use: names of teams, digests of keys that are good, ids of models that a backend can draw."""
+    """The parts of the settings that callers can use.
+
+    Attributes:
+        teams: Names of teams.
+        keys: Digests of valid keys.
+        models: Ids of models that an enabled backend serves.
+    """
 
     teams: frozenset[str]
     keys: frozenset[str]
@@ -27,7 +35,7 @@ class UsableConfig:
 def find_usable(
     teams: Iterable[str], keys: Iterable[Key], catalog: Catalog, enabled_backends: frozenset[str], now: datetime
 ) -> UsableConfig:
-    """Return what callers can use at `now`; `enabled_backends` are the backends that are on."""
+    """Return the parts that callers can use at `now`."""
     return UsableConfig(
         teams=frozenset(teams),
         keys=frozenset(key.digest for key in keys if key.expires_at is None or now < key.expires_at),

@@ -1,4 +1,4 @@
-"""Names that are close to one that is not known, for messages to operators."""
+"""Suggestions for unknown names, for messages to operators. Pure; fails with nothing."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,4 +11,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'search'?`, or nothing where no known name is close."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
     close = get_close_matches(name[:MAX_LENGTH].lower(), by_lower, MAX_SUGGESTIONS)
-    return f" Did you mean {' or '.join(repr(by_lower[each]) for each in close)}?" if close else ""
+    return f" Did you mean {' or '.join(repr(by_lower[match]) for match in close)}?" if close else ""

@@ -1,7 +1,9 @@
-"""What the gateway did for a backend that could not do all by itself, in words that stay the same.
+"""Notes for callers about emulations: work of the gateway for a backend that lacks a feature.
 
-Rule: one row for each kind of emulation; a row that has nothing to say is left out. Callers may match on `name=`; what
-the caller did not ask for is not noted. Pure; raises nothing.
+Rule: one row for each kind of emulation. A caller may match on `name=`, so texts are stable. A note appears only for a
+feature that the caller asked for. Pure.
+
+Fails with: nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ from service.domain.routing import Plan, Transcode, preview_count, split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedRequest:
-    """How a request was, or is about to be, served; with the numbers of previews that were requested and shown."""
+    """A request as it was, or will be, served. Previews are counted as requested and as shown."""
 
     spec: Spec
     plan: Plan
@@ -24,7 +26,7 @@ class ServedRequest:
 
 
 def expect_served(spec: Spec, plan: Plan, requested_previews: int) -> ServedRequest:
-    """What is known before anybody is asked."""
+    """Build the expectation for a request before a backend is called."""
     shown = preview_count(spec, plan, requested_previews)
     return ServedRequest(
         spec=spec, plan=plan, transcode=plan.transcode, requested_previews=requested_previews, shown_previews=shown
@@ -64,5 +66,5 @@ NOTES: Mapping[str, Callable[[ServedRequest], str | None]] = {
 
 
 def build_notes(served: ServedRequest) -> tuple[str, ...]:
-    """Every note that there is, as `name=text`, in the order of the table."""
+    """Return every note that applies, as `name=text`, in the order of the table."""
     return tuple(f"{name}={text}" for name, build_note in NOTES.items() if (text := build_note(served)))

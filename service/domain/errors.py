@@ -1,10 +1,10 @@
-"""Everything the gateway refuses or fails at, as one tree.
+"""Every refusal and failure of the gateway, as one tree.
 
-Rule: a module raises the leaf that says what went wrong; only `api/http/errors.py` knows what that means over HTTP.
-Messages are for the caller: they name the field and never hold a secret, a prompt or picture bytes.
+Rule: a module raises the leaf for its case; only `api/http/errors.py` maps a leaf to HTTP. Messages are for the caller.
+They name the field and never contain a secret, a prompt or image bytes.
 
     GatewayError
-    ├── RequestError              the caller can mend it
+    ├── RequestError              the caller can correct the request
     │   ├── MalformedBody
     │   ├── UnknownParameter
     │   ├── MissingParameter
@@ -22,21 +22,21 @@ Messages are for the caller: they name the field and never hold a secret, a prom
     │   ├── ImageNotFound
     │   ├── KeyNotFound
     │   └── TeamNotFound
-    ├── NotCached                 only what is kept was asked for, and nothing is
+    ├── NotCached                 the caller wants a cached result only, and there is none
     ├── ReplayError               an Idempotency-Key cannot be honoured
-    │   ├── IdempotencyKeyReused             it was another request's
-    │   ├── IdempotencyKeyInUse              its request is under way, and the operator wants nobody to wait
-    │   └── ResultExpired        its request was served, and the pictures are gone
+    │   ├── IdempotencyKeyReused  the key came with another request
+    │   ├── IdempotencyKeyInUse   its request is under way, and the operator's setting is not to wait
+    │   └── ResultExpired         its request was served, and the images are no longer stored
     ├── LoopDetected              the request has passed this gateway before
-    ├── OutcomeUnknown                nobody knows what became of a purchase of the very same
-    ├── LimitExceeded             a limit of the team has no room; carries how it stands
-    ├── StoreUnavailable          pictures cannot be kept or read just now
+    ├── OutcomeUnknown            the outcome of an identical purchase is unknown
+    ├── LimitExceeded             a limit of the team has no room; carries the limit's status
+    ├── StoreUnavailable          images cannot be stored or read now
     ├── Overloaded                too many requests wait in this replica; nothing was begun
-    ├── StateUnavailable          quotas and holds cannot be reached; nobody is admitted
-    ├── LedgerUnavailable          the ledger of record cannot be reached
-    └── BackendFailed                a backend was asked and did not deliver; carries the failure
-        ├── FailureReplayed          and the caller hears it again, under the same Idempotency-Key
-        └── FailureShared            and the call was another request's, which asked for the very same
+    ├── StateUnavailable          quotas and holds cannot be reached; no request is admitted
+    ├── LedgerUnavailable         the ledger's database cannot be reached
+    └── BackendFailed             a backend was called and did not deliver; carries the failure
+        ├── FailureReplayed       for a repeated Idempotency-Key: the failure of its first request
+        └── FailureShared         the call was made for an identical request
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ from service.domain.quota_limits import LimitStatus
 
 
 class FailureKind(StrEnum):
-    """Why a backend did not deliver. Whether money may have gone is in `MAY_BE_BILLED`."""
+    """Reason why a backend did not deliver. `MAY_BE_BILLED` has the kinds that may have cost money."""
 
     INVALID_REQUEST = "invalid_request"
     MODERATION_BLOCKED = "moderation_blocked"
@@ -67,17 +67,23 @@ class FailureKind(StrEnum):
 
 
 MAY_BE_BILLED = frozenset({FailureKind.TIMED_OUT, FailureKind.BROKEN_REPLY})
-"""The request went out and no verdict came back: it is never sent a second time by itself."""
+"""The request went out and no outcome came back. The gateway never sends such a call again by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A call that brought no picture. `message` has been cleaned for callers; `retry_after` is in seconds.
+    """A call without a complete result.
 
-    `drawn`: something may have to be paid for although the kind alone does not say so. Previews or some of several
-    pictures had come, or the backend is another gateway that says so itself.
-    `asked`: the vendor was called; if not, the gateway knew better. `permanent`: the same call would fail there again,
-    until an operator has acted. `cause` is for the operator's log: errno, status, the vendor's own id of the request.
+    Field names are written to Redis; older replicas read them.
+
+    Attributes:
+        message: Text for callers, without secrets and prompts.
+        retry_after: Seconds.
+        drawn: The call may be billed although its kind alone does not say so. Previews or some of several images had
+            arrived, or the backend is another gateway that reports this.
+        asked: The vendor was called. If not, the gateway refused the call itself.
+        permanent: The call would fail there again until an operator has acted.
+        cause: Text for the operator's log: errno, status, the vendor's own id of the request.
     """
 
     kind: FailureKind
@@ -93,14 +99,18 @@ class Failure:
 
     @property
     def may_be_billed(self) -> bool:
-        """May money have gone?"""
+        """Whether the call may cost money."""
         return self.drawn or self.kind in MAY_BE_BILLED
 
 
 class GatewayError(Exception):
-    """The root. `message` is shown to the caller, `param` names the field, `code` refines the class's own code.
+    """The root of all errors.
 
-    `cause` is for the operator's log alone.
+    Attributes:
+        message: The text that the caller sees.
+        param: The name of the field.
+        code: A refinement of the class's own code.
+        cause: A text for the operator's log alone.
     """
 
     def __init__(
@@ -134,19 +144,19 @@ class InvalidValue(RequestError):
 
 
 class UnreadableFile(RequestError):
-    """An uploaded or linked file is not a picture that can be used."""
+    """An uploaded or linked file is not a usable image."""
 
 
 class UnreachableLink(RequestError):
-    """A linked picture may not be, or could not be, fetched."""
+    """A linked image may not be fetched, or could not be fetched."""
 
 
 class TooLarge(RequestError):
-    """A body, a part or a linked picture exceeds its limit."""
+    """A body, a part or a linked image exceeds its limit."""
 
 
 class RangeNotSatisfiable(RequestError):
-    """A part was asked for that a picture does not have."""
+    """The requested part of an image does not exist."""
 
 
 class BodyTimeout(RequestError):
@@ -158,7 +168,7 @@ class AccessError(GatewayError):
 
 
 class NotAuthenticated(AccessError):
-    """No key, or one that is not known."""
+    """The request has no key, or an unknown one."""
 
 
 class NotAllowed(AccessError):
@@ -166,15 +176,15 @@ class NotAllowed(AccessError):
 
 
 class NotFoundError(GatewayError):
-    """The thing asked for is not there."""
+    """The requested thing does not exist."""
 
 
 class ModelNotFound(NotFoundError):
-    """The model is unknown, retired, or no backend that is on serves it."""
+    """The model is unknown, retired, or served by no enabled backend."""
 
 
 class ImageNotFound(NotFoundError):
-    """No such picture, or its link has expired or was tampered with."""
+    """The image does not exist, or its link has expired or was altered."""
 
 
 class KeyNotFound(NotFoundError):
@@ -186,19 +196,19 @@ class TeamNotFound(NotFoundError):
 
 
 class StoreUnavailable(GatewayError):
-    """The picture store does not answer."""
+    """The image store does not answer."""
 
 
 class NotCached(GatewayError):
-    """The caller forbade to buy, and nothing is kept."""
+    """The caller forbids a purchase, and no cached result exists."""
 
 
 class ReplayError(GatewayError):
-    """A request came again and cannot be answered as the first time."""
+    """A repeated request cannot be answered as the first one was."""
 
 
 class IdempotencyKeyReused(ReplayError):
-    """The same Idempotency-Key came with another request."""
+    """The Idempotency-Key came with another request before."""
 
 
 class IdempotencyKeyInUse(ReplayError):
@@ -206,19 +216,19 @@ class IdempotencyKeyInUse(ReplayError):
 
 
 class ResultExpired(ReplayError):
-    """What was bought is not kept any more, and it is not bought again."""
+    """The result was bought and is no longer stored. The gateway does not buy it again."""
 
 
 class LoopDetected(GatewayError):
-    """The request came back to a gateway that it has passed, or has passed too many."""
+    """The request has passed this gateway before, or too many gateways."""
 
 
 class OutcomeUnknown(GatewayError):
-    """Whoever bought the very same went away after the vendor was asked; it is not bought again."""
+    """The leader of an identical purchase went away after its backend was called. The gateway does not buy again."""
 
 
 class LimitExceeded(GatewayError):
-    """A limit has no room for the request. Nothing was held."""
+    """A limit has no room for the request. No hold was made."""
 
     def __init__(self, message: str, limit_status: LimitStatus) -> None:
         super().__init__(message)
@@ -226,19 +236,19 @@ class LimitExceeded(GatewayError):
 
 
 class Overloaded(GatewayError):
-    """Too many requests wait for the state. Nothing was held."""
+    """Too many requests wait for Redis. No hold was made."""
 
 
 class StateUnavailable(GatewayError):
-    """The state of quotas and holds does not answer, or is not complete yet."""
+    """Redis with its quotas and holds does not answer, or its counters are not complete yet."""
 
 
 class LedgerUnavailable(GatewayError):
-    """The ledger of record does not answer."""
+    """The ledger's database does not answer."""
 
 
 class BackendFailed(GatewayError):
-    """A backend was asked and did not deliver."""
+    """A backend was called and did not deliver."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message, param=failure.param, code=failure.code)
@@ -246,8 +256,8 @@ class BackendFailed(GatewayError):
 
 
 class FailureReplayed(BackendFailed):
-    """It failed the first time that the caller came with this Idempotency-Key, and is not tried again."""
+    """The first request with this Idempotency-Key failed so. The gateway does not try again."""
 
 
 class FailureShared(BackendFailed):
-    """The call was made for an identical request, under way or remembered. This request called no backend."""
+    """The call of an identical request failed, just now or a remembered time ago. This request called no backend."""

@@ -1,8 +1,10 @@
-"""What to do next, when several backends may draw and some of them did not.
+"""The next step of a request when several backends may serve it and some have failed.
 
-Rule: decided from what is known, by nobody's clock: who may still be asked, how long that would take, and whether it is
-worth waiting for. At most `MAX_ATTEMPTS` calls are made for one order, of which one is the same call again; nothing
-that may have been billed, and nothing that would fail the same way elsewhere, is asked for again.
+Rule: the decision follows from the failures and the waiting times alone, without a clock. One request makes at most
+`MAX_ATTEMPTS` calls; one of them may repeat a call. No call is repeated that may have been billed, or that would fail
+the same way elsewhere. Pure.
+
+Fails with: nothing; the failure for the caller is returned.
 """
 
 from collections.abc import Sequence
@@ -12,12 +14,12 @@ from service.domain.errors import Failure
 from service.domain.routing import NextStep, Plan, step_after
 
 MAX_ATTEMPTS = 3
-RETRY_SECONDS = 0.5  # before a backend is asked again that does not say when
+RETRY_SECONDS = 0.5  # before a call is repeated at a backend that names no time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
-    """A plan that was tried, or put off, and what came of it."""
+    """A plan that was tried or put off, and its failure."""
 
     plan: Plan
     failure: Failure
@@ -25,7 +27,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedAttempt:
-    """Go along this plan, after so many seconds."""
+    """The next plan, and the seconds to wait before it."""
 
     plan: Plan
     wait_seconds: float = 0.0
@@ -33,7 +35,7 @@ class PlannedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteState:
-    """A plan, what is in its way just now, if anything is, and how many calls in a row failed there."""
+    """A plan, the failure that blocks it now, and the number of its consecutive failures."""
 
     plan: Plan
     blocked_by: Failure | None = None
@@ -42,7 +44,7 @@ class RouteState:
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """A route that may still deliver. Among equals the one with fewer `consecutive_failures` is tried first."""
+    """A route that may still deliver. Of equal routes, the one with fewer `consecutive_failures` comes first."""
 
     plan: Plan
     seconds: float
@@ -53,19 +55,23 @@ class _Option:
 def next_step(
     route_states: Sequence[RouteState], failed_attempts: Sequence[FailedAttempt], wait_budget: float
 ) -> PlannedAttempt | Failure:
-    """The next plan to go along, within so many seconds of patience; else the failure that the caller is told."""
+    """Return the next plan within `wait_budget` seconds of waiting, or the failure for the caller."""
     final = [attempt.failure for attempt in failed_attempts if step_after(attempt.failure) is NextStep.GIVE_UP]
     if final:
         return final[0]
     options = [option for route_state in route_states if (option := _option(route_state, failed_attempts))]
-    best = min(options, key=lambda hope: (hope.seconds, hope.consecutive_failures), default=None)  # of equals the first
-    if best and best.seconds <= wait_budget and sum(each.failure.asked for each in failed_attempts) < MAX_ATTEMPTS:
+    best = min(options, key=lambda option: (option.seconds, option.consecutive_failures), default=None)
+    if (
+        best
+        and best.seconds <= wait_budget
+        and sum(attempt.failure.asked for attempt in failed_attempts) < MAX_ATTEMPTS
+    ):
         return PlannedAttempt(plan=best.plan, wait_seconds=best.seconds)
     return _reported_failure(route_states, failed_attempts, best)
 
 
 def _option(route_state: RouteState, failed_attempts: Sequence[FailedAttempt]) -> _Option | None:
-    """When a way may be gone; None if never by this request."""
+    """Return when a route may be tried; None if never by this request."""
     failures = [attempt.failure for attempt in failed_attempts if attempt.plan is route_state.plan]
     obstacles = [failure for failure in (route_state.blocked_by, *failures[-1:]) if failure]
     if any(step_after(failure) is not NextStep.LATER for failure in obstacles):
@@ -78,8 +84,8 @@ def _option(route_state: RouteState, failed_attempts: Sequence[FailedAttempt]) -
 
 
 def _has_repeated(failed_attempts: Sequence[FailedAttempt]) -> bool:
-    asked = [id(attempt.plan) for attempt in failed_attempts if attempt.failure.asked]
-    return len(set(asked)) < len(asked)
+    called = [id(attempt.plan) for attempt in failed_attempts if attempt.failure.asked]
+    return len(set(called)) < len(called)
 
 
 def _wait(failure: Failure) -> float:
@@ -89,11 +95,11 @@ def _wait(failure: Failure) -> float:
 def _reported_failure(
     route_states: Sequence[RouteState], failed_attempts: Sequence[FailedAttempt], best: _Option | None
 ) -> Failure:
-    """The failure that says most: one that passes, and when; else the first."""
+    """Return the most useful failure: a temporary one with its end, else the first."""
     if best and best.failure:
         return replace(best.failure, retry_after=best.seconds)
     temporary = [attempt.failure for attempt in failed_attempts if step_after(attempt.failure) is NextStep.LATER]
-    others = [each.failure for each in failed_attempts] + [
+    others = [attempt.failure for attempt in failed_attempts] + [
         route_state.blocked_by for route_state in route_states if route_state.blocked_by
     ]
     return (temporary or others)[0]

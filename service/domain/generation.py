@@ -1,7 +1,7 @@
-"""What a backend call came to: a purchase, or one of a closed set of failures (`domain/errors.py`).
+"""The outcome of a backend call: a generation, or a failure of a closed set (`domain/errors.py`).
 
-Rule: a dialect turns every answer a vendor can give into one of these values; nothing above a dialect reads a vendor's
-status or text. Vendor facts: `docs/vendors.md`.
+Rule: a dialect maps every reply of a vendor to one of these values. No layer above a dialect reads a vendor's status or
+text. Vendor facts: `docs/vendors.md`.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,14 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as the vendor counted them, summed over all pictures of the call.
+    """Tokens as the vendor counted them, summed over all images of the call.
 
-    `text_cached` and `image_cached` are the parts of `text_in` and `image_in` that the vendor had at hand already.
-    `other_in` are input tokens of which the vendor does not say the kind.
+    Field names are written to Redis; older replicas read them.
+
+    Attributes:
+        text_cached: The part of `text_in` that came from the vendor's cache.
+        image_cached: The part of `image_in` that came from the vendor's cache.
+        other_in: Input tokens of an unknown kind.
     """
 
     text_in: int = 0
@@ -31,12 +35,12 @@ class Usage:
 
     @property
     def tokens_in(self) -> int:
-        """Input tokens in all."""
+        """All input tokens."""
         return self.text_in + self.image_in + self.other_in
 
     @property
     def tokens_out(self) -> int:
-        """Output tokens in all."""
+        """All output tokens."""
         return self.image_out + self.text_out
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -53,7 +57,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedImage:
-    """One finished picture: base64 text as the vendor sent it, in ASCII bytes that are passed on and not parsed."""
+    """One finished image: the vendor's base64 text as ASCII bytes, which are passed on and not parsed."""
 
     base64: Buffer = field(repr=False)
     revised_prompt: str | None = None
@@ -61,10 +65,11 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What a backend delivered. What the vendor did not say is None.
+    """The images of one call. A value that the vendor left out is None.
 
-    `partial_usage` is what could be read of a usage that is not whole; `unreadable_images` counts the vendor's pictures
-    that hold nothing that can be read. Both matter for the money alone.
+    Attributes:
+        partial_usage: The readable part of an incomplete usage. It counts for the cost alone.
+        unreadable_images: Number of images that cannot be read. They count for the cost alone.
     """
 
     images: tuple[GeneratedImage, ...]
@@ -81,7 +86,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A preview on the way to a picture: what the vendor said of it, in its own words. `created` is in Unix seconds."""
+    """A preview of an image, described in the vendor's own words. `created` is in Unix seconds."""
 
     base64: Buffer = field(repr=False)
     index: int

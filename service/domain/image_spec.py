@@ -1,8 +1,9 @@
-"""The canonical request: what picture is wanted, whatever the wire called it.
+"""The spec of a request: the requested images in one canonical form.
 
-Rule: two spellings of the same wish (field order, null, a default said aloud) are the same `Spec`; what is not a
-default is a *demand*, and a demand is honoured by a backend or refused by name, never dropped. Wrong values raise
-`InvalidValue`.
+Rule: two spellings of one request (field order, null, an explicit default) give equal specs. A value that is not a
+default is a *demand*. A backend honours a demand, or the gateway refuses it by name; no demand is dropped. Pure.
+
+Fails with: `InvalidValue` for wrong values.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ FORMATS_WITH_COMPRESSION = frozenset({"jpeg", "webp"})
 
 
 class Operation(StrEnum):
-    """The two things a caller can ask for."""
+    """The kind of an image request."""
 
     GENERATE = "generate"
     EDIT = "edit"
@@ -36,7 +37,7 @@ class Size:
 
     @classmethod
     def parse(cls, text: str) -> "Size":
-        """Read `WxH`."""
+        """Parse `WxH`."""
         match = SIZE_PATTERN.fullmatch(text)
         if match is None:
             raise errors.InvalidValue(
@@ -62,24 +63,26 @@ class Size:
 
 
 class Content(Protocol):
-    """A picture's bytes, wherever they lie. Each `open` gives a reader of its own, at the start."""
+    """The bytes of an image, in memory or in a file. Each `open` returns a new reader."""
 
     @property
     def length(self) -> int:
-        """Bytes."""
+        """Number of bytes."""
         ...
 
     def open(self) -> BinaryIO:
-        """A reader at the first byte."""
+        """Open a reader at the first byte."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A picture that the caller brings: uploaded, inlined, linked, or kept. `param` is what the caller called it.
+    """An input image of a caller: uploaded, inline, linked or stored.
 
-    `digest` stands for the bytes (for a link that is relayed, for its address), so it is what identity rests on.
-    `stored_name` is its name in the picture store; it is empty where an id leads nowhere.
+    Attributes:
+        param: The caller's name of the field.
+        digest: Digest of the bytes, or of the address of a relayed link. It is the image's identity in the fingerprint.
+        stored_name: Name in the image store; empty if no image has the requested id.
     """
 
     param: str = field(compare=False)
@@ -92,7 +95,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """One canonical request. Every default here means "the caller did not ask for anything particular"."""
+    """One canonical request. Every default means that the caller asked for nothing particular."""
 
     operation: Operation
     model: str
@@ -133,7 +136,7 @@ EXTENSIONS = frozenset(
         "reference_images",
     },
 )
-"""Fields that OpenAI's API does not have; where a model lacks them they are unknown parameters, as at OpenAI."""
+"""Fields that OpenAI's API lacks. A model without such a field treats it as an unknown parameter, as OpenAI does."""
 
 REQUIRED_FEATURES: Mapping[str, Callable[[Spec], object]] = {
     "quality": lambda spec: spec.tier,
@@ -156,17 +159,19 @@ REQUIRED_FEATURES: Mapping[str, Callable[[Spec], object]] = {
     "image_loras": lambda spec: spec.image_loras,
     "disable_safety_checker": lambda spec: spec.disable_safety_checker,
 }
-"""Field → does this spec ask for something that not every backend can do? Names are those of the wire."""
+"""By field: a function that tells whether a spec needs a feature that not every backend has. Names are those of the
+API.
+"""
 
 
 def required_features(spec: Spec) -> tuple[str, ...]:
-    """The fields that a model and a backend must both be able to honour, in the order of the table."""
-    return tuple(name for name, asked in REQUIRED_FEATURES.items() if asked(spec))
+    """Return the fields that a model and a backend must both honour, in the order of the table."""
+    return tuple(name for name, requires in REQUIRED_FEATURES.items() if requires(spec))
 
 
 @dataclass(frozen=True, slots=True)
 class FieldConflict:
-    """Two fields that cannot be honoured together, at any vendor."""
+    """Two fields that no vendor can honour together."""
 
     param: str
     applies: Callable[[Spec], object]
@@ -210,7 +215,7 @@ CONFLICTS = (
         "An edit needs at least one picture in image, image[] or images.",
     ),
 )
-"""The combinations that must fail, from the vendor's documented rules (`docs/vendors.md`)."""
+"""Combinations that must fail, from the vendor's documented rules (`docs/vendors.md`)."""
 
 
 def check_conflicts(spec: Spec) -> None:
@@ -221,20 +226,20 @@ def check_conflicts(spec: Spec) -> None:
 
 
 IDENTITY_EXCLUDED = frozenset({"safety_identifier", "user"})
-"""Who asks does not change what is asked for."""
+"""Fields about the caller, which do not change the images."""
 
 IDENTITY = tuple(spec_field.name for spec_field in fields(Spec) if spec_field.name not in IDENTITY_EXCLUDED)
 
 
 def fingerprint(spec: Spec) -> str:
-    """The SHA-256 of everything that decides which picture comes back, as 64 hex digits."""
+    """Return the SHA-256 of everything that decides the images, as 64 hex digits."""
     canonical = [(name, _canonical(getattr(spec, name))) for name in IDENTITY]
     return hashlib.sha256(repr(canonical).encode()).hexdigest()
 
 
 def _canonical(value: object) -> object:
-    """A value whose `repr` depends on nothing but the value."""
-    if value is None:  # most of what can be asked for is not
+    """Convert a value to one whose `repr` depends on nothing but the value."""
+    if value is None:  # most fields of most specs
         return None
     match value:
         case Operation() | Size():

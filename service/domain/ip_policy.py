@@ -1,9 +1,10 @@
-"""Which network addresses a caller may make the gateway connect to: public ones, and those an operator allows.
+"""Network addresses that a caller may make the gateway connect to: public ones, and those that an operator allows.
 
-Rule: what is not known to be public is refused. The tables are written out, because what `ipaddress` calls global
-differs between Python versions. An IPv6 address that carries an IPv4 address is judged by what it carries. Addresses
-where clouds hand out credentials are refused even inside an allowed network. Networks that cannot be read raise
-`ValueError`.
+Rule: an address that is not known to be public is refused. The tables are explicit, because `ipaddress` differs between
+Python versions in its global addresses. An IPv6 address that embeds an IPv4 address is checked as that IPv4 address.
+Addresses where clouds hand out credentials are refused even inside an allowed network. Pure.
+
+Fails with: `ValueError` for networks that cannot be parsed.
 """
 
 import re
@@ -39,7 +40,7 @@ NOT_PUBLIC = tuple(
     )
 )
 PUBLIC_IPV6 = IPv6Network("2000::/3")
-"""The only part of IPv6 that is given out for global unicast."""
+"""The only part of IPv6 that is assigned for global unicast."""
 
 CREDENTIALS = tuple(
     ip_network(text)
@@ -53,7 +54,7 @@ CREDENTIALS = tuple(
         "192.0.0.192/32",  # Oracle Cloud
     )
 )
-"""Where machines fetch their identity. Nobody keeps pictures there."""
+"""Addresses where machines fetch their identity. No caller stores images there."""
 
 NAT64 = IPv6Network("64:ff9b::/96")
 NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*(?!(?:[0-9]+|0x[0-9a-f]*)\Z)[a-z0-9_-]{1,63}")
@@ -61,7 +62,7 @@ MAX_NAME_LENGTH = 253
 
 
 def is_refused(address: Address, allowed: tuple[Network, ...]) -> bool:
-    """May the gateway not connect there? `allowed` are the operator's own networks."""
+    """Tell whether the gateway must not connect there. `allowed` are the operator's own networks."""
     target = embedded_address(address)
     if _is_in(target, CREDENTIALS) or getattr(target, "scope_id", None):
         return True
@@ -69,7 +70,7 @@ def is_refused(address: Address, allowed: tuple[Network, ...]) -> bool:
 
 
 def embedded_address(address: Address) -> Address:
-    """The IPv4 address that a mapped or NAT64 address leads to; any other address itself."""
+    """Return the IPv4 address that a mapped or NAT64 address embeds, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in NAT64:
@@ -87,7 +88,7 @@ def _is_in(address: Address, networks: tuple[Network, ...]) -> bool:
 
 
 def parse_literal(host: str) -> Address | None:
-    """The address that a host is written as; None for names, for zones, and for octal, hex and shortened forms."""
+    """Return the address that a host is written as; None for names, zones, and octal, hex and shortened forms."""
     try:
         return None if "%" in host else ip_address(host)
     except ValueError:
@@ -95,12 +96,12 @@ def parse_literal(host: str) -> Address | None:
 
 
 def is_plain_name(host: str) -> bool:
-    """Is this a lower-case ASCII host name without a trailing dot, that no resolver could take for a number?"""
+    """Tell whether this is a lower-case ASCII host name without a trailing dot that no resolver reads as a number."""
     return len(host) <= MAX_NAME_LENGTH and NAME.fullmatch(host) is not None
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from their usual spelling, such as 10.1.0.0/16.
+    """Parse networks from their usual spelling, such as 10.1.0.0/16.
 
     Raises:
         ValueError: some are not networks; the message names them all.

@@ -1,8 +1,9 @@
-"""What of its team's a key may use: models, tiers, and limits of its own.
+"""Allowances of keys: models, tiers and limits.
 
-Rule: a key in `teams.yaml` and an issued one have the same allowance, read and checked by the same functions. It only
-takes away: the team's own rules and limits hold beside it. What cannot be is an `InvalidValue` that names the field.
-Pure.
+Rule: keys of `teams.yaml` and issued keys have one form of allowance, read and checked by these functions. An allowance
+only restricts: the team's rules and limits hold beside it. Pure.
+
+Fails with: `InvalidValue`, which names the field.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ MAX_COUNT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """Empty `models` and `tiers` mean no restriction; all limits hold side by side."""
+    """The allowance of one key. Empty `models` and `tiers` mean no restriction; all limits hold side by side."""
 
     models: frozenset[str] = frozenset()
     tiers: frozenset[str] = frozenset()
@@ -31,7 +32,7 @@ UNRESTRICTED = Allowance()
 
 
 def parse_dollars(amount: Decimal, per: int = 1) -> int:
-    """US dollars per `per` things as nano-USD for one of them. Raises `InvalidValue` unless that is a whole number."""
+    """Convert US dollars per `per` things to nano-USD for one. Raises `InvalidValue` unless that is a whole number."""
     if not amount.is_finite() or amount < 0 or amount > MAX_DOLLARS:
         raise InvalidValue(f"{amount} is not an amount between 0 and {MAX_DOLLARS} US dollars")
     nano = amount * NANO / per
@@ -41,7 +42,7 @@ def parse_dollars(amount: Decimal, per: int = 1) -> int:
 
 
 def parse_limits(numbers: Mapping[str, Decimal | int], param: str) -> Limits:
-    """Limits from their names and numbers. Raises `InvalidValue`, whose `param` begins with the given one."""
+    """Build limits from their names and numbers. Raises `InvalidValue`, whose `param` begins with this `param`."""
     return Limits(**{name: _parse_limit(name, Decimal(number), param) for name, number in numbers.items()})
 
 
@@ -62,7 +63,7 @@ def _parse_count(number: Decimal) -> int:
 
 
 def describe(allowance: Allowance) -> str:
-    """An allowance in one line, such as `usd_per_day=5 high:usd_per_day=2 models=flux tiers=low,high`."""
+    """Return an allowance in one line, such as `usd_per_day=5 high:usd_per_day=2 models=flux tiers=low,high`."""
     by_tier = (_describe_limits(limits, f"{tier}:") for tier, limits in sorted(allowance.limits_by_tier.items()))
     named = (("models", allowance.models), ("tiers", allowance.tiers))
     lists = (f"{name}={','.join(sorted(names))}" for name, names in named if names)

@@ -1,13 +1,12 @@
-"""Holds, limits and entries: how money and quota are set aside before a vendor is called, and booked afterwards.
+"""Holds and entries: money and quota that are held before a vendor is called, and booked afterwards.
 
-Rule: a hold ends exactly once, along `HOLD_TRANSITIONS`; whatever may have been billed is booked, at worst as an
-estimate. A claim is admitted only if *all* limits have room for it. Pure: the table decides, the port `Ledger` acts,
-both the fake and the real one obey it.
+Rule: a hold ends exactly once, along `HOLD_TRANSITIONS`. A call that may have been billed is booked, at worst as an
+estimate. A hold is admitted only if *all* limits have room for it. Pure: the table decides, the port `QuotaStore` acts.
 
-    PENDING ── send ──▶ SENT ── post ──▶ POSTED      the vendor was called; an entry says what it cost
+    PENDING ── send ──▶ SENT ── post ──▶ POSTED      the vendor was called; an entry has the cost
        │                 ├───── void ──▶ VOIDED      certainly not billed
-       │                 └──── expire ─▶ EXPIRED     nobody knows; an entry at the quote says `unconfirmed`
-       └─ void, expire ────────────────▶ VOIDED      never left the house
+       │                 └──── expire ─▶ EXPIRED     outcome unknown; an `unconfirmed` entry at the quote
+       └─ void, expire ────────────────▶ VOIDED      never sent
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from service.domain.team_access import Key
 
 
 class HoldState(StrEnum):
-    """Where a hold is in its life."""
+    """The state of a hold."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -31,7 +30,7 @@ class HoldState(StrEnum):
 
 
 class HoldAction(StrEnum):
-    """What can happen to a hold."""
+    """An action on a hold."""
 
     SEND = "send"
     POST = "post"
@@ -47,11 +46,11 @@ HOLD_TRANSITIONS: Mapping[tuple[HoldState, HoldAction], HoldState] = {
     (HoldState.SENT, HoldAction.VOID): HoldState.VOIDED,
     (HoldState.SENT, HoldAction.EXPIRE): HoldState.EXPIRED,
 }
-"""What is not here does not happen: the hold stays as it is, and whoever asked is told what it is."""
+"""Any other action leaves the hold as it is; the store returns its state."""
 
 
 class Basis(StrEnum):
-    """What a cost rests on."""
+    """The source of a cost."""
 
     USAGE = "usage"
     TABLE = "table"
@@ -61,40 +60,47 @@ class Basis(StrEnum):
 
 
 class EntryStatus(StrEnum):
-    """How the attempt of an entry ended."""
+    """The end of the attempt of an entry."""
 
     DELIVERED = "delivered"
-    FAILED = "failed"  # billed, or possibly billed, and nothing was delivered
-    LOST = "lost"  # its gateway went away before it knew
+    FAILED = "failed"  # billed, or possibly billed, without an image
+    LOST = "lost"  # its replica went away before the outcome
 
 
 class CacheStatus(StrEnum):
-    """Where a picture came from: one word in `x-gateway-cache`, log, metrics and ledger."""
+    """The origin of an image: one word in `x-gateway-cache`, log, metrics and ledger."""
 
-    MISS = "miss"  # bought, and might have come from the cache
+    MISS = "miss"  # bought, although it could have come from the cache
     HIT = "hit"
     JOINED = "joined"
     REPLAYED = "replayed"
     BYPASS = "bypass"  # bought, and could not have been shared
-    UNKNOWN = "unknown"  # bought; an older gateway did not write it down
+    UNKNOWN = "unknown"  # bought; an older gateway recorded no cache status
 
 
 ENTRY_VERSION = 2
-"""Written with each entry. Entries without a version are from gateways that wrote `bypass` for every purchase."""
+"""Written with each entry. An entry without a version is from a gateway that wrote `bypass` for every purchase."""
 
 
 def to_cache_status(written: str, version: int | None) -> str:
-    """What an entry of that version tells about its source."""
+    """Return the cache status of an entry of that version."""
     return CacheStatus.UNKNOWN.value if version is None and written == CacheStatus.BYPASS.value else written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One row of the ledger: one attempt that was, or may have been, billed; or one cache hit. Written once.
+    """One row of the ledger, written once: a call that was or may have been billed, or a cache hit.
 
-    `cost` and `saved` are nano-USD, `held_at` and `posted_at` microseconds since 1970 by the clock of the store; the
-    windows that the cost counts in are those of `held_at`. `tier` was asked for, `resolved_tier` was drawn. `cache` is
-    a `CacheStatus`.
+    Field names are written to Redis and are columns of the ledger; older replicas read both.
+
+    Attributes:
+        cost: Nano-USD.
+        tier: The requested tier.
+        resolved_tier: The tier that the vendor generated.
+        saved: Nano-USD that a cache hit saved.
+        cache: A `CacheStatus`.
+        held_at: Microseconds since 1970 by the store's clock. The cost counts in the windows of this time.
+        posted_at: Microseconds since 1970 by the store's clock.
     """
 
     hold_id: str
@@ -129,10 +135,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequest:
-    """One hold that is wanted: `images` and nano-USD in each of the `scopes`.
+    """One requested hold: `images` and nano-USD in each of the `scopes`.
 
-    `quote` is the worst price. A tier's scope is held at the worst price of that tier, in `quotes` if it differs.
-    `entry` goes into the ledger if the hold runs out: at the quote, unconfirmed.
+    Attributes:
+        quote: The maximum price in nano-USD.
+        scopes: Every scope that the hold counts in.
+        entry: The entry for the ledger if the hold expires: at the quote, unconfirmed.
+        quotes: Maximum prices of scopes that differ from `quote`, such as the scope of a tier.
     """
 
     hold_id: str
@@ -143,12 +152,12 @@ class HoldRequest:
     quotes: Mapping[str, int] = field(default_factory=dict)
 
     def quote_in(self, scope: str) -> int:
-        """The nano-USD that are held in a scope."""
+        """Return the nano-USD that are held in a scope."""
         return self.quotes.get(scope, self.quote)
 
 
 def claimed(limit: Limit, claims: Sequence[HoldRequest]) -> int | None:
-    """Return how much of a limit claims take, as one request; None where none is in its scope."""
+    """Return how much of a limit the holds of one request take; None if none is in its scope."""
     inside = [claim for claim in claims if limit.scope in claim.scopes]
     if not inside:
         return None
@@ -159,21 +168,21 @@ def claimed(limit: Limit, claims: Sequence[HoldRequest]) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Every claim is held. `held_at` is microseconds since 1970 by the clock of the store."""
+    """The answer of the store that every hold is made. `held_at` is microseconds since 1970 by the store's clock."""
 
     held_at: int
     limit_status: tuple[LimitStatus, ...]
 
 
 def booked_cost(state: HoldState | None, cost: int, quote: int) -> int:
-    """What the books have of a hold that was to be ended at a cost: its quote, if its lease had run out before."""
+    """Return the nano-USD that the ledger has for a settled hold: its quote if its lease had run out before."""
     return quote if state is HoldState.EXPIRED else cost
 
 
 def possible_tiers(spec: Spec, model: Model, delivers: str | None = None) -> tuple[str, ...]:
-    """The tiers that a request may be drawn in: the one that was asked for, else the one that its route `delivers`.
+    """Return the tiers that the vendor may generate: the requested one, else the one that the route `delivers`.
 
-    A tier left to the vendor may turn out to be any of the model's.
+    A tier that is left to the vendor may be any tier of the model.
     """
     if spec.tier in model.tiers:
         return (spec.tier,)
@@ -181,41 +190,41 @@ def possible_tiers(spec: Spec, model: Model, delivers: str | None = None) -> tup
 
 
 def hold_scopes(key: Key, model: Model, tiers: Collection[str]) -> tuple[str, ...]:
-    """Every scope that a request is held in, which may be drawn in these tiers.
+    """Return every scope that a request is held in if the vendor may generate these tiers.
 
-    A key's share of a tier is held where it is limited, and always posted, so that a limit counts what was spent before
-    it was set.
+    A key's scope of a tier is held only if it has a limit. It is always posted, so that a later limit counts earlier
+    costs.
     """
     limited = (key_tier_scope(key.id, tier) for tier in tiers if tier in key.limits_by_tier)
     return (TEAM, f"key:{key.id}", f"model:{model.id}", *map(tier_scope, tiers), *limited)
 
 
 def tier_scope(tier: str) -> str:
-    """The scope of a tier."""
+    """Return the scope of a tier."""
     return f"tier:{tier}"
 
 
 def key_tier_scope(key_id: str, tier: str) -> str:
-    """The scope of what one key uses of a tier."""
+    """Return the scope of one key's use of a tier."""
     return f"key:{key_id}:tier:{tier}"
 
 
 def posted_scopes(entry: Entry) -> tuple[str, ...]:
-    """The scopes that an entry's cost counts in."""
+    """Return the scopes that an entry's cost counts in."""
     tier_name = entry.resolved_tier
     tier = (tier_scope(tier_name), key_tier_scope(entry.key, tier_name)) if tier_name else ()
     return (TEAM, f"key:{entry.key}", f"model:{entry.model}", *tier)
 
 
 def applicable_limits(key: Key, scopes: Iterable[str]) -> tuple[Limit, ...]:
-    """Every limit that applies to a request with these scopes."""
+    """Return every limit of a request with these scopes."""
     return tuple(limit for scope in scopes for limit in _to_limits(scope, _scope_limits(key, scope)))
 
 
 def other_tier_limits(key: Key, model: Model, scopes: Collection[str]) -> tuple[Limit, ...]:
-    """The limits in money of the model's other tiers: the vendor may draw one of them instead.
+    """Return the money limits of the model's other tiers, because the vendor may generate one of them instead.
 
-    Nothing is held there. A limit refuses only where such pictures have taken the window beyond it.
+    Nothing is held there. Such a limit refuses only if images of its tier have exceeded it.
     """
     key_scopes = (key_tier_scope(key.id, tier) for tier in model.tiers)
     other_scopes = [scope for scope in (*map(tier_scope, model.tiers), *key_scopes) if scope not in scopes]
@@ -223,7 +232,7 @@ def other_tier_limits(key: Key, model: Model, scopes: Collection[str]) -> tuple[
 
 
 def all_limits(key: Key) -> tuple[Limit, ...]:
-    """Every limit there is for a key and its team, whatever is asked for."""
+    """Return every limit of a key and its team, whatever the request."""
     team = key.team
     named_scopes = (*(f"model:{name}" for name in team.limits_by_model), *map(tier_scope, team.limits_by_tier))
     key_scopes = (key_tier_scope(key.id, tier) for tier in key.limits_by_tier)

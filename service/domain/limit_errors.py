@@ -1,8 +1,9 @@
-"""What a caller is told when a limit has no room, and when there will be room again.
+"""Error messages for a full limit: the limit, its scope, and the time at which it has room again.
 
-Rule: whoever keeps the counters, the words are the same; they name the limit, its scope and the way out. A limit of a
-key is told as the key's, because its team has room. Times are microseconds since 1970, UTC; money is nano-USD and is
-written to its last digit. Pure.
+Rule: the store that counts does not change the words. A limit of a key is reported as the key's, because its team has
+room. Times are microseconds since 1970, UTC. Money is nano-USD and is written to its last digit. Pure.
+
+Fails with: nothing; it builds errors and raises none.
 """
 
 import math
@@ -21,7 +22,7 @@ OTHER_TIER_REASON = "vendors draw in this scope what was asked for in another"
 
 
 def build_limit_error(team: str, limit_status: LimitStatus, requested: int, at: int) -> LimitExceeded:
-    """The error for a claim of `requested` on a limit that stands like this at that time."""
+    """Build the error for a request of `requested` that a limit with this status refuses at that time."""
     limit = limit_status.limit
     if limit.measure in MONEY:
         sentence = _money_sentence(team, limit_status, requested, at)
@@ -33,34 +34,34 @@ def build_limit_error(team: str, limit_status: LimitStatus, requested: int, at: 
 
 
 def find_refusal(
-    team: str, standings: Sequence[LimitStatus], claims: Sequence[HoldRequest], now: datetime
+    team: str, statuses: Sequence[LimitStatus], claims: Sequence[HoldRequest], now: datetime
 ) -> LimitExceeded | None:
-    """Build the error for a limit that has no room for claims; of several, for the one that has none for longest.
+    """Build the error for a limit that has no room for holds; of several, the one that stays full longest.
 
-    Whether a request is admitted is the store's decision, which knows more. `now` is an aware time.
+    The store has the final decision, because it knows more. `now` is an aware time.
     """
     full: list[tuple[float, LimitStatus, int]] = []
-    for standing in standings:
-        asked = claimed(standing.limit, claims)
-        if asked and asked > standing.remaining:
-            wait = _wait(standing, asked)
-            lasts = math.inf if asked > standing.limit.maximum else wait or 0.0
-            full.append((lasts, replace(standing, wait_seconds=wait), asked))
+    for status in statuses:
+        requested = claimed(status.limit, claims)
+        if requested and requested > status.remaining:
+            wait = _wait(status, requested)
+            lasts = math.inf if requested > status.limit.maximum else wait or 0.0
+            full.append((lasts, replace(status, wait_seconds=wait), requested))
     if not full:
         return None
-    _, standing, asked = max(full, key=lambda limit: limit[0])
-    return build_limit_error(team, standing, asked, int(now.timestamp() * SECOND))
+    _, status, requested = max(full, key=lambda limit: limit[0])
+    return build_limit_error(team, status, requested, int(now.timestamp() * SECOND))
 
 
-def _wait(standing: LimitStatus, asked: int) -> float | None:
-    """Return seconds after which a claim has room; None where waiting has no sure end."""
-    if asked > standing.limit.maximum or standing.limit.measure is Measure.CONCURRENT:
+def _wait(status: LimitStatus, requested: int) -> float | None:
+    """Return seconds after which a hold has room; None if waiting has no certain end."""
+    if requested > status.limit.maximum or status.limit.measure is Measure.CONCURRENT:
         return None
-    return standing.resets_in
+    return status.resets_in
 
 
 def window_end(measure: Measure, at: int) -> int:
-    """When the UTC day or month that contains `at` is over."""
+    """Return the end of the UTC day or month that contains `at`."""
     if measure is Measure.DAY:
         return (at // DAY + 1) * DAY
     first = datetime.fromtimestamp(at // SECOND, UTC).replace(day=1, hour=0, minute=0, second=0)
@@ -69,7 +70,7 @@ def window_end(measure: Measure, at: int) -> int:
 
 
 def format_dollars(nanos: int) -> str:
-    """Nano-USD as dollars: two decimals, and more only where the amount has more."""
+    """Format nano-USD as dollars: two decimals, and more only if the amount has more."""
     whole, rest = divmod(nanos, 10**NANO_DIGITS)
     decimals = f"{rest:0{NANO_DIGITS}d}"
     return f"${whole}.{decimals[:CENT_DIGITS]}{decimals[CENT_DIGITS:].rstrip('0')}"
@@ -106,13 +107,13 @@ def _concurrency_sentence(team: str, limit_status: LimitStatus, requested: int) 
 
 
 def _holder(team: str, limit_status: LimitStatus) -> str:
-    """Return whose limit it is: a key's own, or the team's."""
+    """Return the holder of the limit: the key itself, or the team."""
     kind, _, rest = limit_status.limit.scope.partition(":")
     return f"Key '{rest.partition(':')[0]}'" if kind == KEY else f"Team '{team}'"
 
 
 def _scope(limit_status: LimitStatus) -> str:
-    """Return what of the holder's the limit is on; nothing where it is on all."""
+    """Return the part of the holder that is limited; empty if all of it is."""
     kind, _, rest = limit_status.limit.scope.partition(":")
     part = rest.partition(":")[2] if kind == KEY else limit_status.limit.scope
     return f" (scope {part})" if part not in {"", TEAM} else ""

@@ -1,8 +1,11 @@
-"""Gateways in a row: the header that lists which ones a request has passed.
+"""The header that lists the gateways a request has passed, and the check for loops.
 
-Rule: each call to a backend carries the ids that its request came with, and this gateway's own. A request that comes
-with the own id is a loop, and so is one that has passed too many gateways: both are a `LoopDetected` before anything is
-looked up or held. All replicas of a gateway have one id, which is random and says nothing about it. Pure.
+Rule: each call of a backend carries the ids that its request came with, and this gateway's id. All replicas of a
+gateway have one id, which is random and says nothing about the gateway. The check comes before any lookup or hold.
+Pure.
+
+Fails with: `LoopDetected` for a request that carries this gateway's id, or too many ids; `InvalidValue` for a header
+that cannot be read.
 """
 
 import re
@@ -15,7 +18,7 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def parse_hops(text: str | None, own_id: str) -> tuple[str, ...]:
-    """The gateways that a request has passed, in order."""
+    """Return the ids of the gateways that a request has passed, in order."""
     hops = tuple(hop.strip() for hop in text.split(",")) if text else ()
     if len(hops) > MAX_HOPS:
         raise LoopDetected(f"This request has passed more than {MAX_HOPS} gateways.")
@@ -27,5 +30,5 @@ def parse_hops(text: str | None, own_id: str) -> tuple[str, ...]:
 
 
 def build_hops_header(hops: tuple[str, ...], own_id: str) -> dict[str, str]:
-    """The header for a call to a backend."""
+    """Build the header for a call of a backend."""
     return {HEADER: ",".join((*hops, own_id))}

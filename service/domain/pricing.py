@@ -1,9 +1,10 @@
 """Prices and the vendor's token arithmetic, in whole nano-USD.
 
-Rule: money is an `int` of nano-USD and never a float. Token counts come from the vendor's reply where there is one; the
-formula below is for quotes, for estimates and for the sandbox. Prices are data with a source, the day it was read and
-an effective date. What a request costs by them is in `quotes.py`. A tier that a price does not know has no bound, and
-asking for one is a `ValueError`: settings refuse such a price before anything is sold by it.
+Rule: money is an `int` of nano-USD and never a float. Token counts come from the vendor's reply where it has them. The
+formula below serves quotes, estimates and the sandbox. A price is data with a source, the day it was read, and an
+effective date. `quotes.py` has the cost of a request. Pure.
+
+Fails with: `ValueError` for a tier that a price lacks, because it has no bound. Settings refuse such a price.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,10 +31,11 @@ class TokenRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """How many tokens things take. A picture: by tier a grid for the closed formula, or a table by size.
+    """Token counts: of an image by tier, from a grid for the closed formula or from a table by size.
 
-    `image_in_per_reference` is the most that a picture that is sent along takes, `text_out_per_image` the most that
-    the vendor writes beside a drawn one; a price has them where the vendor charges for such tokens.
+    Attributes:
+        image_in_per_reference: Maximum tokens of an input image, where the vendor charges for them.
+        text_out_per_image: Maximum tokens of text beside a generated image, where the vendor charges for them.
     """
 
     grid: Mapping[str, int] = field(default_factory=dict)
@@ -47,22 +49,25 @@ class Tokens:
         return frozenset(self.grid) | frozenset(self.table)
 
     def output_tokens(self, tier: str, size: Size) -> int | None:
-        """Output tokens of one picture, or None where nothing is known about this tier and size."""
+        """Return the output tokens of one image, or None if this tier and size are unknown."""
         if tier in self.grid:
             return grid_tokens(self.grid[tier], size)
         return self.table.get(tier, {}).get(size)
 
     def max_output_tokens(self, tier: str, pixels: int) -> int:
-        """No picture of this tier and of at most so many pixels takes more; a table says the most that it has."""
+        """Return the maximum output tokens of an image of this tier with at most `pixels`.
+
+        A table has one maximum for all sizes.
+        """
         if tier in self.grid:
             return grid_bound(self.grid[tier], pixels)
         return max(self.table.get(tier, {}).values())
 
 
 def grid_tokens(grid: int, size: Size) -> int:
-    """Output tokens by the vendor's own calculator (contract of gpt-image-2 and 2.5; `docs/vendors.md`).
+    """Return output tokens by the vendor's own calculator (contract of gpt-image-2 and 2.5; `docs/vendors.md`).
 
-    The grid is laid over the long edge, the short edge gets its share rounded half up, and the area adds a factor.
+    The grid covers the long edge. The short edge gets its share, rounded half up, and the area adds a factor.
     """
     long, short = max(size.width, size.height), min(size.width, size.height)
     short_cells = (2 * grid * short + long) // (2 * long)
@@ -70,20 +75,23 @@ def grid_tokens(grid: int, size: Size) -> int:
 
 
 def grid_bound(grid: int, pixels: int) -> int:
-    """The most output tokens of any picture of at most so many pixels, whatever its shape.
+    """Return the maximum output tokens of an image with at most `pixels`, whatever its shape.
 
-    The short edge is no longer than the long one, so its share of the grid, `floor(grid * short / long + 1/2)`, is at
-    most the grid itself; what is left of the formula only grows with the area. A square reaches the bound.
+    The short edge is no longer than the long one. So its share, `floor(grid * short / long + 1/2)`, is at most the grid
+    itself. The rest of the formula only grows with the area. A square reaches the bound.
     """
     return -(-grid * grid * (2_000_000 + pixels) // 4_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a route costs from a day on. Exactly one of `rates`, `per_image` and `per_megapixel` is the basis.
+    """The price of a route from a day on. Exactly one of `rates`, `per_image` and `per_megapixel` is its basis.
 
-    `per_image` and `per_megapixel` are nano-USD; beyond `default_steps` the megapixel price grows with the steps. An
-    `approximate` price is the vendor's example: what it really charges may differ, and it does not say.
+    Attributes:
+        per_image: Nano-USD.
+        per_megapixel: Nano-USD.
+        default_steps: Steps beyond which the megapixel price grows with the steps.
+        approximate: The price is the vendor's example. The real charge may differ, and the vendor does not report it.
     """
 
     version: str
@@ -99,6 +107,6 @@ class Price:
 
 
 def current_price(prices: Iterable[Price], day: date) -> Price | None:
-    """The version that counts on a day: the latest one that has taken effect."""
+    """Return the price of a day: the latest one that has taken effect."""
     effective_prices = [price for price in prices if price.effective <= day]
     return max(effective_prices, key=lambda price: price.effective, default=None)

@@ -1,6 +1,6 @@
-"""What a team may use at most, and how much of that it has used.
+"""Limits of teams and keys, and their status.
 
-Rule: a limit is a number in a scope; all limits that apply hold side by side. Money is nano-USD.
+Rule: a limit is a number in a scope. All limits that apply to a request hold side by side. Money is nano-USD.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What may be used at most; None is no limit. Money is nano-USD, days and months are UTC."""
+    """The limits of one team or key; None is no limit. Money is nano-USD, days and months are UTC."""
 
     requests_per_minute: int | None = None
     images_per_minute: int | None = None
@@ -23,7 +23,7 @@ NO_LIMITS = Limits()
 
 
 class Measure(StrEnum):
-    """What a limit is in. The values are the names in `teams.yaml`; money is in nano-USD."""
+    """The unit of a limit. The values are the names in `teams.yaml`; money is in nano-USD."""
 
     REQUESTS = "requests_per_minute"
     IMAGES = "images_per_minute"
@@ -33,20 +33,21 @@ class Measure(StrEnum):
 
 
 MEASURES: Mapping[str, Measure] = {measure.value: measure for measure in Measure}
-"""By the names that they have in `Limits`."""
+"""Measures by their names in `Limits`."""
 
 MONEY = frozenset({Measure.DAY, Measure.MONTH})
 RATES = frozenset({Measure.REQUESTS, Measure.IMAGES})
 
 KEY = "key"
 TEAM = "team"
-"""The scope that every request of a team is in. The others are `key:<id>`, `model:<id>`, `tier:<name>` and
-`key:<id>:tier:<name>`."""
+"""The scope that contains every request of a team. The other scopes are `key:<id>`, `model:<id>`, `tier:<name>` and
+`key:<id>:tier:<name>`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `maximum` of a measure in a scope."""
+    """The largest amount of a measure in a scope."""
 
     scope: str
     measure: Measure
@@ -55,9 +56,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStatus:
-    """How a limit stands: `used` of it, open holds included; `resets_in` seconds all of it is there again.
+    """The status of a limit.
 
-    `wait_seconds` is how many seconds until the refused claim could be admitted, or None where waiting has no sure end.
+    Attributes:
+        used: The used amount, open holds included.
+        resets_in: Seconds until the whole limit is available again.
+        wait_seconds: Seconds until the refused request could be admitted; None if waiting has no certain end.
     """
 
     limit: Limit
@@ -67,5 +71,5 @@ class LimitStatus:
 
     @property
     def remaining(self) -> int:
-        """What is left; never negative."""
+        """The remaining amount; never negative."""
         return max(0, self.limit.maximum - self.used)

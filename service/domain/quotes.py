@@ -1,14 +1,15 @@
-"""What one order can cost at most, and what it did cost, in whole nano-USD.
+"""The maximum price of a call, and its real cost, in whole nano-USD.
 
-Rule: a quote is never below what the vendor can bill for the order, so that what is held covers what will be posted;
-what is left open (tier, size, frames) is quoted at the dearest that it can turn out to be. A cost is the vendor's own
-count where it gave one; what it did not say is estimated, marked so, and never zero. Tokens are counted exactly;
-fractions of a nano-dollar, which only areas have, are rounded up for each picture. A price without a tier to go by is
-a `ValueError`; settings let none in.
+Rule: a quote is never below what the vendor can bill, so that the hold covers the cost. An open value (tier, size,
+frames) is quoted at its maximum. A cost is the vendor's own count where there is one. A missing count is estimated,
+marked so, and never zero. Tokens are counted exactly. Fractions of a nano-dollar, which only areas have, are rounded up
+for each image.
 
-The bound rests on what is known of the vendors (`docs/vendors.md`). Three things are not: how a gif is billed (here
-each frame as a picture), which tokens the model takes that writes an svg (here the dearest tier stands for them, and
-a purchase that had some is booked at no less than the quote), and what an `approximate` price turns out to be.
+The bound rests on vendor facts (`docs/vendors.md`). Three facts are unknown. First, the billing of a gif: each frame
+counts as an image here. Second, the tokens of the model that writes an svg: the dearest tier stands for them, and such
+a generation costs at least the quote. Third, the real amount of an `approximate` price.
+
+Fails with: `ValueError` for a price without a tier to go by; settings refuse such a price.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from service.domain.ledger import Basis
 from service.domain.pricing import TOKENS_PER_PARTIAL, Price, TokenRates, Tokens
 
 TEXT_OVERHEAD = 64
-"""Text tokens that a vendor may put around a prompt, and again around each picture that is sent along."""
+"""Text tokens that a vendor may add to a prompt, and again to each input image."""
 
 BYTES_PER_TOKEN = 4
 MAX_FRAMES = 16
@@ -29,30 +30,30 @@ MEGAPIXEL = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What an order cost, and what that rests on."""
+    """The cost of a call in nano-USD, and its basis."""
 
     nano: int
     basis: Basis
 
 
 def quote(spec: Spec, model: Model, route: Route, price: Price, previews: int = 0) -> int:
-    """An upper bound of what an order can cost along a route. `previews` are previews per picture.
+    """Return an upper bound of the cost of a call along a route. `previews` counts previews for each image.
 
-    It is linear in n, so the orders that one request is split into are quoted at what the request is.
+    The bound is linear in n, so the calls of a split request have the quote of the whole request.
     """
-    spec = _as_vendor_draws(spec, route)
+    spec = _as_vendor_reads(spec, route)
     rule = route.sizes or model.sizes
     if price.rates is None:
         return spec.n * _flat(spec, rule, price)
     image_tokens = _max_image_tokens(spec, model, rule, price.tokens) + previews * TOKENS_PER_PARTIAL
     text = _bytes(spec) + TEXT_OVERHEAD * (1 + _input_image_count(spec))
-    return spec.n * _run(spec, price.rates, price.tokens, text=text, drawn=image_tokens)
+    return spec.n * _run(spec, price.rates, price.tokens, text=text, image_tokens=image_tokens)
 
 
-def cost(spec: Spec, model: Model, route: Route, price: Price, generation: Generation, previews: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (all that a cost rests on)
-    """What an order came to, in which so many previews were asked for.
+def cost(spec: Spec, model: Model, route: Route, price: Price, generation: Generation, previews: int = 0) -> Charge:  # noqa: PLR0913, PLR0917 (the bases of a cost)
+    """Return the cost of a call with this number of previews.
 
-    A size that the vendor left unsaid is best measured before this is asked.
+    Measure a size that the vendor left out before this call.
     """
     counted = generation.usage or generation.partial_usage
     metered = _metered(_divided(counted, spec), price.rates) if price.rates and counted else 0
@@ -61,7 +62,7 @@ def cost(spec: Spec, model: Model, route: Route, price: Price, generation: Gener
             return Charge(nano=metered, basis=Basis.USAGE)
         return Charge(nano=max(metered, quote(spec, model, route, price, previews)), basis=Basis.ESTIMATED)
     rule = route.sizes or model.sizes
-    delivered = _delivered(_as_vendor_draws(spec, route), rule, generation, price)
+    delivered = _delivered(_as_vendor_reads(spec, route), rule, generation, price)
     if price.rates is None:
         is_measured = price.per_image is not None or delivered.size is not None
         certain = is_measured and not price.approximate and not generation.unreadable_images
@@ -70,21 +71,21 @@ def cost(spec: Spec, model: Model, route: Route, price: Price, generation: Gener
         )
     text = -(-_bytes(spec) // BYTES_PER_TOKEN)
     tokens = _max_image_tokens(delivered, model, rule, price.tokens) + previews * TOKENS_PER_PARTIAL
-    run = _run(delivered, price.rates, price.tokens, text=text, drawn=tokens)
+    run = _run(delivered, price.rates, price.tokens, text=text, image_tokens=tokens)
     return Charge(nano=max(metered, delivered.n * run), basis=Basis.ESTIMATED)
 
 
-def _as_vendor_draws(spec: Spec, route: Route) -> Spec:
-    """The spec as the vendor takes it: told a mere ratio it draws what size it likes, and some have but one tier."""
+def _as_vendor_reads(spec: Spec, route: Route) -> Spec:
+    """Build the spec as the vendor reads it: with a ratio it picks a size, and some routes have one tier only."""
     size = None if route.size_as is SizeAs.ASPECT_RATIO else spec.size
     tier = route.delivers or spec.tier
     return spec if (size, tier) == (spec.size, spec.tier) else replace(spec, size=size, tier=tier)
 
 
 def _delivered(spec: Spec, rule: SizeRule, generation: Generation, price: Price) -> Spec:
-    """What was drawn, as far as the vendor said and it can be, else as far as it was asked for.
+    """Build the spec of the delivered images: the vendor's values where they are possible, else the requested ones.
 
-    A picture that cannot be read was drawn all the same, if that many were asked for.
+    An unreadable image counts as generated, up to the requested number.
     """
     images, size = len(generation.images), generation.size
     return replace(
@@ -96,41 +97,41 @@ def _delivered(spec: Spec, rule: SizeRule, generation: Generation, price: Price)
 
 
 def _can_be(size: Size, spec: Spec, rule: SizeRule) -> bool:
-    """Is a picture of this area possible there? The vendor may say anything."""
-    asked = spec.size.pixels if spec.size else 0
-    return rule.min_pixels <= size.pixels <= max(asked, _max_pixels(replace(spec, size=None), rule))
+    """Tell whether an image of this area is possible there. A vendor may report any size."""
+    requested = spec.size.pixels if spec.size else 0
+    return rule.min_pixels <= size.pixels <= max(requested, _max_pixels(replace(spec, size=None), rule))
 
 
 def _bytes(spec: Spec) -> int:
-    """A prompt's length in UTF-8. No byte-level encoding makes more tokens than that."""
+    """Return the length of the prompt in UTF-8. No byte-level encoding makes more tokens than that."""
     return len(spec.prompt.encode("utf-8", "surrogatepass"))
 
 
 def _input_image_count(spec: Spec) -> int:
-    """How many pictures the caller sends along."""
+    """Return the number of input images."""
     return len(spec.references) + sum(overlay is not None for overlay in (spec.mask, spec.markup))
 
 
-def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, drawn: int) -> int:
-    """One picture by token prices. What goes in goes in for every picture again; cached or not is not known yet."""
+def _run(spec: Spec, rates: TokenRates, tokens: Tokens, *, text: int, image_tokens: int) -> int:
+    """Return the price of one image in tokens. The input counts again for every image, at the higher of both rates."""
     return (
         text * max(rates.text_in, rates.text_cached)
         + _input_image_count(spec) * tokens.image_in_per_reference * max(rates.image_in, rates.image_cached)
-        + drawn * rates.image_out
+        + image_tokens * rates.image_out
         + tokens.text_out_per_image * rates.text_out
     )
 
 
 def _divided(usage: Usage, spec: Spec) -> Usage:
-    """A count without kinds calls all input text. Where pictures went in, more than the prompt can be is not text."""
-    most = spec.n * (_bytes(spec) + TEXT_OVERHEAD * (1 + _input_image_count(spec)))
-    if not _input_image_count(spec) or usage.image_in or usage.text_in <= most:
+    """Move excess input text to `other_in`. Some vendors count all input as text, also the tokens of input images."""
+    max_text = spec.n * (_bytes(spec) + TEXT_OVERHEAD * (1 + _input_image_count(spec)))
+    if not _input_image_count(spec) or usage.image_in or usage.text_in <= max_text:
         return usage
-    return replace(usage, text_in=most, other_in=usage.other_in + usage.text_in - most)
+    return replace(usage, text_in=max_text, other_in=usage.other_in + usage.text_in - max_text)
 
 
 def _metered(usage: Usage, rates: TokenRates) -> int:
-    """The vendor's count at its prices. Input of a kind that was not said may be of the dearer one."""
+    """Return the price of the vendor's count. Input of an unknown kind has the higher rate."""
     text_cached = min(usage.text_cached, usage.text_in)
     image_cached = min(usage.image_cached, usage.image_in)
     return (
@@ -145,22 +146,22 @@ def _metered(usage: Usage, rates: TokenRates) -> int:
 
 
 def _max_image_tokens(spec: Spec, model: Model, rule: SizeRule, tokens: Tokens) -> int:
-    """The most output tokens that one picture can take, previews aside."""
+    """Return the maximum number of output tokens of one image, without previews."""
     return max(_max_tier_tokens(tier, spec, rule, tokens) for tier in _tiers(spec, model, tokens))
 
 
 def _tiers(spec: Spec, model: Model, tokens: Tokens) -> frozenset[str]:
-    """The tiers that may be drawn: the one that was asked for, else any of the model's."""
+    """Return the tiers that the vendor may generate: the requested one, else any of the model's."""
     if spec.tier is not None and spec.tier in tokens.tiers and spec.output_format != "svg":
         return frozenset({spec.tier})
     return tokens.tiers & frozenset(model.tiers) or tokens.tiers
 
 
 def _max_tier_tokens(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> int:
-    """The same for one tier.
+    """Return the maximum number of output tokens of one image of a tier.
 
     A gif counts frame by frame, each as though it were square. That also covers a vendor that bills one sheet with all
-    frames on it: k * (2,000,000 + area) is more than 2,000,000 + k * area, and no sheet takes more than a square one.
+    frames: k * (2,000,000 + area) is more than 2,000,000 + k * area, and no sheet takes more than a square one.
     """
     sizes = (spec.size,) if spec.size else rule.choices
     if spec.output_format == "gif":
@@ -171,7 +172,7 @@ def _max_tier_tokens(tier: str, spec: Spec, rule: SizeRule, tokens: Tokens) -> i
 
 
 def _flat(spec: Spec, rule: SizeRule, price: Price) -> int:
-    """One picture by a price for pictures or for their area."""
+    """Return the price of one image that is priced by image or by area."""
     if price.per_megapixel is None:
         return price.per_image or 0
     usual = price.default_steps or spec.steps or 1
@@ -180,7 +181,7 @@ def _flat(spec: Spec, rule: SizeRule, price: Price) -> int:
 
 
 def _max_pixels(spec: Spec, rule: SizeRule) -> int:
-    """The largest area that may be drawn."""
+    """Return the largest area that the vendor may generate."""
     if spec.size:
         return spec.size.pixels
     if rule.choices:

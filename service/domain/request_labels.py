@@ -1,7 +1,9 @@
-"""What a request is counted under.
+"""Metric labels of a request.
 
-Rule: every mark is a word of the settings or of an enum here, never a caller's, so that nobody can make the counters
-grow. What does not apply, or is nothing that the settings know, is the empty text.
+Rule: a label's values come from the settings and from enums, never from a caller, so that their number is bounded. A
+label that does not apply, or whose value the settings do not know, is empty.
+
+Fails with: `InvalidValue` for a size that cannot be read.
 """
 
 from dataclasses import dataclass
@@ -12,17 +14,17 @@ from service.domain.catalog import Catalog
 from service.domain.image_spec import Size, Spec
 
 AUTO = "auto"
-"""A tier or size that was left to the vendor."""
+"""A tier or size that the caller left to the vendor."""
 
 SIZE_CLASSES = {1: "1mp", 2: "2mp", 4: "4mp", 8: "8mp"}
-"""Size classes: at most so many times 1024x1024 pixels."""
+"""Names of size classes by their maximum in units of 1024x1024 pixels."""
 
 LARGER = "over_8mp"
 MEGAPIXEL = 1024 * 1024
 
 
 class ApiOperation(StrEnum):
-    """What was asked of the gateway."""
+    """The operation of a request."""
 
     GENERATE = "generate"
     EDIT = "edit"
@@ -33,11 +35,11 @@ class ApiOperation(StrEnum):
     ADMIN = "admin"
     DOCS = "docs"
     HEALTH = "health"
-    UNKNOWN = "unknown"  # there is no such path, or not with this method
+    UNKNOWN = "unknown"  # no such path, or not with this method
 
 
 class Outcome(StrEnum):
-    """How a request ended, as whoever runs the gateway tells cases apart."""
+    """The end of a request, by the cases that an operator tells apart."""
 
     SERVED = "served"
     INVALID = "invalid"
@@ -45,20 +47,27 @@ class Outcome(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"  # an Idempotency-Key that cannot be honoured
-    LIMITED = "limited"  # a limit of ours has no room
-    NOT_CACHED = "not_cached"  # only what is kept was asked for
+    LIMITED = "limited"  # a limit of the gateway has no room
+    NOT_CACHED = "not_cached"  # only-if-cached, and no cached result
     MODERATED = "moderated"
-    UPSTREAM_REJECTED = "upstream_rejected"  # the vendor does not let our account have it
+    UPSTREAM_REJECTED = "upstream_rejected"  # the vendor refuses this to the account
     UPSTREAM_LIMITED = "upstream_limited"  # a limit of the vendor's
     UPSTREAM_FAILED = "upstream_failed"
-    UNAVAILABLE = "unavailable"  # a part of the gateway's own does not answer, or is full
+    UNAVAILABLE = "unavailable"  # a part of the gateway does not answer, or is full
     CLIENT_GONE = "client_gone"
     INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLabels:
-    """Model and tier that were asked for; and of what was served, which backend drew it and where it came from."""
+    """Labels of a request.
+
+    Attributes:
+        model: The requested model.
+        tier: The requested tier.
+        backend: The backend that generated the served images.
+        cache: The cache status of the served images.
+    """
 
     model: str = ""
     tier: str = ""
@@ -70,7 +79,7 @@ NO_LABELS = RequestLabels()
 
 
 def build_labels(spec: Spec, catalog: Catalog, today: date) -> RequestLabels:
-    """The marks of a request that may yet turn out to be wrong."""
+    """Build the labels of a request that is not validated yet."""
     model = catalog.lookup(spec.model, today)
     if model is None:
         return NO_LABELS
@@ -79,7 +88,7 @@ def build_labels(spec: Spec, catalog: Catalog, today: date) -> RequestLabels:
 
 
 def size_class(size: str | None) -> str:
-    """The class of a size such as 1024x1024. Raises `InvalidValue` for what is none."""
+    """Return the class of a size such as 1024x1024. Raises `InvalidValue` for a text that is no size."""
     if size is None:
         return AUTO
     pixels = Size.parse(size).pixels

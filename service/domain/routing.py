@@ -1,8 +1,10 @@
-"""Which backends may draw a spec, how, in which order they are asked, and what to do after each outcome.
+"""The routes that can serve a request, their order, and the next step after a failure.
 
-Rule: a backend is a candidate only if the team may use it and it can honour every demand, natively or through an
-emulation that loses nothing. A built-in sandbox never stands in for a real backend that serves the model, unless the
-team names it: nobody gets a drawn placeholder by accident. Chance comes from outside, as a number.
+Rule: a backend is a candidate only if the team may use it and it can honour every demand. It honours a demand natively,
+or through an emulation that loses nothing. A built-in sandbox never replaces a real backend that serves the model,
+unless the team names it. So no caller gets a placeholder by accident. Randomness comes from outside, as a number. Pure.
+
+Fails with: `RequestError`, `NotAllowed` or `ModelNotFound` if no route can serve the request.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,7 +29,7 @@ EMULATED = frozenset({"output_compression"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcode:
-    """A picture is asked for as png and turned into this format here. `quality` is 0-100."""
+    """A conversion in the gateway: the backend delivers png, the caller gets this format. `quality` is 0-100."""
 
     output_format: str
     quality: int
@@ -35,7 +37,7 @@ class Transcode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How one route draws a request: at which price, and by itself or as png that is transcoded here."""
+    """One route for a request: its price, and the conversion that the gateway adds."""
 
     route: Route
     price: Price
@@ -52,7 +54,7 @@ class RejectedRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """Who may draw a request and who may not, both in the order of the catalog."""
+    """The plans and the rejected routes of a request, both in the order of the catalog."""
 
     plans: tuple[Plan, ...]
     rejected: tuple[RejectedRoute, ...]
@@ -61,7 +63,10 @@ class Candidates:
 def find_candidates(
     spec: Spec, model: Model, enabled_backends: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
 ) -> Candidates:
-    """A plan for every route that is on, has a price, may be used and can honour the spec; why not, for the others."""
+    """Build a plan for each route that can serve the spec, and an error for each other route.
+
+    Such a route is enabled and priced, the team may use it, and it honours the spec.
+    """
     serving = [route for route, _ in serving_routes(model, enabled_backends, today, team)]
     plans, rejected = [], []
     for route in model.routes:
@@ -82,18 +87,18 @@ def find_candidates(
 
 
 def require_plans(spec: Spec, model: Model, candidates: Candidates) -> tuple[Plan, ...]:
-    """The plans, if there are any.
+    """Return the plans of the candidates.
 
     Raises:
-        RequestError: nobody can honour the whole request; it names the field.
-        NotAllowed: somebody could whom the team may not use.
-        ModelNotFound: no backend that is on serves this model.
+        RequestError: no route can honour the whole request; the error names the field.
+        NotAllowed: only routes that the team may not use could honour it.
+        ModelNotFound: no enabled backend serves this model.
     """
     if candidates.plans:
         return candidates.plans
     barred = [rejection for rejection in candidates.rejected if isinstance(rejection.error, errors.NotAllowed)]
-    refused = [each.error for each in candidates.rejected if isinstance(each.error, errors.RequestError)]
-    if refused and all(find_unsupported(spec, each.route) for each in barred):
+    refused = [rejection.error for rejection in candidates.rejected if isinstance(rejection.error, errors.RequestError)]
+    if refused and all(find_unsupported(spec, rejection.route) for rejection in barred):
         raise refused[0]
     if barred:
         raise errors.NotAllowed(f"{barred[0].error.message[:-1]}, and no other one can draw this.", param="model")
@@ -103,7 +108,7 @@ def require_plans(spec: Spec, model: Model, candidates: Candidates) -> tuple[Pla
 def serving_routes(
     model: Model, enabled_backends: Collection[str], today: date, team: Team = UNRESTRICTED_TEAM
 ) -> tuple[tuple[Route, Price], ...]:
-    """The routes, with their prices, along which a team's requests for a model may go."""
+    """Return the routes, with their prices, that a team's requests for a model may take."""
     priced = [(route, price) for route in model.routes if (price := _current_price(route, enabled_backends, today))]
     allowed = [(route, price) for route, price in priced if may_use_backend(team, route.backend)]
     competing = allowed if SANDBOX in team.backends else priced
@@ -129,7 +134,7 @@ def _barred_error(route: Route, team: Team) -> errors.GatewayError:
 
 
 def find_unsupported(spec: Spec, route: Route) -> errors.RequestError | None:
-    """Why this route cannot honour the spec, or None."""
+    """Return why this route cannot honour the spec, or None."""
     backend_name = f"provider {route.backend}"
     for name in required_features(spec):
         if name not in route.carries and not _is_emulated(name, spec, route):
@@ -149,14 +154,14 @@ def find_unsupported(spec: Spec, route: Route) -> errors.RequestError | None:
 
 
 def _is_emulated(name: str, spec: Spec, route: Route) -> bool:
-    """Is this demand honoured although the route does not carry the field?"""
+    """Tell whether the gateway honours this demand although the route does not carry the field."""
     if name == "quality":
         return spec.tier == route.delivers
     return name in EMULATED and "png" in route.formats
 
 
 def build_plan(spec: Spec, route: Route, price: Price) -> Plan:
-    """Move to the gateway what it can do for the route."""
+    """Build the plan of a route, with the conversion that the gateway has to do for it."""
     native = spec.output_format in route.formats
     compressed_here = spec.output_compression is not None and "output_compression" not in route.carries
     if native and not compressed_here:
@@ -166,7 +171,7 @@ def build_plan(spec: Spec, route: Route, price: Price) -> Plan:
 
 
 def split(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
-    """The spec, or several side by side where the route draws fewer at a time than are wanted."""
+    """Split the spec into several calls if the route generates fewer images at a time."""
     if spec.n <= plan.route.max_n:
         return (spec,)
     whole, rest = divmod(spec.n, plan.route.max_n)
@@ -175,7 +180,10 @@ def split(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
 
 
 def upstream_specs(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
-    """What is asked of the route, order by order: no tier where it has but that one, png where it is developed here."""
+    """Return the specs of the calls of a route.
+
+    A tier that the route always delivers is left out. An image that is transcoded here is requested as png.
+    """
     upstream_spec = replace(spec, tier=None) if spec.tier == plan.route.delivers else spec
     if plan.transcode:
         upstream_spec = replace(upstream_spec, output_format="png", output_compression=None)
@@ -183,26 +191,27 @@ def upstream_specs(spec: Spec, plan: Plan) -> tuple[Spec, ...]:
 
 
 def preview_count(spec: Spec, plan: Plan, requested: int) -> int:
-    """How many previews the route is asked for: of one picture only, and none that would have to be developed.
+    """Return the number of previews that the route is asked for.
 
-    Previews are paid in tokens. The sandbox has none of a model whose price counts no tokens: neither has its vendor.
+    There are none with several images, or if the gateway would have to transcode them. Previews cost tokens. The
+    sandbox has none of a model whose price counts no tokens, because its vendor has none either.
     """
     has_previews = plan.route.backend != SANDBOX or plan.price.rates is not None
     return requested if spec.n == 1 and plan.transcode is None and has_previews else 0
 
 
 def max_price(spec: Spec, model: Model, plan: Plan, requested_previews: int) -> int:
-    """What a request with so many previews can cost at most along a plan, in nano-USD."""
+    """Return the maximum price of a request with these previews along a plan, in nano-USD."""
     return quote(spec, model, plan.route, plan.price, preview_count(spec, plan, requested_previews))
 
 
 def order_plans(
     plans: Sequence[Plan], spec: Spec, model: Model, number: int, requested_previews: int = 0
 ) -> tuple[Plan, ...]:
-    """The plans in the order in which they are asked. `number`: where there are lots, it decides."""
+    """Return the plans in the order in which they are tried. `number` decides where the policy is random."""
     match model.policy:
         case Policy.CHEAPEST:
-            return tuple(sorted(plans, key=lambda each: max_price(spec, model, each, requested_previews)))
+            return tuple(sorted(plans, key=lambda plan: max_price(spec, model, plan, requested_previews)))
         case Policy.WEIGHTED:
             return tuple(plans[index] for index in weighted_order([plan.route.weight for plan in plans], number))
         case _:
@@ -210,10 +219,10 @@ def order_plans(
 
 
 def weighted_order(weights: Sequence[int], number: int) -> tuple[int, ...]:
-    """The places of the weights in the order in which a number, which is not negative, draws them.
+    """Return the indexes of weights in the random order that a `number` >= 0 stands for.
 
-    Of as many numbers in a row as the weights are together, each place comes first as often as its weight says; with
-    the quotient the rest is drawn likewise. Places without weight come last, as they stand.
+    Over as many consecutive numbers as the sum of the weights, each index comes first as often as its weight. The
+    quotient orders the remaining indexes by that rule. Indexes without weight come last, in their own order.
     """
     remaining, order = [index for index, weight in enumerate(weights) if weight], list[int]()
     while remaining:
@@ -224,15 +233,15 @@ def weighted_order(weights: Sequence[int], number: int) -> tuple[int, ...]:
 
 
 def request_hash(request_id: str) -> int:
-    """A request's number: as good as random, and the same wherever it is asked for."""
+    """Return the number of a request: as good as random, and equal in every replica."""
     return int.from_bytes(sha256(request_id.encode()).digest())
 
 
 class NextStep(StrEnum):
-    """What to do after a failure.
+    """The step after a failure.
 
-    GIVE_UP: tell the caller. NEXT_ROUTE: the same call would fail again, another route may do. LATER: another route, or
-    the same one after a while.
+    GIVE_UP: report to the caller. NEXT_ROUTE: the call would fail again, another route may work. LATER: another route,
+    or the same one after a while.
     """
 
     GIVE_UP = "give_up"
@@ -257,11 +266,11 @@ STEP_AFTER = {
     FailureKind.TIMED_OUT: NextStep.GIVE_UP,
     FailureKind.BROKEN_REPLY: NextStep.GIVE_UP,
 }
-"""Nothing that may have been billed, and nothing that would fail the same way elsewhere, is tried again."""
+"""No call is repeated that may have been billed, or that would fail the same way elsewhere."""
 
 
 def step_after(failure: Failure) -> NextStep:
-    """The decision for one failure."""
+    """Return the step after one failure."""
     if failure.drawn:
         return NextStep.GIVE_UP
     step = STEP_AFTER[failure.kind]

@@ -1,7 +1,10 @@
-"""What an operator is warned of before, and after, a vendor shuts a model down.
+"""Warnings for operators about models that a vendor shuts down.
 
-Rule: one sentence for each thing in the settings that has ended or ends soon, or that leads to such a model: the model,
-`default_model`, a successor, and a team that may use no other. It is a warning, because the models that are left go on.
+Rule: one sentence for each setting that ends soon, has ended, or leads to such a model. These settings are the model,
+`default_model`, a successor, and a team that may use no other model. The start goes on, because the remaining models
+work.
+
+Fails with: nothing.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,8 +1,9 @@
-"""What a file is, by its first bytes: names and headers that come with it are not believed.
+"""The media type of a file, read from its first bytes.
 
-Rule: pure, and total; what is no format that is known here is None. Formats that no vendor takes are known as well, so
-that a refusal can say what came. A look into the picture itself is the darkroom's work: this only tells early that
-something cannot be one.
+Rule: names and headers that come with a file are ignored. Formats that no vendor takes are known too, so that a refusal
+can name them. This check is early and cheap; only the image codec shows whether a file is an image. Pure.
+
+Fails with: nothing; an unknown format is None.
 """
 
 import re
@@ -10,16 +11,16 @@ import re
 from service.domain.errors import UnreadableFile
 
 ENOUGH = 12
-"""Bytes that settle the question for every format whose files are bytes."""
+"""Bytes that decide for every binary format."""
 
 HEAD = 1024
-"""Bytes in which a drawing in XML names itself, behind its prologue."""
+"""Bytes within which an XML image names itself, behind its prologue."""
 
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
-"""What every vendor takes."""
+"""The formats that every vendor takes."""
 
 READABLE = frozenset({*MEDIA_TYPES, "image/gif"})
-"""What can be looked into."""
+"""The formats that the image codec can inspect."""
 
 SIGNATURES = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -41,12 +42,12 @@ SIGNATURES = (
 
 
 def sniff(head: bytes) -> str | None:
-    """The media type that the first bytes of a file tell of; None if they tell of nothing known here."""
+    """Return the media type that the first bytes of a file show, or None for an unknown format."""
     return next((media_type for signature, media_type in SIGNATURES if signature.match(head)), None)
 
 
 def unsupported_type(param: str, media_type: str) -> UnreadableFile:
-    """The refusal of a file that is not one of the three formats, in the vendor's words."""
+    """Build the error for a file in an unsupported format, in the vendor's words."""
     return UnreadableFile(
         f"Invalid file '{param}': unsupported mimetype ('{media_type}'). "
         "Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'.",

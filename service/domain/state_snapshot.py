@@ -1,4 +1,4 @@
-"""What is read every few seconds for whoever watches: how things stand, rather than what happened.
+"""Values that gauges show: the state of a replica and of budgets, collected every few seconds.
 
 Rule: pure values. Times are Unix seconds, money is nano-USD.
 """
@@ -12,10 +12,14 @@ from service.domain.quota_limits import LimitStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What a replica has under way: open holds and what they set aside, by team, and what it still has to bring in.
+    """Open holds of a replica, and its work that waits.
 
-    `outbox_entries` entries are on their way to the books, the oldest posted at `oldest_posted_at`;
-    `pending_settlements` ends of holds are not taken.
+    Attributes:
+        open_holds: Number of open holds by team.
+        held_amounts: Held nano-USD by team.
+        outbox_entries: Number of entries that wait to be written to the ledger.
+        oldest_posted_at: Unix seconds at which the oldest of them was posted.
+        pending_settlements: Number of settlements that Redis has not accepted yet.
     """
 
     open_holds: Mapping[str, int]
@@ -27,7 +31,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyExpiry:
-    """When a key ends."""
+    """The expiry of a key."""
 
     team: str
     key: str
@@ -36,10 +40,14 @@ class KeyExpiry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSnapshot:
-    """One round. `budgets` is None where the store does not answer; `version` is that of the settings in force.
+    """One collection of values.
 
-    `teams` are all there are; `shutdowns` are the announced ends of models that are still served; `model_names` is what
-    the catalog calls what a backend calls otherwise.
+    Attributes:
+        teams: Names of all teams.
+        budgets: Status of budgets by team; None if Redis does not answer.
+        shutdowns: Announced shutdowns of models that are still served.
+        model_names: Names in the catalog by backend and the backend's name.
+        version: Version of the settings in force.
     """
 
     taken_at: float

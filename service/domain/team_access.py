@@ -1,8 +1,9 @@
-"""Who may ask for what.
+"""Teams and keys, and the models, tiers and backends that they may use.
 
-Rule: a key is known by the SHA-256 digest of its text and belongs to one team; a team may use the models, tiers and
-backends that its entry lists (none listed: all), but no backend that it is barred from. Refusals are `NotAuthenticated`
-and `NotAllowed`.
+Rule: a key is known by the SHA-256 digest of its text and belongs to one team. A team may use the models, tiers and
+backends that its entry lists; an empty list means all. It may never use a backend that it is barred from. Pure.
+
+Fails with: `NotAuthenticated` and `NotAllowed`.
 """
 
 import hashlib
@@ -21,18 +22,21 @@ from service.domain.quota_limits import NO_LIMITS, Limits
 
 
 class InFlightPolicy(StrEnum):
-    """What identical requests that are under way at the same time are."""
+    """The meaning of an identical request while another one is under way."""
 
-    JOIN = "join"  # one purchase, whose picture all of them get
-    VARY = "vary"  # requests for as many samples
+    JOIN = "join"  # one purchase serves all of them
+    VARY = "vary"  # each request gets its own sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:
-    """A budget holder. Empty `models`, `tiers` or `backends` mean no restriction; limits hold side by side.
+    """A holder of a budget. Empty `models`, `tiers` or `backends` mean no restriction; limits hold side by side.
 
-    `cache_seconds` is how long results are kept for it; None leaves that to the model and the gateway, 0 is never.
-    `in_flight` None leaves that to the gateway. With `keepalive`, its JSON answers begin before they are known.
+    Attributes:
+        cache_seconds: Seconds for which its results are cached; None: the setting of the model, else of the gateway; 0:
+            never.
+        in_flight: Policy for identical requests; None: the gateway's.
+        keepalive: Its JSON responses begin before their outcome is known.
     """
 
     name: str
@@ -49,17 +53,17 @@ class Team:
 
 
 KEY_PREFIX = "igw_"
-"""What the keys begin with that a gateway makes."""
+"""The beginning of every key that a gateway makes."""
 
 UNRESTRICTED_TEAM = Team(name="anybody")
-"""A team that may do everything."""
+"""A team that may use everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key(Allowance):
-    """One credential of a team, known by its digest only. `id` is what logs show.
+    """One credential of a team, known by its digest only. `id` is shown in logs.
 
-    `in_flight` comes before the team's.
+    `in_flight` comes before the team's setting.
     """
 
     id: str
@@ -78,15 +82,15 @@ class TeamDirectory:
 
 
 def key_digest(secret: str) -> str:
-    """The SHA-256 of a key's text, as 64 hex digits. Keys are random, so a slow hash would add nothing."""
+    """Return the SHA-256 of a key's text, as 64 hex digits. Keys are random, so a slow hash would add nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def authenticate(header: str | None, keys: Mapping[str, Key], now: datetime) -> Key:
-    """The key behind an `Authorization: Bearer` header, if it is good at `now`; `keys` is by digest.
+    """Return the key of an `Authorization: Bearer` header if it is valid at `now`; `keys` is by digest.
 
-    The secret is hashed before it is looked up and the digests are compared in constant time, so the time taken says
-    nothing about how much of a guess was right.
+    The secret is hashed before the lookup, and digests are compared in constant time. So the time taken says nothing
+    about the correct part of a guess.
     """
     scheme, _, secret = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -103,7 +107,7 @@ def authenticate(header: str | None, keys: Mapping[str, Key], now: datetime) -> 
 def authorize(holder: Team | Key, spec: Spec, model: Model) -> None:
     """Raise `NotAllowed` unless a team, or a key by its own allowance, may use the spec's model and tier.
 
-    A tier left to the vendor could turn out to be any of them, so a holder bound to tiers has to name one.
+    A tier that is left to the vendor may be any tier. So a holder that is restricted to tiers has to name one.
     """
     authorize_model(holder, spec.model)
     if not holder.tiers or not model.tiers or spec.tier in holder.tiers:
@@ -125,7 +129,7 @@ def _describe_holder(holder: Team | Key) -> str:
 
 
 def check_allowance(allowance: Allowance, team: Team, catalog: Catalog) -> None:
-    """Raise `InvalidValue` if an allowance names what the catalog lacks, or what the team may not use."""
+    """Raise `InvalidValue` if an allowance names a model or tier that the catalog lacks or the team may not use."""
     tiers = catalog.tiers
     for param, named, known, allowed in (
         ("models", allowance.models, catalog.models.keys(), team.models),
@@ -141,10 +145,10 @@ def check_allowance(allowance: Allowance, team: Team, catalog: Catalog) -> None:
 
 
 def may_use_backend(team: Team, backend: str) -> bool:
-    """May what the team asks for go to this backend?"""
+    """Tell whether requests of a team may go to this backend."""
     return backend not in team.barred_backends and (not team.backends or backend in team.backends)
 
 
 def pseudonym(team: Team, user: str) -> str:
-    """A stable stand-in for an end user's id, so that neither logs nor vendors learn the id itself."""
+    """Return a stable pseudonym of an end user's id, so that neither logs nor vendors see the id itself."""
     return hashlib.sha256(f"{team.name}\n{user}".encode()).hexdigest()[:32]

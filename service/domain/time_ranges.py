@@ -1,8 +1,9 @@
-"""Which entries are asked about: from when until when, and summed up by what.
+"""The time range and the groups of a usage query.
 
-Rule: a moment is a date, which means its first instant in UTC, or an RFC 3339 date-time; a span begins with `since` and
-ends just before `until`. Nothing said is the current UTC month until now. What cannot be read is an `InvalidValue` that
-names the parameter. Pure.
+Rule: a moment is an RFC 3339 date-time, or a date, which stands for its first instant in UTC. A range begins with
+`since` and ends just before `until`. The default is the current UTC month until now. Pure.
+
+Fails with: `InvalidValue`, which names the parameter that cannot be read.
 """
 
 import re
@@ -21,23 +22,23 @@ MAX_SHOWN = 40  # characters of a wrong value that are shown again
 
 
 def to_micros(at: datetime) -> int:
-    """A moment as microseconds since 1970."""
+    """Return a moment as microseconds since 1970."""
     return (at - EPOCH) // MICROSECOND
 
 
 def from_micros(at: int) -> datetime:
-    """The moment of microseconds since 1970, in UTC."""
+    """Return the moment of microseconds since 1970, in UTC."""
     return EPOCH + at * MICROSECOND
 
 
 def month_range(at: datetime) -> tuple[datetime, datetime]:
-    """The first instants of the UTC month that contains a moment, and of the one after it."""
+    """Return the first instants of the UTC month that contains a moment, and of the next month."""
     begin = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return begin, (begin + timedelta(days=31)).replace(day=1)
 
 
 def parse_moment(text: str, param: str) -> datetime:
-    """A date or a date-time, in UTC. Raises `InvalidValue`."""
+    """Parse a date or a date-time into a moment in UTC. Raises `InvalidValue`."""
     try:
         if DATE.fullmatch(text):
             return datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -52,9 +53,9 @@ def parse_moment(text: str, param: str) -> datetime:
 
 
 def parse_time_bounds(since: str | None, until: str | None, now: datetime) -> tuple[int, int]:
-    """First microsecond of a span and the one after its last. Raises `InvalidValue`.
+    """Return the first microsecond of a range, and the one after its last. Raises `InvalidValue`.
 
-    Without `since` it begins with the month that its end is in.
+    Without `since`, the range begins with the month of its end.
     """
     end = now if until is None else parse_moment(until, "until")
     begin = _month_start(end) if since is None else parse_moment(since, "since")
@@ -64,12 +65,12 @@ def parse_time_bounds(since: str | None, until: str | None, now: datetime) -> tu
 
 
 def _month_start(end: datetime) -> datetime:
-    """The beginning of the month that the last instant before `end` is in."""
+    """Return the beginning of the month that contains the last instant before `end`."""
     return month_range(max(end, EPOCH) - MICROSECOND)[0]
 
 
 def parse_groups(text: str | None, offered: Collection[str], param: str = "group_by") -> tuple[str, ...]:
-    """Names separated by commas: those offered, or `tag:<name>`. Raises `InvalidValue`."""
+    """Parse names separated by commas: offered names, or `tag:<name>`. Raises `InvalidValue`."""
     names = () if text is None else tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in offered and not TAG.fullmatch(name):

@@ -1,6 +1,6 @@
-"""How much more a vendor's account may be asked for, as the vendor said with its last answer.
+"""Rate limits of a vendor's account, as the vendor reported them with its last reply.
 
-Rule: pure. What a vendor did not say is None; what it said in words that nobody understands was not said.
+Rule: a missing or unparsable value is None.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """What is left of a vendor's limit on `measure` (requests, images or tokens), and when there is more.
+    """One limit of an account.
 
-    `resets_in` is in seconds from now; `limit` and `remaining` are counts.
+    Attributes:
+        measure: `requests`, `images` or `tokens`.
+        remaining: Remaining count.
+        limit: The whole count.
+        resets_in: Seconds until more is available.
     """
 
     measure: str

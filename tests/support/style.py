@@ -30,6 +30,8 @@ FRAGMENTS = re.compile(
     r"|Whoever|With|Without)\b"
 )
 FEWEST_WORDS = 3
+PUBLIC_NAMES = frozenset({"multiple_of"})
+"""Names of the API and of JSON Schema, which a caller reads: they keep their words."""
 
 Faults = Mapping[str, Mapping[str, int]]
 """Number of faults by rule and place. For a long file or function, the number of lines above the limit."""
@@ -75,7 +77,7 @@ def find_banned_names() -> Iterator[tuple[str, str, int]]:
 def banned_in(name: str) -> frozenset[str]:
     """Return the entries of `names` that a name contains."""
     parts = sources.words(name)
-    if not parts:
+    if not parts or name in PUBLIC_NAMES:
         return frozenset()
     more = {f"{parts[0]}_", f"_{parts[-1]}"} if len(parts) > 1 else {f"={name}"}
     return frozenset({*parts, *more} & WORDS["names"].keys())
