@@ -23,7 +23,7 @@ import uvicorn
 from uvicorn._types import ASGI3Application
 
 from service.api.http.connection_limits import ConnectionLimits, build_protocol
-from service.api.http.forwarded import ForwardedHeaders
+from service.api.http.forwarded_headers import ForwardedHeaders
 from service.app import Gateway
 from service.settings.listen_ports import MAX_PORT, ListenPort
 

@@ -21,9 +21,9 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 from service import __version__
 from service.api.http.cors import Cors
 from service.api.http.dependencies import DEPENDENCIES_KEY, Dependencies, require_team_key
+from service.api.http.error_outcomes import with_outcome
 from service.api.http.errors import build_crash_handler, on_gateway_error, on_http_exception
 from service.api.http.head_and_options import HeadAsGet, answer_options
-from service.api.http.outcomes import with_outcome
 from service.api.http.request_context import Connection, Http
 from service.api.http.request_middleware import RefusedRequests, RequestMiddleware
 from service.api.routes import (

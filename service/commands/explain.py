@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.adapters.uploads import FileUploads
-from service.api.http.canonical import edit_references, generation_references, to_spec
+from service.api.http.body_to_spec import edit_references, generation_references, to_spec
 from service.api.schemas.requests import EditBody, GenerateBody, decode_json
 from service.commands.common import (
     ConfigOption,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.uploads import FileUploads
-from service.api.http.canonical import generation_references, parse_reference
+from service.api.http.body_to_spec import generation_references, parse_reference
 from service.api.schemas.requests import GenerateBody, decode_json
 from service.domain.base64_text import to_strict
 from service.domain.errors import InvalidValue, MalformedBody, RequestError, UnreachableLink, UnreadableFile

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.uploads import FileUploads
-from service.api.http.canonical import generation_references, to_spec
+from service.api.http.body_to_spec import generation_references, to_spec
 from service.api.schemas.requests import GenerateBody, decode_json
 from service.domain.cache_directives import CacheDirectives
 from service.domain.image_spec import Spec

@@ -13,7 +13,7 @@ from typing import cast
 
 from service.adapters.uploads import FileUploads
 from service.api.http.bodies import ArrivalLimits, BodyLimits
-from service.api.http.canonical import edit_references, generation_references, to_spec
+from service.api.http.body_to_spec import edit_references, generation_references, to_spec
 from service.api.http.multipart import EDIT_FORM, FILE_FORM, Form, FormParts, read_form
 from service.api.http.request_context import Http
 from service.api.http.request_headers import read_keepalive, read_tags

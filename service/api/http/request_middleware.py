@@ -25,8 +25,8 @@ from litestar.types import (
     Send,
 )
 
+from service.api.http.error_outcomes import with_outcome
 from service.api.http.errors import on_gateway_error, replica_stopped
-from service.api.http.outcomes import with_outcome
 from service.api.http.path_aliases import canonical_path
 from service.api.http.request_context import (
     CLIENT_GONE_STATUS,

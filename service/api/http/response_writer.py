@@ -12,7 +12,7 @@ from litestar.response.base import Response
 
 from service.api.http.dependencies import Dependencies
 from service.api.http.errors import REPLAYED
-from service.api.http.forwarded import path_prefix
+from service.api.http.forwarded_headers import path_prefix
 from service.api.http.request_context import Http, request_context
 from service.api.schemas.image_events import EVENT_PREFIXES, image_event, preview_event
 from service.api.schemas.images_reply import ImageLink, Segments, build_segments

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from service.api.openapi import texts
 from service.api.openapi.components import COMPONENTS, FILE, body_schemas
+from service.api.openapi.event_schemas import EVENTS, event_schemas
 from service.api.openapi.examples import add_examples
-from service.api.openapi.sse import EVENTS, event_schemas
 from service.api.openapi.texts import ERROR_TEXTS, HEADERS, LINKS, PARAMETERS, Link
 from service.api.schemas.admin import ChangeBody, IssueBody, RotateBody
 from service.api.schemas.requests import EditBody, EditForm, FileForm, GenerateBody

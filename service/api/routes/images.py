@@ -14,7 +14,7 @@ from litestar.openapi import spec as openapi
 from litestar.response.base import ASGIResponse
 
 from service.api.http.bodies import read_body
-from service.api.http.canonical import edit_references, generation_references, to_spec, with_path_model
+from service.api.http.body_to_spec import edit_references, generation_references, to_spec, with_path_model
 from service.api.http.dependencies import Dependencies, caller_key, dependencies
 from service.api.http.multipart import EDIT_FORM, read_form
 from service.api.http.request_context import Http, RequestContext, RequestProgress, request_context

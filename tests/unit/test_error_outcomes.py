@@ -6,8 +6,8 @@ import pytest
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.response.base import Response
 
+from service.api.http.error_outcomes import OUTCOME_BY_FAILURE, error_outcome, with_outcome
 from service.api.http.errors import FAILURES, ROWS
-from service.api.http.outcomes import OUTCOME_BY_FAILURE, error_outcome, with_outcome
 from service.api.http.request_context import Http, RequestContext
 from service.api.http.request_middleware import OPERATION_PATHS, path_operation
 from service.domain import errors

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.api.http.forwarded import ForwardedHeaders, path_prefix
+from service.api.http.forwarded_headers import ForwardedHeaders, path_prefix
 
 PROXY, STRANGER = "192.0.2.1", "198.51.100.7"
 
