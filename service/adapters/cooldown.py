@@ -2,6 +2,8 @@
 
 Rule: one failure starts the pause, so that a part that hangs does not cost every request its timeout. Requests do not
 call the part until the pause is over. Then one caller at a time tries whether the part is back.
+
+Fails with: nothing.
 """
 
 import time

@@ -215,7 +215,7 @@ def _socket_url(path: Path) -> str:
 def _exclusive(folder: Path) -> Iterator[None]:
     """Lock the folder, because two servers on the same files would ruin them.
 
-    The kernel frees the lock with its holder.
+    The kernel frees the lock when its holder ends.
     """
     try:
         lock = (folder / "lock").open("w")

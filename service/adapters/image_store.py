@@ -27,7 +27,7 @@ from service.domain.errors import ImageNotFound, StoreUnavailable
 from service.domain.generation import Buffer
 from service.domain.signed_urls import NOT_FOUND_MESSAGE
 from service.domain.stored_images import StoredObject, to_media_type
-from service.usecases.ports.image_store import StoredContent
+from service.usecases.ports.image_store import ImageStore, StoredContent
 
 TIMEOUT_SECONDS = 4.0
 COOLDOWN_SECONDS = 5.0
@@ -44,7 +44,7 @@ COOLING_DOWN = f"it did not answer in time before, and is asked again after {COO
 NOT_STORED = "The image store did not take the image. Ask for b64_json."
 
 
-class ObjectImageStore:
+class ObjectImageStore(ImageStore):
     """Images in a store of obstore. `stores_media_types`: the store has a media type for each object."""
 
     def __init__(self, store: Any, *, stores_media_types: bool, timeout_seconds: float) -> None:  # noqa: ANN401 (obstore has no types)

@@ -1,6 +1,8 @@
 """Causes of connection errors in an operator's words: DNS, TLS, a refused connection and others.
 
 Rule: a text names the cause and never an address, a user or a password.
+
+Fails with: None for an error without a known cause.
 """
 
 import errno

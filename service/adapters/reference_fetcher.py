@@ -27,6 +27,7 @@ from service.domain.errors import TooLarge, UnreachableLink, UnreadableFile
 from service.domain.image_spec import Reference
 from service.domain.ip_policy import Address, is_plain_name, is_refused, parse_literal, parse_networks
 from service.domain.sniff import ENOUGH, HEAD, MEDIA_TYPES, sniff, unsupported_type
+from service.usecases.ports.reference_fetcher import ReferenceFetcher
 
 OK = 200
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -119,7 +120,7 @@ class ReferenceUrl:
         return URL(f"https://{host_in_url}:{self.port}{self.target}", encoded=True)
 
 
-class GuardedFetcher:
+class GuardedFetcher(ReferenceFetcher):
     """A fetcher of linked images. Build one per process, because reading the system's certificates takes 0.2 s.
 
     Raises:

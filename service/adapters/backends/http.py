@@ -26,7 +26,7 @@ from service.domain.errors import Failure, FailureKind
 from service.domain.generation import CallOutcome, Preview
 from service.domain.loop_detection import build_hops_header
 from service.domain.vendor_rate_limits import RateLimit
-from service.usecases.ports.backends import Reply
+from service.usecases.ports.backends import Backend, Probeable, Reply
 from service.usecases.ports.requests import RequestListener, UpstreamRequest
 
 OK, FORBIDDEN = 200, 403
@@ -95,7 +95,7 @@ class UnusableProxy(ValueError):
         self.variable = variable
 
 
-class HttpBackend:
+class HttpBackend(Backend, Probeable):
     """A vendor behind its dialect. The first call opens a connection.
 
     Raises:
@@ -104,7 +104,6 @@ class HttpBackend:
     """
 
     def __init__(self, settings: HttpBackendSettings, dialect: Dialect) -> None:
-        self.accepts_links = settings.relays_links
         self._settings = settings
         self._dialect = dialect
         self._proxy = choose_proxy(settings)
@@ -112,6 +111,10 @@ class HttpBackend:
         self._trust = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True
         self._call_slots = asyncio.Semaphore(settings.max_concurrent_calls)
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def accepts_links(self) -> bool:
+        return self._settings.relays_links
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
         rate_limits: Sequence[RateLimit] = ()

@@ -3,6 +3,8 @@
 Rule (the WHATWG's event streams, as far as vendors use them): an event is lines up to an empty one. Only its data is
 read; comments and other fields are skipped. Memory has the data of one event, in its chunks until a line is complete.
 Nothing is decoded. Lines without an empty line behind them are no event.
+
+Fails with: nothing. Its user bounds an endless event by `buffered_bytes`.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,8 @@
 
 Rule: a text that a spreadsheet would take for a formula gets an apostrophe before it (OWASP, CSV injection). Numbers
 stay as they are. Memory has the lines of one chunk.
+
+Fails with: `LedgerUnavailable` of the entries, which ends the file after a complete line.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from decimal import Decimal
 
 from service.domain.ledger import Entry
 from service.domain.time_ranges import from_micros
+from service.usecases.ports.exports import ExportFormat
 
 Value = str | int | Decimal | None
 Columns = Mapping[str, Callable[[Entry], Value]]
@@ -68,7 +71,7 @@ COLUMNS: Columns = {
 }
 
 
-class CsvFormat:
+class CsvFormat(ExportFormat):
     """Entries with every column of the ledger."""
 
     media_type = "text/csv; header=present"

@@ -6,6 +6,8 @@ name in `gateway.yaml`. The team is the sub-account. The cost of a call is known
 pricing unit is the request, and its unit price is the cost. There are no prices with discounts: list, contracted,
 effective and billed cost are one number. A null is an empty field, times are whole seconds, and fields without a column
 of FOCUS follow under `x_`.
+
+Fails with: `LedgerUnavailable` of the entries, which ends the file after a complete line.
 """
 
 from collections.abc import AsyncIterator
@@ -15,6 +17,7 @@ from decimal import Decimal
 from service.adapters.exports.csv import Columns, Value, csv_chunks, tags_json, to_dollars
 from service.domain.ledger import Basis, Entry
 from service.domain.time_ranges import from_micros, month_range
+from service.usecases.ports.exports import ExportFormat
 
 
 def _no_value(_: Entry) -> Value:
@@ -111,7 +114,7 @@ GATEWAY_COLUMNS: Columns = {
 }
 
 
-class FocusFormat:
+class FocusFormat(ExportFormat):
     """Entries as charges."""
 
     media_type = "text/csv; header=present"

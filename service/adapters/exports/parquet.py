@@ -3,6 +3,8 @@
 Rule: money is decimal128(18, 9) in US dollars and a time is a timestamp in UTC. A Parquet file ends with its table of
 contents. So it is written into an unnamed file on disk, group by group, and sent from there. Memory has one group. A
 thread writes. Needs pyarrow, of the extra `export`.
+
+Fails with: `LedgerUnavailable` of the entries or `OSError` of the disk, before the first byte is sent.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from service.adapters.exports.csv import COLUMNS, to_dollars
 from service.domain.ledger import Entry
+from service.usecases.ports.exports import ExportFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +26,7 @@ MOMENTS = frozenset({"held_at", "posted_at"})
 COUNTS = frozenset({"n", "text_in", "image_in", "text_cached", "image_cached", "text_out", "image_out"})
 
 
-class ParquetFormat:
+class ParquetFormat(ExportFormat):
     """Entries with every column of the ledger. `group` is the number of entries in memory."""
 
     media_type = "application/vnd.apache.parquet"

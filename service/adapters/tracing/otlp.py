@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from service.adapters.tracing import span_attributes
 from service.domain.generation import CallOutcome
 from service.usecases.ports.events import AttemptFinished, RequestFinished
-from service.usecases.ports.tracing import AttemptSpan, RequestSpan
+from service.usecases.ports.tracing import AttemptSpan, RequestSpan, Tracer
 
 SERVICE = "image-gateway"
 SERVER_ERROR = 500  # from this status on, the fault is the gateway's
@@ -58,7 +58,7 @@ class _OtlpAttemptSpan:
             self.span.set_status(Status(StatusCode.ERROR, event.failure.value))
 
 
-class OtlpTracer:
+class OtlpTracer(Tracer):
     """A tracer that exports spans. `dialects` has the dialect of each backend by name."""
 
     def __init__(self, dialects: Mapping[str, str], version: str) -> None:

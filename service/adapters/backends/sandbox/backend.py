@@ -22,7 +22,7 @@ from service.domain.errors import Failure, FailureKind, UnreadableFile
 from service.domain.generation import GeneratedImage, Generation, Preview, Usage
 from service.domain.image_spec import Size, Spec, fingerprint
 from service.domain.pricing import TOKENS_PER_PARTIAL
-from service.usecases.ports.backends import Reply
+from service.usecases.ports.backends import Backend, Reply
 from service.usecases.ports.requests import RequestListener, UpstreamRequest
 
 DEFAULT_SIZE = Size(1024, 1024)
@@ -164,7 +164,7 @@ def new_sample_number() -> str:
     return secrets.token_hex(3)
 
 
-class SandboxBackend:
+class SandboxBackend(Backend):
     """Draws images in this process. `sleep` waits a number of seconds, `sample` returns a number for each call."""
 
     def __init__(
