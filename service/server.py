@@ -1,10 +1,11 @@
-"""Runs a gateway: uvicorn, with a way out that loses nothing.
+"""uvicorn's server, with listeners for three ports and a shutdown that loses no request.
 
-Rule: told to go, a replica first says that it is not ready and serves on for a grace period, then stops accepting,
-finishes what is under way, ends what takes too long with an answer that says so, and exits with 0. Told twice, it
-skips the waiting. A port that is taken, or wanted twice, is a `PortError` before anything is started. Callers and
-operators have the same server, so that what either has under way is finished. A process that cannot go on takes
-nothing new at once, finishes what it can and raises `ProcessFailed` with the reason.
+Rule: after the first signal a replica reports that it is not ready and still serves for the grace period. Then it stops
+accepting, finishes its requests, ends those that take longer than the drain with an error response, and exits with 0.
+A second signal ends the grace period. The gateway's port and the admin port share one server, so that both drain.
+
+Fails with: `PortError` before the start, if a port is taken or configured twice. `ProcessFailed` with the reason, if
+the process cannot continue; it stops accepting at once and finishes its requests first.
 """
 
 import asyncio
@@ -27,38 +28,38 @@ from service.api.http.forwarded_headers import ForwardedHeaders
 from service.app import Gateway
 from service.settings.listen_ports import MAX_PORT, ListenPort
 
-FINAL_RESPONSE_SECONDS = 2  # for the answers of calls that were ended; then connections are cut
-KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that they close first
+FINAL_RESPONSE_SECONDS = 2  # for the responses of calls that were ended; then connections are cut
+KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that load balancers close first
 BACKLOG = 2048
-DUPLICATE_PORT = "Port {} is wanted twice: the gateway, its metrics and its admin API need one each"
+DUPLICATE_PORT = "Port {} is configured twice: the gateway, its metrics and its admin API need one each"
 MALLOC = (
-    (-1, 512 << 20),  # M_TRIM_THRESHOLD: free memory at the top that is kept
-    (-2, 64 << 20),  # M_TOP_PAD: how much is asked for at a time
-    (-3, 32 << 20),  # M_MMAP_THRESHOLD: blocks below this come from what is kept; the highest value that glibc takes
+    (-1, 512 << 20),  # M_TRIM_THRESHOLD: free memory at the top that is not returned
+    (-2, 64 << 20),  # M_TOP_PAD: bytes requested from the system at a time
+    (-3, 32 << 20),  # M_MMAP_THRESHOLD: smaller blocks come from retained memory; the highest value that glibc takes
 )
 
 
 class PortError(Exception):
-    """The address cannot be listened on."""
+    """Refusal of an address to listen on."""
 
 
 class ProcessFailed(Exception):
-    """The gateway ran, and could not go on."""
+    """End of a process that ran and cannot continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Where to listen, how to go, and what connections may do before there is a request. Times in seconds."""
+    """Address, shutdown times in seconds, and limits of connections."""
 
     host: str
     port: int
     grace_seconds: float
     drain_seconds: float
-    bounds: ConnectionLimits
+    connection_limits: ConnectionLimits
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that nobody else can; port 0 takes a free one."""
+    """Return a socket that listens; port 0 takes a free port. Raises `PortError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,25 +74,25 @@ def listen(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """What a gateway listens on: its own port, and one for metrics and one for admin where they have it."""
+    """Sockets of the gateway, of its metrics and of its admin API, if these have ports of their own."""
 
     gateway: socket.socket
     metrics: socket.socket | None
     admin: socket.socket | None
 
     def close(self) -> None:
-        """Stop listening, where that has not happened already."""
+        """Close every socket; closed ones stay closed."""
         for listener in filter(None, (self.gateway, self.metrics, self.admin)):
             listener.close()
 
     @property
     def served_by_uvicorn(self) -> list[socket.socket]:
-        """Those behind which the server is; metrics have a thread."""
+        """Return the sockets that uvicorn serves; a thread serves the metrics."""
         return [self.gateway, self.admin] if self.admin else [self.gateway]
 
 
 def open_listeners(host: str, port: int, metrics: ListenPort, admin: ListenPort) -> Listeners:
-    """Listen on all of them, or raise `PortError` and on none."""
+    """Listen on every configured port. Raises `PortError`, and listens on none then."""
     with ExitStack() as opened:
         taken = set[int]()
 
@@ -109,7 +110,7 @@ def open_listeners(host: str, port: int, metrics: ListenPort, admin: ListenPort)
 
 
 def check_host(host: str) -> str | None:
-    """Why nothing can listen on a host, on whatever port; None if something can."""
+    """Return the reason why a host cannot be listened on, on any port; None if it can."""
     try:
         listen(host, 0).close()
     except PortError as wrong:
@@ -118,7 +119,7 @@ def check_host(host: str) -> str | None:
 
 
 def check_ports(port: int, metrics: ListenPort, admin: ListenPort) -> None:
-    """Raise `PortError` for a port that is none, or is wanted twice. Port 0 takes a free one."""
+    """Raise `PortError` for a number that is no port, or is configured twice. Port 0 takes a free one."""
     used = set[int]()
     for number in (port, metrics.port, admin.port):
         if number is not None and not 0 <= number <= MAX_PORT:
@@ -130,26 +131,28 @@ def check_ports(port: int, metrics: ListenPort, admin: ListenPort) -> None:
 
 
 def listen_on_unused(host: str, port: int, used: set[int]) -> socket.socket:
-    """The same, with a number that is not taken: by the number is known who was asked."""
+    """Return a listening socket whose port number is unused: the number decides which application serves."""
     if port in used:
         raise PortError(DUPLICATE_PORT.format(port))
     listener = listen(host, port)
-    if port_number(listener) in used:  # a free one, of another address; while it is held the next has another number
+    if (
+        port_number(listener) in used
+    ):  # a free port of another address; while it is open, the next one has another number
         with listener:
             return listen_on_unused(host, port, used)
     return listener
 
 
 def port_number(listener: socket.socket) -> int:
-    """The number that it has got."""
+    """Return the port number of a socket."""
     number: int = listener.getsockname()[1]
     return number
 
 
 def tune_malloc() -> None:
-    """Tell glibc to keep big blocks instead of giving them back: a gateway of megabyte bodies gets the next one soon.
+    """Make glibc retain big blocks of freed memory, because the next body of a megabyte comes soon.
 
-    What it saves is in `docs/benchmarks.md`. Other C libraries are left as they are.
+    `docs/benchmarks.md` has the savings. Other C libraries stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
@@ -158,17 +161,17 @@ def tune_malloc() -> None:
 
 
 def freeze_gc() -> None:
-    """Tell the collector that what a start has made stays: each look at it stopped everybody for 75 ms."""
+    """Exclude the objects of the start from garbage collection, which stopped all requests for 75 ms each time."""
     gc.collect()
     gc.freeze()
 
 
 def run(gateway: Gateway, settings: ServerSettings, listeners: Listeners, on_ready: Callable[[], None]) -> None:
-    """Serve until told to go. `on_ready` is called when requests are accepted. Raises `ProcessFailed`."""
+    """Serve until a signal. `on_ready` is called when requests are accepted. Raises `ProcessFailed`."""
     config = uvicorn.Config(
         gateway.asgi,
         loop="uvloop",
-        http=build_protocol(settings.bounds),
+        http=build_protocol(settings.connection_limits),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -177,7 +180,7 @@ def run(gateway: Gateway, settings: ServerSettings, listeners: Listeners, on_rea
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=ceil(settings.drain_seconds) + FINAL_RESPONSE_SECONDS,
-        proxy_headers=False,  # ours are read by the layer below
+        proxy_headers=False,  # `ForwardedHeaders` below reads them
     )
     config.app = ForwardedHeaders(cast("ASGI3Application", gateway.asgi), config.forwarded_allow_ips)
     DrainingServer(config, gateway, settings, on_ready).run(sockets=listeners.served_by_uvicorn)
@@ -186,7 +189,7 @@ def run(gateway: Gateway, settings: ServerSettings, listeners: Listeners, on_rea
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server with a grace period, and an exit code of 0 where it was asked to go."""
+    """uvicorn's server with a grace period, and exit code 0 after a signal."""
 
     def __init__(
         self, config: uvicorn.Config, gateway: Gateway, settings: ServerSettings, on_ready: Callable[[], None]
@@ -198,7 +201,7 @@ class DrainingServer(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
+        """Start, watch for a fatal report, and report readiness."""
         await super().startup(sockets)
         freeze_gc()
         if self.started:
@@ -210,7 +213,7 @@ class DrainingServer(uvicorn.Server):
         self._stop_accepting()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal: the first one begins the drain, another one ends the grace period."""
+        """Begin the drain at the first signal; end the grace period at another one."""
         del sig, frame
         loop = asyncio.get_running_loop()
         grace = 0.0 if self._drain.is_draining else self._settings.grace_seconds
@@ -218,7 +221,7 @@ class DrainingServer(uvicorn.Server):
         loop.call_soon_threadsafe(loop.call_later, grace, self._stop_accepting)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what is under way. A call that takes longer than the drain is ended, and answered as ended."""
+        """Finish the requests under way. Requests that take longer than the drain get an error response."""
         ending = asyncio.get_running_loop().call_later(self._settings.drain_seconds, self._end_calls)
         await super().shutdown(sockets)
         ending.cancel()

@@ -198,7 +198,7 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
             port=options.port,
             grace_seconds=settings.serving.grace_seconds,
             drain_seconds=settings.serving.drain_seconds,
-            bounds=to_connection_limits(settings.requests),
+            connection_limits=to_connection_limits(settings.requests),
         )
         listening = Listening(
             address=listen_address(listeners.gateway),

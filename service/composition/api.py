@@ -1,4 +1,7 @@
-"""Builds what handlers are given, and the applications of both ports."""
+"""Dependencies of the handlers, and the application of the admin port.
+
+Rule: the handlers get use cases and settings alone, no adapters but uploads.
+"""
 
 import time
 
@@ -10,7 +13,6 @@ from service.api.http.bodies import ArrivalLimits, BodyLimits
 from service.api.http.dependencies import Dependencies, ImageLinkSettings
 from service.composition.app_config import AppConfig, new_id, new_key_secret, now
 from service.composition.generate import SharedParts
-from service.composition.stores import StoreMonitors
 from service.domain.cache_directives import InFlightRules
 from service.domain.team_access import InFlightPolicy, Key, Team, key_digest
 from service.settings.gateway import GatewaySettings
@@ -24,54 +26,53 @@ from service.usecases.money.report_usage import ReportUsage
 from service.usecases.ports.tracing import Tracer
 
 
-def with_admin_port(plans: AppConfig, desk: Dependencies, trace: Tracer, callers: ASGIApp) -> ASGIApp:
-    """Beside what callers ask for, what operators do on a port of their own, if there is one."""
-    if plans.admin_port is None:
-        return callers
-    operators = build(desk, plans.observe, kind=AppKind.ADMIN)
+def with_admin_port(config: AppConfig, deps: Dependencies, tracer: Tracer, data_app: ASGIApp) -> ASGIApp:
+    """Add the application of the admin port, if the admin API has a port of its own."""
+    if config.admin_port is None:
+        return data_app
+    admin_app = build(deps, config.observe, kind=AppKind.ADMIN)
     return SplitByPort(
-        callers,
-        with_request_middleware(with_error_handling(operators), plans.observe, new_id, time.monotonic, trace),
-        plans.admin_port,
+        data_app,
+        with_request_middleware(with_error_handling(admin_app), config.observe, new_id, time.monotonic, tracer),
+        config.admin_port,
     )
 
 
 def build_dependencies(
-    plans: AppConfig,
+    config: AppConfig,
     parts: SharedParts,
     make: MakeImages,
-    stores: StoreMonitors,
 ) -> Dependencies:
-    """Build what handlers are given."""
-    settings, accounts, album, callers = plans.settings, parts.money, parts.images, parts.config_reload
+    """Build the use cases and the settings that the handlers need."""
+    settings, money, images, config_reload = config.settings, parts.money, parts.images, parts.config_reload
     return Dependencies(
         make_images=make,
-        image_storage=album.image_storage,
-        config=callers,
-        read_images=album.images,
-        files=ManageFiles(images=album.images, listing=album.listing, codec=album.codec, new_id=new_id),
-        quotas=accounts.quotas,
-        ledger=accounts.ledger,
-        key_store=accounts.key_store,
+        image_storage=images.image_storage,
+        config=config_reload,
+        read_images=images.images,
+        files=ManageFiles(images=images.images, listing=images.listing, codec=images.codec, new_id=new_id),
+        quotas=money.quotas,
+        ledger=money.ledger,
+        key_store=money.key_store,
         issue_keys=IssueKeys(
-            store=accounts.key_store,
-            teams=lambda: callers.snapshot().teams,
-            catalog=lambda: callers.snapshot().catalog,
-            keys_in_file=lambda: {key.id: key.team.name for key in callers.config.team_directory.keys.values()},
-            file=str(plans.files.folder / "teams.yaml"),
+            store=money.key_store,
+            teams=lambda: config_reload.snapshot().teams,
+            catalog=lambda: config_reload.snapshot().catalog,
+            keys_in_file=lambda: {key.id: key.team.name for key in config_reload.config.team_directory.keys.values()},
+            file=str(config.files.folder / "teams.yaml"),
             now=now,
             new_secret=new_key_secret,
             new_id=new_id,
         ),
-        report_usage=ReportUsage(ledger=accounts.ledger),
-        export_usage=ExportUsage(ledger=accounts.ledger, formats=available_formats(), missing=missing_formats()),
-        read_limits=ReadLimits(quotas=accounts.quotas, rebuild=accounts.hold_quota.rebuild),
-        admission=parts.admission,
+        report_usage=ReportUsage(ledger=money.ledger),
+        export_usage=ExportUsage(ledger=money.ledger, formats=available_formats(), missing=missing_formats()),
+        read_limits=ReadLimits(quotas=money.quotas, rebuild=money.hold_quota.rebuild),
+        admission=parts.upstream.admission,
         purge_cache=PurgeCache(
             cached=CountCachedResults(
-                results=accounts.results, snapshot=callers.snapshot, shared=settings.cache.shared
+                results=money.results, snapshot=config_reload.snapshot, shared=settings.cache.shared
             ),
-            key_store=accounts.key_store,
+            key_store=money.key_store,
             now=now,
         ),
         admin_digest=settings.admin_digest,
@@ -80,17 +81,17 @@ def build_dependencies(
             default=InFlightPolicy(settings.cache.in_flight), user_agents=settings.cache.vary_user_agents
         ),
         body_limits=build_body_limits(settings),
-        uploads=album.uploads,
+        uploads=images.uploads,
         image_links=ImageLinkSettings(
-            sign_urls=parts.signed_urls,
+            sign_urls=parts.sign_urls,
             url_seconds=settings.images.link_seconds,
             public_url=settings.images.public_url,
         ),
         keepalive_seconds=settings.serving.keepalive_seconds,
         now=now,
-        readiness=stores,
+        readiness=parts.stores,
         log_prompts=settings.logs.prompts,
-        gateway_id=plans.gateway_id,
+        gateway_id=config.gateway_id,
     )
 
 
@@ -109,5 +110,5 @@ def build_body_limits(settings: GatewaySettings) -> BodyLimits:
 
 
 def dev_key(secret: str) -> Key:
-    """The one key of `serve --dev`."""
+    """Return the key of `serve --dev`, whose team has no limits."""
     return Key(id="dev", team=Team(name="dev"), digest=key_digest(secret))

@@ -1,4 +1,4 @@
-"""Settings, clocks and addresses that every cluster is built from."""
+"""Settings, clocks, random names and addresses that every cluster is built from."""
 
 import secrets
 import time
@@ -20,36 +20,40 @@ SUSPEND_AWARE_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Closeable(Protocol):
-    """A part with connections."""
+    """Part that holds connections."""
 
     async def close(self) -> None:
-        """Close them."""
+        """Close the connections."""
         ...
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Return the time in UTC."""
     return datetime.now(UTC)
 
 
 def suspend_aware_monotonic() -> float:
-    """Seconds that go on while the machine sleeps, where it can tell."""
+    """Return seconds of a clock that also counts while the machine sleeps, where the system has one."""
     return time.clock_gettime(SUSPEND_AWARE_CLOCK)
 
 
 def new_id() -> str:
-    """32 random hex digits."""
+    """Return 32 random hex digits."""
     return secrets.token_hex(16)
 
 
 def new_key_secret() -> str:
-    """The text of a new key."""
+    """Return the text of a new key."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreAddresses:
-    """Where everything that lasts is. `data` is the folder for what has no address of its own, if there is one."""
+    """Addresses of Redis, of the cache and of the database.
+
+    Attributes:
+        data: Data folder of embedded stores; None if every store has an address of its own.
+    """
 
     redis_url: DynamicText
     cache_url: DynamicText
@@ -59,7 +63,11 @@ class StoreAddresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLease:
-    """The lease on the ledger, held by this replica for so long by the clock `suspend_aware_monotonic`."""
+    """Lease on the ledger that this replica holds.
+
+    Attributes:
+        valid_until: End of the lease in seconds of `suspend_aware_monotonic`.
+    """
 
     holder: LeaseHolder
     valid_until: float
@@ -67,12 +75,15 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """All that a gateway is made from. `initial_files` is what the files said at the start: reading takes a while.
+    """Settings and process-wide parts that a gateway is built from.
 
-    `metrics_renderer` tells metrics, where they are on the gateway's own port.
-    `admin_port` is the one on which admin is alone, as it was bound; None is on the gateway's.
-    `fatal` is told what the process cannot go on without. Without a `lease` nobody else can have the ledger.
-    `gateway_id` is that of all replicas; without one no loop is found.
+    Attributes:
+        initial_files: Content of the reloadable files at the start, which has read them already.
+        metrics_renderer: Source of `/metrics`, if metrics are on the gateway's own port.
+        admin_port: Number of the admin API's own port, as bound; None if the gateway's port has it.
+        fatal: Report of a failure that the process cannot survive.
+        lease: Lease on the ledger; None if no other process can open the ledger.
+        gateway_id: Identity of all replicas; without one, calls that lead back to the gateway are not found.
     """
 
     settings: GatewaySettings

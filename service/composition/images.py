@@ -1,4 +1,9 @@
-"""Builds the image store, its use cases, signed URLs, the reference fetcher and tracing."""
+"""Image store with its use cases, signed URLs, the fetcher of reference images, and tracing.
+
+Rule: a library of several megabytes is imported only if its feature is on.
+
+Fails with: `SettingsError`, if a folder, an address, a network or a file cannot be used, or a library is missing.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +15,7 @@ from service.adapters.reference_fetcher import FetchSettings, GuardedFetcher
 from service.adapters.sql.database import Database
 from service.adapters.sql.file_index import SqlFileIndex
 from service.adapters.uploads import FileUploads
-from service.composition.app_config import (
-    AppConfig,
-    new_id,
-    now,
-)
+from service.composition.app_config import AppConfig, new_id, now
 from service.settings.gateway import GatewaySettings
 from service.settings.generated_secrets import signing_keys_source
 from service.settings.storage_url import ImageBucket, ImageFolder, Storage
@@ -31,7 +32,7 @@ from service.usecases.ports.tracing import NullTracer, Tracer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageParts:
-    """Everything about kept pictures."""
+    """Parts that store and read images. Without a `store` no image is stored."""
 
     store: ImageStore | None
     codec: PillowCodec
@@ -41,7 +42,7 @@ class ImageParts:
     uploads: FileUploads
 
     def background_tasks(self, config: AppConfig) -> Mapping[str, TaskFunction]:
-        """What goes on behind the requests."""
+        """Return the deletion of expired images, if images are stored."""
         if self.store is None:
             return {}
         entry = config.settings.images
@@ -53,11 +54,11 @@ class ImageParts:
             keep_seconds=entry.keep_seconds,
             sweep_seconds=entry.sweep_seconds,
         )
-        return {"forget pictures": delete_expired.run}
+        return {"delete images": delete_expired.run}
 
 
 def build_images(config: AppConfig, database: Database) -> ImageParts:
-    """The parts about pictures. The database has the list of files."""
+    """Build the image parts. The database has the list of callers' files."""
     store, entry = _build_image_store(image_location(config)), config.settings.images
     images = ReadImages(store=store, keep_seconds=entry.keep_seconds, now=now)
     return ImageParts(
@@ -77,13 +78,13 @@ def build_images(config: AppConfig, database: Database) -> ImageParts:
 
 
 def build_sign_urls(config: AppConfig) -> SignUrls:
-    """Who signs links to pictures."""
+    """Build the signing of image URLs."""
     keys = signing_keys_source(config.settings, config.stores.data)
     return SignUrls(signing_keys=keys, url_seconds=config.settings.images.link_seconds, now=now)
 
 
 def image_location(config: AppConfig) -> Storage | None:
-    """Where pictures are kept: what STORAGE_URL says, else in the data folder, else nowhere."""
+    """Return the place of stored images: STORAGE_URL, by default the data folder; None without either."""
     data = config.stores.data
     return config.settings.storage or (ImageFolder(data.resolve() / "pictures") if data else None)
 
@@ -104,7 +105,7 @@ def _build_image_store(storage: Storage | None) -> ImageStore | None:
 
 
 def build_reference_fetcher(settings: GatewaySettings) -> GuardedFetcher:
-    """What fetches callers' pictures. Raises `SettingsError` for networks or files that are none."""
+    """Build the fetcher of callers' images. Raises `SettingsError` for wrong networks or files."""
     entry = settings.reference_images
     try:
         return GuardedFetcher(
@@ -121,11 +122,11 @@ def build_reference_fetcher(settings: GatewaySettings) -> GuardedFetcher:
 
 
 def build_tracer(settings: GatewaySettings) -> Tracer:
-    """What follows requests, if anything does. Raises `SettingsError` where its libraries are not installed."""
+    """Build the tracer. Raises `SettingsError` if traces are on and OpenTelemetry is not installed."""
     if not settings.traces_variable:
         return NullTracer()
     try:
-        from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (most do not need it)
+        from service.adapters.tracing.otlp import OtlpTracer  # noqa: PLC0415 (most gateways have no traces)
     except ImportError:
         raise SettingsError(f"{settings.traces_variable}: {install_hint('otel')}") from None
     return OtlpTracer({name: entry.dialect for name, entry in settings.http_backends.items()}, __version__)

@@ -1,6 +1,8 @@
-"""Builds the parts about money: quotas, holds, the ledger, its lease, flights and results.
+"""Money parts: quotas, holds, the ledger, its lease, flights and results.
 
-Rule: made from `AppConfig`, connected to nothing yet. What cannot work stops the start with `SettingsError`.
+Rule: all of them are built from `AppConfig`, and only `take_lease` connects to a store.
+
+Fails with: `LeaseHeld` or `LedgerUnavailable`, both from `take_lease`.
 """
 
 import asyncio
@@ -39,12 +41,12 @@ from service.usecases.ports.leases import LeaseHolder
 from service.usecases.ports.observer import Observer
 
 VALKEY_FOLDER = "valkey"
-"""The folder of the embedded Valkey of money, in the data folder."""
+"""Folder of the embedded Valkey with quotas and holds, inside the data folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyParts:
-    """Everything about money."""
+    """Parts that hold, book and report money. `lease` is None if no other process can open the ledger."""
 
     quotas: RedisQuotaStore
     database: Database
@@ -57,25 +59,25 @@ class MoneyParts:
     lease: LedgerLease | None
 
     def background_tasks(self) -> Mapping[str, TaskFunction]:
-        """What goes on behind the requests."""
+        """Return the tasks that settle holds, report to recounts and renew the lease."""
         lease: Mapping[str, TaskFunction] = {"keep the lease": self.lease.run} if self.lease else {}
         return {"settle holds": self.settlement.run, "report to recounts": self.hold_quota.recount_reports.run, **lease}
 
     def close_first(self) -> tuple[Closeable, ...]:
-        """What has something to say to the stores before it goes: entries to the books first, then its name."""
+        """Return the parts that write as they close: entries first, then the replica's name, then the lease."""
         return (self.settlement, self.hold_quota.recount_reports, *((self.lease,) if self.lease else ()))
 
     def connections(self) -> tuple[Closeable, ...]:
-        """What has connections."""
+        """Return the clients of Redis and of the database."""
         return self.quotas, self.flights, self.results, self.database
 
 
-def build_money(config: AppConfig, crowd: ConnectionQueue, is_draining: Callable[[], bool]) -> MoneyParts:
-    """The parts about money. `is_draining`: is this replica on its way out?"""
+def build_money(config: AppConfig, queue: ConnectionQueue, is_draining: Callable[[], bool]) -> MoneyParts:
+    """Build the money parts. `is_draining` returns whether this replica is shutting down."""
     entry, observe = config.settings.ledger, config.observe
     timeout_seconds = config.settings.redis.timeout_seconds
     quotas = RedisQuotaStore(
-        config.stores.redis_url, lease_seconds=entry.lease_seconds, timeout_seconds=timeout_seconds, queue=crowd
+        config.stores.redis_url, lease_seconds=entry.lease_seconds, timeout_seconds=timeout_seconds, queue=queue
     )
     database = Database(config.stores.database_url, observe=observe)
     ledger = SqlLedger(database)
@@ -86,9 +88,8 @@ def build_money(config: AppConfig, crowd: ConnectionQueue, is_draining: Callable
     lease = _resume_lease(config, database, is_draining)
     check = lease.check if lease else _no_lease_check
     recount_reports = RecountReports(
-        registry=SqlReplicaRegistry(database)
-        if config.stores.data is None
-        else None,  # a store of its own has one replica
+        # An embedded store has one replica, which needs no registry.
+        registry=SqlReplicaRegistry(database) if config.stores.data is None else None,
         settlement=settlement,
         name=settlement.owner,
         monotonic=time.monotonic,
@@ -115,20 +116,20 @@ def build_money(config: AppConfig, crowd: ConnectionQueue, is_draining: Callable
             lease_seconds=entry.lease_seconds,
             timeout_seconds=timeout_seconds,
             repeat_lost=config.settings.idempotency.after_crash == "repeat",
-            queue=crowd,
+            queue=queue,
         ),
         results=RedisResultStore(
             config.stores.cache_url,
             max_bytes=config.settings.cache.max_bytes,
             timeout_seconds=timeout_seconds,
             observe=observe,
-            queue=crowd,
+            queue=queue,
         ),
     )
 
 
 def _no_lease_check() -> None:
-    """Nobody else can have the ledger."""
+    """Accept: no other process can open the ledger."""
 
 
 def _resume_lease(config: AppConfig, database: Database, is_draining: Callable[[], bool]) -> LedgerLease | None:
@@ -155,7 +156,7 @@ def _build_lease(
 
 
 async def take_lease(stores: StoreAddresses, observe: Observer) -> HeldLease:
-    """Wait for the lease on the ledger before anything is counted. Raises `LeaseHeld`, or `LedgerUnavailable`."""
+    """Wait for the lease on the ledger, before any hold is counted. Raises `LeaseHeld` or `LedgerUnavailable`."""
     token, name = new_id(), f"{socket.gethostname()}, process {os.getpid()}"
     place = token if stores.data is None else folder_identity(stores.data / VALKEY_FOLDER)
     holder = LeaseHolder(location=place, token=token, name=name, shared=stores.data is None)

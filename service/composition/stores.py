@@ -1,4 +1,7 @@
-"""Builds the monitors of Redis and the database, and what drains them."""
+"""Monitors of the Redis servers, and the readiness of a replica.
+
+Rule: a replica is ready if it is not shutting down and Redis answers. A full memory is a warning.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,19 +9,20 @@ from dataclasses import dataclass
 from service.adapters.redis.client import BACKGROUND_TIMEOUT_SECONDS, RedisServer
 from service.composition.app_config import AppConfig, Closeable
 from service.usecases.background.eviction_warning import CACHE_VARIABLE, NEARLY_FULL, STATE_VARIABLE, EvictionWarning
+from service.usecases.background.supervisor import TaskFunction
 from service.usecases.background.watch_stores import WatchStores
 
 
 @dataclass(slots=True)
 class Drain:
-    """Whether this replica is on its way out."""
+    """Shutdown state of this replica."""
 
     is_draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreMonitors:
-    """The store of money and that of results, as readiness and the log tell of them."""
+    """Monitors of the servers of quotas and of cached results."""
 
     state: RedisServer
     cache: RedisServer
@@ -27,36 +31,40 @@ class StoreMonitors:
     drain: Drain
 
     async def problems(self) -> Mapping[str, str]:
-        """Return why nothing is admitted now, by part; empty if all is well."""
+        """Return the reasons why the replica is not ready, by part; empty if it is ready."""
         if self.drain.is_draining:
             return {"gateway": "is shutting down"}
         problem = await self.state.problem()
         return {"redis": problem} if problem else {}
 
     def warnings(self) -> Mapping[str, str]:
-        """Return what an operator has to mend soon, by part."""
+        """Return the conditions that an operator has to repair soon, by part."""
         if self.eviction_warning.fullness is None or self.eviction_warning.fullness < NEARLY_FULL:
             return {}
         return {"redis": f"{self.eviction_warning.fullness:.0%} of its memory is used"}
 
-    def parts(self) -> tuple[Closeable, ...]:
+    def background_tasks(self) -> Mapping[str, TaskFunction]:
+        """Return the tasks that check memory and connections."""
+        return {"check eviction": self.eviction_warning.run, "watch the stores": self.watch.run}
+
+    def connections(self) -> tuple[Closeable, ...]:
         """Return the connections, which are closed at the end."""
         return (self.state, self.cache)
 
 
-def build_store_monitors(plans: AppConfig, drain: Drain) -> StoreMonitors:
-    """Build the checks of Redis and the cache, whose findings make a replica unready."""
-    state, cache = RedisServer(plans.stores.redis_url), RedisServer(plans.stores.cache_url, needs_scripts=False)
+def build_store_monitors(config: AppConfig, drain: Drain) -> StoreMonitors:
+    """Build the monitors of Redis and of the cache."""
+    state, cache = RedisServer(config.stores.redis_url), RedisServer(config.stores.cache_url, needs_scripts=False)
     return StoreMonitors(
         state=state,
         cache=cache,
         eviction_warning=EvictionWarning(
-            quota_store=state, has_results=state.is_same_server(plans.stores.cache_url), observe=plans.observe
+            quota_store=state, has_results=state.is_same_server(config.stores.cache_url), observe=config.observe
         ),
         watch=WatchStores(
             stores={STATE_VARIABLE: state, CACHE_VARIABLE: cache},
             timeout_seconds=BACKGROUND_TIMEOUT_SECONDS,
-            observe=plans.observe,
+            observe=config.observe,
         ),
         drain=drain,
     )

@@ -1,10 +1,13 @@
-"""Builds the backends, the admission to them, and their probes.
+"""Backends, the admission to them, and their probes.
 
-Rule: only `app.py` calls this. What cannot work stops the start with `SettingsError`.
+Rule: a vendor is on if its key is set, the sandbox if its section says so. The sandbox has no account.
+
+Fails with: `SettingsError`, if no backend is on, or a proxy, a file or a failure of the sandbox cannot be used.
 """
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -14,29 +17,66 @@ from service.adapters.backends.openai import OpenAIDialect
 from service.adapters.backends.together import TogetherDialect
 from service.adapters.redis.connection_pool import ConnectionQueue
 from service.adapters.redis.shared_health import RedisSharedHealth
-from service.composition.app_config import AppConfig, new_id
+from service.composition.app_config import AppConfig, Closeable, new_id
 from service.domain.circuit_breaker import BreakerRules
 from service.domain.routing import SANDBOX
 from service.settings.gateway import GatewaySettings
 from service.settings.gateway_file import HttpBackendEntry
 from service.settings.yaml_file import SettingsError
 from service.usecases.background.supervisor import TaskFunction
-from service.usecases.ports.backends import Backend, Probeable
+from service.usecases.ports.backends import Backend, Backends
 from service.usecases.ports.shared_health import Caps
 from service.usecases.upstream.probe_backends import ProbeBackends
 from service.usecases.upstream.upstream_admission import AccountLimits, UpstreamAdmission
 
-LOST_SECONDS = 30.0  # beyond its deadline, until a call is taken for lost
-
+NO_BACKEND = "No backend is on: set the environment variable of a vendor's key, or switch the sandbox on."
+LOST_SECONDS = 30.0  # after its deadline, until a call counts as lost
 DIALECTS: Mapping[str, type[Dialect]] = {"openai": OpenAIDialect, "together": TogetherDialect}
 
-
 GATEWAY_HEADERS = {"cache-control": "no-store"}
-"""For another gateway: whether something may come from a cache was decided here."""
+"""Headers for another gateway: it serves nothing from its cache, because this gateway has decided about caches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamParts:
+    """Backends that are on, and the admission to them. `backends` are the vendors and the sandbox."""
+
+    vendors: Mapping[str, HttpBackend]
+    backends: Backends
+    shared_health: RedisSharedHealth
+    admission: UpstreamAdmission
+
+    def background_tasks(self, config: AppConfig) -> Mapping[str, TaskFunction]:
+        """Return the tasks that share health and, if they are on, probe blocked vendors."""
+        entry = config.settings.health
+        probe = ProbeBackends(admission=self.admission, backends=self.vendors, interval_seconds=entry.open_seconds)
+        return {"share health": self.admission.run, **({"probe backends": probe.run} if entry.probe else {})}
+
+    def connections(self) -> tuple[Closeable, ...]:
+        """Return the clients of vendors and of the shared health."""
+        return (*self.vendors.values(), self.shared_health)
+
+
+def build_upstream(config: AppConfig, queue: ConnectionQueue) -> UpstreamParts:
+    """Build the upstream parts. Raises `SettingsError` if no backend is on."""
+    settings = config.settings
+    vendors = {name: build_vendor(settings, name, config.gateway_id) for name in settings.api_keys}
+    backends: Backends = {**vendors, **_build_sandbox(settings)}
+    if not backends:
+        raise SettingsError(NO_BACKEND)
+    shared_health = RedisSharedHealth(
+        config.stores.redis_url, timeout_seconds=settings.redis.timeout_seconds, queue=queue
+    )
+    return UpstreamParts(
+        vendors=vendors,
+        backends=backends,
+        shared_health=shared_health,
+        admission=_build_admission(config, shared_health),
+    )
 
 
 def build_vendor(settings: GatewaySettings, name: str, gateway_id: str = "") -> HttpBackend:
-    """A vendor that is on, behind its dialect. Raises `SettingsError` for a proxy or a file that cannot be used."""
+    """Build the client of a vendor. Raises `SettingsError` for a proxy or a file that cannot be used."""
     entry = settings.http_backends[name]
     http_settings = HttpBackendSettings(
         base_url=entry.base_url,
@@ -59,8 +99,8 @@ def build_vendor(settings: GatewaySettings, name: str, gateway_id: str = "") -> 
         raise SettingsError(f"gateway.yaml: $.backends.{name}: {wrong}") from None
 
 
-def build_sandbox(settings: GatewaySettings) -> dict[str, Backend]:
-    """The sandbox, if it is on. Raises `SettingsError` for a way to fail that it does not know."""
+def _build_sandbox(settings: GatewaySettings) -> dict[str, Backend]:
+    """Build the sandbox, if it is on. Raises `SettingsError` for an unknown failure."""
     entry = settings.sandbox
     if not entry.enabled:
         return {}
@@ -75,15 +115,7 @@ def build_sandbox(settings: GatewaySettings) -> dict[str, Backend]:
         raise SettingsError(f"gateway.yaml: $.sandbox.fail: {wrong}") from None
 
 
-def build_shared_health(config: AppConfig, crowd: ConnectionQueue) -> RedisSharedHealth:
-    """What replicas share about backends."""
-    return RedisSharedHealth(
-        config.stores.redis_url, timeout_seconds=config.settings.redis.timeout_seconds, queue=crowd
-    )
-
-
-def build_admission(config: AppConfig, shared_health: RedisSharedHealth) -> UpstreamAdmission:
-    """Whose turn it is at the vendors that are on. The sandbox has no account."""
+def _build_admission(config: AppConfig, shared_health: RedisSharedHealth) -> UpstreamAdmission:
     vendors, rules = config.settings.http_backends, structs.asdict(config.settings.health)
     del rules["probe"]
     return UpstreamAdmission(
@@ -94,15 +126,6 @@ def build_admission(config: AppConfig, shared_health: RedisSharedHealth) -> Upst
         new_id=new_id,
         monotonic=time.monotonic,
     )
-
-
-def build_probe_tasks(
-    config: AppConfig, admission: UpstreamAdmission, vendors: Mapping[str, Probeable]
-) -> Mapping[str, TaskFunction]:
-    """What goes on behind the requests where vendors that are set aside are asked for something free."""
-    entry = config.settings.health
-    probe = ProbeBackends(admission=admission, backends=vendors, interval_seconds=entry.open_seconds)
-    return {"probe backends": probe.run} if entry.probe else {}
 
 
 def _account_limits(vendor: HttpBackendEntry) -> AccountLimits:

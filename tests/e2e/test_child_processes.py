@@ -37,11 +37,11 @@ TASKS = (
     "reload secrets",
     "check eviction",
     "watch the stores",
-    "collect readings",
+    "collect gauges",
     "watch the loop",
     "share health",
     "probe backends",
-    "forget pictures",
+    "delete images",
 )
 
 

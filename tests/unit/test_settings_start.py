@@ -88,7 +88,7 @@ CASES: Mapping[str, tuple[str, Spoil, Spoil, tuple[str, ...]]] = {
     "a host of metrics": ("METRICS_HOST", NOTHING, {"METRICS_HOST": "203.0.113.7", "METRICS_PORT": "0"}, ()),
     "a host of admin": ("ADMIN_HOST", NOTHING, {"ADMIN_HOST": "no such host", "ADMIN_PORT": "0"}, ()),
     "a host": ("--host: cannot listen on", NOTHING, NOTHING, ("--host", "203.0.113.7")),
-    "a port twice": ("is wanted twice", NOTHING, {"METRICS_PORT": "18080"}, ("--port", "18080")),
+    "a port twice": ("is configured twice", NOTHING, {"METRICS_PORT": "18080"}, ("--port", "18080")),
     "a port that is none": ("70000 is not a port", NOTHING, NOTHING, ("--port", "70000")),
     "dev beyond loopback": ("loopback only", NOTHING, NOTHING, ("--dev", "--host", "0.0.0.0")),  # noqa: S104 (refused)
     "no ledger": ("DATABASE_URL: needed with", NOTHING, {"REDIS_URL": "redis://127.0.0.1:9"}, ()),
