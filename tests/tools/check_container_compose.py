@@ -1,4 +1,4 @@
-"""compose.yaml, up: what an evaluator meets, and what becomes of calls when a replica goes or is killed."""
+"""compose.yaml in operation: an evaluator's view, and calls during the stop or the kill of a replica."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from tools.container.standins import OBJECTS
 
 ADMIN_KEY = "Zx81kdkw92kdk20dkwlqpwoeiruty5647"
 HEADERS = {"authorization": f"Bearer {KEY}"}
-PATIENCE = 120
+TIMEOUT_SECONDS = 120
 PORTS = ("PORT", "ADMIN_PORT", "PROMETHEUS_PORT", "STORAGE_PORT")
 SAMPLE, RULES = "count(gateway_build_info)", 48
 
 
 class Site:
-    """All of compose.yaml that can be run here, under a name and on ports of its own."""
+    """All services of compose.yaml that can run here, with their own name and ports."""
 
     def __init__(self, laid: Sequence[str]) -> None:
         self._program = os.environ.get("COMPOSE", "docker-compose")
@@ -40,7 +40,7 @@ class Site:
         )
 
     def __call__(self, *arguments: str) -> str:
-        """What `docker compose` prints."""
+        """Return the output of `docker compose`."""
         command = [self._program, *self._laid, *arguments]
         try:
             done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
@@ -51,46 +51,46 @@ class Site:
         return done.stdout.strip()
 
     def url(self, port: str = "PORT") -> str:
-        """Where something answers on this machine."""
+        """Return the address of a service on this machine."""
         return f"http://127.0.0.1:{self.ports[port]}"
 
     def draw(self, http: httpx2.Client, prompt: str, **more: str) -> httpx2.Response:
-        """Ask for a picture through the load balancer."""
-        wish = {"model": "gpt-image-2", "prompt": prompt, "size": "1024x1024", "quality": "low", **more}
-        return http.post(f"{self.url()}/v1/images/generations", json=wish, headers=HEADERS)
+        """Request an image through the load balancer."""
+        body = {"model": "gpt-image-2", "prompt": prompt, "size": "1024x1024", "quality": "low", **more}
+        return http.post(f"{self.url()}/v1/images/generations", json=body, headers=HEADERS)
 
     def draw_all(self, http: httpx2.Client, prompts: Sequence[str]) -> list[int]:
-        """Ask for all of them at once: the answers' statuses."""
+        """Request all images at once. Returns the statuses."""
         with ThreadPoolExecutor(len(prompts)) as pool:
-            return [each.status_code for each in pool.map(lambda prompt: self.draw(http, prompt), prompts)]
+            return [reply.status_code for reply in pool.map(lambda prompt: self.draw(http, prompt), prompts)]
 
     def replicas(self) -> list[str]:
-        """The containers of gateways that run."""
+        """Return the running containers of gateways."""
         return self("ps", "--quiet", "gateway").split()
 
     def asked(self, replica: str) -> int:
-        """How many pictures a replica was asked for, as its log says."""
-        said = subprocess.run(["docker", "logs", replica], capture_output=True, text=True, check=True)
-        lines = [json.loads(line) for line in (said.stdout + said.stderr).splitlines() if line.startswith("{")]
+        """Return the number of images that a replica was asked for, by its log."""
+        logs = subprocess.run(["docker", "logs", replica], capture_output=True, text=True, check=True)
+        lines = [json.loads(line) for line in (logs.stdout + logs.stderr).splitlines() if line.startswith("{")]
         return sum(line.get("path") == "/v1/images/generations" for line in lines)
 
     def booked(self) -> int:
-        """How many calls are in the books."""
+        """Return the number of calls in the ledger."""
         return int(self("exec", "-T", "postgres", "psql", "-U", "gateway", "-XAtc", "SELECT count(*) FROM entries"))
 
     def measured(self, http: httpx2.Client, expr: str) -> list[Any]:
-        """What Prometheus answers."""
-        found: list[Any] = http.get(f"{self.url('PROMETHEUS_PORT')}/api/v1/query?query={quote(expr)}").json()["data"][
+        """Return the result of a Prometheus query."""
+        result: list[Any] = http.get(f"{self.url('PROMETHEUS_PORT')}/api/v1/query?query={quote(expr)}").json()["data"][
             "result"
         ]
-        return found
+        return result
 
 
 @pytest.fixture(scope="module")
 def site(image: str) -> Iterator[Site]:
     assert image == IMAGE
-    wanted = {image_of(name) for name in services() if name not in {"gateway", "minio", "bucket", "grafana"}}
-    need_engine(*wanted, OBJECTS)
+    images = {image_of(name) for name in services() if name not in {"gateway", "minio", "bucket", "grafana"}}
+    need_engine(*images, OBJECTS)
     running = Site(["--file", str(COMPOSE), "--file", str(OVERLAY)])
     try:
         running("up", "--detach", "--no-build", "--pull", "never", "--wait", "--scale", "bucket=1")
@@ -99,41 +99,41 @@ def site(image: str) -> Iterator[Site]:
         running("down", "--volumes", "--timeout", "1")
 
 
-def test_compose_understands_the_file_as_it_is_shipped() -> None:
+def test_compose_accepts_the_shipped_file() -> None:
     config = json.loads(Site(["--file", str(COMPOSE)])("config", "--format", "json"))
     assert set(config["services"]) == set(services())
     assert config["services"]["gateway"]["environment"]["OPENAI_API_KEY"] is None
 
 
-def test_haproxy_understands_its_settings(site: Site) -> None:
-    said = site("exec", "-T", "balancer", "haproxy", "-c", "-f", "/usr/local/etc/haproxy/haproxy.cfg")
-    assert "warning" not in said.lower()
+def test_haproxy_accepts_its_settings(site: Site) -> None:
+    output = site("exec", "-T", "balancer", "haproxy", "-c", "-f", "/usr/local/etc/haproxy/haproxy.cfg")
+    assert "warning" not in output.lower()
 
 
-def test_replicas_share_the_work_and_the_books(site: Site, http: httpx2.Client) -> None:
+def test_replicas_share_the_work_and_the_ledger(site: Site, http: httpx2.Client) -> None:
     before = site.booked()
     assert site.draw_all(http, [f"fox {number}" for number in range(6)]) == [200] * 6
     assert all(site.asked(replica) for replica in site.replicas())
     await_true(lambda: site.booked() == before + 6)
 
 
-def test_a_picture_is_kept_and_any_replica_hands_it_out(site: Site, http: httpx2.Client) -> None:
+def test_a_stored_image_is_served_by_any_replica(site: Site, http: httpx2.Client) -> None:
     address = site.draw(http, "kept", response_format="url").json()["data"][0]["url"]
     assert address.startswith(site.url())
     for _ in site.replicas():
-        picture = http.get(address)
-        assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+        image = http.get(address)
+        assert (image.status_code, image.headers["content-type"]) == (200, "image/png")
 
 
-def test_a_stream_comes_as_it_is_made(site: Site, http: httpx2.Client) -> None:
-    wish = {"model": "gpt-image-2", "prompt": "stream", "quality": "low", "stream": True, "partial_images": 1}
+def test_a_stream_arrives_event_by_event(site: Site, http: httpx2.Client) -> None:
+    body = {"model": "gpt-image-2", "prompt": "stream", "quality": "low", "stream": True, "partial_images": 1}
     path = f"{site.url()}/v1/images/generations"
-    with http.stream("POST", path, json=wish, headers=HEADERS) as answer:
+    with http.stream("POST", path, json=body, headers=HEADERS) as answer:
         events = [line for line in answer.iter_lines() if line.startswith("event: ")]
     assert events == ["event: image_generation.partial_image", "event: image_generation.completed"]
 
 
-def test_operators_have_a_door_of_their_own(site: Site, http: httpx2.Client) -> None:
+def test_the_admin_api_has_a_separate_port(site: Site, http: httpx2.Client) -> None:
     opened = {"authorization": f"Bearer {ADMIN_KEY}"}
     teams = http.get(f"{site.url('ADMIN_PORT')}/admin/v1/teams", headers=opened)
     assert [team["name"] for team in teams.json()["data"]] == ["demo"]
@@ -142,12 +142,12 @@ def test_operators_have_a_door_of_their_own(site: Site, http: httpx2.Client) -> 
 
 
 def test_prometheus_sees_every_replica_and_has_the_rules(site: Site, http: httpx2.Client) -> None:
-    await_true(lambda: [each["value"][1] for each in site.measured(http, SAMPLE)] == ["2"], PATIENCE)
+    await_true(lambda: [sample["value"][1] for sample in site.measured(http, SAMPLE)] == ["2"], TIMEOUT_SECONDS)
     groups = http.get(f"{site.url('PROMETHEUS_PORT')}/api/v1/rules").json()["data"]["groups"]
     assert sum(len(group["rules"]) for group in groups) == RULES
 
 
-def test_no_call_fails_when_a_replica_is_told_to_go(site: Site, http: httpx2.Client) -> None:
+def test_no_call_fails_when_a_replica_is_stopped(site: Site, http: httpx2.Client) -> None:
     leaving = site.replicas()[0]
     going = threading.Thread(target=docker, args=("stop", "--time", "60", leaving))
     going.start()
@@ -161,14 +161,14 @@ def test_no_call_fails_when_a_replica_is_told_to_go(site: Site, http: httpx2.Cli
     site("up", "--detach", "--no-build", "--wait", "gateway")
 
 
-def test_what_a_killed_replica_was_drawing_is_not_asked_for_again(site: Site, http: httpx2.Client) -> None:
+def test_calls_of_a_killed_replica_are_not_repeated(site: Site, http: httpx2.Client) -> None:
     killed, other = site.replicas()
     asked = site.asked(other)
     got: list[int] = []
     prompts = [f"killed {number} [sandbox delay=10]" for number in range(4)]
     drawing = threading.Thread(target=lambda: got.extend(site.draw_all(http, prompts)))
     drawing.start()
-    await_true(lambda: all(_drawn_at_once(replica) == 2 for replica in (killed, other)), PATIENCE)
+    await_true(lambda: all(_drawn_at_once(replica) == 2 for replica in (killed, other)), TIMEOUT_SECONDS)
     docker("kill", killed)
     drawing.join()
     assert sorted(got) == [200, 200, 502, 502]
@@ -176,10 +176,10 @@ def test_what_a_killed_replica_was_drawing_is_not_asked_for_again(site: Site, ht
 
 
 def _drawn_at_once(replica: str) -> int:
-    """How many pictures a replica is drawing."""
+    """Return the number of images that a replica is generating."""
     ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
-    told = docker("exec", replica, "python", "-c", ask)
+    output = docker("exec", replica, "python", "-c", ask)
     line = next(
-        (line for line in told.splitlines() if line.startswith('gateway_images_in_flight{backend="sandbox"}')), "0"
+        (line for line in output.splitlines() if line.startswith('gateway_images_in_flight{backend="sandbox"}')), "0"
     )
     return int(float(line.split()[-1]))

@@ -1,4 +1,4 @@
-"""The image as it was built: what it says of itself, what is not in it, and the main job done by it, hardened."""
+"""The built image: its labels, its contents, and the main job in it, hardened."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from tests.support.servers import REDIS_IMAGE
 from tools.container.engine import START_SECONDS, docker, inspected, need_engine, python, ran, running
 from tools.container.named import KEY, ROOT, SETTINGS
 
-WISH = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024"}
+BODY = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024"}
 HEADERS = {"authorization": f"Bearer {KEY}"}
 TITLE = "org.opencontainers.image."
 UNCOMPILED = """
@@ -50,7 +50,7 @@ print(json.dumps({"left": [*map(str, kept), *map(str, Path("/").glob("build"))],
 """
 
 
-def test_it_says_what_it_is_and_how_to_run_it(image: str) -> None:
+def test_the_image_has_its_labels_and_its_entry_point(image: str) -> None:
     config = inspected(image)["Config"]
     assert config["User"] == "10001:10001"
     assert (config["Entrypoint"], config["Cmd"]) == (["image-gateway"], ["serve"])
@@ -66,54 +66,54 @@ def test_it_says_what_it_is_and_how_to_run_it(image: str) -> None:
     assert labels["description"]
 
 
-def test_there_is_nothing_to_install_or_build_with(image: str) -> None:
+def test_the_image_has_no_tools_to_install_or_build(image: str) -> None:
     assert json.loads(python(image, TOOLS)) == []
 
 
-def test_nothing_of_the_build_is_left(image: str) -> None:
-    found = json.loads(python(image, LEFT))
-    assert found["left"] == []
-    assert {"gateway.yaml", "models.yaml", "teams.yaml"} <= set(found["shipped"])
-    assert "compose" not in found["shipped"]
+def test_the_image_has_no_files_of_the_build(image: str) -> None:
+    left = json.loads(python(image, LEFT))
+    assert left["left"] == []
+    assert {"gateway.yaml", "models.yaml", "teams.yaml"} <= set(left["shipped"])
+    assert "compose" not in left["shipped"]
     assert "PIP_" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
 
 
-def test_whatever_a_start_imports_is_compiled(image: str) -> None:
+def test_all_imports_of_a_start_are_compiled(image: str) -> None:
     number, *uncompiled = python(image, UNCOMPILED).split()
     assert int(number) > 500
     assert uncompiled == []
 
 
 @pytest.mark.parametrize(
-    ("name", "was", "becomes", "said"),
+    ("name", "was", "becomes", "reason"),
     [
         ("gateway.yaml", "enabled: true", "enabled: perhaps", "$.sandbox.enabled: "),
         ("teams.yaml", "usd_per_day: 5", "usd_per_day: -5", "$.teams.demo.limits"),
         ("models.yaml", "models:", "modles:", "$"),
     ],
 )
-def test_wrong_settings_are_named_with_their_place(
-    image: str, config: Path, name: str, was: str, becomes: str, said: str
+def test_invalid_settings_are_reported_with_their_place(
+    image: str, config: Path, name: str, was: str, becomes: str, reason: str
 ) -> None:
     text = (config / name).read_text()
     assert was in text
     (config / name).write_text(text.replace(was, becomes, 1))
     mount = ("--volume", f"{config}:/etc/image-gateway:ro", "--env", "IMAGE_GATEWAY_CONFIG=/etc/image-gateway")
-    code, told = ran(image, options=mount)
+    code, output = ran(image, options=mount)
     assert code == 2
-    assert re.match(rf"image-gateway: /etc/image-gateway/{name}: (line \d+: )?{re.escape(said)}", told)
-    assert "Traceback" not in told
+    assert re.match(rf"image-gateway: /etc/image-gateway/{name}: (line \d+: )?{re.escape(reason)}", output)
+    assert "Traceback" not in output
 
 
 def test_a_container_without_a_gateway_is_not_healthy(image: str) -> None:
-    code, told = ran(image, "health")
+    code, output = ran(image, "health")
     assert code == 1
-    assert "127.0.0.1 port 8080 does not answer" in told
+    assert "127.0.0.1 port 8080 does not answer" in output
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The settings of compose.yaml, to be changed."""
+    """Settings of compose.yaml, for a test to change."""
     folder = tmp_path / "config"
     folder.mkdir(mode=0o755)
     for name in ("gateway.yaml", "teams.yaml"):
@@ -124,11 +124,11 @@ def config(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """A network with a Redis and a PostgreSQL, what they are called in it, and where the books are from outside."""
+    """A network with a Redis and a PostgreSQL, their addresses in it, and the ledger's address from outside."""
 
     network: str
     environment: dict[str, str]
-    books: str
+    ledger: str
 
 
 @pytest.fixture(scope="module")
@@ -143,29 +143,29 @@ def stores() -> Iterator[Stores]:
     ):
         inside = f"{postgres.username}:{postgres.password}@postgres:5432/{postgres.dbname}"
         environment = {"REDIS_URL": "redis://redis:6379/0", "DATABASE_URL": f"postgresql://{inside}"}
-        yield Stores(network=network.name, environment=environment, books=postgres.get_connection_url())
+        yield Stores(network=network.name, environment=environment, ledger=postgres.get_connection_url())
 
 
 async def booked(url: str, request: str) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(url)
     try:
-        found = await connection.fetch("SELECT team, backend FROM entries WHERE request_id = $1", request)
+        rows = await connection.fetch("SELECT team, backend FROM entries WHERE request_id = $1", request)
     finally:
         await connection.close()
-    return [(row["team"], row["backend"]) for row in found]
+    return [(row["team"], row["backend"]) for row in rows]
 
 
-async def test_it_draws_books_and_goes(image: str, config: Path, stores: Stores) -> None:
+async def test_a_container_generates_books_and_ends(image: str, config: Path, stores: Stores) -> None:
     with running(image, stores.environment, config, stores.network) as gateway, sdk("new") as openai:
         await_true(lambda: gateway.health == "healthy", START_SECONDS)
-        told = openai(Call(url=gateway.url, key=KEY, operation="generate", params=WISH))
-        assert told.error == {}
-        assert len(told.result["data"]) == 1
+        outcome = openai(Call(url=gateway.url, key=KEY, operation="generate", params=BODY))
+        assert outcome.error == {}
+        assert len(outcome.result["data"]) == 1
         assert gateway.stop() == 0
-        assert await booked(stores.books, told.headers["x-request-id"]) == [("demo", "sandbox")]
+        assert await booked(stores.ledger, outcome.headers["x-request-id"]) == [("demo", "sandbox")]
 
 
-def test_what_is_being_drawn_is_delivered_before_it_goes(
+def test_a_stopped_container_delivers_its_open_call(
     image: str, config: Path, stores: Stores, http: httpx2.Client
 ) -> None:
     gateway_yaml = config / "gateway.yaml"
@@ -173,11 +173,11 @@ def test_what_is_being_drawn_is_delivered_before_it_goes(
     got: list[httpx2.Response] = []
     with running(image, stores.environment, config, stores.network) as gateway:
         url = f"{gateway.url}/v1/images/generations"
-        slow = {**WISH, "prompt": "fox [sandbox delay=8]"}  # longer than the grace period
+        slow = {**BODY, "prompt": "fox [sandbox delay=8]"}  # longer than the grace period
         asking = threading.Thread(target=lambda: got.append(http.post(url, json=slow, headers=HEADERS)))
         asking.start()
         drawing = 'gateway_images_in_flight{backend="sandbox"} 1'
         await_true(lambda: drawing in http.get(f"{gateway.url}/metrics").text, START_SECONDS)
         assert gateway.stop() == 0
         asking.join()
-    assert [each.status_code for each in got] == [200]
+    assert [reply.status_code for reply in got] == [200]

@@ -1,4 +1,4 @@
-"""What the chart renders, put before the real gateway: its settings, changed while it runs, and its Job for tables."""
+"""The rendered chart at the real gateway: its settings, changed while it runs, and its Job for tables."""
 
 import asyncio
 import secrets
@@ -23,12 +23,12 @@ pytest_plugins = ["tests.support.databases"]
 NewDatabase = Callable[[str], str]
 
 ADMIN = secrets.token_hex(32)
-WISH = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024"}
+BODY = {"model": "gpt-image-2", "prompt": "fox", "quality": "low", "size": "1024x1024"}
 DIGEST = "sha256: 05411435"
 
 
-async def told(url: str, statement: str) -> None:
-    """Have a server of PostgreSQL do something."""
+async def execute(url: str, statement: str) -> None:
+    """Run a statement on a PostgreSQL server."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)
@@ -37,7 +37,7 @@ async def told(url: str, statement: str) -> None:
 
 
 class Volume:
-    """A ConfigMap as a kubelet mounts it: files are links into a folder that is changed for another at one stroke."""
+    """A ConfigMap as a kubelet mounts it: files are links into a folder that is swapped in one step."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Volume:
             (folder / name).symlink_to(Path("..data") / name)
 
     def write(self, settings: Mapping[str, str]) -> None:
-        """Show other texts from now on."""
+        """Swap in other texts."""
         version = self.folder / f"..{len(list(self.folder.iterdir()))}"
         version.mkdir()
         for name, text in settings.items():
@@ -58,12 +58,12 @@ class Volume:
         (self.folder / "..data_tmp").replace(self.folder / "..data")
 
     def files(self) -> set[str]:
-        """What lies there."""
+        """Return the names of the files."""
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
 
 
 def environment(volume: Volume, tmp: Path, **more: str) -> dict[str, str]:
-    """What the chart sets, with folders of ours and any free port."""
+    """Environment of the chart, with temporary folders and any free port."""
     tmp.mkdir()
     return {
         "IMAGE_GATEWAY_CONFIG": str(volume.folder),
@@ -97,7 +97,7 @@ def test_a_gateway_starts_on_the_rendered_settings(
     assert not (tmp_path / "data").exists()
 
 
-def test_it_draws_and_knows_changed_teams_without_a_restart(
+def test_a_gateway_serves_and_reads_changed_teams_without_a_restart(
     tmp_path: Path, redis_url: str, new_database: NewDatabase, http: httpx2.Client
 ) -> None:
     settings = settings_of(rendered("everything"))
@@ -107,7 +107,7 @@ def test_it_draws_and_knows_changed_teams_without_a_restart(
 
         def drawn(key: str) -> int:
             headers = {"authorization": f"Bearer {key}"}
-            return http.post(f"{running.url}/v1/images/generations", json=WISH, headers=headers).status_code
+            return http.post(f"{running.url}/v1/images/generations", json=BODY, headers=headers).status_code
 
         assert drawn("igw_k") == 200
         assert DIGEST in settings["teams.yaml"]
@@ -117,7 +117,7 @@ def test_it_draws_and_knows_changed_teams_without_a_restart(
 
 
 def command(folder: Path, *arguments: str, **variables: str) -> str:
-    """What the command line prints, run as in a container that has nothing else."""
+    """Run the command line as in a container without other files. Returns its output."""
     done = subprocess.run(
         [sys.executable, "-m", "service", *arguments],
         env=clean_environment(PYTHONPATH=str(ROOT), **variables),
@@ -141,25 +141,25 @@ def test_the_job_makes_the_tables(tmp_path: Path) -> None:
 
 
 def rights() -> list[str]:
-    """What the README has the owner of the tables say."""
+    """Return the grants of the README for the owner of the tables."""
     _, _, after = README.read_text().partition("```sql\n")
     return [line for line in after.partition("```")[0].splitlines() if line]
 
 
-def test_then_a_gateway_need_not_be_able_to_make_any(
+def test_after_the_job_a_gateway_needs_no_right_to_create_tables(
     tmp_path: Path, redis_url: str, new_database: NewDatabase, http: httpx2.Client
 ) -> None:
     owner = new_database("postgresql")
     for statement in rights():
-        asyncio.run(told(owner, statement))
+        asyncio.run(execute(owner, statement))
     place = urlsplit(owner)
     lesser = urlunsplit(place._replace(netloc=f"gateway:secret@{place.netloc.rpartition('@')[2]}"))
     volume = Volume(tmp_path / "config", settings_of(rendered("everything")))
     stores = {"REDIS_URL": redis_url, "DATABASE_URL": lesser}
     headers = {"authorization": "Bearer igw_k"}
     with GatewayProcess(tmp_path / "data", environment(volume, tmp_path / "tmp", **stores), options=()) as running:
-        wish = {**WISH, "prompt": "wolf"}
-        assert http.post(f"{running.url}/v1/images/generations", json=wish, headers=headers).status_code == 200
+        body = {**BODY, "prompt": "wolf"}
+        assert http.post(f"{running.url}/v1/images/generations", json=body, headers=headers).status_code == 200
 
         def booked() -> bool:
             total = http.get(f"{running.url}/v1/usage", headers=headers).json()["total"]
@@ -168,4 +168,4 @@ def test_then_a_gateway_need_not_be_able_to_make_any(
         await_true(booked)
     assert "igw_" in command(tmp_path, "keys", "issue", "search", "--config", str(volume.folder), DATABASE_URL=lesser)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        asyncio.run(told(lesser, "CREATE TABLE more ()"))
+        asyncio.run(execute(lesser, "CREATE TABLE more ()"))

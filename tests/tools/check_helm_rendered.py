@@ -1,4 +1,4 @@
-"""What `helm` and Kubernetes say of the chart, what it comes to, and what it refuses."""
+"""The chart under `helm` and Kubernetes: their judgement, its rendering, and its refusals."""
 
 import json
 import shutil
@@ -34,36 +34,36 @@ CONFIG_OFF = ("--set", "config.existingConfigMap=theirs")
 
 
 def held_against(text: str) -> dict[str, list[str]]:
-    """What the schemas of Kubernetes say, in all versions."""
+    """Return the faults by the schemas of Kubernetes, in all versions."""
     python = environment(".venv-helm") / "bin" / "python"
     script = str(ROOT / "tools" / "helm" / "kubernetes.py")
     done = subprocess.run(
         [str(python), script, ",".join(CLUSTERS)], input=text, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, list[str]] = json.loads(done.stdout)
-    return found
+    faults: dict[str, list[str]] = json.loads(done.stdout)
+    return faults
 
 
-def gateway(found: list[Document]) -> Document:
-    """The one container of the Deployment."""
-    (one,) = only(found, "Deployment")["spec"]["template"]["spec"]["containers"]
+def gateway(documents: list[Document]) -> Document:
+    """Return the one container of the Deployment."""
+    (one,) = only(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
     container: Document = one
     return container
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_helm_lints_it(name: str) -> None:
+def test_helm_lint_passes(name: str) -> None:
     assert "0 chart(s) failed" in helm(
         "lint", "--strict", "--kube-version", CLUSTER, str(CHART), "--values", str(values_of(name))
     )
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_kubernetes_has_a_place_for_all_of_it(name: str) -> None:
-    said = held_against(manifest(name))
-    assert said["problems"] == []
-    assert {"apps/v1/Deployment", "networking.k8s.io/v1/NetworkPolicy"} <= set(said["checked"])
+def test_the_rendering_is_valid_in_kubernetes(name: str) -> None:
+    faults = held_against(manifest(name))
+    assert faults["problems"] == []
+    assert {"apps/v1/Deployment", "networking.k8s.io/v1/NetworkPolicy"} <= set(faults["checked"])
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_kubernetes_has_a_place_for_all_of_it(name: str) -> None:
         ("- alert: GatewayDown", "- alarm: GatewayDown"),
     ],
 )
-def test_what_kubernetes_has_no_place_for_is_found(right: str, wrong: str) -> None:
+def test_an_invalid_field_is_found(right: str, wrong: str) -> None:
     text = manifest("everything")
     assert right in text
     assert held_against(text.replace(right, wrong))["problems"]
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_it_comes_to_what_was_read_and_approved(name: str) -> None:
+def test_the_rendering_equals_the_approved_snapshot(name: str) -> None:
     assert snapshot(name) == (FOLDER / f"{name}.yaml").read_text(), "read what changed, then `make chart-files`"
 
 
-def test_together_the_sets_have_every_kind() -> None:
-    kinds = {each["kind"] for name in SETS for each in rendered(name)}
+def test_the_value_sets_render_every_kind() -> None:
+    kinds = {document["kind"] for name in SETS for document in rendered(name)}
     assert kinds == {
         "ConfigMap",
         "Deployment",
@@ -107,15 +107,15 @@ def test_together_the_sets_have_every_kind() -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_object_can_be_told_by_its_labels(name: str) -> None:
-    for each in rendered(name):
-        assert each["metadata"]["labels"].keys() >= COMMON
-        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == RELEASE
+def test_every_object_has_the_common_labels(name: str) -> None:
+    for document in rendered(name):
+        assert document["metadata"]["labels"].keys() >= COMMON
+        assert document["metadata"]["labels"]["app.kubernetes.io/instance"] == RELEASE
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_pods_are_what_the_restricted_profile_lets_in(name: str) -> None:
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
+def test_pods_meet_the_restricted_profile(name: str) -> None:
+    """Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
     for pod in pods(rendered(name)):
         spec = pod["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
@@ -142,28 +142,28 @@ def test_only_tmp_can_be_written_to(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_there_is_no_secret_in_it(name: str) -> None:
-    found = rendered(name)
-    assert all(each["kind"] != "Secret" for each in found)
-    variables = {each["name"]: each for each in gateway(found)["env"]}
+def test_the_rendering_has_no_secret(name: str) -> None:
+    documents = rendered(name)
+    assert all(item["kind"] != "Secret" for item in documents)
+    variables = {item["name"]: item for item in gateway(documents)["env"]}
     for needed in {"REDIS_URL", "DATABASE_URL"} & variables.keys():
         assert variables[needed]["valueFrom"]["secretKeyRef"].get("optional") is None
 
 
-def test_a_secret_that_is_a_file_is_there_under_the_name_that_its_variable_says() -> None:
+def test_a_secret_file_is_mounted_under_the_name_in_its_variable() -> None:
     pod = only(rendered("everything"), "Deployment")["spec"]["template"]["spec"]
     container = pod["containers"][0]
-    variables = {each["name"]: each.get("value") for each in container["env"]}
+    variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     (volume,) = [volume for volume in pod["volumes"] if "projected" in volume]
-    found = {
+    files = {
         f"{mounts[volume['name']]}/{item['path']}": (source["secret"]["name"], item["key"])
         for source in volume["projected"]["sources"]
         for item in source["secret"]["items"]
     }
-    assert found[variables["REDIS_URL_FILE"]] == ("stores", "money")
-    assert found[variables["ACME_API_KEY_FILE"]] == ("gateway", "ACME_API_KEY")
-    assert len(found) == 2
+    assert files[variables["REDIS_URL_FILE"]] == ("stores", "money")
+    assert files[variables["ACME_API_KEY_FILE"]] == ("gateway", "ACME_API_KEY")
+    assert len(files) == 2
     assert not {"REDIS_URL", "ACME_API_KEY"} & variables.keys()
 
 
@@ -171,45 +171,47 @@ def test_a_secret_that_is_a_file_is_there_under_the_name_that_its_variable_says(
     ("name", "seconds"),
     [("minimal", 5 + 5 + 310 + 300), ("everything", 10 + 3 + 90 + 120)],
 )
-def test_replicas_have_the_time_that_their_calls_take(name: str, seconds: int) -> None:
+def test_the_grace_period_covers_the_calls_of_a_replica(name: str, seconds: int) -> None:
     assert only(rendered(name), "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == seconds
 
 
-def test_with_somebody_elses_settings_the_time_can_be_given() -> None:
+def test_with_external_settings_the_grace_period_is_a_value() -> None:
     options = (*CONFIG_OFF, "--set", "shutdown.terminationGracePeriodSeconds=900")
-    found = rendered("production", *options)
-    spec = only(found, "Deployment")["spec"]["template"]
+    documents = rendered("production", *options)
+    spec = only(documents, "Deployment")["spec"]["template"]
     assert spec["spec"]["terminationGracePeriodSeconds"] == 900
     assert spec["spec"]["volumes"][0] == {"name": "config", "configMap": {"name": "theirs"}}
     assert not any(key.startswith("checksum/") for key in spec["metadata"]["annotations"])
-    assert {each["metadata"]["name"] for each in found if each["kind"] == "ConfigMap"} == {
-        f"igw-image-gateway-{board}" for board in ("cost", "overview", "team", "upstreams")
+    assert {document["metadata"]["name"] for document in documents if document["kind"] == "ConfigMap"} == {
+        f"igw-image-gateway-{dashboard}" for dashboard in ("cost", "overview", "team", "upstreams")
     }
 
 
-def test_proxies_wait_longer_than_vendors_may_take() -> None:
+def test_timeouts_of_proxies_exceed_those_of_vendors() -> None:
     notes = only(rendered("production"), "Ingress")["metadata"]["annotations"]
     assert notes["nginx.ingress.kubernetes.io/proxy-read-timeout"] == "360"
     assert notes["nginx.ingress.kubernetes.io/proxy-body-size"] == "800m"
     assert notes["nginx.ingress.kubernetes.io/proxy-next-upstream"] == "off"
-    found = rendered("everything")
-    assert only(found, "HTTPRoute")["spec"]["rules"][0]["timeouts"] == {"request": "180s", "backendRequest": "180s"}
-    assert "timeout_seconds=180" in str(only(found, "Ingress")["metadata"]["annotations"])
+    documents = rendered("everything")
+    assert only(documents, "HTTPRoute")["spec"]["rules"][0]["timeouts"] == {"request": "180s", "backendRequest": "180s"}
+    assert "timeout_seconds=180" in str(only(documents, "Ingress")["metadata"]["annotations"])
     haproxy = only(rendered("production", "--set", "ingress.controller=haproxy"), "Ingress")["metadata"]["annotations"]
     assert haproxy == {"haproxy.org/timeout-server": "360s"}
 
 
 @pytest.mark.parametrize("name", ["production", "everything"])
 def test_neither_admin_nor_metrics_are_behind_the_ingress(name: str) -> None:
-    found = rendered(name)
-    routes = [rule["http"]["paths"] for rule in only(found, "Ingress")["spec"]["rules"]]
+    documents = rendered(name)
+    routes = [rule["http"]["paths"] for rule in only(documents, "Ingress")["spec"]["rules"]]
     assert {path["path"] for paths in routes for path in paths} <= {"/v1", "/openai", "/docs", "/openapi.yaml"}
     behind = [path["backend"]["service"] for paths in routes for path in paths]
-    assert all(each == {"name": "igw-image-gateway", "port": {"name": "http"}} for each in behind)
-    for route in (each for each in found if each["kind"] == "HTTPRoute"):
+    assert all(document == {"name": "igw-image-gateway", "port": {"name": "http"}} for document in behind)
+    for route in (document for document in documents if document["kind"] == "HTTPRoute"):
         (rule,) = route["spec"]["rules"]
         assert rule["backendRefs"] == [{"name": "igw-image-gateway", "port": 8080}]
-    services = {each["metadata"]["name"]: each["spec"] for each in found if each["kind"] == "Service"}
+    services = {
+        document["metadata"]["name"]: document["spec"] for document in documents if document["kind"] == "Service"
+    }
     assert {name: [port["targetPort"] for port in spec["ports"]] for name, spec in services.items()} == {
         "igw-image-gateway": ["http"],
         "igw-image-gateway-admin": ["admin"],
@@ -220,17 +222,17 @@ def test_neither_admin_nor_metrics_are_behind_the_ingress(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "port"), [("minimal", 8081), ("everything", 9000)])
 def test_admin_has_a_port_of_its_own(name: str, port: int) -> None:
-    found = rendered(name)
-    container = gateway(found)
+    documents = rendered(name)
+    container = gateway(documents)
     assert {"name": "ADMIN_PORT", "value": str(port)} in container["env"]
-    numbers = {each["name"]: each["containerPort"] for each in container["ports"]}
-    assert numbers["admin"] == only(found, "Service", "-admin")["spec"]["ports"][0]["port"] == port
+    numbers = {item["name"]: item["containerPort"] for item in container["ports"]}
+    assert numbers["admin"] == only(documents, "Service", "-admin")["spec"]["ports"][0]["port"] == port
     assert len(set(numbers.values())) == 3
-    probes = (container[f"{each}Probe"]["httpGet"]["port"] for each in ("startup", "readiness", "liveness"))
+    probes = (container[f"{item}Probe"]["httpGet"]["port"] for item in ("startup", "readiness", "liveness"))
     assert set(probes) == {"http"}
 
 
-def test_whom_operators_are_is_said_or_nobody_is() -> None:
+def test_the_admin_port_is_open_to_named_operators_only() -> None:
     def reached(name: str) -> dict[str, object]:
         rules = only(rendered(name), "NetworkPolicy")["spec"]["ingress"]
         return {rule["ports"][0]["port"]: rule.get("from") for rule in rules}
@@ -253,7 +255,7 @@ def test_a_gateway_reaches_names_stores_and_what_is_public() -> None:
     assert all(peer["ipBlock"]["except"] for peer in public["to"])
 
 
-def test_the_autoscaler_counts_processor_and_pictures_in_flight() -> None:
+def test_the_autoscaler_uses_cpu_and_images_in_flight() -> None:
     metrics = only(rendered("production"), "HorizontalPodAutoscaler")["spec"]["metrics"]
     assert metrics[0]["resource"]["name"] == "cpu"
     assert metrics[1]["pods"]["metric"]["name"] == "gateway_images_in_flight"
@@ -261,11 +263,11 @@ def test_the_autoscaler_counts_processor_and_pictures_in_flight() -> None:
     assert only(rendered("everything"), "Deployment")["spec"]["replicas"] == 4
 
 
-def test_prometheus_is_told_the_rules_that_are_shipped() -> None:
+def test_prometheus_gets_the_shipped_rules() -> None:
     assert only(rendered("everything"), "PrometheusRule")["spec"] == rules(LABEL)
 
 
-def test_the_chart_makes_links_of_runbooks() -> None:
+def test_the_chart_renders_links_to_runbooks() -> None:
     spec = only(rendered("production"), "PrometheusRule")["spec"]
     alerts = [rule for group in spec["groups"] for rule in group["rules"] if "alert" in rule]
     assert {rule["annotations"]["runbook_url"] for rule in alerts} == {
@@ -274,7 +276,7 @@ def test_the_chart_makes_links_of_runbooks() -> None:
     assert spec == rules(DOCS)
 
 
-def test_a_packed_chart_has_the_files_and_comes_to_the_same(tmp_path: Path) -> None:
+def test_a_packed_chart_has_the_files_and_an_equal_rendering(tmp_path: Path) -> None:
     helm("package", str(CHART), "--destination", str(tmp_path))
     (pack,) = tmp_path.glob("*.tgz")
     with tarfile.open(pack) as packed:
@@ -307,7 +309,7 @@ def test_the_notes_say_what_to_do_next(tmp_path: Path) -> None:
         ("replica=3", "replica"),
         ("secrets.variables.REDIS_URL.optional=true", "optional"),
         ("secrets.variables.DATABASE_URL=null", "DATABASE_URL"),
-        ("secrets.variables.ADMIN_API_KEY.file=true", "ADMIN_API_KEY"),  # which is optional, and a file cannot be
+        ("secrets.variables.ADMIN_API_KEY.file=true", "ADMIN_API_KEY"),  # it is optional, and a file cannot be
         ("env.OPENAI_API_KEY=x", "OPENAI_API_KEY"),
         ("env.DATABASE_URL=x", "DATABASE_URL"),
         ("env.METRICS_PORT=1", "METRICS_PORT"),
@@ -324,18 +326,18 @@ def test_the_notes_say_what_to_do_next(tmp_path: Path) -> None:
         ("admin.port=9464", "have to differ"),
     ],
 )
-def test_wrong_values_are_refused_by_name(option: str, word: str) -> None:
+def test_invalid_values_are_refused_by_name(option: str, word: str) -> None:
     with pytest.raises(Refused, match=word):
         rendered("minimal", "--set", option.replace("[", r"\[") if option.startswith("config") else option)
 
 
-def test_settings_are_told_as_they_were_given(tmp_path: Path) -> None:
+def test_settings_are_rendered_unchanged(tmp_path: Path) -> None:
     text = "teams:\n  söarch:   # <&> {{ not a template }}\n    keys: []\n\n\n"
     (tmp_path / "teams.yaml").write_text(text)
     assert settings_of(rendered("minimal", "--set-file", f"config.teams={tmp_path}/teams.yaml"))["teams.yaml"] == text
 
 
-def test_only_what_is_not_read_while_running_makes_new_replicas() -> None:
+def test_only_settings_that_need_a_restart_replace_pods() -> None:
     def replicas(*options: str) -> Any:
         return only(rendered("minimal", *options), "Deployment")["spec"]["template"]
 

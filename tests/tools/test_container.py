@@ -1,4 +1,4 @@
-"""What can be said of the Dockerfile and of compose.yaml without an engine. The rest is in `check_container_*.py`."""
+"""Dockerfile and compose.yaml, as far as they can be checked without an engine. `check_container_*.py` has the rest."""
 
 import json
 import re
@@ -34,24 +34,24 @@ from tools.observe.prometheus import RULES, promtool
 DOCKER = DOCKERFILE.read_text()
 HAPROXY = (SETTINGS / "haproxy.cfg").read_text()
 OURS = frozenset({"gateway", "minio", "bucket", "grafana"})
-"""Services whose image is made here, or cannot be made of Debian's packages."""
+"""Services whose image is built here, or cannot be built from Debian's packages."""
 
 
 def settings() -> GatewaySettings:
-    """What a gateway of compose.yaml reads, with its secrets where they lie here."""
+    """Read the settings of a gateway of compose.yaml, with its secrets in their files here."""
     environment = {name: str(value) for name, value in services()["gateway"]["environment"].items() if value}
     local = {name: value.replace("/run/secrets", str(SETTINGS / "secrets")) for name, value in environment.items()}
     return read_gateway(SETTINGS / "gateway.yaml", local)
 
 
 def arguments(instruction: str) -> list[str]:
-    """The JSON of the last such instruction of the final stage."""
-    found = re.findall(rf"^{instruction} (\[.*\])$", final_stage(), re.MULTILINE)
-    words: list[str] = json.loads(found[-1])
+    """Return the JSON of the last such instruction of the final stage."""
+    matches = re.findall(rf"^{instruction} (\[.*\])$", final_stage(), re.MULTILINE)
+    words: list[str] = json.loads(matches[-1])
     return words
 
 
-def test_it_runs_as_nobody_without_a_shell() -> None:
+def test_the_image_runs_as_an_unprivileged_user_without_a_shell() -> None:
     assert re.search(r"^USER 10001:10001$", final_stage(), re.MULTILINE)
     assert re.search(r"^STOPSIGNAL SIGTERM$", final_stage(), re.MULTILINE)
     assert (arguments("ENTRYPOINT"), arguments("CMD")) == (["image-gateway"], ["serve"])
@@ -60,12 +60,12 @@ def test_it_runs_as_nobody_without_a_shell() -> None:
     )
 
 
-def test_both_builders_can_build_it_of_any_base() -> None:
+def test_both_builders_accept_the_dockerfile_with_any_base() -> None:
     assert re.findall(r"^FROM (\S+)", DOCKER, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
     assert not re.search(r"--mount|<<|^# syntax", DOCKER, re.MULTILINE)
 
 
-def test_whatever_is_installed_is_known_by_its_hash_or_ours() -> None:
+def test_every_installed_package_has_a_hash_or_is_the_gateway() -> None:
     assert "--require-hashes --only-binary :all:" in DOCKER
     installs = [line for line in DOCKER.splitlines() if re.search(r"pip\b.* (\$install|install|wheel) ", line)]
     assert len(installs) == 4
@@ -73,7 +73,7 @@ def test_whatever_is_installed_is_known_by_its_hash_or_ours() -> None:
     assert "://" not in DOCKER
 
 
-def test_the_context_has_what_is_copied_and_no_more() -> None:
+def test_the_build_context_has_exactly_the_copied_files() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKER, re.MULTILINE)
     named = {name for names in copied for name in names.split() if "cert" not in name and "$" not in name}
     assert all((ROOT / name).exists() for name in named)
@@ -83,19 +83,19 @@ def test_the_context_has_what_is_copied_and_no_more() -> None:
     assert (ROOT / default).exists()
 
 
-def test_images_are_pinned_and_open_to_this_machine_only() -> None:
+def test_images_are_pinned_and_ports_are_local() -> None:
     for name, service in services().items():
         tag = service["image"].rpartition(":")[2]
         assert name == "gateway" or re.search(r"\d+\.\d+\.\d+|\d{4}-\d\d-\d\d|17\.\d+", tag), service["image"]
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_mounted_files_exist() -> None:
     assert all(path.exists() for path in mounted())
     assert (SETTINGS / "models.yaml").readlink() == Path("../models.yaml")
 
 
-def test_gateways_run_hardened_and_are_given_time_to_go() -> None:
+def test_gateways_run_hardened_and_have_time_to_drain() -> None:
     gateway = services()["gateway"]
     assert gateway["deploy"]["replicas"] == 2
     assert gateway["read_only"] is True
@@ -105,20 +105,20 @@ def test_gateways_run_hardened_and_are_given_time_to_go() -> None:
     assert int(gateway["stop_grace_period"].removesuffix("s")) > serving.grace_seconds + serving.drain_seconds
 
 
-def test_the_settings_are_those_of_a_gateway_that_draws() -> None:
-    found = settings()
+def test_the_settings_enable_backends_and_teams() -> None:
+    gateway = settings()
     catalog = read_catalog(SETTINGS / "models.yaml", date(2026, 11, 21))
-    roster = read_teams(SETTINGS / "teams.yaml", catalog, found.all_backends)
-    assert found.sandbox.enabled
-    assert found.api_keys == {}
-    assert found.storage is not None
-    assert (found.metrics.port, found.admin.port) == (9464, 8081)
-    assert key_digest(KEY) in roster.keys
+    teams = read_teams(SETTINGS / "teams.yaml", catalog, gateway.all_backends)
+    assert gateway.sandbox.enabled
+    assert gateway.api_keys == {}
+    assert gateway.storage is not None
+    assert (gateway.metrics.port, gateway.admin.port) == (9464, 8081)
+    assert key_digest(KEY) in teams.keys
     assert KEY in COMPOSE.read_text()
     assert KEY in (SETTINGS / "teams.yaml").read_text()
 
 
-def test_each_variable_means_something_to_a_gateway() -> None:
+def test_the_gateway_knows_each_variable() -> None:
     known = {
         name.strip()
         for table in (PROCESS_VARIABLES, STORE_VARIABLES, SECRET_VARIABLES)
@@ -129,7 +129,7 @@ def test_each_variable_means_something_to_a_gateway() -> None:
     assert ours <= known
 
 
-def test_money_is_never_evicted_and_results_may_be() -> None:
+def test_quotas_are_never_evicted_and_results_may_be() -> None:
     money, results = (" ".join(services()[name]["command"]) for name in ("redis", "cache"))
     assert "--maxmemory-policy noeviction" in money
     assert "--appendonly yes" in money
@@ -146,11 +146,11 @@ def test_the_load_balancer_waits_for_the_longest_call_and_repeats_none() -> None
     assert "on-marked-down" not in HAPROXY
 
 
-def test_prometheus_understands_its_settings(tmp_path: Path) -> None:
+def test_prometheus_accepts_its_settings(tmp_path: Path) -> None:
     shutil.copyfile(SETTINGS / "prometheus.yml", tmp_path / "prometheus.yml")
     shutil.copyfile(RULES, tmp_path / "rules.yaml")
-    said = promtool("check", "config", str(tmp_path / "prometheus.yml"))
-    assert said.returncode == 0, said.stdout + said.stderr
+    output = promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    assert output.returncode == 0, output.stdout + output.stderr
 
 
 def test_grafana_finds_its_source_and_the_dashboards() -> None:
@@ -162,14 +162,14 @@ def test_grafana_finds_its_source_and_the_dashboards() -> None:
     assert f"./config/grafana:{provider['options']['path']}:ro" in services()["grafana"]["volumes"]
 
 
-def test_each_image_that_debian_has_can_be_made_of_it() -> None:
+def test_each_image_in_debian_can_be_built_from_its_packages() -> None:
     assert set(TAGS) == {path.name for path in (CONTAINER / "standins").iterdir()}
     made = {tag for tags in TAGS.values() for tag in tags}
     assert {image_of(name) for name in services() if name not in OURS} <= made
     assert set(services(OVERLAY)) == OURS - {"gateway"}
 
 
-def test_whoever_needs_an_engine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingEngine, match=r"No Docker engine answers\. tests/e2e/README\.md says"):
         need_engine()

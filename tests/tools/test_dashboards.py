@@ -1,4 +1,4 @@
-"""The checked-in dashboards: what the code makes, what Grafana's schema has, and what a reader needs."""
+"""The committed dashboards: equal to the code's output, valid in Grafana's schema, and complete for a reader."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tools.dashboards.grafana import document, problems
 
 GRAFANA = ROOT / "config" / "grafana"
 METRIC = re.compile(r"\b(?:team_window_scope:)?gateway[_:][\w:]+")
-# Grafana's schema has strings for these: it shows an unknown unit as a suffix, and an unknown colour not at all.
+# Grafana's schema has strings for these: it shows an unknown unit as a suffix, and ignores an unknown colour.
 UNITS = {"currencyUSD", "percentunit", "reqps", "ops", "s", "bytes", "none"}
 COLORS = {"green", "yellow", "red", "blue"}
 FILES = files()
@@ -26,11 +26,11 @@ def panels(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_files_are_what_the_code_makes(path: Path) -> None:
+def test_the_files_equal_the_output_of_the_code(path: Path) -> None:
     assert path.read_text() == FILES[path], "run `make dashboards`"
 
 
-def test_nothing_else_is_shipped_as_a_dashboard() -> None:
+def test_no_other_file_is_shipped_as_a_dashboard() -> None:
     assert {path for path in FILES if path.suffix == ".json"} == set(GRAFANA.iterdir())
 
 
@@ -43,7 +43,7 @@ def test_each_metric_is_named_once() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_grafanas_schema_has_all_of_it(name: str) -> None:
+def test_the_dashboards_are_valid_in_grafanas_schema(name: str) -> None:
     assert problems(TEXTS[name]) == []
 
 
@@ -59,7 +59,7 @@ def test_grafanas_schema_has_all_of_it(name: str) -> None:
         (("templating", "list", 0, "hide"), 17),
     ],
 )
-def test_what_the_schema_has_not_is_found(path: tuple[str | int, ...], value: object) -> None:
+def test_a_fault_against_the_schema_is_found(path: tuple[str | int, ...], value: object) -> None:
     wrong = json.loads(TEXTS["overview"])
     place = wrong
     for step in path[:-1]:
@@ -69,7 +69,7 @@ def test_what_the_schema_has_not_is_found(path: tuple[str | int, ...], value: ob
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_panel_says_what_it_shows_in_which_unit_and_from_which_value_on_it_is_bad(name: str) -> None:
+def test_each_panel_has_a_description_a_unit_and_thresholds(name: str) -> None:
     for panel in panels(name):
         defaults = panel["fieldConfig"]["defaults"]
         assert panel["description"].endswith("."), panel["title"]
@@ -101,7 +101,7 @@ def test_panels_fill_their_rows_and_have_numbers_of_their_own(name: str) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_dashboard_leads_to_the_others_and_marks_deploys_and_reloads(name: str) -> None:
+def test_each_dashboard_links_to_the_others_and_annotates_deploys_and_reloads(name: str) -> None:
     made = json.loads(TEXTS[name])
     assert [link["tags"] for link in made["links"]] == [made["tags"]]
     assert made["links"][0]["includeVars"]
@@ -111,6 +111,11 @@ def test_each_dashboard_leads_to_the_others_and_marks_deploys_and_reloads(name: 
 
 def test_dashboards_have_the_variables_that_their_panels_use() -> None:
     for name, text in TEXTS.items():
-        made = {each["name"] for each in json.loads(text)["templating"]["list"]}
-        used = {each for each in ("team", "model", "backend") for panel in panels(name) if f"${each}" in str(panel)}
+        made = {variable["name"] for variable in json.loads(text)["templating"]["list"]}
+        used = {
+            variable
+            for variable in ("team", "model", "backend")
+            for panel in panels(name)
+            if f"${variable}" in str(panel)
+        }
         assert used | {"datasource"} == made

@@ -1,4 +1,4 @@
-"""The kept corpus, and some more that hypothesis thinks of, through every target; and what the targets rest on."""
+"""The stored corpus and hypothesis' variations of it, through every target, and the assumptions of the targets."""
 
 import json
 from collections.abc import Mapping
@@ -14,29 +14,29 @@ from tests.support.profiles import examples
 from tools.fuzz.requests import BOUNDARY, read
 from tools.fuzz.targets import CORPUS, TARGETS, kept
 
-# Pillow and ruamel.yaml warn of what is odd; the gateway writes down what concerns it.
+# Pillow and ruamel.yaml warn of odd input; the gateway logs the cases that concern it.
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::Warning:ruamel")]
 
-MOST_FILES, MOST_BYTES = 60, 4096
+MAX_FILES, MAX_BYTES = 60, 4096
 BOUNDED = settings(max_examples=examples(60), database=None)
 FILES = [(name, file) for name in TARGETS for file in kept(name)]
 
 
 @pytest.mark.parametrize(("name", "file"), FILES, ids=[f"{name}/{file.name}" for name, file in FILES])
-def test_what_is_kept_is_no_finding(name: str, file: Path) -> None:
+def test_a_corpus_file_breaks_no_target(name: str, file: Path) -> None:
     TARGETS[name](file.read_bytes())
 
 
-def test_the_corpus_is_small_and_each_of_it_belongs_to_a_target() -> None:
+def test_the_corpus_is_small_and_each_file_belongs_to_a_target() -> None:
     assert {folder.name for folder in CORPUS.iterdir()} == set(TARGETS)
     for name in TARGETS:
         sizes = [file.stat().st_size for file in kept(name)]
-        assert 0 < len(sizes) <= MOST_FILES
-        assert max(sizes) < MOST_BYTES
+        assert 0 < len(sizes) <= MAX_FILES
+        assert max(sizes) < MAX_BYTES
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_nor_is_what_is_like_it(name: str) -> None:
+def test_an_altered_corpus_file_breaks_no_target(name: str) -> None:
     seeds = [file.read_bytes() for file in kept(name)]
 
     @BOUNDED
@@ -51,7 +51,7 @@ def test_nor_is_what_is_like_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_nor_is_what_comes_from_nowhere(name: str) -> None:
+def test_random_bytes_break_no_target(name: str) -> None:
     BOUNDED(given(st.binary(max_size=200))(TARGETS[name]))()
 
 
@@ -62,34 +62,32 @@ TEXTS = st.dictionaries(FIELDS, st.text(max_size=200))
 
 @BOUNDED
 @given(TEXTS, st.lists(st.binary(min_size=1, max_size=300), max_size=4), st.integers(1, 64))
-def test_a_form_that_was_written_is_read_as_it_was_written(
-    words: Mapping[str, str], pictures: list[bytes], size: int
-) -> None:
+def test_a_written_form_is_read_back_unchanged(words: Mapping[str, str], images: list[bytes], size: int) -> None:
     delimiter = f"\r\n--{BOUNDARY}".encode()
-    if any(delimiter in part for part in (*map(str.encode, words.values()), *pictures)):
+    if any(delimiter in part for part in (*map(str.encode, words.values()), *images)):
         return
     body = b"".join(
         [
             *(part(f'name="{name}"', text.encode()) for name, text in words.items()),
-            *(part('name="image"; filename="a"', picture) for picture in pictures),
+            *(part('name="image"; filename="a"', image) for image in images),
             f"--{BOUNDARY}--\r\n".encode(),
         ],
     )
-    if not words and not pictures:
+    if not words and not images:
         return
     form = read(body, size, EDIT_FORM)
     assert form.texts == words
-    found = []
+    parts = []
     for reference in form.images:
         assert reference.content is not None
         with reference.content.open() as file:
-            found.append(file.read())
-    assert found == pictures
+            parts.append(file.read())
+    assert parts == images
 
 
 def part(head: str, content: bytes) -> bytes:
     return f"--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n"
 
 
-def test_a_reply_that_says_the_same_twice_is_read_as_python_reads_it() -> None:
+def test_a_reply_with_a_repeated_field_is_read_as_python_reads_it() -> None:
     TARGETS["openai"](json.dumps({"data": [{"b64_json": "AAAA"}]}).encode().replace(b"{", b'{"data": [],', 1))

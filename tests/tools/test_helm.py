@@ -1,4 +1,4 @@
-"""What can be said of the chart without `helm`. The rest is in `check_helm_*.py`, which `make chart` runs."""
+"""The chart, as far as it can be checked without `helm`. `check_helm_*.py`, which `make chart` runs, has the rest."""
 
 import ipaddress
 import re
@@ -21,18 +21,18 @@ HELPERS = (CHART / "templates" / "_helpers.tpl").read_text()
 
 
 def chart() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "Chart.yaml")
-    return found
+    document: Mapping[str, Any] = YAML(typ="safe", pure=True).load(CHART / "Chart.yaml")
+    return document
 
 
 def described() -> Iterable[str]:
-    """The paths of the API's description."""
-    found: Mapping[str, Mapping[str, Any]] = YAML(typ="safe").load(ROOT / "openapi" / "openapi.yaml")
-    return found["paths"]
+    """Return the paths of the API's description."""
+    document: Mapping[str, Mapping[str, Any]] = YAML(typ="safe").load(ROOT / "openapi" / "openapi.yaml")
+    return document["paths"]
 
 
 def paths(part: Mapping[str, Any], ends: frozenset[str], path: str = "") -> Iterator[str]:
-    """Where values stand, down to those that have a row."""
+    """Yield the paths of values, down to those with a row."""
     for name, value in part.items():
         whole = f"{path}{name}"
         if whole in ends or not isinstance(value, dict):
@@ -42,9 +42,9 @@ def paths(part: Mapping[str, Any], ends: frozenset[str], path: str = "") -> Iter
 
 
 def test_the_charts_files_are_links_to_those_of_config() -> None:
-    found = {path.name: path for path in (CHART / "files").iterdir()}
-    assert found.keys() == FILES.keys()
-    for name, path in found.items():
+    links = {path.name: path for path in (CHART / "files").iterdir()}
+    assert links.keys() == FILES.keys()
+    for name, path in links.items():
         assert path.is_symlink()
         assert path.readlink() == Path("../../..") / FILES[name].relative_to(ROOT)
         assert path.resolve() == FILES[name]
@@ -61,8 +61,8 @@ def test_each_value_has_a_row_and_each_row_a_value() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ingress", "httpRoute"])
-def test_all_that_callers_may_ask_for_is_routed_and_nothing_else(kind: str) -> None:
-    """The API as it is described, in Azure's spelling as well, and its documents; no admin, no health, no metrics."""
+def test_the_ingress_routes_exactly_the_paths_of_callers(kind: str) -> None:
+    """The API by its description, also in Azure's spelling, and its documents; no admin, health or metrics."""
     served = {path for path in described() if not path.startswith(("/admin/", "/health/"))}
     served |= {f"{AZURE_V1}images/generations", "/openai/deployments/gpt-image-2/images/edits"}
     served |= {"/docs", "/openapi.yaml"}
@@ -72,22 +72,22 @@ def test_all_that_callers_may_ask_for_is_routed_and_nothing_else(kind: str) -> N
     assert not any(prefix.startswith(("/admin", "/health", "/metrics")) for prefix in routed)
 
 
-def test_it_is_a_chart_of_this_version() -> None:
+def test_the_chart_has_the_version_of_the_gateway() -> None:
     assert chart()["appVersion"] == chart()["version"] == __version__
 
 
-def test_its_value_sets_are_those_that_are_tried() -> None:
+def test_the_value_sets_are_the_tested_ones() -> None:
     assert {path.name for path in (CHART / "ci").iterdir()} == {values_of(name).name for name in SETS}
 
 
-def test_it_knows_the_defaults_of_the_settings() -> None:
+def test_the_charts_values_equal_the_defaults_of_the_settings() -> None:
     serving, vendor = ServingSection(), HttpBackendEntry(dialect="openai", base_url="https://example.com")
     assert f"ternary $backend.deadline_seconds {vendor.deadline_seconds:.0f})" in HELPERS
     assert f"ternary $serving.grace_seconds {serving.grace_seconds:.0f} " in HELPERS
     assert f"ternary $serving.drain_seconds {serving.drain_seconds:.0f} " in HELPERS
 
 
-def test_the_measure_of_the_autoscaler_is_a_metric() -> None:
+def test_the_metric_of_the_autoscaler_exists() -> None:
     name = default("autoscaling.inFlight.metric")
     assert name in {family.name for family in ALL}
     assert f"seriesQuery: {name}{{" in README.read_text()
@@ -100,8 +100,8 @@ def test_no_value_is_a_secret() -> None:
     assert re.findall(r"sk-[A-Za-z0-9]|password|://[^/\"]*@", text) == []
 
 
-def test_kubernetes_takes_the_networks_that_the_policy_leaves_out() -> None:
-    """kube-apiserver 1.36 refuses an exception that is IPv4-mapped, or that is no strict subset of its block."""
+def test_kubernetes_accepts_the_exceptions_of_the_network_policy() -> None:
+    """kube-apiserver 1.36 refuses an exception that is IPv4-mapped, or is no strict subset of its block."""
     vendors = msgspec.yaml.decode((CHART / "values.yaml").read_bytes())["networkPolicy"]["vendors"]
     assert all(ipaddress.IPv4Network(network).prefixlen > 0 for network in vendors["except4"])
     mapped = ipaddress.IPv6Network("::ffff:0:0/96")

@@ -1,9 +1,9 @@
-"""The draw of modules whose paths are guessed."""
+"""Random selection of modules for a reader to guess from their paths."""
 
 from tools.module_names import draw, first_sentence, module_paths
 
 
-def test_a_draw_depends_on_its_seed_alone() -> None:
+def test_a_selection_depends_on_its_seed_alone() -> None:
     assert draw(7) == draw(7)
     assert draw(7) != draw(8)
     assert len(set(draw(7))) == 30

@@ -1,4 +1,4 @@
-"""`make observe`, as somebody uses it who has seen enough."""
+"""`make observe`, from its start to Ctrl-C."""
 
 import os
 import signal
@@ -7,10 +7,10 @@ import sys
 
 from tests.support.gateway import clean_environment
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
-def test_it_says_where_to_look_and_ends_with_ctrl_c() -> None:
+def test_the_command_prints_its_addresses_and_ends_with_ctrl_c() -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tools.observe", "--seconds", "300"]
     with subprocess.Popen(
         command, env=clean_environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -21,11 +21,11 @@ def test_it_says_where_to_look_and_ends_with_ctrl_c() -> None:
             lines.append(line)
             if "Ctrl-C" in line:
                 break
-        os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
-        rest, _ = child.communicate(timeout=PATIENCE)
-    told = "".join(lines)
-    assert "Prometheus   http://127.0.0.1:" in told
-    assert told.count("Gateway      http://127.0.0.1:") == 2
-    assert "config/grafana/" in told
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes in the foreground
+        rest, _ = child.communicate(timeout=TIMEOUT_SECONDS)
+    output = "".join(lines)
+    assert "Prometheus   http://127.0.0.1:" in output
+    assert output.count("Gateway      http://127.0.0.1:") == 2
+    assert "config/grafana/" in output
     assert "Answers by status" in rest
     assert child.returncode == 0

@@ -1,6 +1,6 @@
-"""Every query of every dashboard, asked of a real Prometheus that scraped real gateways under load.
+"""Every query of every dashboard at a real Prometheus that scraped real gateways under load.
 
-One test, because what it needs takes most of a minute to come about and all of it looks at the same.
+One test, because its setup takes most of a minute and all queries use it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tools.observe.prometheus import Prometheus
 from tools.observe.site import site
 
 LABEL = re.compile(r"\{\{(\w+)\}\}")
-MOST_SECONDS = 240
+MAX_SECONDS = 240
 HAPPENED = (
     "max(max_over_time(gateway_breaker_state[2m])) == 2",
     "max(max_over_time(gateway_upstream_exhausted[2m])) == 1",
@@ -30,15 +30,15 @@ HAPPENED = (
     'max(max_over_time(gateway_settings_reloads_total{result="refused"}[2m])) > 0',
     'count(count by (cache) (gateway_requests_total{cache=~"hit|miss|joined|replayed|bypass"})) == 5',
 )
-"""What the load has to have brought about; otherwise a panel could be empty, or full, by accident."""
+"""Conditions that the load must have produced. Otherwise a panel may be empty, or filled, by accident."""
 
 
 @pytest.fixture
 def observed(tmp_path: Path) -> Iterator[tuple[Prometheus, float]]:
-    """A Prometheus after the load, and since when it scraped."""
+    """A Prometheus after the load, and the time of its first scrape."""
     with site(tmp_path / "site") as place, Prometheus(tmp_path / "prometheus", list(place.replicas)) as prometheus:
         since = time.time()
-        load = Load(place, MOST_SECONDS)
+        load = Load(place, MAX_SECONDS)
         asyncio.run(load.run(functools.partial(once, place=place)))
         yield prometheus, since
 
@@ -58,9 +58,9 @@ def values(series: dict[str, Any]) -> set[float]:
     return {number for _, text in points if not math.isnan(number := float(text))}
 
 
-def unknown_labels(asked: PanelQuery, found: list[dict[str, Any]]) -> set[str]:
+def unknown_labels(asked: PanelQuery, answered: list[dict[str, Any]]) -> set[str]:
     """Return labels of a legend that no series has."""
-    return {*LABEL.findall(asked.legend)} - {label for series in found for label in series["metric"]}
+    return {*LABEL.findall(asked.legend)} - {label for series in answered for label in series["metric"]}
 
 
 def legend(asked: PanelQuery, series: dict[str, Any]) -> str:
@@ -75,18 +75,21 @@ def test_every_panel_annotation_and_rule_is_answered(observed: tuple[Prometheus,
 
     answered = answers(prometheus, since)
 
-    assert [asked for asked, found in answered if not any(map(values, found))] == []
-    assert [asked for asked, found in answered if unknown_labels(asked, found)] == []
-    assert [asked for asked, found in answered if any(not legend(asked, series) for series in found)] == []
+    assert [asked for asked, lines in answered if not any(map(values, lines))] == []
+    assert [asked for asked, lines in answered if unknown_labels(asked, lines)] == []
+    assert [asked for asked, lines in answered if any(not legend(asked, series) for series in lines)] == []
     assert [
         (asked, series)
-        for asked, found in answered
-        for series in found
+        for asked, lines in answered
+        for series in lines
         if asked.states is not None and not values(series) <= asked.states
     ] == [], "a value has no name in its panel of states"
 
-    notes = [(board, name, prometheus.query_range(expr, since, time.time(), 1)) for board, name, expr in annotations()]
-    assert [(board, name) for board, name, found in notes if not found] == []
+    notes = [
+        (dashboard, name, prometheus.query_range(expr, since, time.time(), 1))
+        for dashboard, name, expr in annotations()
+    ]
+    assert [(dashboard, name) for dashboard, name, lines in notes if not lines] == []
     rules = prometheus.rules()
     assert len(rules) > 40
     assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []

@@ -1,4 +1,4 @@
-"""The shipped alerts: understood, tried, and each with a runbook that can be found at night."""
+"""The shipped alerts: valid, tested, and each with a runbook."""
 
 import re
 from pathlib import Path
@@ -32,30 +32,30 @@ def cases() -> list[dict[str, Any]]:
 
 
 def sections() -> dict[str, str]:
-    """The chapter on alerts: heading and text of each section."""
+    """Return the chapter on alerts: heading and text of each section."""
     _, _, chapter = RUNBOOKS.read_text().partition(CHAPTER)
     chapter = re.split(r"^## ", chapter, flags=re.MULTILINE)[0]
     _, *parts = re.split(r"^### (\w+)\n", chapter, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def test_prometheus_understands_the_rules() -> None:
-    said = promtool("check", "rules", str(RULES))
-    assert said.returncode == 0, said.stdout + said.stderr
+def test_prometheus_accepts_the_rules() -> None:
+    output = promtool("check", "rules", str(RULES))
+    assert output.returncode == 0, output.stdout + output.stderr
 
 
-def test_each_case_comes_out_as_it_says() -> None:
-    said = promtool("test", "rules", str(CASES))
-    assert said.returncode == 0, said.stdout + said.stderr
+def test_each_case_has_its_expected_alerts() -> None:
+    output = promtool("test", "rules", str(CASES))
+    assert output.returncode == 0, output.stdout + output.stderr
 
 
-def test_each_alert_is_tried_firing_and_quiet() -> None:
+def test_each_alert_has_a_firing_and_a_quiet_case() -> None:
     names = {alert["alert"] for alert in alerts()}
     assert {case["alertname"] for case in cases() if case["exp_alerts"]} == names
     assert {case["alertname"] for case in cases() if not case["exp_alerts"]} == names
 
 
-def test_each_alert_says_how_bad_it_is_and_what_to_read() -> None:
+def test_each_alert_has_a_severity_and_a_runbook() -> None:
     for alert in alerts():
         notes = alert["annotations"]
         assert alert["labels"]["severity"] in SEVERITIES
@@ -69,11 +69,11 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
 
 
 @pytest.mark.parametrize("asks", ["**Means**", "**Look**", "**Do**"])
-def test_each_runbook_answers_what_is_asked_at_night(asks: str) -> None:
+def test_each_runbook_has_all_its_sections(asks: str) -> None:
     assert [name for name, text in sections().items() if asks not in text] == []
 
 
-def test_rules_and_dashboards_ask_for_metrics_that_there_are() -> None:
+def test_rules_and_dashboards_query_existing_metrics() -> None:
     asked = RULES.read_text() + "".join(path.read_text() for path in GRAFANA.glob("*.json"))
     names = {re.sub(HISTOGRAM, "", name) for name in re.findall(r"(?<![\w:])gateway_\w+(?!\w*:)", asked)}
     assert names <= {metric.name for metric in ALL}
@@ -81,7 +81,7 @@ def test_rules_and_dashboards_ask_for_metrics_that_there_are() -> None:
     assert set(re.findall(r"\w+:gateway_\w+:\w+|gateway:\w+:\w+", asked)) == recorded
 
 
-def test_who_lacks_the_tools_is_told_which_package_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingTool, match="apt-get install"):
         tool("promtool")

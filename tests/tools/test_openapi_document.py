@@ -1,4 +1,4 @@
-"""The document by itself: it is valid, says each thing once, and its examples are what its schemas allow."""
+"""The OpenAPI document: it is valid, defines each thing once, and its examples fit its schemas."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from service.commands.startup import build_openapi
 from tools.openapi.story import ROOT
 
 WITHOUT_EXAMPLE = {"RequestTimeout", "Gone", "InternalError"}
-"""What one request after another does not bring about: a body that stalls, a result that went, a mistake of ours."""
+"""Cases that a sequence of requests cannot produce: a stalled body, a vanished result, a fault of the gateway."""
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def raw() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def described(raw: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(build_document(raw)))
-    return found
+    document: dict[str, Any] = json.loads(json.dumps(build_document(raw)))
+    return document
 
 
 def operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -34,7 +34,7 @@ def operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def media(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every body that the document knows, requests' and replies'."""
+    """Yield every body of the document, of requests and replies."""
     for operation in operations(described):
         name = operation["operationId"]
         for content in (operation.get("requestBody", {}), *operation["responses"].values()):
@@ -47,22 +47,26 @@ def holds(described: dict[str, Any], schema: dict[str, Any], value: object) -> N
     jsonschema.Draft202012Validator(schema | {"components": described["components"]}).validate(value)
 
 
-def test_it_is_openapi_3_1(described: dict[str, Any]) -> None:
+def test_the_document_is_openapi_3_1(described: dict[str, Any]) -> None:
     assert described["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(described).validate()
 
 
-def test_each_operation_has_a_name_a_plane_and_a_key(described: dict[str, Any]) -> None:
-    found = list(operations(described))
-    assert len({operation["operationId"] for operation in found}) == len(found)
-    assert {tag for operation in found for tag in operation["tags"]} == {tag["name"] for tag in described["tags"]}
+def test_each_operation_has_an_id_a_tag_and_a_security_scheme(described: dict[str, Any]) -> None:
+    all_operations = list(operations(described))
+    assert len({operation["operationId"] for operation in all_operations}) == len(all_operations)
+    assert {tag for operation in all_operations for tag in operation["tags"]} == {
+        tag["name"] for tag in described["tags"]
+    }
     assert {tag for group in described["x-tagGroups"] for tag in group["tags"]} == set(TAGS)
-    needs = {tag: need for operation in found for tag in operation["tags"] for need in [operation.get("security")]}
+    needs = {
+        tag: need for operation in all_operations for tag in operation["tags"] for need in [operation.get("security")]
+    }
     assert needs["Images"] is None, "the document's own: a team's key"
     assert (needs["Admin"], needs["Operations"], needs["Stored images"]) == ([{"adminKey": []}], [{}], [{}])
 
 
-def test_errors_and_headers_are_said_once(described: dict[str, Any]) -> None:
+def test_errors_and_headers_are_defined_once(described: dict[str, Any]) -> None:
     for operation in operations(described):
         for status, response in operation["responses"].items():
             if int(status) in ERROR_TEXTS and operation["operationId"] != "isReady":
@@ -72,7 +76,7 @@ def test_errors_and_headers_are_said_once(described: dict[str, Any]) -> None:
     assert set(described["components"]["headers"]) == set(HEADERS)
 
 
-def test_examples_are_what_the_schemas_allow(described: dict[str, Any]) -> None:
+def test_examples_fit_their_schemas(described: dict[str, Any]) -> None:
     checked = 0
     for name, part in media(described):
         for example, shown in part.get("examples", {}).items():
@@ -86,15 +90,15 @@ def test_examples_are_what_the_schemas_allow(described: dict[str, Any]) -> None:
 
 
 def events(text: str) -> list[dict[str, str]]:
-    """What a stream says, without the lines that say that there is nothing yet."""
+    """Return the events of a stream, without its comments."""
     frames = [frame for frame in text.split("\n\n") if frame and not frame.startswith(":")]
     return [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in frames]
 
 
 @pytest.mark.parametrize(("operation", "count"), [("createImage", 3), ("createImageEdit", 2)])
-def test_events_are_what_their_schemas_allow(described: dict[str, Any], operation: str, count: int) -> None:
-    (found,) = (each for each in operations(described) if each["operationId"] == operation)
-    part = found["responses"]["200"]["content"]["text/event-stream"]
+def test_events_fit_their_schemas(described: dict[str, Any], operation: str, count: int) -> None:
+    (entry,) = (candidate for candidate in operations(described) if candidate["operationId"] == operation)
+    part = entry["responses"]["200"]["content"]["text/event-stream"]
     seen = [event for shown in part["examples"].values() for event in events(shown["value"])]
     holds(described, part["schema"]["contentSchema"], seen)
     kinds = {kind["properties"]["event"]["const"]: kind for kind in part["schema"]["contentSchema"]["items"]["oneOf"]}
@@ -106,7 +110,7 @@ def test_events_are_what_their_schemas_allow(described: dict[str, Any], operatio
     assert len(seen) == count
 
 
-def test_nothing_lacks_an_example(described: dict[str, Any]) -> None:
+def test_every_body_and_error_has_an_example(described: dict[str, Any]) -> None:
     bare = {name for name, response in described["components"]["responses"].items() if not examples(response)}
     assert bare == WITHOUT_EXAMPLE
     for operation in operations(described):
@@ -119,8 +123,8 @@ def examples(response: dict[str, Any]) -> list[str]:
     return [name for part in response["content"].values() for name in part.get("examples", {})]
 
 
-def test_a_part_of_the_api_has_a_document_of_its_own(raw: dict[str, Any]) -> None:
-    """A port that serves a part of the operations describes those, and nothing that only others need."""
+def test_a_part_of_the_api_has_a_separate_document(raw: dict[str, Any]) -> None:
+    """A port with a part of the operations describes those, and no component that only others need."""
     some = {path: methods for path, methods in raw["paths"].items() if not path.startswith("/v1")}
     part = build_document(raw | {"paths": some})
     assert [tag["name"] for tag in part["tags"]] == ["Operations", "Admin"]

@@ -1,4 +1,4 @@
-"""Every example is a request that was sent and the reply that came: they are sent again here, as they stand."""
+"""Every example is a request with its reply: the requests are sent again here, unchanged."""
 
 from typing import Any
 
@@ -28,34 +28,38 @@ def described() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def told(
+def replies(
     tmp_path_factory: pytest.TempPathFactory, http: httpx2.Client, described: dict[str, Any]
 ) -> tuple[dict[tuple[str, str], Exchange], Teller]:
-    told, teller = replies_within_a_day(tmp_path_factory.mktemp("story"), http, described)
-    return {(each.operation, each.name): each for each in told}, teller
+    replies, teller = replies_within_a_day(tmp_path_factory.mktemp("story"), http, described)
+    return {(sent.operation, sent.name): sent for sent in replies}, teller
 
 
-@pytest.mark.parametrize("exchange", load_exchanges(), ids=lambda each: f"{each.operation}-{each.name}")
-def test_the_reply_is_the_documented_one(
-    told: tuple[dict[tuple[str, str], Exchange], Teller], exchange: Exchange
+@pytest.mark.parametrize("exchange", load_exchanges(), ids=lambda sent: f"{sent.operation}-{sent.name}")
+def test_the_reply_equals_the_documented_one(
+    replies: tuple[dict[tuple[str, str], Exchange], Teller], exchange: Exchange
 ) -> None:
-    came = told[0][exchange.operation, exchange.name].reply
+    came = replies[0][exchange.operation, exchange.name].reply
     assert came == exchange.reply, "run `make examples openapi` if this is meant"
 
 
 def test_every_header_of_a_reply_is_documented(
-    told: tuple[dict[tuple[str, str], Exchange], Teller], described: dict[str, Any]
+    replies: tuple[dict[tuple[str, str], Exchange], Teller], described: dict[str, Any]
 ) -> None:
-    by_name = {each["operationId"]: each for methods in described["paths"].values() for each in methods.values()}
-    for operation, status, headers in told[1].answered:
+    by_name = {
+        described_operation["operationId"]: described_operation
+        for methods in described["paths"].values()
+        for described_operation in methods.values()
+    }
+    for operation, status, headers in replies[1].answered:
         response = by_name[operation]["responses"][str(status)]
         if "$ref" in response:
             response = described["components"]["responses"][response["$ref"].rpartition("/")[2]]
         assert headers - FRAMEWORKS - HARMLESS <= set(response["headers"]), (operation, status)
 
 
-def test_a_name_stands_for_one_pair() -> None:
-    names = [(each.operation, each.name) for each in load_exchanges()]
+def test_the_name_of_an_example_is_unique() -> None:
+    names = [(sent.operation, sent.name) for sent in load_exchanges()]
     assert len(set(names)) == len(names)
-    refused = [each.name for each in load_exchanges() if each.reply.status >= 400]
+    refused = [sent.name for sent in load_exchanges() if sent.reply.status >= 400]
     assert len(set(refused)) == len(refused), "errors stand among the components, where operations have no name"

@@ -1,4 +1,4 @@
-"""The length of a request's path: own frames from the handler to the backend, and commands to Redis."""
+"""Length of a request's path: own frames from the handler to the backend, and commands to Redis."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,5 +24,5 @@ def test_a_handler_is_at_most_ten_frames_from_the_backend(seen: Mapping[str, See
     assert len(frames) <= MAX_FRAMES
 
 
-def test_the_figures_stand_in_the_architecture(seen: Mapping[str, Seen]) -> None:
+def test_the_figures_are_those_of_the_architecture_page(seen: Mapping[str, Seen]) -> None:
     assert table(seen) in ARCHITECTURE.read_text("utf-8")

@@ -1,4 +1,6 @@
-"""The audit asks about every file, and cannot pass without an answer. The service is ours: theirs is not everywhere."""
+"""The audit queries every file, and cannot pass without an answer. The service is a local one, because the real one is
+not reachable everywhere.
+"""
 
 import json
 import threading
@@ -22,7 +24,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @contextmanager
 def service(*broken: str) -> Iterator[tuple[str, list[str]]]:
-    """Speaks OSV, and knows something against some packages. Gives its address and whom it was asked about."""
+    """Serve OSV with vulnerabilities of some packages. Yields its address and the queried packages."""
     asked: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
@@ -37,7 +39,7 @@ def service(*broken: str) -> Iterator[tuple[str, list[str]]]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -51,31 +53,31 @@ def service(*broken: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def ask(url: str) -> Verdict:
-    """About the smallest file that counts."""
+    """Audit the smallest file that counts."""
     return audited("build.txt", ("--vulnerability-service", "osv", "--osv-url", url, "--timeout", "5"))
 
 
-def test_every_package_of_a_file_is_asked_about() -> None:
+def test_the_audit_queries_every_package_of_a_file() -> None:
     with service() as (url, asked):
-        verdict = ask(url)
+        result = ask(url)
     assert set(asked) == pins("build.txt").keys()
-    assert verdict.known == {}
-    assert str(verdict) == f"build.txt: {len(asked)} packages, nothing is known against them"
+    assert result.known == {}
+    assert str(result) == f"build.txt: {len(asked)} packages, nothing is known against them"
 
 
-def test_what_is_known_is_told() -> None:
+def test_a_known_vulnerability_is_reported() -> None:
     with service("pluggy") as (url, _):
-        verdict = ask(url)
-    assert verdict.known == {f"pluggy {pins('build.txt')[canonicalize_name('pluggy')]}": ["PYSEC-2026-0"]}
+        result = ask(url)
+    assert result.known == {f"pluggy {pins('build.txt')[canonicalize_name('pluggy')]}": ["PYSEC-2026-0"]}
 
 
-def test_where_nobody_can_be_asked_it_is_no_pass() -> None:
-    verdict = ask(NOWHERE)
-    assert verdict.known is None
-    assert "Could not be run" in str(verdict)
-    assert "Connection" in verdict.error
+def test_an_unreachable_service_is_no_pass() -> None:
+    result = ask(NOWHERE)
+    assert result.known is None
+    assert "Could not be run" in str(result)
+    assert "Connection" in result.error
 
 
-def test_no_file_is_left_out() -> None:
+def test_the_audit_includes_every_file() -> None:
     shipped, tools = files()
     assert sorted([*shipped, *tools]) == sorted(path.name for path in REQUIREMENTS.glob("*.txt"))

@@ -1,4 +1,4 @@
-"""The scripts that make environments: pip's settings reach uv, and a lock pins what has extras plainly too."""
+"""Scripts that make environments: pip's settings reach uv, and a lock also pins packages with extras plainly."""
 
 import importlib.util
 from types import ModuleType
@@ -9,7 +9,7 @@ from tools.supply.locks import REQUIREMENTS, lines
 
 
 def script(name: str) -> ModuleType:
-    """The scripts are no package: they run before there is one."""
+    """Load a script. The scripts are no package, because they run before one exists."""
     spec = importlib.util.spec_from_file_location(name, REQUIREMENTS / f"{name}.py")
     assert spec
     assert spec.loader
@@ -34,19 +34,19 @@ global.timeout='60'
     }
 
 
-def test_a_later_setting_of_pip_goes_before_an_earlier_one() -> None:
+def test_a_later_setting_of_pip_overrides_an_earlier_one() -> None:
     listed = "global.index-url='https://file.example'\n:env:.index-url='https://variable.example'\n"
 
     assert script("install").settings_for_uv(listed) == {"UV_DEFAULT_INDEX": "https://variable.example"}
 
 
-def test_a_variable_of_uv_goes_before_the_settings_of_pip() -> None:
-    given = {"UV_DEFAULT_INDEX": "https://uv.example", "SSL_CERT_FILE": "/etc/ca.pem"}
+def test_a_variable_of_uv_overrides_the_settings_of_pip() -> None:
+    variables = {"UV_DEFAULT_INDEX": "https://uv.example", "SSL_CERT_FILE": "/etc/ca.pem"}
 
-    assert script("install").environment("global.index-url='https://pip.example'\n", given) == given
+    assert script("install").environment("global.index-url='https://pip.example'\n", variables) == variables
 
 
-def test_a_pin_with_extras_is_there_without_them_as_well() -> None:
+def test_a_pin_with_extras_is_also_pinned_without_them() -> None:
     lock = (
         "redis[hiredis]==8.1.0 ; python_version > '3' \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\n"
     )
@@ -57,7 +57,7 @@ def test_a_pin_with_extras_is_there_without_them_as_well() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in REQUIREMENTS.glob("*.txt")))
-def test_every_pin_of_a_lock_that_has_extras_stands_there_plainly_too(file: str) -> None:
+def test_every_lock_also_pins_packages_with_extras_plainly(file: str) -> None:
     pins = lines(file)
     plain = {(pin.name, str(pin.specifier)) for pin in pins if not pin.extras}
 

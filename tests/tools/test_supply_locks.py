@@ -1,4 +1,4 @@
-"""The requirements files agree with each other and with what the product asks for."""
+"""The requirements files agree with each other and with the product's requirements."""
 
 import re
 import tomllib
@@ -15,11 +15,11 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
 @pytest.mark.parametrize("file", ["image.txt", "build.txt"])
-def test_the_image_has_nothing_that_make_run_has_not_in_the_same_version(file: str) -> None:
+def test_the_image_has_the_package_versions_of_make_run(file: str) -> None:
     assert pins(file).items() <= pins("run.txt").items()
 
 
-def test_tests_run_with_what_is_shipped() -> None:
+def test_tests_run_with_the_shipped_packages() -> None:
     assert pins("run.txt").items() <= pins("dev.txt").items()
 
 
@@ -31,11 +31,11 @@ def test_every_package_is_pinned_to_one_version_with_hashes(file: str) -> None:
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
-def test_the_image_has_what_the_product_and_its_extras_ask_for(python: str) -> None:
+def test_the_image_has_the_requirements_of_the_product_and_its_extras(python: str) -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = [Requirement(text) for text in (*PROJECT["dependencies"], *extras["embedded"], *extras["otel"])]
-    found = pins("image.txt", linux(python))
-    assert [one for one in wanted if not one.specifier.contains(found[canonicalize_name(one.name)])] == []
+    required = [Requirement(text) for text in (*PROJECT["dependencies"], *extras["embedded"], *extras["otel"])]
+    pinned = pins("image.txt", linux(python))
+    assert [one for one in required if not one.specifier.contains(pinned[canonicalize_name(one.name)])] == []
 
 
 def test_the_image_has_no_tools() -> None:

