@@ -145,7 +145,7 @@ async def test_a_reply_has_the_limits_of_the_account_and_counts_the_previews(ope
 
     assert isinstance(reply.outcome, Generation), reply.outcome
     assert (listener.indices, reply.previews) == ([0, 1], 2)
-    assert ("requests", 499, 500) in [(room.measure, room.remaining, room.limit) for room in reply.headrooms]
+    assert ("requests", 499, 500) in [(room.measure, room.remaining, room.limit) for room in reply.rate_limits]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ async def test_a_failure_has_the_limits_of_the_account_too(openai_sim: Simulator
         reply = await made.generate(order(), NULL_LISTENER)
 
     assert isinstance(reply.outcome, Failure)
-    assert ("requests", 0, 500) in [(room.measure, room.remaining, room.limit) for room in reply.headrooms]
+    assert ("requests", 0, 500) in [(room.measure, room.remaining, room.limit) for room in reply.rate_limits]
 
 
 async def test_a_proxy_is_used_and_its_refusal_is_not_a_sent_call(openai_sim: Simulator) -> None:

@@ -289,7 +289,7 @@ class Replica:
         return taken
 
     def record(self, turn: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
-        self.turns.record(turn, Reply(outcome=outcome, headrooms=rooms))
+        self.turns.record(turn, Reply(outcome=outcome, rate_limits=rooms))
 
     async def leave(self, turn: Slot) -> None:
         await self.slots.pop(turn.name).aclose()

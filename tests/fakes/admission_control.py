@@ -31,20 +31,20 @@ class FakeAdmissionControl:
         return self.failure_counts.get(route.backend, 0)
 
     @asynccontextmanager
-    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:
+    async def slot(self, route: Route, calls: int, images: int) -> AsyncIterator[Slot | Failure]:
         if self.refusals:
             refusal = self.refusals.pop(0)
             if isinstance(refusal, GatewayError):
                 raise refusal
             yield refusal
             return
-        self.taken.append((route.backend, calls, pictures))
-        turn = Slot(name=f"turn-{len(self.taken)}", route=route, calls=calls)
-        self.out.add(turn.name)
+        self.taken.append((route.backend, calls, images))
+        slot = Slot(name=f"slot-{len(self.taken)}", route=route, calls=calls)
+        self.out.add(slot.name)
         try:
-            yield turn
+            yield slot
         finally:
-            self.out.remove(turn.name)
+            self.out.remove(slot.name)
 
-    def record(self, turn: Slot, reply: Reply) -> None:
-        self.replies.append((turn.name, reply))
+    def record(self, slot: Slot, reply: Reply) -> None:
+        self.replies.append((slot.name, reply))

@@ -13,7 +13,7 @@ from service.usecases.ports.requests import NULL_LISTENER, RequestListener, Upst
 class FakeBackend:
     """Replies with `outcomes`, one per call. `admission`: number of turns of the loop that each reply takes.
 
-    It sends at most `previews` of the previews that are wanted. `headrooms` come with each reply. A call waits until
+    It sends at most `previews` of the previews that are wanted. `rate_limits` come with each reply. A call waits until
     `gate` is set.
     """
 
@@ -23,7 +23,7 @@ class FakeBackend:
         relays_links: bool = False,
         admission: Iterable[int] = (),
         previews: int = 0,
-        headrooms: Sequence[RateLimit] = (),
+        rate_limits: Sequence[RateLimit] = (),
     ) -> None:
         self.accepts_links = relays_links
         self.requests: list[UpstreamRequest] = []
@@ -32,7 +32,7 @@ class FakeBackend:
         self._outcomes = deque(outcomes)
         self._admission = deque(admission)
         self._previews = previews
-        self._headrooms = headrooms
+        self._rate_limits = rate_limits
 
     def reply_next(self, *outcomes: CallOutcome) -> None:
         """Reply with these outcomes before any other."""
@@ -48,7 +48,7 @@ class FakeBackend:
         for index in range(previews):
             await listener.on_preview(Preview(base64=b"sketch", index=index))
         await self.gate.wait()
-        return Reply(outcome=outcome, headrooms=self._headrooms, previews=previews)
+        return Reply(outcome=outcome, rate_limits=self._rate_limits, previews=previews)
 
 
 async def call(backend: Backend, request: UpstreamRequest, listener: RequestListener = NULL_LISTENER) -> CallOutcome:

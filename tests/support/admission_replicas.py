@@ -60,7 +60,7 @@ class Replica:
         return taken
 
     def record(self, slot: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
-        self.admission.record(slot, Reply(outcome=outcome, headrooms=rooms))
+        self.admission.record(slot, Reply(outcome=outcome, rate_limits=rooms))
 
     async def leave(self, slot: Slot) -> None:
         await self.slots.pop(slot.name).aclose()

@@ -237,18 +237,18 @@ async def test_a_slot_is_for_all_calls_of_an_attempt_and_records_the_outcome_of_
     await scene.ask(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert (scene.admission.taken, scene.admission.out) == ([("alpha", 3, 10)], set())
-    assert scene.admission.replies == [("turn-1", Reply(outcome=outcome)) for outcome in outcomes]
+    assert scene.admission.replies == [("slot-1", Reply(outcome=outcome)) for outcome in outcomes]
 
 
 @pytest.mark.parametrize("outcome", [build_generation("a"), failure(FailureKind.MODERATION_BLOCKED)])
 async def test_the_limits_that_a_vendor_sends_with_its_reply_are_recorded(outcome: CallOutcome) -> None:
     rooms = [RateLimit(measure="images", remaining=3, limit=5)]
-    scene = Scene(alpha=FakeBackend(outcome, headrooms=rooms))
+    scene = Scene(alpha=FakeBackend(outcome, rate_limits=rooms))
 
     with suppress(BackendFailed):
         await scene.ask()
 
-    assert scene.admission.replies == [("turn-1", Reply(outcome=outcome, headrooms=rooms))]
+    assert scene.admission.replies == [("slot-1", Reply(outcome=outcome, rate_limits=rooms))]
 
 
 class Hanging(FakeBackend):

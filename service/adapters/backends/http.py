@@ -128,7 +128,7 @@ class HttpBackend(Backend, Probeable):
                     body = await self._read_body(response)
                     outcome = TOO_LARGE
         except CallError as failed:
-            return Reply(outcome=failed.failure, headrooms=rate_limits)
+            return Reply(outcome=failed.failure, rate_limits=rate_limits)
         if body is not None:
             # A success with an image is paid, and a success without one may have been billed.
             outcome = (
@@ -136,7 +136,7 @@ class HttpBackend(Backend, Probeable):
                 if response.status in SUCCESSES
                 else self._dialect.read_failure(response.status, response.headers, bytes(body))
             )
-        return Reply(outcome=_with_cause(outcome, response), headrooms=rate_limits, previews=previews)
+        return Reply(outcome=_with_cause(outcome, response), rate_limits=rate_limits, previews=previews)
 
     async def probe(self) -> Failure | None:
         """Fetch the list of models, which is free. Returns the failure of the vendor or the account, if there is one.

@@ -1,7 +1,9 @@
-"""Whose turn it is at a backend: what an account can take, on all replicas together, and whether it is well.
+"""Port of the admission to backends: slots within the caps of an account, behind its circuit breaker.
 
-Rule: whoever is about to call a vendor takes a turn first, and says afterwards what came of it. A turn that cannot be
-had is a `Failure` that was not `asked`: nothing was sent, and `retry_after` says when it may be had.
+Rule: a slot is taken before each call of a vendor, and the outcome is recorded afterwards. A refusal is a `Failure`
+that was not `asked`: nothing was sent. Its `retry_after` says when a slot may be free.
+
+Fails with: `StateUnavailable` where an account has caps and the store does not answer.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +17,11 @@ from service.usecases.ports.backends import Reply
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """Leave to make `calls` calls along a route. `epoch` counts how often the backend was set aside."""
+    """Admission of `calls` calls along a route.
+
+    Attributes:
+        epoch: Epoch of the backend's breaker when the slot was taken. Outcomes of an earlier epoch do not count.
+    """
 
     name: str
     route: Route
@@ -24,24 +30,24 @@ class Slot:
 
 
 class AdmissionControl(Protocol):
-    """Gives turns."""
+    """Admits calls to backends."""
 
     def blocked_by(self, route: Route) -> Failure | None:
-        """What this replica knows to be in the way just now: no call, no waiting, nothing is taken."""
+        """Return why a route is blocked, as far as this replica knows. Takes nothing and calls nothing."""
         ...
 
     def consecutive_failures(self, route: Route) -> int:
-        """How many calls in a row failed there, as far as this replica knows."""
+        """Return the number of consecutive failed calls that this replica saw at the route's backend."""
         ...
 
-    def slot(self, route: Route, calls: int, pictures: int) -> AbstractAsyncContextManager[Slot | Failure]:
-        """Hold leave for all the calls for the length of a block, or what is in the way.
+    def slot(self, route: Route, calls: int, images: int) -> AbstractAsyncContextManager[Slot | Failure]:
+        """Hold a slot for all the calls during a block, or return why there is none.
 
         Raises:
-            StateUnavailable: nothing is known of what the account can take.
+            StateUnavailable: the account has caps, and the store does not answer.
         """
         ...
 
-    def record(self, turn: Slot, reply: Reply) -> None:
-        """Record the outcome of one call, and what the vendor said about its limits."""
+    def record(self, slot: Slot, reply: Reply) -> None:
+        """Record the outcome of one call, and the rate limits in the vendor's reply."""
         ...

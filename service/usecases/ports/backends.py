@@ -1,6 +1,6 @@
-"""Port of the backends: one call, and the value that comes of it.
+"""Port of the backends: one call, and its reply.
 
-Rule: a backend returns its failures, because they are decided upon and not only reported. Every other port raises a
+Rule: a backend returns its failures, because the next step is decided from them. Every other port raises a
 `GatewayError`.
 """
 
@@ -20,25 +20,25 @@ class Reply:
 
     Attributes:
         outcome: Images, or a failure.
-        headrooms: The vendor's limits, as the headers of its reply have them.
+        rate_limits: The vendor's rate limits, from the headers of its reply.
         previews: Number of previews that the listener was sent.
     """
 
     outcome: CallOutcome
-    headrooms: Sequence[RateLimit] = ()
+    rate_limits: Sequence[RateLimit] = ()
     previews: int = 0
 
 
 class Backend(Protocol):
-    """Something that makes images."""
+    """A vendor behind its dialect, or the sandbox."""
 
     @property
     def accepts_links(self) -> bool:
-        """Whether a reference may be handed over as its https address, unfetched."""
+        """Whether the backend fetches references by their https address itself."""
         ...
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
-        """Make the call, once. Raises nothing for anything that the vendor or the network does."""
+        """Make the call, once. Raises nothing for a failure of the vendor or the network."""
         ...
 
 
@@ -46,8 +46,8 @@ Backends = Mapping[str, Backend]
 
 
 class Probeable(Protocol):
-    """A backend that can be asked for something free."""
+    """A backend with a call that costs nothing."""
 
     async def probe(self) -> Failure | None:
-        """What it fails at, if at anything. Never raises for anything the vendor or the network does."""
+        """Make the free call, and return its failure. Raises nothing for a failure of the vendor or the network."""
         ...

@@ -1,4 +1,7 @@
-"""Models, teams and keys in force: what a reload replaces as a whole."""
+"""Port of the configuration: models, teams and keys in force, and the files and secrets that are reloaded.
+
+Rule: a reload replaces the configuration as a whole, so a request sees one version.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from service.domain.team_access import Key, Team, TeamDirectory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the settings files say. `version` is another one as soon as they say it in other words."""
+    """Content of `models.yaml` and `teams.yaml`. `version` is a digest of both files."""
 
     catalog: Catalog
     team_directory: TeamDirectory
@@ -20,7 +23,12 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigSnapshot:
-    """One version of models, teams and keys. `keys` is by digest, `version` that of the files."""
+    """One version of models, teams and keys.
+
+    Attributes:
+        keys: Keys of `teams.yaml` and issued keys, by digest.
+        version: Version of the files.
+    """
 
     catalog: Catalog
     teams: Mapping[str, Team]

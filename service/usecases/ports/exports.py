@@ -1,4 +1,4 @@
-"""Port of the formats of exported entries."""
+"""Port of the file formats in which entries of the ledger are exported."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -7,11 +7,11 @@ from service.domain.ledger import Entry
 
 
 class ExportFormat(Protocol):
-    """A kind of file. Entries go in, bytes come out; the first bytes may come after the last entry."""
+    """A file format."""
 
     media_type: str
     extension: str
 
     def write(self, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
-        """The file, piece by piece."""
+        """Yield the file in chunks. A format may yield its first chunk after the last entry."""
         ...

@@ -1,4 +1,9 @@
-"""Port of the index of uploaded files."""
+"""Port of the index of uploaded files.
+
+Rule: the index may lag behind the image store, which alone decides whether a file exists.
+
+Fails with: `LedgerUnavailable`; the index is in the database.
+"""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
@@ -10,9 +15,13 @@ from service.domain.stored_images import UploadedFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileQuery:
-    """Which files to list: those of a team, by its mark, that are alive at `now`; at most so many.
+    """A page of the files of one team that are alive at `now`.
 
-    `after` is the id of a file, which is not listed. `keep_seconds` is how long files are kept at most.
+    Attributes:
+        team_digest: Digest of the team's name, as in the ids of its files.
+        keep_seconds: Maximum lifetime of files.
+        limit: Maximum number of files.
+        after: Id of the file that the page follows; that file is not in the page.
     """
 
     team_digest: str
@@ -24,31 +33,28 @@ class FileQuery:
 
 
 class FileIndex(Protocol):
-    """Which files teams brought, for lists. It may lag behind the picture store, which alone knows what is there.
-
-    Raises `LedgerUnavailable` when it cannot be reached.
-    """
+    """The uploaded files of all teams. Raises `LedgerUnavailable`."""
 
     async def add(self, files: Sequence[UploadedFile]) -> None:
-        """List files from now on. A file that is known already, deleted or not, is left as it is."""
+        """List files. A file that was added before, deleted or not, is not changed."""
         ...
 
     async def delete(self, ids: Collection[str]) -> None:
-        """List these files no longer, and forget what they were called. They stay places where lists go on."""
+        """Take files off the list and delete their filenames. Their ids stay valid as `after` of a page."""
         ...
 
     async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
-        """Files in the order of their times, and then of their ids. None: `after` is no place in the list."""
+        """Return files in the order of their times, then of their ids. None: the index does not know `after`."""
         ...
 
     async def find_unknown(self, ids: Collection[str]) -> Collection[str]:
-        """Those of the ids that were never added."""
+        """Return the ids that were never added."""
         ...
 
     def listed_ids(self, before: datetime) -> AsyncIterator[Sequence[str]]:
-        """The ids of all files that are listed and were written before a time, in batches."""
+        """Yield the ids of listed files that were written before a time, in batches."""
         ...
 
     async def expire(self, now: datetime, keep_seconds: float) -> None:
-        """Forget every file whose time is over."""
+        """Remove every file whose lifetime is over."""
         ...

@@ -1,7 +1,8 @@
-"""Port of the flights: purchases under way that identical requests of all replicas wait for.
+"""Port of the flights: generations under way that identical requests of all replicas wait for.
 
-Rule: the store decides which request leads. A flight whose leader is silent for the lease is led by the next request,
-unless a backend was called: then its outcome is unknown.
+Rule: the store decides which request leads. A leader that is silent for the lease is replaced by the next request,
+unless a backend was called. Then the outcome is unknown: the flight is LOST for as long as a result would have been
+remembered, or, where the operator chose that, led again.
 
 Fails with: `StateUnavailable`; no request is admitted without flights.
 """
@@ -15,20 +16,25 @@ from service.usecases.ports.result_store import Result
 
 
 class Role(StrEnum):
-    """What a caller is on a flight."""
+    """Role of a request in a flight. The values are those of the store's scripts."""
 
-    LEADER = "lead"  # buys, and lands the flight
-    FOLLOWER = "wait"  # somebody else is buying
-    FINISHED = "landed"  # there is a result, or a failure that is the caller's too
-    LOST = "lost"  # the leader went away after the vendor was asked; nobody knows what became of it
+    LEADER = "lead"  # the request generates, and finishes the flight
+    FOLLOWER = "wait"  # another request generates
+    FINISHED = "landed"  # there is a result, or a failure that holds for this request too
+    LOST = "lost"  # the leader went silent after the backend was called, so the outcome is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlightStatus:
-    """The seat, and the leader's mark; of a landed flight the failure or the hollow result that it came to.
+    """State of a flight, as one request sees it.
 
-    `has_shared_result`: the whole result was handed over, see `Flights.take_shared_result`. `is_free`: see
-    `FlightResult`.
+    Attributes:
+        role: Role of the request.
+        request_digest: Digest of the leader's request.
+        failure: Failure of a finished flight.
+        result: Result of a finished flight, without its images.
+        has_shared_result: Whether the result with its images can be taken, see `Flights.take_shared_result`.
+        is_free: See `FlightResult`.
     """
 
     role: Role
@@ -41,10 +47,13 @@ class FlightStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlightResult:
-    """How a flight ends: with a failure, or with a result, of which only the hollow form is kept here.
+    """End of a flight: a failure, or a result.
 
-    It is told to everybody for `shared_seconds`, and to those who ask again for `retry_seconds`. A `is_free` one cost
-    nothing: of these only the last 256 of a team are remembered.
+    Attributes:
+        result: The result; the store keeps it without its images.
+        is_free: Whether the flight cost nothing. The store remembers the last 256 of these of a team.
+        shared_seconds: Seconds in which any identical request gets the end.
+        retry_seconds: Seconds in which retries get the end.
     """
 
     failure: Failure | None = None
@@ -57,11 +66,13 @@ class FlightResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinRules:
-    """What a caller who boards is told instead of leading.
+    """Rules that decide whether a request joins a flight instead of leading it.
 
-    `is_retry`: a landing counts for as long as it is remembered; `only_in_flight`: no landing counts, only what is
-    under way. Else it counts for the moment in which everybody is told. `failure_name` is the name of a remembered
-    failure, or empty. Who waits after a `is_first_poll` is counted.
+    Attributes:
+        is_retry: Join a finished flight for `retry_seconds` rather than `shared_seconds`.
+        only_in_flight: Join flights under way only, not finished ones.
+        failure_name: Name of a remembered failure that the request gets, or empty.
+        is_first_poll: Whether the request asks for the first time; it is then counted as waiting.
     """
 
     is_retry: bool = False
@@ -75,10 +86,12 @@ DEFAULT_JOIN_RULES = JoinRules()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSeries:
-    """Samples of one wish for one API key, to which numbers are dealt: 0, 1, 2 and so on.
+    """Samples of identical requests of one API key, numbered 0, 1, 2 and so on.
 
-    `flights` are those of the numbers. `failure_name` is the name of a remembered failure, or empty. What is known of
-    the series is forgotten `ttl_seconds` after a number was dealt for the first time.
+    Attributes:
+        flights: Flight of each number.
+        failure_name: Name of a remembered failure, or empty.
+        ttl_seconds: Seconds until the series is forgotten, from its first number on.
     """
 
     name: str
@@ -88,72 +101,75 @@ class SampleSeries:
 
 
 class Flights(Protocol):
-    """Purchases under way, by name. `owner` is the replica and request that asks. May raise `StateUnavailable`.
-
-    A flight whose leader shows no sign of life for the lease is led by the next who boards, unless it was sent: then it
-    is LOST for as long as it would have been remembered, or, where the operator prefers that, led all the same.
-    """
+    """Flights of a team, by name. `owner` is the replica and the request that asks. May raise `StateUnavailable`."""
 
     async def acquire(
         self, team: str, flight: str, owner: str, request_digest: str = "", join_rules: JoinRules = DEFAULT_JOIN_RULES
     ) -> FlightStatus:
-        """Take a seat; asking again tells how it stands. The leader, asking again, still leads.
+        """Lead a flight or join it. Polling again returns the current state; a leader keeps its role.
 
-        `request_digest` is kept with a flight that is led; `join_rules` says which landings count.
+        `request_digest` is stored with a flight that is led.
         """
         ...
 
     async def resolve_retry(self, team: str, request_name: str, flight: str, seconds: float, *, is_retry: bool) -> str:
-        """Which flight a wish goes by: the last one that was named for it if it is made `is_retry`, else this one.
+        """Return the flight of a request: of a retry the last flight of that request, otherwise `flight`.
 
-        Remembered for so many seconds.
+        The store remembers the flight of the request for `seconds`.
         """
         ...
 
     async def assign_sample(
         self, team: str, series: SampleSeries, *, is_retry: bool, has_others_in_flight: bool
     ) -> int | Failure:
-        """The number of the next request of a series, or the failure that is remembered for it.
+        """Assign a number to the next request of a series, or return the remembered failure.
 
-        A number on offer, or in doubt, comes first. Then a request that is made `is_retry` gets one that was dealt. Any
-        other gets the next one, but a new number only while others are under way, or `has_others_in_flight` in this
-        replica. Numbers begin at 0 again when there is no next one, or 5 s after the last was dealt while nothing is
-        under way.
+        A released number, or one with a lost leader, comes first. A retry gets a number that was assigned before. Any
+        other request gets the next number. A new number is assigned only while other requests of the series are in
+        flight, in the store or, with `has_others_in_flight`, in this replica. Numbers start again at 0 after the last
+        one, or 5 s after the latest assignment if nothing is in flight.
         """
         ...
 
     async def release_sample(self, team: str, series: SampleSeries, number: int) -> None:
-        """The next request takes this number: its caller hung up, or nothing was bought for it."""
+        """Offer a number to the next request, because its caller hung up or nothing was generated for it."""
         ...
 
     async def mark_sent(self, team: str, flight: str, owner: str) -> None:
-        """The vendor is about to be asked: from here on nobody else may lead. Raises if it is not led by `owner`."""
+        """Record that a backend is about to be called; no other request may lead from now on.
+
+        Raises:
+            StateUnavailable: also if `owner` does not lead the flight.
+        """
         ...
 
     async def remember_failure(self, team: str, name: str, failure: Failure, seconds: float) -> None:
-        """Keep a failure under a name for so many seconds, for `recall_failure` and for who boards with that name."""
+        """Store a failure under a name for `seconds`, for `recall_failure` and for joins with that name."""
         ...
 
     async def recall_failure(self, team: str, name: str) -> Failure | None:
-        """The failure that is kept under a name."""
+        """Return the failure that is stored under a name."""
         ...
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
-        """The leader is alive."""
+        """Extend the leader's lease."""
         ...
 
     async def finish(self, team: str, flight: str, owner: str, flight_result: FlightResult) -> None:
-        """It is over."""
+        """Store the end of a flight."""
         ...
 
     async def share_result(self, team: str, flight: str, owner: str, result: Result) -> bool:
-        """Before it lands: lay the whole result out for a few seconds, if a caller waits and it is not too large."""
+        """Store the result with its images for a few seconds, before the flight is finished.
+
+        Returns False, with nothing stored, if no request waits or the result is too large.
+        """
         ...
 
     async def take_shared_result(self, team: str, flight: str, *, waited: bool) -> Result | None:
-        """The result that was handed over. It goes when all who `waited` have taken it, or by itself."""
+        """Return the shared result. The store deletes it once every request that `waited` has taken it."""
         ...
 
     async def release(self, team: str, flight: str, owner: str) -> None:
-        """The leader bought nothing and others may: the flight is as if it had never been."""
+        """Remove a flight whose leader generated nothing. The next request leads."""
         ...

@@ -1,4 +1,7 @@
-"""Port of the image codec: inspects images of callers and vendors, and transcodes them."""
+"""Port of the image codec: inspects images of callers and vendors, and transcodes them.
+
+Fails with: `UnreadableFile` for bytes that are no image.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +13,7 @@ from service.domain.routing import Transcode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What a picture file turned out to be. `media_type` is such as image/png."""
+    """Properties of an image file. `media_type` is for example image/png."""
 
     media_type: str
     size: Size
@@ -18,16 +21,16 @@ class ImageInfo:
 
 
 class ImageCodec(Protocol):
-    """Looks into pictures and develops them into other formats."""
+    """Inspects and transcodes images."""
 
     async def inspect(self, reference: Reference) -> ImageInfo:
-        """Read the header of a picture at hand. Raises `UnreadableFile` naming its `param`."""
+        """Read the header of a caller's image. Raises `UnreadableFile` with the reference's `param`."""
         ...
 
     async def inspect_generated(self, image: GeneratedImage) -> ImageInfo | None:
-        """The same for a bought picture; None where the format has no pixels (svg). Raises `UnreadableFile`."""
+        """Read the header of a vendor's image; None for a format without pixels (svg). Raises `UnreadableFile`."""
         ...
 
     async def transcode(self, image: GeneratedImage, transcode: Transcode) -> GeneratedImage:
-        """The picture in another format. Raises `UnreadableFile` where the vendor's bytes are not a picture."""
+        """Return the image in another format. Raises `UnreadableFile` if the vendor's bytes are no image."""
         ...

@@ -1,4 +1,7 @@
-"""Port of the image store: files on disk or objects in a bucket."""
+"""Port of the image store: files on disk or objects in a bucket.
+
+Fails with: `StoreUnavailable` within seconds, `ImageNotFound` for a name that is not there.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -11,31 +14,31 @@ from service.domain.stored_images import StoredObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredContent:
-    """A kept picture, or a part of it: raw bytes, piece by piece; reading them can raise `StoreUnavailable`."""
+    """A stored image or a part of it, in raw bytes. Iterating `chunks` may raise `StoreUnavailable`."""
 
     stored: StoredObject
     chunks: AsyncIterator[Buffer]
 
 
 class ImageStore(Protocol):
-    """Keeps pictures under names that cannot be guessed. Raises `StoreUnavailable` when it cannot, within seconds."""
+    """Stores images under names that cannot be guessed. Raises `StoreUnavailable`."""
 
     async def put(self, name: str, body: Buffer) -> None:
-        """Store bytes under a name; a name is written once, and what stands there already stays."""
+        """Store bytes under a name. A name is written once; a second write changes nothing."""
         ...
 
     async def stat(self, name: str) -> StoredObject:
-        """What is known of the picture of that name. Raises `ImageNotFound`."""
+        """Return length and time of an image. Raises `ImageNotFound`."""
         ...
 
     async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
-        """The picture of that name, or a part that it is known to have. Raises `ImageNotFound`."""
+        """Read an image, or a range that lies within it. Raises `ImageNotFound`."""
         ...
 
     def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
-        """Everything that is there, in batches, also what was never finished and what is not ours."""
+        """Yield every object in batches, also unfinished writes and objects that the gateway did not write."""
         ...
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete; what is not there any more is deleted."""
+        """Delete objects. A name that is not there is no error."""
         ...

@@ -1,4 +1,9 @@
-"""Port of the store of API keys that operators issue, with its audit records."""
+"""Port of the store of API keys that operators issue, with its audit records.
+
+Rule: every change writes its audit record in the same transaction.
+
+Fails with: `LedgerUnavailable`; nothing was changed then.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +14,16 @@ from service.domain.key_allowances import UNRESTRICTED, Allowance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """The operator who makes a change, and the id of the request."""
+
+    name: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedKey:
-    """A key that was issued through the admin API. Known by its digest only."""
+    """A key that was issued through the admin API. Only the digest of its secret is stored."""
 
     id: str
     team: str
@@ -24,7 +37,12 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """Who did what to which key, team or store, when. `detail` is for people and holds no secret."""
+    """One action of an operator.
+
+    Attributes:
+        subject: Id of the key, or name of the thing that was changed.
+        detail: Text for people, without secrets.
+    """
 
     at: datetime
     actor: str
@@ -35,39 +53,28 @@ class AuditRecord:
 
 
 class KeyStore(Protocol):
-    """Keys that were issued while running. Every change writes its audit record in the same transaction.
-
-    Raises `LedgerUnavailable`.
-    """
+    """The issued keys. Raises `LedgerUnavailable`."""
 
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Keep a new key. Raises `InvalidValue` if its id is taken."""
+        """Store a new key. Raises `InvalidValue` if its id is taken."""
         ...
 
     async def update(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Replace what is known about a key with the same id; once revoked it stays so. Raises `KeyNotFound`."""
+        """Replace the key of that id. A revoked key stays revoked. Raises `KeyNotFound`."""
         ...
 
     async def add_record(self, record: AuditRecord) -> None:
-        """Write down what was done to something that is no key."""
+        """Record an action that concerns no key."""
         ...
 
     async def get(self, key_id: str) -> IssuedKey:
-        """One key. Raises `KeyNotFound`."""
+        """Return one key. Raises `KeyNotFound`."""
         ...
 
     async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
-        """All keys, or those of a team, revoked and expired ones included, oldest first."""
+        """Return all keys or those of a team, oldest first, with revoked and expired ones."""
         ...
 
     async def list_records(self, limit: int) -> Sequence[AuditRecord]:
-        """The audit trail, newest first."""
+        """Return the latest audit records, newest first."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """Who does it, and in which request."""
-
-    name: str
-    request_id: str

@@ -1,4 +1,9 @@
-"""Port of leases in the database."""
+"""Port of the lease on the ledger's database.
+
+Rule: one process without a shared store holds the lease alone. Replicas of a shared store hold it together.
+
+Fails with: `LedgerUnavailable`.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,10 +11,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseHolder:
-    """Who holds the lease: one process of its own, or the replicas of a shared store.
+    """One process, or the replicas of a shared store.
 
-    `location` is the same for processes that cannot run at the same time, `token` belongs to one process, `name` is for
-    people. `since` is in microseconds since 1970 and 0 before the lease is held.
+    Attributes:
+        location: Equal for processes that cannot run at the same time.
+        token: Random text of one process.
+        name: Name for people.
+        shared: Whether the holder is a group of replicas.
+        since: Microseconds since 1970; 0 before the lease is held.
     """
 
     location: str
@@ -21,15 +30,16 @@ class LeaseHolder:
 
 
 class Leases(Protocol):
-    """The lease, in the database of the ledger. Raises `LedgerUnavailable`."""
+    """The lease. Raises `LedgerUnavailable`."""
 
     async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
-        """Take or renew it for so long if it is free, over, this holder's, or of the same place; `force`: in any case.
+        """Take or renew the lease for some seconds, and return its holder.
 
-        Replicas of a shared store renew each other's. The result is who holds it now.
+        The lease is granted if it is free, over, held by this holder, or by a holder of this location. `force` grants
+        it in any case. Replicas of a shared store renew each other's lease.
         """
         ...
 
     async def release(self, holder: LeaseHolder) -> None:
-        """Give it back, if this very process holds it."""
+        """End the lease if this process holds it."""
         ...

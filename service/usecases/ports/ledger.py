@@ -1,4 +1,9 @@
-"""Port of the ledger: entries in the database, their sums and reports."""
+"""Port of the ledger: entries in the database, their sums and reports.
+
+Rule: the ledger is append-only and the truth about money.
+
+Fails with: `LedgerUnavailable` while the database does not answer.
+"""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +14,7 @@ from service.domain.ledger import Entry
 GROUPS = frozenset(
     {"team", "key", "model", "tier", "backend", "operation", "size", "day", "month", "basis", "cache", "status"}
 )
-"""What usage can be grouped by, besides `tag:<name>`. `tier` is the one that was drawn."""
+"""Names by which usage can be grouped, besides `tag:<name>`. `tier` is the delivered tier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryFilter:
-    """Entries held from `since` on and before `until` (microseconds since 1970), of one team or of all."""
+    """Entries with a hold from `since` on and before `until` (microseconds since 1970), of one team or of all."""
 
     since: int
     until: int
@@ -32,7 +37,7 @@ class EntryFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
-    """Which entries to sum up, and by what: names of `GROUPS` or `tag:<name>`, in order."""
+    """Sums of filtered entries. `group_by` has names of `GROUPS` or `tag:<name>`, in order."""
 
     entry_filter: EntryFilter
     group_by: tuple[str, ...] = ()
@@ -40,9 +45,11 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
-    """Sums of one group; `group` holds one value for each name of the query. Money is nano-USD.
+    """Sums of one group. Money is nano-USD.
 
-    `uncertain` is the part of `cost` that is estimated or unconfirmed.
+    Attributes:
+        group: One value for each name of `group_by`.
+        uncertain: Part of `cost` that is estimated or unconfirmed.
     """
 
     group: tuple[str | None, ...]
@@ -56,24 +63,24 @@ class UsageRow:
 
 
 class Ledger(Protocol):
-    """The ledger of record: append-only. Raises `LedgerUnavailable` when it cannot be reached."""
+    """The ledger of record. Raises `LedgerUnavailable`."""
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """Add entries; one whose hold id is there already is left as it is."""
+        """Add entries. An entry whose hold id is there already is not changed."""
         ...
 
     async def spent(self, team: str, at: int) -> Spent:
-        """What was booked in the day and the month of `at` (microseconds since 1970), by scope."""
+        """Return the booked money in the day and the month of `at` (microseconds since 1970)."""
         ...
 
     async def find_settled(self, hold_ids: Collection[str]) -> Collection[str]:
-        """Those of the holds that have an entry."""
+        """Return the holds that have an entry."""
         ...
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
-        """Sums over entries, in the order of their groups."""
+        """Return the sums, in the order of their groups."""
         ...
 
-    def entries(self, span: EntryFilter) -> AsyncIterator[Entry]:
-        """Every entry of a span, oldest first, read bit by bit."""
+    def entries(self, entry_filter: EntryFilter) -> AsyncIterator[Entry]:
+        """Yield the filtered entries, oldest first. The database is read in batches."""
         ...

@@ -15,12 +15,12 @@ from service.usecases.ports.ledger import Spent
 
 
 class CountersLost(Exception):
-    """The store's counters are not those of the books: it is new, was emptied, or came back from an older copy."""
+    """The counters do not agree with the ledger: the store is new, was emptied, or was restored from an older copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxEntry:
-    """An entry on its way to the books, and its place in the queue."""
+    """An entry on its way to the ledger, and its id in the store's stream."""
 
     outbox_id: str
     entry: Entry
@@ -28,9 +28,13 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostResult:
-    """The state that a hold is in after a post; and if this call put the entry on its way, its place in the queue.
+    """Result of a post.
 
-    `held_at` and `posted_at` are then the entry's own, by the clock of the store.
+    Attributes:
+        state: State of the hold.
+        outbox_id: Id of the entry in the outbox, if this call added it.
+        held_at: Time of the hold in microseconds since 1970, by the store's clock; set with `outbox_id`.
+        posted_at: Time of the post, likewise.
     """
 
     state: HoldState
@@ -41,9 +45,13 @@ class PostResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterSnapshot:
-    """The counters' life and version, the time of the store in microseconds, and the ids of the open holds.
+    """State of a team's counters before a rebuild.
 
-    A life ends when the counters are lost, or the store is restarted. The version grows within a life.
+    Attributes:
+        epoch: Run of the counters. An epoch ends when the counters are lost or the store restarts.
+        version: Version of the counters, which grows within an epoch.
+        at: Time of the store, in microseconds since 1970.
+        open_holds: Ids of the holds that have not ended.
     """
 
     epoch: str
@@ -53,73 +61,73 @@ class CounterSnapshot:
 
 
 class QuotaStore(Protocol):
-    """Quotas, holds and counters, shared by all replicas. The clock is the store's own.
+    """Quotas, holds and counters of all replicas, by the store's clock.
 
-    Every verb may raise `StateUnavailable`, within 150 ms. Every verb may be called again with the same ids after that:
-    what has happened already does not happen twice.
+    Every method may raise `StateUnavailable`, within 150 ms. It may then be called again with the same ids: an effect
+    that the first call had is not repeated.
     """
 
     async def hold(
         self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
-        """Hold all claims, as one request, or none. `state` is PENDING or SENT; a hold lives for the lease.
+        """Make all holds of one request, or none. `state` is PENDING or SENT. A hold lasts for the lease.
 
         Raises:
-            LimitExceeded: the first of the limits that has no room.
-            CountersLost: the counters are not those of the books; rebuild them and ask again.
+            LimitExceeded: the first limit that has no room.
+            CountersLost: the counters have to be rebuilt before the next try.
         """
         ...
 
     async def mark_sent(self, team: str, hold_ids: Sequence[str]) -> None:
-        """Mark pending holds as sent. Raises `StateUnavailable` also when one is not pending any more."""
+        """Mark pending holds as sent. Raises `StateUnavailable` also if one is no longer pending."""
         ...
 
     async def post(self, entry: Entry) -> PostResult:
-        """End a sent hold with what it cost and put its entry on the way to the books; counters are set right.
+        """End a sent hold with its cost, correct the counters, and add the entry to the outbox.
 
-        A hold that the store has lost is counted and booked all the same; one that ended before stays as it is.
+        A hold that the store has lost is counted and booked as well. A hold that ended before is not changed.
         """
         ...
 
     async def void(self, team: str, hold_id: str) -> HoldState:
-        """End a hold that was certainly not billed. Returns the state it is in now."""
+        """End a hold that was certainly not billed. Returns its state afterwards."""
         ...
 
     async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
-        """Give open holds a new lease; a hold that the store has lost is put back as sent."""
+        """Renew the lease of open holds. A hold that the store has lost is added again as sent."""
         ...
 
     async def sweep(self, team: str) -> Sequence[HoldState]:
-        """End holds whose lease is over: pending ones are voided, sent ones booked at their quote, unconfirmed."""
+        """End holds whose lease is over. Pending ones are voided; sent ones are booked at their quote, unconfirmed."""
         ...
 
     async def limit_status(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
-        """How limits stand."""
+        """Return the used and the remaining part of each limit."""
         ...
 
     async def read_outbox(self, team: str, limit: int) -> Sequence[OutboxEntry]:
-        """Entries that are on their way to the books, oldest first."""
+        """Return the oldest entries of the outbox, in order."""
         ...
 
     async def acknowledge(self, team: str, outbox_ids: Sequence[str]) -> int:
-        """Entries with these tickets are in the books. Returns how many of them were still waiting."""
+        """Remove entries that are in the ledger from the outbox. Returns the number of removed entries."""
         ...
 
     async def snapshot(self, team: str) -> CounterSnapshot:
-        """What a rebuild has to know: the life and the version of the counters, and the open holds."""
+        """Read the counters' epoch and version and the open holds, for a rebuild."""
         ...
 
     async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
-        """Set the counters to what the books say plus the open holds that are not `settled` there.
+        """Set the counters to the ledger's sums plus the open holds that are not `settled` in the ledger.
 
-        Returns False, with nothing done, if the counters were lost or anything was posted since the audit.
+        Returns False, with nothing changed, if the counters were lost or a hold was posted since the snapshot.
         """
         ...
 
     async def register_teams(self, teams: Collection[str]) -> Collection[str]:
-        """Make teams known to every replica, and learn which are: all that were ever announced."""
+        """Add teams to the store's list. Returns every team that was ever added."""
         ...
 
     async def acquire_leadership(self, owner: str, seconds: float) -> bool:
-        """Become, or stay, the one replica that does what one should do; until the seconds are over."""
+        """Become or stay the leader of all replicas for `seconds`. Returns whether `owner` leads."""
         ...

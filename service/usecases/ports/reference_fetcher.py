@@ -1,4 +1,7 @@
-"""Port that fetches reference images by their URL."""
+"""Port that fetches reference images by their URL.
+
+Rule: a caller cannot make the gateway connect to an address inside of its network.
+"""
 
 from typing import Protocol
 
@@ -6,8 +9,14 @@ from service.domain.image_spec import Reference
 
 
 class ReferenceFetcher(Protocol):
-    """Fetches pictures that callers link to, guarded against being pointed at the inside of the network."""
+    """Fetches images that callers link to or name by an id."""
 
     async def fetch(self, reference: Reference) -> Reference:
-        """The reference with its bytes. Raises `UnreachableLink`, `TooLarge` or `UnreadableFile` naming its param."""
+        """Return the reference with its bytes.
+
+        Raises:
+            UnreachableLink: the address is refused or does not answer with an image.
+            TooLarge: the image is larger than an uploaded image may be.
+            UnreadableFile: the bytes are no image.
+        """
         ...

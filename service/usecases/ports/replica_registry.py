@@ -1,4 +1,9 @@
-"""Port of the registry of replicas: which of them have reported to a recount."""
+"""Port of the registry of replicas: which are alive, and which have reported to a recount.
+
+Rule: the registry is in the database, so it survives a store that is wiped. Its clock is the database's.
+
+Fails with: `LedgerUnavailable`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,37 +12,34 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recount:
-    """A team's counters that were lost, in this life of theirs, and are about to be counted anew."""
+    """The recount of a team's lost counters. `epoch` is the run of the counters that are rebuilt."""
 
     team: str
     epoch: str
 
 
 class ReplicaRegistry(Protocol):
-    """The replicas that are alive, and what they are asked to report before counters are rebuilt.
-
-    A store that is wiped does not take them along. The clock is that of the database. Raises `LedgerUnavailable`.
-    """
+    """The live replicas. Raises `LedgerUnavailable`."""
 
     async def heartbeat(self, name: str) -> Sequence[Recount]:
-        """Show that a replica is alive. Returns the recounts that wait for its report."""
+        """Record that a replica is alive. Returns the recounts that wait for its report."""
         ...
 
     async def report(self, name: str, recount: Recount) -> None:
-        """Note that the store and the books have all that this replica knows of the team."""
+        """Record that store and ledger have every entry and hold that this replica has of the team."""
         ...
 
     async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
-        """Ask every replica for its report; the one that asks has reported. Returns how many reports are missing.
+        """Request the report of every other replica. Returns the number of missing reports.
 
-        A replica that has not shown itself for `alive_seconds` is not waited for. With None every known one is.
+        A replica without a heartbeat for `alive_seconds` is left out. With None every registered replica has to report.
         """
         ...
 
     async def finish(self, recount: Recount) -> None:
-        """Forget a recount that is done."""
+        """Remove a recount that is complete."""
         ...
 
     async def unregister(self, name: str) -> None:
-        """Forget a replica, which has ended all that it held."""
+        """Remove a replica that has settled all its holds."""
         ...

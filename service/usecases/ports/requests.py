@@ -1,6 +1,6 @@
-"""The request of a caller, the call of a backend, and the listener that hears how the request goes on.
+"""The request of a caller, the call of a backend, and the listener of a request's progress.
 
-Rule: values that are passed on as they are. A step that learns something (references, a variant) makes a new value.
+Rule: requests are values. A step that adds to one (fetched references, a variant) makes a new value.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ class ImageRequest:
         catalog: Models and prices as they were when the request arrived.
         terms: Cache directives, Idempotency-Key and retry count.
         linked: Whether the caller wants addresses of stored images.
-        partials: Number of previews wanted on the way.
-        source: The cache status that a purchase is booked under.
+        partials: Number of previews that the caller wants.
+        source: Cache status of the ledger entry of a generation.
     """
 
     spec: Spec
@@ -44,7 +44,7 @@ class ImageRequest:
         return self.catalog.models[self.spec.model]
 
     def for_missing(self, delivered: int) -> "ImageRequest":
-        """Build the request for the images that are still missing. Previews of one among several are not asked for."""
+        """Build the request for the images that are still missing. It asks for no previews."""
         if not delivered:
             return self
         return replace(self, spec=replace(self.spec, n=self.spec.n - delivered), partials=0)
@@ -55,13 +55,13 @@ class UpstreamRequest:
     """One call of one backend.
 
     Attributes:
-        spec: The images as this route is asked for them.
+        spec: The images, within what the route can carry.
         route: The backend and its name of the model.
-        price: The price that the call is held at.
+        price: The price from which the hold was quoted.
         request_id: The id of the caller's request.
-        partials: Number of previews wanted; a backend that has none sends none.
-        carried: Headers that are sent along unchanged.
-        hops: The gateways that the request has passed before this one.
+        partials: Number of previews that the caller wants; a backend without previews ignores it.
+        carried: Headers that are forwarded unchanged.
+        hops: Ids of the gateways that the request has passed before this one.
     """
 
     spec: Spec
@@ -74,23 +74,23 @@ class UpstreamRequest:
 
 
 class RequestListener(Protocol):
-    """Hears how a request goes on. No method raises, and only `on_preview` waits."""
+    """Receives the progress of a request. No method raises, and only `on_preview` waits."""
 
     def on_admitted(self, admission: Admission) -> None:
-        """Take the state of the caller's limits, before any backend is called."""
+        """Receive the state of the caller's limits, before any backend is called."""
         ...
 
     def on_sent(self) -> None:
-        """Note that a backend is about to be called."""
+        """Learn that a backend is about to be called."""
         ...
 
     async def on_preview(self, preview: Preview) -> None:
-        """Take a preview. The backend's stream waits meanwhile."""
+        """Receive a preview. The backend's stream waits meanwhile."""
         ...
 
 
 class NullListener:
-    """Ignores everything."""
+    """A listener that ignores everything."""
 
     def on_admitted(self, admission: Admission) -> None: ...
     def on_sent(self) -> None: ...

@@ -1,4 +1,7 @@
-"""Port of the result store: results of earlier requests."""
+"""Port of the result store: results of earlier requests, for identical requests.
+
+Fails with: nothing. A store that is away or has a damaged result answers None or False, as with a miss.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -8,11 +11,16 @@ from service.domain.generation import Generation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What was bought, as it is kept for others: enough to answer, and to say what was saved.
+    """A generation, with everything that a response and its ledger entry need.
 
-    `created` is in Unix seconds, `stored_at` in microseconds since 1970, `cost` in nano-USD. `ids` are those of the
-    pictures; `images_stored` says whether the picture store has them. `request_id` is of the request that it was bought
-    for. `notes` are for that request only and are not kept.
+    Attributes:
+        created: Unix seconds.
+        cost: Nano-USD.
+        stored_at: Microseconds since 1970.
+        ids: Ids of the images.
+        images_stored: Whether the image store has the images.
+        request_id: Id of the request that the images were generated for.
+        notes: Notes for that request only; the store does not keep them.
     """
 
     model: str
@@ -30,34 +38,37 @@ class Result:
 
 
 def without_images(result: Result) -> Result:
-    """The same without the pictures themselves."""
+    """Return a copy without the bytes of the images."""
     images = tuple(replace(image, base64=b"") for image in result.generation.images)
     return replace(result, generation=replace(result.generation, images=images))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultStats:
-    """What is kept: how many results, of how many bytes."""
+    """Number and total bytes of stored results."""
 
     results: int
     size_bytes: int
 
 
 class ResultStore(Protocol):
-    """Results by team and name. Raises nothing."""
+    """Results by team and name."""
 
     async def get(self, team: str, name: str) -> Result | None:
-        """The result of that name, whole and unharmed, or None."""
+        """Return the result of that name, or None if it is missing or damaged."""
         ...
 
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
-        """Keep a result for so many seconds. False if it is too large or the store is away."""
+        """Store a result for `seconds`. Returns False if it is too large or the store is away."""
         ...
 
     async def purge(self, team: str | None, model: str | None) -> int | None:
-        """Forget the results of a team, of a model, of both or all. How many; None if the store is away."""
+        """Delete the results of a team, of a model, of both or all.
+
+        Returns the number of deleted results, or None if the store is away.
+        """
         ...
 
     async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
-        """Count the same."""
+        """Count the results of a team, of a model, of both or all. None if the store is away."""
         ...

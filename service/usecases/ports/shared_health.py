@@ -1,8 +1,9 @@
-"""What replicas share about the accounts at backends, as a port: openings, who probes, and how much was taken.
+"""Port of the state that replicas share about vendors' accounts: breaker openings, probes, blocked models and caps.
 
-Rule: a fake, and one suite on both. Everything is by backend and by the store's clock, so times go in
-and out as seconds from now. Every verb raises `StateUnavailable` while the store does not answer; what nobody gives
-back goes by itself when its lease is over.
+Rule: all state is per backend and by the store's clock, so times are passed as seconds from now. A slot or a probe that
+is not released ends with its lease.
+
+Fails with: `StateUnavailable` while the store does not answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,12 @@ from service.domain.errors import FailureKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What an account takes from all replicas together; None is no cap.
+    """Caps of an account over all replicas; None is no cap.
 
-    `concurrent` are calls under way, `requests_per_minute` calls, `images_per_minute` pictures asked for.
+    Attributes:
+        concurrent: Calls under way.
+        requests_per_minute: Calls in any minute.
+        images_per_minute: Requested images in any minute.
     """
 
     concurrent: int | None = None
@@ -26,12 +30,12 @@ class Caps:
 
     @property
     def has_any(self) -> bool:
-        """Is there one?"""
+        """Whether the account has a cap."""
         return (self.concurrent, self.requests_per_minute, self.images_per_minute) != (None, None, None)
 
 
 class Cap(StrEnum):
-    """Which cap. The values are the names in `gateway.yaml`."""
+    """A cap by its name in `gateway.yaml`."""
 
     CONCURRENT = "concurrent"
     REQUESTS = "requests_per_minute"
@@ -40,7 +44,7 @@ class Cap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotRequest:
-    """Calls that are admitted together. Their slots end after `lease_seconds` unless they are released."""
+    """Request for the admission of calls together. They count until released, at most for `lease_seconds`."""
 
     name: str
     calls: int
@@ -50,9 +54,11 @@ class SlotRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapReached:
-    """There is no room under a cap for so many seconds, or never (None): more is asked for than the whole cap.
+    """Refusal of a slot, with the cap that has no room.
 
-    When calls under way end nobody knows, so the wait for one of them is 0.
+    Attributes:
+        wait_seconds: Seconds until there may be room. None is never: the request is larger than the cap. 0 stands for
+            an unknown time, because the end of a running call is not known.
     """
 
     cap: Cap
@@ -61,7 +67,12 @@ class CapReached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedOpening:
-    """A breaker that is open for so many more seconds; with none left it is half-open."""
+    """Opening of a breaker.
+
+    Attributes:
+        seconds: Remaining seconds; with 0 the breaker is half-open.
+        openings: Number of openings since the breaker was last closed.
+    """
 
     reason: FailureKind
     seconds: float
@@ -70,7 +81,12 @@ class SharedOpening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChange:
-    """A replica's breaker was opened or (None) closed. `base_version` is the version that it had heard of before."""
+    """Change of the account's breaker by one replica.
+
+    Attributes:
+        base_version: Shared version that the replica knew before the change.
+        opening: The new opening; None closes the breaker.
+    """
 
     base_version: int
     opening: SharedOpening | None = None
@@ -78,7 +94,13 @@ class BreakerChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthUpdate:
-    """What one replica tells the others: its change, models to leave in peace, and whose probe is still under way."""
+    """Update of the shared health by one replica.
+
+    Attributes:
+        change: Change of the breaker, if there is one.
+        blocked: Seconds in which a model is not called, by upstream model.
+        probe: Name of the replica's running probe, or empty.
+    """
 
     change: BreakerChange | None = None
     blocked: Mapping[str, float] = field(default_factory=dict)
@@ -87,9 +109,13 @@ class HealthUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedHealth:
-    """What all replicas know of a backend. Version 0: nothing; versions grow.
+    """Shared health of one backend.
 
-    `is_accepted`: the change that was told just now is what they know. `blocked` is by upstream model, in seconds.
+    Attributes:
+        version: Version of the breaker, which grows with each change; 0 if the store knows no change.
+        opening: The account's opening; None if the breaker is closed.
+        blocked: Seconds in which a model is not called, by upstream model.
+        is_accepted: Whether the change of this update was accepted and is the current state.
     """
 
     version: int = 0
@@ -99,24 +125,24 @@ class SharedHealth:
 
 
 class SharedHealthStore(Protocol):
-    """What all replicas have in common."""
+    """The shared state of all backends."""
 
     async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
-        """Tell and hear.
+        """Send an update and return the shared health.
 
-        A change counts if nobody changed the breaker since its base; of two openings the one that lasts longer does. A
-        probe that is still under way keeps its lease.
+        A change is accepted if no replica changed the breaker after its base version. Of two openings the one that ends
+        later is accepted. The lease of a running probe is extended.
         """
         ...
 
     async def claim_probe(self, backend: str, name: str, version: int) -> bool:
-        """Become the one that probes, unless another is or the breaker has changed since that version."""
+        """Become the only probe. Returns False if another one runs or the breaker changed after `version`."""
         ...
 
     async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
-        """Take calls and pictures of the account, all or none; which cap was in the way."""
+        """Count calls and images against the caps, all or none. Returns the cap that has no room."""
         ...
 
     async def release_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
-        """Turns, with their numbers of calls, are over: they neither call nor probe any more."""
+        """End slots and the probes of that name. A slot is its name and its number of calls."""
         ...

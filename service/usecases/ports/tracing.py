@@ -1,7 +1,9 @@
-"""Spans, for whoever follows one request through many services.
+"""Port of tracing: spans of requests and of calls of backends.
 
-Rule: a span is opened before what it is about, so that it can be carried on, and told the very event that is logged and
-counted. Nothing here raises or waits; where nobody traces, nothing is done.
+Rule: a span is opened before the call, so that its context can be propagated. It records the same event that logs and
+metrics receive.
+
+Fails with: nothing. No method raises or waits, but `close`.
 """
 
 from collections.abc import Mapping
@@ -18,11 +20,11 @@ class RequestSpan(Protocol):
 
     @property
     def trace_id(self) -> str:
-        """32 hex digits; empty where nobody traces."""
+        """32 hex digits; empty without tracing."""
         ...
 
     def record(self, event: RequestFinished) -> None:
-        """What it came to."""
+        """Record the end of the request."""
         ...
 
 
@@ -31,27 +33,27 @@ class AttemptSpan(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What carries the trace on to the vendor."""
+        """Headers that propagate the trace to the vendor."""
         ...
 
     def record(self, event: AttemptFinished, outcome: CallOutcome) -> None:
-        """What it came to."""
+        """Record the end of the call."""
         ...
 
 
 class Tracer(Protocol):
-    """Opens spans. One that is opened inside of another belongs to it, also in tasks that were started there."""
+    """Opens spans. A span inside of another is its child, also in tasks that were started there."""
 
     def request(self, method: str, headers: Mapping[str, str]) -> AbstractContextManager[RequestSpan]:
-        """A span for the length of a block, within the trace that headers with lower-case names may carry."""
+        """Open a span for a block, within the trace of the headers if they have one. Header names are lower-case."""
         ...
 
     def attempt(self, backend: str, model: str) -> AbstractContextManager[AttemptSpan]:
-        """A span for the length of a block."""
+        """Open a span for a block."""
         ...
 
     async def close(self) -> None:
-        """Hand in what was not handed in yet. Gives up after a few seconds."""
+        """Export the remaining spans. Gives up after a few seconds."""
         ...
 
 
@@ -59,31 +61,26 @@ class Tracer(Protocol):
 class _NullRequestSpan:
     trace_id: str = ""
 
-    def record(self, event: RequestFinished) -> None:
-        """Nobody listens."""
+    def record(self, event: RequestFinished) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _NullAttemptSpan:
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def record(self, event: AttemptFinished, outcome: CallOutcome) -> None:
-        """Nobody listens."""
+    def record(self, event: AttemptFinished, outcome: CallOutcome) -> None: ...
 
 
 class NullTracer:
-    """Nobody traces."""
+    """Tracing that is off."""
 
     _request = nullcontext(_NullRequestSpan())
     _attempt = nullcontext(_NullAttemptSpan())
 
     def request(self, method: str, headers: Mapping[str, str]) -> AbstractContextManager[RequestSpan]:  # noqa: ARG002
-        """Nothing."""
         return self._request
 
     def attempt(self, backend: str, model: str) -> AbstractContextManager[AttemptSpan]:  # noqa: ARG002
-        """Nothing."""
         return self._attempt
 
-    async def close(self) -> None:
-        """Nothing."""
+    async def close(self) -> None: ...

@@ -1,7 +1,19 @@
-"""What one replica knows of one backend, and what of it the others are still to be told.
+"""Health of one backend in one replica: its circuit breaker, its blocked models, and which of both the store lacks.
 
-Rule: no waiting and nothing outside: `domain/circuit_breaker.py` decides, this remembers. What is in the way is told in
-the gateway's own words: which vendor, key or limit it is about is the operator's.
+Rule: pure memory, without I/O. `domain/circuit_breaker.py` decides each change of the breaker. This module stores it
+and merges the shared state. Messages for callers name no vendor, key or limit, which are the operator's.
+
+The breaker changes in four ways:
+
+    record_outcome        a call failed or delivered
+    record_probe          a free call was answered, or its key was refused
+    credentials_changed   the account has another key
+    merge                 another replica changed the account's opening
+
+Only a change of the account's opening by the first two is shared. A failure of the network stays in this replica, and
+each replica calls with the key that it has read itself.
+
+Fails with: nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,14 +41,14 @@ from service.usecases.ports.events import BreakerChanged
 from service.usecases.ports.observer import Observer
 from service.usecases.ports.shared_health import BreakerChange, HealthUpdate, SharedHealth, SharedOpening
 
-PROBED_SECONDS = 1.0  # until it makes sense to look again whether a probe is over
-OTHER_REPLICA = ""  # the probe of another replica
+PROBED_SECONDS = 1.0  # retry-after of calls that another call's probe refuses
+OTHER_REPLICA = ""  # name of a probe that another replica runs
 
 ACCOUNT_MESSAGES: Mapping[FailureKind, str] = {
     FailureKind.AUTH_FAILED: "The gateway's own credentials are refused by its backend. The operator has to act.",
     FailureKind.QUOTA_EXHAUSTED: "The gateway's account at its backend is out of credit or over its spending limit.",
 }
-"""Openings whose reason callers are told: no waiting helps them."""
+"""Openings whose reason is shown to callers, because waiting does not help."""
 
 BREAKER_OPEN_MESSAGE = "The backend failed too often and is left alone for a while."
 PROBED_MESSAGE = "The backend failed too often, and it is being found out whether it is back."
@@ -45,10 +57,13 @@ RATE_LIMITED_MESSAGE = "The backend's limit for the gateway is used up for the m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendStatus:
-    """How a backend stands, as this replica sees it, for operators.
+    """Health of a backend as this replica sees it, for operators.
 
-    Its breaker was last opened or closed `since_seconds` seconds ago; an open one is tried again in `open_seconds`.
-    `blocked` is by upstream model, in seconds.
+    Attributes:
+        since_seconds: Seconds since the breaker was last opened or closed.
+        open_seconds: Seconds until an open breaker is half-open.
+        openings: Number of openings since the breaker was last closed.
+        blocked: Remaining seconds in which a model is not called, by upstream model.
     """
 
     backend: str
@@ -62,7 +77,13 @@ class BackendStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingUpdate:
-    """What the others were told, when (by this replica's clock), and in which era."""
+    """An update for the store, and the state of this replica when the update was made.
+
+    Attributes:
+        sent_at: Monotonic seconds of this replica.
+        epoch: Epoch of the breaker. A later epoch means that the breaker changed while the update was under way.
+        blocked: Blocked models in the update, with their ends in monotonic seconds.
+    """
 
     update: HealthUpdate
     sent_at: float
@@ -72,10 +93,15 @@ class PendingUpdate:
 
 @dataclass(slots=True, kw_only=True)
 class BackendHealth:
-    """One backend. `monotonic` gives monotonic seconds, `observe` is told when the breaker changes.
+    """Health of one backend.
 
-    `version` is what was last heard of the others. A change of the account opening that they have not heard of is based
-    on `_base_version`. A local opening is never shared.
+    Attributes:
+        observe: Receives a `BreakerChanged` for each change of the breaker.
+        monotonic: Clock in monotonic seconds.
+        version: Shared version that was last merged.
+        _base_version: Shared version that an unsent change of the account's opening is based on; None without one.
+        _blocked: Ends of blocked models in monotonic seconds, by upstream model.
+        _unsynced: The part of `_blocked` that the store does not have yet.
     """
 
     backend: str
@@ -90,26 +116,25 @@ class BackendHealth:
     _last_reported: tuple[BreakerState, FailureKind | None, int] = (BreakerState.CLOSED, None, 0)
 
     def __post_init__(self) -> None:
-        """It is well from now on."""
         self.breaker = CircuitBreaker(since=self.monotonic())
 
     @property
     def state(self) -> BreakerState:
-        """How the breaker stands."""
+        """State of the breaker now."""
         return current_state(self.breaker, self.monotonic())
 
     @property
     def is_shared(self) -> bool:
-        """Do all replicas know of an opening, and bound its probes together?"""
+        """Whether the opening is the account's. All replicas then share one probe."""
         return self.breaker.account is not None
 
     @property
     def has_changes(self) -> bool:
-        """Is there something that the others should hear at once?"""
+        """Whether the store lacks a change of this replica."""
         return self._base_version is not None or bool(self._unsynced)
 
     def blocked_by(self, model: str) -> Failure | None:
-        """What is in the way of calls for an upstream model."""
+        """Return why calls of an upstream model are refused now: an open breaker, a running probe, or a rate limit."""
         now, opening = self.monotonic(), self.breaker.opening
         if opening:
             if now < opening.until:
@@ -125,11 +150,14 @@ class BackendHealth:
         )
 
     def record_outcome(self, outcome: CallOutcome, epoch: int) -> None:
-        """What came of a call that began in that era."""
+        """Record the outcome of a call. An outcome of an earlier epoch does not count."""
         self._set(record_outcome(self.breaker, outcome, epoch, self.monotonic(), self.rules))
 
     def record_probe(self, failure: Failure | None) -> None:
-        """What came of asking for something free."""
+        """Record the outcome of a call that costs nothing.
+
+        An answer makes an open breaker half-open. A refused key opens the breaker. Any other failure changes nothing.
+        """
         now = self.monotonic()
         if failure is None:
             self.breaker = half_open(self.breaker, now)
@@ -138,12 +166,12 @@ class BackendHealth:
             self._set(trip(self.breaker, failure.kind, now, self.rules))
 
     def credentials_changed(self) -> None:
-        """The account has another key. Others are not told: each replica calls with the key that it has itself."""
+        """End the account's opening, because the account has another key. Other replicas are not informed."""
         self.breaker = credentials_changed(self.breaker, self.monotonic())
         self.refresh()
 
     def block_for(self, model: str, seconds: float) -> None:
-        """The account is full for so long."""
+        """Refuse calls of an upstream model for `seconds`, because a rate limit of the account is used up."""
         now = self.monotonic()
         known = self._blocked.get(model, now)
         until = blocked_until(known, seconds, now, self.rules)
@@ -151,17 +179,17 @@ class BackendHealth:
             self._blocked[model] = self._unsynced[model] = until
 
     def start_probe(self, name: str, seconds: float = PROBED_SECONDS) -> None:
-        """Somebody finds out whether the vendor is back."""
+        """Refuse other calls while one call probes the backend, for `seconds` at most."""
         self.breaker = with_probe(self.breaker, Probe(name=name, until=self.monotonic() + seconds))
         self.refresh()
 
     def end_probe(self, name: str) -> None:
-        """That probe is over, if it is under way."""
+        """End the probe of that name, if it is running."""
         if self.breaker.probe and self.breaker.probe.name == name:
             self.breaker = with_probe(self.breaker, None)
 
     def refresh(self) -> None:
-        """Tell if the breaker changed, if only by time; forget what is over."""
+        """Report a change of the breaker, also one by time alone, and drop blocked models whose time is over."""
         now, opening = self.monotonic(), self.breaker.opening
         current = (
             current_state(self.breaker, now),
@@ -181,7 +209,7 @@ class BackendHealth:
         self._blocked = {model: until for model, until in self._blocked.items() if until > now}
 
     def pending_update(self) -> PendingUpdate:
-        """What the others are to be told now."""
+        """Build the update for the store: the change that it lacks, blocked models, and this replica's probe."""
         now, probe, change = self.monotonic(), self.breaker.probe, None
         if self._base_version is not None:
             change = BreakerChange(
@@ -195,24 +223,24 @@ class BackendHealth:
         return PendingUpdate(update=update, sent_at=now, epoch=self.breaker.epoch, blocked=dict(self._unsynced))
 
     def merge(self, sent: PendingUpdate, shared: SharedHealth) -> None:
-        """What the others know, now that they were told that.
+        """Merge the shared health that the store returned for the update `sent`.
 
-        What changed here in the meantime is told next, and until then counts for more than what they say.
+        A change of this replica while the update was under way wins. The next update has it.
         """
         self._unsynced = {model: until for model, until in self._unsynced.items() if sent.blocked.get(model) != until}
         for model, seconds in shared.blocked.items():
             self._blocked[model] = blocked_until(
                 self._blocked.get(model, sent.sent_at), seconds, sent.sent_at, self.rules
             )
-        if sent.epoch == self.breaker.epoch:
+        if sent.epoch == self.breaker.epoch:  # the breaker did not change since: the shared state counts
             self._base_version = None
             self._merge_breaker(shared, sent.sent_at)
-        elif shared.is_accepted:
+        elif shared.is_accepted:  # the breaker changed again: the next change follows the accepted one
             self.version = self._base_version = shared.version
         self.refresh()
 
     def status(self) -> BackendStatus:
-        """How it stands."""
+        """Return the health for operators."""
         now, opening = self.monotonic(), self.breaker.opening
         return BackendStatus(
             backend=self.backend,
@@ -225,6 +253,7 @@ class BackendHealth:
         )
 
     def _set(self, breaker: CircuitBreaker) -> None:
+        """Store a changed breaker. A new epoch with another account's opening is a change that the store lacks."""
         before, self.breaker = self.breaker, breaker
         if breaker.epoch != before.epoch:
             if breaker.account is not before.account:
@@ -233,31 +262,31 @@ class BackendHealth:
 
     def _merge_breaker(self, shared: SharedHealth, at: float) -> None:
         if shared.version == 0 and self.breaker.account:
-            self._base_version = 0  # the store is new, or was emptied: it is told again
-        if shared.version > self.version and not shared.is_accepted:
+            self._base_version = 0  # the store is new or was emptied: the next update has the opening again
+        if shared.version > self.version and not shared.is_accepted:  # another replica's change
             self.breaker = merge_shared_opening(self.breaker, to_local_opening(shared.opening, at), self.monotonic())
         self.version = shared.version
 
 
 def build_unasked_failure(kind: FailureKind, message: str, seconds: float | None) -> Failure:
-    """Why nobody was asked, and when it can be tried again."""
+    """Build the failure of a call that was not made. `seconds` is its retry-after."""
     return Failure(kind=kind, message=message, retry_after=seconds, asked=False)
 
 
 def remaining_seconds(opening: Opening | None, now: float) -> float:
-    """For how many seconds nobody is let through."""
+    """Return the seconds until a breaker is half-open."""
     return max(0.0, opening.until - now) if opening else 0.0
 
 
 def to_shared_opening(opening: Opening | None, now: float) -> SharedOpening | None:
-    """As the others are told."""
+    """Convert an opening to seconds from now, for the store."""
     if opening is None:
         return None
     return SharedOpening(reason=opening.reason, seconds=remaining_seconds(opening, now), openings=opening.openings)
 
 
 def to_local_opening(opening: SharedOpening | None, at: float) -> Opening | None:
-    """As it was told at that time of this replica's clock."""
+    """Convert a shared opening to this replica's clock, which was `at` when the store was asked."""
     if opening is None:
         return None
     return Opening(reason=opening.reason, until=at + opening.seconds, openings=opening.openings)

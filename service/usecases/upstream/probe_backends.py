@@ -1,7 +1,9 @@
-"""Ask backends that are set aside for something that is free, so that no request has to find out whether they are back.
+"""Probes of backends whose circuit breaker is not closed, with calls that cost nothing.
 
-Rule: it never costs anything, and it is never taken for health: a vendor that answers may be tried at once, but only a
-picture closes its breaker. One that refuses the account is set aside for that. While all are well nobody is asked.
+Rule: an answer only allows the next call at once. The breaker closes when a call delivers images. A refused key opens
+the breaker again. Backends with a closed breaker are not probed.
+
+Fails with: nothing. A probe that fails in another way changes nothing.
 """
 
 import asyncio
@@ -14,20 +16,20 @@ from service.usecases.upstream.upstream_admission import UpstreamAdmission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeBackends:
-    """The use case. Whoever is not well is asked every `interval_seconds`."""
+    """The probes of all backends, every `interval_seconds`."""
 
     admission: UpstreamAdmission
     backends: Mapping[str, Probeable]
     interval_seconds: float
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Probe until cancelled."""
         while True:
             await self.probe_unhealthy()
             await asyncio.sleep(self.interval_seconds)
 
     async def probe_unhealthy(self) -> None:
-        """Ask once."""
+        """Probe each backend whose breaker is not closed, once."""
         await asyncio.gather(*(self._probe(name) for name in self.admission.unhealthy()))
 
     async def _probe(self, name: str) -> None:

@@ -1,10 +1,11 @@
-"""Give turns at backends: the breakers, limits and caps of vendors' accounts, for all replicas together.
+"""Admission to backends: circuit breakers, rate limits and caps of vendors' accounts, over all replicas.
 
-Rule: who is well and has no caps is given a turn from memory. What changes here about the account is told to the other
-replicas at once, and what changed there is heard once a second. What this replica saw of the network, or of the
-vendor's answers, stays its own. While the store is away each replica goes on by itself, and says nothing. Only a cap
-cannot be kept without the store: then there is no turn (`StateUnavailable`). A turn that is given back is given back
-in the background, again and again until the store has it.
+Rule: a backend with a closed breaker and no caps admits calls from memory. A change of the account's health is sent to
+the store at once. Changes of other replicas are read every `sync_seconds`. Failures of the network, or of the vendor's
+replies, stay in the replica that saw them. A slot is released in memory at once, and in the store in the background.
+
+Fails with: `StateUnavailable` for an account with caps while the store is away: no replica can keep a cap alone.
+Without the store everything else goes on with the knowledge of this replica. Updates and releases are sent again later.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from service.usecases.upstream.backend_health import (
     build_unasked_failure,
 )
 
-CONCURRENCY_CAP_FAILURE = FailureKind.BUSY, 1.0  # seconds until one of the calls under way may be over
+CONCURRENCY_CAP_FAILURE = FailureKind.BUSY, 1.0  # minimum retry-after in seconds: when a call ends is not known
 RATE_CAP_FAILURE = FailureKind.RATE_LIMITED, 0.0
 FULL_MESSAGE = "The gateway's account at the backend has no room for this just now."
 NEVER_FITS_MESSAGE = "The gateway's account at the backend never has room for so much at a time."
@@ -37,7 +38,11 @@ NEVER_FITS_MESSAGE = "The gateway's account at the backend never has room for so
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLimits:
-    """A vendor's account: its caps, and how many seconds a call takes at most before it is taken for lost."""
+    """Limits of a vendor's account.
+
+    Attributes:
+        lease_seconds: Seconds after which a call that was not released no longer counts against the caps.
+    """
 
     caps: Caps = field(default_factory=Caps)
     lease_seconds: float = 330.0
@@ -45,9 +50,15 @@ class AccountLimits:
 
 @dataclass(slots=True, kw_only=True)
 class UpstreamAdmission:
-    """The use case, and the port `AdmissionControl`. A backend that has no account here is never in the way.
+    """The port `AdmissionControl`. A backend without an account, the sandbox, is always admitted.
 
-    `new_id` gives 32 random hex digits, `monotonic` monotonic seconds; the others are heard every `sync_seconds`.
+    Attributes:
+        new_id: Makes 32 random hex digits.
+        monotonic: Clock in monotonic seconds.
+        sync_seconds: Seconds between two reads of the shared health.
+        _shared_slots: Names of the slots that the store may know.
+        _released_slots: Names and calls of slots that the store has to release, by backend.
+        _changed: Set while the store lacks an update or a release.
     """
 
     shared_health: SharedHealthStore
@@ -63,7 +74,6 @@ class UpstreamAdmission:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        """Everybody is well from now on."""
         self._backends = {
             name: BackendHealth(backend=name, rules=self.rules, observe=self.observe, monotonic=self.monotonic)
             for name in self.accounts
@@ -71,116 +81,117 @@ class UpstreamAdmission:
         self._released_slots = {name: [] for name in self.accounts}
 
     def blocked_by(self, route: Route) -> Failure | None:
-        """What is in the way of a route, as far as this replica knows."""
         backend = self._backends.get(route.backend)
         return backend.blocked_by(route.model) if backend else None
 
     def consecutive_failures(self, route: Route) -> int:
-        """How many calls in a row failed at a route's backend."""
         backend = self._backends.get(route.backend)
         return backend.breaker.consecutive_failures if backend else 0
 
     @asynccontextmanager
-    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:
-        """Hold leave for all the calls for the length of a block, or what is in the way.
+    async def slot(self, route: Route, calls: int, images: int) -> AsyncIterator[Slot | Failure]:
+        """Hold a slot for all the calls during a block, or return why there is none.
 
         Raises:
-            StateUnavailable: the account has caps, and the store does not say what was taken of them.
+            StateUnavailable: the account has caps, and the store does not answer.
         """
-        turn = await self._take(route, calls, pictures)
+        slot = await self._acquire(route, calls, images)
         try:
-            yield turn
+            yield slot
         finally:
-            if isinstance(turn, Slot):
-                self._release(turn)
+            if isinstance(slot, Slot):
+                self._release(slot)
 
-    async def _take(self, route: Route, calls: int, pictures: int) -> Slot | Failure:
-        watch = self._backends.get(route.backend)
-        if watch is None:
+    async def _acquire(self, route: Route, calls: int, images: int) -> Slot | Failure:
+        health = self._backends.get(route.backend)
+        if health is None:
             return Slot(name=self.new_id(), route=route, calls=calls)
-        found = watch.blocked_by(route.model)
-        turn, caps = Slot(name=self.new_id(), route=route, calls=calls, epoch=watch.breaker.epoch), self._caps(route)
-        if found or (watch.state is BreakerState.CLOSED and not caps.has_any):
-            return found or turn
-        admitted = False
+        if refusal := health.blocked_by(route.model):
+            return refusal
+        slot = Slot(name=self.new_id(), route=route, calls=calls, epoch=health.breaker.epoch)
+        if health.state is BreakerState.CLOSED and not self._caps(route).has_any:
+            return slot
+        # The probe is claimed first: a second call of a half-open backend must not take room under the caps.
+        is_admitted = False
         try:
-            found = await self._claim_probe(watch, turn) or await self._acquire_caps(turn, pictures)
-            admitted = found is None
+            refusal = await self._claim_probe(health, slot) or await self._acquire_caps(slot, images)
+            is_admitted = refusal is None
         finally:
-            if not admitted:
-                self._release(turn)
-        return found or turn
+            if not is_admitted:  # also after a cancellation, when the store may have the slot
+                self._release(slot)
+        return refusal or slot
 
-    def record(self, turn: Slot, reply: Reply) -> None:
-        """Record the outcome of one call, and what the vendor said about its limits."""
-        route, headrooms, outcome = turn.route, reply.headrooms, reply.outcome
-        for room in headrooms:
+    def record(self, slot: Slot, reply: Reply) -> None:
+        route, outcome = slot.route, reply.outcome
+        for rate_limit in reply.rate_limits:
             self.observe(
                 RateLimitObserved(
                     backend=route.backend,
                     model=route.model,
-                    measure=room.measure,
-                    remaining=room.remaining,
-                    limit=room.limit,
+                    measure=rate_limit.measure,
+                    remaining=rate_limit.remaining,
+                    limit=rate_limit.limit,
                 )
             )
-        watch = self._backends.get(route.backend)
-        if watch:
-            if headrooms:
-                watch.block_for(route.model, max(block_seconds_for(room) for room in headrooms))
-            watch.record_outcome(outcome, turn.epoch)
-            watch.block_for(route.model, block_seconds_after(outcome))
-            self._wake_if_changed(watch)
+        health = self._backends.get(route.backend)
+        if health:
+            if reply.rate_limits:
+                health.block_for(route.model, max(map(block_seconds_for, reply.rate_limits)))
+            health.record_outcome(outcome, slot.epoch)
+            health.block_for(route.model, block_seconds_after(outcome))
+            self._wake_if_changed(health)
 
     def record_probe(self, backend: str, failure: Failure | None) -> None:
-        """What came of asking a backend for something free."""
-        backend_health = self._backends[backend]
-        backend_health.record_probe(failure)
-        self._wake_if_changed(backend_health)
+        """Record the outcome of a backend's call that costs nothing."""
+        health = self._backends[backend]
+        health.record_probe(failure)
+        self._wake_if_changed(health)
 
     def credentials_changed(self, backend: str) -> None:
-        """A backend is called with another key from now on: an account that was refused may be tried at once."""
+        """Allow calls of an account that was refused, because the backend is called with another key now."""
         self._backends[backend].credentials_changed()
 
     def unhealthy(self) -> tuple[str, ...]:
-        """The backends whose breaker is not closed."""
+        """Return the backends whose breaker is not closed."""
         return tuple(name for name, backend in self._backends.items() if backend.state is not BreakerState.CLOSED)
 
     def status(self) -> tuple[BackendStatus, ...]:
-        """How the backends stand, as this replica sees it."""
+        """Return the health of each backend as this replica sees it."""
         return tuple(self._backends[name].status() for name in sorted(self._backends))
 
     async def run(self) -> None:
-        """Tell and hear until cancelled: everything once a second, and what is new at once."""
+        """Sync until cancelled: all backends every `sync_seconds`, and each change at once."""
         while True:
             await self.sync()
             await self._sync_changes(self.sync_seconds)
 
     async def sync(self, *, only_changed: bool = False) -> None:
-        """Tell and hear once, then give back what was left. What the store does not take is told next time.
+        """Sync the backends once, then release slots in the store.
 
-        In this order: whoever probes next has to find what the last probe came to.
+        The order matters: a replica that claims the next probe must read the outcome of the last one.
         """
         self._changed.clear()
         backends = [backend for backend in self._backends.values() if backend.has_changes or not only_changed]
         released = {name: tuple(slots) for name, slots in self._released_slots.items() if slots}
         await asyncio.gather(*map(self._sync, backends))
-        await asyncio.gather(*(self._return_slots(name, turns) for name, turns in released.items()))
+        await asyncio.gather(*(self._return_slots(name, slots) for name, slots in released.items()))
 
     async def close(self) -> None:
-        """Give back what was left a moment ago. The leases of what cannot be given back end by themselves."""
+        """Send the last changes and releases. Slots that cannot be released end with their lease."""
         await self.sync(only_changed=True)
 
     async def _claim_probe(self, backend: BackendHealth, slot: Slot) -> Failure | None:
-        """Become the probe, if one is needed: over all replicas for the account, else on this replica alone.
+        """Make the call the only probe of a half-open backend. Returns the refusal if another call probes.
 
-        Without the store, the probe of this replica is enough for the account too.
+        The account's probe is one over all replicas, or one in this replica while the store is away. A local opening is
+        probed by each replica.
         """
         if backend.state is not BreakerState.HALF_OPEN:
             return None
         backend.start_probe(slot.name, self.accounts[backend.backend].lease_seconds)
         if not backend.is_shared:
             return None
+        # The store is asked: it knows the probes of other replicas, and whether the breaker has changed meanwhile.
         self._shared_slots.add(slot.name)
         try:
             is_claimed = await self.shared_health.claim_probe(backend.backend, slot.name, backend.version)
@@ -188,12 +199,12 @@ class UpstreamAdmission:
             is_claimed = True
         if is_claimed and backend.breaker.epoch == slot.epoch:
             return None
-        if backend.breaker.epoch == slot.epoch:
+        if backend.breaker.epoch == slot.epoch:  # no news of the breaker: another replica probes
             backend.start_probe(OTHER_REPLICA)
         return build_unasked_failure(FailureKind.SET_ASIDE, PROBED_MESSAGE, PROBED_SECONDS)
 
     async def _acquire_caps(self, slot: Slot, images: int) -> Failure | None:
-        """Take what the calls take of the account."""
+        """Count the calls and images against the account's caps. Returns the refusal if a cap has no room."""
         backend, caps = slot.route.backend, self._caps(slot.route)
         if not caps.has_any:
             return None
@@ -206,7 +217,7 @@ class UpstreamAdmission:
         return _cap_failure(cap_reached) if cap_reached else None
 
     async def _sync_changes(self, seconds: float) -> None:
-        """Tell what is new as soon as it is, for so long."""
+        """Sync each change as it happens, for `seconds`."""
         is_over = asyncio.Event()
 
         def end() -> None:
@@ -225,7 +236,7 @@ class UpstreamAdmission:
         return self.accounts[route.backend].caps
 
     def _release(self, slot: Slot) -> None:
-        """In memory at once, in the store soon."""
+        """Release a slot in memory now. `run` releases it in the store."""
         backend = self._backends.get(slot.route.backend)
         if backend:
             backend.end_probe(slot.name)
